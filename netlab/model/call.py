@@ -1,0 +1,119 @@
+"""A socket call as its witness saw it, before netlab knows which connection it belongs to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# Message flags (man 2 send, man 2 recv): Linux's numbers, which are part of its ABI.
+MSG_OOB = 0x1
+MSG_PEEK = 0x2
+MSG_CTRUNC = 0x8
+MSG_TRUNC = 0x20
+MSG_DONTWAIT = 0x40
+MSG_WAITALL = 0x100
+MSG_ERRQUEUE = 0x2000
+MSG_NOSIGNAL = 0x4000
+MSG_MORE = 0x8000
+MSG_NAMES = {
+    MSG_OOB: "MSG_OOB",
+    MSG_PEEK: "MSG_PEEK",
+    MSG_CTRUNC: "MSG_CTRUNC",
+    MSG_TRUNC: "MSG_TRUNC",
+    MSG_DONTWAIT: "MSG_DONTWAIT",
+    MSG_WAITALL: "MSG_WAITALL",
+    MSG_ERRQUEUE: "MSG_ERRQUEUE",
+    MSG_NOSIGNAL: "MSG_NOSIGNAL",
+    MSG_MORE: "MSG_MORE",
+}
+
+# Poll events (man 2 poll); epoll uses the same numbers for these.
+POLLIN = 0x001
+POLLPRI = 0x002
+POLLOUT = 0x004
+POLLERR = 0x008
+POLLHUP = 0x010
+POLLNVAL = 0x020
+POLLRDHUP = 0x2000
+POLL_NAMES = {
+    POLLIN: "IN",
+    POLLPRI: "PRI",
+    POLLOUT: "OUT",
+    POLLERR: "ERR",
+    POLLHUP: "HUP",
+    POLLNVAL: "NVAL",
+    POLLRDHUP: "RDHUP",
+}
+
+# Calls by what they do to the byte stream. The names are Python's and the kernel's.
+OUTBOUND = frozenset({"send", "sendall", "sendto", "sendmsg", "write", "writev", "sendfile"})
+INBOUND = frozenset({"recv", "recv_into", "recvfrom", "recvfrom_into", "recvmsg", "recvmsg_into",
+                     "read", "readv"})  # fmt: skip
+WAITING = frozenset({"select", "poll", "epoll_wait"})
+# Where a call stands in a finished recording: one that acts at its entry, the rest at their return.
+ACTING = OUTBOUND | {"connect", "shutdown", "close", "exit", "bind", "listen", "setsockopt",
+                     "socket", "detach"}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """One descriptor that a select, poll or epoll_wait reported."""
+
+    fd: int
+    inode: int | None  # of the socket behind fd; None when it is not a traced socket
+    events: int  # POLL* bits
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """What one witness saw of one call. None means: not known, or not applicable.
+
+    `inode` names the socket behind the descriptor (fstat's st_ino): one number for as long as any
+    process holds it, whatever the descriptor's number, so dup and fork do not confuse it.
+    `local` and `peer` are the socket's own addresses as last known when the call returned,
+    `address` is the one in the call's arguments or result (connect, bind, sendto, recvfrom,
+    accept). Addresses read `127.0.0.1:80`, `[::1]:80`, `unix:/path`, `unix:@abstract`, and
+    `unix:` where a Unix socket has no name.
+    """
+
+    witness: str  # probe, strace, kernel
+    host: str
+    actor: str
+    pid: int
+    tid: int
+    order: int  # 1-based position among the calls of this thread
+    op: str
+    fd: int | None
+    args: str  # as strace would print them, without descriptor and data
+    entered_ns: int
+    returned_ns: int | None  # None: still inside
+    returned_by_ns: int | None = None  # the bound, where the witness knows only one
+    requested_bytes: int | None = None
+    result: int | None = None
+    errno: str | None = None
+    flags: int = 0  # MSG_*; for recvmsg those given, with MSG_TRUNC or MSG_CTRUNC added if reported
+    inode: int | None = None
+    family: str | None = None  # AF_INET, AF_INET6, AF_UNIX
+    kind: str | None = None  # SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET
+    local: str | None = None
+    peer: str | None = None
+    address: str | None = None
+    new_inode: int | None = None  # accept: of the new socket; socketpair: of the second one
+    peer_inode: int | None = None  # AF_UNIX: of the socket at the other end, where asked
+    ready: tuple[Ready, ...] = ()
+    inq_before_bytes: int | None = None
+    outq_before_bytes: int | None = None
+    inq_after_bytes: int | None = None
+    outq_after_bytes: int | None = None
+    tcp_info_before: bytes | None = None  # struct tcp_info as the kernel gave it
+    tcp_info_after: bytes | None = None
+    code: str | None = None  # file:line of the caller
+
+
+@dataclass(frozen=True, slots=True)
+class Inheritance:
+    """A process began life with these sockets: fork copied the descriptors of `parent_pid`."""
+
+    pid: int
+    parent_pid: int
+    time_ns: int
+    inodes: tuple[int, ...]

@@ -1,0 +1,368 @@
+"""The seven tables: what a recording is once it has been decoded, correlated and explained.
+
+One record class a table; its fields, in order, are the columns, and their types the schema. A field
+whose name begins with an underscore belongs to no table: it is what a later stage needs of the row.
+Times are nanoseconds since the epoch, ranges are half-open stream offsets, None is null.
+Other programs build on these names: changing one changes the interface.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from typing import Any, get_args, get_type_hints
+
+
+class Direction(StrEnum):
+    """Which way bytes travel."""
+
+    C2S = "c>s"
+    S2C = "s>c"
+
+    @property
+    def reverse(self) -> Direction:
+        return Direction.S2C if self is Direction.C2S else Direction.C2S
+
+    @property
+    def sender(self) -> Side:
+        return Side.CLIENT if self is Direction.C2S else Side.SERVER
+
+    @property
+    def receiver(self) -> Side:
+        return Side.SERVER if self is Direction.C2S else Side.CLIENT
+
+
+class Side(StrEnum):
+    """An end of a connection. The client is the sender of the first SYN or datagram."""
+
+    CLIENT = "client"
+    SERVER = "server"
+
+    @property
+    def outbound(self) -> Direction:
+        return Direction.C2S if self is Side.CLIENT else Direction.S2C
+
+    @property
+    def inbound(self) -> Direction:
+        return self.outbound.reverse
+
+
+class Role(StrEnum):
+    """How a call and a frame (or another call) belong together."""
+
+    CARRIED = "carried"  # first frame that holds these bytes
+    RESENT = "resent"  # a later frame with any of them
+    ACKED = "acked"  # the ACK that advanced over them
+    DELIVERED = "delivered"  # the copy that the receiver's end accepted
+    RELEASED = "released"  # the frame that filled the gap before them
+    DUPLICATE = "duplicate"  # a copy that brought nothing new
+    ACK_SENT = "ack_sent"  # a pure ACK that left inside a recv
+    SYN = "syn"
+    SYNACK = "synack"
+    HANDSHAKE_ACK = "handshake_ack"
+    FIN = "fin"
+    RST = "rst"
+    WINDOW = "window"  # first announced the space a recv freed
+    WAKEUP = "wakeup"  # made a descriptor ready that a poll reported
+    ICMP = "icmp"
+    LOCAL = "local"  # call to call: Unix sockets, pipes, queues
+
+
+class Fate(StrEnum):
+    """What became of a frame on its way."""
+
+    DELIVERED = "delivered"
+    DROPPED = "dropped"
+    CHANGED = "changed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(slots=True, frozen=True)
+class TcpOptions:
+    """The options of one TCP header that netlab uses; None where absent (RFC 9293, 7323, 2018)."""
+
+    mss: int | None = None
+    wscale: int | None = None
+    sack_permitted: bool = False
+    ts_val: int | None = None
+    ts_ecr: int | None = None
+    sack_blocks: tuple[tuple[int, int], ...] = ()  # 32-bit sequence numbers as on the wire
+
+
+@dataclass(slots=True)
+class Packet:
+    """A captured frame, once. Not frozen: `correlate` fills connection and direction."""
+
+    frame: int
+    time_ns: int
+    arrived_ns: int | None
+    fate: str
+    interface: str
+    link: str  # what the link layer is: Ethernet, Linux cooked, Raw IP, ...
+    caplen_bytes: int
+    origlen_bytes: int
+    vlan: int | None = None
+    ip_version: int | None = None
+    src: str | None = None
+    dst: str | None = None
+    ttl: int | None = None
+    ip_id: int | None = None  # IPv4 identification, or the IPv6 fragment header's
+    ip_len_bytes: int | None = None  # header and payload, as the IP header declares
+    fragment: str | None = None  # "offset+length more" of a fragment in bytes, e.g. "0+1480 more"
+    protocol: str | None = None  # innermost that was decoded: TCP, UDP, ICMP, ARP, ...
+    sport: int | None = None
+    dport: int | None = None
+    tcp_flags: str | None = None  # names in wire order: "SYN ACK", "PSH ACK", "FIN ACK"
+    seg_seq: int | None = None
+    seg_ack: int | None = None
+    seg_wnd_raw: int | None = None
+    payload_off: int | None = None  # of the transport's payload, from the start of the frame
+    payload_len_bytes: int | None = None  # as the headers declare; captured may be less
+    connection: int | None = None
+    direction: str | None = None
+    fault_layer: str | None = None  # first layer that could not be read
+    fault_off: int | None = None  # where in the frame
+    fault_need: int | None = None  # bytes it needed
+    fault_have: int | None = None  # bytes there were
+    fault_limited_by: str | None = None  # snaplen, ip total length, ...
+    _options: TcpOptions | None = None
+    _flags: int = 0  # TCP flags as a number
+    _offload: int = 0  # epb_flags
+    _fragment_off: int = 0  # bytes
+    _fragment_more: bool = False
+    _quoted: Packet | None = None  # what an ICMP error quotes
+
+
+@dataclass(slots=True)
+class Segment:
+    """A TCP segment in its connection. seq and ack are relative, unwrapped: seq = offset + 1."""
+
+    frame: int
+    connection: int
+    direction: str
+    seq: int
+    seg_len: int
+    payload_len_bytes: int
+    start: int
+    stop: int
+    ack: int | None
+    seg_wnd_bytes: int | None  # None: scale not known
+    retransmission: bool | None = None
+    fast_retransmission: bool | None = None
+    spurious_retransmission: bool | None = None
+    out_of_order: bool | None = None
+    lost_segment: bool | None = None
+    ack_lost_segment: bool | None = None
+    duplicate_ack: bool | None = None
+    zero_window: bool | None = None
+    zero_window_probe: bool | None = None
+    zero_window_probe_ack: bool | None = None
+    window_full: bool | None = None
+    window_update: bool | None = None
+    keep_alive: bool | None = None
+    keep_alive_ack: bool | None = None
+    reused_ports: bool | None = None
+    tfo_syn: bool | None = None
+    tfo_ack: bool | None = None
+    tfo_ignored: bool | None = None
+    duplicate_ack_num: int | None = None
+    acks_frame: int | None = None
+    ack_rtt_ns: int | None = None
+    rto_ns: int | None = None
+    bytes_in_flight: int | None = None
+    verdict: str | None = None
+    verdict_reason: str | None = None
+
+
+@dataclass(slots=True)
+class Connection:
+    """A TCP connection, a UDP conversation, or a Unix socket pair in use."""
+
+    connection: int
+    stream: int | None  # tshark's tcp.stream or udp.stream
+    protocol: str  # tcp, udp, unix, pipe, mq
+    client: str
+    client_port: int | None
+    server: str
+    server_port: int | None
+    first_ns: int | None
+    last_ns: int | None
+    client_packets: int = 0  # sent by the client
+    server_packets: int = 0
+    client_bytes: int = 0  # payload bytes of the stream that the client sent, each byte once
+    server_bytes: int = 0
+    handshake_ns: int | None = None  # first SYN to the ACK that completed
+    client_mss: int | None = None
+    server_mss: int | None = None
+    client_wscale: int | None = None
+    server_wscale: int | None = None
+    client_sack: bool | None = None
+    server_sack: bool | None = None
+    client_timestamps: bool | None = None
+    server_timestamps: bool | None = None
+    retransmission_count: int | None = None
+    fast_retransmission_count: int | None = None
+    spurious_retransmission_count: int | None = None
+    out_of_order_count: int | None = None
+    lost_segment_count: int | None = None
+    ack_lost_segment_count: int | None = None
+    duplicate_ack_count: int | None = None
+    zero_window_count: int | None = None
+    zero_window_probe_count: int | None = None
+    zero_window_probe_ack_count: int | None = None
+    window_full_count: int | None = None
+    window_update_count: int | None = None
+    keep_alive_count: int | None = None
+    keep_alive_ack_count: int | None = None
+    reused_ports_count: int | None = None
+    completeness: int | None = None  # tshark's tcp.completeness bits at the end
+    client_state: str | None = None  # RFC 9293 state as far as the packets show it
+    server_state: str | None = None
+    closed_by: str | None = None  # client, server, both
+    close_kind: str | None = None  # fin, rst, half-close, open
+
+
+@dataclass(slots=True)
+class Call:
+    """A socket call. `call` is 1-based in order of entry."""
+
+    call: int
+    witness: str
+    host: str
+    actor: str
+    pid: int
+    tid: int
+    fd: int | None
+    connection: int | None
+    side: str | None
+    op: str
+    args: str
+    entered_ns: int
+    returned_ns: int | None
+    returned_by_ns: int | None
+    requested_bytes: int | None
+    result: int | None
+    errno: str | None
+    direction: str | None
+    start: int | None
+    stop: int | None
+    inq_before_bytes: int | None
+    outq_before_bytes: int | None
+    inq_after_bytes: int | None
+    outq_after_bytes: int | None
+    code: str | None
+
+
+@dataclass(slots=True, frozen=True)
+class Span:
+    """One link between a call and a frame, or between two calls: the map."""
+
+    call: int
+    frame: int | None
+    peer_call: int | None
+    direction: str | None
+    start: int | None
+    stop: int | None
+    role: str
+
+
+@dataclass(slots=True, frozen=True)
+class Wait:
+    """An interval of a call with its cause."""
+
+    call: int
+    start_ns: int
+    stop_ns: int
+    cause: str
+    certainty: str  # observed, inferred, unknown
+    frames: tuple[int, ...]
+    calls: tuple[int, ...]
+    text: str
+
+
+@dataclass(slots=True, frozen=True)
+class State:
+    """A sample of one socket's kernel state."""
+
+    time_ns: int
+    host: str
+    connection: int | None
+    side: str | None
+    state: str
+    snd_cwnd: int | None = None  # segments
+    ssthresh: int | None = None  # segments
+    srtt_ns: int | None = None
+    rto_ns: int | None = None
+    snd_wnd_bytes: int | None = None
+    rcv_wnd_bytes: int | None = None
+    inq_bytes: int | None = None
+    outq_bytes: int | None = None
+    notsent_bytes: int | None = None
+    busy_ns: int | None = None
+    rwnd_limited_ns: int | None = None
+    sndbuf_limited_ns: int | None = None
+
+
+@dataclass(slots=True, frozen=True)
+class Unmatched:
+    """A line of the byte ledger: bytes of a call or a stream that found no partner."""
+
+    connection: int | None
+    direction: str | None
+    start: int | None
+    stop: int | None
+    bytes: int
+    what: str  # "sent but not captured", "carried but not read", ...
+    reason: str
+    call: int | None = None  # None: bytes of the stream that no call claimed
+
+
+@dataclass(slots=True)
+class Tables:
+    """A recording, read: the seven tables and the ledger of what did not match."""
+
+    packets: list[Packet] = field(default_factory=list)
+    segments: list[Segment] = field(default_factory=list)
+    connections: list[Connection] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
+    waits: list[Wait] = field(default_factory=list)
+    states: list[State] = field(default_factory=list)
+    unmatched: list[Unmatched] = field(default_factory=list)
+
+
+RECORDS: dict[str, type[Any]] = {
+    "packets": Packet,
+    "segments": Segment,
+    "connections": Connection,
+    "calls": Call,
+    "spans": Span,
+    "waits": Wait,
+    "states": State,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column's name and type: int, str, bool, or list (of int)."""
+
+    name: str
+    type: str
+    nullable: bool
+
+
+def columns(table: str) -> list[Column]:
+    """The schema of a table, in order. Raises KeyError for a name that is not one of the seven."""
+    record = RECORDS[table]
+    hints = get_type_hints(record)
+    found = []
+    for item in fields(record):
+        if item.name.startswith("_"):
+            continue
+        hint = hints[item.name]
+        choices = [a for a in get_args(hint) if a is not type(None)]
+        nullable = type(None) in get_args(hint)
+        base = choices[0] if nullable else hint
+        name = "list" if get_args(base) else base.__name__
+        found.append(Column(item.name, name, nullable))
+    return found
