@@ -24,6 +24,8 @@ class Interface:
     snaplen_bytes: int  # 0: no limit
     received: int | None = None  # frames that the kernel handed over or had to drop
     dropped: int | None = None  # frames lost because the ring was full
+    start_ns: int | None = None  # when the capture on it began and ended
+    end_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

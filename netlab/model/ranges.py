@@ -88,6 +88,13 @@ class RangeSet:
             index += 1
         return found
 
+    def run_stop(self, at: int) -> int:
+        """Where the run of bytes that holds `at` ends; `at` itself when it is absent."""
+        index = bisect_right(self._stops, at)
+        if index < len(self._starts) and self._starts[index] <= at:
+            return self._stops[index]
+        return at
+
     def covers(self, start: int, stop: int) -> bool:
         """True when every byte of start..stop is in the set."""
         return not self.gaps(start, stop)

@@ -46,10 +46,11 @@ def test_unwrap_at_the_wrap(seq: int, near: int, number: int) -> None:
 
 
 def test_nobody_else_does_it_by_hand() -> None:
-    """0xFFFFFFFF, 2**32 and 1 << 32 stand in model/seqnum.py alone."""
+    """0xFFFFFFFF and 1 << 32 stand in model/seqnum.py, and in capture, which splits 64-bit stamps."""
     package = Path(__file__).resolve().parents[3] / "netlab"
     for source in package.rglob("*.py"):
-        if source.relative_to(package).as_posix() == "model/seqnum.py":
+        place = source.relative_to(package)
+        if place.as_posix() == "model/seqnum.py" or place.parts[0] == "capture":
             continue
         for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
             value = getattr(node, "value", None) if isinstance(node, ast.Constant) else None
