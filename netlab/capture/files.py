@@ -1,0 +1,335 @@
+"""Reads any capture file into the raw material of a recording; decodes no packet.
+
+pcap and pcapng from anywhere, with what netlab itself put in. Bytes are hostile: whatever they say,
+the answer is BadRecording or a RawRecording whose `faults` name the damage, and memory stays
+bounded by the file's size. Frame numbers are Wireshark 4.0's.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from netlab.capture import journal, local, pcap, pcapng, rows
+from netlab.capture import pcapng_reader as reader
+from netlab.capture.damage import Damaged, max_packet_bytes
+from netlab.model.call import CallRecord
+from netlab.model.errors import BadRecording, UsageError
+from netlab.model.frame import Frame, Interface
+from netlab.model.recording import RawRecording
+
+R = TypeVar("R")
+
+_FORM = re.compile(r"netlab recording, version (\d{1,9}), (live|finished)")
+_FAULTS = 100  # lines kept: a file full of damage must not become a memory full of complaints
+# What other files begin with, and what to do about it.
+_STRANGERS = (
+    (b"\x1f\x8b", "it is compressed (gzip)", "decompress it first: zcat FILE | netlab inspect -"),
+    (b"\x28\xb5\x2f\xfd", "it is compressed (zstd)", "decompress it first: zstd -d FILE"),
+    (b"\x04\x22\x4d\x18", "it is compressed (lz4)", "decompress it first: lz4 -d FILE"),
+    (b"\xfd7zXZ\0", "it is compressed (xz)", "decompress it first: xz -d FILE"),
+    (b"BZh", "it is compressed (bzip2)", "decompress it first: bzip2 -d FILE"),
+    (b"snoop\0\0\0", "it is a snoop capture", "convert it first: editcap FILE FILE.pcapng"),
+)
+
+
+def read_raw(path: str | Path) -> RawRecording:
+    """The frames, calls and all else of a capture file; `-` is standard input.
+
+    Raises BadRecording when it cannot be read, is empty, or is no capture.
+    """
+    name = "standard input" if str(path) == "-" else str(path)
+    data = _bytes(path, name)
+    if not data:
+        raise BadRecording(f"{name} is empty", "nothing was recorded in it")
+    if data[:4] == reader.SECTION_HEADER_BYTES:
+        raw = _PcapngFile(data, name).read()
+    elif (header := pcap.maybe_header(data)) is not None:
+        raw = _pcap(data, header)
+    else:
+        raise _stranger(data, name)
+    raw.calls.sort(key=_by_entry)
+    return raw
+
+
+def recover(path: str | Path) -> RawRecording:
+    """What a killed recording left: FILE, up to its last whole block, and its spools, merged.
+
+    A call that stands in both is taken once. `faults` and the description's notes say what was
+    found. Raises BadRecording when neither holds anything, UsageError when FILE is being recorded.
+    """
+    from netlab.capture.ownership import being_recorded
+    from netlab.capture.recording import spool_folder
+
+    path = Path(path)
+    if being_recorded(path):
+        raise UsageError(f"{path} is still being recorded", "stop the recording first")
+    folder = spool_folder(path)
+    has_spools = folder.is_dir() and any(folder.iterdir())
+    try:
+        raw = read_raw(path)
+    except BadRecording as error:
+        if not has_spools:
+            hint = f"{error.message}; there are no spools in {folder} either"
+            raise BadRecording("nothing to recover", hint) from None
+        raw = RawRecording(faults=[error.message])
+    if not raw.description.form and not has_spools:
+        raise BadRecording(
+            f"{path} was not recorded by netlab and has no spools", "there is nothing to recover"
+        )
+    notes = list(raw.description.notes) + [f"recovered: {fault}" for fault in raw.faults]
+    if has_spools:
+        added = _add_spools(raw, folder)
+        notes.append(f"recovered: calls that stood in the spools alone: {added}")
+    raw.description = replace(raw.description, notes=tuple(dict.fromkeys(notes)))
+    return raw
+
+
+def _add_spools(raw: RawRecording, folder: Path) -> int:
+    """Merge the spools in; returns how many calls only they held."""
+    from netlab.capture.probe.spool import SpoolReader
+
+    spools = SpoolReader(folder)
+    calls = {_identity(call): call for call in raw.calls}
+    recorded = len(calls)
+    for call in [*spools.poll(), *spools.finish()]:
+        known = calls.get(_identity(call))
+        if known is None or known.returned_ns is None:
+            calls[_identity(call)] = call
+    raw.calls = sorted(calls.values(), key=_by_entry)
+    raw.inheritances = list(dict.fromkeys([*raw.inheritances, *spools.inheritances]))
+    raw.losses = list(dict.fromkeys([*raw.losses, *spools.losses]))
+    return len(calls) - recorded
+
+
+def _by_entry(call: CallRecord) -> tuple[int, str, int, int, int]:
+    return call.entered_ns, call.host, call.pid, call.tid, call.order
+
+
+def _identity(call: CallRecord) -> tuple[str, str, int, int, int, int]:
+    # A pid may come round again in a long recording: the entry's time tells the two apart.
+    return call.witness, call.host, call.pid, call.tid, call.order, call.entered_ns
+
+
+def _bytes(path: str | Path, name: str) -> bytes:
+    # Read, not mapped: a mapped file that someone cuts short kills its reader with SIGBUS.
+    try:
+        if str(path) == "-":
+            return sys.stdin.buffer.read()
+        with open(path, "rb", buffering=0) as file:
+            if stat.S_ISDIR(os.fstat(file.fileno()).st_mode):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            return file.read()
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        hint = f"{reason[:1].lower()}{reason[1:]}; name a pcap or pcapng file, or - to read one"
+        raise BadRecording(f"cannot read {name}", hint) from None
+
+
+def _stranger(data: bytes, name: str) -> BadRecording:
+    for magic, what, hint in _STRANGERS:
+        if data.startswith(magic):
+            return BadRecording(f"{name} is not a pcap or pcapng file: {what}", hint)
+    return BadRecording(
+        f"{name} is not a pcap or pcapng file", "`file NAME` says what it is; name a capture file"
+    )
+
+
+def _pcap(data: bytes, header: pcap.PcapHeader) -> RawRecording:
+    raw = RawRecording(interfaces=[Interface("", header.link, header.snaplen_bytes)])
+    view, add = memoryview(data), raw.frames.append
+    number = 0
+    try:
+        for number, (time_ns, start, stop, origlen) in enumerate(pcap.records(data, header), 1):
+            add(Frame(number, time_ns, 0, view[start:stop], origlen))
+    except Damaged as damage:
+        raw.faults.append(f"{damage} (packets read before it: {number})")
+    return raw
+
+
+class _PcapngFile:
+    """The reading of one pcapng file, block by block."""
+
+    def __init__(self, data: bytes, name: str) -> None:
+        self._data = data
+        self._view = memoryview(data)
+        self._name = name
+        self._raw = RawRecording()
+        self._number = 0  # of the last frame, as Wireshark counts
+        self._time_ns = 0  # of the last packet: what one without a stamp gets
+        self._first = 0  # index of the current section's first interface
+        self._described: list[reader.InterfaceDescription] = []  # of all sections
+        self._stampless = 0
+
+    def read(self) -> RawRecording:
+        """All that can be read; raises BadRecording when that does not even make a file."""
+        sections = 0
+        try:
+            for kind, start, stop, order in reader.blocks(self._data):
+                if kind == pcapng.SECTION_HEADER:
+                    self._section(start, stop, order)
+                    sections += 1
+                else:
+                    self._block(kind, start, stop, order)
+        except Damaged as damage:
+            if not sections:
+                raise BadRecording(
+                    f"{self._name} is not a whole capture file: {damage}",
+                    "it was cut short or damaged at its very beginning",
+                ) from None
+            self._fault(f"{damage} (frames read before it: {self._number})")
+        raw = self._raw
+        if self._stampless:
+            note = f"{self._stampless} packets carry no time: each got that of the packet before it"
+            raw.description = replace(raw.description, notes=(*raw.description.notes, note))
+        return raw
+
+    def _fault(self, text: str) -> None:
+        if len(self._raw.faults) < _FAULTS:
+            self._raw.faults.append(text)
+
+    def _block(self, kind: int, start: int, stop: int, order: str) -> None:
+        if kind in (pcapng.ENHANCED_PACKET, pcapng.OBSOLETE_PACKET):
+            self._packet(kind, start, stop, order)
+        elif kind == pcapng.JOURNAL_EXPORT:
+            self._journal(start, stop)
+        elif kind == pcapng.INTERFACE_DESCRIPTION:
+            found = reader.interface(self._data, start, stop, order)
+            self._described.append(found)
+            self._raw.interfaces.append(Interface(found.name, found.link, found.snaplen_bytes))
+        elif kind == pcapng.SIMPLE_PACKET:
+            self._simple_packet(start, stop, order)
+        elif kind == pcapng.INTERFACE_STATISTICS:
+            self._statistics(start, stop, order)
+        elif kind == pcapng.NETLAB_LOCAL:
+            self._local(self._data[start:stop])
+        elif kind in pcapng.CUSTOM:
+            # Wireshark 4.0 lists these as frames, although no packet is in them.
+            if stop - start < 4:
+                raise Damaged(f"the custom block at byte {start - 8} is too short")
+            self._number += 1
+        elif kind in pcapng.SYSDIG_EVENTS:
+            self._number += 1
+
+    def _section(self, start: int, stop: int, order: str) -> None:
+        self._first = len(self._described)
+        for comment in reader.section_comments(self._data, start, stop, order):
+            match = _FORM.match(comment)
+            if match is None:
+                continue
+            version = int(match[1])
+            if version != local.FILE_VERSION:
+                raise BadRecording(
+                    f"{self._name} is a netlab recording of version {version}",
+                    f"this netlab reads version {local.FILE_VERSION}: install a newer one",
+                )
+            self._raw.description = replace(
+                self._raw.description, form=match[2], file_version=version
+            )
+
+    def _interface(self, number: int, start: int) -> int:
+        index = self._first + number
+        if index >= len(self._described):
+            raise Damaged(f"the block at byte {start - 8} names interface {number}: there is none")
+        return index
+
+    def _packet(self, kind: int, start: int, stop: int, order: str) -> None:
+        number, ticks, begin, end, origlen, flags = reader.packet(
+            self._data, kind, start, stop, order
+        )
+        index = self._interface(number, start)
+        described = self._described[index]
+        if end - begin > max_packet_bytes(described.link):
+            raise Damaged(f"a packet of {end - begin} bytes at byte {begin}: more than may be")
+        self._number += 1
+        self._time_ns = described.time_ns(ticks)
+        self._raw.frames.append(
+            Frame(self._number, self._time_ns, index, self._view[begin:end], origlen, flags)
+        )
+
+    def _simple_packet(self, start: int, stop: int, order: str) -> None:
+        index = self._interface(0, start)
+        described = self._described[index]
+        begin, end, origlen = reader.simple_packet(
+            self._data, start, stop, order, described.snaplen_bytes
+        )
+        if end - begin > max_packet_bytes(described.link):
+            raise Damaged(f"a packet of {end - begin} bytes at byte {begin}: more than may be")
+        self._number += 1
+        self._stampless += 1
+        self._raw.frames.append(
+            Frame(self._number, self._time_ns, index, self._view[begin:end], origlen)
+        )
+
+    def _statistics(self, start: int, stop: int, order: str) -> None:
+        number, found = reader.statistics(self._data, start, stop, order)
+        index = self._first + number
+        if index >= len(self._described):
+            return  # Wireshark 4.0 reads on
+        stamp = self._described[index].time_ns
+        old = self._raw.interfaces[index]
+        begun, ended = found.get(pcapng.ISB_START), found.get(pcapng.ISB_END)
+        self._raw.interfaces[index] = replace(
+            old,
+            received=found.get(pcapng.ISB_RECEIVED, old.received),
+            dropped=found.get(pcapng.ISB_DROPPED, old.dropped),
+            start_ns=old.start_ns if begun is None else stamp(begun),
+            end_ns=old.end_ns if ended is None else stamp(ended),
+        )
+
+    def _journal(self, start: int, stop: int) -> None:
+        entry = self._data[start:stop].rstrip(b"\0")
+        if len(entry) < journal.SHORTEST_ENTRY_BYTES:
+            raise Damaged(f"the journal entry at byte {start - 8} is too short")
+        self._number += 1
+        try:
+            call = journal.maybe_call(entry)
+        except ValueError as error:
+            self._fault(f"the call in frame {self._number} cannot be read: {error}")
+            return
+        if call is not None:
+            self._raw.calls.append(call)
+
+    def _local(self, body: bytes) -> None:
+        parts = local.maybe_parts(body)
+        if parts is None:
+            return
+        version, kind, count, text = parts
+        raw = self._raw
+        if version != local.FILE_VERSION:
+            self._fault(f"a block of netlab's file version {version} was skipped")
+        elif kind == local.Kind.DESCRIPTION:
+            try:
+                found = local.parse_description(text)
+            except ValueError as error:
+                self._fault(f"the description cannot be read: {error}")
+                return
+            form, number = raw.description.form, raw.description.file_version
+            raw.description = replace(found, form=form, file_version=number)
+        elif kind == local.Kind.CALLS:
+            self._table(rows.CALLS, text, count, raw.calls)
+        elif kind == local.Kind.CLOCK_PAIRS:
+            self._table(rows.CLOCK_PAIRS, text, count, raw.clock_pairs)
+        elif kind == local.Kind.INHERITANCES:
+            self._table(rows.INHERITANCES, text, count, raw.inheritances)
+        elif kind == local.Kind.LOSSES:
+            self._table(rows.LOSSES, text, count, raw.losses)
+        else:
+            self._fault(f"a block of an unknown kind ({kind}) was skipped")
+
+    def _table(self, schema: rows.Schema[R], text: bytes, count: int, into: list[R]) -> None:
+        found = 0
+        for record in rows.table_records(schema, text):
+            found += 1
+            if isinstance(record, ValueError):
+                self._fault(f"a packed row cannot be read: {record}")
+            else:
+                into.append(record)
+        if found != count:
+            self._fault(f"a packed table says {count} rows and has {found}")

@@ -1,0 +1,172 @@
+"""Rewrites a recording in its finished form: sorted by time, with comments, calls between packets.
+
+Also writes the packets alone (`plain`). Knows nothing of what comments and messages say. Read
+DESIGN section 3 first.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from netlab.capture import journal, pcapng
+from netlab.capture.layout import (
+    JOURNAL_LIMIT,
+    fits_journal,
+    interface_blocks,
+    packed_note,
+    preamble,
+    second_of,
+    section,
+)
+from netlab.capture.local import Kind, table_blocks
+from netlab.capture.ownership import replacing, write_all
+from netlab.capture.rows import CALLS, CLOCK_PAIRS, INHERITANCES, LOSSES
+from netlab.model.call import ACTING
+from netlab.model.recording import RawRecording
+
+_WRITE_BYTES = 1 << 20
+# At one displayed time: first the calls that act, then packets, then the calls that received.
+_ACTS, _PACKET, _RECEIVED = range(3)
+
+
+def finish(
+    path: str | Path,
+    raw: RawRecording,
+    *,
+    frame_comments: Mapping[int, Sequence[str]],
+    call_messages: Mapping[int, str],
+    threads: Mapping[int, tuple[int, int]],
+    journal_limit: int = JOURNAL_LIMIT,
+) -> None:
+    """Rewrite FILE in its finished form; it stays as it was when that fails (BadRecording).
+
+    `frame_comments` and `threads` (process, thread) go by the raw frame's number, `call_messages`
+    by index into `raw.calls`.
+    """
+    blocks = _finished(raw, frame_comments, call_messages, threads, journal_limit)
+    with replacing(Path(path)) as fd:
+        for chunk in _chunks(blocks):
+            write_all(fd, chunk)
+
+
+def plain(raw: RawRecording, out: BinaryIO) -> None:
+    """Write the packets alone: no calls, no comments, no blocks of netlab's own."""
+    used = {frame.interface for frame in raw.frames}
+    links = {interface.link for interface in raw.interfaces}
+    # tcpdump reads one link type a file: interfaces that saw nothing must not bring a second.
+    kept = [n for n in range(len(raw.interfaces)) if n in used or len(links) == 1]
+    renumbered = {old: new for new, old in enumerate(kept)}
+
+    def blocks() -> Iterator[bytes]:
+        yield section()
+        yield from interface_blocks([raw.interfaces[n] for n in kept])
+        for frame in raw.frames:
+            yield pcapng.packet(
+                renumbered[frame.interface],
+                frame.time_ns,
+                frame.data,
+                frame.origlen_bytes,
+                frame.flags,
+            )
+        yield from _statistics(raw, kept)
+
+    for chunk in _chunks(blocks()):
+        out.write(chunk)
+
+
+def _finished(
+    raw: RawRecording,
+    frame_comments: Mapping[int, Sequence[str]],
+    call_messages: Mapping[int, str],
+    threads: Mapping[int, tuple[int, int]],
+    journal_limit: int,
+) -> Iterator[bytes]:
+    yield preamble(raw.description, raw.interfaces, "finished")
+    yield from table_blocks(Kind.CLOCK_PAIRS, CLOCK_PAIRS, raw.clock_pairs)
+    yield from table_blocks(Kind.INHERITANCES, INHERITANCES, raw.inheritances)
+    yield from table_blocks(Kind.LOSSES, LOSSES, raw.losses)
+
+    order = _in_order(raw)
+    packed = _packed_calls(raw, order, journal_limit)
+    left = Counter(second_of(raw.calls[index]) for index in packed)
+    noted: set[int] = set()
+    for kind, index in order:
+        if kind == _PACKET:
+            frame = raw.frames[index]
+            yield pcapng.packet(
+                frame.interface,
+                frame.time_ns,
+                frame.data,
+                frame.origlen_bytes,
+                frame.flags,
+                frame_comments.get(frame.number, ()),
+                threads.get(frame.number),
+            )
+            continue
+        call = raw.calls[index]
+        if index not in packed:
+            entry = journal.entry(call, call_messages.get(index))
+            yield pcapng.block(pcapng.JOURNAL_EXPORT, entry)
+        elif (second := second_of(call)) not in noted:
+            noted.add(second)
+            yield packed_note(journal.shown_ns(call), left[second])
+    yield from table_blocks(Kind.CALLS, CALLS, (raw.calls[index] for index in sorted(packed)))
+    yield from _statistics(raw, range(len(raw.interfaces)))
+
+
+def _in_order(raw: RawRecording) -> list[tuple[int, int]]:
+    """(what, index) of every packet and call in the order of the times that Wireshark shows."""
+    keys = []
+    for index, call in enumerate(raw.calls):
+        shown_ns = journal.shown_ns(call)
+        acts = call.returned_ns is None or call.op in ACTING
+        exact_ns = call.entered_ns if acts else call.returned_ns
+        keys.append((shown_ns, _ACTS if acts else _RECEIVED, exact_ns, index))
+    keys += [(frame.time_ns, _PACKET, 0, index) for index, frame in enumerate(raw.frames)]
+    keys.sort()
+    return [(kind, index) for _, kind, _, index in keys]
+
+
+def _packed_calls(
+    raw: RawRecording, order: list[tuple[int, int]], journal_limit: int
+) -> frozenset[int]:
+    """Which calls get no entry of their own: those beyond the limit, and any that is too long."""
+    listed = 0
+    packed = []
+    for kind, index in order:
+        if kind == _PACKET:
+            continue
+        if listed < journal_limit and fits_journal(raw.calls[index]):
+            listed += 1
+        else:
+            packed.append(index)
+    return frozenset(packed)
+
+
+def _statistics(raw: RawRecording, kept: Iterable[int]) -> Iterator[bytes]:
+    latest_ns = max((frame.time_ns for frame in raw.frames), default=0)
+    for number, interface in enumerate(raw.interfaces[n] for n in kept):
+        if interface.received is not None or interface.dropped is not None:
+            yield pcapng.interface_statistics(
+                number,
+                latest_ns if interface.end_ns is None else interface.end_ns,
+                received=interface.received,
+                dropped=interface.dropped,
+                start_ns=interface.start_ns,
+                end_ns=interface.end_ns,
+            )
+
+
+def _chunks(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    parts: list[bytes] = []
+    size = 0
+    for block in blocks:
+        parts.append(block)
+        size += len(block)
+        if size >= _WRITE_BYTES:
+            yield b"".join(parts)
+            parts, size = [], 0
+    yield b"".join(parts)

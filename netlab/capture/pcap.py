@@ -1,0 +1,68 @@
+"""Turns the bytes of a classic pcap file into records: stamps, lengths and slices, nothing decoded.
+
+Both byte orders, microseconds and nanoseconds, and the "modified" form of old Linux kernels whose
+record headers are longer. Knows nothing of recordings. Read draft-ietf-opsawg-pcap first; limits
+are those of Wireshark 4.0 (wiretap/libpcap.c), so that both number the same frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from struct import Struct
+
+from netlab.capture.damage import Damaged, max_packet_bytes
+
+FILE_HEADER_BYTES = 24
+_MICROSECONDS, _NANOSECONDS, _MODIFIED = 0xA1B2C3D4, 0xA1B23C4D, 0xA1B2CD34
+
+
+@dataclass(frozen=True, slots=True)
+class PcapHeader:
+    """What the file header says."""
+
+    order: str  # "<" or ">"
+    units_ns: int  # what the fraction of a stamp counts: 1 or 1000 ns
+    record_header_bytes: int
+    snaplen_bytes: int
+    link: int
+
+
+def maybe_header(data: bytes) -> PcapHeader | None:
+    """The file header, or None when these bytes do not begin a pcap file."""
+    if len(data) < FILE_HEADER_BYTES:
+        return None
+    for order in "<>":
+        magic, major, _, _, _, snaplen, link = Struct(order + "IHHiIII").unpack_from(data)
+        if magic in (_MICROSECONDS, _NANOSECONDS, _MODIFIED) and major == 2:
+            return PcapHeader(
+                order,
+                1 if magic == _NANOSECONDS else 1000,
+                24 if magic == _MODIFIED else 16,
+                snaplen,
+                link & 0x03FFFFFF,  # above: the length of a frame check sequence
+            )
+    return None
+
+
+def records(data: bytes, header: PcapHeader) -> Iterator[tuple[int, int, int, int]]:
+    """(time_ns, start, stop, origlen_bytes) of each whole record.
+
+    Raises Damaged at the first that is not whole, or longer than a record may be.
+    """
+    size = len(data)
+    unpack = Struct(header.order + "IIII").unpack_from
+    step, units_ns = header.record_header_bytes, header.units_ns
+    longest = max_packet_bytes(header.link)
+    at = FILE_HEADER_BYTES
+    while at < size:
+        start = at + step
+        if start > size:
+            raise Damaged(f"the file is cut short in the middle of a packet header, at byte {at}")
+        seconds, fraction, caplen, origlen = unpack(data, at)
+        if caplen > longest:
+            raise Damaged(f"a packet of {caplen} bytes at byte {at}: more than a capture may hold")
+        at = start + caplen
+        if at > size:
+            raise Damaged(f"the file is cut short in the middle of a packet, at byte {start}")
+        yield seconds * 1_000_000_000 + fraction * units_ns, start, at, origlen

@@ -1,0 +1,102 @@
+"""Socket addresses as Python gives them -> text; the socket at the other end of a Unix socket.
+
+Read first: man 7 unix, man 7 sock_diag; linux/unix_diag.h.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+
+_NETLINK_SOCK_DIAG = 4
+_SOCK_DIAG_BY_FAMILY = 20
+_NLM_F_REQUEST = 1
+_UDIAG_SHOW_PEER = 4
+_UNIX_DIAG_PEER = 2
+_HEADER = struct.Struct("=IHHII")
+_REQUEST = struct.Struct("=BBHIIIII")
+_ANSWER_BYTES = 16  # struct unix_diag_msg
+_ATTRIBUTE = struct.Struct("=HH")
+_ANY_COOKIE = 0xFFFFFFFF
+
+
+def address_text(family: int, address: object) -> str:
+    """The address as netlab prints it: `127.0.0.1:80`, `[::1]:80`, `unix:/path`, `unix:@name`."""
+    if family == socket.AF_INET and isinstance(address, tuple) and len(address) >= 2:
+        return f"{address[0]}:{address[1]}"
+    if family == socket.AF_INET6 and isinstance(address, tuple) and len(address) >= 2:
+        return f"[{address[0]}]:{address[1]}"
+    if family == socket.AF_UNIX:
+        name = address if address is not None else ""
+        if isinstance(name, bytes | bytearray):
+            name = bytes(name).decode("utf-8", "backslashreplace")
+        if isinstance(name, str):
+            return "unix:" + ("@" + name[1:] if name.startswith("\0") else name)
+    return repr(address)[:200]
+
+
+def is_numeric(family: int, address: object) -> bool:
+    """True when the kernel sees this address as it stands: no host name to look up."""
+    if family not in (socket.AF_INET, socket.AF_INET6):
+        return True
+    if not isinstance(address, tuple) or not address or not isinstance(address[0], str):
+        return False
+    try:
+        socket.inet_pton(family, address[0].partition("%")[0])
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def maybe_local(sock: socket.socket) -> str | None:
+    """The socket's own address; None where it has none yet."""
+    try:
+        address = sock.getsockname()
+    except OSError:
+        return None
+    if isinstance(address, tuple) and address[1:2] == (0,):
+        return None
+    return address_text(sock.family, address)
+
+
+def maybe_peer(sock: socket.socket) -> str | None:
+    """The address at the other end; None where it is not connected."""
+    try:
+        return address_text(sock.family, sock.getpeername())
+    except OSError:
+        return None
+
+
+def maybe_unix_peer_inode(inode: int) -> int | None:
+    """The inode of the socket that the Unix socket `inode` is connected to (sock_diag).
+
+    None where there is none, where it was not accepted yet (it has no inode then), or where the
+    kernel refuses to say. Needs no privilege.
+    """
+    request = _REQUEST.pack(
+        socket.AF_UNIX, 0, 0, _ANY_COOKIE, inode, _UDIAG_SHOW_PEER, _ANY_COOKIE, _ANY_COOKIE
+    )
+    header = _HEADER.pack(
+        _HEADER.size + len(request), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 1, 0
+    )  # fmt: skip
+    try:
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as diag:
+            diag.setblocking(True)
+            diag.send(header + request)
+            answer = diag.recv(8192)
+    except OSError:
+        return None
+    return _peer_in(answer)
+
+
+def _peer_in(answer: bytes) -> int | None:
+    length, kind, _, _, _ = _HEADER.unpack_from(answer)
+    if kind != _SOCK_DIAG_BY_FAMILY:
+        return None
+    at = _HEADER.size + _ANSWER_BYTES
+    while at + _ATTRIBUTE.size <= min(length, len(answer)):
+        size, attribute = _ATTRIBUTE.unpack_from(answer, at)
+        if attribute == _UNIX_DIAG_PEER and size >= 8:
+            return int.from_bytes(answer[at + 4 : at + 8], "little") or None
+        at += max(4, (size + 3) & ~3)
+    return None

@@ -1,0 +1,153 @@
+"""The probe that a watched process uses in place of the standard library's sockets and pollers.
+
+It wires one journal to the sockets and pollers it makes; the two ends of the wire know nothing of
+folders or environment variables.
+"""
+
+from __future__ import annotations
+
+import os
+import socket as plain
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from netlab.capture.probe.addresses import maybe_local, maybe_peer
+from netlab.capture.probe.journal import Journal, name_of
+from netlab.capture.probe.layout import OP
+from netlab.capture.probe.pollers import TracedEpoll, TracedPoll, traced_select
+from netlab.capture.probe.quick import QuickSocket, SampledSocket
+from netlab.capture.probe.sockets import TracedSocket
+from netlab.model.errors import UsageError
+
+if TYPE_CHECKING:
+    import select
+
+QUEUES = ("calls", "events", "off")
+
+
+class JournalProbe:
+    """Makes sockets and pollers whose calls are recorded in a spool in `folder`.
+
+    `queues` says when SIOCINQ and SIOCOUTQ are sampled: around all `calls`, at `events` (EAGAIN,
+    time-out, close), or never (`off`; calls are recorded all the same). With `tcp_info` struct
+    tcp_info is kept before and after each call, with `code` the caller's file and line.
+    """
+
+    def __init__(
+        self, folder: str | os.PathLike[str], *, actor: str, host: str = "localhost",
+        queues: str = "calls", tcp_info: bool = False, code: bool = False,
+        segment_bytes: int = 1 << 20, limit_bytes: int = 1 << 30, proc_fd: int | None = None,
+    ) -> None:  # fmt: skip
+        if queues not in QUEUES:
+            raise UsageError(f"queues={queues!r} is not known", f"one of {', '.join(QUEUES)}")
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        self.journal = Journal(
+            folder, host=host, actor=actor, queues=queues, tcp_info=tcp_info, code=code,
+            segment_bytes=segment_bytes, limit_bytes=limit_bytes, proc_fd=proc_fd,
+        )  # fmt: skip
+        self._make: type[TracedSocket] = TracedSocket
+        if not tcp_info and not code:
+            self._make = SampledSocket if queues == "calls" else QuickSocket
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> JournalProbe:
+        """The probe that NETLAB_SPOOL, NETLAB_ACTOR, NETLAB_HOST, NETLAB_QUEUES, NETLAB_TCP_INFO,
+        NETLAB_CODE and NETLAB_PROC_FD ask for; KeyError without NETLAB_SPOOL."""
+        proc_fd = environment.get("NETLAB_PROC_FD", "")
+        return cls(
+            environment["NETLAB_SPOOL"],
+            actor=environment.get("NETLAB_ACTOR", "program"),
+            host=environment.get("NETLAB_HOST", "localhost"),
+            queues=environment.get("NETLAB_QUEUES", "calls"),
+            tcp_info=environment.get("NETLAB_TCP_INFO", "") in _YES,
+            code=environment.get("NETLAB_CODE", "") in _YES,
+            proc_fd=int(proc_fd) if proc_fd else None,
+        )
+
+    def socket(
+        self, family: int = plain.AF_INET, kind: int = plain.SOCK_STREAM, protocol: int = 0
+    ) -> TracedSocket:
+        """A new traced socket."""
+        journal = self.journal
+        text = _socket_text(family, kind, protocol)
+        inside = journal.enter(OP["socket"], None, args=text)
+        try:
+            sock = self._make(journal, family, kind, protocol)
+        except BaseException as error:
+            if inside is not None:
+                journal.fail(inside, None, error)
+            raise
+        if inside is not None:
+            sock.watch()
+            journal.leave(inside, sock.state, sock.fileno())
+        return sock
+
+    def socketpair(
+        self, family: int = plain.AF_UNIX, kind: int = plain.SOCK_STREAM, protocol: int = 0
+    ) -> tuple[TracedSocket, TracedSocket]:
+        """Two traced sockets, connected to each other."""
+        journal = self.journal
+        inside = journal.enter(
+            OP["socketpair"], None, args=_socket_text(family, kind, protocol)
+        )  # fmt: skip
+        try:
+            pair = plain.socketpair(family, kind, protocol)
+        except BaseException as error:
+            if inside is not None:
+                journal.fail(inside, None, error)
+            raise
+        first, second = (
+            self._make(journal, family, kind, protocol, fileno=sock.detach()) for sock in pair
+        )
+        for sock in (first, second):
+            sock.watch(local=maybe_local(sock), peer=maybe_peer(sock))
+        if inside is not None:
+            journal.leave(inside, first.state, 0, inodes=(second.inode, second.inode))
+        return first, second
+
+    def adopt(self, sock: plain.socket) -> TracedSocket:
+        """Take over a plain socket's descriptor: it is traced from here on, `sock` is detached."""
+        timeout = sock.gettimeout()
+        family, kind, protocol = sock.family, sock.type, sock.proto
+        traced = self._make(self.journal, family, kind, protocol, fileno=sock.detach())
+        if traced.gettimeout() != timeout:
+            traced.settimeout(timeout)
+        traced.watch(local=maybe_local(traced), peer=maybe_peer(traced))
+        return traced
+
+    def epoll(self) -> select.epoll:
+        """A new traced epoll descriptor."""
+        return cast("select.epoll", TracedEpoll(self.journal))
+
+    def poll(self) -> TracedPoll:
+        """A new traced poll object."""
+        return TracedPoll(self.journal)
+
+    def select(
+        self, readers: Iterable[Any], writers: Iterable[Any], exceptional: Iterable[Any],
+        timeout: float | None = None,
+    ) -> tuple[list[Any], list[Any], list[Any]]:  # fmt: skip
+        """A traced select.select."""
+        return traced_select(self.journal, readers, writers, exceptional, timeout)
+
+    def close(self) -> None:
+        """Record nothing more. The sockets made so far go on as plain ones."""
+        self.journal.close()
+
+
+_YES = ("1", "true", "yes", "on")
+
+
+def _socket_text(family: object, kind: object, protocol: object) -> str:
+    if not isinstance(family, int) or not isinstance(kind, int):
+        return f"{family!r}, {kind!r}, {protocol!r}"[:200]
+    bare = kind & ~(plain.SOCK_NONBLOCK | plain.SOCK_CLOEXEC)
+    names = [name_of(plain.SocketKind, bare)]
+    names += [
+        name
+        for name, bit in (
+            ("SOCK_NONBLOCK", plain.SOCK_NONBLOCK), ("SOCK_CLOEXEC", plain.SOCK_CLOEXEC),
+        )
+        if kind & bit
+    ]  # fmt: skip
+    return f"{name_of(plain.AddressFamily, family)}, {'|'.join(names)}, {protocol}"

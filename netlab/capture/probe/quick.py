@@ -1,0 +1,277 @@
+"""The traced sockets of the usual ways of recording, with send and recv made short.
+
+The plain head of a record is written here without a method call in between; whatever is not the
+usual case (flags, another thread's first call, a full segment, an exception) takes TracedSocket's
+way. Figures are in tests/bench/test_probe_cost.py.
+
+What this module relies on, see writer.py: between reading `spool.at` and pack_into nothing is
+called, so no signal handler runs there.
+"""
+
+from __future__ import annotations
+
+from _thread import get_ident
+from fcntl import ioctl
+from time import time_ns
+from typing import Any
+
+from netlab.capture.probe import layout
+from netlab.capture.probe.journal import FOUR, SIOCINQ, SIOCOUTQ, Journal, SocketState
+from netlab.capture.probe.layout import HEAD_BYTES, OP
+from netlab.capture.probe.sockets import Plain, TracedSocket
+from netlab.capture.probe.writer import ThreadSpool
+
+_pack = layout.HEAD.pack_into
+_recv, _recv_into, _send = Plain.recv, Plain.recv_into, Plain.send
+_RECV = layout.marker(layout.ENTRY, OP["recv"], HEAD_BYTES)
+_RECV_INTO = layout.marker(layout.ENTRY, OP["recv_into"], HEAD_BYTES)
+_SEND = layout.marker(layout.ENTRY, OP["send"], HEAD_BYTES)
+_RETURN = layout.marker(layout.RETURN, 0, HEAD_BYTES)
+_SIZE_LIMIT = 1 << 40
+
+
+class _Nobody:
+    """Stands where a socket is not known to any thread's spool yet."""
+
+    thread = 0
+
+
+_NOBODY: Any = _Nobody()
+
+
+class QuickSocket(TracedSocket):
+    """A TracedSocket that keeps at hand which spool knows its state, and under which number."""
+
+    __slots__ = ("_number", "_spool")
+
+    def __init__(
+        self, journal: Journal, family: int = -1, kind: int = -1, protocol: int = -1,
+        fileno: int | None = None,
+    ) -> None:  # fmt: skip
+        self._spool: ThreadSpool = _NOBODY
+        self._number = 0
+        super().__init__(journal, family, kind, protocol, fileno)
+
+    def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
+        """As socket.recv."""
+        spool = self._spool
+        if (
+            flags
+            or spool.thread != get_ident()
+            or type(bufsize) is not int
+            or bufsize > _SIZE_LIMIT
+        ):
+            self._settle()
+            return TracedSocket.recv(self, bufsize, flags)
+        now_ns = time_ns()
+        at = spool.at
+        if at + HEAD_BYTES > spool.end:
+            return TracedSocket.recv(self, bufsize, flags)
+        spool.at = at + HEAD_BYTES
+        spool.order = order = spool.order + 1
+        _pack(spool.view, at, now_ns, bufsize, order, self._number, _RECV)
+        try:
+            data = _recv(self, bufsize)
+        except BaseException as error:
+            self._fail((spool, order), error)
+            raise
+        now_ns = time_ns()
+        count = len(data)
+        at = spool.at
+        if at + HEAD_BYTES > spool.end:
+            self._late(spool, order, count, now_ns)
+            return data
+        spool.at = at + HEAD_BYTES
+        _pack(spool.view, at, now_ns, count, order, 0, _RETURN)
+        return data
+
+    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
+        """As socket.recv_into."""
+        spool = self._spool
+        if flags or spool.thread != get_ident() or type(buffer) is not bytearray or nbytes:
+            self._settle()
+            return TracedSocket.recv_into(self, buffer, nbytes, flags)
+        requested = len(buffer)
+        now_ns = time_ns()
+        at = spool.at
+        if at + HEAD_BYTES > spool.end:
+            return TracedSocket.recv_into(self, buffer)
+        spool.at = at + HEAD_BYTES
+        spool.order = order = spool.order + 1
+        _pack(spool.view, at, now_ns, requested, order, self._number, _RECV_INTO)
+        try:
+            count = _recv_into(self, buffer)
+        except BaseException as error:
+            self._fail((spool, order), error)
+            raise
+        now_ns = time_ns()
+        at = spool.at
+        if at + HEAD_BYTES > spool.end:
+            self._late(spool, order, count, now_ns)
+            return count
+        spool.at = at + HEAD_BYTES
+        _pack(spool.view, at, now_ns, count, order, 0, _RETURN)
+        return count
+
+    def send(self, data: Any, flags: int = 0, /) -> int:
+        """As socket.send."""
+        spool = self._spool
+        if flags or spool.thread != get_ident() or type(data) not in _BYTES:
+            self._settle()
+            return TracedSocket.send(self, data, flags)
+        requested = len(data)
+        now_ns = time_ns()
+        at = spool.at
+        if at + HEAD_BYTES > spool.end:
+            return TracedSocket.send(self, data, flags)
+        spool.at = at + HEAD_BYTES
+        spool.order = order = spool.order + 1
+        _pack(spool.view, at, now_ns, requested, order, self._number, _SEND)
+        try:
+            count = _send(self, data)
+        except BaseException as error:
+            self._fail((spool, order), error)
+            raise
+        now_ns = time_ns()
+        at = spool.at
+        if at + HEAD_BYTES > spool.end:
+            self._late(spool, order, count, now_ns)
+            return count
+        spool.at = at + HEAD_BYTES
+        _pack(spool.view, at, now_ns, count, order, 0, _RETURN)
+        return count
+
+    def _late(self, spool: ThreadSpool, order: int, count: int, returned_ns: int) -> None:
+        """The return that did not fit into the segment of its entry."""
+        self._journal.leave((spool, order), self._state, count, returned_ns=returned_ns)
+
+    def _become(self, state: SocketState) -> None:
+        self._state = state
+        self._spool = _NOBODY
+        self._number = state.number
+
+    def _forget(self, *, detached: bool = False) -> None:
+        self._spool = _NOBODY
+        super()._forget(detached=detached)
+
+    def _settle(self) -> None:
+        """Make the calling thread's spool know the socket, so that the next call is short."""
+        state, journal = self._state, self._journal
+        if state is None or journal.off:
+            return
+        try:
+            spool = journal.spool()
+            if spool is not None and self._spool is not spool:
+                journal.announce(state, spool)
+                self._spool = spool
+        except Exception as error:
+            journal.fault(error)
+
+
+class SampledSocket(QuickSocket):
+    """A QuickSocket that samples its queues before and after each call."""
+
+    __slots__ = ()
+
+    def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
+        """As socket.recv."""
+        spool = self._spool
+        usual = not flags and type(bufsize) is int and bufsize <= _SIZE_LIMIT
+        order = self._begin(spool, bufsize, _RECV_SAMPLED) if usual else 0
+        if not order:
+            self._settle()
+            return TracedSocket.recv(self, bufsize, flags)
+        try:
+            data = _recv(self, bufsize)
+        except BaseException as error:
+            self._fail((spool, order), error)
+            raise
+        self._end(spool, order, len(data), time_ns())
+        return data
+
+    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
+        """As socket.recv_into."""
+        spool = self._spool
+        usual = not flags and not nbytes and type(buffer) is bytearray
+        order = self._begin(spool, len(buffer), _RECV_INTO_SAMPLED) if usual else 0
+        if not order:
+            self._settle()
+            return TracedSocket.recv_into(self, buffer, nbytes, flags)
+        try:
+            count = _recv_into(self, buffer)
+        except BaseException as error:
+            self._fail((spool, order), error)
+            raise
+        self._end(spool, order, count, time_ns())
+        return count
+
+    def send(self, data: Any, flags: int = 0, /) -> int:
+        """As socket.send."""
+        spool = self._spool
+        usual = not flags and type(data) in _BYTES
+        order = self._begin(spool, len(data), _SEND_SAMPLED) if usual else 0
+        if not order:
+            self._settle()
+            return TracedSocket.send(self, data, flags)
+        try:
+            count = _send(self, data)
+        except BaseException as error:
+            self._fail((spool, order), error)
+            raise
+        self._end(spool, order, count, time_ns())
+        return count
+
+    def _begin(self, spool: ThreadSpool, requested: int, word: int) -> int:
+        """Write an entry with samples and return its order; 0 when it takes the longer way."""
+        state = self._state
+        if state is None or spool.thread != get_ident():
+            return 0
+        try:
+            inq, outq = ioctl(state.fd, SIOCINQ, FOUR), ioctl(state.fd, SIOCOUTQ, FOUR)
+        except OSError:
+            return 0
+        now_ns = time_ns()
+        at = spool.at
+        if at + _SAMPLED_BYTES > spool.end:
+            return 0
+        spool.at = at + _SAMPLED_BYTES
+        spool.order = order = spool.order + 1
+        view = spool.view
+        _pack_sample(view, at + HEAD_BYTES, layout.TAG_DETAIL, 0, _DETAIL_BYTES, 0, inq, outq, 0)
+        _pack(view, at, now_ns, requested, order, self._number, word)
+        return order
+
+    def _end(self, spool: ThreadSpool, order: int, count: int, now_ns: int) -> None:
+        state = self._state
+        if state is None:  # closed meanwhile, by a signal handler or another thread
+            self._late(spool, order, count, now_ns)
+            return
+        try:
+            inq, outq = ioctl(state.fd, SIOCINQ, FOUR), ioctl(state.fd, SIOCOUTQ, FOUR)
+        except OSError:
+            self._late(spool, order, count, now_ns)
+            return
+        at = spool.at
+        if at + _SAMPLED_BYTES > spool.end:
+            self._late(spool, order, count, now_ns)
+            return
+        spool.at = at + _SAMPLED_BYTES
+        view = spool.view
+        _pack_sample(view, at + HEAD_BYTES, layout.TAG_DETAIL, 0, _DETAIL_BYTES, 0, inq, outq, 0)
+        _pack(view, at, now_ns, count, order, 0, _RETURN_SAMPLED)
+
+    def _late(self, spool: ThreadSpool, order: int, count: int, returned_ns: int) -> None:
+        state = self._state
+        self._journal.leave(
+            (spool, order), state, count, returned_ns=returned_ns, sample=state is not None
+        )
+
+
+_BYTES = frozenset({bytes, bytearray})
+_DETAIL_BYTES = layout.DETAIL.size
+_SAMPLED_BYTES = HEAD_BYTES + layout.SAMPLE.size
+_pack_sample = layout.SAMPLE.pack_into
+_RECV_SAMPLED = layout.marker(layout.ENTRY, OP["recv"], _SAMPLED_BYTES)
+_RECV_INTO_SAMPLED = layout.marker(layout.ENTRY, OP["recv_into"], _SAMPLED_BYTES)
+_SEND_SAMPLED = layout.marker(layout.ENTRY, OP["send"], _SAMPLED_BYTES)
+_RETURN_SAMPLED = layout.marker(layout.RETURN, 0, _SAMPLED_BYTES)

@@ -1,0 +1,182 @@
+"""Turns records into text values and back, exactly: for journal fields and packed rows alike.
+
+A value never holds a control character, so that a line is a line and a tab is a tab for whoever
+reads the file; None is an absent value, which the empty text is not. Knows nothing of blocks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import MISSING, fields
+from operator import attrgetter
+from typing import Any, Generic, TypeVar
+
+from netlab.model.call import CallRecord, Inheritance, Ready
+from netlab.model.clock import ClockPair
+from netlab.model.recording import Loss
+
+R = TypeVar("R")
+
+# Controls would break lines and tabs (tshark 4.0 also ends a line at CR); surrogates, with which
+# Python spells file names that are not UTF-8, have no UTF-8 of their own.
+_UNSAFE = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029\\\\\ud800-\udfff]")
+_ESCAPED = re.compile(r"\\(?:\\|u([0-9a-f]{4}))")
+_ABSENT = r"\N"  # no escaped text reads so: a backslash is followed by itself or by u
+_INT64_MIN, _INT64_MAX = -(1 << 63), (1 << 63) - 1
+
+
+def escape(text: str) -> str:
+    """The text on one line of valid UTF-8; `unescape` undoes it exactly."""
+    if not _UNSAFE.search(text):
+        return text
+    return _UNSAFE.sub(lambda m: "\\\\" if m[0] == "\\" else f"\\u{ord(m[0]):04x}", text)
+
+
+def unescape(text: str) -> str:
+    """The text that `escape` was given."""
+    if "\\" not in text:
+        return text
+    return _ESCAPED.sub(lambda m: chr(int(m[1], 16)) if m[1] else "\\", text)
+
+
+def _int(text: str) -> int:
+    value = int(text)
+    if not _INT64_MIN <= value <= _INT64_MAX:
+        raise ValueError(f"{text[:24]} does not fit 64 bits")
+    return value
+
+
+def _maybe_int(text: str) -> int | None:
+    return None if text == "-" else _int(text)
+
+
+def _ready(text: str) -> tuple[Ready, ...]:
+    found = []
+    for item in text.split(",") if text else ():
+        fd, inode, events = item.split(":")
+        found.append(Ready(_int(fd), _maybe_int(inode), _int(events)))
+    return tuple(found)
+
+
+def _ready_text(items: tuple[Ready, ...]) -> str:
+    return ",".join(
+        f"{item.fd}:{'-' if item.inode is None else item.inode}:{item.events}" for item in items
+    )
+
+
+def _ints(text: str) -> tuple[int, ...]:
+    return tuple(_int(item) for item in text.split(",")) if text else ()
+
+
+def _ints_text(items: tuple[int, ...]) -> str:
+    return ",".join(map(str, items))
+
+
+Codec = tuple[Callable[[Any], str], Callable[[str], Any]]
+INT: Codec = (str, _int)
+TEXT: Codec = (escape, unescape)
+BYTES: Codec = (bytes.hex, bytes.fromhex)
+READY: Codec = (_ready_text, _ready)
+INTS: Codec = (_ints_text, _ints)
+
+
+class Schema(Generic[R]):
+    """A record class and how each of its fields is written."""
+
+    def __init__(self, record: type[R], codecs: Mapping[str, Codec], nullable: Iterable[str] = ()):
+        """`nullable`: fields that may be None although the class gives them no default."""
+        self.record = record
+        self.names = tuple(codecs)
+        self._values = attrgetter(*self.names)
+        self._encoders = tuple(encode for encode, _ in codecs.values())
+        self._decoders = {name: decode for name, (_, decode) in codecs.items()}
+        defaults = {f.name: f.default for f in fields(record)}  # type: ignore[arg-type]
+        may_be_none = set(nullable)
+        self.required = tuple(
+            name for name in codecs if defaults[name] is MISSING and name not in may_be_none
+        )
+        self._absent = dict.fromkeys(may_be_none)
+        # What an absent value means, by position: the default, which is not written.
+        self._defaults = tuple(
+            None if defaults[name] is MISSING else defaults[name] for name in codecs
+        )
+
+    def texts(self, record: R) -> list[str | None]:
+        """The values of a record in the order of `names`; None where it has the default."""
+        return [
+            None if value is None or (value == default and default is not None) else encode(value)
+            for value, default, encode in zip(
+                self._values(record), self._defaults, self._encoders, strict=True
+            )
+        ]
+
+    def parse(self, texts: Mapping[str, str]) -> R:
+        """The record that has these values; names that are not its fields are passed over.
+
+        Raises ValueError when a value is not what its field holds or one that must be is not there.
+        """
+        values: dict[str, Any] = dict(self._absent)
+        decoders = self._decoders
+        for name, text in texts.items():
+            decode = decoders.get(name)
+            if decode is not None:
+                values[name] = decode(text)
+        for name in self.required:
+            if name not in values:
+                raise ValueError(f"no {name}")
+        return self.record(**values)
+
+
+CALLS = Schema(
+    CallRecord,
+    {
+        "witness": TEXT, "host": TEXT, "actor": TEXT, "pid": INT, "tid": INT, "order": INT,
+        "op": TEXT, "fd": INT, "args": TEXT, "entered_ns": INT, "returned_ns": INT,
+        "returned_by_ns": INT, "requested_bytes": INT, "result": INT, "errno": TEXT, "flags": INT,
+        "inode": INT, "family": TEXT, "kind": TEXT, "local": TEXT, "peer": TEXT, "address": TEXT,
+        "new_inode": INT, "peer_inode": INT, "ready": READY,
+        "inq_before_bytes": INT, "outq_before_bytes": INT,
+        "inq_after_bytes": INT, "outq_after_bytes": INT,
+        "tcp_info_before": BYTES, "tcp_info_after": BYTES, "code": TEXT,
+    },
+    nullable=("fd", "returned_ns"),
+)  # fmt: skip
+CLOCK_PAIRS = Schema(ClockPair, {"realtime_ns": INT, "monotonic_ns": INT})
+INHERITANCES = Schema(
+    Inheritance, {"pid": INT, "parent_pid": INT, "time_ns": INT, "inodes": INTS}
+)  # fmt: skip
+LOSSES = Schema(
+    Loss,
+    {"witness": TEXT, "what": TEXT, "count": INT, "reason": TEXT, "actor": TEXT, "since_ns": INT},
+    nullable=("count",),
+)
+
+
+def table_header(schema: Schema[R]) -> bytes:
+    """The first line of a packed table: the names of its columns, tabs between."""
+    return "\t".join(schema.names).encode() + b"\n"
+
+
+def table_row(schema: Schema[R], record: R) -> bytes:
+    """One record as a line of a packed table."""
+    texts = [_ABSENT if text is None else text for text in schema.texts(record)]
+    return "\t".join(texts).encode() + b"\n"
+
+
+def table_records(schema: Schema[R], table: bytes) -> Iterator[R | ValueError]:
+    """The records of a packed table; a line that is none gives the error in its place."""
+    header, _, body = table.partition(b"\n")
+    names = header.decode("utf-8", "replace").split("\t")
+    for line in body.split(b"\n"):
+        if not line:
+            continue
+        try:
+            texts = line.decode("utf-8").split("\t")
+            if len(texts) != len(names):
+                raise ValueError(f"{len(texts)} values for {len(names)} columns")
+            yield schema.parse(
+                {name: text for name, text in zip(names, texts, strict=True) if text != _ABSENT}
+            )
+        except ValueError as error:
+            yield error

@@ -1,0 +1,51 @@
+"""`netlab recover FILE`: puts together what a killed recording left, and says what it found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def command(file: Path) -> None:
+    """Put together what a killed recording left.
+
+    Merges FILE, up to its last whole block, with the calls in FILE.spools, and writes FILE in its
+    finished form. The spools are deleted once FILE holds all that was in them.
+    """
+    from netlab.capture.files import read_raw, recover
+    from netlab.capture.ownership import remove_folder
+    from netlab.capture.recording import spool_folder
+    from netlab.explain.finish import finish_raw
+    from netlab.model.errors import BadRecording
+    from netlab.show.escape import printable
+
+    folder = spool_folder(file)
+    raw = recover(file)
+    name = printable(str(file))
+    if raw.description.form == "finished" and not raw.faults and not folder.is_dir():
+        click.echo(f"{name} is whole: nothing to recover")
+        return
+    finish_raw(file, raw)
+    inside = sum(call.returned_ns is None for call in raw.calls)
+    click.echo(
+        f"{name}: {_count(len(raw.frames), 'packet')}, {_count(len(raw.calls), 'call')}"
+        + (f" ({inside} still inside when it ended)" if inside else "")
+    )
+    for note in raw.description.notes:
+        click.echo(f"  {printable(note)}")
+    for loss in raw.losses:
+        count = "some" if loss.count is None else f"{loss.count:,}"
+        click.echo(printable(f"  lost: {count} {loss.what} {loss.actor} ({loss.reason})"))
+    if folder.is_dir():
+        if read_raw(file).calls != raw.calls:
+            raise BadRecording(
+                f"{file} does not hold all calls of {folder}", "the spools were kept: report this"
+            )
+        remove_folder(folder)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

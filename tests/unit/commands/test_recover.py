@@ -1,0 +1,80 @@
+"""`netlab recover`: what it prints and leaves, with FILE and spools, with one of them or none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sample_recordings import DESCRIPTION, LO, calls, conversation
+
+from netlab.capture.files import read_raw
+from netlab.capture.probe import JournalProbe
+from netlab.capture.recording import LiveRecording, make_spool_folder, spool_folder
+from netlab.commands.main import run
+
+
+def write_live(path: Path) -> None:
+    recording = LiveRecording.create(path, description=DESCRIPTION, interfaces=[LO])
+    recording.frames(0, conversation())
+    recording.calls(calls()[:2])
+    recording.close()
+
+
+def write_spools(path: Path) -> None:
+    probe = JournalProbe(make_spool_folder(path), actor="client")
+    left, right = probe.socketpair()
+    left.send(b"abc")
+    assert right.recv(7) == b"abc"
+    left.close()
+    right.close()
+    probe.close()
+
+
+def test_file_and_spools_become_one_finished_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.pcapng"
+    write_live(path)
+    write_spools(path)
+    path.write_bytes(path.read_bytes()[:-3])
+    assert run(["recover", str(path)]) == 0
+    out, err = capsys.readouterr()
+    raw = read_raw(path)
+    assert out.startswith(f"{path}: 8 packets, {len(raw.calls)} calls\n")
+    assert "cut short" in out
+    assert "stood in the spools alone" in out
+    assert err == ""
+    assert {"connect", "send", "recv", "close"} <= {call.op for call in raw.calls}
+    assert raw.description.form == "finished"
+    assert not spool_folder(path).exists()
+
+
+def test_spools_alone_become_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.pcapng"
+    write_spools(path)
+    assert run(["recover", str(path)]) == 0
+    assert "0 packets" in capsys.readouterr().out
+    assert {call.op for call in read_raw(path).calls} >= {"send", "recv", "close"}
+
+
+def test_a_file_alone_becomes_finished_and_then_is_whole(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.pcapng"
+    write_live(path)
+    assert run(["recover", str(path)]) == 0
+    assert "8 packets, 2 calls" in capsys.readouterr().out
+    before = path.read_bytes()
+    assert run(["recover", str(path)]) == 0
+    assert "is whole: nothing to recover" in capsys.readouterr().out
+    assert path.read_bytes() == before
+
+
+def test_nothing_there_is_one_line_and_exit_code_4(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["recover", str(tmp_path / "none.pcapng")]) == 4
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("netlab: nothing to recover: ")
+    assert err.count("\n") == 1
