@@ -1,0 +1,319 @@
+"""The one table of header fields: where each lies, how it reads, what it means, who says so.
+
+`layers` shows frames by it, and the tests hold the columns of `packets` to it. It turns bytes at a
+place into a number and a text, and must not know how layers follow each other.
+Bit 0 of a layer is the highest bit of its first byte, as in the RFCs' drawings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from netlab.decode.addresses import ipv4_text, ipv6_text, mac_text
+from netlab.decode.numbers import ethertype_name, ip_protocol_name
+
+
+class Kind(StrEnum):
+    """How the bits of a field are read and shown."""
+
+    NUMBER = "number"
+    HEX = "hex"
+    WORDS = "words"  # counts 4 bytes each
+    EIGHTS = "eights"  # counts 8 bytes each
+    FLAG = "flag"
+    IPV4 = "ipv4"
+    IPV6 = "ipv6"
+    MAC = "mac"
+    BYTES = "bytes"
+    ETHERTYPE = "ethertype"
+    PROTOCOL = "protocol"
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of a header. `column` names the column of `packets` that is this number, if any."""
+
+    layer: str
+    name: str
+    bit: int  # of its first bit, from the layer's start
+    bits: int
+    kind: Kind
+    meaning: str  # one plain sentence
+    source: str  # document and section
+    column: str = ""
+
+    @property
+    def first_byte(self) -> int:
+        return self.bit // 8
+
+    @property
+    def end_byte(self) -> int:
+        return (self.bit + self.bits + 7) // 8
+
+    def value(self, data: bytes, off: int) -> int | bytes:
+        """The field of the layer at `off`: bytes for addresses and bytes, else a number."""
+        part = data[off + self.first_byte : off + self.end_byte]
+        if self.kind in (Kind.IPV4, Kind.IPV6, Kind.MAC, Kind.BYTES):
+            return part
+        below = self.end_byte * 8 - self.bit - self.bits
+        return int.from_bytes(part, "big") >> below & ((1 << self.bits) - 1)
+
+    def text(self, value: int | bytes) -> str:
+        """The value as people read it."""
+        if isinstance(value, bytes):
+            return _BYTES_TEXT[self.kind](value)
+        return _NUMBER_TEXT[self.kind](value, self.bits)
+
+
+def bytes_text(value: bytes) -> str:
+    """`0a0b 0c`: hex in pairs of bytes."""
+    return value.hex(" ", -2)
+
+
+def _hex_text(value: int, bits: int) -> str:
+    return f"0x{value:0{(bits + 3) // 4}x}"
+
+
+_BYTES_TEXT: dict[Kind, Callable[[bytes], str]] = {
+    Kind.IPV4: ipv4_text,
+    Kind.IPV6: ipv6_text,
+    Kind.MAC: mac_text,
+    Kind.BYTES: bytes_text,
+}
+_NUMBER_TEXT: dict[Kind, Callable[[int, int], str]] = {
+    Kind.NUMBER: lambda value, _: str(value),
+    Kind.HEX: _hex_text,
+    Kind.WORDS: lambda value, _: f"{value * 4} bytes ({value})",
+    Kind.EIGHTS: lambda value, _: f"{value * 8} bytes ({value})",
+    Kind.FLAG: lambda value, _: "set" if value else "not set",
+    Kind.ETHERTYPE: lambda value, bits: f"{ethertype_name(value)} ({_hex_text(value, bits)})",
+    Kind.PROTOCOL: lambda value, _: f"{ip_protocol_name(value)} ({value})",
+}
+
+# (name, bits, kind, meaning, column): each begins where the one before it ends.
+_Row = tuple[str, int, Kind, str, str]
+N, H, F = Kind.NUMBER, Kind.HEX, Kind.FLAG
+
+
+def _table(layer: str, source: str, *rows: _Row) -> tuple[Field, ...]:
+    table = []
+    bit = 0
+    for name, bits, kind, meaning, column in rows:
+        table.append(Field(layer, name, bit, bits, kind, meaning, source, column))
+        bit += bits
+    return tuple(table)
+
+
+# fmt: off
+_ETHERNET = _table(
+    "Ethernet", "IEEE 802.3 3.1.1",
+    ("destination", 48, Kind.MAC, "Hardware address of the receiver on this link.", ""),
+    ("source", 48, Kind.MAC, "Hardware address of the sender on this link.", ""),
+    ("type", 16, Kind.ETHERTYPE,
+     "What follows; below 0x0600 the length of an 802.3 frame instead.", ""),
+)
+_VLAN = _table(
+    "802.1Q", "IEEE 802.1Q 9.6",
+    ("priority", 3, N, "Which queue a switch puts the frame in, 7 the most urgent.", ""),
+    ("drop eligible", 1, F, "A switch may drop this frame first when it is congested.", ""),
+    ("VLAN", 12, N, "The virtual network that the frame belongs to.", "vlan"),
+    ("type", 16, Kind.ETHERTYPE, "What follows the tag.", ""),
+)
+_COOKED = _table(
+    "Linux cooked v1", "LINKTYPE_LINUX_SLL",
+    ("packet type", 16, N, "0 to this host, 1 broadcast, 2 multicast, 3 to others, 4 sent.", ""),
+    ("hardware type", 16, N, "Kind of device (ARPHRD_ number): 1 Ethernet, 772 loopback.", ""),
+    ("address length", 16, N, "How many of the following 8 bytes are an address.", ""),
+    ("address", 64, Kind.BYTES, "Hardware address of the sender, padded to 8 bytes.", ""),
+    ("type", 16, Kind.ETHERTYPE, "What follows.", ""),
+)
+_COOKED_2 = _table(
+    "Linux cooked v2", "LINKTYPE_LINUX_SLL2",
+    ("type", 16, Kind.ETHERTYPE, "What follows.", ""),
+    ("reserved", 16, H, "Zero.", ""),
+    ("interface index", 32, N, "The kernel's number of the device that saw the frame.", ""),
+    ("hardware type", 16, N, "Kind of device (ARPHRD_ number): 1 Ethernet, 772 loopback.", ""),
+    ("packet type", 8, N, "0 to this host, 1 broadcast, 2 multicast, 3 to others, 4 sent.", ""),
+    ("address length", 8, N, "How many of the following 8 bytes are an address.", ""),
+    ("address", 64, Kind.BYTES, "Hardware address of the sender, padded to 8 bytes.", ""),
+)
+_LOOPBACK = _table(
+    "BSD loopback", "LINKTYPE_NULL, LINKTYPE_LOOP",
+    ("family", 32, Kind.BYTES,
+     "Address family of what follows, in the byte order of the capturing machine.", ""),
+)
+_ARP = _table(
+    "ARP", "RFC 826",
+    ("hardware type", 16, N, "Kind of hardware address: 1 is Ethernet.", ""),
+    ("protocol type", 16, Kind.ETHERTYPE, "Kind of protocol address.", ""),
+    ("hardware size", 8, N, "Bytes in a hardware address.", ""),
+    ("protocol size", 8, N, "Bytes in a protocol address.", ""),
+    ("operation", 16, N, "1 asks who has the target address, 2 answers.", ""),
+)
+_ARP_ADDRESSES = _table(  # as long as the sizes are 6 and 4
+    "ARP addresses", "RFC 826",
+    ("sender hardware", 48, Kind.MAC, "Hardware address of the sender.", ""),
+    ("sender", 32, Kind.IPV4, "Protocol address of the sender.", "src"),
+    ("target hardware", 48, Kind.MAC, "Hardware address asked for; zero in a question.", ""),
+    ("target", 32, Kind.IPV4, "Protocol address asked for.", "dst"),
+)
+_IPV4 = _table(
+    "IPv4", "RFC 791 3.1",
+    ("version", 4, N, "The version of IP, 4.", "ip_version"),
+    ("header length", 4, Kind.WORDS, "Length of this header with its options.", ""),
+    ("differentiated services", 6, H, "Asks routers for a treatment (RFC 2474).", ""),
+    ("ECN", 2, N, "0 not able, 1 or 2 able, 3 congestion was met on the way (RFC 3168).", ""),
+    ("total length", 16, N,
+     "Bytes of header and payload; 0 where segmentation was left to a device.", "ip_len_bytes"),
+    ("identification", 16, H, "Names the packet that fragments belong to.", "ip_id"),
+    ("reserved", 1, F, "Zero.", ""),
+    ("don't fragment", 1, F, "Routers must not cut this packet; too large, it is dropped.", ""),
+    ("more fragments", 1, F, "Other fragments of the same packet follow this one.", ""),
+    ("fragment offset", 13, Kind.EIGHTS, "Where this fragment's bytes belong.", ""),
+    ("time to live", 8, N, "Each router takes one off; at zero the packet is dropped.", "ttl"),
+    ("protocol", 8, Kind.PROTOCOL, "What follows.", ""),
+    ("header checksum", 16, H, "Guards this header alone.", ""),
+    ("source", 32, Kind.IPV4, "Address of the sender.", "src"),
+    ("destination", 32, Kind.IPV4, "Address of the receiver.", "dst"),
+)
+_IPV6 = _table(
+    "IPv6", "RFC 8200 3",
+    ("version", 4, N, "The version of IP, 6.", "ip_version"),
+    ("differentiated services", 6, H, "Asks routers for a treatment (RFC 2474).", ""),
+    ("ECN", 2, N, "0 not able, 1 or 2 able, 3 congestion was met on the way (RFC 3168).", ""),
+    ("flow label", 20, H, "The sender's mark for packets to be kept on one path.", ""),
+    ("payload length", 16, N,
+     "Bytes after this header; 0 where it is too long for 16 bits.", ""),
+    ("next header", 8, Kind.PROTOCOL, "What follows.", ""),
+    ("hop limit", 8, N, "Each router takes one off; at zero the packet is dropped.", "ttl"),
+    ("source", 128, Kind.IPV6, "Address of the sender.", "src"),
+    ("destination", 128, Kind.IPV6, "Address of the receiver.", "dst"),
+)
+_EXTENSION = _table(  # the beginning that all extension headers with a length share
+    "IPv6 extension", "RFC 8200 4",
+    ("next header", 8, Kind.PROTOCOL, "What follows this header.", ""),
+    ("length", 8, N, "Length in units of 8 bytes, not counting the first 8 (AH: 4 bytes).", ""),
+)
+_FRAGMENT = _table(
+    "IPv6 fragment", "RFC 8200 4.5",
+    ("next header", 8, Kind.PROTOCOL, "What the whole packet carries here.", ""),
+    ("reserved", 8, H, "Zero.", ""),
+    ("fragment offset", 13, Kind.EIGHTS, "Where this fragment's bytes belong.", ""),
+    ("reserved bits", 2, H, "Zero.", ""),
+    ("more fragments", 1, F, "Other fragments of the same packet follow this one.", ""),
+    ("identification", 32, H, "Names the packet that fragments belong to.", "ip_id"),
+)
+_TCP = _table(
+    "TCP", "RFC 9293 3.1",
+    ("source port", 16, N, "Port of the sender.", "sport"),
+    ("destination port", 16, N, "Port of the receiver.", "dport"),
+    ("sequence number", 32, N,
+     "Number of the first payload byte; of a SYN, the number before it.", "seg_seq"),
+    ("acknowledgment number", 32, N,
+     "The next number that the sender of this segment expects.", "seg_ack"),
+    ("data offset", 4, Kind.WORDS, "Length of this header with its options.", ""),
+    ("reserved", 3, H, "Zero.", ""),
+    ("AE", 1, F, "Accurate ECN: part of the count of marked packets (RFC 9768).", ""),
+    ("CWR", 1, F, "The sender reduced its congestion window (RFC 3168).", ""),
+    ("ECE", 1, F, "The sender met congestion marks; in a SYN: it can use ECN (RFC 3168).", ""),
+    ("URG", 1, F, "The urgent pointer counts.", ""),
+    ("ACK", 1, F, "The acknowledgment number counts; set in all segments but the first.", ""),
+    ("PSH", 1, F, "The sender had no more to send now; hand the bytes to the program.", ""),
+    ("RST", 1, F, "The connection is broken off or does not exist.", ""),
+    ("SYN", 1, F, "Opens a direction and tells its first sequence number.", ""),
+    ("FIN", 1, F, "The sender will send no more bytes.", ""),
+    ("window", 16, N,
+     "How many bytes may be in flight towards the sender, before scaling.", "seg_wnd_raw"),
+    ("checksum", 16, H, "Guards header, payload and addresses.", ""),
+    ("urgent pointer", 16, N, "Where urgent data end, counted from the sequence number.", ""),
+)
+_UDP = _table(
+    "UDP", "RFC 768",
+    ("source port", 16, N, "Port of the sender.", "sport"),
+    ("destination port", 16, N, "Port of the receiver.", "dport"),
+    ("length", 16, N, "Bytes of this header and its payload.", ""),
+    ("checksum", 16, H, "Guards header, payload and addresses; 0 means none was made.", ""),
+)
+_ICMP = _table(
+    "ICMP", "RFC 792",
+    ("type", 8, N, "What kind of message this is.", ""),
+    ("code", 8, N, "Which of the kind.", ""),
+    ("checksum", 16, H, "Guards the whole message.", ""),
+    ("rest of header", 32, Kind.BYTES, "Depends on the type.", ""),
+)
+_ICMPV6 = _table(
+    "ICMPv6", "RFC 4443 2.1",
+    ("type", 8, N, "What kind of message this is; below 128 an error.", ""),
+    ("code", 8, N, "Which of the kind.", ""),
+    ("checksum", 16, H, "Guards the whole message and the addresses.", ""),
+    ("rest of header", 32, Kind.BYTES, "Depends on the type.", ""),
+)
+_TCP_MSS = _table(
+    "TCP option 2", "RFC 9293 3.2",
+    ("kind", 8, N, "Maximum segment size.", ""),
+    ("length", 8, N, "Bytes of this option.", ""),
+    ("maximum segment size", 16, N, "The largest payload that the sender takes.", "mss"),
+)
+_TCP_WSCALE = _table(
+    "TCP option 3", "RFC 7323 2.2",
+    ("kind", 8, N, "Window scale.", ""),
+    ("length", 8, N, "Bytes of this option.", ""),
+    ("window scale", 8, N, "The sender's windows count in units of 2 to this power.", "wscale"),
+)
+_TCP_TIMESTAMPS = _table(
+    "TCP option 8", "RFC 7323 3.2",
+    ("kind", 8, N, "Timestamps.", ""),
+    ("length", 8, N, "Bytes of this option.", ""),
+    ("timestamp value", 32, N, "The sender's clock when it sent this.", "ts_val"),
+    ("timestamp echo", 32, N, "The last value that the sender got from its peer.", "ts_ecr"),
+)
+# fmt: on
+
+_ALL = (
+    _ETHERNET, _VLAN, _COOKED, _COOKED_2, _LOOPBACK, _ARP, _ARP_ADDRESSES, _IPV4, _IPV6,
+    _EXTENSION, _FRAGMENT, _TCP, _UDP, _ICMP, _ICMPV6, _TCP_MSS, _TCP_WSCALE, _TCP_TIMESTAMPS,
+)  # fmt: skip
+FIELDS: dict[str, tuple[Field, ...]] = {table[0].layer: table for table in _ALL}
+
+
+@dataclass(frozen=True, slots=True)
+class OptionName:
+    """What an option kind of TCP or IPv4 is called, and who says so."""
+
+    name: str
+    meaning: str
+    source: str
+
+
+TCP_OPTIONS = {
+    0: OptionName("end of options", "What follows is padding.", "RFC 9293 3.2"),
+    1: OptionName("no operation", "Fills a byte between options.", "RFC 9293 3.2"),
+    2: OptionName("MSS", "The largest payload that the sender takes.", "RFC 9293 3.2"),
+    3: OptionName("window scale", "The sender's windows count in larger units.", "RFC 7323 2.2"),
+    4: OptionName("SACK permitted", "The sender understands SACK blocks.", "RFC 2018 2"),
+    5: OptionName("SACK", "Ranges that arrived behind a gap.", "RFC 2018 3"),
+    8: OptionName("timestamps", "Measures round trips, guards against old copies.", "RFC 7323 3.2"),
+    19: OptionName("MD5 signature", "Proves the sender (as BGP uses it).", "RFC 2385 3"),
+    28: OptionName("user timeout", "How long the sender waits for ACKs.", "RFC 5482 3"),
+    29: OptionName("TCP-AO", "Proves the sender.", "RFC 5925 2.2"),
+    30: OptionName("MPTCP", "Several paths for one connection.", "RFC 8684 3"),
+    34: OptionName("fast open", "A cookie that lets a SYN carry data.", "RFC 7413 4.1.1"),
+    69: OptionName("ENO", "Negotiates encryption.", "RFC 8547 4"),
+    172: OptionName("AccECN order 0", "Counts of bytes by their ECN mark.", "RFC 9768 3.2.3"),
+    174: OptionName("AccECN order 1", "Counts of bytes by their ECN mark.", "RFC 9768 3.2.3"),
+    253: OptionName("experiment 1", "An experiment, named by its first bytes.", "RFC 6994 3"),
+    254: OptionName("experiment 2", "An experiment, named by its first bytes.", "RFC 6994 3"),
+}
+IPV4_OPTIONS = {
+    0: OptionName("end of options", "What follows is padding.", "RFC 791 3.1"),
+    1: OptionName("no operation", "Fills a byte between options.", "RFC 791 3.1"),
+    7: OptionName("record route", "Routers write their addresses here.", "RFC 791 3.1"),
+    68: OptionName("timestamp", "Routers write the time here.", "RFC 791 3.1"),
+    130: OptionName("security", "How secret the packet is.", "RFC 1108"),
+    131: OptionName("loose source route", "Routers the packet must pass.", "RFC 791 3.1"),
+    137: OptionName("strict source route", "The only routers the packet may pass.", "RFC 791 3.1"),
+    148: OptionName("router alert", "Asks routers to look at the packet.", "RFC 2113 2.1"),
+}
+SOURCE_ROUTES = frozenset({131, 137})

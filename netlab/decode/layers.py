@@ -1,0 +1,311 @@
+"""One frame -> its layers with every field: bytes, text, meaning and source. For `--packet N`.
+
+Walks the headers by the table in `fields`, apart from the fast path in `packets`; tests hold the
+two to each other. What could not be read is named as the fast path names it, once. For one frame,
+so it is not made fast.
+Read first: `fields`, then `walk`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from netlab.decode import numbers
+from netlab.decode.checksums import GOOD, NOT_FILLED_IN, PseudoHeader, checksum, ones_sum
+from netlab.decode.fields import (
+    FIELDS,
+    IPV4_OPTIONS,
+    SOURCE_ROUTES,
+    bytes_text,
+)
+from netlab.decode.layers_transport import show_icmp, show_tcp, show_udp
+from netlab.decode.packets import COOKED_OTHER, FAMILIES_IPV6, FAMILY_IPV4, decode
+from netlab.decode.walk import FieldValue, Layer, Walk, number, packed
+from netlab.model.frame import CHECKSUM_NOT_READY, Frame, Interface
+from netlab.model.recording import RawRecording
+from netlab.model.tables import Packet
+
+__all__ = ["FieldValue", "Layer", "layers"]
+
+_TAGS = {
+    numbers.ETHERTYPE_VLAN,
+    numbers.ETHERTYPE_SERVICE_VLAN,
+    numbers.ETHERTYPE_OLD_SERVICE_VLAN,
+}
+_EXTENSIONS = {
+    numbers.IP_HOP_BY_HOP,
+    numbers.IP_ROUTING,
+    numbers.IP_DESTINATION_OPTIONS,
+    numbers.IP_MOBILITY,
+    numbers.IP_HIP,
+    numbers.IP_SHIM6,
+    numbers.IP_AUTHENTICATION,
+}
+
+
+def layers(frame: Frame, interface: Interface) -> list[Layer]:
+    """The layers of one frame, outermost first; a last one for bytes that no header explains.
+
+    A fault is a field named "fault" in the layer that could not be read.
+    """
+    data = bytes(frame.data)
+    walk = Walk(data, max(len(data), frame.origlen_bytes), frame.flags)
+    _link(walk, interface.link)
+    whole = max(len(data), frame.origlen_bytes)
+    raw = RawRecording(frames=[replace(frame, interface=0)], interfaces=[interface])
+    packet = decode(raw)[0]
+    _fault(walk, packet)
+    _rest(walk, whole, packet)
+    return walk.layers
+
+
+def _fault(walk: Walk, packet: Packet) -> None:
+    if packet.fault_layer is None or packet.fault_off is None:
+        return
+    if packet.fault_need is None:
+        text = f"not IP at all: {packet.fault_limited_by}"
+    else:
+        text = (
+            f"needs {packet.fault_need} bytes, has {packet.fault_have}: {packet.fault_limited_by}"
+        )
+    place = min(packet.fault_off, len(walk.data))
+    value = FieldValue("fault", text, f"{packet.fault_layer} could not be read.", place, place, b"")
+    owner = packet.fault_layer.removesuffix(" options")
+    for layer in walk.layers:
+        if layer.name in (packet.fault_layer, owner) and layer.start <= place:
+            layer.fields.append(value)
+            return
+    walk.layers.append(Layer(packet.fault_layer, place, place, [value]))
+
+
+def _rest(walk: Walk, whole: int, packet: Packet) -> None:
+    """What no header explains: payload, or an unread protocol; and what follows the packet."""
+    name = packet.protocol or packet.link
+    if packet.payload_off is not None:
+        name = "Payload"
+    elif packet.fault_layer is not None:
+        name = "Unread bytes"
+    captured = len(walk.data)
+    start = max((layer.stop for layer in walk.layers), default=0)
+    stop = min(walk.stop, captured)
+    if start < stop:
+        there = walk.stop - start
+        text = f"{there} byte{'s' * (there != 1)}" + (
+            f", {stop - start} captured" if stop - start < there else ""
+        )
+        value = FieldValue(
+            "bytes", text, "What the headers carry.", start, stop, walk.data[start:stop]
+        )
+        walk.layers.append(Layer(name, start, stop, [value]))
+    if max(start, stop) < captured and walk.stop < whole:
+        start = max(start, stop)
+        rest = walk.data[start:]
+        meaning = "Bytes after the end that the headers declare; Ethernet fills up to 60 bytes."
+        value = FieldValue("bytes", f"{len(rest)} bytes", meaning, start, captured, rest)
+        walk.layers.append(Layer("Padding", start, captured, [value]))
+
+
+def _link(walk: Walk, link: int) -> None:
+    name = numbers.link_name(link)
+    if link == numbers.LINK_ETHERNET:
+        values = walk.fixed(name, 0, 14)
+        if values is not None:
+            _ethertype(walk, number(values, "type"), 14)
+    elif link in (numbers.LINK_COOKED, numbers.LINK_COOKED_2):
+        size = 16 if link == numbers.LINK_COOKED else 20
+        values = walk.fixed(name, 0, size)
+        if values is not None and number(values, "hardware type") not in COOKED_OTHER:
+            _ethertype(walk, number(values, "type"), size)
+    elif link in (numbers.LINK_NULL, numbers.LINK_LOOP):
+        values = walk.fixed(name, 0, 4)
+        if values is not None:
+            _family(walk, packed(values, "family"), link)
+    elif link == numbers.LINK_IPV4:
+        _ipv4(walk, 0)
+    elif link == numbers.LINK_IPV6:
+        _ipv6(walk, 0)
+    elif link in (numbers.LINK_RAW, numbers.LINK_RAW_BSD, numbers.LINK_RAW_OPENBSD):
+        _raw(walk)
+
+
+def _family(walk: Walk, family: bytes, link: int) -> None:
+    value = int.from_bytes(family, "big")
+    if link == numbers.LINK_NULL and int.from_bytes(family, "little") <= 0xFFFF:
+        value = int.from_bytes(family, "little")
+    if value == FAMILY_IPV4:
+        _ipv4(walk, 4)
+    elif value in FAMILIES_IPV6:
+        _ipv6(walk, 4)
+
+
+def _raw(walk: Walk) -> None:
+    first = walk.u8(0)
+    if first is not None and first >> 4 == 4:
+        _ipv4(walk, 0)
+    elif first is not None and first >> 4 == 6:
+        _ipv6(walk, 0)
+
+
+def _ethertype(walk: Walk, ethertype: int, off: int) -> None:
+    while ethertype in _TAGS:
+        values = walk.fixed(numbers.ethertype_name(ethertype), off, 4, "802.1Q")
+        if values is None:
+            return
+        ethertype = number(values, "type")
+        off += 4
+    if ethertype == numbers.ETHERTYPE_IPV4:
+        _ipv4(walk, off)
+    elif ethertype == numbers.ETHERTYPE_IPV6:
+        _ipv6(walk, off)
+    elif ethertype == numbers.ETHERTYPE_ARP:
+        _arp(walk, off)
+
+
+def _arp(walk: Walk, off: int) -> None:
+    values = walk.fixed("ARP", off, 8)
+    if values is None:
+        return
+    sizes = number(values, "hardware size"), number(values, "protocol size")
+    end = off + 8 + 2 * sum(sizes)
+    if end > min(walk.stop, len(walk.data)):
+        return
+    layer = walk.layers[-1]
+    walk.layers[-1] = Layer(layer.name, layer.start, end, layer.fields)
+    if number(values, "protocol type") == numbers.ETHERTYPE_IPV4 and sizes == (6, 4):
+        walk.extend(layer, FIELDS["ARP addresses"], off + 8)
+    else:
+        raw = walk.data[off + 8 : end]
+        meaning = "Hardware and protocol addresses of sender and target."
+        layer.fields.append(
+            FieldValue("addresses", bytes_text(raw), meaning, off + 8, end, raw, "RFC 826")
+        )
+    walk.stop = end
+
+
+def _ipv4(walk: Walk, off: int) -> None:
+    first = walk.u8(off)
+    if first is None:
+        return
+    size = (first & 15) * 4
+    values = walk.fixed("IPv4", off, size)
+    if values is None or number(values, "version") != 4 or size < 20:
+        return
+    layer = walk.layers[-1]
+    total = number(values, "total length")
+    if total == 0:
+        total = walk.stop - off
+        _annotate(layer, "total length", f"0: left to a device, here {total}", total)
+    if total < size:
+        return
+    walk.stop = min(walk.stop, off + total)
+    options = list(walk.options(layer, off + 20, off + size, IPV4_OPTIONS))
+    if off + size > min(walk.stop, len(walk.data)):
+        return
+    _check_ipv4_header(walk, layer, walk.data[off : off + size])
+    protocol = number(values, "protocol")
+    walk.pseudo = PseudoHeader(packed(values, "source"), packed(values, "destination"), protocol)
+    walk.unverifiable = ""
+    if any(kind in SOURCE_ROUTES for kind, _, _ in options):
+        walk.unverifiable = "not verified: a source route changes the destination"
+    walk.fragment_off = number(values, "fragment offset") * 8
+    if walk.fragment_off or number(values, "more fragments"):
+        walk.unverifiable = "not verified: a fragment"
+    _transport(walk, protocol, off + size, 4)
+
+
+def _check_ipv4_header(walk: Walk, layer: Layer, header: bytes) -> None:
+    place, field = _find(layer, "header checksum")
+    if walk.quote:
+        return
+    if ones_sum(header) == 0xFFFF:
+        said = GOOD
+    elif walk.flags & CHECKSUM_NOT_READY and field.raw == 0:
+        said = NOT_FILLED_IN
+    else:
+        right = checksum(header[:10] + b"\0\0" + header[12:])
+        said = f"bad, should be 0x{right:04x}"
+    layer.fields[place] = replace(field, text=f"{field.text} {said}")
+
+
+def _ipv6(walk: Walk, off: int) -> None:
+    values = walk.fixed("IPv6", off, 40)
+    if values is None or number(values, "version") != 6:
+        return
+    length = number(values, "payload length")
+    following = number(values, "next header")
+    payload = off + 40
+    if length == 0 and following != numbers.IP_NOTHING:
+        jumbo = walk.data[payload + 2 : payload + 4] == b"\xc2\x04"
+        if following == numbers.IP_HOP_BY_HOP and jumbo and payload + 8 <= len(walk.data):
+            length = int.from_bytes(walk.data[payload + 4 : payload + 8], "big")
+        length = length or walk.stop - payload
+        text = f"0: too long for 16 bits or left to a device, here {length}"
+        _annotate(walk.layers[-1], "payload length", text, length)
+    walk.stop = min(walk.stop, payload + length)
+    walk.unverifiable = ""
+    walk.fragment_off = 0
+    reached = _extensions(walk, following, payload)
+    if reached is not None:
+        protocol, place = reached
+        source, target = packed(values, "source"), packed(values, "destination")
+        walk.pseudo = PseudoHeader(source, target, protocol)
+        _transport(walk, protocol, place, 6)
+
+
+def _extensions(walk: Walk, following: int, off: int) -> tuple[int, int] | None:
+    """The protocol behind the extension headers and its place; None when one cannot be read."""
+    while following in _EXTENSIONS or following == numbers.IP_FRAGMENT:
+        name = numbers.ip_protocol_name(following)
+        if following == numbers.IP_FRAGMENT:
+            values = walk.fixed(name, off, 8)
+            size = 8
+        else:
+            units = walk.u8(off + 1) or 0
+            size = (units + 2) * 4 if following == numbers.IP_AUTHENTICATION else (units + 1) * 8
+            values = walk.fixed(name, off, size, "IPv6 extension")
+        end = min(walk.stop, len(walk.data))
+        if values is None or off + max(size, 8) > end:
+            return None
+        if following == numbers.IP_FRAGMENT:
+            walk.fragment_off = number(values, "fragment offset") * 8
+            if walk.fragment_off or number(values, "more fragments"):
+                walk.unverifiable = "not verified: a fragment"
+            if walk.fragment_off:
+                return number(values, "next header"), off + 8
+        else:
+            content = walk.data[off + 2 : off + size]
+            walk.layers[-1].fields.append(
+                FieldValue("content", bytes_text(content), "Depends on the header.", off + 2,
+                           off + size, content, "RFC 8200 4")
+            )  # fmt: skip
+            if following == numbers.IP_ROUTING and walk.data[off + 3]:
+                walk.unverifiable = "not verified: a routing header changes the destination"
+        following = number(values, "next header")
+        off += size
+    return following, off
+
+
+def _transport(walk: Walk, protocol: int, off: int, version: int) -> None:
+    if walk.fragment_off:
+        return
+    if protocol == numbers.IP_TCP:
+        show_tcp(walk, off)
+    elif protocol == numbers.IP_UDP:
+        show_udp(walk, off, version)
+    elif protocol == (numbers.IP_ICMP if version == 4 else numbers.IP_ICMPV6):
+        quoted = show_icmp(walk, off, version)
+        if quoted is not None and not walk.quote and (walk.u8(quoted) or 0) >> 4 == version:
+            stop = walk.stop
+            walk.quote = True
+            (_ipv4 if version == 4 else _ipv6)(walk, quoted)
+            walk.stop = stop  # the quoted lengths count bytes that are not here
+
+
+def _find(layer: Layer, name: str) -> tuple[int, FieldValue]:
+    return next((i, field) for i, field in enumerate(layer.fields) if field.name == name)
+
+
+def _annotate(layer: Layer, name: str, text: str, raw: int) -> None:
+    """Show what a length of zero stands for."""
+    place, field = _find(layer, name)
+    layer.fields[place] = replace(field, text=text, raw=raw)

@@ -1,0 +1,138 @@
+"""One frame on its way through the header tables: the layers found so far, and how to add one.
+
+Turns the fields of `fields` at a place into shown values; must not know which layer follows which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from netlab.decode.checksums import PseudoHeader
+from netlab.decode.fields import FIELDS, Field, OptionName, bytes_text
+
+
+@dataclass(frozen=True, slots=True)
+class FieldValue:
+    """A field as it stands in one frame. `start`..`stop` are the bytes it lies in."""
+
+    name: str
+    text: str
+    meaning: str
+    start: int
+    stop: int
+    raw: int | bytes
+    source: str = ""  # document and section that define it
+    column: str = ""  # the column of `packets` that it is, if any
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A header, or the bytes after the last one; `start`..`stop` in the frame."""
+
+    name: str
+    start: int
+    stop: int
+    fields: list[FieldValue]
+
+
+Values = dict[str, int | bytes]
+
+
+@dataclass(slots=True)
+class Walk:
+    """The frame, how far it may be read, and the layers that were."""
+
+    data: bytes
+    stop: int  # where the present layer's content ends; may lie past the captured bytes
+    flags: int  # epb_flags
+    layers: list[Layer] = field(default_factory=list)
+    pseudo: PseudoHeader | None = None
+    unverifiable: str = ""  # why a transport's checksum cannot be checked
+    fragment_off: int = 0
+    quote: bool = False  # inside what an ICMP error quotes
+
+    def add(self, name: str, start: int, stop: int) -> Layer:
+        """A new layer without fields; its end is cut to what there is."""
+        name = f"quoted {name}" if self.quote else name
+        layer = Layer(name, start, max(start, min(stop, self.stop, len(self.data))), [])
+        self.layers.append(layer)
+        return layer
+
+    def fixed(self, name: str, off: int, size: int, table: str = "") -> Values | None:
+        """Add the layer at `off` with those fields of its table that were captured.
+
+        `size` is how far the layer reaches where it says so itself, at least its table.
+        None when the frame ends inside the table: then what follows cannot be known.
+        """
+        fields = FIELDS[table or name]
+        end = off + fields[-1].end_byte
+        layer = self.add(name, off, max(off + size, end))
+        values = self.extend(layer, fields, off)
+        if end <= min(self.stop, len(self.data)):
+            return values
+        if not layer.fields:
+            self.layers.pop()
+        return None
+
+    def extend(self, layer: Layer, fields: tuple[Field, ...], off: int) -> Values:
+        """Append to `layer` the fields at `off` that lie in the frame, and give their values."""
+        values: Values = {}
+        end = min(self.stop, len(self.data))
+        for item in fields:
+            if off + item.end_byte > end:
+                break
+            value = item.value(self.data, off)
+            values[item.name] = value
+            layer.fields.append(
+                FieldValue(item.name, item.text(value), item.meaning, off + item.first_byte,
+                           off + item.end_byte, value, item.source, item.column)
+            )  # fmt: skip
+        return values
+
+    def u8(self, off: int) -> int | None:
+        """The byte at `off`, None past the end."""
+        return self.data[off] if off < min(self.stop, len(self.data)) else None
+
+    def options(
+        self, layer: Layer, off: int, stop: int, names: dict[int, OptionName]
+    ) -> Iterator[tuple[int, int, int]]:
+        """Append the options at `off`..`stop`, padding too; unknown and broken ones as bytes.
+
+        Yields (kind, place, length) after each, for the caller to append what it holds.
+        """
+        end = min(stop, self.stop, len(self.data))
+        while off < end:
+            kind = self.data[off]
+            length = 1 if kind < 2 else (self.data[off + 1] if off + 1 < end else 0)
+            if kind == 0:
+                length = end - off  # the rest is padding, whatever it holds
+            if length < 1 or (kind > 1 and length < 2) or off + length > end:
+                raw = self.data[off:end]
+                meaning = "Its length cannot be right, so the rest cannot be read."
+                layer.fields.append(
+                    FieldValue("broken option", bytes_text(raw), meaning, off, end, raw)
+                )
+                break
+            raw = self.data[off : off + length]
+            known = names.get(kind, OptionName(f"option {kind}", "Not known to netlab.", ""))
+            text = bytes_text(raw)
+            layer.fields.append(
+                FieldValue(known.name, text, known.meaning, off, off + length, raw, known.source)
+            )
+            yield kind, off, length
+            off += length
+
+
+def number(values: Values, name: str) -> int:
+    """A numeric field's value."""
+    value = values[name]
+    assert isinstance(value, int)
+    return value
+
+
+def packed(values: Values, name: str) -> bytes:
+    """An address field's value."""
+    value = values[name]
+    assert isinstance(value, bytes)
+    return value
