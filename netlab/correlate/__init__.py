@@ -1,0 +1,1 @@
+"""Packets and call records -> connections, segments, calls, spans, states, the byte ledger."""

@@ -1,0 +1,114 @@
+"""UDP flows -> datagrams: frames put together, and the offsets that count their payload bytes.
+
+Per conversation and direction, start and stop count payload bytes in the order in which the first
+frames were captured at the sender, so a lost datagram leaves a hole in what the receiver read.
+A fragmented datagram is one datagram with several frames. Knows nothing of calls.
+Read first: RFC 768, RFC 791 3.2.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from netlab.correlate.addresses import Endpoint
+from netlab.correlate.flows import Flow, fragment_bytes
+from netlab.correlate.streams import Piece, arrival_ns
+from netlab.model.tables import Direction, Fate, Packet
+
+_UDP_HEADER = 8
+
+
+@dataclass(slots=True, eq=False)
+class Datagram:
+    """One datagram of a conversation."""
+
+    flow: Flow
+    direction: Direction
+    src: Endpoint
+    dst: Endpoint
+    start: int
+    stop: int
+    packets: list[Packet]
+    pieces: list[Piece]  # which frame holds which part
+    whole: bool = True  # every fragment was captured
+    lost: bool = False  # a frame of it never arrived
+    sent_by: list[int] = field(default_factory=list)  # several: corked together
+    sent_ambiguous: bool = False
+    read_by: list[int] = field(default_factory=list)  # several: multicast
+    read_ambiguous: bool = False
+
+    @property
+    def length(self) -> int:
+        return self.stop - self.start
+
+    @property
+    def time_ns(self) -> int:
+        """When its first frame left."""
+        return self.packets[0].time_ns
+
+    @property
+    def arrived_ns(self) -> int:
+        """When its last frame arrived."""
+        return max(arrival_ns(packet) for packet in self.packets)
+
+    @property
+    def completed_by(self) -> int:
+        """The frame with which it was whole at the receiver."""
+        return (
+            max(self.packets, key=arrival_ns).frame
+            if len(self.packets) > 1
+            else (self.packets[0].frame)
+        )
+
+
+def datagrams_from_flows(flows: Sequence[Flow]) -> list[Datagram]:
+    """Every UDP datagram of the flows, in order of first frame within each flow."""
+    found: list[Datagram] = []
+    for flow in flows:
+        if flow.protocol == "udp":
+            found += _datagrams(flow)
+    return found
+
+
+def _datagrams(flow: Flow) -> list[Datagram]:
+    pending: dict[tuple[bool, int | None], deque[Packet]] = {}
+    for packet, forward in flow.fragments:
+        pending.setdefault((forward, packet.ip_id), deque()).append(packet)
+    at = {Direction.C2S: 0, Direction.S2C: 0}
+    found = []
+    for packet, forward in zip(flow.packets, flow.forward, strict=True):
+        direction = flow.direction(forward)
+        base = at[direction]
+        length = packet.payload_len_bytes or 0
+        sent_by_client = direction is Direction.C2S
+        src, dst = (flow.client, flow.server) if sent_by_client else (flow.server, flow.client)
+        datagram = Datagram(
+            flow, direction, src, dst, base, base + length, [packet],
+            [Piece(base, base + length, packet.frame)],
+        )  # fmt: skip
+        if packet._fragment_more:
+            _gather(datagram, pending.get((forward, packet.ip_id), deque()))
+        datagram.packets.sort(key=lambda p: p.frame)
+        datagram.lost = any(p.fate == Fate.DROPPED for p in datagram.packets)
+        at[direction] = datagram.stop
+        found.append(datagram)
+    return found
+
+
+def _gather(datagram: Datagram, waiting: deque[Packet]) -> None:
+    """Add the later fragments; they may have come in any order."""
+    have = fragment_bytes(datagram.packets[0])
+    whole = None
+    while waiting and (whole is None or have < whole):
+        packet = waiting.popleft()
+        length = fragment_bytes(packet)
+        start = datagram.start + packet._fragment_off - _UDP_HEADER
+        datagram.packets.append(packet)
+        datagram.pieces.append(Piece(start, start + length, packet.frame))
+        datagram.stop = max(datagram.stop, start + length)
+        have += length
+        if not packet._fragment_more:
+            whole = packet._fragment_off + length
+    datagram.whole = whole is not None and have >= whole

@@ -1,0 +1,70 @@
+"""The frames of a handshake -> spans of the connect and the accept that they served.
+
+connect (or a sendto with Fast Open) at the client, accept at the server, both get every copy of the
+SYN, the SYN-ACK and the ACK that answered each SYN-ACK. With TCP_DEFER_ACCEPT the kernel ignores a
+bare ACK, so the first data from the client completes the handshake too (man 7 tcp).
+"""
+
+from __future__ import annotations
+
+from netlab.correlate.tcp_spans import TcpJoin
+from netlab.model.call import OUTBOUND
+from netlab.model.tables import Direction, Packet, Role, Side, Span
+
+MSG_FASTOPEN = 0x20000000
+
+
+def link_handshake(join: TcpJoin) -> list[Span]:
+    """Spans of the connect, if the client's calls are known, and of the accept, if the server's."""
+    spans: list[Span] = []
+    client, server = join.ends.get(Side.CLIENT), join.ends.get(Side.SERVER)
+    if client is not None:
+        opening = opening_call(join)
+        if opening is not None:
+            _all_copies(spans, join, opening)
+    if server is not None and server.socket.accepted_by is not None:
+        accept = server.socket.accepted_by
+        _all_copies(spans, join, accept)
+        listener = server.socket.listener
+        if listener is not None and listener.defer_accept:
+            data = first_data(join)
+            if data is not None:
+                spans.append(
+                    Span(accept, data.frame, None, Direction.C2S, None, None, Role.HANDSHAKE_ACK)
+                )
+    return spans
+
+
+def opening_call(join: TcpJoin) -> int | None:
+    """The client's call that sent the SYN."""
+    socket = join.ends[Side.CLIENT].socket
+    syns = join.track.halves[Direction.C2S].syns
+    if not syns:
+        return None
+    if socket.connects:
+        first = socket.connects[0]
+        return first if join.calls[first - 1].entered_ns <= syns[0].time_ns else None
+    for number in socket.calls:
+        record = join.calls[number - 1]
+        if record.op in OUTBOUND:
+            return number if record.flags & MSG_FASTOPEN else None
+    return None
+
+
+def first_data(join: TcpJoin) -> Packet | None:
+    """The first frame in which the client sent data."""
+    for row in join.track.rows:
+        if row.direction is Direction.C2S and row.segment.payload_len_bytes and not row.probe:
+            return row.packet
+    return None
+
+
+def _all_copies(spans: list[Span], join: TcpJoin, call: int) -> None:
+    client, server = join.track.halves[Direction.C2S], join.track.halves[Direction.S2C]
+    for packets, direction, role in (
+        (client.syns, Direction.C2S, Role.SYN),
+        (server.syns, Direction.S2C, Role.SYNACK),
+        (join.track.handshake_acks, Direction.C2S, Role.HANDSHAKE_ACK),
+    ):
+        for packet in packets:
+            spans.append(Span(call, packet.frame, None, direction, None, None, role))

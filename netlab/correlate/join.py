@@ -1,0 +1,275 @@
+"""A recording's packets and call records -> its tables: the order in which the room works.
+
+flows -> tracks (segments, connections) -> sockets -> which socket is which connection's end ->
+call ranges -> streams -> spans -> what is left over -> states. Every step is in its own module;
+here they are only put together. Nothing is guessed: what is not known is None, or a row of the
+ledger.
+"""
+
+from __future__ import annotations
+
+import gc
+
+from netlab.correlate.call_ranges import StreamFacts, moved_bytes, place_calls
+from netlab.correlate.closing import link_closing
+from netlab.correlate.connections import connection_from_flow, connection_from_track
+from netlab.correlate.datagram_errors import link_datagram_errors
+from netlab.correlate.datagram_spans import DatagramJoin, join_datagrams, leftover_datagrams
+from netlab.correlate.datagrams import datagrams_from_flows
+from netlab.correlate.flows import Flow, flows_from_packets
+from netlab.correlate.handshake import link_handshake
+from netlab.correlate.leftovers import leftover_bytes, uncaptured
+from netlab.correlate.local_spans import LocalJoin, join_local
+from netlab.correlate.matching import add_connections_without_frames, match_tcp
+from netlab.correlate.reasons import Reason, What
+from netlab.correlate.receiver_acks import link_receiver_acks
+from netlab.correlate.segments import Track, track_from_flow
+from netlab.correlate.sockets import Socket, Sockets, trace_sockets
+from netlab.correlate.streams import Reads, stream_from_track
+from netlab.correlate.tcp_info import states_from_call
+from netlab.correlate.tcp_spans import End, TcpJoin, link_bytes
+from netlab.correlate.urgent import urgent_marks
+from netlab.correlate.wakeups import Wakeups
+from netlab.model.call import OUTBOUND, WAITING, CallRecord
+from netlab.model.recording import RawRecording
+from netlab.model.tables import (
+    Call,
+    Connection,
+    Direction,
+    Packet,
+    Role,
+    Side,
+    Span,
+    Tables,
+    Unmatched,
+)
+
+_ROLE_ORDER = {role: place for place, role in enumerate(Role)}
+
+
+def correlate(raw: RawRecording, packets: list[Packet]) -> Tables:
+    """Join frames and calls; fills connection and direction of `packets` in passing."""
+    records = sorted(raw.calls, key=lambda r: (r.entered_ns, r.host, r.pid, r.tid, r.order))
+    # A million small objects and no cycles: looking for garbage among them takes 40 % of the time.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return _Correlation(raw, packets, records).run()
+    finally:
+        if collecting:
+            gc.enable()
+
+
+class _Correlation:
+    """The steps, and what one hands to the next."""
+
+    def __init__(self, raw: RawRecording, packets: list[Packet], records: list[CallRecord]) -> None:
+        self.raw, self.packets, self.records = raw, packets, records
+        self.tables = Tables(packets=packets)
+        self.calls = [_call_row(number, record) for number, record in enumerate(records, 1)]
+        self.tcp: dict[int, TcpJoin] = {}
+
+    def run(self) -> Tables:
+        flows = flows_from_packets(self.packets)
+        tracks = self._tracks(flows)
+        self.tables.connections = self._connections(flows, tracks)
+        if self.records:
+            self._join_calls(flows, tracks)
+        self.tables.calls = self.calls
+        return self.tables
+
+    def _tracks(self, flows: list[Flow]) -> list[Track]:
+        tracks = [track_from_flow(flow) for flow in flows if flow.protocol == "tcp"]
+        rows = [row.segment for track in tracks for row in track.rows]
+        rows.sort(key=lambda segment: segment.frame)
+        self.tables.segments = rows
+        return tracks
+
+    def _connections(self, flows: list[Flow], tracks: list[Track]) -> list[Connection]:
+        by_flow = {track.flow.connection: track for track in tracks}
+        found = []
+        for flow in flows:
+            track = by_flow.get(flow.connection)
+            found.append(connection_from_track(track) if track else connection_from_flow(flow))
+        return found
+
+    def _join_calls(self, flows: list[Flow], tracks: list[Track]) -> None:
+        sockets = trace_sockets(self.records, self.raw.inheritances)
+        network = [s for s in sockets.all if not s.is_local]
+        match_tcp(network, tracks, self.records)
+        add_connections_without_frames(network, self.tables.connections, self.records)
+        spans = self._join_tcp(network, tracks)
+        datagrams = datagrams_from_flows(flows)
+        for d in datagrams:
+            row = self.tables.connections[d.flow.connection]
+            if d.direction is Direction.C2S:
+                row.client_bytes = d.stop
+            else:
+                row.server_bytes = d.stop
+        udp = join_datagrams(
+            [s for s in network if s.kind == "SOCK_DGRAM"], datagrams, self.records
+        )
+        spans += udp.spans
+        spans += link_datagram_errors(udp, flows, datagrams)
+        local = join_local(
+            [s for s in sockets.all if s.is_local], self.tables.connections, self.records
+        )
+        spans += local.spans
+        by_frame = {packet.frame: packet for packet in self.packets}
+        spans += Wakeups(self.records, self.tcp, udp, local, by_frame).spans(sockets)
+        spans.sort(key=_span_order)
+        self.tables.spans = spans
+        self.tables.unmatched += udp.unmatched
+        self.tables.unmatched += leftover_datagrams(udp, datagrams)
+        self.tables.unmatched += local.unmatched
+        self._fill_calls(sockets, udp, local)
+        self._list_the_rest()
+        for call, record in zip(self.calls, self.records, strict=True):
+            if record.tcp_info_before or record.tcp_info_after:
+                side = Side(call.side) if call.side is not None else None
+                self.tables.states += states_from_call(record, call.connection, side)
+        self.tables.states.sort(key=lambda state: state.time_ns)
+
+    # --- TCP
+
+    def _join_tcp(self, sockets: list[Socket], tracks: list[Track]) -> list[Span]:
+        ends: dict[int, dict[Side, Socket]] = {}
+        for socket in sockets:
+            if socket.connection is not None and socket.side is not None and socket.is_stream:
+                ends.setdefault(socket.connection, {})[socket.side] = socket
+        spans: list[Span] = []
+        ring_lost = any(i.dropped for i in self.raw.interfaces) or any(
+            loss.witness == "packets" for loss in self.raw.losses
+        )
+        marks = urgent_marks(self.raw.frames, tracks)
+        for track in tracks:
+            join = TcpJoin(track, self.records)
+            self.tcp[join.connection] = join
+            facts = {
+                direction: StreamFacts(
+                    half.syn_seen, half.fin_off, marks.get((join.connection, direction), ())
+                )
+                for direction, half in track.halves.items()
+            }
+            for side, socket in ends.pop(join.connection, {}).items():
+                join.ends[side] = self._end(socket, facts[side.outbound], facts[side.inbound])
+            for direction in Direction:
+                join.streams[direction] = stream_from_track(
+                    track, direction, self._reads(join.ends.get(direction.receiver))
+                )
+            if join.ends:
+                spans += link_bytes(join)
+                spans += link_handshake(join)
+                spans += link_closing(join)
+                spans += link_receiver_acks(join)
+            self.tables.unmatched += leftover_bytes(join, ring_lost=ring_lost)
+        for connection, sides in ends.items():
+            self._without_frames(connection, sides)
+        return spans
+
+    def _end(self, socket: Socket, out: StreamFacts, into: StreamFacts) -> End:
+        born = socket.accepted_by is not None or bool(socket.connects) or socket.made
+        end = End(
+            socket,
+            place_calls(socket.calls, self.records, outbound=True, born=born,
+                        inline=True, facts=out),
+            place_calls(socket.calls, self.records, outbound=False, born=born,
+                        inline=socket.oob_inline, facts=into),
+        )  # fmt: skip
+        if socket.side is not None:
+            self._place(end.outbound.ranges, socket.side.outbound)
+            self._place(end.inbound.ranges, socket.side.inbound)
+        return end
+
+    def _place(self, ranges: dict[int, tuple[int, int]], direction: Direction) -> None:
+        for number, (start, stop) in ranges.items():
+            call = self.calls[number - 1]
+            call.direction, call.start, call.stop = direction, start, stop
+
+    def _reads(self, end: End | None) -> Reads:
+        if end is None:
+            return lambda _: 0
+        inbound = end.inbound
+        return lambda time_ns: inbound.read_until(self.records, time_ns)
+
+    def _without_frames(self, connection: int, sides: dict[Side, Socket]) -> None:
+        row = self.tables.connections[connection]
+        for side, socket in sides.items():
+            end = self._end(socket, StreamFacts(), StreamFacts())
+            for ranges, direction in (
+                (end.outbound, side.outbound),
+                (end.inbound, side.inbound),
+            ):
+                self.tables.unmatched += uncaptured(
+                    ranges, connection, direction, Reason.NO_PACKET_WITNESS,
+                    outbound=ranges is end.outbound,
+                )  # fmt: skip
+            if side is Side.CLIENT:
+                row.client_bytes = end.outbound.stop
+            else:
+                row.server_bytes = end.outbound.stop
+
+    # --- the calls' own columns
+
+    def _fill_calls(self, sockets: Sockets, udp: DatagramJoin, local: LocalJoin) -> None:
+        for call, record, socket in zip(self.calls, self.records, sockets.by_call, strict=True):
+            number = call.call
+            if number in udp.placed:
+                placed = udp.placed[number]
+                call.connection, call.side = placed.connection, placed.side
+                call.direction, call.start, call.stop = (
+                    placed.direction, placed.start, placed.stop,
+                )  # fmt: skip
+            elif number in local.of_call:
+                call.connection, call.side = local.of_call[number]
+            elif socket is not None and socket.connection is not None:
+                call.connection, call.side = socket.connection, socket.side
+            if number in local.ranges:
+                call.direction, call.start, call.stop = local.ranges[number]
+            if record.op in WAITING:
+                self._fill_wait(call, record, sockets)
+        for socket in sockets.all:  # an accept belongs to the connection that it returned
+            if socket.accepted_by is not None and socket.connection is not None:
+                call = self.calls[socket.accepted_by - 1]
+                call.connection, call.side = socket.connection, socket.side
+
+    def _fill_wait(self, call: Call, record: CallRecord, sockets: Sockets) -> None:
+        reported = sockets.reported.get(call.call, [])
+        ends = {(socket.connection, socket.side) for _, socket in reported}
+        if len(ends) == 1 and len(reported) == len(record.ready):
+            call.connection, call.side = ends.pop()
+        else:
+            call.connection = call.side = None
+
+    def _list_the_rest(self) -> None:
+        """Calls that moved bytes on a socket that has no connection."""
+        listed = {row.call for row in self.tables.unmatched}
+        for call, record in zip(self.calls, self.records, strict=True):
+            outbound = record.op in OUTBOUND
+            moved = moved_bytes(record, outbound)
+            if not moved or call.start is not None or call.call in listed:
+                continue
+            what = What.SENT_NOT_PLACED if outbound else What.READ_NOT_PLACED
+            reason = Reason.NO_PEER if record.family == "AF_UNIX" else Reason.NO_PACKET_WITNESS
+            self.tables.unmatched.append(
+                Unmatched(call.connection, None, None, None, moved, what, reason, call.call)
+            )
+
+
+def _call_row(number: int, r: CallRecord) -> Call:
+    return Call(
+        number, r.witness, r.host, r.actor, r.pid, r.tid, r.fd, None, None, r.op, r.args,
+        r.entered_ns, r.returned_ns, r.returned_by_ns, r.requested_bytes, r.result, r.errno,
+        None, None, None, r.inq_before_bytes, r.outq_before_bytes, r.inq_after_bytes,
+        r.outq_after_bytes, r.code,
+    )  # fmt: skip
+
+
+def _span_order(span: Span) -> tuple[int, int, int, int, int]:
+    return (
+        span.call,
+        _ROLE_ORDER[Role(span.role)],
+        span.start if span.start is not None else -1,
+        span.frame or 0,
+        span.peer_call or 0,
+    )

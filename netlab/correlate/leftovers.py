@@ -1,0 +1,181 @@
+"""What the spans of a TCP connection leave over -> rows of the byte ledger, each with its reason.
+
+Four questions per direction: which bytes of a send have no frame, which bytes of a recv have none,
+which bytes of the frames have no send, which have no recv. Answered only when calls were recorded
+at all: a capture from elsewhere has no ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from netlab.correlate.call_ranges import CallRanges
+from netlab.correlate.reasons import Reason, What
+from netlab.correlate.streams import Stream
+from netlab.correlate.tcp_spans import End, TcpJoin
+from netlab.model.call import OUTBOUND
+from netlab.model.ranges import RangeMap, RangeSet
+from netlab.model.tables import Direction, Unmatched
+
+
+def leftover_bytes(join: TcpJoin, *, ring_lost: bool) -> list[Unmatched]:
+    """The ledger rows of a connection; `ring_lost`: the ring reported frames lost."""
+    rows: list[Unmatched] = []
+    missing = Reason.RING_DROP if ring_lost else Reason.GAP
+    for direction, stream in join.streams.items():
+        sender, receiver = join.ends.get(direction.sender), join.ends.get(direction.receiver)
+        add = _Adder(rows, join.connection, direction)
+        if sender is not None:
+            _sent_not_captured(add, sender.outbound, stream, missing)
+        if receiver is not None:
+            _read_not_captured(add, receiver.inbound, stream, missing)
+        _not_sent(add, join, sender, stream)
+        _not_read(add, receiver, stream)
+    return rows
+
+
+class _Adder:
+    def __init__(
+        self, rows: list[Unmatched], connection: int | None, direction: Direction | None
+    ) -> None:
+        self.rows, self.connection, self.direction = rows, connection, direction
+
+    def part(
+        self, start: int, stop: int, what: What, reason: Reason, call: int | None = None
+    ) -> None:
+        if start < stop:
+            self.rows.append(
+                Unmatched(
+                    self.connection, self.direction, start, stop, stop - start, what, reason, call
+                )
+            )
+
+    def unplaced(self, ranges: CallRanges, what: What) -> None:
+        for item in ranges.unplaced:
+            self.rows.append(
+                Unmatched(
+                    self.connection,
+                    self.direction,
+                    item.start,
+                    item.stop,
+                    item.bytes,
+                    what,
+                    item.reason,
+                    item.call,
+                )
+            )
+
+
+def uncaptured(
+    ranges: CallRanges, connection: int, direction: Direction, reason: Reason, *, outbound: bool
+) -> list[Unmatched]:
+    """Rows for all that one side's calls moved on a connection without frames."""
+    rows: list[Unmatched] = []
+    add = _Adder(rows, connection, direction)
+    add.unplaced(ranges, What.SENT_NOT_PLACED if outbound else What.READ_NOT_PLACED)
+    what = What.SENT_NOT_CAPTURED if outbound else What.READ_NOT_CAPTURED
+    for start, stop, call in ranges.owners:
+        add.part(start, stop, what, reason, call)
+    return rows
+
+
+def _gaps(frames: RangeMap[int], start: int, stop: int) -> Iterable[tuple[int, int]]:
+    at = start
+    for a, b, _ in frames.overlaps(start, stop):
+        if a > at:
+            yield at, a
+        at = b
+    if at < stop:
+        yield at, stop
+
+
+def _sent_not_captured(add: _Adder, sent: CallRanges, stream: Stream, missing: Reason) -> None:
+    add.unplaced(sent, What.SENT_NOT_PLACED)
+    seen_stop = max(stream.end, stream.acked_stop)
+    unsent = Reason.RESET if stream.has_reset else Reason.STILL_QUEUED
+    for start, stop, call in sent.owners:
+        for a, b in _gaps(stream.carried, start, stop):
+            add.part(a, min(b, seen_stop), What.SENT_NOT_CAPTURED, missing, call)
+            add.part(max(a, seen_stop), b, What.SENT_NOT_CAPTURED, unsent, call)
+
+
+def _read_not_captured(add: _Adder, read: CallRanges, stream: Stream, missing: Reason) -> None:
+    add.unplaced(read, What.READ_NOT_PLACED)
+    for start, stop, call in read.owners:
+        for a, b in _gaps(stream.accepted, start, stop):
+            add.part(a, b, What.READ_NOT_CAPTURED, missing, call)
+
+
+def _merged(frames: RangeMap[int]) -> RangeSet:
+    return RangeSet((start, stop) for start, stop, _ in frames)
+
+
+def _split(
+    add: _Adder,
+    start: int,
+    stop: int,
+    groups: RangeSet,
+    what: What,
+    otherwise: Reason,
+) -> None:
+    for a, b in groups.overlaps(start, stop):
+        add.part(a, b, what, Reason.SHARED)
+    for a, b in groups.gaps(start, stop):
+        add.part(a, b, what, otherwise)
+
+
+def _not_sent(add: _Adder, join: TcpJoin, sender: End | None, stream: Stream) -> None:
+    claimed = RangeSet()
+    groups = RangeSet()
+    reason = Reason.NO_CALL_WITNESS
+    if sender is not None:
+        claimed = _merged(sender.outbound.owners)
+        groups = RangeSet(sender.outbound.groups)
+        reason = _why_not_sent(join, sender)
+    for start, stop in _merged(stream.carried):
+        for a, b in claimed.gaps(start, stop):
+            _split(add, a, b, groups, What.CARRIED_NOT_SENT, reason)
+
+
+def _why_not_sent(join: TcpJoin, sender: End) -> Reason:
+    """Why the frames hold bytes that no call of a watched sender claims."""
+    if sender.outbound.unplaced and not sender.outbound.groups:
+        return sender.outbound.unplaced[0].reason
+    for number in reversed(sender.socket.calls):
+        record = join.calls[number - 1]
+        if record.op in OUTBOUND and record.returned_ns is None:
+            return Reason.STILL_INSIDE
+    return Reason.NO_CALL_WITNESS  # a holder of the socket that no witness watched
+
+
+def _not_read(add: _Adder, receiver: End | None, stream: Stream) -> None:
+    carried = _merged(stream.carried)
+    if receiver is None:
+        for start, stop in carried:
+            add.part(start, stop, What.CARRIED_NOT_READ, Reason.NO_CALL_WITNESS)
+        return
+    claimed = _merged(receiver.inbound.owners)
+    groups = RangeSet(receiver.inbound.groups)
+    accepted = _merged(stream.accepted)
+    holes = RangeSet((hole, hole + 1) for hole in receiver.inbound.holes)
+    left = _why_not_read(receiver, stream)
+    lost = Reason.RESET if stream.has_reset else Reason.NOT_ACCEPTED
+    for start, stop in carried:
+        for a, b in accepted.gaps(start, stop):
+            add.part(a, b, What.CARRIED_NOT_READ, lost)
+        for a, b in accepted.overlaps(start, stop):
+            for c, d in claimed.gaps(a, b):
+                for e, f in holes.overlaps(c, d):
+                    add.part(e, f, What.CARRIED_NOT_READ, Reason.URGENT)
+                for e, f in holes.gaps(c, d):
+                    _split(add, e, f, groups, What.CARRIED_NOT_READ, left)
+
+
+def _why_not_read(receiver: End, stream: Stream) -> Reason:
+    if receiver.inbound.unplaced and not receiver.inbound.groups:
+        return receiver.inbound.unplaced[0].reason
+    if stream.has_reset:
+        return Reason.RESET
+    if receiver.socket.last_close is not None:
+        return Reason.CLOSED_UNREAD
+    return Reason.STILL_QUEUED

@@ -1,0 +1,146 @@
+"""Stream sockets <-> TCP connections, by addresses and, where ports were reused, by time.
+
+A socket's (local, peer) names a 4-tuple; of several connections on it the socket's is:
+- a connecting socket: the first not yet taken whose SYN left after connect() was entered,
+- an accepted one: the first not yet taken that was complete before accept() returned (a listener's
+  queue is first in, first out),
+- one that the probe met in mid-life: the latest that had begun before its first call returned.
+A socket that fits none is left without frames rather than given one that does not fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from netlab.correlate.addresses import Endpoint, is_wildcard
+from netlab.correlate.segments import Track
+from netlab.correlate.sockets import Socket
+from netlab.model.call import CallRecord
+from netlab.model.tables import Connection, Direction, Side
+
+
+class TrackIndex:
+    """The TCP connections of a capture by their ends; each end of each is given away once."""
+
+    def __init__(self, tracks: Sequence[Track]) -> None:
+        self._by_ends: dict[tuple[Endpoint, Endpoint], list[tuple[Track, Side]]] = {}
+        self._by_port: dict[tuple[int, Endpoint], list[tuple[Track, Side]]] = {}
+        self._taken: set[tuple[int, Side]] = set()
+        for track in tracks:
+            client, server = track.flow.client, track.flow.server
+            for here, there, side in (
+                (client, server, Side.CLIENT),
+                (server, client, Side.SERVER),
+            ):
+                self._by_ends.setdefault((here, there), []).append((track, side))
+                self._by_port.setdefault((here[1], there), []).append((track, side))
+
+    def candidates(self, local: Endpoint, peer: Endpoint) -> list[tuple[Track, Side]]:
+        """Connections with this end not yet taken, in order of first frame."""
+        found = (
+            self._by_port.get((local[1], peer), [])
+            if is_wildcard(local)
+            else self._by_ends.get((local, peer), [])
+        )
+        return [item for item in found if (item[0].flow.connection, item[1]) not in self._taken]
+
+    def take(self, socket: Socket, track: Track, side: Side) -> None:
+        socket.connection, socket.side = track.flow.connection, side
+        self._taken.add((track.flow.connection, side))
+
+
+def match_tcp(sockets: Sequence[Socket], tracks: Sequence[Track], calls: list[CallRecord]) -> None:
+    """Fill connection and side of the stream sockets whose frames were captured."""
+    index = TrackIndex(tracks)
+
+    def opened_ns(socket: Socket) -> int:
+        if socket.accepted_by is not None:
+            return calls[socket.accepted_by - 1].entered_ns
+        first = socket.connects or socket.calls
+        return calls[first[0] - 1].entered_ns if first else 0
+
+    for socket in sorted(sockets, key=opened_ns):
+        local, peer = socket.local_endpoint, socket.peer_endpoint
+        if local is None or peer is None or socket.listens or not socket.is_stream:
+            continue
+        found = _choose(socket, index.candidates(local, peer), calls)
+        if found is not None:
+            index.take(socket, *found)
+
+
+def _choose(
+    socket: Socket, candidates: list[tuple[Track, Side]], calls: list[CallRecord]
+) -> tuple[Track, Side] | None:
+    if not candidates:
+        return None
+    if socket.connects:
+        entered = calls[socket.connects[0] - 1].entered_ns
+        for track, side in candidates:
+            syns = track.halves[side.outbound].syns
+            if syns and syns[0].time_ns >= entered:
+                return track, side
+        return _without_syn(candidates, entered)
+    if socket.accepted_by is not None:
+        returned = calls[socket.accepted_by - 1].returned_ns
+        for track, side in candidates:
+            if not track.halves[Direction.C2S].syns:
+                continue
+            done = track.handshake_acks[0].time_ns if track.handshake_acks else None
+            if done is not None and (returned is None or done <= returned):
+                return track, side
+        return _without_syn(candidates, calls[socket.accepted_by - 1].entered_ns)
+    if socket.made or not socket.calls:
+        return None
+    first = calls[socket.calls[0] - 1]
+    begun = first.returned_ns if first.returned_ns is not None else first.entered_ns
+    before = [item for item in candidates if item[0].rows and _first_ns(item[0]) <= begun]
+    if before:
+        return before[-1]
+    return _without_syn(candidates, first.entered_ns)
+
+
+def _first_ns(track: Track) -> int:
+    return track.rows[0].packet.time_ns
+
+
+def _without_syn(candidates: list[tuple[Track, Side]], since_ns: int) -> tuple[Track, Side] | None:
+    """The capture began late or lost the SYN: only a connection that went on after the call."""
+    for track, side in candidates:
+        begun = any(half.syns for half in track.halves.values()) and track.handshake_acks
+        if not begun and track.rows and track.rows[-1].packet.time_ns >= since_ns:
+            return track, side
+    return None
+
+
+def add_connections_without_frames(
+    sockets: Sequence[Socket], connections: list[Connection], calls: list[CallRecord]
+) -> None:
+    """TCP sockets that had a peer and no captured frame: a connection for each pair of ends."""
+    pairs: dict[tuple[Endpoint, Endpoint], list[Connection]] = {}
+    for socket in sockets:
+        if socket.connection is not None or socket.listens or not socket.is_stream:
+            continue
+        local, peer = socket.local_endpoint, socket.peer_endpoint
+        if local is None or peer is None or not _was_connected(socket, calls):
+            continue
+        if socket.accepted_by is None:
+            client, server, side = local, peer, Side.CLIENT
+        else:
+            client, server, side = peer, local, Side.SERVER
+        waiting = pairs.get((local, peer))
+        if waiting:
+            row = waiting.pop(0)
+            socket.connection = row.connection
+            socket.side = Side.CLIENT if (row.client, row.client_port) == local else Side.SERVER
+            continue
+        row = Connection(
+            len(connections), None, "tcp", client[0], client[1], server[0], server[1], None, None
+        )
+        connections.append(row)
+        pairs.setdefault((peer, local), []).append(row)
+        socket.connection, socket.side = row.connection, side
+
+
+def _was_connected(socket: Socket, calls: list[CallRecord]) -> bool:
+    """An attempt counts: it too has a client, a server and a result."""
+    return socket.accepted_by is not None or bool(socket.connects) or bool(socket.peer)

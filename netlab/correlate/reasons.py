@@ -1,0 +1,47 @@
+"""The words of the byte ledger: what did not match, and why. Nothing but names.
+
+The reasons are the design's closed list; a row of the ledger never carries free text, so that a
+view can count and translate them.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class What(StrEnum):
+    """Which partner the bytes lack."""
+
+    SENT_NOT_CAPTURED = "sent but not captured"  # of a call: no frame carried them
+    SENT_NOT_PLACED = "sent, place in the stream unknown"  # of a call
+    READ_NOT_CAPTURED = "read but not captured"  # of a call: no frame delivered them
+    READ_NOT_PLACED = "read, place in the stream unknown"  # of a call
+    SENT_NOT_READ = "sent but not read"  # Unix sockets: of the stream, no reader claimed them
+    CARRIED_NOT_SENT = "carried but not sent by a known call"  # of the stream
+    CARRIED_NOT_READ = "carried but not read"  # of the stream
+    TRUNCATED = "delivered but cut off"  # of a call that gave too little room
+
+
+class Reason(StrEnum):
+    """Why they lack it."""
+
+    RING_DROP = "not captured: ring drop"
+    GAP = "not captured: missing in the capture"  # no loss was counted, and yet it is not there
+    CAPTURE_LATE = "not captured: capture began late"
+    NO_PACKET_WITNESS = "not captured: no packet witness"
+    NO_CALL_WITNESS = "no call witness"
+    PROBE_LATE = "no call witness: the probe began late"
+    STILL_INSIDE = "call still inside"
+    STILL_QUEUED = "still queued"
+    STILL_QUEUED_DATAGRAM = "still queued or dropped: receive buffer"
+    DATAGRAM_DROPPED = "dropped before it was read"
+    REFUSED = "refused: nobody listens at this port"
+    RESET = "reset before delivery"
+    CLOSED_UNREAD = "closed before it was read"
+    NOT_ACCEPTED = "arrived but not accepted by the receiver"
+    TRUNCATED = "truncated"
+    URGENT = "urgent byte not read"
+    SHARED = "shared socket, order ambiguous"
+    NO_PEER = "not on a network: the other end is not recorded"
+    INCOMPLETE = "not captured: fragments missing"
+    CONTRADICTION = "calls and frames disagree"

@@ -1,0 +1,111 @@
+"""Frames that a receiver sent because a recv made room: spans ack_sent and window.
+
+ack_sent: a pure ACK that left inside a recv which moved bytes, while no frame of the peer arrived
+between the call's entry and the ACK. Had one arrived, the ACK may be the kernel's answer to it and
+not the read's doing; then there is no span.
+
+window: the frame that first announced the space a recv freed, that is the first after it which
+moved the right edge of the window, if freed space is the only thing that can have moved it: an ACK
+number that did not change, or a window no larger than one announced before. A larger window may be
+receive buffer tuning (Linux: tcp_grow_window), which no recv caused; then there is no span.
+Read first: Linux tcp_cleanup_rbuf and __tcp_select_window, RFC 9293 3.8.6.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+
+from netlab.correlate.flows import ACK, FIN, RST, SYN
+from netlab.correlate.segments import Row
+from netlab.correlate.streams import arrival_ns
+from netlab.correlate.tcp_spans import TcpJoin
+from netlab.model.tables import Role, Side, Span
+
+
+def link_receiver_acks(join: TcpJoin) -> list[Span]:
+    """The ack_sent and window spans of both sides."""
+    spans: list[Span] = []
+    for side, end in join.ends.items():
+        reads = sorted(end.inbound.ranges)  # by entry
+        if not reads:
+            continue
+        arrivals = sorted(
+            arrival_ns(row.packet) for row in join.track.rows if row.direction is side.inbound
+        )
+        sent = [row for row in join.track.rows if row.direction is side.outbound]
+        _acks_sent(spans, join, side, reads, sent, arrivals)
+        _windows(spans, join, side, reads, sent, arrivals)
+    return spans
+
+
+def _undisturbed(arrivals: list[int], since_ns: int, until_ns: int) -> bool:
+    """True when no frame of the peer arrived from `since_ns` up to `until_ns`."""
+    return bisect_right(arrivals, until_ns) == bisect_left(arrivals, since_ns)
+
+
+def _acks_sent(
+    spans: list[Span],
+    join: TcpJoin,
+    side: Side,
+    reads: list[int],
+    sent: list[Row],
+    arrivals: list[int],
+) -> None:
+    times = [row.packet.time_ns for row in sent]
+    for number in reads:
+        record = join.calls[number - 1]
+        if record.returned_ns is None:
+            continue
+        first = bisect_left(times, record.entered_ns)
+        last = bisect_right(times, record.returned_ns)
+        for row in sent[first:last]:
+            if row.packet._flags & (SYN | FIN | RST | ACK) != ACK or row.segment.payload_len_bytes:
+                continue
+            if _undisturbed(arrivals, record.entered_ns, row.packet.time_ns):
+                spans.append(
+                    Span(number, row.segment.frame, None, side.outbound, None, None, Role.ACK_SENT)
+                )
+
+
+def _windows(
+    spans: list[Span],
+    join: TcpJoin,
+    side: Side,
+    reads: list[int],
+    sent: list[Row],
+    arrivals: list[int],
+) -> None:
+    edge = largest = ack = -1
+    waiting: list[int] = []  # recvs whose space was not announced yet
+    at = 0
+    for row in sent:
+        segment = row.segment
+        window = segment.seg_wnd_bytes
+        if segment.ack is None or window is None or row.packet._flags & (SYN | RST):
+            continue
+        while at < len(reads) and join.calls[reads[at] - 1].entered_ns <= row.packet.time_ns:
+            waiting.append(reads[at])
+            at += 1
+        reached = segment.ack + window
+        if reached > edge >= 0 and waiting:
+            freed = [n for n in waiting if _had_read(join, n, row, arrivals)]
+            if segment.ack == ack or window <= largest:
+                for number in freed:
+                    spans.append(
+                        Span(
+                            number, segment.frame, None, side.outbound, None, None, Role.WINDOW
+                        )
+                    )  # fmt: skip
+            gone = set(freed)
+            waiting = [n for n in waiting if n not in gone]
+        edge = max(edge, reached)
+        largest = max(largest, window)
+        ack = segment.ack
+
+
+def _had_read(join: TcpJoin, number: int, row: Row, arrivals: list[int]) -> bool:
+    """Whether the recv had taken its bytes when the frame left."""
+    record = join.calls[number - 1]
+    if record.returned_ns is not None and record.returned_ns <= row.packet.time_ns:
+        return True
+    return _undisturbed(arrivals, record.entered_ns, row.packet.time_ns)

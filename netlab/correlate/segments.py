@@ -1,0 +1,170 @@
+"""One TCP flow -> its rows of `segments`, and what its headers say of both ends.
+
+Sequence numbers are unwrapped and made relative as Wireshark does: the SYN is 0, the first byte 1,
+and in a flow whose SYN is missing the first byte seen is 1. A stream offset is seq - 1. Windows are
+scaled once the handshake tells the scale, and None before one can know. A keep-alive or window
+probe (at most one byte at snd_una - 1) holds no stream bytes; a probe with real data does, and has
+another sequence number. Knows nothing of calls.
+Read first: RFC 9293 3.4 and 3.8.4, RFC 7323 section 2, tshark's packet-tcp.c.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from netlab.correlate.flows import ACK, FIN, RST, SYN, Flow
+from netlab.model.ranges import RangeSet
+from netlab.model.seqnum import SEQ_MASK, seq_diff
+from netlab.model.tables import Direction, Packet, Segment
+
+# tshark's tcp.completeness bits.
+COMPLETE_SYN, COMPLETE_SYNACK, COMPLETE_ACK = 1, 2, 4
+COMPLETE_DATA, COMPLETE_FIN, COMPLETE_RST = 8, 16, 32
+
+_LARGEST_SCALE = 14  # RFC 7323 2.3
+
+
+@dataclass(slots=True)
+class Half:
+    """What one end sent: one direction of a connection, as its headers show it."""
+
+    direction: Direction
+    base: int | None = None  # 32-bit sequence number that counts as 0
+    near: int = 0  # unwrapped, relative: where the next number is expected
+    syn_seen: bool = False  # a SYN or SYN-ACK: seq 0 is certain
+    mss: int | None = None
+    wscale: int | None = None
+    sack: bool | None = None
+    timestamps: bool | None = None
+    scale: int | None = None  # to apply to this end's windows; None while unknown
+    una: int = 0  # highest ack that this end *received*, relative
+    bytes_seen: RangeSet = field(default_factory=RangeSet)  # stream offsets in captured frames
+    syns: list[Packet] = field(default_factory=list)  # SYN or SYN-ACK, every copy
+    fins: list[Packet] = field(default_factory=list)
+    fin_off: int | None = None  # stream length, as the FIN tells
+    resets: list[Packet] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Row:
+    """A segment with its packet. `probe`: it holds no stream bytes, whatever its length."""
+
+    segment: Segment
+    packet: Packet
+    direction: Direction
+    probe: bool = False
+
+
+@dataclass(slots=True)
+class Track:
+    """A TCP connection as its frames tell it."""
+
+    flow: Flow
+    rows: list[Row] = field(default_factory=list)  # in file order
+    halves: dict[Direction, Half] = field(default_factory=dict)
+    completeness: int = 0
+    handshake_acks: list[Packet] = field(default_factory=list)  # the ACK of each SYN-ACK
+
+    def half(self, direction: Direction) -> Half:
+        return self.halves[direction]
+
+
+def track_from_flow(flow: Flow) -> Track:
+    """Follow the sequence numbers of a TCP flow from its first frame to its last."""
+    c2s = Half(Direction.C2S, flow.base(Direction.C2S))
+    s2c = Half(Direction.S2C, flow.base(Direction.S2C))
+    track = Track(flow, halves={Direction.C2S: c2s, Direction.S2C: s2c})
+    forward = flow.direction(True)
+    ahead, back = (c2s, s2c) if forward is Direction.C2S else (s2c, c2s)
+    unanswered = False  # a SYN-ACK waits for its ACK
+    for packet, is_forward in zip(flow.packets, flow.forward, strict=True):
+        if packet.seg_seq is None or packet.payload_len_bytes is None:
+            continue
+        half, other = (ahead, back) if is_forward else (back, ahead)
+        flags = packet._flags
+        if flags & SYN:
+            _read_syn(packet, half, other)
+            unanswered = unanswered or bool(flags & ACK)
+        row = _row(packet, half, other, flow.connection)
+        track.rows.append(row)
+        _note_completeness(track, packet, first=len(track.rows) == 1)
+        ack = row.segment.ack
+        if unanswered and half is c2s and flags & (SYN | RST | ACK) == ACK and ack and ack >= 1:
+            track.handshake_acks.append(packet)
+            unanswered = False
+    return track
+
+
+def _read_syn(packet: Packet, half: Half, other: Half) -> None:
+    """The options of a SYN; both scales are settled by the SYN-ACK (RFC 7323 2.2)."""
+    half.syns.append(packet)
+    half.syn_seen = True
+    options = packet._options
+    half.mss = options.mss if options else None
+    half.wscale = options.wscale if options else None
+    half.sack = bool(options and options.sack_permitted)
+    half.timestamps = bool(options and options.ts_val is not None)
+    if half.wscale is None:  # one end without the option switches it off for both
+        half.scale = other.scale = 0
+    elif other.syn_seen and other.wscale is not None:
+        half.scale = min(half.wscale, _LARGEST_SCALE)
+        other.scale = min(other.wscale, _LARGEST_SCALE)
+    elif packet._flags & ACK:  # a SYN-ACK may scale only if the SYN did
+        half.scale = min(half.wscale, _LARGEST_SCALE)
+
+
+def _row(packet: Packet, half: Half, other: Half, connection: int) -> Row:
+    flags = packet._flags
+    length = packet.payload_len_bytes or 0
+    syn = 1 if flags & SYN else 0
+    fin = 1 if flags & FIN else 0
+    base = half.base or 0
+    seq = half.near + seq_diff(packet.seg_seq or 0, (base + half.near) & SEQ_MASK)
+    end = seq + length + syn + fin
+    if end > half.near and not flags & RST:
+        half.near = end
+    ack = None
+    if flags & ACK and other.base is not None:
+        ack = other.near + seq_diff(packet.seg_ack or 0, (other.base + other.near) & SEQ_MASK)
+    window = packet.seg_wnd_raw
+    if window is not None and not syn:
+        window = None if half.scale is None else window << half.scale
+    start = seq + syn - 1
+    probe = length <= 1 and not syn | fin and seq == half.una - 1 and not flags & RST
+    if length == 0 and start < 0:
+        start = 0
+    segment = Segment(
+        packet.frame, connection, half.direction, seq, length + syn + fin, length,
+        start, start + length, ack, window,
+    )  # fmt: skip
+    if length and not probe and not flags & RST:  # a RST's payload is a message, not data
+        half.bytes_seen.add(start, start + length)
+    if flags & RST:
+        half.resets.append(packet)
+    elif ack is not None and ack > other.una:
+        other.una = ack
+    if fin:
+        half.fins.append(packet)
+        if half.fin_off is None:
+            half.fin_off = start + length
+    return Row(segment, packet, half.direction, probe or bool(flags & RST))
+
+
+def _note_completeness(track: Track, packet: Packet, *, first: bool) -> None:
+    """tshark 4.0's tcp.completeness, as it stands after the last frame."""
+    flags = packet._flags
+    length = packet.payload_len_bytes or 0
+    bits = 0
+    if flags & (SYN | ACK) == SYN and first:
+        bits |= COMPLETE_SYN
+    if flags & (SYN | ACK) == SYN | ACK:
+        bits |= COMPLETE_SYNACK
+    if flags & 0x17 == ACK and length == 0:
+        bits |= COMPLETE_ACK
+    if length:
+        bits |= COMPLETE_DATA
+    if flags & (FIN | ACK) == FIN | ACK:
+        bits |= COMPLETE_FIN
+    if flags & RST:
+        bits |= COMPLETE_RST
+    track.completeness |= bits

@@ -1,0 +1,224 @@
+"""Call records -> sockets: which calls were made on which socket, and who held it when.
+
+A descriptor is not a socket: dup, fork and accept make several names for one, so sockets are told
+apart by inode and host; an inode that a new socket() or accept() returns begins a new socket.
+Holders are (pid, descriptor) pairs: they come with the calls that make or use a descriptor and with
+fork, and go with close and the end of the process. The *last close* is the call that let the last
+holder go; it is what sends the FIN (man 2 close). Knows nothing of packets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from netlab.correlate.addresses import Endpoint, is_wildcard, maybe_endpoint
+from netlab.model.call import CallRecord, Inheritance, Ready
+from netlab.model.tables import Side
+
+Holder = tuple[int, int | None]  # pid, descriptor
+
+
+@dataclass(slots=True)
+class Socket:
+    """One kernel socket, from its first call to its last. Calls are numbers of the table."""
+
+    host: str
+    inode: int
+    calls: list[int] = field(default_factory=list)
+    family: str | None = None
+    kind: str | None = None
+    local: str | None = None
+    peer: str | None = None
+    made: bool = False  # its socket(), accept() or socketpair() was witnessed
+    accepted_by: int | None = None
+    listener: Socket | None = None  # that accepted it
+    connects: list[int] = field(default_factory=list)
+    binds: list[int] = field(default_factory=list)
+    listens: bool = False
+    accepts: list[int] = field(default_factory=list)  # of a listener: the successful ones
+    accepted: list[Socket] = field(default_factory=list)  # parallel to accepts
+    shutdowns: list[int] = field(default_factory=list)  # successful, of the writing side
+    closes: list[int] = field(default_factory=list)  # close and exit, of any holder
+    last_close: int | None = None
+    peer_inode: int | None = None
+    connection: int | None = None
+    side: Side | None = None
+    oob_inline: bool = False
+    defer_accept: bool = False
+    _holders: set[Holder] = field(default_factory=set)
+
+    @property
+    def is_stream(self) -> bool:
+        return self.kind in (None, "SOCK_STREAM")
+
+    @property
+    def is_local(self) -> bool:
+        """A Unix socket."""
+        return self.family == "AF_UNIX"
+
+    @property
+    def local_endpoint(self) -> Endpoint | None:
+        return maybe_endpoint(self.local)
+
+    @property
+    def peer_endpoint(self) -> Endpoint | None:
+        return maybe_endpoint(self.peer)
+
+
+@dataclass(slots=True)
+class Sockets:
+    """All sockets of a recording; `by_call[n - 1]` is the socket that call n was made on."""
+
+    all: list[Socket] = field(default_factory=list)
+    by_call: list[Socket | None] = field(default_factory=list)
+    reported: dict[int, list[tuple[Ready, Socket]]] = field(default_factory=dict)  # by call
+
+
+class _Tracer:
+    def __init__(self) -> None:
+        self.found = Sockets()
+        self._now: dict[tuple[str, int], Socket] = {}
+        self._held: dict[int, set[int]] = {}  # pid -> ids of sockets
+        self._by_id: dict[int, Socket] = {}
+
+    def socket(self, record: CallRecord, inode: int, *, new: bool = False) -> Socket:
+        key = (record.host, inode)
+        socket = self._now.get(key)
+        if socket is None or (new and socket.calls):
+            socket = self._now[key] = Socket(record.host, inode)
+            self._by_id[id(socket)] = socket
+            self.found.all.append(socket)
+        return socket
+
+    def hold(self, socket: Socket, holder: Holder) -> None:
+        if holder not in socket._holders:
+            socket._holders.add(holder)
+            socket.last_close = None
+            self._held.setdefault(holder[0], set()).add(id(socket))
+
+    def let_go(self, socket: Socket, holder: Holder, call: int) -> None:
+        socket._holders.discard(holder)
+        socket.closes.append(call)
+        if not socket._holders and socket.last_close is None:
+            socket.last_close = call
+
+    def fork(self, item: Inheritance) -> None:
+        inodes = set(item.inodes)
+        for place in list(self._held.get(item.parent_pid, ())):
+            socket = self._by_id[place]
+            if socket.inode in inodes:
+                for pid, fd in list(socket._holders):
+                    if pid == item.parent_pid:
+                        self.hold(socket, (item.pid, fd))
+
+    def leave(self, record: CallRecord, call: int) -> None:
+        """The end of a process closes all that it held."""
+        for place in self._held.pop(record.pid, set()):
+            socket = self._by_id[place]
+            if socket.host != record.host:
+                continue
+            for holder in [h for h in socket._holders if h[0] == record.pid]:
+                self.let_go(socket, holder, call)
+
+    def call(self, record: CallRecord, number: int) -> None:
+        if record.op == "exit":
+            self.leave(record, number)
+        socket = None
+        if record.inode is not None:
+            making = record.op in ("socket", "socketpair")
+            socket = self.socket(record, record.inode, new=making)
+            socket.made = socket.made or making
+            socket.calls.append(number)
+            self._learn(socket, record)
+            self._act(socket, record, number)
+        self.found.by_call.append(socket)
+        if record.ready:
+            self.found.reported[number] = [
+                (item, self.socket(record, item.inode))
+                for item in record.ready
+                if item.inode is not None
+            ]
+
+    def _learn(self, socket: Socket, record: CallRecord) -> None:
+        socket.family = record.family or socket.family
+        socket.kind = record.kind or socket.kind
+        socket.local = _better(socket.local, record.local)
+        socket.peer = _better(socket.peer, record.peer)
+        socket.peer_inode = record.peer_inode or socket.peer_inode
+
+    def _act(self, socket: Socket, record: CallRecord, number: int) -> None:
+        op, failed = record.op, record.errno is not None
+        if op == "close":
+            self.let_go(socket, (record.pid, record.fd), number)
+            return
+        if record.fd is not None:
+            self.hold(socket, (record.pid, record.fd))
+        if op == "connect":
+            socket.connects.append(number)
+            if record.errno in (None, "EINPROGRESS", "EALREADY", "EISCONN"):
+                socket.peer = _better(socket.peer, record.address)
+        elif op == "setsockopt" and not failed:
+            if "SO_OOBINLINE" in record.args:
+                socket.oob_inline = not record.args.rstrip().endswith(" 0")
+            if "TCP_DEFER_ACCEPT" in record.args:
+                socket.defer_accept = not record.args.rstrip().endswith(" 0")
+        elif failed:
+            return
+        elif op == "bind":
+            socket.binds.append(number)
+        elif op == "listen":
+            socket.listens = True
+        elif op == "shutdown" and ("SHUT_WR" in record.args or "SHUT_RDWR" in record.args):
+            socket.shutdowns.append(number)
+        elif op == "dup" and record.result is not None:
+            self.hold(socket, (record.pid, record.result))
+        elif op in ("accept", "accept4") and record.new_inode is not None:
+            self._accepted(socket, record, record.new_inode, number)
+        elif op == "socketpair" and record.new_inode is not None:
+            other = self.socket(record, record.new_inode, new=True)
+            other.made = True
+            other.family, other.kind = record.family or "AF_UNIX", record.kind
+            socket.family = other.family
+            socket.peer_inode, other.peer_inode = other.inode, socket.inode
+
+    def _accepted(self, listener: Socket, record: CallRecord, inode: int, number: int) -> None:
+        made = self.socket(record, inode, new=True)
+        made.made, made.accepted_by, made.listener = True, number, listener
+        made.family, made.kind = listener.family, listener.kind
+        made.local = _better(made.local, record.local or listener.local)
+        made.peer = _better(made.peer, record.address)
+        made.oob_inline = listener.oob_inline  # inherited (man 7 socket)
+        if record.peer_inode is not None:
+            made.peer_inode = record.peer_inode
+        listener.listens = True
+        listener.accepts.append(number)
+        listener.accepted.append(made)
+        if record.result is not None:
+            self.hold(made, (record.pid, record.result))
+
+
+def _better(known: str | None, new: str | None) -> str | None:
+    """The address that says more: a specific one beats a wildcard, a port beats port 0."""
+    if not new or new == known:
+        return known
+    old, end = maybe_endpoint(known), maybe_endpoint(new)
+    if end is None:
+        return new if known is None or known == "unix:" else known
+    if old is None:
+        return new
+    said = (end[1] != 0, not is_wildcard(end))
+    return new if said >= (old[1] != 0, not is_wildcard(old)) else known
+
+
+def trace_sockets(calls: list[CallRecord], inheritances: Iterable[Inheritance]) -> Sockets:
+    """Follow the sockets through `calls` (sorted by entry; the first is call 1)."""
+    tracer = _Tracer()
+    forks = sorted(inheritances, key=lambda item: item.time_ns)
+    at = 0
+    for number, record in enumerate(calls, 1):
+        while at < len(forks) and forks[at].time_ns <= record.entered_ns:
+            tracer.fork(forks[at])
+            at += 1
+        tracer.call(record, number)
+    return tracer.found
