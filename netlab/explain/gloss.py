@@ -1,0 +1,129 @@
+"""The words that a recording carries into Wireshark: a line for each call, comments for frames.
+
+A call's line reads like strace with its number, stream range and duration behind it:
+`client send #12 (5, 100) = 100, bytes 0..100, 21 us`. A frame's comment says which calls it belongs
+to. Frame numbers are never mentioned: the words are made before the finished file is numbered.
+Only ASCII, because some builds of tshark escape the rest.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+
+from netlab.model.tables import Call, Role, Span, Tables
+
+# What a frame is to a call, in words; the call's name and the bytes follow.
+_ROLE_WORDS: dict[str, str] = {
+    Role.CARRIED: "carries",
+    Role.RESENT: "resends",
+    Role.ACKED: "acknowledges",
+    Role.DELIVERED: "read by",
+    Role.RELEASED: "made readable to",
+    Role.DUPLICATE: "brings nothing new to",
+    Role.ACK_SENT: "sent by",
+    Role.SYN: "SYN of",
+    Role.SYNACK: "SYN-ACK for",
+    Role.HANDSHAKE_ACK: "completes the handshake for",
+    Role.FIN: "FIN of",
+    Role.RST: "reset:",
+    Role.WINDOW: "announces the space freed by",
+    Role.WAKEUP: "wakes",
+    Role.ICMP: "error for",
+}
+# A datagram of a chatty server may wake and be read by many; more than this helps nobody.
+_MOST_COMMENTS = 24
+
+
+def duration_text(ns: int) -> str:
+    """A duration in ASCII for a line that tshark prints: `21 us`, `40.1 ms`, `1.002 s`."""
+    if ns < 1_000_000:
+        return f"{ns / 1000:.0f} us"
+    if ns < 1_000_000_000:
+        return f"{ns / 1e6:.1f} ms"
+    return f"{ns / 1e9:.3f} s"
+
+
+def call_message(call: Call) -> str:
+    """The line of a call."""
+    arguments = [str(call.fd)] if call.fd is not None else []
+    if call.requested_bytes is not None:
+        arguments.append(str(call.requested_bytes))
+    if call.args:
+        arguments.append(call.args)
+    return (
+        f"{call.actor} {call.op} #{call.call} ({', '.join(arguments)})"
+        f" = {outcome(call)}{_range_text(call.start, call.stop)}{_took(call)}"
+    )
+
+
+def outcome(call: Call) -> str:
+    """What the call returned: its result, `-1 EAGAIN`, or `?` while it is still inside."""
+    if call.returned_ns is None:
+        return "?"
+    if call.errno is not None:
+        moved = "" if not call.result or call.result < 0 else f" after {call.result}"
+        return f"-1 {call.errno}{moved}"
+    return "0" if call.result is None else str(call.result)
+
+
+def _range_text(start: int | None, stop: int | None) -> str:
+    if start is None or stop is None or start == stop:
+        return ""
+    return f", bytes {start}..{stop}"
+
+
+def _took(call: Call) -> str:
+    if call.returned_ns is None:
+        return ", still inside when the recording ended" if call.op != "exit" else ""
+    return f", {duration_text(call.returned_ns - call.entered_ns)}"
+
+
+def call_messages(tables: Tables) -> dict[int, str]:
+    """The line of each call, by index into the recording's calls (which are in order of entry)."""
+    return {call.call - 1: call_message(call) for call in tables.calls}
+
+
+def frame_comments(tables: Tables) -> dict[int, list[str]]:
+    """For each frame that belongs to a call: what it is to which call, a line each."""
+    by_frame: dict[int, list[Span]] = defaultdict(list)
+    for span in tables.spans:
+        if span.frame is not None:
+            by_frame[span.frame].append(span)
+    called = {call.call: call for call in tables.calls}
+    return {
+        frame: _bounded([_span_text(span, called.__getitem__) for span in spans])
+        for frame, spans in by_frame.items()
+    }
+
+
+def _span_text(span: Span, called: Callable[[int], Call]) -> str:
+    call = called(span.call)
+    words = _ROLE_WORDS.get(span.role, span.role)
+    return f"{words} {call.actor} {call.op} #{call.call}{_range_text(span.start, span.stop)}"
+
+
+def _bounded(lines: Sequence[str]) -> list[str]:
+    if len(lines) <= _MOST_COMMENTS:
+        return list(lines)
+    left_out = len(lines) - _MOST_COMMENTS + 1
+    return [*lines[: _MOST_COMMENTS - 1], f"and {left_out} more links to calls"]
+
+
+def frame_threads(tables: Tables) -> Mapping[int, tuple[int, int]]:
+    """Process and thread of a frame, where one call's entry surely sent it.
+
+    A frame that left while its call was inside was sent by that thread; one that left later was
+    sent by the kernel on some timer or ACK, and is nobody's.
+    """
+    stamps = {packet.frame: packet.time_ns for packet in tables.packets}
+    called = {call.call: call for call in tables.calls}
+    senders: dict[int, tuple[int, int]] = {}
+    for span in tables.spans:
+        if span.role not in (Role.CARRIED, Role.SYN, Role.FIN) or span.frame is None:
+            continue
+        call = called[span.call]
+        end = call.returned_ns
+        if end is not None and call.entered_ns <= stamps[span.frame] <= end:
+            senders.setdefault(span.frame, (call.pid, call.tid))
+    return senders

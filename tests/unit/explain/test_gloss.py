@@ -1,0 +1,107 @@
+"""The words that go into a recording: a line for each call, comments for frames."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from netlab.explain.gloss import (
+    call_message,
+    call_messages,
+    duration_text,
+    frame_comments,
+    frame_threads,
+)
+from netlab.model.tables import Call, Packet, Role, Span, Tables
+
+SEND = Call(
+    call=12, witness="probe", host="lab", actor="client", pid=70, tid=71, fd=5, connection=0,
+    side="client", op="send", args="", entered_ns=1_000_000, returned_ns=1_021_000,
+    returned_by_ns=None, requested_bytes=100, result=100, errno=None, direction="c>s", start=0,
+    stop=100, inq_before_bytes=None, outq_before_bytes=None, inq_after_bytes=None,
+    outq_after_bytes=None, code=None,
+)  # fmt: skip
+
+
+def packet(frame: int, time_ns: int) -> Packet:
+    return Packet(frame, time_ns, None, "unknown", "lo", "Ethernet", 166, 166)
+
+
+@pytest.mark.parametrize(
+    ("ns", "text"),
+    [(0, "0 us"), (21_400, "21 us"), (40_100_000, "40.1 ms"), (1_002_000_000, "1.002 s")],
+)
+def test_durations(ns: int, text: str) -> None:
+    assert duration_text(ns) == text
+
+
+def test_a_call_reads_like_strace_with_its_range() -> None:
+    assert call_message(SEND) == "client send #12 (5, 100) = 100, bytes 0..100, 21 us"
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (
+            {"op": "recv", "errno": "EAGAIN", "result": None, "start": None, "stop": None},
+            "client recv #12 (5, 100) = -1 EAGAIN, 21 us",
+        ),
+        (
+            {"returned_ns": None, "result": None, "start": None, "stop": None},
+            "client send #12 (5, 100) = ?, still inside when the recording ended",
+        ),
+        (
+            {"op": "sendall", "errno": "EPIPE", "result": 40, "stop": 40},
+            "client sendall #12 (5, 100) = -1 EPIPE after 40, bytes 0..40, 21 us",
+        ),
+        (
+            {"op": "shutdown", "args": "SHUT_WR", "requested_bytes": None, "result": 0,
+             "start": None, "stop": None},
+            "client shutdown #12 (5, SHUT_WR) = 0, 21 us",
+        ),
+        (
+            {"op": "exit", "fd": None, "requested_bytes": None, "result": None,
+             "returned_ns": None, "start": None, "stop": None},
+            "client exit #12 () = ?",
+        ),
+    ],
+)  # fmt: skip
+def test_other_outcomes(change: dict[str, object], text: str) -> None:
+    assert call_message(replace(SEND, **change)) == text  # type: ignore[arg-type]
+
+
+def test_comments_say_which_bytes_of_which_call() -> None:
+    tables = Tables(
+        packets=[packet(4, 1_005_000), packet(5, 1_006_000)],
+        calls=[replace(SEND, call=1)],
+        spans=[
+            Span(1, 4, None, "c>s", 0, 100, Role.CARRIED),
+            Span(1, 5, None, "c>s", 0, 100, Role.ACKED),
+            Span(1, None, 7, None, None, None, Role.LOCAL),
+        ],
+    )
+    assert frame_comments(tables) == {
+        4: ["carries client send #1, bytes 0..100"],
+        5: ["acknowledges client send #1, bytes 0..100"],
+    }
+    assert call_messages(tables) == {0: "client send #1 (5, 100) = 100, bytes 0..100, 21 us"}
+
+
+def test_a_frame_of_very_many_calls_names_some() -> None:
+    spans = [Span(1, 4, None, "c>s", n, n + 1, Role.CARRIED) for n in range(97)]
+    comments = frame_comments(Tables(calls=[replace(SEND, call=1)], spans=spans))[4]
+    assert len(comments) == 24
+    assert comments[-1] == "and 74 more links to calls"
+
+
+def test_only_a_frame_that_left_inside_the_call_has_a_thread() -> None:
+    tables = Tables(
+        packets=[packet(4, 1_005_000), packet(6, 1_500_000)],
+        calls=[replace(SEND, call=1)],
+        spans=[
+            Span(1, 4, None, "c>s", 0, 50, Role.CARRIED),
+            Span(1, 6, None, "c>s", 50, 100, Role.CARRIED),
+        ],
+    )
+    assert frame_threads(tables) == {4: (70, 71)}
