@@ -1,0 +1,50 @@
+"""`netlab export FILE`: one of the seven tables for other programs, or the packets alone."""
+
+from __future__ import annotations
+
+import click
+
+from netlab.model.errors import UsageError
+
+
+@click.command("export")
+@click.argument("file")
+@click.option(
+    "--table",
+    "-t",
+    metavar="T",
+    help="packets, segments, connections, calls, spans, waits or states.",
+)
+@click.option("--format", "form", metavar="F", help="jsonl (the default), csv or parquet.")
+@click.option("--plain", is_flag=True, help="The packets alone, as pcapng without the calls.")
+@click.option("--output", "-o", metavar="OUT", help="Write to a file instead of standard output.")
+def command(
+    file: str, table: str | None, form: str | None, plain: bool, output: str | None
+) -> None:
+    """Print a table of a recording, or write its packets alone.
+
+    FILE may be - for standard input.
+    """
+    if plain == (table is not None):
+        raise UsageError(
+            "nothing to export" if table is None else "a table or the packets alone, not both",
+            "say --table T, or --plain",
+        )
+    if plain and form is not None:
+        raise UsageError("--plain is always pcapng", "leave out --format")
+    from netlab.capture.files import read_raw
+    from netlab.show import export
+
+    form = form or "jsonl"
+    if table is not None:
+        export.check(table, form)
+    raw = read_raw(file)
+    if table is None:
+        with export.output(output, file, binary=True) as out:
+            export.export_plain(raw, out)
+        return
+    from netlab.explain.analysis import analyse
+
+    tables = analyse(raw)
+    with export.output(output, file, binary=form == "parquet") as out:
+        export.export_table(tables, table, form, out)

@@ -1,0 +1,45 @@
+"""`netlab follow FILE --connection C --side S --byte K`: one byte, from send() to recv()."""
+
+from __future__ import annotations
+
+import click
+
+from netlab.model.tables import Side
+
+
+@click.command("follow")
+@click.argument("file")
+@click.option(
+    "--connection", "-c", metavar="C", required=True, help="The connection: 3, tcp.0, udp.1."
+)
+@click.option(
+    "--side",
+    type=click.Choice(["client", "server"]),
+    required=True,
+    help="The side that wrote the byte.",
+)
+@click.option(
+    "--byte", "-b", metavar="K", type=int, required=True, help="Its offset; 0: the first."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the journey as JSON.")
+def command(file: str, connection: str, side: str, byte: int, as_json: bool) -> None:
+    """Follow one byte: who wrote it, which frames carried it, who read it, and the times between.
+
+    FILE may be - for standard input.
+    """
+    from netlab.capture.files import read_raw
+    from netlab.explain.analysis import analyse
+    from netlab.show import choose
+    from netlab.show.views.journey import journey
+
+    tables = analyse(read_raw(file))
+    view = journey(tables, choose.connection(tables, connection), Side(side), byte)
+    if as_json:
+        from netlab.show.views.text import as_json as json_text
+
+        print(json_text(view))
+        return
+    from netlab.show.terminal.journey import journey_lines
+    from netlab.show.terminal.lines import emit
+
+    emit(journey_lines(view))

@@ -1,0 +1,140 @@
+"""`netlab inspect FILE`: a recording or capture, from its summary down to one packet's fields."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from netlab.model.errors import UsageError
+from netlab.model.recording import RawRecording
+from netlab.model.tables import Tables
+
+
+@click.command("inspect")
+@click.argument("file")
+@click.option("--connections", "view", flag_value="connections", help="List the connections.")
+@click.option("--packets", "view", flag_value="packets", help="List the packets, a line each.")
+@click.option(
+    "--connection", "-c", metavar="N", help="Draw a connection's ladder: 3, tcp.0, udp.1."
+)
+@click.option("--packet", "-p", metavar="N", type=int, help="Show one packet's fields and bytes.")
+@click.option("--deep", is_flag=True, help="With --packet: add what scapy makes of it.")
+@click.option("--limit", metavar="N", type=click.IntRange(min=0), help="At most N rows; 0: all.")
+@click.option("--json", "as_json", is_flag=True, help="Print the view as JSON.")
+def command(
+    file: str,
+    view: str | None,
+    connection: str | None,
+    packet: int | None,
+    deep: bool,
+    limit: int | None,
+    as_json: bool,
+) -> None:
+    """Show what a recording or capture holds. FILE may be - for standard input.
+
+    Without an option: a summary and the connections.
+    """
+    chosen = [name for name in (view, connection, packet) if name is not None]
+    if len(chosen) > 1:
+        raise UsageError(
+            "only one view at a time",
+            "choose one of --connections, --packets, --connection N, --packet N",
+        )
+    if deep and packet is None:
+        raise UsageError("--deep is about one packet", "add --packet N")
+    from netlab.capture.files import read_raw
+    from netlab.explain.analysis import analyse
+
+    raw = read_raw(file)
+    tables = analyse(raw)
+    if packet is not None:
+        _packet(tables, raw, packet, deep, limit, as_json)
+    elif connection is not None:
+        _ladder(tables, raw, connection, limit, as_json)
+    elif view == "packets":
+        _packets(tables, raw, limit, as_json)
+    elif view == "connections":
+        _connections(tables, limit, as_json)
+    else:
+        _summary(tables, raw, file, as_json)
+    for fault in raw.faults if chosen else ():
+        _warn(fault)
+
+
+def _summary(tables: Tables, raw: RawRecording, file: str, as_json: bool) -> None:
+    if as_json:
+        from netlab.show.views.summary import summary
+
+        print(summary(tables, raw).as_json())
+        return
+    from netlab.show.terminal.summary import print_summary
+
+    print_summary(tables, raw, path="standard input" if file == "-" else file)
+
+
+def _connections(tables: Tables, limit: int | None, as_json: bool) -> None:
+    from netlab.show.terminal.lines import emit
+    from netlab.show.terminal.summary import connection_lines
+    from netlab.show.views.summary import connections
+    from netlab.show.views.text import as_json as json_text
+
+    rows = connections(tables)
+    kept = rows[:limit] if limit else rows
+    if as_json:
+        print(json_text(kept))
+        return
+    start = tables.packets[0].time_ns if tables.packets else None
+    emit(connection_lines(kept, start))
+    if len(kept) < len(rows):
+        emit([[(f"… {len(rows) - len(kept):,} more: --limit 0 shows all", "italic")]])
+
+
+def _packets(tables: Tables, raw: RawRecording, limit: int | None, as_json: bool) -> None:
+    from netlab.show.terminal.lines import emit
+    from netlab.show.terminal.packets import list_lines
+    from netlab.show.views.packets import packet_lines
+    from netlab.show.views.text import as_json as json_text
+
+    rows = packet_lines(tables, raw, limit)
+    if as_json:
+        print(json_text(rows))
+    else:
+        emit(list_lines(rows, len(tables.packets) - len(rows)))
+
+
+def _ladder(
+    tables: Tables, raw: RawRecording, connection: str, limit: int | None, as_json: bool
+) -> None:
+    from netlab.show import choose
+    from netlab.show.terminal.ladder import print_ladder
+    from netlab.show.views.ladder import ladder, limited
+    from netlab.show.views.text import as_json as json_text
+
+    row = choose.connection(tables, connection)
+    if as_json:
+        print(json_text(limited(ladder(tables, raw, row), limit or 0)))
+    else:
+        print_ladder(tables, raw, connection=row.connection, limit=limit)
+
+
+def _packet(
+    tables: Tables, raw: RawRecording, frame: int, deep: bool, limit: int | None, as_json: bool
+) -> None:
+    from netlab.show import choose
+    from netlab.show.terminal.lines import emit, width_of
+    from netlab.show.terminal.packets import packet_lines
+    from netlab.show.views.packets import packet_view
+    from netlab.show.views.text import as_json as json_text
+
+    view = packet_view(tables, raw, choose.packet(tables, frame), deep=deep)
+    if as_json:
+        print(json_text(view))
+    else:
+        emit(packet_lines(view, width_of(None), limit))
+
+
+def _warn(fault: str) -> None:
+    from netlab.show.escape import printable
+
+    print(f"netlab: note: {printable(fault)}", file=sys.stderr)

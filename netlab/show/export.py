@@ -1,0 +1,106 @@
+"""Tables -> files that other programs read: JSON lines, CSV, Parquet; and the packets alone.
+
+JSON lines are written without Polars, a row at a time: the names of the columns are netlab's
+interface to other programs. CSV has no lists: they are JSON text there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from netlab.model.errors import BadRecording, UsageError
+from netlab.model.recording import RawRecording
+from netlab.model.tables import RECORDS, Tables, columns
+
+if TYPE_CHECKING:
+    import polars as pl
+
+FORMATS = ("jsonl", "csv", "parquet")
+
+
+def check(table: str, form: str) -> None:
+    """Raise UsageError unless there is such a table and such a format."""
+    if table not in RECORDS:
+        raise UsageError(f"no table {table!r}", f"the tables are {', '.join(RECORDS)}")
+    if form not in FORMATS:
+        raise UsageError(f"no format {form!r}", f"the formats are {', '.join(FORMATS)}")
+
+
+def export_table(tables: Tables, table: str, form: str, out: BinaryIO) -> None:
+    """Write one of the seven tables."""
+    check(table, form)
+    if form == "jsonl":
+        for line in json_lines(tables, table):
+            out.write(line)
+        return
+    from netlab.show.frames import frame
+
+    found = frame(tables, table)
+    if form == "csv":
+        out.write(_lists_as_text(found, table).write_csv().encode())
+        return
+    from io import BytesIO
+
+    whole = BytesIO()  # Parquet's writer wants to seek, a pipe cannot
+    found.write_parquet(whole)
+    out.write(whole.getbuffer())
+
+
+def json_lines(tables: Tables, table: str) -> Iterator[bytes]:
+    """One JSON object a row, with exactly the columns' names, in order."""
+    names = [column.name for column in columns(table)]
+    encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
+    for row in getattr(tables, table):
+        yield encode({name: getattr(row, name) for name in names}).encode() + b"\n"
+
+
+def export_plain(raw: RawRecording, out: BinaryIO) -> None:
+    """Write the packets alone, as a pcapng file without calls or comments."""
+    from netlab.capture.recording import plain
+
+    plain(raw, out)
+
+
+@contextmanager
+def output(path: str | None, source: str, *, binary: bool) -> Iterator[BinaryIO]:
+    """Where an export goes: a private file, or standard output (None or `-`).
+
+    Raises UsageError for binary data to a terminal and for the file that is being read, and
+    BadRecording when it could not be written to its end.
+    """
+    if path is None or path == "-":
+        if binary and sys.stdout.isatty():
+            raise UsageError("binary data would garble the terminal", "add -o FILE, or pipe it")
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    if source != "-" and Path(path).exists() and os.path.samefile(path, source):
+        raise UsageError(f"{path} is the file being read", "name another with -o")
+    from netlab.capture.ownership import open_private
+
+    try:
+        with open(open_private(path), "wb") as out:
+            yield out
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        reason = os.strerror(error.errno or 0)
+        raise BadRecording(
+            f"cannot write {path} to its end", f"{reason}: free some space"
+        ) from None
+
+
+def _lists_as_text(found: pl.DataFrame, table: str) -> pl.DataFrame:
+    import polars as pl
+
+    for column in columns(table):
+        if column.type == "list":
+            texts = [json.dumps(list(value)) for value in found[column.name].to_list()]
+            found = found.with_columns(pl.Series(column.name, texts, dtype=pl.String))
+    return found

@@ -1,0 +1,61 @@
+"""One byte's journey as a small vertical timeline."""
+
+from __future__ import annotations
+
+from netlab.show.escape import printable
+from netlab.show.format import duration
+from netlab.show.terminal.lines import Line
+from netlab.show.views.journey import Journey, Step
+
+_STYLES = {
+    "written": "bold cyan",
+    "returned": "cyan",
+    "carried": "bold green",
+    "resent": "bold yellow",
+    "delivered": "green",
+    "released": "green",
+    "duplicate": "dim",
+    "acked": "dim",
+    "reading": "cyan",
+    "read": "bold cyan",
+}
+
+
+def journey_lines(view: Journey) -> list[Line]:
+    """The journey: each step with the time since the one before."""
+    arrow = "→" if view.side == "client" else "←"
+    lines: list[Line] = [
+        [
+            (f"byte {view.byte}", "bold"),
+            (f" of {view.stream_bytes:,} that the {view.side} sent on connection", ""),
+            (f" {view.connection}", "bold"),
+        ],
+        [(f"{view.protocol} {printable(view.client)} {arrow} {printable(view.server)}", "dim")],
+        [],
+    ]
+    last = len(view.steps) - 1
+    for number, step in enumerate(view.steps):
+        sign = "┬" if number == 0 else "┴" if number == last else "├"
+        if number == last == 0:
+            sign = "─"
+        lines.append(_step(step, sign, first=number == 0))
+    if len(view.steps) > 1:
+        whole = duration(view.steps[-1].since_start_ns)
+        lines += [[], [(f"{whole:>10}  from the first of these to the last", "dim")]]
+    for item in view.unknown:
+        lines.append(
+            [("   unknown  ", "yellow"), (f"{item.what}: ", ""), (printable(item.reason), "")]
+        )
+    return lines
+
+
+def _step(step: Step, sign: str, *, first: bool) -> Line:
+    since = "" if first else f"+{duration(step.since_previous_ns)}"
+    where = f"frame {step.frame}  " if step.frame is not None else ""
+    return [
+        (f"{since:>10}  ", "dim"),
+        (f"{sign} ", "dim"),
+        (f"{step.what:<10}", _STYLES.get(step.what, "")),
+        (where, "bold"),
+        (printable(step.text), ""),
+    ]

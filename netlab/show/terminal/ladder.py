@@ -1,0 +1,270 @@
+"""A ladder as lines: time, client calls, frames, server calls, in exactly the width asked for.
+
+The three columns get the room that their texts want; where there is too little, the widest gives
+way first, and each mark then says what fits (`views.words`). Colour repeats what the glyphs say, so
+that nothing is lost without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from netlab.model.recording import RawRecording
+from netlab.model.tables import Direction, Side, Tables
+from netlab.show import choose
+from netlab.show.escape import printable
+from netlab.show.format import Ruler, count, duration
+from netlab.show.terminal.lines import Line, emit, fit, fold, width_of
+from netlab.show.views.ladder import ladder, limited
+from netlab.show.views.marks import CallMark, Ladder, Lane, Row, WireMark
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+DEFAULT_LIMIT = 200
+_NUMBERS_FROM = 100  # columns: from here on frame and call numbers have room
+
+_CALL_STYLES = {
+    "call": "cyan",
+    "waited": "bold yellow",
+    "later": "magenta",
+    "failed": "bold red",
+}
+_WIRE_STYLES = {
+    "data": "bold green",
+    "datagram": "bold green",
+    "local": "green",
+    "ack": "dim",
+    "control": "bold blue",
+    "reset": "bold red",
+    "resent": "bold yellow",
+}
+_DIM = "dim"
+_SIDE_WEIGHT, _WIRE_WEIGHT = 10, 14
+_SIDE_FLOOR, _WIRE_FLOOR = 14, 22
+_WIRE_ENOUGH = 46
+_ARROW_ROOM = 4  # "─ " before a label and " ▶" behind it
+
+
+def print_ladder(
+    tables: Tables,
+    raw: RawRecording,
+    *,
+    connection: int | None = None,
+    limit: int | None = None,
+    console: Console | None = None,
+) -> None:
+    """Print the ladder of a connection (None: the first), at most `limit` rows of it (0: all)."""
+    if connection is None:
+        if not tables.connections:
+            return
+        number = tables.connections[0]
+    else:
+        number = choose.connection(tables, str(connection))
+    drawn = limited(ladder(tables, raw, number), DEFAULT_LIMIT if limit is None else limit)
+    emit(ladder_lines(drawn, width_of(console)), console)
+
+
+def ladder_lines(view: Ladder, width: int) -> list[Line]:
+    """The ladder in lines of at most `width` columns."""
+    layout = _layout(view, width)
+    lines = [*_heads(view, layout), *(_row(row, layout) for row in view.rows)]
+    if view.footnotes:
+        lines.append([])
+    for sign, text in view.footnotes:
+        first, *rest = fold(printable(text), width - len(sign) - 4)
+        lines.append([(f"  {sign}", "bold"), (f"  {first}", _DIM)])
+        lines += [[(" " * (len(sign) + 4) + more, _DIM)] for more in rest]
+    return lines
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Where the columns are. A side's column is its text, a space and its lanes."""
+
+    width: int
+    ruler: Ruler
+    frame_width: int  # 0: no column of frame numbers
+    client_width: int
+    client_lanes: int
+    wire_width: int
+    server_lanes: int
+    server_width: int
+    numbers: bool  # there is room for the numbers of calls
+    windows: bool  # there is room for Win= in every row
+
+    @property
+    def client_end(self) -> int:
+        return self.gutter + self.client_width + bool(self.client_width) + self.client_lanes
+
+    @property
+    def gutter(self) -> int:
+        return self.ruler.width + 2 + (self.frame_width + 1 if self.frame_width else 0)
+
+    @property
+    def server_start(self) -> int:
+        return self.client_end + self.wire_width
+
+
+def _layout(view: Ladder, width: int) -> _Layout:
+    ruler = Ruler(view.length_ns)
+    numbers = width >= _NUMBERS_FROM
+    frames = [row.wire.frame for row in view.rows if row.wire and row.wire.frame is not None]
+    frame_width = len(str(max(frames, default=0))) + 1 if frames and numbers else 0
+    gutter = ruler.width + 2 + (frame_width + 1 if frame_width else 0)
+    client_lanes = view.client_lane_count if view.has_calls else 0
+    server_lanes = view.server_lane_count if view.has_calls else 0
+    room = width - gutter - client_lanes - server_lanes - (2 if view.has_calls else 0)
+    client, wire, server = _shares(view, room, numbers)
+    return _Layout(
+        width, ruler, frame_width, client, client_lanes, wire, server_lanes, server, numbers,
+        windows=max(map(_label_width, _labels(view)), default=0) <= wire,
+    )  # fmt: skip
+
+
+def _shares(view: Ladder, room: int, numbers: bool) -> tuple[int, int, int]:
+    """How the columns share `room`: client's text, frames, server's text."""
+    wire = max(map(_label_width, _labels(view)), default=_WIRE_FLOOR)
+    if not view.has_calls:
+        return 0, min(room, max(wire + 6, 60)), 0
+    client = _wanted([row.client for row in view.rows], numbers)
+    server = _wanted([row.server for row in view.rows], numbers)
+    while client + wire + server > room:
+        if wire * _SIDE_WEIGHT >= max(client, server) * _WIRE_WEIGHT and wire > _WIRE_FLOOR:
+            wire -= 1
+        elif client > server:
+            client -= 1
+        else:
+            server -= 1
+    spare = room - client - wire - server
+    wider = min(spare, max(0, _WIRE_ENOUGH - wire))
+    left = (spare - wider) // 2
+    return client + left, wire + wider, server + spare - wider - left
+
+
+def _labels(view: Ladder) -> list[WireMark]:
+    return [row.wire for row in view.rows if row.wire is not None]
+
+
+def _label_width(mark: WireMark) -> int:
+    """What a frame's longest label needs."""
+    return len(mark.texts[0]) + (len(mark.window) + 1 if mark.window else 0) + _ARROW_ROOM
+
+
+def _wanted(marks: Sequence[CallMark | None], numbers: bool) -> int:
+    widest = max([len(_texts(mark, numbers)[0]) for mark in marks if mark], default=0)
+    return max(widest, _SIDE_FLOOR)
+
+
+def _heads(view: Ladder, layout: _Layout) -> list[Line]:
+    """The names above the columns; on two lines where they are too long for one."""
+    client, server = printable(view.client), printable(view.server)
+    unit = layout.ruler.unit.rjust(layout.ruler.width)
+    client = fit(client, layout.width - layout.gutter)
+    server = fit(server, layout.width - layout.gutter)
+    at = max(layout.gutter, layout.client_end - len(client))
+    if not view.has_calls:
+        at = layout.gutter
+    server_end = layout.width if view.has_calls else layout.server_start
+    server_at = min(layout.server_start, layout.width - len(server))
+    if not view.has_calls:
+        server_at = max(layout.gutter, server_end - len(server))
+    first: Line = [(unit, _DIM), (" " * (at - len(unit)) + client, "bold")]
+    used = at + len(client)
+    if used + 2 <= server_at:
+        return [[*first, (" " * (server_at - used) + server, "bold")]]
+    return [first, [(" " * server_at + server, "bold")]]
+
+
+def _row(row: Row, layout: _Layout) -> Line:
+    time = layout.ruler(row.time_ns)
+    quiet = row.silence_ns is not None or bool(row.left_out)
+    line: Line = [(" " * len(time) if quiet else time, _DIM), ("  ", "")]
+    if layout.frame_width:
+        frame = row.wire.frame if row.wire else None
+        line.append((("" if frame is None else f"{frame}").rjust(layout.frame_width) + " ", _DIM))
+    bar = "┊" if quiet else "│"
+    if layout.client_width:
+        line += _side_cell(row.client, row.client_lanes, layout, Side.CLIENT, bar)
+    if row.left_out:
+        line.append((_centred(_left_out_texts(row.left_out), layout.wire_width, "⋮"), "italic"))
+    elif row.silence_ns is not None:
+        quietly = (duration(row.silence_ns),)
+        line.append((_centred(quietly, layout.wire_width, "···"), "italic dim"))
+    else:
+        line.append(_wire_cell(row.wire, layout.wire_width, layout.windows))
+    if layout.server_width:
+        line += _side_cell(row.server, row.server_lanes, layout, Side.SERVER, bar)
+    return line
+
+
+def _left_out_texts(rows: int) -> tuple[str, ...]:
+    return (f"{count(rows, 'row')} left out", f"{rows} left out", f"{rows}")
+
+
+def _centred(texts: Sequence[str], width: int, dots: str) -> str:
+    return f"{dots} {_first_fitting(texts, width - 2 * len(dots) - 2)} {dots}".center(width)
+
+
+def _texts(mark: CallMark, numbers: bool) -> tuple[str, ...]:
+    who = f"{mark.thread}: " if mark.thread else ""
+    texts = [printable(who + text) for text in mark.texts]
+    if numbers and mark.edge != "closes":
+        texts = [f"{texts[0]}  #{mark.call}", *texts]
+    return tuple(texts)
+
+
+def _side_cell(
+    mark: CallMark | None, lanes: Sequence[Lane], layout: _Layout, side: Side, bar: str
+) -> Line:
+    """A side's text and lanes; the client's is the mirror image of the server's."""
+    is_client = side is Side.CLIENT
+    width = layout.client_width if is_client else layout.server_width
+    lane_count = layout.client_lanes if is_client else layout.server_lanes
+    cells: Line = []
+    style = _CALL_STYLES[mark.tone] if mark else ""
+    tones = {held.lane: held.tone for held in lanes}
+    for lane in range(lane_count):  # outwards, from the frames to the text
+        if mark is not None and lane == mark.lane:
+            cells.append((_CORNERS[mark.edge][not is_client], style))
+        elif lane in tones:
+            cells.append((bar, _CALL_STYLES[tones[lane]]))
+        elif mark is not None and mark.lane is not None and lane > mark.lane:
+            cells.append(("─", style))
+        else:
+            cells.append((" ", ""))
+    text = _first_fitting(_texts(mark, layout.numbers), width) if mark else ""
+    if is_client:
+        return [(text.rjust(width), style), (" ", ""), *reversed(cells)]
+    return [*cells, (" ", ""), (text.ljust(width), style)]
+
+
+# For each edge, at the client and at the server.
+_CORNERS = {"opens": "┐┌", "closes": "┘└", "whole": "••"}
+
+
+def _wire_cell(mark: WireMark | None, width: int, windows: bool) -> tuple[str, str]:
+    if mark is None:
+        return " " * width, ""
+    text = _first_fitting(mark.texts, width - _ARROW_ROOM)
+    if windows and mark.window:
+        text = f"{text} {mark.window}"
+    stroke = "╌" if mark.tone == "local" else "─"
+    shaft = stroke * (width - len(text) - _ARROW_ROOM)
+    outbound = mark.direction == Direction.C2S
+    if mark.lost:
+        half = len(shaft) // 2
+        shaft, gap = stroke * half + "✗", " " * (len(shaft) - half)
+        drawn = (
+            f"{stroke} {text} {shaft}{gap}" if outbound else f"{gap}{shaft[::-1]} {text} {stroke}"
+        )
+        return drawn[:width].ljust(width), _WIRE_STYLES[mark.tone]
+    drawn = f"{stroke} {text} {shaft}▶" if outbound else f"◀{shaft} {text} {stroke}"
+    return drawn, _WIRE_STYLES[mark.tone]
+
+
+def _first_fitting(texts: Sequence[str], width: int) -> str:
+    """The first text that fits, else the last one cut."""
+    return next((text for text in texts if len(text) <= width), fit(texts[-1], width))

@@ -1,0 +1,91 @@
+"""Lines of styled text, and where they are written: plainly to a pipe, through rich to a terminal.
+
+A line is a list of (text, style) chunks, style in rich's words. Data never passes through rich's
+markup: chunks become `rich.text.Text`, which interprets nothing. A pipe is written without rich,
+which would cost every small command 60 ms for nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+Line = list[tuple[str, str]]
+
+NARROW = 80
+WIDE = 120
+
+
+def plain(line: Line) -> str:
+    """The line without its styles and without trailing blanks."""
+    return "".join(text for text, _ in line).rstrip()
+
+
+def width_of(console: Console | None) -> int:
+    """Columns to lay out for: the terminal's, 80 at least and 120 at most; 80 in a pipe."""
+    if console is not None:
+        return min(max(console.width, NARROW), WIDE)
+    if not _coloured():
+        return NARROW
+    return min(max(shutil.get_terminal_size((NARROW, 24)).columns, NARROW), WIDE)
+
+
+def emit(lines: Iterable[Line], console: Console | None = None) -> None:
+    """Write lines to the console, or to standard output: plain where it is no terminal."""
+    if console is None:
+        if not _coloured():
+            # A pipe may be in ASCII (LC_ALL=C): a glyph that it cannot take must not be fatal.
+            encoding = sys.stdout.encoding or "utf-8"
+            for line in lines:
+                text = plain(line)
+                if encoding.lower() not in ("utf-8", "utf8"):
+                    text = text.encode(encoding, "replace").decode(encoding)
+                sys.stdout.write(text + "\n")
+            return
+        from rich.console import Console
+
+        console = Console(highlight=False, emoji=False, markup=False)
+    for line in lines:
+        console.print(text_of(line), soft_wrap=True, highlight=False, markup=False, emoji=False)
+
+
+def text_of(line: Line) -> Text:
+    """The line as rich knows it."""
+    from rich.text import Text
+
+    text = Text()
+    for chunk, style in line:
+        text.append(chunk, style or None)
+    text.rstrip()
+    return text
+
+
+def fit(text: str, width: int) -> str:
+    """The text in at most `width` characters; a cut shows as `…`."""
+    return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
+
+
+def fold(text: str, width: int, indent: str = "") -> list[str]:
+    """The text in lines of at most `width`, later ones indented; long words stand alone."""
+    lines: list[str] = []
+    current = ""
+    for word in text.split(" "):
+        if current and len(current) + 1 + len(word) > width:
+            lines.append(current)
+            current = indent + word
+        else:
+            current = f"{current} {word}" if current else word
+    return [*lines, current]
+
+
+def _coloured() -> bool:
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb")

@@ -1,0 +1,273 @@
+"""Tables -> one byte's journey: from the call that wrote it to the call that read it.
+
+The map (spans) says it where calls are known; in a capture without calls the segments do, and what
+they cannot say is listed with the reason. Nothing is guessed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from netlab.model.errors import UsageError
+from netlab.model.tables import Call, Connection, Direction, Role, Segment, Side, Span, Tables
+from netlab.show.format import address, byte_range
+
+# Equal times: what must have come first.
+_ORDER = ("reading", "carried", "resent", "delivered", "released", "duplicate", "acked", "read")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something that happened to the byte."""
+
+    time_ns: int  # since the epoch
+    since_start_ns: int  # since the first step
+    since_previous_ns: int
+    what: str  # written, returned, carried, resent, delivered, released, duplicate, acked, ...
+    call: int | None
+    frame: int | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A step that is not in the recording, and why."""
+
+    what: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Journey:
+    """A byte of a stream and all that is known of its way."""
+
+    connection: int
+    protocol: str
+    client: str
+    server: str
+    side: str  # that wrote it
+    direction: str
+    byte: int
+    stream_bytes: int  # how far this stream is known to go
+    steps: tuple[Step, ...]
+    unknown: tuple[Unknown, ...]
+
+
+def journey(tables: Tables, connection: Connection, side: Side, byte: int) -> Journey:
+    """The journey of byte `byte` that `side` wrote. Raises UsageError beyond the stream."""
+    direction = side.outbound
+    number = connection.connection
+    length = stream_bytes(tables, number, direction)
+    if not 0 <= byte < length:
+        there = f"bytes {byte_range(0, length)}" if length else "no bytes"
+        raise UsageError(
+            f"byte {byte} is not in this stream",
+            f"the {side} of connection {number} sent {there}",
+        )
+    writer = _mover(tables, number, direction, byte, side)
+    reader = _mover(tables, number, direction, byte, direction.receiver)
+    found = [
+        *_of_writer(tables, connection, direction, byte, writer),
+        *_of_reader(tables, byte, reader),
+    ]
+    found.sort(key=lambda raw: (raw.time_ns, _rank(raw.what)))
+    return Journey(
+        connection=number,
+        protocol=connection.protocol,
+        client=address(connection.client, connection.client_port),
+        server=address(connection.server, connection.server_port),
+        side=side,
+        direction=direction,
+        byte=byte,
+        stream_bytes=length,
+        steps=_timed(found),
+        unknown=_unknown(tables, connection, direction, byte, found),
+    )
+
+
+def stream_bytes(tables: Tables, connection: int, direction: Direction) -> int:
+    """How far a stream is known to go: the last byte that a frame or call shows."""
+    stops = [
+        segment.stop
+        for segment in tables.segments
+        if segment.connection == connection
+        and segment.direction == direction
+        and segment.payload_len_bytes
+    ]
+    stops += [
+        call.stop
+        for call in tables.calls
+        if call.connection == connection and call.direction == direction and call.stop is not None
+    ]
+    return max(stops, default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    time_ns: int
+    what: str
+    call: int | None
+    frame: int | None
+    text: str
+
+
+def _mover(
+    tables: Tables, connection: int, direction: Direction, byte: int, side: Side
+) -> Call | None:
+    """The call of `side` that moved the byte."""
+    for call in tables.calls:
+        ours = call.connection == connection and call.side == side and call.direction == direction
+        start, stop = call.start, call.stop
+        if ours and start is not None and stop is not None and start <= byte < stop:
+            return call
+    return None
+
+
+def _of_writer(
+    tables: Tables, connection: Connection, direction: Direction, byte: int, writer: Call | None
+) -> list[_Found]:
+    if writer is None:
+        return _of_segments(tables, connection, direction, byte)
+    found = _call_steps(writer, "written", "entered")
+    roles = {Role.CARRIED, Role.RESENT, Role.ACKED}
+    linked = [s for s in tables.spans if s.call == writer.call and s.role in roles]
+    found += [_frame_step(tables, span) for span in linked if _holds(span, byte)]
+    return found
+
+
+def _of_reader(tables: Tables, byte: int, reader: Call | None) -> list[_Found]:
+    if reader is None:
+        return []
+    roles = {Role.DELIVERED, Role.RELEASED, Role.DUPLICATE}
+    linked = [s for s in tables.spans if s.call == reader.call and s.role in roles]
+    found = [_frame_step(tables, span) for span in linked if _holds(span, byte)]
+    return found + _call_steps(reader, "read", "reading")
+
+
+def _of_segments(
+    tables: Tables, connection: Connection, direction: Direction, byte: int
+) -> list[_Found]:
+    """Without a call that wrote the byte: what the segments alone show."""
+    own = [s for s in tables.segments if s.connection == connection.connection]
+    copies = [s for s in own if s.direction == direction and s.start <= byte < s.stop]
+    stamps = {packet.frame: packet.time_ns for packet in tables.packets}
+    found = [
+        _Found(stamps[s.frame], what, None, s.frame, _segment_text(s))
+        for s, what in zip(copies, ["carried"] + ["resent"] * len(copies), strict=False)
+    ]
+    # Acknowledged once Ack, the next sequence number expected, lies beyond the byte's own.
+    acks = (
+        s
+        for s in own
+        if s.direction == direction.reverse
+        and s.ack is not None
+        and s.ack > byte + 1
+        and copies
+        and stamps[s.frame] >= stamps[copies[0].frame]
+    )
+    first = next(acks, None)
+    if first is not None:
+        found.append(_Found(stamps[first.frame], "acked", None, first.frame, f"Ack={first.ack}"))
+    return found
+
+
+def _segment_text(segment: Segment) -> str:
+    return (
+        f"Seq={segment.seq} Len={segment.payload_len_bytes},"
+        f" bytes {byte_range(segment.start, segment.stop)}"
+    )
+
+
+def _holds(span: Span, byte: int) -> bool:
+    return span.start is not None and span.stop is not None and span.start <= byte < span.stop
+
+
+def _call_steps(call: Call, moved: str, before: str) -> list[_Found]:
+    """A call's entry and return; what a writer does at entry, a reader does at return."""
+    name = f"{call.side} {call.op} #{call.call}"
+    moved_range = byte_range(call.start or 0, call.stop or 0)
+    writes = moved == "written"
+    entered = _Found(
+        call.entered_ns, moved if writes else before, call.call, None,
+        f"{name} entered" + (f", bytes {moved_range}" if writes else ""),
+    )  # fmt: skip
+    if call.returned_ns is None:
+        return [entered]
+    result = call.result if call.errno is None else f"{call.result}, then {call.errno}"
+    returned = _Found(
+        call.returned_ns, "returned" if writes else moved, call.call, None,
+        f"{name} returned {result}" + ("" if writes else f", bytes {moved_range}"),
+    )  # fmt: skip
+    return [entered, returned]
+
+
+def _frame_step(tables: Tables, span: Span) -> _Found:
+    packet = next(p for p in tables.packets if p.frame == span.frame)
+    arrives = span.role in (Role.ACKED, Role.DELIVERED, Role.RELEASED, Role.DUPLICATE)
+    time_ns = packet.time_ns
+    if arrives and packet.arrived_ns is not None:
+        time_ns = packet.arrived_ns
+    segment = next((s for s in tables.segments if s.frame == span.frame), None)
+    if segment is None:
+        text = packet.protocol or packet.link
+    elif span.role == Role.ACKED:
+        text = f"Ack={segment.ack}"
+    else:
+        text = _segment_text(segment)
+    return _Found(time_ns, span.role, None, span.frame, text)
+
+
+def _rank(what: str) -> int:
+    return _ORDER.index(what) if what in _ORDER else -1 if what == "written" else len(_ORDER)
+
+
+def _timed(found: list[_Found]) -> tuple[Step, ...]:
+    steps: list[Step] = []
+    for at in found:
+        start = found[0].time_ns
+        previous = steps[-1].time_ns if steps else start
+        steps.append(
+            Step(
+                at.time_ns, at.time_ns - start, at.time_ns - previous,
+                at.what, at.call, at.frame, at.text,
+            )
+        )  # fmt: skip
+    return tuple(steps)
+
+
+def _unknown(
+    tables: Tables, connection: Connection, direction: Direction, byte: int, found: list[_Found]
+) -> tuple[Unknown, ...]:
+    """The steps that a whole journey has and this one has not."""
+    seen = {step.what for step in found}
+    reasons = {
+        row.what: row.reason
+        for row in tables.unmatched
+        if row.connection == connection.connection
+        and row.direction == direction
+        and row.start is not None
+        and row.stop is not None
+        and row.start <= byte < row.stop
+    }
+    no_calls = not any(c.connection == connection.connection for c in tables.calls)
+    on_wire = connection.protocol in ("tcp", "udp")
+    missing: list[Unknown] = []
+
+    def miss(what: str, step: str, ledger: tuple[str, ...], otherwise: str) -> None:
+        if step in seen:
+            return
+        given = next((r for w, r in reasons.items() if w.startswith(ledger)), None)
+        missing.append(Unknown(what, given or otherwise))
+
+    calls_silent = "the file holds no calls of this connection" if no_calls else ""
+    miss("which call wrote it", "written", ("carried but not sent",),
+         calls_silent or "no recorded call wrote it")  # fmt: skip
+    if on_wire:
+        miss("which frame carried it", "carried", ("sent",), "no captured frame holds it")
+    if connection.protocol == "tcp":
+        miss("which ACK covered it", "acked", (), "no captured ACK does")
+    miss("which call read it", "read", ("carried but not read", "sent but not read"),
+         calls_silent or "no recorded call read it")  # fmt: skip
+    if on_wire and "read" in seen:
+        miss("which frame delivered it", "delivered", ("read",), "no captured frame did")
+    return tuple(missing)

@@ -1,0 +1,394 @@
+"""Tables -> a connection's ladder: client calls, frames and server calls in the order of time.
+
+One event a row: a call's entry, its return, a frame. A call inside which no frame passed and that
+took less than a millisecond is one row, at its entry if it acts and at its return if it receives
+(as in the recording file). A call that shows both ends keeps a *lane* between them, lane 0 nearest
+to the frames; calls of several threads that overlap get lanes side by side. Pure: no widths, no
+colours; `words` says what may be written, whoever draws chooses what fits.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from netlab.model.call import ACTING, OUTBOUND, Ready
+from netlab.model.ranges import RangeSet
+from netlab.model.recording import RawRecording
+from netlab.model.tables import Call, Connection, Direction, Packet, Role, Segment, Side, Tables
+from netlab.show.format import address, byte_range
+from netlab.show.views import words
+from netlab.show.views.cast import Cast, Thread, cast, thread_of
+from netlab.show.views.marks import CallMark, Ladder, Lane, Row, WireMark
+
+MOST_LANES = 4  # more calls at once on one side are drawn without a bar
+_SILENCE_AT_LEAST_NS = 1_000_000
+_SILENCE_TIMES_USUAL = 10
+_TWICE_WITHIN_NS = 10_000_000  # Linux resends after 200 ms at the earliest but for probes
+_ENTERS, _PASSES, _RETURNS = 0, 1, 2  # order within one nanosecond
+
+
+@dataclass(frozen=True, slots=True)
+class _Event:
+    """Something that becomes a row."""
+
+    time_ns: int
+    rank: int
+    order: int  # of the call or frame, so that equal times stay in order
+    side: Side | None = None
+    call: Call | None = None
+    edge: str = ""
+    wire: WireMark | None = None
+
+
+def ladder(tables: Tables, raw: RawRecording, connection: Connection) -> Ladder:
+    """The ladder of a connection."""
+    players = cast(tables, connection.connection)
+    frames = [p for p in tables.packets if p.connection == connection.connection]
+    wires, footnotes = _wires(tables, connection, frames)
+    handed_over = _handed_over(tables, players)
+    passing = sorted([event.time_ns for event in wires] + [t for t, _ in handed_over.values()])
+    events = wires + _call_events(players, passing, handed_over)
+    events.sort(key=lambda event: (event.time_ns, event.rank, event.order))
+    start = events[0].time_ns if events else 0
+    letters = _letters(players)
+    rows, lanes = _rows(events, start, _Writer(raw, letters, handed_over))
+    for side, threads in players.threads.items():
+        if len(threads) > 1:
+            named = ", ".join(f"{letters[side, t]} = pid {t[1]} tid {t[2]}" for t in threads)
+            footnotes.append((side, named))
+    heads = [
+        address(connection.client, connection.client_port),
+        address(connection.server, connection.server_port),
+    ]
+    if players.calls:
+        heads = [f"client {heads[0]}", f"{heads[1]} server"]
+    return Ladder(
+        connection=connection.connection,
+        protocol=connection.protocol,
+        client=heads[0],
+        server=heads[1],
+        start_ns=start,
+        length_ns=max((row.time_ns for row in rows), default=0),
+        has_calls=bool(players.calls),
+        client_lane_count=lanes[Side.CLIENT],
+        server_lane_count=lanes[Side.SERVER],
+        rows=tuple(_with_silences(rows)),
+        footnotes=tuple(footnotes),
+    )
+
+
+def limited(whole: Ladder, limit: int) -> Ladder:
+    """The ladder with at most `limit` rows: its head, its tail, and a row that says what is not."""
+    rows = whole.rows
+    if limit <= 0 or len(rows) <= limit:
+        return whole
+    tail = limit // 3
+    head = limit - tail
+    first_kept = rows[len(rows) - tail] if tail else rows[-1]
+    cut = Row(
+        first_kept.time_ns,
+        client_lanes=first_kept.client_lanes,
+        server_lanes=first_kept.server_lanes,
+        left_out=len(rows) - limit,
+    )
+    note = ("⋮", f"{cut.left_out:,} rows are left out here: --limit 0 shows all")
+    kept = (*rows[:head], cut, *rows[len(rows) - tail :])
+    return replace(whole, rows=kept, footnotes=(*whole.footnotes, note))
+
+
+def _wires(
+    tables: Tables, connection: Connection, frames: Sequence[Packet]
+) -> tuple[list[_Event], list[tuple[str, str]]]:
+    """The frames of a connection as events, and the footnotes that their signs need."""
+    number = connection.connection
+    segments = {s.frame: s for s in tables.segments if s.connection == number}
+    own = {packet.frame for packet in frames}
+    resent = {s.frame for s in tables.spans if s.role == Role.RESENT and s.frame in own}
+    ranges = {
+        s.frame: byte_range(s.start, s.stop)
+        for s in tables.spans
+        if s.role == Role.CARRIED and s.frame in own and s.start is not None and s.stop is not None
+    }
+    events: list[_Event] = []
+    largest: tuple[int, Packet] | None = None
+    copies = _Copies()
+    signs: set[str] = set()
+    for packet in frames:
+        pieces = words.pieces_on_a_real_wire(packet)
+        if pieces > 1 and (largest is None or pieces > largest[0]):
+            largest = (pieces, packet)
+        segment = segments.get(packet.frame)
+        sign = copies.sign(packet, segment, packet.frame in resent)
+        again = sign == "↻"
+        if sign:
+            signs.add(sign)
+        tag = f"{sign} {f'×{pieces}' if pieces > 1 else ''}".strip()
+        if segment is not None:
+            texts = words.segment_texts(packet, segment, tag)
+            tone = "resent" if again else _tone(packet, segment)
+        else:
+            texts = words.datagram_texts(packet, ranges.get(packet.frame, ""), tag)
+            tone = "datagram"
+        direction = packet.direction or Direction.C2S
+        lost = packet.fate == "dropped"
+        if lost:
+            signs.add("✗")
+        known = segment is not None and segment.seg_wnd_bytes is not None
+        window = f"Win={segment.seg_wnd_bytes}" if segment is not None and known else ""
+        mark = WireMark(packet.frame, direction, texts, tone, window, lost)
+        events.append(_Event(packet.time_ns, _PASSES, packet.frame, wire=mark))
+    footnotes = [(sign, text) for sign, text in _SIGNS.items() if sign in signs]
+    if largest is not None:
+        footnotes.insert(0, _offload_note(*largest))
+    return events, footnotes
+
+
+_SIGNS = {
+    "↻": "bytes that had been sent before: resent",
+    "≡": "the same packet as before, captured a second time",
+    "✗": "lost on the way",
+}
+
+
+class _Copies:
+    """Tells bytes that were sent again from a packet that was captured twice.
+
+    Some captures show each packet of the loopback twice; then even IPv4's identification is equal,
+    which a packet sent again has anew (RFC 6864 lets it be 0 where it means nothing). A stack that
+    numbers badly still resends no sooner than a timer allows.
+    """
+
+    def __init__(self) -> None:
+        self._sent: dict[str, RangeSet] = {}
+        self._seen: dict[tuple[object, ...], int] = {}
+
+    def sign(self, packet: Packet, segment: Segment | None, known_resent: bool) -> str:
+        """`≡` captured twice, `↻` resent, or nothing. To be asked for each frame, in order."""
+        if segment is None:
+            return ""
+        flags = packet.tcp_flags
+        key = (packet.src, packet.ip_id, segment.seq, segment.ack, segment.stop, flags)
+        sent = self._sent.setdefault(segment.direction, RangeSet())
+        again = known_resent or _verdict_resent(segment)
+        again = again or bool(sent.overlaps(segment.start, segment.stop))
+        if segment.payload_len_bytes:
+            sent.add(segment.start, segment.stop)
+        seen_ns = self._seen.setdefault(key, packet.time_ns)
+        if packet.ip_id and seen_ns < packet.time_ns < seen_ns + _TWICE_WITHIN_NS:
+            return "≡"
+        return "↻" if again else ""
+
+
+def _offload_note(pieces: int, packet: Packet) -> tuple[str, str]:
+    what, why = ("segments", "offload") if packet.tcp_flags is not None else ("fragments", "large")
+    return (
+        "×n",
+        f"{why}: one frame here, n {what} on a 1500-byte wire"
+        f" (frame {packet.frame}: Len={packet.payload_len_bytes} would be {pieces})",
+    )
+
+
+def _verdict_resent(segment: Segment | None) -> bool:
+    return segment is not None and bool(
+        segment.retransmission or segment.fast_retransmission or segment.spurious_retransmission
+    )
+
+
+def _tone(packet: Packet, segment: Segment) -> str:
+    flags = packet.tcp_flags or ""
+    if "RST" in flags:
+        return "reset"
+    if "SYN" in flags or "FIN" in flags:
+        return "control"
+    return "data" if segment.payload_len_bytes else "ack"
+
+
+def _handed_over(tables: Tables, players: Cast) -> dict[int, tuple[int, WireMark]]:
+    """For sockets without frames: by writing call, when its bytes went over and how that looks."""
+    called = {call.call: call for call, _ in players.calls}
+    found: dict[int, tuple[int, WireMark]] = {}
+    for span in tables.spans:
+        if span.role != Role.LOCAL or span.peer_call is None:
+            continue
+        for number in (span.call, span.peer_call):
+            writer = called.get(number)
+            if writer is not None and writer.op in OUTBOUND and writer.direction is not None:
+                text = words.range_of(writer) or "empty"
+                mark = WireMark(None, writer.direction, (text,), "local")
+                found[number] = (writer.entered_ns, mark)
+    return found
+
+
+def _call_events(
+    players: Cast, passing: Sequence[int], handed_over: dict[int, tuple[int, WireMark]]
+) -> list[_Event]:
+    """Each call as one event or two."""
+    events: list[_Event] = []
+    for call, side in players.calls:
+        end = call.returned_ns
+        if call.op == "exit" or (end is not None and _is_one_row(call, end, passing, handed_over)):
+            acts = end is None or call.op in ACTING
+            time_ns, rank = (call.entered_ns, _ENTERS) if acts else (end or 0, _RETURNS)
+            events.append(_Event(time_ns, rank, call.call, side, call, "whole"))
+            continue
+        events.append(_Event(call.entered_ns, _ENTERS, call.call, side, call, "opens"))
+        if end is not None:
+            events.append(_Event(end, _RETURNS, call.call, side, call, "closes"))
+    return events
+
+
+def _is_one_row(
+    call: Call, end_ns: int, passing: Sequence[int], handed_over: dict[int, tuple[int, WireMark]]
+) -> bool:
+    if end_ns - call.entered_ns >= words.LONG_NS:
+        return False
+    after = bisect_left(passing, call.entered_ns)
+    inside = bisect_left(passing, end_ns + 1) - after
+    return inside <= (1 if call.call in handed_over else 0)
+
+
+def _letters(players: Cast) -> dict[tuple[Side, Thread], str]:
+    """A letter for each thread of a side on which there are several."""
+    return {
+        (side, thread): _letter(index) if len(threads) > 1 else ""
+        for side, threads in players.threads.items()
+        for index, thread in enumerate(threads)
+    }
+
+
+def _letter(index: int) -> str:
+    return chr(ord("a") + index) if index < 26 else str(index)
+
+
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    """Writes the mark of a call."""
+
+    raw: RawRecording
+    letters: dict[tuple[Side, Thread], str]
+    handed_over: dict[int, tuple[int, WireMark]]
+
+    def mark(self, event: _Event, lane: int | None) -> CallMark:
+        call, side = event.call, event.side
+        assert call is not None
+        assert side is not None
+        if event.edge == "opens":
+            texts = words.entry_texts(call)
+        elif event.edge == "closes":
+            texts = words.return_texts(call, self._ready(call))
+        else:
+            texts = words.whole_texts(call, self._ready(call))
+        return CallMark(
+            call.call, call.op, event.edge, lane, texts, _call_tone(call),
+            self.letters[side, thread_of(call)],
+        )  # fmt: skip
+
+    def _ready(self, call: Call) -> tuple[Ready, ...]:
+        """What a poll reported stands in the witness's record: call n is the n-th of them."""
+        at = call.call - 1
+        return self.raw.calls[at].ready if at < len(self.raw.calls) else ()
+
+
+_LATER = ("EAGAIN", "EINPROGRESS", "EINTR")  # not now: no failure, the everyday life of a reactor
+
+
+def _call_tone(call: Call) -> str:
+    if call.errno in _LATER:
+        return "later"
+    if call.errno is not None or (call.op == "exit" and call.args.startswith("SIG")):
+        return "failed"
+    if call.op == "exit":
+        return "call"
+    end = call.returned_ns
+    return "call" if end is not None and end - call.entered_ns < words.LONG_NS else "waited"
+
+
+def _rows(events: list[_Event], start: int, writer: _Writer) -> tuple[list[Row], dict[Side, int]]:
+    """Events in order -> rows with their lanes; and how many lanes each side needs."""
+    open_lanes: dict[Side, dict[int, Lane | None]] = {Side.CLIENT: {}, Side.SERVER: {}}
+    inside: dict[int, _Event] = {}
+    needed = {Side.CLIENT: 1, Side.SERVER: 1}
+    rows: list[Row] = []
+
+    def add(event: _Event) -> None:
+        mark, side = None, event.side
+        if event.call is not None and side is not None:
+            taken = open_lanes[side]
+            if event.edge == "closes":
+                held = taken.pop(event.call.call)
+                lane = None if held is None else held.lane
+                inside.pop(event.call.call)
+            else:
+                lane = _free_lane(taken)
+            mark = writer.mark(event, lane)
+            if lane is not None:
+                needed[side] = max(needed[side], lane + 1)
+        wire = event.wire
+        if event.call is not None and event.edge != "closes":
+            wire = writer.handed_over.get(event.call.call, (0, None))[1]
+        rows.append(
+            Row(
+                event.time_ns - start,
+                client=mark if side is Side.CLIENT else None,
+                wire=wire,
+                server=mark if side is Side.SERVER else None,
+                client_lanes=_lanes(open_lanes[Side.CLIENT]),
+                server_lanes=_lanes(open_lanes[Side.SERVER]),
+            )
+        )
+        if mark is not None and side is not None and event.edge == "opens":
+            open_lanes[side][mark.call] = None if mark.lane is None else Lane(mark.lane, mark.tone)
+            inside[mark.call] = event
+
+    for event in events:
+        add(event)
+    if events and events[-1] in inside.values():  # the last thing that happened is still happening
+        rows.pop()
+        event = inside.pop(events[-1].order)
+        open_lanes[_side_of(event)].pop(event.order)
+        add(replace(event, edge="whole"))
+    for event in list(inside.values()):  # calls that never returned are named once more at the end
+        add(replace(event, time_ns=events[-1].time_ns, edge="closes"))
+    return rows, needed
+
+
+def _side_of(event: _Event) -> Side:
+    assert event.side is not None
+    return event.side
+
+
+def _free_lane(taken: dict[int, Lane | None]) -> int | None:
+    used = {held.lane for held in taken.values() if held is not None}
+    return next((lane for lane in range(MOST_LANES) if lane not in used), None)
+
+
+def _lanes(taken: dict[int, Lane | None]) -> tuple[Lane, ...]:
+    held = [lane for lane in taken.values() if lane is not None]
+    return tuple(sorted(held, key=lambda lane: lane.lane))
+
+
+def _with_silences(rows: Sequence[Row]) -> list[Row]:
+    """The rows with a row between two that lie unusually far apart."""
+    gaps = [b.time_ns - a.time_ns for a, b in pairwise(rows)]
+    if not gaps:
+        return list(rows)
+    long = max(_SILENCE_AT_LEAST_NS, _SILENCE_TIMES_USUAL * sorted(gaps)[(len(gaps) - 1) // 2])
+    found = [rows[0]]
+    for gap, row in zip(gaps, rows[1:], strict=True):
+        if gap >= long:
+            # What is open during the silence: whatever passes this row, and what it closes.
+            closing = [m for m in (row.client, row.server) if m is not None and m.edge == "closes"]
+            at = {Side.CLIENT: row.client_lanes, Side.SERVER: row.server_lanes}
+            for mark in closing:
+                side = Side.CLIENT if mark is row.client else Side.SERVER
+                if mark.lane is not None:
+                    at[side] = (*at[side], Lane(mark.lane, mark.tone))
+            found.append(
+                Row(row.time_ns - gap, client_lanes=at[Side.CLIENT],
+                    server_lanes=at[Side.SERVER], silence_ns=gap)
+            )  # fmt: skip
+        found.append(row)
+    return found

@@ -1,0 +1,69 @@
+"""What a ladder consists of: its rows, and the marks in them. Nothing but records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class CallMark:
+    """A call in its side's column: where it opens, closes, or (whole) both in one row."""
+
+    call: int
+    op: str
+    edge: str  # opens, closes, whole
+    lane: int | None  # None: too many at once for a bar
+    texts: tuple[str, ...]  # the most that can be said first
+    tone: str  # call, waited, failed, later (EAGAIN and the like)
+    thread: str = ""  # a letter, where several threads stand on this side
+
+
+@dataclass(frozen=True, slots=True)
+class WireMark:
+    """A frame between the columns; frame None: bytes handed over inside the kernel (Unix)."""
+
+    frame: int | None
+    direction: str
+    texts: tuple[str, ...]
+    tone: str  # data, ack, control, reset, resent, datagram, local
+    window: str = ""  # `Win=65536`, written where every row of the ladder has room for it
+    lost: bool = False  # known not to have arrived
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """A lane with a call inside."""
+
+    lane: int
+    tone: str  # of the call
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row. Lanes are those with a call inside that this row neither opens nor closes."""
+
+    time_ns: int  # since the ladder's start
+    client: CallMark | None = None
+    wire: WireMark | None = None
+    server: CallMark | None = None
+    client_lanes: tuple[Lane, ...] = ()
+    server_lanes: tuple[Lane, ...] = ()
+    silence_ns: int | None = None  # nothing happened for so long
+    left_out: int = 0  # rows that a limit left out here
+
+
+@dataclass(frozen=True, slots=True)
+class Ladder:
+    """A connection, drawn."""
+
+    connection: int
+    protocol: str
+    client: str  # heads of the columns
+    server: str
+    start_ns: int  # of the first event, since the epoch
+    length_ns: int
+    has_calls: bool
+    client_lane_count: int
+    server_lane_count: int
+    rows: tuple[Row, ...]
+    footnotes: tuple[tuple[str, str], ...]  # sign, what it means

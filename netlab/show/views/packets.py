@@ -1,0 +1,189 @@
+"""Tables -> the list of packets, a line each, and one packet with all its fields and its calls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from netlab.model.frame import Frame
+from netlab.model.recording import RawRecording
+from netlab.model.tables import Packet, Segment, Span, Tables
+from netlab.show.format import address, byte_range
+
+
+@dataclass(frozen=True, slots=True)
+class PacketLine:
+    """A packet in one line."""
+
+    frame: int
+    time_ns: int  # since the first packet
+    source: str
+    destination: str
+    protocol: str
+    info: str
+
+
+@dataclass(frozen=True, slots=True)
+class FieldLine:
+    """A field of a header."""
+
+    name: str
+    text: str
+    meaning: str
+    start: int
+    stop: int
+    source: str  # the document that defines it
+
+
+@dataclass(frozen=True, slots=True)
+class LayerBlock:
+    """A header and where it stands in the frame."""
+
+    name: str
+    start: int
+    stop: int
+    fields: tuple[FieldLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CallLink:
+    """What the frame is to a call."""
+
+    call: int
+    actor: str
+    op: str
+    role: str
+    start: int | None
+    stop: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PacketView:
+    """One packet, whole."""
+
+    frame: int
+    time_ns: int  # since the epoch
+    since_first_ns: int
+    interface: str
+    caplen_bytes: int
+    origlen_bytes: int
+    connection: int | None
+    info: str
+    layers: tuple[LayerBlock, ...]
+    calls: tuple[CallLink, ...]
+    data: bytes
+    deep: tuple[str, ...]  # scapy's view, where asked for
+
+
+def packet_lines(tables: Tables, raw: RawRecording, limit: int | None) -> list[PacketLine]:
+    """The packets, at most `limit` of them (None or 0: all)."""
+    segments = {segment.frame: segment for segment in tables.segments}
+    start = tables.packets[0].time_ns if tables.packets else 0
+    chosen = tables.packets[:limit] if limit else tables.packets
+    return [
+        PacketLine(
+            packet.frame,
+            packet.time_ns - start,
+            address(packet.src, packet.sport) if packet.src else "-",
+            address(packet.dst, packet.dport) if packet.dst else "-",
+            packet.protocol or packet.link,
+            info(packet, segments.get(packet.frame), frame),
+        )
+        for packet, frame in zip(chosen, raw.frames, strict=False)
+    ]
+
+
+def info(packet: Packet, segment: Segment | None, frame: Frame) -> str:
+    """What a packet says, in one line."""
+    parts: list[str] = []
+    if packet.tcp_flags is not None:
+        parts.append(packet.tcp_flags)
+        seq = packet.seg_seq if segment is None else segment.seq
+        ack = packet.seg_ack if segment is None else segment.ack
+        window = packet.seg_wnd_raw if segment is None else segment.seg_wnd_bytes
+        parts += [f"Seq={seq}"] if seq is not None else []
+        parts += [f"Ack={ack}"] if ack is not None and "ACK" in packet.tcp_flags else []
+        parts += [f"Win={window}"] if window is not None else []
+    if packet.payload_len_bytes is not None:
+        parts.append(f"Len={packet.payload_len_bytes}")
+    if packet.fragment:
+        parts.append(f"fragment {packet.fragment}")
+    if packet.fault_layer:
+        have = "" if packet.fault_have is None else f", has {packet.fault_have}"
+        need = "" if packet.fault_need is None else f" needs {packet.fault_need} B{have}"
+        parts.append(f"[{packet.fault_layer} unreadable at {packet.fault_off}:{need}]")
+    said = _payload_info(packet, frame)
+    return " ".join(parts) + (f"  {said}" if said else "")
+
+
+def _payload_info(packet: Packet, frame: Frame) -> str:
+    if not packet.payload_len_bytes or packet.payload_off is None:
+        return ""
+    from netlab.decode.quick import info as quick_info
+
+    stop = packet.payload_off + packet.payload_len_bytes
+    payload = bytes(frame.data[packet.payload_off : stop])
+    return quick_info(packet.protocol, packet.sport, packet.dport, payload)
+
+
+def packet_view(tables: Tables, raw: RawRecording, packet: Packet, *, deep: bool) -> PacketView:
+    """One packet: its layers, its bytes, the calls that it belongs to."""
+    from netlab.decode.layers import layers
+
+    frame = raw.frames[_index(tables.packets, packet)]
+    interface = raw.interfaces[frame.interface]
+    segment = next((s for s in tables.segments if s.frame == packet.frame), None)
+    looked: list[str] = []
+    if deep:
+        from netlab.decode.deep import deep as deep_look
+
+        looked = deep_look(bytes(frame.data), interface.link)
+    blocks = tuple(
+        LayerBlock(
+            layer.name,
+            layer.start,
+            layer.stop,
+            tuple(
+                FieldLine(f.name, f.text, f.meaning, f.start, f.stop, f.source)
+                for f in layer.fields
+            ),
+        )
+        for layer in layers(frame, interface)
+    )
+    return PacketView(
+        frame=packet.frame,
+        time_ns=packet.time_ns,
+        since_first_ns=packet.time_ns - tables.packets[0].time_ns,
+        interface=packet.interface,
+        caplen_bytes=packet.caplen_bytes,
+        origlen_bytes=packet.origlen_bytes,
+        connection=packet.connection,
+        info=info(packet, segment, frame),
+        layers=blocks,
+        calls=call_links(tables, packet.frame),
+        data=bytes(frame.data),
+        deep=tuple(looked),
+    )
+
+
+def call_links(tables: Tables, frame: int) -> tuple[CallLink, ...]:
+    """The calls that a frame belongs to, and as what."""
+    return tuple(_link(tables, span) for span in tables.spans if span.frame == frame)
+
+
+def _link(tables: Tables, span: Span) -> CallLink:
+    call = tables.calls[span.call - 1]
+    return CallLink(call.call, call.actor, call.op, span.role, span.start, span.stop)
+
+
+def link_text(link: CallLink) -> str:
+    """`carried client send #3, bytes 0..100`."""
+    text = f"{link.actor} {link.op} #{link.call}"
+    if link.start is not None and link.stop is not None and link.start != link.stop:
+        text += f", bytes {byte_range(link.start, link.stop)}"
+    return text
+
+
+def _index(packets: Sequence[Packet], packet: Packet) -> int:
+    """Where the packet stands: packets and raw frames are in the same order."""
+    return next(at for at, one in enumerate(packets) if one is packet)

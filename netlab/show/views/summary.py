@@ -1,0 +1,242 @@
+"""Tables and raw material -> what a recording holds, in numbers and in words."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from netlab.model.recording import Loss, RawRecording
+from netlab.model.tables import Call, Connection, Role, Tables, Unmatched
+from netlab.show.format import address
+from netlab.show.views.text import as_json
+
+
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """How often one side called an operation."""
+
+    side: str
+    op: str
+    calls: int
+    failed: int
+    errors: str  # `2 EAGAIN, 1 EPIPE`
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionSummary:
+    """One connection."""
+
+    connection: int
+    name: str  # tcp.0, udp.1; just `unix` where there is no stream number
+    client: str
+    server: str
+    first_ns: int | None
+    last_ns: int | None
+    handshake_ns: int | None
+    client_packets: int
+    server_packets: int
+    client_bytes: int
+    server_bytes: int
+    resent_frames: int
+    operations: tuple[Operations, ...]
+    end: str  # how it ended, in words
+
+
+@dataclass(frozen=True, slots=True)
+class InterfaceSummary:
+    """Where frames were captured, and how many got lost there."""
+
+    name: str
+    frames: int
+    received: int | None
+    dropped: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerLine:
+    """Bytes without a partner, for one reason."""
+
+    what: str
+    reason: str
+    bytes: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Whether every byte that a call moved has its frames."""
+
+    moved_bytes: int  # by all calls
+    closed: bool | None  # None: no calls, so nothing to match
+    lines: tuple[LedgerLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A whole recording."""
+
+    source: str  # recording by netlab 0.1.0, or capture
+    title: str
+    start_ns: int | None
+    stop_ns: int | None
+    frames: int
+    calls: int
+    links: int  # rows of the map
+    frames_without_connection: int
+    connections: tuple[ConnectionSummary, ...]
+    interfaces: tuple[InterfaceSummary, ...]
+    witnesses: tuple[str, ...]
+    losses: tuple[str, ...]
+    ledger: Ledger
+    notes: tuple[str, ...]
+    faults: tuple[str, ...]
+
+    def as_json(self) -> str:
+        """The summary as JSON text."""
+        return as_json(self)
+
+
+def summary(tables: Tables, raw: RawRecording) -> Summary:
+    """What a recording holds."""
+    described = raw.description
+    stamps = [p.time_ns for p in tables.packets] + [c.entered_ns for c in tables.calls]
+    ends = [p.time_ns for p in tables.packets]
+    ends += [c.entered_ns if c.returned_ns is None else c.returned_ns for c in tables.calls]
+    source = "capture"
+    if described.netlab_version:
+        form = f" ({described.form})" if described.form else ""
+        source = f"recording by netlab {described.netlab_version}{form}"
+    return Summary(
+        source=source,
+        title=described.title,
+        start_ns=min(stamps, default=None),
+        stop_ns=max(ends, default=None),
+        frames=len(tables.packets),
+        calls=len(tables.calls),
+        links=len(tables.spans),
+        frames_without_connection=sum(p.connection is None for p in tables.packets),
+        connections=connections(tables),
+        interfaces=_interfaces(tables, raw),
+        witnesses=described.witnesses,
+        losses=tuple(loss_text(loss) for loss in raw.losses),
+        ledger=_ledger(tables),
+        notes=described.notes,
+        faults=tuple(raw.faults),
+    )
+
+
+def connections(tables: Tables) -> tuple[ConnectionSummary, ...]:
+    """The connections of a recording, in order of their first frame."""
+    calls: dict[int, list[Call]] = defaultdict(list)
+    for call in tables.calls:
+        if call.connection is not None:
+            calls[call.connection].append(call)
+    home = {p.frame: p.connection for p in tables.packets}
+    resent: dict[int, set[int]] = defaultdict(set)
+    for span in tables.spans:
+        if span.role == Role.RESENT and span.frame is not None:
+            connection = home.get(span.frame)
+            if connection is not None:
+                resent[connection].add(span.frame)
+    for segment in tables.segments:
+        if segment.retransmission:
+            resent[segment.connection].add(segment.frame)
+    return tuple(
+        _connection(row, calls[row.connection], len(resent[row.connection]))
+        for row in tables.connections
+    )
+
+
+def connection_name(row: Connection) -> str:
+    """`tcp.0`, `udp.1` as tshark numbers them; the protocol alone where it has no number."""
+    return row.protocol if row.stream is None else f"{row.protocol}.{row.stream}"
+
+
+def _connection(row: Connection, calls: list[Call], resent_frames: int) -> ConnectionSummary:
+    return ConnectionSummary(
+        connection=row.connection,
+        name=connection_name(row),
+        client=address(row.client, row.client_port),
+        server=address(row.server, row.server_port),
+        first_ns=row.first_ns,
+        last_ns=row.last_ns,
+        handshake_ns=row.handshake_ns,
+        client_packets=row.client_packets,
+        server_packets=row.server_packets,
+        client_bytes=row.client_bytes,
+        server_bytes=row.server_bytes,
+        resent_frames=resent_frames,
+        operations=_operations(calls),
+        end=end_text(row),
+    )
+
+
+def _operations(calls: Iterable[Call]) -> tuple[Operations, ...]:
+    made: Counter[tuple[str, str]] = Counter()
+    failed: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for call in calls:
+        key = (call.side or "unknown", call.op)
+        made[key] += 1
+        if call.errno is not None:
+            failed[key][call.errno] += 1
+    order = ("client", "server", "unknown")
+    keys = sorted(made, key=lambda key: order.index(key[0]))
+    return tuple(
+        Operations(*key, made[key], failed[key].total(), _errors(failed[key])) for key in keys
+    )
+
+
+def _errors(errors: Counter[str]) -> str:
+    return ", ".join(f"{times:,} {name}" for name, times in errors.most_common())
+
+
+def end_text(row: Connection) -> str:
+    """How a connection ended, in words."""
+    who, kind = row.closed_by, row.close_kind
+    other = {"client": "server", "server": "client"}.get(who or "", "the other")
+    if kind == "fin":
+        if who == "both":
+            return "both closed at once (FIN from each before the other's arrived)"
+        return f"{who or 'one end'} closed first (FIN), {other} followed"
+    if kind == "half-close":
+        return f"{who or 'one end'} closed (FIN), {other} did not before the recording ended"
+    if kind == "rst":
+        return f"{who or 'one end'} reset it (RST)"
+    if kind == "open":
+        return "still open when the recording ended"
+    return ""
+
+
+def loss_text(loss: Loss) -> str:
+    """`packets: 12 frames lost, ring full`."""
+    number = "some" if loss.count is None else f"{loss.count:,}"
+    actor = f" of {loss.actor}" if loss.actor else ""
+    return f"{loss.witness}: {number} {loss.what}{actor} lost, {loss.reason}"
+
+
+def _interfaces(tables: Tables, raw: RawRecording) -> tuple[InterfaceSummary, ...]:
+    frames = Counter(frame.interface for frame in raw.frames)
+    return tuple(
+        InterfaceSummary(interface.name, frames[number], interface.received, interface.dropped)
+        for number, interface in enumerate(raw.interfaces)
+        if frames[number] or interface.received or interface.dropped or len(raw.interfaces) == 1
+    )
+
+
+def _ledger(tables: Tables) -> Ledger:
+    moved = sum(
+        call.stop - call.start
+        for call in tables.calls
+        if call.start is not None and call.stop is not None
+    )
+    if not tables.calls:
+        return Ledger(0, None, ())
+    grouped: dict[tuple[str, str], list[Unmatched]] = defaultdict(list)
+    for row in tables.unmatched:
+        grouped[row.what, row.reason].append(row)
+    lines = tuple(
+        LedgerLine(what, reason, sum(row.bytes for row in rows), len(rows))
+        for (what, reason), rows in grouped.items()
+    )
+    return Ledger(moved, not lines, lines)

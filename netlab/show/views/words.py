@@ -1,0 +1,202 @@
+"""Calls and frames -> what is written beside them, from the most that can be said to the least.
+
+Every mark of a ladder is a tuple of texts; whoever draws takes the first that fits. What a shorter
+text leaves out is either said elsewhere in the row (times, the flag that Ack= implies) or follows
+from what it keeps (`0..100` of a call that succeeded is `= 100`).
+"""
+
+from __future__ import annotations
+
+from netlab.model.call import INBOUND, OUTBOUND, POLL_NAMES, WAITING, Ready
+from netlab.model.frame import TCP_SEGMENTATION_OFFLOAD
+from netlab.model.tables import Call, Packet, Segment
+from netlab.show.format import byte_range, duration
+
+LONG_NS = 1_000_000  # from here on a call has visibly waited
+
+Texts = tuple[str, ...]
+
+# Verdicts worth a word beside the segment, by their column.
+_VERDICT_WORDS = {
+    "out_of_order": "out of order",
+    "lost_segment": "gap before",
+    "duplicate_ack": "dup ACK",
+    "zero_window": "zero window",
+    "zero_window_probe": "probe",
+    "window_full": "window full",
+    "keep_alive": "keep-alive",
+}
+_WIRE_MTU_BYTES = 1500
+_JUMBO_BYTES = 9216  # larger frames than this no Ethernet carries
+
+
+def entry_texts(call: Call) -> Texts:
+    """A call on its way in: `recv(65536)`."""
+    return _named(call)
+
+
+def return_texts(call: Call, ready: tuple[Ready, ...]) -> Texts:
+    """A call on its way out: `= 100  0..100  +41.2 ms`."""
+    if call.returned_ns is None:
+        return ("still inside",)
+    took = f"+{duration(call.returned_ns - call.entered_ns)}"
+    span = range_of(call)
+    ends = outcomes(call, ready)
+    texts: list[str] = []
+    if call.returned_ns - call.entered_ns >= LONG_NS:
+        texts += [f"{end}{_gap(span)}  {took}" for end in ends]
+        texts += [f"{span} {took}"] if span else []
+        texts += [f"{ends[-1]} {took}", took]
+    else:
+        texts += [f"{ends[0]}{_gap(span)}  {took}"]
+        texts += [f"{end}{_gap(span)}" for end in ends]
+        texts += [span] if span else []
+    return _distinct([*texts, ends[-1]])
+
+
+def whole_texts(call: Call, ready: tuple[Ready, ...]) -> Texts:
+    """A call that came and went in one row: `send(100) = 100  0..100`."""
+    if call.op == "exit":
+        return _named(call)
+    if call.returned_ns is None:
+        return _distinct(
+            [*(f"{name} still inside" for name in (*_named(call), call.op)), f"{call.op}, inside"]
+        )
+    span = range_of(call)
+    names, ends = _named(call), outcomes(call, ready)
+    texts = [f"{names[0]} {ends[0]}{_gap(span)}"]
+    if span and call.result == call.requested_bytes:
+        texts += [f"{name}  {span}" for name in names]
+    if ends[0] == "= 0" and not span:
+        texts += names
+    texts += [f"{call.op} {end}{_gap(span)}" for end in ends]
+    if span:
+        texts += [f"{call.op} {span}"]
+    texts += [f"{call.op} {ends[-1]}"]
+    return _distinct(texts)
+
+
+def outcomes(call: Call, ready: tuple[Ready, ...]) -> Texts:
+    """What a call returned: `= 100`, `= -1 EAGAIN`, `→ fd 5 IN`."""
+    if call.returned_ns is None:
+        return ("= ?",)
+    result = 0 if call.result is None else call.result
+    if call.errno is not None:
+        if result > 0:
+            return (f"= {result}, then {call.errno}", call.errno)
+        return (f"= -1 {call.errno}", call.errno)
+    if call.op in WAITING:
+        if not ready:
+            return ("= 0 timed out", "= 0") if result == 0 else (f"= {result}",)
+        found = [ready_text(one) for one in ready]
+        more = " …" if len(found) > 1 else ""
+        return (f"→ {', '.join(found)}", f"→ {found[0]}{more}", f"→ fd {ready[0].fd}{more}")
+    if call.op in ("accept", "socket"):
+        return (f"= fd {result}",)
+    if call.op in INBOUND and result == 0 and call.requested_bytes and call.start is None:
+        return ("= 0 end of stream", "end of stream", "= 0")
+    return (f"= {result}",)
+
+
+def ready_text(ready: Ready) -> str:
+    """`fd 5 IN|HUP`."""
+    names = [name for bit, name in POLL_NAMES.items() if ready.events & bit]
+    return f"fd {ready.fd} {'|'.join(names) or hex(ready.events)}"
+
+
+def range_of(call: Call) -> str:
+    """The bytes the call moved, `0..100`, or nothing."""
+    if call.start is None or call.stop is None or call.start == call.stop:
+        return ""
+    return byte_range(call.start, call.stop)
+
+
+def _named(call: Call) -> Texts:
+    """`send(100, MSG_DONTWAIT)`, `send(100)`, `send(…)`."""
+    size = [str(call.requested_bytes)] if call.requested_bytes is not None else []
+    if call.op in WAITING:
+        size = []
+    parts = [part for part in call.args.split(", ") if part]
+    texts = [f"{call.op}({', '.join(size + parts)})"]
+    if call.op in OUTBOUND or call.op in INBOUND:
+        if any(part.startswith("MSG_PEEK") for part in parts):
+            texts.append(f"{call.op}(PEEK)")
+        texts.append(f"{call.op}({', '.join(size)})")
+    elif call.op == "setsockopt" and len(parts) > 1:
+        texts += [f"{call.op}({', '.join(parts[1:])})", f"{parts[1]}={parts[-1]}", parts[1]]
+    elif call.op == "epoll_ctl" and len(parts) > 1:
+        texts += [f"{call.op}({parts[0].removeprefix('EPOLL_CTL_')} {parts[1]})"]
+    elif call.op == "connect" and ":" in call.args:
+        texts += [f"{call.op}(:{call.args.rpartition(':')[2]})"]
+    elif call.op == "exit":
+        texts += ["exit"]
+    elif call.op in WAITING and parts:
+        texts += [f"{call.op}({parts[0]})" if parts[0] != "timeout=-1" else f"{call.op}()"]
+    if parts or size:
+        texts.append(f"{call.op}(…)")
+    return _distinct(texts)
+
+
+def _gap(span: str) -> str:
+    return f"  {span}" if span else ""
+
+
+def _distinct(texts: list[str]) -> Texts:
+    """Longest first, so that the first that fits says the most; the order given decides ties."""
+    return tuple(dict.fromkeys(texts))
+
+
+def segment_texts(packet: Packet, segment: Segment, tag: str) -> Texts:
+    """`PSH ACK Seq=1 Ack=1 Len=100`, with `tag` (signs such as ↻) behind whatever remains of it."""
+    flags = packet.tcp_flags or "(none)"
+    short = " ".join(word for word in flags.split() if word != "ACK") or "ACK"
+    seq = f"Seq={segment.seq}"
+    ack = f"Ack={segment.ack}" if segment.ack is not None and "ACK" in flags else ""
+    size = f"Len={segment.payload_len_bytes}" if segment.payload_len_bytes else ""
+    verdicts = ", ".join(w for name, w in _VERDICT_WORDS.items() if getattr(segment, name))
+    if "SYN" in flags:
+        short = flags
+    full = _joined(flags, seq, ack, size)
+    texts = [_joined(full, verdicts), full]
+    texts.append(_joined(short, seq, ack, size))
+    if segment.payload_len_bytes:
+        texts += [_joined(short, seq, size), _joined(seq, size), size]
+    elif short == "ACK":
+        texts += [_joined("ACK", ack), ack]
+    texts.append(short)
+    return _distinct([_joined(text, tag) for text in texts if text])
+
+
+def datagram_texts(packet: Packet, span: str, tag: str) -> Texts:
+    """A frame that is no TCP segment: `UDP Len=100  0..100`, `UDP fragment 1480+520`, `ICMP`."""
+    name = packet.protocol or packet.link
+    size = f"Len={packet.payload_len_bytes}" if packet.payload_len_bytes is not None else ""
+    if packet.fragment:
+        texts = [f"{name} fragment {packet.fragment}", f"fragment {packet.fragment}", "fragment"]
+    else:
+        texts = [_joined(name, size, f" {span}" if span else ""), _joined(name, size), name]
+    return _distinct([_joined(text, tag) for text in texts])
+
+
+def pieces_on_a_real_wire(packet: Packet) -> int:
+    """How many segments (or fragments) of a 1500-byte MTU this frame stands for; 1: it is real.
+
+    The kernel cuts as late as it can, in the network card or not at all on loopback, so a capture
+    at the sender shows frames larger than any MTU (segmentation offload). A jumbo frame is a real
+    frame, unless the capture says otherwise or the interface is the loopback.
+    """
+    size = packet.ip_len_bytes or 0
+    payload = packet.payload_len_bytes or 0
+    offloaded = packet._offload & TCP_SEGMENTATION_OFFLOAD or packet.interface == "lo"
+    if size <= _WIRE_MTU_BYTES or not (offloaded or size > _JUMBO_BYTES):
+        return 1
+    ip_header = 40 if packet.ip_version == 6 else 20
+    if packet.protocol == "UDP" or packet.tcp_flags is None:
+        room = (_WIRE_MTU_BYTES - ip_header - (8 if packet.ip_version == 6 else 0)) // 8 * 8
+        return -(-(payload + 8) // room)
+    stamps = packet._options is not None and packet._options.ts_val is not None
+    return -(-payload // (_WIRE_MTU_BYTES - ip_header - 20 - (12 if stamps else 0)))
+
+
+def _joined(*parts: str) -> str:
+    return " ".join(part for part in parts if part)

@@ -1,0 +1,106 @@
+"""The command line itself: verbs found lazily, errors on one line, the right exit codes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from netlab import __version__
+from netlab.commands import main
+from netlab.model.errors import BadRecording, CheckFailed, NetlabError, PrivilegeError, UsageError
+
+
+def test_help_names_every_verb_and_imports_none(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["--help"]) == 0
+    text = capsys.readouterr().out
+    for verb in main.COMMANDS:
+        assert f"  {verb} " in text
+    program = (
+        "import sys; from netlab.commands.main import run; run(['--help'])\n"
+        "print([m for m in sys.modules if m.startswith('netlab.')], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    loaded = done.stderr
+    assert "netlab.commands.main" in loaded
+    assert not any(f"netlab.commands.{name}'" in loaded for name, _ in main.COMMANDS.values()
+                   if name != "main")  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", main.COMMANDS)
+def test_each_verb_exists_and_explains_itself(
+    verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run([verb, "--help"]) == 0
+    assert f"Usage: netlab {verb}" in capsys.readouterr().out
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["--version"]) == 0
+    assert __version__ in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("argv", [["nonsense"], ["inspect"], ["inspect", "a", "b"], ["--foo"]])
+def test_a_wrong_word_is_one_line_that_names_the_help(
+    argv: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(argv) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith("netlab: ")
+    assert err.endswith("--help\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (CheckFailed("m", "do"), 1),
+        (UsageError("m", "do"), 2),
+        (PrivilegeError("m", "do"), 3),
+        (BadRecording("m", "do"), 4),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_exit_codes(
+    error: BaseException,
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(main.cli, "main", fail)
+    assert main.run([]) == code
+    said = capsys.readouterr().err
+    assert said == (
+        "netlab: m: do\n" if isinstance(error, NetlabError) else "netlab: interrupted\n"
+    )
+
+
+def test_any_other_error_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    @click.command()
+    def broken() -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(main, "cli", broken)
+    with pytest.raises(ZeroDivisionError):
+        main.run([])
+
+
+def test_a_reader_that_leaves_is_no_error(captures_dir: Path) -> None:
+    path = captures_dir / "files" / "ssh-dups.pcap"
+    netlab = subprocess.Popen(
+        [sys.executable, "-m", "netlab", "export", str(path), "--table", "packets"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert netlab.stdout is not None
+    assert netlab.stderr is not None
+    netlab.stdout.read(10)
+    netlab.stdout.close()
+    assert netlab.stderr.read() == b""
+    netlab.stderr.close()
+    assert netlab.wait() == 0

@@ -1,0 +1,107 @@
+"""The seven tables for other programs, and where they may be written."""
+
+from __future__ import annotations
+
+import json
+import stat
+from io import BytesIO
+from pathlib import Path
+
+import polars as pl
+import pytest
+import show_story
+
+from netlab.model.errors import BadRecording, UsageError
+from netlab.model.tables import RECORDS, Tables, Wait, columns
+from netlab.show.export import check, export_table, output
+from netlab.show.frames import frame
+
+
+def exported(tables: Tables, table: str, form: str) -> bytes:
+    out = BytesIO()
+    export_table(tables, table, form, out)
+    return out.getvalue()
+
+
+def full() -> Tables:
+    tables = show_story.echo().tables
+    tables.waits.append(Wait(7, 1, 2, "network", "observed", (4, 5), (), 'a "quoted", text'))
+    return tables
+
+
+@pytest.mark.parametrize("table", RECORDS)
+def test_json_lines_have_exactly_the_columns_in_order(table: str) -> None:
+    tables = full()
+    lines = exported(tables, table, "jsonl").splitlines()
+    assert len(lines) == len(getattr(tables, table))
+    names = [column.name for column in columns(table)]
+    for line, row in zip(lines, getattr(tables, table), strict=True):
+        found = json.loads(line)
+        assert list(found) == names
+        assert found == json.loads(json.dumps({name: getattr(row, name) for name in names}))
+
+
+@pytest.mark.parametrize("table", RECORDS)
+def test_the_three_formats_agree(table: str) -> None:
+    tables = full()
+    rows = [json.loads(line) for line in exported(tables, table, "jsonl").splitlines()]
+    parquet = pl.read_parquet(BytesIO(exported(tables, table, "parquet")))
+    assert parquet.rows(named=True) == rows
+    assert parquet.schema == frame(tables, table).schema
+    text = exported(tables, table, "csv").decode()
+    assert text.splitlines()[0].split(",") == [column.name for column in columns(table)]
+    csv = pl.read_csv(BytesIO(text.encode()), infer_schema=False)
+    assert csv.height == len(rows)
+
+
+def test_lists_are_json_text_in_csv() -> None:
+    csv = pl.read_csv(BytesIO(exported(full(), "waits", "csv")))
+    assert csv["frames"].to_list() == ["[4, 5]"]
+    assert csv["calls"].to_list() == ["[]"]
+    assert csv["text"].to_list() == ['a "quoted", text']
+
+
+@pytest.mark.parametrize("table", RECORDS)
+def test_an_empty_table_keeps_its_schema(table: str) -> None:
+    names = [column.name for column in columns(table)]
+    assert exported(Tables(), table, "jsonl") == b""
+    assert exported(Tables(), table, "csv").decode() == ",".join(names) + "\n"
+    empty = pl.read_parquet(BytesIO(exported(Tables(), table, "parquet")))
+    assert empty.schema == frame(full(), table).schema
+
+
+def test_unknown_names_are_usage_errors_that_list_what_there_is() -> None:
+    with pytest.raises(UsageError, match="no table 'unmatched': the tables are packets, segments"):
+        check("unmatched", "jsonl")
+    with pytest.raises(UsageError, match="no format 'xml': the formats are jsonl, csv, parquet"):
+        check("calls", "xml")
+
+
+def test_a_file_is_private_and_never_written_through_a_link(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    with output(str(path), "in.pcapng", binary=False) as out:
+        out.write(b"x")
+    assert path.read_bytes() == b"x"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    link = tmp_path / "link.csv"
+    link.symlink_to(path)
+    with pytest.raises(UsageError, match="symbolic link"), output(str(link), "-", binary=False):
+        pass
+    assert path.read_bytes() == b"x"
+
+
+def test_the_file_being_read_is_not_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "a.pcapng"
+    path.write_bytes(b"precious")
+    with pytest.raises(UsageError, match="being read"), output(str(path), str(path), binary=True):
+        pass
+    assert path.read_bytes() == b"precious"
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
+    def fill() -> None:
+        with output(str(tmp_path / "x"), "-", binary=False):
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(BadRecording, match="to its end: No space left on device"):
+        fill()

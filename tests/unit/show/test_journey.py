@@ -1,0 +1,78 @@
+"""One byte's journey."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import show_story
+
+from netlab.model.errors import UsageError
+from netlab.model.tables import Side
+from netlab.show.terminal.journey import journey_lines
+from netlab.show.terminal.lines import plain
+from netlab.show.views.journey import Journey, journey
+
+
+def follow(name: str, side: Side, byte: int) -> Journey:
+    story = getattr(show_story, name)()
+    return journey(story.tables, story.connection, side, byte)
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "byte"),
+    [
+        ("echo", Side.CLIENT, 57),
+        ("echo", Side.SERVER, 0),
+        ("bulk", Side.CLIENT, 70_000),
+        ("unix", Side.CLIENT, 5),
+        ("without_calls", Side.CLIENT, 99),
+    ],
+)
+def test_pictures(name: str, side: Side, byte: int, golden: Callable[[str, str], None]) -> None:
+    text = "".join(plain(line) + "\n" for line in journey_lines(follow(name, side, byte)))
+    golden(f"show_journey_{name}_{side}.txt", text)
+
+
+def test_steps_in_order_with_the_times_between() -> None:
+    view = follow("echo", Side.CLIENT, 57)
+    assert [step.what for step in view.steps] == [
+        "written", "carried", "delivered", "acked", "returned", "reading", "read",
+    ]  # fmt: skip
+    assert [(step.call, step.frame) for step in view.steps][:4] == [
+        (6, None), (None, 4), (None, 4), (None, 5),
+    ]  # fmt: skip
+    assert sum(step.since_previous_ns for step in view.steps) == view.steps[-1].since_start_ns
+    assert view.unknown == ()
+
+
+def test_a_resent_byte_names_both_frames() -> None:
+    view = follow("bulk", Side.CLIENT, 70_000)
+    frames = {step.what: step.frame for step in view.steps if step.frame}
+    assert frames == {"carried": 2, "resent": 4, "delivered": 4}
+
+
+def test_what_is_unknown_is_said_with_the_reason_of_the_ledger() -> None:
+    view = follow("bulk", Side.CLIENT, 900_000)
+    reasons = {item.what: item.reason for item in view.unknown}
+    assert reasons["which frame carried it"] == "recording stopped at its limit"
+    assert "which call read it" in reasons
+    plain_capture = follow("without_calls", Side.CLIENT, 99)
+    assert {item.reason for item in plain_capture.unknown} == {
+        "the file holds no calls of this connection"
+    }
+
+
+@pytest.mark.parametrize("byte", [-1, 100])
+def test_a_byte_beyond_the_stream_is_a_usage_error(byte: int) -> None:
+    with pytest.raises(UsageError, match=r"client of connection 0 sent bytes 0\.\.100"):
+        follow("echo", Side.CLIENT, byte)
+
+
+def test_an_ack_before_the_byte_left_is_not_its_ack() -> None:
+    story = show_story.without_calls()
+    for segment in story.tables.segments:
+        if segment.frame == 2:  # a SYN ACK with a wild acknowledgement
+            segment.ack = 5000
+    view = journey(story.tables, story.connection, Side.CLIENT, 99)
+    assert [step.frame for step in view.steps if step.what == "acked"] == [5]

@@ -1,0 +1,89 @@
+"""The summary: its numbers, its words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import show_story
+from show_story import Story
+
+from netlab.model.recording import Loss
+from netlab.model.tables import Direction
+from netlab.show.terminal.lines import plain
+from netlab.show.terminal.summary import connection_lines, summary_lines
+from netlab.show.views.summary import connections, end_text, summary
+
+
+def drawn(story: Story) -> str:
+    lines = summary_lines(summary(story.tables, story.raw), "echo.pcapng", 80)
+    return "".join(plain(line) + "\n" for line in lines)
+
+
+@pytest.mark.parametrize("name", ["echo", "bulk", "unix", "without_calls"])
+def test_pictures(name: str, golden: Callable[[str, str], None]) -> None:
+    golden(f"show_summary_{name}.txt", drawn(getattr(show_story, name)()))
+
+
+def test_numbers() -> None:
+    story = show_story.echo()
+    found = summary(story.tables, story.raw)
+    assert (found.frames, found.calls, found.links) == (10, 15, 16)
+    one = found.connections[0]
+    assert (one.name, one.client_packets, one.server_packets) == ("tcp.0", 6, 4)
+    assert (one.client_bytes, one.server_bytes, one.handshake_ns) == (100, 100, 19_000)
+    received = next(o for o in one.operations if (o.side, o.op) == ("server", "recv"))
+    assert (received.calls, received.failed, received.errors) == (3, 1, "1 EAGAIN")
+    assert (found.ledger.moved_bytes, found.ledger.closed) == (400, True)
+    assert json.loads(found.as_json())["connections"][0]["end"] == one.end
+
+
+def test_an_open_ledger_lists_its_reasons() -> None:
+    story = show_story.echo()
+    story.unmatched("still queued", Direction.C2S, 100, 130)
+    story.unmatched("still queued", Direction.C2S, 140, 150)
+    found = summary(story.tables, story.raw).ledger
+    assert found.closed is False
+    assert [(line.reason, line.bytes, line.rows) for line in found.lines] == [
+        ("still queued", 40, 2)
+    ]
+    assert "40 B sent but not captured: still queued" in drawn(story)
+
+
+def test_losses_and_damage_are_always_shown() -> None:
+    story = show_story.echo()
+    story.raw.interfaces[0] = replace(story.raw.interfaces[0], dropped=12)
+    story.raw.losses.append(Loss("probe", "calls", None, "spool limit", actor="ser\x1bver"))
+    story.raw.faults.append("cut off in the middle of a block")
+    text = drawn(story)
+    assert "12 LOST by the ring" in text
+    assert "probe: some calls of ser\\x1bver lost, spool limit" in text
+    assert "cut off in the middle of a block" in text
+
+
+@pytest.mark.parametrize(
+    ("who", "kind", "text"),
+    [
+        ("server", "fin", "server closed first (FIN), client followed"),
+        ("both", "fin", "both closed at once"),
+        ("client", "half-close", "client closed (FIN), server did not"),
+        ("client", "rst", "client reset it (RST)"),
+        (None, "open", "still open"),
+        (None, None, ""),
+    ],
+)
+def test_how_it_ended(who: str | None, kind: str | None, text: str) -> None:
+    row = Story().connection
+    row.closed_by, row.close_kind = who, kind
+    assert end_text(row).startswith(text)
+
+
+def test_many_connections_get_a_line_each() -> None:
+    story = show_story.echo()
+    story.tables.connections *= 30
+    text = drawn(story)
+    assert "… and 10 more: --connections" in text
+    rows = connections(story.tables)
+    assert len(connection_lines(rows, show_story.START_NS)) == 31
