@@ -1,0 +1,245 @@
+"""`netlab run [SCENARIO]`: runs a server and a client, records both, and shows what came of it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from netlab.lab.options import Progress, RunOptions, RunResult
+
+SCENARIOS = ("echo",)
+_MOST_UDP_BYTES = {False: 65_507, True: 65_487}  # what an IPv4 packet, or an IPv6 one, has room for
+
+
+@click.command()
+@click.argument("scenario", default="echo")
+@click.option(
+    "--messages",
+    default=3,
+    type=click.IntRange(1, 10_000_000),
+    show_default=True,
+    help="How many messages each client sends.",
+)
+@click.option(
+    "--size",
+    default=100,
+    type=click.IntRange(1, 1 << 26),
+    show_default=True,
+    metavar="BYTES",
+    help="Length of a message.",
+)
+@click.option(
+    "--think",
+    default=0.0,
+    type=click.FloatRange(0, 3_600_000),
+    metavar="MS",
+    help="Time between an answer and the next message.",
+)
+@click.option("--nodelay", is_flag=True, help="Set TCP_NODELAY on both ends.")
+@click.option(
+    "--recv-size",
+    default=1 << 16,
+    type=click.IntRange(1, 1 << 26),
+    show_default=True,
+    metavar="BYTES",
+    help="How much the client asks for in a recv.",
+)
+@click.option(
+    "--clients",
+    default=1,
+    type=click.IntRange(1, 256),
+    show_default=True,
+    help="How many clients, each a process.",
+)
+@click.option("--ipv6", is_flag=True, help="Use ::1 instead of 127.0.0.1.")
+@click.option("--udp", is_flag=True, help="Datagrams instead of a TCP connection.")
+@click.option(
+    "--port",
+    default=7777,
+    type=click.IntRange(1, 65535),
+    show_default=True,
+    help="Where the server listens.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The recording; by default netlab-echo-DATE-TIME.pcapng here.",
+)
+@click.option(
+    "--queues",
+    default="calls",
+    type=click.Choice(["calls", "events", "off"]),
+    show_default=True,
+    help="When to read the lengths of the socket's queues.",
+)
+@click.option("--tcp-info", is_flag=True, help="Read TCP_INFO before and after each call.")
+@click.option(
+    "--user",
+    metavar="NAME",
+    help="As root: run the programs as this user; by default whoever called sudo.",
+)
+@click.option(
+    "--journal-limit",
+    default=100_000,
+    type=click.IntRange(0),
+    show_default=True,
+    metavar="N",
+    help="How many calls Wireshark shows one by one.",
+)
+@click.option("--quiet", is_flag=True, help="Print nothing but the recording's path.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@click.pass_context
+def command(
+    context: click.Context,
+    scenario: str,
+    messages: int,
+    size: int,
+    think: float,
+    nodelay: bool,
+    recv_size: int,
+    clients: int,
+    ipv6: bool,
+    udp: bool,
+    port: int,
+    output: Path | None,
+    queues: str,
+    tcp_info: bool,
+    user: str | None,
+    journal_limit: int,
+    quiet: bool,
+    as_json: bool,
+) -> int:
+    """Run a server and a client, capture both, and map every call onto its packets.
+
+    SCENARIO is echo: the client sends messages, the server gives them back. Both run in a network
+    of their own, as you, and need no privilege.
+    """  # fmt: skip
+    from netlab.lab.options import RunOptions
+    from netlab.lab.session import run_echo
+    from netlab.model.errors import UsageError
+
+    if scenario not in SCENARIOS:
+        raise UsageError(f"there is no scenario {scenario!r}", f"there is {', '.join(SCENARIOS)}")
+    if udp and size > _MOST_UDP_BYTES[ipv6]:
+        raise UsageError(
+            f"a datagram of {size} bytes does not fit", f"at most --size {_MOST_UDP_BYTES[ipv6]}"
+        )
+    if udp and nodelay:
+        raise UsageError("--nodelay is an option of TCP", "leave it out, or --udp")
+    options = RunOptions(
+        path=output
+        if output is not None
+        else Path(time.strftime("netlab-echo-%Y%m%d-%H%M%S.pcapng")),
+        messages=messages,
+        size_bytes=size,
+        think_ms=think,
+        nodelay=nodelay,
+        recv_size_bytes=recv_size,
+        clients=clients,
+        ipv6=ipv6,
+        udp=udp,
+        port=port,
+        queues=queues,
+        tcp_info=tcp_info,
+        user=user,
+        journal_limit=journal_limit,
+        title=_title(context, scenario),
+    )
+    with _progress_shown(hidden=quiet or as_json) as on_progress:
+        result = run_echo(options, on_progress)
+    if result.interrupted is not None:
+        _say_what_was_kept(result)
+        return 128 + result.interrupted
+    if as_json:
+        from netlab.show.views.summary import summary
+
+        click.echo(summary(result.tables, result.raw).as_json())
+    elif quiet:
+        click.echo(_shown(result.path))
+    else:
+        _show(result, options)
+    return 0
+
+
+def _title(context: click.Context, scenario: str) -> str:
+    """The command as it was meant: the options that are not at their default."""
+    words = ["netlab", "run", scenario]
+    left_out = {"scenario", "output", "quiet", "as_json"}
+    for parameter in context.command.params:
+        value = context.params.get(parameter.name or "")
+        if parameter.name in left_out or value in (parameter.default, None, False):
+            continue
+        words += [parameter.opts[-1]] if value is True else [parameter.opts[-1], f"{value}"]
+    return shlex.join(words)
+
+
+@contextmanager
+def _progress_shown(*, hidden: bool) -> Iterator[Callable[[Progress], None]]:
+    """A line on a terminal's stderr that says how far the run is; nothing where there is none."""
+    if hidden or not sys.stderr.isatty():
+        yield lambda progress: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("starting", spinner="dots") as status:
+
+        def show(progress: Progress) -> None:
+            words = [progress.phase]
+            if progress.messages_wanted:
+                words.append(f"{progress.messages:,} of {progress.messages_wanted:,} messages")
+            if progress.frames:
+                words.append(f"{progress.frames:,} packets, {progress.calls:,} calls")
+            status.update(", ".join(words))
+
+        yield show
+
+
+def _show(result: RunResult, options: RunOptions) -> None:
+    """Ladder, summary, notes, and where to go from here."""
+    from rich.console import Console
+
+    from netlab.show.escape import printable
+    from netlab.show.terminal.ladder import print_ladder
+    from netlab.show.terminal.summary import print_summary
+
+    console = Console(highlight=False)
+    name = _shown(result.path)
+    others = len(result.tables.connections) - 1
+    print_ladder(result.tables, result.raw, connection=None, limit=None, console=console)
+    if others > 0:
+        click.echo(
+            f"\nThe other {others}: netlab inspect {name} --connection 1"
+            + (f" ... {others}" if others > 1 else "")
+        )
+    click.echo()
+    print_summary(result.tables, result.raw, path=result.path, console=console)
+    for note in result.notes:
+        if note not in result.raw.description.notes:
+            click.echo(f"note: {printable(note)}")
+    click.echo(f"\nRecording: {name}")
+    click.echo(f"  wireshark {name}       calls between the packets (or: tshark -r {name})")
+    click.echo(f"  netlab inspect {name}  summary, packets, ladders")
+
+
+def _say_what_was_kept(result: RunResult) -> None:
+    from netlab.commands.main import complain
+
+    frames, calls = len(result.raw.frames), len(result.raw.calls)
+    complain(f"interrupted: {frames:,} packets and {calls:,} calls are kept in {result.path}")
+
+
+def _shown(path: Path) -> str:
+    """A path as it can be typed again in a shell, with nothing that a terminal would obey."""
+    from netlab.show.escape import printable
+
+    return printable(shlex.quote(str(path)))

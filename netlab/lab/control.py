@@ -1,0 +1,55 @@
+"""Messages between netlab and the lab's first process: small JSON objects, with descriptors beside.
+
+One Unix seqpacket pair, so a message arrives whole or not at all, and end of file says that the
+other side is gone. Knows nothing of what the messages mean; read man 7 unix (SCM_RIGHTS).
+"""
+
+from __future__ import annotations
+
+import array
+import json
+import os
+import socket
+from typing import Any
+
+_MAX_MESSAGE_BYTES = 1 << 17
+_MAX_DESCRIPTORS = 16
+
+Message = dict[str, Any]
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """Both ends of a new control connection; neither survives an execve."""
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
+def send(sock: socket.socket, message: Message, descriptors: tuple[int, ...] = ()) -> None:
+    """Send one message; raises OSError (EPIPE, ECONNRESET) when nobody is there any more."""
+    ancillary = []
+    if descriptors:
+        rights = array.array("i", descriptors)
+        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights.tobytes())]
+    sock.sendmsg([json.dumps(message).encode()], ancillary, socket.MSG_NOSIGNAL)
+
+
+def receive(sock: socket.socket) -> tuple[Message, list[int]] | None:
+    """The next message and its descriptors (close-on-exec); None at end of file.
+
+    Raises BlockingIOError on a non-blocking socket that has nothing.
+    """
+    space = socket.CMSG_SPACE(_MAX_DESCRIPTORS * array.array("i").itemsize)
+    try:
+        data, ancillary, flags, _ = sock.recvmsg(_MAX_MESSAGE_BYTES, space, socket.MSG_CMSG_CLOEXEC)
+    except ConnectionResetError:
+        return None
+    descriptors = array.array("i")
+    for level, kind, rights in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            descriptors.frombytes(rights[: len(rights) - len(rights) % descriptors.itemsize])
+    if not data:
+        return None
+    if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+        for descriptor in descriptors:
+            os.close(descriptor)
+        raise ValueError("a control message did not fit")
+    return json.loads(data), list(descriptors)

@@ -1,0 +1,154 @@
+"""Takes a freshly started process into the lab's own namespaces, and sets up a host inside.
+
+One user namespace owns the rest (none as root): mounts, processes, network. The caller's uid and
+gid map to themselves. Runs only in the lab's helper, which has one thread; knows nothing of
+programs or recordings. Read man 7 user_namespaces, man 7 pid_namespaces, man 7 network_namespaces.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from netlab.lab import routes, sysctls
+from netlab.lab.syscalls import (
+    CAP_NET_RAW,
+    CAP_SYS_ADMIN,
+    CLONE_NEWNET,
+    CLONE_NEWNS,
+    CLONE_NEWPID,
+    CLONE_NEWUSER,
+    MS_NODEV,
+    MS_NOEXEC,
+    MS_NOSUID,
+    MS_PRIVATE,
+    MS_REC,
+    has_capability,
+    mount,
+    unshare,
+)
+
+CONGESTION_CONTROL = "cubic"
+
+
+class Refused(Exception):
+    """This machine does not give us namespaces: at which step, and the kernel's errno."""
+
+    def __init__(self, step: str, number: int) -> None:
+        super().__init__(f"{step}: {os.strerror(number)}")
+        self.step = step
+        self.number = number
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """A host as it was set up: settings as read back, and what did not go as wanted."""
+
+    settings: tuple[sysctls.Setting, ...]
+    notes: tuple[str, ...]
+
+
+@contextmanager
+def _step(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Refused(name, error.errno or errno.EPERM) from error
+
+
+def enter() -> bool:
+    """Enter the namespaces; processes forked from now on live in them. True: with a user namespace.
+
+    Raises Refused; the process is then spoilt for anything but saying so.
+    """
+    own_user = not has_capability(CAP_SYS_ADMIN)
+    if own_user:
+        uid, gid = os.geteuid(), os.getegid()
+        with _step("user namespace"):
+            unshare(CLONE_NEWUSER)
+        with _step("mapping of user and group"):
+            _write("/proc/self/setgroups", "deny")
+            _write("/proc/self/uid_map", f"{uid} {uid} 1")
+            _write("/proc/self/gid_map", f"{gid} {gid} 1")
+    with _step("network namespace"):
+        unshare(CLONE_NEWNET)
+    with _step("mount and process namespaces"):
+        unshare(CLONE_NEWNS | CLONE_NEWPID)
+        mount("none", "/", None, MS_REC | MS_PRIVATE)
+    # A host takes the size of its socket hash from the namespace it is made in: so make one,
+    # set it there, and make the host's.
+    sysctls.write_all(sysctls.BEFORE_HOST)
+    with _step("network namespace"):
+        unshare(CLONE_NEWNET)
+    return own_user
+
+
+def set_up_host() -> HostFacts:
+    """In the first process of the new process namespace: /proc, loopback and the baseline."""
+    notes = []
+    try:
+        mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    except OSError as error:
+        # Refused where parts of /proc are covered, as in most containers.
+        notes.append(f"programs see the machine's /proc, not their own ({error.strerror})")
+    with _step("loopback interface"):
+        routes.bring_up("lo")
+    settings = sysctls.write_all(sysctls.BASELINE)
+    by_name = {setting.name: setting for setting in settings}
+    congestion = by_name.get("net.ipv4.tcp_congestion_control")
+    if congestion is not None and not congestion.held:
+        # Outside the machine's first network namespace only "allowed" algorithms can be set so.
+        del by_name[congestion.name]
+        try:
+            routes.set_loopback_congestion_control(CONGESTION_CONTROL)
+            settings.append(sysctls.Setting("routes of lo: congctl", None, CONGESTION_CONTROL))
+        except OSError as error:
+            notes.append(
+                f"congestion control is {congestion.value}, not {CONGESTION_CONTROL} "
+                f"({error.strerror})"
+            )
+    notes += [
+        f"{setting.name} is {setting.value}, not {setting.wanted}: writing it did not take"
+        for setting in by_name.values()
+        if not setting.held
+    ]
+    hash_bucket_count = sysctls.read_all(("net.ipv4.tcp_ehash_entries",))
+    facts = sysctls.read_all(sysctls.FACTS)
+    return HostFacts((*settings, *hash_bucket_count, *facts), tuple(notes))
+
+
+def may_capture() -> bool:
+    """Whether this process may open a packet socket in the namespace it is in."""
+    return has_capability(CAP_NET_RAW)
+
+
+def why_refused(refused_step: str, number: int) -> str:
+    """What to do about a refusal, in words: the setting of this machine that stands in the way."""
+    switches = (
+        ("kernel.unprivileged_userns_clone", "0", "1"),
+        ("kernel.apparmor_restrict_unprivileged_userns", "1", "0"),
+        ("user.max_user_namespaces", "0", "10000"),
+        ("user.max_net_namespaces", "0", "10000"),
+        ("user.max_mnt_namespaces", "0", "10000"),
+        ("user.max_pid_namespaces", "0", "10000"),
+    )
+    for name, off, on in switches:
+        if sysctls.read(name) == off:
+            return f"have the owner of this machine run: sysctl {name}={on} (see netlab doctor)"
+    if number == errno.ENOSPC:
+        return f"the limit of namespaces is reached at the {refused_step} (see netlab doctor)"
+    return (
+        "run netlab as root, or, in a container, start it with CAP_SYS_ADMIN and CAP_NET_ADMIN "
+        "(see netlab doctor)"
+    )
+
+
+def _write(path: str, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, text.encode())
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,60 @@
+"""What a run is told to do, what it tells meanwhile, and what comes out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from netlab.model.recording import RawRecording
+from netlab.model.tables import Tables
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What to run, how to watch it, and where to write it."""
+
+    path: Path
+    messages: int = 3
+    size_bytes: int = 100
+    think_ms: float = 0.0
+    nodelay: bool = False
+    recv_size_bytes: int = 1 << 16
+    clients: int = 1
+    ipv6: bool = False
+    udp: bool = False
+    port: int = 7777
+    queues: str = "calls"  # calls, events, off
+    tcp_info: bool = False
+    user: str | None = None
+    journal_limit: int = 100_000
+    title: str = "netlab run echo"
+
+    @property
+    def host(self) -> str:
+        return "::1" if self.ipv6 else "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is."""
+
+    phase: str
+    messages: int
+    messages_wanted: int
+    frames: int
+    calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """A finished recording, read."""
+
+    path: Path
+    tables: Tables
+    raw: RawRecording
+    notes: tuple[str, ...] = ()
+    interrupted: int | None = None  # the signal that ended it early
+
+
+OnProgress = Callable[[Progress], None]

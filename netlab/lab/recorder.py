@@ -1,0 +1,127 @@
+"""Carries what the witnesses see into the live recording while it happens: ring and spools -> file.
+
+It never waits and decides nothing: whoever owns the loop calls `pump` often, and `finish` once the
+programs have ended. Knows no programs; read `capture.recording` and DESIGN section 3.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from netlab.capture.probe.spool import SpoolReader
+from netlab.capture.recording import LiveRecording
+from netlab.capture.ring import PacketRing
+from netlab.model.call import CallRecord
+from netlab.model.clock import ClockPair
+from netlab.model.recording import Loss
+
+_NS = 1_000_000_000
+_SPOOLS_EVERY_NS = _NS // 10
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """A process that ended, as its parent saw it."""
+
+    host: str
+    actor: str
+    pid: int  # as the machine outside sees it
+    how: str  # SIGKILL, or `status 1`
+    time_ns: int
+
+
+class Recorder:
+    """One ring (interface 0) and one folder of spools, written to one recording."""
+
+    def __init__(self, recording: LiveRecording, ring: PacketRing, spools: SpoolReader) -> None:
+        self._recording = recording
+        self._ring = ring
+        self._spools = spools
+        self._start_ns = time.time_ns()
+        self._next_spools_ns = 0
+        self._next_clock_ns = 0
+        self._inheritances = 0  # how many of the reader's have been written
+        self._losses = 0
+        self._said_exit: set[int] = set()  # pids whose own spool holds their end
+        self._orders: dict[int, int] = {}  # last order in the main thread, by pid
+        self.frame_count = 0
+        self.call_count = 0
+
+    def pump(self) -> None:
+        """Write what has come since the last time. Raises BadRecording when the disk is full."""
+        frames = self._ring.read()
+        if frames:
+            self._recording.frames(0, frames)
+            self.frame_count += len(frames)
+        now_ns = time.monotonic_ns()
+        if now_ns >= self._next_spools_ns:
+            self._next_spools_ns = now_ns + _SPOOLS_EVERY_NS
+            self._write_calls(self._spools.poll())
+        if now_ns >= self._next_clock_ns:
+            self._next_clock_ns = now_ns + _NS
+            self._write_clock()
+            self._write_statistics()
+
+    def finish(self, deaths: Sequence[Death], losses: Iterable[Loss] = ()) -> None:
+        """Write the rest: frames still in the ring, calls never returned from, processes' ends."""
+        frames = self._ring.drain()
+        self._recording.frames(0, frames)
+        self.frame_count += len(frames)
+        self._write_calls(self._spools.finish())
+        self._write_calls(
+            [self._exit(death) for death in deaths if death.pid not in self._said_exit]
+        )
+        for loss in losses:
+            self._recording.loss(loss)
+        self._write_clock()
+        self._write_statistics()
+        dropped = self._ring.statistics().dropped
+        if dropped:
+            self._recording.loss(
+                Loss("packets", "frames", dropped, "ring full", since_ns=self._start_ns)
+            )
+        self._recording.close()
+
+    def _write_calls(self, calls: list[CallRecord]) -> None:
+        if calls:
+            self._recording.calls(calls)
+            self.call_count += len(calls)
+        for call in calls:
+            if call.op == "exit":
+                self._said_exit.add(call.pid)
+            if call.tid == call.pid:
+                self._orders[call.pid] = max(call.order, self._orders.get(call.pid, 0))
+        inheritances = self._spools.inheritances[self._inheritances :]
+        if inheritances:
+            self._inheritances += len(inheritances)
+            self._recording.inheritances(inheritances)
+        for loss in self._spools.losses[self._losses :]:
+            self._losses += 1
+            self._recording.loss(loss)
+
+    def _exit(self, death: Death) -> CallRecord:
+        """The end that a killed process could not note: a call that it never returned from."""
+        return CallRecord(
+            witness="probe",
+            host=death.host,
+            actor=death.actor,
+            pid=death.pid,
+            tid=death.pid,
+            order=self._orders.get(death.pid, 0) + 1,
+            op="exit",
+            fd=None,
+            args=death.how,
+            entered_ns=death.time_ns,
+            returned_ns=None,
+        )
+
+    def _write_clock(self) -> None:
+        self._recording.clock(ClockPair(time.time_ns(), time.monotonic_ns()))
+
+    def _write_statistics(self) -> None:
+        counted = self._ring.statistics()
+        self._recording.statistics(
+            0, counted.received, counted.dropped, self._start_ns, time.time_ns()
+        )

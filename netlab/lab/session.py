@@ -1,0 +1,126 @@
+"""The echo scenario: a lab, its witnesses, a server and clients, and a finished recording.
+
+Turns `RunOptions` into a `RunResult`. Whatever goes wrong, what was recorded is kept in a file that
+opens, and no process, namespace or other file stays. Read `stage` for what happens in between.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from netlab.lab.hosts import User
+from netlab.lab.options import OnProgress, Progress, RunOptions, RunResult
+from netlab.lab.recorder import Recorder
+from netlab.lab.signals import Interruptions
+from netlab.lab.stage import Stage
+from netlab.lab.surroundings import choose_user, describe, open_lab
+from netlab.model.errors import BadRecording, CheckFailed, UsageError
+
+if TYPE_CHECKING:
+    from netlab.capture.recording import LiveRecording
+
+__all__ = ["Progress", "RunOptions", "RunResult", "run_echo"]
+
+
+def run_echo(options: RunOptions, on_progress: OnProgress = lambda _: None) -> RunResult:
+    """Run the echo scenario and return the finished recording.
+
+    Interrupted, it finishes what it has and says so in the result. Raises UsageError or
+    PrivilegeError when it could not begin (nothing is left then), CheckFailed when a program died
+    and BadRecording when the disk was full (what was recorded is at `options.path`).
+    """
+    from netlab.capture.probe.spool import SpoolReader
+    from netlab.capture.recording import LiveRecording, make_spool_folder
+    from netlab.capture.ring import PacketRing
+
+    user, notes = choose_user(options.user)
+    with Interruptions() as interruptions:
+        lab, more = open_lab(options.port, user)
+        notes += more
+        try:
+            assert lab.ring_socket is not None
+            with PacketRing.from_socket(lab.ring_socket) as ring:
+                description, interface = describe(options, lab, notes)
+                # The folder first: it refuses where a killed recording still needs FILE.
+                spools = make_spool_folder(options.path)
+                try:
+                    recording = LiveRecording.create(
+                        options.path,
+                        description=description,
+                        interfaces=[interface],
+                        journal_limit=options.journal_limit,
+                    )
+                except BaseException:
+                    spools.rmdir()
+                    raise
+                _give(spools, lab.user)
+                recorder = Recorder(recording, ring, SpoolReader(spools))
+                stage = Stage(options, on_progress, interruptions, lab, recorder, spools)
+                stage.carry_out()
+                stage.stop()
+                if stage.listening is None:
+                    _discard(recording, spools)
+                    raise _never_began(stage)
+                _close(stage, recorder)
+        finally:
+            lab.close()
+        return _finish(stage, notes)
+
+
+def _close(stage: Stage, recorder: Recorder) -> None:
+    try:
+        recorder.finish(stage.deaths())
+    except BadRecording as error:
+        stage.disk_full = stage.disk_full or error
+
+
+def _finish(stage: Stage, notes: tuple[str, ...]) -> RunResult:
+    """Rewrite the recording in its finished form, remove the spools, and raise what went wrong."""
+    from netlab.capture.files import read_raw, recover
+    from netlab.capture.ownership import remove_folder
+    from netlab.explain.finish import finish_raw, finish_recording
+
+    path = stage.options.path
+    stage.on_progress(Progress("mapping calls onto packets", 0, 0, 0, 0))
+    if stage.disk_full is not None:
+        # What the file had no room for is read from the spools; without them there may be room.
+        raw = recover(path)
+        remove_folder(stage.spools)
+        with contextlib.suppress(BadRecording, UsageError):  # still none: the live form stays
+            finish_raw(path, raw)
+        raise stage.disk_full
+    remove_folder(stage.spools)
+    tables = finish_recording(path)
+    if stage.trouble:
+        first = stage.trouble[0]
+        kept = f"what was recorded is in {path}"
+        raise CheckFailed(first.message, f"{first.hint}; {kept}" if first.hint else kept)
+    lost = sum(program.lost for program in stage.programs.values())
+    if lost:
+        notes += (f"{lost} datagrams were never answered: UDP does not send them again",)
+    return RunResult(path, tables, read_raw(path), notes, stage.interruptions.first)
+
+
+def _never_began(stage: Stage) -> BaseException:
+    """Why no client was started."""
+    if stage.interruptions.count:
+        return KeyboardInterrupt()
+    return stage.trouble[0] if stage.trouble else stage.disk_full or CheckFailed("no server")
+
+
+def _give(folder: Path, user: User | None) -> None:
+    """The programs write their spools as this user."""
+    if user is not None:
+        os.chown(folder, user.uid, user.gid)
+
+
+def _discard(recording: LiveRecording, spools: Path) -> None:
+    """Nothing was recorded: leave no file."""
+    from netlab.capture.ownership import remove_folder
+
+    recording.close()
+    recording.path.unlink(missing_ok=True)
+    remove_folder(spools)

@@ -1,0 +1,295 @@
+"""One run in progress: the server and its clients in the lab, from the first start to the last end.
+
+Everything happens in one loop that waits for the lab, the programs' reports and the ring, at most
+`TURN_S` at a time; a signal only sets a flag that the loop looks at. Knows nothing of terminals,
+and of the recording only that the recorder wants to be pumped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from netlab.lab.hosts import Ended, Lab, Started, python_arguments
+from netlab.lab.options import OnProgress, Progress, RunOptions
+from netlab.lab.programs import ClientOrders, ServerOrders
+from netlab.lab.recorder import Death, Recorder
+from netlab.lab.signals import IMPATIENT, Interruptions
+from netlab.model.errors import BadRecording, CheckFailed, NetlabError, UsageError
+
+TURN_S = 0.1
+LISTEN_WITHIN_S = 20.0
+CLIENTS_END_WITHIN_S = 2.0  # after the server died, or after they were told to stop
+SERVER_ENDS_WITHIN_S = 5.0
+SERVER = "server"
+STOPPING = "stopping"
+HOST = "localhost"
+
+
+@dataclass(slots=True)
+class Program:
+    """A program of the run as far as we know it."""
+
+    actor: str
+    report: int  # read end of its report pipe; -1 once closed
+    pid: int | None = None  # None until it has started
+    ended: Ended | None = None
+    messages: int = 0
+    lost: int = 0
+    done: bool = False
+    error: str = ""
+    errno: str = ""
+    unread: bytes = b""
+
+
+@dataclass(slots=True)
+class Stage:
+    """One run in progress."""
+
+    options: RunOptions
+    on_progress: OnProgress
+    interruptions: Interruptions
+    lab: Lab
+    recorder: Recorder
+    spools: Path
+    programs: dict[str, Program] = field(default_factory=dict)
+    phase: str = "starting the server"
+    listening: int | None = None
+    disk_full: BadRecording | None = None
+    trouble: list[NetlabError] = field(default_factory=list)  # the first is what the user hears
+    _poller: select.poll = field(default_factory=select.poll, init=False)
+
+    def __post_init__(self) -> None:
+        self._poller.register(self.lab, select.POLLIN)
+        self._poller.register(self.lab.stderr_fileno, select.POLLIN)
+
+    # The story.
+
+    def carry_out(self) -> None:
+        """Server, clients, and their end; what went wrong is in `trouble`."""
+        options = self.options
+        self._start(
+            SERVER,
+            ServerOrders(
+                options.host,
+                options.port,
+                options.udp,
+                options.nodelay,
+                queue_limit_bytes=max(1 << 20, options.size_bytes),
+            ).as_json(),
+        )
+        self._turn_until(lambda: self.listening is not None, LISTEN_WITHIN_S)
+        if self.listening is None:
+            if not self.ending:
+                self.trouble.append(CheckFailed(f"the server did not listen: {self._last_words()}"))
+            return
+        self.phase = "clients at work"
+        for actor in client_names(options.clients):
+            self._start(
+                actor,
+                ClientOrders(
+                    options.host,
+                    self.listening,
+                    options.messages,
+                    options.size_bytes,
+                    options.think_ms,
+                    options.udp,
+                    options.nodelay,
+                    options.recv_size_bytes,
+                ).as_json(),
+            )
+        self._turn_until(lambda: not self._running(self._clients))
+
+    def stop(self) -> None:
+        """Clients first, then the server; whoever does not go is killed."""
+        self.phase = STOPPING
+        if self.programs[SERVER].ended is not None and not self.interruptions.count:
+            # Without a server the clients end by themselves: let the recording show how.
+            self._turn_while_running(self._clients, CLIENTS_END_WITHIN_S)
+        for group, limit_s in (
+            (self._clients, CLIENTS_END_WITHIN_S),
+            ([self.programs[SERVER]], SERVER_ENDS_WITHIN_S),
+        ):
+            for program in self._running(group):
+                self.lab.signal(program.actor, signal.SIGTERM)
+            self._turn_while_running(group, limit_s)
+            for program in self._running(group):
+                self.lab.signal(program.actor, signal.SIGKILL)
+            self._turn_while_running(group, limit_s, patient=True)
+
+    @property
+    def ending(self) -> bool:
+        """Whether there is a reason not to go on."""
+        return bool(self.trouble or self.disk_full or self.interruptions.count or self.lab.gone)
+
+    def deaths(self) -> list[Death]:
+        """The programs' ends, for those that could not write it down themselves."""
+        found = []
+        for program in self.programs.values():
+            if program.pid is None:
+                continue
+            how, time_ns = "SIGKILL", time.time_ns()  # with the whole lab, unseen
+            if program.ended is not None:
+                how, time_ns = _how(program.ended.status), program.ended.time_ns
+            found.append(Death(HOST, program.actor, program.pid, how, time_ns))
+        return found
+
+    # The loop.
+
+    def _turn_until(self, done: Callable[[], bool], within_s: float = float("inf")) -> None:
+        until_s = time.monotonic() + within_s
+        while not done() and not self.ending and time.monotonic() < until_s:
+            self._turn()
+
+    def _turn_while_running(
+        self, programs: Sequence[Program], within_s: float, *, patient: bool = False
+    ) -> None:
+        until_s = time.monotonic() + within_s
+        while self._running(programs) and not self.lab.gone and time.monotonic() < until_s:
+            if self.interruptions.count >= IMPATIENT and not patient:
+                return
+            self._turn()
+
+    def _turn(self) -> None:
+        """Wait a little, then take in whatever has come."""
+        for descriptor, _ in self._poller.poll(TURN_S * 1000):
+            if descriptor == self.lab.stderr_fileno:
+                if not self.lab.read_stderr():
+                    self._poller.unregister(descriptor)
+            elif descriptor != self.lab.fileno():
+                self._hear(descriptor)
+        try:
+            for event in self.lab.events():
+                self._note(event)
+        except NetlabError as error:
+            self.trouble.append(error)
+        if self.lab.gone and not self.trouble:
+            self.trouble.append(CheckFailed(f"the lab's helper died {self._last_words()}".rstrip()))
+        if self.disk_full is None:
+            try:
+                self.recorder.pump()
+            except BadRecording as error:
+                self.disk_full = error
+        self.on_progress(self._progress())
+
+    def _note(self, event: Started | Ended) -> None:
+        program = self.programs[event.actor]
+        if isinstance(event, Started):
+            program.pid = event.pid
+            return
+        program.ended = event
+        if program.report >= 0:
+            self._hear(program.report)  # its last words, which may lie behind this event
+        if self.phase == STOPPING:
+            expected = event.status in (0, -signal.SIGTERM, -signal.SIGKILL)
+        else:
+            expected = event.status == 0 and event.actor != SERVER
+        if expected:
+            return
+        self.trouble.append(self._obituary(program, event))
+
+    def _hear(self, descriptor: int) -> None:
+        """Read the reports of one program, as many as there are."""
+        program = next(p for p in self.programs.values() if p.report == descriptor)
+        try:
+            data = os.read(descriptor, 1 << 16)
+        except BlockingIOError:
+            return
+        if not data:
+            self._poller.unregister(descriptor)
+            os.close(descriptor)
+            program.report = -1
+            return
+        *lines, program.unread = (program.unread + data).split(b"\n")
+        for line in lines:
+            self._take_report(program, json.loads(line))
+
+    def _take_report(self, program: Program, report: dict[str, Any]) -> None:
+        self.listening = report.get("listening", self.listening)
+        program.messages = report.get("messages", program.messages)
+        program.lost = report.get("lost", program.lost)
+        program.done = report.get("done", program.done)
+        program.error = report.get("error", program.error)
+        program.errno = report.get("errno", program.errno)
+
+    # The parts.
+
+    def _start(self, actor: str, orders: str) -> None:
+        read_end, write_end = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(read_end, False)
+        self.programs[actor] = Program(actor, read_end)
+        self._poller.register(read_end, select.POLLIN)
+        folder = os.open(self.spools, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fds = {"NETLAB_REPORT_FD": write_end}
+        env = {
+            "NETLAB_SPOOL": str(self.spools),
+            "NETLAB_ACTOR": actor,
+            "NETLAB_HOST": HOST,
+            "NETLAB_QUEUES": self.options.queues,
+            "NETLAB_TCP_INFO": "1" if self.options.tcp_info else "",
+        }
+        if self.lab.user is not None:
+            # That user may be unable to walk there by name; an open folder is a way in.
+            env["NETLAB_SPOOL"] = "/proc/self/fd/{}"
+            fds["NETLAB_SPOOL"] = folder
+        try:
+            self.lab.start(actor, python_arguments("netlab.lab.programs", orders), env, fds)
+        finally:
+            os.close(write_end)
+            os.close(folder)
+
+    @property
+    def _clients(self) -> list[Program]:
+        return [program for actor, program in self.programs.items() if actor != SERVER]
+
+    def _running(self, programs: Sequence[Program]) -> list[Program]:
+        return [program for program in programs if program.ended is None]
+
+    def _obituary(self, program: Program, end: Ended) -> NetlabError:
+        """Why a program ended that should not have, in a line."""
+        if program.actor == SERVER and self.listening is None and program.errno:
+            return _cannot_listen(self.options, program)
+        if program.error:
+            return CheckFailed(f"the {program.actor} gave up", program.error)
+        words = self._last_words() if end.status > 0 else ""
+        return CheckFailed(f"the {program.actor} died ({_how(end.status)}) {words}".rstrip())
+
+    def _last_words(self) -> str:
+        return self.lab.last_words()
+
+    def _progress(self) -> Progress:
+        return Progress(
+            self.phase,
+            sum(program.messages for program in self._clients),
+            self.options.messages * self.options.clients,
+            self.recorder.frame_count,
+            self.recorder.call_count,
+        )
+
+
+def client_names(count: int) -> list[str]:
+    """The actors of so many clients."""
+    return ["client"] if count == 1 else [f"client-{n}" for n in range(1, count + 1)]
+
+
+def _cannot_listen(options: RunOptions, server: Program) -> NetlabError:
+    where = f"port {options.port} of {options.host}"
+    if server.errno == "EADDRINUSE":
+        return UsageError(f"{where} is taken", "choose another with --port")
+    if server.errno in ("EADDRNOTAVAIL", "EAFNOSUPPORT"):
+        return UsageError(f"there is no {options.host} here", "IPv6 is switched off: leave --ipv6")
+    if server.errno == "EACCES":
+        return UsageError(f"{where} is for root", "choose one from 1024 on with --port")
+    return CheckFailed(f"the server cannot listen on {where}", server.error)
+
+
+def _how(status: int) -> str:
+    """An exit status as words."""
+    return signal.Signals(-status).name if status < 0 else f"status {status}"

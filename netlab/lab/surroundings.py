@@ -1,0 +1,100 @@
+"""Where and as whom a run takes place: namespaces or the machine's loopback, and which user.
+
+Turns what the machine allows into a `Lab`, the notes that a reader of the recording must know, and
+the recording's description.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+from typing import TYPE_CHECKING
+
+import netlab
+from netlab.lab.hosts import Lab, User
+from netlab.lab.namespaces import Refused, why_refused
+from netlab.lab.syscalls import CAP_SYS_ADMIN, has_capability
+from netlab.model.errors import PrivilegeError, UsageError
+from netlab.model.frame import LINK_ETHERNET, Interface
+from netlab.model.recording import Description, Host
+
+if TYPE_CHECKING:
+    from netlab.lab.options import RunOptions
+
+Notes = tuple[str, ...]
+
+
+def choose_user(name: str | None) -> tuple[User | None, Notes]:
+    """Who the programs are: as root `name`, else who called sudo; everyone else: themselves (None).
+
+    Raises UsageError for a name that is not there, or that only root could take.
+    """
+    if os.geteuid() != 0:
+        if name is not None and name != _own_name():
+            raise UsageError("only root may run programs as another user", "leave --user out")
+        return None, ()
+    name = name or os.environ.get("SUDO_USER") or "root"
+    try:
+        entry = pwd.getpwnam(name)
+    except KeyError:
+        raise UsageError(f"there is no user {name}", "name another with --user") from None
+    if entry.pw_uid == 0:
+        return None, ("programs ran as root: nothing was dropped (choose a user with --user)",)
+    if not has_capability(CAP_SYS_ADMIN):
+        return None, (f"programs ran as root: this root cannot become {name}",)
+    groups = tuple(os.getgrouplist(name, entry.pw_gid))
+    return User(name, entry.pw_uid, entry.pw_gid, groups), ()
+
+
+def open_lab(port: int, user: User | None) -> tuple[Lab, Notes]:
+    """A lab with namespaces; where they are refused, this machine's loopback, with a note.
+
+    Raises PrivilegeError when neither is allowed.
+    """
+    try:
+        lab = Lab.open(own=True, user=user)
+    except Refused as refused:
+        try:
+            lab = Lab.open(own=False, ports=[port], user=user)
+        except Refused:
+            raise PrivilegeError(
+                f"this machine allows neither namespaces ({refused}) nor packet capture",
+                why_refused(refused.step, refused.number),
+            ) from None
+        return lab, (
+            f"no namespaces here ({refused}): this ran on the machine's own loopback, with the "
+            f"machine's own settings, and only port {port} was captured",
+        )
+    return lab, lab.notes
+
+
+def describe(options: RunOptions, lab: Lab, notes: Notes) -> tuple[Description, Interface]:
+    """What the recording says of itself, and the interface that it captures."""
+    from netlab.capture.bpf import SNAPLEN_BYTES
+
+    host = Host("localhost", os.uname().release, lab.settings)
+    queues = {
+        "calls": "queue lengths around each call",
+        "events": "queue lengths when a call would block and at close",
+        "off": "no queue lengths",
+    }[options.queues]
+    witnesses = (
+        "packets: a TPACKET_V3 ring on lo, each frame as it arrives",
+        f"calls: the probe in server and client, {queues}"
+        + (", TCP_INFO around each call" if options.tcp_info else ""),
+    )
+    description = Description(
+        netlab_version=netlab.__version__,
+        title=options.title,
+        hosts=(host,),
+        witnesses=witnesses,
+        notes=notes,
+    )
+    return description, Interface("lo", LINK_ETHERNET, SNAPLEN_BYTES)
+
+
+def _own_name() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())

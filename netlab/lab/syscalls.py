@@ -1,0 +1,106 @@
+"""The few Linux calls that Python 3.11 does not have: unshare, mount, prctl, capset.
+
+Each raises OSError with the kernel's errno. It knows nothing of netlab; read man 2 unshare,
+man 2 prctl and man 7 capabilities.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+
+CLONE_NEWNS = 0x0002_0000
+CLONE_NEWUSER = 0x1000_0000
+CLONE_NEWPID = 0x2000_0000
+CLONE_NEWNET = 0x4000_0000
+
+MS_NOSUID, MS_NODEV, MS_NOEXEC = 0x2, 0x4, 0x8
+MS_REC, MS_PRIVATE = 0x4000, 0x4_0000
+
+CAP_NET_ADMIN = 12
+CAP_NET_RAW = 13
+CAP_SYS_ADMIN = 21
+
+_PR_SET_PDEATHSIG = 1
+_PR_CAPBSET_DROP = 24
+_PR_SET_SECUREBITS = 28
+_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_NO_NEW_PRIVS = 38
+_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
+_SECURE_NOROOT_LOCKED = 0b11  # uid 0 gains nothing by execve, and this stays so
+_CAPABILITY_VERSION_3 = 0x2008_0522
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _call(name: str, *arguments: object) -> int:
+    result: int = getattr(_libc, name)(*arguments)
+    if result < 0:
+        errno = ctypes.get_errno()
+        raise OSError(errno, f"{name}: {os.strerror(errno)}")
+    return result
+
+
+def unshare(flags: int) -> None:
+    """Move this process (which must have one thread for CLONE_NEWUSER) into new namespaces."""
+    _call("unshare", ctypes.c_int(flags))
+
+
+def mount(source: str, target: str, kind: str | None, flags: int) -> None:
+    """Mount, or change a mount's propagation (man 2 mount)."""
+    _call(
+        "mount",
+        source.encode(),
+        os.fsencode(target),
+        kind.encode() if kind else None,
+        ctypes.c_ulong(flags),
+        None,
+    )
+
+
+def _prctl(option: int, argument: int = 0) -> int:
+    zero = ctypes.c_ulong(0)
+    return _call("prctl", ctypes.c_int(option), ctypes.c_ulong(argument), zero, zero, zero)
+
+
+def die_with_parent(signal_number: int) -> None:
+    """Ask for this signal when the thread that forked us ends; a change of identity forgets it."""
+    _prctl(_PR_SET_PDEATHSIG, signal_number)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of all descendants whose own parent dies."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def give_up_privileges() -> None:
+    """No capability now, nor after an execve, not even as uid 0; no set-uid program helps."""
+    try:
+        for capability in range(64):  # EINVAL after the last one the kernel knows
+            _prctl(_PR_CAPBSET_DROP, capability)
+    except OSError:
+        pass  # without CAP_SETPCAP the bounding set stays; what follows suffices
+    try:
+        _prctl(_PR_SET_SECUREBITS, _SECURE_NOROOT_LOCKED)
+    except OSError:
+        if os.geteuid() == 0 and has_capability(CAP_SYS_ADMIN):
+            raise  # here it is what keeps an execve from giving everything back
+    _call(
+        "prctl",
+        ctypes.c_int(_PR_CAP_AMBIENT),
+        ctypes.c_ulong(_PR_CAP_AMBIENT_CLEAR_ALL),
+        *[ctypes.c_ulong(0)] * 3,
+    )
+    header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
+    _call("capset", header, bytes(24))
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def has_capability(capability: int) -> bool:
+    """Whether it is in this process's effective set."""
+    with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+        for line in status:
+            if line.startswith("CapEff:"):
+                return bool(int(line.split()[1], 16) >> capability & 1)
+    return False

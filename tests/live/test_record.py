@@ -1,0 +1,288 @@
+"""`netlab.record` around the caller's own code, each test in a network namespace of its own."""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+import stat
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import netlab
+from netlab.capture.files import read_raw
+from netlab.explain.analysis import analyse
+from netlab.lab import syscalls
+from netlab.model.errors import BadRecording, UsageError
+from netlab.model.frame import DIRECTION_IN
+from netlab.model.probe import Probe
+from tests.private_network import in_private_network
+
+MESSAGES, SIZE_BYTES = 23, 4093
+
+
+def echo(probe: Probe, messages: int = MESSAGES, size_bytes: int = SIZE_BYTES) -> tuple[int, int]:
+    """A conversation over two traced sockets in one thread; the ports of client and server."""
+    listener = probe.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    client = probe.socket(socket.AF_INET, socket.SOCK_STREAM)
+    client.connect(listener.getsockname())
+    server, _ = listener.accept()
+    for number in range(messages):
+        client.sendall(bytes([number % 251]) * size_bytes)
+        receive(server, size_bytes)
+        server.sendall(b"k")
+        receive(client, 1)
+    found = client.getsockname()[1], listener.getsockname()[1]
+    client.close()
+    server.close()
+    listener.close()
+    return found
+
+
+def receive(sock: socket.socket, count: int) -> None:
+    while count:
+        count -= len(sock.recv(count))
+
+
+def left_behind(path: Path) -> list[str]:
+    return sorted(item.name for item in path.parent.iterdir() if item != path)
+
+
+def test_a_block_is_recorded_with_every_call_and_every_byte(tmp_path: Path) -> None:
+    path = tmp_path / "mine.pcapng"
+
+    def work() -> None:
+        with netlab.record(path, actor="echo") as probe:
+            echo(probe)
+
+    in_private_network(work)
+    raw = read_raw(path)
+    tables = analyse(raw)
+    assert raw.description.form == "finished"
+    assert left_behind(path) == []
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert raw.losses == []
+    assert {call.actor for call in raw.calls} == {"echo"}
+    assert sum(call.op == "sendall" for call in raw.calls) == 2 * MESSAGES
+    assert {frame.flags & 3 for frame in raw.frames} == {DIRECTION_IN}
+    (connection,) = tables.connections
+    assert connection.client_bytes == MESSAGES * SIZE_BYTES
+    assert connection.server_bytes == MESSAGES
+    carried = [span for span in tables.spans if span.role == "carried"]
+    assert sum((span.stop or 0) - (span.start or 0) for span in carried) == (
+        MESSAGES * SIZE_BYTES + MESSAGES
+    )
+    assert tables.unmatched == []
+
+
+def test_what_the_interface_lost_and_received_is_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.pcapng"
+
+    def work() -> None:
+        with netlab.record(path) as probe:
+            echo(probe)
+
+    in_private_network(work)
+    raw = read_raw(path)
+    (interface,) = raw.interfaces
+    assert (interface.name, interface.dropped) == ("lo", 0)
+    assert interface.received == len(raw.frames)
+
+
+def test_a_block_that_raises_is_recorded_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "mine.pcapng"
+
+    def work() -> None:
+        def block() -> None:
+            with netlab.record(path) as probe:
+                echo(probe, messages=3)
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            block()
+        assert [t.name for t in threading.enumerate()] == ["MainThread"]
+
+    in_private_network(work)
+    raw = read_raw(path)
+    assert raw.description.form == "finished"
+    assert sum(call.op == "sendall" for call in raw.calls) == 6
+    assert left_behind(path) == []
+
+
+def test_the_file_grows_while_the_block_runs(tmp_path: Path) -> None:
+    path = tmp_path / "mine.pcapng"
+
+    def work() -> tuple[str, bool, float]:
+        with netlab.record(path) as probe:
+            echo(probe)
+            started = time.monotonic()
+            while time.monotonic() < started + 10:
+                raw = read_raw(path)
+                seen = sum(call.op == "sendall" for call in raw.calls) == 2 * MESSAGES
+                if seen and len(raw.frames) >= 2 * MESSAGES:
+                    break
+            return raw.description.form, seen, time.monotonic() - started
+
+    form, seen, waited_s = in_private_network(work)
+    assert (form, seen) == ("live", True)
+    assert waited_s < 2
+
+
+def test_ports_choose_the_packets_and_leave_the_calls(tmp_path: Path) -> None:
+    path = tmp_path / "mine.pcapng"
+
+    def work() -> int:
+        with netlab.record(path, ports=[7777]) as probe:
+            echo(probe, messages=2)
+            receiver = probe.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            receiver.bind(("127.0.0.1", 7777))
+            sender = probe.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            sender.sendto(b"wanted", receiver.getsockname())
+            return os.getpid()
+
+    in_private_network(work)
+    raw = read_raw(path)
+    assert [bytes(frame.data[42:]) for frame in raw.frames] == [b"wanted"]
+    assert sum(call.op == "sendall" for call in raw.calls) == 4
+
+
+@pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")  # that is what is tested
+def test_forked_children_are_recorded_and_cannot_end_the_recording(tmp_path: Path) -> None:
+    path = tmp_path / "mine.pcapng"
+
+    def work() -> tuple[int, int]:
+        child = 0
+        try:
+            with netlab.record(path) as probe:
+                left, right = probe.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+                child = os.fork()
+                if child == 0:
+                    left.sendall(b"from the child")
+                    raise SystemExit  # leaves the block as a careless child would
+                os.waitpid(child, 0)
+                receive(right, 14)
+                echo(probe, messages=1)
+        except SystemExit:
+            os._exit(0)
+        return os.getpid(), child
+
+    parent, child = in_private_network(work)
+    raw = read_raw(path)
+    (sent,) = (call for call in raw.calls if call.op == "sendall" and call.pid == child)
+    assert sent.result == 14
+    assert {call.pid for call in raw.calls} == {parent, child}
+    (inherited,) = raw.inheritances
+    assert (inherited.pid, inherited.parent_pid) == (child, parent)
+    assert sum(call.op == "sendall" and call.pid == parent for call in raw.calls) == 2
+    assert raw.description.form == "finished"
+
+
+def holds_a_ring(pid: int) -> bool:
+    """Whether a process maps a packet socket's memory."""
+    return any("socket:" in line for line in Path(f"/proc/{pid}/maps").read_text().splitlines())
+
+
+@pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
+def test_a_child_does_not_keep_the_ring(tmp_path: Path) -> None:
+    def work() -> tuple[bool, bool]:
+        with netlab.record(tmp_path / "mine.pcapng"):
+            ready, tell = os.pipe()
+            ended, end = os.pipe()
+            child = os.fork()
+            if child == 0:
+                os.close(end)
+                os.write(tell, b".")
+                os.read(ended, 1)
+                os._exit(0)
+            os.read(ready, 1)
+            found = holds_a_ring(os.getpid()), holds_a_ring(child)
+            os.close(end)
+            os.waitpid(child, 0)
+            return found
+
+    assert in_private_network(work) == (True, False)
+
+
+def test_without_the_right_to_capture_calls_are_recorded_and_it_says_so(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "mine.pcapng"
+
+    def work() -> None:
+        syscalls.give_up_privileges()
+        with netlab.record(path) as probe:
+            echo(probe, messages=2)
+
+    in_private_network(work)
+    raw = read_raw(path)
+    assert raw.description.form == "finished"
+    assert left_behind(path) == []
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("netlab: recording calls without packets: no right to capture")
+    assert "setcap cap_net_raw+ep" in line
+    assert raw.frames == []
+    assert sum(call.op == "sendall" for call in raw.calls) == 4
+    (loss,) = raw.losses
+    assert (loss.witness, loss.count) == ("packets", None)
+    assert loss.reason.startswith("no right to capture: run as root")
+
+
+def a_symbolic_link(folder: Path) -> Path:
+    (folder / "link.pcapng").symlink_to(folder / "target")
+    return folder / "link.pcapng"
+
+
+@pytest.mark.parametrize(
+    ("place", "options"),
+    [
+        (lambda folder: folder / "gone" / "mine.pcapng", {}),
+        (a_symbolic_link, {}),
+        (lambda folder: folder / "mine.pcapng", {"interface": "nope0"}),
+        (lambda folder: folder / "mine.pcapng", {"ports": [70000]}),
+    ],
+)
+def test_what_cannot_begin_leaves_nothing(
+    tmp_path: Path, place: Callable[[Path], Path], options: dict[str, object]
+) -> None:
+    path = place(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+
+    def work() -> None:
+        descriptors = os.listdir("/proc/self/fd")
+        with pytest.raises(UsageError), netlab.record(path, **options):  # type: ignore[arg-type]
+            raise AssertionError("the block must not run")
+        assert os.listdir("/proc/self/fd") == descriptors
+        assert [t.name for t in threading.enumerate()] == ["MainThread"]
+
+    in_private_network(work)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_full_disk_stops_the_recording_and_not_the_block(tmp_path: Path) -> None:
+    path = tmp_path / "mine.pcapng"
+
+    def work() -> tuple[bool, str]:
+        done = []
+
+        def block() -> None:
+            with netlab.record(path) as probe:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (2 << 20, 2 << 20))
+                echo(probe, messages=37, size_bytes=100_003)
+                done.append(True)
+
+        with pytest.raises(BadRecording) as error:
+            block()
+        return done == [True], str(error.value)
+
+    done, text = in_private_network(work)
+    assert done
+    assert text.startswith(f"recording stopped: {path}: File too large")
+    raw = read_raw(path)
+    assert len(raw.frames) > 10
+    assert raw.faults == []

@@ -1,0 +1,288 @@
+"""What bad luck gets: one line, the right exit code, nothing left behind, and a file that opens.
+
+Each runs `netlab` as a process of its own. What needs a machine that forbids things gets it from a
+user namespace: uid 1000 in there holds nothing outside, and its limits are its own.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from lab_process import ORDINARY_USER, Running, complaint, netlab_arguments, run_netlab
+from private_network import become, in_child
+
+import netlab
+from netlab.capture.files import read_raw, recover
+from netlab.explain.analysis import analyse
+from netlab.model.recording import RawRecording
+
+AT_WORK = ("--messages", "100000", "--think", "5")
+# In a user namespace of our own, where no further namespace may be made.
+FORBID = "echo 0 > /proc/sys/user/max_user_namespaces && echo 0 > /proc/sys/user/max_net_namespaces"
+
+
+def forbidden(then: str) -> tuple[str, ...]:
+    """Run what follows where namespaces are refused; `then` is a shell's words before it."""
+    return ("unshare", "--map-root-user", "--net", "sh", "-c", f'{FORBID} && {then} "$@"', "sh")
+
+
+def opens(folder: Path) -> RawRecording:
+    """The recording in `folder`, which must be the only thing there."""
+    assert sorted(path.name for path in folder.iterdir()) == ["a.pcapng"]
+    raw = read_raw(folder / "a.pcapng")
+    assert raw.faults == []
+    assert subprocess.run(
+        ["tshark", "-n", "-r", folder / "a.pcapng"], capture_output=True
+    ).returncode == 0  # fmt: skip
+    return raw
+
+
+def test_an_unknown_scenario_gets_the_list(tmp_path: Path) -> None:
+    done = run_netlab(tmp_path, "run", "ehco")
+    assert done.returncode == 2
+    assert "'ehco'" in complaint(done)
+    assert "there is echo" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--messages", "0"),
+        ("--size", "none"),
+        ("--udp", "--size", "70000"),
+        ("--udp", "--nodelay"),
+        ("--queues", "always"),
+        ("--port", "65536"),
+        ("--user", "no-such-user"),
+    ],
+)
+def test_options_that_make_no_sense(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    done = run_netlab(tmp_path, "run", *arguments)
+    assert done.returncode == 2
+    complaint(done)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    done = run_netlab(tmp_path, "run", "-o", "nowhere/a.pcapng")
+    assert done.returncode == 2
+    assert "nowhere/a.pcapng" in complaint(done)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_where_one_may_not_write(tmp_path: Path) -> None:
+    done = run_netlab(tmp_path, "run", "-o", "/proc/a.pcapng")
+    assert done.returncode == 2
+    assert "/proc/a.pcapng" in complaint(done)
+
+
+def test_never_through_a_symbolic_link(tmp_path: Path) -> None:
+    target = tmp_path / "precious"
+    target.write_text("kept")
+    (tmp_path / "a.pcapng").symlink_to(target)
+    done = run_netlab(tmp_path, "run", "-o", "a.pcapng")
+    assert done.returncode == 2
+    assert "a.pcapng" in complaint(done)
+    assert target.read_text() == "kept"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.pcapng", "precious"]
+
+
+def test_a_killed_recording_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "a.pcapng").write_text("what is left")
+    (tmp_path / "a.pcapng.spools").mkdir()
+    (tmp_path / "a.pcapng.spools" / "1-1.spool").write_text("calls")
+    done = run_netlab(tmp_path, "run", "-o", "a.pcapng")
+    assert done.returncode == 2
+    assert "netlab recover" in complaint(done)
+    assert (tmp_path / "a.pcapng").read_text() == "what is left"
+
+
+def test_no_namespaces_but_the_right_to_capture(tmp_path: Path) -> None:
+    done = run_netlab(tmp_path, "run", "-o", "a.pcapng", before=forbidden("ip link set lo up;"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "machine's own loopback" in " ".join(done.stdout.split())
+    raw = opens(tmp_path)
+    assert any("no namespaces here" in note for note in raw.description.notes)
+    assert analyse(raw).unmatched == []
+
+
+def test_neither_namespaces_nor_the_right_to_capture(tmp_path: Path) -> None:
+    without = "exec setpriv --bounding-set -all --inh-caps -all --ambient-caps -all"
+    done = run_netlab(tmp_path, "run", "-o", "a.pcapng", before=forbidden(without))
+    assert done.returncode == 3
+    assert "user.max_user_namespaces" in complaint(done)
+    assert "netlab doctor" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_port_that_is_taken(tmp_path: Path) -> None:
+    """On the machine's own loopback, as in the lab nobody else could hold it."""
+    taker = (
+        "ip link set lo up; python3 -c '"
+        + (
+            'import os, socket, sys; s = socket.create_server(("127.0.0.1", 7777)); '
+            'sys.exit(__import__("subprocess").call(sys.argv[1:]))'
+        )
+        + "'"
+    )
+    done = run_netlab(tmp_path, "run", "-o", "a.pcapng", before=forbidden(taker))
+    assert done.returncode == 2
+    assert "port 7777 of 127.0.0.1 is taken" in complaint(done)
+    assert "--port" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_interrupted_in_the_middle(tmp_path: Path, number: int, code: int) -> None:
+    running = Running(tmp_path, *AT_WORK)
+    running.signal(running.family.main, number)
+    done = running.end()
+    assert done.returncode == code
+    assert "kept in a.pcapng" in complaint(done)
+    raw = opens(tmp_path)
+    assert raw.description.form == "finished"
+    tables = analyse(raw)
+    assert tables.unmatched == []
+    assert len(raw.frames) > 3
+    assert {call.actor for call in raw.calls if call.op == "exit"} == {"server", "client"}
+
+
+def test_interrupted_twice_it_hurries(tmp_path: Path) -> None:
+    running = Running(tmp_path, *AT_WORK)
+    running.signal(running.family.server, signal.SIGSTOP)  # will not stop in order
+    running.signal(running.family.main, signal.SIGINT)
+    running.signal(running.family.main, signal.SIGTERM)
+    done = running.end()
+    assert done.returncode in (130, 143)  # whichever Python handled first
+    complaint(done)
+    opens(tmp_path)
+
+
+@pytest.mark.parametrize("victim", ["server", "client"])
+def test_a_program_that_is_killed(tmp_path: Path, victim: str) -> None:
+    running = Running(tmp_path, *AT_WORK)
+    running.signal(getattr(running.family, victim))
+    done = running.end()
+    assert done.returncode == 1
+    assert f"the {victim} died (SIGKILL)" in complaint(done)
+    assert "a.pcapng" in done.stderr
+    raw = opens(tmp_path)
+    assert raw.description.form == "finished"
+    ends = {call.actor: call.args for call in raw.calls if call.op == "exit"}
+    assert ends[victim] == "SIGKILL"
+    assert len(ends) == 2
+
+
+@pytest.mark.parametrize("victim", ["helper", "init"])
+def test_the_house_is_killed(tmp_path: Path, victim: str) -> None:
+    running = Running(tmp_path, *AT_WORK)
+    running.signal(getattr(running.family, victim))
+    done = running.end()
+    assert done.returncode == 1
+    assert "helper died" in complaint(done)
+    raw = opens(tmp_path)
+    ends = {call.actor: call.args for call in raw.calls if call.op == "exit"}
+    assert ends == {"server": "SIGKILL", "client": "SIGKILL"}
+
+
+def test_netlab_itself_is_killed(tmp_path: Path) -> None:
+    running = Running(tmp_path, *AT_WORK)
+    networks = os.readlink(f"/proc/{running.family.server}/ns/net")
+    running.signal(running.family.main)
+    done = running.end()
+    assert done.returncode == -signal.SIGKILL
+    assert networks not in networks_in_use()
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == ["a.pcapng", "a.pcapng.spools"]
+    live = read_raw(tmp_path / "a.pcapng")
+    assert live.description.form == "live"
+    whole = recover(tmp_path / "a.pcapng")
+    assert len(whole.calls) >= len(live.calls) > 0
+    recovered = run_netlab(tmp_path, "recover", "a.pcapng")
+    assert recovered.returncode == 0
+    assert len(opens(tmp_path).calls) == len(whole.calls)
+
+
+def networks_in_use() -> set[str]:
+    found = set()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                found.add(os.readlink(entry / "ns" / "net"))
+            except OSError:
+                continue
+    return found
+
+
+@pytest.mark.parametrize("size_kb", [64, 400, 3000])
+def test_a_full_disk(tmp_path: Path, size_kb: int) -> None:
+    """On a small file system of its own; what is there is looked at before it goes."""
+    script = (
+        f"mount -t tmpfs -o size={size_kb}k none {tmp_path} && cd {tmp_path} && "
+        f'"$@"; code=$?; ls > {tmp_path.parent}/left; '
+        f"cp a.pcapng {tmp_path.parent}/kept; exit $code"
+    )
+    arguments = netlab_arguments(
+        "run", "-o", "a.pcapng", "--messages", "2000", "--size", "4093", "--quiet"
+    )
+    done = subprocess.run(
+        ["unshare", "--map-root-user", "--mount", "sh", "-c", script, "sh", *arguments],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 4, done.stderr
+    assert "o space left" in complaint(done)
+    assert (tmp_path.parent / "left").read_text() == "a.pcapng\n"
+    raw = read_raw(tmp_path.parent / "kept")
+    assert raw.description.netlab_version
+    assert any("no space" in loss.reason.lower() for loss in raw.losses) or size_kb == 64
+
+
+@pytest.mark.root
+def test_root_lets_the_programs_be_someone_else(tmp_path: Path) -> None:
+    """Or says why not: a Python below /root cannot be executed by another user."""
+    done = run_netlab(tmp_path, "run", "-o", "a.pcapng", "--quiet", "--user", "nobody")
+
+    def may_run() -> bool:
+        become(65534)
+        needed = ((sys.executable, os.X_OK), (netlab.__file__, os.R_OK))
+        return all(os.access(path, way) for path, way in needed)
+
+    if in_child(may_run):
+        assert (done.returncode, done.stderr) == (0, "")
+        assert opens(tmp_path).description.notes == ()
+    else:
+        assert done.returncode == 3
+        assert "--user" in complaint(done)
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.root
+def test_plain_root_is_told_that_nothing_was_dropped(tmp_path: Path) -> None:
+    done = run_netlab(tmp_path, "run", "-o", "a.pcapng", "--user", "root")
+    assert done.returncode == 0
+    assert " ".join(done.stdout.split()).count("programs ran as root") == 1
+
+
+def test_only_root_may_choose_the_user(tmp_path: Path) -> None:
+    done = run_netlab(tmp_path, "run", "--user", "root", before=ORDINARY_USER)
+    assert done.returncode == 2
+    assert "only root" in complaint(done)
+
+
+def test_the_lab_uses_no_port_of_the_machine(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = run_netlab(tmp_path, "run", "-o", "a.pcapng", "--quiet", "--port", str(port))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(opens(tmp_path).frames) == 14

@@ -1,0 +1,176 @@
+"""The echo client against peers that do not echo well, over socket pairs and loopback."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from netlab.lab.pattern import pattern
+from netlab.lab.programs import Client, ClientOrders, Failed, Report, ServerOrders
+from netlab.server.plain import PlainProbe
+
+
+def converse(
+    orders: ClientOrders, peer: Callable[[socket.socket], None], listener: socket.socket
+) -> list[dict[str, object]]:
+    """What the client reports; `peer` is given the accepted socket (UDP: the bound one)."""
+    failures: list[BaseException] = []
+
+    def be_peer() -> None:
+        try:
+            if orders.udp:
+                peer(listener)
+            else:
+                accepted, _ = listener.accept()
+                with accepted:
+                    peer(accepted)
+        except BaseException as error:
+            failures.append(error)
+
+    read_end, write_end = os.pipe()
+    thread = threading.Thread(target=be_peer)
+    thread.start()
+    try:
+        client = Client(orders, PlainProbe(), Report(write_end))
+        try:
+            client.run()
+        finally:
+            client._socket.close()
+    finally:
+        thread.join()
+        os.close(write_end)
+        with os.fdopen(read_end, "rb") as reports:
+            lines = [json.loads(line) for line in reports]
+    assert failures == []
+    return lines
+
+
+@pytest.fixture
+def listener() -> socket.socket:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server
+
+
+def orders_for(server: socket.socket, **more: object) -> ClientOrders:
+    host, port = server.getsockname()
+    return ClientOrders(host, port, **{"messages": 3, "size_bytes": 100, **more})
+
+
+def echo(sock: socket.socket) -> None:
+    while data := sock.recv(37):
+        sock.sendall(data)
+
+
+def test_a_good_echo_is_reported(listener: socket.socket) -> None:
+    lines = converse(orders_for(listener), echo, listener)
+    assert lines[0] == {"messages": 1}
+    assert lines[-1] == {"done": True, "messages": 3, "lost": 0}
+
+
+def test_the_stream_goes_on_from_message_to_message(listener: socket.socket) -> None:
+    heard = bytearray()
+
+    def peer(sock: socket.socket) -> None:
+        while data := sock.recv(1 << 16):
+            heard.extend(data)
+            sock.sendall(data)
+
+    converse(orders_for(listener), peer, listener)
+    assert heard == pattern(0, 300)
+
+
+def test_a_wrong_byte_is_named(listener: socket.socket) -> None:
+    def peer(sock: socket.socket) -> None:
+        sock.sendall(sock.recv(100))
+        data = bytearray(sock.recv(100))
+        data[17] ^= 0x20
+        sock.sendall(data)
+
+    with pytest.raises(Failed, match="byte 117 of the echo"):
+        converse(orders_for(listener), peer, listener)
+
+
+def test_an_end_that_comes_too_early_is_counted(listener: socket.socket) -> None:
+    def peer(sock: socket.socket) -> None:
+        sock.sendall(sock.recv(100)[:60])
+
+    with pytest.raises(Failed, match="40 bytes too early"):
+        converse(orders_for(listener), peer, listener)
+
+
+def test_more_than_was_sent_is_an_error(listener: socket.socket) -> None:
+    def peer(sock: socket.socket) -> None:
+        echo(sock)
+        sock.sendall(b"and more")
+
+    with pytest.raises(Failed, match="8 bytes more"):
+        converse(orders_for(listener), peer, listener)
+
+
+def test_nobody_there_keeps_the_errno(listener: socket.socket) -> None:
+    orders = orders_for(listener)
+    listener.close()
+    client = Client(orders, PlainProbe(), Report(1))
+    with pytest.raises(Failed, match="ECONNREFUSED"):
+        client.run()
+    client._socket.close()
+
+
+def test_a_datagram_that_never_comes_back_is_lost_and_a_late_one_is_known() -> None:
+    def peer(sock: socket.socket) -> None:
+        first, sender = sock.recvfrom(1 << 16)
+        second, _ = sock.recvfrom(1 << 16)  # the client has given the first up
+        sock.sendto(first, sender)
+        sock.sendto(second, sender)
+        third, _ = sock.recvfrom(1 << 16)
+        sock.sendto(third, sender)
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        lines = converse(orders_for(server, udp=True), peer, server)
+    assert lines[-1] == {"done": True, "messages": 3, "lost": 1}
+
+
+def test_told_to_stop_it_ends_after_the_message_and_closes_in_order(
+    listener: socket.socket,
+) -> None:
+    ends = []
+
+    def peer() -> None:
+        accepted, _ = listener.accept()
+        with accepted:
+            accepted.sendall(accepted.recv(100))
+            os.kill(os.getpid(), signal.SIGTERM)
+            ends.append(accepted.recv(1))
+
+    before = signal.getsignal(signal.SIGTERM)
+    read_end, write_end = os.pipe()
+    try:
+        client = Client(orders_for(listener, think_ms=60_000), PlainProbe(), Report(write_end))
+        client.heed_signals()
+        thread = threading.Thread(target=peer)
+        thread.start()
+        client.run()
+        thread.join()
+        assert ends == [b""]
+    finally:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGTERM, before)
+        os.close(read_end)
+        os.close(write_end)
+
+
+def test_orders_survive_the_command_line() -> None:
+    client = ClientOrders("::1", 7, 3, 100, udp=True)
+    parsed = json.loads(client.as_json())
+    assert parsed.pop("role") == "client"
+    assert ClientOrders(**parsed) == client
+    server = json.loads(ServerOrders("::1", 7, nodelay=True).as_json())
+    assert server.pop("role") == "server"
+    assert ServerOrders(**server).nodelay

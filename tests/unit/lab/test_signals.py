@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from netlab.lab.signals import Interruptions
+
+
+def test_signals_are_counted_and_the_handlers_put_back() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with Interruptions() as interruptions:
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
+        assert interruptions.count == 2
+        assert interruptions.first == signal.SIGTERM
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_the_third_one_does_not_wait() -> None:
+    with Interruptions():
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_what_was_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Interruptions() as interruptions:
+            signal.raise_signal(signal.SIGHUP)
+            assert interruptions.count == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
