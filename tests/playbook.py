@@ -43,6 +43,7 @@ class Play:
     irs: int = 9_000
     sack: bool = True
     wscale: int | None = 7
+    window: int = 512  # unscaled, in every frame that does not say otherwise
     now_ns: int = 1_000_000_000
     frames_before: int = 0
     packets: list[Packet] = field(default_factory=list)
@@ -64,7 +65,7 @@ class Play:
         ack: int | None = None,
         length: int = 0,
         *,
-        window: int = 512,
+        window: int | None = None,
         options: TcpOptions | None = None,
         sport: int = 40000,
         dport: int = 80,
@@ -80,7 +81,7 @@ class Play:
                 number, self.tick(), None, "unknown", "lo", "Ethernet", 66 + length, 66 + length,
                 None, 4, src[0], dst[0], 64, number, 52 + length, None, "TCP", src[1], dst[1],
                 " ".join(name for bit, name in NAMES.items() if bits & bit),
-                seq_add(mine, seq), seq_add(theirs, ack) if ack is not None else 0, window,
+                seq_add(mine, seq), seq_add(theirs, ack) if ack is not None else 0, self.window if window is None else window,
                 66, length, _flags=bits, _options=options,
             )
         )  # fmt: skip

@@ -91,7 +91,7 @@ def _connections(tables: Tables, limit: int | None, as_json: bool) -> None:
 
 
 def _packets(tables: Tables, raw: RawRecording, limit: int | None, as_json: bool) -> None:
-    from netlab.show.terminal.lines import emit
+    from netlab.show.terminal.lines import columns_of_terminal, emit
     from netlab.show.terminal.packets import list_lines
     from netlab.show.views.packets import packet_lines
     from netlab.show.views.text import as_json as json_text
@@ -100,7 +100,7 @@ def _packets(tables: Tables, raw: RawRecording, limit: int | None, as_json: bool
     if as_json:
         print(json_text(rows))
     else:
-        emit(list_lines(rows, len(tables.packets) - len(rows)))
+        emit(list_lines(rows, len(tables.packets) - len(rows), columns_of_terminal()))
 
 
 def _ladder(

@@ -46,10 +46,6 @@ class Flow:
     def server(self) -> Endpoint:
         return self.ends[0] if self.swapped else self.ends[1]
 
-    def base(self, direction: Direction) -> int | None:
-        """The sequence number that counts as 0 of this direction; None before it is known."""
-        return self.bases[(direction is Direction.S2C) != self.swapped]
-
     def direction(self, forward: bool) -> Direction:
         return Direction.C2S if forward != self.swapped else Direction.S2C
 
@@ -146,7 +142,7 @@ class FlowTable:
                 flow.swapped = not forward
         elif not flow.packets and flags & SYN:  # SYN-ACK first: it answers the client
             flow.swapped = forward
-        if flow.bases[not forward] is None:
+        if flow.bases[not forward] is None or flags & SYN:  # a SYN decides anew
             flow.bases[not forward] = seq if flags & SYN else seq_add(seq, -1)
         if flags & ACK and flow.bases[forward] is None:
             flow.bases[forward] = seq_add(packet.seg_ack or 0, -1)

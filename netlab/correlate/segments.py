@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from netlab.correlate.flows import ACK, FIN, RST, SYN, Flow
 from netlab.model.ranges import RangeSet
-from netlab.model.seqnum import SEQ_MASK, seq_diff
+from netlab.model.seqnum import SEQ_MASK, seq_add, seq_diff
 from netlab.model.tables import Direction, Packet, Segment
 
 # tshark's tcp.completeness bits.
@@ -71,8 +71,7 @@ class Track:
 
 def track_from_flow(flow: Flow) -> Track:
     """Follow the sequence numbers of a TCP flow from its first frame to its last."""
-    c2s = Half(Direction.C2S, flow.base(Direction.C2S))
-    s2c = Half(Direction.S2C, flow.base(Direction.S2C))
+    c2s, s2c = Half(Direction.C2S), Half(Direction.S2C)
     track = Track(flow, halves={Direction.C2S: c2s, Direction.S2C: s2c})
     forward = flow.direction(True)
     ahead, back = (c2s, s2c) if forward is Direction.C2S else (s2c, c2s)
@@ -82,6 +81,7 @@ def track_from_flow(flow: Flow) -> Track:
             continue
         half, other = (ahead, back) if is_forward else (back, ahead)
         flags = packet._flags
+        _find_bases(packet, half, other)
         if flags & SYN:
             _read_syn(packet, half, other)
             unanswered = unanswered or bool(flags & ACK)
@@ -95,21 +95,37 @@ def track_from_flow(flow: Flow) -> Track:
     return track
 
 
+def _find_bases(packet: Packet, half: Half, other: Half) -> None:
+    """Where relative numbers begin: as tshark does it, a SYN always decides, anew if need be."""
+    seq = packet.seg_seq or 0
+    if packet._flags & SYN:
+        if half.base != seq:
+            half.base, half.near, half.una = seq, 0, 0
+    elif half.base is None:
+        half.base = seq_add(seq, -1)
+    if packet._flags & ACK and other.base is None:
+        other.base = seq_add(packet.seg_ack or 0, -1)
+
+
 def _read_syn(packet: Packet, half: Half, other: Half) -> None:
-    """The options of a SYN; both scales are settled by the SYN-ACK (RFC 7323 2.2)."""
+    """The options of a SYN; both scales are settled by the SYN-ACK (RFC 7323 2.2).
+
+    A SYN resent without options (some stacks try that) does not take back what the first offered.
+    """
     half.syns.append(packet)
     half.syn_seen = True
     options = packet._options
-    half.mss = options.mss if options else None
-    half.wscale = options.wscale if options else None
-    half.sack = bool(options and options.sack_permitted)
-    half.timestamps = bool(options and options.ts_val is not None)
+    if options is not None:
+        half.mss = options.mss if options.mss is not None else half.mss
+        half.wscale = options.wscale if options.wscale is not None else half.wscale
+    half.sack = bool(half.sack or (options and options.sack_permitted))
+    half.timestamps = bool(half.timestamps or (options and options.ts_val is not None))
     if half.wscale is None:  # one end without the option switches it off for both
         half.scale = other.scale = 0
     elif other.syn_seen and other.wscale is not None:
         half.scale = min(half.wscale, _LARGEST_SCALE)
         other.scale = min(other.wscale, _LARGEST_SCALE)
-    elif packet._flags & ACK:  # a SYN-ACK may scale only if the SYN did
+    elif packet._flags & ACK and not other.syn_seen:  # a SYN-ACK may scale only if the SYN did
         half.scale = min(half.wscale, _LARGEST_SCALE)
 
 
@@ -159,7 +175,7 @@ def _note_completeness(track: Track, packet: Packet, *, first: bool) -> None:
         bits |= COMPLETE_SYN
     if flags & (SYN | ACK) == SYN | ACK:
         bits |= COMPLETE_SYNACK
-    if flags & 0x17 == ACK and length == 0:
+    if flags & (SYN | ACK) == ACK and length == 0:  # FIN and RST may be set, too
         bits |= COMPLETE_ACK
     if length:
         bits |= COMPLETE_DATA

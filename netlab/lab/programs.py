@@ -159,7 +159,11 @@ class Client:
                     self._exchange(start)
                 self._progress(index + 1)
             self._say_goodbye()
+        except Failed:
+            self._socket.close()
+            raise
         except OSError as error:
+            self._socket.close()
             number = errno.errorcode.get(error.errno or 0, "")
             raise Failed(f"the client's {error.strerror or error} ({number})") from error
         self._report.say(done=True, messages=orders.messages, lost=self.lost)

@@ -29,7 +29,7 @@ class Death:
     actor: str
     pid: int  # as the machine outside sees it
     how: str  # SIGKILL, or `status 1`
-    time_ns: int
+    time_ns: int  # when the parent learnt of it: the latest that it can have been
 
 
 class Recorder:
@@ -46,6 +46,7 @@ class Recorder:
         self._losses = 0
         self._said_exit: set[int] = set()  # pids whose own spool holds their end
         self._orders: dict[int, int] = {}  # last order in the main thread, by pid
+        self._alive_ns: dict[int, int] = {}  # last sign of life, by pid
         self.frame_count = 0
         self.call_count = 0
 
@@ -91,6 +92,8 @@ class Recorder:
         for call in calls:
             if call.op == "exit":
                 self._said_exit.add(call.pid)
+            alive_ns = call.entered_ns if call.returned_ns is None else call.returned_ns
+            self._alive_ns[call.pid] = max(alive_ns, self._alive_ns.get(call.pid, 0))
             if call.tid == call.pid:
                 self._orders[call.pid] = max(call.order, self._orders.get(call.pid, 0))
         inheritances = self._spools.inheritances[self._inheritances :]
@@ -102,7 +105,11 @@ class Recorder:
             self._recording.loss(loss)
 
     def _exit(self, death: Death) -> CallRecord:
-        """The end that a killed process could not note: a call that it never returned from."""
+        """The end that a killed process could not note: a call that it never returned from.
+
+        Nobody saw when it began. The kernel closes a dead process's sockets before the parent is
+        told, so the moment is between the last sign of life and then: both bounds are kept.
+        """
         return CallRecord(
             witness="probe",
             host=death.host,
@@ -113,8 +120,9 @@ class Recorder:
             op="exit",
             fd=None,
             args=death.how,
-            entered_ns=death.time_ns,
+            entered_ns=min(self._alive_ns.get(death.pid, death.time_ns), death.time_ns),
             returned_ns=None,
+            returned_by_ns=death.time_ns,
         )
 
     def _write_clock(self) -> None:

@@ -32,12 +32,12 @@ class Ruler:
 
     __slots__ = ("_places", "_unit_ns", "unit", "width")
 
-    def __init__(self, longest_ns: int) -> None:
+    def __init__(self, longest_ns: int, earliest_ns: int = 0) -> None:
         in_seconds = longest_ns >= 100 * _S
         self.unit = "s" if in_seconds else "ms"
         self._unit_ns = _S if in_seconds else _MS
         self._places = 6 if in_seconds else 3
-        self.width = max(len(self._text(longest_ns)), 6)
+        self.width = max(len(self._text(longest_ns)), len(self._text(earliest_ns)), 6)
 
     def __call__(self, ns: int) -> str:
         return self._text(ns).rjust(self.width)

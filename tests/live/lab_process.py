@@ -137,9 +137,11 @@ class Running:
             assert self.process.poll() is None, self.process.communicate()
             helpers = _children(main)
             inits = _children(helpers[0]) if helpers else []
-            programs = {_role(pid): pid for pid in (_children(inits[0]) if inits else [])}
+            # Without namespaces the helper itself is the parent of the programs.
+            init = inits[0] if inits and not _role(inits[0]) else helpers[0] if helpers else 0
+            programs = {_role(pid): pid for pid in (_children(init) if init else [])}
             if "client" in programs and "server" in programs and self._recorded() > 3:
-                return Family(main, helpers[0], inits[0], programs["server"], programs["client"])
+                return Family(main, helpers[0], init, programs["server"], programs["client"])
             select.select([], [], [], 0.02)
         raise AssertionError("no client at work")
 

@@ -429,7 +429,10 @@ def test_unix_sockets_know_their_peers(probe: JournalProbe, tmp_path: Path) -> N
                     )
                     _, fds, _, _ = socket.recv_fds(client, 9, 1)
                     os.close(fds[0])
-                    assert (last(probe, "recvmsg").result, last(probe, "recvmsg").errno) == (1, None)
+                    assert (last(probe, "recvmsg").result, last(probe, "recvmsg").errno) == (
+                        1,
+                        None,
+                    )
 
 
 def test_dup_detach_and_adopt(probe: JournalProbe) -> None:

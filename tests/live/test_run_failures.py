@@ -21,6 +21,7 @@ import netlab
 from netlab.capture.files import read_raw, recover
 from netlab.explain.analysis import analyse
 from netlab.model.recording import RawRecording
+from netlab.model.tables import Role
 
 AT_WORK = ("--messages", "100000", "--think", "5")
 # In a user namespace of our own, where no further namespace may be made.
@@ -180,6 +181,11 @@ def test_a_program_that_is_killed(tmp_path: Path, victim: str) -> None:
     ends = {call.actor: call.args for call in raw.calls if call.op == "exit"}
     assert ends[victim] == "SIGKILL"
     assert len(ends) == 2
+    tables = analyse(raw)
+    (end,) = [call for call in tables.calls if (call.op, call.actor) == ("exit", victim)]
+    closing = {Role.FIN, Role.RST}  # the kernel's, for the process that could not close
+    assert closing & {span.role for span in tables.spans if span.call == end.call}
+    assert {item.reason for item in tables.unmatched} <= {"reset before delivery"}
 
 
 @pytest.mark.parametrize("victim", ["helper", "init"])
@@ -210,6 +216,14 @@ def test_netlab_itself_is_killed(tmp_path: Path) -> None:
     recovered = run_netlab(tmp_path, "recover", "a.pcapng")
     assert recovered.returncode == 0
     assert len(opens(tmp_path).calls) == len(whole.calls)
+
+
+def test_netlab_is_killed_on_the_loopback_of_the_machine(tmp_path: Path) -> None:
+    running = Running(tmp_path, *AT_WORK, before=forbidden("ip link set lo up; exec"))
+    running.signal(running.family.main)
+    assert running.end().returncode == -signal.SIGKILL
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == ["a.pcapng", "a.pcapng.spools"]
 
 
 def networks_in_use() -> set[str]:

@@ -76,7 +76,7 @@ class End:
             data = self._bytes(size)
             try:
                 self.sock.sendall(data)
-            except BlockingIOError:
+            except OSError:
                 # Python does not say how much went; nothing can follow in this direction.
                 self.may_send = self.count_known = False
                 raise

@@ -141,14 +141,16 @@ class Journal:
 
     def fail(
         self, inside: Inside, state: SocketState | None, error: BaseException, *,
-        timeout: float | None = None, result: int | None = None, sample: bool = False,
+        timeout: float | None = None, result: int | None = None, partial: bool = False,
+        sample: bool = False,
     ) -> None:  # fmt: skip
-        """Record that a call has ended with an exception."""
+        """Record that a call has ended with an exception; `partial`: `result` is not all of it."""
         returned_ns = time_ns()
         code, note = 0, ""
         if not isinstance(error, (*_MISTAKES, OSError)) or _is_foreign(error):
-            # A handler raised inside the call, or just behind it: no way to tell which.
+            # A handler of the program raised: inside the call, or behind it when there is a result.
             code, note = errno.EINTR, f"interrupted by {type(error).__name__}"
+            code = 0 if result is not None and not partial else code
         elif isinstance(error, TimeoutError) and error.errno is None:
             code, note = errno.EAGAIN, f"timeout={timeout:g}s elapsed" if timeout else ""
         elif isinstance(error, OSError) and error.errno and error.errno > 0:

@@ -4,8 +4,11 @@ The plain head of a record is written here without a method call in between; wha
 usual case (flags, another thread's first call, a full segment, an exception) takes TracedSocket's
 way. Figures are in tests/bench/test_probe_cost.py.
 
-What this module relies on, see writer.py: between reading `spool.at` and pack_into nothing is
-called, so no signal handler runs there.
+What this module relies on, see writer.py: CPython runs signal handlers after calls, so
+- between reading `spool.at` and pack_into nothing is called;
+- a handler that raises just after a send would take its result with it (a Ctrl-C in a busy program
+  often falls there, and the bytes are on their way): the call is made by map's iterator, whose
+  result is stored before any handler runs.
 """
 
 from __future__ import annotations
@@ -70,13 +73,15 @@ class QuickSocket(TracedSocket):
         spool.at = at + HEAD_BYTES
         spool.order = order = spool.order + 1
         _pack(spool.view, at, now_ns, bufsize, order, self._number, _RECV)
+        data: bytes | None = None
         try:
-            data = _recv(self, bufsize)
+            for data in map(_recv, (self,), (bufsize,)):
+                break
+            now_ns = time_ns()
+            count = len(data)  # type: ignore[arg-type]
         except BaseException as error:
-            self._fail((spool, order), error)
+            self._fail((spool, order), error, None if data is None else len(data))
             raise
-        now_ns = time_ns()
-        count = len(data)
         at = spool.at
         if at + HEAD_BYTES > spool.end:
             self._late(spool, order, count, now_ns)
@@ -99,12 +104,14 @@ class QuickSocket(TracedSocket):
         spool.at = at + HEAD_BYTES
         spool.order = order = spool.order + 1
         _pack(spool.view, at, now_ns, requested, order, self._number, _RECV_INTO)
+        count: int | None = None
         try:
-            count = _recv_into(self, buffer)
+            for count in map(_recv_into, (self,), (buffer,)):
+                break
+            now_ns = time_ns()
         except BaseException as error:
-            self._fail((spool, order), error)
+            self._fail((spool, order), error, count)
             raise
-        now_ns = time_ns()
         at = spool.at
         if at + HEAD_BYTES > spool.end:
             self._late(spool, order, count, now_ns)
@@ -127,12 +134,14 @@ class QuickSocket(TracedSocket):
         spool.at = at + HEAD_BYTES
         spool.order = order = spool.order + 1
         _pack(spool.view, at, now_ns, requested, order, self._number, _SEND)
+        count: int | None = None
         try:
-            count = _send(self, data)
+            for count in map(_send, (self,), (data,)):
+                break
+            now_ns = time_ns()
         except BaseException as error:
-            self._fail((spool, order), error)
+            self._fail((spool, order), error, count)
             raise
-        now_ns = time_ns()
         at = spool.at
         if at + HEAD_BYTES > spool.end:
             self._late(spool, order, count, now_ns)
@@ -181,12 +190,16 @@ class SampledSocket(QuickSocket):
         if not order:
             self._settle()
             return TracedSocket.recv(self, bufsize, flags)
+        data: bytes | None = None
         try:
-            data = _recv(self, bufsize)
+            for data in map(_recv, (self,), (bufsize,)):
+                break
+            now_ns = time_ns()
+            count = len(data)  # type: ignore[arg-type]
         except BaseException as error:
-            self._fail((spool, order), error)
+            self._fail((spool, order), error, None if data is None else len(data))
             raise
-        self._end(spool, order, len(data), time_ns())
+        self._end(spool, order, count, now_ns)
         return data
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
@@ -197,12 +210,15 @@ class SampledSocket(QuickSocket):
         if not order:
             self._settle()
             return TracedSocket.recv_into(self, buffer, nbytes, flags)
+        count: int | None = None
         try:
-            count = _recv_into(self, buffer)
+            for count in map(_recv_into, (self,), (buffer,)):
+                break
+            now_ns = time_ns()
         except BaseException as error:
-            self._fail((spool, order), error)
+            self._fail((spool, order), error, count)
             raise
-        self._end(spool, order, count, time_ns())
+        self._end(spool, order, count, now_ns)
         return count
 
     def send(self, data: Any, flags: int = 0, /) -> int:
@@ -213,12 +229,15 @@ class SampledSocket(QuickSocket):
         if not order:
             self._settle()
             return TracedSocket.send(self, data, flags)
+        count: int | None = None
         try:
-            count = _send(self, data)
+            for count in map(_send, (self,), (data,)):
+                break
+            now_ns = time_ns()
         except BaseException as error:
-            self._fail((spool, order), error)
+            self._fail((spool, order), error, count)
             raise
-        self._end(spool, order, count, time_ns())
+        self._end(spool, order, count, now_ns)
         return count
 
     def _begin(self, spool: ThreadSpool, requested: int, word: int) -> int:

@@ -14,6 +14,7 @@ import errno
 import select
 import socket
 from collections.abc import Callable
+from itertools import starmap
 from time import monotonic, time_ns
 from typing import Any, TypeVar
 
@@ -24,142 +25,20 @@ from netlab.capture.probe.addresses import (
     maybe_peer,
     maybe_unix_peer_inode,
 )  # fmt: skip
-from netlab.capture.probe.journal import Inside, Journal, SocketState
+from netlab.capture.probe.framed import FramedSocket
 from netlab.capture.probe.layout import OP
 from netlab.capture.probe.options import SHUTDOWN, setsockopt_text
-from netlab.model.call import MSG_CTRUNC, MSG_TRUNC
 
 T = TypeVar("T")
 Plain = socket.socket
-_UNSET = -1
+
 _GIVE_UP: type[Exception] = socket._GiveupOnSendfile  # type: ignore[attr-defined]
 
 
-class TracedSocket(socket.socket):
+class TracedSocket(FramedSocket):
     """A socket whose calls go into `journal`."""
 
-    __slots__ = ("_inode", "_journal", "_state")
-
-    def __init__(
-        self, journal: Journal, family: int = -1, kind: int = -1, protocol: int = -1,
-        fileno: int | None = None,
-    ) -> None:  # fmt: skip
-        self._journal = journal
-        self._state: SocketState | None = None
-        self._inode = 0
-        super().__init__(family, kind, protocol, fileno)
-
-    # -- what is known of the socket -------------------------------------------------------------
-
-    def watch(self, *, local: str | None = None, peer: str | None = None) -> None:
-        """Begin to trace the descriptor that this object has been given."""
-        journal = self._journal
-        if journal.off:
-            return
-        try:
-            fd = self.fileno()
-            state = journal.state(fd, self.family, self.type, local, peer)
-            self._inode = state.inode
-            journal.detached.pop(fd, None)
-            journal.held[fd] = state.inode
-            self._become(state)
-        except Exception as error:
-            journal.fault(error)
-
-    @property
-    def state(self) -> SocketState | None:
-        """What is known of the socket; None once it is closed, or when it is not traced."""
-        return self._state
-
-    @property
-    def inode(self) -> int:
-        """The socket's own number, whatever descriptors lead to it; 0 when not known."""
-        return self._inode
-
-    def _become(self, state: SocketState) -> None:
-        self._state = state
-
-    def _learn(self, *, peer: str | None = None) -> None:
-        """Ask for the socket's own address anew, and keep the peer's when it is given."""
-        state, journal = self._state, self._journal
-        if state is None or journal.off:
-            return
-        try:
-            local = maybe_local(self)
-            if local is None:
-                local = state.local
-            if peer is None:
-                peer = state.peer
-            if (local, peer) != (state.local, state.peer):
-                known = journal.state(
-                    state.fd, self.family, self.type, local, peer, inode=state.inode
-                )
-                self._become(known)
-        except Exception as error:
-            journal.fault(error)
-
-    def _forget(self, *, detached: bool = False) -> None:
-        state = self._state
-        if state is not None:
-            self._state = None
-            self._journal.held.pop(state.fd, None)
-            if detached:
-                self._journal.detached[state.fd] = state.inode
-
-    # -- the frame around every call -------------------------------------------------------------
-
-    def _enter(
-        self, op: str, requested: object = None, flags: object = 0, *, args: str = "",
-        address: str | None = None, sample: bool = True,
-    ) -> Inside | None:  # fmt: skip
-        state = self._state
-        if state is None:  # closed or never watched: the plain call says what is wrong
-            return None
-        return self._journal.enter(
-            OP[op], state, requested=requested, flags=flags, args=args, address=address,
-            sample=sample and self._journal.sample_calls,
-        )  # fmt: skip
-
-    def _fail(
-        self, inside: Inside | None, error: BaseException, result: int | None = None,
-        sample: bool = True,
-    ) -> None:  # fmt: skip
-        if inside is not None:
-            self._journal.fail(
-                inside, self._state, error, timeout=self.gettimeout(), result=result, sample=sample
-            )
-
-    def _counted(
-        self, op: str, requested: object, flags: object, call: Callable[[], T],
-        count: Callable[[T], int],
-    ) -> T:  # fmt: skip
-        """A call that moves bytes and whose result says how many."""
-        inside = self._enter(op, requested, flags)
-        try:
-            value = call()
-        except BaseException as error:
-            self._fail(inside, error)
-            raise
-        if inside is not None:
-            journal, now_ns = self._journal, time_ns()
-            journal.leave(
-                inside, self._state, count(value), returned_ns=now_ns,
-                sample=journal.sample_calls,
-            )  # fmt: skip
-        return value
-
-    def _simple(self, op: str, call: Callable[[], T], args: str = "", sample: bool = False) -> T:
-        """A call that returns 0 or fails."""
-        inside = self._enter(op, args=args, sample=sample)
-        try:
-            value = call()
-        except BaseException as error:
-            self._fail(inside, error)
-            raise
-        if inside is not None:
-            after = sample and self._journal.sample_calls
-            self._journal.leave(inside, self._state, 0, sample=after)
-        return value
+    __slots__ = ()
 
     # -- from nothing to a connection ------------------------------------------------------------
 
@@ -226,12 +105,14 @@ class TracedSocket(socket.socket):
     def accept(self) -> tuple[TracedSocket, Any]:
         """As socket.accept; the new socket is traced as well."""
         inside = self._enter("accept", sample=False)
+        results: list[tuple[int, Any]] = []
         try:
-            fd, address = self._accept()  # type: ignore[attr-defined]
+            results.extend(map(Plain._accept, (self,)))  # type: ignore[attr-defined]
+            now_ns = time_ns()
         except BaseException as error:
-            self._fail(inside, error, sample=False)
+            self._fail(inside, error, results[0][0] if results else None, sample=False)
             raise
-        now_ns = time_ns()
+        fd, address = results[0]
         sock = type(self)(self._journal, self.family, self.type, self.proto, fileno=fd)
         if socket.getdefaulttimeout() is None and self.gettimeout():
             sock.setblocking(True)  # as socket.accept does
@@ -249,7 +130,7 @@ class TracedSocket(socket.socket):
 
     def send(self, data: Any, flags: int = 0, /) -> int:
         """As socket.send."""
-        return self._counted("send", _size(data), flags, lambda: Plain.send(self, data, flags), int)
+        return self._counted("send", _size(data), Plain.send, (data, flags), int)
 
     def sendall(self, data: Any, flags: int = 0, /) -> None:
         """As socket.sendall; its result in the journal is what the kernel took, even on failure."""
@@ -260,7 +141,7 @@ class TracedSocket(socket.socket):
         try:
             self._send_all(data, flags, sent)
         except BaseException as error:
-            self._fail(inside, error, result=sent[0])
+            self._fail(inside, error, sent[0], partial=True)
             raise
         now_ns = time_ns()
         journal = self._journal
@@ -280,12 +161,16 @@ class TracedSocket(socket.socket):
         deadline = monotonic() + timeout if timeout else None
         with view:
             total = len(view)
-            sent[0] = Plain.send(self, view, flags)
+            for count in map(Plain.send, (self,), (view,), (flags,)):
+                sent[0] = count
+                break
             while sent[0] < total:
                 if deadline is not None:
                     self._await_room(deadline - monotonic())
                 with view[sent[0] :] as rest:
-                    sent[0] += Plain.send(self, rest, flags)
+                    for count in map(Plain.send, (self,), (rest,), (flags,)):  # see _received
+                        sent[0] += count
+                        break
 
     def _await_room(self, left_s: float) -> None:
         if left_s > 0:
@@ -299,9 +184,7 @@ class TracedSocket(socket.socket):
         """As socket.sendto: (data, address) or (data, flags, address)."""
         flags = rest[0] if len(rest) == 2 else 0
         to = rest[-1] if rest else None
-        return self._addressed(
-            "sendto", _size(data), flags, to, lambda: Plain.sendto(self, data, *rest)
-        )
+        return self._addressed("sendto", _size(data), flags, to, Plain.sendto, (data, *rest))
 
     def sendmsg(
         self, buffers: Any, ancdata: Any = (), flags: int = 0, address: Any = None, /
@@ -309,30 +192,30 @@ class TracedSocket(socket.socket):
         """As socket.sendmsg."""
         if not isinstance(buffers, list | tuple) and hasattr(buffers, "__iter__"):
             buffers = list(buffers)
-        return self._addressed(
-            "sendmsg", _total(buffers), flags, address,
-            lambda: Plain.sendmsg(self, buffers, ancdata, flags, address),
-        )  # fmt: skip
+        arguments = (buffers, ancdata, flags, address)
+        return self._addressed("sendmsg", _total(buffers), flags, address, Plain.sendmsg, arguments)
 
     def _addressed(
-        self, op: str, requested: int | None, flags: object, to: Any, call: Callable[[], int]
-    ) -> int:
+        self, op: str, requested: int | None, flags: object, to: Any,
+        function: Callable[..., int], arguments: tuple[Any, ...],
+    ) -> int:  # fmt: skip
         text = None if to is None else address_text(self.family, to)
         inside = self._enter(op, requested, flags, args=text or "", address=text)
+        results: list[int] = []
         try:
-            count = call()
+            results.extend(starmap(function, ((self, *arguments),)))  # see _received
+            now_ns = time_ns()
         except BaseException as error:
-            self._fail(inside, error)
+            self._fail(inside, error, results[0] if results else None)
             raise
         if inside is not None:
-            now_ns = time_ns()
             state, journal = self._state, self._journal
             if state is not None and state.local is None and to is not None:
                 self._learn()  # the first datagram chose a port
             journal.leave(
-                inside, self._state, count, returned_ns=now_ns, sample=journal.sample_calls
+                inside, self._state, results[0], returned_ns=now_ns, sample=journal.sample_calls
             )  # fmt: skip
-        return count
+        return results[0]
 
     def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
         """As socket.sendfile: one call here for its many; plain sends where the file is none."""
@@ -345,7 +228,7 @@ class TracedSocket(socket.socket):
             return self._sendfile_use_send(file, offset, count)  # type: ignore[attr-defined,no-any-return]
         except BaseException as error:
             if inside is not None:
-                self._fail(inside, error, result=_moved(file, offset))
+                self._fail(inside, error, _moved(file, offset), partial=True)
             raise
         if inside is not None:
             self._journal.leave(inside, self._state, total, sample=self._journal.sample_calls)
@@ -355,28 +238,25 @@ class TracedSocket(socket.socket):
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
         """As socket.recv."""
-        return self._counted("recv", bufsize, flags, lambda: Plain.recv(self, bufsize, flags), len)
+        return self._counted("recv", bufsize, Plain.recv, (bufsize, flags), len)
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
         """As socket.recv_into."""
-        return self._counted(
-            "recv_into", nbytes or _size(buffer), flags,
-            lambda: Plain.recv_into(self, buffer, nbytes, flags), int,
-        )  # fmt: skip
+        requested = nbytes or _size(buffer)
+        return self._counted("recv_into", requested, Plain.recv_into, (buffer, nbytes, flags), int)
 
     def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, Any]:
         """As socket.recvfrom."""
         return self._received(
-            "recvfrom", bufsize, flags, lambda: Plain.recvfrom(self, bufsize, flags),
+            "recvfrom", bufsize, Plain.recvfrom, (bufsize, flags),
             lambda value: (len(value[0]), 0, value[1]),
         )  # fmt: skip
 
     def recvfrom_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> tuple[int, Any]:
         """As socket.recvfrom_into."""
         return self._received(
-            "recvfrom_into", nbytes or _size(buffer), flags,
-            lambda: Plain.recvfrom_into(self, buffer, nbytes, flags),
-            lambda value: (value[0], 0, value[1]),
+            "recvfrom_into", nbytes or _size(buffer), Plain.recvfrom_into,
+            (buffer, nbytes, flags), lambda value: (value[0], 0, value[1]),
         )  # fmt: skip
 
     def recvmsg(
@@ -384,7 +264,7 @@ class TracedSocket(socket.socket):
     ) -> tuple[bytes, list[tuple[int, int, bytes]], int, Any]:
         """As socket.recvmsg."""
         return self._received(
-            "recvmsg", bufsize, flags, lambda: Plain.recvmsg(self, bufsize, ancbufsize, flags),
+            "recvmsg", bufsize, Plain.recvmsg, (bufsize, ancbufsize, flags),
             lambda value: (len(value[0]), value[2], value[3]),
         )  # fmt: skip
 
@@ -395,34 +275,9 @@ class TracedSocket(socket.socket):
         if not isinstance(buffers, list | tuple) and hasattr(buffers, "__iter__"):
             buffers = list(buffers)
         return self._received(
-            "recvmsg_into", _total(buffers), flags,
-            lambda: Plain.recvmsg_into(self, buffers, ancbufsize, flags),
+            "recvmsg_into", _total(buffers), Plain.recvmsg_into, (buffers, ancbufsize, flags),
             lambda value: (value[0], value[2], value[3]),
         )  # fmt: skip
-
-    def _received(
-        self, op: str, requested: object, flags: object, call: Callable[[], T],
-        parts: Callable[[T], tuple[int, int, Any]],
-    ) -> T:  # fmt: skip
-        """A call whose result holds a count, flags and the sender's address."""
-        inside = self._enter(op, requested, flags)
-        try:
-            value = call()
-        except BaseException as error:
-            self._fail(inside, error)
-            raise
-        if inside is not None:
-            now_ns = time_ns()
-            count, reported, sender = parts(value)
-            named = sender is not None and sender != ()
-            journal = self._journal
-            journal.leave(
-                inside, self._state, count, returned_ns=now_ns,
-                flags=reported & (MSG_TRUNC | MSG_CTRUNC),
-                address=address_text(self.family, sender) if named else None,
-                sample=journal.sample_calls,
-            )  # fmt: skip
-        return value
 
     # -- options and the end ---------------------------------------------------------------------
 
@@ -475,8 +330,8 @@ class TracedSocket(socket.socket):
         try:
             close()
         except BaseException as error:
-            if inside is not None:
-                journal.fail(inside, state, error)
+            if inside is not None:  # close(2) lets go of the descriptor even when it fails
+                journal.fail(inside, state, error, result=0 if self.fileno() < 0 else None)
             raise
         if inside is not None:
             journal.leave(inside, state, 0, gone=True)

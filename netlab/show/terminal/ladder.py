@@ -109,7 +109,7 @@ class _Layout:
 
 
 def _layout(view: Ladder, width: int) -> _Layout:
-    ruler = Ruler(view.length_ns)
+    ruler = Ruler(view.length_ns, min((row.time_ns for row in view.rows), default=0))
     numbers = width >= _NUMBERS_FROM
     frames = [row.wire.frame for row in view.rows if row.wire and row.wire.frame is not None]
     frame_width = len(str(max(frames, default=0))) + 1 if frames and numbers else 0

@@ -37,6 +37,11 @@ def width_of(console: Console | None) -> int:
     return min(max(shutil.get_terminal_size((NARROW, 24)).columns, NARROW), WIDE)
 
 
+def columns_of_terminal() -> int | None:
+    """How many columns a line may have before the terminal would wrap it; None in a pipe."""
+    return shutil.get_terminal_size((NARROW, 24)).columns if _coloured() else None
+
+
 def emit(lines: Iterable[Line], console: Console | None = None) -> None:
     """Write lines to the console, or to standard output: plain where it is no terminal."""
     if console is None:

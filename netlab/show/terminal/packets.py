@@ -14,10 +14,11 @@ _DUMP_ROWS = 32
 _OFFSETS = 11  # columns for `65483..65535`
 _MEANING_ROOM = 34
 _ADDRESS_MOST = 47
+_INFO_LEAST = 16  # better a wrapped line than no information
 
 
-def list_lines(rows: Sequence[PacketLine], left_out: int) -> list[Line]:
-    """One line a packet: frame, time, source → destination, protocol, info."""
+def list_lines(rows: Sequence[PacketLine], left_out: int, columns: int | None) -> list[Line]:
+    """One line a packet: frame, time, source → destination, protocol, info cut to `columns`."""
     ruler = Ruler(max((row.time_ns for row in rows), default=0))
     number = len(str(max((row.frame for row in rows), default=0)))
     protocol = max((len(row.protocol) for row in rows), default=0)
@@ -26,15 +27,16 @@ def list_lines(rows: Sequence[PacketLine], left_out: int) -> list[Line]:
     lines: list[Line] = []
     for row in rows:
         ends = f"{printable(row.source):<{source}} → {printable(row.destination):<{destination}}"
-        lines.append(
-            [
-                (f"{row.frame:>{number}}", "bold"),
-                (f"  {ruler(row.time_ns)}", "dim"),
-                (f"  {ends}", ""),
-                (f"  {printable(row.protocol):<{protocol}}  ", "cyan"),
-                (printable(row.info), ""),
-            ]
-        )
+        line: Line = [
+            (f"{row.frame:>{number}}", "bold"),
+            (f"  {ruler(row.time_ns)}", "dim"),
+            (f"  {ends}", ""),
+            (f"  {printable(row.protocol):<{protocol}}  ", "cyan"),
+        ]
+        said = printable(row.info)
+        if columns is not None:
+            said = fit(said, max(columns - sum(len(text) for text, _ in line), _INFO_LEAST))
+        lines.append([*line, (said, "")])
     if left_out:
         lines.append([(f"… {left_out:,} more: --limit 0 shows all", "italic")])
     return lines

@@ -52,7 +52,7 @@ def ladder(tables: Tables, raw: RawRecording, connection: Connection) -> Ladder:
     passing = sorted([event.time_ns for event in wires] + [t for t, _ in handed_over.values()])
     events = wires + _call_events(players, passing, handed_over)
     events.sort(key=lambda event: (event.time_ns, event.rank, event.order))
-    start = events[0].time_ns if events else 0
+    start = _zero_ns(events, connection.connection)
     letters = _letters(players)
     rows, lanes = _rows(events, start, _Writer(raw, letters, handed_over))
     for side, threads in players.threads.items():
@@ -78,6 +78,14 @@ def ladder(tables: Tables, raw: RawRecording, connection: Connection) -> Ladder:
         rows=tuple(_with_silences(rows)),
         footnotes=tuple(footnotes),
     )
+
+
+def _zero_ns(events: Sequence[_Event], connection: int) -> int:
+    """When the connection's own story begins: a poll that waited before it has a negative time."""
+    for event in events:
+        if event.wire is not None or (event.call and event.call.connection == connection):
+            return event.time_ns
+    return events[0].time_ns if events else 0
 
 
 def limited(whole: Ladder, limit: int) -> Ladder:

@@ -60,7 +60,7 @@ class Ladder:
     protocol: str
     client: str  # heads of the columns
     server: str
-    start_ns: int  # of the first event, since the epoch
+    start_ns: int  # time zero, since the epoch: the first event of the connection itself
     length_ns: int
     has_calls: bool
     client_lane_count: int

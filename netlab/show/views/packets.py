@@ -103,8 +103,9 @@ def info(packet: Packet, segment: Segment | None, frame: Frame) -> str:
         window = packet.seg_wnd_raw if segment is None else segment.seg_wnd_bytes
         parts += [f"Seq={seq}"] if seq is not None else []
         parts += [f"Ack={ack}"] if ack is not None and "ACK" in packet.tcp_flags else []
+        parts += [f"Len={packet.payload_len_bytes}"] if packet.payload_len_bytes else []
         parts += [f"Win={window}"] if window is not None else []
-    if packet.payload_len_bytes is not None:
+    elif packet.payload_len_bytes is not None:
         parts.append(f"Len={packet.payload_len_bytes}")
     if packet.fragment:
         parts.append(f"fragment {packet.fragment}")

@@ -96,10 +96,12 @@ def test_corked_sends_share_a_datagram() -> None:
 
 def test_two_threads_that_send_the_same_at_once_are_not_told_apart() -> None:
     play = Play()
-    with play.call("client", "sendto", 10, address=SERVER, tid=1, **C):
-        with play.call("client", "sendto", 10, address=SERVER, tid=2, **C):
-            play.datagram(CLIENT, SERVER, 10)
-            play.datagram(CLIENT, SERVER, 10)
+    with (
+        play.call("client", "sendto", 10, address=SERVER, tid=1, **C),
+        play.call("client", "sendto", 10, address=SERVER, tid=2, **C),
+    ):
+        play.datagram(CLIENT, SERVER, 10)
+        play.datagram(CLIENT, SERVER, 10)
     recv(play, 10)
     recv(play, 10)
     tables = closes(play)

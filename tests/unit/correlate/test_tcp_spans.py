@@ -19,9 +19,11 @@ def closes(play: Play):
 def test_an_echo_is_mapped_whole() -> None:
     play = Play()
     play.handshake()
-    with play.call("server", "recv", 100, size=4096):
-        with play.call("client", "send", 100, size=100):
-            sent = play.data("c>s", 0, 100)
+    with (
+        play.call("server", "recv", 100, size=4096),
+        play.call("client", "send", 100, size=100),
+    ):
+        sent = play.data("c>s", 0, 100)
     with play.call("server", "send", 100, size=100):
         answer = play.data("s>c", 0, 100, ack=100)
     play.did("client", "recv", 100, size=4096)

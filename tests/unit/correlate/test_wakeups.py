@@ -58,11 +58,13 @@ def test_an_error_is_the_reset() -> None:
 
 def test_a_listener_is_readable_by_the_end_of_the_handshake_accepted_next() -> None:
     play = Play()
-    with play.wait("server", (INODE["listener"], POLLIN)):
-        with play.call("client", "connect", 0, address="127.0.0.1:80"):
-            play.syn()
-            play.synack()
-            done = play.ack("c>s", 0)
+    with (
+        play.wait("server", (INODE["listener"], POLLIN)),
+        play.call("client", "connect", 0, address="127.0.0.1:80"),
+    ):
+        play.syn()
+        play.synack()
+        done = play.ack("c>s", 0)
     with play.accept():
         pass
     tables = play.tables()
