@@ -81,7 +81,8 @@ class Play:
                 number, self.tick(), None, "unknown", "lo", "Ethernet", 66 + length, 66 + length,
                 None, 4, src[0], dst[0], 64, number, 52 + length, None, "TCP", src[1], dst[1],
                 " ".join(name for bit, name in NAMES.items() if bits & bit),
-                seq_add(mine, seq), seq_add(theirs, ack) if ack is not None else 0, self.window if window is None else window,
+                seq_add(mine, seq), seq_add(theirs, ack) if ack is not None else 0,
+                self.window if window is None else window,
                 66, length, _flags=bits, _options=options,
             )
         )  # fmt: skip

@@ -1,1 +1,1 @@
-"""The verbs of the command line, one thin file each: parse, call one function, print, return a code."""
+"""The verbs of the command line, one thin file each: parse, call one function, print."""

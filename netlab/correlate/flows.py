@@ -50,6 +50,11 @@ class Flow:
         return Direction.C2S if forward != self.swapped else Direction.S2C
 
 
+# Source, destination, protocol and identification name the packet that fragments belong to
+# (RFC 791 3.2).
+_Whole = tuple[str | None, str | None, int | None, int | None]
+
+
 @dataclass(slots=True)
 class _Reassembly:
     """The fragments of one datagram seen so far."""
@@ -68,7 +73,7 @@ class FlowTable:
         self.flows: list[Flow] = []
         self._by_key: dict[FlowKey, tuple[Flow, bool]] = {}
         self._streams = {"tcp": 0, "udp": 0}
-        self._reassembly: dict[tuple[str | None, str | None, int | None], _Reassembly] = {}
+        self._reassembly: dict[_Whole, _Reassembly] = {}
 
     def add(self, packet: Packet) -> None:
         """Find the packet's flow, or make one."""
@@ -149,7 +154,7 @@ class FlowTable:
         return flow, forward
 
     def _begin_fragments(self, packet: Packet, flow: Flow, forward: bool) -> None:
-        key = (packet.src, packet.dst, packet.ip_id)
+        key = (packet.src, packet.dst, packet._ip_protocol, packet.ip_id)
         parts = self._reassembly.get(key)
         if parts is None or parts.flow is not None:
             parts = self._reassembly[key] = _Reassembly()
@@ -161,7 +166,8 @@ class FlowTable:
         self._number_when_whole(parts)
 
     def _add_fragment(self, packet: Packet) -> None:
-        parts = self._reassembly.setdefault((packet.src, packet.dst, packet.ip_id), _Reassembly())
+        key = (packet.src, packet.dst, packet._ip_protocol, packet.ip_id)
+        parts = self._reassembly.setdefault(key, _Reassembly())
         length = fragment_bytes(packet)
         parts.have_bytes += length
         if not packet._fragment_more:

@@ -15,7 +15,7 @@ from netlab.correlate.closing import link_closing
 from netlab.correlate.connections import connection_from_flow, connection_from_track
 from netlab.correlate.datagram_errors import link_datagram_errors
 from netlab.correlate.datagram_spans import DatagramJoin, join_datagrams, leftover_datagrams
-from netlab.correlate.datagrams import datagrams_from_flows
+from netlab.correlate.datagrams import Datagram, datagrams_from_flows
 from netlab.correlate.flows import Flow, flows_from_packets
 from netlab.correlate.handshake import link_handshake
 from netlab.correlate.leftovers import leftover_bytes, uncaptured
@@ -73,8 +73,10 @@ class _Correlation:
         flows = flows_from_packets(self.packets)
         tracks = self._tracks(flows)
         self.tables.connections = self._connections(flows, tracks)
+        datagrams = datagrams_from_flows(flows)
+        self._count_datagram_bytes(datagrams)
         if self.records:
-            self._join_calls(flows, tracks)
+            self._join_calls(flows, tracks, datagrams)
         self.tables.calls = self.calls
         return self.tables
 
@@ -93,19 +95,22 @@ class _Correlation:
             found.append(connection_from_track(track) if track else connection_from_flow(flow))
         return found
 
-    def _join_calls(self, flows: list[Flow], tracks: list[Track]) -> None:
+    def _count_datagram_bytes(self, datagrams: list[Datagram]) -> None:
+        for datagram in datagrams:
+            row = self.tables.connections[datagram.flow.connection]
+            if datagram.direction is Direction.C2S:
+                row.client_bytes = datagram.stop
+            else:
+                row.server_bytes = datagram.stop
+
+    def _join_calls(
+        self, flows: list[Flow], tracks: list[Track], datagrams: list[Datagram]
+    ) -> None:
         sockets = trace_sockets(self.records, self.raw.inheritances)
         network = [s for s in sockets.all if not s.is_local]
         match_tcp(network, tracks, self.records)
         add_connections_without_frames(network, self.tables.connections, self.records)
         spans = self._join_tcp(network, tracks)
-        datagrams = datagrams_from_flows(flows)
-        for d in datagrams:
-            row = self.tables.connections[d.flow.connection]
-            if d.direction is Direction.C2S:
-                row.client_bytes = d.stop
-            else:
-                row.server_bytes = d.stop
         udp = join_datagrams(
             [s for s in network if s.kind == "SOCK_DGRAM"], datagrams, self.records
         )

@@ -132,7 +132,7 @@ def _not_sent(add: _Adder, join: TcpJoin, sender: End | None, stream: Stream) ->
         claimed = _merged(sender.outbound.owners)
         groups = RangeSet(sender.outbound.groups)
         reason = _why_not_sent(join, sender)
-    for start, stop in _merged(stream.carried):
+    for start, stop in stream.half.bytes_seen:
         for a, b in claimed.gaps(start, stop):
             _split(add, a, b, groups, What.CARRIED_NOT_SENT, reason)
 
@@ -149,14 +149,14 @@ def _why_not_sent(join: TcpJoin, sender: End) -> Reason:
 
 
 def _not_read(add: _Adder, receiver: End | None, stream: Stream) -> None:
-    carried = _merged(stream.carried)
+    carried = stream.half.bytes_seen
     if receiver is None:
         for start, stop in carried:
             add.part(start, stop, What.CARRIED_NOT_READ, Reason.NO_CALL_WITNESS)
         return
     claimed = _merged(receiver.inbound.owners)
     groups = RangeSet(receiver.inbound.groups)
-    accepted = _merged(stream.accepted)
+    accepted = carried if stream.all_accepted else _merged(stream.accepted)
     holes = RangeSet((hole, hole + 1) for hole in receiver.inbound.holes)
     left = _why_not_read(receiver, stream)
     lost = Reason.RESET if stream.has_reset else Reason.NOT_ACCEPTED

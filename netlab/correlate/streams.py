@@ -76,6 +76,7 @@ class Stream:
     acked_stop: int = 0  # offset up to which the receiver acknowledged
     end: int = 0  # one past the last byte in any captured frame
     has_reset: bool = False
+    all_accepted: bool = True  # no frame was lost or turned away
 
 
 def arrival_ns(packet: Packet) -> int:
@@ -142,6 +143,7 @@ class _Acceptance:
         receiver = track.halves[stream.direction.reverse]
         self.sack = bool(self.sender.sack and receiver.sack)
         self.rows = _merged(track.rows, stream.direction)
+        self._sent = len(track.rows)
         self.position: dict[int, int] = {}  # frame -> place in the play
         self.acks: list[tuple[int, int]] = []  # (place, offset) of each advance
         self._first: RangeMap[int] = RangeMap()
@@ -183,6 +185,7 @@ class _Acceptance:
                 accepted.claim(piece.start, piece.stop, piece.frame)
             for start, stop, frame in self._first:
                 accepted.claim(start, stop, frame)
+        self.stream.all_accepted = not self._rejected and len(self.rows) == self._sent
         had = max(self._acked, self.reads(None))
         for piece in self._rejected:  # acknowledged or read, and no other copy: it was accepted
             accepted.claim(piece.start, min(piece.stop, had), piece.frame)

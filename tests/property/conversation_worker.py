@@ -1,8 +1,8 @@
 """Holds scripted conversations on a loopback of its own and records them; not a test itself.
 
-Run as `unshare --user --map-root-user --net python conversation_worker.py`: it reads one script a line
-(JSON) from standard input, writes the live recording to the script's path, and answers with one line: the bytes
-that each side says it wrote and read. Both sides live in this one thread and never block, so a
+Run as `unshare -r --net python conversation_worker.py`: it reads one script a line (JSON) from
+standard input, writes the live recording to the path in it, and answers with the bytes that each
+side says it wrote and read. Both sides live in this one thread and never block, so a
 script has one meaning; the kernel decides the rest.
 """
 
@@ -146,9 +146,7 @@ def converse(script: dict[str, Any], ring: PacketRing) -> dict[str, Any]:
     path = Path(script["path"])
     folder = spool_folder(path)
     folder.mkdir(mode=0o700)
-    live = LiveRecording.create(
-        path, description=Description(), interfaces=[Interface("lo", 1, 0)]
-    )
+    live = LiveRecording.create(path, description=Description(), interfaces=[Interface("lo", 1, 0)])
     client = JournalProbe(folder, actor="client", queues=script["queues"])
     server = JournalProbe(folder, actor="server", queues=script["queues"])
     family = socket.AF_INET6 if script["ipv6"] else socket.AF_INET

@@ -1,7 +1,7 @@
 """The byte ledger closes, exactly, for random conversations on real sockets.
 
-Each example is a script of sends, reads, half-closes, resets on up to three connections at once. The
-payload of every stream encodes its own position, so a byte in the wrong place cannot hide. Set
+Each example is a script of sends, reads, half-closes, resets on up to three connections at once.
+The payload of every stream encodes its own position, so a byte in the wrong place cannot hide. Set
 NETLAB_CONVERSATIONS to run thousands.
 """
 
@@ -91,9 +91,9 @@ steps = st.lists(
 )
 # Endings stand late, or most of a script would find closed sockets.
 last_steps = st.lists(
-    st.tuples(st.integers(0, 2), st.sampled_from(["client", "server"]), st.one_of(endings, acts)).map(
-        lambda step: [step[0], step[1], *step[2]]
-    ),
+    st.tuples(
+        st.integers(0, 2), st.sampled_from(["client", "server"]), st.one_of(endings, acts)
+    ).map(lambda step: [step[0], step[1], *step[2]]),
     max_size=6,
 )
 scripts = st.fixed_dictionaries(

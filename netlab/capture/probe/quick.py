@@ -73,12 +73,12 @@ class QuickSocket(TracedSocket):
         spool.at = at + HEAD_BYTES
         spool.order = order = spool.order + 1
         _pack(spool.view, at, now_ns, bufsize, order, self._number, _RECV)
-        data: bytes | None = None
+        data: Any = None
         try:
-            for data in map(_recv, (self,), (bufsize,)):
+            for data in map(_recv, (self,), (bufsize,)):  # noqa: B007
                 break
             now_ns = time_ns()
-            count = len(data)  # type: ignore[arg-type]
+            count = len(data)
         except BaseException as error:
             self._fail((spool, order), error, None if data is None else len(data))
             raise
@@ -104,13 +104,13 @@ class QuickSocket(TracedSocket):
         spool.at = at + HEAD_BYTES
         spool.order = order = spool.order + 1
         _pack(spool.view, at, now_ns, requested, order, self._number, _RECV_INTO)
-        count: int | None = None
+        count = -1
         try:
-            for count in map(_recv_into, (self,), (buffer,)):
+            for count in map(_recv_into, (self,), (buffer,)):  # noqa: B007
                 break
             now_ns = time_ns()
         except BaseException as error:
-            self._fail((spool, order), error, count)
+            self._fail((spool, order), error, None if count < 0 else count)
             raise
         at = spool.at
         if at + HEAD_BYTES > spool.end:
@@ -134,13 +134,13 @@ class QuickSocket(TracedSocket):
         spool.at = at + HEAD_BYTES
         spool.order = order = spool.order + 1
         _pack(spool.view, at, now_ns, requested, order, self._number, _SEND)
-        count: int | None = None
+        count = -1
         try:
-            for count in map(_send, (self,), (data,)):
+            for count in map(_send, (self,), (data,)):  # noqa: B007
                 break
             now_ns = time_ns()
         except BaseException as error:
-            self._fail((spool, order), error, count)
+            self._fail((spool, order), error, None if count < 0 else count)
             raise
         at = spool.at
         if at + HEAD_BYTES > spool.end:
@@ -190,12 +190,12 @@ class SampledSocket(QuickSocket):
         if not order:
             self._settle()
             return TracedSocket.recv(self, bufsize, flags)
-        data: bytes | None = None
+        data: Any = None
         try:
-            for data in map(_recv, (self,), (bufsize,)):
+            for data in map(_recv, (self,), (bufsize,)):  # noqa: B007
                 break
             now_ns = time_ns()
-            count = len(data)  # type: ignore[arg-type]
+            count = len(data)
         except BaseException as error:
             self._fail((spool, order), error, None if data is None else len(data))
             raise
@@ -210,13 +210,13 @@ class SampledSocket(QuickSocket):
         if not order:
             self._settle()
             return TracedSocket.recv_into(self, buffer, nbytes, flags)
-        count: int | None = None
+        count = -1
         try:
-            for count in map(_recv_into, (self,), (buffer,)):
+            for count in map(_recv_into, (self,), (buffer,)):  # noqa: B007
                 break
             now_ns = time_ns()
         except BaseException as error:
-            self._fail((spool, order), error, count)
+            self._fail((spool, order), error, None if count < 0 else count)
             raise
         self._end(spool, order, count, now_ns)
         return count
@@ -229,13 +229,13 @@ class SampledSocket(QuickSocket):
         if not order:
             self._settle()
             return TracedSocket.send(self, data, flags)
-        count: int | None = None
+        count = -1
         try:
-            for count in map(_send, (self,), (data,)):
+            for count in map(_send, (self,), (data,)):  # noqa: B007
                 break
             now_ns = time_ns()
         except BaseException as error:
-            self._fail((spool, order), error, count)
+            self._fail((spool, order), error, None if count < 0 else count)
             raise
         self._end(spool, order, count, now_ns)
         return count

@@ -46,7 +46,7 @@ def test_unwrap_at_the_wrap(seq: int, near: int, number: int) -> None:
 
 
 def test_nobody_else_does_it_by_hand() -> None:
-    """0xFFFFFFFF and 1 << 32 stand in model/seqnum.py, and in capture, which splits 64-bit stamps."""
+    """0xFFFFFFFF and 1 << 32 stand in model/seqnum, and in capture, which splits 64-bit stamps."""
     package = Path(__file__).resolve().parents[3] / "netlab"
     for source in package.rglob("*.py"):
         place = source.relative_to(package)
