@@ -121,7 +121,8 @@ MAYBE_TEXT, MAYBE_INT = st.none() | TEXT, st.none() | INT64
 CALL_RECORDS = st.builds(
     CallRecord,
     witness=TEXT, host=TEXT, actor=TEXT, pid=INT64, tid=INT64, order=INT64,
-    op=TEXT | st.just("send"), fd=MAYBE_INT, args=TEXT, entered_ns=NUMBER, returned_ns=st.none() | NUMBER,
+    op=TEXT | st.just("send"), fd=MAYBE_INT, args=TEXT,
+    entered_ns=NUMBER, returned_ns=st.none() | NUMBER,
     returned_by_ns=MAYBE_INT, requested_bytes=MAYBE_INT, result=MAYBE_INT,
     errno=MAYBE_TEXT | st.just("EAGAIN"), flags=INT64, inode=MAYBE_INT, family=MAYBE_TEXT,
     kind=MAYBE_TEXT, local=MAYBE_TEXT, peer=MAYBE_TEXT, address=MAYBE_TEXT, new_inode=MAYBE_INT,

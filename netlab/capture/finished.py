@@ -1,7 +1,7 @@
 """Rewrites a recording in its finished form: sorted by time, with comments, calls between packets.
 
 Also writes the packets alone (`plain`). Knows nothing of what comments and messages say. Read
-DESIGN section 3 first.
+the package's own words on recordings first.
 """
 
 from __future__ import annotations

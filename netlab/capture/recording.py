@@ -2,7 +2,7 @@
 
 Live, the file grows in the order of arrival by whole blocks: killed at any moment, it opens up to
 the last of them. `finish` rewrites it in the order of time. Knows nothing of how frames and calls
-are taken or what they mean. Read DESIGN section 3 and `pcapng` first.
+are taken or what they mean. Read the package's docstring and `pcapng` first.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ def command(file: Path) -> None:
     from netlab.capture.files import read_raw, recover
     from netlab.capture.ownership import remove_folder
     from netlab.capture.recording import spool_folder
-    from netlab.explain.finish import finish_raw
+    from netlab.lab.finish import finish_raw
     from netlab.model.errors import BadRecording
     from netlab.show.escape import printable
 

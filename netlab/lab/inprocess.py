@@ -149,7 +149,7 @@ class _Carrier:
     def _finish_file(self) -> None:
         from netlab.capture.files import recover
         from netlab.capture.ownership import remove_folder
-        from netlab.explain.finish import finish_raw, finish_recording
+        from netlab.lab.finish import finish_raw, finish_recording
 
         if self._trouble is None:
             remove_folder(self._spools)

@@ -123,12 +123,12 @@ class Client:
         self._orders = orders
         self._report = report
         self._next_progress_s = 0.0
+        pattern(0, 1)  # computes its first block now, not between two calls
         family = socket.AF_INET6 if ":" in orders.host else socket.AF_INET
         kind = socket.SOCK_DGRAM if orders.udp else socket.SOCK_STREAM
         self._socket = probe.socket(family, kind)
         self._wake = -1  # readable once we were told to stop; negative: poll passes it over
         self.lost = 0  # datagrams without an answer
-        pattern(0, 1)  # computes its first block now, not between two calls
 
     def heed_signals(self) -> None:
         """On SIGTERM end after the message that is under way, and close in order.

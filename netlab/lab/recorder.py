@@ -1,7 +1,7 @@
 """Carries what the witnesses see into the live recording while it happens: ring and spools -> file.
 
 It never waits and decides nothing: whoever owns the loop calls `pump` often, and `finish` once the
-programs have ended. Knows no programs; read `capture.recording` and DESIGN section 3.
+programs have ended. Knows no programs; read `capture.recording` first.
 """
 
 from __future__ import annotations

@@ -79,9 +79,9 @@ def _close(stage: Stage, recorder: Recorder) -> None:
 
 def _finish(stage: Stage, notes: tuple[str, ...]) -> RunResult:
     """Rewrite the recording in its finished form, remove the spools, and raise what went wrong."""
-    from netlab.capture.files import read_raw, recover
+    from netlab.capture.files import recover
     from netlab.capture.ownership import remove_folder
-    from netlab.explain.finish import finish_raw, finish_recording
+    from netlab.lab.finish import finish_raw, finish_recording
 
     path = stage.options.path
     stage.on_progress(Progress("mapping calls onto packets", 0, 0, 0, 0))
@@ -93,7 +93,7 @@ def _finish(stage: Stage, notes: tuple[str, ...]) -> RunResult:
             finish_raw(path, raw)
         raise stage.disk_full
     remove_folder(stage.spools)
-    tables = finish_recording(path)
+    finished = finish_recording(path)
     if stage.trouble:
         first = stage.trouble[0]
         kept = f"what was recorded is in {path}"
@@ -101,7 +101,7 @@ def _finish(stage: Stage, notes: tuple[str, ...]) -> RunResult:
     lost = sum(program.lost for program in stage.programs.values())
     if lost:
         notes += (f"{lost} datagrams were never answered: UDP does not send them again",)
-    return RunResult(path, tables, read_raw(path), notes, stage.interruptions.first)
+    return RunResult(path, finished.tables, finished.raw, notes, stage.interruptions.first)
 
 
 def _never_began(stage: Stage) -> BaseException:

@@ -64,8 +64,8 @@ def test_cost_of_a_recorded_call(tmp_path: Path, capsys: pytest.CaptureFixture[s
         )
         for name in WAYS
     }
+    plain = statistics.median(taken["plain"])
     with capsys.disabled():
-        plain = statistics.median(taken["plain"])
         print(f"\nplain: {plain:.0f} ns a call (send and recv of 64 bytes over loopback TCP)")
         for name, more in added.items():
             print(
@@ -76,4 +76,5 @@ def test_cost_of_a_recorded_call(tmp_path: Path, capsys: pytest.CaptureFixture[s
     for sockets in pairs.values():
         for sock in sockets:
             sock.close()
-    assert added["events"] < 3_000  # it is about 700 on an idle machine; a busy one doubles it
+    # About 0.4 of a plain call here; on a busy machine both grow, so the bound is a ratio.
+    assert added["events"] < plain

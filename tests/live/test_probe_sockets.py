@@ -546,15 +546,16 @@ def test_poll_and_select(probe: JournalProbe) -> None:
 def test_signal_handlers_make_calls_inside_calls(probe: JournalProbe) -> None:
     """A blocked recv is interrupted by handlers that make calls themselves, some 40 times."""
     first, second = probe.socketpair()
-    other, another = probe.socketpair()
+    other, another = probe.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)  # handlers nest too
     ticks = 0
 
     def handler(number: int, frame: object) -> None:
         nonlocal ticks
         ticks += 1
+        mine = ticks
         other.send(b"tick")
         another.recv(9)
-        if ticks == 40:
+        if mine == 40:  # exactly one of the handlers sees that
             signal.setitimer(signal.ITIMER_REAL, 0)
             first.send(b"enough")
 
@@ -580,6 +581,45 @@ def test_signal_handlers_make_calls_inside_calls(probe: JournalProbe) -> None:
 
 class Alarm(Exception):
     """What the program's own handler raises."""
+
+
+@pytest.mark.parametrize("op", ["recv", "send", "sendmsg"])
+def test_what_moved_is_known_even_when_a_handler_raises_behind_the_call(
+    probe: JournalProbe, op: str
+) -> None:
+    """A blocked call that has moved some bytes is ended by the signal, its count lost to Python."""
+    first, second = probe.socketpair()
+
+    def handler(number: int, frame: object) -> None:
+        raise Alarm
+
+    for _ in range(2):  # from the second on, calls take the short way
+        first.send(b"w")
+        second.recv(1)
+    with first, second:
+        first.send(b"some")
+        before = signal.signal(signal.SIGALRM, handler)
+        calls: dict[str, Callable[[], object]] = {
+            "recv": lambda: second.recv(100, socket.MSG_WAITALL),
+            "send": lambda: first.send(bytes(1 << 24)),
+            "sendmsg": lambda: first.sendmsg([bytes(1 << 24)]),
+        }
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        try:
+            with pytest.raises(Alarm):
+                calls[op]()
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        call = last(probe, op)
+        assert (call.errno, call.args.rpartition(", ")[2]) == (None, "interrupted by Alarm")
+        first.shutdown(socket.SHUT_WR)
+        left = 0
+        while data := second.recv(1 << 20):
+            left += len(data)
+        assert call.result == (4 if op == "recv" else left - 4)
+        assert call.result > 0
+        assert left == (0 if op == "recv" else call.result + 4)
 
 
 @pytest.mark.parametrize("op", ["recv", "sendall", "epoll_wait", "accept"])

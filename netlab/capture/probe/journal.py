@@ -10,29 +10,28 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import ctypes
 import errno
-import fcntl
 import os
 import socket
-import sys
 import threading
 import weakref
-from collections.abc import Iterable
+from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 from time import time_ns
-from types import FrameType
 
 from netlab.capture.probe import layout
 from netlab.capture.probe.layout import HEAD_BYTES, NONE, NONE_32, OP
-from netlab.capture.probe.writer import SUFFIX, SpoolLimit, ThreadSpool, libc
+from netlab.capture.probe.samples import (
+    SIOCINQ,
+    SIOCOUTQ,
+    caller,
+    is_foreign,
+    maybe_tcp_info,
+    queue,
+)
+from netlab.capture.probe.writer import SUFFIX, SpoolLimit, ThreadSpool
 
-_OURS = os.path.dirname(__file__) + os.sep
-_STDLIB_SOCKET = socket.__file__
-SIOCINQ, SIOCOUTQ = 0x541B, 0x5411  # linux/sockios.h; man 7 tcp
-FOUR = bytes(4)
-_TCP_INFO_BYTES = 512  # more than any kernel's struct: the answer is as long as the kernel knows
 _MISTAKES = (TypeError, ValueError, OverflowError, AttributeError, BufferError, MemoryError)
 _LARGEST = 1 << 62
 # A journal, an entry's place in it: the spool it stands in and its order there.
@@ -42,7 +41,18 @@ Inside = tuple[ThreadSpool, int]
 class SocketState:
     """What is known of one socket, or another descriptor, at one time. Never changed, replaced."""
 
-    __slots__ = ("family", "fd", "inode", "kind", "local", "number", "peer", "spools", "tail")
+    __slots__ = (
+        "family",
+        "fd",
+        "inode",
+        "is_tcp",
+        "kind",
+        "local",
+        "number",
+        "peer",
+        "spools",
+        "tail",
+    )
 
     def __init__(
         self, number: int, fd: int, inode: int, family: str, kind: str, local: str | None,
@@ -50,6 +60,7 @@ class SocketState:
     ) -> None:  # fmt: skip
         self.number, self.fd, self.inode = number, fd, inode
         self.family, self.kind, self.local, self.peer = family, kind, local, peer
+        self.is_tcp = kind == "SOCK_STREAM" and family in ("AF_INET", "AF_INET6")
         self.spools: tuple[ThreadSpool, ...] = ()  # those that know `number`
         self.tail = b"".join(
             layout.tail_text(tag, text)
@@ -101,7 +112,7 @@ class Journal:
             if ready:
                 tail += layout.tail_field(layout.TAG_READY, ready)
             if self.code:
-                tail += layout.tail_text(layout.TAG_CODE, _caller())
+                tail += layout.tail_text(layout.TAG_CODE, caller())
             number = 0 if state is None else self.announce(state, spool)
             spool.order = order = spool.order + 1
             asked = NONE
@@ -116,7 +127,8 @@ class Journal:
     def leave(
         self, inside: Inside, state: SocketState | None, result: int | None, *,
         returned_ns: int | None = None, flags: int = 0, address: str | None = None,
-        inodes: tuple[int, int] | None = None, ready: bytes = b"", code: int = 0, note: str = "",
+        inodes: tuple[int, int] | None = None, ready: Sequence[tuple[int, int]] = (),
+        code: int = 0, note: str = "",
         sample: bool = False, gone: bool = False,
     ) -> None:  # fmt: skip
         """Record that a call has ended, with a result or the errno `code`; `gone`: it closed."""
@@ -130,7 +142,7 @@ class Journal:
             if inodes is not None:
                 tail += layout.tail_field(layout.TAG_INODES, layout.PAIR.pack(*inodes))
             if ready:
-                tail += self._ready_tail(spool, ready, len(tail))
+                tail += self._ready_tail(spool, self.ready(ready), len(tail))
             number = 0 if state is None else self.announce(state, spool)
             if len(tail) > spool.tail_limit:
                 tail = tail[: layout.FIELD.size + layout.DETAIL.size] if code else b""
@@ -147,7 +159,7 @@ class Journal:
         """Record that a call has ended with an exception; `partial`: `result` is not all of it."""
         returned_ns = time_ns()
         code, note = 0, ""
-        if not isinstance(error, (*_MISTAKES, OSError)) or _is_foreign(error):
+        if not isinstance(error, (*_MISTAKES, OSError)) or is_foreign(error):
             # A handler of the program raised: inside the call, or behind it when there is a result.
             code, note = errno.EINTR, f"interrupted by {type(error).__name__}"
             code = 0 if result is not None and not partial else code
@@ -189,8 +201,8 @@ class Journal:
             state.spools = (*state.spools, spool)
         return state.number
 
-    def ready(self, pairs: Iterable[tuple[int, int]]) -> bytes:
-        """A ready list for `leave`: of (descriptor, events)."""
+    def ready(self, pairs: Sequence[tuple[int, int]]) -> bytes:
+        """A ready list as it stands in a record, of (descriptor, events)."""
         pack, held = layout.READY.pack, self.held
         return b"".join([pack(fd, events & 0xFFFFFFFF, held.get(fd, 0)) for fd, events in pairs])
 
@@ -220,7 +232,7 @@ class Journal:
 
     def fault(self, error: Exception) -> None:
         """Switch recording off because of `error`; raise it again when it is not the witness's."""
-        if _is_foreign(error):
+        if is_foreign(error):
             raise error
         reason = str(error) if isinstance(error, SpoolLimit | OSError) else repr(error)
         self.switch_off(reason)
@@ -297,7 +309,7 @@ class Journal:
     ) -> bytes:  # fmt: skip
         inq = outq = NONE_32
         if sample and state is not None:
-            inq, outq = _queue(state.fd, SIOCINQ), _queue(state.fd, SIOCOUTQ)
+            inq, outq = queue(state.fd, SIOCINQ), queue(state.fd, SIOCOUTQ)
         tail = b""
         bits = int(flags) if isinstance(flags, int) else 0
         if bits or code or inq >= 0 or outq >= 0:
@@ -306,8 +318,8 @@ class Journal:
             tail += layout.tail_text(layout.TAG_ARGS, args)
         if address is not None:
             tail += layout.tail_text(layout.TAG_ADDRESS, address)
-        if self.tcp_info and state is not None and state.kind == "SOCK_STREAM":
-            found = _tcp_info(state)
+        if self.tcp_info and state is not None and state.is_tcp:
+            found = maybe_tcp_info(state.fd)
             if found:
                 tail += layout.tail_field(layout.TAG_TCP_INFO, found)
         return tail
@@ -395,44 +407,3 @@ def name_of(names: type[socket.AddressFamily] | type[socket.SocketKind], number:
         return names(number).name
     except ValueError:
         return str(int(number))
-
-
-def _is_foreign(error: BaseException) -> bool:
-    """True when code outside this folder raised `error`: a signal handler, or a buffer's owner."""
-    trace = error.__traceback__
-    if trace is None:
-        return False
-    while trace.tb_next is not None:
-        trace = trace.tb_next
-    name = trace.tb_frame.f_code.co_filename
-    return not (name.startswith(_OURS) or name == _STDLIB_SOCKET)
-
-
-def _caller() -> str:
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        name = frame.f_code.co_filename
-        if not name.startswith(_OURS) and name != _STDLIB_SOCKET:
-            return f"{name}:{frame.f_lineno}"
-        frame = frame.f_back
-    return ""
-
-
-def _queue(fd: int, request: int) -> int:
-    try:
-        return int.from_bytes(fcntl.ioctl(fd, request, FOUR), sys.byteorder)
-    except OSError:  # a listener, or a socket without such a queue
-        return NONE_32
-
-
-def _tcp_info(state: SocketState) -> bytes | None:
-    if state.family not in ("AF_INET", "AF_INET6"):
-        return None
-    answer = ctypes.create_string_buffer(_TCP_INFO_BYTES)
-    length = ctypes.c_uint(_TCP_INFO_BYTES)
-    # Not through a second socket object: an exception at the wrong moment would make it close fd.
-    if libc().getsockopt(
-        state.fd, socket.IPPROTO_TCP, socket.TCP_INFO, answer, ctypes.byref(length)
-    ):
-        return None
-    return answer.raw[: length.value]

@@ -212,7 +212,7 @@ def _leave(
     found: list[tuple[int, int]],
 ) -> None:  # fmt: skip
     now_ns = time_ns()
-    journal.leave(inside, state, count, returned_ns=now_ns, ready=journal.ready(found))
+    journal.leave(inside, state, count, returned_ns=now_ns, ready=found)
 
 
 def _descriptor(item: Any) -> int | None:

@@ -19,8 +19,9 @@ from time import time_ns
 from typing import Any
 
 from netlab.capture.probe import layout
-from netlab.capture.probe.journal import FOUR, SIOCINQ, SIOCOUTQ, Journal, SocketState
+from netlab.capture.probe.journal import Journal, SocketState
 from netlab.capture.probe.layout import HEAD_BYTES, OP
+from netlab.capture.probe.samples import FOUR, SIOCINQ, SIOCOUTQ
 from netlab.capture.probe.sockets import Plain, TracedSocket
 from netlab.capture.probe.writer import ThreadSpool
 
@@ -31,6 +32,7 @@ _RECV_INTO = layout.marker(layout.ENTRY, OP["recv_into"], HEAD_BYTES)
 _SEND = layout.marker(layout.ENTRY, OP["send"], HEAD_BYTES)
 _RETURN = layout.marker(layout.RETURN, 0, HEAD_BYTES)
 _SIZE_LIMIT = 1 << 40
+_UNSET: Any = None
 
 
 class _Nobody:
@@ -73,14 +75,14 @@ class QuickSocket(TracedSocket):
         spool.at = at + HEAD_BYTES
         spool.order = order = spool.order + 1
         _pack(spool.view, at, now_ns, bufsize, order, self._number, _RECV)
-        data: Any = None
+        data: bytes = _UNSET
         try:
             for data in map(_recv, (self,), (bufsize,)):  # noqa: B007
                 break
             now_ns = time_ns()
             count = len(data)
         except BaseException as error:
-            self._fail((spool, order), error, None if data is None else len(data))
+            self._fail((spool, order), error, None if data is _UNSET else len(data))
             raise
         at = spool.at
         if at + HEAD_BYTES > spool.end:
@@ -190,14 +192,14 @@ class SampledSocket(QuickSocket):
         if not order:
             self._settle()
             return TracedSocket.recv(self, bufsize, flags)
-        data: Any = None
+        data: bytes = _UNSET
         try:
             for data in map(_recv, (self,), (bufsize,)):  # noqa: B007
                 break
             now_ns = time_ns()
             count = len(data)
         except BaseException as error:
-            self._fail((spool, order), error, None if data is None else len(data))
+            self._fail((spool, order), error, None if data is _UNSET else len(data))
             raise
         self._end(spool, order, count, now_ns)
         return data

@@ -83,7 +83,8 @@ def _view(fd: int, offset: int, length: int) -> memoryview:
 
 def _raised(fd: int) -> int:
     """The same file under a high descriptor number, out of the program's way."""
-    soft = min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 1024)
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    soft = 1024 if soft == resource.RLIM_INFINITY else min(soft, 1024)
     try:
         high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, max(soft - 40, 3))
     except OSError:
@@ -101,7 +102,8 @@ class ThreadSpool:
 
     __slots__ = (
         "_fd", "_folder", "_header", "_identity", "_index", "_limit_bytes", "_path", "_rolling",
-        "_segment_bytes", "announced", "at", "end", "full", "order", "pid", "thread", "tid", "view",
+        "_segment_bytes", "_used_bytes", "at", "end", "full", "order", "pid", "thread", "tid",
+        "view",
     )  # fmt: skip
 
     def __init__(
@@ -118,7 +120,6 @@ class ThreadSpool:
     ) -> None:
         self.pid, self.tid, self.thread = pid, tid, thread
         self.order = 0
-        self.announced: set[int] = set()  # numbers of the states written to this spool
         self.full = False
         self._segment_bytes = max(SEGMENT_MIN, -(-segment_bytes // PAGE) * PAGE)
         self._limit_bytes = limit_bytes
@@ -134,6 +135,7 @@ class ThreadSpool:
         self._path += SUFFIX
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         self._fd = -1
+        self._used_bytes = 0
         self._check_limit()
         self._fd = _raised(os.open(self._path, flags, 0o600))
         self._identity = self._stat()
@@ -148,17 +150,21 @@ class ThreadSpool:
     def append(
         self, kind: int, op: int, first: int, second: int, order: int, state: int, tail: bytes
     ) -> None:
-        """Write a record. Raises OSError or SpoolLimit when no room could be made for it."""
+        """Write a record. Raises OSError or SpoolLimit when no segment could be had for it.
+
+        The return of a call is written even then, if it fits what was kept back for that.
+        """
         size = HEAD_BYTES + len(tail)
         word = layout.marker(kind, op, size)
-        if self.at + size > self.end:
-            self._make_room(kind, size)
+        refusal = self._make_room(kind, size) if self.at + size > self.end else None
         at = self.at
         self.at = at + size
         view = self.view  # nothing was called since `at` was read: `view` and `at` belong together
         if tail:
             view[at + HEAD_BYTES : at + size] = tail
         HEAD.pack_into(view, at, first, second, order, state, word)
+        if refusal is not None:
+            raise refusal
 
     @property
     def tail_limit(self) -> int:
@@ -186,21 +192,26 @@ class ThreadSpool:
         # that are still inside, the loss, the end.
         return self._segment_bytes - self._segment_bytes // 8
 
-    def _make_room(self, kind: int, size: int) -> None:
+    def _make_room(self, kind: int, size: int) -> Exception | None:
+        """Go on in the next segment; the error that hindered it if the record fits even so."""
+        refusal: Exception | None = None
         if not self.full and not self._rolling:
             self._rolling = True
             self.end = len(self.view)  # a handler that records meanwhile uses the reserve
             try:
                 self._roll()
-            except BaseException:
+            except (OSError, SpoolLimit) as error:
                 self.full, self.end = True, 0  # from here on every record asks for its room
-                raise
+                refusal = error
             finally:
                 self._rolling = False
-        elif kind not in (layout.RETURN, layout.LOSS) and not self._rolling:
-            raise SpoolLimit("no further segment")
-        if self.at + size > (len(self.view) - HEAD_BYTES if self.full else self.end):
-            raise SpoolLimit("record does not fit")
+        if not self.full and self.at + size <= self.end:
+            return None
+        refusal = refusal or SpoolLimit("no further segment")
+        last = len(self.view) - HEAD_BYTES
+        if kind not in (layout.RETURN, layout.LOSS) or self.at + size > last:
+            raise refusal
+        return None if kind == layout.LOSS else refusal
 
     def _roll(self) -> None:
         self._check_limit()
@@ -228,10 +239,16 @@ class ThreadSpool:
 
     def _check_limit(self) -> None:
         used = 0
-        with os.scandir(self._folder) as entries:
-            for entry in entries:
-                with contextlib.suppress(FileNotFoundError):
-                    used += entry.stat(follow_symlinks=False).st_size
+        try:
+            with os.scandir(self._folder) as entries:
+                for entry in entries:
+                    with contextlib.suppress(FileNotFoundError):
+                        used += entry.stat(follow_symlinks=False).st_size
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+            used = self._used_bytes + self._segment_bytes  # what is known without a descriptor
+        self._used_bytes = used
         if used + self._segment_bytes > self._limit_bytes:
             raise SpoolLimit(f"spool limit of {self._limit_bytes} bytes reached")
 

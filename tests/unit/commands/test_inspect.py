@@ -14,7 +14,7 @@ from sample_recordings import DESCRIPTION, LO, T0_NS, calls, conversation
 
 from netlab.capture.recording import LiveRecording
 from netlab.commands.main import run
-from netlab.explain.finish import finish_recording
+from netlab.lab.finish import finish_recording
 from netlab.model.tables import RECORDS
 
 

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netlab.capture.probe import SpoolReader, layout
@@ -79,14 +79,14 @@ def test_a_cut_tail_gives_a_prefix(fields: list[tuple[int, bytes]], data: st.Dat
     assert found == fields[: len(found)]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(
     op=st.sampled_from([op for op in layout.OPS if op != "none"]),
     args=TEXT, address=st.none() | TEXT, note=TEXT, local=TEXT, peer=TEXT,
     fd=BYTES_32, inode=st.integers(1, 2**62), requested=st.none() | st.integers(-9, 2**61),
     result=st.none() | st.integers(-1, 2**61), code=st.sampled_from([0, 11, 32, 104]),
     ready=st.lists(st.builds(Ready, BYTES_32, st.none() | st.integers(1, 2**63), NUMBER_32),
-                   max_size=9),
+                   max_size=9, unique_by=lambda item: item.fd),
     inodes=st.none() | st.tuples(NUMBER_64, NUMBER_64), flags=st.sampled_from([0, 2, 0x20, 0x42]),
 )  # fmt: skip
 def test_every_field_comes_back(
@@ -101,9 +101,12 @@ def test_every_field_comes_back(
         OP[op], state, requested=requested, flags=flags, args=args, address=address
     )
     assert inside is not None
-    packed = b"".join(layout.READY.pack(item.fd, item.events, item.inode or 0) for item in ready)
-    journal.leave(inside, state, result, code=code, note=note, inodes=inodes, ready=packed,
-                  returned_ns=5, flags=0x8)  # fmt: skip
+    journal.held = {item.fd: item.inode for item in ready if item.inode}
+    pairs = [(item.fd, item.events) for item in ready]
+    journal.leave(
+        inside, state, result, code=code, note=note, inodes=inodes, ready=pairs, returned_ns=5,
+        flags=0x8,
+    )  # fmt: skip
     journal.close()
     (call,) = SpoolReader(folder).poll()
     names = {0: "", 2: "MSG_PEEK", 0x20: "MSG_TRUNC", 0x42: "MSG_PEEK|MSG_DONTWAIT"}[flags]
@@ -238,7 +241,8 @@ def test_at_the_limit_returns_still_fit(tmp_path: Path) -> None:
             order += 1
             spool.append(layout.ENTRY, OP["send"], 1, 2, order, 0, b"")
     for inside in range(order - 9, order):
-        spool.append(layout.RETURN, 0, 2, 3, inside, 0, b"")
+        with pytest.raises(SpoolLimit):
+            spool.append(layout.RETURN, 0, 2, 3, inside, 0, b"")
     with pytest.raises(SpoolLimit):
         spool.append(layout.ENTRY, OP["send"], 1, 2, order, 0, b"")
     assert len(SpoolReader(tmp_path).poll()) == 9

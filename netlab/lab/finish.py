@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 from netlab.capture import recording
 from netlab.capture.files import read_raw
@@ -12,13 +13,22 @@ from netlab.model.recording import RawRecording
 from netlab.model.tables import Tables
 
 
-def finish_recording(path: Path) -> Tables:
-    """Rewrite the live recording at `path` in its finished form; return the tables as the finished
-    file gives them. Raises BadRecording when it cannot be read or written; the live form stays."""
+class Finished(NamedTuple):
+    """A finished recording as its file gives it: what the witnesses saw, and the tables."""
+
+    raw: RawRecording
+    tables: Tables
+
+
+def finish_recording(path: Path) -> Finished:
+    """Rewrite the live recording at `path` in its finished form.
+
+    Raises BadRecording when it cannot be read or written; the live form then stays.
+    """
     return finish_raw(path, read_raw(path))
 
 
-def finish_raw(path: Path, raw: RawRecording) -> Tables:
+def finish_raw(path: Path, raw: RawRecording) -> Finished:
     """The same for raw material that is already in memory."""
     tables = analyse(raw)
     recording.finish(
@@ -29,4 +39,5 @@ def finish_raw(path: Path, raw: RawRecording) -> Tables:
         threads=gloss.frame_threads(tables),
     )
     # Frames are numbered anew between the calls of the finished file: read what was written.
-    return analyse(read_raw(path))
+    written = read_raw(path)
+    return Finished(written, analyse(written))
