@@ -40,16 +40,18 @@ def finish(
     call_messages: Mapping[int, str],
     threads: Mapping[int, tuple[int, int]],
     journal_limit: int = JOURNAL_LIMIT,
-) -> None:
+) -> dict[int, int]:
     """Rewrite FILE in its finished form; it stays as it was when that fails (BadRecording).
 
     `frame_comments` and `threads` (process, thread) go by the raw frame's number, `call_messages`
-    by index into `raw.calls`.
+    by index into `raw.calls`. Returns the number in the finished file of each raw frame's number.
     """
-    blocks = _finished(raw, frame_comments, call_messages, threads, journal_limit)
+    numbers: dict[int, int] = {}
+    blocks = _finished(raw, frame_comments, call_messages, threads, journal_limit, numbers)
     with replacing(Path(path)) as fd:
         for chunk in _chunks(blocks):
             write_all(fd, chunk)
+    return numbers
 
 
 def plain(raw: RawRecording, out: BinaryIO) -> None:
@@ -83,7 +85,9 @@ def _finished(
     call_messages: Mapping[int, str],
     threads: Mapping[int, tuple[int, int]],
     journal_limit: int,
+    numbers: dict[int, int],
 ) -> Iterator[bytes]:
+    """The blocks of the finished form; fills `numbers` as it goes."""
     yield preamble(raw.description, raw.interfaces, "finished")
     yield from table_blocks(Kind.CLOCK_PAIRS, CLOCK_PAIRS, raw.clock_pairs)
     yield from table_blocks(Kind.INHERITANCES, INHERITANCES, raw.inheritances)
@@ -93,9 +97,12 @@ def _finished(
     packed = _packed_calls(raw, order, journal_limit)
     left = Counter(second_of(raw.calls[index]) for index in packed)
     noted: set[int] = set()
+    listed = 0  # Wireshark numbers packets and journal entries alike
     for kind, index in order:
         if kind == _PACKET:
             frame = raw.frames[index]
+            listed += 1
+            numbers[frame.number] = listed
             yield pcapng.packet(
                 frame.interface,
                 frame.time_ns,
@@ -108,10 +115,12 @@ def _finished(
             continue
         call = raw.calls[index]
         if index not in packed:
+            listed += 1
             entry = journal.entry(call, call_messages.get(index))
             yield pcapng.block(pcapng.JOURNAL_EXPORT, entry)
         elif (second := second_of(call)) not in noted:
             noted.add(second)
+            listed += 1
             yield packed_note(journal.shown_ns(call), left[second])
     yield from table_blocks(Kind.CALLS, CALLS, (raw.calls[index] for index in sorted(packed)))
     yield from _statistics(raw, range(len(raw.interfaces)))

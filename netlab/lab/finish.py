@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from netlab.capture import recording
 from netlab.capture.files import read_raw
+from netlab.capture.layout import JOURNAL_LIMIT
 from netlab.explain import gloss
 from netlab.explain.analysis import analyse
 from netlab.model.recording import RawRecording
@@ -20,24 +23,55 @@ class Finished(NamedTuple):
     tables: Tables
 
 
-def finish_recording(path: Path) -> Finished:
+def finish_recording(path: Path, *, journal_limit: int = JOURNAL_LIMIT) -> Finished:
     """Rewrite the live recording at `path` in its finished form.
 
-    Raises BadRecording when it cannot be read or written; the live form then stays.
+    Wireshark will list `journal_limit` calls one by one. Raises BadRecording when the file cannot
+    be read or written; the live form then stays.
     """
-    return finish_raw(path, read_raw(path))
+    return finish_raw(path, read_raw(path), journal_limit=journal_limit)
 
 
-def finish_raw(path: Path, raw: RawRecording) -> Finished:
+def finish_raw(path: Path, raw: RawRecording, *, journal_limit: int = JOURNAL_LIMIT) -> Finished:
     """The same for raw material that is already in memory."""
+    # In the order of time, as the finished file will have it: the ring hands frames of two
+    # processors over as it gets them, and what correlate says must not depend on the form.
+    raw.frames.sort(key=lambda frame: frame.time_ns)
     tables = analyse(raw)
-    recording.finish(
+    numbers = recording.finish(
         path,
         raw,
         frame_comments=gloss.frame_comments(tables),
         call_messages=gloss.call_messages(tables),
         threads=gloss.frame_threads(tables),
+        journal_limit=journal_limit,
     )
-    # Frames are numbered anew between the calls of the finished file: read what was written.
-    written = read_raw(path)
-    return Finished(written, analyse(written))
+    return Finished(_renumbered(raw, numbers), _renumbered_tables(tables, numbers))
+
+
+def _renumbered(raw: RawRecording, numbers: Mapping[int, int]) -> RawRecording:
+    """What reading the finished file gives, without reading it."""
+    return replace(
+        raw,
+        frames=[replace(frame, number=numbers[frame.number]) for frame in raw.frames],
+        description=replace(raw.description, form="finished"),
+        faults=[],
+    )
+
+
+def _renumbered_tables(tables: Tables, numbers: Mapping[int, int]) -> Tables:
+    for packet in tables.packets:
+        packet.frame = numbers[packet.frame]
+    for segment in tables.segments:
+        segment.frame = numbers[segment.frame]
+        if segment.acks_frame is not None:
+            segment.acks_frame = numbers[segment.acks_frame]
+    tables.spans = [
+        span if span.frame is None else replace(span, frame=numbers[span.frame])
+        for span in tables.spans
+    ]
+    tables.waits = [
+        replace(wait, frames=tuple(numbers[frame] for frame in wait.frames))
+        for wait in tables.waits
+    ]
+    return tables

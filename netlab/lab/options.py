@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from netlab.capture.layout import JOURNAL_LIMIT
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Tables
 
@@ -27,7 +28,7 @@ class RunOptions:
     queues: str = "calls"  # calls, events, off
     tcp_info: bool = False
     user: str | None = None
-    journal_limit: int = 100_000
+    journal_limit: int = JOURNAL_LIMIT
     title: str = "netlab run echo"
 
     @property

@@ -90,10 +90,10 @@ def _finish(stage: Stage, notes: tuple[str, ...]) -> RunResult:
         raw = recover(path)
         remove_folder(stage.spools)
         with contextlib.suppress(BadRecording, UsageError):  # still none: the live form stays
-            finish_raw(path, raw)
+            finish_raw(path, raw, journal_limit=stage.options.journal_limit)
         raise stage.disk_full
     remove_folder(stage.spools)
-    finished = finish_recording(path)
+    finished = finish_recording(path, journal_limit=stage.options.journal_limit)
     if stage.trouble:
         first = stage.trouble[0]
         kept = f"what was recorded is in {path}"
