@@ -11,25 +11,26 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
-from netlab.model.tables import Call, Role, Span, Tables
+from netlab.model.tables import Call, Direction, Role, Span, Tables
 
-# What a frame is to a call, in words; the call's name and the bytes follow.
-_ROLE_WORDS: dict[str, str] = {
-    Role.CARRIED: "carries",
-    Role.RESENT: "resends",
-    Role.ACKED: "acknowledges",
-    Role.DELIVERED: "read by",
-    Role.RELEASED: "made readable to",
-    Role.DUPLICATE: "brings nothing new to",
-    Role.ACK_SENT: "sent by",
-    Role.SYN: "SYN of",
-    Role.SYNACK: "SYN-ACK for",
-    Role.HANDSHAKE_ACK: "completes the handshake for",
-    Role.FIN: "FIN of",
-    Role.RST: "reset:",
-    Role.WINDOW: "announces the space freed by",
-    Role.WAKEUP: "wakes",
-    Role.ICMP: "error for",
+# What a frame is to a call, in words; the call's name and the bytes follow. Where the frame's sender
+# matters there are two: for a call of the side that sent the frame, and for one of the other side.
+_ROLE_WORDS: dict[str, tuple[str, str]] = {
+    Role.CARRIED: ("carries", "carries"),
+    Role.RESENT: ("resends", "resends"),
+    Role.ACKED: ("acknowledges", "acknowledges"),
+    Role.DELIVERED: ("read by", "read by"),
+    Role.RELEASED: ("made readable to", "made readable to"),
+    Role.DUPLICATE: ("brings nothing new to", "brings nothing new to"),
+    Role.ACK_SENT: ("sent by", "sent by"),
+    Role.SYN: ("SYN of", "SYN accepted by"),
+    Role.SYNACK: ("SYN-ACK for", "SYN-ACK awaited by"),
+    Role.HANDSHAKE_ACK: ("last ACK of", "completes the handshake for"),
+    Role.FIN: ("FIN of", "FIN seen by"),
+    Role.RST: ("reset by", "reset that ended"),
+    Role.WINDOW: ("announces the space freed by", "announces the space freed by"),
+    Role.WAKEUP: ("wakes", "wakes"),
+    Role.ICMP: ("error for", "error for"),
 }
 # A datagram of a chatty server may wake and be read by many; more than this helps nobody.
 _MOST_COMMENTS = 24
@@ -99,8 +100,14 @@ def frame_comments(tables: Tables) -> dict[int, list[str]]:
 
 def _span_text(span: Span, called: Callable[[int], Call]) -> str:
     call = called(span.call)
-    words = _ROLE_WORDS.get(span.role, span.role)
+    own, other = _ROLE_WORDS.get(span.role, (span.role, span.role))
+    words = own if _sent_by_its_side(span, call) else other
     return f"{words} {call.actor} {call.op} #{call.call}{_range_text(span.start, span.stop)}"
+
+
+def _sent_by_its_side(span: Span, call: Call) -> bool:
+    """Whether the end that made the call is the end that sent the frame."""
+    return span.direction is not None and Direction(span.direction).sender == call.side
 
 
 def _bounded(lines: Sequence[str]) -> list[str]:
@@ -124,6 +131,8 @@ def frame_threads(tables: Tables) -> Mapping[int, tuple[int, int]]:
             continue
         call = called[span.call]
         end = call.returned_ns
+        if not _sent_by_its_side(span, call):
+            continue  # a recv that a FIN ended, an accept that a SYN led to: they waited
         if end is not None and call.entered_ns <= stamps[span.frame] <= end:
             senders.setdefault(span.frame, (call.pid, call.tid))
     return senders

@@ -88,6 +88,40 @@ def test_comments_say_which_bytes_of_which_call() -> None:
     assert call_messages(tables) == {0: "client send #1 (5, 100) = 100, bytes 0..100, 21 us"}
 
 
+def test_the_words_say_who_sent_the_frame() -> None:
+    connect = replace(SEND, call=1, op="connect")
+    accept = replace(SEND, call=2, op="accept", actor="server", side="server")
+    recv = replace(SEND, call=3, op="recv", actor="server", side="server")
+    close = replace(SEND, call=4, op="close")
+    tables = Tables(
+        calls=[connect, accept, recv, close],
+        spans=[
+            Span(1, 4, None, "c>s", None, None, Role.SYN),
+            Span(2, 4, None, "c>s", None, None, Role.SYN),
+            Span(3, 9, None, "c>s", None, None, Role.FIN),
+            Span(4, 9, None, "c>s", None, None, Role.FIN),
+        ],
+    )
+    assert frame_comments(tables) == {
+        4: ["SYN of client connect #1", "SYN accepted by server accept #2"],
+        9: ["FIN seen by server recv #3", "FIN of client close #4"],
+    }
+
+
+def test_a_call_that_waited_for_the_frame_did_not_send_it() -> None:
+    accept = replace(SEND, call=1, op="accept", side="server", pid=80, tid=81)
+    connect = replace(SEND, call=2, op="connect")
+    tables = Tables(
+        packets=[packet(4, 1_005_000)],
+        calls=[accept, connect],
+        spans=[
+            Span(1, 4, None, "c>s", None, None, Role.SYN),
+            Span(2, 4, None, "c>s", None, None, Role.SYN),
+        ],
+    )
+    assert frame_threads(tables) == {4: (70, 71)}
+
+
 def test_a_frame_of_very_many_calls_names_some() -> None:
     spans = [Span(1, 4, None, "c>s", n, n + 1, Role.CARRIED) for n in range(97)]
     comments = frame_comments(Tables(calls=[replace(SEND, call=1)], spans=spans))[4]
