@@ -127,7 +127,12 @@ class Play:
         return self.frame(direction, "FA", at + 1, ack + 1, **more)
 
     def rst(self, direction: str, at: int, ack: int = 0, **more: Any) -> int:
+        """A reset that a call sends, or that refuses a SYN."""
         return self.frame(direction, "RA", at + 1, ack + 1, **more)
+
+    def answer_rst(self, direction: str, at: int) -> int:
+        """A reset that answers a frame with ACK `at` (RFC 9293 3.10.7.1)."""
+        return self.frame(direction, "R", at + 1)
 
     def sack_option(self, direction: str, *blocks: tuple[int, int]) -> TcpOptions:
         """A SACK option for stream offsets of the direction that the ACK acknowledges."""

@@ -1,28 +1,39 @@
 """FIN and RST frames, ICMP errors -> spans of the calls that caused them and the calls they ended.
 
-FIN: caused by the first successful shutdown(WR), else by the last close of the last holder (the end
-of a process closes what it holds). Where holders are not all known, a close that the FIN left
-inside of is evidence enough; without it there is no span. A recv that returns 0 was ended by the
-peer's FIN. RST: caused by the sender's close when it left inside that close (unread data, SO_LINGER
-0; man 7 socket), by the connect that it refuses, else by the data of the peer's send that arrived
-at a socket already closed. It ended the peer's calls that failed with ECONNRESET and the like.
-Read first: RFC 9293 3.6 and 3.10.7, RFC 2525 2.17.
+FIN: caused by the first successful shutdown(WR), else by the close that it left inside of, else by
+the last close of the last holder (the end of a process closes what it holds) if something explains
+that the FIN left later: bytes unacknowledged or no room in the window when the close returned, and
+the FIN left when that ended. Without it there is no span: a holder may have been unknown. A recv
+that returns 0 was ended by the peer's FIN.
+
+RST: Linux sets ACK in a reset that a call sends (tcp_send_active_reset) and in one that answers a
+SYN; one that answers a frame with ACK has none, and that frame's ACK number as its own (RFC 9293
+3.10.7.1). So it was caused by the sender's close when it has ACK and left inside that close (unread
+data, SO_LINGER 0; man 7 socket), by the listener's close if no accept returned the connection, by
+the connect that it refuses, or by the data of the peer's send that it answers. It ended the peer's
+calls that failed with ECONNRESET and the like. A keep-alive timer's reset has no call.
+Read first: RFC 9293 3.6 and 3.10.7, RFC 2525 2.17, Linux tcp_send_fin.
 """
 
 from __future__ import annotations
 
-from netlab.correlate.flows import SYN
+from netlab.correlate.flows import ACK, FIN, SYN
 from netlab.correlate.handshake import opening_call
+from netlab.correlate.segments import Row, Track
 from netlab.correlate.streams import arrival_ns, fin_arrival
-from netlab.correlate.tcp_spans import End, TcpJoin
-from netlab.model.call import INBOUND, MSG_OOB, CallRecord
-from netlab.model.tables import Direction, Packet, Role, Side, Span
+from netlab.correlate.tcp_spans import TcpJoin
+from netlab.model.call import INBOUND, MSG_OOB, OUTBOUND, CallRecord
+from netlab.model.seqnum import seq_add
+from netlab.model.tables import Fate, Packet, Role, Side, Span
 
 RESET_ERRORS = frozenset({"ECONNRESET", "ECONNREFUSED", "ECONNABORTED", "EPIPE"})
 ICMP_ERRORS = frozenset({
     "ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH", "EHOSTDOWN", "ENOPROTOOPT", "EPROTO",
     "EMSGSIZE", "EOPNOTSUPP", "EACCES", "ENONET",
 })  # fmt: skip
+# The stack sends a FIN in the same breath as it takes in the ACK that frees it; a loaded machine
+# may be interrupted between the two.
+_PROMPT_NS = 5_000_000
 
 
 def link_closing(join: TcpJoin) -> list[Span]:
@@ -42,29 +53,67 @@ def _fins_sent(spans: list[Span], join: TcpJoin, side: Side) -> None:
     fins = join.track.halves[side.outbound].fins
     if not fins:
         return
-    call = fin_cause(join.ends[side], join.calls, fins[0])
+    call = fin_cause(join, side, fins[0])
     if call is not None:
         for packet in fins:
             spans.append(Span(call, packet.frame, None, side.outbound, None, None, Role.FIN))
 
 
-def fin_cause(end: End, calls: list[CallRecord], fin: Packet) -> int | None:
+def fin_cause(join: TcpJoin, side: Side, fin: Packet) -> int | None:
     """The call that ended this side's stream."""
-    socket = end.socket
-    for number in [*socket.shutdowns[:1], *([socket.last_close] if socket.last_close else [])]:
-        if calls[number - 1].entered_ns <= fin.time_ns:
+    socket = join.ends[side].socket
+    for number in socket.shutdowns[:1]:
+        if join.calls[number - 1].entered_ns <= fin.time_ns:
             return number
-    return _enclosing(socket.closes, calls, fin)
+    inside = _enclosing(socket.closes, join.calls, fin)
+    if len(inside) == 1:
+        return inside[0]
+    last = socket.last_close
+    if last is None or last in inside:
+        return last
+    record = join.calls[last - 1]
+    if record.entered_ns > fin.time_ns:
+        return None
+    if record.returned_ns is None:  # the end of a process: it closes some time after its entry
+        return last
+    return last if _held_back(join, side, record.returned_ns, fin) else None
 
 
-def _enclosing(numbers: list[int], calls: list[CallRecord], packet: Packet) -> int | None:
-    """The one call that the frame left inside of; None if there is none or more than one."""
-    found = [
-        n for n in numbers
-        if calls[n - 1].entered_ns <= packet.time_ns
-        and (calls[n - 1].returned_ns or packet.time_ns) >= packet.time_ns
+def _enclosing(numbers: list[int], calls: list[CallRecord], packet: Packet) -> list[int]:
+    """The calls that the frame left inside of; an end of process, which never returns, is none."""
+    found = []
+    for number in numbers:
+        returned = calls[number - 1].returned_ns
+        if returned is not None and calls[number - 1].entered_ns <= packet.time_ns <= returned:
+            found.append(number)
+    return found
+
+
+def _held_back(join: TcpJoin, side: Side, closed_ns: int, fin: Packet) -> bool:
+    """Whether the stack had to keep the FIN from the close's return until it left.
+
+    A FIN waits only for bytes before it or for room in the window (Nagle does not hold it), and
+    leaves with the ACK that makes way.
+    """
+    length = join.track.halves[side.outbound].fin_off
+    if length is None or join.ends[side].outbound.stop != length:
+        return False  # others than the known calls wrote, and so held the socket
+    free_ns = None
+    acked, edge = 0, None
+    heard = [
+        r for r in join.track.rows
+        if r.direction is side.inbound and r.packet.fate != Fate.DROPPED and r.segment.ack
     ]  # fmt: skip
-    return found[0] if len(found) == 1 else None
+    for row in sorted(heard, key=lambda r: arrival_ns(r.packet)):
+        acked = max(acked, (row.segment.ack or 0) - 1)
+        if row.segment.seg_wnd_bytes is not None:
+            edge = (row.segment.ack or 0) - 1 + row.segment.seg_wnd_bytes
+        if acked >= length and (edge is None or edge > length):
+            free_ns = arrival_ns(row.packet)
+            break
+    if free_ns is None or free_ns >= fin.time_ns:
+        return True  # it was not free to leave before it did
+    return free_ns > closed_ns and fin.time_ns - free_ns <= _PROMPT_NS
 
 
 def _end_of_stream(spans: list[Span], join: TcpJoin, side: Side) -> None:
@@ -86,7 +135,7 @@ def _resets_suffered(spans: list[Span], join: TcpJoin, side: Side) -> None:
         return
     socket = join.ends[side].socket
     own_end = socket.shutdowns[0] if socket.shutdowns else None
-    for number in [*socket.calls, *([socket.accepted_by] if socket.accepted_by else [])]:
+    for number in socket.calls:
         record = join.calls[number - 1]
         if record.errno not in RESET_ERRORS or record.returned_ns is None:
             continue
@@ -105,46 +154,82 @@ def _resets_sent(spans: list[Span], join: TcpJoin, side: Side) -> None:
 
 
 def _reset_cause(join: TcpJoin, side: Side, packet: Packet) -> int | None:
-    end = join.ends.get(side)
-    if end is not None:
-        # A process's end never returns: a RST after its FIN answers what the peer sent since.
-        finished = any(p.time_ns < packet.time_ns for p in join.track.halves[side.outbound].fins)
-        closes = [
-            n for n in end.socket.closes if not (finished and join.calls[n - 1].returned_ns is None)
-        ]
+    if packet._flags & ACK:
+        end = join.ends.get(side)
+        sockets = [end.socket] if end is not None else []
+        if end is None and side is Side.SERVER:
+            sockets = join.track.listeners
+        closes = sorted({number for socket in sockets for number in socket.closes})
         inside = _enclosing(closes, join.calls, packet)
-        if inside is not None:
-            return inside
+        if inside:
+            return inside[0] if len(inside) == 1 else None
     peer = Side.SERVER if side is Side.CLIENT else Side.CLIENT
     if peer not in join.ends:
         return None
-    # Otherwise it answers a frame of the peer: the last one before it.
-    answered = None
-    for row in join.track.rows:
-        if row.packet is packet:
-            break
-        if row.direction is side.inbound:
-            answered = row
-    if answered is None:
+    waiting = _unanswered(join.track, side, packet)
+    if not waiting or not _answers(packet, waiting[-1].packet):
         return None
-    if answered.packet._flags & SYN:
+    if waiting[-1].packet._flags & SYN:
         return opening_call(join) if peer is Side.CLIENT else None
-    if answered.segment.stop > answered.segment.start and not answered.probe:
-        owners = join.ends[peer].outbound.owners
-        last = owners.overlaps(answered.segment.stop - 1, answered.segment.stop)
-        return last[0][2] if last else None
-    return None
+    if not _has_data(waiting[-1]):
+        return None
+    owners = join.ends[peer].outbound.owners
+    causes: set[int | None] = set()
+    for row in filter(_has_data, waiting):  # any of them may be the one that is answered
+        last = owners.overlaps(row.segment.stop - 1, row.segment.stop)
+        causes.add(last[0][2] if last else None)
+    return causes.pop() if len(causes) == 1 else None
+
+
+def _has_data(row: Row) -> bool:
+    return row.segment.stop > row.segment.start and not row.probe
+
+
+def _unanswered(track: Track, side: Side, reset: Packet) -> list[Row]:
+    """What arrived at this side between the frame it had sent before the reset and the reset."""
+    place = next(n for n, row in enumerate(track.rows) if row.packet is reset)
+    before = [n for n in range(place) if track.rows[n].direction is side.outbound]
+    since = before[-1] if before else -1
+    since_ns = track.rows[since].packet.time_ns if before else 0
+    found = []
+    for number, row in enumerate(track.rows):
+        if row.direction is not side.inbound or row.packet.fate == Fate.DROPPED:
+            continue
+        arrived_ns = row.packet.arrived_ns
+        if since < number < place if arrived_ns is None else since_ns < arrived_ns <= reset.time_ns:
+            found.append(row)
+    return sorted(found, key=lambda row: arrival_ns(row.packet))
+
+
+def _answers(reset: Packet, frame: Packet) -> bool:
+    """Whether the reset has the numbers of an answer to this frame (RFC 9293 3.10.7.1)."""
+    if frame._flags & ACK:
+        return not reset._flags & ACK and reset.seg_seq == frame.seg_ack
+    length = (frame.payload_len_bytes or 0) + bool(frame._flags & SYN) + bool(frame._flags & FIN)
+    end = seq_add(frame.seg_seq or 0, length)
+    return bool(reset._flags & ACK) and reset.seg_ack == end
 
 
 def _icmp(spans: list[Span], join: TcpJoin, side: Side) -> None:
-    """An ICMP error that quotes this side's frame ended the call that failed next."""
-    for packet, quoted_forward in join.track.flow.errors:
-        quoted = join.track.flow.direction(quoted_forward)
-        if quoted is not side.outbound:
+    """The latest ICMP error that quotes this side's frames ended the call that failed with it."""
+    arrived = sorted(
+        (arrival_ns(packet), packet.frame)
+        for packet, forward in join.track.flow.errors
+        if join.track.flow.direction(forward) is side.outbound
+    )
+    if not arrived:
+        return
+    reset_ns = [arrival_ns(p) for p in join.track.halves[side.inbound].resets]
+    since_ns = -1
+    for number in join.ends[side].socket.calls:
+        record = join.calls[number - 1]
+        if record.op != "connect" and record.op not in OUTBOUND | INBOUND:
             continue
-        for number in join.ends[side].socket.calls:
-            record = join.calls[number - 1]
-            if record.errno in ICMP_ERRORS and (record.returned_ns or 0) >= arrival_ns(packet):
-                direction = Direction.S2C if quoted is Direction.C2S else Direction.C2S
-                spans.append(Span(number, packet.frame, None, direction, None, None, Role.ICMP))
-                break
+        if record.errno not in ICMP_ERRORS or record.returned_ns is None:
+            continue
+        until_ns = record.returned_ns
+        errors = [frame for at, frame in arrived if since_ns < at <= until_ns]
+        refused = record.errno in RESET_ERRORS and any(since_ns < t <= until_ns for t in reset_ns)
+        if errors and not refused:  # a reset says the same: which of them it was is not known
+            spans.append(Span(number, errors[-1], None, side.inbound, None, None, Role.ICMP))
+        since_ns = until_ns

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from netlab.correlate.closing import ICMP_ERRORS
-from netlab.correlate.datagram_spans import DatagramJoin
+from netlab.correlate.datagram_sends import DatagramJoin
 from netlab.correlate.datagrams import Datagram
 from netlab.correlate.flows import Flow
 from netlab.correlate.sockets import Socket
@@ -21,7 +21,7 @@ from netlab.model.tables import Direction, Packet, Role, Span
 def link_datagram_errors(
     join: DatagramJoin, flows: Sequence[Flow], datagrams: Sequence[Datagram]
 ) -> list[Span]:
-    """The icmp spans of all UDP conversations."""
+    """The icmp spans of all UDP conversations; marks the datagrams that a port refused."""
     spans: list[Span] = []
     by_flow: dict[int, list[Datagram]] = {}
     for d in datagrams:
@@ -35,8 +35,10 @@ def link_datagram_errors(
             direction = flow.direction(forward)
             quoted = _quoted(by_flow.get(flow.connection, []), packet, direction)
             back = direction.reverse
-            for number in () if quoted is None else quoted.sent_by:
-                spans.append(Span(number, packet.frame, None, back, None, None, Role.ICMP))
+            if quoted is not None:
+                quoted.refused |= packet._port_unreachable
+                for number in quoted.sent_by:
+                    spans.append(Span(number, packet.frame, None, back, None, None, Role.ICMP))
             call = _failed(join, flow, packet, direction, told)
             if call is not None:
                 told.add(call)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from netlab.correlate.addresses import Endpoint
 from netlab.correlate.flows import Flow, fragment_bytes
+from netlab.correlate.reasons import Reason
 from netlab.correlate.streams import Piece, arrival_ns
 from netlab.model.tables import Direction, Fate, Packet
 
@@ -37,7 +38,8 @@ class Datagram:
     sent_by: list[int] = field(default_factory=list)  # several: corked together
     sent_ambiguous: bool = False
     read_by: list[int] = field(default_factory=list)  # several: multicast
-    read_ambiguous: bool = False
+    read_unsure: Reason | None = None  # why it may have been read, or not
+    refused: bool = False  # an ICMP error said that nobody listens there
 
     @property
     def length(self) -> int:

@@ -1,17 +1,15 @@
 """The frames of a handshake -> spans of the connect and the accept that they served.
 
-connect (or a sendto with Fast Open) at the client, accept at the server, both get every copy of the
-SYN, the SYN-ACK and the ACK that answered each SYN-ACK. With TCP_DEFER_ACCEPT the kernel ignores a
-bare ACK, so the first data from the client completes the handshake too (man 7 tcp).
+connect (with Fast Open the send that opened the connection) at the client, accept at the server,
+both get every copy of the SYN, the SYN-ACK and the ACK that answered each SYN-ACK. With
+TCP_DEFER_ACCEPT the kernel ignores a bare ACK, so the first data from the client completes the
+handshake too (man 7 tcp).
 """
 
 from __future__ import annotations
 
 from netlab.correlate.tcp_spans import TcpJoin
-from netlab.model.call import OUTBOUND
 from netlab.model.tables import Direction, Packet, Role, Side, Span
-
-MSG_FASTOPEN = 0x20000000
 
 
 def link_handshake(join: TcpJoin) -> list[Span]:
@@ -39,16 +37,10 @@ def opening_call(join: TcpJoin) -> int | None:
     """The client's call that sent the SYN."""
     socket = join.ends[Side.CLIENT].socket
     syns = join.track.halves[Direction.C2S].syns
-    if not syns:
+    if not syns or not socket.connects:
         return None
-    if socket.connects:
-        first = socket.connects[0]
-        return first if join.calls[first - 1].entered_ns <= syns[0].time_ns else None
-    for number in socket.calls:
-        record = join.calls[number - 1]
-        if record.op in OUTBOUND:
-            return number if record.flags & MSG_FASTOPEN else None
-    return None
+    first = socket.connects[0]
+    return first if join.calls[first - 1].entered_ns <= syns[0].time_ns else None
 
 
 def first_data(join: TcpJoin) -> Packet | None:

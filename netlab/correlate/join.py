@@ -10,22 +10,34 @@ from __future__ import annotations
 
 import gc
 
-from netlab.correlate.call_ranges import StreamFacts, moved_bytes, place_calls
+from netlab.correlate.call_ranges import (
+    StreamFacts,
+    UrgentMark,
+    moved_bytes,
+    place_calls,
+)
 from netlab.correlate.closing import link_closing
 from netlab.correlate.connections import connection_from_flow, connection_from_track
 from netlab.correlate.datagram_errors import link_datagram_errors
-from netlab.correlate.datagram_spans import DatagramJoin, join_datagrams, leftover_datagrams
+from netlab.correlate.datagram_sends import DatagramJoin
+from netlab.correlate.datagram_spans import join_datagrams, leftover_datagrams
 from netlab.correlate.datagrams import Datagram, datagrams_from_flows
 from netlab.correlate.flows import Flow, flows_from_packets
 from netlab.correlate.handshake import link_handshake
-from netlab.correlate.leftovers import leftover_bytes, uncaptured
+from netlab.correlate.leftovers import (
+    clock_windows,
+    first_impossible,
+    leftover_bytes,
+    stop_of,
+    uncaptured,
+)
 from netlab.correlate.local_spans import LocalJoin, join_local
 from netlab.correlate.matching import add_connections_without_frames, match_tcp
 from netlab.correlate.reasons import Reason, What
 from netlab.correlate.receiver_acks import link_receiver_acks
 from netlab.correlate.segments import Track, track_from_flow
 from netlab.correlate.sockets import Socket, Sockets, trace_sockets
-from netlab.correlate.streams import Reads, stream_from_track
+from netlab.correlate.streams import Reads, arrival_ns, stream_from_track
 from netlab.correlate.tcp_info import states_from_call
 from netlab.correlate.tcp_spans import End, TcpJoin, link_bytes
 from netlab.correlate.urgent import urgent_marks
@@ -68,6 +80,14 @@ class _Correlation:
         self.tables = Tables(packets=packets)
         self.calls = [_call_row(number, record) for number, record in enumerate(records, 1)]
         self.tcp: dict[int, TcpJoin] = {}
+        self.unsure = clock_windows(raw.clock_pairs)
+        self.by_frame = {packet.frame: packet for packet in packets} if records else {}
+        self.last_entry: dict[int, int] = {}  # of each process; records are in order of entry
+        for record in records:
+            self.last_entry[record.pid] = record.entered_ns
+        self.ring_lost = any(i.dropped for i in raw.interfaces) or any(
+            loss.witness == "packets" for loss in raw.losses
+        )
 
     def run(self) -> Tables:
         flows = flows_from_packets(self.packets)
@@ -112,16 +132,16 @@ class _Correlation:
         add_connections_without_frames(network, self.tables.connections, self.records)
         spans = self._join_tcp(network, tracks)
         udp = join_datagrams(
-            [s for s in network if s.kind == "SOCK_DGRAM"], datagrams, self.records
-        )
+            [s for s in network if s.kind == "SOCK_DGRAM"], datagrams, self.records,
+            ring_lost=self.ring_lost,
+        )  # fmt: skip
         spans += udp.spans
         spans += link_datagram_errors(udp, flows, datagrams)
         local = join_local(
             [s for s in sockets.all if s.is_local], self.tables.connections, self.records
         )
         spans += local.spans
-        by_frame = {packet.frame: packet for packet in self.packets}
-        spans += Wakeups(self.records, self.tcp, udp, local, by_frame).spans(sockets)
+        spans += Wakeups(self.records, self.tcp, udp, local, self.by_frame).spans(sockets)
         spans.sort(key=_span_order)
         self.tables.spans = spans
         self.tables.unmatched += udp.unmatched
@@ -129,10 +149,11 @@ class _Correlation:
         self.tables.unmatched += local.unmatched
         self._fill_calls(sockets, udp, local)
         self._list_the_rest()
-        for call, record in zip(self.calls, self.records, strict=True):
-            if record.tcp_info_before or record.tcp_info_after:
-                side = Side(call.side) if call.side is not None else None
-                self.tables.states += states_from_call(record, call.connection, side)
+        for record, socket in zip(self.records, sockets.by_call, strict=True):
+            if record.tcp_info_before or record.tcp_info_after:  # of the socket called, not of the
+                connection = socket.connection if socket else None  # one that accept returned
+                side = socket.side if socket else None
+                self.tables.states += states_from_call(record, connection, side)
         self.tables.states.sort(key=lambda state: state.time_ns)
 
     # --- TCP
@@ -143,48 +164,77 @@ class _Correlation:
             if socket.connection is not None and socket.side is not None and socket.is_stream:
                 ends.setdefault(socket.connection, {})[socket.side] = socket
         spans: list[Span] = []
-        ring_lost = any(i.dropped for i in self.raw.interfaces) or any(
-            loss.witness == "packets" for loss in self.raw.losses
-        )
         marks = urgent_marks(self.raw.frames, tracks)
         for track in tracks:
             join = TcpJoin(track, self.records)
             self.tcp[join.connection] = join
             facts = {
-                direction: StreamFacts(
-                    half.syn_seen, half.fin_off, marks.get((join.connection, direction), ())
+                direction: self._facts(
+                    track, direction, marks.get((join.connection, direction), ())
                 )
-                for direction, half in track.halves.items()
+                for direction in track.halves
             }
             for side, socket in ends.pop(join.connection, {}).items():
                 join.ends[side] = self._end(socket, facts[side.outbound], facts[side.inbound])
             for direction in Direction:
-                join.streams[direction] = stream_from_track(
-                    track, direction, self._reads(join.ends.get(direction.receiver))
-                )
+                self._follow(join, direction)
+            for side, end in join.ends.items():
+                self._place(end.outbound.ranges, side.outbound)
+                self._place(end.inbound.ranges, side.inbound)
             if join.ends:
                 spans += link_bytes(join)
                 spans += link_handshake(join)
                 spans += link_closing(join)
                 spans += link_receiver_acks(join)
-            self.tables.unmatched += leftover_bytes(join, ring_lost=ring_lost)
+            self.tables.unmatched += leftover_bytes(join, ring_lost=self.ring_lost)
         for connection, sides in ends.items():
             self._without_frames(connection, sides)
         return spans
 
+    def _facts(
+        self, track: Track, direction: Direction, urgent: tuple[UrgentMark, ...]
+    ) -> StreamFacts:
+        half = track.halves[direction]
+        unborn = Reason.CAPTURE_LATE
+        if track.halves[direction.reverse].syn_seen:  # the capture had begun, this SYN escaped it
+            unborn = Reason.RING_DROP if self.ring_lost else Reason.GAP
+        return StreamFacts(half.syn_seen, half.fin_off, urgent, unborn)
+
     def _end(self, socket: Socket, out: StreamFacts, into: StreamFacts) -> End:
         born = socket.accepted_by is not None or bool(socket.connects) or socket.made
-        end = End(
+        stopped = stop_of(socket, self.records, self.raw, self.last_entry, self.unsure)
+        return End(
             socket,
             place_calls(socket.calls, self.records, outbound=True, born=born,
-                        inline=True, facts=out),
+                        inline=True, facts=out, stopped=stopped),
             place_calls(socket.calls, self.records, outbound=False, born=born,
-                        inline=socket.oob_inline, facts=into),
+                        inline=socket.oob_inline, facts=into, stopped=stopped),
         )  # fmt: skip
-        if socket.side is not None:
-            self._place(end.outbound.ranges, socket.side.outbound)
-            self._place(end.inbound.ranges, socket.side.inbound)
-        return end
+
+    def _follow(self, join: TcpJoin, direction: Direction) -> None:
+        """Build the stream of a direction, and take back what its frames disprove."""
+        sender, receiver = join.ends.get(direction.sender), join.ends.get(direction.receiver)
+        while True:
+            stream = stream_from_track(join.track, direction, self._reads(receiver))
+            join.streams[direction] = stream
+            if sender is not None:
+                early = first_impossible(
+                    sender.outbound, [stream.carried], lambda f: self.by_frame[f].time_ns,
+                    self.records, outbound=True, unsure=self.unsure,
+                )  # fmt: skip
+                if early is not None:
+                    sender.outbound.withdraw(early, Reason.CONTRADICTION)
+            # A copy that the ring lost may have come before the one that is known.
+            if receiver is None or self.ring_lost:
+                return
+            late = first_impossible(
+                receiver.inbound, [stream.accepted, stream.released],
+                lambda f: arrival_ns(self.by_frame[f]),
+                self.records, outbound=False, unsure=self.unsure,
+            )  # fmt: skip
+            if late is None:
+                return
+            receiver.inbound.withdraw(late, Reason.CONTRADICTION)
 
     def _place(self, ranges: dict[int, tuple[int, int]], direction: Direction) -> None:
         for number, (start, stop) in ranges.items():
@@ -201,6 +251,8 @@ class _Correlation:
         row = self.tables.connections[connection]
         for side, socket in sides.items():
             end = self._end(socket, StreamFacts(), StreamFacts())
+            self._place(end.outbound.ranges, side.outbound)
+            self._place(end.inbound.ranges, side.inbound)
             for ranges, direction in (
                 (end.outbound, side.outbound),
                 (end.inbound, side.inbound),

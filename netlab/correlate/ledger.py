@@ -12,7 +12,9 @@ from collections.abc import Iterable
 from netlab.correlate.flows import fragment_bytes
 from netlab.correlate.reasons import What
 from netlab.model.call import INBOUND, OUTBOUND
+from netlab.model.clock import clock_steps
 from netlab.model.ranges import RangeSet
+from netlab.model.recording import RawRecording
 from netlab.model.tables import Call, Packet, Role, Span, Tables, Unmatched
 
 _MOVING = frozenset({Role.CARRIED, Role.DELIVERED, Role.LOCAL})
@@ -192,3 +194,13 @@ def causal_violations(tables: Tables, tolerance_ns: int = 0) -> list[str]:
 def _after_return(call: Call, arrived_ns: int, tolerance_ns: int) -> bool:
     bound = call.returned_by_ns if call.returned_by_ns is not None else call.returned_ns
     return bound is not None and arrived_ns > bound + tolerance_ns
+
+
+def clock_notes(raw: RawRecording) -> list[str]:
+    """What a reader must know of the clock during the recording, a sentence each; mostly none."""
+    return [
+        f"The clock was set {'forward' if step_ns > 0 else 'back'} by {abs(step_ns) / 1e6:.3f} ms "
+        f"shortly before {after_ns / 1e9:.3f} s since the epoch: times before and after it do not "
+        "compare."
+        for after_ns, step_ns in clock_steps(raw.clock_pairs)
+    ]

@@ -3,13 +3,14 @@
 A socket's (local, peer) names a 4-tuple; of several connections on it the socket's is:
 - a connecting socket: the first not yet taken whose SYN left after connect() was entered,
 - an accepted one: the first not yet taken that was complete before accept() returned (a listener's
-  queue is first in, first out),
+  queue is first in, first out); one whose SYN carried data may be accepted at once (Fast Open),
 - one that the probe met in mid-life: the latest that had begun before its first call returned.
 A socket that fits none is left without frames rather than given one that does not fit.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from netlab.correlate.addresses import Endpoint, is_wildcard
@@ -66,6 +67,21 @@ def match_tcp(sockets: Sequence[Socket], tracks: Sequence[Track], calls: list[Ca
         found = _choose(socket, index.candidates(local, peer), calls)
         if found is not None:
             index.take(socket, *found)
+    _add_listeners(sockets, tracks)
+
+
+def _add_listeners(sockets: Sequence[Socket], tracks: Sequence[Track]) -> None:
+    """Who may still have held a connection that no known accept() returned."""
+    accepted = {s.connection for s in sockets if s.side is Side.SERVER}
+    listening = [(s, s.local_endpoint) for s in sockets if s.listens and s.is_stream]
+    for track in tracks if listening else ():
+        if track.flow.connection in accepted:
+            continue
+        host, port = track.flow.server
+        track.listeners = [
+            socket for socket, local in listening
+            if local is not None and local[1] == port and (local[0] == host or is_wildcard(local))
+        ]  # fmt: skip
 
 
 def _choose(
@@ -75,17 +91,22 @@ def _choose(
         return None
     if socket.connects:
         entered = calls[socket.connects[0] - 1].entered_ns
+        given_up = calls[socket.connects[-1] - 1].returned_ns if socket.failed else None
+        until = math.inf if given_up is None else given_up
         for track, side in candidates:
             syns = track.halves[side.outbound].syns
-            if syns and syns[0].time_ns >= entered:
+            if syns and entered <= syns[0].time_ns <= until:
                 return track, side
         return _without_syn(candidates, entered)
     if socket.accepted_by is not None:
         returned = calls[socket.accepted_by - 1].returned_ns
         for track, side in candidates:
-            if not track.halves[Direction.C2S].syns:
+            syns = track.halves[Direction.C2S].syns
+            if not syns:
                 continue
             done = track.handshake_acks[0].time_ns if track.handshake_acks else None
+            if syns[0].payload_len_bytes and track.halves[Direction.S2C].syns:
+                done = syns[0].time_ns
             if done is not None and (returned is None or done <= returned):
                 return track, side
         return _without_syn(candidates, calls[socket.accepted_by - 1].entered_ns)
@@ -121,7 +142,7 @@ def add_connections_without_frames(
         if socket.connection is not None or socket.listens or not socket.is_stream:
             continue
         local, peer = socket.local_endpoint, socket.peer_endpoint
-        if local is None or peer is None or not _was_connected(socket, calls):
+        if local is None or peer is None or not _was_connected(socket):
             continue
         if socket.accepted_by is None:
             client, server, side = local, peer, Side.CLIENT
@@ -141,6 +162,6 @@ def add_connections_without_frames(
         socket.connection, socket.side = row.connection, side
 
 
-def _was_connected(socket: Socket, calls: list[CallRecord]) -> bool:
+def _was_connected(socket: Socket) -> bool:
     """An attempt counts: it too has a client, a server and a result."""
     return socket.accepted_by is not None or bool(socket.connects) or bool(socket.peer)

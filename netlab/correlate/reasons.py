@@ -31,6 +31,9 @@ class Reason(StrEnum):
     NO_PACKET_WITNESS = "not captured: no packet witness"
     NO_CALL_WITNESS = "no call witness"
     PROBE_LATE = "no call witness: the probe began late"
+    LIMIT = "recording stopped at its limit"  # or at a fault: this process noted no more calls
+    PROBE_GAP = "no call witness: some calls of the process are missing"
+    CLOCK_STEP = "the clock was set back, order of calls unknown"
     STILL_INSIDE = "call still inside"
     STILL_QUEUED = "still queued"
     STILL_QUEUED_DATAGRAM = "still queued or dropped: receive buffer"
@@ -41,7 +44,9 @@ class Reason(StrEnum):
     NOT_ACCEPTED = "arrived but not accepted by the receiver"
     TRUNCATED = "truncated"
     URGENT = "urgent byte not read"
+    URGENT_ORDER = "an urgent byte came during the call, order ambiguous"
     SHARED = "shared socket, order ambiguous"
+    ALIKE = "order ambiguous: a datagram that was not captured fits, too"
     NO_PEER = "not on a network: the other end is not recorded"
     INCOMPLETE = "not captured: fragments missing"
-    CONTRADICTION = "calls and frames disagree"
+    CONTRADICTION = "the calls do not add up to the stream"  # some of them were not seen

@@ -11,11 +11,15 @@ Read first: RFC 9293 3.4 and 3.8.4, RFC 7323 section 2, tshark's packet-tcp.c.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from netlab.correlate.flows import ACK, FIN, RST, SYN, Flow
 from netlab.model.ranges import RangeSet
 from netlab.model.seqnum import SEQ_MASK, seq_add, seq_diff
 from netlab.model.tables import Direction, Packet, Segment
+
+if TYPE_CHECKING:
+    from netlab.correlate.sockets import Socket
 
 # tshark's tcp.completeness bits.
 COMPLETE_SYN, COMPLETE_SYNACK, COMPLETE_ACK = 1, 2, 4
@@ -31,7 +35,7 @@ class Half:
     direction: Direction
     base: int | None = None  # 32-bit sequence number that counts as 0
     near: int = 0  # unwrapped, relative: where the next number is expected
-    syn_seen: bool = False  # a SYN or SYN-ACK: seq 0 is certain
+    syn_seen: bool = False  # a SYN or SYN-ACK, or what proves its number: seq 0 is certain
     mss: int | None = None
     wscale: int | None = None
     sack: bool | None = None
@@ -64,6 +68,7 @@ class Track:
     halves: dict[Direction, Half] = field(default_factory=dict)
     completeness: int = 0
     handshake_acks: list[Packet] = field(default_factory=list)  # the ACK of each SYN-ACK
+    listeners: list[Socket] = field(default_factory=list)  # on its server's address, by `matching`
 
     def half(self, direction: Direction) -> Half:
         return self.halves[direction]
@@ -85,6 +90,8 @@ def track_from_flow(flow: Flow) -> Track:
         if flags & SYN:
             _read_syn(packet, half, other)
             unanswered = unanswered or bool(flags & ACK)
+        if half is c2s and not other.syn_seen and _answers_lost_synack(track, packet, half, other):
+            other.syn_seen = True
         row = _row(packet, half, other, flow.connection)
         track.rows.append(row)
         _note_completeness(track, packet, first=len(track.rows) == 1)
@@ -105,6 +112,23 @@ def _find_bases(packet: Packet, half: Half, other: Half) -> None:
         half.base = seq_add(seq, -1)
     if packet._flags & ACK and other.base is None:
         other.base = seq_add(packet.seg_ack or 0, -1)
+
+
+def _answers_lost_synack(track: Track, packet: Packet, client: Half, server: Half) -> bool:
+    """Whether this ACK can only be the one that completed the handshake; then it tells the base.
+
+    It is if the client sent no other packet since its SYN, as consecutive IPv4 identifications
+    show (Linux numbers the packets of a connection so). Without them it may be a later ACK, of
+    server data that was not captured either.
+    """
+    if packet._flags & (SYN | RST | ACK) != ACK or not client.syns or packet.ip_version != 4:
+        return False
+    if any(r.direction is client.direction and not r.packet._flags & SYN for r in track.rows):
+        return False
+    syn = client.syns[-1].ip_id
+    if not syn or packet.ip_id is None or (packet.ip_id - syn) & 0xFFFF != 1:
+        return False
+    return server.base == seq_add(packet.seg_ack or 0, -1)
 
 
 def _read_syn(packet: Packet, half: Half, other: Half) -> None:

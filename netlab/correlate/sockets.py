@@ -4,7 +4,8 @@ A descriptor is not a socket: dup, fork and accept make several names for one, s
 apart by inode and host; an inode that a new socket() or accept() returns begins a new socket.
 Holders are (pid, descriptor) pairs: they come with the calls that make or use a descriptor and with
 fork, and go with close and the end of the process. The *last close* is the call that let the last
-holder go; it is what sends the FIN (man 2 close). Knows nothing of packets.
+holder go; it is what sends the FIN (man 2 close). A connect() after one that failed begins a new
+life of the socket, with other ends. Knows nothing of packets.
 """
 
 from __future__ import annotations
@@ -13,15 +14,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from netlab.correlate.addresses import Endpoint, is_wildcard, maybe_endpoint
-from netlab.model.call import CallRecord, Inheritance, Ready
+from netlab.model.call import OUTBOUND, CallRecord, Inheritance, Ready
 from netlab.model.tables import Side
 
 Holder = tuple[int, int | None]  # pid, descriptor
 
+MSG_FASTOPEN = 0x20000000
+# After these the attempt goes on, or there was a connection already (man 2 connect); a connect()
+# that its program gave up waiting for is recorded as EAGAIN.
+_ATTEMPT_STANDS = frozenset({None, "EINPROGRESS", "EALREADY", "EISCONN", "EINTR", "EAGAIN"})
+
 
 @dataclass(slots=True)
 class Socket:
-    """One kernel socket, from its first call to its last. Calls are numbers of the table."""
+    """One kernel socket, from its first call to its last, or to a connect() after a failed one.
+
+    Calls are numbers of the table.
+    """
 
     host: str
     inode: int
@@ -33,7 +42,7 @@ class Socket:
     made: bool = False  # its socket(), accept() or socketpair() was witnessed
     accepted_by: int | None = None
     listener: Socket | None = None  # that accepted it
-    connects: list[int] = field(default_factory=list)
+    connects: list[int] = field(default_factory=list)  # and the send that opened it (Fast Open)
     binds: list[int] = field(default_factory=list)
     listens: bool = False
     accepts: list[int] = field(default_factory=list)  # of a listener: the successful ones
@@ -46,6 +55,7 @@ class Socket:
     side: Side | None = None
     oob_inline: bool = False
     defer_accept: bool = False
+    failed: bool = False  # its latest connect() did: another one begins a new life
     _holders: set[Holder] = field(default_factory=set)
 
     @property
@@ -97,10 +107,21 @@ class _Tracer:
             socket.last_close = None
             self._held.setdefault(holder[0], set()).add(id(socket))
 
+    def relive(self, old: Socket, record: CallRecord) -> Socket:
+        """The same socket after a failed connect(): its calls from here on are another's."""
+        del self._now[record.host, old.inode]
+        socket = self.socket(record, old.inode)
+        socket.made, socket.oob_inline, socket.binds = old.made, old.oob_inline, old.binds
+        socket._holders, old._holders = old._holders, set()
+        for pid, _ in socket._holders:
+            self._held[pid].discard(id(old))
+            self._held[pid].add(id(socket))
+        return socket
+
     def let_go(self, socket: Socket, holder: Holder, call: int) -> None:
         socket._holders.discard(holder)
         socket.closes.append(call)
-        if not socket._holders and socket.last_close is None:
+        if not socket._holders:  # a close after the last one shows that it was not the last
             socket.last_close = call
 
     def fork(self, item: Inheritance) -> None:
@@ -128,6 +149,8 @@ class _Tracer:
         if record.inode is not None:
             making = record.op in ("socket", "socketpair")
             socket = self.socket(record, record.inode, new=making)
+            if record.op == "connect" and socket.failed:
+                socket = self.relive(socket, record)
             socket.made = socket.made or making
             socket.calls.append(number)
             self._learn(socket, record)
@@ -150,14 +173,14 @@ class _Tracer:
     def _act(self, socket: Socket, record: CallRecord, number: int) -> None:
         op, failed = record.op, record.errno is not None
         if op == "close":
+            if record.errno == "EBADF":  # every other error comes after the descriptor is gone
+                return
             self.let_go(socket, (record.pid, record.fd), number)
             return
         if record.fd is not None:
             self.hold(socket, (record.pid, record.fd))
-        if op == "connect":
-            socket.connects.append(number)
-            if record.errno in (None, "EINPROGRESS", "EALREADY", "EISCONN"):
-                socket.peer = _better(socket.peer, record.address)
+        if op == "connect" or (record.flags & MSG_FASTOPEN and _opens(socket, record)):
+            self._connect(socket, record, number)
         elif op == "setsockopt" and not failed:
             if "SO_OOBINLINE" in record.args:
                 socket.oob_inline = not record.args.rstrip().endswith(" 0")
@@ -182,6 +205,13 @@ class _Tracer:
             socket.family = other.family
             socket.peer_inode, other.peer_inode = other.inode, socket.inode
 
+    def _connect(self, socket: Socket, record: CallRecord, number: int) -> None:
+        socket.connects.append(number)
+        network_stream = socket.is_stream and not socket.is_local
+        if record.errno in _ATTEMPT_STANDS or (network_stream and socket.peer is None):
+            socket.peer = _better(socket.peer, record.address)
+        socket.failed = network_stream and record.errno not in _ATTEMPT_STANDS
+
     def _accepted(self, listener: Socket, record: CallRecord, inode: int, number: int) -> None:
         made = self.socket(record, inode, new=True)
         made.made, made.accepted_by, made.listener = True, number, listener
@@ -196,6 +226,12 @@ class _Tracer:
         listener.accepted.append(made)
         if record.result is not None:
             self.hold(made, (record.pid, record.result))
+
+
+def _opens(socket: Socket, record: CallRecord) -> bool:
+    """Whether this send with MSG_FASTOPEN is the socket's connect() (man 7 tcp, RFC 7413)."""
+    fresh = not socket.connects and socket.accepted_by is None
+    return fresh and socket.is_stream and record.op in OUTBOUND and record.address is not None
 
 
 def _better(known: str | None, new: str | None) -> str | None:

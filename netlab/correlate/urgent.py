@@ -15,7 +15,7 @@ from netlab.correlate.flows import SYN, URG
 from netlab.correlate.segments import Row, Track
 from netlab.correlate.streams import arrival_ns
 from netlab.model.frame import Frame
-from netlab.model.tables import Direction
+from netlab.model.tables import Direction, Fate
 
 _PORTS = struct.Struct("!HH")
 _U16 = struct.Struct("!H")
@@ -29,12 +29,13 @@ def urgent_marks(
         (track.flow.connection, row)
         for track in tracks
         for row in track.rows
-        if row.packet._flags & (URG | SYN) == URG
+        if row.packet._flags & (URG | SYN) == URG and row.packet.fate != Fate.DROPPED
     ]
     if not urgent:
         return {}
     by_number = {frame.number: frame for frame in frames}
     found: dict[tuple[int, Direction], list[UrgentMark]] = {}
+    tracks_of = {track.flow.connection: track for track in tracks}
     for connection, row in urgent:
         frame = by_number.get(row.segment.frame)
         pointer = _pointer(frame, row) if frame is not None else None
@@ -43,8 +44,26 @@ def urgent_marks(
         marks = found.setdefault((connection, row.direction), [])
         offset = row.segment.seq - 1 + pointer - 1
         if not marks or offset > marks[-1].offset:  # repeated in every segment until passed
-            marks.append(UrgentMark(offset, arrival_ns(row.packet)))
-    return {key: tuple(marks) for key, marks in found.items()}
+            came = _arrived_ns(tracks_of[connection], row.direction, offset)
+            marks.append(UrgentMark(offset, arrival_ns(row.packet), came))
+    return {
+        key: tuple(sorted(marks, key=lambda mark: mark.time_ns)) for key, marks in found.items()
+    }
+
+
+def _arrived_ns(track: Track, direction: Direction, offset: int) -> int | None:
+    """When the first copy of this byte reached the receiver; None when no frame has it."""
+    return min(
+        (
+            arrival_ns(row.packet)
+            for row in track.rows
+            if row.direction is direction
+            and row.segment.start <= offset < row.segment.stop
+            and not row.probe
+            and row.packet.fate != Fate.DROPPED
+        ),
+        default=None,
+    )
 
 
 def _pointer(frame: Frame, row: Row) -> int | None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 
-from netlab.correlate.datagram_spans import DatagramJoin
+from netlab.correlate.datagram_sends import DatagramJoin
 from netlab.correlate.handshake import first_data
 from netlab.correlate.local_spans import LocalJoin
 from netlab.correlate.sockets import Socket, Sockets
@@ -183,7 +183,10 @@ class Wakeups:
         place = bisect_right(reads, number, key=lambda item: item[0])
         if not events & POLLIN or place >= len(reads):
             return []
-        return self._span(number, self.packets[reads[place][1].completed_by], until)
+        datagram = reads[place][1]  # None: what the next read took is not known
+        if datagram is None:
+            return []
+        return self._span(number, self.packets[datagram.completed_by], until)
 
     def _local(self, number: int, until: int, socket: Socket, events: int) -> list[Span]:
         if not events & POLLIN:

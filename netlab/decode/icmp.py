@@ -17,6 +17,7 @@ from netlab.model.tables import Packet
 
 # Unreachable, source quench, redirect, time exceeded, parameter problem.
 ICMP_ERRORS = frozenset({3, 4, 5, 11, 12})
+_PORT_UNREACHABLE = {4: (3, 3), 6: (1, 4)}  # type and code, by version of IP
 # RFC 4443 section 2.1: types below 128 are errors; these four are assigned.
 ICMPV6_ERRORS = frozenset({1, 2, 3, 4})
 
@@ -45,6 +46,8 @@ def _read(
     packet.protocol = layer
     packet.payload_off = off + 8
     packet.payload_len_bytes = stop - off - 8
+    sign = _PORT_UNREACHABLE.get(packet.ip_version or 0)
+    packet._port_unreachable = (data[off], data[off + 1]) == sign
     return True
 
 

@@ -221,7 +221,7 @@ def test_a_reset_that_answers_data_after_the_close_belongs_to_the_send() -> None
     play.ack("c>s", 1)
     with play.call("client", "send", 10):
         play.data("c>s", 0, 10, ack=1)
-        reset = play.rst("s>c", 1)
+        reset = play.answer_rst("s>c", 1)
     tables = closes(play)
     assert frames_of(tables, number_of(tables, "close"), "rst") == []
     assert frames_of(tables, number_of(tables, "send"), "rst") == [reset]
