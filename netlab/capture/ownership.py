@@ -17,6 +17,7 @@ from pathlib import Path
 from netlab.model.errors import BadRecording, UsageError
 
 _MODE = 0o600
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _ADVICE = {
     errno.ELOOP: "it is a symbolic link, and netlab writes through none: name the file itself",
     errno.EISDIR: "it is a folder: name a file in it",
@@ -51,22 +52,16 @@ def cannot_write(path: Path | str, error: OSError) -> UsageError:
 def open_private(path: Path | str, *, fresh: bool = False) -> int:
     """A descriptor to write an empty regular file, 0600 and the caller's, locked while it is open.
 
-    `fresh`: the file must not have existed. Raises UsageError. The lock is a POSIX one: it ends
-    with this process, whatever its children hold.
+    `fresh`: the file must not have existed. One that another user made stays theirs, and they may
+    hold it open: it is refused. Raises UsageError. The lock is a POSIX one: it ends with this
+    process, whatever its children hold.
     """
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     try:
-        fd = os.open(path, flags | (os.O_EXCL if fresh else 0), _MODE)
+        fd, made = _open(path, fresh)
     except OSError as error:
         raise cannot_write(path, error) from None
     try:
-        found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode):
-            raise UsageError(f"cannot write {path}", _ADVICE[errno.ENXIO])
-        if found.st_nlink > 1:
-            raise UsageError(
-                f"cannot write {path}", "the file has another name (a hard link): delete it first"
-            )
+        _check(os.fstat(fd), path, made)
         _lock(fd, path)
         os.fchmod(fd, _MODE)
         if (owner := caller()) is not None:
@@ -79,6 +74,38 @@ def open_private(path: Path | str, *, fresh: bool = False) -> int:
         os.close(fd)
         raise
     return fd
+
+
+def _open(path: Path | str, fresh: bool) -> tuple[int, bool]:
+    """A descriptor, and whether the file was made by this very call: nobody else has it open."""
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    try:
+        return os.open(path, flags | os.O_CREAT | os.O_EXCL, _MODE), True
+    except FileExistsError:
+        if fresh:
+            raise
+        return os.open(path, flags), False
+
+
+def _check(found: os.stat_result, path: Path | str, made: bool) -> None:
+    """Raise UsageError unless the file is one to write secrets to."""
+    if not stat.S_ISREG(found.st_mode):
+        raise UsageError(f"cannot write {path}", _ADVICE[errno.ENXIO])
+    # A file that we made is ours even where a file system (NFS, FAT) gives it another owner.
+    if not made and not _is_ours(found):
+        raise UsageError(
+            f"cannot write {path}", f"it is user {found.st_uid}'s: delete it or name another file"
+        )
+    if found.st_nlink != 1:
+        raise UsageError(
+            f"cannot write {path}", "the file has another name (a hard link): delete it first"
+        )
+
+
+def _is_ours(found: os.stat_result) -> bool:
+    """Whether it belongs to this process or to the caller."""
+    owner = caller()
+    return found.st_uid == os.geteuid() or (owner is not None and found.st_uid == owner[0])
 
 
 def _lock(fd: int, path: Path | str) -> None:
@@ -113,19 +140,55 @@ def make_private_folder(path: Path) -> None:
     """Make a folder 0700 that belongs to the caller. Raises UsageError."""
     try:
         os.mkdir(path, 0o700)
-        if (owner := caller()) is not None:
-            os.chown(path, *owner, follow_symlinks=False)
     except OSError as error:
         raise cannot_write(path, error) from None
+    if (owner := caller()) is not None:
+        give_folder(path, *owner)
+
+
+def give_folder(path: Path, uid: int, gid: int) -> None:
+    """Hand a folder of netlab's own to a user. Raises UsageError.
+
+    Whoever may write beside it can have put something else in its place: it must be a folder, no
+    symbolic link, and ours until now.
+    """
+    try:
+        fd = os.open(path, _FOLDER)
+    except OSError as error:
+        raise cannot_write(path, error) from None
+    try:
+        if not _is_ours(os.fstat(fd)):
+            raise UsageError(f"cannot write {path}", "another user put it there: delete it first")
+        os.fchown(fd, uid, gid)
+    except OSError as error:
+        raise cannot_write(path, error) from None
+    finally:
+        os.close(fd)
 
 
 def remove_folder(path: Path) -> None:
-    """Delete a folder of netlab's own with the files in it; one that is a symbolic link stays."""
-    if path.is_symlink():
+    """Delete a folder of netlab's own with the files in it; one that is a symbolic link stays.
+
+    By descriptor: whoever may write beside it cannot lead the deletion elsewhere. What is not
+    netlab's (a folder in it) stays.
+    """
+    try:
+        parent = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
         return
-    for item in list(path.iterdir()):
-        item.unlink()
-    path.rmdir()
+    try:
+        fd = os.open(path.name, _FOLDER, dir_fd=parent)
+        try:
+            for name in os.listdir(fd):
+                with suppress(OSError):
+                    os.unlink(name, dir_fd=fd)
+        finally:
+            os.close(fd)
+        os.rmdir(path.name, dir_fd=parent)
+    except OSError:
+        return  # a link, gone already, or not empty
+    finally:
+        os.close(parent)
 
 
 def write_all(fd: int, data: bytes | memoryview) -> None:

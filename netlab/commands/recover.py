@@ -9,7 +9,15 @@ import click
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-def command(file: Path) -> None:
+@click.option(
+    "--journal-limit",
+    default=100_000,
+    type=click.IntRange(0),
+    show_default=True,
+    metavar="N",
+    help="How many calls Wireshark shows one by one.",
+)
+def command(file: Path, journal_limit: int) -> None:
     """Put together what a killed recording left.
 
     Merges FILE, up to its last whole block, with the calls in FILE.spools, and writes FILE in its
@@ -21,6 +29,7 @@ def command(file: Path) -> None:
     from netlab.lab.finish import finish_raw
     from netlab.model.errors import BadRecording
     from netlab.show.escape import printable
+    from netlab.show.views.summary import loss_text
 
     folder = spool_folder(file)
     raw = recover(file)
@@ -28,7 +37,7 @@ def command(file: Path) -> None:
     if raw.description.form == "finished" and not raw.faults and not folder.is_dir():
         click.echo(f"{name} is whole: nothing to recover")
         return
-    finish_raw(file, raw)
+    finish_raw(file, raw, journal_limit=journal_limit)
     inside = sum(call.returned_ns is None for call in raw.calls)
     click.echo(
         f"{name}: {_count(len(raw.frames), 'packet')}, {_count(len(raw.calls), 'call')}"
@@ -37,8 +46,7 @@ def command(file: Path) -> None:
     for note in raw.description.notes:
         click.echo(f"  {printable(note)}")
     for loss in raw.losses:
-        count = "some" if loss.count is None else f"{loss.count:,}"
-        click.echo(printable(f"  lost: {count} {loss.what} {loss.actor} ({loss.reason})"))
+        click.echo(printable(f"  lost: {loss_text(loss)}"))
     if folder.is_dir():
         if read_raw(file).calls != raw.calls:
             raise BadRecording(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from netlab.lab.options import Progress, RunOptions, RunResult
+    from netlab.lab.options import Progress, RunResult
+    from netlab.model.recording import Loss
 
 SCENARIOS = ("echo",)
 _MOST_UDP_BYTES = {False: 65_507, True: 65_487}  # what an IPv4 packet, or an IPv6 one, has room for
@@ -96,6 +97,14 @@ _MOST_UDP_BYTES = {False: 65_507, True: 65_487}  # what an IPv4 packet, or an IP
     metavar="N",
     help="How many calls Wireshark shows one by one.",
 )
+@click.option(
+    "--spool-limit",
+    default=1 << 30,
+    type=click.IntRange(1 << 16),
+    show_default=True,
+    metavar="BYTES",
+    help="Room on disk for the calls' spools; once it is used, no further call is recorded.",
+)
 @click.option("--quiet", is_flag=True, help="Print nothing but the recording's path.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 @click.pass_context
@@ -116,6 +125,7 @@ def command(
     tcp_info: bool,
     user: str | None,
     journal_limit: int,
+    spool_limit: int,
     quiet: bool,
     as_json: bool,
 ) -> int:
@@ -153,10 +163,12 @@ def command(
         tcp_info=tcp_info,
         user=user,
         journal_limit=journal_limit,
+        spool_limit_bytes=spool_limit,
         title=_title(context, scenario),
     )
     with _progress_shown(hidden=quiet or as_json) as on_progress:
         result = run_echo(options, on_progress)
+    _warn_of_losses(result)
     if result.interrupted is not None:
         _say_what_was_kept(result)
         return 128 + result.interrupted
@@ -167,7 +179,7 @@ def command(
     elif quiet:
         click.echo(_shown(result.path))
     else:
-        _show(result, options)
+        _show(result)
     return 0
 
 
@@ -204,7 +216,7 @@ def _progress_shown(*, hidden: bool) -> Iterator[Callable[[Progress], None]]:
         yield show
 
 
-def _show(result: RunResult, options: RunOptions) -> None:
+def _show(result: RunResult) -> None:
     """Ladder, summary, notes, and where to go from here."""
     from rich.console import Console
 
@@ -229,6 +241,22 @@ def _show(result: RunResult, options: RunOptions) -> None:
     click.echo(f"\nRecording: {name}")
     click.echo(f"  wireshark {name}       calls between the packets (or: tshark -r {name})")
     click.echo(f"  netlab inspect {name}  summary, packets, ladders")
+
+
+def _warn_of_losses(result: RunResult) -> None:
+    """One line on stderr when something is missing; the summary has the rest."""
+    from netlab.commands.main import complain
+    from netlab.show.views.summary import loss_text
+
+    losses = result.raw.losses
+    if losses:
+        advice = "more room: --spool-limit BYTES" if _at_the_limit(losses) else ""
+        texts = dict.fromkeys(map(loss_text, losses))
+        complain("not all was recorded: " + "; ".join([*texts, *filter(None, [advice])]))
+
+
+def _at_the_limit(losses: Iterable[Loss]) -> bool:
+    return any(loss.witness == "probe" and "spool limit" in loss.reason for loss in losses)
 
 
 def _say_what_was_kept(result: RunResult) -> None:

@@ -13,8 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from netlab.model.tables import Call, Direction, Role, Span, Tables
 
-# What a frame is to a call, in words; the call's name and the bytes follow. Where the frame's sender
-# matters there are two: for a call of the side that sent the frame, and for one of the other side.
+# What a frame is to a call, in words; the call's name and the bytes follow. Where the frame's
+# sender matters there are two: for a call of the side that sent the frame, and for one of the other
+# side.
 _ROLE_WORDS: dict[str, tuple[str, str]] = {
     Role.CARRIED: ("carries", "carries"),
     Role.RESENT: ("resends", "resends"),

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from netlab.capture import recording
-from netlab.capture.files import read_raw
+from netlab.capture.files import read_raw, recover
 from netlab.capture.layout import JOURNAL_LIMIT
+from netlab.capture.ownership import remove_folder
 from netlab.explain import gloss
 from netlab.explain.analysis import analyse
+from netlab.model.errors import NetlabError
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Tables
 
@@ -47,6 +50,21 @@ def finish_raw(path: Path, raw: RawRecording, *, journal_limit: int = JOURNAL_LI
         journal_limit=journal_limit,
     )
     return Finished(_renumbered(raw, numbers), _renumbered_tables(tables, numbers))
+
+
+def finish_on_full_disk(
+    path: Path, spools: Path, *, journal_limit: int = JOURNAL_LIMIT
+) -> Finished | None:
+    """Finish a recording that the disk had no room for, as well as it can be; None when it cannot.
+
+    What the file lacks is read from the spools; without them there may be room. Where there is
+    still none, the live form stays.
+    """
+    with suppress(NetlabError):
+        raw = recover(path)
+        remove_folder(spools)
+        return finish_raw(path, raw, journal_limit=journal_limit)
+    return None
 
 
 def _renumbered(raw: RawRecording, numbers: Mapping[int, int]) -> RawRecording:

@@ -14,18 +14,21 @@ import threading
 import time
 import weakref
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import netlab
 from netlab.capture.bpf import SNAPLEN_BYTES, Filter, accept_all, only_ports
+from netlab.capture.layout import JOURNAL_LIMIT
+from netlab.capture.ownership import remove_folder
 from netlab.capture.probe import JournalProbe
+from netlab.capture.probe.probe import SPOOL_LIMIT_BYTES, segment_bytes
 from netlab.capture.probe.spool import SpoolReader
-from netlab.capture.recording import LiveRecording, make_spool_folder
+from netlab.capture.recording import LiveRecording
 from netlab.capture.ring import PacketRing, RingFrame, RingStatistics
 from netlab.lab import sysctls
-from netlab.lab.recorder import Recorder
+from netlab.lab.recorder import Recorder, begin
 from netlab.model.errors import NetlabError, PrivilegeError, UsageError
 from netlab.model.frame import LINK_ETHERNET, Interface
 from netlab.model.recording import Description, Host, Loss
@@ -47,16 +50,21 @@ def record(
     queues: Queues = "calls",
     tcp_info: bool = False,
     ports: Iterable[int] | None = None,
+    journal_limit: int = JOURNAL_LIMIT,
+    spool_limit_bytes: int = SPOOL_LIMIT_BYTES,
 ) -> Iterator[JournalProbe]:
     """Record the packets of `interface` and the calls on the sockets that the yielded probe makes.
 
     `ports` limits the packets to TCP and UDP of these ports. Processes that the block forks are
     recorded too, until the block ends. Then, or when it raises, everything is written and the file
-    is in its finished form. Without the right to capture, calls alone are recorded, with a line on
-    stderr that says so. Raises UsageError when it cannot begin (nothing is left then) and
-    BadRecording when the file could not be written to its end.
+    is in its finished form; Wireshark shows `journal_limit` calls of it one by one. Calls wait in
+    spools beside the file until then: once these take `spool_limit_bytes`, no further call is
+    recorded, with a line on stderr and a loss in the recording. Without the right to capture, calls
+    alone are recorded, with a line on stderr that says so. Raises UsageError when it cannot begin
+    (nothing is left then) and BadRecording when the file could not be written to its end.
     """
-    carrier = _begin(Path(path), interface, actor, queues, tcp_info, ports)
+    options = _Options(actor, queues, tcp_info, journal_limit, spool_limit_bytes)
+    carrier = _begin(Path(path), interface, ports, options)
     try:
         yield carrier.probe
     except BaseException as failure:
@@ -66,6 +74,16 @@ def record(
             failure.add_note(f"netlab: {error}")
         raise
     carrier.end()
+
+
+class _Options(NamedTuple):
+    """How the calls are recorded."""
+
+    actor: str
+    queues: Queues
+    tcp_info: bool
+    journal_limit: int
+    spool_limit_bytes: int
 
 
 class _NoRing(PacketRing):
@@ -97,7 +115,7 @@ class _Carrier:
 
     def __init__(
         self, path: Path, ring: PacketRing, recording: LiveRecording, probe: JournalProbe,
-        spools: Path, losses: tuple[Loss, ...],
+        spools: Path, losses: tuple[Loss, ...], journal_limit: int,
     ) -> None:  # fmt: skip
         self.probe = probe
         self._path = path
@@ -106,6 +124,7 @@ class _Carrier:
         self._recording = recording
         self._spools = spools
         self._losses = losses
+        self._journal_limit = journal_limit
         self._trouble: NetlabError | None = None
         self._pid = os.getpid()
         self._stop_read, self._stop_write = os.pipe2(os.O_CLOEXEC)
@@ -147,26 +166,17 @@ class _Carrier:
         self._finish_file()
 
     def _finish_file(self) -> None:
-        from netlab.capture.files import recover
-        from netlab.capture.ownership import remove_folder
-        from netlab.lab.finish import finish_raw, finish_recording
+        from netlab.lab.finish import finish_on_full_disk, finish_recording
 
         if self._trouble is None:
             remove_folder(self._spools)
-            finish_recording(self._path)
+            finish_recording(self._path, journal_limit=self._journal_limit)
             return
-        # What the file had no room for is read from the spools; without them there may be room.
-        raw = recover(self._path)
-        remove_folder(self._spools)
-        with suppress(NetlabError):  # still none: the live form stays
-            finish_raw(self._path, raw)
+        finish_on_full_disk(self._path, self._spools, journal_limit=self._journal_limit)
         raise self._trouble
 
 
-def _begin(
-    path: Path, interface: str, actor: str, queues: Queues, tcp_info: bool,
-    ports: Iterable[int] | None,
-) -> _Carrier:  # fmt: skip
+def _begin(path: Path, interface: str, ports: Iterable[int] | None, options: _Options) -> _Carrier:
     """Open the witnesses and the file; what was opened is closed again when one fails."""
     program = _filter(ports)
     losses: tuple[Loss, ...] = ()
@@ -179,22 +189,22 @@ def _begin(
         losses = (Loss("packets", "frames", None, reason, since_ns=time.time_ns()),)
         ring = _NoRing()
     try:
-        spools = make_spool_folder(path)
-        try:
-            recording = LiveRecording.create(
-                path,
-                description=_description(path, interface, queues, tcp_info, bool(losses)),
-                interfaces=[Interface(interface, LINK_ETHERNET, SNAPLEN_BYTES)],
-            )
-        except BaseException:
-            spools.rmdir()
-            raise
+        recording, spools = begin(
+            path,
+            description=_description(path, interface, options, bool(losses)),
+            interface=Interface(interface, LINK_ETHERNET, SNAPLEN_BYTES),
+            journal_limit=options.journal_limit,
+        )
     except BaseException:
         ring.close()
         raise
-    probe = JournalProbe(spools, actor=actor, host=HOST, queues=queues, tcp_info=tcp_info)
+    probe = JournalProbe(
+        spools, actor=options.actor, host=HOST, queues=options.queues, tcp_info=options.tcp_info,
+        limit_bytes=options.spool_limit_bytes,
+        segment_bytes=segment_bytes(options.spool_limit_bytes),
+    )  # fmt: skip
     _close_in_children(ring)
-    return _Carrier(path, ring, recording, probe, spools, losses)
+    return _Carrier(path, ring, recording, probe, spools, losses, options.journal_limit)
 
 
 def _filter(ports: Iterable[int] | None) -> Filter:
@@ -206,21 +216,19 @@ def _filter(ports: Iterable[int] | None) -> Filter:
         raise UsageError(str(error), "give ports=None for every packet") from error
 
 
-def _description(
-    path: Path, interface: str, queues: str, tcp_info: bool, calls_only: bool
-) -> Description:
+def _description(path: Path, interface: str, options: _Options, calls_only: bool) -> Description:
     """What the recording says of itself."""
     settings = sysctls.read_all((*(name for name, _ in sysctls.BASELINE), *sysctls.FACTS))
     sampled = {
         "calls": "queue lengths around each call",
         "events": "queue lengths when a call would block and at close",
         "off": "no queue lengths",
-    }[queues]
+    }[options.queues]
     packets = f"packets: a TPACKET_V3 ring on {interface}"
     witnesses = (
         "packets: none, for want of the right to capture" if calls_only else packets,
         f"calls: the probe in the process, {sampled}"
-        + (", TCP_INFO around each call" if tcp_info else ""),
+        + (", TCP_INFO around each call" if options.tcp_info else ""),
     )
     named = tuple((setting.name, setting.value or "") for setting in settings)
     return Description(

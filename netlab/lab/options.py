@@ -29,6 +29,7 @@ class RunOptions:
     tcp_info: bool = False
     user: str | None = None
     journal_limit: int = JOURNAL_LIMIT
+    spool_limit_bytes: int = 1 << 30
     title: str = "netlab run echo"
 
     @property

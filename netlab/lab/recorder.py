@@ -9,13 +9,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from netlab.capture.ownership import give_folder, remove_folder
 from netlab.capture.probe.spool import SpoolReader
-from netlab.capture.recording import LiveRecording
+from netlab.capture.recording import LiveRecording, make_spool_folder
 from netlab.capture.ring import PacketRing
 from netlab.model.call import CallRecord
 from netlab.model.clock import ClockPair
-from netlab.model.recording import Loss
+from netlab.model.frame import Interface
+from netlab.model.recording import Description, Loss
 
 _NS = 1_000_000_000
 _SPOOLS_EVERY_NS = _NS // 10
@@ -30,6 +33,31 @@ class Death:
     pid: int  # as the machine outside sees it
     how: str  # SIGKILL, or `status 1`
     time_ns: int  # when the parent learnt of it: the latest that it can have been
+
+
+def begin(
+    path: Path,
+    *,
+    description: Description,
+    interface: Interface,
+    journal_limit: int,
+    writer: tuple[int, int] | None = None,
+) -> tuple[LiveRecording, Path]:
+    """A new recording at `path` and its folder for spools, which uid and gid `writer` write to.
+
+    Raises UsageError when they cannot be had, and nothing is left then.
+    """
+    spools = make_spool_folder(path)  # first: it refuses where a killed recording still needs FILE
+    try:
+        if writer is not None:
+            give_folder(spools, *writer)
+        recording = LiveRecording.create(
+            path, description=description, interfaces=[interface], journal_limit=journal_limit
+        )
+    except BaseException:
+        remove_folder(spools)
+        raise
+    return recording, spools
 
 
 class Recorder:

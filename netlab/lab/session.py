@@ -6,18 +6,15 @@ opens, and no process, namespace or other file stays. Read `stage` for what happ
 
 from __future__ import annotations
 
-import contextlib
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netlab.lab.hosts import User
 from netlab.lab.options import OnProgress, Progress, RunOptions, RunResult
-from netlab.lab.recorder import Recorder
+from netlab.lab.recorder import Recorder, begin
 from netlab.lab.signals import Interruptions
 from netlab.lab.stage import Stage
 from netlab.lab.surroundings import choose_user, describe, open_lab
-from netlab.model.errors import BadRecording, CheckFailed, UsageError
+from netlab.model.errors import BadRecording, CheckFailed
 
 if TYPE_CHECKING:
     from netlab.capture.recording import LiveRecording
@@ -33,7 +30,6 @@ def run_echo(options: RunOptions, on_progress: OnProgress = lambda _: None) -> R
     and BadRecording when the disk was full (what was recorded is at `options.path`).
     """
     from netlab.capture.probe.spool import SpoolReader
-    from netlab.capture.recording import LiveRecording, make_spool_folder
     from netlab.capture.ring import PacketRing
 
     user, notes = choose_user(options.user)
@@ -44,19 +40,13 @@ def run_echo(options: RunOptions, on_progress: OnProgress = lambda _: None) -> R
             assert lab.ring_socket is not None
             with PacketRing.from_socket(lab.ring_socket) as ring:
                 description, interface = describe(options, lab, notes)
-                # The folder first: it refuses where a killed recording still needs FILE.
-                spools = make_spool_folder(options.path)
-                try:
-                    recording = LiveRecording.create(
-                        options.path,
-                        description=description,
-                        interfaces=[interface],
-                        journal_limit=options.journal_limit,
-                    )
-                except BaseException:
-                    spools.rmdir()
-                    raise
-                _give(spools, lab.user)
+                recording, spools = begin(
+                    options.path,
+                    description=description,
+                    interface=interface,
+                    journal_limit=options.journal_limit,
+                    writer=None if lab.user is None else (lab.user.uid, lab.user.gid),
+                )
                 recorder = Recorder(recording, ring, SpoolReader(spools))
                 stage = Stage(options, on_progress, interruptions, lab, recorder, spools)
                 stage.carry_out()
@@ -79,18 +69,13 @@ def _close(stage: Stage, recorder: Recorder) -> None:
 
 def _finish(stage: Stage, notes: tuple[str, ...]) -> RunResult:
     """Rewrite the recording in its finished form, remove the spools, and raise what went wrong."""
-    from netlab.capture.files import recover
     from netlab.capture.ownership import remove_folder
-    from netlab.lab.finish import finish_raw, finish_recording
+    from netlab.lab.finish import finish_on_full_disk, finish_recording
 
     path = stage.options.path
     stage.on_progress(Progress("mapping calls onto packets", 0, 0, 0, 0))
     if stage.disk_full is not None:
-        # What the file had no room for is read from the spools; without them there may be room.
-        raw = recover(path)
-        remove_folder(stage.spools)
-        with contextlib.suppress(BadRecording, UsageError):  # still none: the live form stays
-            finish_raw(path, raw, journal_limit=stage.options.journal_limit)
+        finish_on_full_disk(path, stage.spools, journal_limit=stage.options.journal_limit)
         raise stage.disk_full
     remove_folder(stage.spools)
     finished = finish_recording(path, journal_limit=stage.options.journal_limit)
@@ -109,12 +94,6 @@ def _never_began(stage: Stage) -> BaseException:
     if stage.interruptions.count:
         return KeyboardInterrupt()
     return stage.trouble[0] if stage.trouble else stage.disk_full or CheckFailed("no server")
-
-
-def _give(folder: Path, user: User | None) -> None:
-    """The programs write their spools as this user."""
-    if user is not None:
-        os.chown(folder, user.uid, user.gid)
 
 
 def _discard(recording: LiveRecording, spools: Path) -> None:

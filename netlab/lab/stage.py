@@ -226,7 +226,8 @@ class Stage:
         os.set_blocking(read_end, False)
         self.programs[actor] = Program(actor, read_end)
         self._poller.register(read_end, select.POLLIN)
-        folder = os.open(self.spools, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        way_in = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        folder = os.open(self.spools, way_in)
         fds = {"NETLAB_REPORT_FD": write_end}
         env = {
             "NETLAB_SPOOL": str(self.spools),
@@ -234,6 +235,7 @@ class Stage:
             "NETLAB_HOST": HOST,
             "NETLAB_QUEUES": self.options.queues,
             "NETLAB_TCP_INFO": "1" if self.options.tcp_info else "",
+            "NETLAB_SPOOL_LIMIT": str(self.options.spool_limit_bytes),
         }
         if self.lab.user is not None:
             # That user may be unable to walk there by name; an open folder is a way in.

@@ -40,15 +40,14 @@ class EchoServer:
     def listen(self, host: str, port: int, *, udp: bool = False) -> int:
         """Take the address and return its port (asked for 0: the kernel's choice)."""
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        entrance: Listener | EchoDatagrams
         if udp:
-            datagrams = EchoDatagrams(self._probe, self._reactor, family)
-            datagrams.bind(host, port)
-            self._entrance = datagrams
+            entrance = EchoDatagrams(self._probe, self._reactor, family)
         else:
-            listener = Listener(self._probe, self._reactor, family, BACKLOG, self._accepted)
-            listener.listen(host, port)
-            self._entrance = listener
-        return self._entrance.port
+            entrance = Listener(self._probe, self._reactor, family, BACKLOG, self._accepted)
+        entrance.open(host, port)
+        self._entrance = entrance
+        return entrance.port
 
     def heed_signals(self) -> None:
         """Stop in order on SIGTERM and SIGINT. Call it in the main thread, before anyone may know

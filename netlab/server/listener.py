@@ -14,6 +14,7 @@ import socket
 from collections.abc import Callable
 
 from netlab.model.probe import Probe
+from netlab.server.entrance import Entrance
 from netlab.server.reactor import Reactor
 
 ACCEPTS_A_ROUND = 64  # then let others have their turn; epoll reports the rest again
@@ -25,44 +26,23 @@ _ONLY_THIS_ONE = frozenset({errno.ECONNABORTED, errno.EPROTO, errno.EPERM})
 OnAccept = Callable[[socket.socket], None]
 
 
-class Listener:
+class Listener(Entrance):
     """Listens on one address and hands each accepted socket on."""
 
     def __init__(
         self, probe: Probe, reactor: Reactor, family: int, backlog: int, on_accept: OnAccept
     ) -> None:
-        self._reactor = reactor
+        super().__init__(probe, reactor, family, socket.SOCK_STREAM)
         self._on_accept = on_accept
         self._backlog = backlog
         self._pause_s = PAUSE_S
         self._paused = False
         self.pauses = 0  # how often there was no room
-        self.closed = False
-        self._socket = probe.socket(family, socket.SOCK_STREAM)
-        self._socket.setblocking(False)
 
-    def listen(self, host: str, port: int) -> None:
-        """Bind and listen; raises OSError when the address cannot be had."""
-        try:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self._socket.bind((host, port))
-            self._socket.listen(self._backlog)
-        except OSError:
-            self._socket.close()
-            raise
-        self._reactor.register(self._socket.fileno(), select.EPOLLIN, self._on_ready)
-
-    @property
-    def port(self) -> int:
-        port: int = self._socket.getsockname()[1]
-        return port
-
-    def close(self) -> None:
-        """Stop listening; connections still in the queue get a reset from the kernel."""
-        if not self.closed:
-            self.closed = True
-            self._reactor.unregister(self._socket.fileno())
-            self._socket.close()
+    def _take(self, host: str, port: int) -> None:
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        super()._take(host, port)
+        self._socket.listen(self._backlog)
 
     def _on_ready(self, events: int) -> None:
         for _ in range(ACCEPTS_A_ROUND):

@@ -1,7 +1,8 @@
 """Tables -> files that other programs read: JSON lines, CSV, Parquet; and the packets alone.
 
 JSON lines are written without Polars, a row at a time: the names of the columns are netlab's
-interface to other programs. CSV has no lists: they are JSON text there.
+interface to other programs. CSV has no lists: they are JSON text there. On a terminal nothing of a
+text is obeyed: JSON escapes it anyhow, CSV's is escaped there, and exact everywhere else.
 """
 
 from __future__ import annotations
@@ -43,7 +44,10 @@ def export_table(tables: Tables, table: str, form: str, out: BinaryIO) -> None:
 
     found = frame(tables, table)
     if form == "csv":
-        out.write(_lists_as_text(found, table).write_csv().encode())
+        found = _lists_as_text(found, table)
+        if out.isatty():
+            found = _printable(found)
+        out.write(found.write_csv().encode())
         return
     from io import BytesIO
 
@@ -104,3 +108,19 @@ def _lists_as_text(found: pl.DataFrame, table: str) -> pl.DataFrame:
             texts = [json.dumps(list(value)) for value in found[column.name].to_list()]
             found = found.with_columns(pl.Series(column.name, texts, dtype=pl.String))
     return found
+
+
+def _printable(found: pl.DataFrame) -> pl.DataFrame:
+    import polars as pl
+
+    from netlab.show.escape import printable
+
+    return found.with_columns(
+        pl.Series(
+            name,
+            [text if text is None else printable(text) for text in found[name].to_list()],
+            dtype=pl.String,
+        )
+        for name, dtype in found.schema.items()
+        if dtype == pl.String
+    )

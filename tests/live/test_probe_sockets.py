@@ -241,7 +241,7 @@ def test_partial_send_and_sendall_report_what_the_kernel_took(probe: JournalProb
         before = time.monotonic()
         with pytest.raises(TimeoutError, match="timed out"):
             client.sendall(payload)
-        assert 0.05 <= time.monotonic() - before < 5
+        assert time.monotonic() - before >= 0.05
         call = last(probe, "sendall")
         assert call.requested_bytes == len(payload)
         assert call.errno == "EAGAIN"
@@ -277,11 +277,12 @@ def test_sendall_has_one_deadline(probe: JournalProbe) -> None:
         reader.start()
         before = time.monotonic()
         with pytest.raises(TimeoutError):
-            client.sendall(bytes(1 << 24))
+            client.sendall(bytes(1 << 20))  # a deadline for each part would let all of it pass
         taken = time.monotonic() - before
         done.set()
         reader.join()
-        assert 0.2 <= taken < 2
+        assert taken >= 0.2
+        assert (last(probe, "sendall").result or 0) < 1 << 20
 
 
 def test_send_after_the_peers_reset(probe: JournalProbe) -> None:

@@ -269,8 +269,11 @@ def test_read_never_blocks_and_poll_wakes_when_a_block_is_retired() -> None:
     assert in_private_network(work) == ([], False, True, 1)
 
 
-def test_drain_ends_although_traffic_goes_on() -> None:
-    def work() -> float:
+def test_drain_ends_although_traffic_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends by its count: its time limit is out of reach here."""
+    monkeypatch.setattr(ring_module, "_DRAIN_LIMIT_S", 3600.0)
+
+    def work() -> bool:
         with PacketRing.open("lo", **SMALL) as ring:
             sender, _receiver = udp_pair()
             stop = threading.Event()
@@ -280,15 +283,16 @@ def test_drain_ends_although_traffic_goes_on() -> None:
                     sender.send(b"more")
 
             talker = threading.Thread(target=talk)
+            drainer = threading.Thread(target=ring.drain, daemon=True)
             talker.start()
-            started = time.monotonic()
-            ring.drain()
-            taken_s = time.monotonic() - started
+            drainer.start()
+            drainer.join(timeout=60)
+            ended = not drainer.is_alive()
             stop.set()
             talker.join()
-            return taken_s
+            return ended
 
-    assert in_private_network(work) < 1.0
+    assert in_private_network(work)
 
 
 def test_a_ring_opened_elsewhere_is_read_from_its_passed_socket() -> None:

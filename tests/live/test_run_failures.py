@@ -260,9 +260,35 @@ def test_a_full_disk(tmp_path: Path, size_kb: int) -> None:
     assert any("no space" in loss.reason.lower() for loss in raw.losses) or size_kb == 64
 
 
+def test_at_the_spool_limit_the_run_goes_on_and_the_loss_is_shown(tmp_path: Path) -> None:
+    done = run_netlab(
+        tmp_path, "run", "-o", "a.pcapng", "--messages", "499", "--spool-limit", "65536"
+    )
+    assert done.returncode == 0
+    assert "spool limit of 65536 bytes reached" in complaint(done)
+    assert "--spool-limit" in done.stderr
+    shown = " ".join(done.stdout.split())
+    assert "lost probe: some calls of client lost, spool limit of 65536 bytes reached" in shown
+    raw = opens(tmp_path)
+    sent = sum(call.op == "send" and call.actor == "client" for call in raw.calls)
+    assert 20 < sent < 499
+    assert len(raw.frames) > 2 * 499  # the packets go on to the end
+
+
+@pytest.mark.root
+def test_root_does_not_write_where_a_stranger_reads(tmp_path: Path) -> None:
+    (tmp_path / "a.pcapng").write_text("theirs")
+    os.chown(tmp_path / "a.pcapng", 65534, 65534)
+    done = run_netlab(tmp_path, "run", "-o", "a.pcapng")
+    assert done.returncode == 2
+    assert "user 65534" in complaint(done)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.pcapng"]
+    assert (tmp_path / "a.pcapng").read_text() == "theirs"
+
+
 @pytest.mark.root
 def test_root_lets_the_programs_be_someone_else(tmp_path: Path) -> None:
-    """Or says why not: a Python below /root cannot be executed by another user."""
+    """Or says why not: nobody else can execute a Python that lies in root's own folder."""
     done = run_netlab(tmp_path, "run", "-o", "a.pcapng", "--quiet", "--user", "nobody")
 
     def may_run() -> bool:

@@ -23,6 +23,14 @@ if TYPE_CHECKING:
     import select
 
 QUEUES = ("calls", "events", "off")
+SPOOL_LIMIT_BYTES = 1 << 30
+_MOST_SEGMENT_BYTES = 1 << 20
+_SEGMENTS_AT_LEAST = 16  # each thread takes a whole one: a small limit is shared fairly
+
+
+def segment_bytes(limit_bytes: int) -> int:
+    """How long a spool's segments should be under this limit on all spools."""
+    return min(_MOST_SEGMENT_BYTES, limit_bytes // _SEGMENTS_AT_LEAST)
 
 
 class JournalProbe:
@@ -36,7 +44,8 @@ class JournalProbe:
     def __init__(
         self, folder: str | os.PathLike[str], *, actor: str, host: str = "localhost",
         queues: str = "calls", tcp_info: bool = False, code: bool = False,
-        segment_bytes: int = 1 << 20, limit_bytes: int = 1 << 30, proc_fd: int | None = None,
+        segment_bytes: int = 1 << 20, limit_bytes: int = SPOOL_LIMIT_BYTES,
+        proc_fd: int | None = None,
     ) -> None:  # fmt: skip
         if queues not in QUEUES:
             raise UsageError(f"queues={queues!r} is not known", f"one of {', '.join(QUEUES)}")
@@ -52,7 +61,9 @@ class JournalProbe:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> JournalProbe:
         """The probe that NETLAB_SPOOL, NETLAB_ACTOR, NETLAB_HOST, NETLAB_QUEUES, NETLAB_TCP_INFO,
-        NETLAB_CODE and NETLAB_PROC_FD ask for; KeyError without NETLAB_SPOOL."""
+        NETLAB_CODE, NETLAB_SPOOL_LIMIT and NETLAB_PROC_FD ask for; KeyError without
+        NETLAB_SPOOL."""
+        limit = int(environment.get("NETLAB_SPOOL_LIMIT", "") or SPOOL_LIMIT_BYTES)
         proc_fd = environment.get("NETLAB_PROC_FD", "")
         return cls(
             environment["NETLAB_SPOOL"],
@@ -61,6 +72,8 @@ class JournalProbe:
             queues=environment.get("NETLAB_QUEUES", "calls"),
             tcp_info=environment.get("NETLAB_TCP_INFO", "") in _YES,
             code=environment.get("NETLAB_CODE", "") in _YES,
+            limit_bytes=limit,
+            segment_bytes=segment_bytes(limit),
             proc_fd=int(proc_fd) if proc_fd else None,
         )
 

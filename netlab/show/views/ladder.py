@@ -15,18 +15,17 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from netlab.model.call import ACTING, OUTBOUND, Ready
-from netlab.model.ranges import RangeSet
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Call, Connection, Direction, Packet, Role, Segment, Side, Tables
 from netlab.show.format import address, byte_range
 from netlab.show.views import words
 from netlab.show.views.cast import Cast, Thread, cast, thread_of
+from netlab.show.views.copies import Copies
 from netlab.show.views.marks import CallMark, Ladder, Lane, Row, WireMark
 
 MOST_LANES = 4  # more calls at once on one side are drawn without a bar
 _SILENCE_AT_LEAST_NS = 1_000_000
 _SILENCE_TIMES_USUAL = 10
-_TWICE_WITHIN_NS = 10_000_000  # Linux resends after 200 ms at the earliest but for probes
 _ENTERS, _PASSES, _RETURNS = 0, 1, 2  # order within one nanosecond
 
 
@@ -122,7 +121,7 @@ def _wires(
     }
     events: list[_Event] = []
     largest: tuple[int, Packet] | None = None
-    copies = _Copies()
+    copies = Copies()
     signs: set[str] = set()
     for packet in frames:
         pieces = words.pieces_on_a_real_wire(packet)
@@ -161,47 +160,12 @@ _SIGNS = {
 }
 
 
-class _Copies:
-    """Tells bytes that were sent again from a packet that was captured twice.
-
-    Some captures show each packet of the loopback twice; then even IPv4's identification is equal,
-    which a packet sent again has anew (RFC 6864 lets it be 0 where it means nothing). A stack that
-    numbers badly still resends no sooner than a timer allows.
-    """
-
-    def __init__(self) -> None:
-        self._sent: dict[str, RangeSet] = {}
-        self._seen: dict[tuple[object, ...], int] = {}
-
-    def sign(self, packet: Packet, segment: Segment | None, known_resent: bool) -> str:
-        """`≡` captured twice, `↻` resent, or nothing. To be asked for each frame, in order."""
-        if segment is None:
-            return ""
-        flags = packet.tcp_flags
-        key = (packet.src, packet.ip_id, segment.seq, segment.ack, segment.stop, flags)
-        sent = self._sent.setdefault(segment.direction, RangeSet())
-        again = known_resent or _verdict_resent(segment)
-        again = again or bool(sent.overlaps(segment.start, segment.stop))
-        if segment.payload_len_bytes:
-            sent.add(segment.start, segment.stop)
-        seen_ns = self._seen.setdefault(key, packet.time_ns)
-        if packet.ip_id and seen_ns < packet.time_ns < seen_ns + _TWICE_WITHIN_NS:
-            return "≡"
-        return "↻" if again else ""
-
-
 def _offload_note(pieces: int, packet: Packet) -> tuple[str, str]:
     what, why = ("segments", "offload") if packet.tcp_flags is not None else ("fragments", "large")
     return (
         "×n",
         f"{why}: one frame here, n {what} on a 1500-byte wire"
         f" (frame {packet.frame}: Len={packet.payload_len_bytes} would be {pieces})",
-    )
-
-
-def _verdict_resent(segment: Segment | None) -> bool:
-    return segment is not None and bool(
-        segment.retransmission or segment.fast_retransmission or segment.spurious_retransmission
     )
 
 

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from netlab.correlate.ledger import clock_notes
 from netlab.model.recording import Loss, RawRecording
 from netlab.model.tables import Call, Connection, Role, Tables, Unmatched
 from netlab.show.format import address
@@ -117,11 +118,11 @@ def summary(tables: Tables, raw: RawRecording) -> Summary:
         links=len(tables.spans),
         frames_without_connection=sum(p.connection is None for p in tables.packets),
         connections=connections(tables),
-        interfaces=_interfaces(tables, raw),
+        interfaces=_interfaces(raw),
         witnesses=described.witnesses,
         losses=tuple(loss_text(loss) for loss in raw.losses),
         ledger=_ledger(tables),
-        notes=described.notes,
+        notes=(*described.notes, *clock_notes(raw)),
         faults=tuple(raw.faults),
     )
 
@@ -215,7 +216,7 @@ def loss_text(loss: Loss) -> str:
     return f"{loss.witness}: {number} {loss.what}{actor} lost, {loss.reason}"
 
 
-def _interfaces(tables: Tables, raw: RawRecording) -> tuple[InterfaceSummary, ...]:
+def _interfaces(raw: RawRecording) -> tuple[InterfaceSummary, ...]:
     frames = Counter(frame.interface for frame in raw.frames)
     return tuple(
         InterfaceSummary(interface.name, frames[number], interface.received, interface.dropped)

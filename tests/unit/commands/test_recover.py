@@ -11,6 +11,7 @@ from netlab.capture.files import read_raw
 from netlab.capture.probe import JournalProbe
 from netlab.capture.recording import LiveRecording, make_spool_folder, spool_folder
 from netlab.commands.main import run
+from netlab.model.recording import Loss
 
 
 def write_live(path: Path) -> None:
@@ -78,3 +79,17 @@ def test_nothing_there_is_one_line_and_exit_code_4(
     assert out == ""
     assert err.startswith("netlab: nothing to recover: ")
     assert err.count("\n") == 1
+
+
+def test_it_takes_the_journal_limit_and_shows_losses_as_the_summary_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.pcapng"
+    recording = LiveRecording.create(path, description=DESCRIPTION, interfaces=[LO])
+    recording.calls(calls())
+    recording.loss(Loss("packets", "frames", 12, "ring full"))
+    recording.close()
+    assert run(["recover", str(path), "--journal-limit", "1"]) == 0
+    assert "  lost: packets: 12 frames lost, ring full\n" in capsys.readouterr().out
+    assert path.read_bytes().count(b"\nNETLAB_WITNESS=") == 1
+    assert len(read_raw(path).calls) == len(calls()) > 1

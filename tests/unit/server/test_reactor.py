@@ -121,7 +121,7 @@ def test_accept_without_room_pauses_and_without_a_peer_goes_on(number: int, paus
             listener.close()
 
         listener = Listener(probe, reactor, socket.AF_INET, 5, on_accept)
-        listener.listen("127.0.0.1", 0)
+        listener.open("127.0.0.1", 0)
         with socket.create_connection(("127.0.0.1", listener.port)):
             reactor.run()
     assert listener.pauses == pauses

@@ -61,6 +61,36 @@ def test_lists_are_json_text_in_csv() -> None:
     assert csv["text"].to_list() == ['a "quoted", text']
 
 
+class Terminal(BytesIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_csv_is_exact_in_a_pipe_and_obeyed_by_no_terminal() -> None:
+    """A program's name, an argument, a path may hold what rewrites the screen."""
+    tables = show_story.echo().tables
+    hostile = "\x1b[31mred\u202e \x9b2J"
+    tables.calls[0].args = hostile
+    tables.waits.append(Wait(7, 1, 2, "network", "observed", (4, 5), (), hostile))
+    for table in ("calls", "waits"):
+        terminal = Terminal()
+        export_table(tables, table, "csv", terminal)
+        shown = terminal.getvalue().decode()
+        assert "\\x1b[31mred\\u202e \\x9b2J" in shown
+        assert all(c.isprintable() or c == "\n" for c in shown)
+        assert hostile in exported(tables, table, "csv").decode()
+        quiet = Terminal()
+        export_table(tables, table, "jsonl", quiet)
+        assert quiet.getvalue() == exported(tables, table, "jsonl")
+
+
+def test_csv_without_anything_hostile_is_the_same_on_a_terminal() -> None:
+    for table in RECORDS:
+        terminal = Terminal()
+        export_table(full(), table, "csv", terminal)
+        assert terminal.getvalue() == exported(full(), table, "csv")
+
+
 @pytest.mark.parametrize("table", RECORDS)
 def test_an_empty_table_keeps_its_schema(table: str) -> None:
     names = [column.name for column in columns(table)]

@@ -10,6 +10,7 @@ import pytest
 import show_story
 from show_story import Story
 
+from netlab.model.clock import ClockPair
 from netlab.model.recording import Loss
 from netlab.model.tables import Direction
 from netlab.show.terminal.lines import plain
@@ -50,6 +51,23 @@ def test_an_open_ledger_lists_its_reasons() -> None:
         ("still queued", 40, 2)
     ]
     assert "40 B sent but not captured: still queued" in drawn(story)
+
+
+def test_a_step_of_the_clock_is_a_note() -> None:
+    story = show_story.echo()
+    start_ns = 1_700_000_000_000_000_000
+    story.raw.clock_pairs[:] = [
+        ClockPair(start_ns + at + step, at) for at, step in ((0, 0), (10**9, 0), (2 * 10**9, 10**9))
+    ]
+    (note,) = set(summary(story.tables, story.raw).notes) - set(story.raw.description.notes)
+    assert "set forward by 1000.000 ms" in note
+    assert "set forward by 1000.000 ms" in " ".join(drawn(story).split())
+
+
+def test_an_even_clock_is_no_note() -> None:
+    story = show_story.echo()
+    story.raw.clock_pairs[:] = [ClockPair(10**18 + at, at) for at in range(0, 5 * 10**9, 10**9)]
+    assert summary(story.tables, story.raw).notes == story.raw.description.notes
 
 
 def test_losses_and_damage_are_always_shown() -> None:
