@@ -13,7 +13,7 @@ from netlab.lab.options import OnProgress, Progress, RunOptions, RunResult
 from netlab.lab.recorder import Recorder, begin
 from netlab.lab.signals import Interruptions
 from netlab.lab.stage import Stage
-from netlab.lab.surroundings import choose_user, describe, open_lab
+from netlab.lab.surroundings import become_caller, choose_user, describe, open_lab
 from netlab.model.errors import BadRecording, CheckFailed
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def run_echo(options: RunOptions, on_progress: OnProgress = lambda _: None) -> R
         lab, more = open_lab(options.port, user)
         notes += more
         try:
+            become_caller()
             assert lab.ring_socket is not None
             with PacketRing.from_socket(lab.ring_socket) as ring:
                 description, interface = describe(options, lab, notes)

@@ -7,14 +7,18 @@ user namespace: uid 1000 in there holds nothing outside, and its limits are its 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
+import sysconfig
+import tempfile
 from pathlib import Path
 
 import pytest
-from lab_process import ORDINARY_USER, Running, complaint, netlab_arguments, run_netlab
+from lab_process import LIMIT_S, ORDINARY_USER, Running, complaint, netlab_arguments, run_netlab
 from private_network import become, in_child
 
 import netlab
@@ -303,6 +307,40 @@ def test_root_lets_the_programs_be_someone_else(tmp_path: Path) -> None:
         assert done.returncode == 3
         assert "--user" in complaint(done)
         assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.root
+def test_under_sudo_netlab_goes_on_as_whoever_called_it() -> None:
+    """With Debian's Python and a copy of netlab that everyone may read."""
+    folder = Path(tempfile.mkdtemp(prefix="netlab-sudo-"))
+    try:
+        folder.chmod(0o755)
+        shutil.copytree(Path(netlab.__file__).parent, folder / "netlab")
+        (folder / "out").mkdir()
+        os.chown(folder / "out", 65534, 65534)
+        program = (
+            "import os, sys; sys.path[:0] = sys.argv[1:3]\n"
+            "from pathlib import Path\n"
+            "from netlab.lab.session import RunOptions, run_echo\n"
+            "result = run_echo(RunOptions(path=Path('a.pcapng')))\n"
+            "print(os.getresuid(), os.getresgid(), {c.actor for c in result.tables.calls})\n"
+        )
+        packages = sysconfig.get_paths()["purelib"]
+        done = subprocess.run(
+            ["/usr/bin/python3", "-I", "-c", program, str(folder), packages],
+            cwd=folder / "out", capture_output=True, text=True, timeout=LIMIT_S,
+            env={"SUDO_USER": "nobody", "SUDO_UID": "65534", "SUDO_GID": "65534",
+                 "PATH": os.environ["PATH"]},
+        )  # fmt: skip
+        assert done.stderr == ""
+        same = (65534,) * 3
+        assert done.stdout.startswith(f"{same} {same} {{")
+        assert "server" in done.stdout
+        found = (folder / "out" / "a.pcapng").stat()
+        assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (65534, 65534, 0o600)
+        assert len(opens(folder / "out").calls) > 20
+    finally:
+        shutil.rmtree(folder)
 
 
 @pytest.mark.root
