@@ -6,11 +6,13 @@ from the standard library. The socket objects have the interface of `socket.sock
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import select
     import socket
+    from socket import socket as Socket  # noqa: N812
 
 
 class Probe(Protocol):
@@ -22,4 +24,19 @@ class Probe(Protocol):
 
     def epoll(self) -> select.epoll:
         """A new epoll descriptor, as `select.epoll` makes it."""
+        ...
+
+    def poll(self) -> Any:
+        """A new poll object, as `select.poll` makes it."""
+        ...
+
+    def select(
+        self, readers: Iterable[Any], writers: Iterable[Any], exceptional: Iterable[Any],
+        timeout: float | None = None,
+    ) -> tuple[list[Any], list[Any], list[Any]]:  # fmt: skip
+        """As `select.select`."""
+        ...
+
+    def sendfile(self, sock: Socket, file: int, offset: int, count: int, /) -> int:
+        """One sendfile(2) from the descriptor `file` to a socket, as `os.sendfile`."""
         ...
