@@ -43,11 +43,11 @@ def run_echo(options: RunOptions, on_progress: OnProgress = lambda _: None) -> R
                 recording, spools = begin(
                     options.path,
                     description=description,
-                    interface=interface,
+                    interfaces=[interface],
                     journal_limit=options.journal_limit,
                     writer=None if lab.user is None else (lab.user.uid, lab.user.gid),
                 )
-                recorder = Recorder(recording, ring, SpoolReader(spools))
+                recorder = Recorder(recording, [ring], SpoolReader(spools))
                 stage = Stage(options, on_progress, interruptions, lab, recorder, spools)
                 stage.carry_out()
                 stage.stop()
