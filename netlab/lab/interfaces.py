@@ -6,12 +6,15 @@ elsewhere it comes in by the interface that has the address. Read man 7 netdevic
 
 from __future__ import annotations
 
+import array
 import fcntl
 import ipaddress
 import socket
 import struct
 from collections.abc import Iterable
 from pathlib import Path
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 LOOPBACK = "lo"
 _SIOCGIFCONF = 0x8912
@@ -33,7 +36,7 @@ def interfaces_for(hosts: Iterable[str]) -> list[str]:
     return found
 
 
-def addresses() -> list[tuple[str, ipaddress.IPv4Address | ipaddress.IPv6Address]]:
+def addresses() -> list[tuple[str, Address]]:
     """Every (interface, address) of this network namespace."""
     return [*_ipv4_addresses(), *_ipv6_addresses()]
 
@@ -46,23 +49,21 @@ def is_ethernet(name: str, folder: Path = Path("/sys/class/net")) -> bool:
         return True
 
 
-def _ipv4_addresses() -> list[tuple[str, ipaddress.IPv4Address | ipaddress.IPv6Address]]:
-    room = bytearray(_MOST_ADDRESSES * _IFREQ_BYTES)
-    import ctypes
-
-    buffer = (ctypes.c_char * len(room)).from_buffer(room)
-    request = struct.pack("@iP", len(room), ctypes.addressof(buffer))
+def _ipv4_addresses() -> list[tuple[str, Address]]:
+    room = array.array("B", bytes(_MOST_ADDRESSES * _IFREQ_BYTES))
+    request = struct.pack("@iP", len(room), room.buffer_info()[0])
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
         (used,) = struct.unpack_from("@i", fcntl.ioctl(sock, _SIOCGIFCONF, request))
-    found: list[tuple[str, ipaddress.IPv4Address | ipaddress.IPv6Address]] = []
+    found: list[tuple[str, Address]] = []
     for at in range(0, used, _IFREQ_BYTES):
         label = bytes(room[at : at + 16]).split(b"\0")[0].decode()
         # A second address of an interface may be labelled eth0:1.
-        found.append((label.partition(":")[0], ipaddress.IPv4Address(bytes(room[at + 20 : at + 24]))))
+        name = label.partition(":")[0]
+        found.append((name, ipaddress.IPv4Address(room[at + 20 : at + 24].tobytes())))
     return found
 
 
-def _ipv6_addresses() -> list[tuple[str, ipaddress.IPv4Address | ipaddress.IPv6Address]]:
+def _ipv6_addresses() -> list[tuple[str, Address]]:
     try:
         lines = Path("/proc/net/if_inet6").read_text().splitlines()
     except OSError:  # IPv6 is switched off
