@@ -1,8 +1,8 @@
 """The clients of the scenarios: each speaks to one handler, as long as it was told to, and checks.
 
-They are made to be read in a ladder: blocking calls, one after the other, through the probe. `Client`
-is the echo client, the others say where they differ. Each ends by itself; told to stop (SIGTERM) it
-ends after the message that is under way.
+They are made to be read in a ladder: blocking calls, one after the other, through the probe.
+`Client` is the echo client, the others say where they differ. Each ends by itself; told to stop
+(SIGTERM) it ends after the message that is under way.
 """
 
 from __future__ import annotations

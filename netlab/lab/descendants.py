@@ -1,8 +1,9 @@
 """The processes that a server forks: what it reports of them -> who lives, who died, and how.
 
 A worker that is killed cannot note its own end, and its parent, the server's manager, is the one
-that learns how it ended; so both tell (`born`, `left`, `died`), and here it becomes deaths that a recorder
-can write down. Pids are told as the server's own namespace counts them; we know them by ours.
+that learns how it ended; so both tell (`born`, `left`, `died`), and here it becomes deaths that a
+recorder can write down. Pids are told as the server's own namespace counts them; we know them by
+ours.
 """
 
 from __future__ import annotations

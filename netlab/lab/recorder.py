@@ -1,4 +1,4 @@
-"""Carries what the witnesses see into the live recording while it happens: rings and spools -> file.
+"""Carries what the witnesses see into the recording while it happens: rings and spools -> file.
 
 It never waits and decides nothing: whoever owns the loop calls `pump` often, and `finish` once the
 programs have ended. Knows no programs; read `capture.recording` first.

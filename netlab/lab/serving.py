@@ -107,7 +107,8 @@ def serve_reporting(server: Server, report: Report) -> int:
         report.say(error=error.message, hint=error.hint, errno=name)
         return 2
     _report_lives(server, report)
-    report.say(listening=places[0].port, places=[[p.host, p.port, p.kind] for p in places])
+    told = [{"text": str(place), "port": place.port} for place in places]
+    report.say(listening=places[0].port, places=told)
     return server.start()
 
 

@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from netlab.lab.hosts import Ended, Lab, Started, python_arguments
-from netlab.lab.options import OnProgress, Progress, RunOptions
 from netlab.lab.clients import ClientOrders
 from netlab.lab.descendants import Descendants
+from netlab.lab.hosts import Ended, Lab, Started, python_arguments
+from netlab.lab.options import OnProgress, Progress, RunOptions
 from netlab.lab.programs import server_orders
 from netlab.lab.recorder import Death, Recorder
 from netlab.lab.report import ReportReader

@@ -27,7 +27,9 @@ def install(server: Server, settings: Settings) -> None:
 
 def connect(server: Server, session: int) -> None:
     """Greet the new one, tell the others."""
-    server.send(session, b"* you are %d, with %d others\n" % (session, len(others(server, session))))
+    server.send(
+        session, b"* you are %d, with %d others\n" % (session, len(others(server, session)))
+    )
     tell_others(server, session, b"* %d is here\n" % session)
 
 
