@@ -8,6 +8,7 @@ INT or QUIT stops now. There are no workers to reload: HUP, USR1 and USR2 are no
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 import time
@@ -20,6 +21,8 @@ from netlab.server.local_role import LocalVerbs
 from netlab.server.reactor import Reactor
 from netlab.server.role import Alone
 from netlab.server.sessions import SessionTable
+from netlab.server.status import ProcessRow
+from netlab.server.status_door import door
 from netlab.server.terms import Mode, Stats
 
 if TYPE_CHECKING:
@@ -46,7 +49,9 @@ def serve(server: Server, mode: Mode, make_engine: type[Engine]) -> int:
             )  # fmt: skip
             for sock, place, of_place in server.opened:
                 engine.adopt(sock, place, of_place)
-            return _Single(mode, engine, reactor, caller).run()
+            alone = _Single(mode, engine, reactor, caller)
+            with door(server, reactor, alone.rows):
+                return alone.run()
     finally:
         sessions.close()
 
@@ -135,6 +140,19 @@ class _Single(LocalVerbs, Alone):
             idle_workers=1,
             accept_pauses=engine.accept_pauses,
         )
+
+    def rows(self) -> list[ProcessRow]:
+        """For the status page: there is one process."""
+        engine = self.engine
+        row = ProcessRow(
+            "server",
+            os.getpid(),
+            len(engine.connections),
+            engine.messages,
+            engine.received_bytes,
+            engine.sent_bytes,
+        )
+        return [row]
 
     def _stop(self) -> None:
         if not self._stopping:
