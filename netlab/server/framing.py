@@ -18,9 +18,8 @@ from typing import Protocol
 from netlab.model.errors import UsageError
 
 Buffer = bytes | bytearray
-LengthOf = Callable[
-    [memoryview], int
-]  # the start of a message -> its length; 0 wait, < 0 malformed
+# The start of a message -> its length; 0 when it needs more bytes, < 0 when malformed.
+LengthOf = Callable[[memoryview], int]
 
 _SHOWN_BYTES = 16
 
