@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -109,7 +109,7 @@ class Choice:
     """One word of an enum; `numbers` are the values that Swoole's constants have."""
 
     choices: type[StrEnum]
-    numbers: dict[int, StrEnum] = field(default_factory=dict)
+    numbers: Mapping[int, StrEnum] = field(default_factory=dict)
 
     @property
     def wants(self) -> str:
@@ -121,10 +121,9 @@ class Choice:
         """The member."""
         if isinstance(value, int) and not isinstance(value, bool) and value in self.numbers:
             return self.numbers[value]
-        try:
+        if isinstance(value, str) and value in self.choices.__members__.values():
             return self.choices(value)
-        except ValueError:
-            raise ValueError(self.wants) from None
+        raise ValueError(self.wants)
 
     def parse(self, text: str) -> StrEnum:
         """A word or a number."""

@@ -51,7 +51,7 @@ _ABSENT: Final = {
 }
 
 # Which framing the parameters belong to; max_message belongs to all.
-_FRAMING_OF: Final = {
+FRAMING_OF: Final = {
     "terminator": FramingKind.TERMINATOR,
     "length_type": FramingKind.LENGTH,
     "length_offset": FramingKind.LENGTH,
@@ -83,8 +83,8 @@ def options_for_port(base: Options, /, **given: Any) -> Options:
     for name in asked:
         if not OPTION_NAMED[name].per_port:
             raise UsageError(f"{name} is the same for all addresses", "give it to the server")
-    if any(name == "framing" or name in _FRAMING_OF for name in asked):
-        kept = base.given - {"framing", *_FRAMING_OF}
+    if any(name == "framing" or name in FRAMING_OF for name in asked):
+        kept = base.given - {"framing", *FRAMING_OF}
         base = replace(base, given=kept)
     return options_from(base, **asked)
 
@@ -172,7 +172,7 @@ def _derived(options: Options) -> Options:
     if "dispatch" not in given and options.dispatch_func is not None:
         made["dispatch"] = DispatchKind.FUNCTION
     if "framing" not in given:
-        kinds = sorted({_FRAMING_OF[name] for name in given if name in _FRAMING_OF})
+        kinds = sorted({FRAMING_OF[name] for name in given if name in FRAMING_OF})
         if len(kinds) > 1:
             raise UsageError(f"two framings on one port: {' and '.join(kinds)}", "choose one")
         if kinds:
@@ -183,7 +183,7 @@ def _derived(options: Options) -> Options:
 def _check_framing(options: Options) -> None:
     kind = options.framing
     for name in sorted(options.given):
-        belongs_to = _FRAMING_OF.get(name)
+        belongs_to = FRAMING_OF.get(name)
         if belongs_to is not None and belongs_to is not kind:
             raise UsageError(
                 f"two framings on one port: {kind}, and {name} of {belongs_to}", "choose one"

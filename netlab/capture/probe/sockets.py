@@ -132,6 +132,10 @@ class TracedSocket(FramedSocket):
         """As socket.send."""
         return self._counted("send", _size(data), Plain.send, (data, flags), int)
 
+    def send_about(self, data: Any, about: int, /) -> int:
+        """As socket.send; the bytes are about the socket with this inode."""
+        return self._counted("send", _size(data), Plain.send, (data, 0), int, about)
+
     def sendall(self, data: Any, flags: int = 0, /) -> None:
         """As socket.sendall; its result in the journal is what the kernel took, even on failure."""
         inside = self._enter("sendall", _size(data), flags)
