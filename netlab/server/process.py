@@ -47,15 +47,31 @@ def set_name(name: str) -> None:
     _prctl(_PR_SET_NAME, ctypes.c_char_p(name.encode()[:_LONGEST_NAME_BYTES]))
 
 
+def fork() -> int:
+    """As os.fork, with all signals blocked in the child until `begin_child`.
+
+    Else one that comes too soon would run the parent's handler, and wake the parent's loop.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        pid = os.fork()
+    except BaseException:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        raise
+    if pid:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return pid
+
+
 def begin_child(name: str, parent: int) -> None:
     """Be `name`, die with the process `parent`, and have every signal at its default again."""
     signal.set_wakeup_fd(-1)
     for number in signal.valid_signals() - set(_GIVEN_BY_PYTHON):
         if callable(signal.getsignal(number)):
             signal.signal(number, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_REAL, 0.0)
     set_name(name)
     die_with_parent(signal.SIGTERM)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     if os.getppid() != parent:
         os._exit(0)
 

@@ -281,7 +281,7 @@ class Roster:
         self._exit_status = max(self._exit_status, EXIT_FORCED)
         told = self.stop(now_s)
         self._tasks_told = True
-        actions: list[Action] = [Kill(member) for member in self._everybody()]
+        actions: list[Action] = [Kill(member) for member in self.everybody()]
         return actions + [action for action in told if not isinstance(action, Leave)]
 
     def more(self) -> list[Action]:
@@ -326,7 +326,7 @@ class Roster:
     def next_s(self, now_s: float) -> float | None:
         """Seconds until `tick` has something to do."""
         moments = [slot.retry_at_s for slot in self._slots.values()]
-        moments += [member.deadline_s for member in self._everybody()]
+        moments += [member.deadline_s for member in self.everybody()]
         due = [moment for moment in moments if moment is not None]
         return max(0.0, min(due) - now_s) if due else None
 
@@ -341,14 +341,15 @@ class Roster:
         """Who is on duty now."""
         return [slot.serving for slot in self._slots.values() if slot.serving is not None]
 
+    def everybody(self) -> Iterator[Member]:
+        """Every child that lives."""
+        for slot in self._slots.values():
+            yield from slot.members()
+
     @property
     def workers(self) -> int:
         """How many workers are wanted."""
         return len(self._workers())
-
-    def _everybody(self) -> Iterator[Member]:
-        for slot in self._slots.values():
-            yield from slot.members()
 
     def _workers(self) -> list[_Slot]:
         return [slot for slot in self._slots.values() if slot.role is Role.WORKER and slot.wanted]
@@ -437,7 +438,7 @@ class Roster:
         """When the workers are gone, ask the task workers; when those are, we are finished."""
         if not self.stopping or self.finished:
             return []
-        everybody = list(self._everybody())
+        everybody = list(self.everybody())
         if any(member.role is Role.WORKER for member in everybody):
             return []
         actions: list[Action] = []

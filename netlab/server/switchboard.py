@@ -282,7 +282,8 @@ class Switchboard:
 
     def listen(self, timeout_s: float) -> list[Envelope]:
         """Block until a line brings something for this process; all else is passed on meanwhile."""
-        self._heard = heard = []
+        heard: list[Envelope] = []
+        self._heard = heard
         try:
             waiting = select.poll()
             lines = {s.line.channel.fileno(): s.line for s in self._stations.values()}
