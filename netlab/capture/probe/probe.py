@@ -145,6 +145,12 @@ class JournalProbe:
         """A traced select.select."""
         return traced_select(self.journal, readers, writers, exceptional, timeout)
 
+    def sendfile(self, sock: plain.socket, file: int, offset: int, count: int, /) -> int:
+        """A traced sendfile(2) on one of our sockets: one call, as the kernel sees it."""
+        if isinstance(sock, TracedSocket):
+            return sock.sendfile_once(file, offset, count)
+        return os.sendfile(sock.fileno(), file, offset, count)
+
     def maybe_send_about(self, sock: plain.socket) -> SendAbout | None:
         """The traced socket's send that also notes what the bytes are about."""
         return sock.send_about if isinstance(sock, TracedSocket) else None
