@@ -6,10 +6,13 @@ channel belong to one server, and nobody else has them. Data of connections neve
 
 from __future__ import annotations
 
+import json
 import pickle
+import struct
 from typing import Any
 
 from netlab.model.errors import UsageError
+from netlab.server.terms import Client
 
 _NOTHING, _BYTES, _TEXT, _PICKLED = b"", b"b", b"s", b"p"
 
@@ -41,3 +44,26 @@ def value_from(parcel: bytes) -> Any:
     if kind == _TEXT:
         return content.decode("utf-8", "surrogatepass")
     return pickle.loads(content)
+
+
+_LENGTH = struct.Struct("<HH")
+
+
+def parcel_from_packet(client: Client, data: bytes) -> bytes:
+    """A datagram with who sent it and where it came in; plain bytes, as it is connections' data."""
+    address = client.address
+    words: object = {"raw": address.decode("latin-1")} if isinstance(address, bytes) else address
+    text = json.dumps(words).encode()
+    return _LENGTH.pack(len(text), client.entrance) + text + data
+
+
+def packet_from(parcel: bytes) -> tuple[Client, bytes]:
+    """The datagram that a payload carries."""
+    size, entrance = _LENGTH.unpack_from(parcel)
+    end = _LENGTH.size + size
+    words = json.loads(parcel[_LENGTH.size : end])
+    if isinstance(words, dict):
+        words = words["raw"].encode("latin-1")
+    elif isinstance(words, list):
+        words = tuple(words)
+    return Client(words, entrance), parcel[end:]
