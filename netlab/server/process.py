@@ -16,7 +16,7 @@ import grp
 import os
 import pwd
 import signal
-from collections.abc import Iterable
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -76,32 +76,17 @@ def begin_child(name: str, parent: int) -> None:
         os._exit(0)
 
 
-class Leaving:
-    """The signals of a child: TERM asks it to leave, QUIT ends it, the terminal's INT is not ours.
+def orphan_alarm(parent: int, patience_s: float) -> Callable[[int, FrameType | None], None]:
+    """A handler for TERM that gives an orphan `patience_s` to leave, wherever it is stuck.
 
-    `asked` turns true with the first TERM; the loop looks at it after the wake-up descriptor woke
-    it. An orphan has `patience_s` to leave, then the kernel ends it, wherever it is stuck.
+    The loop learns of the signal by the wake-up descriptor and leaves in order, if it gets there.
     """
 
-    def __init__(self, parent: int, patience_s: float, ignored: Iterable[int]) -> None:
-        self.asked = False
-        self._parent = parent
-        self._patience_s = max(patience_s, 0.001)  # 0 would disarm the timer
-        for number in ignored:
-            signal.signal(number, signal.SIG_IGN)
-        signal.signal(signal.SIGQUIT, signal.SIG_DFL)
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.signal(signal.SIGTERM, self._note)
+    def handler(number: int, frame: FrameType | None) -> None:
+        if os.getppid() != parent:
+            signal.setitimer(signal.ITIMER_REAL, max(patience_s, 0.001))  # 0 would disarm it
 
-    @property
-    def orphaned(self) -> bool:
-        """Whether the parent is gone."""
-        return os.getppid() != self._parent
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
-        if self.orphaned:
-            signal.setitimer(signal.ITIMER_REAL, self._patience_s)
+    return handler
 
 
 def take_identity(user: str, group: str) -> None:

@@ -21,6 +21,7 @@ from netlab.server.envelope import (
     bytes_from_envelope,
     head_bytes,
 )
+from netlab.server.engines import BY_CALLBACK, ORDERLY, RESET
 from netlab.server.messenger import Messenger, Refused
 from netlab.server.parcel import parcel_from
 from netlab.server.sessions import SessionTable, slot_of
@@ -99,7 +100,14 @@ class RemoteEngine:
 
     def close(self, session: int, reset: bool = False) -> bool:
         """Close after the output that is queued, or reset now and drop it."""
-        if not self._verb(Kind.CLOSE, session, int(reset)):
+        return self._close(session, RESET if reset else ORDERLY)
+
+    def close_after_error(self, session: int) -> bool:
+        """A callback has raised."""
+        return self._close(session, BY_CALLBACK)
+
+    def _close(self, session: int, how: int) -> bool:
+        if not self._verb(Kind.CLOSE, session, how):
             return False
         if len(self._closing) >= _MOST_REMEMBERED:
             for known in list(self._closing):

@@ -31,6 +31,7 @@ from netlab.server.reactor import Reactor
 from netlab.server.terms import SendError
 
 _BACK_TO_ASKER = frozenset({Kind.FINISH, Kind.TASK_LOST, Kind.ANSWER})
+_WORK = frozenset({Kind.RECEIVE, Kind.PACKET})
 
 
 class Hub(Protocol):
@@ -112,7 +113,8 @@ class Switchboard:
             return None  # gone already
         self._serving[name] = station
         for message, about in self._waiting.pop(name, []):
-            self.to_station(station, message, about)
+            send = self.hand if message[0] in _WORK else self.to_station
+            send(station, message, about)
         if name.startswith("task"):
             tasks, self._waiting_tasks = self._waiting_tasks, []
             for message in tasks:
@@ -165,6 +167,13 @@ class Switchboard:
             return False
         return True
 
+    def hand(self, station: Station, message: bytes, about: int = 0) -> bool:
+        """Send a message of a connection, and count it: it is in that process's hands now."""
+        if not self.to_station(station, message, about):
+            return False
+        station.sent += 1
+        return True
+
     def to_name(self, name: str, message: bytes, about: int = 0) -> None:
         """Send to who has the name now, or will have it."""
         station = self._serving.get(name)
@@ -172,13 +181,6 @@ class Switchboard:
             self.to_station(station, message, about)
         else:
             self._waiting[name].append((message, about))
-
-    def waiting_bytes(self, name: str) -> int:
-        """What waits for a name, in its line's outbox or for somebody to come."""
-        station = self._serving.get(name)
-        if station is not None:
-            return station.line.queued_bytes
-        return sum(len(message) for message, _ in self._waiting.get(name, ()))
 
     def route(self, message: bytes) -> None:
         """Pass on what one of the processes, or this one, has sent."""
@@ -283,7 +285,7 @@ class Switchboard:
     def listen(self, timeout_s: float) -> list[Envelope]:
         """Block until a line brings something for this process; all else is passed on meanwhile."""
         heard: list[Envelope] = []
-        self._heard = heard
+        outer, self._heard = self._heard, heard  # an answer may need questions of its own
         try:
             waiting = select.poll()
             lines = {s.line.channel.fileno(): s.line for s in self._stations.values()}
@@ -295,7 +297,7 @@ class Switchboard:
                 if not lines[descriptor].closed:
                     lines[descriptor].ready(events)
         finally:
-            self._heard = None
+            self._heard = outer
         return heard
 
 
