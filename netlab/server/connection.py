@@ -54,7 +54,7 @@ HUP = select.EPOLLHUP
 READS_A_TURN = 16  # edge-triggered: then others have their turn
 RETRY_S = 0.05
 _NO_ROOM = frozenset({errno.ENOBUFS, errno.ENOMEM})
-_PEER_GONE = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED, errno.ENOTCONN})
+PEER_GONE = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED, errno.ENOTCONN})
 
 # Why a connection is not read, as bits: each cause is lifted by itself.
 BY_USER, BY_OUTPUT, BY_INPUT, BY_KERNEL = 1, 2, 4, 8
@@ -547,7 +547,7 @@ class Connection:
         if number in _NO_ROOM:
             self._retry()
             return
-        reason = CloseReason.PEER_RST if number in _PEER_GONE else CloseReason.ERROR
+        reason = CloseReason.PEER_RST if number in PEER_GONE else CloseReason.ERROR
         lost = self.queued_bytes
         self._finish(Closed(reason, number, f"{lost} bytes of output lost" if lost else ""))
 
@@ -678,6 +678,8 @@ class Connection:
         if self._timer:
             self._reactor.clear(self._timer)
             self._timer = 0
+        if self.closed is not None:
+            return
         delay_s = next_look_s(self, self._reactor.now_s)
         if delay_s is not None:
             self._timer = self._reactor.after(delay_s, self._on_time)
