@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netlab.server.dispatch import CLOSE, DISCARD, Dispatcher
@@ -24,6 +24,7 @@ hosts = st.sampled_from(["", "127.0.0.1", "10.0.0.9", "::1", "fe80::1%2"])
     st.integers(-5, 20),
     st.dictionaries(st.integers(0, 15), st.integers(0, 3)),
 )
+@settings(deadline=None)
 def test_a_slot_that_is_not_live_is_never_chosen(
     kind: DispatchKind,
     workers: int,
@@ -45,6 +46,7 @@ def test_a_slot_that_is_not_live_is_never_chosen(
 
 
 @given(live_slots, st.integers(1, 5))
+@settings(deadline=None)
 def test_the_round_serves_all_alike(live: list[int], rounds: int) -> None:
     dispatcher = Dispatcher(DispatchKind.ROUND, 16)
     chosen = [dispatcher.choose(1, live) for _ in range(rounds * len(live))]

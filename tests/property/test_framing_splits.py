@@ -80,7 +80,7 @@ streams = st.lists(
 
 
 @given(framings(), streams, st.lists(st.integers(0, 1 << 16), max_size=12))
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_any_split_of_any_stream_gives_the_same(
     make: Callable[[], Framing], stream: bytes, cuts: list[int]
 ) -> None:
@@ -90,6 +90,7 @@ def test_any_split_of_any_stream_gives_the_same(
 
 
 @given(framings(), streams, st.lists(st.integers(0, 1 << 16), max_size=12))
+@settings(deadline=None)
 def test_messages_and_what_is_pending_are_the_stream(
     make: Callable[[], Framing], stream: bytes, cuts: list[int]
 ) -> None:
@@ -108,6 +109,7 @@ def test_messages_and_what_is_pending_are_the_stream(
     st.binary(max_size=6),
     st.lists(st.integers(0, 1 << 16), max_size=12),
 )
+@settings(deadline=None)
 def test_what_is_built_with_a_length_is_found_again(
     bodies: list[bytes], letter: str, before: bytes, after: bytes, cuts: list[int]
 ) -> None:
@@ -118,6 +120,7 @@ def test_what_is_built_with_a_length_is_found_again(
 
 
 @given(streams, st.integers(0, 1 << 16))
+@settings(deadline=None)
 def test_a_stream_can_change_hands_at_any_byte(stream: bytes, cut: int) -> None:
     first, second = Terminator(b"\r\n", 1 << 20), Terminator(b"\r\n", 1 << 20)
     cut %= len(stream) + 1

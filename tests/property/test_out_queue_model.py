@@ -17,7 +17,7 @@ steps = st.lists(st.one_of(puts, files, flushes), max_size=40)
 
 
 @given(steps, st.integers(1, 40_000))
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_a_queue_is_a_pipe_with_marks(steps: list[tuple[str, int]], turn_bytes: int) -> None:
     queue = OutQueue(LIMIT, HIGH, LOW)
     accepted, written = bytearray(), bytearray()

@@ -19,7 +19,7 @@ steps = st.lists(
 
 
 @given(steps)
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_the_heap_agrees_with_a_list(steps: list[tuple[str, int]]) -> None:
     now = 0.0  # whole seconds, so that sums are exact
     timers = TimerHeap(lambda: now)
