@@ -555,6 +555,8 @@ class Connection:
     def _finish(self, closed: Closed, *, reset: bool = False) -> None:
         if self.closed is not None:
             return
+        if closed.reason is CloseReason.LOCAL and not self.peer_finished:
+            closed = self._with_unread(closed)
         self.closed = closed
         self._ending = True
         self._undelivered = []
@@ -570,6 +572,13 @@ class Connection:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, sockopts.RESET)
         self._socket.close()
         reactor.defer(self._tell_closed)
+
+    def _with_unread(self, closed: Closed) -> Closed:
+        unread = sockopts.unread_bytes(self.descriptor)
+        if not unread:
+            return closed
+        detail = f"{unread} bytes unread: the kernel sends RST instead of FIN"
+        return Closed(closed.reason, closed.errno, detail)
 
     def _tell_closed(self) -> None:
         assert self.closed is not None
