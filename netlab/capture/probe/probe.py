@@ -16,6 +16,7 @@ from netlab.capture.probe.journal import Journal, name_of
 from netlab.capture.probe.layout import OP
 from netlab.capture.probe.pollers import TracedEpoll, TracedPoll, traced_select
 from netlab.capture.probe.quick import QuickSocket, SampledSocket
+from netlab.capture.probe.quick_epoll import QuickEpoll
 from netlab.capture.probe.sockets import TracedSocket
 from netlab.model.errors import UsageError
 
@@ -130,7 +131,8 @@ class JournalProbe:
 
     def epoll(self) -> select.epoll:
         """A new traced epoll descriptor."""
-        return cast("select.epoll", TracedEpoll(self.journal))
+        make = TracedEpoll if self.journal.code else QuickEpoll
+        return cast("select.epoll", make(self.journal))
 
     def poll(self) -> TracedPoll:
         """A new traced poll object."""

@@ -41,7 +41,7 @@ class _Nobody:
     thread = 0
 
 
-_NOBODY: Any = _Nobody()
+NOBODY: Any = _Nobody()
 
 
 class QuickSocket(TracedSocket):
@@ -53,7 +53,7 @@ class QuickSocket(TracedSocket):
         self, journal: Journal, family: int = -1, kind: int = -1, protocol: int = -1,
         fileno: int | None = None,
     ) -> None:  # fmt: skip
-        self._spool: ThreadSpool = _NOBODY
+        self._spool: ThreadSpool = NOBODY
         self._number = 0
         super().__init__(journal, family, kind, protocol, fileno)
 
@@ -158,11 +158,11 @@ class QuickSocket(TracedSocket):
 
     def _become(self, state: SocketState) -> None:
         self._state = state
-        self._spool = _NOBODY
+        self._spool = NOBODY
         self._number = state.number
 
     def _forget(self, *, detached: bool = False) -> None:
-        self._spool = _NOBODY
+        self._spool = NOBODY
         super()._forget(detached=detached)
 
     def _settle(self) -> None:
