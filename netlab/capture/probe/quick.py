@@ -31,6 +31,9 @@ _RECV = layout.marker(layout.ENTRY, OP["recv"], HEAD_BYTES)
 _RECV_INTO = layout.marker(layout.ENTRY, OP["recv_into"], HEAD_BYTES)
 _SEND = layout.marker(layout.ENTRY, OP["send"], HEAD_BYTES)
 _RETURN = layout.marker(layout.RETURN, 0, HEAD_BYTES)
+_ABOUT_BYTES = HEAD_BYTES + layout.ABOUT.size
+_SEND_ABOUT = layout.marker(layout.ENTRY, OP["send"], _ABOUT_BYTES)
+_pack_about = layout.ABOUT.pack_into
 _SIZE_LIMIT = 1 << 40
 _UNSET: Any = None
 
@@ -156,6 +159,38 @@ class QuickSocket(TracedSocket):
             self._late(spool, order, count, now_ns)
             return count
         spool.at = end
+        _pack(spool.view, at, now_ns, count, order, 0, _RETURN)
+        return count
+
+    def send_about(self, data: Any, about: int, /) -> int:
+        """As socket.send; the bytes are about the socket with this inode."""
+        spool = self._spool
+        if spool.thread != get_ident() or type(data) not in _BYTES:
+            self._settle()
+            return TracedSocket.send_about(self, data, about)
+        requested = len(data)
+        now_ns = time_ns()
+        at = spool.at
+        if at + _ABOUT_BYTES > spool.end:
+            return TracedSocket.send_about(self, data, about)
+        spool.at = at + _ABOUT_BYTES
+        spool.order = order = spool.order + 1
+        view = spool.view
+        _pack_about(view, at + HEAD_BYTES, layout.TAG_ABOUT, 0, layout.ABOUT_LENGTH, about)
+        _pack(view, at, now_ns, requested, order, self._number, _SEND_ABOUT)
+        count = -1
+        try:
+            for count in map(_send, (self,), (data,)):  # noqa: B007
+                break
+            now_ns = time_ns()
+        except BaseException as error:
+            self._fail((spool, order), error, None if count < 0 else count)
+            raise
+        at = spool.at
+        if at + HEAD_BYTES > spool.end:
+            self._late(spool, order, count, now_ns)
+            return count
+        spool.at = at + HEAD_BYTES
         _pack(spool.view, at, now_ns, count, order, 0, _RETURN)
         return count
 
