@@ -105,6 +105,10 @@ class Probe(Protocol):
         """As `select.select`."""
         ...
 
+    def sendfile(self, sock: Socket, file: int, offset: int, count: int, /) -> int:
+        """One sendfile(2) from the descriptor `file` to a socket, as `os.sendfile`."""
+        ...
+
     def pipe(self) -> tuple[PipeEnd, PipeEnd]:
         """A new pipe: the end to read from, the end to write to. Neither blocks."""
         ...

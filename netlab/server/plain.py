@@ -88,6 +88,10 @@ class PlainProbe:
         """As select.select."""
         return plain_select.select(readers, writers, exceptional, timeout)
 
+    def sendfile(self, sock: plain.socket, file: int, offset: int, count: int, /) -> int:
+        """As os.sendfile."""
+        return os.sendfile(sock.fileno(), file, offset, count)
+
     def pipe(self) -> tuple[PlainPipeEnd, PlainPipeEnd]:
         """A new pipe: the end to read from, the end to write to."""
         reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)

@@ -17,6 +17,7 @@ from netlab.capture.probe.layout import OP
 from netlab.capture.probe.objects import JournalNotes, TracedPipeEnd
 from netlab.capture.probe.pollers import TracedEpoll, TracedPoll, traced_select
 from netlab.capture.probe.quick import QuickSocket, SampledSocket
+from netlab.capture.probe.quick_epoll import QuickEpoll
 from netlab.capture.probe.sockets import TracedSocket
 from netlab.model.errors import UsageError
 from netlab.model.probe import SendAbout
@@ -132,7 +133,8 @@ class JournalProbe:
 
     def epoll(self) -> select.epoll:
         """A new traced epoll descriptor."""
-        return cast("select.epoll", TracedEpoll(self.journal))
+        make = TracedEpoll if self.journal.code else QuickEpoll
+        return cast("select.epoll", make(self.journal))
 
     def poll(self) -> TracedPoll:
         """A new traced poll object."""
@@ -144,6 +146,12 @@ class JournalProbe:
     ) -> tuple[list[Any], list[Any], list[Any]]:  # fmt: skip
         """A traced select.select."""
         return traced_select(self.journal, readers, writers, exceptional, timeout)
+
+    def sendfile(self, sock: plain.socket, file: int, offset: int, count: int, /) -> int:
+        """A traced sendfile(2) on one of our sockets: one call, as the kernel sees it."""
+        if isinstance(sock, TracedSocket):
+            return sock.sendfile_once(file, offset, count)
+        return os.sendfile(sock.fileno(), file, offset, count)
 
     def maybe_send_about(self, sock: plain.socket) -> SendAbout | None:
         """The traced socket's send that also notes what the bytes are about."""

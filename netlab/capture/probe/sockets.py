@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import _socket
 import errno
+import os
 import select
 import socket
 from collections.abc import Callable
@@ -238,6 +239,10 @@ class TracedSocket(FramedSocket):
             self._journal.leave(inside, self._state, total, sample=self._journal.sample_calls)
         return total
 
+    def sendfile_once(self, file: int, offset: int, count: int) -> int:
+        """As os.sendfile from the descriptor `file` to this socket."""
+        return self._counted("sendfile", count, _sendfile, (file, offset, count, 0), int)
+
     # -- bytes in --------------------------------------------------------------------------------
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
@@ -346,6 +351,10 @@ class TracedSocket(FramedSocket):
             plain()
             return
         self._close(plain, "garbage collected")
+
+
+def _sendfile(sock: socket.socket, file: int, offset: int, count: int, flags: int) -> int:
+    return os.sendfile(sock.fileno(), file, offset, count)
 
 
 _UNDER_WAY = (errno.EINPROGRESS, errno.EALREADY, errno.EAGAIN)
