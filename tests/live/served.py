@@ -166,6 +166,12 @@ def read_to_end(sock: socket.socket) -> bytes:
     return bytes(data)
 
 
+def drain(sock: socket.socket) -> None:
+    """Read until the server ended the connection, in order or by reset."""
+    with contextlib.suppress(ConnectionError):
+        read_to_end(sock)
+
+
 def reset(sock: socket.socket) -> None:
     """Close with RST."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
