@@ -180,8 +180,7 @@ class QuickSocket(TracedSocket):
         _pack(view, at, now_ns, requested, order, self._number, _SEND_ABOUT)
         count = -1
         try:
-            for count in map(_send, (self,), (data,)):  # noqa: B007
-                break
+            count = self << data
             now_ns = time_ns()
         except BaseException as error:
             self._fail((spool, order), error, None if count < 0 else count)
