@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netlab.lab.report import Report
-from netlab.lab.syscalls import die_with_parent
 from netlab.model.errors import UsageError
 from netlab.model.probe import Probe
 from netlab.server.entrance import Kind, ListenError, Place
 from netlab.server.handlers import Settings, handler_named
 from netlab.server.handlers.settings import CHARGEN_LIMIT_BYTES, PAUSES_S
 from netlab.server.options import value_from_text
+from netlab.server.process import die_with_parent
 
 if TYPE_CHECKING:
     from netlab.server.server import Server
