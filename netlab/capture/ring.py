@@ -179,6 +179,10 @@ class PacketRing:
         """
         return cls(sock, block_bytes, blocks, retire_ms)
 
+    def set_filter(self, program: Filter) -> None:
+        """Take other frames from now on."""
+        _filter(self.socket, self.socket.getsockname()[0], program)
+
     def fileno(self) -> int:
         """The socket's descriptor, for poll and select."""
         return self.socket.fileno()
@@ -288,6 +292,11 @@ def _configure(sock: socket.socket, interface: str, program: Filter) -> None:
     """Everything that must hold before the first frame: version, direction, stamps, filter."""
     sock.setsockopt(SOL_PACKET, PACKET_VERSION, TPACKET_V3)
     sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+    _filter(sock, interface, program)
+
+
+def _filter(sock: socket.socket, interface: str, program: Filter) -> None:
+    """Let the kernel run `program`; on loopback each frame is to be seen once."""
     if _is_loopback(sock, interface):
         try:
             sock.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)

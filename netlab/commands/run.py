@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from netlab.lab.options import Progress, RunResult
     from netlab.model.recording import Loss
 
-SCENARIOS = ("echo",)
 _MOST_UDP_BYTES = {False: 65_507, True: 65_487}  # what an IPv4 packet, or an IPv6 one, has room for
 
 
@@ -31,11 +30,9 @@ _MOST_UDP_BYTES = {False: 65_507, True: 65_487}  # what an IPv4 packet, or an IP
 )
 @click.option(
     "--size",
-    default=100,
     type=click.IntRange(1, 1 << 26),
-    show_default=True,
     metavar="BYTES",
-    help="Length of a message.",
+    help="Length of a message; 100, but chargen 20000, stuck 4 MiB.",
 )
 @click.option(
     "--think",
@@ -60,6 +57,25 @@ _MOST_UDP_BYTES = {False: 65_507, True: 65_487}  # what an IPv4 packet, or an IP
     show_default=True,
     help="How many clients, each a process.",
 )
+@click.option(
+    "--mode",
+    default="single",
+    type=click.Choice(["single", "threads", "base", "process"]),
+    show_default=True,
+    help="Which processes and threads the server is.",
+)
+@click.option("--workers", type=click.IntRange(1, 64), metavar="N", help="Worker processes.")
+@click.option("--tasks", type=click.IntRange(0, 64), metavar="N", help="Task worker processes.")
+@click.option(
+    "--poller",
+    type=click.Choice(["epoll", "edge", "poll", "select"]),
+    help="What the server waits with.",
+)
+@click.option(
+    "--ipc",
+    type=click.Choice(["seqpacket", "dgram", "stream", "pipe", "posix_mq", "sysv_mq", "ring"]),
+    help="What carries messages between the server's processes.",
+)
 @click.option("--ipv6", is_flag=True, help="Use ::1 instead of 127.0.0.1.")
 @click.option("--udp", is_flag=True, help="Datagrams instead of a TCP connection.")
 @click.option(
@@ -74,7 +90,7 @@ _MOST_UDP_BYTES = {False: 65_507, True: 65_487}  # what an IPv4 packet, or an IP
     "--output",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="The recording; by default netlab-echo-DATE-TIME.pcapng here.",
+    help="The recording; by default netlab-SCENARIO-DATE-TIME.pcapng here.",
 )
 @click.option(
     "--queues",
@@ -112,11 +128,16 @@ def command(
     context: click.Context,
     scenario: str,
     messages: int,
-    size: int,
+    size: int | None,
     think: float,
     nodelay: bool,
     recv_size: int,
     clients: int,
+    mode: str,
+    workers: int | None,
+    tasks: int | None,
+    poller: str | None,
+    ipc: str | None,
     ipv6: bool,
     udp: bool,
     port: int,
@@ -131,15 +152,20 @@ def command(
 ) -> int:
     """Run a server and a client, capture both, and map every call onto its packets.
 
-    SCENARIO is echo: the client sends messages, the server gives them back. Both run in a network
-    of their own, as you, and need no privilege.
+    SCENARIO is echo (the default), upper, discard, chargen, daytime, slow, stuck, bad or rpc: what
+    the server does; the client of the same name speaks to it. Both run in a network of their own,
+    as you, and need no privilege.
     """  # fmt: skip
     from netlab.lab.options import RunOptions
-    from netlab.lab.session import run_echo
+    from netlab.lab.scenarios import SCENARIOS
+    from netlab.lab.session import run_scenario
     from netlab.model.errors import UsageError
 
     if scenario not in SCENARIOS:
         raise UsageError(f"there is no scenario {scenario!r}", f"there is {', '.join(SCENARIOS)}")
+    if udp and not SCENARIOS[scenario].udp:
+        raise UsageError(f"{scenario} is about a stream", "leave out --udp")
+    size = SCENARIOS[scenario].size_bytes if size is None else size
     if udp and size > _MOST_UDP_BYTES[ipv6]:
         raise UsageError(
             f"a datagram of {size} bytes does not fit", f"at most --size {_MOST_UDP_BYTES[ipv6]}"
@@ -149,7 +175,9 @@ def command(
     options = RunOptions(
         path=output
         if output is not None
-        else Path(time.strftime("netlab-echo-%Y%m%d-%H%M%S.pcapng")),
+        else Path(time.strftime(f"netlab-{scenario}-%Y%m%d-%H%M%S.pcapng")),
+        scenario=scenario,
+        server_options=_server_options(mode, workers, tasks, poller, ipc),
         messages=messages,
         size_bytes=size,
         think_ms=think,
@@ -167,7 +195,7 @@ def command(
         title=_title(context, scenario),
     )
     with _progress_shown(hidden=quiet or as_json) as on_progress:
-        result = run_echo(options, on_progress)
+        result = run_scenario(options, on_progress)
     _warn_of_losses(result)
     if result.interrupted is not None:
         _say_what_was_kept(result)
@@ -181,6 +209,18 @@ def command(
     else:
         _show(result)
     return 0
+
+
+def _server_options(
+    mode: str, workers: int | None, tasks: int | None, poller: str | None, ipc: str | None
+) -> dict[str, str]:
+    """Those that were given, as text, checked together before anything is started."""
+    from netlab.server.options import options_from, value_from_text
+
+    asked = {"mode": mode, "workers": workers, "tasks": tasks, "poller": poller, "ipc": ipc}
+    given = {name: str(value) for name, value in asked.items() if value is not None}
+    options_from(**{name: value_from_text(name, text) for name, text in given.items()})
+    return given
 
 
 def _title(context: click.Context, scenario: str) -> str:

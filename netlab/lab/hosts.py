@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import netlab
-from netlab.lab import control
 from netlab.lab.namespaces import Refused
 from netlab.model.errors import CheckFailed, NetlabError, PrivilegeError, UsageError
+from netlab.server import control
 
 START_WITHIN_S = 30.0
 _STDERR_KEPT_BYTES = 1 << 16
@@ -36,10 +36,14 @@ _BOOT = (
 _KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "HOME")
 
 
-def python_arguments(module: str, *arguments: str) -> list[str]:
-    """The command line that runs `main(arguments)` of a module of this netlab in a new Python."""
+def python_arguments(module: str, *arguments: str, isolated: bool = True) -> list[str]:
+    """The command line that runs `main(arguments)` of a module of this netlab in a new Python.
+
+    Isolated it has the standard library and netlab alone, else what is installed here as well.
+    """
     root = str(Path(netlab.__file__).resolve().parent.parent)
-    return [sys.executable, "-I", "-S", "-c", _BOOT, root, module, *arguments]
+    flags = ["-I", "-S"] if isolated else ["-P"]
+    return [sys.executable, *flags, "-c", _BOOT, root, module, *arguments]
 
 
 def environment() -> dict[str, str]:

@@ -124,7 +124,7 @@ class _Carrier:
         self.probe = probe
         self._path = path
         self._ring = ring
-        self._recorder = Recorder(recording, ring, SpoolReader(spools))
+        self._recorder = Recorder(recording, [ring], SpoolReader(spools))
         self._recording = recording
         self._spools = spools
         self._losses = losses
@@ -196,7 +196,7 @@ def _begin(path: Path, interface: str, ports: Iterable[int] | None, options: _Op
         recording, spools = begin(
             path,
             description=_description(path, interface, options, bool(losses)),
-            interface=Interface(interface, LINK_ETHERNET, SNAPLEN_BYTES),
+            interfaces=[Interface(interface, LINK_ETHERNET, SNAPLEN_BYTES)],
             journal_limit=options.journal_limit,
         )
     except BaseException:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from netlab.capture.layout import JOURNAL_LIMIT
@@ -16,6 +16,8 @@ class RunOptions:
     """What to run, how to watch it, and where to write it."""
 
     path: Path
+    scenario: str = "echo"
+    server_options: Mapping[str, str] = field(default_factory=dict)  # as typed: mode, workers...
     messages: int = 3
     size_bytes: int = 100
     think_ms: float = 0.0

@@ -1,4 +1,4 @@
-"""Carries what the witnesses see into the live recording while it happens: ring and spools -> file.
+"""Carries what the witnesses see into the recording while it happens: rings and spools -> file.
 
 It never waits and decides nothing: whoever owns the loop calls `pump` often, and `finish` once the
 programs have ended. Knows no programs; read `capture.recording` first.
@@ -14,7 +14,7 @@ from pathlib import Path
 from netlab.capture.ownership import give_folder, remove_folder
 from netlab.capture.probe.spool import SpoolReader
 from netlab.capture.recording import LiveRecording, make_spool_folder
-from netlab.capture.ring import PacketRing
+from netlab.capture.ring import PacketRing, RingFrame
 from netlab.model.call import CallRecord
 from netlab.model.clock import ClockPair
 from netlab.model.frame import Interface
@@ -42,7 +42,7 @@ def begin(
     path: Path,
     *,
     description: Description,
-    interface: Interface,
+    interfaces: Sequence[Interface],
     journal_limit: int,
     writer: tuple[int, int] | None = None,
 ) -> tuple[LiveRecording, Path]:
@@ -55,7 +55,7 @@ def begin(
         if writer is not None:
             give_folder(spools, *writer)
         recording = LiveRecording.create(
-            path, description=description, interfaces=[interface], journal_limit=journal_limit
+            path, description=description, interfaces=interfaces, journal_limit=journal_limit
         )
     except BaseException:
         remove_folder(spools)
@@ -64,11 +64,13 @@ def begin(
 
 
 class Recorder:
-    """One ring (interface 0) and one folder of spools, written to one recording."""
+    """Rings (one an interface, in the recording's order) and a folder of spools, to one file."""
 
-    def __init__(self, recording: LiveRecording, ring: PacketRing, spools: SpoolReader) -> None:
+    def __init__(
+        self, recording: LiveRecording, rings: Sequence[PacketRing], spools: SpoolReader
+    ) -> None:
         self._recording = recording
-        self._ring = ring
+        self._rings = tuple(rings)
         self._spools = spools
         self._start_ns = time.time_ns()
         self._next_spools_ns = 0
@@ -76,6 +78,7 @@ class Recorder:
         self._inheritances = 0  # how many of the reader's have been written
         self._losses = 0
         self._said_exit: set[int] = set()  # pids whose own spool holds their end
+        self._actors: dict[int, str] = {}  # what its main thread calls itself, by pid
         self._orders: dict[int, int] = {}  # last order in the main thread, by pid
         self._alive_ns: dict[int, int] = {}  # last sign of life, by pid
         self.frame_count = 0
@@ -83,10 +86,8 @@ class Recorder:
 
     def pump(self) -> None:
         """Write what has come since the last time. Raises BadRecording when the disk is full."""
-        frames = self._ring.read()
-        if frames:
-            self._recording.frames(0, frames)
-            self.frame_count += len(frames)
+        for interface, ring in enumerate(self._rings):
+            self._write_frames(interface, ring.read())
         now_ns = time.monotonic_ns()
         if now_ns >= self._next_spools_ns:
             self._next_spools_ns = now_ns + _SPOOLS_EVERY_NS
@@ -98,9 +99,8 @@ class Recorder:
 
     def finish(self, deaths: Sequence[Death], losses: Iterable[Loss] = ()) -> None:
         """Write the rest: frames still in the ring, calls never returned from, processes' ends."""
-        frames = self._ring.drain()
-        self._recording.frames(0, frames)
-        self.frame_count += len(frames)
+        for interface, ring in enumerate(self._rings):
+            self._write_frames(interface, ring.drain())
         self._write_calls(self._spools.finish())
         self._write_calls(
             [self._exit(death) for death in deaths if death.pid not in self._said_exit]
@@ -109,18 +109,25 @@ class Recorder:
             self._recording.loss(loss)
         self._write_clock()
         self._write_statistics()
-        dropped = self._ring.statistics().dropped
+        dropped = sum(ring.statistics().dropped for ring in self._rings)
         if dropped:
             self._recording.loss(
                 Loss("packets", "frames", dropped, "ring full", since_ns=self._start_ns)
             )
         self._recording.close()
 
+    def _write_frames(self, interface: int, frames: list[RingFrame]) -> None:
+        if frames:
+            self._recording.frames(interface, frames)
+            self.frame_count += len(frames)
+
     def _write_calls(self, calls: list[CallRecord]) -> None:
         if calls:
             self._recording.calls(calls)
             self.call_count += len(calls)
         for call in calls:
+            if call.tid == call.pid or call.pid not in self._actors:
+                self._actors[call.pid] = call.actor
             if call.op == "exit":
                 self._said_exit.add(call.pid)
             alive_ns = call.entered_ns if call.returned_ns is None else call.returned_ns
@@ -144,7 +151,7 @@ class Recorder:
         return CallRecord(
             witness="probe",
             host=death.host,
-            actor=death.actor,
+            actor=self._actors.get(death.pid, death.actor),
             pid=death.pid,
             tid=death.pid,
             order=self._orders.get(death.pid, 0) + 1,
@@ -160,7 +167,8 @@ class Recorder:
         self._recording.clock(ClockPair(time.time_ns(), time.monotonic_ns()))
 
     def _write_statistics(self) -> None:
-        counted = self._ring.statistics()
-        self._recording.statistics(
-            0, counted.received, counted.dropped, self._start_ns, time.time_ns()
-        )
+        for interface, ring in enumerate(self._rings):
+            counted = ring.statistics()
+            self._recording.statistics(
+                interface, counted.received, counted.dropped, self._start_ns, time.time_ns()
+            )

@@ -1,4 +1,4 @@
-"""The echo scenario: a lab, its witnesses, a server and clients, and a finished recording.
+"""A run: a lab, its witnesses, a server and clients, and a finished recording.
 
 Turns `RunOptions` into a `RunResult`. Whatever goes wrong, what was recorded is kept in a file that
 opens, and no process, namespace or other file stays. Read `stage` for what happens in between.
@@ -19,11 +19,11 @@ from netlab.model.errors import BadRecording, CheckFailed
 if TYPE_CHECKING:
     from netlab.capture.recording import LiveRecording
 
-__all__ = ["Progress", "RunOptions", "RunResult", "run_echo"]
+__all__ = ["Progress", "RunOptions", "RunResult", "run_scenario"]
 
 
-def run_echo(options: RunOptions, on_progress: OnProgress = lambda _: None) -> RunResult:
-    """Run the echo scenario and return the finished recording.
+def run_scenario(options: RunOptions, on_progress: OnProgress = lambda _: None) -> RunResult:
+    """Run `options.scenario` and return the finished recording.
 
     Interrupted, it finishes what it has and says so in the result. Raises UsageError or
     PrivilegeError when it could not begin (nothing is left then), CheckFailed when a program died
@@ -44,11 +44,11 @@ def run_echo(options: RunOptions, on_progress: OnProgress = lambda _: None) -> R
                 recording, spools = begin(
                     options.path,
                     description=description,
-                    interface=interface,
+                    interfaces=[interface],
                     journal_limit=options.journal_limit,
                     writer=None if lab.user is None else (lab.user.uid, lab.user.gid),
                 )
-                recorder = Recorder(recording, ring, SpoolReader(spools))
+                recorder = Recorder(recording, [ring], SpoolReader(spools))
                 stage = Stage(options, on_progress, interruptions, lab, recorder, spools)
                 stage.carry_out()
                 stage.stop()

@@ -7,7 +7,6 @@ and of the recording only that the recorder wants to be pumped.
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
@@ -17,10 +16,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from netlab.lab.clients import ClientOrders
+from netlab.lab.descendants import Descendants
 from netlab.lab.hosts import Ended, Lab, Started, python_arguments
 from netlab.lab.options import OnProgress, Progress, RunOptions
-from netlab.lab.programs import ClientOrders, ServerOrders
+from netlab.lab.programs import server_orders
 from netlab.lab.recorder import Death, Recorder
+from netlab.lab.report import ReportReader
+from netlab.lab.scenarios import orders_for
 from netlab.lab.signals import IMPATIENT, Interruptions
 from netlab.model.errors import BadRecording, CheckFailed, NetlabError, UsageError
 
@@ -38,7 +41,8 @@ class Program:
     """A program of the run as far as we know it."""
 
     actor: str
-    report: int  # read end of its report pipe; -1 once closed
+    report: ReportReader
+    descriptor: int  # of the report, as the poller knows it; -1 once it has ended
     pid: int | None = None  # None until it has started
     ended: Ended | None = None
     messages: int = 0
@@ -46,7 +50,6 @@ class Program:
     done: bool = False
     error: str = ""
     errno: str = ""
-    unread: bytes = b""
 
 
 @dataclass(slots=True)
@@ -64,6 +67,7 @@ class Stage:
     listening: int | None = None
     disk_full: BadRecording | None = None
     trouble: list[NetlabError] = field(default_factory=list)  # the first is what the user hears
+    _descendants: Descendants = field(default_factory=lambda: Descendants(HOST), init=False)
     _poller: select.poll = field(default_factory=select.poll, init=False)
 
     def __post_init__(self) -> None:
@@ -75,16 +79,7 @@ class Stage:
     def carry_out(self) -> None:
         """Server, clients, and their end; what went wrong is in `trouble`."""
         options = self.options
-        self._start(
-            SERVER,
-            ServerOrders(
-                options.host,
-                options.port,
-                options.udp,
-                options.nodelay,
-                queue_limit_bytes=max(1 << 20, options.size_bytes),
-            ).as_json(),
-        )
+        self._start(SERVER, server_orders(orders_for(options)))
         self._turn_until(lambda: self.listening is not None, LISTEN_WITHIN_S)
         if self.listening is None:
             if not self.ending:
@@ -103,12 +98,14 @@ class Stage:
                     options.udp,
                     options.nodelay,
                     options.recv_size_bytes,
+                    options.scenario,
+                    tasks=options.server_options.get("tasks", "0") != "0",
                 ).as_json(),
             )
         self._turn_until(lambda: not self._running(self._clients))
 
     def stop(self) -> None:
-        """Clients first, then the server; whoever does not go is killed."""
+        """Clients first, then the server, and what it forked; whoever does not go is killed."""
         self.phase = STOPPING
         if self.programs[SERVER].ended is not None and not self.interruptions.count:
             # Without a server the clients end by themselves: let the recording show how.
@@ -123,6 +120,7 @@ class Stage:
             for program in self._running(group):
                 self.lab.signal(program.actor, signal.SIGKILL)
             self._turn_while_running(group, limit_s, patient=True)
+        self._descendants.end(SERVER_ENDS_WITHIN_S)
 
     @property
     def ending(self) -> bool:
@@ -139,7 +137,7 @@ class Stage:
             if program.ended is not None:
                 how, time_ns = _how(program.ended.status), program.ended.time_ns
             found.append(Death(HOST, program.actor, program.pid, how, time_ns))
-        return found
+        return found + self._descendants.deaths()
 
     # The loop.
 
@@ -164,7 +162,7 @@ class Stage:
                 if not self.lab.read_stderr():
                     self._poller.unregister(descriptor)
             elif descriptor != self.lab.fileno():
-                self._hear(descriptor)
+                self._hear(next(p for p in self.programs.values() if p.descriptor == descriptor))
         try:
             for event in self.lab.events():
                 self._note(event)
@@ -185,8 +183,7 @@ class Stage:
             program.pid = event.pid
             return
         program.ended = event
-        if program.report >= 0:
-            self._hear(program.report)  # its last words, which may lie behind this event
+        self._hear(program)  # its last words, which may lie behind this event
         if self.phase == STOPPING:
             expected = event.status in (0, -signal.SIGTERM, -signal.SIGKILL)
         else:
@@ -195,21 +192,13 @@ class Stage:
             return
         self.trouble.append(self._obituary(program, event))
 
-    def _hear(self, descriptor: int) -> None:
+    def _hear(self, program: Program) -> None:
         """Read the reports of one program, as many as there are."""
-        program = next(p for p in self.programs.values() if p.report == descriptor)
-        try:
-            data = os.read(descriptor, 1 << 16)
-        except BlockingIOError:
-            return
-        if not data:
-            self._poller.unregister(descriptor)
-            os.close(descriptor)
-            program.report = -1
-            return
-        *lines, program.unread = (program.unread + data).split(b"\n")
-        for line in lines:
-            self._take_report(program, json.loads(line))
+        for line in program.report.read():
+            self._take_report(program, line)
+        if program.report.descriptor < 0 <= program.descriptor:
+            self._poller.unregister(program.descriptor)
+            program.descriptor = -1
 
     def _take_report(self, program: Program, report: dict[str, Any]) -> None:
         self.listening = report.get("listening", self.listening)
@@ -218,13 +207,13 @@ class Stage:
         program.done = report.get("done", program.done)
         program.error = report.get("error", program.error)
         program.errno = report.get("errno", program.errno)
+        self._descendants.hear(report)
 
     # The parts.
 
     def _start(self, actor: str, orders: str) -> None:
         read_end, write_end = os.pipe2(os.O_CLOEXEC)
-        os.set_blocking(read_end, False)
-        self.programs[actor] = Program(actor, read_end)
+        self.programs[actor] = Program(actor, ReportReader(read_end), read_end)
         self._poller.register(read_end, select.POLLIN)
         way_in = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         folder = os.open(self.spools, way_in)

@@ -61,7 +61,7 @@ class PretendSpools:
 
 def recorder(ring: PretendRing, spools: PretendSpools) -> tuple[Recorder, PretendFile]:
     file = PretendFile()
-    return Recorder(file, ring, spools), file  # type: ignore[arg-type]
+    return Recorder(file, [ring], spools), file  # type: ignore[arg-type]
 
 
 def test_frames_and_calls_are_written_and_counted() -> None:

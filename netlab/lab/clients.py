@@ -1,0 +1,318 @@
+"""The clients of the scenarios: each speaks to one handler, as long as it was told to, and checks.
+
+They are made to be read in a ladder: blocking calls, one after the other, through the probe.
+`Client` is the echo client, the others say where they differ. Each ends by itself; told to stop
+(SIGTERM) it ends after the message that is under way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import select
+import signal
+import socket
+import time
+from dataclasses import asdict, dataclass
+
+from netlab.lab.pattern import pattern
+from netlab.lab.report import Report
+from netlab.model.probe import Probe
+from netlab.server.handlers import bad, chargen
+
+DATAGRAM_WAIT_S = 1.0  # an answer on loopback that is not there by then was dropped
+STUCK_WAIT_S = 0.5  # a send that takes so long will not end
+_PROGRESS_EVERY_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class ClientOrders:
+    """What a client is to do."""
+
+    host: str
+    port: int
+    messages: int
+    size_bytes: int
+    think_ms: float = 0.0
+    udp: bool = False
+    nodelay: bool = False
+    recv_size_bytes: int = 1 << 16
+    scenario: str = "echo"
+    tasks: bool = False  # the server has task workers
+
+    def as_json(self) -> str:
+        """For the command line of `programs`."""
+        return json.dumps({"role": "client", **asdict(self)})
+
+
+class Failed(Exception):
+    """The program cannot do its work, for a reason that the user must hear in one line."""
+
+
+class Client:
+    """One echo client: connect, say and hear `messages` times, close."""
+
+    what = "echo"
+
+    def __init__(self, orders: ClientOrders, probe: Probe, report: Report) -> None:
+        self._orders = orders
+        self._report = report
+        self._next_progress_s = 0.0
+        pattern(0, 1)  # computes its first block now, not between two calls
+        family = socket.AF_INET6 if ":" in orders.host else socket.AF_INET
+        kind = socket.SOCK_DGRAM if orders.udp else socket.SOCK_STREAM
+        self._socket = probe.socket(family, kind)
+        self._wake = -1  # readable once we were told to stop; negative: poll passes it over
+        self.lost = 0  # datagrams without an answer
+
+    def heed_signals(self) -> None:
+        """On SIGTERM end after the message that is under way, and close in order.
+
+        The handler only leaves a byte in a pipe: an exception from it could strike between a call
+        and the note that the probe takes of it.
+        """
+        self._wake, wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.signal(signal.SIGTERM, lambda number, frame: None)
+        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+
+    def answer(self, start: int, stop: int) -> bytes:
+        """What the server must say, by offsets of its stream."""
+        return pattern(start, stop)
+
+    def run(self) -> None:
+        """The whole conversation. Raises Failed when an answer is not what it must be."""
+        orders = self._orders
+        if orders.nodelay and not orders.udp:
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            self._socket.connect((orders.host, orders.port))
+            if orders.udp:
+                self._socket.settimeout(DATAGRAM_WAIT_S)
+            self.converse()
+        except Failed:
+            self._socket.close()
+            raise
+        except OSError as error:
+            self._socket.close()
+            number = errno.errorcode.get(error.errno or 0, "")
+            raise Failed(f"the client's {error.strerror or error} ({number})") from error
+        self._report.say(done=True, messages=orders.messages, lost=self.lost)
+
+    def converse(self) -> None:
+        """What is said between connect and close."""
+        orders = self._orders
+        for index in range(orders.messages):
+            if index and self._told_to_stop(within_ms=orders.think_ms):
+                break
+            start = index * orders.size_bytes
+            if orders.udp:
+                self._exchange_datagram(start)
+            else:
+                self._exchange(start)
+            self._progress(index + 1)
+        self._say_goodbye()
+
+    def _told_to_stop(self, within_ms: float) -> bool:
+        """Think for so long, or until SIGTERM comes."""
+        poller = select.poll()
+        if self._wake >= 0:
+            poller.register(self._wake, select.POLLIN)
+        return bool(poller.poll(within_ms))
+
+    def _exchange(self, start: int) -> None:
+        """Send one message, then read until all of it has come back."""
+        stop = start + self._orders.size_bytes
+        self._send(start, stop)
+        while start < stop:
+            data = self._socket.recv(self._orders.recv_size_bytes)
+            if not data:
+                raise Failed(f"the server closed the connection {stop - start} bytes too early")
+            self._check(data, start)
+            start += len(data)
+
+    def _send(self, start: int, stop: int) -> None:
+        self._put(pattern(start, stop))
+
+    def _put(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._socket.send(rest) :]
+
+    def _exchange_datagram(self, start: int) -> None:
+        """Send one datagram and wait for it to come back, or for the time-out."""
+        stop = start + self._orders.size_bytes
+        self._socket.send(pattern(start, stop))
+        message = self.answer(start, stop)
+        while True:
+            try:
+                data = self._socket.recv(self._orders.recv_size_bytes)
+            except TimeoutError:
+                self.lost += 1
+                return
+            if data == message[: self._orders.recv_size_bytes]:  # the rest of a datagram is lost
+                return
+            # Else the answer to an earlier one that was given up: it must be one that we sent.
+            earlier = range(0, start, self._orders.size_bytes) if self.lost else range(0)
+            if not any(data == self.answer(at, at + len(data)) for at in earlier):
+                self._check(data, start)
+                return
+
+    def _say_goodbye(self) -> None:
+        """Close in order: our FIN, then the server's, then the descriptor."""
+        if not self._orders.udp:
+            self._socket.shutdown(socket.SHUT_WR)
+            rest = self._socket.recv(self._orders.recv_size_bytes)
+            if rest:
+                raise Failed(f"the server sent {len(rest)} bytes more than it got")
+        self._socket.close()
+
+    def _check(self, data: bytes, start: int) -> None:
+        expected = self.answer(start, start + len(data))
+        if data != expected:
+            pairs = enumerate(zip(data, expected, strict=True))
+            wrong = start + next(i for i, (a, b) in pairs if a != b)
+            raise Failed(f"byte {wrong} of the {self.what} is not what it must be")
+
+    def _progress(self, messages: int) -> None:
+        now_s = time.monotonic()
+        if now_s >= self._next_progress_s:
+            self._next_progress_s = now_s + _PROGRESS_EVERY_S
+            self._report.say(messages=messages)
+
+
+class Upper(Client):
+    """Wants its bytes back in capitals."""
+
+    what = "answer"
+
+    def answer(self, start: int, stop: int) -> bytes:
+        return pattern(start, stop).upper()
+
+
+class Discard(Client):
+    """Speaks and gets no answer."""
+
+    def _exchange(self, start: int) -> None:
+        self._send(start, start + self._orders.size_bytes)
+
+    def _exchange_datagram(self, start: int) -> None:
+        self._socket.send(pattern(start, start + self._orders.size_bytes))
+
+
+class Chargen(Client):
+    """Listens to the end: as many bytes as `messages` of that size would have."""
+
+    what = "characters"
+
+    def answer(self, start: int, stop: int) -> bytes:
+        return chargen.characters(start, stop)
+
+    def converse(self) -> None:
+        """Hear all of it, then close as well."""
+        if self._orders.udp:
+            super().converse()
+            return
+        heard = 0
+        while data := self._socket.recv(self._orders.recv_size_bytes):
+            self._check(data, heard)
+            heard += len(data)
+            self._progress(heard // self._orders.size_bytes)
+        wanted = self._orders.messages * self._orders.size_bytes
+        if heard != wanted:
+            raise Failed(f"the server sent {heard} bytes, not {wanted}")
+        self._socket.close()
+
+    def _exchange_datagram(self, start: int) -> None:
+        super()._exchange_datagram(0)  # every answer begins anew
+
+
+class Daytime(Client):
+    """Listens to one line, and to the end."""
+
+    def converse(self) -> None:
+        """Hear the time; in UDP it has to ask for it."""
+        line = b""
+        if self._orders.udp:
+            self._socket.send(b"what time is it?")
+            line = self._socket.recv(self._orders.recv_size_bytes)
+        else:
+            while data := self._socket.recv(self._orders.recv_size_bytes):
+                line += data
+        if not line.endswith(b"\r\n"):
+            raise Failed("the server did not say a whole line")
+        self._socket.close()
+
+
+class Stuck(Client):
+    """Speaks to a server that does not listen, until a send takes too long."""
+
+    def converse(self) -> None:
+        """Send what is taken; closing then is all that is left to do."""
+        self._socket.settimeout(STUCK_WAIT_S)
+        with contextlib.suppress(TimeoutError):
+            for index in range(self._orders.messages):
+                start = index * self._orders.size_bytes
+                self._send(start, start + self._orders.size_bytes)
+                self._progress(index + 1)
+        self._socket.close()
+
+
+class Bad(Client):
+    """Speaks to a server that leaves without having listened: a reset is what it expects."""
+
+    def converse(self) -> None:
+        """Send it all, then listen to the end, whichever it is."""
+        heard = b""
+        with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+            for index in range(self._orders.messages):
+                start = index * self._orders.size_bytes
+                self._send(start, start + self._orders.size_bytes)
+                self._progress(index + 1)
+            while data := self._socket.recv(self._orders.recv_size_bytes):
+                heard += data
+        if not bad.GOODBYE.startswith(heard):
+            raise Failed("the server said something else than goodbye")
+        self._socket.close()
+
+
+class Rpc(Client):
+    """Calls by name; each message is one call."""
+
+    def _exchange(self, start: int) -> None:
+        size = self._orders.size_bytes
+        calls: list[tuple[str, list[object]]] = [
+            ("add", [start, size]), ("echo", ["x" * size]), ("sleep", [0.02]),
+        ]  # fmt: skip
+        if self._orders.tasks:
+            calls.append(("task", [1000]))
+        number = start // size
+        method, params = calls[number % len(calls)]
+        call = json.dumps({"id": number, "method": method, "params": params}).encode()
+        self._put(len(call).to_bytes(4, "big") + call)
+        answer = json.loads(self._take(int.from_bytes(self._take(4), "big")))
+        if answer.get("id") != number or "result" not in answer:
+            raise Failed(f"the call {method} was answered by {answer}")
+
+    def _take(self, size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            piece = self._socket.recv(size - len(data))
+            if not piece:
+                raise Failed("the server closed in the middle of an answer")
+            data += piece
+        return data
+
+
+CLIENTS: dict[str, type[Client]] = {
+    "echo": Client,
+    "upper": Upper,
+    "discard": Discard,
+    "chargen": Chargen,
+    "daytime": Daytime,
+    "slow": Client,
+    "stuck": Stuck,
+    "bad": Bad,
+    "rpc": Rpc,
+}
