@@ -79,6 +79,7 @@ def _be_manager(estate: Estate, parent: int, channel: Channel, link: socket.sock
             logging.shutdown()
             sys.stdout.flush()
             sys.stderr.flush()
+        estate.probe.leaving()
         os._exit(status & 0xFF)
 
 
