@@ -48,7 +48,7 @@ class FramedSocket(socket.socket):
             state = journal.state(fd, self.family, self.type, local, peer)
             self._inode = state.inode
             journal.detached.pop(fd, None)
-            journal.held[fd] = state.inode
+            journal.hold(fd, state.inode)
             self._become(state)
         except Exception as error:
             journal.fault(error)
@@ -89,7 +89,7 @@ class FramedSocket(socket.socket):
         state = self._state
         if state is not None:
             self._state = None
-            self._journal.held.pop(state.fd, None)
+            self._journal.let_go(state.fd)
             if detached:
                 self._journal.detached[state.fd] = state.inode
 

@@ -72,6 +72,19 @@ class SocketState:
         )  # fmt: skip
 
 
+class _Packed(dict[tuple[int, int], bytes]):
+    """(descriptor, events) as it stands in a ready list; emptied whenever `held` changes."""
+
+    def __init__(self, held: dict[int, int]) -> None:
+        super().__init__()
+        self._held = held
+
+    def __missing__(self, pair: tuple[int, int]) -> bytes:
+        fd, events = pair
+        self[pair] = packed = layout.READY.pack(fd, events & 0xFFFFFFFF, self._held.get(fd, 0))
+        return packed
+
+
 class Journal:
     """Writes calls to the spool of whichever thread makes them."""
 
@@ -86,6 +99,7 @@ class Journal:
         self.tcp_info, self.code = tcp_info, code
         self.off = False
         self.held: dict[int, int] = {}  # descriptor -> inode of the traced sockets open now
+        self.packed = _Packed(self.held)
         self.detached: dict[int, int] = {}  # the same for those handed out as bare descriptors
         self._segment_bytes, self._limit_bytes = segment_bytes, limit_bytes
         self._proc_fd = proc_fd
@@ -212,8 +226,17 @@ class Journal:
 
     def ready(self, pairs: Sequence[tuple[int, int]]) -> bytes:
         """A ready list as it stands in a record, of (descriptor, events)."""
-        pack, held = layout.READY.pack, self.held
-        return b"".join([pack(fd, events & 0xFFFFFFFF, held.get(fd, 0)) for fd, events in pairs])
+        return b"".join(map(self.packed.__getitem__, pairs))
+
+    def hold(self, fd: int, inode: int) -> None:
+        """A traced socket has this descriptor from now on."""
+        self.held[fd] = inode
+        self.packed.clear()
+
+    def let_go(self, fd: int) -> None:
+        """No traced socket has this descriptor any more."""
+        self.held.pop(fd, None)
+        self.packed.clear()
 
     # -- the journal itself --------------------------------------------------------------------
 

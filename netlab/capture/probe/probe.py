@@ -17,6 +17,7 @@ from netlab.capture.probe.layout import OP
 from netlab.capture.probe.objects import JournalNotes, TracedPipeEnd
 from netlab.capture.probe.pollers import TracedEpoll, TracedPoll, traced_select
 from netlab.capture.probe.quick import QuickSocket, SampledSocket
+from netlab.capture.probe.quick_epoll import QuickEpoll
 from netlab.capture.probe.sockets import TracedSocket
 from netlab.model.errors import UsageError
 from netlab.model.probe import SendAbout
@@ -132,7 +133,8 @@ class JournalProbe:
 
     def epoll(self) -> select.epoll:
         """A new traced epoll descriptor."""
-        return cast("select.epoll", TracedEpoll(self.journal))
+        make = TracedEpoll if self.journal.code else QuickEpoll
+        return cast("select.epoll", make(self.journal))
 
     def poll(self) -> TracedPoll:
         """A new traced poll object."""
@@ -177,6 +179,14 @@ class JournalProbe:
     def notes(self, kind: str, identity: int, fd: int | None = None) -> JournalNotes:
         """Where to note the calls on an object that is no socket."""
         return JournalNotes(self.journal, kind, identity, fd)
+
+    def stand_in(self, fd: int, for_fd: int) -> None:
+        """A poller that reports `fd` means what is behind `for_fd`; -1: `fd` is closed again."""
+        held = self.journal.held
+        if for_fd in held:
+            held[fd] = held[for_fd]
+        else:
+            held.pop(fd, None)
 
     def name_thread(self, actor: str) -> None:
         """The calling thread acts as `actor` from here on."""
