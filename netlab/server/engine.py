@@ -22,6 +22,7 @@ from netlab.server import sockopts
 from netlab.server.connection import Connection
 from netlab.server.datagrams import Datagrams
 from netlab.server.entrance import Entrance, Place, opened
+from netlab.server.handover import Baggage
 from netlab.server.listener import Listener
 from netlab.server.option_table import Options
 from netlab.server.options import framing_from
@@ -151,6 +152,39 @@ class Engine:
     def last_error(self) -> SendError | None:
         """Why the last verb returned False."""
         return self._last_error
+
+    # -- connections from and to other processes -------------------------------------------------
+
+    def depart(self, connection: Connection) -> None:
+        """It was handed over: here it is no more, but its session lives on."""
+        connection.depart()
+        self.connections.pop(connection.session, None)
+        self._add_figures(connection, 1)
+        self._check_drained()
+
+    def arrive(self, sock: socket.socket, baggage: Baggage) -> None:
+        """Take over a connection that another process has handed over."""
+        listener = self.entrances[baggage.entrance]
+        assert isinstance(listener, Listener)
+        options = listener.options
+        framing = framing_from(options)
+        sock = self._probe.adopt(sock)
+        sock.setblocking(False)
+        connection = Connection(
+            self, sock, baggage.session, baggage.address, baggage.entrance, options,
+            framing() if framing is not None else None,
+        )  # fmt: skip
+        self.connections[baggage.session] = connection
+        if options.max_per_client:
+            self._by_host[host_of(baggage.address)] += 1
+        connection.arrive(baggage)
+        self._add_figures(connection, -1)  # these were counted elsewhere
+
+    def _add_figures(self, connection: Connection, sign: int) -> None:
+        self._received_bytes += sign * connection.received_bytes
+        self._sent_bytes += sign * connection.sent_bytes
+        self._messages += sign * connection.messages
+        self._responses += sign * connection.responses
 
     # -- verbs -----------------------------------------------------------------------------------
 
@@ -376,10 +410,7 @@ class Engine:
         self.connections.pop(connection.session, None)
         self.sessions.free(connection.session)
         self.closed += 1
-        self._received_bytes += connection.received_bytes
-        self._sent_bytes += connection.sent_bytes
-        self._messages += connection.messages
-        self._responses += connection.responses
+        self._add_figures(connection, 1)
         if connection.options.max_per_client:
             self._leave_host(host_of(connection.address))
         for entrance in self.entrances:
