@@ -262,7 +262,8 @@ def page(
 
     rows = effective(options, facts_of_this_machine())
     what = f"{orders.handler}: {HANDLERS[orders.handler].teaches}"
-    lines = start_lines(what, options, rows, places, pid)
+    unsaid = {"framing", "mode", "status", *HANDLERS[orders.handler].options} - set(orders.options)
+    lines = start_lines(what, options, rows, places, pid, unsaid)
     return [printable(line) for line in [*lines, *(f"  {note}" for note in notes)]]
 
 

@@ -97,9 +97,9 @@ class RecordedServer:
         """What the user is told at the start."""
         path = self._how.path
         if self.missing:
-            return [f"recording the calls of all processes to {path}; no packets:", self.missing]
-        return [f"recording to {path}: calls of all processes, packets of "
-                f"{', '.join(self._interfaces)}"]  # fmt: skip
+            return [f"recording to {path}: calls of all processes, but no packets:", self.missing]
+        names = ", ".join(self._interfaces)
+        return [f"recording to {path}: calls of all processes, packets of {names}"]
 
     def run(self, on_start: OnStart = lambda pid, places: None) -> int:
         """Serve and record until the server has ended; its exit status.
@@ -141,7 +141,7 @@ class RecordedServer:
         places = [place_from_text(text) for text in self._orders.listen]
         inet = [place for place in places if not place.is_unix]
         if not inet:
-            self.missing = "there are none: it listens at Unix sockets only"
+            self.missing = "it listens at Unix sockets only"
             return
         hosts = [place.resolved()[1] for place in inet]
         self._interfaces = interfaces_for(str(address[0]) for address in hosts if address)

@@ -73,7 +73,13 @@ def make_server(orders: ServeOrders, probe: Probe | None = None) -> Server:
         server.listen(place.host, place.port, place.kind)
     settings = Settings(Path(orders.folder), orders.limit_bytes, orders.pauses_s)
     handler.install(server, settings)
+    if "task" not in server.callbacks:
+        server.on("task", _nothing_to_do)
     return server
+
+
+def _nothing_to_do(server: Server, task_id: int, source: str, data: object) -> None:
+    """Task workers may be asked for with any handler; with most of them they stay idle."""
 
 
 def place_from_text(text: str) -> Place:
@@ -101,15 +107,15 @@ def serve_reporting(server: Server, report: Report) -> int:
     """Open, start, and tell how it goes; the exit status."""
     try:
         places = server.open()
+        _report_lives(server, report)
+        told = [{"text": str(place), "port": place.port} for place in places]
+        report.say(listening=places[0].port, places=told)
+        return server.start()
     except UsageError as error:
         number = error.errno if isinstance(error, ListenError) else errno.EINVAL
         name = errno.errorcode.get(number, "EIO")
         report.say(error=error.message, hint=error.hint, errno=name)
         return 2
-    _report_lives(server, report)
-    told = [{"text": str(place), "port": place.port} for place in places]
-    report.say(listening=places[0].port, places=told)
-    return server.start()
 
 
 def _report_lives(server: Server, report: Report) -> None:

@@ -131,6 +131,10 @@ class Probe(Protocol):
         """The calling thread acts as this one from here on: `master/reactor-0`."""
         ...
 
+    def leaving(self) -> None:
+        """This process is about to end by os._exit, which runs nothing that could note it."""
+        ...
+
     def name_child(self, actor: str) -> None:
         """The child of the next fork acts as this one: `worker-2`."""
         ...

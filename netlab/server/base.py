@@ -28,8 +28,9 @@ from netlab.server.parcel import parcel_from
 from netlab.server.reactor import Reactor
 from netlab.server.roster import EXIT_FORCED, Member, Role, Roster, Start
 from netlab.server.server import Opened, Server
+from netlab.server.status_door import Door, door
 from netlab.server.task_worker import TaskWorker
-from netlab.server.terms import SendError, Stats
+from netlab.server.terms import ClientInfo, SendError, Stats
 
 _ANSWER_WITHIN_S = 0.25
 _log = logging.getLogger("netlab.server")
@@ -38,6 +39,7 @@ _log = logging.getLogger("netlab.server")
 def run(server: Server) -> int:
     """Serve until stopped; the exit status."""
     estate = Estate(server)
+    estate.probe.name_thread("manager")
     with Reactor(server.probe, server.options.poller) as reactor:
         return BaseMain(estate, reactor).run()
 
@@ -58,6 +60,7 @@ class BaseMain(HubProcess):
             most_workers=estate.most_workers,
         )
         self._manager = Manager(roster, self, estate, reactor, self._run_child)
+        self._door: Door | None = None
 
     def run(self) -> int:
         """From the first callback to the last."""
@@ -67,7 +70,8 @@ class BaseMain(HubProcess):
         try:
             self.caller.call("manager_start")
             self._manager.boot()
-            self.reactor.run()
+            with door(self.estate.server, self.reactor, self) as self._door:
+                self.reactor.run()
             self.caller.call("manager_stop")
             self.caller.call("shutdown")
         finally:
@@ -119,6 +123,15 @@ class BaseMain(HubProcess):
                 self.messenger.ask(member.name, "publish", None, _ANSWER_WITHIN_S)
                 idle += 1
         return stats_from(self.estate, workers=len(members), idle=idle)
+
+    def connections(self, most: int) -> list[ClientInfo]:
+        """Each worker knows its own; who is stuck is left out."""
+        found: list[ClientInfo] = []
+        for member in self._manager.roster.serving():
+            if member.role is Role.WORKER:
+                with contextlib.suppress(Refused):
+                    found += self.messenger.ask(member.name, "connections", most, _ANSWER_WITHIN_S)
+        return found
 
     # -- the lines -------------------------------------------------------------------------------
 
@@ -195,6 +208,8 @@ class BaseMain(HubProcess):
         """A child lets go of all lines, and of the loop."""
         self.reactor.close()
         self.switchboard.let_go()
+        if self._door is not None:
+            self._door.let_go()
 
     # -- children --------------------------------------------------------------------------------
 

@@ -27,6 +27,7 @@ from netlab.server.here_or_there import HereOrThere
 from netlab.server.messenger import Refused
 from netlab.server.reactor import READ
 from netlab.server.server import Opened
+from netlab.server.status_door import longest_queues
 from netlab.server.terms import Client, Closed, SendError
 
 _log = logging.getLogger("netlab.server")
@@ -123,6 +124,8 @@ class BaseWorker(Child):
         """What other processes want to know."""
         if name == "client_info":
             return self.engine.client_info(argument)
+        if name == "connections":
+            return longest_queues(self.engine, argument)
         if name == "publish":
             self.figures.publish()
             return True

@@ -75,6 +75,7 @@ class Child:
         self.row = estate.row(me.name, me.generation)
         self.row[Counter.GENERATION] += 1
         self.row[Counter.START_TIME] = int(time.time())
+        self.row[Counter.PID] = os.getpid()
         self.reactor = Reactor(estate.probe, options.poller)
         self.reactor.poller.wait = with_heartbeat(self.reactor.poller.wait, self.row)
         self.caller = Caller(estate.server, estate.server.callbacks)

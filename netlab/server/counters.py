@@ -39,6 +39,7 @@ class Counter(IntEnum):
     LOOP_COUNT = 18  # wake-ups of the reactor
     LOST_COUNT = 19  # messages in the hands of a worker that died
     RESTART_COUNT = 20  # children started again
+    PID = 21  # of the process that has the row
 
     @property
     def label(self) -> str:
@@ -47,7 +48,7 @@ class Counter(IntEnum):
 
 
 _NOW = (Counter.CONNECTION_NUM, Counter.TASKING_NUM, Counter.BUSY_SINCE_MS)
-_NOT_ADDED = frozenset({Counter.START_TIME, Counter.BUSY_SINCE_MS})
+_NOT_ADDED = frozenset({Counter.START_TIME, Counter.BUSY_SINCE_MS, Counter.PID})
 
 
 class Counters:

@@ -8,6 +8,7 @@ in the loop. Read first: switchboard.py, messenger.py.
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 from collections.abc import Collection
@@ -15,14 +16,17 @@ from typing import Any
 
 from netlab.model.errors import UsageError
 from netlab.server.callbacks import Caller
+from netlab.server.counters import Counter
 from netlab.server.envelope import Envelope
 from netlab.server.estate import Estate
 from netlab.server.family_role import FamilyRole
+from netlab.server.family_status import rows_of
 from netlab.server.messenger import Messenger, Refused
 from netlab.server.reactor import Reactor
 from netlab.server.remote import RemoteEngine
+from netlab.server.status import ProcessRow
 from netlab.server.switchboard import Station, Switchboard
-from netlab.server.terms import SendError, Stats
+from netlab.server.terms import ClientInfo, SendError, Stats
 
 _log = logging.getLogger("netlab.server")
 
@@ -37,6 +41,7 @@ class HubProcess:
         self.reactor = reactor
         self.name = next(iter(here))
         self.row = estate.row(self.name)
+        self.row[Counter.PID] = os.getpid()
         self.caller = Caller(estate.server, estate.server.callbacks)
         self.switchboard = Switchboard(reactor, here, self, _warn)
         self.messenger = Messenger(self.name, 1, self.switchboard, self, self.row, reactor.defer)
@@ -111,6 +116,16 @@ class HubProcess:
     def client_info(self, session: int) -> Any:
         """What is known of a session here."""
         return None
+
+    # -- status_door.Source ----------------------------------------------------------------------
+
+    def rows(self) -> list[ProcessRow]:
+        """The processes, for the status page."""
+        return rows_of(self)
+
+    def connections(self, most: int) -> list[ClientInfo]:
+        """Connections for the status page: those with the most output waiting."""
+        raise NotImplementedError
 
     # -- signals and orders ----------------------------------------------------------------------
 

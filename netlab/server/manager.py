@@ -232,6 +232,7 @@ class Manager:
                 logging.shutdown()
                 sys.stdout.flush()
                 sys.stderr.flush()
+            self._estate.probe.leaving()
             os._exit(status & 0xFF)
 
     def _leave(self, member: Member, heir: Member | None) -> None:

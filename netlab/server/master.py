@@ -36,6 +36,7 @@ from netlab.server.process import begin_child, fork
 from netlab.server.reactor import READ, Reactor
 from netlab.server.roster import EXIT_FORCED, LATE_S
 from netlab.server.server import Server
+from netlab.server.status_door import door, longest_queues
 from netlab.server.switchboard import Station
 from netlab.server.terms import ClientInfo, SendError, Stats
 
@@ -78,6 +79,7 @@ def _be_manager(estate: Estate, parent: int, channel: Channel, link: socket.sock
             logging.shutdown()
             sys.stdout.flush()
             sys.stderr.flush()
+        estate.probe.leaving()
         os._exit(status & 0xFF)
 
 
@@ -119,7 +121,8 @@ class Master(HubProcess):
         self.estate.server.act_as(self.role)
         self.heed()
         try:
-            self.reactor.run()
+            with door(self.estate.server, self.reactor, self):
+                self.reactor.run()
             self.caller.call("shutdown")
         finally:
             self._engine.stop_accepting()
@@ -178,6 +181,10 @@ class Master(HubProcess):
     def client_info(self, session: int) -> ClientInfo | None:
         """All sockets are here."""
         return self._engines.client_info(session)
+
+    def connections(self, most: int) -> list[ClientInfo]:
+        """All sockets are here."""
+        return [info for engine in self._engines.all for info in longest_queues(engine, most)]
 
     # -- the lines -------------------------------------------------------------------------------
 

@@ -111,5 +111,8 @@ class PlainProbe:
     def name_thread(self, actor: str) -> None:
         """Names matter to a recording only."""
 
+    def leaving(self) -> None:
+        """Matters to a recording only."""
+
     def name_child(self, actor: str) -> None:
         """Names matter to a recording only."""

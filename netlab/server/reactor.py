@@ -59,6 +59,7 @@ class Reactor:
         self._posted: deque[Action] = deque()
         self._on_signal: dict[int, Action] = {}
         self._former: dict[int, Any] = {}  # signal handlers to give back
+        self.last_signal = 0  # that was acted on, but for those of children
         self._former_wakeup = -1
         self._running = False
         self._thread = get_ident()
@@ -221,6 +222,8 @@ class Reactor:
         for number in numbers:
             action = self._on_signal.get(number)
             if action is not None:
+                if number != signal.SIGCHLD:
+                    self.last_signal = number
                 action()
 
 

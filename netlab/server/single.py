@@ -22,8 +22,8 @@ from netlab.server.reactor import Reactor
 from netlab.server.role import Alone
 from netlab.server.sessions import SessionTable
 from netlab.server.status import ProcessRow
-from netlab.server.status_door import door
-from netlab.server.terms import Mode, Stats
+from netlab.server.status_door import door, longest_queues
+from netlab.server.terms import ClientInfo, Mode, Stats
 
 if TYPE_CHECKING:
     from netlab.server.server import Server
@@ -50,7 +50,7 @@ def serve(server: Server, mode: Mode, make_engine: type[Engine]) -> int:
             for sock, place, of_place in server.opened:
                 engine.adopt(sock, place, of_place)
             alone = _Single(mode, engine, reactor, caller)
-            with door(server, reactor, alone.rows):
+            with door(server, reactor, alone):
                 return alone.run()
     finally:
         sessions.close()
@@ -154,6 +154,10 @@ class _Single(LocalVerbs, Alone):
             engine.sent_bytes,
         )
         return [row]
+
+    def connections(self, most: int) -> list[ClientInfo]:
+        """For the status page."""
+        return longest_queues(self.engine, most)
 
     def _stop(self) -> None:
         if not self._stopping:

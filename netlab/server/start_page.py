@@ -7,7 +7,7 @@ whoever prints it. Nothing here asks the system.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from netlab.server.effective import EffectiveRow
 from netlab.server.option_table import Options
@@ -15,18 +15,24 @@ from netlab.server.terms import Mode
 
 WIDTH = 80
 _ALWAYS = ("RLIMIT_NOFILE", "net.core.somaxconn")
-_TITLE = 20  # columns before what a row says
+_TITLE = 22  # columns before what a row says
 
 
 def start_lines(
-    what: str, options: Options, rows: Sequence[EffectiveRow], places: Sequence[str], pid: int
+    what: str,
+    options: Options,
+    rows: Sequence[EffectiveRow],
+    places: Sequence[str],
+    pid: int,
+    unsaid: Collection[str] = (),
 ) -> list[str]:
-    """The page, line by line; `what` names the server, `pid` is where signals go."""
-    lines = [f"netlab serve: {what}", ""]
+    """The page, line by line: `what` names the server, `pid` is where signals go, `unsaid` are
+    options that nobody needs to hear of."""
+    lines = [f"netlab serve, {what}", ""]
     lines += [f"  {'at' if not number else '  '} {place}" for number, place in enumerate(places)]
     lines += ["", *(f"  {line}" for line in picture(options, pid)), ""]
     for row in rows:
-        if is_worth_saying(row, options):
+        if row.name not in unsaid and is_worth_saying(row, options):
             lines += row_lines(row)
     return [*lines, "", *(f"  {line}" for line in how_to_end(options, pid))]
 

@@ -21,9 +21,10 @@ import struct
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from heapq import nlargest
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from netlab.model.errors import UsageError
 from netlab.server.entrance import Place
@@ -39,56 +40,67 @@ from netlab.server.status import (
 from netlab.server.terms import ClientInfo, Stats, address_text
 
 if TYPE_CHECKING:
+    from netlab.server.engine import Engine
     from netlab.server.server import Server
 
 SIGNAL = signal.SIGURG
 ANSWER_WITHIN_S = 5.0
-_LOOKED_AT = 20_000  # sessions at most, to find the longest queues
 _PORTS_IN_NAME = 8
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
 _SUFFIX = ".sock"
 _log = logging.getLogger("netlab.server")
-Rows = Callable[[], list[ProcessRow]]
+
+
+class Source(Protocol):
+    """The process that knows the others: the only one, or the hub of its mode."""
+
+    def stats(self) -> Stats: ...
+    def rows(self) -> list[ProcessRow]: ...
+    def connections(self, most: int) -> list[ClientInfo]: ...
 
 
 @contextlib.contextmanager
-def door(server: Server, reactor: Reactor, rows: Rows) -> Iterator[None]:
-    """While entered, the page can be asked for, if the server's options say so.
-
-    `rows` gives the processes. For the process that knows the others: the hub of its mode.
-    """
+def door(server: Server, reactor: Reactor, source: Source) -> Iterator[Door | None]:
+    """While entered, the page can be asked for, if the server's options say so."""
     if not server.options.status:
-        yield
+        yield None
         return
+    places = [place.with_port_of(sock) for sock, place, _ in server.opened]
 
     def make() -> StatusPage:
-        return page_of(server, rows())
+        return page_of(source, places)
 
-    opened = _Door(reactor, [place.port for _, place, _ in _opened_places(server)], make)
+    opened = Door(reactor, [place.port for place in places], make)
     if threading.current_thread() is threading.main_thread():
         reactor.on_signal(SIGNAL, lambda: _log.warning("%s", "\n".join(page_lines(make()))))
     try:
-        yield
+        yield opened
     finally:
         opened.close()
 
 
-def page_of(server: Server, rows: list[ProcessRow]) -> StatusPage:
+def page_of(source: Source, places: Sequence[Place]) -> StatusPage:
     """The page as it stands now."""
-    stats = server.stats()
-    sessions = server.clients()[:_LOOKED_AT]
-    infos = [info for info in map(server.client_info, sessions) if info is not None]
+    stats = source.stats()
+    infos = source.connections(MOST_CONNECTIONS)
     infos.sort(key=lambda info: info.queued_bytes, reverse=True)
     now_s = time.time()
     return StatusPage(
         mode=str(stats.mode),
         pid=os.getpid(),
         uptime_s=max(0.0, now_s - stats.started_at_s),
-        addresses=tuple(str(place) for _, place, _ in _opened_places(server)),
+        addresses=tuple(map(str, places)),
         figures=_figures(stats),
-        processes=tuple(rows),
+        processes=tuple(source.rows()),
         connections=tuple(connection_row(info, now_s) for info in infos[:MOST_CONNECTIONS]),
     )
+
+
+def longest_queues(engine: Engine, most: int) -> list[ClientInfo]:
+    """The connections of an engine with the most output waiting."""
+    chosen = nlargest(most, list(engine.connections.values()), key=lambda c: c.queued_bytes)
+    infos = [engine.client_info(connection.session) for connection in chosen]
+    return [info for info in infos if info is not None]
 
 
 def connection_row(info: ClientInfo, now_s: float) -> ConnectionRow:
@@ -188,10 +200,6 @@ def _maybe_page(path: Path) -> StatusPage | None:
             return None
 
 
-def _opened_places(server: Server) -> list[tuple[object, Place, object]]:
-    return [(sock, place.with_port_of(sock), options) for sock, place, options in server.opened]
-
-
 def _figures(stats: Stats) -> dict[str, int]:
     return {
         field.name: value
@@ -200,7 +208,7 @@ def _figures(stats: Stats) -> dict[str, int]:
     }
 
 
-class _Door:
+class Door:
     """The listening end."""
 
     def __init__(self, reactor: Reactor, ports: list[int], make: Callable[[], StatusPage]) -> None:
@@ -228,6 +236,10 @@ class _Door:
         self._socket.close()
         if os.getpid() == self._pid:
             self._path.unlink(missing_ok=True)
+
+    def let_go(self) -> None:
+        """In a child that has it only because of the fork."""
+        self._socket.close()
 
     def _on_ready(self, events: int) -> None:
         try:

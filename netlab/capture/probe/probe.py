@@ -192,6 +192,10 @@ class JournalProbe:
         """The calling thread acts as `actor` from here on."""
         self.journal.name_thread(actor)
 
+    def leaving(self) -> None:
+        """Note the end of this process, which ends by os._exit: at exit nothing will run."""
+        self.journal.at_exit()
+
     def name_child(self, actor: str) -> None:
         """The child of the next fork acts as `actor`."""
         self.journal.name_child(actor)

@@ -1,4 +1,4 @@
-"""The echo client against peers that do not echo well, over socket pairs and loopback."""
+"""The clients of a run against peers that do not behave, over loopback."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from collections.abc import Callable
 import pytest
 
 from netlab.lab.pattern import pattern
-from netlab.lab.programs import Client, ClientOrders, Failed, Report, ServerOrders
+from netlab.lab.clients import CLIENTS, Client, ClientOrders, Failed
+from netlab.lab.report import Report
+from netlab.lab.scenarios import SCENARIOS
+from netlab.server.handlers.bad import GOODBYE
+from netlab.server.handlers.chargen import characters
 from netlab.server.plain import PlainProbe
 
 
@@ -37,7 +41,7 @@ def converse(
     thread = threading.Thread(target=be_peer)
     thread.start()
     try:
-        client = Client(orders, PlainProbe(), Report(write_end))
+        client = CLIENTS[orders.scenario](orders, PlainProbe(), Report(write_end))
         try:
             client.run()
         finally:
@@ -167,10 +171,70 @@ def test_told_to_stop_it_ends_after_the_message_and_closes_in_order(
 
 
 def test_orders_survive_the_command_line() -> None:
-    client = ClientOrders("::1", 7, 3, 100, udp=True)
+    client = ClientOrders("::1", 7, 3, 100, udp=True, scenario="upper")
     parsed = json.loads(client.as_json())
     assert parsed.pop("role") == "client"
     assert ClientOrders(**parsed) == client
-    server = json.loads(ServerOrders("::1", 7, nodelay=True).as_json())
-    assert server.pop("role") == "server"
-    assert ServerOrders(**server).nodelay
+
+
+def test_every_scenario_has_a_client() -> None:
+    assert list(CLIENTS) == list(SCENARIOS)
+
+
+def test_capitals_are_checked_byte_by_byte(listener: socket.socket) -> None:
+    def shout(sock: socket.socket) -> None:
+        while data := sock.recv(37):
+            sock.sendall(data.upper())
+
+    lines = converse(orders_for(listener, scenario="upper"), shout, listener)
+    assert lines[-1]["messages"] == 3
+    with pytest.raises(Failed, match=r"byte \d+ of the answer"):
+        converse(orders_for(listener, scenario="upper"), echo, listener)
+
+
+def test_a_discarding_server_may_not_answer(listener: socket.socket) -> None:
+    def swallow(sock: socket.socket) -> None:
+        while sock.recv(1 << 16):
+            pass
+
+    assert converse(orders_for(listener, scenario="discard"), swallow, listener)[-1]["done"]
+    with pytest.raises(Failed, match="bytes more than it got"):
+        converse(orders_for(listener, scenario="discard"), echo, listener)
+
+
+def test_characters_are_counted_and_checked(listener: socket.socket) -> None:
+    orders = orders_for(listener, scenario="chargen")
+    whole = characters(0, 300)
+    converse(orders, lambda sock: sock.sendall(whole), listener)
+    with pytest.raises(Failed, match="sent 299 bytes, not 300"):
+        converse(orders, lambda sock: sock.sendall(whole[:299]), listener)
+    with pytest.raises(Failed, match="byte 150 of the characters"):
+        converse(orders, lambda sock: sock.sendall(whole[:150] + b"\0" + whole[151:]), listener)
+
+
+def test_half_a_line_is_no_time(listener: socket.socket) -> None:
+    orders = orders_for(listener, scenario="daytime")
+    converse(orders, lambda sock: sock.sendall(b"noon\r\n"), listener)
+    with pytest.raises(Failed, match="whole line"):
+        converse(orders, lambda sock: sock.sendall(b"noon"), listener)
+
+
+def test_a_reset_is_what_a_bad_server_is_for(listener: socket.socket) -> None:
+    def leave(sock: socket.socket) -> None:
+        sock.recv(1, socket.MSG_PEEK)  # it is here, and stays unread
+        sock.sendall(GOODBYE)
+
+    orders = orders_for(listener, scenario="bad")
+    assert converse(orders, leave, listener)[-1]["done"]
+    with pytest.raises(Failed, match="something else"):
+        converse(orders, lambda sock: sock.sendall(b"hello"), listener)
+
+
+def test_a_call_that_is_refused_fails_the_run(listener: socket.socket) -> None:
+    def refuse(sock: socket.socket) -> None:
+        sock.recv(1 << 16)
+        answer = json.dumps({"id": 0, "error": "no"}).encode()
+        sock.sendall(len(answer).to_bytes(4, "big") + answer)
+
+    with pytest.raises(Failed, match="the call add was answered"):
+        converse(orders_for(listener, scenario="rpc"), refuse, listener)
