@@ -42,8 +42,15 @@ def _single(server: Server) -> int:
     return run(server)
 
 
+def _threads(server: Server) -> int:
+    from netlab.server.threads import run
+
+    return run(server)
+
+
 RUNNERS: dict[Mode, Callable[[Server], int]] = {
     Mode.SINGLE: _single,
+    Mode.THREADS: _threads,
 }
 
 
@@ -145,7 +152,7 @@ class Server:
 
     def _check(self) -> None:
         if self.options.mode not in RUNNERS:
-            raise UsageError(f"mode {self.options.mode} is not built in", "use single")
+            raise UsageError(f"mode {self.options.mode} is not built in", "use single or threads")
         streams = any(place.is_stream for place, _ in self._asked)
         datagrams = any(not place.is_stream for place, _ in self._asked)
         for needed, missing in (
