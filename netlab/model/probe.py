@@ -123,6 +123,10 @@ class Probe(Protocol):
         has), `fd` a descriptor that is readable when there is something to take from it."""
         ...
 
+    def stand_in(self, fd: int, for_fd: int) -> None:
+        """A poller that reports `fd` means what is behind `for_fd`; -1: `fd` is closed again."""
+        ...
+
     def name_thread(self, actor: str) -> None:
         """The calling thread acts as this one from here on: `master/reactor-0`."""
         ...

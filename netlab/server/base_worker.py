@@ -14,7 +14,7 @@ from typing import Any
 from netlab.server import control
 from netlab.server.callbacks import LocalEvents
 from netlab.server.channels import Channel
-from netlab.server.child import Child, quota
+from netlab.server.child import Child, Identity, quota
 from netlab.server.connection import Connection
 from netlab.server.engine import Engine
 from netlab.server.engines import Engines
@@ -26,7 +26,6 @@ from netlab.server.handover import fits, give, taken
 from netlab.server.here_or_there import HereOrThere
 from netlab.server.messenger import Refused
 from netlab.server.reactor import READ
-from netlab.server.roster import Start
 from netlab.server.server import Opened
 from netlab.server.terms import Client, Closed, SendError
 
@@ -68,13 +67,13 @@ class BaseWorker(Child):
     def __init__(
         self,
         estate: Estate,
-        start: Start,
+        me: Identity,
         channel: Channel,
         control_end: socket.socket,
         sockets: list[Opened],
     ) -> None:
         """`sockets` are those that this worker is to listen with."""
-        super().__init__(estate, start, channel, control_end)
+        super().__init__(estate, me, channel, control_end)
         options = self.options
         self.quota = quota(options.max_requests, options.max_requests_jitter)
         self._handled = 0
@@ -84,7 +83,7 @@ class BaseWorker(Child):
         self._early: list[bytes] = []  # verbs on sessions that have not arrived
         self.engine = Engine(
             estate.probe, self.reactor, options, estate.sessions, _Events(self),
-            estate.owner(start.number, start.generation), name=self.name,
+            estate.owner(me.number, me.generation), name=self.name,
             keeps_half_open="half_close" in self.caller.callbacks,
         )  # fmt: skip
         for sock, place, of_place in sockets:

@@ -16,7 +16,7 @@ import signal
 import socket
 import time
 import traceback
-from typing import Any
+from typing import Any, Protocol
 
 from netlab.server import control
 from netlab.server.callbacks import Caller
@@ -36,13 +36,24 @@ from netlab.server.messenger import Messenger, Refused
 from netlab.server.process import orphan_alarm
 from netlab.server.reactor import READ, Reactor
 from netlab.server.remote import RemoteEngine
-from netlab.server.roster import LATE_S, Start
+from netlab.server.roster import LATE_S
 from netlab.server.terms import SendError, Stats
 
 _IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN,
             signal.SIGTTOU)  # fmt: skip
 EXIT_BOOT = 3
 _log = logging.getLogger("netlab.server")
+
+
+class Identity(Protocol):
+    """Which child it is."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def number(self) -> int: ...
+    @property
+    def generation(self) -> int: ...
 
 
 def quota(most: int, jitter: int) -> int:
@@ -54,14 +65,14 @@ class Child:
     """One process that the manager forked."""
 
     def __init__(
-        self, estate: Estate, start: Start, channel: Channel, control_end: socket.socket
+        self, estate: Estate, me: Identity, channel: Channel, control_end: socket.socket
     ) -> None:
         self.estate = estate
-        self.name = start.name
-        self.number = start.number
-        self.generation = start.generation
+        self.name = me.name
+        self.number = me.number
+        self.generation = me.generation
         self.options = options = estate.options
-        self.row = estate.row(start.name, start.generation)
+        self.row = estate.row(me.name, me.generation)
         self.row[Counter.GENERATION] += 1
         self.row[Counter.START_TIME] = int(time.time())
         self.reactor = Reactor(estate.probe, options.poller)
@@ -157,7 +168,9 @@ class Child:
 
     # -- booting ---------------------------------------------------------------------------------
 
-    def _boot(self) -> None:
+    def take_signals(self) -> None:
+        """TERM asks us to leave; those of the terminal are the main process's. Then the manager is
+        listened to."""
         for number in _IGNORED:
             signal.signal(number, signal.SIG_IGN)
         self.reactor.on_signal(signal.SIGTERM, self._term)
@@ -165,6 +178,9 @@ class Child:
         signal.signal(signal.SIGTERM, orphan_alarm(self._parent, patience_s))
         self._control.setblocking(False)
         self.reactor.register(self._control.fileno(), READ, lambda events: self._read_control())
+
+    def _boot(self) -> None:
+        self.take_signals()
         self.estate.server.act_as(self.role)
         callback = self.caller.callbacks.get("worker_start")
         if callback is not None:
@@ -182,9 +198,13 @@ class Child:
 
     # -- control ---------------------------------------------------------------------------------
 
-    def _tell(self, message: control.Message) -> None:
-        with contextlib.suppress(OSError):  # the manager is gone: our line says so too
-            control.send(self._control, message)
+    def _tell(self, message: control.Message, descriptors: tuple[int, ...] = ()) -> None:
+        with contextlib.suppress(OSError):  # the parent is gone: our line says so too
+            control.send(self._control, message, descriptors)
+
+    def close_control(self) -> None:
+        """Let go of the link to the parent."""
+        self._control.close()
 
     def _read_control(self) -> None:
         while self._control.fileno() >= 0:

@@ -27,6 +27,7 @@ import os
 import select
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from netlab.server import sockopts
@@ -665,7 +666,7 @@ class Connection:
             if isinstance(part, FilePart):
                 out.put_file(
                     part.descriptor, part.offset, part.count,
-                    lambda descriptor=part.descriptor: os.close(descriptor),
+                    partial(os.close, part.descriptor),
                 )  # fmt: skip
             else:
                 out.put(part)

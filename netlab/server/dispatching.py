@@ -171,7 +171,11 @@ class Dispatching:
     def closed(self, connection: Connection, closed: Closed) -> None:
         session = connection.session
         if "close" in self._callbacks:
-            self._tell(Kind.CLOSED, connection, parcel_from((closed.reason.value, closed.errno, closed.detail)))
+            self._tell(
+                Kind.CLOSED,
+                connection,
+                parcel_from((closed.reason.value, closed.errno, closed.detail)),
+            )
         for waiting in self._markers.values():
             if connection in waiting:
                 waiting.remove(connection)
@@ -237,9 +241,7 @@ class Dispatching:
     def _about(self, connection: Connection) -> int:
         return self._inodes.get(connection.session, 0)
 
-    def _to_nobody(
-        self, number: int, connection: Connection, envelope: bytes, about: int
-    ) -> None:
+    def _to_nobody(self, number: int, connection: Connection, envelope: bytes, about: int) -> None:
         """The dispatch function said so, or nobody is live: then it waits for who comes."""
         if number == CLOSE:
             self._engines.run(connection.session, partial(connection.end, CloseReason.LOCAL))

@@ -1,7 +1,7 @@
 """The verbs of a process that has others beside it: tasks, messages, figures, reload, stop.
 
-Verbs on sessions are those of an engine here or elsewhere (`Verbs`), bound as they are, so that they
-cost no call more. Read first: role.py, messenger.py.
+Verbs on sessions are those of an engine here or elsewhere, bound as they are, so that they cost no
+call more. Read first: role.py, messenger.py.
 """
 
 from __future__ import annotations

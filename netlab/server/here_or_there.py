@@ -1,4 +1,4 @@
-"""The verbs of a worker that has sockets: on its own sessions by its engine, on others by envelope."""
+"""The verbs of a worker that has sockets: on its own sessions by its engine, else by envelope."""
 
 from __future__ import annotations
 

@@ -86,6 +86,14 @@ class Line:
             self._reactor.unregister(self._read_fd)
             self.channel.close()
 
+    def let_go(self) -> None:
+        """Close this end in a child that has it only because of the fork.
+
+        The poller is the parent's as well: to take the descriptor out here would take it out there.
+        """
+        self.closed = True
+        self.channel.close()
+
     def ready(self, events: int) -> None:
         """The channel is readable, or was a moment ago; called by the loop, or by who waits."""
         if events & WRITE and self._write_fd == self._read_fd:

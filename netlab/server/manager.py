@@ -18,9 +18,10 @@ import time
 from collections.abc import Callable
 from typing import NoReturn, Protocol
 
-from netlab.model.probe import Probe
 from netlab.server import control
 from netlab.server.channels import Channel, make_pair
+from netlab.server.counters import Counter
+from netlab.server.estate import Estate
 from netlab.server.process import begin_child, fork, rss_bytes
 from netlab.server.reactor import READ, Reactor
 from netlab.server.roster import (
@@ -39,7 +40,6 @@ from netlab.server.roster import (
     Serve,
     Start,
 )
-from netlab.server.terms import IpcKind
 
 MEMORY_LOOK_EVERY_S = 1.0
 _log = logging.getLogger("netlab.server")
@@ -48,43 +48,34 @@ _log = logging.getLogger("netlab.server")
 class Hub(Protocol):
     """Who holds the other ends of the children's lines, and wants to know of their lives."""
 
+    def before_fork(self, start: Start) -> None: ...
     def plugged(self, member: Member, channel: Channel) -> None: ...
-    def serve(self, member: Member) -> None: ...
-    def leave(self, member: Member) -> None: ...
-    def died(self, member: Member, status: int, *, last: bool) -> None: ...
+    def member_serves(self, member: Member) -> None: ...
+    def member_leaves(self, member: Member) -> None: ...
+    def died(self, member: Member, status: int, *, last: bool, unasked: bool) -> None: ...
     def resized(self, workers: int) -> None: ...
     def booted(self) -> None: ...
     def reload_begins(self) -> None: ...
     def reload_ends(self) -> None: ...
-    def finished(self, exit_status: int) -> None: ...
+    def all_gone(self, exit_status: int) -> None: ...
     def close_in_child(self) -> None: ...
 
 
-Child = Callable[[Start, Channel, socket.socket], int]  # runs in the child; its exit status
+RunChild = Callable[[Start, Channel, socket.socket], int]  # in the child; its exit status
 
 
 class Manager:
     """Keeps the roster's slots filled."""
 
     def __init__(
-        self,
-        roster: Roster,
-        hub: Hub,
-        probe: Probe,
-        reactor: Reactor,
-        ipc: IpcKind,
-        memory_limit: int,
-        run_child: Child,
-        busy_text: Callable[[Member], str],
+        self, roster: Roster, hub: Hub, estate: Estate, reactor: Reactor, run_child: RunChild
     ) -> None:
         self.roster = roster
         self._hub = hub
-        self._probe = probe
+        self._estate = estate
+        self._probe = estate.probe
         self._reactor = reactor
-        self._ipc = ipc
-        self._memory_limit = memory_limit
         self._run_child = run_child
-        self._busy_text = busy_text
         self._controls: dict[int, socket.socket] = {}  # by pid
         self._tick = 0
         self._kills: set[int] = set()
@@ -92,7 +83,7 @@ class Manager:
     def boot(self) -> None:
         """Start everybody."""
         self._reactor.on_signal(signal.SIGCHLD, self.reap)
-        if self._memory_limit:
+        if self._estate.options.memory_limit:
             self._reactor.tick(MEMORY_LOOK_EVERY_S, self._look_at_memory)
         self.carry_out(self.roster.boot(time.monotonic()))
 
@@ -124,6 +115,17 @@ class Manager:
                 return True
         return False
 
+    def end_all(self) -> None:
+        """After a fault of our own: nobody is left behind."""
+        for member in self.roster.everybody():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(member.pid, signal.SIGKILL)
+        for member in self.roster.everybody():
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(member.pid, 0)
+        for pid in list(self._controls):
+            self._close_control(pid)
+
     def carry_out(self, actions: list[Action]) -> None:
         """Do it, in order, and see when the roster must be asked again."""
         for action in actions:
@@ -147,7 +149,7 @@ class Manager:
                 self._start(action)
             case Serve(member):
                 self._tell(member.pid, {"do": "serve"})
-                self._hub.serve(member)
+                self._hub.member_serves(member)
             case Leave(member, heir):
                 self._leave(member, heir)
             case Kill(member, late):
@@ -163,13 +165,14 @@ class Manager:
             case Say(text):
                 _log.warning("%s", text)
             case Finished(exit_status):
-                self._hub.finished(exit_status)
+                self._hub.all_gone(exit_status)
 
     def _start(self, start: Start) -> None:
         if self.roster.stopping:
             return
+        self._hub.before_fork(start)
         try:
-            channel, theirs = make_pair(self._ipc, self._probe)
+            channel, theirs = make_pair(self._estate.options.ipc, self._probe)
         except OSError as error:
             self._not_started(start, error)
             return
@@ -238,13 +241,13 @@ class Manager:
             with theirs, heirs:
                 self._tell(heir.pid, {"do": "inherit"}, (heirs.fileno(),))
                 self._tell(member.pid, {"do": "bequeath"}, (theirs.fileno(),))
-        self._hub.leave(member)
+        self._hub.member_leaves(member)
 
     def _kill(self, member: Member, *, late: bool) -> None:
         if late:
             _log.warning(
                 "%s (pid %d) has not left in time%s: killed",
-                member.name, member.pid, self._busy_text(member),
+                member.name, member.pid, self._busy_text(member.name, member.generation),
             )  # fmt: skip
         self._kills.add(member.pid)
         with contextlib.suppress(ProcessLookupError):
@@ -277,7 +280,7 @@ class Manager:
                 self.carry_out(self.roster.ready(pid, now_s))
             case "leaving":
                 member = self.roster.member(pid)
-                if member is not None:
+                if member is not None and not self.roster.stopping:
                     _log.info("%s (pid %d) leaves: %s", member.name, pid, message["why"])
                 self.carry_out(self.roster.wants_to_leave(pid, now_s))
             case "failed":
@@ -291,13 +294,14 @@ class Manager:
         member = self.roster.member(pid)
         if member is None:
             return  # a child of the user's own
+        unasked = member.deadline_s is None
         actions = self.roster.died(pid, time.monotonic())
         last = not any(other.name == member.name for other in self.roster.everybody())
         if status and not (pid in self._kills and self.roster.stopping):
             how = f"signal {-status}" if status < 0 else f"exit status {status}"
             _log.warning("%s (pid %d) died: %s", member.name, pid, how)
         self._kills.discard(pid)
-        self._hub.died(member, status, last=last)
+        self._hub.died(member, status, last=last, unasked=unasked)
         self.carry_out(actions)
 
     def _close_control(self, pid: int) -> None:
@@ -306,15 +310,23 @@ class Manager:
             self._reactor.unregister(sock.fileno())
             sock.close()
 
+    def _busy_text(self, name: str, generation: int) -> str:
+        """What a loop that does not come back to its wait has been at, by its shared word."""
+        since_ms = self._estate.row(name, generation)[Counter.BUSY_SINCE_MS]
+        if not since_ms:
+            return ""
+        return f", busy for {time.monotonic() - since_ms / 1000:.1f} s"
+
     def _look_at_memory(self) -> None:
+        limit = self._estate.options.memory_limit
         for member in self.roster.serving():
             used = rss_bytes(member.pid)
-            if used is not None and used > self._memory_limit and member.role is Role.WORKER:
+            if used is not None and used > limit and member.role is Role.WORKER:
                 actions = self.roster.wants_to_leave(member.pid, time.monotonic())
                 if actions:
                     _log.warning(
                         "%s (pid %d) uses %d bytes of memory, memory_limit is %d: replaced",
-                        member.name, member.pid, used, self._memory_limit,
+                        member.name, member.pid, used, limit,
                     )  # fmt: skip
                 self.carry_out(actions)
 

@@ -153,7 +153,9 @@ class Messenger:
     def handle(self, envelope: Envelope) -> None:
         """Deal with what came for this process."""
         kind, number = envelope.kind, envelope.number
-        if kind == Kind.MESSAGE:
+        if number in self._awaited and kind in (Kind.ANSWER, Kind.FINISH, Kind.TASK_LOST):
+            self._sort(envelope)
+        elif kind == Kind.MESSAGE:
             self._hears.message(envelope.source, value_from(envelope.payload))
         elif kind == Kind.ASK:
             self._answer(envelope)

@@ -105,6 +105,9 @@ class PlainProbe:
         """Makes the calls and notes nothing."""
         return _NoNotes()
 
+    def stand_in(self, fd: int, for_fd: int) -> None:
+        """Matters to a recording only."""
+
     def name_thread(self, actor: str) -> None:
         """Names matter to a recording only."""
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from netlab.server.channels import ChannelClosed, MessageTooLarge
+from netlab.server.engines import BY_CALLBACK, ORDERLY, RESET
 from netlab.server.envelope import (
     MESSAGE_LIMIT_BYTES,
     Envelope,
@@ -21,7 +22,6 @@ from netlab.server.envelope import (
     bytes_from_envelope,
     head_bytes,
 )
-from netlab.server.engines import BY_CALLBACK, ORDERLY, RESET
 from netlab.server.messenger import Messenger, Refused
 from netlab.server.parcel import parcel_from
 from netlab.server.sessions import SessionTable, slot_of

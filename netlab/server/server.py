@@ -24,10 +24,12 @@ from typing import Any, TypeVar
 from netlab.model.errors import UsageError
 from netlab.model.probe import Probe
 from netlab.server.callbacks import Callback, checked_event
-from netlab.server.entrance import ListenError, Place, opened
+from netlab.server.entrance import ListenError, Place, opened, release
 from netlab.server.option_table import Options
 from netlab.server.options import options_for_port, options_from
+from netlab.server.pid_file import PidFile
 from netlab.server.plain import PlainProbe
+from netlab.server.process import take_identity
 from netlab.server.role import Role
 from netlab.server.terms import Client, ClientInfo, Mode, SendError, Stats
 
@@ -48,9 +50,23 @@ def _threads(server: Server) -> int:
     return run(server)
 
 
+def _base(server: Server) -> int:
+    from netlab.server.base import run
+
+    return run(server)
+
+
+def _process(server: Server) -> int:
+    from netlab.server.master import run
+
+    return run(server)
+
+
 RUNNERS: dict[Mode, Callable[[Server], int]] = {
     Mode.SINGLE: _single,
     Mode.THREADS: _threads,
+    Mode.BASE: _base,
+    Mode.PROCESS: _process,
 }
 
 
@@ -72,6 +88,7 @@ class Server:
         self._asked: list[tuple[Place, dict[str, Any]]] = []
         self._role: Role | None = None
         self._started = False
+        self._pid_file: PidFile | None = None
         if host is not None:
             self.listen(host, port, kind)
 
@@ -123,27 +140,43 @@ class Server:
                 raise
         return [place.with_port_of(sock) for sock, place, _ in self.opened]
 
+    def discard(self) -> None:
+        """Give back the addresses that `open` took, of a server that is not to be started."""
+        self._refuse_started("discard it")
+        self._close_opened()
+
     def start(self) -> int:
         """Serve until stopped: 0 after an orderly stop, 1 a forced one, 2 when an address could
         not be had, 3 when workers could not start. Raises UsageError for what is missing."""
         self._refuse_started("start")
         self._check()
         self._started = True
-        with _logging_to(self.options.log_file):
-            try:
-                self.open()
-            except ListenError as error:
-                _log.error("%s", error)
-                self._started = False
-                return 2
-            try:
-                with _pid_file(self.options.pid_file):
-                    return RUNNERS[self.options.mode](self)
-            finally:
-                self._close_opened()
-                self._role = None
-                self._started = False
-                self.__dict__.pop("send", None)
+        try:
+            with _logging_to(self.options.log_file):
+                return self._start()
+        finally:
+            self._close_opened()
+            self._role = None
+            self._started = False
+            self.__dict__.pop("send", None)
+
+    def _start(self) -> int:
+        self._pid_file = PidFile.at(self.options.pid_file)
+        try:
+            self.open()
+            take_identity(self.options.user, self.options.group)
+            return RUNNERS[self.options.mode](self)
+        except ListenError as error:
+            _log.error("%s", error)
+            return 2
+        finally:
+            if self._pid_file is not None:
+                self._pid_file.remove()
+
+    def serving(self) -> None:
+        """Clients are accepted: who looks for the pid file may find it now."""
+        if self._pid_file is not None:
+            self._pid_file.write()
 
     def act_as(self, role: Role) -> None:
         """Let the verbs be those of this process's role."""
@@ -168,8 +201,9 @@ class Server:
             raise UsageError(f"the server runs already: too late to {what}", "do it before start()")
 
     def _close_opened(self) -> None:
-        for sock, _, _ in self.opened:
-            sock.close()
+        for sock, place, _ in self.opened:
+            if sock.fileno() >= 0:  # else its entrance closed it
+                release(sock, place)
         self.opened.clear()
 
     # -- verbs on sessions -----------------------------------------------------------------------
@@ -300,19 +334,3 @@ def _logging_to(path: str) -> Iterator[None]:
         if handler is not None:
             _log.removeHandler(handler)
             handler.close()
-
-
-@contextlib.contextmanager
-def _pid_file(path: str) -> Iterator[None]:
-    if not path:
-        yield
-        return
-    with open(path, "w") as file:
-        file.write(f"{os.getpid()}\n")
-    ours = os.getpid()
-    try:
-        yield
-    finally:
-        if os.getpid() == ours:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)

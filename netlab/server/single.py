@@ -88,6 +88,7 @@ class _Single(LocalVerbs, Alone):
         heed(self.reactor, self.shutdown, self.stop_now)
         try:
             engine.start()
+            self._server.serving()
             self.reactor.defer(lambda: call("start"))
             self.reactor.defer(lambda: call("worker_start", 0))
             self.reactor.run()

@@ -6,7 +6,8 @@ get only what is theirs, answers and results, told by the generation in an envel
 What is for a name that nobody serves now (it died, the next one boots) waits. A task is in a task
 worker's hands until its last result has passed; when that worker dies first, its giver is told.
 
-It knows names and lines; what verbs on sessions mean, the hub says (`Hub`). Read first: envelope.py.
+It knows names and lines; what verbs on sessions mean, the hub says (`Hub`). Read first:
+envelope.py.
 """
 
 from __future__ import annotations
@@ -143,8 +144,13 @@ class Switchboard:
         """Everybody with a line."""
         return iter(list(self._stations.values()))
 
-    def unplug(self) -> None:
-        """Close every line; in a child that is no hub, or at the end."""
+    def let_go(self) -> None:
+        """Close every line in a child that has them only because of the fork."""
+        for station in self._stations.values():
+            station.line.let_go()
+
+    def close(self) -> None:
+        """Close every line."""
         for station in self.stations():
             station.line.close()
         self._stations.clear()

@@ -9,22 +9,21 @@ from __future__ import annotations
 import socket
 
 from netlab.server.channels import Channel
-from netlab.server.child import Child, quota
+from netlab.server.child import Child, Identity, quota
 from netlab.server.counters import Counter
 from netlab.server.envelope import envelope_from_bytes
 from netlab.server.estate import Estate
 from netlab.server.messenger import Refused
 from netlab.server.parcel import value_from
-from netlab.server.roster import Start
 
 
 class TaskWorker(Child):
     """One process that does tasks."""
 
     def __init__(
-        self, estate: Estate, start: Start, channel: Channel, control_end: socket.socket
+        self, estate: Estate, me: Identity, channel: Channel, control_end: socket.socket
     ) -> None:
-        super().__init__(estate, start, channel, control_end)
+        super().__init__(estate, me, channel, control_end)
         options = self.options
         self._quota = quota(options.task_max_requests, options.max_requests_jitter)
         self._done = 0

@@ -306,15 +306,13 @@ class ThreadConnection(Connection):
             with contextlib.suppress(OSError):  # it is not connected any more: recv knows
                 self._socket.shutdown(how)
 
-    @property
-    def paused(self) -> bool:
-        """True while its thread does not read."""
-        return not self._may_read.is_set()
-
     def pause(self, cause: int = BY_USER) -> None:
         if not self._over:
+            self._paused |= cause
             self._may_read.clear()
 
     def resume(self, cause: int = BY_USER) -> None:
-        self.read_from_s = monotonic()
-        self._may_read.set()
+        self._paused &= ~cause
+        if not self._paused:
+            self.read_from_s = monotonic()
+            self._may_read.set()

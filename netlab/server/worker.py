@@ -10,12 +10,11 @@ import contextlib
 import socket
 
 from netlab.server.channels import Channel
-from netlab.server.child import Child, quota
+from netlab.server.child import Child, Identity, quota
 from netlab.server.counters import Counter
 from netlab.server.envelope import HEAD_BYTES, Kind, head_bytes, head_from
 from netlab.server.estate import Estate
 from netlab.server.parcel import packet_from, value_from
-from netlab.server.roster import Start
 from netlab.server.terms import Closed, CloseReason
 
 _RECEIVE = int(Kind.RECEIVE)
@@ -26,9 +25,9 @@ class Worker(Child):
     """A worker of `process`: no sockets of its own."""
 
     def __init__(
-        self, estate: Estate, start: Start, channel: Channel, control_end: socket.socket
+        self, estate: Estate, me: Identity, channel: Channel, control_end: socket.socket
     ) -> None:
-        super().__init__(estate, start, channel, control_end)
+        super().__init__(estate, me, channel, control_end)
         self._receive = estate.server.callbacks.get("receive")
         most = quota(self.options.max_requests, self.options.max_requests_jitter)
         self._last = self.row[_HANDLED] + most if most else -1
@@ -55,7 +54,7 @@ class Worker(Child):
 
     def work(self, message: bytes) -> None:
         """An event of a session, or a message that came past the loop."""
-        kind, _, _, session, about, number = head_from(message)
+        kind, _, _, session, about, _ = head_from(message)
         remote = self.remote
         remote.about_session, remote.about = session, about
         match kind:

@@ -42,8 +42,8 @@ OPS = (
     "sendto", "sendmsg", "sendfile", "recv", "recv_into", "recvfrom", "recvfrom_into", "recvmsg",
     "recvmsg_into", "shutdown", "close", "detach", "dup", "setsockopt", "select", "poll",
     "epoll_wait", "epoll_create", "epoll_ctl", "exit", "pipe", "read", "write", "mq_open",
-    "mq_send", "mq_receive", "msgget", "msgsnd", "msgrcv", "msgctl", "ring_put", "ring_get",
-    "eventfd", "eventfd_read", "eventfd_write",
+    "mq_send", "mq_receive", "msgget", "msgsnd", "msgrcv", "msgctl", "memfd_create", "ring_put",
+    "ring_get", "eventfd", "eventfd_read", "eventfd_write",
 )  # fmt: skip
 OP = {name: number for number, name in enumerate(OPS)}
 

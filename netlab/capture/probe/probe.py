@@ -180,6 +180,14 @@ class JournalProbe:
         """Where to note the calls on an object that is no socket."""
         return JournalNotes(self.journal, kind, identity, fd)
 
+    def stand_in(self, fd: int, for_fd: int) -> None:
+        """A poller that reports `fd` means what is behind `for_fd`; -1: `fd` is closed again."""
+        held = self.journal.held
+        if for_fd in held:
+            held[fd] = held[for_fd]
+        else:
+            held.pop(fd, None)
+
     def name_thread(self, actor: str) -> None:
         """The calling thread acts as `actor` from here on."""
         self.journal.name_thread(actor)

@@ -11,6 +11,10 @@ from netlab.model.probe import Probe
 from netlab.server.channels.channel import Channel as Channel
 from netlab.server.channels.channel import ChannelClosed as ChannelClosed
 from netlab.server.channels.channel import MessageTooLarge as MessageTooLarge
+from netlab.server.channels.pipe import pipe_end, pipe_pair
+from netlab.server.channels.posix_mq import posix_mq_end, posix_mq_pair
+from netlab.server.channels.ring import ring_end, ring_pair
+from netlab.server.channels.sysv_mq import sysv_mq_end, sysv_mq_pair
 from netlab.server.channels.unix import unix_end, unix_pair
 
 KINDS = ("seqpacket", "dgram", "stream", "pipe", "posix_mq", "sysv_mq", "ring")
@@ -22,6 +26,14 @@ def make_pair(kind: str, probe: Probe) -> tuple[Channel, Channel]:
     OSError when the kernel refuses."""
     if kind in _UNIX:
         return unix_pair(kind, probe)
+    if kind == "pipe":
+        return pipe_pair(probe)
+    if kind == "posix_mq":
+        return posix_mq_pair(probe)
+    if kind == "sysv_mq":
+        return sysv_mq_pair(probe)
+    if kind == "ring":
+        return ring_pair(probe)
     raise UsageError(f"ipc={kind!r} is not known", f"one of {', '.join(KINDS)}")
 
 
@@ -30,4 +42,12 @@ def channel_from(description: str, fds: tuple[int, ...], probe: Probe) -> Channe
     kind = description.partition(" ")[0]
     if kind in _UNIX:
         return unix_end(kind, fds, probe)
+    if kind == "pipe":
+        return pipe_end(fds, probe)
+    if kind == "posix_mq":
+        return posix_mq_end(description, fds, probe)
+    if kind == "sysv_mq":
+        return sysv_mq_end(description, fds, probe)
+    if kind == "ring":
+        return ring_end(description, fds, probe)
     raise UsageError(f"ipc={kind!r} is not known", f"one of {', '.join(KINDS)}")

@@ -128,6 +128,7 @@ class PieceChannel(_End):
         self.queued_bytes = 0
         self._outbox: deque[tuple[bytes, int]] = deque()
         self._inbox = Inbox()
+        self._left_some = False  # the last receive may not have taken all
 
     def send(self, message: bytes, about: int = 0) -> None:
         """Send, or queue behind what waits. Raises ChannelClosed, MessageTooLarge."""
@@ -161,7 +162,11 @@ class PieceChannel(_End):
         get, join = self._get, self._inbox.join
         found: list[bytes] = []
         count = 0
-        while count < PIECES_AT_ONCE or not found:
+        self._left_some = False
+        while True:
+            if count >= PIECES_AT_ONCE and found:
+                self._left_some = True
+                break
             try:
                 piece = get()
             except ChannelClosed:

@@ -10,25 +10,26 @@ from __future__ import annotations
 
 import os
 import select
-from collections.abc import Iterable
 
+from netlab.model.probe import Probe
 from netlab.server.channels.channel import HUNG_UP
 
 
 class Lifeline:
-    """One end, and a descriptor that is readable when one of the others is or the line is cut."""
+    """One end, and a descriptor that is readable when `data_fd` is, or when the line is cut."""
 
-    def __init__(self, fd: int, readable: Iterable[int]) -> None:
+    def __init__(self, fd: int, data_fd: int, probe: Probe) -> None:
         self.fd = fd
+        self._probe = probe
         self._epoll = select.epoll()
         self._epoll.register(fd, select.EPOLLHUP)
-        for other in readable:
-            self._epoll.register(other, select.EPOLLIN)
+        self._epoll.register(data_fd, select.EPOLLIN)
+        probe.stand_in(self._epoll.fileno(), data_fd)
         self._poll = select.poll()
         self._poll.register(fd, 0)
 
     def fileno(self) -> int:
-        """Readable: one of the descriptors is, or the line is cut."""
+        """Readable: `data_fd` is, or the line is cut."""
         return self._epoll.fileno()
 
     @property
@@ -38,7 +39,9 @@ class Lifeline:
 
     def close(self) -> None:
         """Let go of this end."""
-        self._epoll.close()
+        if not self._epoll.closed:
+            self._probe.stand_in(self._epoll.fileno(), -1)
+            self._epoll.close()
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1

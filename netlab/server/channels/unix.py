@@ -119,7 +119,7 @@ class DgramChannel(_SocketEnd, PieceChannel):
     def __init__(self, sock: socket.socket, line_fd: int, probe: Probe) -> None:
         PieceChannel.__init__(self, probe, PIECE_BYTES)
         self._take(sock, probe)
-        self._lifeline = Lifeline(line_fd, (sock.fileno(),))
+        self._lifeline = Lifeline(line_fd, sock.fileno(), probe)
 
     def fileno(self) -> int:
         """Readable: a datagram is here, or the lifeline is cut."""
