@@ -34,7 +34,12 @@ def run_scenario(options: RunOptions, on_progress: OnProgress = lambda _: None) 
 
     user, notes = choose_user(options.user)
     with Interruptions() as interruptions:
-        lab, more = open_lab(options.port, user)
+        try:
+            lab, more = open_lab(options.port, user)
+        except CheckFailed:
+            if interruptions.count:  # Ctrl-C reached the helper before it had left our group
+                raise KeyboardInterrupt from None
+            raise
         notes += more
         try:
             become_caller()
