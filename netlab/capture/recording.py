@@ -23,7 +23,14 @@ from netlab.capture.layout import (
     second_of,
 )
 from netlab.capture.local import Kind, description_block, table_blocks
-from netlab.capture.ownership import make_private_folder, open_private, write_all
+from netlab.capture.ownership import (
+    being_recorded,
+    cannot_write,
+    in_use,
+    make_private_folder,
+    open_private,
+    write_all,
+)
 from netlab.capture.rows import CALLS, CLOCK_PAIRS, INHERITANCES, LOSSES
 from netlab.model.call import CallRecord, Inheritance
 from netlab.model.clock import ClockPair
@@ -35,8 +42,15 @@ _NS = 1_000_000_000
 
 
 def spool_folder(path: str | Path) -> Path:
-    """Where the spools of the recording FILE stand: FILE.spools."""
+    """Where the spools of the recording FILE stand: FILE.spools.
+
+    Raises UsageError when FILE can be no recording, for its name alone.
+    """
     path = Path(path)
+    if path.name in ("", ".."):
+        raise UsageError(f"{path} can be no recording", "it is a folder: name a file in it")
+    if str(path) == "-":
+        raise UsageError("- can be no recording", "it is read and rewritten: name a file")
     return path.with_name(path.name + ".spools")
 
 
@@ -47,13 +61,20 @@ def make_spool_folder(path: str | Path) -> Path:
     """
     folder = spool_folder(path)
     if folder.is_dir() and not folder.is_symlink():
+        if being_recorded(path):
+            raise in_use(path)
         if any(folder.iterdir()):
             raise UsageError(
                 f"{folder} holds calls of a recording that was killed",
                 f"run `netlab recover {path}` or delete it first",
             )
         folder.rmdir()
-    make_private_folder(folder)
+    try:
+        make_private_folder(folder)
+    except FileExistsError as error:
+        raise cannot_write(folder, error) from None
+    except OSError as error:
+        raise cannot_write(path, error) from None  # what the user named
     return folder
 
 

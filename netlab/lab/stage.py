@@ -31,6 +31,7 @@ TURN_S = 0.1
 LISTEN_WITHIN_S = 20.0
 CLIENTS_END_WITHIN_S = 2.0  # after the server died, or after they were told to stop
 SERVER_ENDS_WITHIN_S = 5.0
+_LOOPBACK_DOWN = "is lo up? See `ip link show lo`; as root, `ip link set lo up`"
 SERVER = "server"
 STOPPING = "stopping"
 HOST = "localhost"
@@ -248,7 +249,7 @@ class Stage:
         if program.actor == SERVER and self.listening is None and program.errno:
             return _cannot_listen(self.options, program)
         if program.error:
-            return CheckFailed(f"the {program.actor} gave up", program.error)
+            return _gave_up(program)
         words = self._last_words() if end.status > 0 else ""
         return CheckFailed(f"the {program.actor} died ({_how(end.status)}) {words}".rstrip())
 
@@ -275,10 +276,18 @@ def _cannot_listen(options: RunOptions, server: Program) -> NetlabError:
     if server.errno == "EADDRINUSE":
         return UsageError(f"{where} is taken", "choose another with --port")
     if server.errno in ("EADDRNOTAVAIL", "EAFNOSUPPORT"):
-        return UsageError(f"there is no {options.host} here", "IPv6 is switched off: leave --ipv6")
+        return UsageError(
+            f"there is no {options.host} here", "IPv6 is switched off: leave --ipv6 out"
+        )
     if server.errno == "EACCES":
         return UsageError(f"{where} is for root", "choose one from 1024 on with --port")
     return CheckFailed(f"the server cannot listen on {where}", server.error)
+
+
+def _gave_up(program: Program) -> CheckFailed:
+    if program.errno == "ENETUNREACH":  # of loopback: only the machine's own can be down
+        return CheckFailed(f"the {program.actor} gave up: {program.error}", _LOOPBACK_DOWN)
+    return CheckFailed(f"the {program.actor} gave up", program.error)
 
 
 def _how(status: int) -> str:

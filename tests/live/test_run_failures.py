@@ -66,6 +66,11 @@ def test_an_unknown_scenario_gets_the_list(tmp_path: Path) -> None:
         ("--queues", "always"),
         ("--port", "65536"),
         ("--user", "no-such-user"),
+        ("--think", "nan"),
+        ("-o", "-"),
+        ("-o", "."),
+        ("-o", ".."),
+        ("-o", ""),
     ],
 )
 def test_options_that_make_no_sense(tmp_path: Path, arguments: tuple[str, ...]) -> None:
@@ -78,7 +83,7 @@ def test_options_that_make_no_sense(tmp_path: Path, arguments: tuple[str, ...]) 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     done = run_netlab(tmp_path, "run", "-o", "nowhere/a.pcapng")
     assert done.returncode == 2
-    assert "nowhere/a.pcapng" in complaint(done)
+    assert "cannot write nowhere/a.pcapng: its folder does not exist" in complaint(done)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -109,6 +114,18 @@ def test_a_killed_recording_is_not_overwritten(tmp_path: Path) -> None:
     assert (tmp_path / "a.pcapng").read_text() == "what is left"
 
 
+def test_a_recording_under_way_is_not_taken_for_a_killed_one(tmp_path: Path) -> None:
+    running = Running(tmp_path, *AT_WORK)
+    second = subprocess.run(
+        netlab_arguments("run", "-o", "a.pcapng"), cwd=tmp_path, capture_output=True, text=True
+    )
+    running.signal(running.family.main, signal.SIGINT)
+    running.end()
+    assert second.returncode == 2
+    assert complaint(second).startswith("netlab: a.pcapng is being recorded by another netlab")
+    opens(tmp_path)
+
+
 def test_no_namespaces_but_the_right_to_capture(tmp_path: Path) -> None:
     done = run_netlab(tmp_path, "run", "-o", "a.pcapng", before=forbidden("ip link set lo up;"))
     assert (done.returncode, done.stderr) == (0, "")
@@ -125,6 +142,25 @@ def test_neither_namespaces_nor_the_right_to_capture(tmp_path: Path) -> None:
     assert "user.max_user_namespaces" in complaint(done)
     assert "netlab doctor" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["max_pid_namespaces", "max_mnt_namespaces"])
+def test_one_kind_of_namespaces_is_refused_and_capture_too(tmp_path: Path, kind: str) -> None:
+    """Root of a user namespace seems to have the right, but not on a network from outside."""
+    forbid = f'echo 0 > /proc/sys/user/{kind} && exec "$@"'
+    before = ("unshare", "--map-root-user", "sh", "-c", forbid, "sh")
+    done = run_netlab(tmp_path, "run", "-o", "a.pcapng", before=before)
+    assert done.returncode == 3
+    assert "neither namespaces (mount and process namespaces: No space" in complaint(done)
+    assert f"sysctl user.{kind}=10000" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_loopback_that_is_down(tmp_path: Path) -> None:
+    done = run_netlab(tmp_path, "run", "-o", "a.pcapng", before=forbidden("exec"))
+    assert done.returncode == 1
+    assert "the client gave up: Network is unreachable (ENETUNREACH): is lo up?" in complaint(done)
+    opens(tmp_path)
 
 
 def test_a_port_that_is_taken(tmp_path: Path) -> None:
