@@ -151,7 +151,8 @@ class Lab:
         """Ask for a program. Each of `fds` is given to it, its number in the variable of that name.
 
         A variable that is also in `env` has the number put in its `{}`. Whether it runs is told by
-        an event.
+        an event. The connection holds some dozens of such messages: whoever starts many must wait
+        for events in between, else this raises BlockingIOError.
         """
         user = self.user
         message = {
@@ -166,9 +167,9 @@ class Lab:
         }
         self._send(message, tuple(fds.values()))
 
-    def signal(self, actor: str, number: int) -> None:
-        """Send a signal to a program; nothing happens if it is over."""
-        self._send({"do": "signal", "actor": actor, "signal": int(number)})
+    def signal(self, actors: Sequence[str], number: int) -> None:
+        """Send a signal to programs; nothing happens to one that is over."""
+        self._send({"do": "signal", "actors": list(actors), "signal": int(number)})
 
     def events(self) -> list[Event]:
         """What happened since the last call; sets `gone` at the end. Never blocks.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from netlab.lab.limits import allow_clients
 from netlab.lab.options import OnProgress, Progress, RunOptions, RunResult
 from netlab.lab.recorder import Recorder, begin
 from netlab.lab.signals import Interruptions
@@ -33,6 +34,7 @@ def run_scenario(options: RunOptions, on_progress: OnProgress = lambda _: None) 
     from netlab.capture.ring import PacketRing
 
     user, notes = choose_user(options.user)
+    allow_clients(options.clients)
     with Interruptions() as interruptions:
         try:
             lab, more = open_lab(options.port, user)

@@ -80,6 +80,21 @@ def test_options_that_make_no_sense(tmp_path: Path, arguments: tuple[str, ...]) 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_more_clients_than_open_files(tmp_path: Path) -> None:
+    few = ("sh", "-c", 'ulimit -n 64; exec "$@"', "sh")
+    done = run_netlab(tmp_path, "run", "--clients", "100", before=few)
+    assert done.returncode == 2
+    assert "100 clients need 132 open files, and only 64 are allowed" in complaint(done)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_limit_of_open_files_is_raised_as_far_as_needed(tmp_path: Path) -> None:
+    few = ("sh", "-c", 'ulimit -Sn 24; exec "$@"', "sh")
+    done = run_netlab(tmp_path, "run", "-o", "a.pcapng", "--clients", "23", before=few)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(analyse(opens(tmp_path)).connections) == 23
+
+
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     done = run_netlab(tmp_path, "run", "-o", "nowhere/a.pcapng")
     assert done.returncode == 2
