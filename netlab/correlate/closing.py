@@ -9,7 +9,7 @@ that returns 0 was ended by the peer's FIN.
 RST: Linux sets ACK in a reset that a call sends (tcp_send_active_reset) and in one that answers a
 SYN; one that answers a frame with ACK has none, and that frame's ACK number as its own (RFC 9293
 3.10.7.1). So it was caused by the sender's close when it has ACK and left inside that close (unread
-data, SO_LINGER 0; man 7 socket), by the listener's close if no accept returned the connection, by
+data, SO_LINGER 0; man 7 socket) or during the end of the process that held the socket last, by the listener's close if no accept returned the connection, by
 the connect that it refuses, or by the data of the peer's send that it answers. It ended the peer's
 calls that failed with ECONNRESET and the like. A keep-alive timer's reset has no call.
 Read first: RFC 9293 3.6 and 3.10.7, RFC 2525 2.17, Linux tcp_send_fin.
@@ -89,6 +89,15 @@ def _enclosing(numbers: list[int], calls: list[CallRecord], packet: Packet) -> l
     return found
 
 
+def _in_last_breath(last: int | None, calls: list[CallRecord], packet: Packet) -> bool:
+    """Whether the last close is the end of a process, and the frame left while it ended."""
+    if last is None or calls[last - 1].returned_ns is not None:
+        return False
+    record = calls[last - 1]
+    by_ns = record.returned_by_ns
+    return record.entered_ns <= packet.time_ns and (by_ns is None or packet.time_ns <= by_ns)
+
+
 def _held_back(join: TcpJoin, side: Side, closed_ns: int, fin: Packet) -> bool:
     """Whether the stack had to keep the FIN from the close's return until it left.
 
@@ -163,6 +172,8 @@ def _reset_cause(join: TcpJoin, side: Side, packet: Packet) -> int | None:
         inside = _enclosing(closes, join.calls, packet)
         if inside:
             return inside[0] if len(inside) == 1 else None
+        if end is not None and _in_last_breath(end.socket.last_close, join.calls, packet):
+            return end.socket.last_close
     peer = Side.SERVER if side is Side.CLIENT else Side.CLIENT
     if peer not in join.ends:
         return None

@@ -213,6 +213,18 @@ def test_a_reset_belongs_to_the_close_that_sent_it_and_the_recv_it_ended() -> No
     assert frames_of(tables, number_of(tables, "send", 2), "rst") == [reset]
 
 
+def test_a_reset_belongs_to_the_end_of_the_process_that_left_bytes_unread() -> None:
+    play = Play()
+    play.handshake()
+    with play.call("server", "exit", None, inside=True, inode=None, fd=None):
+        with play.call("client", "send", 10):
+            play.data("c>s", 0, 10)
+        reset = play.rst("s>c", 0, ack=10)
+    play.did("client", "recv", None, errno="ECONNRESET")
+    tables = closes(play)
+    assert frames_of(tables, number_of(tables, "exit"), "rst") == [reset]
+
+
 def test_a_reset_that_answers_data_after_the_close_belongs_to_the_send() -> None:
     play = Play()
     play.handshake()
