@@ -163,8 +163,9 @@ class Connection:
         if events != IN or self._unusual:
             self._on_unusual(events)
             return
+        recv = self._recv  # first a name, then a call: CPython has no short way for both at once
         try:
-            data = self._recv(self._recv_size)
+            data = recv(self._recv_size)
         except BlockingIOError:
             return
         except OSError as error:
@@ -174,7 +175,8 @@ class Connection:
             self.received_bytes += len(data)
             self.received_at_s = self._reactor.now_s
             self.messages += 1
-            self._received(self, data)
+            received = self._received
+            received(self, data)
         else:
             self._on_fin()
 
@@ -335,8 +337,9 @@ class Connection:
         size = len(data)
         if self._out is not None or self._ending or size > self._limit_bytes:
             return self._queue(data)
+        send = self._send
         try:
-            taken = self._send(data)
+            taken = send(data)
         except BlockingIOError:
             taken = 0
         except OSError as error:
