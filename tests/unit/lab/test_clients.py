@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 import pytest
 
-from netlab.lab.pattern import pattern
 from netlab.lab.clients import CLIENTS, Client, ClientOrders, Failed
+from netlab.lab.pattern import pattern
 from netlab.lab.report import Report
 from netlab.lab.scenarios import SCENARIOS
 from netlab.server.handlers.bad import GOODBYE
