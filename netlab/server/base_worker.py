@@ -28,6 +28,7 @@ from netlab.server.messenger import Refused
 from netlab.server.reactor import READ
 from netlab.server.server import Opened
 from netlab.server.terms import Client, Closed, SendError
+from netlab.server.travel import baggage_of
 
 _log = logging.getLogger("netlab.server")
 
@@ -168,7 +169,7 @@ class BaseWorker(Child):
         given = 0
         try:
             for connection in list(self.engine.connections.values()):
-                baggage = connection.baggage()
+                baggage = baggage_of(connection)
                 if connection.closed is None and fits(baggage):
                     give(heir, connection.socket, baggage)
                     self.engine.depart(connection)

@@ -17,12 +17,13 @@ import os
 from collections.abc import Callable, Collection
 from functools import partial
 
-from netlab.server.connection import BY_INPUT, Connection
+from netlab.server.connection import Connection
 from netlab.server.counters import Counter
 from netlab.server.dispatch import CLOSE, DISCARD, FALL_BACK, NO_WORKER, Dispatcher
 from netlab.server.engines import Engines
 from netlab.server.envelope import HEAD_BYTES, MESSAGE_LIMIT_BYTES, Kind, head_bytes
 from netlab.server.option_table import Options
+from netlab.server.outgoing import BY_INPUT
 from netlab.server.parcel import parcel_from, parcel_from_packet
 from netlab.server.reactor import Reactor
 from netlab.server.switchboard import Station, Switchboard

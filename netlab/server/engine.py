@@ -17,8 +17,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from netlab.model.probe import Probe
-from netlab.server import connection as conn
-from netlab.server import sockopts
+from netlab.server import home, sockopts, travel
 from netlab.server.connection import Connection
 from netlab.server.datagrams import Datagrams
 from netlab.server.entrance import Entrance, Place, opened
@@ -42,7 +41,7 @@ LOG_EVERY_S = 1.0
 _log = logging.getLogger("netlab.server")
 
 
-class Events(conn.Events, Protocol):
+class Events(home.Events, Protocol):
     """Who hears of connections and datagrams; the engine calls these, never the other way round."""
 
     def packet(self, data: bytes, client: Client) -> None: ...
@@ -157,9 +156,11 @@ class Engine:
 
     def depart(self, connection: Connection) -> None:
         """It was handed over: here it is no more, but its session lives on."""
-        connection.depart()
+        travel.depart(connection)
         self.connections.pop(connection.session, None)
         self._add_figures(connection, 1)
+        if connection.options.max_per_client:
+            self._leave_host(host_of(connection.address))
         self._check_drained()
 
     def arrive(self, sock: socket.socket, baggage: Baggage) -> None:
@@ -177,7 +178,7 @@ class Engine:
         self.connections[baggage.session] = connection
         if options.max_per_client:
             self._by_host[host_of(baggage.address)] += 1
-        connection.arrive(baggage)
+        travel.arrive(connection, baggage)
         self._add_figures(connection, -1)  # these were counted elsewhere
 
     def _add_figures(self, connection: Connection, sign: int) -> None:

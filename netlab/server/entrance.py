@@ -143,6 +143,14 @@ def opened(probe: Probe, place: Place, options: Options) -> socket.socket:
     return sock
 
 
+def release(sock: socket.socket, place: Place) -> None:
+    """Close a socket that `opened` made, with the file that it left."""
+    sock.close()
+    if place.path:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(place.path)
+
+
 def _bind(sock: socket.socket, place: Place, address: SocketAddress) -> None:
     try:
         sock.bind(address)  # type: ignore[arg-type]

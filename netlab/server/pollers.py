@@ -20,7 +20,7 @@ import select
 from collections.abc import Callable
 from typing import Protocol
 
-from netlab.model.errors import NetlabError, UsageError
+from netlab.model.errors import UsageError
 from netlab.model.probe import Probe
 
 READ = select.EPOLLIN | select.EPOLLRDHUP
@@ -33,7 +33,7 @@ Ready = list[tuple[int, int]]
 Wait = Callable[[float], Ready]
 
 
-class DescriptorTooHigh(NetlabError):
+class DescriptorTooHigh(UsageError):
     """select cannot wait for this descriptor."""
 
     def __init__(self, descriptor: int) -> None:

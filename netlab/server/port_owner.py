@@ -41,10 +41,17 @@ def _holders(inodes: set[str]) -> list[str]:
     holders = []
     for pid in filter(str.isdecimal, os.listdir("/proc")):
         try:
-            links = {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
-            if links & inodes:
+            descriptors = os.listdir(f"/proc/{pid}/fd")
+            if any(_link(f"/proc/{pid}/fd/{descriptor}") in inodes for descriptor in descriptors):
                 with open(f"/proc/{pid}/comm") as comm:
                     holders.append(f"{comm.read().strip()} (pid {pid})")
         except OSError:  # gone meanwhile, or not ours to look at
             continue
     return holders
+
+
+def _link(path: str) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:  # such as the descriptor that listed the folder
+        return ""

@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 from netlab.model.errors import UsageError
 from netlab.model.probe import Probe
 from netlab.server.callbacks import Callback, checked_event
-from netlab.server.entrance import ListenError, Place, opened
+from netlab.server.entrance import ListenError, Place, opened, release
 from netlab.server.option_table import Options
 from netlab.server.options import options_for_port, options_from
 from netlab.server.pid_file import PidFile
@@ -140,6 +140,11 @@ class Server:
                 raise
         return [place.with_port_of(sock) for sock, place, _ in self.opened]
 
+    def discard(self) -> None:
+        """Give back the addresses that `open` took, of a server that is not to be started."""
+        self._refuse_started("discard it")
+        self._close_opened()
+
     def start(self) -> int:
         """Serve until stopped: 0 after an orderly stop, 1 a forced one, 2 when an address could
         not be had, 3 when workers could not start. Raises UsageError for what is missing."""
@@ -196,8 +201,9 @@ class Server:
             raise UsageError(f"the server runs already: too late to {what}", "do it before start()")
 
     def _close_opened(self) -> None:
-        for sock, _, _ in self.opened:
-            sock.close()
+        for sock, place, _ in self.opened:
+            if sock.fileno() >= 0:  # else its entrance closed it
+                release(sock, place)
         self.opened.clear()
 
     # -- verbs on sessions -----------------------------------------------------------------------

@@ -22,11 +22,12 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from netlab.server import sockopts
-from netlab.server.connection import BY_USER, PEER_GONE, Connection
+from netlab.server.connection import PEER_GONE, Connection
 from netlab.server.engine import Engine
 from netlab.server.framing import FramingError
 from netlab.server.listener import Listener
 from netlab.server.options import framing_from
+from netlab.server.outgoing import BY_USER
 from netlab.server.single import serve
 from netlab.server.terms import Closed, CloseReason, HalfClose, Mode, SendError, SocketAddress
 
@@ -306,15 +307,13 @@ class ThreadConnection(Connection):
             with contextlib.suppress(OSError):  # it is not connected any more: recv knows
                 self._socket.shutdown(how)
 
-    @property
-    def paused(self) -> bool:
-        """True while its thread does not read."""
-        return not self._may_read.is_set()
-
     def pause(self, cause: int = BY_USER) -> None:
         if not self._over:
+            self._paused |= cause
             self._may_read.clear()
 
     def resume(self, cause: int = BY_USER) -> None:
-        self.read_from_s = monotonic()
-        self._may_read.set()
+        self._paused &= ~cause
+        if not self._paused:
+            self.read_from_s = monotonic()
+            self._may_read.set()

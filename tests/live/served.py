@@ -6,10 +6,13 @@ Nothing here sleeps: tests wait for what a callback heard, or for bytes.
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
+import signal
 import socket
 import struct
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -184,3 +187,43 @@ def is_dead(sock: socket.socket) -> bool:
         return sock.recv(1) == b""
     except ConnectionError:
         return True
+
+
+@contextmanager
+def in_child(
+    way: str,
+    *,
+    before: Callable[[], None] = lambda: None,
+    status: int = 0,
+    stop: int | None = signal.SIGTERM,
+    **options: Any,
+) -> Iterator[tuple[int, int]]:
+    """An echo server in a process of its own: (port, pid). It must end with `status`."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.close(reader)
+            server = Server("127.0.0.1", 0, **WAYS[way], **options)
+            server.on("receive", lambda server, session, data: server.send(session, data))
+            port = server.open()[0].port
+
+            def started(server: Server) -> None:
+                before()
+                os.write(writer, f"{port:5}".encode())
+
+            server.on("start", started)
+            os._exit(server.start())
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(99)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        said = pipe.read(5)
+    try:
+        yield int(said), pid
+    finally:
+        if stop is not None:
+            os.kill(pid, stop)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == status
