@@ -332,6 +332,16 @@ static void report(uint64_t finished_ns)
     fflush(stdout);
 }
 
+/* Say how far we are, and go on when told to, or when there is nobody to tell. */
+static void pause_for_a_look(const char *where)
+{
+    char byte;
+    printf("%s\n", where);
+    fflush(stdout);
+    if (read(0, &byte, 1) < 0)
+        fatal("read");
+}
+
 static void read_arguments(int count, char **arguments)
 {
     int option;
@@ -368,15 +378,12 @@ int main(int count, char **arguments)
     if (!connections || !message || !answer || poller < 0)
         fatal("start");
     open_all();
-    /* With idle connections, wait to be told: the server's memory is looked at with all open. */
-    if (asked.idle) {
-        char byte;
-        printf("open\n");
-        fflush(stdout);
-        if (read(0, &byte, 1) < 0)
-            fatal("read");
-    }
+    bool watched = asked.idle > 0; /* the server's memory and time are looked at in between */
+    if (watched)
+        pause_for_a_look("open");
     run();
     report(now_ns());
+    if (watched)
+        pause_for_a_look("done");
     return 0;
 }

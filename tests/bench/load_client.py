@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).with_name("load.c")
-LONGEST_S = 90.0  # of one run, with its connects and its last answers
+LONGEST_RUN_S = 60.0  # what load.c takes at most
+LONGEST_S = 90.0  # with its connects and its last answers
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,12 @@ class LoadClient:
     def run(
         self, port: int, *, connections: int = 50, seconds: float = 1.0, messages_each: int = 0,
         size_bytes: int = 64, churn: bool = False, idle: int = 0,
-        cpus: frozenset[int] = frozenset(), when_open: Callable[[], object] | None = None,
+        cpus: frozenset[int] = frozenset(), look: Callable[[], object] | None = None,
     ) -> Load:  # fmt: skip
         """`connections` with one message under way each, for a time or for `messages_each`.
 
-        `churn` makes a connection for each message. With `idle` ones beside them, `when_open` is
-        called once all are open and before the first message.
+        `churn` makes a connection for each message. With `idle` ones beside them, `look` is called
+        when all are open, and again after the last answer while they are still open.
         """
         command = [
             str(self._program), "-p", str(port), "-n", str(connections), "-i", str(idle),
@@ -68,15 +69,31 @@ class LoadClient:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             preexec_fn=lambda: os.sched_setaffinity(0, pinned),
         ) as client:  # fmt: skip
-            assert client.stdout is not None
-            if idle:
-                assert client.stdout.readline() == "open\n"
-                if when_open is not None:
-                    when_open()
             try:
-                text, _ = client.communicate("", timeout=LONGEST_S)
+                if idle:
+                    text = _watched(client, look)
+                else:
+                    text, _ = client.communicate(timeout=LONGEST_S)
             except BaseException:
                 client.kill()
                 raise
         assert client.returncode == 0
         return Load(**json.loads(text))
+
+
+def _watched(client: subprocess.Popen[str], look: Callable[[], object] | None) -> str:
+    """Let it go on from place to place; its report. It bounds its own time."""
+    assert client.stdin is not None
+    assert client.stdout is not None
+    report = ""
+    for expected in ("open", "report", "done"):
+        line = client.stdout.readline()
+        if expected == "report":
+            report = line
+            continue
+        assert line == f"{expected}\n"
+        if look is not None:
+            look()
+        client.stdin.write(".")
+        client.stdin.flush()
+    return report

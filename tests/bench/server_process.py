@@ -14,13 +14,15 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import IO
 
 SERVERS = Path(__file__).with_name("servers")
 START_WITHIN_S = 20.0
-STOP_WITHIN_S = 10.0
+STOP_WITHIN_S = 20.0
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
@@ -40,21 +42,20 @@ def both_processors() -> frozenset[int]:
 
 @dataclass(frozen=True)
 class Memory:
-    """What a process holds; of pages shared with others, PSS counts only its part."""
+    """What processes hold; of pages shared with others, PSS counts only their part."""
 
     rss_bytes: int
     pss_bytes: int
 
 
-class ServerProcess:
-    """One running server; use it with `with`."""
+class MeasuredProcess:
+    """A Python file of `servers/`, running; use it with `with`."""
 
     def __init__(
         self, file: str, *arguments: str, cpus: frozenset[int], said: Path, descriptors: int = 0
     ) -> None:
-        """Start SERVERS/file; `said` takes its stderr; `descriptors` raises its limit."""
+        """Start it. `said` takes its stderr; `descriptors` raises its limit as far as may be."""
         self._said = said
-        interpreter = [sys.executable] if file.endswith(".py") else ["php"]
 
         def prepare() -> None:
             _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # nothing outlives a killed test
@@ -65,11 +66,76 @@ class ServerProcess:
 
         with said.open("wb") as stderr:
             self._process = subprocess.Popen(
-                [*interpreter, str(SERVERS / file), *arguments],
-                stdout=subprocess.PIPE, stderr=stderr, preexec_fn=prepare,
+                [sys.executable, str(SERVERS / file), *arguments],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, preexec_fn=prepare,
             )  # fmt: skip
+
+    def __enter__(self) -> MeasuredProcess:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+        if error is not None and self.said:
+            error.add_note(f"the server said:\n{self.said[-2000:]}")
+
+    def line(self) -> str:
+        """Its next line; an AssertionError when none comes."""
+        stdout = _pipe(self._process.stdout)
+        ready, _, _ = select.select([stdout], [], [], START_WITHIN_S)
+        line = stdout.readline() if ready else b""
+        assert line, f"{self._process.args} said nothing: {self.said[-2000:]}"
+        return line.decode().strip()
+
+    def tell(self, text: str) -> None:
+        """Give it a line."""
+        stdin = _pipe(self._process.stdin)
+        stdin.write(f"{text}\n".encode())
+        stdin.flush()
+
+    @property
+    def said(self) -> str:
+        """Its stderr so far."""
+        return self._said.read_text(errors="replace")
+
+    def cpu_s(self) -> float:
+        """Processor time taken so far, user and system."""
+        return _family_cpu_s(self._process.pid)
+
+    def memory(self) -> Memory:
+        """Memory held now."""
+        texts = [_read(pid, "smaps_rollup") for pid in _family(self._process.pid)]
+        return Memory(_kib(texts, "Rss") * 1024, _kib(texts, "Pss") * 1024)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self._process.terminate()
+
+    def stop(self) -> None:
+        """End it, by force when it must be."""
+        self._process.terminate()
         try:
-            self.port = int(self._first_line())
+            self._process.wait(STOP_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        _pipe(self._process.stdin).close()
+        _pipe(self._process.stdout).close()
+
+
+class ServerProcess(MeasuredProcess):
+    """A server, with its port."""
+
+    def __init__(
+        self, file: str, *arguments: str, cpus: frozenset[int], said: Path, descriptors: int = 0
+    ) -> None:
+        super().__init__(file, *arguments, cpus=cpus, said=said, descriptors=descriptors)
+        try:
+            self.port = int(self.line())
         except BaseException:
             self.stop()
             raise
@@ -77,53 +143,52 @@ class ServerProcess:
     def __enter__(self) -> ServerProcess:
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        self.stop()
 
-    def cpu_s(self) -> float:
-        """Processor time taken so far, user and system."""
-        ticks = 0
-        for pid in self._family():
-            # The name may hold spaces and brackets: fields are counted behind its last bracket.
-            fields = _read(pid, "stat").rpartition(")")[2].split()
-            ticks += sum(map(int, fields[11:15]))  # utime, stime, and of children waited for
-        return ticks / _TICKS_PER_S
+class OthersTime:
+    """The processor time that everybody took but we and our children: what makes figures noisy."""
 
-    def memory(self) -> Memory:
-        """Memory held now."""
-        texts = [_read(pid, "smaps_rollup") for pid in self._family()]
-        return Memory(_kib(texts, "Rss") * 1024, _kib(texts, "Pss") * 1024)
+    def __init__(self) -> None:
+        self._from = self._now()
 
-    def stop(self) -> str:
-        """End it, by force when it must be; what it said on stderr."""
-        self._process.terminate()
+    def processors(self) -> float:
+        """How many processors the others kept busy since the start."""
+        busy_s, ours_s, at_s = (
+            now - before for now, before in zip(self._now(), self._from, strict=True)
+        )
+        return max(0.0, (busy_s - ours_s) / at_s)
+
+    def _now(self) -> tuple[float, float, float]:
+        fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
+        user, nice, system, _, _, irq, softirq, steal = map(int, fields)
+        busy = user + nice + system + irq + softirq + steal
+        return busy / _TICKS_PER_S, _family_cpu_s(os.getpid()), time.monotonic()
+
+
+def _family(pid: int) -> list[int]:
+    """The process and all its descendants."""
+    family = [pid]
+    for member in family:  # grows while it is walked
         try:
-            self._process.wait(STOP_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        _stdout(self._process).close()
-        return self._said.read_text(errors="replace")
-
-    def _family(self) -> list[int]:
-        family = [self._process.pid]
-        for pid in family:  # grows while it is walked
-            for thread in os.listdir(f"/proc/{pid}/task"):
-                family += map(int, _read(pid, f"task/{thread}/children").split())
-        return family
-
-    def _first_line(self) -> bytes:
-        stdout = _stdout(self._process)
-        ready, _, _ = select.select([stdout], [], [], START_WITHIN_S)
-        line = stdout.readline() if ready else b""
-        if not line:
-            raise AssertionError(f"the server did not start: {self._said.read_text()[-2000:]}")
-        return line
+            threads = os.listdir(f"/proc/{member}/task")
+        except FileNotFoundError:
+            continue
+        for thread in threads:
+            family += map(int, _read(member, f"task/{thread}/children").split())
+    return family
 
 
-def _stdout(process: subprocess.Popen[bytes]) -> IO[bytes]:
-    assert process.stdout is not None
-    return process.stdout
+def _family_cpu_s(pid: int) -> float:
+    ticks = 0
+    for member in _family(pid):
+        # The name may hold spaces and brackets: fields are counted behind its last bracket.
+        fields = _read(member, "stat").rpartition(")")[2].split()
+        ticks += sum(map(int, fields[11:15]))  # utime, stime, and of children waited for
+    return ticks / _TICKS_PER_S
+
+
+def _pipe(end: IO[bytes] | None) -> IO[bytes]:
+    assert end is not None
+    return end
 
 
 def _read(pid: int, file: str) -> str:

@@ -62,8 +62,9 @@ class QuickEpoll(TracedEpoll):
         view[at + HEAD_BYTES : end] = tail
         _pack(view, at, now_ns, NONE, order, self._number, word)
         count = None
+        wait = self._wait
         try:
-            found = self._wait(timeout, maxevents)
+            found = wait(timeout, maxevents)
             now_ns = time_ns()
             count = len(found)
             ready = b"".join(map(self._ready_of, found))
