@@ -9,9 +9,10 @@ that returns 0 was ended by the peer's FIN.
 RST: Linux sets ACK in a reset that a call sends (tcp_send_active_reset) and in one that answers a
 SYN; one that answers a frame with ACK has none, and that frame's ACK number as its own (RFC 9293
 3.10.7.1). So it was caused by the sender's close when it has ACK and left inside that close (unread
-data, SO_LINGER 0; man 7 socket) or during the end of the process that held the socket last, by the listener's close if no accept returned the connection, by
-the connect that it refuses, or by the data of the peer's send that it answers. It ended the peer's
-calls that failed with ECONNRESET and the like. A keep-alive timer's reset has no call.
+data, SO_LINGER 0; man 7 socket) or during the end of the process that held the socket last, by the
+listener's close if no accept returned the connection, by the connect that it refuses, or by the
+data of the peer's send that it answers. It ended the peer's calls that failed with ECONNRESET and
+the like. A keep-alive timer's reset has no call.
 Read first: RFC 9293 3.6 and 3.10.7, RFC 2525 2.17, Linux tcp_send_fin.
 """
 

@@ -8,6 +8,7 @@ from outside are escaped by whoever prints them.
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -118,12 +119,12 @@ def _figures(page: StatusPage) -> Iterator[str]:
 def process_lines(rows: Sequence[ProcessRow]) -> Iterator[str]:
     """A line for each process."""
     yield (
-        f"{'process':<15}{'pid':>8}{'conns':>7}{'requests':>11}{'received':>10}{'sent':>10}"
+        f"{'process':<14}{'pid':>8}{'conns':>7}{'requests':>11}{'received':>10}{'sent':>10}"
         f"{'queue':>7}{'busy':>6} signal"
     )
     for row in rows:
         yield (
-            f"{row.name:<15.15}{row.pid:>8}{_count(row.connections):>7}{_count(row.requests):>11}"
+            f"{row.name:<14.14}{row.pid:>8}{_count(row.connections):>7}{_count(row.requests):>11}"
             f"{_bytes(row.received_bytes):>10}{_bytes(row.sent_bytes):>10}{_count(row.queued):>7}"
             f"{duration_text(row.busy_s) if row.busy_s else '-':>6} {row.signal or '-':.5}"
         )
@@ -166,6 +167,11 @@ def bytes_text(count: int) -> str:
     while value >= 999.5 and unit < len(_UNITS) - 1:
         value, unit = value / 1000, unit + 1
     return f"{value:.1f} {_UNITS[unit]}" if unit and value < 9.95 else f"{value:.0f} {_UNITS[unit]}"
+
+
+def signal_text(number: int) -> str:
+    """HUP, TERM, ...; empty for none."""
+    return signal.Signals(number).name.removeprefix("SIG") if number else ""
 
 
 def _count(value: int | None) -> str:
