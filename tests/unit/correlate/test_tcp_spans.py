@@ -289,7 +289,7 @@ def test_bytes_left_in_the_receive_buffer_are_still_queued_or_closed_unread() ->
 
 def test_urgent_byte_leaves_a_hole_in_the_readers_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
     from netlab.correlate import join
-    from netlab.correlate.call_ranges import UrgentMark
+    from netlab.correlate.call_layout import UrgentMark
     from netlab.model.tables import Direction
 
     play = Play()
