@@ -127,8 +127,8 @@ class Layout:
         """Where reading stands when it has met the end: behind an urgent byte that stood last."""
         for mark in self._marks:
             self._announce(mark)
-        mark = self._mark
-        if mark is None or mark.offset != self.at or self._inline(mark.time_ns, _EVER_NS):
+        last = self._mark
+        if last is None or last.offset != self.at or self._inline(last.time_ns, _EVER_NS):
             return self.at
         return self.at + 1
 

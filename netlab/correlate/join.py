@@ -37,6 +37,7 @@ from netlab.correlate.sockets import Socket, Sockets, trace_sockets
 from netlab.correlate.streams import Reads, arrival_ns, stream_from_track
 from netlab.correlate.tcp_info import states_from_call
 from netlab.correlate.tcp_spans import End, TcpJoin, link_bytes
+from netlab.correlate.unseen_reads import maybe_unseen_read
 from netlab.correlate.urgent import urgent_marks
 from netlab.correlate.wakeups import Wakeups
 from netlab.model.call import OUTBOUND, WAITING, CallRecord
@@ -221,6 +222,14 @@ class _Correlation:
                 )  # fmt: skip
                 if early is not None:
                     sender.outbound.withdraw(early, Reason.CONTRADICTION)
+            if receiver is not None and not self.unsure:
+                doubtful = maybe_unseen_read(
+                    receiver.socket.calls, receiver.inbound, stream, join.track, self.records,
+                    ring_lost=self.ring_lost,
+                )  # fmt: skip
+                if doubtful is not None and receiver.inbound.left is not Reason.CONTRADICTION:
+                    receiver.inbound.withdraw(doubtful, Reason.CONTRADICTION)
+                    continue
             # A copy that the ring lost may have come before the one that is known.
             if receiver is None or self.ring_lost:
                 return

@@ -226,6 +226,11 @@ def stop_of(
         records = (calls[n - 1] for n in socket.calls)
         if any(r.entered_ns <= high and (r.returned_ns or high) >= low for r in records):
             stops.append(Stop(low, Reason.CLOCK_STEP))
+    for number in socket.calls:
+        record = calls[number - 1]
+        if record.op == "detach" and record.errno is None:  # what it handed out, nobody watches
+            stops.append(Stop(record.entered_ns, Reason.PROBE_GAP))
+            break
     return min(stops, key=lambda stop: stop.time_ns, default=None)
 
 
