@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from netlab.correlate.call_moves import end_ns, moved_bytes, returned_ns
+from netlab.correlate.option_changes import Changes, option_between
 from netlab.correlate.reasons import Reason
 from netlab.model.call import MSG_OOB, CallRecord
 
@@ -50,7 +51,7 @@ class Layout:
         calls: list[CallRecord],
         outbound: bool,
         marks: Sequence[UrgentMark],
-        inlines: Sequence[tuple[int, bool | None]],
+        inlines: Changes,
         unborn: Reason,
         at: int,
     ) -> None:
@@ -158,16 +159,7 @@ class Layout:
 
     def _inline(self, since_ns: int, until_ns: int) -> bool | None:
         """What SO_OOBINLINE was from `since_ns` to `until_ns`; None: it may have changed then."""
-        value: bool | None = False
-        for number, new in self._inlines:
-            if number:
-                record = self.calls[number - 1]
-                if record.entered_ns > until_ns:
-                    break
-                if returned_ns(record) > since_ns and new != value:
-                    return None
-            value = new
-        return value
+        return option_between(self._inlines, self.calls, since_ns, until_ns)
 
     def _skip(self) -> None:
         self.placed.holes.append(self.at)

@@ -146,7 +146,7 @@ class _Correlation:
         self.tables.unmatched += leftover_datagrams(udp, datagrams)
         self.tables.unmatched += local.unmatched
         self._fill_calls(sockets, udp, local)
-        self._list_the_rest()
+        self._list_the_rest(sockets)
         for record, socket in zip(self.records, sockets.by_call, strict=True):
             if record.tcp_info_before or record.tcp_info_after:  # of the socket called, not of the
                 connection = socket.connection if socket else None  # one that accept returned
@@ -304,7 +304,7 @@ class _Correlation:
         else:
             call.connection = call.side = None
 
-    def _list_the_rest(self) -> None:
+    def _list_the_rest(self, sockets: Sockets) -> None:
         """Calls that moved bytes on a socket that has no connection."""
         listed = {row.call for row in self.tables.unmatched}
         for call, record in zip(self.calls, self.records, strict=True):
@@ -314,6 +314,9 @@ class _Correlation:
                 continue
             what = What.SENT_NOT_PLACED if outbound else What.READ_NOT_PLACED
             reason = Reason.NO_PEER if record.family == "AF_UNIX" else Reason.NO_PACKET_WITNESS
+            socket = sockets.by_call[call.call - 1]
+            if socket is not None and socket.twins:
+                reason = Reason.TWINS
             self.tables.unmatched.append(
                 Unmatched(call.connection, None, None, None, moved, what, reason, call.call)
             )

@@ -54,9 +54,10 @@ class Socket:
     peer_inode: int | None = None
     connection: int | None = None
     side: Side | None = None
-    # (call, value) of each setsockopt(SO_OOBINLINE); call 0 is what accept inherited. None: unknown
+    # (call, value) of each setsockopt; call 0 is what accept inherited. None: unknown.
     oob_inline: list[tuple[int, bool | None]] = field(default_factory=list)
-    defer_accept: bool = False
+    defer_accept: list[tuple[int, bool | None]] = field(default_factory=list)
+    twins: bool = False  # several connections of its ends fit, and nothing tells which it is
     failed: bool = False  # its latest connect() did: another one begins a new life
     _holders: set[Holder] = field(default_factory=set)
 
@@ -188,7 +189,7 @@ class _Tracer:
             if "SO_OOBINLINE" in record.args:
                 socket.oob_inline.append((number, _is_on(record.args)))
             if "TCP_DEFER_ACCEPT" in record.args:
-                socket.defer_accept = _is_on(record.args)
+                socket.defer_accept.append((number, _is_on(record.args)))
         elif failed:
             return
         elif op == "bind":

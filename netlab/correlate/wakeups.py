@@ -14,8 +14,8 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 
+from netlab.correlate.accept_queue import queued_by
 from netlab.correlate.datagram_sends import DatagramJoin
-from netlab.correlate.handshake import first_data
 from netlab.correlate.local_spans import LocalJoin
 from netlab.correlate.sockets import Socket, Sockets
 from netlab.correlate.streams import arrival_ns, fin_arrival
@@ -85,10 +85,9 @@ class Wakeups:
             return []
         made = socket.accepted[place]
         join = self.tcp.get(made.connection) if made.connection is not None else None
-        if join is None or not join.track.handshake_acks:
+        if join is None:
             return []
-        packet = first_data(join) if socket.defer_accept else join.track.handshake_acks[0]
-        return self._span(number, packet, until)
+        return self._span(number, queued_by(join.track, socket, self.calls), until)
 
     def _stream(
         self, number: int, until: int, socket: Socket, join: TcpJoin, events: int
