@@ -97,9 +97,9 @@ def _fills(row: Row) -> bool:
     return row.segment.seg_len > 0 and not row.probe
 
 
-def _deferred(listener: Socket | None, calls: list[CallRecord], ack: Packet) -> bool | None:
+def _deferred(listener: Socket | None, calls: list[CallRecord], ack: Packet) -> int | None:
     """Whether TCP_DEFER_ACCEPT was on when this ACK came."""
     if listener is None:
-        return False
+        return 0
     at = arrival_ns(ack)
     return option_between(listener.defer_accept, calls, at, at)

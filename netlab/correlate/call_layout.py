@@ -157,7 +157,7 @@ class Layout:
                 self._skip()
         self._mark = mark
 
-    def _inline(self, since_ns: int, until_ns: int) -> bool | None:
+    def _inline(self, since_ns: int, until_ns: int) -> int | None:
         """What SO_OOBINLINE was from `since_ns` to `until_ns`; None: it may have changed then."""
         return option_between(self._inlines, self.calls, since_ns, until_ns)
 

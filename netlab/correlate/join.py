@@ -19,6 +19,7 @@ from netlab.correlate.datagram_errors import link_datagram_errors
 from netlab.correlate.datagram_sends import DatagramJoin
 from netlab.correlate.datagram_spans import join_datagrams, leftover_datagrams
 from netlab.correlate.datagrams import Datagram, datagrams_from_flows
+from netlab.correlate.epolls import Epolls
 from netlab.correlate.flows import Flow, flows_from_packets
 from netlab.correlate.handshake import link_handshake
 from netlab.correlate.leftovers import (
@@ -139,7 +140,11 @@ class _Correlation:
             [s for s in sockets.all if s.is_local], self.tables.connections, self.records
         )
         spans += local.spans
-        spans += Wakeups(self.records, self.tcp, udp, local, self.by_frame).spans(sockets)
+        epolls = Epolls(self.records, self.raw.inheritances)
+        waits = Wakeups(
+            self.records, self.tcp, udp, local, self.by_frame, epolls, ring_lost=self.ring_lost
+        )
+        spans += waits.spans(sockets)
         spans.sort(key=_span_order)
         self.tables.spans = spans
         self.tables.unmatched += udp.unmatched
@@ -166,11 +171,11 @@ class _Correlation:
         for track in tracks:
             join = TcpJoin(track, self.records)
             self.tcp[join.connection] = join
+            for direction in track.halves:
+                join.urgent[direction] = marks.get((join.connection, direction), ())
             facts = {
-                direction: self._facts(
-                    track, direction, marks.get((join.connection, direction), ())
-                )
-                for direction in track.halves
+                direction: self._facts(track, direction, urgent)
+                for direction, urgent in join.urgent.items()
             }
             for side, socket in ends.pop(join.connection, {}).items():
                 join.ends[side] = self._end(socket, facts[side.outbound], facts[side.inbound])
