@@ -19,16 +19,11 @@ from netlab.correlate.datagram_errors import link_datagram_errors
 from netlab.correlate.datagram_sends import DatagramJoin
 from netlab.correlate.datagram_spans import join_datagrams, leftover_datagrams
 from netlab.correlate.datagrams import Datagram, datagrams_from_flows
+from netlab.correlate.doubts import clock_windows, first_impossible, stop_of
 from netlab.correlate.epolls import Epolls
 from netlab.correlate.flows import Flow, flows_from_packets
 from netlab.correlate.handshake import link_handshake
-from netlab.correlate.leftovers import (
-    clock_windows,
-    first_impossible,
-    leftover_bytes,
-    stop_of,
-    uncaptured,
-)
+from netlab.correlate.leftovers import leftover_bytes, uncaptured
 from netlab.correlate.local_spans import LocalJoin, join_local
 from netlab.correlate.matching import add_connections_without_frames, match_tcp
 from netlab.correlate.reasons import Reason, What
