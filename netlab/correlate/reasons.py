@@ -26,6 +26,7 @@ class Reason(StrEnum):
     """Why they lack it."""
 
     RING_DROP = "not captured: ring drop"
+    RING_LOST = "not known: the ring lost frames"  # lost with them, or never in any
     GAP = "not captured: missing in the capture"  # no loss was counted, and yet it is not there
     CAPTURE_LATE = "not captured: capture began late"
     NO_PACKET_WITNESS = "not captured: no packet witness"
@@ -47,6 +48,7 @@ class Reason(StrEnum):
     URGENT_ORDER = "an urgent byte came during the call, order ambiguous"
     SHARED = "shared socket, order ambiguous"
     ALIKE = "order ambiguous: a datagram that was not captured fits, too"
+    TWINS = "order ambiguous: several connections of the same ends fit"
     NO_PEER = "not on a network: the other end is not recorded"
     INCOMPLETE = "not captured: fragments missing"
     CONTRADICTION = "the calls do not add up to the stream"  # some of them were not seen
