@@ -135,7 +135,7 @@ CALLS = Schema(
         "op": TEXT, "fd": INT, "args": TEXT, "entered_ns": INT, "returned_ns": INT,
         "returned_by_ns": INT, "requested_bytes": INT, "result": INT, "errno": TEXT, "flags": INT,
         "inode": INT, "family": TEXT, "kind": TEXT, "local": TEXT, "peer": TEXT, "address": TEXT,
-        "new_inode": INT, "peer_inode": INT, "ready": READY,
+        "new_inode": INT, "peer_inode": INT, "about_inode": INT, "ready": READY,
         "inq_before_bytes": INT, "outq_before_bytes": INT,
         "inq_after_bytes": INT, "outq_after_bytes": INT,
         "tcp_info_before": BYTES, "tcp_info_after": BYTES, "code": TEXT,

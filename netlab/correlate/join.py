@@ -31,6 +31,7 @@ from netlab.correlate.leftovers import (
     stop_of,
     uncaptured,
 )
+from netlab.correlate.local_objects import join_object
 from netlab.correlate.local_spans import LocalJoin, join_local
 from netlab.correlate.matching import add_connections_without_frames, match_tcp
 from netlab.correlate.reasons import Reason, What
@@ -138,8 +139,11 @@ class _Correlation:
         spans += udp.spans
         spans += link_datagram_errors(udp, flows, datagrams)
         local = join_local(
-            [s for s in sockets.all if s.is_local], self.tables.connections, self.records
+            [s for s in sockets.all if s.family == "AF_UNIX"], self.tables.connections, self.records
         )
+        for thing in sockets.all:
+            if thing.is_object:
+                join_object(local, thing)
         spans += local.spans
         spans += Wakeups(self.records, self.tcp, udp, local, self.by_frame).spans(sockets)
         spans.sort(key=_span_order)
@@ -148,6 +152,7 @@ class _Correlation:
         self.tables.unmatched += leftover_datagrams(udp, datagrams)
         self.tables.unmatched += local.unmatched
         self._fill_calls(sockets, udp, local)
+        self._fill_about(sockets, local)
         self._list_the_rest()
         for record, socket in zip(self.records, sockets.by_call, strict=True):
             if record.tcp_info_before or record.tcp_info_after:  # of the socket called, not of the
@@ -298,6 +303,15 @@ class _Correlation:
         else:
             call.connection = call.side = None
 
+    def _fill_about(self, sockets: Sockets, local: LocalJoin) -> None:
+        """What a message between processes is about: its sender says so, its reader learns it."""
+        for number, socket in sockets.about.items():
+            self.calls[number - 1].about = socket.connection
+        for reader, senders in local.sources().items():
+            subjects = {self.calls[sender - 1].about for sender in senders}
+            if len(subjects) == 1:
+                self.calls[reader - 1].about = subjects.pop()
+
     def _list_the_rest(self) -> None:
         """Calls that moved bytes on a socket that has no connection."""
         listed = {row.call for row in self.tables.unmatched}
@@ -307,7 +321,8 @@ class _Correlation:
             if not moved or call.start is not None or call.call in listed:
                 continue
             what = What.SENT_NOT_PLACED if outbound else What.READ_NOT_PLACED
-            reason = Reason.NO_PEER if record.family == "AF_UNIX" else Reason.NO_PACKET_WITNESS
+            local = record.family is not None and not record.family.startswith("AF_INET")
+            reason = Reason.NO_PEER if local else Reason.NO_PACKET_WITNESS
             self.tables.unmatched.append(
                 Unmatched(call.connection, None, None, None, moved, what, reason, call.call)
             )

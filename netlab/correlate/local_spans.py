@@ -34,6 +34,14 @@ class LocalJoin:
     unmatched: list[Unmatched] = field(default_factory=list)
     reads: dict[int, list[tuple[int, int]]] = field(default_factory=dict)  # socket -> (recv, send)
 
+    def sources(self) -> dict[int, list[int]]:
+        """For each call that received: the calls whose bytes it got, in order."""
+        found: dict[int, list[int]] = {}
+        for links in self.reads.values():
+            for reader, sender in links:
+                found.setdefault(reader, []).append(sender)
+        return found
+
 
 def join_local(
     sockets: Sequence[Socket], connections: list[Connection], calls: list[CallRecord]
@@ -93,7 +101,7 @@ def _stream_pair(join: LocalJoin, one: Socket, other: Socket | None) -> None:
         sent = laid[sender][0] if sender in laid else None
         read = laid[receiver][1] if receiver in laid else None
         ends = {side: socket for socket, side in sides}
-        _direction(join, row, sender.outbound, sent, read, ends.get(receiver))
+        direction_spans(join, row, sender.outbound, sent, read, ends.get(receiver))
     row.client_bytes = laid[Side.CLIENT][0].stop if Side.CLIENT in laid else 0
     row.server_bytes = laid[Side.SERVER][0].stop if Side.SERVER in laid else 0
 
@@ -102,7 +110,7 @@ def _born(socket: Socket) -> bool:
     return socket.made or bool(socket.connects)
 
 
-def _direction(
+def direction_spans(
     join: LocalJoin,
     row: Connection,
     direction: Direction,
@@ -110,6 +118,7 @@ def _direction(
     read: CallRanges | None,
     reader: Socket | None,
 ) -> None:
+    """Link the calls of one direction of a stream by the bytes they have in common."""
     number = row.connection
     for ranges, what in ((sent, What.SENT_NOT_PLACED), (read, What.READ_NOT_PLACED)):
         for item in ranges.unplaced if ranges is not None else ():
@@ -124,12 +133,12 @@ def _direction(
     for start, stop, call in sent.owners if sent is not None else ():
         at = start
         for a, b, peer in read.owners.overlaps(start, stop) if read is not None else ():
-            _gap(join, number, direction, at, a, call, _why_unread(join, read, reader, at))
+            gap(join, number, direction, at, a, call, _why_unread(join, read, reader, at))
             join.spans.append(Span(call, None, peer, direction, a, b, Role.LOCAL))
             join.spans.append(Span(peer, None, call, direction, a, b, Role.LOCAL))
             links.append((peer, call))
             at = b
-        _gap(join, number, direction, at, stop, call, _why_unread(join, read, reader, at))
+        gap(join, number, direction, at, stop, call, _why_unread(join, read, reader, at))
     for start, stop, call in read.owners if read is not None else ():
         at = start
         for a, b, _ in sent.owners.overlaps(start, stop) if sent is not None else ():
@@ -138,9 +147,10 @@ def _direction(
         _unsent(join, number, direction, at, stop, call, sent)
 
 
-def _gap(
+def gap(
     join: LocalJoin, number: int, way: Direction, start: int, stop: int, call: int, why: Reason
 ) -> None:
+    """List bytes that were sent and that nobody read."""
     if start < stop:
         join.unmatched.append(
             Unmatched(number, way, start, stop, stop - start, What.SENT_NOT_READ, why, call)
@@ -305,7 +315,7 @@ def _message_link(
     number = row.connection
     if message.read_by is None:
         closed = receiver.last_close is not None
-        _gap(join, number, way, start, stop, message.call,
+        gap(join, number, way, start, stop, message.call,
              Reason.CLOSED_UNREAD if closed else Reason.STILL_QUEUED)  # fmt: skip
         return
     reader = message.read_by

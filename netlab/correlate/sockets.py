@@ -20,6 +20,11 @@ from netlab.model.tables import Side
 Holder = tuple[int, int | None]  # pid, descriptor
 
 MSG_FASTOPEN = 0x20000000
+# Objects between processes that are no sockets, and what their rows of `connections` call them.
+OBJECT_PROTOCOLS = {"pipe": "pipe", "mqueue": "mq", "sysv": "mq", "ring": "ring"}
+STREAM_OBJECTS = frozenset({"pipe", "ring"})
+_LOCAL = frozenset({"AF_UNIX", "eventfd", *OBJECT_PROTOCOLS})
+_MAKING = frozenset({"socket", "socketpair", "pipe", "mq_open", "msgget", "memfd_create"})
 # After these the attempt goes on, or there was a connection already (man 2 connect); a connect()
 # that its program gave up waiting for is recorded as EAGAIN.
 _ATTEMPT_STANDS = frozenset({None, "EINPROGRESS", "EALREADY", "EISCONN", "EINTR", "EAGAIN"})
@@ -29,7 +34,7 @@ _ATTEMPT_STANDS = frozenset({None, "EINPROGRESS", "EALREADY", "EISCONN", "EINTR"
 class Socket:
     """One kernel socket, from its first call to its last, or to a connect() after a failed one.
 
-    Calls are numbers of the table.
+    A pipe, queue or ring is one such thing, too. Calls are numbers of the table.
     """
 
     host: str
@@ -64,8 +69,13 @@ class Socket:
 
     @property
     def is_local(self) -> bool:
-        """A Unix socket."""
-        return self.family == "AF_UNIX"
+        """Not on a network."""
+        return self.family in _LOCAL
+
+    @property
+    def is_object(self) -> bool:
+        """A pipe, queue or ring."""
+        return self.family in OBJECT_PROTOCOLS
 
     @property
     def local_endpoint(self) -> Endpoint | None:
@@ -83,6 +93,7 @@ class Sockets:
     all: list[Socket] = field(default_factory=list)
     by_call: list[Socket | None] = field(default_factory=list)
     reported: dict[int, list[tuple[Ready, Socket]]] = field(default_factory=dict)  # by call
+    about: dict[int, Socket] = field(default_factory=dict)  # by call
 
 
 class _Tracer:
@@ -147,7 +158,7 @@ class _Tracer:
             self.leave(record, number)
         socket = None
         if record.inode is not None:
-            making = record.op in ("socket", "socketpair")
+            making = record.op in _MAKING
             socket = self.socket(record, record.inode, new=making)
             if record.op == "connect" and socket.failed:
                 socket = self.relive(socket, record)
@@ -156,6 +167,10 @@ class _Tracer:
             self._learn(socket, record)
             self._act(socket, record, number)
         self.found.by_call.append(socket)
+        if record.about_inode is not None:
+            known = self._now.get((record.host, record.about_inode))
+            if known is not None:
+                self.found.about[number] = known
         if record.ready:
             self.found.reported[number] = [
                 (item, self.socket(record, item.inode))

@@ -3,7 +3,7 @@
 Each gets its orders as JSON, calls sockets through the journal probe, and reports a JSON line at a
 time on the descriptor NETLAB_REPORT_FD: `listening`, `messages`, `done`, `error`. The client is
 made to be read in a ladder: blocking calls, one after the other. It checks every byte that comes
-back. Read `server.echo` for the other end.
+back. The other end is the server core in `single` mode.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import Any
 
 from netlab.lab.pattern import first_difference, pattern
 from netlab.model.probe import Probe
-from netlab.server.connection import QUEUE_LIMIT_BYTES
 
+QUEUE_LIMIT_BYTES = 1 << 20  # of output that waits for one client; above 4/5 it is not read
 DATAGRAM_WAIT_S = 1.0  # an answer on loopback that is not there by then was dropped
 _PROGRESS_EVERY_S = 0.1
 _KEPT: list[Probe] = []  # until the very end: the probe notes the process's exit, too
@@ -103,17 +103,30 @@ class Report:
 
 def serve(orders: ServerOrders, probe: Probe, report: Report) -> None:
     """Be the echo server until SIGTERM."""
-    from netlab.server.echo import EchoServer
+    from netlab.server import Server
+    from netlab.server.entrance import ListenError
+    from netlab.server.terms import Client as Sender
 
-    server = EchoServer(probe, nodelay=orders.nodelay, queue_limit_bytes=orders.queue_limit_bytes)
+    server = Server(
+        orders.host, orders.port, kind="udp" if orders.udp else "tcp", probe=probe,
+        nodelay=orders.nodelay, output_buffer=orders.queue_limit_bytes,
+    )  # fmt: skip
+
+    def receive(server: Server, session: int, data: bytes) -> None:
+        server.send(session, data)
+
+    def packet(server: Server, data: bytes, client: Sender) -> None:
+        server.sendto(client, data)
+
+    server.on("receive", receive)
+    server.on("packet", packet)
     try:
-        port = server.listen(orders.host, orders.port, udp=orders.udp)
-    except OSError as error:
-        report.say(error=f"{error.strerror}", errno=errno.errorcode.get(error.errno or 0, "EIO"))
+        port = server.open()[0].port
+    except ListenError as error:
+        report.say(error=os.strerror(error.errno), errno=errno.errorcode.get(error.errno, "EIO"))
         raise SystemExit(1) from None
-    server.heed_signals()
-    report.say(listening=port)
-    server.run()
+    server.on("start", lambda server: report.say(listening=port))  # signals are heeded by then
+    server.start()
 
 
 class Client:

@@ -45,9 +45,10 @@ POLL_NAMES = {
 }
 
 # Calls by what they do to the byte stream. The names are Python's and the kernel's.
-OUTBOUND = frozenset({"send", "sendall", "sendto", "sendmsg", "write", "writev", "sendfile"})
+OUTBOUND = frozenset({"send", "sendall", "sendto", "sendmsg", "write", "writev", "sendfile",
+                      "mq_send", "msgsnd", "ring_put"})  # fmt: skip
 INBOUND = frozenset({"recv", "recv_into", "recvfrom", "recvfrom_into", "recvmsg", "recvmsg_into",
-                     "read", "readv"})  # fmt: skip
+                     "read", "readv", "mq_receive", "msgrcv", "ring_get"})  # fmt: skip
 WAITING = frozenset({"select", "poll", "epoll_wait"})
 # Where a call stands in a finished recording: one that acts at its entry, the rest at their return.
 ACTING = OUTBOUND | {"connect", "shutdown", "close", "exit", "bind", "listen", "setsockopt",
@@ -72,7 +73,8 @@ class CallRecord:
     `local` and `peer` are the socket's own addresses as last known when the call returned,
     `address` is the one in the call's arguments or result (connect, bind, sendto, recvfrom,
     accept). Addresses read `127.0.0.1:80`, `[::1]:80`, `unix:/path`, `unix:@abstract`, and
-    `unix:` where a Unix socket has no name.
+    `unix:` where a Unix socket has no name. Where the object is no socket, `family` says what it is
+    (pipe, mqueue, sysv, ring, eventfd) and `inode` is the number that names it.
     """
 
     witness: str  # probe, strace, kernel
@@ -92,13 +94,14 @@ class CallRecord:
     errno: str | None = None
     flags: int = 0  # MSG_*; for recvmsg those given, with MSG_TRUNC or MSG_CTRUNC added if reported
     inode: int | None = None
-    family: str | None = None  # AF_INET, AF_INET6, AF_UNIX
+    family: str | None = None  # AF_INET, AF_INET6, AF_UNIX, pipe, mqueue, ...
     kind: str | None = None  # SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET
     local: str | None = None
     peer: str | None = None
     address: str | None = None
     new_inode: int | None = None  # accept: of the new socket; socketpair: of the second one
     peer_inode: int | None = None  # AF_UNIX: of the socket at the other end, where asked
+    about_inode: int | None = None  # of the socket that a message between processes is about
     ready: tuple[Ready, ...] = ()
     inq_before_bytes: int | None = None
     outq_before_bytes: int | None = None

@@ -178,11 +178,11 @@ class Segment:
 
 @dataclass(slots=True)
 class Connection:
-    """A TCP connection, a UDP conversation, or a Unix socket pair in use."""
+    """A TCP connection, a UDP conversation, or a Unix socket pair, pipe, queue or ring in use."""
 
     connection: int
     stream: int | None  # tshark's tcp.stream or udp.stream
-    protocol: str  # tcp, udp, unix, pipe, mq
+    protocol: str  # tcp, udp, unix, pipe, mq, ring
     client: str
     client_port: int | None
     server: str
@@ -226,7 +226,7 @@ class Connection:
 
 @dataclass(slots=True)
 class Call:
-    """A socket call. `call` is 1-based in order of entry."""
+    """A call on a socket, pipe, queue or ring. `call` is 1-based in order of entry."""
 
     call: int
     witness: str
@@ -253,6 +253,7 @@ class Call:
     inq_after_bytes: int | None
     outq_after_bytes: int | None
     code: str | None
+    about: int | None = None  # connection that a message between processes is about
 
 
 @dataclass(slots=True, frozen=True)

@@ -1,5 +1,23 @@
-"""The socket server core: an epoll reactor and what it serves, watched or not.
+"""The socket server core: reactor, connections, modes; watched or not.
 
-`plain` makes the sockets when no one watches, `reactor` waits, `listener` accepts, `connection`
-carries one TCP conversation, `datagrams` a UDP socket, and `echo` puts them together.
+`Server` is what programs use. Read on from `server` (the public face), `single` (the simplest
+mode), `engine` (sockets by session), `connection` (one conversation), `reactor` (the loop).
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from netlab.server.server import Server as Server
+
+__all__ = ["Server"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the server when it is asked for: its rooms are of use without it."""
+    if name == "Server":
+        from netlab.server.server import Server
+
+        return Server
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -522,6 +522,92 @@ def test_epoll(probe: JournalProbe) -> None:
     os.close(writing)
 
 
+def test_epoll_waits_again_and_again(probe: JournalProbe) -> None:
+    """What is kept from one wait to the next never speaks of another time-out or socket."""
+    first, second = probe.socketpair()
+    reading, writing = os.pipe()
+    with first, probe.epoll() as epoll:
+        epoll.register(second, select.EPOLLIN)
+        first.send(b"x")
+        number, of_second = second.fileno(), inode(second)
+        for timeout in (1, 1, 2.5, 1, None):
+            assert epoll.poll(timeout) == [(number, select.EPOLLIN)]
+        epoll.unregister(second)
+        second.close()
+        os.dup2(reading, number)  # the same descriptor, now of something that is not traced
+        epoll.register(number, select.EPOLLIN)
+        os.write(writing, b"y")
+        assert epoll.poll(1) == [(number, select.EPOLLIN)]
+        epoll.unregister(number)
+        third, fourth = probe.socketpair()
+        os.close(number)
+        with probe.adopt(socket.socket(fileno=os.dup(fourth.fileno()))) as again:
+            assert again.fileno() == number
+            epoll.register(again, select.EPOLLIN)
+            third.send(b"z")
+            assert epoll.poll(1) == [(number, select.EPOLLIN)]
+            of_again = inode(again)
+            epoll.unregister(again)
+        third.close()
+        fourth.close()
+    waits = [call for call in recorded(probe) if call.op == "epoll_wait"]
+    assert [call.args.split(",")[0] for call in waits] == [
+        *("timeout=1000", "timeout=1000", "timeout=2500", "timeout=1000", "timeout=-1"),
+        *("timeout=1000", "timeout=1000"),
+    ]
+    assert [call.ready[0].inode for call in waits] == [*[of_second] * 5, None, of_again]
+    assert all(call.returned_ns and call.returned_ns >= call.entered_ns for call in waits)
+    os.close(reading)
+    os.close(writing)
+
+
+def test_epoll_reports_more_than_a_small_segment_holds(tmp_path: Path) -> None:
+    probe = JournalProbe(tmp_path, actor="test", queues="events", segment_bytes=1)
+    pairs = [probe.socketpair() for _ in range(400)]
+    with probe.epoll() as epoll:
+        for first, second in pairs:
+            epoll.register(second, select.EPOLLIN)
+            first.send(b"x")
+        for _ in range(20):
+            assert len(epoll.poll(1)) == 400
+        assert len(epoll.poll(1, 100)) == 100
+    waits = [call for call in recorded(probe) if call.op == "epoll_wait"]
+    assert [call.result for call in waits] == [400] * 20 + [100]
+    for call in waits[:20]:
+        missing = int(call.args.split(", ")[2].split()[0])
+        assert call.args.endswith("more ready, not recorded")
+        assert missing + len(call.ready) == 400
+    assert len(waits[20].ready) == 100
+    for pair in pairs:
+        for sock in pair:
+            sock.close()
+    probe.close()
+
+
+def test_threads_share_an_epoll(probe: JournalProbe) -> None:
+    first, second = probe.socketpair()
+    rounds = 50
+    tids = []
+
+    def work() -> None:
+        tids.append(threading.get_native_id())
+        for _ in range(rounds):
+            epoll.poll(0)
+
+    with first, second, probe.epoll() as epoll:
+        epoll.register(second, select.EPOLLIN)
+        first.send(b"x")
+        threads = [threading.Thread(target=work) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    waits = [call for call in recorded(probe) if call.op == "epoll_wait"]
+    assert len(waits) == 3 * rounds
+    assert {call.tid for call in waits} == set(tids)
+    assert all(call.ready[0].inode == second.inode for call in waits)
+
+
 def test_poll_and_select(probe: JournalProbe) -> None:
     first, second = probe.socketpair()
     with first, second:

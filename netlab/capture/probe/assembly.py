@@ -30,6 +30,7 @@ class _Tail:
     code: str | None = None
     new_inode: int | None = None
     peer_inode: int | None = None
+    about: int | None = None
     note: str = ""
     family: str | None = None
     kind: str | None = None
@@ -154,6 +155,7 @@ class ThreadCalls:
             address=tail.address if tail.address is not None else before.address,
             new_inode=tail.new_inode,
             peer_inode=tail.peer_inode,
+            about_inode=before.about,
             ready=tail.ready or before.ready,
             inq_before_bytes=before.inq,
             outq_before_bytes=before.outq,
@@ -191,6 +193,8 @@ def _tail(data: bytes) -> _Tail:
         elif tag == layout.TAG_INODES:
             new, peer = layout.PAIR.unpack(value)
             tail.new_inode, tail.peer_inode = new or None, peer or None
+        elif tag == layout.TAG_ABOUT:
+            tail.about = int.from_bytes(value, "little") or None
         elif tag == layout.TAG_IDS:
             tail.pid, tail.tid = layout.PAIR.unpack(value)
         elif tag == layout.TAG_TCP_INFO:

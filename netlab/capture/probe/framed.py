@@ -48,7 +48,7 @@ class FramedSocket(socket.socket):
             state = journal.state(fd, self.family, self.type, local, peer)
             self._inode = state.inode
             journal.detached.pop(fd, None)
-            journal.held[fd] = state.inode
+            journal.hold(fd, state.inode)
             self._become(state)
         except Exception as error:
             journal.fault(error)
@@ -89,7 +89,7 @@ class FramedSocket(socket.socket):
         state = self._state
         if state is not None:
             self._state = None
-            self._journal.held.pop(state.fd, None)
+            self._journal.let_go(state.fd)
             if detached:
                 self._journal.detached[state.fd] = state.inode
 
@@ -97,14 +97,14 @@ class FramedSocket(socket.socket):
 
     def _enter(
         self, op: str, requested: object = None, flags: object = 0, *, args: str = "",
-        address: str | None = None, sample: bool = True,
+        address: str | None = None, sample: bool = True, about: int = 0,
     ) -> Inside | None:  # fmt: skip
         state = self._state
         if state is None:  # closed or never watched: the plain call says what is wrong
             return None
         return self._journal.enter(
             OP[op], state, requested=requested, flags=flags, args=args, address=address,
-            sample=sample and self._journal.sample_calls,
+            sample=sample and self._journal.sample_calls, about=about,
         )  # fmt: skip
 
     def _fail(
@@ -124,11 +124,11 @@ class FramedSocket(socket.socket):
 
     def _counted(
         self, op: str, requested: object, function: Callable[..., T], arguments: tuple[Any, ...],
-        count: Callable[[T], int],
+        count: Callable[[T], int], about: int = 0,
     ) -> T:  # fmt: skip
         """A call that moves bytes and whose result says how many; the last argument is flags."""
         return self._received(
-            op, requested, function, arguments, lambda value: (count(value), 0, None)
+            op, requested, function, arguments, lambda value: (count(value), 0, None), about
         )
 
     def _simple(self, op: str, call: Callable[[], T], args: str = "", sample: bool = False) -> T:
@@ -146,14 +146,14 @@ class FramedSocket(socket.socket):
 
     def _received(
         self, op: str, requested: object, function: Callable[..., T], arguments: tuple[Any, ...],
-        parts: Callable[[T], tuple[int, int, Any]],
+        parts: Callable[[T], tuple[int, int, Any]], about: int = 0,
     ) -> T:  # fmt: skip
         """A call whose result holds a count, flags and the sender's address.
 
         A signal handler that raises just after the call does not take the result along: starmap
         hands it over before any handler runs (see quick.py).
         """
-        inside = self._enter(op, requested, arguments[-1])
+        inside = self._enter(op, requested, arguments[-1], about=about)
         results: list[T] = []
         try:
             results.extend(starmap(function, ((self, *arguments),)))

@@ -72,6 +72,19 @@ class SocketState:
         )  # fmt: skip
 
 
+class _Packed(dict[tuple[int, int], bytes]):
+    """(descriptor, events) as it stands in a ready list; emptied whenever `held` changes."""
+
+    def __init__(self, held: dict[int, int]) -> None:
+        super().__init__()
+        self._held = held
+
+    def __missing__(self, pair: tuple[int, int]) -> bytes:
+        fd, events = pair
+        self[pair] = packed = layout.READY.pack(fd, events & 0xFFFFFFFF, self._held.get(fd, 0))
+        return packed
+
+
 class Journal:
     """Writes calls to the spool of whichever thread makes them."""
 
@@ -86,12 +99,14 @@ class Journal:
         self.tcp_info, self.code = tcp_info, code
         self.off = False
         self.held: dict[int, int] = {}  # descriptor -> inode of the traced sockets open now
+        self.packed = _Packed(self.held)
         self.detached: dict[int, int] = {}  # the same for those handed out as bare descriptors
         self._segment_bytes, self._limit_bytes = segment_bytes, limit_bytes
         self._proc_fd = proc_fd
         self._local = threading.local()
         self._spools: list[ThreadSpool] = []
         self._numbers = count(1)
+        self._child_actor = ""  # what the child of the next fork is called
         self._ending = False
         _register(self)
 
@@ -100,6 +115,7 @@ class Journal:
     def enter(
         self, op: int, state: SocketState | None, *, requested: object = None, flags: object = 0,
         args: str = "", address: str | None = None, ready: bytes = b"", sample: bool = False,
+        about: int = 0,
     ) -> Inside | None:  # fmt: skip
         """Record that a call begins; `sample` its socket's queues. None when recording is off."""
         if self.off:
@@ -111,6 +127,8 @@ class Journal:
             tail = self._tail(state, flags, args, address, sample)
             if ready:
                 tail += layout.tail_field(layout.TAG_READY, ready)
+            if about:
+                tail += layout.tail_about(about)
             if self.code:
                 tail += layout.tail_text(layout.TAG_CODE, caller())
             number = 0 if state is None else self.announce(state, spool)
@@ -193,6 +211,11 @@ class Journal:
         """The state of a descriptor that is no socket."""
         return SocketState(next(self._numbers), fd, 0, "", "", None, None)
 
+    def object_state(self, family: str, fd: int | None, inode: int) -> SocketState:
+        """The state of a pipe, a queue or the like, with the number that names it."""
+        number = -1 if fd is None else fd
+        return SocketState(next(self._numbers), number, inode, family, "", None, None)
+
     def announce(self, state: SocketState, spool: ThreadSpool) -> int:
         """The number under which `spool` knows `state`."""
         if spool not in state.spools:
@@ -203,8 +226,17 @@ class Journal:
 
     def ready(self, pairs: Sequence[tuple[int, int]]) -> bytes:
         """A ready list as it stands in a record, of (descriptor, events)."""
-        pack, held = layout.READY.pack, self.held
-        return b"".join([pack(fd, events & 0xFFFFFFFF, held.get(fd, 0)) for fd, events in pairs])
+        return b"".join(map(self.packed.__getitem__, pairs))
+
+    def hold(self, fd: int, inode: int) -> None:
+        """A traced socket has this descriptor from now on."""
+        self.held[fd] = inode
+        self.packed.clear()
+
+    def let_go(self, fd: int) -> None:
+        """No traced socket has this descriptor any more."""
+        self.held.pop(fd, None)
+        self.packed.clear()
 
     # -- the journal itself --------------------------------------------------------------------
 
@@ -217,7 +249,7 @@ class Journal:
             return None
         pid, tid = self._ids()
         spool = ThreadSpool(
-            self.folder, host=self.host, actor=self.actor, pid=pid, tid=tid,
+            self.folder, host=self.host, actor=self._actor(), pid=pid, tid=tid,
             thread=threading.get_ident(), segment_bytes=self._segment_bytes,
             limit_bytes=self._limit_bytes,
         )  # fmt: skip
@@ -253,7 +285,7 @@ class Journal:
                 self._lone_loss(tail)
         except Exception:
             reason += " (and the spool could not take a note of it)"
-        line = f"netlab: call recording stopped in {self.actor} (pid {os.getpid()}): {reason}\n"
+        line = f"netlab: call recording stopped in {self._actor()} (pid {os.getpid()}): {reason}\n"
         with contextlib.suppress(OSError):
             os.write(2, line.encode("utf-8", "backslashreplace"))
 
@@ -270,6 +302,7 @@ class Journal:
         parents, self._spools = self._spools, []
         parent_pid = self._pid
         self._local = threading.local()
+        self.actor, self._child_actor = self._child_actor or self.actor, ""
         for spool in parents:
             spool.disown()
         if self.off:
@@ -287,12 +320,36 @@ class Journal:
         except Exception as error:
             self.fault(error)
 
+    def forked(self) -> None:
+        """In the parent: the child's name has been given away."""
+        self._child_actor = ""
+
+    def name_thread(self, actor: str) -> None:
+        """The calling thread acts as `actor` from here on."""
+        if self.off:
+            return
+        self._local.actor = actor
+        spool: ThreadSpool | None = getattr(self._local, "spool", None)
+        if spool is not None:
+            try:
+                spool.rename(actor)
+            except Exception as error:
+                self.fault(error)
+
+    def name_child(self, actor: str) -> None:
+        """The child of the next fork acts as `actor`."""
+        self._child_actor = actor
+
     def at_exit(self) -> None:
         """The process is about to end, and with it all it holds."""
         self.enter(OP["exit"], None)
         self._ending = True
 
     _pid = 0
+
+    def _actor(self) -> str:
+        found: str = getattr(self._local, "actor", self.actor)
+        return found
 
     def _ids(self) -> tuple[int, int]:
         """Process and thread as seen outside the lab's PID namespace."""
@@ -350,7 +407,7 @@ class Journal:
         pid = os.getpid()
         fields = (
             layout.tail_text(layout.TAG_HOST, self.host)
-            + layout.tail_text(layout.TAG_ACTOR, self.actor)
+            + layout.tail_text(layout.TAG_ACTOR, self._actor())
             + layout.tail_field(layout.TAG_IDS, layout.PAIR.pack(pid, pid))
         )
         size = 2 * HEAD_BYTES + len(fields) + len(tail)
@@ -387,13 +444,18 @@ def _register(journal: Journal) -> None:
     _JOURNALS.add(journal)
     if not _hooked:
         _hooked = True
-        os.register_at_fork(after_in_child=_after_fork)
+        os.register_at_fork(after_in_child=_after_fork, after_in_parent=_forked)
         atexit.register(_at_exit)
 
 
 def _after_fork() -> None:
     for journal in list(_JOURNALS):
         journal.after_fork()
+
+
+def _forked() -> None:
+    for journal in list(_JOURNALS):
+        journal.forked()
 
 
 def _at_exit() -> None:

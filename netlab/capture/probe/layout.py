@@ -41,7 +41,9 @@ OPS = (
     "none", "socket", "socketpair", "connect", "bind", "listen", "accept", "send", "sendall",
     "sendto", "sendmsg", "sendfile", "recv", "recv_into", "recvfrom", "recvfrom_into", "recvmsg",
     "recvmsg_into", "shutdown", "close", "detach", "dup", "setsockopt", "select", "poll",
-    "epoll_wait", "epoll_create", "epoll_ctl", "exit",
+    "epoll_wait", "epoll_create", "epoll_ctl", "exit", "pipe", "read", "write", "mq_open",
+    "mq_send", "mq_receive", "msgget", "msgsnd", "msgrcv", "msgctl", "memfd_create", "ring_put",
+    "ring_get", "eventfd", "eventfd_read", "eventfd_write",
 )  # fmt: skip
 OP = {name: number for number, name in enumerate(OPS)}
 
@@ -54,6 +56,7 @@ TAG_TCP_INFO = 5
 TAG_CODE = 6
 TAG_INODES = 7  # new inode, peer's inode; 0 is none
 TAG_NOTE = 8  # added to args
+TAG_ABOUT = 9  # inode of the socket that the call is about
 TAG_FAMILY = 10
 TAG_KIND = 11
 TAG_LOCAL = 12
@@ -68,6 +71,8 @@ FIELD = struct.Struct("<HHI")
 DETAIL = struct.Struct("<IiiI")  # MSG_* flags, inq, outq, errno
 _DETAIL_FIELD = struct.Struct("<HHIIiiI")
 SAMPLE = struct.Struct("<HHII4s4sI")  # the same with both samples as ioctl hands them over
+ABOUT = struct.Struct("<HHIQ")  # a whole field
+ABOUT_LENGTH = 8
 PAIR = struct.Struct("<QQ")
 READY = struct.Struct("<iIQ")  # descriptor, events, inode
 
@@ -102,6 +107,11 @@ def tail_text(tag: int, text: str) -> bytes:
 def tail_detail(flags: int, inq: int, outq: int, errno: int) -> bytes:
     """The tagged numbers that most records lack."""
     return _DETAIL_FIELD.pack(TAG_DETAIL, 0, DETAIL.size, flags & 0xFFFFFFFF, inq, outq, errno)
+
+
+def tail_about(inode: int) -> bytes:
+    """The tagged inode of the socket that a call is about."""
+    return ABOUT.pack(TAG_ABOUT, 0, ABOUT_LENGTH, inode)
 
 
 def tail_fields(tail: bytes) -> Iterator[tuple[int, bytes]]:

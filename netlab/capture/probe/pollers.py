@@ -59,7 +59,7 @@ class TracedEpoll:
             return self._epoll.poll(timeout, maxevents)
         asked, text = self._args
         if asked != (timeout, maxevents):
-            text = f"timeout={_milliseconds(timeout)}, maxevents={_most(maxevents)}"
+            text = wait_text(timeout, maxevents)
             self._args = ((timeout, maxevents), text)
         inside = journal.enter(OP["epoll_wait"], state, args=text)
         try:
@@ -227,6 +227,11 @@ def _descriptor(item: Any) -> int | None:
 
 def _negative(timeout: object) -> bool:
     return isinstance(timeout, int | float) and timeout < 0
+
+
+def wait_text(timeout: object, maxevents: object) -> str:
+    """What an epoll_wait is called with, as the kernel gets it."""
+    return f"timeout={_milliseconds(timeout)}, maxevents={_most(maxevents)}"
 
 
 def _milliseconds(timeout: object) -> str:

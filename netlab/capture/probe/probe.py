@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any, cast
 from netlab.capture.probe.addresses import maybe_local, maybe_peer
 from netlab.capture.probe.journal import Journal, name_of
 from netlab.capture.probe.layout import OP
+from netlab.capture.probe.objects import JournalNotes, TracedPipeEnd
 from netlab.capture.probe.pollers import TracedEpoll, TracedPoll, traced_select
 from netlab.capture.probe.quick import QuickSocket, SampledSocket
+from netlab.capture.probe.quick_epoll import QuickEpoll
 from netlab.capture.probe.sockets import TracedSocket
 from netlab.model.errors import UsageError
+from netlab.model.probe import SendAbout
 
 if TYPE_CHECKING:
     import select
@@ -130,7 +133,8 @@ class JournalProbe:
 
     def epoll(self) -> select.epoll:
         """A new traced epoll descriptor."""
-        return cast("select.epoll", TracedEpoll(self.journal))
+        make = TracedEpoll if self.journal.code else QuickEpoll
+        return cast("select.epoll", make(self.journal))
 
     def poll(self) -> TracedPoll:
         """A new traced poll object."""
@@ -142,6 +146,55 @@ class JournalProbe:
     ) -> tuple[list[Any], list[Any], list[Any]]:  # fmt: skip
         """A traced select.select."""
         return traced_select(self.journal, readers, writers, exceptional, timeout)
+
+    def sendfile(self, sock: plain.socket, file: int, offset: int, count: int, /) -> int:
+        """A traced sendfile(2) on one of our sockets: one call, as the kernel sees it."""
+        if isinstance(sock, TracedSocket):
+            return sock.sendfile_once(file, offset, count)
+        return os.sendfile(sock.fileno(), file, offset, count)
+
+    def maybe_send_about(self, sock: plain.socket) -> SendAbout | None:
+        """The traced socket's send that also notes what the bytes are about."""
+        return sock.send_about if isinstance(sock, TracedSocket) else None
+
+    def pipe(self) -> tuple[TracedPipeEnd, TracedPipeEnd]:
+        """A new traced pipe: the end to read from, the end to write to. Neither blocks."""
+        journal = self.journal
+        inside = journal.enter(OP["pipe"], None, args="O_CLOEXEC|O_NONBLOCK")
+        try:
+            fds = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        except BaseException as error:
+            if inside is not None:
+                journal.fail(inside, None, error)
+            raise
+        reader, writer = TracedPipeEnd(journal, fds[0]), TracedPipeEnd(journal, fds[1])
+        if inside is not None:
+            journal.leave(inside, reader.state, 0)
+        return reader, writer
+
+    def adopt_pipe(self, fd: int) -> TracedPipeEnd:
+        """An end of a pipe that came from elsewhere."""
+        return TracedPipeEnd(self.journal, fd)
+
+    def notes(self, kind: str, identity: int, fd: int | None = None) -> JournalNotes:
+        """Where to note the calls on an object that is no socket."""
+        return JournalNotes(self.journal, kind, identity, fd)
+
+    def stand_in(self, fd: int, for_fd: int) -> None:
+        """A poller that reports `fd` means what is behind `for_fd`; -1: `fd` is closed again."""
+        held = self.journal.held
+        if for_fd in held:
+            held[fd] = held[for_fd]
+        else:
+            held.pop(fd, None)
+
+    def name_thread(self, actor: str) -> None:
+        """The calling thread acts as `actor` from here on."""
+        self.journal.name_thread(actor)
+
+    def name_child(self, actor: str) -> None:
+        """The child of the next fork acts as `actor`."""
+        self.journal.name_child(actor)
 
     def close(self) -> None:
         """Record nothing more. The sockets made so far go on as plain ones."""

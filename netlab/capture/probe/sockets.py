@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import _socket
 import errno
+import os
 import select
 import socket
 from collections.abc import Callable
@@ -132,6 +133,10 @@ class TracedSocket(FramedSocket):
         """As socket.send."""
         return self._counted("send", _size(data), Plain.send, (data, flags), int)
 
+    def send_about(self, data: Any, about: int, /) -> int:
+        """As socket.send; the bytes are about the socket with this inode."""
+        return self._counted("send", _size(data), Plain.send, (data, 0), int, about)
+
     def sendall(self, data: Any, flags: int = 0, /) -> None:
         """As socket.sendall; its result in the journal is what the kernel took, even on failure."""
         inside = self._enter("sendall", _size(data), flags)
@@ -233,6 +238,10 @@ class TracedSocket(FramedSocket):
         if inside is not None:
             self._journal.leave(inside, self._state, total, sample=self._journal.sample_calls)
         return total
+
+    def sendfile_once(self, file: int, offset: int, count: int) -> int:
+        """As os.sendfile from the descriptor `file` to this socket."""
+        return self._counted("sendfile", count, _sendfile, (file, offset, count, 0), int)
 
     # -- bytes in --------------------------------------------------------------------------------
 
@@ -342,6 +351,10 @@ class TracedSocket(FramedSocket):
             plain()
             return
         self._close(plain, "garbage collected")
+
+
+def _sendfile(sock: socket.socket, file: int, offset: int, count: int, flags: int) -> int:
+    return os.sendfile(sock.fileno(), file, offset, count)
 
 
 _UNDER_WAY = (errno.EINPROGRESS, errno.EALREADY, errno.EAGAIN)

@@ -101,9 +101,9 @@ class ThreadSpool:
     """
 
     __slots__ = (
-        "_fd", "_folder", "_header", "_identity", "_index", "_limit_bytes", "_path", "_rolling",
-        "_segment_bytes", "_used_bytes", "at", "end", "full", "order", "pid", "thread", "tid",
-        "view",
+        "_fd", "_folder", "_header", "_host", "_identity", "_index", "_limit_bytes", "_path",
+        "_rolling", "_segment_bytes", "_used_bytes", "at", "end", "full", "order", "pid", "thread",
+        "tid", "view",
     )  # fmt: skip
 
     def __init__(
@@ -124,11 +124,8 @@ class ThreadSpool:
         self._segment_bytes = max(SEGMENT_MIN, -(-segment_bytes // PAGE) * PAGE)
         self._limit_bytes = limit_bytes
         self._folder = folder
-        self._header = (
-            layout.tail_text(layout.TAG_HOST, host)
-            + layout.tail_text(layout.TAG_ACTOR, actor)
-            + layout.tail_field(layout.TAG_IDS, layout.PAIR.pack(pid, tid))
-        )
+        self._host = host
+        self._header = self._header_of(actor)
         self._index = 0
         self._rolling = False
         self._path = os.path.join(folder, f"{pid}-{tid}-{time.time_ns():x}-{os.urandom(3).hex()}")
@@ -166,6 +163,14 @@ class ThreadSpool:
         if refusal is not None:
             raise refusal
 
+    def rename(self, actor: str) -> None:
+        """The thread is called so from here on; what it did before keeps the earlier name."""
+        self._header = self._header_of(actor)
+        size = self._segment_bytes
+        self.append(
+            layout.HEADER, 0, time.time_ns(), self._index, layout.VERSION, size, self._header
+        )
+
     @property
     def tail_limit(self) -> int:
         """How long a tail may be, in bytes; less once the spool is full."""
@@ -186,6 +191,13 @@ class ThreadSpool:
         view = memoryview(bytearray(len(self.view)))
         self.view = view
         self.retire()
+
+    def _header_of(self, actor: str) -> bytes:
+        return (
+            layout.tail_text(layout.TAG_HOST, self._host)
+            + layout.tail_text(layout.TAG_ACTOR, actor)
+            + layout.tail_field(layout.TAG_IDS, layout.PAIR.pack(self.pid, self.tid))
+        )
 
     def _ordinary_end(self) -> int:
         # The rest is for what must be written when no further segment can be had: returns of calls

@@ -101,7 +101,9 @@ def test_every_field_comes_back(
         OP[op], state, requested=requested, flags=flags, args=args, address=address
     )
     assert inside is not None
-    journal.held = {item.fd: item.inode for item in ready if item.inode}
+    for item in ready:
+        if item.inode:
+            journal.hold(item.fd, item.inode)
     pairs = [(item.fd, item.events) for item in ready]
     journal.leave(
         inside, state, result, code=code, note=note, inodes=inodes, ready=pairs, returned_ns=5,
