@@ -171,26 +171,27 @@ class QuickSocket(TracedSocket):
         requested = len(data)
         now_ns = time_ns()
         at = spool.at
-        if at + _ABOUT_BYTES > spool.end:
+        end = at + _ABOUT_BYTES
+        if end > spool.end:
             return TracedSocket.send_about(self, data, about)
-        spool.at = at + _ABOUT_BYTES
+        spool.at = end
         spool.order = order = spool.order + 1
         view = spool.view
         _pack_about(view, at + HEAD_BYTES, layout.TAG_ABOUT, 0, layout.ABOUT_LENGTH, about)
         _pack(view, at, now_ns, requested, order, self._number, _SEND_ABOUT)
-        count = -1
+        count: int = -1
         try:
-            for count in map(_send, (self,), (data,)):  # noqa: B007
-                break
+            count = self << data
             now_ns = time_ns()
         except BaseException as error:
             self._fail((spool, order), error, None if count < 0 else count)
             raise
         at = spool.at
-        if at + HEAD_BYTES > spool.end:
+        end = at + HEAD_BYTES
+        if end > spool.end:
             self._late(spool, order, count, now_ns)
             return count
-        spool.at = at + HEAD_BYTES
+        spool.at = end
         _pack(spool.view, at, now_ns, count, order, 0, _RETURN)
         return count
 

@@ -10,6 +10,7 @@ import socket
 
 import pytest
 from channel_pairs import WITHIN_S, pair, receive_all, until_closed
+from forked import forked
 
 from netlab.model.errors import UsageError
 from netlab.server.channels import (
@@ -153,11 +154,13 @@ def send_until_it_fails(channel: Channel) -> None:
 @every_kind
 def test_a_killed_peer_is_noticed(kind: str) -> None:
     with pair(kind) as (one, other):
-        pid = os.fork()
-        if pid == 0:
+
+        def speak_and_die() -> None:
             one.close()
             other.send(b"last words")
             os.kill(os.getpid(), signal.SIGKILL)
+
+        pid = forked(speak_and_die)
         other.close()
         assert os.waitpid(pid, 0)[1] == signal.SIGKILL
         assert until_closed(one) == [b"last words"]
@@ -166,11 +169,13 @@ def test_a_killed_peer_is_noticed(kind: str) -> None:
 @every_kind
 def test_a_peer_killed_while_a_message_is_on_its_way(kind: str) -> None:
     with pair(kind) as (one, other):
-        pid = os.fork()
-        if pid == 0:
+
+        def speak_and_die() -> None:
             one.close()
             other.send(bytes(5 << 20))
             os.kill(os.getpid(), signal.SIGKILL)
+
+        pid = forked(speak_and_die)
         other.close()
         assert until_closed(one) == []
         assert os.waitpid(pid, 0)[1] == signal.SIGKILL
@@ -179,10 +184,12 @@ def test_a_peer_killed_while_a_message_is_on_its_way(kind: str) -> None:
 @every_kind
 def test_a_killed_reader_is_noticed_by_who_waits_for_room(kind: str) -> None:
     with pair(kind) as (one, other):
-        pid = os.fork()
-        if pid == 0:
+
+        def wait_for_death() -> None:
             one.close()
             signal.pause()
+
+        pid = forked(wait_for_death)
         other.close()
         try:
             fill(one)
@@ -199,9 +206,7 @@ def test_a_killed_reader_is_noticed_by_who_waits_for_room(kind: str) -> None:
 @every_kind
 def test_two_processes_talk(kind: str) -> None:
     with pair(kind) as (one, other):
-        pid = os.fork()
-        if pid == 0:
-            os._exit(echo_until_closed(one, other))
+        pid = forked(lambda: echo_until_closed(one, other))
         other.close()
         for size in (0, 64, 65_536, 1_000_003):
             message = pattern(size, size)
@@ -211,15 +216,15 @@ def test_two_processes_talk(kind: str) -> None:
         assert os.waitpid(pid, 0)[1] == 0
 
 
-def echo_until_closed(theirs: Channel, ours: Channel) -> int:
-    """A child's part: send back what comes until the parent closes; its exit status."""
+def echo_until_closed(theirs: Channel, ours: Channel) -> None:
+    """A child's part: send back what comes until the parent closes."""
     theirs.close()
     while True:
         assert ours.wait(WITHIN_S)
         try:
             messages = ours.receive()
         except ChannelClosed:
-            return 0
+            return
         for message in messages:
             ours.send(message)
             while not ours.flush():
@@ -229,13 +234,15 @@ def echo_until_closed(theirs: Channel, ours: Channel) -> int:
 @every_kind
 def test_an_end_is_handed_to_a_process_that_exists_already(kind: str) -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    pid = os.fork()
-    if pid == 0:
+
+    def take_over() -> None:
         ours.close()
         description, fds, _, _ = socket.recv_fds(theirs, 1000, 16)
         end = channel_from(description.decode(), tuple(fds), PlainProbe())
         end.send(b"taken over")
-        os._exit(0 if receive_all(end, 1) == [b"thank you"] else 1)
+        assert receive_all(end, 1) == [b"thank you"]
+
+    pid = forked(take_over)
     theirs.close()
     with ours, pair(kind) as (one, other):
         text, numbers = other.handover()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 
+from forked import forked
+
 from netlab.server.counters import Counter, Counters
 
 
@@ -20,12 +22,14 @@ def test_rows_add_up() -> None:
 
 def test_counters_survive_a_killed_worker() -> None:
     counters = Counters(2)
-    pid = os.fork()
-    if pid == 0:
+
+    def count_and_die() -> None:
         row = counters.row(1)
         row[Counter.REQUEST_COUNT] += 23
         row[Counter.CONNECTION_NUM] += 5
         os.kill(os.getpid(), signal.SIGKILL)
+
+    pid = forked(count_and_die)
     assert os.waitpid(pid, 0)[1] == signal.SIGKILL
     assert counters.total(Counter.REQUEST_COUNT) == 23
     counters.forget_now(1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
+from forked import forked
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -80,12 +81,13 @@ def test_no_number_is_ever_given_twice(steps: list[bool]) -> None:
 def test_a_child_sees_and_changes_the_same_table() -> None:
     table = SessionTable(8, owners=2)
     ours = table.take(0)
-    pid = os.fork()
-    if pid == 0:
-        found = table.exists(ours)
+
+    def other_process() -> None:
+        assert table.exists(ours)
         table.take(1)
         table.free(ours)
-        os._exit(0 if found else 1)
+
+    pid = forked(other_process)
     assert os.waitpid(pid, 0)[1] == 0
     assert not table.exists(ours)
     (theirs,) = table.living(1)
