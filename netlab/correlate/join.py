@@ -10,12 +10,9 @@ from __future__ import annotations
 
 import gc
 
-from netlab.correlate.call_ranges import (
-    StreamFacts,
-    UrgentMark,
-    moved_bytes,
-    place_calls,
-)
+from netlab.correlate.call_layout import UrgentMark
+from netlab.correlate.call_moves import moved_bytes
+from netlab.correlate.call_ranges import StreamFacts, place_calls
 from netlab.correlate.closing import link_closing
 from netlab.correlate.connections import connection_from_flow, connection_from_track
 from netlab.correlate.datagram_errors import link_datagram_errors
@@ -213,7 +210,7 @@ class _Correlation:
             place_calls(socket.calls, self.records, outbound=True, born=born,
                         inline=True, facts=out, stopped=stopped),
             place_calls(socket.calls, self.records, outbound=False, born=born,
-                        inline=socket.oob_inline, facts=into, stopped=stopped),
+                        inline=False, inlines=socket.oob_inline, facts=into, stopped=stopped),
         )  # fmt: skip
 
     def _follow(self, join: TcpJoin, direction: Direction) -> None:

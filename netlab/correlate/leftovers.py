@@ -41,11 +41,14 @@ def leftover_bytes(join: TcpJoin, *, ring_lost: bool) -> list[Unmatched]:
         sender, receiver = join.ends.get(direction.sender), join.ends.get(direction.receiver)
         add = _Adder(rows, join.connection, direction)
         if sender is not None:
-            _sent_not_captured(add, sender.outbound, stream, missing)
+            known = max(stream.end, stream.acked_stop, stream.half.fin_off or 0)
+            if receiver is not None:  # what was read had left, whether a frame shows it or not
+                known = max(known, receiver.inbound.stop)
+            _sent_not_captured(add, sender.outbound, stream, known, missing, ring_lost)
         if receiver is not None:
             _read_not_captured(add, receiver.inbound, stream, missing)
         _not_sent(add, sender, stream)
-        _not_read(add, receiver, stream)
+        _not_read(add, receiver, stream, ring_lost)
     return rows
 
 
@@ -104,14 +107,18 @@ def _gaps(frames: RangeMap[int], start: int, stop: int) -> Iterable[tuple[int, i
         yield at, stop
 
 
-def _sent_not_captured(add: _Adder, sent: CallRanges, stream: Stream, missing: Reason) -> None:
+def _sent_not_captured(
+    add: _Adder, sent: CallRanges, stream: Stream, known: int, missing: Reason, ring_lost: bool
+) -> None:
+    """`known`: the offset up to which the bytes had certainly left."""
     add.unplaced(sent, What.SENT_NOT_PLACED)
-    seen_stop = max(stream.end, stream.acked_stop)
     unsent = Reason.RESET if stream.has_reset else Reason.STILL_QUEUED
+    if ring_lost:  # they may as well have been in the frames that were lost
+        unsent = Reason.RING_LOST
     for start, stop, call in sent.owners:
         for a, b in _gaps(stream.carried, start, stop):
-            add.part(a, min(b, seen_stop), What.SENT_NOT_CAPTURED, missing, call)
-            add.part(max(a, seen_stop), b, What.SENT_NOT_CAPTURED, unsent, call)
+            add.part(a, min(b, known), What.SENT_NOT_CAPTURED, missing, call)
+            add.part(max(a, known), b, What.SENT_NOT_CAPTURED, unsent, call)
 
 
 def _read_not_captured(add: _Adder, read: CallRanges, stream: Stream, missing: Reason) -> None:
@@ -153,7 +160,7 @@ def _not_sent(add: _Adder, sender: End | None, stream: Stream) -> None:
             _split(add, a, b, groups, What.CARRIED_NOT_SENT, reason)
 
 
-def _not_read(add: _Adder, receiver: End | None, stream: Stream) -> None:
+def _not_read(add: _Adder, receiver: End | None, stream: Stream, ring_lost: bool) -> None:
     carried = stream.half.bytes_seen
     if receiver is None:
         for start, stop in carried:
@@ -163,8 +170,10 @@ def _not_read(add: _Adder, receiver: End | None, stream: Stream) -> None:
     groups = RangeSet(receiver.inbound.groups)
     accepted = carried if stream.all_accepted else _merged(stream.accepted)
     holes = RangeSet((hole, hole + 1) for hole in receiver.inbound.holes)
-    left = _why_not_read(receiver, stream)
+    left = _why_not_read(receiver, stream, ring_lost)
     lost = Reason.RESET if stream.has_reset else Reason.NOT_ACCEPTED
+    if ring_lost:  # what opened the window may have been
+        lost = Reason.RING_LOST
     for start, stop in carried:
         for a, b in accepted.gaps(start, stop):
             add.part(a, b, What.CARRIED_NOT_READ, lost)
@@ -176,14 +185,14 @@ def _not_read(add: _Adder, receiver: End | None, stream: Stream) -> None:
                     _split(add, e, f, groups, What.CARRIED_NOT_READ, left)
 
 
-def _why_not_read(receiver: End, stream: Stream) -> Reason:
+def _why_not_read(receiver: End, stream: Stream, ring_lost: bool) -> Reason:
     if receiver.inbound.left is not None:
         return receiver.inbound.left
     if stream.has_reset:
         return Reason.RESET
     if receiver.socket.last_close is not None:
         return Reason.CLOSED_UNREAD
-    return Reason.STILL_QUEUED
+    return Reason.RING_LOST if ring_lost else Reason.STILL_QUEUED  # a reset may have been lost
 
 
 def clock_windows(pairs: Sequence[ClockPair]) -> list[tuple[int, int]]:

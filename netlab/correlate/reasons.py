@@ -26,6 +26,7 @@ class Reason(StrEnum):
     """Why they lack it."""
 
     RING_DROP = "not captured: ring drop"
+    RING_LOST = "not known: the ring lost frames"  # lost with them, or never in any
     GAP = "not captured: missing in the capture"  # no loss was counted, and yet it is not there
     CAPTURE_LATE = "not captured: capture began late"
     NO_PACKET_WITNESS = "not captured: no packet witness"

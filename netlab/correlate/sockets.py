@@ -50,6 +50,7 @@ class Socket:
     connects: list[int] = field(default_factory=list)  # and the send that opened it (Fast Open)
     binds: list[int] = field(default_factory=list)
     listens: bool = False
+    listened_by: int | None = None
     accepts: list[int] = field(default_factory=list)  # of a listener: the successful ones
     accepted: list[Socket] = field(default_factory=list)  # parallel to accepts
     shutdowns: list[int] = field(default_factory=list)  # successful, of the writing side
@@ -58,7 +59,8 @@ class Socket:
     peer_inode: int | None = None
     connection: int | None = None
     side: Side | None = None
-    oob_inline: bool = False
+    # (call, value) of each setsockopt(SO_OOBINLINE); call 0 is what accept inherited. None: unknown
+    oob_inline: list[tuple[int, bool | None]] = field(default_factory=list)
     defer_accept: bool = False
     failed: bool = False  # its latest connect() did: another one begins a new life
     _holders: set[Holder] = field(default_factory=set)
@@ -122,7 +124,8 @@ class _Tracer:
         """The same socket after a failed connect(): its calls from here on are another's."""
         del self._now[record.host, old.inode]
         socket = self.socket(record, old.inode)
-        socket.made, socket.oob_inline, socket.binds = old.made, old.oob_inline, old.binds
+        socket.made, socket.binds = old.made, old.binds
+        socket.oob_inline = list(old.oob_inline)
         socket._holders, old._holders = old._holders, set()
         for pid, _ in socket._holders:
             self._held[pid].discard(id(old))
@@ -198,15 +201,16 @@ class _Tracer:
             self._connect(socket, record, number)
         elif op == "setsockopt" and not failed:
             if "SO_OOBINLINE" in record.args:
-                socket.oob_inline = not record.args.rstrip().endswith(" 0")
+                socket.oob_inline.append((number, _is_on(record.args)))
             if "TCP_DEFER_ACCEPT" in record.args:
-                socket.defer_accept = not record.args.rstrip().endswith(" 0")
+                socket.defer_accept = _is_on(record.args)
         elif failed:
             return
         elif op == "bind":
             socket.binds.append(number)
         elif op == "listen":
             socket.listens = True
+            socket.listened_by = socket.listened_by or number
         elif op == "shutdown" and ("SHUT_WR" in record.args or "SHUT_RDWR" in record.args):
             socket.shutdowns.append(number)
         elif op == "dup" and record.result is not None:
@@ -233,7 +237,7 @@ class _Tracer:
         made.family, made.kind = listener.family, listener.kind
         made.local = _better(made.local, record.local or listener.local)
         made.peer = _better(made.peer, record.address)
-        made.oob_inline = listener.oob_inline  # inherited (man 7 socket)
+        made.oob_inline = _inherited(listener)
         if record.peer_inode is not None:
             made.peer_inode = record.peer_inode
         listener.listens = True
@@ -241,6 +245,23 @@ class _Tracer:
         listener.accepted.append(made)
         if record.result is not None:
             self.hold(made, (record.pid, record.result))
+
+
+def _is_on(args: str) -> bool:
+    """Whether a setsockopt switched its option on: its value is a number, or bytes in hex."""
+    value = args.rpartition(", ")[2].strip()
+    return any(digit in "123456789abcdef" for digit in value.removeprefix("0x"))
+
+
+def _inherited(listener: Socket) -> list[tuple[int, bool | None]]:
+    """SO_OOBINLINE of an accepted socket: the listener's when the handshake ended (man 7 socket).
+
+    That was some time since listen(): with a change after it, the value is not known.
+    """
+    since = listener.listened_by
+    if since is None or any(call > since for call, _ in listener.oob_inline):
+        return [(0, None)] if listener.oob_inline else []
+    return [(0, value) for _, value in listener.oob_inline[-1:]]
 
 
 def _opens(socket: Socket, record: CallRecord) -> bool:
