@@ -44,7 +44,6 @@ class DatagramJoin:
     unmatched: list[Unmatched] = field(default_factory=list)
     # Every read in order with what it took, None where that is not known; by id of socket.
     reads: dict[int, list[tuple[int, Datagram | None]]] = field(default_factory=dict)
-    heard: list[tuple[Socket, Endpoint]] = field(default_factory=list)  # sockets that read
     spoke: list[tuple[Socket, Endpoint]] = field(default_factory=list)
     # By destination: what was sent but not captured, and may have been received all the same.
     unseen: dict[Endpoint, list[Arrival]] = field(default_factory=dict)
@@ -55,11 +54,11 @@ class DatagramJoin:
             return Reason.RING_DROP
         return Reason.GAP if seen else Reason.NO_PACKET_WITNESS
 
-    def missing_to(self, local: Endpoint) -> list[Arrival]:
-        """The sends without a frame to this address."""
+    def unseen_to(self, local: Endpoint) -> dict[Endpoint, list[Arrival]]:
+        """The sends without a frame to this address, by destination."""
         if not is_wildcard(local):
-            return list(self.unseen.get(local, ()))
-        return [a for to, found in self.unseen.items() if to[1] == local[1] for a in found]
+            return {local: self.unseen[local]} if local in self.unseen else {}
+        return {to: found for to, found in self.unseen.items() if to[1] == local[1]}
 
 
 @dataclass(slots=True)

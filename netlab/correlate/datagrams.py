@@ -40,6 +40,8 @@ class Datagram:
     read_by: list[int] = field(default_factory=list)  # several: multicast
     read_unsure: Reason | None = None  # why it may have been read, or not
     refused: bool = False  # an ICMP error said that nobody listens there
+    takers: list[tuple[int, bool]] = field(default_factory=list)  # ids of sockets that may have
+    # taken it, and whether it surely came to them
 
     @property
     def length(self) -> int:

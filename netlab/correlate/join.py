@@ -15,7 +15,6 @@ from netlab.correlate.call_moves import moved_bytes
 from netlab.correlate.call_ranges import StreamFacts, place_calls
 from netlab.correlate.closing import link_closing
 from netlab.correlate.connections import connection_from_flow, connection_from_track
-from netlab.correlate.datagram_errors import link_datagram_errors
 from netlab.correlate.datagram_sends import DatagramJoin
 from netlab.correlate.datagram_spans import join_datagrams, leftover_datagrams
 from netlab.correlate.datagrams import Datagram, datagrams_from_flows
@@ -130,11 +129,10 @@ class _Correlation:
         add_connections_without_frames(network, self.tables.connections, self.records)
         spans = self._join_tcp(network, tracks)
         udp = join_datagrams(
-            [s for s in network if s.kind == "SOCK_DGRAM"], datagrams, self.records,
+            [s for s in network if s.kind == "SOCK_DGRAM"], flows, datagrams, self.records,
             ring_lost=self.ring_lost,
         )  # fmt: skip
         spans += udp.spans
-        spans += link_datagram_errors(udp, flows, datagrams)
         local = join_local(
             [s for s in sockets.all if s.family == "AF_UNIX"], self.tables.connections, self.records
         )

@@ -49,5 +49,8 @@ class Reason(StrEnum):
     SHARED = "shared socket, order ambiguous"
     ALIKE = "order ambiguous: a datagram that was not captured fits, too"
     NO_PEER = "not on a network: the other end is not recorded"
+    SEVERAL_FIT = "order ambiguous: more than one datagram fits"
+    MAY_NOT_ARRIVE = "order ambiguous: a datagram fits that may not have reached the socket"
+    NOT_SURE_TO_ARRIVE = "not known whether it reached a socket"
     INCOMPLETE = "not captured: fragments missing"
     CONTRADICTION = "the calls do not add up to the stream"  # some of them were not seen
