@@ -301,7 +301,13 @@ def _write(join: DatagramJoin, matched: _Matched) -> None:
         reason = _why_unsure(read, possible, matched.shared)
         for d in captured:
             d.read_unsure = d.read_unsure or reason
-        list_read(join, read.number, reason if captured else join.missing(matched.seen))
+        if not captured:
+            reason = join.missing(matched.seen)
+            if matched.queue.gate.merges and datagrams:
+                reason = Reason.MERGED
+                for d in datagrams.values():
+                    d.read_unsure = d.read_unsure or reason
+        list_read(join, read.number, reason)
 
 
 def _why_unsure(read: Read, possible: Sequence[Arrival], shared: set[int]) -> Reason:

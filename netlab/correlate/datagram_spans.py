@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from netlab.correlate.addresses import is_wildcard
 from netlab.correlate.datagram_errors import link_datagram_errors
 from netlab.correlate.datagram_reads import match_reads
 from netlab.correlate.datagram_sends import DatagramIndex, DatagramJoin, match_sends
@@ -30,16 +29,12 @@ def join_datagrams(
     """
     join = DatagramJoin(calls, ring_lost)
     index = DatagramIndex(datagrams)
-    for socket in sorted(sockets, key=lambda s: (s.peer is None, _wild(s))):
-        match_sends(join, index, socket)
+    match_sends(join, index, sockets)
     join.spans += link_datagram_errors(join, flows, datagrams)  # what was refused, nobody read
+    if any(d.segment_bytes for d in datagrams):
+        index = DatagramIndex([part for d in datagrams for part in d.cut()])
     match_reads(join, index, sockets)
     return join
-
-
-def _wild(socket: Socket) -> bool:
-    local = socket.local_endpoint
-    return local is None or is_wildcard(local)
 
 
 def leftover_datagrams(join: DatagramJoin, datagrams: Sequence[Datagram]) -> list[Unmatched]:
@@ -53,10 +48,10 @@ def leftover_datagrams(join: DatagramJoin, datagrams: Sequence[Datagram]) -> lis
         if not d.length:
             continue
         if not d.sent_by:
-            reason = Reason.SHARED if d.sent_ambiguous else Reason.NO_CALL_WITNESS
-            rows.append(_row(d, What.CARRIED_NOT_SENT, reason))
-        if not d.read_by:
-            rows.append(_row(d, What.CARRIED_NOT_READ, _why_unread(d, last_read)))
+            rows.append(_row(d, What.CARRIED_NOT_SENT, d.sent_unsure or Reason.NO_CALL_WITNESS))
+        for part in d.cut():
+            if not part.read_by:
+                rows.append(_row(part, What.CARRIED_NOT_READ, _why_unread(part, last_read)))
     return rows
 
 
