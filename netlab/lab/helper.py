@@ -22,11 +22,12 @@ import sys
 import time
 from typing import NoReturn
 
-from netlab.lab import control
 from netlab.lab.namespaces import HostFacts, Refused, enter, may_capture, set_up_host
-from netlab.lab.syscalls import adopt_orphans, die_with_parent, give_up_privileges
+from netlab.lab.syscalls import adopt_orphans, give_up_privileges
 from netlab.lab.sysctls import BASELINE, FACTS, read_all
 from netlab.model.errors import NetlabError
+from netlab.server import control
+from netlab.server.process import die_with_parent
 
 LOOPBACK = "lo"
 

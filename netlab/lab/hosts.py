@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import netlab
-from netlab.lab import control
 from netlab.lab.namespaces import Refused
 from netlab.model.errors import CheckFailed, NetlabError, PrivilegeError, UsageError
+from netlab.server import control
 
 START_WITHIN_S = 30.0
 _STDERR_KEPT_BYTES = 1 << 16

@@ -22,7 +22,6 @@ CAP_NET_ADMIN = 12
 CAP_NET_RAW = 13
 CAP_SYS_ADMIN = 21
 
-_PR_SET_PDEATHSIG = 1
 _PR_CAPBSET_DROP = 24
 _PR_SET_SECUREBITS = 28
 _PR_SET_CHILD_SUBREAPER = 36
@@ -62,11 +61,6 @@ def mount(source: str, target: str, kind: str | None, flags: int) -> None:
 def _prctl(option: int, argument: int = 0) -> int:
     zero = ctypes.c_ulong(0)
     return _call("prctl", ctypes.c_int(option), ctypes.c_ulong(argument), zero, zero, zero)
-
-
-def die_with_parent(signal_number: int) -> None:
-    """Ask for this signal when the thread that forked us ends; a change of identity forgets it."""
-    _prctl(_PR_SET_PDEATHSIG, signal_number)
 
 
 def adopt_orphans() -> None:

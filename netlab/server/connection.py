@@ -23,15 +23,18 @@ What follows from the kernel:
 from __future__ import annotations
 
 import errno
+import os
 import select
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from netlab.server import sockopts
 from netlab.server.deadlines import missed, next_look_s
 from netlab.server.framing import Framing, FramingError
-from netlab.server.out_queue import FileEnded, OutQueue
+from netlab.server.handover import Baggage, FilePart
+from netlab.server.out_queue import FileEnded, FileRange, OutQueue
 from netlab.server.pollers import HUNG, READ, WRITE
 from netlab.server.reactor import Reactor
 from netlab.server.terms import (
@@ -52,7 +55,7 @@ HUP = select.EPOLLHUP
 READS_A_TURN = 16  # edge-triggered: then others have their turn
 RETRY_S = 0.05
 _NO_ROOM = frozenset({errno.ENOBUFS, errno.ENOMEM})
-_PEER_GONE = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED, errno.ENOTCONN})
+PEER_GONE = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED, errno.ENOTCONN})
 
 # Why a connection is not read, as bits: each cause is lifted by itself.
 BY_USER, BY_OUTPUT, BY_INPUT, BY_KERNEL = 1, 2, 4, 8
@@ -365,6 +368,11 @@ class Connection:
         return None
 
     @property
+    def has_output(self) -> bool:
+        """Whether any output waits."""
+        return self._out is not None
+
+    @property
     def queued_bytes(self) -> int:
         """Output that the kernel has not taken."""
         return self._out.queued_bytes if self._out is not None else 0
@@ -540,13 +548,15 @@ class Connection:
         if number in _NO_ROOM:
             self._retry()
             return
-        reason = CloseReason.PEER_RST if number in _PEER_GONE else CloseReason.ERROR
+        reason = CloseReason.PEER_RST if number in PEER_GONE else CloseReason.ERROR
         lost = self.queued_bytes
         self._finish(Closed(reason, number, f"{lost} bytes of output lost" if lost else ""))
 
     def _finish(self, closed: Closed, *, reset: bool = False) -> None:
         if self.closed is not None:
             return
+        if closed.reason is CloseReason.LOCAL and not self.peer_finished:
+            closed = self._with_unread(closed)
         self.closed = closed
         self._ending = True
         self._undelivered = []
@@ -563,12 +573,113 @@ class Connection:
         self._socket.close()
         reactor.defer(self._tell_closed)
 
+    def _with_unread(self, closed: Closed) -> Closed:
+        unread = sockopts.unread_bytes(self.descriptor)
+        if not unread:
+            return closed
+        detail = f"{unread} bytes unread: the kernel sends RST instead of FIN"
+        return Closed(closed.reason, closed.errno, detail)
+
     def _tell_closed(self) -> None:
         assert self.closed is not None
         try:
             self._home.events.closed(self, self.closed)
         finally:
             self._home.forget(self)
+
+    # -- to another process ----------------------------------------------------------------------
+
+    def baggage(self) -> Baggage:
+        """All that is to be known of it elsewhere."""
+        output: list[bytes | FilePart] = []
+        for piece in self._out or ():
+            if isinstance(piece, FileRange):
+                output.append(FilePart(piece.descriptor, piece.offset, piece.count))
+            else:
+                output.append(bytes(piece))
+        framing = self._framing
+        return Baggage(
+            session=self.session,
+            entrance=self.entrance,
+            address=self.address,
+            uid=self.uid,
+            protected=self.protected,
+            paused=bool(self._paused & BY_USER),
+            connected_at_s=self.connected_at_s,
+            received_at_s=self.received_at_s,
+            sent_at_s=self.sent_at_s,
+            message_since_s=self.message_since_s,
+            received_bytes=self.received_bytes,
+            sent_bytes=self.sent_bytes,
+            messages=self.messages,
+            responses=self.responses,
+            peer_finished=self.peer_finished,
+            write_shut=self._write_shut,
+            ending=self._ending,
+            closing=self.closing,
+            fault=self._fault,
+            pending=bytes(framing.pending) if framing is not None else b"",
+            undelivered=tuple(self._undelivered),
+            output=tuple(output),
+        )
+
+    @property
+    def socket(self) -> socket.socket:
+        """To be handed over; nobody else may use it."""
+        return self._socket
+
+    def depart(self) -> None:
+        """It lives on in another process: leave the loop here, and tell nobody."""
+        self.closed = Closed(CloseReason.LOCAL)
+        self._ending = True
+        if self._timer:
+            self._reactor.clear(self._timer)
+        if self._awaited >= 0:
+            self._reactor.unregister(self.descriptor)
+        if self._out is not None:
+            self._out.clear()
+            self._out = None
+        self._socket.close()
+
+    def arrive(self, baggage: Baggage) -> None:
+        """Go on where another process left off; instead of `open`."""
+        self.uid = baggage.uid
+        self.protected = baggage.protected
+        self.connected_at_s = baggage.connected_at_s
+        self.received_at_s = baggage.received_at_s
+        self.sent_at_s = baggage.sent_at_s
+        self.message_since_s = baggage.message_since_s
+        self.received_bytes = baggage.received_bytes
+        self.sent_bytes = baggage.sent_bytes
+        self.messages = baggage.messages
+        self.responses = baggage.responses
+        self.peer_finished = baggage.peer_finished
+        self._write_shut = baggage.write_shut
+        self._ending = baggage.ending
+        self.closing = baggage.closing
+        self._fault = baggage.fault
+        if self._framing is not None and baggage.pending:
+            self._framing.restore(baggage.pending)
+        self._undelivered = list(baggage.undelivered)
+        for part in baggage.output:
+            out = self._queue_made()
+            if isinstance(part, FilePart):
+                out.put_file(
+                    part.descriptor, part.offset, part.count,
+                    partial(os.close, part.descriptor),
+                )  # fmt: skip
+            else:
+                out.put(part)
+        if self.closing is not None and self._out is not None:
+            self._out.seal()
+        self._paused = BY_USER if baggage.paused else 0
+        if self._out is not None and self._out.full and self.options.overflow is Overflow.PAUSE:
+            self._paused |= BY_OUTPUT
+        self._reactor.register(self.descriptor, READ, self.on_ready)
+        self._awaited = READ
+        self._await()
+        self._arm()
+        self._reactor.defer(self._resumed)
 
     # -- time-outs -------------------------------------------------------------------------------
 
@@ -577,6 +688,8 @@ class Connection:
         if self._timer:
             self._reactor.clear(self._timer)
             self._timer = 0
+        if self.closed is not None:
+            return
         delay_s = next_look_s(self, self._reactor.now_s)
         if delay_s is not None:
             self._timer = self._reactor.after(delay_s, self._on_time)

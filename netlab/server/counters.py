@@ -37,6 +37,8 @@ class Counter(IntEnum):
     GENERATION = 16  # how many processes the row has had
     BUSY_SINCE_MS = 17  # monotonic clock, of the callback that runs now; 0: none
     LOOP_COUNT = 18  # wake-ups of the reactor
+    LOST_COUNT = 19  # messages in the hands of a worker that died
+    RESTART_COUNT = 20  # children started again
 
     @property
     def label(self) -> str:

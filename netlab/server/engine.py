@@ -22,6 +22,7 @@ from netlab.server import sockopts
 from netlab.server.connection import Connection
 from netlab.server.datagrams import Datagrams
 from netlab.server.entrance import Entrance, Place, opened
+from netlab.server.handover import Baggage
 from netlab.server.listener import Listener
 from netlab.server.option_table import Options
 from netlab.server.options import framing_from
@@ -73,7 +74,7 @@ class Engine:
         self.sendfile_call = probe.sendfile
         self.entrances: list[Entrance] = []
         self.connections: dict[int, Connection] = {}
-        self.last_error: SendError | None = None
+        self._last_error: SendError | None = None
         self.accepted = self.refused = self.closed = 0
         self._received_bytes = self._sent_bytes = self._messages = self._responses = 0
         self._by_host: Counter[str] = Counter()
@@ -132,6 +133,10 @@ class Engine:
             self.reactor.after(within_s, self.abandon)
         self._check_drained()
 
+    def finish(self, within_s: float) -> bool:
+        """Nothing runs beside the loop here: when that has ended, all has."""
+        return True
+
     def abandon(self) -> None:
         """Reset what is still open; its output is lost."""
         self._forced = self._forced or bool(self.connections)
@@ -143,6 +148,44 @@ class Engine:
             done, self._drained = self._drained, None
             self.reactor.defer(lambda: done(not self._forced))
 
+    @property
+    def last_error(self) -> SendError | None:
+        """Why the last verb returned False."""
+        return self._last_error
+
+    # -- connections from and to other processes -------------------------------------------------
+
+    def depart(self, connection: Connection) -> None:
+        """It was handed over: here it is no more, but its session lives on."""
+        connection.depart()
+        self.connections.pop(connection.session, None)
+        self._add_figures(connection, 1)
+        self._check_drained()
+
+    def arrive(self, sock: socket.socket, baggage: Baggage) -> None:
+        """Take over a connection that another process has handed over."""
+        listener = self.entrances[baggage.entrance]
+        assert isinstance(listener, Listener)
+        options = listener.options
+        framing = framing_from(options)
+        sock = self._probe.adopt(sock)
+        sock.setblocking(False)
+        connection = Connection(
+            self, sock, baggage.session, baggage.address, baggage.entrance, options,
+            framing() if framing is not None else None,
+        )  # fmt: skip
+        self.connections[baggage.session] = connection
+        if options.max_per_client:
+            self._by_host[host_of(baggage.address)] += 1
+        connection.arrive(baggage)
+        self._add_figures(connection, -1)  # these were counted elsewhere
+
+    def _add_figures(self, connection: Connection, sign: int) -> None:
+        self._received_bytes += sign * connection.received_bytes
+        self._sent_bytes += sign * connection.sent_bytes
+        self._messages += sign * connection.messages
+        self._responses += sign * connection.responses
+
     # -- verbs -----------------------------------------------------------------------------------
 
     def send(self, session: int, data: bytes | bytearray | memoryview) -> bool:
@@ -151,8 +194,7 @@ class Engine:
         error = self._unknown(session) if connection is None else connection.send(data)
         if error is None:
             return True
-        self.last_error = error
-        return False
+        return self._refuse(error)
 
     def sendfile(
         self, session: int, path: str | os.PathLike[str], offset: int = 0, count: int | None = None
@@ -235,7 +277,7 @@ class Engine:
         """What is known of a session; still there in its close callback."""
         connection = self.connections.get(session)
         if connection is None:
-            self.last_error = self._unknown(session)
+            self._refuse(self._unknown(session))
             return None
         since_s = time.time() - time.monotonic()
 
@@ -326,14 +368,7 @@ class Engine:
             listener.pause()
             return
         try:
-            sock.setblocking(False)
-            sockopts.on_connection(sock, options)
-            framing = framing_from(options)
-            connection = Connection(
-                self, sock, session, address, listener.number, options,
-                framing() if framing is not None else None,
-            )  # fmt: skip
-            connection.open()
+            connection = self._connection(sock, session, address, listener)
         except (OSError, DescriptorTooHigh) as error:  # reset already; or no place in the poller
             self.sessions.free(session)
             self._turn_away(sock, str(error))
@@ -341,6 +376,22 @@ class Engine:
         self.connections[session] = connection
         if host:
             self._by_host[host] += 1
+        self._begin(connection)
+
+    def _connection(
+        self, sock: socket.socket, session: int, address: SocketAddress, listener: Listener
+    ) -> Connection:
+        sock.setblocking(False)
+        sockopts.on_connection(sock, listener.options)
+        make = framing_from(listener.options)
+        framing = make() if make is not None else None
+        connection = Connection(
+            self, sock, session, address, listener.number, listener.options, framing
+        )
+        connection.open()
+        return connection
+
+    def _begin(self, connection: Connection) -> None:
         self.events.connected(connection)
 
     def _turn_away(self, sock: socket.socket, why: str) -> None:
@@ -359,10 +410,7 @@ class Engine:
         self.connections.pop(connection.session, None)
         self.sessions.free(connection.session)
         self.closed += 1
-        self._received_bytes += connection.received_bytes
-        self._sent_bytes += connection.sent_bytes
-        self._messages += connection.messages
-        self._responses += connection.responses
+        self._add_figures(connection, 1)
         if connection.options.max_per_client:
             self._leave_host(host_of(connection.address))
         for entrance in self.entrances:
@@ -378,7 +426,7 @@ class Engine:
     def _open(self, session: int) -> Connection | None:
         connection = self.connections.get(session)
         if connection is None or connection.closed is not None:
-            self.last_error = self._unknown(session)
+            self._refuse(self._unknown(session))
             return None
         return connection
 
@@ -387,5 +435,5 @@ class Engine:
         return SendError.SESSION_CLOSED if was else SendError.SESSION_NOT_EXIST
 
     def _refuse(self, error: SendError) -> bool:
-        self.last_error = error
+        self._last_error = error
         return False

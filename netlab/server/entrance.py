@@ -194,7 +194,7 @@ class Entrance:
         self._reactor = reactor
         self.address: SocketAddress = sock.getsockname()
         self.place = place.with_port_of(sock)
-        self._file = _file_identity(place)
+        self._file = file_identity(place)
         self._opened_by = os.getpid()
 
     @property
@@ -221,9 +221,7 @@ class Entrance:
         self._leave()
         self._socket.close()
         if unlink and self._file and os.getpid() == self._opened_by:
-            with contextlib.suppress(OSError):
-                if _file_identity(self.place) == self._file:
-                    os.unlink(self.place.path)
+            remove_file(self.place, self._file)
 
     def _awaited(self) -> int:
         return select.EPOLLIN
@@ -236,7 +234,15 @@ class Entrance:
         raise NotImplementedError
 
 
-def _file_identity(place: Place) -> tuple[int, int] | None:
+def remove_file(place: Place, identity: tuple[int, int] | None) -> None:
+    """Take away the file of a Unix socket, unless another has taken its place meanwhile."""
+    with contextlib.suppress(OSError):
+        if identity is not None and file_identity(place) == identity:
+            os.unlink(place.path)
+
+
+def file_identity(place: Place) -> tuple[int, int] | None:
+    """Which file a Unix socket has; None where there is none."""
     if not place.path:
         return None
     try:

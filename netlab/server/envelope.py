@@ -55,6 +55,9 @@ _ROLES = ("", "master", "manager", "worker", "task")
 _ROLE_NUMBER = {name: number for number, name in enumerate(_ROLES)}
 _HEAD = struct.Struct("<B3xIIxxxxqqq")  # kind, source, target, session, about, number
 HEAD_BYTES = _HEAD.size
+# For the hot path, which makes no Envelope: kind, source, target, session, about, number.
+head_bytes = _HEAD.pack
+head_from = _HEAD.unpack_from
 
 
 class Envelope(NamedTuple):

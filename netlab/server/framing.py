@@ -264,18 +264,21 @@ class LengthFunction(_Measured):
 
     def _measure(self, data: Buffer, start: int) -> int:
         with memoryview(data) as whole, whole[start:] as view, view.toreadonly() as shown:
-            length = self._length_of(shown)
+            try:
+                length = self._length_of(shown)
+            except Exception as error:  # a user's function; its traceback stays as the cause
+                raise FramingError(f"length_function raised {error!r}") from error
         here = len(data) - start
+        if 0 < length <= self.max_message:
+            return length
+        if not length and here < self.max_message:
+            return -(here + 1)
         head = bytes(data[start : start + _SHOWN_BYTES])
         if length < 0:
             raise FramingError(f"length_function returned {length}; {_as_text(head)}")
         if length > self.max_message:
             raise self._refuse_length(length, head)
-        if length:
-            return length
-        if here >= self.max_message:
-            raise FramingError(f"no length within max_message {self.max_message}; {_as_text(head)}")
-        return -(here + 1)
+        raise FramingError(f"no length within max_message {self.max_message}; {_as_text(head)}")
 
 
 def _as_text(field: bytes) -> str:

@@ -6,6 +6,7 @@ A kind raises ValueError that says what it wants; which option it was, the calle
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -162,10 +163,9 @@ class Text:
         """A str, or what has a path."""
         if isinstance(value, str):
             return value
-        path = getattr(value, "__fspath__", None)
-        if path is None or not isinstance(path(), str):
-            raise ValueError(self.wants)
-        return str(path())
+        if isinstance(value, os.PathLike) and not isinstance(value, type):
+            return os.fsdecode(value)
+        raise ValueError(self.wants)
 
     def parse(self, text: str) -> str:
         """As it stands."""

@@ -257,7 +257,7 @@ class Options:
         "that the length does not count; 0: it counts the whole message",
         swoole=("package_body_offset",), derived="up to the end of the length field")
     length_function: LengthOf | None = _row(_F, Function(), None, "",
-        "the first bytes (a memoryview) to the message's length; 0: needs more, negative: malformed",
+        "the first bytes (a memoryview) to the message's length; 0: more, negative: malformed",
         swoole=("package_length_func",))
     fixed_size: int = _row(_F, Whole(0, 1 << 30), 0, "bytes",
         "of every message")

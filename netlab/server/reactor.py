@@ -20,6 +20,7 @@ import math
 import os
 import select
 import signal
+from _thread import get_ident
 from collections import deque
 from collections.abc import Callable
 from time import monotonic
@@ -53,13 +54,14 @@ class Reactor:
         self._handlers: dict[int, Handler] = {}
         self._timers = TimerHeap()
         self._due_s = math.inf  # no timer before it
-        self._deferred: list[Action] = []
+        self._deferred: deque[Action] = deque()
         self._once_more: list[tuple[int, int]] = []
         self._posted: deque[Action] = deque()
         self._on_signal: dict[int, Action] = {}
         self._former: dict[int, Any] = {}  # signal handlers to give back
         self._former_wakeup = -1
         self._running = False
+        self._thread = get_ident()
         self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self.register(self._wake_read, select.EPOLLIN, self._woken)
 
@@ -86,23 +88,26 @@ class Reactor:
         """
         self._once_more.append((descriptor, events))
 
-    # -- moments and work ------------------------------------------------------------------------
+    # -- moments and work, from any thread --------------------------------------------------------
 
     def after(self, delay_s: float, action: Action) -> int:
         """Call once, not before `delay_s` seconds from now."""
         timer = self._timers.after(delay_s, action)
-        self._due_s = min(self._due_s, monotonic() + delay_s)
+        self._due_by(monotonic() + delay_s)
         return timer
 
     def tick(self, interval_s: float, action: Action) -> int:
         """Call every `interval_s` seconds until cleared."""
         timer = self._timers.tick(interval_s, action)
-        self._due_s = min(self._due_s, monotonic() + interval_s)
+        self._due_by(monotonic() + interval_s)
         return timer
 
     def clear(self, timer: int) -> bool:
         """Let a timer not run (again); False when there is no such timer any more."""
-        return self._timers.clear(timer)
+        if get_ident() == self._thread:
+            return self._timers.clear(timer)
+        self.post(lambda: self._timers.clear(timer))
+        return timer in self._timers
 
     def defer(self, action: Action) -> None:
         """Call at the end of this turn, when no handler is under way."""
@@ -138,12 +143,10 @@ class Reactor:
         """Serve until `stop`."""
         wait, handler_of, deferred = self.poller.wait, self._handlers.get, self._deferred
         self._running = True
+        self._thread = get_ident()
         while True:
-            while deferred:
-                batch = deferred.copy()
-                deferred.clear()
-                for action in batch:
-                    action()
+            if deferred:
+                self.run_deferred()
             if not self._running:
                 return
             if self._once_more:
@@ -160,6 +163,12 @@ class Reactor:
                     handler(events)
             if self._due_s <= self.now_s:
                 self._run_timers()
+
+    def run_deferred(self) -> None:
+        """Call what was deferred, and what that defers; outside `run` to bring things to an end."""
+        deferred = self._deferred
+        while deferred:
+            deferred.popleft()()
 
     def stop(self) -> None:
         """Let `run` return after this turn."""
@@ -188,9 +197,18 @@ class Reactor:
         try:
             self._timers.run_due()
         finally:
-            now_s = monotonic()
-            next_s = self._timers.next_s(now_s)
-            self._due_s = math.inf if next_s is None else now_s + next_s
+            self._look_at_timers()
+
+    def _look_at_timers(self) -> None:
+        now_s = monotonic()
+        next_s = self._timers.next_s(now_s)
+        self._due_s = math.inf if next_s is None else now_s + next_s
+
+    def _due_by(self, moment_s: float) -> None:
+        if get_ident() == self._thread:
+            self._due_s = min(self._due_s, moment_s)
+        else:  # the loop sleeps, and knows nothing of it
+            self.post(self._look_at_timers)
 
     def _woken(self, events: int) -> None:
         """Read what woke us, then act: a signal that comes meanwhile leaves its byte behind."""

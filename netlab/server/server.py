@@ -27,7 +27,9 @@ from netlab.server.callbacks import Callback, checked_event
 from netlab.server.entrance import ListenError, Place, opened
 from netlab.server.option_table import Options
 from netlab.server.options import options_for_port, options_from
+from netlab.server.pid_file import PidFile
 from netlab.server.plain import PlainProbe
+from netlab.server.process import take_identity
 from netlab.server.role import Role
 from netlab.server.terms import Client, ClientInfo, Mode, SendError, Stats
 
@@ -42,8 +44,29 @@ def _single(server: Server) -> int:
     return run(server)
 
 
+def _threads(server: Server) -> int:
+    from netlab.server.threads import run
+
+    return run(server)
+
+
+def _base(server: Server) -> int:
+    from netlab.server.base import run
+
+    return run(server)
+
+
+def _process(server: Server) -> int:
+    from netlab.server.master import run
+
+    return run(server)
+
+
 RUNNERS: dict[Mode, Callable[[Server], int]] = {
     Mode.SINGLE: _single,
+    Mode.THREADS: _threads,
+    Mode.BASE: _base,
+    Mode.PROCESS: _process,
 }
 
 
@@ -65,6 +88,7 @@ class Server:
         self._asked: list[tuple[Place, dict[str, Any]]] = []
         self._role: Role | None = None
         self._started = False
+        self._pid_file: PidFile | None = None
         if host is not None:
             self.listen(host, port, kind)
 
@@ -122,21 +146,32 @@ class Server:
         self._refuse_started("start")
         self._check()
         self._started = True
-        with _logging_to(self.options.log_file):
-            try:
-                self.open()
-            except ListenError as error:
-                _log.error("%s", error)
-                self._started = False
-                return 2
-            try:
-                with _pid_file(self.options.pid_file):
-                    return RUNNERS[self.options.mode](self)
-            finally:
-                self._close_opened()
-                self._role = None
-                self._started = False
-                self.__dict__.pop("send", None)
+        try:
+            with _logging_to(self.options.log_file):
+                return self._start()
+        finally:
+            self._close_opened()
+            self._role = None
+            self._started = False
+            self.__dict__.pop("send", None)
+
+    def _start(self) -> int:
+        self._pid_file = PidFile.at(self.options.pid_file)
+        try:
+            self.open()
+            take_identity(self.options.user, self.options.group)
+            return RUNNERS[self.options.mode](self)
+        except ListenError as error:
+            _log.error("%s", error)
+            return 2
+        finally:
+            if self._pid_file is not None:
+                self._pid_file.remove()
+
+    def serving(self) -> None:
+        """Clients are accepted: who looks for the pid file may find it now."""
+        if self._pid_file is not None:
+            self._pid_file.write()
 
     def act_as(self, role: Role) -> None:
         """Let the verbs be those of this process's role."""
@@ -145,7 +180,7 @@ class Server:
 
     def _check(self) -> None:
         if self.options.mode not in RUNNERS:
-            raise UsageError(f"mode {self.options.mode} is not built in", "use single")
+            raise UsageError(f"mode {self.options.mode} is not built in", "use single or threads")
         streams = any(place.is_stream for place, _ in self._asked)
         datagrams = any(not place.is_stream for place, _ in self._asked)
         for needed, missing in (
@@ -293,19 +328,3 @@ def _logging_to(path: str) -> Iterator[None]:
         if handler is not None:
             _log.removeHandler(handler)
             handler.close()
-
-
-@contextlib.contextmanager
-def _pid_file(path: str) -> Iterator[None]:
-    if not path:
-        yield
-        return
-    with open(path, "w") as file:
-        file.write(f"{os.getpid()}\n")
-    ours = os.getpid()
-    try:
-        yield
-    finally:
-        if os.getpid() == ours:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)

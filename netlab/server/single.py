@@ -30,18 +30,23 @@ _log = logging.getLogger("netlab.server")
 
 def run(server: Server) -> int:
     """Serve until stopped; 0 after an orderly stop, 1 when output or connections were dropped."""
+    return serve(server, Mode.SINGLE, Engine)
+
+
+def serve(server: Server, mode: Mode, make_engine: type[Engine]) -> int:
+    """Serve with this engine in this process alone."""
     options = server.options
     sessions = SessionTable(options.max_connections)
     try:
         with Reactor(server.probe, options.poller) as reactor:
             caller = Caller(server, server.callbacks)
-            engine = Engine(
+            engine = make_engine(
                 server.probe, reactor, options, sessions, LocalEvents(caller),
                 keeps_half_open="half_close" in server.callbacks,
             )  # fmt: skip
             for sock, place, of_place in server.opened:
                 engine.adopt(sock, place, of_place)
-            return _Single(engine, reactor, caller).run()
+            return _Single(mode, engine, reactor, caller).run()
     finally:
         sessions.close()
 
@@ -68,10 +73,9 @@ def heed(reactor: Reactor, stop: Callable[[], None], stop_now: Callable[[], None
 class _Single(LocalVerbs, Alone):
     """The one process."""
 
-    mode_name = "single"
-
-    def __init__(self, engine: Engine, reactor: Reactor, caller: Caller) -> None:
+    def __init__(self, mode: Mode, engine: Engine, reactor: Reactor, caller: Caller) -> None:
         super().__init__("server", engine, reactor, caller)
+        self.mode_name = mode.value
         self._server = caller.server
         self._started_at_s = time.time()
         self._stopping = False
@@ -84,14 +88,18 @@ class _Single(LocalVerbs, Alone):
         heed(self.reactor, self.shutdown, self.stop_now)
         try:
             engine.start()
+            self._server.serving()
             self.reactor.defer(lambda: call("start"))
             self.reactor.defer(lambda: call("worker_start", 0))
             self.reactor.run()
-            call("worker_stop", 0)
-            call("shutdown")
         finally:
             engine.stop_accepting()
             engine.abandon()  # after an exception: nobody is left without an end
+            self.reactor.run_deferred()
+            if not engine.finish(self._server.options.drain_timeout):
+                self._status = 1
+        call("worker_stop", 0)
+        call("shutdown")
         return self._status
 
     def shutdown(self) -> None:
@@ -114,7 +122,7 @@ class _Single(LocalVerbs, Alone):
         """Totals since the start."""
         engine = self.engine
         return Stats(
-            mode=Mode.SINGLE,
+            mode=Mode(self.mode_name),
             started_at_s=self._started_at_s,
             connections=len(engine.connections),
             accepted=engine.accepted,

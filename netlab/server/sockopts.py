@@ -7,15 +7,19 @@ man 7 socket, man 7 tcp, man 7 ipv6.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import math
 import socket
 import struct
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from netlab.server.option_table import Options
 
 TCP_NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
+_SIOCINQ = 0x541B  # linux/sockios.h
 _LINGER = struct.Struct("ii")
 RESET = _LINGER.pack(1, 0)  # close() drops what is queued and sends RST
 
@@ -67,3 +71,10 @@ def on_connection(sock: socket.socket, options: Options) -> None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, options.sndbuf)
     elif options.quickack:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+
+
+def unread_bytes(descriptor: int) -> int:
+    """What waits to be received (SIOCINQ); a close() now makes the kernel send RST for it."""
+    with contextlib.suppress(OSError):
+        return int.from_bytes(fcntl.ioctl(descriptor, _SIOCINQ, bytes(4)), sys.byteorder)
+    return 0

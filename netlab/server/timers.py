@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
+from itertools import count
 
 from netlab.model.errors import UsageError
 
@@ -33,11 +34,15 @@ class TimerHeap:
         self._clock = clock
         self._heap: list[tuple[float, int]] = []  # (moment, id): equal moments keep their order
         self._timers: dict[int, _Timer] = {}
-        self._last_id = 0
+        self._ids = count(1)  # threads may add at the same time
 
     def __len__(self) -> int:
         """How many timers are alive."""
         return len(self._timers)
+
+    def __contains__(self, timer_id: int) -> bool:
+        """Whether the timer is alive."""
+        return timer_id in self._timers
 
     def after(self, delay_s: float, action: Callable[[], object]) -> int:
         """Call once, not before `delay_s` seconds from now; the id is for `clear`."""
@@ -97,11 +102,11 @@ class TimerHeap:
         return ran
 
     def _add(self, delay_s: float, action: Callable[[], object], interval_s: float) -> int:
-        self._last_id += 1
+        timer_id = next(self._ids)
         due_s = self._clock() + delay_s
-        self._timers[self._last_id] = _Timer(due_s, action, interval_s)
-        heappush(self._heap, (due_s, self._last_id))
-        return self._last_id
+        self._timers[timer_id] = _Timer(due_s, action, interval_s)
+        heappush(self._heap, (due_s, timer_id))
+        return timer_id
 
     def _run(self, timer_id: int, now_s: float) -> None:
         timer = self._timers[timer_id]

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from netlab.lab import control
+from netlab.server import control
 
 
 def test_a_message_arrives_whole_and_alone() -> None:

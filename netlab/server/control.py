@@ -1,7 +1,8 @@
-"""Messages between netlab and the lab's first process: small JSON objects, with descriptors beside.
+"""Messages between processes of one family: small JSON objects, with descriptors beside.
 
 One Unix seqpacket pair, so a message arrives whole or not at all, and end of file says that the
-other side is gone. Knows nothing of what the messages mean; read man 7 unix (SCM_RIGHTS).
+other side is gone. The server's processes and the lab's first process are told what to do over it.
+Knows nothing of what the messages mean; read man 7 unix (SCM_RIGHTS).
 """
 
 from __future__ import annotations
@@ -10,17 +11,19 @@ import array
 import json
 import os
 import socket
+from collections.abc import Callable
 from typing import Any
 
 _MAX_MESSAGE_BYTES = 1 << 17
 _MAX_DESCRIPTORS = 16
 
 Message = dict[str, Any]
+MakePair = Callable[[int, int], tuple[socket.socket, socket.socket]]
 
 
-def pair() -> tuple[socket.socket, socket.socket]:
+def pair(make: MakePair = socket.socketpair) -> tuple[socket.socket, socket.socket]:
     """Both ends of a new control connection; neither survives an execve."""
-    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    return make(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
 def send(sock: socket.socket, message: Message, descriptors: tuple[int, ...] = ()) -> None:

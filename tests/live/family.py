@@ -1,0 +1,189 @@
+"""Starts a server of several processes (family_server.py) and hears what its callbacks report.
+
+Nothing here sleeps: tests wait for reports, for bytes, or for the end of a process. When a family
+ends, the pipe that all its processes hold must come to its end: nobody is left behind.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import pytest
+
+WITHIN_S = 40.0  # on a busy machine
+SCRIPT = Path(__file__).with_name("family_server.py")
+both_modes = pytest.mark.parametrize("mode", ["base", "process"])
+
+Report = dict[str, Any]
+
+
+class Client:
+    """A connection over which expressions are sent and lines come back."""
+
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
+        self.sock = socket.create_connection((host, port), WITHIN_S)
+        self._rest = b""
+
+    def say(self, expression: str) -> None:
+        """Send an expression."""
+        self.sock.sendall(expression.encode() + b"\n")
+
+    def hear(self) -> Any:
+        """The value in the next line."""
+        while b"\n" not in self._rest:
+            data = self.sock.recv(1 << 16)
+            if not data:
+                raise EOFError
+            self._rest += data
+        line, _, self._rest = self._rest.partition(b"\n")
+        return ast.literal_eval(line.decode())
+
+    def ask(self, expression: str) -> Any:
+        """What an expression gives in the worker."""
+        self.say(expression)
+        return self.hear()
+
+    def at_end(self) -> bool:
+        """Whether the server has ended the connection, in order or by reset."""
+        try:
+            return self.sock.recv(1) == b""
+        except ConnectionError:
+            return True
+
+    def read(self, count: int) -> bytes:
+        """Exactly so many bytes."""
+        data = bytearray(self._rest[:count])
+        self._rest = self._rest[count:]
+        while len(data) < count:
+            more = self.sock.recv(min(count - len(data), 1 << 16))
+            assert more, f"end of file after {len(data)} of {count} bytes"
+            data += more
+        return bytes(data)
+
+
+class Family:
+    """A server that runs, in processes of its own."""
+
+    def __init__(self, process: subprocess.Popen[bytes], reports: int) -> None:
+        self.process = process
+        self.seen: list[Report] = []
+        self.ports: list[int] = []
+        self._reports = reports
+        self._rest = b""
+        self._looked = 0
+
+    @property
+    def port(self) -> int:
+        return self.ports[0]
+
+    def connect(self) -> Client:
+        return Client(self.port)
+
+    def wait(self, name: str, *, pid: int | None = None) -> Report:
+        """The next report of that name, behind those that were waited for."""
+        while True:
+            for at in range(self._looked, len(self.seen)):
+                found = self.seen[at]
+                if found["name"] == name and pid in (None, found["pid"]):
+                    del self.seen[at]
+                    return found
+            assert self._more(), f"no {name} before the end: {self.seen}"
+
+    def pids(self, name: str) -> dict[str, int]:
+        """The pids behind reports such as worker_start, by their arguments; they are taken."""
+        found = [report for report in self.seen if report["name"] == name]
+        self.seen = [report for report in self.seen if report["name"] != name]
+        return {", ".join(report["args"]): report["pid"] for report in found}
+
+    def kill(self, number: int = signal.SIGTERM) -> None:
+        """Send a signal to the main process."""
+        self.process.send_signal(number)
+
+    def end(self) -> tuple[int, str]:
+        """Wait until everybody is gone; exit status and what was logged."""
+        while self._more():
+            pass
+        _, log = self.process.communicate(timeout=WITHIN_S)
+        return self.process.returncode, log.decode()
+
+    def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
+        """Ask for the end, and wait for it."""
+        self.kill(number)
+        return self.end()
+
+    def _more(self) -> bool:
+        """Read reports; False at the end of all processes."""
+        waiting = select.poll()
+        waiting.register(self._reports, select.POLLIN)
+        assert waiting.poll(WITHIN_S * 1000), f"nothing happens: {self.seen}"
+        data = os.read(self._reports, 1 << 16)
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        self.seen += map(json.loads, lines)
+        return bool(data)
+
+
+@contextlib.contextmanager
+def family(mode: str, *, ready: bool = True, **given: Any) -> Iterator[Family]:
+    """A server in processes of its own; it is ended when the test is over, whatever happened."""
+    given = {"framing": "terminator", "terminator": "\n", "workers": 2, "mode": mode} | given
+    reports, theirs = os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, str(SCRIPT), str(theirs), json.dumps(given)],
+        pass_fds=(theirs,),
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    found = Family(process, reports)
+    try:
+        if ready:
+            found.ports = ast.literal_eval(found.wait("open")["args"][0])
+            found.wait("start")
+        yield found
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # its own session: nobody else is in it
+        process.communicate(timeout=WITHIN_S)
+        os.close(reports)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process is there, and no zombie."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"
+
+
+def wait_gone(pid: int) -> None:
+    """Until a process, no child of ours, has ended."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        waiting = select.poll()
+        waiting.register(descriptor, select.POLLIN)
+        assert waiting.poll(WITHIN_S * 1000), f"{pid} does not end"
+    finally:
+        os.close(descriptor)
+
+
+def until(condition: Any, what: str) -> None:
+    """Ask again and again, as each answer takes a while, until it is so."""
+    deadline_s = monotonic() + WITHIN_S
+    while not condition():
+        assert monotonic() < deadline_s, what

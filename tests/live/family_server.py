@@ -1,0 +1,107 @@
+"""A server of several processes for the live tests: does what clients, tasks and messages say.
+
+A message of a client is a Python expression in which `server` and `session` are known; what it
+gives is sent back as its repr, unless that is None. So are tasks and messages between processes.
+Every callback of every process is reported as a line of JSON on a pipe that all of them hold: its
+end of file says that the last one is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource  # noqa: F401  # for expressions
+import signal  # noqa: F401
+import sys
+import threading  # noqa: F401
+import time
+from typing import Any
+
+from netlab.server import Server
+from netlab.server.callbacks import EVENTS
+
+REPORTS = int(sys.argv[1])
+GIVEN = json.loads(sys.argv[2])
+RETURNS = frozenset({"task"})
+kept: dict[str, Any] = {}  # a memory for expressions
+
+
+def report(name: str, *arguments: Any) -> None:
+    """One line, whole: shorter than PIPE_BUF."""
+    line = {"name": name, "args": [repr(a)[:800] for a in arguments], "pid": os.getpid()}
+    os.write(REPORTS, json.dumps(line).encode() + b"\n")
+
+
+def big(count: int) -> bytes:
+    """Bytes that are not all the same."""
+    return bytes(range(251)) * (count // 251) + bytes(count % 251)
+
+
+def stuck(seconds: float) -> None:
+    """Busy in Python for so long, whatever signals come."""
+    end_s = time.monotonic() + seconds
+    while time.monotonic() < end_s:
+        pass
+
+
+def made() -> Server:
+    """The server that was asked for."""
+    address = GIVEN.pop("address", ["127.0.0.1", 0])
+    hooks = GIVEN.pop("hooks", {})
+    more = GIVEN.pop("more", [])
+    silent = GIVEN.pop("silent", [])
+    echo = GIVEN.pop("echo", False)
+    function = GIVEN.pop("function", None)
+    if function:
+        GIVEN["dispatch_func"] = eval(function)
+    server = Server(address[0], address[1], **GIVEN)
+    for host, port, kind in more:
+        server.listen(host, port, kind)
+
+    def run(text: str, **names: Any) -> Any:
+        return eval(text, globals(), {"server": server, **names})
+
+    def receive(server: Server, session: int, data: bytes) -> None:
+        if echo:
+            server.send(session, data)
+            return
+        value = run(data.decode(), session=session)
+        if isinstance(value, bytes):
+            server.send(session, value)
+        elif value is not None:
+            server.send(session, repr(value).encode() + b"\n")
+
+    def packet(server: Server, data: bytes, client: Any) -> None:
+        server.sendto(client, data + b" by %d" % os.getpid())
+
+    def task(server: Server, task_id: int, source: str, data: Any) -> Any:
+        report("task", task_id, source, data)
+        return run(data) if isinstance(data, str) else data
+
+    def pipe_message(server: Server, source: str, message: Any) -> None:
+        report("pipe_message", source, message)
+        if isinstance(message, str) and message.startswith("="):
+            report("said", run(message[1:], source=source))
+
+    own = {"receive": receive, "packet": packet, "task": task, "pipe_message": pipe_message}
+
+    def listener(name: str) -> Any:
+        def listen(server: Server, *arguments: Any) -> Any:
+            if name in own:
+                return own[name](server, *arguments)
+            report(name, *arguments)
+            if name in hooks:
+                run(hooks[name], arguments=arguments)
+            return None
+
+        return listen
+
+    for name in EVENTS:
+        if name not in silent and (name != "half_close" or name in hooks):
+            server.on(name, listener(name))
+    places = server.open()
+    report("open", [place.port for place in places])
+    return server
+
+
+sys.exit(made().start())
