@@ -202,6 +202,13 @@ class Play:
             family=None, kind=None, **more,
         )  # fmt: skip
 
+    def watch(self, side: str, inode: int, events: int, ctl: str = "EPOLL_CTL_ADD") -> None:
+        """epoll_ctl on the descriptor that `wait` waits on."""
+        self.did(
+            side, "epoll_ctl", 0, ready=(Ready(9, inode, events),), inode=None, fd=4, local=None,
+            peer=None, family=None, kind=None, args=f"{ctl}, 9",
+        )  # fmt: skip
+
     def tables(self) -> Tables:
         self.raw.calls = list(self.calls)
         self.raw.inheritances = self.forks

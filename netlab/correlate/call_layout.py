@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from netlab.correlate.call_moves import end_ns, moved_bytes, returned_ns
+from netlab.correlate.option_changes import Changes, option_between
 from netlab.correlate.reasons import Reason
 from netlab.model.call import MSG_OOB, CallRecord
 
@@ -50,7 +51,7 @@ class Layout:
         calls: list[CallRecord],
         outbound: bool,
         marks: Sequence[UrgentMark],
-        inlines: Sequence[tuple[int, bool | None]],
+        inlines: Changes,
         unborn: Reason,
         at: int,
     ) -> None:
@@ -127,8 +128,8 @@ class Layout:
         """Where reading stands when it has met the end: behind an urgent byte that stood last."""
         for mark in self._marks:
             self._announce(mark)
-        mark = self._mark
-        if mark is None or mark.offset != self.at or self._inline(mark.time_ns, _EVER_NS):
+        last = self._mark
+        if last is None or last.offset != self.at or self._inline(last.time_ns, _EVER_NS):
             return self.at
         return self.at + 1
 
@@ -156,18 +157,9 @@ class Layout:
                 self._skip()
         self._mark = mark
 
-    def _inline(self, since_ns: int, until_ns: int) -> bool | None:
+    def _inline(self, since_ns: int, until_ns: int) -> int | None:
         """What SO_OOBINLINE was from `since_ns` to `until_ns`; None: it may have changed then."""
-        value: bool | None = False
-        for number, new in self._inlines:
-            if number:
-                record = self.calls[number - 1]
-                if record.entered_ns > until_ns:
-                    break
-                if returned_ns(record) > since_ns and new != value:
-                    return None
-            value = new
-        return value
+        return option_between(self._inlines, self.calls, since_ns, until_ns)
 
     def _skip(self) -> None:
         self.placed.holes.append(self.at)

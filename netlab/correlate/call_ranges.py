@@ -32,6 +32,7 @@ from itertools import accumulate
 
 from netlab.correlate.call_layout import Layout, Unplaced, UrgentMark
 from netlab.correlate.call_moves import end_ns, moved_bytes
+from netlab.correlate.option_changes import Changes
 from netlab.correlate.reasons import Reason
 from netlab.model.call import (
     INBOUND,
@@ -128,12 +129,11 @@ def place_calls(
     inline: bool,
     facts: StreamFacts,
     stopped: Stop | None = None,
-    inlines: Sequence[tuple[int, bool | None]] = (),
+    inlines: Changes = (),
 ) -> CallRanges:
     """Lay the calls `numbers` (in order of entry) out; `born`: the socket's birth was witnessed.
 
-    `inline`: no byte is ever skipped; else `inlines` are (call, value) of the changes of
-    SO_OOBINLINE, which is off at first.
+    `inline`: no byte is ever skipped; else `inlines` are the changes of SO_OOBINLINE.
     """
     placed = CallRanges()
     moving = [n for n in numbers if moved_bytes(calls[n - 1], outbound)]

@@ -24,7 +24,7 @@ def link_handshake(join: TcpJoin) -> list[Span]:
         accept = server.socket.accepted_by
         _all_copies(spans, join, accept)
         listener = server.socket.listener
-        if listener is not None and listener.defer_accept:
+        if listener is not None and any(on for _, on in listener.defer_accept):
             data = first_data(join)
             if data is not None:
                 spans.append(

@@ -18,6 +18,7 @@ from netlab.correlate.connections import connection_from_flow, connection_from_t
 from netlab.correlate.datagram_sends import DatagramJoin
 from netlab.correlate.datagram_spans import join_datagrams, leftover_datagrams
 from netlab.correlate.datagrams import Datagram, datagrams_from_flows
+from netlab.correlate.epolls import Epolls
 from netlab.correlate.flows import Flow, flows_from_packets
 from netlab.correlate.handshake import link_handshake
 from netlab.correlate.leftovers import (
@@ -37,6 +38,7 @@ from netlab.correlate.sockets import Socket, Sockets, trace_sockets
 from netlab.correlate.streams import Reads, arrival_ns, stream_from_track
 from netlab.correlate.tcp_info import states_from_call
 from netlab.correlate.tcp_spans import End, TcpJoin, link_bytes
+from netlab.correlate.unseen_reads import maybe_unseen_read
 from netlab.correlate.urgent import urgent_marks
 from netlab.correlate.wakeups import Wakeups
 from netlab.model.call import OUTBOUND, WAITING, CallRecord
@@ -140,7 +142,11 @@ class _Correlation:
             if thing.is_object:
                 join_object(local, thing)
         spans += local.spans
-        spans += Wakeups(self.records, self.tcp, udp, local, self.by_frame).spans(sockets)
+        epolls = Epolls(self.records, self.raw.inheritances)
+        waits = Wakeups(
+            self.records, self.tcp, udp, local, self.by_frame, epolls, ring_lost=self.ring_lost
+        )
+        spans += waits.spans(sockets)
         spans.sort(key=_span_order)
         self.tables.spans = spans
         self.tables.unmatched += udp.unmatched
@@ -148,7 +154,7 @@ class _Correlation:
         self.tables.unmatched += local.unmatched
         self._fill_calls(sockets, udp, local)
         self._fill_about(sockets, local)
-        self._list_the_rest()
+        self._list_the_rest(sockets)
         for record, socket in zip(self.records, sockets.by_call, strict=True):
             if record.tcp_info_before or record.tcp_info_after:  # of the socket called, not of the
                 connection = socket.connection if socket else None  # one that accept returned
@@ -168,11 +174,11 @@ class _Correlation:
         for track in tracks:
             join = TcpJoin(track, self.records)
             self.tcp[join.connection] = join
+            for direction in track.halves:
+                join.urgent[direction] = marks.get((join.connection, direction), ())
             facts = {
-                direction: self._facts(
-                    track, direction, marks.get((join.connection, direction), ())
-                )
-                for direction in track.halves
+                direction: self._facts(track, direction, urgent)
+                for direction, urgent in join.urgent.items()
             }
             for side, socket in ends.pop(join.connection, {}).items():
                 join.ends[side] = self._end(socket, facts[side.outbound], facts[side.inbound])
@@ -224,6 +230,14 @@ class _Correlation:
                 )  # fmt: skip
                 if early is not None:
                     sender.outbound.withdraw(early, Reason.CONTRADICTION)
+            if receiver is not None and not self.unsure:
+                doubtful = maybe_unseen_read(
+                    receiver.socket.calls, receiver.inbound, stream, join.track, self.records,
+                    ring_lost=self.ring_lost,
+                )  # fmt: skip
+                if doubtful is not None and receiver.inbound.left is not Reason.CONTRADICTION:
+                    receiver.inbound.withdraw(doubtful, Reason.CONTRADICTION)
+                    continue
             # A copy that the ring lost may have come before the one that is known.
             if receiver is None or self.ring_lost:
                 return
@@ -307,7 +321,7 @@ class _Correlation:
             if len(subjects) == 1:
                 self.calls[reader - 1].about = subjects.pop()
 
-    def _list_the_rest(self) -> None:
+    def _list_the_rest(self, sockets: Sockets) -> None:
         """Calls that moved bytes on a socket that has no connection."""
         listed = {row.call for row in self.tables.unmatched}
         for call, record in zip(self.calls, self.records, strict=True):
@@ -318,6 +332,9 @@ class _Correlation:
             what = What.SENT_NOT_PLACED if outbound else What.READ_NOT_PLACED
             local = record.family is not None and not record.family.startswith("AF_INET")
             reason = Reason.NO_PEER if local else Reason.NO_PACKET_WITNESS
+            socket = sockets.by_call[call.call - 1]
+            if socket is not None and socket.twins:
+                reason = Reason.TWINS
             self.tables.unmatched.append(
                 Unmatched(call.connection, None, None, None, moved, what, reason, call.call)
             )

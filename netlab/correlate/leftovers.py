@@ -47,8 +47,9 @@ def leftover_bytes(join: TcpJoin, *, ring_lost: bool) -> list[Unmatched]:
             _sent_not_captured(add, sender.outbound, stream, known, missing, ring_lost)
         if receiver is not None:
             _read_not_captured(add, receiver.inbound, stream, missing)
-        _not_sent(add, sender, stream)
-        _not_read(add, receiver, stream, ring_lost)
+        unseen = Reason.TWINS if join.track.twins else Reason.NO_CALL_WITNESS
+        _not_sent(add, sender, stream, unseen)
+        _not_read(add, receiver, stream, ring_lost, unseen)
     return rows
 
 
@@ -146,10 +147,11 @@ def _split(
         add.part(a, b, what, otherwise)
 
 
-def _not_sent(add: _Adder, sender: End | None, stream: Stream) -> None:
+def _not_sent(add: _Adder, sender: End | None, stream: Stream, unseen: Reason) -> None:
+    """`unseen`: why the calls of an end are not known."""
     claimed = RangeSet()
     groups = RangeSet()
-    reason = Reason.NO_CALL_WITNESS
+    reason = unseen
     if sender is not None:
         claimed = _merged(sender.outbound.owners)
         groups = RangeSet(sender.outbound.groups)
@@ -160,11 +162,13 @@ def _not_sent(add: _Adder, sender: End | None, stream: Stream) -> None:
             _split(add, a, b, groups, What.CARRIED_NOT_SENT, reason)
 
 
-def _not_read(add: _Adder, receiver: End | None, stream: Stream, ring_lost: bool) -> None:
+def _not_read(
+    add: _Adder, receiver: End | None, stream: Stream, ring_lost: bool, unseen: Reason
+) -> None:
     carried = stream.half.bytes_seen
     if receiver is None:
         for start, stop in carried:
-            add.part(start, stop, What.CARRIED_NOT_READ, Reason.NO_CALL_WITNESS)
+            add.part(start, stop, What.CARRIED_NOT_READ, unseen)
         return
     claimed = _merged(receiver.inbound.owners)
     groups = RangeSet(receiver.inbound.groups)
@@ -226,6 +230,11 @@ def stop_of(
         records = (calls[n - 1] for n in socket.calls)
         if any(r.entered_ns <= high and (r.returned_ns or high) >= low for r in records):
             stops.append(Stop(low, Reason.CLOCK_STEP))
+    for number in socket.calls:
+        record = calls[number - 1]
+        if record.op == "detach" and record.errno is None:  # what it handed out, nobody watches
+            stops.append(Stop(record.entered_ns, Reason.PROBE_GAP))
+            break
     return min(stops, key=lambda stop: stop.time_ns, default=None)
 
 

@@ -51,6 +51,7 @@ class Reason(StrEnum):
     URGENT_ORDER = "an urgent byte came during the call, order ambiguous"
     SHARED = "shared socket, order ambiguous"
     ALIKE = "order ambiguous: a datagram that was not captured fits, too"
+    TWINS = "order ambiguous: several connections of the same ends fit"
     NO_PEER = "not on a network: the other end is not recorded"
     SEVERAL_FIT = "order ambiguous: more than one datagram fits"
     MAY_NOT_ARRIVE = "order ambiguous: a datagram fits that may not have reached the socket"
