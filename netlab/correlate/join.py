@@ -12,7 +12,7 @@ import gc
 
 from netlab.correlate.call_layout import UrgentMark
 from netlab.correlate.call_moves import moved_bytes
-from netlab.correlate.call_ranges import StreamFacts, place_calls
+from netlab.correlate.call_ranges import Stop, StreamFacts, place_calls
 from netlab.correlate.closing import link_closing
 from netlab.correlate.connections import connection_from_flow, connection_from_track
 from netlab.correlate.datagram_sends import DatagramJoin
@@ -28,8 +28,9 @@ from netlab.correlate.leftovers import (
     stop_of,
     uncaptured,
 )
+from netlab.correlate.local_join import LocalJoin
 from netlab.correlate.local_objects import join_object
-from netlab.correlate.local_spans import LocalJoin, join_local
+from netlab.correlate.local_spans import join_local
 from netlab.correlate.matching import add_connections_without_frames, match_tcp
 from netlab.correlate.reasons import Reason, What
 from netlab.correlate.receiver_acks import link_receiver_acks
@@ -136,8 +137,9 @@ class _Correlation:
         )  # fmt: skip
         spans += udp.spans
         local = join_local(
-            [s for s in sockets.all if s.family == "AF_UNIX"], self.tables.connections, self.records
-        )
+            [s for s in sockets.all if s.family == "AF_UNIX"], self.tables.connections,
+            self.records, self._stop_of,
+        )  # fmt: skip
         for thing in sockets.all:
             if thing.is_object:
                 join_object(local, thing)
@@ -208,7 +210,7 @@ class _Correlation:
 
     def _end(self, socket: Socket, out: StreamFacts, into: StreamFacts) -> End:
         born = socket.accepted_by is not None or bool(socket.connects) or socket.made
-        stopped = stop_of(socket, self.records, self.raw, self.last_entry, self.unsure)
+        stopped = self._stop_of(socket)
         return End(
             socket,
             place_calls(socket.calls, self.records, outbound=True, born=born,
@@ -216,6 +218,9 @@ class _Correlation:
             place_calls(socket.calls, self.records, outbound=False, born=born,
                         inline=False, inlines=socket.oob_inline, facts=into, stopped=stopped),
         )  # fmt: skip
+
+    def _stop_of(self, socket: Socket) -> Stop | None:
+        return stop_of(socket, self.records, self.raw, self.last_entry, self.unsure)
 
     def _follow(self, join: TcpJoin, direction: Direction) -> None:
         """Build the stream of a direction, and take back what its frames disprove."""
