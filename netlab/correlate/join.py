@@ -12,10 +12,9 @@ import gc
 
 from netlab.correlate.call_layout import UrgentMark
 from netlab.correlate.call_moves import moved_bytes
-from netlab.correlate.call_ranges import StreamFacts, place_calls
+from netlab.correlate.call_ranges import Stop, StreamFacts, place_calls
 from netlab.correlate.closing import link_closing
 from netlab.correlate.connections import connection_from_flow, connection_from_track
-from netlab.correlate.datagram_errors import link_datagram_errors
 from netlab.correlate.datagram_sends import DatagramJoin
 from netlab.correlate.datagram_spans import join_datagrams, leftover_datagrams
 from netlab.correlate.datagrams import Datagram, datagrams_from_flows
@@ -24,8 +23,9 @@ from netlab.correlate.epolls import Epolls
 from netlab.correlate.flows import Flow, flows_from_packets
 from netlab.correlate.handshake import link_handshake
 from netlab.correlate.leftovers import leftover_bytes, uncaptured
+from netlab.correlate.local_join import LocalJoin
 from netlab.correlate.local_objects import join_object
-from netlab.correlate.local_spans import LocalJoin, join_local
+from netlab.correlate.local_spans import join_local
 from netlab.correlate.matching import add_connections_without_frames, match_tcp
 from netlab.correlate.reasons import Reason, What
 from netlab.correlate.receiver_acks import link_receiver_acks
@@ -127,14 +127,14 @@ class _Correlation:
         add_connections_without_frames(network, self.tables.connections, self.records)
         spans = self._join_tcp(network, tracks)
         udp = join_datagrams(
-            [s for s in network if s.kind == "SOCK_DGRAM"], datagrams, self.records,
+            [s for s in network if s.kind == "SOCK_DGRAM"], flows, datagrams, self.records,
             ring_lost=self.ring_lost,
         )  # fmt: skip
         spans += udp.spans
-        spans += link_datagram_errors(udp, flows, datagrams)
         local = join_local(
-            [s for s in sockets.all if s.family == "AF_UNIX"], self.tables.connections, self.records
-        )
+            [s for s in sockets.all if s.family == "AF_UNIX"], self.tables.connections,
+            self.records, self._stop_of,
+        )  # fmt: skip
         for thing in sockets.all:
             if thing.is_object:
                 join_object(local, thing)
@@ -205,7 +205,7 @@ class _Correlation:
 
     def _end(self, socket: Socket, out: StreamFacts, into: StreamFacts) -> End:
         born = socket.accepted_by is not None or bool(socket.connects) or socket.made
-        stopped = stop_of(socket, self.records, self.raw, self.last_entry, self.unsure)
+        stopped = self._stop_of(socket)
         return End(
             socket,
             place_calls(socket.calls, self.records, outbound=True, born=born,
@@ -213,6 +213,9 @@ class _Correlation:
             place_calls(socket.calls, self.records, outbound=False, born=born,
                         inline=False, inlines=socket.oob_inline, facts=into, stopped=stopped),
         )  # fmt: skip
+
+    def _stop_of(self, socket: Socket) -> Stop | None:
+        return stop_of(socket, self.records, self.raw, self.last_entry, self.unsure)
 
     def _follow(self, join: TcpJoin, direction: Direction) -> None:
         """Build the stream of a direction, and take back what its frames disprove."""

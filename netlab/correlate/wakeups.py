@@ -18,14 +18,16 @@ from collections.abc import Mapping
 from netlab.correlate.accept_queue import queued_by
 from netlab.correlate.datagram_sends import DatagramJoin
 from netlab.correlate.epolls import Epolls, Reported
-from netlab.correlate.local_spans import LocalJoin
+from netlab.correlate.local_join import LocalJoin
 from netlab.correlate.option_changes import option_between
 from netlab.correlate.sockets import Socket, Sockets
 from netlab.correlate.streams import Stream, arrival_ns, fin_arrival
 from netlab.correlate.tcp_spans import End, TcpJoin
 from netlab.correlate.writable import Writable
 from netlab.model.call import (
+    INBOUND,
     MSG_OOB,
+    MSG_PEEK,
     POLLERR,
     POLLHUP,
     POLLIN,
@@ -261,7 +263,18 @@ class Wakeups:
         place = bisect_right(reads, number, key=lambda item: item[0])
         if place >= len(reads) or self.calls[reads[place][1] - 1].entered_ns > until:
             return []
+        if reads[place][0] != self._next_read(number, socket):  # of that one it is not known
+            return []
         return [Span(number, None, reads[place][1], None, None, None, Role.WAKEUP)]
+
+    def _next_read(self, number: int, socket: Socket) -> int | None:
+        for place in range(bisect_right(socket.calls, number), len(socket.calls)):
+            call = socket.calls[place]
+            record = self.calls[call - 1]
+            taken = record.errno is None and record.result is not None
+            if record.op in INBOUND and taken and not record.flags & (MSG_PEEK | MSG_OOB):
+                return call
+        return None
 
     def _local_connect(self, number: int, until: int, made: Socket) -> list[Span]:
         for call, (connection, _) in self.local.of_call.items():

@@ -19,6 +19,7 @@ _LEVELS = {
 }
 # Names that Python's socket module lacks in some versions, and those with two names for a number.
 _NUMBERS = {
+    (socket.IPPROTO_UDP, 1): "UDP_CORK",
     (socket.IPPROTO_UDP, 103): "UDP_SEGMENT",
     (socket.IPPROTO_UDP, 104): "UDP_GRO",
     (socket.IPPROTO_TCP, 18): "TCP_USER_TIMEOUT",

@@ -25,6 +25,7 @@ from netlab.capture.probe.addresses import (
     maybe_local,
     maybe_peer,
     maybe_unix_peer_inode,
+    maybe_unix_peer_pid,
 )  # fmt: skip
 from netlab.capture.probe.framed import FramedSocket
 from netlab.capture.probe.layout import OP
@@ -120,10 +121,14 @@ class TracedSocket(FramedSocket):
         if inside is not None:
             peer = address_text(self.family, address)
             sock.watch(local=maybe_local(sock), peer=peer)
-            far = maybe_unix_peer_inode(sock._inode) if self.family == socket.AF_UNIX else None
+            far, note = None, ""
+            if self.family == socket.AF_UNIX:
+                far = maybe_unix_peer_inode(sock._inode)
+                if far is None:  # it was closed meanwhile
+                    note = f"peer pid {maybe_unix_peer_pid(sock) or 'unknown'}"
             self._journal.leave(
                 inside, self._state, fd, returned_ns=now_ns, address=peer,
-                inodes=(sock._inode, far or 0),
+                inodes=(sock._inode, far or 0), note=note,
             )  # fmt: skip
         return sock, address
 
