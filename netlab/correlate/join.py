@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from netlab.correlate.call_layout import UrgentMark
 from netlab.correlate.call_moves import moved_bytes
-from netlab.correlate.call_ranges import StreamFacts, place_calls
+from netlab.correlate.call_ranges import CallRanges, StreamFacts, place_calls
 from netlab.correlate.closing import link_closing
 from netlab.correlate.connections import connection_from_flow, connection_from_track
 from netlab.correlate.datagram_errors import link_datagram_errors
@@ -177,6 +177,10 @@ class _Correlation:
             }
             for side, socket in ends.pop(join.connection, {}).items():
                 join.ends[side] = self._end(socket, facts[side.outbound], facts[side.inbound])
+                if track.flow.to_itself:  # it reads what it wrote
+                    mine = self._end(socket, facts[side.outbound], facts[side.outbound])
+                    join.ends[Side.CLIENT] = End(socket, mine.outbound, CallRanges())
+                    join.ends[Side.SERVER] = End(socket, CallRanges(), mine.inbound)
             for direction in Direction:
                 self._follow(join, direction)
             for side, end in join.ends.items():
