@@ -111,6 +111,8 @@ def _held_back(join: TcpJoin, side: Side, closed_ns: int, fin: Packet) -> bool:
     length = join.track.halves[side.outbound].fin_off
     if length is None or join.ends[side].outbound.stop != length:
         return False  # others than the known calls wrote, and so held the socket
+    if join.track.flow.to_itself:  # its own frames tell nothing of what it heard
+        return False
     free_ns = None
     acked, edge = 0, None
     heard = [
