@@ -14,6 +14,8 @@ thread's calls take in the order they were entered). Rules:
   the members' are not. That holds for one thread, too: a signal handler runs inside its calls.
 - A call that never returned may have moved an unknown number of bytes (a send; a recv only with
   MSG_WAITALL, any other returns with the first bytes): all that could come after is not placed.
+  A recv that took its bytes just before its process was killed did not return either: bytes that no
+  call claims may be its own.
 - When a process that holds the socket stopped recording, nothing that returned later is placed.
 - Offset 0 is certain when the socket's birth was witnessed and the SYN captured. Otherwise the end
   of the stream may pin it: the FIN's offset minus all that the calls moved. Else ranges stay
@@ -80,6 +82,7 @@ class CallRanges:
     holes: list[int] = field(default_factory=list)  # urgent bytes that reading skipped
     stop: int = 0  # where the last placed byte ends
     left: Reason | None = None  # why bytes of the stream are claimed by none, where calls tell it
+    known_until_ns: int = 1 << 62  # from then on calls may be missing
     _returns: tuple[list[int], list[int]] | None = None
 
     def read_until(self, calls: list[CallRecord], time_ns: int | None) -> int:
@@ -116,7 +119,7 @@ class CallRanges:
         for number, (start, stop) in self.ranges.items():
             self.owners.claim(start, stop, number)
         self.stop = max((stop for _, stop in self.ranges.values()), default=0)
-        self.left = reason
+        self.left, self.known_until_ns = reason, -1
         self._returns = None
 
 
@@ -139,7 +142,8 @@ def place_calls(
     moving = [n for n in numbers if moved_bytes(calls[n - 1], outbound)]
     inside = [n for n in numbers if _may_move_unseen(calls[n - 1], outbound)]
     total = sum(moved_bytes(calls[n - 1], outbound) for n in moving)
-    sure = not inside and stopped is None  # every call is known, and so is their order
+    cut_off = [n for n in numbers if _may_have_read(calls[n - 1])] if not outbound else []
+    sure = not inside and not cut_off and stopped is None  # all known, and in order
     saw_end = sure and _saw_the_end(numbers, calls, outbound)
     if born and facts.born_seen:
         at = 0
@@ -168,8 +172,12 @@ def place_calls(
     placed.left = layout.lost
     if placed.left is None and stopped is not None:
         placed.left = stopped.reason
-    elif placed.left is None and inside:
+    elif placed.left is None and (inside or cut_off):
         placed.left = Reason.STILL_INSIDE
+    doubts = [calls[n - 1].entered_ns for n in inside + cut_off]
+    placed.known_until_ns = min(doubts, default=placed.known_until_ns)
+    if stopped is not None:
+        placed.known_until_ns = min(placed.known_until_ns, stopped.time_ns)
     if facts.fin_off is not None:
         too_many = facts.born_seen and max(total, layout.at) > facts.fin_off
         too_few = saw_end and layout.lost is None and layout.end() < facts.fin_off
@@ -187,6 +195,12 @@ def _may_move_unseen(record: CallRecord, outbound: bool) -> bool:
     if outbound:
         return record.op in OUTBOUND
     return record.op in INBOUND and bool(record.flags & MSG_WAITALL)
+
+
+def _may_have_read(record: CallRecord) -> bool:
+    """Whether a recv was cut off, perhaps between taking bytes and being noted."""
+    reads = record.op in INBOUND and not record.flags & (MSG_PEEK | MSG_ERRQUEUE)
+    return reads and record.returned_ns is None
 
 
 def _saw_the_end(numbers: Sequence[int], calls: list[CallRecord], outbound: bool) -> bool:

@@ -9,25 +9,22 @@ ledger.
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
+from itertools import pairwise
 
 from netlab.correlate.call_layout import UrgentMark
 from netlab.correlate.call_moves import moved_bytes
-from netlab.correlate.call_ranges import Stop, StreamFacts, place_calls
+from netlab.correlate.call_ranges import CallRanges, Stop, StreamFacts, place_calls
 from netlab.correlate.closing import link_closing
 from netlab.correlate.connections import connection_from_flow, connection_from_track
 from netlab.correlate.datagram_sends import DatagramJoin
 from netlab.correlate.datagram_spans import join_datagrams, leftover_datagrams
 from netlab.correlate.datagrams import Datagram, datagrams_from_flows
+from netlab.correlate.doubts import clock_windows, first_impossible, stop_of
 from netlab.correlate.epolls import Epolls
 from netlab.correlate.flows import Flow, flows_from_packets
 from netlab.correlate.handshake import link_handshake
-from netlab.correlate.leftovers import (
-    clock_windows,
-    first_impossible,
-    leftover_bytes,
-    stop_of,
-    uncaptured,
-)
+from netlab.correlate.leftovers import leftover_bytes, uncaptured
 from netlab.correlate.local_join import LocalJoin
 from netlab.correlate.local_objects import join_object
 from netlab.correlate.local_spans import join_local
@@ -81,6 +78,7 @@ class _Correlation:
         self.calls = [_call_row(number, record) for number, record in enumerate(records, 1)]
         self.tcp: dict[int, TcpJoin] = {}
         self.unsure = clock_windows(raw.clock_pairs)
+        self.place = _place_of(packets)
         self.by_frame = {packet.frame: packet for packet in packets} if records else {}
         self.last_entry: dict[int, int] = {}  # of each process; records are in order of entry
         for record in records:
@@ -103,7 +101,7 @@ class _Correlation:
     def _tracks(self, flows: list[Flow]) -> list[Track]:
         tracks = [track_from_flow(flow) for flow in flows if flow.protocol == "tcp"]
         rows = [row.segment for track in tracks for row in track.rows]
-        rows.sort(key=lambda segment: segment.frame)
+        rows.sort(key=lambda segment: self.place(segment.frame))
         self.tables.segments = rows
         return tracks
 
@@ -149,7 +147,7 @@ class _Correlation:
             self.records, self.tcp, udp, local, self.by_frame, epolls, ring_lost=self.ring_lost
         )
         spans += waits.spans(sockets)
-        spans.sort(key=_span_order)
+        spans.sort(key=lambda span: _span_order(span, self.place))
         self.tables.spans = spans
         self.tables.unmatched += udp.unmatched
         self.tables.unmatched += leftover_datagrams(udp, datagrams)
@@ -184,6 +182,10 @@ class _Correlation:
             }
             for side, socket in ends.pop(join.connection, {}).items():
                 join.ends[side] = self._end(socket, facts[side.outbound], facts[side.inbound])
+                if track.flow.to_itself:  # it reads what it wrote
+                    mine = self._end(socket, facts[side.outbound], facts[side.outbound])
+                    join.ends[Side.CLIENT] = End(socket, mine.outbound, CallRanges())
+                    join.ends[Side.SERVER] = End(socket, CallRanges(), mine.inbound)
             for direction in Direction:
                 self._follow(join, direction)
             for side, end in join.ends.items():
@@ -354,11 +356,18 @@ def _call_row(number: int, r: CallRecord) -> Call:
     )  # fmt: skip
 
 
-def _span_order(span: Span) -> tuple[int, int, int, int, int]:
+def _place_of(packets: list[Packet]) -> Callable[[int], int]:
+    """Where a frame stands among the packets, for sorting; mostly its number says it."""
+    if all(a.frame < b.frame for a, b in pairwise(packets)):
+        return lambda frame: frame
+    return {packet.frame: place for place, packet in enumerate(packets)}.__getitem__
+
+
+def _span_order(span: Span, place: Callable[[int], int]) -> tuple[int, int, int, int, int]:
     return (
         span.call,
         _ROLE_ORDER[Role(span.role)],
         span.start if span.start is not None else -1,
-        span.frame or 0,
+        -1 if span.frame is None else place(span.frame),
         span.peer_call or 0,
     )

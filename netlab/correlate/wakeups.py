@@ -170,7 +170,7 @@ class Wakeups:
     ) -> tuple[bool, Packet | None]:
         """(there was an unread byte or it is not known, the frame that made it readable)."""
         side = end.socket.side
-        if side is None or end.inbound.unplaced or end.inbound.left is not None:
+        if side is None or end.inbound.unplaced or end.inbound.known_until_ns <= until:
             return True, None
         cursors = self._cursors.get(id(end))
         if cursors is None:

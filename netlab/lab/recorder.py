@@ -15,6 +15,7 @@ from netlab.capture.ownership import give_folder, remove_folder
 from netlab.capture.probe.spool import SpoolReader
 from netlab.capture.recording import LiveRecording, make_spool_folder
 from netlab.capture.ring import PacketRing
+from netlab.lab.departures import Departures
 from netlab.model.call import CallRecord
 from netlab.model.clock import ClockPair
 from netlab.model.frame import Interface
@@ -31,7 +32,7 @@ class Death:
     host: str
     actor: str
     pid: int  # as the machine outside sees it
-    how: str  # SIGKILL, or `status 1`
+    how: str  # SIGKILL, or `status 1`; empty: not known
     time_ns: int  # when the parent learnt of it: the latest that it can have been
 
 
@@ -63,10 +64,18 @@ def begin(
 class Recorder:
     """One ring (interface 0) and one folder of spools, written to one recording."""
 
-    def __init__(self, recording: LiveRecording, ring: PacketRing, spools: SpoolReader) -> None:
+    def __init__(
+        self,
+        recording: LiveRecording,
+        ring: PacketRing,
+        spools: SpoolReader,
+        departures: Departures | None = None,
+    ) -> None:
         self._recording = recording
         self._ring = ring
         self._spools = spools
+        self._departures = departures  # of processes whose parent will not tell us
+        self._host_actor: dict[int, tuple[str, str]] = {}  # by pid
         self._start_ns = time.time_ns()
         self._next_spools_ns = 0
         self._next_clock_ns = 0
@@ -88,6 +97,8 @@ class Recorder:
         if now_ns >= self._next_spools_ns:
             self._next_spools_ns = now_ns + _SPOOLS_EVERY_NS
             self._write_calls(self._spools.poll())
+        if self._departures is not None:
+            self._departures.look()
         if now_ns >= self._next_clock_ns:
             self._next_clock_ns = now_ns + _NS
             self._write_clock()
@@ -99,6 +110,7 @@ class Recorder:
         self._recording.frames(0, frames)
         self.frame_count += len(frames)
         self._write_calls(self._spools.finish())
+        deaths = [*deaths, *self._unreported({death.pid for death in deaths})]
         self._write_calls(
             [self._exit(death) for death in deaths if death.pid not in self._said_exit]
         )
@@ -118,6 +130,7 @@ class Recorder:
             self._recording.calls(calls)
             self.call_count += len(calls)
         for call in calls:
+            self._host_actor[call.pid] = call.host, call.actor
             if call.op == "exit":
                 self._said_exit.add(call.pid)
             alive_ns = call.entered_ns if call.returned_ns is None else call.returned_ns
@@ -128,9 +141,23 @@ class Recorder:
         if inheritances:
             self._inheritances += len(inheritances)
             self._recording.inheritances(inheritances)
+        if self._departures is not None:
+            for pid in (*(c.pid for c in calls), *(item.pid for item in inheritances)):
+                self._departures.watch(pid)
         for loss in self._spools.losses[self._losses :]:
             self._losses += 1
             self._recording.loss(loss)
+
+    def _unreported(self, known: set[int]) -> list[Death]:
+        """The ends that nobody but us has noticed. One that made no call has no name to go by."""
+        if self._departures is None:
+            return []
+        self._departures.look()
+        return [
+            Death(*self._host_actor[gone.pid], gone.pid, gone.how, gone.time_ns)
+            for gone in self._departures.seen
+            if gone.pid in self._host_actor and gone.pid not in known
+        ]
 
     def _exit(self, death: Death) -> CallRecord:
         """The end that a killed process could not note: a call that it never returned from.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from netlab.lab.departures import Departures
 from netlab.lab.options import OnProgress, Progress, RunOptions, RunResult
 from netlab.lab.recorder import Recorder, begin
 from netlab.lab.signals import Interruptions
@@ -38,7 +39,7 @@ def run_echo(options: RunOptions, on_progress: OnProgress = lambda _: None) -> R
         notes += more
         try:
             assert lab.ring_socket is not None
-            with PacketRing.from_socket(lab.ring_socket) as ring:
+            with PacketRing.from_socket(lab.ring_socket) as ring, Departures() as departures:
                 description, interface = describe(options, lab, notes)
                 recording, spools = begin(
                     options.path,
@@ -47,7 +48,7 @@ def run_echo(options: RunOptions, on_progress: OnProgress = lambda _: None) -> R
                     journal_limit=options.journal_limit,
                     writer=None if lab.user is None else (lab.user.uid, lab.user.gid),
                 )
-                recorder = Recorder(recording, ring, SpoolReader(spools))
+                recorder = Recorder(recording, ring, SpoolReader(spools), departures)
                 stage = Stage(options, on_progress, interruptions, lab, recorder, spools)
                 stage.carry_out()
                 stage.stop()

@@ -226,6 +226,19 @@ def test_a_reader_whose_recording_stopped_may_have_read_more() -> None:
     assert reasons(tables)[call] == "recording stopped at its limit"
 
 
+def test_a_read_that_was_cut_off_may_have_taken_the_next() -> None:
+    play = Play()
+    bound(play, **R)
+    early = send(play, 5)
+    first = read(play, 5)
+    with play.call("server", "recv", None, inside=True, pid=21, **R):
+        call = send(play, 5)
+    late = read(play, 5)
+    tables = closes(play)
+    assert links(tables) == {early: first}
+    assert reasons(tables) == {call: "call still inside", late: "call still inside"}
+
+
 def test_empty_messages_of_a_seqpacket_pair_are_messages() -> None:
     play = Play()
     a, b = ({**C, "kind": "SOCK_SEQPACKET", "local": "unix:", "inode": n} for n in (1, 2))

@@ -6,6 +6,7 @@ import pytest
 from playbook import Play, frames_of, number_of, spans_of
 
 from netlab.correlate.ledger import causal_violations, ledger_mismatches
+from netlab.correlate.sockets import MSG_FASTOPEN
 from netlab.model.recording import Loss
 
 
@@ -229,6 +230,31 @@ def test_bytes_never_captured_are_listed_with_the_reason() -> None:
         ("read but not captured", "not captured: ring drop", 0, 100),
         ("sent but not captured", "not known: the ring lost frames", 200, 250),
     }
+
+
+@pytest.mark.parametrize(("taken", "read_from"), [(0, "resent"), (5, "syn"), (3, "both")])
+@pytest.mark.parametrize("sack", [False, True])
+def test_data_in_a_syn_counts_as_far_as_the_synack_took_it(
+    taken: int, read_from: str, sack: bool
+) -> None:
+    play = Play(sack=sack)
+    with play.call("client", "sendto", 5, flags=MSG_FASTOPEN, address="127.0.0.1:80"):
+        syn = play.syn(length=5)
+        play.frame("s>c", "SA", 0, 1 + taken, options=play._offer())
+    play.ack("c>s", 0, at=taken)
+    with play.accept():
+        pass
+    resent = play.data("c>s", taken, 5) if taken < 5 else 0
+    play.ack("s>c", 5)
+    play.did("server", "recv", 5)
+    tables = closes(play)
+    delivered = {
+        "syn": [(syn, 0, 5)],
+        "resent": [(resent, 0, 5)],
+        "both": [(syn, 0, 3), (resent, 3, 5)],
+    }
+    assert spans_of(tables, number_of(tables, "recv"), "delivered") == delivered[read_from]
+    assert spans_of(tables, number_of(tables, "sendto"), "carried") == [(syn, 0, 5)]
 
 
 def test_what_the_peer_read_is_never_called_still_queued() -> None:
