@@ -140,8 +140,8 @@ class Ends:
 
     def _by_process(self, listener: Socket) -> None:
         accepts: dict[int, list[Socket]] = {}
-        for number, made in zip(listener.accepts, listener.accepted, strict=True):
-            pid = self._connector(made, number)
+        for made in listener.accepted:
+            pid = self._connector(made)
             if pid is not None:
                 accepts.setdefault(pid, []).append(made)
             elif made.peer_inode is None:
@@ -157,14 +157,18 @@ class Ends:
                 for made, client in pairs:
                     made.peer_inode, client.peer_inode = client.inode, made.inode
 
-    def _connector(self, made: Socket, accept: int) -> int | None:
+    def _connector(self, made: Socket) -> int | None:
         """The process that connected what this accept returned."""
-        told = _PEER_PID.search(self.calls[accept - 1].args)
-        if told is not None:
-            return int(told[1])
         client = self.other(made)
-        connects = client.connects if client is not None else []
-        return self._pid(connects[-1]) if connects else None
+        if client is not None and client.connects:
+            return self._pid(client.connects[-1])
+        return self._told(made)
+
+    def _told(self, made: Socket) -> int | None:
+        if made.accepted_by is None:
+            return None
+        told = _PEER_PID.search(self.calls[made.accepted_by - 1].args)
+        return int(told[1]) if told is not None else None
 
     def _pid(self, number: int) -> int:
         return self.calls[number - 1].pid
@@ -191,11 +195,17 @@ class Ends:
         """The recorded listener that a client connected to."""
         return self._listeners.get(id(client))
 
-    def waiting(self, listener: Socket) -> Iterator[Socket]:
-        """The clients of a listener of which it is not known which accept returned them."""
+    def may_belong(self, made: Socket, client: Socket) -> bool:
+        """Whether an accept with an unknown client may have returned this client's end."""
+        if self.other(made) is not None or self.other(client) is not None or not client.connects:
+            return False
+        told = self._told(made)
+        return told is None or told == self._pid(client.connects[-1])
+
+    def clients(self, listener: Socket | None) -> Iterator[Socket]:
+        """Who connected to a listener, in order."""
         for client, _ in self.connects.get(id(listener), ()):
-            if self.other(client) is None:
-                yield client
+            yield client
 
 
 def _first_call(socket: Socket) -> int:

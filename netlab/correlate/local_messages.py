@@ -13,6 +13,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from netlab.correlate.call_ranges import Stop
 from netlab.correlate.local_ends import Ends
 from netlab.correlate.local_inbox import Message, Reading, Readings, nothing_known, read_in_order
 from netlab.correlate.local_join import LocalJoin, gap
@@ -118,7 +119,12 @@ def _read(join: LocalJoin, inbox: _Inbox) -> Readings:
         (record.entered_ns, _returned(record)) for _, record in records
         if record.errno == "EAGAIN" and not record.flags & MSG_PEEK
     ]  # fmt: skip
-    stop = join.stop_of(reader)
+    stops = [join.stop_of(reader)]
+    stops += [  # it may have taken one, just before its process was killed
+        Stop(record.entered_ns, Reason.STILL_INSIDE) for _, record in records
+        if record.returned_ns is None and not record.flags & MSG_PEEK
+    ]  # fmt: skip
+    stop = min((s for s in stops if s is not None), key=lambda s: s.time_ns, default=None)
     known = len(reads)
     if stop is not None:
         late = (place for place, read in enumerate(reads) if read.returned_ns > stop.time_ns)

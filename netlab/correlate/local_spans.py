@@ -39,16 +39,16 @@ def join_local(
         other = ends.other(socket)
         done.update((id(socket), id(other)))
         if socket.accepted_by is not None:
-            stream_pair(join, other, socket, _unknown(ends, socket.listener))
+            stream_pair(join, other, socket, _unknown(ends, socket))
         elif other is not None or socket.calls:
             stream_pair(join, socket, other, _unaccepted(ends, socket))
     join_messages(join, [s for s in sockets if not s.is_stream], ends)
     return join
 
 
-def _unknown(ends: Ends, listener: Socket | None) -> Reason:
+def _unknown(ends: Ends, made: Socket) -> Reason:
     """Why the client of an accepted socket is not known."""
-    one_of_ours = listener is not None and any(ends.waiting(listener))
+    one_of_ours = any(ends.may_belong(made, client) for client in ends.clients(made.listener))
     return Reason.PEER_UNSURE if one_of_ours else Reason.NO_PEER
 
 
@@ -57,6 +57,6 @@ def _unaccepted(ends: Ends, client: Socket) -> Reason:
     listener = ends.listener(client)
     if listener is None:
         return Reason.NO_PEER
-    if any(ends.other(made) is None for made in listener.accepted):
+    if any(ends.may_belong(made, client) for made in listener.accepted):
         return Reason.PEER_UNSURE
     return Reason.STILL_QUEUED if listener.last_close is None else Reason.CLOSED_UNREAD
