@@ -126,7 +126,7 @@ CALL_RECORDS = st.builds(
     returned_by_ns=MAYBE_INT, requested_bytes=MAYBE_INT, result=MAYBE_INT,
     errno=MAYBE_TEXT | st.just("EAGAIN"), flags=INT64, inode=MAYBE_INT, family=MAYBE_TEXT,
     kind=MAYBE_TEXT, local=MAYBE_TEXT, peer=MAYBE_TEXT, address=MAYBE_TEXT, new_inode=MAYBE_INT,
-    peer_inode=MAYBE_INT, ready=st.lists(READY, max_size=3).map(tuple),
+    peer_inode=MAYBE_INT, about_inode=MAYBE_INT, ready=st.lists(READY, max_size=3).map(tuple),
     inq_before_bytes=MAYBE_INT, outq_before_bytes=MAYBE_INT, inq_after_bytes=MAYBE_INT,
     outq_after_bytes=MAYBE_INT, tcp_info_before=st.none() | st.binary(max_size=40),
     tcp_info_after=st.none() | st.binary(max_size=40), code=MAYBE_TEXT | st.just("a b.py:12"),

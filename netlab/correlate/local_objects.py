@@ -3,7 +3,8 @@
 Each goes one way: who writes is the client, who reads the server, and all bytes travel c>s. A pipe
 and a ring carry a stream, whose bytes are laid end to end on both sides and overlap. A queue keeps
 the borders of messages and their order (all have one priority), so the n-th that was put is the
-n-th that was taken. Both ends of such an object have the number that the witness knows it by.
+n-th that was taken; where that does not fit, nothing from there on has a known place. Both ends of
+such an object have the number that the witness knows it by.
 """
 
 from __future__ import annotations
@@ -56,36 +57,61 @@ def _stream(join: LocalJoin, thing: Socket, row: Connection) -> None:
 def _queue(
     join: LocalJoin, thing: Socket, row: Connection, sends: list[int], reads: list[int]
 ) -> None:
-    """Messages in the order of their calls; overlapping calls of several processes have none."""
+    """Messages in the order of their calls, as far as that order is known."""
     put = [n for n in sends if _worked(join, n)]
     taken = [n for n in reads if _worked(join, n)]
-    if not thing.made:  # what was in the queue before is not known
-        _unplaced(join, row, put, taken, Reason.PROBE_LATE)
-        return
-    lengths = [join.calls[n - 1].result or 0 for n in put]
-    agree = all(
-        (join.calls[n - 1].result or 0) == length for n, length in zip(taken, lengths, strict=False)
-    )
-    if not agree or len(taken) > len(put) or _overlapping(join, put) or _overlapping(join, taken):
-        _unplaced(join, row, put, taken, Reason.SHARED)
-        return
-    at = 0
+    known, why = _known(join, thing, put, taken)
     links = join.reads.setdefault(id(thing), [])
-    for place, (call, length) in enumerate(zip(put, lengths, strict=True)):
-        stop = at + length
+    at = 0
+    for place, call in enumerate(put):
+        if place >= known and (place < len(taken) or why is not None):
+            _unplaced(join, row, call, What.SENT_NOT_PLACED, why or Reason.CONTRADICTION)
+            continue
+        stop = at + (join.calls[call - 1].result or 0)
         join.ranges[call] = Direction.C2S, at, stop
-        if place < len(taken):
+        if place < known:
             reader = taken[place]
             join.ranges[reader] = Direction.C2S, at, stop
             join.spans.append(Span(call, None, reader, Direction.C2S, at, stop, Role.LOCAL))
             join.spans.append(Span(reader, None, call, Direction.C2S, at, stop, Role.LOCAL))
             links.append((reader, call))
         else:
-            closed = thing.last_close is not None
-            why = Reason.CLOSED_UNREAD if closed else Reason.STILL_QUEUED
-            gap(join, row.connection, Direction.C2S, at, stop, call, why)
+            gap(join, row.connection, Direction.C2S, at, stop, call, _unread(join, thing, reads))
         at = stop
     row.client_bytes = at
+    inside = any(_inside(join, n) for n in sends)
+    for reader in taken[known:]:
+        reason = why or (Reason.STILL_INSIDE if inside else Reason.CONTRADICTION)
+        _unplaced(join, row, reader, What.READ_NOT_PLACED, reason)
+
+
+def _known(
+    join: LocalJoin, thing: Socket, put: list[int], taken: list[int]
+) -> tuple[int, Reason | None]:
+    """How many messages have a known sender and reader, and why the others have not (None: they
+    are there on one side only)."""
+    if not thing.made:  # what was in the queue before is not known
+        return 0, Reason.PROBE_LATE
+    latest = [-1, -1]
+    for place, pair in enumerate(zip(put, taken, strict=False)):
+        sent, read = (join.calls[number - 1] for number in pair)
+        if sent.entered_ns < latest[0] or read.entered_ns < latest[1]:
+            return max(0, place - 1), Reason.SHARED  # nor is the order of the one before known
+        latest = [sent.returned_ns or sent.entered_ns, read.returned_ns or read.entered_ns]
+        early = read.returned_ns is not None and read.returned_ns < sent.entered_ns
+        if early or sent.result != read.result:
+            return place, Reason.CONTRADICTION
+    return min(len(put), len(taken)), None
+
+
+def _unread(join: LocalJoin, thing: Socket, reads: list[int]) -> Reason:
+    if any(_inside(join, number) for number in reads):
+        return Reason.STILL_INSIDE
+    return Reason.CLOSED_UNREAD if thing.last_close is not None else Reason.STILL_QUEUED
+
+
+def _inside(join: LocalJoin, number: int) -> bool:
+    return join.calls[number - 1].returned_ns is None
 
 
 def _worked(join: LocalJoin, number: int) -> bool:
@@ -93,23 +119,9 @@ def _worked(join: LocalJoin, number: int) -> bool:
     return record.errno is None and record.result is not None
 
 
-def _overlapping(join: LocalJoin, numbers: list[int]) -> bool:
-    latest = -1
-    for number in numbers:
-        record = join.calls[number - 1]
-        if record.entered_ns < latest:
-            return True
-        latest = record.returned_ns or record.entered_ns
-    return False
-
-
-def _unplaced(
-    join: LocalJoin, row: Connection, put: list[int], taken: list[int], why: Reason
-) -> None:
-    for numbers, what in ((put, What.SENT_NOT_PLACED), (taken, What.READ_NOT_PLACED)):
-        for number in numbers:
-            count = join.calls[number - 1].result or 0
-            if count:
-                join.unmatched.append(
-                    Unmatched(row.connection, Direction.C2S, None, None, count, what, why, number)
-                )
+def _unplaced(join: LocalJoin, row: Connection, number: int, what: What, why: Reason) -> None:
+    count = join.calls[number - 1].result or 0
+    if count:
+        join.unmatched.append(
+            Unmatched(row.connection, Direction.C2S, None, None, count, what, why, number)
+        )

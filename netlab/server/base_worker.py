@@ -28,6 +28,7 @@ from netlab.server.messenger import Refused
 from netlab.server.reactor import READ
 from netlab.server.server import Opened
 from netlab.server.terms import Client, Closed, SendError
+from netlab.server.travel import baggage_of
 
 _log = logging.getLogger("netlab.server")
 
@@ -88,7 +89,7 @@ class BaseWorker(Child):
         )  # fmt: skip
         for sock, place, of_place in sockets:
             self.engine.adopt(sock, place, of_place, exclusive=not of_place.reuse_port)
-        self.engines = Engines([self.engine], estate.full, options.output_buffer)
+        self.engines = Engines([self.engine], self.engine, estate.full, options.output_buffer)
         self.figures = Figures(self.row, [self.engine], messages=True)
         verbs = HereOrThere(
             self.name, self.line.send, lambda: channel.queued_bytes, estate.sessions, estate.full,
@@ -168,7 +169,7 @@ class BaseWorker(Child):
         given = 0
         try:
             for connection in list(self.engine.connections.values()):
-                baggage = connection.baggage()
+                baggage = baggage_of(connection)
                 if connection.closed is None and fits(baggage):
                     give(heir, connection.socket, baggage)
                     self.engine.depart(connection)

@@ -4,8 +4,8 @@ It tells `Events` what happens and is told what to do; it knows no callbacks, se
 other connections. Read first: RFC 9293 3.6 (closing), man 2 send, man 7 epoll.
 
 The usual wake-up (readable only, nothing special asked, no output waiting) takes the short way
-through `on_ready` and `send`: one recv, one event, one send. All that is not usual sets `_unusual`
-or makes the queue, and takes the long way.
+through `on_ready` and `send` (in outgoing.py): one recv, one event, one send. All that is not usual
+sets `_unusual` or makes the queue, and takes the long way.
 
 How it ends: `_finish` runs once, whoever calls it first: the socket is closed there and then, so
 that its descriptor is free, and `closed` is told at the end of the loop's turn, when no callback
@@ -23,29 +23,17 @@ What follows from the kernel:
 from __future__ import annotations
 
 import errno
-import os
 import select
 import socket
-from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from netlab.server import sockopts
 from netlab.server.deadlines import missed, next_look_s
 from netlab.server.framing import Framing, FramingError
-from netlab.server.handover import Baggage, FilePart
-from netlab.server.out_queue import FileEnded, FileRange, OutQueue
+from netlab.server.home import Home
+from netlab.server.outgoing import BY_KERNEL, BY_USER, NO_ROOM, Outgoing
 from netlab.server.pollers import HUNG, READ, WRITE
-from netlab.server.reactor import Reactor
-from netlab.server.terms import (
-    Closed,
-    CloseReason,
-    HalfClose,
-    Overflow,
-    Put,
-    SendError,
-    SocketAddress,
-)
+from netlab.server.terms import Closed, CloseReason, HalfClose, SocketAddress
 
 if TYPE_CHECKING:
     from netlab.server.option_table import Options
@@ -54,51 +42,17 @@ IN = select.EPOLLIN
 HUP = select.EPOLLHUP
 READS_A_TURN = 16  # edge-triggered: then others have their turn
 RETRY_S = 0.05
-_NO_ROOM = frozenset({errno.ENOBUFS, errno.ENOMEM})
 PEER_GONE = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED, errno.ENOTCONN})
 
-# Why a connection is not read, as bits: each cause is lifted by itself.
-BY_USER, BY_OUTPUT, BY_INPUT, BY_KERNEL = 1, 2, 4, 8
 
-SendFile = Callable[[socket.socket, int, int, int], int]
-
-
-class Events(Protocol):
-    """Who hears of connections and datagrams."""
-
-    def connected(self, connection: Connection) -> None: ...
-    def received(self, connection: Connection, message: bytes) -> None: ...
-    def half_closed(self, connection: Connection) -> None: ...
-    def closed(self, connection: Connection, closed: Closed) -> None: ...
-    def buffer_full(self, connection: Connection) -> None: ...
-    def buffer_empty(self, connection: Connection) -> None: ...
-
-
-class Home(Protocol):
-    """What a connection needs of the engine that it belongs to."""
-
-    keeps_half_open: bool  # a peer that has finished is closed by the user's callback
-
-    @property
-    def reactor(self) -> Reactor: ...
-    @property
-    def events(self) -> Events: ...
-    @property
-    def sendfile_call(self) -> SendFile: ...
-
-    def forget(self, connection: Connection) -> None: ...
-
-
-class Connection:
+class Connection(Outgoing):
     """One conversation. Attributes without underscore may be read by anyone in this process."""
 
     __slots__ = (
-        "_awaited", "_cork", "_ending", "_fault", "_framing", "_home", "_limit_bytes", "_out",
-        "_paused", "_quickack", "_reactor", "_received", "_recv", "_recv_size", "_send", "_socket",
-        "_special", "_timer", "_unanswered", "_undelivered", "_unusual", "_write_shut", "address",
-        "closed", "closing", "connected_at_s", "descriptor", "entrance", "message_since_s",
-        "messages", "options", "peer_finished", "progress_at_s", "protected", "read_from_s",
-        "received_at_s", "received_bytes", "responses", "sent_at_s", "sent_bytes", "session", "uid",
+        "_awaited", "_framing", "_paused", "_quickack", "_received", "_recv", "_recv_size",
+        "_special", "_timer", "_unanswered", "_undelivered", "_unusual", "address",
+        "connected_at_s", "entrance", "message_since_s", "messages", "protected", "read_from_s",
+        "received_at_s", "received_bytes", "session", "uid",
     )  # fmt: skip
 
     def __init__(
@@ -111,44 +65,29 @@ class Connection:
         options: Options,
         framing: Framing | None,
     ) -> None:
-        self._home = home
-        self._reactor = reactor = home.reactor
+        super().__init__(home, sock, options)
+        reactor = self._reactor
         self._received = home.events.received
-        self._socket = sock
-        self.descriptor = sock.fileno()
         self._recv = sock.recv
-        self._send: Callable[[bytes | bytearray | memoryview], int] = sock.send
         self._recv_size = options.recv_size
-        self._limit_bytes = options.output_buffer
         self._framing = framing
         self.session = session
         self.address = address
         self.entrance = entrance
-        self.options = options
         self.uid: int | None = None
         self.protected = False
-        self.connected_at_s = self.read_from_s = self.progress_at_s = reactor.now_s
-        self.received_at_s = self.sent_at_s = 0.0
-        self.received_bytes = self.sent_bytes = self.messages = self.responses = 0
-        self._out: OutQueue | None = None  # while output waits
-        self._paused = 0
-        self._awaited = 0
-        self._undelivered: list[bytes] = []  # messages that came before a pause
-        self._fault = ""  # what the framing objects to, told after those
+        self.connected_at_s = self.read_from_s = reactor.now_s
+        self.received_at_s = 0.0
+        self.received_bytes = self.messages = 0
         self.message_since_s = 0.0  # since when the pending message has been incomplete
+        self._paused = 0
+        self._awaited = 0  # the events; -1: not in the poller
+        self._undelivered: list[bytes] = []  # messages that came before a pause
         self._unanswered = 0
-        self.peer_finished = False
-        self._write_shut = False
-        self.closing: CloseReason | None = None  # when the output is sent
-        self.closed: Closed | None = None
-        self._ending = False  # no more output is taken: closing, closed or shut down
-        self._cork = options.cork and sock.family != socket.AF_UNIX
         self._timer = 0
         self._quickack = options.quickack and sock.family != socket.AF_UNIX
         self._special = self._quickack or reactor.edge or framing is not None
         self._unusual = self._special
-        if self._cork:
-            self._send = self._send_corked
 
     def open(self) -> None:
         """Begin to read. Raises DescriptorTooHigh when the poller cannot take it."""
@@ -284,6 +223,17 @@ class Connection:
             self._reactor.unregister(self.descriptor)  # until it is resumed
             self._awaited = -1
 
+    @property
+    def pending_bytes(self) -> int:
+        """Input that is no complete message yet, or waits for a pause to end."""
+        pending = sum(map(len, self._undelivered))
+        return pending + (self._framing.pending_bytes if self._framing is not None else 0)
+
+    @property
+    def socket(self) -> socket.socket:
+        """To be handed over; nobody else may use it."""
+        return self._socket
+
     # -- pausing ---------------------------------------------------------------------------------
 
     @property
@@ -330,192 +280,11 @@ class Connection:
             return
         self._awaited = events
 
-    # -- writing ---------------------------------------------------------------------------------
-
-    def send(self, data: bytes | bytearray | memoryview) -> SendError | None:
-        """Send or queue all of it; None when taken, else nothing of it is."""
-        size = len(data)
-        if self._out is not None or self._ending or size > self._limit_bytes:
-            return self._queue(data)
-        send = self._send
-        try:
-            taken = send(data)
-        except BlockingIOError:
-            taken = 0
-        except OSError as error:
-            if error.errno not in _NO_ROOM:
-                self._failed(error)
-                return SendError.SESSION_CLOSED
-            taken = 0
-        self.sent_bytes += taken
-        self.responses += 1
-        if taken != size:
-            self._wait_with(memoryview(data)[taken:])
-        else:
-            self.sent_at_s = self._reactor.now_s
-        return None
-
-    def sendfile(
-        self, descriptor: int, offset: int, count: int, done: Callable[[], None]
-    ) -> SendError | None:
-        """Send a range of an open file after what waits; `done` once it is sent or dropped."""
-        if self._ending:
-            done()
-            return SendError.SESSION_CLOSED
-        self.responses += 1
-        first = self._out is None
-        put = self._queue_made().put_file(descriptor, offset, count, done)
-        self._after_put(put)
-        if first:
-            self._flush()
-        return None
-
-    @property
-    def has_output(self) -> bool:
-        """Whether any output waits."""
-        return self._out is not None
-
-    @property
-    def queued_bytes(self) -> int:
-        """Output that the kernel has not taken."""
-        return self._out.queued_bytes if self._out is not None else 0
-
-    @property
-    def pending_bytes(self) -> int:
-        """Input that is no complete message yet, or waits for a pause to end."""
-        pending = sum(map(len, self._undelivered))
-        return pending + (self._framing.pending_bytes if self._framing is not None else 0)
-
-    def _queue(self, data: bytes | bytearray | memoryview) -> SendError | None:
-        if self._ending:
-            return SendError.SESSION_CLOSED
-        if len(data) > self._limit_bytes:
-            return SendError.MESSAGE_TOO_LARGE
-        put = self._queue_made().put(data)
-        if put is Put.REFUSED:
-            if self.options.overflow is Overflow.CLOSE:
-                self.end(CloseReason.OVERFLOW, reset=True)
-            return SendError.OUTPUT_BUFFER_OVERFLOW
-        self.responses += 1
-        self._after_put(put)
-        return None
-
-    def _wait_with(self, rest: memoryview) -> None:
-        """The kernel is full."""
-        self.progress_at_s = self.sent_at_s = self._reactor.now_s
-        self._after_put(self._queue_made().put(rest))
-        self._await()
-
-    def _queue_made(self) -> OutQueue:
-        if self._out is None:
-            options = self.options
-            self._out = OutQueue(
-                options.output_buffer, options.high_watermark, options.low_watermark
-            )
-        return self._out
-
-    def _after_put(self, put: Put) -> None:
-        if put is Put.FULL:
-            self._reactor.defer(lambda: self._home.events.buffer_full(self))
-            if self.options.overflow is Overflow.PAUSE:
-                self.pause(BY_OUTPUT)
-
-    def _flush(self) -> None:
-        out = self._out
-        if out is None:
-            return
-        before_bytes = out.queued_bytes
-        try:
-            flushed = out.flush(self._send, self._send_range)
-        except FileEnded as error:
-            self._finish(Closed(CloseReason.ERROR, 0, str(error)), reset=True)
-            return
-        except OSError as error:
-            if error.errno in _NO_ROOM:
-                self._retry()
-            else:
-                self._failed(error)
-            return
-        finally:
-            written = before_bytes - out.queued_bytes
-            if written > 0:
-                self.sent_bytes += written
-                self.sent_at_s = self.progress_at_s = self._reactor.now_s
-        if flushed.drained:
-            self._out = None
-        elif flushed.more and self._reactor.edge:
-            self._reactor.again(self.descriptor, WRITE)
-        if flushed.low:
-            self._reactor.defer(lambda: self._home.events.buffer_empty(self))
-            self.resume(BY_OUTPUT)
-        if flushed.drained:
-            self._drained()
-        self._await()
-
-    def _drained(self) -> None:
-        if self.closing is not None:
-            self._finish(Closed(self.closing, 0, self._fault))
-        elif self._ending:
-            self._shut()
-
-    def _retry(self) -> None:
-        """The machine has no memory for us now, and the descriptor stays ready: look away."""
-        if self._paused & BY_KERNEL:
-            return
-        if self._awaited >= 0:
-            self._reactor.unregister(self.descriptor)
-            self._awaited = -1
-        self._paused |= BY_KERNEL
-        self._reactor.after(RETRY_S, self._retried)
-
-    def _retried(self) -> None:
-        if self.closed is None:
-            self.resume(BY_KERNEL)
-            self._flush()
-            self._await()
-
-    def _send_range(self, descriptor: int, offset: int, count: int) -> int:
-        return self._home.sendfile_call(self._socket, descriptor, offset, count)
-
-    def _send_corked(self, data: bytes | bytearray | memoryview) -> int:
-        """Between the first send of a turn and its end the kernel sends full segments only."""
-        if self._cork:
-            self._cork = False
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
-            self._reactor.defer(self._uncork)
-        return self._socket.send(data)
-
-    def _uncork(self) -> None:
-        if self.closed is None:
-            self._cork = True
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
-
     # -- the end ---------------------------------------------------------------------------------
 
     @property
     def _over(self) -> bool:
         return self.closed is not None or self.closing is not None
-
-    def half_close(self) -> bool:
-        """Send a FIN after what is queued, and go on reading."""
-        if self._ending:
-            return False
-        self._ending = True
-        if self._out is None:
-            self._shut()
-        return True
-
-    def _shut(self) -> None:
-        if self._write_shut or self.closed is not None:
-            return
-        self._write_shut = True
-        try:
-            self._socket.shutdown(socket.SHUT_WR)
-        except OSError as error:
-            self._failed(error)
-            return
-        if self.peer_finished:
-            self._finish(Closed(CloseReason.LOCAL))
 
     def end(self, reason: CloseReason, detail: str = "", *, reset: bool = False) -> bool:
         """Close when the output is sent, or reset at once; False when it was ending already."""
@@ -548,12 +317,28 @@ class Connection:
     def _failed(self, error: OSError) -> None:
         """A call on the socket says that there is nobody, or no way, any more."""
         number = error.errno or 0
-        if number in _NO_ROOM:
+        if number in NO_ROOM:
             self._retry()
             return
         reason = CloseReason.PEER_RST if number in PEER_GONE else CloseReason.ERROR
         lost = self.queued_bytes
         self._finish(Closed(reason, number, f"{lost} bytes of output lost" if lost else ""))
+
+    def _retry(self) -> None:
+        """The machine has no memory for us now, and the descriptor stays ready: look away."""
+        if self._paused & BY_KERNEL:
+            return
+        if self._awaited >= 0:
+            self._reactor.unregister(self.descriptor)
+            self._awaited = -1
+        self._paused |= BY_KERNEL
+        self._reactor.after(RETRY_S, self._retried)
+
+    def _retried(self) -> None:
+        if self.closed is None:
+            self.resume(BY_KERNEL)
+            self._flush()
+            self._await()
 
     def _finish(self, closed: Closed, *, reset: bool = False) -> None:
         if self.closed is not None:
@@ -589,100 +374,6 @@ class Connection:
             self._home.events.closed(self, self.closed)
         finally:
             self._home.forget(self)
-
-    # -- to another process ----------------------------------------------------------------------
-
-    def baggage(self) -> Baggage:
-        """All that is to be known of it elsewhere."""
-        output: list[bytes | FilePart] = []
-        for piece in self._out or ():
-            if isinstance(piece, FileRange):
-                output.append(FilePart(piece.descriptor, piece.offset, piece.count))
-            else:
-                output.append(bytes(piece))
-        framing = self._framing
-        return Baggage(
-            session=self.session,
-            entrance=self.entrance,
-            address=self.address,
-            uid=self.uid,
-            protected=self.protected,
-            paused=bool(self._paused & BY_USER),
-            connected_at_s=self.connected_at_s,
-            received_at_s=self.received_at_s,
-            sent_at_s=self.sent_at_s,
-            message_since_s=self.message_since_s,
-            received_bytes=self.received_bytes,
-            sent_bytes=self.sent_bytes,
-            messages=self.messages,
-            responses=self.responses,
-            peer_finished=self.peer_finished,
-            write_shut=self._write_shut,
-            ending=self._ending,
-            closing=self.closing,
-            fault=self._fault,
-            pending=bytes(framing.pending) if framing is not None else b"",
-            undelivered=tuple(self._undelivered),
-            output=tuple(output),
-        )
-
-    @property
-    def socket(self) -> socket.socket:
-        """To be handed over; nobody else may use it."""
-        return self._socket
-
-    def depart(self) -> None:
-        """It lives on in another process: leave the loop here, and tell nobody."""
-        self.closed = Closed(CloseReason.LOCAL)
-        self._ending = True
-        if self._timer:
-            self._reactor.clear(self._timer)
-        if self._awaited >= 0:
-            self._reactor.unregister(self.descriptor)
-        if self._out is not None:
-            self._out.clear()
-            self._out = None
-        self._socket.close()
-
-    def arrive(self, baggage: Baggage) -> None:
-        """Go on where another process left off; instead of `open`."""
-        self.uid = baggage.uid
-        self.protected = baggage.protected
-        self.connected_at_s = baggage.connected_at_s
-        self.received_at_s = baggage.received_at_s
-        self.sent_at_s = baggage.sent_at_s
-        self.message_since_s = baggage.message_since_s
-        self.received_bytes = baggage.received_bytes
-        self.sent_bytes = baggage.sent_bytes
-        self.messages = baggage.messages
-        self.responses = baggage.responses
-        self.peer_finished = baggage.peer_finished
-        self._write_shut = baggage.write_shut
-        self._ending = baggage.ending
-        self.closing = baggage.closing
-        self._fault = baggage.fault
-        if self._framing is not None and baggage.pending:
-            self._framing.restore(baggage.pending)
-        self._undelivered = list(baggage.undelivered)
-        for part in baggage.output:
-            out = self._queue_made()
-            if isinstance(part, FilePart):
-                out.put_file(
-                    part.descriptor, part.offset, part.count,
-                    partial(os.close, part.descriptor),
-                )  # fmt: skip
-            else:
-                out.put(part)
-        if self.closing is not None and self._out is not None:
-            self._out.seal()
-        self._paused = BY_USER if baggage.paused else 0
-        if self._out is not None and self._out.full and self.options.overflow is Overflow.PAUSE:
-            self._paused |= BY_OUTPUT
-        self._reactor.register(self.descriptor, READ, self.on_ready)
-        self._awaited = READ
-        self._await()
-        self._arm()
-        self._reactor.defer(self._resumed)
 
     # -- time-outs -------------------------------------------------------------------------------
 

@@ -22,11 +22,12 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from netlab.server import sockopts
-from netlab.server.connection import BY_USER, PEER_GONE, Connection
+from netlab.server.connection import PEER_GONE, Connection
 from netlab.server.engine import Engine
 from netlab.server.framing import FramingError
 from netlab.server.listener import Listener
 from netlab.server.options import framing_from
+from netlab.server.outgoing import BY_USER
 from netlab.server.single import serve
 from netlab.server.terms import Closed, CloseReason, HalfClose, Mode, SendError, SocketAddress
 

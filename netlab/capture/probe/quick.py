@@ -15,13 +15,14 @@ What this module relies on, see writer.py: CPython runs signal handlers after ca
 from __future__ import annotations
 
 from _thread import get_ident
+from errno import EAGAIN
 from fcntl import ioctl
 from time import time_ns
 from typing import Any
 
 from netlab.capture.probe import layout
 from netlab.capture.probe.journal import Journal, SocketState
-from netlab.capture.probe.layout import HEAD_BYTES, OP
+from netlab.capture.probe.layout import HEAD_BYTES, NONE, OP
 from netlab.capture.probe.samples import FOUR, SIOCINQ, SIOCOUTQ
 from netlab.capture.probe.sockets import Plain, TracedSocket
 from netlab.capture.probe.writer import ThreadSpool
@@ -36,6 +37,7 @@ _ABOUT_BYTES = HEAD_BYTES + layout.ABOUT.size
 _SEND_ABOUT = layout.quick_marker(layout.ENTRY, OP["send"], _ABOUT_BYTES)
 _pack_about = layout.ABOUT.pack_into
 _SIZE_LIMIT = 1 << 40
+_UNKNOWN = b"\xff" * 4  # a sample that was not taken
 _UNSET: Any = None
 
 
@@ -89,6 +91,9 @@ class QuickSocket(TracedSocket):
             data = self >> bufsize
             now_ns = time_ns()
             count = len(data)
+        except BlockingIOError as error:
+            self._blocked(spool, order, error)
+            raise
         except BaseException as error:
             self._fail((spool, order), error, None if data is _UNSET else len(data))
             raise
@@ -120,6 +125,9 @@ class QuickSocket(TracedSocket):
         try:
             count = self @ buffer
             now_ns = time_ns()
+        except BlockingIOError as error:
+            self._blocked(spool, order, error)
+            raise
         except BaseException as error:
             self._fail((spool, order), error, None if count < 0 else count)
             raise
@@ -151,6 +159,9 @@ class QuickSocket(TracedSocket):
         try:
             count = self << data
             now_ns = time_ns()
+        except BlockingIOError as error:
+            self._blocked(spool, order, error)
+            raise
         except BaseException as error:
             self._fail((spool, order), error, None if count < 0 else count)
             raise
@@ -184,6 +195,9 @@ class QuickSocket(TracedSocket):
         try:
             count = self << data
             now_ns = time_ns()
+        except BlockingIOError as error:
+            self._blocked(spool, order, error)
+            raise
         except BaseException as error:
             self._fail((spool, order), error, None if count < 0 else count)
             raise
@@ -195,6 +209,31 @@ class QuickSocket(TracedSocket):
         spool.at = end
         _pack_return(spool.view, at, now_ns, count, order, _RETURN)
         return count
+
+    def _blocked(self, spool: ThreadSpool, order: int, error: BlockingIOError) -> None:
+        """The return of a call that found nothing to take, or no room."""
+        now_ns = time_ns()
+        state, journal, trace = self._state, self._journal, error.__traceback__
+        if state is None or trace is None or trace.tb_next is not None:  # of a signal handler
+            self._fail((spool, order), error)
+            return
+        inq = outq = _UNKNOWN
+        if journal.sample_events:
+            try:
+                inq, outq = ioctl(state.fd, SIOCINQ, FOUR), ioctl(state.fd, SIOCOUTQ, FOUR)
+            except OSError:
+                inq = outq = _UNKNOWN
+        at = spool.at
+        end = at + _SAMPLED_BYTES
+        if end > spool.end:
+            journal.leave((spool, order), state, None, returned_ns=now_ns, code=EAGAIN)
+            return
+        spool.at = end
+        view = spool.view
+        _pack_sample(
+            view, at + HEAD_BYTES, layout.TAG_DETAIL, 0, _DETAIL_BYTES, 0, inq, outq, EAGAIN
+        )
+        _pack(view, at, now_ns, NONE, order, 0, _RETURN_SAMPLED)
 
     def _late(self, spool: ThreadSpool, order: int, count: int, returned_ns: int) -> None:
         """The return that did not fit into the segment of its entry."""
@@ -282,6 +321,11 @@ class SampledSocket(QuickSocket):
             raise
         self._end(spool, order, count, now_ns)
         return count
+
+    def send_about(self, data: Any, about: int, /) -> int:
+        """As socket.send; the bytes are about the socket with this inode."""
+        self._settle()
+        return TracedSocket.send_about(self, data, about)
 
     def _begin(self, spool: ThreadSpool, requested: int, word: bytes) -> int:
         """Write an entry with samples and return its order; 0 when it takes the longer way."""

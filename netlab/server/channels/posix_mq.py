@@ -106,13 +106,7 @@ class PosixQueueChannel(PieceChannel):
 
 def posix_mq_pair(probe: Probe) -> tuple[PosixQueueChannel, PosixQueueChannel]:
     """Both ends of a new channel. Raises UsageError where queues are not to be had."""
-    there_in, there_out, size = _queue(_PIECE_BYTES)
-    try:
-        back_in, back_out, _ = _queue((size,))
-    except BaseException:
-        there_in.close()
-        there_out.close()
-        raise
+    (there_in, there_out), (back_in, back_out), size = _two_queues()
     for queue in (there_in, back_in):
         notes = probe.notes("mqueue", os.fstat(queue.mqd).st_ino, queue.mqd)
         notes.call("mq_open", None, partial(int, queue.mqd))
@@ -140,27 +134,40 @@ def _module() -> Any:
     return posix_ipc
 
 
-def _queue(sizes: tuple[int, ...]) -> tuple[Any, Any, int]:
-    """A new queue without a name, opened twice, and how long its messages may be."""
-    posix_ipc = _module()
-    for size in sizes:
-        try:
-            queue = posix_ipc.MessageQueue(
-                None, posix_ipc.O_CREX, mode=0o600, max_messages=_MESSAGES, max_message_size=size
-            )
-        except (OSError, ValueError) as error:
-            # EMFILE: the user's RLIMIT_MSGQUEUE; EINVAL: the machine's limits are lower
-            if getattr(error, "errno", errno.EINVAL) not in (errno.EMFILE, errno.EINVAL):
-                raise
-            continue
-        try:
-            return queue, posix_ipc.MessageQueue(queue.name), size
-        except BaseException:
+def _two_queues() -> tuple[tuple[Any, Any], tuple[Any, Any], int]:
+    """Two new queues, each opened twice, and how long their messages may be."""
+    for size in _PIECE_BYTES:
+        one = _maybe_queue(size, _MESSAGES)
+        other = None if one is None else _maybe_queue(size, _MESSAGES)
+        if one is not None and other is not None:
+            return one, other, size
+        for queue in one or ():
             queue.close()
+    raise _none_left()
+
+
+def _maybe_queue(size: int, messages: int) -> tuple[Any, Any] | None:
+    """A new queue without a name, opened twice; None where the limits forbid one so large."""
+    posix_ipc = _module()
+    try:
+        queue = posix_ipc.MessageQueue(
+            None, posix_ipc.O_CREX, mode=0o600, max_messages=messages, max_message_size=size
+        )
+    except (OSError, ValueError) as error:  # the package gives no errno with most of its errors
+        if getattr(error, "errno", None) not in (None, errno.EMFILE, errno.EINVAL, errno.ENOSPC):
             raise
-        finally:
-            queue.unlink()
-    raise UsageError(
+        return None
+    try:
+        return queue, posix_ipc.MessageQueue(queue.name)
+    except BaseException:
+        queue.close()
+        raise
+    finally:
+        queue.unlink()
+
+
+def _none_left() -> UsageError:
+    return UsageError(
         "no further POSIX message queue is to be had: the user's RLIMIT_MSGQUEUE is used up",
         "raise it (ulimit -q), use fewer workers, or ipc='seqpacket'",
     )
@@ -168,7 +175,10 @@ def _queue(sizes: tuple[int, ...]) -> tuple[Any, Any, int]:
 
 def _adopted(fd: int, size: int) -> Any:
     """A queue object on a descriptor: posix_ipc opens by name only, so one is lent the number."""
-    queue, other, _ = _queue((size,))
+    lender = _maybe_queue(size, 1)
+    if lender is None:
+        raise _none_left()
+    queue, other = lender
     other.close()
     os.dup2(fd, queue.mqd, inheritable=False)
     os.close(fd)
