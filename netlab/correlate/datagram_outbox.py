@@ -9,12 +9,15 @@ Read first: man 7 udp, Linux udp_sendmsg.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from netlab.correlate.addresses import Endpoint, maybe_endpoint
 from netlab.correlate.socket_options import maybe_option
 from netlab.correlate.sockets import Socket
 from netlab.model.call import MSG_MORE, OUTBOUND, CallRecord
+
+_SEGMENT = re.compile(r"\bUDP_SEGMENT=(\d+)")  # of one sendmsg, as the witness notes it
 
 
 @dataclass(slots=True)
@@ -87,6 +90,9 @@ def _send(
         or socket.peer_endpoint
     )
     length = sum(calls[n - 1].result or 0 for n in numbers)
+    told = _SEGMENT.search(first.args) or _SEGMENT.search(last.args)
+    if told is not None:
+        segment = int(told[1])
     return Send(
         numbers, length, last.entered_ns, last.returned_ns, (last.pid, last.tid), local, remote,
         segment if segment < length else 0,

@@ -147,6 +147,9 @@ def test_gathered_and_cut_sends(tmp_path: Path) -> None:
             client.sendto(bytes(3000), LOCAL)
             client.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, 0)
             assert [len(server.recv(2000)) for _ in range(3)] == [1009, 1009, 982]
+            size = [(socket.IPPROTO_UDP, UDP_SEGMENT, struct.pack("H", 1009))]
+            client.sendmsg([bytes(2000)], size, 0, LOCAL)
+            assert [len(server.recv(2000)) for _ in range(2)] == [1009, 991]
             client.setsockopt(socket.IPPROTO_UDP, UDP_CORK, 1)
             client.sendto(b"abc", LOCAL)
             client.sendto(b"defg", LOCAL)
@@ -154,5 +157,7 @@ def test_gathered_and_cut_sends(tmp_path: Path) -> None:
             assert server.recv(100) == b"abcdefg"
 
     tables = recorded(tmp_path / "r.pcapng", work)
-    assert read_lengths(tables) == [(1009, [3000]), (1009, [3000]), (982, [3000]), (7, [7])]
+    assert read_lengths(tables) == [
+        (1009, [3000]), (1009, [3000]), (982, [3000]), (1009, [2000]), (991, [2000]), (7, [7]),
+    ]  # fmt: skip
     assert tables.unmatched == []
