@@ -185,7 +185,9 @@ def test_a_program_that_is_killed(tmp_path: Path, victim: str) -> None:
     (end,) = [call for call in tables.calls if (call.op, call.actor) == ("exit", victim)]
     closing = {Role.FIN, Role.RST}  # the kernel's, for the process that could not close
     assert closing & {span.role for span in tables.spans if span.call == end.call}
-    assert {item.reason for item in tables.unmatched} <= {"reset before delivery"}
+    # Killed inside a call, it could not note what the call had moved.
+    reasons = {"reset before delivery", "call still inside"}
+    assert {item.reason for item in tables.unmatched} <= reasons
 
 
 @pytest.mark.parametrize("victim", ["helper", "init"])
