@@ -1,7 +1,7 @@
 """Open files: how many a run needs, and the limit on them raised where this user may raise it.
 
-netlab holds a descriptor for each client, and the server one for each connection; both inherit the
-limit from the process that asks. Read man 2 getrlimit.
+netlab holds two descriptors for each client (its report, and its process to see it end), and the
+server one for each connection; it inherits the limit. Read man 2 getrlimit.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _BESIDE = 32  # files, rings, reports, pollers, and what the server's own proces
 
 def allow_clients(count: int) -> None:
     """Have room for so many clients, for this process and those it starts. Raises UsageError."""
-    needed = count + _BESIDE
+    needed = 2 * count + _BESIDE
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if _reaches(soft, needed):
         return

@@ -85,7 +85,7 @@ def test_more_clients_than_open_files(tmp_path: Path) -> None:
     few = ("sh", "-c", 'ulimit -n 64; exec "$@"', "sh")
     done = run_netlab(tmp_path, "run", "--clients", "100", before=few)
     assert done.returncode == 2
-    assert "100 clients need 132 open files, and only 64 are allowed" in complaint(done)
+    assert "100 clients need 232 open files, and only 64 are allowed" in complaint(done)
     assert list(tmp_path.iterdir()) == []
 
 
