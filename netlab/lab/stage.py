@@ -252,7 +252,7 @@ class Stage:
             fds["NETLAB_SPOOL"] = folder
         packages = packages_for(self.options) if actor == SERVER else ()
         argv = python_arguments("netlab.lab.programs", orders, packages=packages)
-        self.lab.start(actor, argv, env, fds)
+        self.lab.start(actor, argv, env, fds, packages)
 
     def _signal(self, programs: Sequence[Program], number: int) -> None:
         if programs:

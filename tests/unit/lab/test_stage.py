@@ -35,7 +35,9 @@ class PretendLab:
     def fileno(self) -> int:
         return self._other  # never readable
 
-    def start(self, actor: str, argv: list[str], env: object, fds: dict[str, int]) -> None:
+    def start(
+        self, actor: str, argv: list[str], env: object, fds: dict[str, int], packages: object
+    ) -> None:
         if actor == self.refuse:
             raise BlockingIOError(errno.EAGAIN, "no room")
         if actor == SERVER:
