@@ -200,6 +200,14 @@ def write_all(fd: int, data: bytes | memoryview) -> None:
         view = view[os.write(fd, view) :]
 
 
+def write_all_at(fd: int, data: bytes, at: int) -> None:
+    """Write every byte from offset `at` on, whatever the descriptor's own place; raises OSError."""
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(fd, view, at)
+        view, at = view[written:], at + written
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[int]:
     """A descriptor whose file takes the place of `path` when the block ends well.

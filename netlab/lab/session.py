@@ -84,8 +84,8 @@ def _finish(stage: Stage, notes: tuple[str, ...]) -> RunResult:
     path = stage.options.path
     stage.on_progress(Progress("mapping calls onto packets", 0, 0, 0, 0))
     if stage.disk_full is not None:
-        finish_on_full_disk(path, stage.spools, journal_limit=stage.options.journal_limit)
-        raise stage.disk_full
+        limit = stage.options.journal_limit
+        raise finish_on_full_disk(path, stage.spools, stage.disk_full, journal_limit=limit)
     remove_folder(stage.spools)
     finished = finish_recording(path, journal_limit=stage.options.journal_limit)
     if stage.trouble:
