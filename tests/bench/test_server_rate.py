@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.util import find_spec
 from contextlib import ExitStack
 from pathlib import Path
 from time import perf_counter_ns
@@ -31,12 +32,16 @@ ROUNDS = 5
 ECHO_S = 0.4  # of each server in each round
 CHURN_ROUNDS = 3
 CHURN_S = 0.25
+PACKAGES = ("uvloop", "trio", "gevent", "twisted")
 
 
 @pytest.mark.bench
 def test_echoes_and_connections_a_second(
     client: LoadClient, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    missing = [name for name in PACKAGES if find_spec(name) is None]
+    if missing:
+        pytest.fail(f"no {', '.join(missing)}: .ci/setup -e '.[test,bench]'", pytrace=False)
     others = OthersTime()
     rows = [row for row in ROWS if os.geteuid() == 0 or not row.captured]
     with ExitStack() as stack:
