@@ -28,6 +28,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from netlab.server.entrance import Entrance, Place
+from netlab.server.options import framing_from
 from netlab.server.pollers import EXCLUSIVE
 from netlab.server.reactor import Reactor
 from netlab.server.terms import OnEmfile, SocketAddress
@@ -61,6 +62,7 @@ class Listener(Entrance):
     ) -> None:
         super().__init__(sock, place, number, reactor)
         self.options = options
+        self.make_framing = framing_from(options)
         self._on_accept = on_accept
         self._exclusive = exclusive
         self._reserve = _reserve() if options.on_emfile is OnEmfile.SHED else -1

@@ -32,8 +32,8 @@ Report = dict[str, Any]
 class Client:
     """A connection over which expressions are sent and lines come back."""
 
-    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
-        self.sock = socket.create_connection((host, port), WITHIN_S)
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
         self._rest = b""
 
     def say(self, expression: str) -> None:
@@ -89,7 +89,7 @@ class Family:
         return self.ports[0]
 
     def connect(self) -> Client:
-        return Client(self.port)
+        return Client(socket.create_connection(("127.0.0.1", self.port), WITHIN_S))
 
     def wait(self, name: str, *, pid: int | None = None) -> Report:
         """The next report of that name, behind those that were waited for."""

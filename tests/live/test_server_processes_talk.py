@@ -108,8 +108,8 @@ def test_the_task_of_a_killed_task_worker_is_told_lost(mode: str) -> None:
 def test_a_task_that_raises_and_a_result_that_cannot_travel(mode: str) -> None:
     with family(mode, tasks=1) as served:
         client = served.connect()
-        assert client.ask("server.task_wait('1 / 0', 10)") is None
-        assert client.ask("server.task_wait('threading.Lock()', 10)") is None
+        for bad in ("1 / 0", "threading.Lock()"):
+            assert client.ask(f"[server.task_wait({bad!r}, 10)]") == [None]
         assert client.ask("server.task_wait('6', 10)") == 6
         client.say("server.task(threading.Lock())")
         assert client.at_end()  # the callback raised
@@ -140,10 +140,12 @@ def test_tasks_and_large_messages_over_every_ipc(ipc: str) -> None:
         assert client.ask("len(server.task_wait(big(3000017), 30))") == 3_000_017
         assert said(served, client, "task-0", "len(server.task_wait(big(70001), 0.01) or '')")
         assert client.ask("server.send_message('manager', big(300007))")
-        assert len(served.wait("pipe_message")["args"][1]) == 800  # as much as is reported
+        while len(served.wait("pipe_message")["args"][1]) < 800:  # as much as is reported
+            pass
         client.say("server.send(session, big(2000003)) and None")
         assert client.read(2_000_003) == bytes(range(251)) * 7968 + bytes(35)
         os.kill(client.ask("os.getpid()"), signal.SIGKILL)
+        served.wait("worker_error")
         assert client.ask("1 + 1") == 2
         client.sock.close()
         assert served.stop()[0] == 0
@@ -158,7 +160,7 @@ def test_messages_between_any_two(mode: str, source: str) -> None:
             send = f"server.send_message({target!r}, 'from {source}')"
             assert said(served, client, source, send) == "True"
             heard = served.wait("pipe_message")
-            while "from" not in heard["args"][1]:
+            while not heard["args"][1].startswith("'from"):
                 heard = served.wait("pipe_message")
             assert heard["args"] == [repr(in_process(mode, source)), repr(f"from {source}")]
         client.sock.close()
