@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib.util import find_spec
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter_ns
 
