@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import threading
@@ -289,3 +290,24 @@ def test_a_watched_server_records_its_calls(way: str, tmp_path: Path) -> None:
     assert ops.count("accept") >= 1
     waits = {"epoll": "epoll_wait", "edge": "epoll_wait", "threads": "epoll_wait"}.get(way, way)
     assert ops.count(waits) >= 2
+
+
+def test_the_values_that_hold_can_be_asked_for() -> None:
+    rows = {row.name: row for row in Server("127.0.0.1", 0, backlog=1_000_000).effective()}
+    assert "RLIMIT_NOFILE" in rows
+    assert rows["backlog"].asked == "1000000"
+    assert "somaxconn" in rows["backlog"].why
+
+
+@every_loop
+def test_no_more_connections_than_descriptors_allow(way: str) -> None:
+    """The limit that holds is the one that is shown."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        with serving(way) as served:
+            shown = {row.name: row for row in served.server.effective()}["max_connections"]
+            engine = served.server.role.engine  # type: ignore[attr-defined]
+            assert str(engine.most_connections) == shown.effective == "192"
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
