@@ -125,7 +125,7 @@ class _Correlation:
     ) -> None:
         sockets = trace_sockets(self.records, self.raw.inheritances)
         network = [s for s in sockets.all if not s.is_local]
-        match_tcp(network, tracks, self.records)
+        match_tcp(network, tracks, self.records, ring_lost=self.ring_lost)
         add_connections_without_frames(network, self.tables.connections, self.records)
         spans = self._join_tcp(network, tracks)
         udp = join_datagrams(
