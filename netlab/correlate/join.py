@@ -296,7 +296,7 @@ class _Correlation:
                 call.connection, call.side = socket.connection, socket.side
             if number in local.ranges:
                 call.direction, call.start, call.stop = local.ranges[number]
-            if record.op in WAITING:
+            if record.op in WAITING or record.op == "epoll_ctl":
                 self._fill_wait(call, record, sockets)
         for socket in sockets.all:  # an accept belongs to the connection that it returned
             if socket.accepted_by is not None and socket.connection is not None:
