@@ -126,7 +126,7 @@ class _Correlation:
     ) -> None:
         sockets = trace_sockets(self.records, self.raw.inheritances)
         network = [s for s in sockets.all if not s.is_local]
-        match_tcp(network, tracks, self.records)
+        match_tcp(network, tracks, self.records, ring_lost=self.ring_lost)
         add_connections_without_frames(network, self.tables.connections, self.records)
         spans = self._join_tcp(network, tracks)
         udp = join_datagrams(
@@ -304,7 +304,7 @@ class _Correlation:
                 call.connection, call.side = socket.connection, socket.side
             if number in local.ranges:
                 call.direction, call.start, call.stop = local.ranges[number]
-            if record.op in WAITING:
+            if record.op in WAITING or record.op == "epoll_ctl":
                 self._fill_wait(call, record, sockets)
         for socket in sockets.all:  # an accept belongs to the connection that it returned
             if socket.accepted_by is not None and socket.connection is not None:
