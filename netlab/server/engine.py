@@ -363,8 +363,8 @@ class Engine:
         if host and self._by_host[host] >= options.max_per_client:
             self._turn_away(sock, f"{host} has max_per_client={options.max_per_client} already")
             return
-        if sum(len(home.connections) for home in self.homes) >= self.options.max_connections:
-            self._turn_away(sock, f"max_connections={self.options.max_connections} are open")
+        if sum(len(home.connections) for home in self.homes) >= self.most_connections:
+            self._turn_away(sock, f"{self.most_connections} are open, see max_connections")
             listener.pause()
             return
         try:
