@@ -258,23 +258,20 @@ def _progress_shown(*, hidden: bool) -> Iterator[Callable[[Progress], None]]:
 
 def _show(result: RunResult) -> None:
     """Ladder, summary, notes, and where to go from here."""
-    from rich.console import Console
-
     from netlab.show.escape import printable
     from netlab.show.terminal.ladder import print_ladder
     from netlab.show.terminal.summary import print_summary
 
-    console = Console(highlight=False)
     name = _shown(result.path)
     others = len(result.tables.connections) - 1
-    print_ladder(result.tables, result.raw, connection=None, limit=None, console=console)
+    print_ladder(result.tables, result.raw)
     if others > 0:
         click.echo(
             f"\nThe other {others}: netlab inspect {name} --connection 1"
             + (f" ... {others}" if others > 1 else "")
         )
     click.echo()
-    print_summary(result.tables, result.raw, path=result.path, console=console)
+    print_summary(result.tables, result.raw, path=result.path)
     for note in result.notes:
         if note not in result.raw.description.notes:
             click.echo(f"note: {printable(note)}")

@@ -49,21 +49,24 @@ def record(
     actor: str = "main",
     queues: Queues = "calls",
     tcp_info: bool = False,
+    code: bool = False,
     ports: Iterable[int] | None = None,
     journal_limit: int = JOURNAL_LIMIT,
     spool_limit_bytes: int = SPOOL_LIMIT_BYTES,
 ) -> Iterator[JournalProbe]:
     """Record the packets of `interface` and the calls on the sockets that the yielded probe makes.
 
-    `ports` limits the packets to TCP and UDP of these ports. Processes that the block forks are
-    recorded too, until the block ends. Then, or when it raises, everything is written and the file
-    is in its finished form; Wireshark shows `journal_limit` calls of it one by one. Calls wait in
-    spools beside the file until then: once these take `spool_limit_bytes`, no further call is
-    recorded, with a line on stderr and a loss in the recording. Without the right to capture, calls
-    alone are recorded, with a line on stderr that says so. Raises UsageError when it cannot begin
-    (nothing is left then) and BadRecording when the file could not be written to its end.
+    `queues` says when the queue lengths, and with `tcp_info` struct tcp_info, are sampled; with
+    `code` each call is recorded with the line of the caller's code. `ports` limits the packets to
+    TCP and UDP of these ports. Processes that the block forks are recorded too, until the block
+    ends. Then, or when it raises, everything is written and the file is in its finished form;
+    Wireshark shows `journal_limit` calls of it one by one. Calls wait in spools beside the file
+    until then: once these take `spool_limit_bytes`, no further call is recorded, with a line on
+    stderr and a loss in the recording. Without the right to capture, calls alone are recorded, with
+    a line on stderr that says so. Raises UsageError when it cannot begin (nothing is left then) and
+    BadRecording when the file could not be written to its end.
     """
-    options = _Options(actor, queues, tcp_info, journal_limit, spool_limit_bytes)
+    options = _Options(actor, queues, tcp_info, code, journal_limit, spool_limit_bytes)
     carrier = _begin(Path(path), interface, ports, options)
     try:
         yield carrier.probe
@@ -82,6 +85,7 @@ class _Options(NamedTuple):
     actor: str
     queues: Queues
     tcp_info: bool
+    code: bool
     journal_limit: int
     spool_limit_bytes: int
 
@@ -200,7 +204,7 @@ def _begin(path: Path, interface: str, ports: Iterable[int] | None, options: _Op
         raise
     probe = JournalProbe(
         spools, actor=options.actor, host=HOST, queues=options.queues, tcp_info=options.tcp_info,
-        limit_bytes=options.spool_limit_bytes,
+        code=options.code, limit_bytes=options.spool_limit_bytes,
         segment_bytes=segment_bytes(options.spool_limit_bytes),
     )  # fmt: skip
     _close_in_children(ring)

@@ -22,6 +22,9 @@ from netlab.model.recording import Description, Loss
 
 _NS = 1_000_000_000
 _SPOOLS_EVERY_NS = _NS // 10
+# The ring holds 1.3 s of packets that come one by one (64 blocks, each given up after 20 ms): it
+# is read between two such stretches and the writing of what they brought.
+_SPOOLS_WITHIN_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ class Recorder:
         now_ns = time.monotonic_ns()
         if now_ns >= self._next_spools_ns:
             self._next_spools_ns = now_ns + _SPOOLS_EVERY_NS
-            self._write_calls(self._spools.poll())
+            self._write_calls(self._spools.poll(_SPOOLS_WITHIN_S))
         if now_ns >= self._next_clock_ns:
             self._next_clock_ns = now_ns + _NS
             self._write_clock()

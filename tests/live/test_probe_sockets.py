@@ -122,6 +122,21 @@ def test_queues_before_and_after(tmp_path: Path) -> None:
     probe.close()
 
 
+def test_events_take_tcp_info_on_eagain_and_close_only(tmp_path: Path) -> None:
+    probe = JournalProbe(tmp_path, actor="a", queues="events", tcp_info=True)
+    with connected(probe) as (client, server):
+        client.send(b"abc")
+        server.recv(3)
+        taken = last(probe, "recv")
+        assert (taken.tcp_info_before, taken.tcp_info_after) == (None, None)
+        server.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            server.recv(1)
+        assert last(probe, "recv").tcp_info_after is not None
+    assert last(probe, "close").tcp_info_before is not None
+    probe.close()
+
+
 def test_events_sample_on_eagain_and_close_only(tmp_path: Path) -> None:
     probe = JournalProbe(tmp_path, actor="a", queues="events")
     with connected(probe) as (client, server):

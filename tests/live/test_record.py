@@ -53,6 +53,19 @@ def left_behind(path: Path) -> list[str]:
     return sorted(item.name for item in path.parent.iterdir() if item != path)
 
 
+def test_with_code_each_call_names_the_line_that_made_it(tmp_path: Path) -> None:
+    path = tmp_path / "mine.pcapng"
+
+    def work() -> None:
+        with netlab.record(path, code=True) as probe:
+            echo(probe, messages=1)
+
+    in_private_network(work)
+    calls = [call for call in read_raw(path).calls if call.op in ("connect", "sendall", "recv")]
+    assert len(calls) >= 5
+    assert all(call.code is not None and call.code.startswith(f"{__file__}:") for call in calls)
+
+
 def test_a_block_is_recorded_with_every_call_and_every_byte(tmp_path: Path) -> None:
     path = tmp_path / "mine.pcapng"
 

@@ -94,6 +94,21 @@ def test_cause_comes_before_effect(tmp_path: Path, arguments: tuple[str, ...]) -
     assert checked >= 12
 
 
+def test_many_calls_do_not_keep_the_ring_from_being_read(tmp_path: Path) -> None:
+    """31,000 calls in a second or two: more than can be read while the ring fills."""
+    said, raw, _ = recorded(
+        tmp_path, "--messages", "151", "--size", "19997", "--recv-size", "97", "--queues", "off"
+    )
+    assert len(raw.calls) > 30_000
+    assert (said["losses"], said["ledger"]["lines"]) == ([], [])  # type: ignore[index]
+
+
+def test_an_ascii_terminal_gets_what_it_can_show(tmp_path: Path) -> None:
+    done = run_netlab(tmp_path, "run", before=("env", "PYTHONIOENCODING=ascii"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "SYN Seq=0" in done.stdout
+
+
 def test_an_ordinary_user_needs_no_privilege(tmp_path: Path) -> None:
     _, raw, tables = recorded(tmp_path, before=ORDINARY_USER)
     assert tables.unmatched == []

@@ -10,7 +10,7 @@ import struct
 from dataclasses import dataclass
 
 from netlab.capture.probe import layout
-from netlab.capture.probe.layout import HEAD, HEAD_BYTES, NONE, NONE_32
+from netlab.capture.probe.layout import HEAD, HEAD_BYTES, NONE
 from netlab.model.call import MSG_NAMES, CallRecord, Inheritance, Ready
 from netlab.model.recording import Loss
 
@@ -183,8 +183,8 @@ def _tail(data: bytes) -> _Tail:
     for tag, value in layout.tail_fields(data):
         if tag == layout.TAG_DETAIL:
             tail.flags, inq, outq, tail.errno = layout.DETAIL.unpack(value)
-            tail.inq = None if inq == NONE_32 else inq
-            tail.outq = None if outq == NONE_32 else outq
+            tail.inq = inq if inq >= 0 else None  # NONE_32, or a number that says nothing
+            tail.outq = outq if outq >= 0 else None
         elif tag == layout.TAG_READY:
             tail.ready = tuple(
                 Ready(fd, inode or None, events)

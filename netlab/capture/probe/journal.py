@@ -375,7 +375,8 @@ class Journal:
             tail += layout.tail_text(layout.TAG_ARGS, args)
         if address is not None:
             tail += layout.tail_text(layout.TAG_ADDRESS, address)
-        if self.tcp_info and state is not None and state.is_tcp:
+        wanted = self.tcp_info and (sample or not self.sample_events)
+        if wanted and state is not None and state.is_tcp:
             found = maybe_tcp_info(state.fd)
             if found:
                 tail += layout.tail_field(layout.TAG_TCP_INFO, found)

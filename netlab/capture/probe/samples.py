@@ -46,9 +46,13 @@ def caller() -> str:
 
 
 def queue(fd: int, request: int) -> int:
-    """Bytes in a socket's queue (SIOCINQ, SIOCOUTQ); NONE_32 where it has none."""
+    """Bytes in a socket's queue (SIOCINQ, SIOCOUTQ); NONE_32 where it has none.
+
+    The kernel's number is an int: one that is negative (TCP_REPAIR makes such) says nothing.
+    """
     try:
-        return int.from_bytes(fcntl.ioctl(fd, request, FOUR), sys.byteorder)
+        found = int.from_bytes(fcntl.ioctl(fd, request, FOUR), sys.byteorder, signed=True)
+        return found if found >= 0 else NONE_32
     except OSError:  # a listener, or a socket without such a queue
         return NONE_32
 

@@ -9,8 +9,13 @@ markers, the second time, when all that they vouch for is certainly there, for i
 
 from __future__ import annotations
 
+import math
 import os
+import stat
+import time
+from collections import deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from netlab.capture.probe import layout
@@ -20,7 +25,8 @@ from netlab.capture.probe.writer import SUFFIX
 from netlab.model.call import CallRecord, Inheritance
 from netlab.model.recording import Loss
 
-CHUNK_BYTES = 1 << 18
+# Of records of 24 bytes this is some 1,300 calls, or some 50 ms of work at the most.
+CHUNK_BYTES = 1 << 16
 
 
 class SpoolReader:
@@ -32,15 +38,29 @@ class SpoolReader:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self._folder = Path(folder)
         self._files: dict[str, _SpoolFile] = {}
+        self._turn = 0
         self.inheritances: list[Inheritance] = []
         self.losses: list[Loss] = []
 
-    def poll(self) -> list[CallRecord]:
-        """The calls that have returned since the last poll, thread by thread in order of return."""
+    def poll(self, within_s: float = math.inf) -> list[CallRecord]:
+        """The calls that have returned since the last poll, thread by thread in order of return.
+
+        Takes about `within_s` seconds at the most: busy processes write faster than this reads, and
+        whoever reads a packet ring beside it must not be kept from that. What is left comes with a
+        later poll; each spool is read in its turn.
+        """
+        until_s = time.monotonic() + within_s
         calls: list[CallRecord] = []
-        for spool in self._spools():
-            calls += spool.read(ended=False)
+        waiting = deque(self._spools())
+        waiting.rotate(-self._turn)
+        while waiting:
+            spool = waiting.popleft()
+            self._turn += 1
+            if spool.read_some(calls):
+                waiting.append(spool)
             self._collect(spool)
+            if time.monotonic() >= until_s:
+                break
         return calls
 
     def finish(self) -> list[CallRecord]:
@@ -50,7 +70,7 @@ class SpoolReader:
         """
         calls: list[CallRecord] = []
         for spool in self._spools():
-            calls += spool.read(ended=True)
+            spool.read_all(calls)
             calls += spool.calls.unfinished()
             self._collect(spool)
         return sorted(calls, key=lambda call: (call.entered_ns, call.pid, call.tid, call.order))
@@ -78,28 +98,52 @@ class _SpoolFile:
         self._path = path
         self._at = 0
         self._segment_bytes = 0  # 0: no header seen yet
+        self._unreadable = False  # for good
         self._damages: set[str] = set()
         self.calls = ThreadCalls()
 
-    def read(self, *, ended: bool) -> list[CallRecord]:
-        """The calls that became complete; with `ended`, over holes that a killed process left."""
+    def read_some(self, done: list[CallRecord]) -> bool:
+        """Add the calls that became complete in the next chunk; whether there was one."""
+        with self._opened() as fd:
+            return fd is not None and self._stretch(fd, done)
+
+    def read_all(self, done: list[CallRecord]) -> None:
+        """Add all that became complete, also behind holes that a killed process left."""
+        with self._opened() as fd:
+            while fd is not None and not self._unreadable:
+                if not self._stretch(fd, done) and not self._step_over(fd):
+                    break
+
+    @contextmanager
+    def _opened(self) -> Iterator[int | None]:
+        """The spool's descriptor; None when there is no such file, or nothing in it can be read.
+
+        A watched program may put what it likes into the folder: a FIFO must not keep us waiting.
+        """
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         try:
-            fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            fd = os.open(self._path, flags)
         except FileNotFoundError:
-            return []
-        done: list[CallRecord] = []
+            yield None
+            return
+        except OSError as error:
+            self._damaged(f"{error.strerror}")
+            yield None
+            return
         try:
-            while self._stretch(fd, done) or (ended and self._step_over(fd)):
-                pass
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                self._give_up("not a file")
+            yield None if self._unreadable else fd
         finally:
             os.close(fd)
-        return done
 
     def _stretch(self, fd: int, done: list[CallRecord]) -> bool:
         """Read the whole records of the next chunk; False when there is none yet."""
         size = self._segment_bytes
         left = size - self._at % size if size else CHUNK_BYTES
         if left < HEAD_BYTES:
+            if self._at + left >= os.fstat(fd).st_size:
+                return False
             self._at = self._next_segment()
             return True
         record = next(_records(os.pread(fd, HEAD_BYTES, self._at), whole=False), None)
@@ -115,6 +159,9 @@ class _SpoolFile:
         for at, kind, op, size in found:
             if kind == layout.HEADER:
                 self._segment_bytes = HEAD.unpack_from(chunk, at)[3]
+                if self._segment_bytes < size:
+                    self._give_up(f"segments of {self._segment_bytes} bytes")
+                    return False
             if kind == layout.END:
                 self._at = self._next_segment()
                 return True
@@ -133,6 +180,8 @@ class _SpoolFile:
         was taken, a signal handler recorded more behind it). Other bytes are damage.
         """
         size = self._segment_bytes
+        if self._unreadable:
+            return False
         if not size:
             if any(os.pread(fd, CHUNK_BYTES, 0)):
                 self._damaged("no header")
@@ -153,6 +202,10 @@ class _SpoolFile:
             return False
         self._at = self._next_segment()
         return True
+
+    def _give_up(self, why: str) -> None:
+        self._unreadable = True
+        self._damaged(why)
 
     def _damaged(self, where: str) -> None:
         if where not in self._damages:

@@ -31,6 +31,7 @@ _CALL_STYLES = {
     "waited": "bold yellow",
     "later": "magenta",
     "failed": "bold red",
+    "hop": "green",
 }
 _WIRE_STYLES = {
     "data": "bold green",
@@ -209,7 +210,7 @@ def _centred(texts: Sequence[str], width: int, dots: str) -> str:
 
 
 def _texts(mark: CallMark, numbers: bool) -> tuple[str, ...]:
-    who = f"{mark.thread}: " if mark.thread else ""
+    who = "  " * mark.depth + (f"{mark.thread}: " if mark.thread else "")
     texts = [printable(who + text) for text in mark.texts]
     if numbers and mark.edge != "closes":
         texts = [f"{texts[0]}  #{mark.call}", *texts]

@@ -46,13 +46,8 @@ def emit(lines: Iterable[Line], console: Console | None = None) -> None:
     """Write lines to the console, or to standard output: plain where it is no terminal."""
     if console is None:
         if not _coloured():
-            # A pipe may be in ASCII (LC_ALL=C): a glyph that it cannot take must not be fatal.
-            encoding = sys.stdout.encoding or "utf-8"
             for line in lines:
-                text = plain(line)
-                if encoding.lower() not in ("utf-8", "utf8"):
-                    text = text.encode(encoding, "replace").decode(encoding)
-                sys.stdout.write(text + "\n")
+                sys.stdout.write(plain(line) + "\n")
             return
         from rich.console import Console
 

@@ -2,7 +2,8 @@
 
 Calls on the connection's own sockets are easy. A poll waits for many sockets and a process's end
 closes many: such a call plays where a frame of the connection is linked to it, or where its thread
-worked for no other connection.
+worked for no other connection. A message between processes plays in the ladder of the connection
+that it is about, on the side of the process that has the socket.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ class Cast:
     """Who plays: calls in order of entry with their side, and the threads of each side."""
 
     calls: tuple[tuple[Call, Side], ...]
-    threads: dict[Side, tuple[Thread, ...]]
+    threads: dict[Side, tuple[Thread, ...]]  # those that call the connection's own socket first
+    actors: dict[Thread, str]
+    helpers: frozenset[Thread]  # threads that only exchange messages about the connection
 
 
 def thread_of(call: Call) -> Thread:
@@ -43,10 +46,14 @@ def cast(tables: Tables, connection: int) -> Cast:
             works_for[call.host, call.pid].add(call.connection)
         if call.connection == connection and call.side is not None:
             sides[thread_of(call)].add(call.side)
+    about = [call for call in tables.calls if is_hop(call, connection)]
+    holders = {side for call in about for side in sides[thread_of(call)]}
+    at_holder = Side(holders.pop()) if len(holders) == 1 else Side.SERVER
     playing: list[tuple[Call, Side]] = []
     for call in tables.calls:
         plays = (
             call.connection == connection
+            or call.about == connection
             or call.call in woken_by
             or (
                 call.connection is None
@@ -54,14 +61,28 @@ def cast(tables: Tables, connection: int) -> Cast:
                 and works_for[call.host, call.pid] == {connection}
             )
         )
-        side = _side(call, sides[thread_of(call)], woken_by.get(call.call)) if plays else None
+        side = None
+        if is_hop(call, connection):
+            side = at_holder
+        elif plays:
+            side = _side(call, sides[thread_of(call)], woken_by.get(call.call))
         if side is not None:
             playing.append((call, side))
-    threads: dict[Side, list[Thread]] = {Side.CLIENT: [], Side.SERVER: []}
+    threads: dict[Side, dict[Thread, bool]] = {Side.CLIENT: {}, Side.SERVER: {}}
     for call, side in playing:
-        if thread_of(call) not in threads[side]:
-            threads[side].append(thread_of(call))
-    return Cast(tuple(playing), {side: tuple(found) for side, found in threads.items()})
+        helps = threads[side].get(thread_of(call), True)
+        threads[side][thread_of(call)] = helps and is_hop(call, connection)
+    return Cast(
+        tuple(playing),
+        {side: tuple(sorted(found, key=found.__getitem__)) for side, found in threads.items()},
+        {thread_of(call): call.actor for call, _ in playing},
+        frozenset(t for found in threads.values() for t, helps in found.items() if helps),
+    )
+
+
+def is_hop(call: Call, connection: int) -> bool:
+    """Whether the call moved a message between processes that is about the connection."""
+    return call.about == connection and call.connection != connection
 
 
 def _side(call: Call, thread_sides: set[str], frame_direction: str | None) -> Side | None:

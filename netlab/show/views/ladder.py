@@ -19,9 +19,10 @@ from netlab.model.recording import RawRecording
 from netlab.model.tables import Call, Connection, Direction, Packet, Role, Segment, Side, Tables
 from netlab.show.format import address, byte_range
 from netlab.show.views import words
-from netlab.show.views.cast import Cast, Thread, cast, thread_of
+from netlab.show.views.cast import Cast, Thread, cast, is_hop, thread_of
 from netlab.show.views.copies import Copies
 from netlab.show.views.marks import CallMark, Ladder, Lane, Row, WireMark
+from netlab.show.views.thread_names import full_name, hop_peers, thread_names
 
 MOST_LANES = 4  # more calls at once on one side are drawn without a bar
 _SILENCE_AT_LEAST_NS = 1_000_000
@@ -47,16 +48,19 @@ def ladder(tables: Tables, raw: RawRecording, connection: Connection) -> Ladder:
     players = cast(tables, connection.connection)
     frames = [p for p in tables.packets if p.connection == connection.connection]
     wires, footnotes = _wires(tables, connection, frames)
-    handed_over = _handed_over(tables, players)
+    handed_over = _handed_over(tables, players, connection.connection)
     passing = sorted([event.time_ns for event in wires] + [t for t, _ in handed_over.values()])
     events = wires + _call_events(players, passing, handed_over)
     events.sort(key=lambda event: (event.time_ns, event.rank, event.order))
     start = _zero_ns(events, connection.connection)
-    letters = _letters(players)
-    rows, lanes = _rows(events, start, _Writer(raw, letters, handed_over))
+    names = thread_names(players)
+    writer = _Writer(
+        raw, connection.connection, players, names, hop_peers(tables, names), handed_over
+    )
+    rows, lanes = _rows(events, start, writer)
     for side, threads in players.threads.items():
         if len(threads) > 1:
-            named = ", ".join(f"{letters[side, t]} = pid {t[1]} tid {t[2]}" for t in threads)
+            named = ", ".join(f"{names[t]} = {full_name(players, t)}" for t in threads)
             footnotes.append((side, named))
     heads = [
         address(connection.client, connection.client_port),
@@ -178,7 +182,7 @@ def _tone(packet: Packet, segment: Segment) -> str:
     return "data" if segment.payload_len_bytes else "ack"
 
 
-def _handed_over(tables: Tables, players: Cast) -> dict[int, tuple[int, WireMark]]:
+def _handed_over(tables: Tables, players: Cast, connection: int) -> dict[int, tuple[int, WireMark]]:
     """For sockets without frames: by writing call, when its bytes went over and how that looks."""
     called = {call.call: call for call, _ in players.calls}
     found: dict[int, tuple[int, WireMark]] = {}
@@ -187,7 +191,9 @@ def _handed_over(tables: Tables, players: Cast) -> dict[int, tuple[int, WireMark
             continue
         for number in (span.call, span.peer_call):
             writer = called.get(number)
-            if writer is not None and writer.op in OUTBOUND and writer.direction is not None:
+            if writer is None or is_hop(writer, connection):
+                continue
+            if writer.op in OUTBOUND and writer.direction is not None:
                 text = words.range_of(writer) or "empty"
                 mark = WireMark(None, writer.direction, (text,), "local")
                 found[number] = (writer.entered_ns, mark)
@@ -222,40 +228,34 @@ def _is_one_row(
     return inside <= (1 if call.call in handed_over else 0)
 
 
-def _letters(players: Cast) -> dict[tuple[Side, Thread], str]:
-    """A letter for each thread of a side on which there are several."""
-    return {
-        (side, thread): _letter(index) if len(threads) > 1 else ""
-        for side, threads in players.threads.items()
-        for index, thread in enumerate(threads)
-    }
-
-
-def _letter(index: int) -> str:
-    return chr(ord("a") + index) if index < 26 else str(index)
-
-
 @dataclass(frozen=True, slots=True)
 class _Writer:
     """Writes the mark of a call."""
 
     raw: RawRecording
-    letters: dict[tuple[Side, Thread], str]
+    connection: int
+    players: Cast
+    names: dict[Thread, str]
+    hop_peers: dict[int, str]  # by call
     handed_over: dict[int, tuple[int, WireMark]]
 
     def mark(self, event: _Event, lane: int | None) -> CallMark:
-        call, side = event.call, event.side
+        call = event.call
         assert call is not None
-        assert side is not None
+        tone = _call_tone(call)
         if event.edge == "opens":
             texts = words.entry_texts(call)
+        elif is_hop(call, self.connection):
+            texts = words.hop_texts(call, self.hop_peers.get(call.call, ""))
+            tone = "hop" if tone == "call" else tone
         elif event.edge == "closes":
             texts = words.return_texts(call, self._ready(call))
         else:
             texts = words.whole_texts(call, self._ready(call))
+        thread = thread_of(call)
         return CallMark(
-            call.call, call.op, event.edge, lane, texts, _call_tone(call),
-            self.letters[side, thread_of(call)],
+            call.call, call.op, event.edge, lane, texts, tone, self.names[thread],
+            depth=int(thread in self.players.helpers),
         )  # fmt: skip
 
     def _ready(self, call: Call) -> tuple[Ready, ...]:

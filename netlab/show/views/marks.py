@@ -14,8 +14,9 @@ class CallMark:
     edge: str  # opens, closes, whole
     lane: int | None  # None: too many at once for a bar
     texts: tuple[str, ...]  # the most that can be said first
-    tone: str  # call, waited, failed, later (EAGAIN and the like)
-    thread: str = ""  # a letter, where several threads stand on this side
+    tone: str  # call, waited, failed, later (EAGAIN and the like), hop (between processes)
+    thread: str = ""  # a short name, where several threads stand on this side
+    depth: int = 0  # 1: the thread does not call the connection's socket, it helps who does
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from netlab.correlate.ledger import clock_notes
+from netlab.model.call import INBOUND, OUTBOUND
 from netlab.model.recording import Loss, RawRecording
-from netlab.model.tables import Call, Connection, Role, Tables, Unmatched
+from netlab.model.tables import Call, Connection, Role, Side, Tables, Unmatched
 from netlab.show.format import address
 from netlab.show.views.text import as_json
 
@@ -154,12 +155,31 @@ def connection_name(row: Connection) -> str:
     return row.protocol if row.stream is None else f"{row.protocol}.{row.stream}"
 
 
+_LOCAL = ("unix", "pipe", "mq", "ring")
+
+
+def _end(row: Connection, side: Side, calls: list[Call]) -> str:
+    """The address of an end; where it has no name (socketpair, pipe), whose it is."""
+    client = side is Side.CLIENT
+    shown = address(row.client, row.client_port) if client else address(row.server, row.server_port)
+    if row.protocol not in _LOCAL or "/" in shown or "@" in shown:
+        return shown
+    moving = OUTBOUND if client else INBOUND  # an object without sides is written at one end
+    actors = dict.fromkeys(
+        call.actor
+        for call in calls
+        if call.op in (moving if call.side is None else OUTBOUND | INBOUND)
+        and call.side in (side, None)
+    )
+    return " ".join(actors) or shown
+
+
 def _connection(row: Connection, calls: list[Call], resent_frames: int) -> ConnectionSummary:
     return ConnectionSummary(
         connection=row.connection,
         name=connection_name(row),
-        client=address(row.client, row.client_port),
-        server=address(row.server, row.server_port),
+        client=_end(row, Side.CLIENT, calls),
+        server=_end(row, Side.SERVER, calls),
         first_ns=row.first_ns,
         last_ns=row.last_ns,
         handshake_ns=row.handshake_ns,

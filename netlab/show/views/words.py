@@ -76,6 +76,13 @@ def whole_texts(call: Call, ready: tuple[Ready, ...]) -> Texts:
     return _distinct(texts)
 
 
+def hop_texts(call: Call, peer: str) -> Texts:
+    """A message between processes: `╌▶ w1  141 B`, `◀╌ r0  141 B`."""
+    arrow = f"╌▶ {peer}" if call.op in OUTBOUND else f"◀╌ {peer}"
+    size = f"{call.result:,} B" if call.result is not None and call.errno is None else ""
+    return _distinct([f"{arrow}  {size}".rstrip(), arrow.rstrip()])
+
+
 def outcomes(call: Call, ready: tuple[Ready, ...]) -> Texts:
     """What a call returned: `= 100`, `= -1 EAGAIN`, `→ fd 5 IN`."""
     if call.returned_ns is None:

@@ -267,3 +267,54 @@ def test_a_roll_does_not_touch_a_file_that_took_our_descriptor(tmp_path: Path) -
     os.close(fd)
     assert mine.read_bytes() == b"precious"
     assert len(SpoolReader(spools).poll()) == 599
+
+
+@pytest.mark.parametrize("size", [0, 8, 64])
+def test_a_segment_size_that_cannot_be_ends_the_reading_with_a_loss(
+    tmp_path: Path, size: int
+) -> None:
+    spool = spool_in(tmp_path)
+    for order in range(1, 8):
+        write_call(spool, order)
+    spool.retire()
+    (path,) = tmp_path.glob("*.spool")
+    damaged = bytearray(path.read_bytes())
+    damaged[20:24] = size.to_bytes(4, "little")
+    path.write_bytes(damaged)
+    reader = SpoolReader(tmp_path)
+    assert reader.poll() == []
+    assert reader.finish() == []
+    assert [loss.reason for loss in reader.losses] == [
+        f"damaged spool {path.name}: segments of {size} bytes"
+    ]
+
+
+def test_what_is_no_file_keeps_nobody_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "1.spool")
+    os.symlink("/dev/zero", tmp_path / "2.spool")
+    reader = SpoolReader(tmp_path)
+    assert reader.poll() == reader.finish() == []
+    assert [loss.reason.split(": ")[0] for loss in reader.losses] == [
+        "damaged spool 1.spool", "damaged spool 2.spool"
+    ]  # fmt: skip
+
+
+def test_a_poll_with_no_time_takes_a_turn_each_time_and_loses_nothing(tmp_path: Path) -> None:
+    several = [spool_in(tmp_path, tid=tid, segment_bytes=1 << 20) for tid in (1, 2, 3)]
+    for spool in several:
+        for order in range(1, 5001):
+            write_call(spool, order)
+    reader = SpoolReader(tmp_path)
+    polls = 0
+    found: list[CallRecord] = []
+    while len(found) < 15000 and polls < 1000:
+        one = reader.poll(within_s=1e-9)
+        assert len(one) <= 5000
+        found += one
+        polls += 1
+    assert 6 <= polls < 1000
+    assert {(call.tid, call.order) for call in found} == {
+        (tid, order) for tid in (1, 2, 3) for order in range(1, 5001)
+    }
+    for spool in several:
+        spool.retire()
