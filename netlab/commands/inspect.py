@@ -74,7 +74,7 @@ def _summary(tables: Tables, raw: RawRecording, file: str, as_json: bool) -> Non
 
 
 def _connections(tables: Tables, limit: int | None, as_json: bool) -> None:
-    from netlab.show.terminal.lines import emit
+    from netlab.show.terminal.lines import emit, width_of
     from netlab.show.terminal.summary import connection_lines
     from netlab.show.views.summary import connections
     from netlab.show.views.text import as_json as json_text
@@ -85,7 +85,7 @@ def _connections(tables: Tables, limit: int | None, as_json: bool) -> None:
         print(json_text(kept))
         return
     start = tables.packets[0].time_ns if tables.packets else None
-    emit(connection_lines(kept, start))
+    emit(connection_lines(kept, start, width_of(None)))
     if len(kept) < len(rows):
         emit([[(f"… {len(rows) - len(kept):,} more: --limit 0 shows all", "italic")]])
 

@@ -276,7 +276,7 @@ def _show(result: RunResult) -> None:
         if note not in result.raw.description.notes:
             click.echo(f"note: {printable(note)}")
     click.echo(f"\nRecording: {name}")
-    click.echo(f"  wireshark {name}       calls between the packets (or: tshark -r {name})")
+    click.echo(f"  wireshark {name}       calls between the packets (or tshark -r)")
     click.echo(f"  netlab inspect {name}  summary, packets, ladders")
 
 

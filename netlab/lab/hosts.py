@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -222,8 +223,10 @@ class Lab:
         try:
             self._helper.wait(timeout=5)
         except subprocess.TimeoutExpired:
-            self._helper.send_signal(signal.SIGKILL)
-            self._helper.wait()
+            # Under sudo it is root's, and we are not root any more; it ends without us.
+            with suppress(PermissionError):
+                self._helper.send_signal(signal.SIGKILL)
+                self._helper.wait()
         if self.ring_socket is not None:
             self.ring_socket.close()
         assert self._helper.stderr is not None

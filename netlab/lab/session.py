@@ -9,11 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from netlab.lab.departures import Departures
 from netlab.lab.options import OnProgress, Progress, RunOptions, RunResult
 from netlab.lab.recorder import Recorder, begin
 from netlab.lab.signals import Interruptions
 from netlab.lab.stage import Stage
-from netlab.lab.surroundings import choose_user, describe, open_lab
+from netlab.lab.surroundings import become_caller, choose_user, describe, open_lab
 from netlab.model.errors import BadRecording, CheckFailed
 
 if TYPE_CHECKING:
@@ -37,8 +38,9 @@ def run_scenario(options: RunOptions, on_progress: OnProgress = lambda _: None) 
         lab, more = open_lab(options.port, user)
         notes += more
         try:
+            become_caller()
             assert lab.ring_socket is not None
-            with PacketRing.from_socket(lab.ring_socket) as ring:
+            with PacketRing.from_socket(lab.ring_socket) as ring, Departures() as departures:
                 description, interface = describe(options, lab, notes)
                 recording, spools = begin(
                     options.path,
@@ -47,7 +49,7 @@ def run_scenario(options: RunOptions, on_progress: OnProgress = lambda _: None) 
                     journal_limit=options.journal_limit,
                     writer=None if lab.user is None else (lab.user.uid, lab.user.gid),
                 )
-                recorder = Recorder(recording, [ring], SpoolReader(spools))
+                recorder = Recorder(recording, [ring], SpoolReader(spools), departures)
                 stage = Stage(options, on_progress, interruptions, lab, recorder, spools)
                 stage.carry_out()
                 stage.stop()

@@ -11,6 +11,7 @@ import pwd
 from typing import TYPE_CHECKING
 
 import netlab
+from netlab.capture.ownership import caller
 from netlab.lab.hosts import Lab, User
 from netlab.lab.namespaces import Refused, why_refused
 from netlab.lab.syscalls import CAP_SYS_ADMIN, has_capability
@@ -66,6 +67,27 @@ def open_lab(port: int, user: User | None) -> tuple[Lab, Notes]:
             f"machine's own settings, and only port {port} was captured",
         )
     return lab, lab.notes
+
+
+def become_caller() -> None:
+    """Under sudo, be from now on who called it: what needed root is open, the rest needs none.
+
+    For good: this process cannot be root again.
+    """
+    found = caller()
+    if found is None or found[0] == 0:
+        return
+    uid, gid = found
+    try:
+        entry = pwd.getpwuid(uid)
+        gid = entry.pw_gid if gid < 0 else gid
+        groups = os.getgrouplist(entry.pw_name, gid)
+    except KeyError:
+        groups = [gid] if gid >= 0 else []
+    os.setgroups(groups)
+    if gid >= 0:
+        os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
 
 
 def describe(options: RunOptions, lab: Lab, notes: Notes) -> tuple[Description, Interface]:

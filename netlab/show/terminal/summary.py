@@ -56,7 +56,7 @@ def summary_lines(view: Summary, path: str, width: int) -> list[Line]:
             lines.append([])
             _connection(row, lines, say)
     else:
-        lines += [[], *connection_lines(view.connections[:_LISTED], view.start_ns)]
+        lines += [[], *connection_lines(view.connections[:_LISTED], view.start_ns, width)]
         if len(view.connections) > _LISTED:
             more = len(view.connections) - _LISTED
             lines.append([(f"      … and {more:,} more: --connections lists them", "dim")])
@@ -74,23 +74,31 @@ def summary_lines(view: Summary, path: str, width: int) -> list[Line]:
     return lines
 
 
-def connection_lines(rows: Sequence[ConnectionSummary], start_ns: int | None) -> list[Line]:
-    """One line a connection."""
-    cells = [_connection_cells(row, start_ns) for row in rows]
-    heads = ("#", "stream", "client", "", "server", "start", "took", "c>s", "s>c", "end")
-    table = [heads, *cells]
-    widths = [max(len(row[i]) for row in table) for i in range(len(heads))]
+def connection_lines(
+    rows: Sequence[ConnectionSummary], start_ns: int | None, width: int
+) -> list[Line]:
+    """One line a connection; where `width` is too little, what matters least is left out."""
+    table = [_HEADS, *(_connection_cells(row, start_ns) for row in rows)]
+    widths = {head: max(len(row[i]) for row in table) for i, head in enumerate(_HEADS)}
+    shown = list(_HEADS)
+    for head in _LEAST_FIRST:
+        if sum(widths[head] for head in shown) + 2 * (len(shown) - 2) <= width:
+            break
+        shown.remove(head)
     lines: list[Line] = []
     for number, row in enumerate(table):
         text = "  ".join(
-            cell.rjust(widths[i]) if i in _RIGHT else cell.ljust(widths[i])
-            for i, cell in enumerate(row)
+            cell.rjust(widths[head]) if head in _RIGHT else cell.ljust(widths[head])
+            for head, cell in zip(_HEADS, row, strict=True)
+            if head in shown
         )
-        lines.append([(text, "" if number else "dim")])
+        lines.append([(text.replace("  →  ", " → ", 1), "" if number else "dim")])
     return lines
 
 
-_RIGHT = (0, 5, 6, 7, 8)
+_HEADS = ("#", "stream", "client", "→", "server", "start", "took", "c>s", "s>c", "end")
+_RIGHT = ("#", "start", "took", "c>s", "s>c")
+_LEAST_FIRST = ("start", "stream", "took")
 
 
 def _connection_cells(row: ConnectionSummary, start_ns: int | None) -> tuple[str, ...]:
@@ -98,10 +106,9 @@ def _connection_cells(row: ConnectionSummary, start_ns: int | None) -> tuple[str
     if row.first_ns is not None and row.last_ns is not None:
         started = duration(row.first_ns - (start_ns or 0))
         took = duration(row.last_ns - row.first_ns)
-    end = row.end.split(" (")[0].split(" when")[0]  # `client closed first`, `still open`
     return (
         str(row.connection), row.name, printable(row.client), "→", printable(row.server), started,
-        took, byte_size(row.client_bytes), byte_size(row.server_bytes), end,
+        took, byte_size(row.client_bytes), byte_size(row.server_bytes), row.end_word,
     )  # fmt: skip
 
 

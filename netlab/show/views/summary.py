@@ -43,6 +43,7 @@ class ConnectionSummary:
     resent_frames: int
     operations: tuple[Operations, ...]
     end: str  # how it ended, in words
+    end_word: str  # the same in a word or two
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +191,7 @@ def _connection(row: Connection, calls: list[Call], resent_frames: int) -> Conne
         resent_frames=resent_frames,
         operations=_operations(calls),
         end=end_text(row),
+        end_word=_end_word(row),
     )
 
 
@@ -227,6 +229,13 @@ def end_text(row: Connection) -> str:
     if kind == "open":
         return "still open when the recording ended"
     return ""
+
+
+def _end_word(row: Connection) -> str:
+    """`client FIN`: who ended a connection first, and with what."""
+    if row.close_kind in ("fin", "rst"):
+        return f"{row.closed_by or 'one'} {row.close_kind.upper()}"
+    return row.close_kind or ""
 
 
 def loss_text(loss: Loss) -> str:

@@ -104,4 +104,7 @@ def test_many_connections_get_a_line_each() -> None:
     text = drawn(story)
     assert "… and 10 more: --connections" in text
     rows = connections(story.tables)
-    assert len(connection_lines(rows, show_story.START_NS)) == 31
+    for width in (80, 120):
+        lines = connection_lines(rows, show_story.START_NS, width)
+        assert len(lines) == 31
+        assert all(len(text) <= width for ((text, _),) in lines)
