@@ -9,7 +9,10 @@ from hypothesis import given
 from sample_recordings import CALL_RECORDS, T0_NS, TEXT, call
 
 from netlab.capture import journal
+from netlab.capture.rows import CALLS
 from netlab.model.call import CallRecord
+
+quick_reader = CALLS.reader("NETLAB_")
 
 
 @given(CALL_RECORDS, TEXT)
@@ -104,3 +107,19 @@ def test_a_later_version_may_add_fields() -> None:
     record = call("send", 0, 1, 1)
     entry = journal.entry(record).replace(b"\nPRIORITY", b"\nNETLAB_NOVELTY=1\nPRIORITY")
     assert journal.maybe_call(entry) == replace(record)
+
+
+@given(CALL_RECORDS, TEXT)
+def test_both_ways_of_reading_agree(record: CallRecord, message: str) -> None:
+    """In netlab's order the quick way reads, in any other the thorough one; a doubled field counts
+    as it stands last."""
+    head, *fields = journal.entry(record, message).decode().split("\n")
+    assert quick_reader("\n".join([head, *fields])) == record
+    ours = [line for line in fields if line.startswith("NETLAB_")]
+    rest = [line for line in fields if not line.startswith("NETLAB_")]
+    turned = "\n".join([head, *reversed(ours), *rest])
+    assert quick_reader(turned) is None
+    assert journal.maybe_call(turned.encode()) == record
+    doubled = "\n".join([head, *ours, "NETLAB_OP=twice", *rest])
+    assert quick_reader(doubled) is None
+    assert journal.maybe_call(doubled.encode()) == replace(record, op="twice")
