@@ -14,7 +14,7 @@ from netlab.model.tables import Tables
 @click.command("inspect")
 @click.argument("file")
 @click.option("--connections", "view", flag_value="connections", help="List the connections.")
-@click.option("--packets", "view", flag_value="packets", help="List the packets, a line each.")
+@click.option("--packets", "view", flag_value="packets", help="List the packets.")
 @click.option(
     "--connection", "-c", metavar="N", help="Draw a connection's ladder: 3, tcp.0, udp.1."
 )
