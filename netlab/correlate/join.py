@@ -114,6 +114,8 @@ class _Correlation:
         for flow in flows:
             track = by_flow.get(flow.connection)
             found.append(connection_from_track(track) if track else connection_from_flow(flow))
+            if self.ring_lost and found[-1].close_kind in ("open", "half-close"):
+                found[-1].closed_by = found[-1].close_kind = None  # a FIN may be among the lost
         return found
 
     def _count_datagram_bytes(self, datagrams: list[Datagram]) -> None:

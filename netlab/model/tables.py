@@ -221,7 +221,7 @@ class Connection:
     client_state: str | None = None  # RFC 9293 state as far as the packets show it
     server_state: str | None = None
     closed_by: str | None = None  # client, server, both
-    close_kind: str | None = None  # fin, rst, half-close, open
+    close_kind: str | None = None  # fin, rst, half-close, open; null: not known, frames were lost
 
 
 @dataclass(slots=True)

@@ -19,6 +19,7 @@ from netlab.show.views.summary import (
     Operations,
     Summary,
     summary,
+    unmatched_text,
 )
 
 if TYPE_CHECKING:
@@ -193,10 +194,15 @@ def _ledger(ledger: Ledger, say: _Say) -> None:
     if ledger.closed is None:
         return
     if ledger.closed:
-        moved = byte_count(ledger.moved_bytes)
-        say("byte ledger", f"closed: all {moved} that calls moved are matched", "green")
+        sent, received = byte_count(ledger.sent_bytes), byte_count(ledger.received_bytes)
+        say(
+            "byte ledger",
+            f"closed: {sent} sent and {received} received by calls, all matched",
+            "green",
+        )
         return
     lines: Iterable[str] = (
-        f"{byte_count(line.bytes)} {line.what}: {line.reason}" for line in ledger.lines
+        f"{byte_count(line.bytes)} {unmatched_text(line.what, line.reason)}"
+        for line in ledger.lines
     )
     say("byte ledger", "; ".join(lines), "yellow")

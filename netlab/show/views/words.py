@@ -97,7 +97,7 @@ def outcomes(call: Call, ready: tuple[Ready, ...]) -> Texts:
             return ("= 0 timed out", "= 0") if result == 0 else (f"= {result}",)
         found = [ready_text(one) for one in ready]
         more = " …" if len(found) > 1 else ""
-        return (f"→ {', '.join(found)}", f"→ {found[0]}{more}", f"→ fd {ready[0].fd}{more}")
+        return (f"→ {', '.join(found)}", f"→ {found[0]}{more}", f"→ fd {ready[0].fd} …")
     if call.op in ("accept", "socket"):
         return (f"= fd {result}",)
     if call.op in INBOUND and result == 0 and call.requested_bytes and call.start is None:

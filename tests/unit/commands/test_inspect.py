@@ -12,10 +12,14 @@ from pathlib import Path
 import pytest
 from sample_recordings import DESCRIPTION, LO, T0_NS, calls, conversation
 
+from netlab.capture.files import read_raw
 from netlab.capture.recording import LiveRecording
 from netlab.commands.main import run
+from netlab.explain.analysis import analyse
 from netlab.lab.finish import finish_recording
 from netlab.model.tables import RECORDS
+from netlab.show.format import duration
+from netlab.show.views.summary import summary
 
 
 @pytest.fixture
@@ -61,7 +65,7 @@ def test_summary(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "8 frames, 5 calls" in text
     assert "127.0.0.1:40000 → 127.0.0.1:7" in text
     assert "lo: 8 frames, none lost" in text
-    assert "byte ledger  closed: all 202 B that calls moved are matched" in text
+    assert "byte ledger  closed: 101 B sent and 101 B received by calls, all matched" in text
 
 
 def test_ladder(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -91,6 +95,18 @@ def test_deep_adds_scapys_view(recording: Path, capsys: pytest.CaptureFixture[st
     rows = json.loads(output_of(capsys, "inspect", str(recording), "--packets", "--json"))
     number = str(rows[0]["frame"])
     assert "dport" in output_of(capsys, "inspect", str(recording), "-p", number, "--deep")
+
+
+def test_start_is_since_the_recordings_first_event(
+    recording: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The lists of `inspect --connections` and of a summary mean the same: here a call is first."""
+    raw = read_raw(recording)
+    tables = analyse(raw)
+    first_ns = tables.packets[0].time_ns
+    assert summary(tables, raw).start_ns == tables.calls[0].entered_ns < first_ns
+    row = output_of(capsys, "inspect", str(recording), "--connections").splitlines()[1]
+    assert f"  {duration(first_ns - tables.calls[0].entered_ns)}  " in row
 
 
 def test_limit(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -231,6 +231,19 @@ def test_bytes_never_captured_are_listed_with_the_reason() -> None:
     }
 
 
+@pytest.mark.parametrize("fins", [0, 1, 2])
+def test_how_it_ended_is_not_known_where_a_fin_may_be_lost(fins: int) -> None:
+    for lost in (False, True):
+        play = Play()
+        play.raw.losses = [Loss("packets", "frames", 1, "ring full")] if lost else []
+        play.handshake()
+        for direction in ("c>s", "s>c")[:fins]:
+            play.fin(direction, 0)
+        row = play.tables().connections[0]
+        known = ("open", "half-close", "fin")[fins]
+        assert row.close_kind == (None if lost and fins < 2 else known)
+
+
 def test_bytes_left_in_the_receive_buffer_are_still_queued_or_closed_unread() -> None:
     for closed, reason in ((False, "still queued"), (True, "closed before it was read")):
         play = Play()
