@@ -125,7 +125,7 @@ def summary(tables: Tables, raw: RawRecording) -> Summary:
         witnesses=described.witnesses,
         losses=tuple(loss_text(loss) for loss in raw.losses),
         ledger=_ledger(tables),
-        notes=(*described.notes, *clock_notes(raw)),
+        notes=(*described.notes, *_form_notes(described.form), *clock_notes(raw)),
         faults=tuple(raw.faults),
     )
 
@@ -155,6 +155,15 @@ def connections(tables: Tables) -> tuple[ConnectionSummary, ...]:
     return tuple(
         _connection(row, calls[row.connection], len(resent[row.connection]))
         for row in tables.connections
+    )
+
+
+def _form_notes(form: str) -> tuple[str, ...]:
+    if form != "live":
+        return ()
+    return (
+        "this file was not finished: it is being recorded, or the recorder was killed, and then"
+        " `netlab recover FILE` adds what is missing and finishes it",
     )
 
 

@@ -71,6 +71,13 @@ def test_an_even_clock_is_no_note() -> None:
     assert summary(story.tables, story.raw).notes == story.raw.description.notes
 
 
+def test_a_live_file_says_what_may_be_done_for_it() -> None:
+    story = show_story.echo()
+    assert "netlab recover" not in drawn(story)
+    story.raw.description = replace(story.raw.description, form="live")
+    assert "`netlab recover FILE` adds what is missing" in " ".join(drawn(story).split())
+
+
 def test_losses_and_damage_are_always_shown() -> None:
     story = show_story.echo()
     story.raw.interfaces[0] = replace(story.raw.interfaces[0], dropped=12)
