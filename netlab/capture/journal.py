@@ -17,7 +17,7 @@ from __future__ import annotations
 import errno
 
 from netlab.capture.rows import CALLS, escape
-from netlab.model.call import ACTING, CallRecord
+from netlab.model.call import ACTING, WAITING, CallRecord, ready_text
 
 _OURS = b"\nNETLAB_WITNESS="
 _PREFIXES = tuple(f"NETLAB_{name.upper()}=" for name in CALLS.names)
@@ -44,6 +44,8 @@ def strace_text(call: CallRecord) -> str:
     given = [str(n) for n in (call.fd, call.requested_bytes) if n is not None]
     if call.args:
         given.append(call.args)
+    if call.ready and call.op in WAITING:
+        given.append(ready_text(call.ready))
     text = f"{call.op}({', '.join(given)})"
     if call.returned_ns is None:
         return f"{text} <unfinished ...>"

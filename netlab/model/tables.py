@@ -226,7 +226,11 @@ class Connection:
 
 @dataclass(slots=True)
 class Call:
-    """A call on a socket, pipe, queue or ring. `call` is 1-based in order of entry."""
+    """A call on a socket, pipe, queue or ring. `call` is 1-based in order of entry.
+
+    `args` are as strace would print them, without descriptor and data. Those of select, poll and
+    epoll_wait end with what the call reported, descriptors and events: `ready=[6:IN, 7:IN|HUP]`.
+    """
 
     call: int
     witness: str

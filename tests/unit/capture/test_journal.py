@@ -10,7 +10,7 @@ from sample_recordings import CALL_RECORDS, T0_NS, TEXT, call
 
 from netlab.capture import journal
 from netlab.capture.rows import CALLS
-from netlab.model.call import CallRecord
+from netlab.model.call import POLLHUP, POLLIN, CallRecord, Ready
 
 quick_reader = CALLS.reader("NETLAB_")
 
@@ -73,6 +73,30 @@ def test_a_call_that_acts_stands_at_its_entry_one_that_receives_at_its_return(
         ),
         (call("connect", 0, None, 1, args="[::1]:80"), "connect(5, [::1]:80) <unfinished ...>"),
         (call("exit", 0, 0, 1, fd=None, args="SIGKILL"), "exit(SIGKILL) = ?"),
+        (
+            call(
+                "epoll_wait",
+                0,
+                1,
+                1,
+                args="timeout=-1, maxevents=64",
+                result=2,
+                ready=(Ready(6, 77, POLLIN), Ready(7, None, POLLIN | POLLHUP)),
+            ),
+            "epoll_wait(5, timeout=-1, maxevents=64, ready=[6:IN, 7:IN|HUP]) = 2",
+        ),
+        (
+            call(
+                "epoll_ctl",
+                0,
+                1,
+                1,
+                args="EPOLL_CTL_ADD, 6, EPOLLIN",
+                result=0,
+                ready=(Ready(6, 77, POLLIN),),
+            ),  # what it asks for is nothing that was reported
+            "epoll_ctl(5, EPOLL_CTL_ADD, 6, EPOLLIN) = 0",
+        ),
     ],
 )
 def test_the_text_of_a_live_entry_is_as_strace_prints_it(record: CallRecord, text: str) -> None:

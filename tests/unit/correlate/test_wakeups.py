@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playbook import INODE, Play, frames_of, number_of
 
-from netlab.model.call import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDHUP
+from netlab.model.call import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDHUP, WAITING
 
 
 def test_readable_is_the_frame_with_the_first_unread_byte() -> None:
@@ -21,6 +21,19 @@ def test_readable_is_the_frame_with_the_first_unread_byte() -> None:
         call = number_of(tables, "epoll_wait", nth)
         assert frames_of(tables, call, "wakeup") == [first]
         assert (tables.calls[call - 1].connection, tables.calls[call - 1].side) == (0, "server")
+
+
+def test_what_a_wait_reported_is_in_its_arguments() -> None:
+    play = Play()
+    play.handshake()
+    with play.wait("server", (INODE["server"], POLLIN), args="timeout=-1, maxevents=64"):
+        play.data("c>s", 0, 100)
+    with play.wait("server", (INODE["server"], POLLIN | POLLHUP), op="poll"):
+        pass
+    with play.wait("server"):
+        pass
+    args = [call.args for call in play.tables().calls if call.op in WAITING]
+    assert args == ["timeout=-1, maxevents=64, ready=[9:IN]", "ready=[9:IN|HUP]", ""]
 
 
 def test_readable_behind_a_gap_is_the_frame_that_filled_it() -> None:
