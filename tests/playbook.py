@@ -146,15 +146,20 @@ class Play:
 
     # --- datagrams
 
-    def datagram(self, src: str, dst: str, length: int, **more: Any) -> int:
+    def datagram(
+        self, src: str, dst: str, length: int, *, interface: str = "lo", **more: Any
+    ) -> int:
+        """A UDP frame between two addresses, IPv6 ones in brackets; its number is returned."""
         number = len(self.packets) + 1 + self.frames_before
         (a, sport), (b, dport) = src.rsplit(":", 1), dst.rsplit(":", 1)
+        six = a.startswith("[")
         fields: dict[str, Any] = {
-            "ip_version": 4, "src": a, "dst": b, "ip_id": number, "protocol": "UDP",
+            "ip_version": 6 if six else 4, "src": a.strip("[]"), "dst": b.strip("[]"),
+            "ip_id": None if six else number, "protocol": "UDP",
             "sport": int(sport), "dport": int(dport), "payload_len_bytes": length, **more,
         }  # fmt: skip
         self.packets.append(
-            Packet(number, self.tick(), None, "unknown", "lo", "Ethernet", 42, 42, **fields)
+            Packet(number, self.tick(), None, "unknown", interface, "Ethernet", 42, 42, **fields)
         )
         return number
 
@@ -195,6 +200,13 @@ class Play:
         return self.call(
             side, op, len(ready), ready=found, inode=None, fd=4, local=None, peer=None,
             family=None, kind=None, **more,
+        )  # fmt: skip
+
+    def watch(self, side: str, inode: int, events: int, ctl: str = "EPOLL_CTL_ADD") -> None:
+        """epoll_ctl on the descriptor that `wait` waits on."""
+        self.did(
+            side, "epoll_ctl", 0, ready=(Ready(9, inode, events),), inode=None, fd=4, local=None,
+            peer=None, family=None, kind=None, args=f"{ctl}, 9",
         )  # fmt: skip
 
     def tables(self) -> Tables:

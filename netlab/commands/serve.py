@@ -263,8 +263,15 @@ def page(
     rows = effective(options, facts_of_this_machine())
     what = f"{orders.handler}: {HANDLERS[orders.handler].teaches}"
     unsaid = {"framing", "mode", "status", *HANDLERS[orders.handler].options} - set(orders.options)
-    lines = start_lines(what, options, rows, places, pid, unsaid)
-    return [printable(line) for line in [*lines, *(f"  {note}" for note in notes)]]
+    notes = (*notes, *_status_note(options, places))
+    return [
+        printable(line) for line in start_lines(what, options, rows, places, pid, unsaid, notes)
+    ]
+
+
+def _status_note(options: Options, places: Sequence[str]) -> list[str]:
+    ports = [place.rpartition(":")[2] for place in places if place.startswith(("tcp:", "udp:"))]
+    return [f"netlab status {ports[0] if ports else 0} says what it does"] * options.status
 
 
 def _serve_recorded(orders: ServeOrders, how: RecordOptions, *, quiet: bool) -> int:

@@ -5,14 +5,17 @@ counts, not what was asked (reference: the kernel's order is the order of the so
 thread's calls take in the order they were entered). Rules:
 - MSG_PEEK and MSG_ERRQUEUE move nothing, nor do EAGAIN, EPIPE, 0. MSG_TRUNC on TCP consumes
   (man 7 tcp). sendall is one call with its total.
-- Urgent data (man 7 tcp, RFC 6093): the byte has an offset. Without SO_OOBINLINE the reader's
-  stream skips it, and recv(MSG_OOB) takes it. Linux keeps one urgent byte: when another is
-  announced, the earlier becomes ordinary data, unless reading stands before it at that moment: then
-  it is skipped (tcp_check_urg in tcp_input.c). A read never runs over the current one.
+- Urgent data (man 7 tcp, RFC 6093): the byte has an offset. Without SO_OOBINLINE, as it is set when
+  reading comes to it, the reader's stream skips it, and recv(MSG_OOB) takes it. Linux keeps one
+  urgent byte: when another is announced, the earlier becomes ordinary data, unless reading stands
+  before it at that moment: then it is skipped (tcp_check_urg in tcp_input.c). A read never runs
+  over the current one.
 - Calls that overlap in time while both moved bytes have no known order: the group's range is known,
   the members' are not. That holds for one thread, too: a signal handler runs inside its calls.
 - A call that never returned may have moved an unknown number of bytes (a send; a recv only with
   MSG_WAITALL, any other returns with the first bytes): all that could come after is not placed.
+  A recv that took its bytes just before its process was killed did not return either: bytes that no
+  call claims may be its own.
 - When a process that holds the socket stopped recording, nothing that returned later is placed.
 - Offset 0 is certain when the socket's birth was witnessed and the SYN captured. Otherwise the end
   of the stream may pin it: the FIN's offset minus all that the calls moved. Else ranges stay
@@ -25,11 +28,13 @@ Knows frames only through `StreamFacts`.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
+from netlab.correlate.call_layout import Layout, Unplaced, UrgentMark
+from netlab.correlate.call_moves import end_ns, moved_bytes
+from netlab.correlate.option_changes import Changes
 from netlab.correlate.reasons import Reason
 from netlab.model.call import (
     INBOUND,
@@ -46,15 +51,6 @@ from netlab.model.ranges import RangeMap
 _PASSING = frozenset(
     {None, "EAGAIN", "EINTR", "EINPROGRESS", "EALREADY", "EISCONN", "EINVAL", "ENOTCONN"}
 )
-
-
-@dataclass(frozen=True, slots=True)
-class UrgentMark:
-    """An urgent byte, and when the receiver's end had been told of it."""
-
-    offset: int
-    time_ns: int
-    arrived_ns: int | None = None  # when the byte itself had come; None: not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +71,6 @@ class Stop:
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Unplaced:
-    """A call whose bytes have no known place; start..stop is the group's range where known."""
-
-    call: int
-    bytes: int
-    reason: Reason
-    start: int | None = None
-    stop: int | None = None
-
-
 @dataclass(slots=True)
 class CallRanges:
     """One side's calls of one direction, laid out. Values of `owners` are call numbers."""
@@ -97,6 +82,7 @@ class CallRanges:
     holes: list[int] = field(default_factory=list)  # urgent bytes that reading skipped
     stop: int = 0  # where the last placed byte ends
     left: Reason | None = None  # why bytes of the stream are claimed by none, where calls tell it
+    known_until_ns: int = 1 << 62  # from then on calls may be missing
     _returns: tuple[list[int], list[int]] | None = None
 
     def read_until(self, calls: list[CallRecord], time_ns: int | None) -> int:
@@ -133,19 +119,8 @@ class CallRanges:
         for number, (start, stop) in self.ranges.items():
             self.owners.claim(start, stop, number)
         self.stop = max((stop for _, stop in self.ranges.values()), default=0)
-        self.left = reason
+        self.left, self.known_until_ns = reason, -1
         self._returns = None
-
-
-def moved_bytes(record: CallRecord, outbound: bool) -> int:
-    """Stream bytes that a call of this direction moved."""
-    if record.op not in (OUTBOUND if outbound else INBOUND) or not record.result:
-        return 0
-    if record.result < 0 or record.flags & MSG_ERRQUEUE:
-        return 0
-    if not outbound and record.flags & MSG_PEEK:
-        return 0
-    return record.result
 
 
 def place_calls(
@@ -157,13 +132,18 @@ def place_calls(
     inline: bool,
     facts: StreamFacts,
     stopped: Stop | None = None,
+    inlines: Changes = (),
 ) -> CallRanges:
-    """Lay the calls `numbers` (in order of entry) out; `born`: the socket's birth was witnessed."""
+    """Lay the calls `numbers` (in order of entry) out; `born`: the socket's birth was witnessed.
+
+    `inline`: no byte is ever skipped; else `inlines` are the changes of SO_OOBINLINE.
+    """
     placed = CallRanges()
     moving = [n for n in numbers if moved_bytes(calls[n - 1], outbound)]
     inside = [n for n in numbers if _may_move_unseen(calls[n - 1], outbound)]
     total = sum(moved_bytes(calls[n - 1], outbound) for n in moving)
-    sure = not inside and stopped is None  # every call is known, and so is their order
+    cut_off = [n for n in numbers if _may_have_read(calls[n - 1])] if not outbound else []
+    sure = not inside and not cut_off and stopped is None  # all known, and in order
     saw_end = sure and _saw_the_end(numbers, calls, outbound)
     if born and facts.born_seen:
         at = 0
@@ -175,12 +155,13 @@ def place_calls(
             count = moved_bytes(calls[number - 1], outbound)
             placed.unplaced.append(Unplaced(number, count, placed.left))
         return placed
-    layout = _Layout(placed, calls, outbound, inline, facts, at)
+    marks = () if outbound or inline else facts.urgent
+    layout = Layout(placed, calls, outbound, marks, inlines, facts.unborn, at)
     for group in _groups(moving, calls):
-        if layout.lost is None and stopped is not None and _end(group, calls) > stopped.time_ns:
+        if layout.lost is None and stopped is not None and end_ns(group, calls) > stopped.time_ns:
             layout.lost = stopped.reason
         elif layout.lost is None and any(
-            calls[n - 1].entered_ns < _end(group, calls) for n in inside
+            calls[n - 1].entered_ns < end_ns(group, calls) for n in inside
         ):
             layout.lost = Reason.STILL_INSIDE
         if len(group) == 1:
@@ -191,8 +172,12 @@ def place_calls(
     placed.left = layout.lost
     if placed.left is None and stopped is not None:
         placed.left = stopped.reason
-    elif placed.left is None and inside:
+    elif placed.left is None and (inside or cut_off):
         placed.left = Reason.STILL_INSIDE
+    doubts = [calls[n - 1].entered_ns for n in inside + cut_off]
+    placed.known_until_ns = min(doubts, default=placed.known_until_ns)
+    if stopped is not None:
+        placed.known_until_ns = min(placed.known_until_ns, stopped.time_ns)
     if facts.fin_off is not None:
         too_many = facts.born_seen and max(total, layout.at) > facts.fin_off
         too_few = saw_end and layout.lost is None and layout.end() < facts.fin_off
@@ -210,6 +195,12 @@ def _may_move_unseen(record: CallRecord, outbound: bool) -> bool:
     if outbound:
         return record.op in OUTBOUND
     return record.op in INBOUND and bool(record.flags & MSG_WAITALL)
+
+
+def _may_have_read(record: CallRecord) -> bool:
+    """Whether a recv was cut off, perhaps between taking bytes and being noted."""
+    reads = record.op in INBOUND and not record.flags & (MSG_PEEK | MSG_ERRQUEUE)
+    return reads and record.returned_ns is None
 
 
 def _saw_the_end(numbers: Sequence[int], calls: list[CallRecord], outbound: bool) -> bool:
@@ -259,126 +250,3 @@ def _groups(moving: list[int], calls: list[CallRecord]) -> list[list[int]]:
         returned = record.returned_ns
         latest = max(latest, returned if returned is not None else record.entered_ns)
     return groups
-
-
-def _end(group: list[int], calls: list[CallRecord]) -> int:
-    """When the last call of a group returned."""
-    return max(_returned(calls[n - 1]) for n in group)
-
-
-def _returned(record: CallRecord) -> int:
-    return record.returned_ns if record.returned_ns is not None else record.entered_ns
-
-
-class _Layout:
-    """The cursor of one side and direction."""
-
-    def __init__(
-        self,
-        placed: CallRanges,
-        calls: list[CallRecord],
-        outbound: bool,
-        inline: bool,
-        facts: StreamFacts,
-        at: int,
-    ) -> None:
-        self.placed, self.calls, self.outbound = placed, calls, outbound
-        self.unborn = facts.unborn
-        self.at = at
-        self.lost: Reason | None = None  # why the cursor is not known any more
-        self._marks = deque(() if outbound or inline else facts.urgent)
-        self._mark: UrgentMark | None = None  # the urgent byte in force
-
-    def one(self, number: int) -> None:
-        record = self.calls[number - 1]
-        count = moved_bytes(record, self.outbound)
-        unsure = self._advance(record.entered_ns, _returned(record))
-        if self.lost is not None:
-            self._leave(number, count)
-            return
-        mark = self._mark.offset if self._mark is not None else None
-        if record.flags & MSG_OOB and not self.outbound:
-            if mark is None:  # it read an urgent byte that no frame announced
-                self.lost = Reason.CONTRADICTION
-            elif unsure:
-                self.lost = Reason.URGENT_ORDER
-            if mark is None or unsure:
-                self._leave(number, count)
-            else:
-                self._give(number, mark, mark + 1)
-            return
-        if unsure:
-            self.lost = Reason.URGENT_ORDER
-            self._leave(number, count)
-            return
-        if mark == self.at:
-            self._skip()
-        elif mark is not None and self.at < mark < self.at + count:  # a read stops before it
-            self.lost = Reason.CONTRADICTION
-            self._leave(number, count)
-            return
-        self._give(number, self.at, self.at + count)
-        self.at += count
-
-    def several(self, group: list[int]) -> None:
-        counts = [moved_bytes(self.calls[n - 1], self.outbound) for n in group]
-        unsure = self._advance(self.calls[group[0] - 1].entered_ns, _end(group, self.calls))
-        if self.lost is None and (unsure or (self._mark and self._mark.offset >= self.at)):
-            self.lost = Reason.URGENT_ORDER  # which of them skipped the urgent byte is not known
-        start, stop = self.at, self.at + sum(counts)
-        known = self.lost is None
-        for number, count in zip(group, counts, strict=True):
-            if known:
-                self.placed.unplaced.append(Unplaced(number, count, Reason.SHARED, start, stop))
-            else:
-                self._leave(number, count)
-        if known:
-            self.placed.groups.append((start, stop))
-            self.at = stop
-
-    def end(self) -> int:
-        """Where reading stands when it has met the end: behind an urgent byte that stood last."""
-        for mark in self._marks:
-            self._announce(mark)
-        return self.at + (self._mark is not None and self._mark.offset == self.at)
-
-    def _advance(self, entered_ns: int, returned_ns: int) -> bool:
-        """Take note of the marks until then; True when one came during the call and matters.
-
-        The first that lies ahead is harmless: Linux learns of a mark before its byte can be read.
-        """
-        while self._marks and self._marks[0].time_ns < entered_ns:
-            self._announce(self._marks.popleft())
-        unsure = False
-        while self._marks and self._marks[0].time_ns <= returned_ns:
-            unsure = unsure or (self._mark is not None and self._mark.offset >= self.at)
-            self._mark = self._marks.popleft()
-        return unsure
-
-    def _announce(self, mark: UrgentMark) -> None:
-        """A new mark: the one before it is ordinary data, or skipped if reading stands there."""
-        old = self._mark
-        if old is not None and old.offset == self.at and self.lost is None:
-            if old.arrived_ns is None:
-                self.lost = Reason.URGENT_ORDER
-            elif old.arrived_ns < mark.time_ns:
-                self._skip()
-        self._mark = mark
-
-    def _skip(self) -> None:
-        self.placed.holes.append(self.at)
-        self.at += 1
-
-    def _leave(self, number: int, count: int) -> None:
-        reason = self.lost or Reason.SHARED
-        self.placed.unplaced.append(Unplaced(number, count, reason))
-
-    def _give(self, number: int, start: int, stop: int) -> None:
-        if stop <= 0:  # before the first byte that the capture knows
-            self.placed.unplaced.append(Unplaced(number, stop - start, self.unborn))
-            return
-        if start < 0:
-            self.placed.unplaced.append(Unplaced(number, -start, self.unborn))
-            start = 0
-        self.placed.ranges[number] = start, stop
-        self.placed.owners.claim(start, stop, number)

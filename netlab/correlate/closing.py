@@ -3,13 +3,15 @@
 FIN: caused by the first successful shutdown(WR), else by the close that it left inside of, else by
 the last close of the last holder (the end of a process closes what it holds) if something explains
 that the FIN left later: bytes unacknowledged or no room in the window when the close returned, and
-the FIN left when that ended. Without it there is no span: a holder may have been unknown. A recv
-that returns 0 was ended by the peer's FIN.
+the FIN left when that ended. Without it there is no span: a holder may have been unknown. The end
+of a process never returns; it closes between its entry and the time when it was known to be over
+(returned_by_ns). A recv that returns 0 was ended by the peer's FIN.
 
 RST: Linux sets ACK in a reset that a call sends (tcp_send_active_reset) and in one that answers a
 SYN; one that answers a frame with ACK has none, and that frame's ACK number as its own (RFC 9293
 3.10.7.1). So it was caused by the sender's close when it has ACK and left inside that close (unread
-data, SO_LINGER 0; man 7 socket), by the listener's close if no accept returned the connection, by
+data, SO_LINGER 0; man 7 socket) or inside the end of the last process that held it and left data
+unread or set SO_LINGER, by the listener's close if no accept returned the connection, by
 the connect that it refuses, or by the data of the peer's send that it answers. It ended the peer's
 calls that failed with ECONNRESET and the like. A keep-alive timer's reset has no call.
 Read first: RFC 9293 3.6 and 3.10.7, RFC 2525 2.17, Linux tcp_send_fin.
@@ -20,8 +22,9 @@ from __future__ import annotations
 from netlab.correlate.flows import ACK, FIN, SYN
 from netlab.correlate.handshake import opening_call
 from netlab.correlate.segments import Row, Track
+from netlab.correlate.sockets import Socket
 from netlab.correlate.streams import arrival_ns, fin_arrival
-from netlab.correlate.tcp_spans import TcpJoin
+from netlab.correlate.tcp_spans import End, TcpJoin
 from netlab.model.call import INBOUND, MSG_OOB, OUTBOUND, CallRecord
 from netlab.model.seqnum import seq_add
 from netlab.model.tables import Fate, Packet, Role, Side, Span
@@ -74,9 +77,19 @@ def fin_cause(join: TcpJoin, side: Side, fin: Packet) -> int | None:
     record = join.calls[last - 1]
     if record.entered_ns > fin.time_ns:
         return None
-    if record.returned_ns is None:  # the end of a process: it closes some time after its entry
+    if record.op != "exit":
+        closed_ns = record.returned_ns
+        return last if closed_ns is None or _held_back(join, side, closed_ns, fin) else None
+    if _detached(socket, join.calls):  # whoever has the descriptor may have closed it before
+        return None
+    gone_ns = record.returned_by_ns
+    if gone_ns is None or fin.time_ns <= gone_ns or _held_back(join, side, gone_ns, fin):
         return last
-    return last if _held_back(join, side, record.returned_ns, fin) else None
+    return None
+
+
+def _detached(socket: Socket, calls: list[CallRecord]) -> bool:
+    return any(calls[n - 1].op == "detach" for n in socket.calls)
 
 
 def _enclosing(numbers: list[int], calls: list[CallRecord], packet: Packet) -> list[int]:
@@ -98,6 +111,8 @@ def _held_back(join: TcpJoin, side: Side, closed_ns: int, fin: Packet) -> bool:
     length = join.track.halves[side.outbound].fin_off
     if length is None or join.ends[side].outbound.stop != length:
         return False  # others than the known calls wrote, and so held the socket
+    if join.track.flow.to_itself:  # its own frames tell nothing of what it heard
+        return False
     free_ns = None
     acked, edge = 0, None
     heard = [
@@ -161,6 +176,8 @@ def _reset_cause(join: TcpJoin, side: Side, packet: Packet) -> int | None:
             sockets = join.track.listeners
         closes = sorted({number for socket in sockets for number in socket.closes})
         inside = _enclosing(closes, join.calls, packet)
+        if not inside and (end is None or _aborts(join, end, packet)):
+            inside = _ending(sockets, join.calls, packet)
         if inside:
             return inside[0] if len(inside) == 1 else None
     peer = Side.SERVER if side is Side.CLIENT else Side.CLIENT
@@ -179,6 +196,41 @@ def _reset_cause(join: TcpJoin, side: Side, packet: Packet) -> int | None:
         last = owners.overlaps(row.segment.stop - 1, row.segment.stop)
         causes.add(last[0][2] if last else None)
     return causes.pop() if len(causes) == 1 else None
+
+
+def _ending(sockets: list[Socket], calls: list[CallRecord], packet: Packet) -> list[int]:
+    """The ends of processes, last holders of these sockets, that the frame left in."""
+    found = set()
+    for socket in sockets:
+        last = socket.last_close
+        if last is None or calls[last - 1].op != "exit" or _detached(socket, calls):
+            continue
+        gone_ns = calls[last - 1].returned_by_ns
+        until_ns = packet.time_ns if gone_ns is None else gone_ns
+        if calls[last - 1].entered_ns <= packet.time_ns <= until_ns:
+            found.add(last)
+    return sorted(found)
+
+
+def _aborts(join: TcpJoin, end: End, reset: Packet) -> bool:
+    """Whether closing this socket had to reset it: unread bytes, or SO_LINGER; and no timer did."""
+    options = [
+        join.calls[n - 1].args for n in end.socket.calls if join.calls[n - 1].op == "setsockopt"
+    ]
+    if any("KEEPALIVE" in args or "TCP_USER_TIMEOUT" in args for args in options):
+        return False
+    if any("SO_LINGER" in args for args in options):
+        return True
+    side = end.socket.side
+    if side is None or end.inbound.unplaced:
+        return False
+    read = end.inbound.stop
+    arrived = {
+        row.segment.frame for row in join.track.rows
+        if row.direction is side.inbound and arrival_ns(row.packet) <= reset.time_ns
+    }  # fmt: skip
+    unread = join.streams[side.inbound].accepted.overlaps(read, join.streams[side.inbound].end)
+    return any(frame in arrived for _, _, frame in unread)
 
 
 def _has_data(row: Row) -> bool:

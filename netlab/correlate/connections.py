@@ -53,11 +53,14 @@ class _Ends:
         self.closed_by: str | None = None
         self.close_kind: str | None = None
         self._fin_end: dict[Side, int] = {}  # relative ack that covers the FIN
+        self._highest_ack = 0  # of any frame
         self._acked: set[Side] = set()  # ends whose FIN was acknowledged
         for row in track.rows:
             self._frame(row.direction.sender, row.packet._flags, row.segment.seq,
                         row.segment.seg_len, row.segment.ack)  # fmt: skip
-        if self.close_kind is None:
+        if track.flow.to_itself and self.close_kind is None:
+            self._with_itself()
+        elif self.close_kind is None:
             self.close_kind = ("open", "half-close", "fin")[len(self._fin_end)]
 
     def _frame(self, sender: Side, flags: int, seq: int, seg_len: int, ack: int | None) -> None:
@@ -65,6 +68,7 @@ class _Ends:
         if flags & RST:
             self._reset(sender)
             return
+        self._highest_ack = max(self._highest_ack, ack or 0)
         if flags & SYN:
             if flags & ACK:
                 self._set(sender, "SYN-RECEIVED", (None, "SYN-SENT", "LISTEN"))
@@ -78,6 +82,16 @@ class _Ends:
             self._fin_acked(receiver)
         if flags & FIN and sender not in self._fin_end:
             self._fin(sender, receiver, seq + seg_len, ack)
+
+    def _with_itself(self) -> None:
+        """One end: its FIN comes back to it (CLOSING), and so does the ACK of it (TIME-WAIT)."""
+        end = self._fin_end.get(Side.CLIENT)
+        self.close_kind = "open" if end is None else "fin"
+        if end is not None:
+            self.closed_by = "both"
+            acked = self._highest_ack >= end
+            self.state[Side.CLIENT] = "TIME-WAIT" if acked else "CLOSING"
+        self.state[Side.SERVER] = self.state[Side.CLIENT]
 
     def _set(self, side: Side, state: str, instead_of: tuple[str | None, ...]) -> None:
         if self.state[side] in instead_of:

@@ -27,6 +27,7 @@ class Arrival:
     source: Endpoint
     length: int
     captured: bool = True
+    sure: bool = True  # it came to this queue and to no other, unless the queue was full
 
 
 @dataclass(slots=True, eq=False)
@@ -71,18 +72,16 @@ def pair_reads(
     empties: Iterable[tuple[int, int]] = (),
     *,
     bound_ns: int | None = None,
-    accepts: bool = True,
 ) -> Pairing:
     """Pair `reads` (in order of entry) with `arrivals` (in order of arrival).
 
-    `empties`: intervals (ns) in each of which the queue was empty at some moment. `accepts`: every
-    captured arrival came to this queue and to no other, so an empty queue has taken it. `bound_ns`:
-    from when on the queue was there, None if it may have held something before.
+    `empties`: intervals (ns) in each of which the queue was empty at some moment. `bound_ns`: from
+    when on the queue was there, None if it may have held something before.
     """
     for group in _groups(reads):
         for read in group:
             read.crowded = len(group) > 1
-    _narrow(reads, arrivals, sorted(empties, key=lambda span: span[1]), bound_ns, accepts)
+    _narrow(reads, arrivals, sorted(empties, key=lambda span: span[1]), bound_ns)
     pairing = Pairing()
     # A read that names its source is compared with that source's datagrams alone.
     if all(read.source is not None for read in reads):
@@ -119,10 +118,9 @@ def _narrow(
     arrivals: Sequence[Arrival],
     empties: list[tuple[int, int]],
     bound_ns: int | None,
-    accepts: bool,
 ) -> None:
     """What the moments of the reads tell of them."""
-    sure = [arrival for arrival in arrivals if arrival.captured]
+    sure = [arrival for arrival in arrivals if arrival.captured and arrival.sure]
     times = [arrival.arrived_ns for arrival in sure]
     at, gone, returned_ns = 0, -1, bound_ns
     for read in reads:
@@ -132,9 +130,9 @@ def _narrow(
         if not read.crowded:
             gone = max(gone, read.gone_ns)
         read.gone_ns = gone
-        # The first to come after a read either found something queued, which goes first, or found
-        # an empty queue, which never drops: the next read has it or an earlier one.
-        if accepts and not read.crowded and returned_ns is not None:
+        # The first that surely came after a read either found something queued, which goes first,
+        # or an empty queue, which never drops: the next read has it or an earlier one.
+        if not read.crowded and returned_ns is not None:
             place = bisect_left(times, returned_ns)
             read.latest = sure[place] if place < len(sure) else None
         returned = read.returned_ns

@@ -1,9 +1,12 @@
-"""Datagrams -> the calls that read them: which queue each reached, spans, ranges.
+"""Datagrams -> the calls that read them: which queue each reached, and what its reads took.
 
 A datagram goes to the socket that fits best: connected to its source before unconnected, bound to
-its address before bound to all (Linux udp compute_score). Where several fit alike (SO_REUSEPORT,
-SO_REUSEADDR) only its source can tell, by being read at one of them alone. What each read of a
-queue took is decided in `datagram_queue`. Read first: man 7 udp, man 7 socket.
+its address before bound to all, of its own family before IPv6 (Linux udp compute_score). Where
+several fit alike (SO_REUSEPORT, SO_REUSEADDR) it may have come to any of them, and each queue is
+judged as if it had: what is certain then, is. If two have it for certain, it was sent to all, or
+one of them read something that nobody captured. What a socket lets in at all stands in
+`datagram_admission`, what each read of a queue took in `datagram_queue`.
+Read first: man 7 udp, man 7 socket.
 """
 
 from __future__ import annotations
@@ -12,13 +15,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from netlab.correlate.addresses import Endpoint, is_multicast, is_wildcard, maybe_endpoint
+from netlab.correlate.datagram_admission import Admits, Gate, may_be_for_all
+from netlab.correlate.datagram_links import link_read, list_read
 from netlab.correlate.datagram_queue import Arrival, Pairing, Read, pair_reads
-from netlab.correlate.datagram_sends import DatagramIndex, DatagramJoin, Placed
+from netlab.correlate.datagram_sends import DatagramIndex, DatagramJoin
 from netlab.correlate.datagrams import Datagram
-from netlab.correlate.reasons import Reason, What
+from netlab.correlate.reasons import Reason
+from netlab.correlate.socket_options import options_of
 from netlab.correlate.sockets import Socket
 from netlab.model.call import INBOUND, MSG_ERRQUEUE, MSG_PEEK, MSG_TRUNC, OUTBOUND, CallRecord
-from netlab.model.tables import Role, Span, Unmatched
 
 # From the stamp of a frame to its place in the queue: the rest of one run of the network stack,
 # microseconds as a rule. The same for a sample of SIOCINQ, which is taken before the call's entry.
@@ -32,31 +37,62 @@ class _Queue:
 
     socket: Socket
     local: Endpoint
+    gate: Gate
     reads: list[Read]
     since_ns: int  # not before this,
     bound_ns: int | None  # and surely from here on; None: it was there before its calls were seen
     until_ns: int
+    first_local: Endpoint  # what it was bound to before connect() chose an address
     peer: Endpoint | None
     peer_since_ns: int
-    sources: set[Endpoint | None] = field(default_factory=set)  # of its reads; None: not known
 
-    def may_take(self, d: Datagram, at_ns: int) -> bool:
+    @property
+    def moves(self) -> bool:
+        """Connected more than once: which peer and address it had when, is not followed."""
+        return len(self.socket.connects) > 1
+
+    def local_at(self, at_ns: int) -> Endpoint:
+        if self.moves:
+            return "*", self.local[1]
+        return self.local if at_ns >= self.peer_since_ns else self.first_local
+
+    def admits(self, d: Datagram, at_ns: int) -> Admits:
         if not self.since_ns <= at_ns <= self.until_ns:
-            return False
-        if not is_wildcard(self.local) and self.local != d.dst:
-            return False
-        return self.peer is None or at_ns < self.peer_since_ns or d.src == self.peer
+            return Admits.NO
+        local = self.local_at(at_ns)
+        if d.dst[1] != local[1] or not (is_wildcard(local) or local == d.dst):
+            return Admits.NO
+        if self.peer is not None and at_ns >= self.peer_since_ns and d.src != self.peer:
+            return Admits.NO
+        found = self.gate.admits(local, d, at_ns)
+        return min(found, Admits.MAYBE) if self.moves or self.gate.merges else found
 
-    def score(self, at_ns: int) -> int:
+    def score(self, d: Datagram, at_ns: int) -> int:
         connected = self.peer is not None and at_ns >= self.peer_since_ns
-        return 2 * connected + (not is_wildcard(self.local))
+        own_family = self.socket.family == "AF_INET" or ":" in d.dst[0]
+        return 4 * connected + 2 * (not is_wildcard(self.local_at(at_ns))) + own_family
 
-    def is_sure(self, at_ns: int) -> bool:
-        return self.bound_ns is not None and self.bound_ns <= at_ns
+    def is_sure(self, d: Datagram, at_ns: int) -> bool:
+        there = self.bound_ns is not None and self.bound_ns <= at_ns
+        return there and self.admits(d, at_ns) is Admits.YES
+
+
+@dataclass(slots=True, eq=False)
+class _Matched:
+    """What is known of the reads of one queue."""
+
+    queue: _Queue
+    pairing: Pairing
+    datagrams: dict[int, Datagram]  # by id of their arrivals
+    seen: bool  # some datagram for this address was captured
+    shared: set[int] = field(default_factory=set)  # ids of arrivals that others may have had
+
+
+_Claim = tuple[_Matched, int]  # and the number of the read
 
 
 def match_reads(join: DatagramJoin, index: DatagramIndex, sockets: Sequence[Socket]) -> None:
-    """Match every read of `sockets`; the sends are matched already."""
+    """Match every read of `sockets`; sends and refusals are matched already."""
     before = _returns_before(join.calls)
     queues = []
     for socket in sockets:
@@ -64,17 +100,21 @@ def match_reads(join: DatagramJoin, index: DatagramIndex, sockets: Sequence[Sock
         local = socket.local_endpoint
         if local is None or local[1] == 0:
             for number in numbers:
-                _unread(join, number, Reason.NO_PACKET_WITNESS)
+                list_read(join, number, Reason.NO_PACKET_WITNESS)
             continue
-        join.heard.append((socket, local))
         queues.append(_queue(socket, local, numbers, join.calls, before))
     at_port: dict[tuple[str, int], list[_Queue]] = {}
     for queue in queues:
         at_port.setdefault((queue.socket.host, queue.local[1]), []).append(queue)
     # A connected socket takes its peer's datagrams before a wildcard one on the port sees any.
+    claims: dict[int, list[_Claim]] = {}
+    matched = []
     for queue in sorted(queues, key=lambda q: (q.peer is None, is_wildcard(q.local))):
         others = [q for q in at_port[queue.socket.host, queue.local[1]] if q is not queue]
-        _match(join, index, queue, others)
+        matched.append(_match(join, index, queue, others, claims))
+    _settle(claims, _broadcasting(sockets, join.calls))
+    for item in matched:
+        _write(join, item)
 
 
 def _is_read(record: CallRecord) -> bool:
@@ -115,11 +155,17 @@ def _queue(
     until = _FOREVER
     if socket.last_close is not None:
         until = calls[socket.last_close - 1].returned_ns or _FOREVER
-    peer, peer_since = None, _FOREVER
+    peer, peer_since, first_local = None, _FOREVER, local
     if len(socket.connects) == 1:
         peer = socket.peer_endpoint
         peer_since = calls[socket.connects[0] - 1].returned_ns or _FOREVER
-    queue = _Queue(socket, local, [], since, bound, until, peer, peer_since)
+        if socket.binds:
+            bind = calls[socket.binds[-1] - 1]
+            first_local = maybe_endpoint(bind.local) or maybe_endpoint(bind.address) or local
+            first_local = first_local[0], local[1]
+    queue = _Queue(
+        socket, local, Gate(socket, calls), [], since, bound, until, first_local, peer, peer_since
+    )
     other_threads = -1  # when the last read of a thread other than the latest one had returned
     latest: CallRecord | None = None
     for number in numbers:
@@ -129,15 +175,13 @@ def _queue(
         latest = record
         # A sample older than another thread's read says nothing about this one.
         fresh = other_threads <= before[number - 1]
-        queue.reads.append(_read_of(number, record, socket, before[number - 1], fresh))
-    queue.sources = {read.source for read in queue.reads}
+        queue.reads.append(_read_of(number, record, before[number - 1], fresh))
     return queue
 
 
-def _read_of(number: int, record: CallRecord, socket: Socket, before_ns: int, fresh: bool) -> Read:
+def _read_of(number: int, record: CallRecord, before_ns: int, fresh: bool) -> Read:
+    # Without an address nothing is known: what came before connect() is read after it, too.
     source = maybe_endpoint(record.address)
-    if source is None and socket.connects:
-        source = maybe_endpoint(record.peer) or socket.peer_endpoint
     result = record.result or 0
     head = record.inq_before_bytes if fresh else None
     was_empty = head == 0 and result > 0
@@ -151,79 +195,127 @@ def _read_of(number: int, record: CallRecord, socket: Socket, before_ns: int, fr
     )  # fmt: skip
 
 
-def _match(join: DatagramJoin, index: DatagramIndex, queue: _Queue, others: list[_Queue]) -> None:
-    candidates = index.received(queue.local)
-    mine: list[Datagram] = []
-    accepts = len(queue.socket.connects) < 2
-    contested: list[Datagram] = []
+def _match(
+    join: DatagramJoin,
+    index: DatagramIndex,
+    queue: _Queue,
+    others: list[_Queue],
+    claims: dict[int, list[_Claim]],
+) -> _Matched:
+    found = _Matched(queue, Pairing(), {}, seen=False)
+    known: list[Arrival] = []
+    local = ("*", queue.local[1]) if queue.socket.connects else queue.local
+    candidates = index.received(local)
     for d in candidates:
-        if not d.whole or d.lost:
-            continue
         at_ns = d.arrived_ns
-        if not queue.may_take(d, at_ns) or (d.read_by and not is_multicast(d.dst[0])):
+        verdict = queue.admits(d, at_ns)
+        if verdict is Admits.NO:
             continue
-        rivals = [] if is_multicast(d.dst[0]) else [q for q in others if q.may_take(d, at_ns)]
-        better = [q for q in rivals if q.score(at_ns) > queue.score(at_ns)]
-        if any(q.is_sure(at_ns) for q in better):
+        found.seen = True
+        if not d.whole or d.lost or d.refused:
             continue
-        alike = [q for q in rivals if q.score(at_ns) == queue.score(at_ns)] + better
-        if alike:
-            accepts = False
-            if any(_may_read(q, d) for q in alike):
-                if _may_read(queue, d):
-                    contested.append(d)
-                continue
-        mine.append(d)
-    shared = _contested_reads(queue, contested)
-    for d in contested:
-        d.read_unsure = Reason.SHARED
-    arrivals = [(_arrival(d, join.calls), d) for d in mine]
-    by_arrival = {id(arrival): d for arrival, d in arrivals}
-    known = [arrival for arrival, _ in arrivals]
-    known += [a for a in join.missing_to(queue.local) if queue.since_ns <= a.arrived_ns]
+        rivals = _rivals(queue, others, d, at_ns)
+        if rivals is None or any(m.queue in rivals for m, _ in claims.get(id(d), ())
+                                 if m.queue.score(d, at_ns) > queue.score(d, at_ns)):  # fmt: skip
+            continue
+        arrival = _arrival(d, join.calls)
+        arrival.sure = verdict is Admits.YES and not rivals
+        if rivals:
+            found.shared.add(id(arrival))
+        d.takers.append((id(queue.socket), arrival.sure))
+        found.datagrams[id(arrival)] = d
+        known.append(arrival)
+    for to, unseen in join.unseen_to(local).items():
+        if queue.gate.hears(local, to[0]) is not Admits.NO:
+            known += [a for a in unseen if queue.since_ns <= a.arrived_ns]
     known.sort(key=lambda a: a.arrived_ns)
-    reads = [read for read in queue.reads if read.number not in shared]
-    pairing = pair_reads(
-        reads, known, _empties(queue.socket, join.calls), bound_ns=queue.bound_ns,
-        accepts=accepts and not shared,
-    )  # fmt: skip
-    missing = join.missing(bool(candidates))
-    taken = join.reads.setdefault(id(queue.socket), [])
-    for read in queue.reads:
-        found = _taken(read, pairing, by_arrival)
+    found.pairing = pair_reads(
+        queue.reads, known, _empties(queue.socket, join.calls), bound_ns=queue.bound_ns
+    )
+    for number, arrival in found.pairing.certain.items():
+        if arrival.captured:
+            claims.setdefault(id(found.datagrams[id(arrival)]), []).append((found, number))
+    return found
+
+
+def _rivals(queue: _Queue, others: list[_Queue], d: Datagram, at_ns: int) -> list[_Queue] | None:
+    """The queues that may have had the datagram instead; None if one of them surely did."""
+    if is_multicast(d.dst[0]):
+        return []
+    mine = queue.score(d, at_ns)
+    rivals = []
+    for other in others:
+        if other.admits(d, at_ns) is Admits.NO:
+            continue
+        # A socket bound to the device goes first (compute_score): nothing is known of both then.
+        if queue.gate.any_device and other.gate.any_device:
+            if other.score(d, at_ns) < mine:
+                if queue.is_sure(d, at_ns):
+                    continue
+            elif other.score(d, at_ns) > mine and other.is_sure(d, at_ns):
+                return None
+        rivals.append(other)
+    return rivals
+
+
+def _settle(claims: dict[int, list[_Claim]], broadcasting: set[int]) -> None:
+    """Take back what two reads have for certain, unless it may have been sent to all."""
+    for claim in claims.values():
+        if len(claim) < 2:
+            continue
+        matched, number = claim[0]
+        d = matched.datagrams[id(matched.pairing.certain[number])]
+        if is_multicast(d.dst[0]) or may_be_for_all(
+            d.dst[0], [call in broadcasting for call in d.sent_by]
+        ):
+            continue
+        for matched, number in claim:
+            arrival = matched.pairing.certain.pop(number)
+            matched.pairing.possible[number] = [arrival]
+            matched.shared.add(id(arrival))
+
+
+def _broadcasting(sockets: Sequence[Socket], calls: list[CallRecord]) -> set[int]:
+    """The calls on sockets that may send to all."""
+    found: set[int] = set()
+    for socket in sockets:
+        if any(o.name == "SO_BROADCAST" and o.on for o in options_of(socket.calls, calls)):
+            found.update(socket.calls)
+    return found
+
+
+def _write(join: DatagramJoin, matched: _Matched) -> None:
+    """Put what is certain into the tables, and the reasons of the rest."""
+    pairing, datagrams = matched.pairing, matched.datagrams
+    taken = join.reads.setdefault(id(matched.queue.socket), [])
+    for read in matched.queue.reads:
+        arrival = pairing.certain.get(read.number)
+        found = datagrams.get(id(arrival)) if arrival is not None else None
         taken.append((read.number, found))
         if found is not None:
             found.read_by.append(read.number)
-            _read(join, found, read.number, join.calls[read.number - 1])
+            link_read(join, found, read.number)
             continue
-        possible = pairing.possible.get(read.number, ())
-        reason = Reason.SHARED if all(a.captured for a in possible) else Reason.ALIKE
-        captured = [by_arrival[id(a)] for a in possible if a.captured]
+        possible = pairing.possible.get(read.number, [])
+        captured = [datagrams[id(a)] for a in possible if a.captured]
+        reason = _why_unsure(read, possible, matched.shared)
         for d in captured:
-            if not is_multicast(d.dst[0]):
-                d.read_unsure = d.read_unsure or reason
-        unsure = read.number in shared or captured
-        _unread(join, read.number, reason if unsure else missing)
+            d.read_unsure = d.read_unsure or reason
+        if not captured:
+            reason = join.missing(matched.seen)
+            if matched.queue.gate.merges and datagrams:
+                reason = Reason.MERGED
+                for d in datagrams.values():
+                    d.read_unsure = d.read_unsure or reason
+        list_read(join, read.number, reason)
 
 
-def _taken(read: Read, pairing: Pairing, by_arrival: dict[int, Datagram]) -> Datagram | None:
-    arrival = pairing.certain.get(read.number)
-    return by_arrival.get(id(arrival)) if arrival is not None else None
-
-
-def _may_read(queue: _Queue, d: Datagram) -> bool:
-    """Whether some read of this queue may have been of this datagram's source."""
-    return None in queue.sources or d.src in queue.sources
-
-
-def _contested_reads(queue: _Queue, contested: list[Datagram]) -> set[int]:
-    """The reads that may have taken what another queue may have taken."""
-    sources = {d.src for d in contested}
-    if not sources:
-        return set()
-    if any(read.source is None for read in queue.reads):
-        return {read.number for read in queue.reads}
-    return {read.number for read in queue.reads if read.source in sources}
+def _why_unsure(read: Read, possible: Sequence[Arrival], shared: set[int]) -> Reason:
+    if not all(a.captured for a in possible):
+        return Reason.ALIKE
+    if read.crowded or any(id(a) in shared for a in possible):
+        return Reason.SHARED
+    return Reason.SEVERAL_FIT if all(a.sure for a in possible) else Reason.MAY_NOT_ARRIVE
 
 
 def _arrival(d: Datagram, calls: list[CallRecord]) -> Arrival:
@@ -246,44 +338,3 @@ def _empties(socket: Socket, calls: list[CallRecord]) -> list[tuple[int, int]]:
         and record.returned_ns is not None
         and not record.flags & MSG_ERRQUEUE
     ]
-
-
-def _unread(join: DatagramJoin, number: int, reason: Reason) -> None:
-    result = join.calls[number - 1].result
-    if result:
-        join.unmatched.append(
-            Unmatched(None, None, None, None, result, What.READ_NOT_CAPTURED, reason, number)
-        )
-
-
-def _read(join: DatagramJoin, d: Datagram, number: int, record: CallRecord) -> None:
-    join.placed[number] = Placed(
-        d.flow.connection, d.direction.receiver, d.direction, d.start, d.stop
-    )  # fmt: skip
-    for piece in d.pieces:
-        join.spans.append(
-            Span(number, piece.frame, None, d.direction, piece.start, piece.stop, Role.DELIVERED)
-        )
-    if len(d.pieces) > 1:
-        last = d.completed_by
-        for piece in d.pieces:
-            if piece.frame != last:
-                join.spans.append(
-                    Span(number, last, None, d.direction, piece.start, piece.stop, Role.RELEASED)
-                )
-    kept = record.result or 0
-    if record.flags & MSG_TRUNC and record.requested_bytes is not None:
-        kept = min(kept, record.requested_bytes)
-    if kept < d.length:
-        join.unmatched.append(
-            Unmatched(
-                d.flow.connection,
-                d.direction,
-                d.start + kept,
-                d.stop,
-                d.length - kept,
-                What.TRUNCATED,
-                Reason.TRUNCATED,
-                number,
-            )
-        )

@@ -1,9 +1,9 @@
 """The calls that sent datagrams <-> the datagrams: spans, ranges, and sends without a frame.
 
-Sends and frames are matched per socket and destination: a frame belongs to the send it left inside
-of, else to the first earlier send of its length still without a frame. Sends of several threads
-that overlap and do not differ are ambiguous. Sends with MSG_MORE leave together with the next one
-without (man 7 udp).
+Sends and frames are matched per port and destination, as several sockets may share a port: a frame
+belongs to the send it left inside of, else to the first earlier send of its length still without a
+frame. Where sends of several threads would do, it is ambiguous. What datagrams the calls made
+stands in `datagram_outbox`.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
-from netlab.correlate.addresses import Endpoint, is_wildcard, maybe_endpoint
+from netlab.correlate.addresses import Endpoint, is_wildcard
+from netlab.correlate.datagram_outbox import Send, outbox_of
 from netlab.correlate.datagram_queue import Arrival
 from netlab.correlate.datagrams import Datagram
 from netlab.correlate.reasons import Reason, What
 from netlab.correlate.sockets import Socket
-from netlab.model.call import MSG_MORE, OUTBOUND, CallRecord
+from netlab.model.call import CallRecord
 from netlab.model.tables import Direction, Role, Side, Span, Unmatched
 
 
@@ -44,7 +46,6 @@ class DatagramJoin:
     unmatched: list[Unmatched] = field(default_factory=list)
     # Every read in order with what it took, None where that is not known; by id of socket.
     reads: dict[int, list[tuple[int, Datagram | None]]] = field(default_factory=dict)
-    heard: list[tuple[Socket, Endpoint]] = field(default_factory=list)  # sockets that read
     spoke: list[tuple[Socket, Endpoint]] = field(default_factory=list)
     # By destination: what was sent but not captured, and may have been received all the same.
     unseen: dict[Endpoint, list[Arrival]] = field(default_factory=dict)
@@ -55,35 +56,21 @@ class DatagramJoin:
             return Reason.RING_DROP
         return Reason.GAP if seen else Reason.NO_PACKET_WITNESS
 
-    def missing_to(self, local: Endpoint) -> list[Arrival]:
-        """The sends without a frame to this address."""
+    def unseen_to(self, local: Endpoint) -> dict[Endpoint, list[Arrival]]:
+        """The sends without a frame to this address, by destination."""
         if not is_wildcard(local):
-            return list(self.unseen.get(local, ()))
-        return [a for to, found in self.unseen.items() if to[1] == local[1] for a in found]
-
-
-@dataclass(slots=True)
-class _Send:
-    """One datagram as the calls made it."""
-
-    numbers: list[int]
-    length: int
-    entered_ns: int
-    returned_ns: int | None
-    thread: tuple[int, int]
-    matched: bool = False
+            return {local: self.unseen[local]} if local in self.unseen else {}
+        return {to: found for to, found in self.unseen.items() if to[1] == local[1]}
 
 
 class DatagramIndex:
-    """Datagrams by their ends, with and without the local address (wildcard-bound sockets)."""
+    """Datagrams by their ends, with and without the address here (wildcard-bound sockets)."""
 
     def __init__(self, datagrams: Sequence[Datagram]) -> None:
-        self._from: dict[tuple[Endpoint, Endpoint], list[Datagram]] = {}
         self._from_port: dict[tuple[int, Endpoint], list[Datagram]] = {}
         self._to: dict[Endpoint, list[Datagram]] = {}
         self._to_port: dict[int, list[Datagram]] = {}
         for d in datagrams:
-            self._from.setdefault((d.src, d.dst), []).append(d)
             self._from_port.setdefault((d.src[1], d.dst), []).append(d)
             self._to.setdefault(d.dst, []).append(d)
             self._to_port.setdefault(d.dst[1], []).append(d)
@@ -91,10 +78,8 @@ class DatagramIndex:
             for found in lists.values():
                 found.sort(key=lambda d: d.arrived_ns)
 
-    def sent(self, local: Endpoint, remote: Endpoint) -> list[Datagram]:
-        if is_wildcard(local):
-            return self._from_port.get((local[1], remote), [])
-        return self._from.get((local, remote), [])
+    def sent(self, port: int, remote: Endpoint) -> list[Datagram]:
+        return self._from_port.get((port, remote), [])
 
     def received(self, local: Endpoint) -> list[Datagram]:
         if is_wildcard(local):
@@ -102,97 +87,101 @@ class DatagramIndex:
         return self._to.get(local, [])
 
 
-def match_sends(join: DatagramJoin, index: DatagramIndex, socket: Socket) -> None:
-    """Match the sends of one socket."""
-    for (local, remote), sends in _sends(join, socket).items():
-        join.spoke.append((socket, local))
-        candidates = [d for d in index.sent(local, remote) if not d.sent_by]
+def match_sends(join: DatagramJoin, index: DatagramIndex, sockets: Sequence[Socket]) -> None:
+    """Match the sends of all sockets."""
+    groups: dict[tuple[int, Endpoint], list[Send]] = {}
+    for socket in sockets:
+        outbox = outbox_of(socket, join.calls)
+        _list_sends(join, outbox.held, Reason.HELD)
+        locals_seen: set[Endpoint] = set()
+        for send in outbox.sends:
+            if send.local is None or send.remote is None:
+                _list_sends(join, send.numbers, join.missing(False))
+                continue
+            if send.local not in locals_seen:
+                locals_seen.add(send.local)
+                join.spoke.append((socket, send.local))
+            groups.setdefault((send.local[1], send.remote), []).append(send)
+    for (port, remote), sends in groups.items():
+        sends.sort(key=lambda send: send.entered_ns)
+        candidates = [d for d in index.sent(port, remote) if not d.sent_by]
         _pair(sends, candidates)
-        for send in sends:
-            if not send.matched:
-                _unsent(join, send, bool(candidates))
-                if not any(d.sent_ambiguous for d in candidates):
-                    join.unseen.setdefault(remote, []).append(_unseen(send, local))
-        for d in candidates:
-            if d.sent_by:
-                _sent(join, d)
-            elif d.sent_ambiguous:
-                d.sent_by = []
+        _link(join, sends, candidates, remote)
 
 
-def _sends(join: DatagramJoin, socket: Socket) -> dict[tuple[Endpoint, Endpoint], list[_Send]]:
-    """This socket's datagrams by (local, remote), in order."""
-    found: dict[tuple[Endpoint, Endpoint], list[_Send]] = {}
-    corked: list[int] = []
-    for number in socket.calls:
-        record = join.calls[number - 1]
-        if record.op not in OUTBOUND or record.errno is not None or record.result is None:
+def _link(
+    join: DatagramJoin, sends: list[Send], candidates: list[Datagram], remote: Endpoint
+) -> None:
+    ambiguous = any(d.sent_unsure is not None for d in candidates)
+    for send in sends:
+        if send.matched:
             continue
-        corked.append(number)
-        if record.flags & MSG_MORE:
+        if send.segment_bytes and _cut(send, candidates):
+            _list_sends(join, send.numbers, Reason.SEGMENTED)
             continue
-        numbers, corked = corked, []
-        local = maybe_endpoint(record.local) or socket.local_endpoint
-        if local is None or local[1] == 0:
-            local = socket.local_endpoint
-        remote = maybe_endpoint(join.calls[numbers[0] - 1].address) or (
-            maybe_endpoint(record.address) or maybe_endpoint(record.peer) or socket.peer_endpoint
-        )
-        length = sum(join.calls[n - 1].result or 0 for n in numbers)
-        send = _Send(
-            numbers, length, record.entered_ns, record.returned_ns, (record.pid, record.tid)
-        )
-        if local is None or remote is None:
-            _unsent(join, send, False)
-            continue
-        found.setdefault((local, remote), []).append(send)
-    return found
+        _list_sends(join, send.numbers, join.missing(bool(candidates)))
+        if not ambiguous:
+            join.unseen.setdefault(remote, []).append(_unseen(send))
+    for d in candidates:
+        if d.sent_by:
+            _sent(join, d)
 
 
-def _pair(sends: list[_Send], datagrams: list[Datagram]) -> None:
+def _pair(sends: list[Send], datagrams: list[Datagram]) -> None:
     entered = [send.entered_ns for send in sends]
     by_length: dict[int, deque[int]] = {}
     for place, send in enumerate(sends):
         by_length.setdefault(send.length, deque()).append(place)
     for d in datagrams:
         latest = bisect_right(entered, d.time_ns)
-        around = [
-            place
+        found = [
+            sends[place]
             for place in range(max(0, latest - 16), latest)
-            if not sends[place].matched
-            and sends[place].length == d.length
-            and (sends[place].returned_ns or d.time_ns) >= d.time_ns
+            if _fits(sends[place], d) and (sends[place].returned_ns or d.time_ns) >= d.time_ns
         ]
-        if len({sends[place].thread for place in around}) > 1:
-            d.sent_ambiguous = True
-            continue  # two threads were sending just this: whose it is, is not known
-        chosen = around[0] if around else None
-        if chosen is None:  # it left after its send returned: a queue held it
-            queue = by_length.get(d.length)
+        if not found:  # it left after its send returned: a queue held it
+            queue = by_length.get(d.length, deque())
             while queue and sends[queue[0]].matched:
                 queue.popleft()
-            if queue and queue[0] < latest:
-                chosen = queue[0]
-        if chosen is not None:
-            sends[chosen].matched = True
-            d.sent_by = sends[chosen].numbers
+            earlier = (sends[place] for place in islice(queue, 16) if place < latest)
+            found = [send for send in earlier if _fits(send, d)]
+        if len({send.thread for send in found}) > 1:
+            d.sent_unsure = Reason.SHARED  # two threads sent just this
+        elif found:
+            found[0].matched = True
+            d.sent_by = found[0].numbers
+            d.segment_bytes = found[0].segment_bytes
 
 
-def _unsent(join: DatagramJoin, send: _Send, seen: bool) -> None:
-    for number in send.numbers:
-        record = join.calls[number - 1]
-        if record.result:
-            reason = join.missing(seen)
+def _fits(send: Send, d: Datagram) -> bool:
+    here = send.local is not None and (is_wildcard(send.local) or send.local == d.src)
+    return here and not send.matched and send.length == d.length
+
+
+def _cut(send: Send, candidates: list[Datagram]) -> bool:
+    """Whether frames of its segments' sizes left instead: whose each is, is not said."""
+    sizes = {send.segment_bytes, send.length % send.segment_bytes}
+    found = [
+        d for d in candidates
+        if not d.sent_by and d.length in sizes and d.time_ns >= send.entered_ns
+    ]  # fmt: skip
+    for d in found:
+        d.sent_unsure = Reason.SEGMENTED
+    return bool(found)
+
+
+def _list_sends(join: DatagramJoin, numbers: Sequence[int], reason: Reason) -> None:
+    for number in numbers:
+        moved = join.calls[number - 1].result
+        if moved:
             join.unmatched.append(
-                Unmatched(
-                    None, None, None, None, record.result, What.SENT_NOT_CAPTURED, reason, number
-                )
-            )  # fmt: skip
+                Unmatched(None, None, None, None, moved, What.SENT_NOT_CAPTURED, reason, number)
+            )
 
 
-def _unseen(send: _Send, local: Endpoint) -> Arrival:
+def _unseen(send: Send) -> Arrival:
     queued = send.entered_ns if send.returned_ns is None else send.returned_ns
-    return Arrival(send.entered_ns, queued, local, send.length, captured=False)
+    return Arrival(send.entered_ns, queued, send.local or ("", 0), send.length, captured=False)
 
 
 def _sent(join: DatagramJoin, d: Datagram) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from netlab.correlate.addresses import Endpoint
 from netlab.correlate.flows import Flow, fragment_bytes
@@ -36,10 +36,14 @@ class Datagram:
     whole: bool = True  # every fragment was captured
     lost: bool = False  # a frame of it never arrived
     sent_by: list[int] = field(default_factory=list)  # several: corked together
-    sent_ambiguous: bool = False
+    sent_unsure: Reason | None = None  # why it is not known which call sent it
+    segment_bytes: int = 0  # it is a run of datagrams of this length, not cut yet (UDP_SEGMENT)
+    segments: list[Datagram] = field(default_factory=list)  # that run, as the receiver gets it
     read_by: list[int] = field(default_factory=list)  # several: multicast
     read_unsure: Reason | None = None  # why it may have been read, or not
     refused: bool = False  # an ICMP error said that nobody listens there
+    takers: list[tuple[int, bool]] = field(default_factory=list)  # ids of sockets that may have
+    # taken it, and whether it surely came to them
 
     @property
     def length(self) -> int:
@@ -63,6 +67,24 @@ class Datagram:
             if len(self.packets) > 1
             else (self.packets[0].frame)
         )
+
+    def cut(self) -> list[Datagram]:
+        """The datagrams that a receiver gets of it: itself, or the segments of its run."""
+        step = self.segment_bytes
+        if step and not self.segments:
+            self.segments = [
+                replace(
+                    self, start=start, stop=min(start + step, self.stop), segment_bytes=0,
+                    pieces=[
+                        Piece(max(start, p.start), min(start + step, p.stop), p.frame)
+                        for p in self.pieces
+                        if p.start < start + step and start < p.stop
+                    ],
+                    read_by=[], takers=[], segments=[],
+                )
+                for start in range(self.start, self.stop, step)
+            ]  # fmt: skip
+        return self.segments or [self]
 
 
 def datagrams_from_flows(flows: Sequence[Flow]) -> list[Datagram]:

@@ -46,6 +46,11 @@ class Flow:
     def server(self) -> Endpoint:
         return self.ends[0] if self.swapped else self.ends[1]
 
+    @property
+    def to_itself(self) -> bool:
+        """One socket is both ends (RFC 9293 figure 8, with oneself): all its frames are c>s."""
+        return self.ends[0] == self.ends[1]
+
     def direction(self, forward: bool) -> Direction:
         return Direction.C2S if forward != self.swapped else Direction.S2C
 

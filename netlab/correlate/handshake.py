@@ -1,13 +1,15 @@
 """The frames of a handshake -> spans of the connect and the accept that they served.
 
 connect (with Fast Open the send that opened the connection) at the client, accept at the server,
-both get every copy of the SYN, the SYN-ACK and the ACK that answered each SYN-ACK. With
+both get every copy of the SYN, the SYN-ACK and the ACK that answered each SYN-ACK. Where both ends
+sent a SYN (RFC 9293 figure 8), or one end to itself, the client sent a SYN-ACK, too. With
 TCP_DEFER_ACCEPT the kernel ignores a bare ACK, so the first data from the client completes the
 handshake too (man 7 tcp).
 """
 
 from __future__ import annotations
 
+from netlab.correlate.flows import ACK, SYN
 from netlab.correlate.tcp_spans import TcpJoin
 from netlab.model.tables import Direction, Packet, Role, Side, Span
 
@@ -24,7 +26,7 @@ def link_handshake(join: TcpJoin) -> list[Span]:
         accept = server.socket.accepted_by
         _all_copies(spans, join, accept)
         listener = server.socket.listener
-        if listener is not None and listener.defer_accept:
+        if listener is not None and any(on for _, on in listener.defer_accept):
             data = first_data(join)
             if data is not None:
                 spans.append(
@@ -59,4 +61,6 @@ def _all_copies(spans: list[Span], join: TcpJoin, call: int) -> None:
         (join.track.handshake_acks, Direction.C2S, Role.HANDSHAKE_ACK),
     ):
         for packet in packets:
+            if packet._flags & SYN:
+                role = Role.SYNACK if packet._flags & ACK else Role.SYN
             spans.append(Span(call, packet.frame, None, direction, None, None, role))

@@ -9,30 +9,25 @@ ledger.
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
+from itertools import pairwise
 
-from netlab.correlate.call_ranges import (
-    StreamFacts,
-    UrgentMark,
-    moved_bytes,
-    place_calls,
-)
+from netlab.correlate.call_layout import UrgentMark
+from netlab.correlate.call_moves import moved_bytes
+from netlab.correlate.call_ranges import CallRanges, Stop, StreamFacts, place_calls
 from netlab.correlate.closing import link_closing
 from netlab.correlate.connections import connection_from_flow, connection_from_track
-from netlab.correlate.datagram_errors import link_datagram_errors
 from netlab.correlate.datagram_sends import DatagramJoin
 from netlab.correlate.datagram_spans import join_datagrams, leftover_datagrams
 from netlab.correlate.datagrams import Datagram, datagrams_from_flows
+from netlab.correlate.doubts import clock_windows, first_impossible, stop_of
+from netlab.correlate.epolls import Epolls
 from netlab.correlate.flows import Flow, flows_from_packets
 from netlab.correlate.handshake import link_handshake
-from netlab.correlate.leftovers import (
-    clock_windows,
-    first_impossible,
-    leftover_bytes,
-    stop_of,
-    uncaptured,
-)
+from netlab.correlate.leftovers import leftover_bytes, uncaptured
+from netlab.correlate.local_join import LocalJoin
 from netlab.correlate.local_objects import join_object
-from netlab.correlate.local_spans import LocalJoin, join_local
+from netlab.correlate.local_spans import join_local
 from netlab.correlate.matching import add_connections_without_frames, match_tcp
 from netlab.correlate.reasons import Reason, What
 from netlab.correlate.receiver_acks import link_receiver_acks
@@ -41,6 +36,7 @@ from netlab.correlate.sockets import Socket, Sockets, trace_sockets
 from netlab.correlate.streams import Reads, arrival_ns, stream_from_track
 from netlab.correlate.tcp_info import states_from_call
 from netlab.correlate.tcp_spans import End, TcpJoin, link_bytes
+from netlab.correlate.unseen_reads import maybe_unseen_read
 from netlab.correlate.urgent import urgent_marks
 from netlab.correlate.wakeups import Wakeups
 from netlab.model.call import OUTBOUND, WAITING, CallRecord, ready_text
@@ -82,6 +78,7 @@ class _Correlation:
         self.calls = [_call_row(number, record) for number, record in enumerate(records, 1)]
         self.tcp: dict[int, TcpJoin] = {}
         self.unsure = clock_windows(raw.clock_pairs)
+        self.place = _place_of(packets)
         self.by_frame = {packet.frame: packet for packet in packets} if records else {}
         self.last_entry: dict[int, int] = {}  # of each process; records are in order of entry
         for record in records:
@@ -104,7 +101,7 @@ class _Correlation:
     def _tracks(self, flows: list[Flow]) -> list[Track]:
         tracks = [track_from_flow(flow) for flow in flows if flow.protocol == "tcp"]
         rows = [row.segment for track in tracks for row in track.rows]
-        rows.sort(key=lambda segment: segment.frame)
+        rows.sort(key=lambda segment: self.place(segment.frame))
         self.tables.segments = rows
         return tracks
 
@@ -135,27 +132,31 @@ class _Correlation:
         add_connections_without_frames(network, self.tables.connections, self.records)
         spans = self._join_tcp(network, tracks)
         udp = join_datagrams(
-            [s for s in network if s.kind == "SOCK_DGRAM"], datagrams, self.records,
+            [s for s in network if s.kind == "SOCK_DGRAM"], flows, datagrams, self.records,
             ring_lost=self.ring_lost,
         )  # fmt: skip
         spans += udp.spans
-        spans += link_datagram_errors(udp, flows, datagrams)
         local = join_local(
-            [s for s in sockets.all if s.family == "AF_UNIX"], self.tables.connections, self.records
-        )
+            [s for s in sockets.all if s.family == "AF_UNIX"], self.tables.connections,
+            self.records, self._stop_of,
+        )  # fmt: skip
         for thing in sockets.all:
             if thing.is_object:
                 join_object(local, thing)
         spans += local.spans
-        spans += Wakeups(self.records, self.tcp, udp, local, self.by_frame).spans(sockets)
-        spans.sort(key=_span_order)
+        epolls = Epolls(self.records, self.raw.inheritances)
+        waits = Wakeups(
+            self.records, self.tcp, udp, local, self.by_frame, epolls, ring_lost=self.ring_lost
+        )
+        spans += waits.spans(sockets)
+        spans.sort(key=lambda span: _span_order(span, self.place))
         self.tables.spans = spans
         self.tables.unmatched += udp.unmatched
         self.tables.unmatched += leftover_datagrams(udp, datagrams)
         self.tables.unmatched += local.unmatched
         self._fill_calls(sockets, udp, local)
         self._fill_about(sockets, local)
-        self._list_the_rest()
+        self._list_the_rest(sockets)
         for record, socket in zip(self.records, sockets.by_call, strict=True):
             if record.tcp_info_before or record.tcp_info_after:  # of the socket called, not of the
                 connection = socket.connection if socket else None  # one that accept returned
@@ -175,14 +176,18 @@ class _Correlation:
         for track in tracks:
             join = TcpJoin(track, self.records)
             self.tcp[join.connection] = join
+            for direction in track.halves:
+                join.urgent[direction] = marks.get((join.connection, direction), ())
             facts = {
-                direction: self._facts(
-                    track, direction, marks.get((join.connection, direction), ())
-                )
-                for direction in track.halves
+                direction: self._facts(track, direction, urgent)
+                for direction, urgent in join.urgent.items()
             }
             for side, socket in ends.pop(join.connection, {}).items():
                 join.ends[side] = self._end(socket, facts[side.outbound], facts[side.inbound])
+                if track.flow.to_itself:  # it reads what it wrote
+                    mine = self._end(socket, facts[side.outbound], facts[side.outbound])
+                    join.ends[Side.CLIENT] = End(socket, mine.outbound, CallRanges())
+                    join.ends[Side.SERVER] = End(socket, CallRanges(), mine.inbound)
             for direction in Direction:
                 self._follow(join, direction)
             for side, end in join.ends.items():
@@ -209,14 +214,17 @@ class _Correlation:
 
     def _end(self, socket: Socket, out: StreamFacts, into: StreamFacts) -> End:
         born = socket.accepted_by is not None or bool(socket.connects) or socket.made
-        stopped = stop_of(socket, self.records, self.raw, self.last_entry, self.unsure)
+        stopped = self._stop_of(socket)
         return End(
             socket,
             place_calls(socket.calls, self.records, outbound=True, born=born,
                         inline=True, facts=out, stopped=stopped),
             place_calls(socket.calls, self.records, outbound=False, born=born,
-                        inline=socket.oob_inline, facts=into, stopped=stopped),
+                        inline=False, inlines=socket.oob_inline, facts=into, stopped=stopped),
         )  # fmt: skip
+
+    def _stop_of(self, socket: Socket) -> Stop | None:
+        return stop_of(socket, self.records, self.raw, self.last_entry, self.unsure)
 
     def _follow(self, join: TcpJoin, direction: Direction) -> None:
         """Build the stream of a direction, and take back what its frames disprove."""
@@ -231,6 +239,14 @@ class _Correlation:
                 )  # fmt: skip
                 if early is not None:
                     sender.outbound.withdraw(early, Reason.CONTRADICTION)
+            if receiver is not None and not self.unsure:
+                doubtful = maybe_unseen_read(
+                    receiver.socket.calls, receiver.inbound, stream, join.track, self.records,
+                    ring_lost=self.ring_lost,
+                )  # fmt: skip
+                if doubtful is not None and receiver.inbound.left is not Reason.CONTRADICTION:
+                    receiver.inbound.withdraw(doubtful, Reason.CONTRADICTION)
+                    continue
             # A copy that the ring lost may have come before the one that is known.
             if receiver is None or self.ring_lost:
                 return
@@ -314,7 +330,7 @@ class _Correlation:
             if len(subjects) == 1:
                 self.calls[reader - 1].about = subjects.pop()
 
-    def _list_the_rest(self) -> None:
+    def _list_the_rest(self, sockets: Sockets) -> None:
         """Calls that moved bytes on a socket that has no connection."""
         listed = {row.call for row in self.tables.unmatched}
         for call, record in zip(self.calls, self.records, strict=True):
@@ -325,6 +341,9 @@ class _Correlation:
             what = What.SENT_NOT_PLACED if outbound else What.READ_NOT_PLACED
             local = record.family is not None and not record.family.startswith("AF_INET")
             reason = Reason.NO_PEER if local else Reason.NO_PACKET_WITNESS
+            socket = sockets.by_call[call.call - 1]
+            if socket is not None and socket.twins:
+                reason = Reason.TWINS
             self.tables.unmatched.append(
                 Unmatched(call.connection, None, None, None, moved, what, reason, call.call)
             )
@@ -342,11 +361,18 @@ def _call_row(number: int, r: CallRecord) -> Call:
     )  # fmt: skip
 
 
-def _span_order(span: Span) -> tuple[int, int, int, int, int]:
+def _place_of(packets: list[Packet]) -> Callable[[int], int]:
+    """Where a frame stands among the packets, for sorting; mostly its number says it."""
+    if all(a.frame < b.frame for a, b in pairwise(packets)):
+        return lambda frame: frame
+    return {packet.frame: place for place, packet in enumerate(packets)}.__getitem__
+
+
+def _span_order(span: Span, place: Callable[[int], int]) -> tuple[int, int, int, int, int]:
     return (
         span.call,
         _ROLE_ORDER[Role(span.role)],
         span.start if span.start is not None else -1,
-        span.frame or 0,
+        -1 if span.frame is None else place(span.frame),
         span.peer_call or 0,
     )

@@ -10,7 +10,8 @@ such an object have the number that the witness knows it by.
 from __future__ import annotations
 
 from netlab.correlate.call_ranges import StreamFacts, place_calls
-from netlab.correlate.local_spans import LocalJoin, direction_spans, gap
+from netlab.correlate.local_join import LocalJoin, gap
+from netlab.correlate.local_streams import direction_spans
 from netlab.correlate.reasons import Reason, What
 from netlab.correlate.sockets import OBJECT_PROTOCOLS, STREAM_OBJECTS, Socket
 from netlab.model.call import INBOUND, OUTBOUND
@@ -47,7 +48,7 @@ def join_object(join: LocalJoin, thing: Socket) -> None:
 def _stream(join: LocalJoin, thing: Socket, row: Connection) -> None:
     sent, read = (
         place_calls(thing.calls, join.calls, outbound=outbound, born=thing.made, inline=True,
-                    facts=_NO_FRAMES)
+                    facts=_NO_FRAMES, stopped=join.stop_of(thing))
         for outbound in (True, False)
     )  # fmt: skip
     direction_spans(join, row, Direction.C2S, sent, read, thing)

@@ -2,8 +2,10 @@
 
 A socket's (local, peer) names a 4-tuple; of several connections on it the socket's is:
 - a connecting socket: the first not yet taken whose SYN left after connect() was entered,
-- an accepted one: the first not yet taken that was complete before accept() returned (a listener's
-  queue is first in, first out); one whose SYN carried data may be accepted at once (Fast Open),
+- an accepted one: the first not yet taken that stood in the queue before accept() returned (a
+  listener's queue is first in, first out). One that the client reset and of which the server's end
+  never spoke may have been turned away (see `accept_queue`): with more such connections than
+  accepts, which of them it was is not known, and none is given,
 - one that the probe met in mid-life: the latest that had begun before its first call returned.
 A socket that fits none is left without frames rather than given one that does not fit.
 """
@@ -11,8 +13,10 @@ A socket that fits none is left without frames rather than given one that does n
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
+from netlab.correlate.accept_queue import queued_ns, surely_queued
 from netlab.correlate.addresses import Endpoint, is_wildcard
 from netlab.correlate.segments import Track
 from netlab.correlate.sockets import Socket
@@ -60,11 +64,16 @@ def match_tcp(sockets: Sequence[Socket], tracks: Sequence[Track], calls: list[Ca
         first = socket.connects or socket.calls
         return calls[first[0] - 1].entered_ns if first else 0
 
+    waiting = Counter(
+        (s.local_endpoint, s.peer_endpoint) for s in sockets if s.accepted_by is not None
+    )
     for socket in sorted(sockets, key=opened_ns):
         local, peer = socket.local_endpoint, socket.peer_endpoint
         if local is None or peer is None or socket.listens or not socket.is_stream:
             continue
-        found = _choose(socket, index.candidates(local, peer), calls)
+        found = _choose(socket, index.candidates(local, peer), calls, waiting[local, peer])
+        if socket.accepted_by is not None and found is not None:
+            waiting[local, peer] -= 1
         if found is not None:
             index.take(socket, *found)
     _add_listeners(sockets, tracks)
@@ -85,8 +94,12 @@ def _add_listeners(sockets: Sequence[Socket], tracks: Sequence[Track]) -> None:
 
 
 def _choose(
-    socket: Socket, candidates: list[tuple[Track, Side]], calls: list[CallRecord]
+    socket: Socket,
+    candidates: list[tuple[Track, Side]],
+    calls: list[CallRecord],
+    waiting: int,
 ) -> tuple[Track, Side] | None:
+    """`waiting`: how many accepted sockets of these ends, this one too, have no connection yet."""
     if not candidates:
         return None
     if socket.connects:
@@ -99,16 +112,9 @@ def _choose(
                 return track, side
         return _without_syn(candidates, entered)
     if socket.accepted_by is not None:
-        returned = calls[socket.accepted_by - 1].returned_ns
-        for track, side in candidates:
-            syns = track.halves[Direction.C2S].syns
-            if not syns:
-                continue
-            done = track.handshake_acks[0].time_ns if track.handshake_acks else None
-            if syns[0].payload_len_bytes and track.halves[Direction.S2C].syns:
-                done = syns[0].time_ns
-            if done is not None and (returned is None or done <= returned):
-                return track, side
+        found = _accepted(socket, candidates, calls, waiting)
+        if found is not None or socket.twins:
+            return found
         return _without_syn(candidates, calls[socket.accepted_by - 1].entered_ns)
     if socket.made or not socket.calls:
         return None
@@ -118,6 +124,31 @@ def _choose(
     if before:
         return before[-1]
     return _without_syn(candidates, first.entered_ns)
+
+
+def _accepted(
+    socket: Socket,
+    candidates: list[tuple[Track, Side]],
+    calls: list[CallRecord],
+    waiting: int,
+) -> tuple[Track, Side] | None:
+    """The connection that accept() returned; sets `twins` where several fit."""
+    returned = calls[(socket.accepted_by or 1) - 1].returned_ns
+    queued = [
+        (track, at) for track, side in candidates
+        if side is Side.SERVER
+        and track.halves[Direction.C2S].syns
+        and (at := queued_ns(track, socket.listener, calls)) is not None
+    ]  # fmt: skip
+    fitting = [track for track, at in queued if returned is None or at <= returned]
+    if not fitting:
+        return None
+    if len(fitting) > 1 and len(queued) > waiting and not surely_queued(fitting[0]):
+        socket.twins = True
+        for track in fitting:
+            track.twins = True
+        return None
+    return fitting[0], Side.SERVER
 
 
 def _first_ns(track: Track) -> int:
@@ -140,6 +171,8 @@ def add_connections_without_frames(
     pairs: dict[tuple[Endpoint, Endpoint], list[Connection]] = {}
     for socket in sockets:
         if socket.connection is not None or socket.listens or not socket.is_stream:
+            continue
+        if socket.twins:  # it has frames
             continue
         local, peer = socket.local_endpoint, socket.peer_endpoint
         if local is None or peer is None or not _was_connected(socket):

@@ -26,6 +26,7 @@ class Reason(StrEnum):
     """Why they lack it."""
 
     RING_DROP = "not captured: ring drop"
+    RING_LOST = "not known: the ring lost frames"  # lost with them, or never in any
     GAP = "not captured: missing in the capture"  # no loss was counted, and yet it is not there
     CAPTURE_LATE = "not captured: capture began late"
     NO_PACKET_WITNESS = "not captured: no packet witness"
@@ -42,11 +43,22 @@ class Reason(StrEnum):
     RESET = "reset before delivery"
     CLOSED_UNREAD = "closed before it was read"
     NOT_ACCEPTED = "arrived but not accepted by the receiver"
+    HELD = "gathered by MSG_MORE or UDP_CORK and not sent"
+    SEGMENTED = "cut into several datagrams by UDP_SEGMENT: which is whose, is not known"
+    MERGED = "several datagrams in one call by UDP_GRO: which, is not known"
     TRUNCATED = "truncated"
     URGENT = "urgent byte not read"
     URGENT_ORDER = "an urgent byte came during the call, order ambiguous"
     SHARED = "shared socket, order ambiguous"
     ALIKE = "order ambiguous: a datagram that was not captured fits, too"
+    TWINS = "order ambiguous: several connections of the same ends fit"
     NO_PEER = "not on a network: the other end is not recorded"
+    PEER_UNSURE = "not on a network: which socket is the other end is not known"
+    UNSEEN_SENDER = "order ambiguous: somebody who is not recorded wrote here, too"
+    PEER_CHANGED = "order ambiguous: the reader connected anew, which empties its queue"
+    FILTERED = "order ambiguous: a filter of the reader may have dropped any"
+    SEVERAL_FIT = "order ambiguous: more than one datagram fits"
+    MAY_NOT_ARRIVE = "order ambiguous: a datagram fits that may not have reached the socket"
+    NOT_SURE_TO_ARRIVE = "not known whether it reached a socket"
     INCOMPLETE = "not captured: fragments missing"
     CONTRADICTION = "the calls do not add up to the stream"  # some of them were not seen

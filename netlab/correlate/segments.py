@@ -68,6 +68,7 @@ class Track:
     halves: dict[Direction, Half] = field(default_factory=dict)
     completeness: int = 0
     handshake_acks: list[Packet] = field(default_factory=list)  # the ACK of each SYN-ACK
+    twins: bool = False  # one of several that an accept may have returned
     listeners: list[Socket] = field(default_factory=list)  # on its server's address, by `matching`
 
     def half(self, direction: Direction) -> Half:

@@ -14,10 +14,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from netlab.correlate.addresses import Endpoint, is_wildcard, maybe_endpoint
+from netlab.correlate.option_changes import option_value
 from netlab.model.call import OUTBOUND, CallRecord, Inheritance, Ready
 from netlab.model.tables import Side
 
 Holder = tuple[int, int | None]  # pid, descriptor
+Change = tuple[int, int | None]  # call, value that it set; call 0 is what accept inherited
 
 MSG_FASTOPEN = 0x20000000
 # Objects between processes that are no sockets, and what their rows of `connections` call them.
@@ -50,6 +52,7 @@ class Socket:
     connects: list[int] = field(default_factory=list)  # and the send that opened it (Fast Open)
     binds: list[int] = field(default_factory=list)
     listens: bool = False
+    listened_by: int | None = None
     accepts: list[int] = field(default_factory=list)  # of a listener: the successful ones
     accepted: list[Socket] = field(default_factory=list)  # parallel to accepts
     shutdowns: list[int] = field(default_factory=list)  # successful, of the writing side
@@ -58,8 +61,11 @@ class Socket:
     peer_inode: int | None = None
     connection: int | None = None
     side: Side | None = None
-    oob_inline: bool = False
-    defer_accept: bool = False
+    oob_inline: list[Change] = field(default_factory=list)
+    lowat: list[Change] = field(default_factory=list)  # SO_RCVLOWAT
+    defer_accept: list[Change] = field(default_factory=list)
+    room: list[int] = field(default_factory=list)  # calls that changed when it is writable
+    twins: bool = False  # several connections of its ends fit, and nothing tells which it is
     failed: bool = False  # its latest connect() did: another one begins a new life
     _holders: set[Holder] = field(default_factory=set)
 
@@ -122,7 +128,8 @@ class _Tracer:
         """The same socket after a failed connect(): its calls from here on are another's."""
         del self._now[record.host, old.inode]
         socket = self.socket(record, old.inode)
-        socket.made, socket.oob_inline, socket.binds = old.made, old.oob_inline, old.binds
+        socket.made, socket.binds = old.made, old.binds
+        socket.oob_inline, socket.lowat = list(old.oob_inline), list(old.lowat)
         socket._holders, old._holders = old._holders, set()
         for pid, _ in socket._holders:
             self._held[pid].discard(id(old))
@@ -196,17 +203,15 @@ class _Tracer:
             self.hold(socket, (record.pid, record.fd))
         if op == "connect" or (record.flags & MSG_FASTOPEN and _opens(socket, record)):
             self._connect(socket, record, number)
-        elif op == "setsockopt" and not failed:
-            if "SO_OOBINLINE" in record.args:
-                socket.oob_inline = not record.args.rstrip().endswith(" 0")
-            if "TCP_DEFER_ACCEPT" in record.args:
-                socket.defer_accept = not record.args.rstrip().endswith(" 0")
         elif failed:
             return
+        elif op == "setsockopt":
+            _set_option(socket, record.args, number)
         elif op == "bind":
             socket.binds.append(number)
         elif op == "listen":
             socket.listens = True
+            socket.listened_by = socket.listened_by or number
         elif op == "shutdown" and ("SHUT_WR" in record.args or "SHUT_RDWR" in record.args):
             socket.shutdowns.append(number)
         elif op == "dup" and record.result is not None:
@@ -233,7 +238,8 @@ class _Tracer:
         made.family, made.kind = listener.family, listener.kind
         made.local = _better(made.local, record.local or listener.local)
         made.peer = _better(made.peer, record.address)
-        made.oob_inline = listener.oob_inline  # inherited (man 7 socket)
+        made.oob_inline = _inherited(listener, listener.oob_inline)
+        made.lowat = _inherited(listener, listener.lowat)
         if record.peer_inode is not None:
             made.peer_inode = record.peer_inode
         listener.listens = True
@@ -241,6 +247,30 @@ class _Tracer:
         listener.accepted.append(made)
         if record.result is not None:
             self.hold(made, (record.pid, record.result))
+
+
+def _set_option(socket: Socket, args: str, number: int) -> None:
+    value = option_value(args)
+    if "SO_OOBINLINE" in args:
+        socket.oob_inline.append((number, None if value is None else bool(value)))
+    elif "SO_RCVLOWAT" in args:
+        known = value is not None and value >= 0  # Linux takes 0 for 1
+        socket.lowat.append((number, max(value or 0, 1) if known else None))
+    elif "TCP_DEFER_ACCEPT" in args:
+        socket.defer_accept.append((number, None if value is None else value > 0))
+    elif "SO_SNDBUF" in args or "TCP_NOTSENT_LOWAT" in args:
+        socket.room.append(number)
+
+
+def _inherited(listener: Socket, changes: list[Change]) -> list[Change]:
+    """An option of an accepted socket: the listener's when the handshake ended (man 7 socket).
+
+    That was some time since listen(): with a change after it, the value is not known.
+    """
+    since = listener.listened_by
+    if since is None or any(call > since for call, _ in changes):
+        return [(0, None)] if changes else []
+    return [(0, value) for _, value in changes[-1:]]
 
 
 def _opens(socket: Socket, record: CallRecord) -> bool:

@@ -20,9 +20,10 @@ the rule; senders resend because an ACK was late or lost as often as because dat
 decides: it is the receiver's own word that the copy was a second one, and its absence in the ACK
 that such a copy forces is the receiver's word that it was the first to be kept.
 
-A frame that came after a RST, or begins at or beyond the right edge of the window that was
-advertised (RFC 9293 3.10.7.4), is not accepted; unless the receiver acknowledges or reads bytes of
-which there is no other copy, which proves that it was.
+Data in a SYN (Fast Open, RFC 7413) is accepted as far as the SYN-ACK acknowledges it. A frame that
+came after a RST, or begins at or beyond the right edge of the window that was advertised (RFC 9293
+3.10.7.4), is not accepted. Unless the receiver acknowledges or reads bytes of which there is no
+other copy: that proves that they were.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from netlab.correlate.flows import FIN, RST, SYN
+from netlab.correlate.flows import ACK, FIN, RST, SYN
 from netlab.correlate.segments import Half, Row, Track
 from netlab.model.ranges import RangeMap, RangeSet
 from netlab.model.seqnum import SEQ_MASK, seq_diff
@@ -89,7 +90,8 @@ def stream_from_track(track: Track, direction: Direction, reads: Reads) -> Strea
     stream = Stream(direction, track.halves[direction])
     stream.has_reset = any(half.resets for half in track.halves.values())
     _departures(stream, track.rows)
-    _acknowledgements(stream, _arrivals(track.rows, direction.reverse))
+    back = direction if track.flow.to_itself else direction.reverse
+    _acknowledgements(stream, _arrivals(track.rows, back))
     acceptance = _Acceptance(stream, track, reads)
     acceptance.run()
     _order(stream, acceptance)
@@ -154,6 +156,13 @@ class _Acceptance:
         self._edge: int | None = None  # right edge of the window, as an offset
         self._reset = False
         self._last_ack_place = -1
+        self._syn_taken = max(  # up to which offset the SYN-ACK took what came with the SYN
+            (
+                (row.segment.ack or 1) - 1 for row in track.rows
+                if row.direction is not stream.direction and row.packet._flags & SYN
+            ),
+            default=0,
+        )  # fmt: skip
 
     def run(self) -> None:
         for place, row in enumerate(self.rows):
@@ -237,6 +246,9 @@ class _Acceptance:
         if self._reset or (beyond and not row.packet._flags & SYN):
             self._rejected.append(Piece(start, stop, frame))
             return
+        if row.packet._flags & (SYN | ACK) == SYN and stop > self._syn_taken:
+            self._rejected.append(Piece(max(start, self._syn_taken), stop, frame))
+            stop = max(start, self._syn_taken)
         fresh = self._first.claim(start, stop, frame)
         if fresh == [(start, stop)]:
             return

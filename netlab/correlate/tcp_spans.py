@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from netlab.correlate.call_layout import UrgentMark
 from netlab.correlate.call_ranges import CallRanges
 from netlab.correlate.segments import Track
 from netlab.correlate.sockets import Socket
@@ -36,6 +37,7 @@ class TcpJoin:
     calls: list[CallRecord]  # of the whole recording: call n is calls[n - 1]
     ends: dict[Side, End] = field(default_factory=dict)
     streams: dict[Direction, Stream] = field(default_factory=dict)
+    urgent: dict[Direction, tuple[UrgentMark, ...]] = field(default_factory=dict)
 
     @property
     def connection(self) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-from netlab.correlate.call_ranges import UrgentMark
+from netlab.correlate.call_layout import UrgentMark
 from netlab.correlate.flows import SYN, URG
 from netlab.correlate.segments import Row, Track
 from netlab.correlate.streams import arrival_ns

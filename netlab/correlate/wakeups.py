@@ -1,12 +1,13 @@
 """select, poll and epoll_wait -> the frame that made each reported descriptor ready: span wakeup.
 
-Readable: the frame whose arrival made the first unread byte readable; if there is none, the FIN; on
-a listener the frame that completed the handshake of the connection accepted next. Hang-up and
-error: the FIN or the RST. Writable: the SYN-ACK after a connect in progress, else the last ACK that
-had freed space since the send that found too little; a descriptor that was writable all along was
-made ready by no frame, and has no span. A Unix socket was made ready by a call (peer_call).
-"Unread" counts the calls entered before the wait; where their order is not known there is no span.
-Read first: man 2 poll, Linux tcp_poll.
+Readable: the frame whose arrival made the first unread byte readable, with SO_RCVLOWAT the first of
+so many; if there is none, the FIN; on a listener the frame that put the connection accepted next
+into the queue. Exceptional: the frame that brought the urgent byte. Hang-up and error: the FIN or
+the RST. Writable: see `writable`. With EPOLLET only what came since the last report counts, see
+`epolls`. A Unix socket was made ready by a call (peer_call).
+"Unread" counts the calls entered before the wait; where their order is not known, or several frames
+may have done it, or one that the ring lost, there is no span.
+Read first: man 2 poll, man 7 epoll, Linux: tcp_poll, tcp_stream_is_readable, ep_poll_callback.
 """
 
 from __future__ import annotations
@@ -14,23 +15,29 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 
+from netlab.correlate.accept_queue import queued_by
 from netlab.correlate.datagram_sends import DatagramJoin
-from netlab.correlate.handshake import first_data
-from netlab.correlate.local_spans import LocalJoin
+from netlab.correlate.epolls import Epolls, Reported
+from netlab.correlate.local_join import LocalJoin
+from netlab.correlate.option_changes import option_between
 from netlab.correlate.sockets import Socket, Sockets
-from netlab.correlate.streams import arrival_ns, fin_arrival
+from netlab.correlate.streams import Stream, arrival_ns, fin_arrival
 from netlab.correlate.tcp_spans import End, TcpJoin
+from netlab.correlate.writable import Writable
 from netlab.model.call import (
+    INBOUND,
     MSG_OOB,
-    OUTBOUND,
+    MSG_PEEK,
     POLLERR,
     POLLHUP,
     POLLIN,
     POLLOUT,
+    POLLPRI,
     POLLRDHUP,
+    WAITING,
     CallRecord,
 )
-from netlab.model.tables import Packet, Role, Span
+from netlab.model.tables import Packet, Role, Side, Span
 
 
 class Wakeups:
@@ -43,55 +50,87 @@ class Wakeups:
         datagrams: DatagramJoin,
         local: LocalJoin,
         packets: Mapping[int, Packet],
+        epolls: Epolls,
+        *,
+        ring_lost: bool = False,
     ) -> None:
         self.calls, self.tcp, self.datagrams, self.local = calls, tcp, datagrams, local
-        self.packets = packets
+        self.packets, self.epolls, self.ring_lost = packets, epolls, ring_lost
+        self._writable = Writable(calls, packets)
         self._cursors: dict[int, tuple[list[int], list[int]]] = {}
-        self._sends: dict[int, list[int]] = {}
-        self._ack_times: dict[int, list[int]] = {}
+        self._edges: dict[int, tuple[list[int], list[Packet]] | None] = {}
 
     def spans(self, sockets: Sockets) -> list[Span]:
         """The wakeup spans of every wait that reported something, each frame once a wait."""
         found: dict[Span, None] = {}
-        for number, reported in sockets.reported.items():
-            until = self.calls[number - 1].returned_ns
+        for number, record in enumerate(self.calls, 1):
+            if record.op not in WAITING:
+                self.epolls.change(record)
+                continue
+            until = record.returned_ns
             if until is None:
                 continue
-            for item, socket in reported:
-                for span in self._ready(number, until, socket, item.events):
+            for item, socket in sockets.reported.get(number, ()):
+                before = self.epolls.reported(record, socket.inode)
+                mine = self._ready(number, until, socket, item.events, before)
+                for span in mine:
                     found[span] = None
+                self.epolls.report(record, socket.inode, max(map(self._cause_ns, mine), default=0))
         return list(found)
 
-    def _ready(self, number: int, until: int, socket: Socket, events: int) -> list[Span]:
+    def _ready(
+        self, number: int, until: int, socket: Socket, events: int, before: Reported | None
+    ) -> list[Span]:
         if socket.is_local:
-            return self._local(number, until, socket, events)
-        if socket.listens:
-            return self._listener(number, until, socket, events)
-        if not socket.is_stream:
-            return self._datagram(number, until, socket, events)
-        join = self.tcp.get(socket.connection) if socket.connection is not None else None
-        if join is None or socket.side is None:
-            return []
-        return self._stream(number, until, socket, join, events)
+            spans = self._local(number, until, socket, events)
+        elif socket.listens:
+            spans = self._listener(number, until, socket, events)
+        elif not socket.is_stream:
+            spans = self._datagram(number, until, socket, events)
+        else:
+            join = self.tcp.get(socket.connection) if socket.connection is not None else None
+            if join is None or socket.side is None:
+                return []
+            spans = self._stream(number, until, socket, join, events, before)
+        if before is not None:  # what came earlier had been reported
+            spans = [span for span in spans if self._cause_ns(span) > before.until_ns]
+        return spans
+
+    def _cause_ns(self, span: Span) -> int:
+        if span.frame is not None:
+            return arrival_ns(self.packets[span.frame])
+        return self.calls[(span.peer_call or 1) - 1].entered_ns
 
     def _span(self, number: int, packet: Packet | None, until: int) -> list[Span]:
         if packet is None or arrival_ns(packet) > until:
             return []
         return [Span(number, packet.frame, None, packet.direction, None, None, Role.WAKEUP)]
 
+    def _overlaps(self, number: int, earlier: int) -> bool:
+        """Whether the call before the wait was still inside when the wait was entered."""
+        returned = self.calls[earlier - 1].returned_ns
+        return returned is None or returned > self.calls[number - 1].entered_ns
+
     def _listener(self, number: int, until: int, socket: Socket, events: int) -> list[Span]:
         place = bisect_right(socket.accepts, number)
         if not events & POLLIN or place >= len(socket.accepts):
             return []
+        if place and self._overlaps(number, socket.accepts[place - 1]):
+            return []
         made = socket.accepted[place]
         join = self.tcp.get(made.connection) if made.connection is not None else None
-        if join is None or not join.track.handshake_acks:
+        if join is None:
             return []
-        packet = first_data(join) if socket.defer_accept else join.track.handshake_acks[0]
-        return self._span(number, packet, until)
+        return self._span(number, queued_by(join.track, socket, self.calls), until)
 
     def _stream(
-        self, number: int, until: int, socket: Socket, join: TcpJoin, events: int
+        self,
+        number: int,
+        until: int,
+        socket: Socket,
+        join: TcpJoin,
+        events: int,
+        before: Reported | None,
     ) -> list[Span]:
         side = socket.side
         if side is None:
@@ -101,23 +140,37 @@ class Wakeups:
         reset = resets[0] if resets and arrival_ns(resets[0]) <= until else None
         fin = fin_arrival(join.streams[side.inbound])
         if events & POLLIN:
-            found, packet = self._first_unread(number, until, join, join.ends[side])
-            if packet is None and not found:
-                packet = reset or fin
+            if before is not None:
+                packet = self._edge(join, side, until, before)
+            else:
+                found, packet = self._first_unread(number, until, join, join.ends[side])
+                if packet is None and not found and not self.ring_lost:
+                    packet = reset or fin
             spans += self._span(number, packet, until)
+        if events & POLLPRI:
+            spans += self._span(number, self._urgent(number, until, join, side), until)
         if events & (POLLRDHUP | POLLHUP | POLLERR):
-            hang_up = reset or (None if events & POLLERR else fin)
+            hang_up = reset
+            if reset is None and not events & POLLERR:
+                hang_up = fin if self._hung_up_by(fin, socket, events) else None
             spans += self._span(number, hang_up, until)
-        if events & POLLOUT and not events & (POLLERR | POLLHUP):
-            spans += self._span(number, self._writable(number, until, socket, join), until)
+        if events & POLLOUT and not events & (POLLERR | POLLHUP) and not self.ring_lost:
+            spans += self._span(number, self._writable.by(number, until, socket, join), until)
         return spans
+
+    def _hung_up_by(self, fin: Packet | None, socket: Socket, events: int) -> bool:
+        """POLLRDHUP is the peer's FIN; POLLHUP is both directions' end: the FIN if it came last."""
+        if fin is None or events & POLLRDHUP:
+            return fin is not None
+        own = [self.calls[n - 1].returned_ns for n in socket.shutdowns[:1]]
+        return bool(own) and own[0] is not None and own[0] < arrival_ns(fin)
 
     def _first_unread(
         self, number: int, until: int, join: TcpJoin, end: End
     ) -> tuple[bool, Packet | None]:
         """(there was an unread byte or it is not known, the frame that made it readable)."""
         side = end.socket.side
-        if side is None or end.inbound.unplaced:
+        if side is None or end.inbound.unplaced or end.inbound.known_until_ns <= until:
             return True, None
         cursors = self._cursors.get(id(end))
         if cursors is None:
@@ -127,56 +180,66 @@ class Wakeups:
             )  # fmt: skip
             cursors = self._cursors[id(end)] = [n for n, _ in reads], [s for _, s in reads]
         place = bisect_left(cursors[0], number)
+        if place and self._overlaps(number, cursors[0][place - 1]):
+            return True, None
         at = cursors[1][place - 1] if place else 0
         if at in end.inbound.holes:
             at += 1
-        stream = join.streams[side.inbound]
-        for _, _, frame in stream.ready.overlaps(at, at + 1):
+        lowat = option_between(end.socket.lowat, self.calls, until, until, 1)
+        if lowat is None:
+            return True, None
+        at += lowat - 1
+        for _, _, frame in join.streams[side.inbound].ready.overlaps(at, at + 1):
             if frame is None:
                 return True, None
             packet = self.packets[frame]
-            if arrival_ns(packet) <= until:
-                return True, packet
+            came_ns = arrival_ns(packet)
+            if came_ns <= until:
+                # A change of SO_RCVLOWAT after the frame may be what made it readable.
+                known = option_between(end.socket.lowat, self.calls, came_ns, until, 1)
+                return True, packet if known is not None else None
         return False, None
 
-    def _writable(self, number: int, until: int, socket: Socket, join: TcpJoin) -> Packet | None:
-        sends = self._sends.get(id(socket))
-        if sends is None:
-            sends = [n for n in socket.calls if self.calls[n - 1].op in OUTBOUND]
-            self._sends[id(socket)] = sends
-        place = bisect_left(sends, number)
-        side = socket.side
-        if side is None:
+    def _edge(self, join: TcpJoin, side: Side, until: int, before: Reported) -> Packet | None:
+        """The first frame since the last report that can have woken an edge-triggered wait."""
+        stream = join.streams[side.inbound]
+        if id(stream) not in self._edges:
+            self._edges[id(stream)] = self._wakers(join, stream)
+        wakers = self._edges[id(stream)]
+        if wakers is None or self.ring_lost:
             return None
-        if not place:
-            return self._connected(number, socket, join)
-        last = self.calls[sends[place - 1] - 1]
-        short = last.errno == "EAGAIN" or (
-            last.result is not None
-            and last.requested_bytes is not None
-            and last.result < last.requested_bytes
-        )
-        if not short:
+        times, packets = wakers
+        first = bisect_right(times, before.until_ns)
+        # What came while that report was made may be in it or in this one.
+        if bisect_right(times, before.since_ns) != first or first == len(times):
             return None
-        stream = join.streams[side.outbound]
-        times = self._ack_times.get(id(stream))
-        if times is None:
-            times = [arrival_ns(self.packets[piece.frame]) for piece in stream.acked]
-            self._ack_times[id(stream)] = times
-        at = bisect_right(times, until) - 1
-        if at < 0 or times[at] < last.entered_ns:
-            return None
-        return self.packets[stream.acked[at].frame]
+        return packets[first]
 
-    def _connected(self, number: int, socket: Socket, join: TcpJoin) -> Packet | None:
-        """The SYN-ACK, for the first wait that reports the end of a connect in progress."""
-        if not socket.connects or socket.side is None:
+    def _wakers(self, join: TcpJoin, stream: Stream) -> tuple[list[int], list[Packet]] | None:
+        """What woke a reader of this stream, in order; None: some of it is not known."""
+        frames = {frame for _, _, frame in stream.ready}
+        packets = [self.packets[frame] for frame in frames if frame is not None]
+        if len(packets) < len(frames):
             return None
-        connect = self.calls[socket.connects[0] - 1]
-        synacks = join.track.halves[socket.side.inbound].syns
-        if connect.errno != "EINPROGRESS" or not synacks:
+        fin = fin_arrival(stream)
+        packets += [fin] if fin is not None and fin.frame not in frames else []
+        packets += join.track.halves[stream.direction].resets[:1]
+        packets.sort(key=arrival_ns)
+        return [arrival_ns(packet) for packet in packets], packets
+
+    def _urgent(self, number: int, until: int, join: TcpJoin, side: Side) -> Packet | None:
+        """The frame with the urgent byte, if one alone can have been pending during the wait."""
+        entered = self.calls[number - 1].entered_ns
+        marks = [mark for mark in join.urgent.get(side.inbound, ()) if mark.time_ns <= until]
+        pending = [
+            mark for mark, later in zip(marks, [*marks[1:], None], strict=True)
+            if later is None or later.time_ns >= entered
+        ]  # fmt: skip
+        if len(pending) != 1:
             return None
-        return synacks[0] if socket.connects[0] < number else None
+        at = pending[0].offset
+        owners = join.streams[side.inbound].accepted.overlaps(at, at + 1)
+        return self.packets[owners[0][2]] if owners else None
 
     def _datagram(self, number: int, until: int, socket: Socket, events: int) -> list[Span]:
         reads = self.datagrams.reads.get(id(socket), [])
@@ -200,7 +263,18 @@ class Wakeups:
         place = bisect_right(reads, number, key=lambda item: item[0])
         if place >= len(reads) or self.calls[reads[place][1] - 1].entered_ns > until:
             return []
+        if reads[place][0] != self._next_read(number, socket):  # of that one it is not known
+            return []
         return [Span(number, None, reads[place][1], None, None, None, Role.WAKEUP)]
+
+    def _next_read(self, number: int, socket: Socket) -> int | None:
+        for place in range(bisect_right(socket.calls, number), len(socket.calls)):
+            call = socket.calls[place]
+            record = self.calls[call - 1]
+            taken = record.errno is None and record.result is not None
+            if record.op in INBOUND and taken and not record.flags & (MSG_PEEK | MSG_OOB):
+                return call
+        return None
 
     def _local_connect(self, number: int, until: int, made: Socket) -> list[Span]:
         for call, (connection, _) in self.local.of_call.items():

@@ -12,5 +12,12 @@ from netlab.model.tables import Tables
 
 
 def analyse(raw: RawRecording) -> Tables:
-    """The seven tables and the byte ledger of a recording."""
+    """The seven tables and the byte ledger of a recording.
+
+    The frames of a live recording are put into the order of time, in `raw` too, and keep their
+    numbers. The ring hands frames of two processors over as it gets them; the finished form is in
+    order, and what correlate says must not depend on the form.
+    """
+    if raw.description.form == "live":
+        raw.frames.sort(key=lambda frame: frame.time_ns)
     return correlate(raw, decode(raw))

@@ -37,9 +37,7 @@ def finish_recording(path: Path, *, journal_limit: int = JOURNAL_LIMIT) -> Finis
 
 def finish_raw(path: Path, raw: RawRecording, *, journal_limit: int = JOURNAL_LIMIT) -> Finished:
     """The same for raw material that is already in memory."""
-    # In the order of time, as the finished file will have it: the ring hands frames of two
-    # processors over as it gets them, and what correlate says must not depend on the form.
-    raw.frames.sort(key=lambda frame: frame.time_ns)
+    raw.frames.sort(key=lambda frame: frame.time_ns)  # as the finished file will have them
     tables = analyse(raw)
     numbers = recording.finish(
         path,

@@ -17,6 +17,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,20 +31,27 @@ _STDERR_KEPT_BYTES = 1 << 16
 # The programs find the very netlab that started them, whatever their working directory, user or
 # environment say; it comes after the standard library, so it can hide nothing of it.
 _BOOT = (
-    "import sys; sys.path.append(sys.argv[1]); from importlib import import_module; "
+    "import sys; sys.path += sys.argv[1].split(':'); from importlib import import_module; "
     "import_module(sys.argv[2]).main(sys.argv[3:])"
 )
 _KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "HOME")
 
 
-def python_arguments(module: str, *arguments: str, isolated: bool = True) -> list[str]:
+def python_arguments(
+    module: str, *arguments: str, isolated: bool = True, packages: Sequence[str] = ()
+) -> list[str]:
     """The command line that runs `main(arguments)` of a module of this netlab in a new Python.
 
-    Isolated it has the standard library and netlab alone, else what is installed here as well.
+    Isolated it has the standard library, netlab, and where `packages` are installed here; else all
+    that we have as well.
     """
-    root = str(Path(netlab.__file__).resolve().parent.parent)
+    roots = [str(Path(netlab.__file__).resolve().parent.parent)]
+    for package in packages:
+        spec = find_spec(package)
+        if spec is not None and spec.origin is not None:  # who needs it will say that it is missing
+            roots.append(str(Path(spec.origin).resolve().parent))
     flags = ["-I", "-S"] if isolated else ["-P"]
-    return [sys.executable, *flags, "-c", _BOOT, root, module, *arguments]
+    return [sys.executable, *flags, "-c", _BOOT, ":".join(roots), module, *arguments]
 
 
 def environment() -> dict[str, str]:

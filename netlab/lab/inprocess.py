@@ -28,6 +28,7 @@ from netlab.capture.probe.spool import SpoolReader
 from netlab.capture.recording import LiveRecording
 from netlab.capture.ring import PacketRing, RingFrame, RingStatistics
 from netlab.lab import sysctls
+from netlab.lab.departures import Departures
 from netlab.lab.recorder import Recorder, begin
 from netlab.model.errors import NetlabError, PrivilegeError, UsageError
 from netlab.model.frame import LINK_ETHERNET, Interface
@@ -124,7 +125,8 @@ class _Carrier:
         self.probe = probe
         self._path = path
         self._ring = ring
-        self._recorder = Recorder(recording, [ring], SpoolReader(spools))
+        self._departures = Departures()
+        self._recorder = Recorder(recording, [ring], SpoolReader(spools), self._departures)
         self._recording = recording
         self._spools = spools
         self._losses = losses
@@ -164,6 +166,7 @@ class _Carrier:
         except NetlabError as error:
             self._trouble = self._trouble or error
         finally:
+            self._departures.close()
             self._recording.close()
             self._ring.close()
             _rings.discard(self._ring)

@@ -15,6 +15,7 @@ from netlab.capture.ownership import give_folder, remove_folder
 from netlab.capture.probe.spool import SpoolReader
 from netlab.capture.recording import LiveRecording, make_spool_folder
 from netlab.capture.ring import PacketRing, RingFrame
+from netlab.lab.departures import Departures
 from netlab.model.call import CallRecord
 from netlab.model.clock import ClockPair
 from netlab.model.frame import Interface
@@ -34,7 +35,7 @@ class Death:
     host: str
     actor: str
     pid: int  # as the machine outside sees it
-    how: str  # SIGKILL, or `status 1`
+    how: str  # SIGKILL, or `status 1`; empty: not known
     time_ns: int  # when the parent learnt of it: the latest that it can have been
 
 
@@ -67,18 +68,23 @@ class Recorder:
     """Rings (one an interface, in the recording's order) and a folder of spools, to one file."""
 
     def __init__(
-        self, recording: LiveRecording, rings: Sequence[PacketRing], spools: SpoolReader
+        self,
+        recording: LiveRecording,
+        rings: Sequence[PacketRing],
+        spools: SpoolReader,
+        departures: Departures | None = None,
     ) -> None:
         self._recording = recording
         self._rings = tuple(rings)
         self._spools = spools
+        self._departures = departures  # of processes whose parent will not tell us
+        self._host_actor: dict[int, tuple[str, str]] = {}  # what its main thread is called, by pid
         self._start_ns = time.time_ns()
         self._next_spools_ns = 0
         self._next_clock_ns = 0
         self._inheritances = 0  # how many of the reader's have been written
         self._losses = 0
         self._said_exit: set[int] = set()  # pids whose own spool holds their end
-        self._actors: dict[int, str] = {}  # what its main thread calls itself, by pid
         self._orders: dict[int, int] = {}  # last order in the main thread, by pid
         self._alive_ns: dict[int, int] = {}  # last sign of life, by pid
         self.frame_count = 0
@@ -92,6 +98,8 @@ class Recorder:
         if now_ns >= self._next_spools_ns:
             self._next_spools_ns = now_ns + _SPOOLS_EVERY_NS
             self._write_calls(self._spools.poll(_SPOOLS_WITHIN_S))
+        if self._departures is not None:
+            self._departures.look()
         if now_ns >= self._next_clock_ns:
             self._next_clock_ns = now_ns + _NS
             self._write_clock()
@@ -102,6 +110,7 @@ class Recorder:
         for interface, ring in enumerate(self._rings):
             self._write_frames(interface, ring.drain())
         self._write_calls(self._spools.finish())
+        deaths = [*deaths, *self._unreported({death.pid for death in deaths})]
         self._write_calls(
             [self._exit(death) for death in deaths if death.pid not in self._said_exit]
         )
@@ -126,8 +135,8 @@ class Recorder:
             self._recording.calls(calls)
             self.call_count += len(calls)
         for call in calls:
-            if call.tid == call.pid or call.pid not in self._actors:
-                self._actors[call.pid] = call.actor
+            if call.tid == call.pid or call.pid not in self._host_actor:
+                self._host_actor[call.pid] = call.host, call.actor
             if call.op == "exit":
                 self._said_exit.add(call.pid)
             alive_ns = call.entered_ns if call.returned_ns is None else call.returned_ns
@@ -138,9 +147,23 @@ class Recorder:
         if inheritances:
             self._inheritances += len(inheritances)
             self._recording.inheritances(inheritances)
+        if self._departures is not None:
+            for pid in (*(c.pid for c in calls), *(item.pid for item in inheritances)):
+                self._departures.watch(pid)
         for loss in self._spools.losses[self._losses :]:
             self._losses += 1
             self._recording.loss(loss)
+
+    def _unreported(self, known: set[int]) -> list[Death]:
+        """The ends that nobody but us has noticed. One that made no call has no name to go by."""
+        if self._departures is None:
+            return []
+        self._departures.look()
+        return [
+            Death(*self._host_actor[gone.pid], gone.pid, gone.how, gone.time_ns)
+            for gone in self._departures.seen
+            if gone.pid in self._host_actor and gone.pid not in known
+        ]
 
     def _exit(self, death: Death) -> CallRecord:
         """The end that a killed process could not note: a call that it never returned from.
@@ -151,7 +174,7 @@ class Recorder:
         return CallRecord(
             witness="probe",
             host=death.host,
-            actor=self._actors.get(death.pid, death.actor),
+            actor=self._host_actor.get(death.pid, (death.host, death.actor))[1],
             pid=death.pid,
             tid=death.pid,
             order=self._orders.get(death.pid, 0) + 1,

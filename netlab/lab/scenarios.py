@@ -42,6 +42,12 @@ SCENARIOS: Mapping[str, Scenario] = {
 }  # fmt: skip
 
 
+def packages_for(options: RunOptions) -> tuple[str, ...]:
+    """What the server imports beside the standard library and netlab; each a single module."""
+    ipc = options.server_options.get("ipc", "")
+    return {"posix_mq": ("posix_ipc",), "sysv_mq": ("sysv_ipc",)}.get(ipc, ())
+
+
 def orders_for(options: RunOptions) -> ServeOrders:
     """What the server of a run is told."""
     # The echo client sends a whole message before it reads: the server must be able to hold it.

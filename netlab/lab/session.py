@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from netlab.lab.departures import Departures
 from netlab.lab.options import OnProgress, Progress, RunOptions, RunResult
 from netlab.lab.recorder import Recorder, begin
 from netlab.lab.signals import Interruptions
@@ -42,7 +43,7 @@ def run_scenario(options: RunOptions, on_progress: OnProgress = lambda _: None) 
         try:
             become_caller()
             assert lab.ring_socket is not None
-            with PacketRing.from_socket(lab.ring_socket) as ring:
+            with PacketRing.from_socket(lab.ring_socket) as ring, Departures() as departures:
                 description, interface = describe(options, lab, notes)
                 recording, spools = begin(
                     options.path,
@@ -51,7 +52,7 @@ def run_scenario(options: RunOptions, on_progress: OnProgress = lambda _: None) 
                     journal_limit=options.journal_limit,
                     writer=None if lab.user is None else (lab.user.uid, lab.user.gid),
                 )
-                recorder = Recorder(recording, [ring], SpoolReader(spools))
+                recorder = Recorder(recording, [ring], SpoolReader(spools), departures)
                 stage = Stage(options, on_progress, interruptions, lab, recorder, spools)
                 stage.carry_out()
                 stage.stop()

@@ -23,7 +23,7 @@ from netlab.lab.options import OnProgress, Progress, RunOptions
 from netlab.lab.programs import server_orders
 from netlab.lab.recorder import Death, Recorder
 from netlab.lab.report import ReportReader
-from netlab.lab.scenarios import orders_for
+from netlab.lab.scenarios import orders_for, packages_for
 from netlab.lab.signals import IMPATIENT, Interruptions
 from netlab.model.errors import BadRecording, CheckFailed, NetlabError, UsageError
 
@@ -230,8 +230,10 @@ class Stage:
             # That user may be unable to walk there by name; an open folder is a way in.
             env["NETLAB_SPOOL"] = "/proc/self/fd/{}"
             fds["NETLAB_SPOOL"] = folder
+        packages = packages_for(self.options) if actor == SERVER else ()
+        argv = python_arguments("netlab.lab.programs", orders, packages=packages)
         try:
-            self.lab.start(actor, python_arguments("netlab.lab.programs", orders), env, fds)
+            self.lab.start(actor, argv, env, fds)
         finally:
             os.close(write_end)
             os.close(folder)

@@ -90,7 +90,7 @@ class BaseWorker(Child):
         )  # fmt: skip
         for sock, place, of_place in sockets:
             self.engine.adopt(sock, place, of_place, exclusive=not of_place.reuse_port)
-        self.engines = Engines([self.engine], estate.full, options.output_buffer)
+        self.engines = Engines([self.engine], self.engine, estate.full, options.output_buffer)
         self.figures = Figures(self.row, [self.engine], messages=True)
         verbs = HereOrThere(
             self.name, self.line.send, lambda: channel.queued_bytes, estate.sessions, estate.full,

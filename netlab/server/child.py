@@ -79,7 +79,7 @@ class Child:
         self.reactor = Reactor(estate.probe, options.poller)
         self.reactor.poller.wait = with_heartbeat(self.reactor.poller.wait, self.row)
         self.caller = Caller(estate.server, estate.server.callbacks)
-        self.line = Line(channel, self.reactor, self.heard, self._hub_is_gone)
+        self.line = Line(channel, self.reactor, self.heard, self._hub_is_gone, self._room_again)
         self._control = control_end
         self._parent = os.getppid()
         self.told_to_leave = False
@@ -159,6 +159,13 @@ class Child:
         self._read_control()  # what was said before the LEAVE on the other line
         self._call("worker_exit", self.number)
         self.leave()
+
+    def _room_again(self) -> None:
+        """The line takes more: whoever was refused because of it may go on."""
+        refused, self.remote.refused_here = self.remote.refused_here, {}
+        for session in refused:
+            if self.remote.exists(session):
+                self.caller.call("buffer_empty", session, session=session)
 
     def _hub_is_gone(self) -> None:
         self.abandoned()

@@ -102,8 +102,9 @@ class Connection(Outgoing):
         if events != IN or self._unusual:
             self._on_unusual(events)
             return
+        recv = self._recv  # first a name, then a call: CPython has no short way for both at once
         try:
-            data = self._recv(self._recv_size)
+            data = recv(self._recv_size)
         except BlockingIOError:
             return
         except OSError as error:
@@ -113,7 +114,8 @@ class Connection(Outgoing):
             self.received_bytes += len(data)
             self.received_at_s = self._reactor.now_s
             self.messages += 1
-            self._received(self, data)
+            received = self._received
+            received(self, data)
         else:
             self._on_fin()
 

@@ -25,7 +25,6 @@ from netlab.server.envelope import HEAD_BYTES, MESSAGE_LIMIT_BYTES, Kind, head_b
 from netlab.server.option_table import Options
 from netlab.server.outgoing import BY_INPUT
 from netlab.server.parcel import parcel_from, parcel_from_packet
-from netlab.server.reactor import Reactor
 from netlab.server.switchboard import Station, Switchboard
 from netlab.server.terms import Client, Closed, CloseReason, DispatchKind, host_of
 
@@ -267,33 +266,3 @@ class Dispatching:
     def _set_live(self) -> None:
         self._live = sorted(self._stations)
         self._choices.clear()
-
-
-class Posted:
-    """The events of an engine in a thread of its own, passed to the thread of the hub."""
-
-    def __init__(self, reactor: Reactor, events: Dispatching) -> None:
-        self._post = reactor.post
-        self._events = events
-
-    def connected(self, connection: Connection) -> None:
-        self._post(partial(self._events.connected, connection))
-
-    def received(self, connection: Connection, message: bytes) -> None:
-        self._post(partial(self._events.received, connection, message))
-
-    def half_closed(self, connection: Connection) -> None:
-        connection.dispatched()  # until the hub has heard of it, too
-        self._post(partial(self._events.half_closed, connection, noted=True))
-
-    def closed(self, connection: Connection, closed: Closed) -> None:
-        self._post(partial(self._events.closed, connection, closed))
-
-    def buffer_full(self, connection: Connection) -> None:
-        self._post(partial(self._events.buffer_full, connection))
-
-    def buffer_empty(self, connection: Connection) -> None:
-        self._post(partial(self._events.buffer_empty, connection))
-
-    def packet(self, data: bytes, client: Client) -> None:
-        self._post(partial(self._events.packet, data, client))

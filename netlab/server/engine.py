@@ -14,6 +14,7 @@ import stat
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from netlab.model.probe import Probe
@@ -27,7 +28,7 @@ from netlab.server.option_table import Options
 from netlab.server.options import framing_from
 from netlab.server.pollers import DescriptorTooHigh
 from netlab.server.reactor import Reactor
-from netlab.server.sessions import NoFreeSession, SessionTable
+from netlab.server.sessions import NoFreeSession, SessionTable, slot_of
 from netlab.server.terms import (
     Client,
     ClientInfo,
@@ -72,6 +73,8 @@ class Engine:
         self.keeps_half_open = keeps_half_open
         self.sendfile_call = probe.sendfile
         self.entrances: list[Entrance] = []
+        self.door: Engine = self  # who accepts for us
+        self.homes: list[Engine] = [self]  # whose reactors have what we accept, by slot
         self.connections: dict[int, Connection] = {}
         self._last_error: SendError | None = None
         self.accepted = self.refused = self.closed = 0
@@ -289,7 +292,7 @@ class Engine:
             session=session,
             entrance=connection.entrance,
             client=connection.address,
-            server=self.entrances[connection.entrance].address,
+            server=self.door.entrances[connection.entrance].address,
             owner=self.name,
             uid=connection.uid,
             connected_at_s=moment(connection.connected_at_s),
@@ -358,7 +361,7 @@ class Engine:
         if host and self._by_host[host] >= options.max_per_client:
             self._turn_away(sock, f"{host} has max_per_client={options.max_per_client} already")
             return
-        if len(self.connections) >= self.options.max_connections:
+        if sum(len(home.connections) for home in self.homes) >= self.options.max_connections:
             self._turn_away(sock, f"max_connections={self.options.max_connections} are open")
             listener.pause()
             return
@@ -368,15 +371,25 @@ class Engine:
             self._turn_away(sock, "every session number is in use")
             listener.pause()
             return
+        if host:
+            self._by_host[host] += 1
+        home = self.homes[slot_of(session) % len(self.homes)]
+        if home is self:
+            self._admit(sock, session, address, listener)
+        else:
+            home.reactor.post(partial(home._admit, sock, session, address, listener))
+
+    def _admit(
+        self, sock: socket.socket, session: int, address: SocketAddress, listener: Listener
+    ) -> None:
         try:
             connection = self._connection(sock, session, address, listener)
         except (OSError, DescriptorTooHigh) as error:  # reset already; or no place in the poller
             self.sessions.free(session)
             self._turn_away(sock, str(error))
+            self._tell_door(host_of(address) if listener.options.max_per_client else "")
             return
         self.connections[session] = connection
-        if host:
-            self._by_host[host] += 1
         self._begin(connection)
 
     def _connection(
@@ -412,12 +425,22 @@ class Engine:
         self.sessions.free(connection.session)
         self.closed += 1
         self._add_figures(connection, 1)
-        if connection.options.max_per_client:
-            self._leave_host(host_of(connection.address))
+        self._tell_door(host_of(connection.address) if connection.options.max_per_client else "")
+        self._check_drained()
+
+    def _tell_door(self, host: str) -> None:
+        if self.door is self:
+            self._room_again(host)
+        else:
+            self.door.reactor.post(partial(self.door._room_again, host))
+
+    def _room_again(self, host: str) -> None:
+        """A connection that we accepted is over."""
+        if host:
+            self._leave_host(host)
         for entrance in self.entrances:
             if isinstance(entrance, Listener):
-                entrance.resume()  # there is room again
-        self._check_drained()
+                entrance.resume()
 
     def _leave_host(self, host: str) -> None:
         self._by_host[host] -= 1

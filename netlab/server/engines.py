@@ -30,12 +30,14 @@ _SEND = int(Kind.SEND)
 class Engines:
     """All engines of this process."""
 
-    def __init__(self, engines: list[Engine], full: memoryview, limit_bytes: int) -> None:
-        """`limit_bytes`: how much output may wait before senders in other processes are told no;
-        what is under way then is taken all the same, as a gap in the stream would be worse."""
+    def __init__(
+        self, engines: list[Engine], door: Engine, full: memoryview, limit_bytes: int
+    ) -> None:
+        """`door` has the entrances. `limit_bytes`: how much output may wait before senders in other
+        processes are told no; what is under way then is taken, as a gap would be worse."""
         self.all = engines
+        self._door = door
         self._only = engines[0] if len(engines) == 1 else None
-        self._connections = engines[0].connections
         self._full = full
         self._limit_bytes = limit_bytes
 
@@ -54,6 +56,8 @@ class Engines:
         """Carry out a verb that another process sent."""
         if self._only is not None:
             self._verb(message)
+        elif message[0] == Kind.SENDTO:
+            self._sendto(message)
         else:
             session = head_from(message)[3]
             self.of(session).reactor.post(partial(self._verb, message))
@@ -89,8 +93,11 @@ class Engines:
                 path, offset, count = value_from(message[HEAD_BYTES:])
                 engine.sendfile(session, path, offset, count)
             case Kind.SENDTO:
-                address, entrance, data = value_from(message[HEAD_BYTES:])
-                self.all[0].sendto(Client(address, entrance), data)
+                self._sendto(message)
+
+    def _sendto(self, message: bytes) -> None:
+        address, entrance, data = value_from(message[HEAD_BYTES:])
+        self._door.sendto(Client(address, entrance), data)
 
     def _send(self, connection: Connection, data: bytes) -> None:
         error = connection.send(data)

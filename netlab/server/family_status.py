@@ -6,12 +6,11 @@ is asked nothing.
 
 from __future__ import annotations
 
-import signal
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from netlab.server.counters import Counter
-from netlab.server.status import ProcessRow
+from netlab.server.status import ProcessRow, signal_text
 from netlab.server.switchboard import Station
 from netlab.server.terms import Mode
 
@@ -52,7 +51,7 @@ def _row(
         sent_bytes=row[Counter.TOTAL_SEND_BYTES] if owns else None,
         queued=queued,
         busy_s=busy_s if busy_s >= BUSY_FROM_S else None,
-        signal=signal.Signals(number).name.removeprefix("SIG") if number else "",
+        signal=signal_text(number),
     )
 
 

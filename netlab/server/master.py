@@ -18,6 +18,8 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import NoReturn
 
 from netlab.server import control
@@ -32,8 +34,10 @@ from netlab.server.family_role import stats_from
 from netlab.server.figures import Figures, with_heartbeat
 from netlab.server.hub import HubProcess
 from netlab.server.manager_process import ManagerProcess
+from netlab.server.posted import Posted
 from netlab.server.process import begin_child, fork
 from netlab.server.reactor import READ, Reactor
+from netlab.server.reactor_threads import ReactorThread, say_what_threads_give
 from netlab.server.roster import EXIT_FORCED, LATE_S
 from netlab.server.server import Server
 from netlab.server.status_door import door, longest_queues
@@ -100,19 +104,37 @@ class Master(HubProcess):
             self.switchboard, options, self.row, estate.server.callbacks,
             lambda text: _log.warning("%s", text), lambda: self._figures.moved(),
         )  # fmt: skip
-        self._engine = Engine(
+        self._door = Engine(
             estate.probe, reactor, without_limit(options), estate.sessions, self._dispatching,
             name="master", keeps_half_open="half_close" in estate.server.callbacks,
         )  # fmt: skip
         for sock, place, of_place in estate.server.opened:
-            self._engine.adopt(sock, place, without_limit(of_place))
-        self._engines = Engines([self._engine], estate.full, options.output_buffer)
+            self._door.adopt(sock, place, without_limit(of_place))
+        self._threads = self._made_threads()
+        homes = [thread.engine for thread in self._threads] or [self._door]
+        self._door.homes = homes
+        self._engines = Engines(homes, self._door, estate.full, options.output_buffer)
         self._dispatching.serve(self._engines)
-        self._figures = Figures(self.row, [self._engine], messages=False)
+        self._figures = Figures(self.row, list({*homes, self._door}), messages=False)
         self.switchboard.plug("manager", 1, channel, estate.row("manager"))
         self.switchboard.serve("manager", 1)
         link.setblocking(False)
         reactor.register(link.fileno(), READ, lambda events: self._read_link())
+
+    def _made_threads(self) -> list[ReactorThread]:
+        count = self.options.reactors
+        if count == 1:
+            return []
+        say_what_threads_give(count)
+        events = Posted(self.reactor, self._dispatching)
+        options = without_limit(self.options)
+        return [
+            ReactorThread(
+                number, self.estate, options, events, self._door,
+                lambda: self.reactor.post(self.quit),
+            )
+            for number in range(count)
+        ]  # fmt: skip
 
     def run(self) -> int:
         """From the first callback to the last."""
@@ -125,8 +147,10 @@ class Master(HubProcess):
                 self.reactor.run()
             self.caller.call("shutdown")
         finally:
-            self._engine.stop_accepting()
-            self._engine.abandon()
+            self._door.stop_accepting()
+            self._everywhere(Engine.abandon)
+            for thread in self._threads:
+                thread.end()
             self._end_manager()
             self.switchboard.close()
         return self.status
@@ -136,17 +160,16 @@ class Master(HubProcess):
     def stop(self) -> None:
         """No more is accepted nor read; the workers finish."""
         self.stopping = True
-        self._engine.stop_accepting()
-        for connection in list(self._engine.connections.values()):
-            connection.pause(BY_STOPPING)
+        self._door.stop_accepting()
+        self._everywhere(_read_no_more)
         self._order({"do": "stop"})
 
     def quit(self) -> None:
         """Everybody ends, connections are reset."""
         self.stopping = True
         self.status = EXIT_FORCED
-        self._engine.stop_accepting()
-        self._engine.abandon()
+        self._door.stop_accepting()
+        self._everywhere(Engine.abandon)
         self._order({"do": "quit"})
         self._go_on_stopping()
 
@@ -269,7 +292,9 @@ class Master(HubProcess):
 
     def _booted(self) -> None:
         if not self.stopping:
-            self._engine.start()
+            for thread in self._threads:
+                thread.start()
+            self._door.start()
             self.estate.server.serving()
             self.caller.call("start")
 
@@ -307,13 +332,30 @@ class Master(HubProcess):
         if not self._manager_finished or any(self.switchboard.stations()):
             return
         self._manager_finished = False  # once
-        self._engine.stop_accepting()
-        self._engine.drain(self.options.drain_timeout, self._drained)
+        self._door.stop_accepting()
+        self._draining = len(self._engines.all)
+        self._everywhere(self._drain)
+
+    def _drain(self, engine: Engine) -> None:
+        def done(clean: bool) -> None:
+            self.reactor.post(partial(self._drained, clean))
+
+        engine.drain(self.options.drain_timeout, done)
 
     def _drained(self, clean: bool) -> None:
         if not clean:
             self.status = max(self.status, EXIT_FORCED)
-        self.reactor.stop()
+        self._draining -= 1
+        if not self._draining:
+            self.reactor.stop()
+
+    def _everywhere(self, action: Callable[[Engine], None]) -> None:
+        """Let each reactor do it with its engine."""
+        for engine in self._engines.all:
+            if engine is self._door:
+                action(engine)
+            else:
+                engine.reactor.post(partial(action, engine))
 
     def _end_manager(self) -> None:
         """In order it has ended by itself; after a fault here it gets a TERM by our end."""
@@ -323,3 +365,8 @@ class Master(HubProcess):
             os.waitpid(self._manager, 0)
         for pidfd in self._pidfds.values():
             os.close(pidfd)
+
+
+def _read_no_more(engine: Engine) -> None:
+    for connection in list(engine.connections.values()):
+        connection.pause(BY_STOPPING)

@@ -181,7 +181,7 @@ class Messenger:
 
     def _wait(self, number: int, timeout_s: float) -> Envelope:
         deadline_s = monotonic() + timeout_s
-        self._awaited[number] = None
+        self._awaited.setdefault(number, None)  # in the hub it may be there already
         try:
             while True:
                 answer = self._awaited[number]

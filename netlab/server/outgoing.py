@@ -88,8 +88,9 @@ class Outgoing:
         size = len(data)
         if self._out is not None or self._ending or size > self._limit_bytes:
             return self._queue(data)
+        send = self._send  # first a name, see connection.on_ready
         try:
-            taken = self._send(data)
+            taken = send(data)
         except BlockingIOError:
             taken = 0
         except OSError as error:

@@ -56,6 +56,7 @@ class RemoteEngine:
         self._output_buffer = output_buffer
         self._messenger = messenger
         self._closing: dict[int, None] = {}  # closed from here, in order; not yet gone
+        self.refused_here: dict[int, None] = {}  # the way to the owner is full, not its queue
         self.last_error: SendError | None = None
         self.about_session = self.about = 0  # the session that is served now, and its socket
 
@@ -63,7 +64,10 @@ class RemoteEngine:
         """Send or queue all of it, or nothing: then False, and `last_error` says why."""
         if not self._exists(session) or session in self._closing:
             return self._refuse(self._unknown(session))
-        if self._full[slot_of(session)] or self._queued_bytes() > self._output_buffer:
+        if self._full[slot_of(session)]:
+            return self._refuse(SendError.OUTPUT_BUFFER_OVERFLOW)
+        if self._queued_bytes() > self._output_buffer:
+            self.refused_here[session] = None
             return self._refuse(SendError.OUTPUT_BUFFER_OVERFLOW)
         if len(data) > self._output_buffer:
             return self._refuse(SendError.MESSAGE_TOO_LARGE)

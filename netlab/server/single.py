@@ -21,7 +21,7 @@ from netlab.server.local_role import LocalVerbs
 from netlab.server.reactor import Reactor
 from netlab.server.role import Alone
 from netlab.server.sessions import SessionTable
-from netlab.server.status import ProcessRow
+from netlab.server.status import ProcessRow, signal_text
 from netlab.server.status_door import door, longest_queues
 from netlab.server.terms import ClientInfo, Mode, Stats
 
@@ -152,6 +152,7 @@ class _Single(LocalVerbs, Alone):
             engine.messages,
             engine.received_bytes,
             engine.sent_bytes,
+            signal=signal_text(self.reactor.last_signal),
         )
         return [row]
 

@@ -25,16 +25,17 @@ def start_lines(
     places: Sequence[str],
     pid: int,
     unsaid: Collection[str] = (),
+    notes: Sequence[str] = (),
 ) -> list[str]:
     """The page, line by line: `what` names the server, `pid` is where signals go, `unsaid` are
-    options that nobody needs to hear of."""
+    options that nobody needs to hear of, `notes` more to be said."""
     lines = [f"netlab serve, {what}", ""]
     lines += [f"  {'at' if not number else '  '} {place}" for number, place in enumerate(places)]
     lines += ["", *(f"  {line}" for line in picture(options, pid)), ""]
     for row in rows:
         if row.name not in unsaid and is_worth_saying(row, options):
             lines += row_lines(row)
-    return [*lines, "", *(f"  {line}" for line in how_to_end(options, pid))]
+    return [*lines, "", *(f"  {line}" for line in [*notes, *how_to_end(options, pid)])]
 
 
 def picture(options: Options, pid: int) -> list[str]:
@@ -106,7 +107,7 @@ def row_lines(row: EffectiveRow) -> list[str]:
 
 def how_to_end(options: Options, pid: int) -> list[str]:
     """Which keys and signals do what."""
-    lines = ["Ctrl-C stops in order, a second one at once"]
+    lines = []
     if options.mode in (Mode.BASE, Mode.PROCESS):
         lines.append(f"kill -HUP {pid} reloads the workers, TTIN and TTOU: one more, one less")
-    return lines
+    return [*lines, "Ctrl-C stops in order, a second one at once"]

@@ -8,6 +8,7 @@ from outside are escaped by whoever prints them.
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -94,7 +95,7 @@ def _figures(page: StatusPage) -> Iterator[str]:
     figure = page.figures
     yield (
         f"connections  {figure['connections']:,} open, {figure['accepted']:,} accepted,"
-        f" {figure['closed']:,} closed, {figure['refused']:,} refused"
+        f" {figure['closed']:,} closed"
     )
     yield (
         f"messages     {figure['messages']:,} received, {figure['responses']:,} sent"
@@ -111,40 +112,43 @@ def _figures(page: StatusPage) -> Iterator[str]:
             f"workers      {figure['workers']:,}, {figure['idle_workers']:,} of them idle,"
             f" {figure['restarts']:,} started again"
         )
-    if figure["accept_pauses"]:
-        yield f"pauses       {figure['accept_pauses']:,} for want of descriptors"
+    if figure["refused"] or figure["accept_pauses"]:
+        yield (
+            f"refused      {figure['refused']:,};"
+            f" accepting paused {figure['accept_pauses']:,} times for want of descriptors"
+        )
 
 
 def process_lines(rows: Sequence[ProcessRow]) -> Iterator[str]:
     """A line for each process."""
     yield (
-        f"{'process':<15}{'pid':>8}{'conns':>7}{'requests':>11}{'received':>10}{'sent':>10}"
+        f"{'process':<13}{'pid':>8}{'conns':>10}{'requests':>11}{'received':>9}{'sent':>9}"
         f"{'queue':>7}{'busy':>6} signal"
     )
     for row in rows:
         yield (
-            f"{row.name:<15.15}{row.pid:>8}{_count(row.connections):>7}{_count(row.requests):>11}"
-            f"{_bytes(row.received_bytes):>10}{_bytes(row.sent_bytes):>10}{_count(row.queued):>7}"
-            f"{duration_text(row.busy_s) if row.busy_s else '-':>6} {row.signal or '-':.5}"
+            f"{row.name:<13.13}{row.pid:>8}{_count(row.connections):>10}{_count(row.requests):>11}"
+            f"{_bytes(row.received_bytes):>9}{_bytes(row.sent_bytes):>9}{_count(row.queued):>7}"
+            f"{duration_text(row.busy_s) if row.busy_s else '-':>6} {row.signal or '-':.6}"
         )
 
 
 def connection_lines(rows: Sequence[ConnectionRow]) -> Iterator[str]:
     """The first few, in the order given."""
     yield (
-        f"{'session':>10} {'client':<25.25}{'worker':>7}{'received':>10}{'sent':>10}{'queued':>9}"
+        f"{'session':>14} {'client':<21}{'worker':>7}{'received':>10}{'sent':>10}{'queued':>9}"
         f"{'idle':>7}"
     )
     for row in rows[:_SHOWN_CONNECTIONS]:
         worker = "-" if row.worker is None else row.worker
         yield (
-            f"{row.session:>10} {row.client:<25.25}{worker:>7}{bytes_text(row.received_bytes):>10}"
+            f"{row.session:>14} {row.client:<21.21}{worker:>7}{bytes_text(row.received_bytes):>10}"
             f"{bytes_text(row.sent_bytes):>10}{bytes_text(row.queued_bytes):>9}"
             f"{duration_text(row.idle_s):>7}"
         )
     more = len(rows) - _SHOWN_CONNECTIONS
     if more > 0:
-        yield f"{'':>10} and {more:,} more: netlab status --json"
+        yield f"{'':>14} and {more:,} more: netlab status --json"
 
 
 def duration_text(seconds: float) -> str:
@@ -166,6 +170,11 @@ def bytes_text(count: int) -> str:
     while value >= 999.5 and unit < len(_UNITS) - 1:
         value, unit = value / 1000, unit + 1
     return f"{value:.1f} {_UNITS[unit]}" if unit and value < 9.95 else f"{value:.0f} {_UNITS[unit]}"
+
+
+def signal_text(number: int) -> str:
+    """HUP, TERM, ...; empty for none."""
+    return signal.Signals(number).name.removeprefix("SIG") if number else ""
 
 
 def _count(value: int | None) -> str:

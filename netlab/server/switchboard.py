@@ -232,8 +232,10 @@ class Switchboard:
         if envelope.target:
             station = self._serving.get(envelope.target)
         else:
-            free = [s for s in self._serving.values() if s.name.startswith("task")]
-            station = min(free, key=lambda station: len(station.tasks), default=None)
+            everybody = [s for s in self._serving.values() if s.name.startswith("task")]
+            # Not its giver, who may be waiting for it, if there is anybody else.
+            others = [s for s in everybody if s.name != envelope.source] or everybody
+            station = min(others, key=lambda station: len(station.tasks), default=None)
         if station is None:
             if not envelope.target or envelope.target in self._names:
                 self._waiting_tasks.append(message)

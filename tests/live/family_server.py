@@ -59,16 +59,14 @@ def made() -> Server:
         server.listen(host, port, kind)
 
     def run(text: str, **names: Any) -> Any:
-        return eval(text, globals(), {"server": server, **names})
+        return eval(text, globals() | {"server": server, **names})  # nested scopes see globals only
 
     def receive(server: Server, session: int, data: bytes) -> None:
         if echo:
             server.send(session, data)
             return
         value = run(data.decode(), session=session)
-        if isinstance(value, bytes):
-            server.send(session, value)
-        elif value is not None:
+        if value is not None:
             server.send(session, repr(value).encode() + b"\n")
 
     def packet(server: Server, data: bytes, client: Any) -> None:

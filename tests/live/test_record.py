@@ -8,12 +8,14 @@ import socket
 import stat
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 import netlab
 from netlab.capture.files import read_raw
+from netlab.correlate.ledger import ledger_mismatches
 from netlab.explain.analysis import analyse
 from netlab.lab import syscalls
 from netlab.model.errors import BadRecording, UsageError
@@ -226,6 +228,43 @@ def test_forked_children_are_recorded_and_cannot_end_the_recording(tmp_path: Pat
     assert (inherited.pid, inherited.parent_pid) == (child, parent)
     assert sum(call.op == "sendall" and call.pid == parent for call in raw.calls) == 2
     assert raw.description.form == "finished"
+
+
+@pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
+@pytest.mark.parametrize("reads", [True, False])
+def test_a_child_that_leaves_without_a_word_closes_what_it_held(
+    tmp_path: Path, reads: bool
+) -> None:
+    path = tmp_path / "mine.pcapng"
+
+    def work() -> int:
+        with netlab.record(path) as probe:
+            listener = probe.socket(socket.AF_INET, socket.SOCK_STREAM)
+            listener.bind(("127.0.0.1", 0))
+            listener.listen()
+            child = os.fork()
+            if child == 0:
+                client = probe.socket(socket.AF_INET, socket.SOCK_STREAM)
+                client.connect(listener.getsockname())
+                client.sendall(b"request")
+                client.recv(6, 0 if reads else socket.MSG_PEEK)  # the answer has come, either way
+                os._exit(0)
+            server, _ = listener.accept()
+            receive(server, 7)
+            server.sendall(b"answer")
+            os.waitpid(child, 0)
+            with suppress(ConnectionResetError):
+                assert server.recv(1) == b""
+            server.close()
+            listener.close()
+        return child
+
+    child = in_private_network(work)
+    tables = analyse(read_raw(path))
+    (end,) = (call for call in tables.calls if call.op == "exit" and call.pid == child)
+    roles = [span.role for span in tables.spans if span.call == end.call]
+    assert roles == ["fin" if reads else "rst"]
+    assert ledger_mismatches(tables) == []
 
 
 def holds_a_ring(pid: int) -> bool:

@@ -23,6 +23,7 @@ from private_network import become, in_child
 
 import netlab
 from netlab.capture.files import read_raw, recover
+from netlab.correlate.ledger import ledger_mismatches
 from netlab.explain.analysis import analyse
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Role
@@ -191,7 +192,9 @@ def test_a_program_that_is_killed(tmp_path: Path, victim: str) -> None:
     (end,) = [call for call in tables.calls if (call.op, call.actor) == ("exit", victim)]
     closing = {Role.FIN, Role.RST}  # the kernel's, for the process that could not close
     assert closing & {span.role for span in tables.spans if span.call == end.call}
-    assert {item.reason for item in tables.unmatched} <= {"reset before delivery"}
+    # A call that was cut off may have moved bytes, and the peer may have written to nobody.
+    assert {u.reason for u in tables.unmatched} <= {"reset before delivery", "call still inside"}
+    assert ledger_mismatches(tables) == []
 
 
 @pytest.mark.parametrize("victim", ["helper", "init"])

@@ -17,6 +17,7 @@ _HEADER = struct.Struct("=IHHII")
 _REQUEST = struct.Struct("=BBHIIIII")
 _ANSWER_BYTES = 16  # struct unix_diag_msg
 _ATTRIBUTE = struct.Struct("=HH")
+_UCRED = struct.Struct("=iII")  # struct ucred: pid, uid, gid
 _ANY_COOKIE = 0xFFFFFFFF
 
 
@@ -87,6 +88,16 @@ def maybe_unix_peer_inode(inode: int) -> int | None:
     except OSError:
         return None
     return _peer_in(answer)
+
+
+def maybe_unix_peer_pid(sock: socket.socket) -> int | None:
+    """The process that connected an accepted Unix socket, also when its end is closed already."""
+    try:
+        answer = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    except OSError:
+        return None
+    pid: int = _UCRED.unpack(answer)[0]
+    return pid or None
 
 
 def _peer_in(answer: bytes) -> int | None:

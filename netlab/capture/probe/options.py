@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import socket
 import struct
+import sys
 from functools import cache
 
 SHUTDOWN = {socket.SHUT_RD: "SHUT_RD", socket.SHUT_WR: "SHUT_WR", socket.SHUT_RDWR: "SHUT_RDWR"}
+UDP_SEGMENT = 103  # linux/udp.h
 _LEVELS = {
     socket.SOL_SOCKET: ("SOL_SOCKET", "SO_"),
     socket.IPPROTO_TCP: ("SOL_TCP", "TCP_"),
@@ -19,7 +21,8 @@ _LEVELS = {
 }
 # Names that Python's socket module lacks in some versions, and those with two names for a number.
 _NUMBERS = {
-    (socket.IPPROTO_UDP, 103): "UDP_SEGMENT",
+    (socket.IPPROTO_UDP, 1): "UDP_CORK",
+    (socket.IPPROTO_UDP, UDP_SEGMENT): "UDP_SEGMENT",
     (socket.IPPROTO_UDP, 104): "UDP_GRO",
     (socket.IPPROTO_TCP, 18): "TCP_USER_TIMEOUT",
     (socket.IPPROTO_TCP, 12): "TCP_QUICKACK",
@@ -53,6 +56,19 @@ def setsockopt_text(level: object, option: object, value: object, length: object
     else:
         shown = _bytes_text(name, value)
     return f"{_LEVELS.get(level, (str(int(level)),))[0]}, {name}, {shown}"
+
+
+def segment_text(ancillary: object) -> str:
+    """`UDP_SEGMENT=1000` where the ancillary data of a sendmsg cut it up so, else nothing."""
+    if not isinstance(ancillary, list | tuple):  # anything else may be read once only
+        return ""
+    try:
+        for level, kind, value in ancillary:
+            if (level, kind) == (socket.IPPROTO_UDP, UDP_SEGMENT):
+                return f"UDP_SEGMENT={int.from_bytes(bytes(memoryview(value)), sys.byteorder)}"
+    except (TypeError, ValueError):  # the call itself will say what is wrong
+        pass
+    return ""
 
 
 def _bytes_text(name: str, value: object) -> str:

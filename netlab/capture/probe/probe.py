@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from netlab.capture.probe.addresses import maybe_local, maybe_peer
 from netlab.capture.probe.journal import Journal, name_of
 from netlab.capture.probe.layout import OP
-from netlab.capture.probe.objects import JournalNotes, TracedPipeEnd
+from netlab.capture.probe.objects import JournalNotes, TracedPipeEnd, notes_on
 from netlab.capture.probe.pollers import TracedEpoll, TracedPoll, traced_select
 from netlab.capture.probe.quick import QuickSocket, SampledSocket
 from netlab.capture.probe.quick_epoll import QuickEpoll
@@ -178,7 +178,7 @@ class JournalProbe:
 
     def notes(self, kind: str, identity: int, fd: int | None = None) -> JournalNotes:
         """Where to note the calls on an object that is no socket."""
-        return JournalNotes(self.journal, kind, identity, fd)
+        return notes_on(self.journal, kind, identity, fd)
 
     def stand_in(self, fd: int, for_fd: int) -> None:
         """A poller that reports `fd` means what is behind `for_fd`; -1: `fd` is closed again."""

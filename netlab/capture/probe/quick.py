@@ -15,26 +15,29 @@ What this module relies on, see writer.py: CPython runs signal handlers after ca
 from __future__ import annotations
 
 from _thread import get_ident
+from errno import EAGAIN
 from fcntl import ioctl
 from time import time_ns
 from typing import Any
 
 from netlab.capture.probe import layout
 from netlab.capture.probe.journal import Journal, SocketState
-from netlab.capture.probe.layout import HEAD_BYTES, OP
+from netlab.capture.probe.layout import HEAD_BYTES, NONE, OP
 from netlab.capture.probe.samples import FOUR, SIOCINQ, SIOCOUTQ
 from netlab.capture.probe.sockets import Plain, TracedSocket
 from netlab.capture.probe.writer import ThreadSpool
 
-_pack = layout.HEAD.pack_into
-_RECV = layout.marker(layout.ENTRY, OP["recv"], HEAD_BYTES)
-_RECV_INTO = layout.marker(layout.ENTRY, OP["recv_into"], HEAD_BYTES)
-_SEND = layout.marker(layout.ENTRY, OP["send"], HEAD_BYTES)
-_RETURN = layout.marker(layout.RETURN, 0, HEAD_BYTES)
+_pack = layout.QUICK_HEAD.pack_into
+_pack_return = layout.STATELESS_HEAD.pack_into
+_RECV = layout.quick_marker(layout.ENTRY, OP["recv"], HEAD_BYTES)
+_RECV_INTO = layout.quick_marker(layout.ENTRY, OP["recv_into"], HEAD_BYTES)
+_SEND = layout.quick_marker(layout.ENTRY, OP["send"], HEAD_BYTES)
+_RETURN = layout.quick_marker(layout.RETURN, 0, HEAD_BYTES)
 _ABOUT_BYTES = HEAD_BYTES + layout.ABOUT.size
-_SEND_ABOUT = layout.marker(layout.ENTRY, OP["send"], _ABOUT_BYTES)
+_SEND_ABOUT = layout.quick_marker(layout.ENTRY, OP["send"], _ABOUT_BYTES)
 _pack_about = layout.ABOUT.pack_into
 _SIZE_LIMIT = 1 << 40
+_UNKNOWN = b"\xff" * 4  # a sample that was not taken
 _UNSET: Any = None
 
 
@@ -88,6 +91,9 @@ class QuickSocket(TracedSocket):
             data = self >> bufsize
             now_ns = time_ns()
             count = len(data)
+        except BlockingIOError as error:
+            self._blocked(spool, order, error)
+            raise
         except BaseException as error:
             self._fail((spool, order), error, None if data is _UNSET else len(data))
             raise
@@ -97,7 +103,7 @@ class QuickSocket(TracedSocket):
             self._late(spool, order, count, now_ns)
             return data
         spool.at = end
-        _pack(spool.view, at, now_ns, count, order, 0, _RETURN)
+        _pack_return(spool.view, at, now_ns, count, order, _RETURN)
         return data
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
@@ -119,6 +125,9 @@ class QuickSocket(TracedSocket):
         try:
             count = self @ buffer
             now_ns = time_ns()
+        except BlockingIOError as error:
+            self._blocked(spool, order, error)
+            raise
         except BaseException as error:
             self._fail((spool, order), error, None if count < 0 else count)
             raise
@@ -128,7 +137,7 @@ class QuickSocket(TracedSocket):
             self._late(spool, order, count, now_ns)
             return count
         spool.at = end
-        _pack(spool.view, at, now_ns, count, order, 0, _RETURN)
+        _pack_return(spool.view, at, now_ns, count, order, _RETURN)
         return count
 
     def send(self, data: Any, flags: int = 0, /) -> int:
@@ -150,6 +159,9 @@ class QuickSocket(TracedSocket):
         try:
             count = self << data
             now_ns = time_ns()
+        except BlockingIOError as error:
+            self._blocked(spool, order, error)
+            raise
         except BaseException as error:
             self._fail((spool, order), error, None if count < 0 else count)
             raise
@@ -159,7 +171,7 @@ class QuickSocket(TracedSocket):
             self._late(spool, order, count, now_ns)
             return count
         spool.at = end
-        _pack(spool.view, at, now_ns, count, order, 0, _RETURN)
+        _pack_return(spool.view, at, now_ns, count, order, _RETURN)
         return count
 
     def send_about(self, data: Any, about: int, /) -> int:
@@ -183,6 +195,9 @@ class QuickSocket(TracedSocket):
         try:
             count = self << data
             now_ns = time_ns()
+        except BlockingIOError as error:
+            self._blocked(spool, order, error)
+            raise
         except BaseException as error:
             self._fail((spool, order), error, None if count < 0 else count)
             raise
@@ -192,8 +207,33 @@ class QuickSocket(TracedSocket):
             self._late(spool, order, count, now_ns)
             return count
         spool.at = end
-        _pack(spool.view, at, now_ns, count, order, 0, _RETURN)
+        _pack_return(spool.view, at, now_ns, count, order, _RETURN)
         return count
+
+    def _blocked(self, spool: ThreadSpool, order: int, error: BlockingIOError) -> None:
+        """The return of a call that found nothing to take, or no room."""
+        now_ns = time_ns()
+        state, journal, trace = self._state, self._journal, error.__traceback__
+        if state is None or trace is None or trace.tb_next is not None:  # of a signal handler
+            self._fail((spool, order), error)
+            return
+        inq = outq = _UNKNOWN
+        if journal.sample_events:
+            try:
+                inq, outq = ioctl(state.fd, SIOCINQ, FOUR), ioctl(state.fd, SIOCOUTQ, FOUR)
+            except OSError:
+                inq = outq = _UNKNOWN
+        at = spool.at
+        end = at + _SAMPLED_BYTES
+        if end > spool.end:
+            journal.leave((spool, order), state, None, returned_ns=now_ns, code=EAGAIN)
+            return
+        spool.at = end
+        view = spool.view
+        _pack_sample(
+            view, at + HEAD_BYTES, layout.TAG_DETAIL, 0, _DETAIL_BYTES, 0, inq, outq, EAGAIN
+        )
+        _pack(view, at, now_ns, NONE, order, 0, _RETURN_SAMPLED)
 
     def _late(self, spool: ThreadSpool, order: int, count: int, returned_ns: int) -> None:
         """The return that did not fit into the segment of its entry."""
@@ -282,7 +322,12 @@ class SampledSocket(QuickSocket):
         self._end(spool, order, count, now_ns)
         return count
 
-    def _begin(self, spool: ThreadSpool, requested: int, word: int) -> int:
+    def send_about(self, data: Any, about: int, /) -> int:
+        """As socket.send; the bytes are about the socket with this inode."""
+        self._settle()
+        return TracedSocket.send_about(self, data, about)
+
+    def _begin(self, spool: ThreadSpool, requested: int, word: bytes) -> int:
         """Write an entry with samples and return its order; 0 when it takes the longer way."""
         state = self._state
         if state is None or spool.thread != get_ident():
@@ -321,7 +366,7 @@ class SampledSocket(QuickSocket):
         spool.at = end
         view = spool.view
         _pack_sample(view, at + HEAD_BYTES, layout.TAG_DETAIL, 0, _DETAIL_BYTES, 0, inq, outq, 0)
-        _pack(view, at, now_ns, count, order, 0, _RETURN_SAMPLED)
+        _pack_return(view, at, now_ns, count, order, _RETURN_SAMPLED)
 
     def _late(self, spool: ThreadSpool, order: int, count: int, returned_ns: int) -> None:
         state = self._state
@@ -334,7 +379,7 @@ _BYTES = frozenset({bytes, bytearray})
 _DETAIL_BYTES = layout.DETAIL.size
 _SAMPLED_BYTES = HEAD_BYTES + layout.SAMPLE.size
 _pack_sample = layout.SAMPLE.pack_into
-_RECV_SAMPLED = layout.marker(layout.ENTRY, OP["recv"], _SAMPLED_BYTES)
-_RECV_INTO_SAMPLED = layout.marker(layout.ENTRY, OP["recv_into"], _SAMPLED_BYTES)
-_SEND_SAMPLED = layout.marker(layout.ENTRY, OP["send"], _SAMPLED_BYTES)
-_RETURN_SAMPLED = layout.marker(layout.RETURN, 0, _SAMPLED_BYTES)
+_RECV_SAMPLED = layout.quick_marker(layout.ENTRY, OP["recv"], _SAMPLED_BYTES)
+_RECV_INTO_SAMPLED = layout.quick_marker(layout.ENTRY, OP["recv_into"], _SAMPLED_BYTES)
+_SEND_SAMPLED = layout.quick_marker(layout.ENTRY, OP["send"], _SAMPLED_BYTES)
+_RETURN_SAMPLED = layout.quick_marker(layout.RETURN, 0, _SAMPLED_BYTES)

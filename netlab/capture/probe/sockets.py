@@ -25,10 +25,11 @@ from netlab.capture.probe.addresses import (
     maybe_local,
     maybe_peer,
     maybe_unix_peer_inode,
+    maybe_unix_peer_pid,
 )  # fmt: skip
 from netlab.capture.probe.framed import FramedSocket
 from netlab.capture.probe.layout import OP
-from netlab.capture.probe.options import SHUTDOWN, setsockopt_text
+from netlab.capture.probe.options import SHUTDOWN, segment_text, setsockopt_text
 
 T = TypeVar("T")
 Plain = socket.socket
@@ -120,10 +121,14 @@ class TracedSocket(FramedSocket):
         if inside is not None:
             peer = address_text(self.family, address)
             sock.watch(local=maybe_local(sock), peer=peer)
-            far = maybe_unix_peer_inode(sock._inode) if self.family == socket.AF_UNIX else None
+            far, note = None, ""
+            if self.family == socket.AF_UNIX:
+                far = maybe_unix_peer_inode(sock._inode)
+                if far is None:  # it was closed meanwhile
+                    note = f"peer pid {maybe_unix_peer_pid(sock) or 'unknown'}"
             self._journal.leave(
                 inside, self._state, fd, returned_ns=now_ns, address=peer,
-                inodes=(sock._inode, far or 0),
+                inodes=(sock._inode, far or 0), note=note,
             )  # fmt: skip
         return sock, address
 
@@ -198,14 +203,18 @@ class TracedSocket(FramedSocket):
         if not isinstance(buffers, list | tuple) and hasattr(buffers, "__iter__"):
             buffers = list(buffers)
         arguments = (buffers, ancdata, flags, address)
-        return self._addressed("sendmsg", _total(buffers), flags, address, Plain.sendmsg, arguments)
+        note = segment_text(ancdata) if ancdata else ""
+        return self._addressed(
+            "sendmsg", _total(buffers), flags, address, Plain.sendmsg, arguments, note
+        )
 
     def _addressed(
         self, op: str, requested: int | None, flags: object, to: Any,
-        function: Callable[..., int], arguments: tuple[Any, ...],
+        function: Callable[..., int], arguments: tuple[Any, ...], note: str = "",
     ) -> int:  # fmt: skip
         text = None if to is None else address_text(self.family, to)
-        inside = self._enter(op, requested, flags, args=text or "", address=text)
+        args = ", ".join(part for part in (text, note) if part)
+        inside = self._enter(op, requested, flags, args=args, address=text)
         results: list[int] = []
         try:
             results.extend(starmap(function, ((self, *arguments),)))  # see _received

@@ -9,7 +9,6 @@ so a receiver comes and silences it.
 
 from __future__ import annotations
 
-import contextlib
 import os
 
 from netlab.model.probe import Probe
@@ -27,19 +26,25 @@ class Bell:
 
     def ring(self) -> None:
         """There is something to take."""
-        with contextlib.suppress(BlockingIOError):  # full: it is readable anyway
+        try:
             self._notes.call("eventfd_write", _BYTES, self._write_one)
+        except BlockingIOError:  # full: it is readable anyway
+            return
 
     def silence(self) -> None:
         """All that is there is about to be taken."""
-        with contextlib.suppress(BlockingIOError):
+        try:
             self._notes.call("eventfd_read", _BYTES, self._read)
+        except BlockingIOError:
+            return
 
     def fill(self) -> None:
         """There is no room: not writable before it is silenced."""
         self.silence()
-        with contextlib.suppress(BlockingIOError):
+        try:
             self._notes.call("eventfd_write", _BYTES, self._write_full)
+        except BlockingIOError:  # rung meanwhile: the sender tries once more
+            return
 
     def close(self) -> None:
         """Let go of the descriptor; once."""

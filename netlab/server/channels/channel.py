@@ -27,6 +27,7 @@ from netlab.server.envelope import (
 )
 
 PIECES_AT_ONCE = 64  # then others have their turn; the descriptor is still readable
+_OFTEN = 8
 HUNG_UP = select.POLLHUP | select.POLLERR
 
 
@@ -120,7 +121,13 @@ class _End:
 
 
 class PieceChannel(_End):
-    """A channel over something that keeps the borders of what is put into it."""
+    """A channel over something that keeps the borders of what is put into it.
+
+    To look for another piece where there is none costs a call for nothing, so a receive takes as
+    many as there have been of late, and tries for more now and then.
+    """
+
+    _least: ClassVar[int] = 1  # how many pieces a receive tries for at least
 
     def __init__(self, probe: Probe, limit_bytes: int) -> None:
         super().__init__(probe)
@@ -129,6 +136,7 @@ class PieceChannel(_End):
         self._outbox: deque[tuple[bytes, int]] = deque()
         self._inbox = Inbox()
         self._left_some = False  # the last receive may not have taken all
+        self._expected, self._as_expected = self._least, 0
 
     def send(self, message: bytes, about: int = 0) -> None:
         """Send, or queue behind what waits. Raises ChannelClosed, MessageTooLarge."""
@@ -161,11 +169,14 @@ class PieceChannel(_End):
         """The whole messages that are here now. Raises ChannelClosed behind the last."""
         get, join = self._get, self._inbox.join
         found: list[bytes] = []
-        count = 0
+        count, expected = 0, self._expected
         self._left_some = False
         while True:
-            if count >= PIECES_AT_ONCE and found:
+            if count >= expected and found:
                 self._left_some = True
+                self._as_expected += 1
+                if self._as_expected >= _OFTEN and expected < PIECES_AT_ONCE:
+                    self._expected, self._as_expected = 2 * expected, 0
                 break
             try:
                 piece = get()
@@ -174,6 +185,7 @@ class PieceChannel(_End):
                     break
                 raise
             if piece is None:
+                self._expected, self._as_expected = max(self._least, min(count, expected)), 0
                 break
             count += 1
             message = join(piece)

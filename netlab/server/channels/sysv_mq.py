@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from netlab.model.errors import UsageError
 from netlab.model.probe import Probe
 from netlab.server.channels.bells import Bell, new_bell_fds
-from netlab.server.channels.channel import ChannelClosed, PieceChannel
+from netlab.server.channels.channel import PIECES_AT_ONCE, ChannelClosed, PieceChannel
 from netlab.server.channels.janitor import janitor_fd, tell
 from netlab.server.channels.lifeline import Lifeline, lifeline_ends
 
@@ -34,6 +34,7 @@ class SysvQueueChannel(PieceChannel):
     """One end: a queue to take from, another to put into."""
 
     kind: ClassVar[str] = "sysv_mq"
+    _least: ClassVar[int] = PIECES_AT_ONCE  # to leave some costs a ring of the bell
 
     def __init__(
         self, inbound: sysv_ipc.MessageQueue, outbound: sysv_ipc.MessageQueue,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import time
 from email.utils import formatdate
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from netlab.server.handlers.http_files import Answer, Folder, text_answer
@@ -57,7 +58,9 @@ def respond(h11: Any, folder: Folder, server: Server, session: int, head: bytes)
     if answer.content_type:
         headers += [("Content-Type", answer.content_type), ("X-Content-Type-Options", "nosniff")]
     headers += [*answer.headers, ("Content-Length", str(answer.length))]
-    server.send(session, protocol.send(h11.Response(status_code=answer.status, headers=headers)))
+    reason = HTTPStatus(answer.status).phrase
+    response = h11.Response(status_code=answer.status, headers=headers, reason=reason)
+    server.send(session, protocol.send(response))
     closes = _must_close(h11, protocol, answer)
     if not answer.head_only:
         if answer.path is not None:

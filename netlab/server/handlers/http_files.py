@@ -52,12 +52,13 @@ class Folder:
 
     def answer(self, target: str) -> Answer:
         """What a GET of this target gives; a target is a path, or a whole URL (RFC 9112 3.2)."""
-        path = self._maybe_path(target)
+        asked = _path_in(target)
+        path = self._maybe_path(asked)
         try:
             if path is None:
                 return text_answer(404, "there is no such file\n")
             if path.is_dir():
-                return self._folder(path, has_slash=target.partition("?")[0].endswith("/"))
+                return self._folder(path, has_slash=asked.endswith("/"))
             if not path.is_file():
                 return text_answer(404, "there is no such file\n")
             return self._file(path)
@@ -66,12 +67,11 @@ class Folder:
         except OSError:  # gone meanwhile, or a name longer than the file system allows
             return text_answer(404, "there is no such file\n")
 
-    def _maybe_path(self, target: str) -> Path | None:
+    def _maybe_path(self, asked: str) -> Path | None:
         """The file that is meant, with every link followed; None where we do not look."""
-        text = target.partition("?")[0]
-        if not text.startswith("/"):
-            text = "/" + text.partition("://")[2].partition("/")[2]
-        parts = unquote_to_bytes(text).split(b"/")
+        if not asked:
+            return None
+        parts = unquote_to_bytes(asked).split(b"/")
         names = [os.fsdecode(part) for part in parts if part]
         if any(name.startswith(".") or "\0" in name for name in names):
             return None
@@ -111,7 +111,7 @@ class Folder:
     def _listing(self, path: Path) -> Answer:
         with os.scandir(path) as entries:
             names = sorted(
-                entry.name + ("/" if entry.is_dir() else "")
+                entry.name + ("/" if os.path.isdir(entry.path) else "")
                 for entry in entries
                 if not entry.name.startswith(".")
             )
@@ -125,6 +125,15 @@ class Folder:
             f"<ul>\n{items}</ul>\n{rest}"
         ).encode()
         return Answer(200, "text/html; charset=utf-8", body, length=len(body))
+
+
+def _path_in(target: str) -> str:
+    """The path of a request's target, "" where it has none (`*` is for OPTIONS)."""
+    text = target.partition("?")[0]
+    if text.startswith("/"):
+        return text
+    _, scheme_end, rest = text.partition("://")
+    return "/" + rest.partition("/")[2] if scheme_end else ""
 
 
 def _link(name: str) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 from playbook import Play, frames_of, number_of, spans_of
 
 from netlab.correlate.ledger import causal_violations, ledger_mismatches
@@ -187,6 +190,67 @@ def test_the_end_of_a_process_closes_what_it_held_and_a_dup_holds_on() -> None:
     assert frames_of(tables, number_of(tables, "exit"), "fin") == [fin]
 
 
+def dies(play: Play, side: str, alive_ns: int | None = None) -> None:
+    """The end of a process as its parent saw it: since its last sign of life, and before now."""
+    play.did(side, "exit", None, args="SIGKILL", inside=True, inode=None, fd=None)
+    record = play.calls[-1]
+    since_ns = record.entered_ns if alive_ns is None else alive_ns
+    play.calls[-1] = replace(record, entered_ns=since_ns, returned_by_ns=play.tick())
+
+
+@pytest.mark.parametrize("when", ["inside", "later", "detached"])
+def test_a_fin_is_of_the_end_of_a_process_if_it_left_before_that_was_known(when: str) -> None:
+    play = Play()
+    play.handshake()
+    if when == "detached":
+        play.did("client", "detach", 5)
+    alive_ns = play.now_ns
+    if when == "later":  # nothing held it back: a holder that is not known has closed
+        dies(play, "client")
+    fin = play.fin("c>s", 0)
+    if when != "later":
+        play.ack("s>c", 1)
+        dies(play, "client", alive_ns)
+    tables = closes(play)
+    expected = [fin] if when == "inside" else []
+    assert frames_of(tables, number_of(tables, "exit"), "fin") == expected
+
+
+@pytest.mark.parametrize("why", ["unread", "linger", "nothing", "keepalive"])
+def test_a_reset_is_of_the_end_of_a_process_that_had_a_reason_for_one(why: str) -> None:
+    play = Play()
+    play.handshake()
+    options = {"linger": "SO_LINGER, {onoff=1, linger=0}", "keepalive": "SO_KEEPALIVE, 1"}
+    if why in options:
+        play.did("server", "setsockopt", 0, args=f"SOL_SOCKET, {options[why]}")
+    if why in ("unread", "keepalive"):
+        with play.call("client", "send", 10):
+            play.data("c>s", 0, 10)
+    alive_ns = play.now_ns
+    reset = play.rst("s>c", 0, ack=10)
+    dies(play, "server", alive_ns)
+    tables = closes(play)
+    expected = [reset] if why in ("unread", "linger") else []
+    assert frames_of(tables, number_of(tables, "exit"), "rst") == expected
+
+
+def test_bytes_that_a_killed_recv_may_have_taken_are_not_called_unread() -> None:
+    play = Play()
+    play.handshake()
+    with play.call("server", "recv", None, inside=True, size=100):
+        with play.call("client", "send", 10):
+            play.data("c>s", 0, 10)
+        play.fin("s>c", 0)  # no reset: nothing was left
+    dies(play, "server")
+    with play.call("client", "send", 5):
+        play.data("c>s", 10, 15, ack=1)
+        play.answer_rst("s>c", 1)
+    tables = closes(play)
+    assert {(u.start, u.stop, u.reason) for u in tables.unmatched} == {
+        (0, 10, "call still inside"), (10, 15, "reset before delivery"),
+    }  # fmt: skip
+
+
 def test_shutdown_sends_the_fin_and_the_later_close_does_not() -> None:
     play = Play()
     play.handshake()
@@ -211,6 +275,18 @@ def test_a_reset_belongs_to_the_close_that_sent_it_and_the_recv_it_ended() -> No
     assert frames_of(tables, number_of(tables, "close"), "rst") == [reset]
     assert frames_of(tables, number_of(tables, "recv"), "rst") == [reset]
     assert frames_of(tables, number_of(tables, "send", 2), "rst") == [reset]
+
+
+def test_a_reset_belongs_to_the_end_of_the_process_that_left_bytes_unread() -> None:
+    play = Play()
+    play.handshake()
+    with play.call("server", "exit", None, inside=True, inode=None, fd=None):
+        with play.call("client", "send", 10):
+            play.data("c>s", 0, 10)
+        reset = play.rst("s>c", 0, ack=10)
+    play.did("client", "recv", None, errno="ECONNRESET")
+    tables = closes(play)
+    assert frames_of(tables, number_of(tables, "exit"), "rst") == [reset]
 
 
 def test_a_reset_that_answers_data_after_the_close_belongs_to_the_send() -> None:

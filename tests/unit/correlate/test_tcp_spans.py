@@ -6,6 +6,7 @@ import pytest
 from playbook import Play, frames_of, number_of, spans_of
 
 from netlab.correlate.ledger import causal_violations, ledger_mismatches
+from netlab.correlate.sockets import MSG_FASTOPEN
 from netlab.model.recording import Loss
 
 
@@ -227,7 +228,7 @@ def test_bytes_never_captured_are_listed_with_the_reason() -> None:
     assert listed == {
         ("sent but not captured", "not captured: ring drop", 0, 100),
         ("read but not captured", "not captured: ring drop", 0, 100),
-        ("sent but not captured", "still queued", 200, 250),
+        ("sent but not captured", "not known: the ring lost frames", 200, 250),
     }
 
 
@@ -242,6 +243,74 @@ def test_how_it_ended_is_not_known_where_a_fin_may_be_lost(fins: int) -> None:
         row = play.tables().connections[0]
         known = ("open", "half-close", "fin")[fins]
         assert row.close_kind == (None if lost and fins < 2 else known)
+
+
+@pytest.mark.parametrize(("taken", "read_from"), [(0, "resent"), (5, "syn"), (3, "both")])
+@pytest.mark.parametrize("sack", [False, True])
+def test_data_in_a_syn_counts_as_far_as_the_synack_took_it(
+    taken: int, read_from: str, sack: bool
+) -> None:
+    play = Play(sack=sack)
+    with play.call("client", "sendto", 5, flags=MSG_FASTOPEN, address="127.0.0.1:80"):
+        syn = play.syn(length=5)
+        play.frame("s>c", "SA", 0, 1 + taken, options=play._offer())
+    play.ack("c>s", 0, at=taken)
+    with play.accept():
+        pass
+    resent = play.data("c>s", taken, 5) if taken < 5 else 0
+    play.ack("s>c", 5)
+    play.did("server", "recv", 5)
+    tables = closes(play)
+    delivered = {
+        "syn": [(syn, 0, 5)],
+        "resent": [(resent, 0, 5)],
+        "both": [(syn, 0, 3), (resent, 3, 5)],
+    }
+    assert spans_of(tables, number_of(tables, "recv"), "delivered") == delivered[read_from]
+    assert spans_of(tables, number_of(tables, "sendto"), "carried") == [(syn, 0, 5)]
+
+
+def test_what_the_peer_read_is_never_called_still_queued() -> None:
+    for lost in (True, False):
+        play = Play()
+        if lost:
+            play.raw.losses = [Loss("packets", "frames", 1, "ring full")]
+        play.handshake()
+        with play.call("client", "send", 100):
+            play.data("c>s", 0, 100)
+        play.did("client", "send", 50)
+        play.did("server", "recv", 150)
+        tables = closes(play)
+        reason = "not captured: ring drop" if lost else "not captured: missing in the capture"
+        assert {(u.what, u.reason, u.start, u.stop) for u in tables.unmatched} == {
+            ("sent but not captured", reason, 100, 150),
+            ("read but not captured", reason, 100, 150),
+        }
+
+
+def test_bytes_that_a_fin_proves_had_left_are_not_still_queued() -> None:
+    play = Play()
+    play.handshake()
+    play.did("client", "send", 100)
+    with play.call("client", "close", 0):
+        play.fin("c>s", 100)
+    tables = closes(play)
+    assert [(u.start, u.stop, u.reason) for u in tables.unmatched if u.call] == [
+        (0, 100, "not captured: missing in the capture")
+    ]
+
+
+def test_with_lost_frames_nothing_is_said_of_what_they_may_have_told() -> None:
+    play = Play()
+    play.raw.losses = [Loss("packets", "frames", 1, "ring full")]
+    play.handshake()
+    with play.call("client", "send", 100):
+        play.data("c>s", 0, 100)
+    play.did("server", "recv", 30)
+    tables = closes(play)
+    assert [(u.start, u.stop, u.reason) for u in tables.unmatched] == [
+        (30, 100, "not known: the ring lost frames")
+    ]
 
 
 def test_bytes_left_in_the_receive_buffer_are_still_queued_or_closed_unread() -> None:
@@ -259,7 +328,7 @@ def test_bytes_left_in_the_receive_buffer_are_still_queued_or_closed_unread() ->
 
 def test_urgent_byte_leaves_a_hole_in_the_readers_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
     from netlab.correlate import join
-    from netlab.correlate.call_ranges import UrgentMark
+    from netlab.correlate.call_layout import UrgentMark
     from netlab.model.tables import Direction
 
     play = Play()

@@ -2,9 +2,43 @@
 
 from __future__ import annotations
 
+import pytest
 from playbook import INODE, Play, frames_of, number_of
 
-from netlab.model.call import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDHUP, WAITING
+from netlab.correlate import join
+from netlab.correlate.call_layout import UrgentMark
+from netlab.model.call import (
+    EPOLLET,
+    POLLERR,
+    POLLHUP,
+    POLLIN,
+    POLLOUT,
+    POLLPRI,
+    POLLRDHUP,
+    WAITING,
+)
+from netlab.model.recording import Loss
+from netlab.model.tables import Direction, Tables
+
+
+def wakers(tables: Tables, op: str = "epoll_wait") -> list[list[int | None]]:
+    """The frames of each wait, in order."""
+    return [frames_of(tables, c.call, "wakeup") for c in tables.calls if c.op == op]
+
+
+def sends(play: Play, start: int, stop: int) -> int:
+    with play.call("client", "send", stop - start):
+        return play.data("c>s", start, stop)
+
+
+def server_waits(play: Play, events: int = POLLIN, **more: str) -> None:
+    with play.wait("server", (INODE["server"], events), **more):
+        pass
+
+
+def client_waits(play: Play) -> None:
+    with play.wait("client", (INODE["client"], POLLOUT), op="poll"):
+        pass
 
 
 def test_readable_is_the_frame_with_the_first_unread_byte() -> None:
@@ -125,3 +159,180 @@ def test_a_wait_for_two_connections_belongs_to_none() -> None:
         play.fin("c>s", 0)
     tables = play.tables()
     assert tables.calls[number_of(tables, "epoll_wait") - 1].connection is None
+
+
+def test_an_edge_is_a_frame_that_came_after_the_last_report() -> None:
+    play = Play()
+    play.handshake()
+    play.watch("server", INODE["server"], POLLIN | EPOLLET)
+    first = sends(play, 0, 10)
+    server_waits(play)
+    play.did("server", "recv", 4)
+    with play.wait("server", (INODE["server"], POLLIN)):
+        second = sends(play, 10, 14)
+    play.did("server", "recv", 10)
+    with play.wait("server", (INODE["server"], POLLIN)):
+        fin = play.fin("c>s", 14)
+    server_waits(play)  # of nothing that is known
+    assert wakers(play.tables()) == [[first], [second], [fin], []]
+
+
+def test_without_edges_what_is_left_unread_keeps_its_frame() -> None:
+    play = Play()
+    play.handshake()
+    play.watch("server", INODE["server"], POLLIN)
+    first = sends(play, 0, 10)
+    server_waits(play)
+    play.did("server", "recv", 4)
+    sends(play, 10, 14)
+    server_waits(play)
+    assert wakers(play.tables()) == [[first], [first]]
+
+
+def test_registering_anew_asks_once_for_what_is_there() -> None:
+    for ctl in ("EPOLL_CTL_MOD", "EPOLL_CTL_ADD"):
+        play = Play()
+        play.handshake()
+        play.watch("server", INODE["server"], POLLIN | EPOLLET)
+        first = sends(play, 0, 10)
+        server_waits(play)
+        if ctl == "EPOLL_CTL_ADD":
+            play.watch("server", INODE["server"], 0, "EPOLL_CTL_DEL")
+        play.watch("server", INODE["server"], POLLIN | EPOLLET, ctl)
+        server_waits(play)
+        assert wakers(play.tables()) == [[first], [first]]
+
+
+def test_a_frame_that_came_while_a_report_was_made_is_no_certain_edge() -> None:
+    play = Play()
+    play.handshake()
+    play.watch("server", INODE["server"], POLLIN | EPOLLET)
+    with play.wait("server", (INODE["server"], POLLIN)):
+        first = sends(play, 0, 10)
+        sends(play, 10, 20)  # before or after the first was reported?
+    with play.wait("server", (INODE["server"], POLLIN)):
+        sends(play, 20, 30)
+    assert wakers(play.tables()) == [[first], []]
+
+
+def test_registering_is_no_wait() -> None:
+    play = Play()
+    play.handshake()
+    sends(play, 0, 10)
+    play.watch("server", INODE["server"], POLLIN)
+    assert wakers(play.tables(), "epoll_ctl") == [[]]
+
+
+@pytest.mark.parametrize("value", ["8", "0x08000000"])
+def test_with_a_low_water_mark_it_is_the_frame_that_reached_it(value: str) -> None:
+    play = Play()
+    play.handshake()
+    play.did("server", "setsockopt", 0, args=f"SOL_SOCKET, SO_RCVLOWAT, {value}")
+    sends(play, 0, 4)
+    with play.wait("server", (INODE["server"], POLLIN)):
+        reached = sends(play, 4, 12)
+    play.did("server", "recv", 12)
+    with play.wait("server", (INODE["server"], POLLIN)):
+        sends(play, 12, 16)
+        fin = play.fin("c>s", 16)
+    assert wakers(play.tables()) == [[reached], [fin]]
+
+
+def test_a_low_water_mark_that_was_lowered_since_names_no_frame() -> None:
+    play = Play()
+    play.handshake()
+    play.did("server", "setsockopt", 0, args="SOL_SOCKET, SO_RCVLOWAT, 8")
+    sends(play, 0, 4)
+    play.did("server", "setsockopt", 0, args="SOL_SOCKET, SO_RCVLOWAT, 1")
+    server_waits(play)
+    assert wakers(play.tables()) == [[]]
+
+
+def test_a_read_of_another_thread_under_way_leaves_it_open() -> None:
+    play = Play()
+    play.handshake()
+    with (
+        play.call("server", "recv", 10, tid=21),
+        play.wait("server", (INODE["server"], POLLIN)),
+    ):
+        sends(play, 0, 10)
+        sends(play, 10, 20)
+    assert wakers(play.tables()) == [[]]
+
+
+def test_writable_again_keeps_its_frame_until_the_next_send() -> None:
+    play = Play()
+    play.handshake()
+    with play.call("client", "send", 100, size=300):
+        play.data("c>s", 0, 100)
+    freed = play.ack("s>c", 50)
+    client_waits(play)
+    play.ack("s>c", 100)
+    client_waits(play)
+    with play.call("client", "send", 10, size=10):
+        play.data("c>s", 100, 110)
+    client_waits(play)
+    assert wakers(play.tables(), "poll") == [[freed], [freed], []]
+
+
+def test_writable_after_several_acks_names_none_of_them() -> None:
+    play = Play()
+    play.handshake()
+    with play.call("client", "send", 100, size=300):
+        play.data("c>s", 0, 100)
+    play.ack("s>c", 50)
+    play.ack("s>c", 100)
+    for _ in range(3):
+        client_waits(play)
+    assert wakers(play.tables(), "poll") == [[], [], []]
+
+
+def test_writable_after_a_larger_buffer_names_no_frame() -> None:
+    play = Play()
+    play.handshake()
+    with play.call("client", "send", 100, size=300):
+        play.data("c>s", 0, 100)
+    play.ack("s>c", 100)
+    play.did("client", "setsockopt", 0, args="SOL_SOCKET, SO_SNDBUF, 100000")
+    client_waits(play)
+    assert wakers(play.tables(), "poll") == [[]]
+
+
+def test_where_frames_were_lost_no_ack_is_the_only_one() -> None:
+    play = Play()
+    play.raw.losses = [Loss("packets", "frames", 1, "ring full")]
+    play.handshake()
+    with play.call("client", "send", 100, size=300):
+        play.data("c>s", 0, 100)
+    play.ack("s>c", 100)
+    client_waits(play)
+    assert wakers(play.tables(), "poll") == [[]]
+
+
+@pytest.mark.parametrize("superseded", [False, True])
+def test_exceptional_is_the_frame_with_the_urgent_byte(
+    monkeypatch: pytest.MonkeyPatch, superseded: bool
+) -> None:
+    play = Play()
+    play.handshake()
+    marks = []
+    with play.wait("server", (INODE["server"], POLLPRI), op="select"):
+        for at in range(2 if superseded else 1):
+            with play.call("client", "send", 1, flags=1, args="MSG_OOB"):
+                urgent = play.data("c>s", at, at + 1)
+            marks.append(UrgentMark(at, play.now_ns - 1_000, play.now_ns - 1_000))
+    monkeypatch.setattr(join, "urgent_marks", lambda *_: {(0, Direction.C2S): tuple(marks)})
+    assert wakers(play.tables(), "select") == [[] if superseded else [urgent]]
+
+
+def test_a_hang_up_is_the_fin_only_if_the_own_end_had_been_shut_before() -> None:
+    for own_first in (True, False):
+        play = Play()
+        play.handshake()
+        if own_first:
+            play.did("server", "shutdown", 0, args="SHUT_WR")
+        fin = play.fin("c>s", 0)
+        if not own_first:
+            play.did("server", "shutdown", 0, args="SHUT_WR")
+        server_waits(play, POLLHUP, op="poll")
+        assert wakers(play.tables(), "poll") == [[fin] if own_first else []]

@@ -53,7 +53,7 @@ class PretendSpools:
     inheritances: list[Inheritance] = field(default_factory=list)
     losses: list[Loss] = field(default_factory=list)
 
-    def poll(self) -> list[CallRecord]:
+    def poll(self, within_s: float = 0.0) -> list[CallRecord]:
         return self.batches.pop(0) if self.batches else []
 
     finish = poll

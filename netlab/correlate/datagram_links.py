@@ -1,0 +1,56 @@
+"""What a read took, once that is decided -> its spans, its place, the ledger row of a cut end.
+
+Knows nothing of how it was decided.
+"""
+
+from __future__ import annotations
+
+from netlab.correlate.datagram_sends import DatagramJoin, Placed
+from netlab.correlate.datagrams import Datagram
+from netlab.correlate.reasons import Reason, What
+from netlab.model.call import MSG_TRUNC
+from netlab.model.tables import Role, Span, Unmatched
+
+
+def list_read(join: DatagramJoin, number: int, reason: Reason) -> None:
+    """List a read of which it is not known what it took."""
+    result = join.calls[number - 1].result
+    if result:
+        join.unmatched.append(
+            Unmatched(None, None, None, None, result, What.READ_NOT_CAPTURED, reason, number)
+        )
+
+
+def link_read(join: DatagramJoin, d: Datagram, number: int) -> None:
+    """Link a read with the frames of the datagram that it took."""
+    record = join.calls[number - 1]
+    join.placed[number] = Placed(
+        d.flow.connection, d.direction.receiver, d.direction, d.start, d.stop
+    )  # fmt: skip
+    for piece in d.pieces:
+        join.spans.append(
+            Span(number, piece.frame, None, d.direction, piece.start, piece.stop, Role.DELIVERED)
+        )
+    if len(d.pieces) > 1:
+        last = d.completed_by
+        for piece in d.pieces:
+            if piece.frame != last:
+                join.spans.append(
+                    Span(number, last, None, d.direction, piece.start, piece.stop, Role.RELEASED)
+                )
+    kept = record.result or 0
+    if record.flags & MSG_TRUNC and record.requested_bytes is not None:
+        kept = min(kept, record.requested_bytes)
+    if kept < d.length:
+        join.unmatched.append(
+            Unmatched(
+                d.flow.connection,
+                d.direction,
+                d.start + kept,
+                d.stop,
+                d.length - kept,
+                What.TRUNCATED,
+                Reason.TRUNCATED,
+                number,
+            )
+        )

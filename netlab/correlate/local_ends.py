@@ -1,0 +1,218 @@
+"""Unix sockets -> which socket is at the other end of which, and at what time.
+
+- An inode or a path names one socket after another: inodes are used again, and a path belongs to
+  the socket that was bound to it last, until that is closed. A relative path means another file in
+  another directory, so that it names nobody while two sockets are bound to one.
+- A connected datagram socket keeps the peer that it found at connect(), also when the path is bound
+  anew, until it connects elsewhere.
+- socketpair, accept and connect tell the inode at the other end (sock_diag), unless it is not there
+  yet or not any more: connections wait in the listener's queue in order, so what accept returned of
+  one process (SO_PEERCRED) are the connects of that process, in order.
+Read first: man 7 unix.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from netlab.correlate.sockets import Socket
+from netlab.model.call import CallRecord
+
+_FOREVER = 1 << 63
+_UNNAMED = frozenset({None, "", "unix:", "unix:@"})
+_PEER_PID = re.compile(r"\bpeer pid (\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Bound:
+    """A socket had a path: from within the first two times until the last."""
+
+    socket: Socket
+    entered_ns: int
+    since_ns: int
+    until_ns: int
+
+
+class Ends:
+    """The Unix sockets of a recording by their inodes and paths, at any time."""
+
+    def __init__(self, sockets: Sequence[Socket], calls: list[CallRecord]) -> None:
+        self.calls = calls
+        self._by_inode: dict[tuple[str, int], list[Socket]] = {}
+        self._bound: dict[tuple[str, str], list[_Bound]] = {}
+        self.connects: dict[int, list[tuple[Socket, int]]] = {}  # by id of the listener, in order
+        self._listeners: dict[int, Socket] = {}
+        for socket in sockets:
+            self._by_inode.setdefault((socket.host, socket.inode), []).append(socket)
+            if socket.accepted_by is None and socket.local not in _UNNAMED:
+                self._bind(socket, str(socket.local))
+        for bounds in self._bound.values():
+            bounds.sort(key=lambda bound: bound.since_ns)
+        self._pair(sockets)
+
+    def _bind(self, socket: Socket, path: str) -> None:
+        since = entered = -1
+        if socket.binds:
+            bind = self.calls[socket.binds[0] - 1]
+            entered, since = bind.entered_ns, _returned(bind)
+        elif socket.made and socket.calls:
+            entered = since = self.calls[socket.calls[0] - 1].entered_ns
+        until = _FOREVER
+        if socket.last_close is not None:
+            until = _returned(self.calls[socket.last_close - 1])
+        bound = _Bound(socket, entered, since, until)
+        self._bound.setdefault((socket.host, path), []).append(bound)
+
+    def by_inode(self, host: str, inode: int | None, number: int) -> Socket | None:
+        """The socket with this inode at the time of call `number`."""
+        found = None
+        for socket in self._by_inode.get((host, inode or 0), ()):
+            if found is None or _first_call(socket) <= number:
+                found = socket
+        return found
+
+    def owner(self, host: str, path: str | None, record: CallRecord) -> Socket | None:
+        """The socket that has the path during a call; None where that is not known."""
+        if path in _UNNAMED:
+            return None
+        until_ns = _returned(record)
+        found: list[_Bound] = []
+        for bound in self._bound.get((host, str(path)), ()):
+            if bound.entered_ns > until_ns:
+                continue
+            if bound.since_ns <= record.entered_ns and str(path).startswith(("unix:/", "unix:@")):
+                found.clear()  # it took the path over
+            if bound.until_ns >= record.entered_ns:
+                found.append(bound)
+        return found[0].socket if len(found) == 1 else None
+
+    def peers(self, socket: Socket) -> list[tuple[int, Socket | None]]:
+        """(call, the peer from then on) of a datagram socket; call 0 is from before its calls."""
+        first = socket.calls[0] if socket.calls else 0
+        connects = [n for n in socket.connects if self.calls[n - 1].errno is None]
+        found: list[tuple[int, Socket | None]] = []
+        if not connects and socket.peer_inode:
+            found.append((0, self.by_inode(socket.host, socket.peer_inode, first)))
+        elif not connects and first and not socket.made and socket.peer not in _UNNAMED:
+            peer = self.owner(socket.host, socket.peer, self.calls[first - 1])
+            found.append((0, peer if peer is not None and not peer.made else None))
+        for number in connects:
+            record = self.calls[number - 1]
+            if record.peer_inode:
+                peer = self.by_inode(socket.host, record.peer_inode, number)
+            else:
+                peer = self.owner(socket.host, record.address, record)
+            found.append((number, peer))
+        return found
+
+    # --- connections
+
+    def _pair(self, sockets: Sequence[Socket]) -> None:
+        """Fill peer_inode on both sides of what was connected, as far as that is known."""
+        for socket in sockets:
+            if socket.kind == "SOCK_DGRAM":
+                continue
+            other = self.other(socket)
+            if other is not None and other.peer_inode is None:
+                other.peer_inode = socket.inode
+            for number in socket.connects:
+                record = self.calls[number - 1]
+                if record.errno is None:
+                    listener = self.owner(socket.host, record.address, record)
+                    if listener is not None and listener.listens:
+                        queue = self.connects.setdefault(id(listener), [])
+                        queue.append((socket, number))
+                        self._listeners[id(socket)] = listener
+        for listener in sockets:
+            if id(listener) in self.connects:
+                self.connects[id(listener)].sort(key=lambda item: item[1])
+                self._by_process(listener)
+
+    def other(self, socket: Socket) -> Socket | None:
+        """The socket at the other end of a connection, or of a pair."""
+        if not socket.peer_inode:
+            return None
+        last = socket.calls[-1] if socket.calls else len(self.calls)
+        return self.by_inode(socket.host, socket.peer_inode, last)
+
+    def _by_process(self, listener: Socket) -> None:
+        accepts: dict[int, list[Socket]] = {}
+        for made in listener.accepted:
+            pid = self._connector(made)
+            if pid is not None:
+                accepts.setdefault(pid, []).append(made)
+            elif made.peer_inode is None:
+                return
+        if self._overlap(listener.accepts):
+            return
+        for pid, accepted in accepts.items():
+            mine = [item for item in self.connects[id(listener)] if self._pid(item[1]) == pid]
+            if len(accepted) > len(mine) or self._overlap([n for _, n in mine]):
+                continue
+            pairs = [(made, client) for made, (client, _) in zip(accepted, mine, strict=False)]
+            if all(self._agree(made, client) for made, client in pairs):
+                for made, client in pairs:
+                    made.peer_inode, client.peer_inode = client.inode, made.inode
+
+    def _connector(self, made: Socket) -> int | None:
+        """The process that connected what this accept returned."""
+        client = self.other(made)
+        if client is not None and client.connects:
+            return self._pid(client.connects[-1])
+        return self._told(made)
+
+    def _told(self, made: Socket) -> int | None:
+        if made.accepted_by is None:
+            return None
+        told = _PEER_PID.search(self.calls[made.accepted_by - 1].args)
+        return int(told[1]) if told is not None else None
+
+    def _pid(self, number: int) -> int:
+        return self.calls[number - 1].pid
+
+    def _overlap(self, numbers: list[int]) -> bool:
+        records = [self.calls[n - 1] for n in numbers]
+        return any(b.entered_ns < _returned(a) for a, b in pairwise(records))
+
+    def _agree(self, made: Socket, client: Socket) -> bool:
+        if made.accepted_by is None or not client.connects:
+            return False
+        accepted_ns = _returned(self.calls[made.accepted_by - 1])
+        if made.peer_inode is None:  # it was closed already
+            close = client.last_close
+            if close is None or self.calls[close - 1].entered_ns > accepted_ns:
+                return False
+        return (
+            self.calls[client.connects[-1] - 1].entered_ns <= accepted_ns
+            and made.peer_inode in (None, client.inode)
+            and client.peer_inode in (None, made.inode)
+        )
+
+    def listener(self, client: Socket) -> Socket | None:
+        """The recorded listener that a client connected to."""
+        return self._listeners.get(id(client))
+
+    def may_belong(self, made: Socket, client: Socket) -> bool:
+        """Whether an accept with an unknown client may have returned this client's end."""
+        if self.other(made) is not None or self.other(client) is not None or not client.connects:
+            return False
+        told = self._told(made)
+        return told is None or told == self._pid(client.connects[-1])
+
+    def clients(self, listener: Socket | None) -> Iterator[Socket]:
+        """Who connected to a listener, in order."""
+        for client, _ in self.connects.get(id(listener), ()):
+            yield client
+
+
+def _first_call(socket: Socket) -> int:
+    if socket.accepted_by is not None:
+        return socket.accepted_by
+    return socket.calls[0] if socket.calls else 0
+
+
+def _returned(record: CallRecord) -> int:
+    return record.returned_ns if record.returned_ns is not None else _FOREVER
