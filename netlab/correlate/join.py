@@ -83,8 +83,13 @@ class _Correlation:
         self.last_entry: dict[int, int] = {}  # of each process; records are in order of entry
         for record in records:
             self.last_entry[record.pid] = record.entered_ns
-        self.ring_lost = any(i.dropped for i in raw.interfaces) or any(
-            loss.witness == "packets" for loss in raw.losses
+        # A ring was there, and nobody read it to its end: the recorder was killed.
+        unread = any(i.received is not None and i.dropped is None for i in raw.interfaces)
+        self.no_frames = Reason.RING_DROP if unread else Reason.NO_PACKET_WITNESS
+        self.ring_lost = (
+            unread
+            or any(i.dropped for i in raw.interfaces)
+            or any(loss.witness == "packets" for loss in raw.losses)
         )
 
     def run(self) -> Tables:
@@ -281,7 +286,7 @@ class _Correlation:
                 (end.inbound, side.inbound),
             ):
                 self.tables.unmatched += uncaptured(
-                    ranges, connection, direction, Reason.NO_PACKET_WITNESS,
+                    ranges, connection, direction, self.no_frames,
                     outbound=ranges is end.outbound,
                 )  # fmt: skip
             if side is Side.CLIENT:
