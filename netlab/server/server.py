@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 from netlab.model.errors import UsageError
 from netlab.model.probe import Probe
 from netlab.server.callbacks import Callback, checked_event
+from netlab.server.effective import EffectiveRow, effective, facts_of_this_machine
 from netlab.server.entrance import ListenError, Place, opened, release
 from netlab.server.option_table import Options
 from netlab.server.options import options_for_port, options_from
@@ -280,6 +281,10 @@ class Server:
     def stats(self) -> Stats:
         """Totals since the start."""
         return self.role.stats()
+
+    def effective(self) -> list[EffectiveRow]:
+        """Every option as asked for and as it holds on this machine, with the reason."""
+        return effective(self.options, facts_of_this_machine())
 
     def reload(self, only_tasks: bool = False) -> bool:
         """Replace the workers one by one, without dropping connections that can be kept."""

@@ -18,6 +18,10 @@ from collections.abc import Iterator
 
 HEAD = struct.Struct("<qqIIQ")
 HEAD_BYTES = HEAD.size  # 32
+# The same with the marker as bytes, which CPython copies (in one store) faster than it converts a
+# number of 63 bits.
+QUICK_HEAD = struct.Struct("<qqII8s")
+STATELESS_HEAD = struct.Struct("<qqI4x8s")  # that of a return which changed nothing: state is 0
 MARKER_OFF = 24
 NONE = -(1 << 63)  # "not known" in a head's two 64-bit numbers
 NONE_32 = -1  # the same in a queue sample
@@ -82,6 +86,11 @@ LENGTH_LIMIT = 1 << 24
 def marker(kind: int, op: int, length: int) -> int:
     """The last word of a head: magic 24 bits, kind 8, operation 8, length in bytes 24."""
     return MAGIC << 40 | kind << 32 | op << 24 | length
+
+
+def quick_marker(kind: int, op: int, length: int) -> bytes:
+    """The marker as QUICK_HEAD takes it."""
+    return marker(kind, op, length).to_bytes(8, "little")
 
 
 def maybe_marker(word: int) -> tuple[int, int, int] | None:

@@ -27,13 +27,14 @@ from netlab.capture.probe.samples import FOUR, SIOCINQ, SIOCOUTQ
 from netlab.capture.probe.sockets import Plain, TracedSocket
 from netlab.capture.probe.writer import ThreadSpool
 
-_pack = layout.HEAD.pack_into
-_RECV = layout.marker(layout.ENTRY, OP["recv"], HEAD_BYTES)
-_RECV_INTO = layout.marker(layout.ENTRY, OP["recv_into"], HEAD_BYTES)
-_SEND = layout.marker(layout.ENTRY, OP["send"], HEAD_BYTES)
-_RETURN = layout.marker(layout.RETURN, 0, HEAD_BYTES)
+_pack = layout.QUICK_HEAD.pack_into
+_pack_return = layout.STATELESS_HEAD.pack_into
+_RECV = layout.quick_marker(layout.ENTRY, OP["recv"], HEAD_BYTES)
+_RECV_INTO = layout.quick_marker(layout.ENTRY, OP["recv_into"], HEAD_BYTES)
+_SEND = layout.quick_marker(layout.ENTRY, OP["send"], HEAD_BYTES)
+_RETURN = layout.quick_marker(layout.RETURN, 0, HEAD_BYTES)
 _ABOUT_BYTES = HEAD_BYTES + layout.ABOUT.size
-_SEND_ABOUT = layout.marker(layout.ENTRY, OP["send"], _ABOUT_BYTES)
+_SEND_ABOUT = layout.quick_marker(layout.ENTRY, OP["send"], _ABOUT_BYTES)
 _pack_about = layout.ABOUT.pack_into
 _SIZE_LIMIT = 1 << 40
 _UNKNOWN = b"\xff" * 4  # a sample that was not taken
@@ -102,7 +103,7 @@ class QuickSocket(TracedSocket):
             self._late(spool, order, count, now_ns)
             return data
         spool.at = end
-        _pack(spool.view, at, now_ns, count, order, 0, _RETURN)
+        _pack_return(spool.view, at, now_ns, count, order, _RETURN)
         return data
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
@@ -136,7 +137,7 @@ class QuickSocket(TracedSocket):
             self._late(spool, order, count, now_ns)
             return count
         spool.at = end
-        _pack(spool.view, at, now_ns, count, order, 0, _RETURN)
+        _pack_return(spool.view, at, now_ns, count, order, _RETURN)
         return count
 
     def send(self, data: Any, flags: int = 0, /) -> int:
@@ -170,7 +171,7 @@ class QuickSocket(TracedSocket):
             self._late(spool, order, count, now_ns)
             return count
         spool.at = end
-        _pack(spool.view, at, now_ns, count, order, 0, _RETURN)
+        _pack_return(spool.view, at, now_ns, count, order, _RETURN)
         return count
 
     def send_about(self, data: Any, about: int, /) -> int:
@@ -206,7 +207,7 @@ class QuickSocket(TracedSocket):
             self._late(spool, order, count, now_ns)
             return count
         spool.at = end
-        _pack(spool.view, at, now_ns, count, order, 0, _RETURN)
+        _pack_return(spool.view, at, now_ns, count, order, _RETURN)
         return count
 
     def _blocked(self, spool: ThreadSpool, order: int, error: BlockingIOError) -> None:
@@ -326,7 +327,7 @@ class SampledSocket(QuickSocket):
         self._settle()
         return TracedSocket.send_about(self, data, about)
 
-    def _begin(self, spool: ThreadSpool, requested: int, word: int) -> int:
+    def _begin(self, spool: ThreadSpool, requested: int, word: bytes) -> int:
         """Write an entry with samples and return its order; 0 when it takes the longer way."""
         state = self._state
         if state is None or spool.thread != get_ident():
@@ -365,7 +366,7 @@ class SampledSocket(QuickSocket):
         spool.at = end
         view = spool.view
         _pack_sample(view, at + HEAD_BYTES, layout.TAG_DETAIL, 0, _DETAIL_BYTES, 0, inq, outq, 0)
-        _pack(view, at, now_ns, count, order, 0, _RETURN_SAMPLED)
+        _pack_return(view, at, now_ns, count, order, _RETURN_SAMPLED)
 
     def _late(self, spool: ThreadSpool, order: int, count: int, returned_ns: int) -> None:
         state = self._state
@@ -378,7 +379,7 @@ _BYTES = frozenset({bytes, bytearray})
 _DETAIL_BYTES = layout.DETAIL.size
 _SAMPLED_BYTES = HEAD_BYTES + layout.SAMPLE.size
 _pack_sample = layout.SAMPLE.pack_into
-_RECV_SAMPLED = layout.marker(layout.ENTRY, OP["recv"], _SAMPLED_BYTES)
-_RECV_INTO_SAMPLED = layout.marker(layout.ENTRY, OP["recv_into"], _SAMPLED_BYTES)
-_SEND_SAMPLED = layout.marker(layout.ENTRY, OP["send"], _SAMPLED_BYTES)
-_RETURN_SAMPLED = layout.marker(layout.RETURN, 0, _SAMPLED_BYTES)
+_RECV_SAMPLED = layout.quick_marker(layout.ENTRY, OP["recv"], _SAMPLED_BYTES)
+_RECV_INTO_SAMPLED = layout.quick_marker(layout.ENTRY, OP["recv_into"], _SAMPLED_BYTES)
+_SEND_SAMPLED = layout.quick_marker(layout.ENTRY, OP["send"], _SAMPLED_BYTES)
+_RETURN_SAMPLED = layout.quick_marker(layout.RETURN, 0, _SAMPLED_BYTES)

@@ -9,9 +9,10 @@ handler may wait on the same epoll with another.
 
 from __future__ import annotations
 
+import struct
 from _thread import get_ident
+from collections.abc import Callable
 from time import time_ns
-from typing import Any
 
 from netlab.capture.probe import layout
 from netlab.capture.probe.journal import Journal
@@ -20,13 +21,19 @@ from netlab.capture.probe.pollers import TracedEpoll, wait_text
 from netlab.capture.probe.quick import NOBODY
 from netlab.capture.probe.writer import ThreadSpool
 
-_pack, _pack_field = layout.HEAD.pack_into, layout.FIELD.pack_into
-_RETURN = layout.marker(layout.RETURN, 0, 0)  # its length is added
-_RETURN_EMPTY = layout.marker(layout.RETURN, 0, HEAD_BYTES)
-_READY_OFF = HEAD_BYTES + layout.FIELD.size
-_KEPT_TEXTS = 4096  # of time-outs; a loop with timers waits for any number of milliseconds
+_pack, _pack_return = layout.QUICK_HEAD.pack_into, layout.STATELESS_HEAD.pack_into
+_RETURN_EMPTY = layout.quick_marker(layout.RETURN, 0, HEAD_BYTES)
+_TAG_READY = layout.TAG_READY
+_KEPT_ENTRIES = 4096  # of time-outs; a loop with timers waits for any number of milliseconds
 _UNKNOWN = object()
-_Plan = tuple[Any, Any, int, int, bytes]  # time-out, maxevents; the entry's size, marker and tail
+
+
+_Put = Callable[..., None]
+# Plain tuples: CPython takes those apart four times as fast as named ones.
+# What the entry of a wait says: time-out, maxevents, size, marker, what puts its tail, the tail.
+_Entry = tuple[object, object, int, bytes, _Put, bytes]
+# The return with so many ready: size, marker, what puts its tail, bytes of the ready list.
+_Return = tuple[int, bytes, _Put, int]
 
 
 class QuickEpoll(TracedEpoll):
@@ -36,21 +43,22 @@ class QuickEpoll(TracedEpoll):
         super().__init__(journal, sizehint, flags)
         self._spool: ThreadSpool = NOBODY
         self._number = 0 if self._state is None else self._state.number
-        self._most = 0  # ready descriptors that certainly fit a record
-        self._plan: _Plan = (_UNKNOWN, _UNKNOWN, 0, 0, b"")
-        self._tails: dict[str, bytes] = {}
+        self._entry: _Entry = (_UNKNOWN, _UNKNOWN, 0, b"", _nothing, b"")
+        self._entries: dict[str, _Entry] = {}  # by what they say
+        self._returns: dict[int, _Return] = {0: (HEAD_BYTES, _RETURN_EMPTY, _nothing, 0)}
         self._wait = self._epoll.poll
         self._ready_of = journal.packed.__getitem__
 
     def poll(self, timeout: float | None = None, maxevents: int = -1) -> list[tuple[int, int]]:
         """As select.epoll.poll: one epoll_wait."""
         spool = self._spool
-        asked, most, size, word, tail = self._plan
+        asked, most, size, marker, put_tail, tail = self._entry
         if spool.thread != get_ident() or timeout != asked or maxevents != most:
             settled = self._settled(timeout, maxevents)
             if settled is None:
                 return TracedEpoll.poll(self, timeout, maxevents)
-            spool, (asked, most, size, word, tail) = settled
+            spool, (_, _, size, marker, put_tail, tail) = settled
+        wait, form_of = self._wait, self._returns.get
         now_ns = time_ns()
         at = spool.at
         end = at + size
@@ -59,30 +67,32 @@ class QuickEpoll(TracedEpoll):
         spool.at = end
         view = spool.view
         spool.order = order = spool.order + 1
-        view[at + HEAD_BYTES : end] = tail
-        _pack(view, at, now_ns, NONE, order, self._number, word)
+        put_tail(view, at + HEAD_BYTES, tail)
+        _pack(view, at, now_ns, NONE, order, self._number, marker)
         count = None
-        wait = self._wait
         try:
             found = wait(timeout, maxevents)
             now_ns = time_ns()
             count = len(found)
-            ready = b"".join(map(self._ready_of, found))
+            ready = b"".join(map(self._ready_of, found)) if found else b""
+            form = form_of(count)
         except BaseException as error:
             self._journal.fail((spool, order), self._state, error, result=count)
             raise
-        size = _READY_OFF + len(ready) if ready else HEAD_BYTES
+        if form is None:
+            self._first_of_its_kind(spool, order, found, now_ns)
+            return found
+        size, marker, put_tail, length = form
         at = spool.at
         end = at + size
-        if end > spool.end or count > self._most:
-            self._journal.leave((spool, order), self._state, count, returned_ns=now_ns, ready=found)
+        if end > spool.end:
+            self._returned(spool, order, found, now_ns)
             return found
         spool.at = end
         view = spool.view
-        if ready:
-            _pack_field(view, at + HEAD_BYTES, layout.TAG_READY, 0, len(ready))
-            view[at + _READY_OFF : end] = ready
-        _pack(view, at, now_ns, count, order, 0, _RETURN + size)
+        if length:
+            put_tail(view, at + HEAD_BYTES, _TAG_READY, 0, length, ready)
+        _pack_return(view, at, now_ns, count, order, marker)
         return found
 
     def close(self) -> None:
@@ -90,7 +100,9 @@ class QuickEpoll(TracedEpoll):
         self._spool = NOBODY
         super().close()
 
-    def _settled(self, timeout: float | None, maxevents: int) -> tuple[ThreadSpool, _Plan] | None:
+    def _settled(
+        self, timeout: float | None, maxevents: int
+    ) -> tuple[ThreadSpool, _Entry] | None:  # fmt: skip
         """The calling thread's spool, which knows us from now on, and the entry to write there.
 
         They are kept for the next wait, and handed over: another thread may settle meanwhile.
@@ -105,17 +117,50 @@ class QuickEpoll(TracedEpoll):
                 return None
             journal.announce(state, spool)
             text = wait_text(timeout, maxevents)
-            tail = self._tails.get(text)
-            if tail is None:
-                if len(self._tails) >= _KEPT_TEXTS:
-                    self._tails.clear()
-                tail = self._tails[text] = layout.tail_text(layout.TAG_ARGS, text)
-            size = HEAD_BYTES + len(tail)
-            word = layout.marker(layout.ENTRY, OP["epoll_wait"], size)
-            self._most = spool.tail_limit // layout.READY.size - 16
-            self._plan = plan = (timeout, maxevents, size, word, tail)
+            entry = self._entries.get(text)
+            if entry is None or entry[:2] != (timeout, maxevents):
+                if len(self._entries) >= _KEPT_ENTRIES:
+                    self._entries.clear()
+                entry = self._entries[text] = _entry(timeout, maxevents, text)
+            self._entry = entry
             self._spool = spool
         except Exception as error:
             journal.fault(error)
             return None
-        return spool, plan
+        return spool, entry
+
+    def _first_of_its_kind(
+        self, spool: ThreadSpool, order: int, found: list[tuple[int, int]], returned_ns: int
+    ) -> None:
+        """So many were never ready before: keep the form, if a record can hold it."""
+        count = len(found)
+        if count <= spool.tail_limit // layout.READY.size - 16:
+            self._returns[count] = _return(count)
+        self._returned(spool, order, found, returned_ns)
+
+    def _returned(
+        self, spool: ThreadSpool, order: int, found: list[tuple[int, int]], returned_ns: int
+    ) -> None:
+        count = len(found)
+        self._journal.leave(
+            (spool, order), self._state, count, returned_ns=returned_ns, ready=found
+        )
+
+
+def _entry(timeout: object, maxevents: object, text: str) -> _Entry:
+    tail = layout.tail_text(layout.TAG_ARGS, text)
+    size = HEAD_BYTES + len(tail)
+    marker = layout.quick_marker(layout.ENTRY, OP["epoll_wait"], size)
+    return timeout, maxevents, size, marker, struct.Struct(f"{len(tail)}s").pack_into, tail
+
+
+def _return(count: int) -> _Return:
+    length = count * layout.READY.size
+    put_tail = struct.Struct(f"{layout.FIELD.format}{length}s")
+    size = HEAD_BYTES + put_tail.size
+    marker = layout.quick_marker(layout.RETURN, 0, size)
+    return size, marker, put_tail.pack_into, length
+
+
+def _nothing(*arguments: object) -> None:
+    """Puts the tail of what has none."""
