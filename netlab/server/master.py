@@ -96,6 +96,7 @@ class Master(HubProcess):
         self._manager = manager
         self._link = link
         self._manager_finished = False
+        self._draining = 0  # reactors whose output still leaves
         self._pidfds: dict[tuple[str, int], int] = {}
         reactor.poller.wait = with_heartbeat(reactor.poller.wait, self.row)
         self._dispatching = Dispatching(
@@ -322,9 +323,8 @@ class Master(HubProcess):
 
     def _go_on_stopping(self) -> None:
         """When the last process is gone and all it said is read, the output may drain."""
-        if not self._manager_finished or any(self.switchboard.stations()):
+        if self._draining or not self._manager_finished or any(self.switchboard.stations()):
             return
-        self._manager_finished = False  # once
         self._door.stop_accepting()
         self._draining = len(self._engines.all)
         self._everywhere(self._drain)
