@@ -229,9 +229,12 @@ def test_when_the_manager_of_process_is_killed_all_go(busy: bool) -> None:
 
 
 @both_modes
-def test_a_worker_that_cannot_boot_stops_all_with_its_traceback(mode: str) -> None:
+@pytest.mark.parametrize("options", [{}, {"reactors": 2}])
+def test_a_worker_that_cannot_boot_stops_all_with_its_traceback(
+    mode: str, options: dict[str, int]
+) -> None:
     hooks = {"worker_start": "arguments[0] == 1 and 1 / 0"}
-    with family(mode, workers=3, hooks=hooks, ready=False) as served:
+    with family(mode, workers=3, hooks=hooks, ready=False, **options) as served:
         status, log = served.end()
         assert status == 3
         assert log.count("ZeroDivisionError") == 1
