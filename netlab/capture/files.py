@@ -55,13 +55,13 @@ def read_raw(path: str | Path, *, ended: bool = False) -> RawRecording:
     collecting = gc.isenabled()
     gc.disable()
     try:
-        return _raw(data, name)
+        return _raw(data, name, ended)
     finally:
         if collecting:
             gc.enable()
 
 
-def _raw(data: bytes, name: str) -> RawRecording:
+def _raw(data: bytes, name: str, ended: bool) -> RawRecording:
     if data[:4] == reader.SECTION_HEADER_BYTES:
         raw = _PcapngFile(data, name).read()
     elif (header := pcap.maybe_header(data)) is not None:
