@@ -38,6 +38,7 @@ _log = logging.getLogger("netlab.server")
 def run(server: Server) -> int:
     """Serve until stopped; the exit status."""
     estate = Estate(server)
+    server.probe.name_thread("manager")
     with Reactor(server.probe, server.options.poller) as reactor:
         return BaseMain(estate, reactor).run()
 

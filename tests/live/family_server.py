@@ -61,6 +61,11 @@ def made() -> Server:
     function = GIVEN.pop("function", None)
     if function:
         GIVEN["dispatch_func"] = eval(function)
+    record = GIVEN.pop("record", None)
+    if record:
+        from netlab.capture.probe import JournalProbe
+
+        GIVEN["probe"] = JournalProbe(record, actor="server")
     server = Server(address[0], address[1], **GIVEN)
     for host, port, kind in more:
         server.listen(host, port, kind)
