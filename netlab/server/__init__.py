@@ -1,7 +1,8 @@
 """The socket server core: reactor, connections, modes; watched or not.
 
 `Server` is what programs use. Read on from `server` (the public face), `single` (the simplest
-mode), `engine` (sockets by session), `connection` (one conversation), `reactor` (the loop).
+mode), `engine` (sockets by session), `connection` (one conversation), `reactor` (the loop). For
+several processes: `roster` (who is on duty), `manager`, `switchboard`, `base`, `master`.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ _log = logging.getLogger("netlab.server")
 def run(server: Server) -> int:
     """Serve until stopped; the exit status."""
     estate = Estate(server)
-    estate.probe.name_thread("manager")
+    server.probe.name_thread("manager")
     with Reactor(server.probe, server.options.poller) as reactor:
         return BaseMain(estate, reactor).run()
 

@@ -104,7 +104,16 @@ class Child:
         self.reactor.run()
         self._call("worker_stop", self.number)
         self.line.drain(self.options.drain_timeout + LATE_S / 2)
+        self.let_all_go()
         return 0
+
+    def let_all_go(self) -> None:
+        """Close what the kernel would close: a recording then says that it was in order."""
+        self.line.close()
+        if self._control.fileno() >= 0:
+            self.reactor.unregister(self._control.fileno())
+            self._control.close()
+        self.reactor.close()
 
     # -- for those who derive --------------------------------------------------------------------
 

@@ -72,6 +72,7 @@ class ManagerProcess(Child):
             self._manager.end_all()
         self._tell({"event": "finished", "status": self._status})
         self.line.drain(self.options.drain_timeout)
+        self.let_all_go()
         return self._status
 
     # -- the master ------------------------------------------------------------------------------

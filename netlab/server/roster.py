@@ -25,7 +25,6 @@ LATE_S: Final = 1.0  # beyond drain_timeout, in which a member gives up by itsel
 
 EXIT_CLEAN: Final = 0
 EXIT_FORCED: Final = 1
-EXIT_USAGE: Final = 2
 EXIT_CANNOT_BOOT: Final = 3
 
 

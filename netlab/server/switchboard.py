@@ -21,7 +21,6 @@ from netlab.server.channels import Channel, MessageTooLarge
 from netlab.server.envelope import (
     Envelope,
     Kind,
-    address_from_name,
     bytes_from_envelope,
     envelope_from_bytes,
 )
@@ -319,12 +318,3 @@ class Switchboard:
         finally:
             self._heard = outer
         return heard
-
-
-def is_name(name: str) -> bool:
-    """Whether a process could be called so."""
-    try:
-        address_from_name(name)
-    except ValueError:
-        return False
-    return bool(name)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import resource  # noqa: F401  # for expressions
-import signal  # noqa: F401
+import signal
 import sys
 import threading  # noqa: F401
 import time
@@ -19,6 +19,7 @@ from typing import Any
 
 from netlab.server import Server
 from netlab.server.callbacks import EVENTS
+from netlab.server.process import die_with_parent
 
 REPORTS = int(sys.argv[1])
 GIVEN = json.loads(sys.argv[2])
@@ -61,6 +62,11 @@ def made() -> Server:
     function = GIVEN.pop("function", None)
     if function:
         GIVEN["dispatch_func"] = eval(function)
+    record = GIVEN.pop("record", None)
+    if record:
+        from netlab.capture.probe import JournalProbe
+
+        GIVEN["probe"] = JournalProbe(record, actor="server")
     server = Server(address[0], address[1], **GIVEN)
     for host, port, kind in more:
         server.listen(host, port, kind)
@@ -109,4 +115,5 @@ def made() -> Server:
     return server
 
 
+die_with_parent(signal.SIGKILL)  # a test run that is killed leaves nothing behind
 sys.exit(made().start())
