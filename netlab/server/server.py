@@ -25,14 +25,14 @@ from typing import Any, TypeVar
 from netlab.model.errors import UsageError
 from netlab.model.probe import Probe
 from netlab.server.callbacks import Callback, checked_event
-from netlab.server.effective import EffectiveRow, effective, facts_of_this_machine
-from netlab.server.entrance import ListenError, Place, opened, release
-from netlab.server.option_table import Options
-from netlab.server.options import options_for_port, options_from
-from netlab.server.pid_file import PidFile
+from netlab.server.family.pid_file import PidFile
+from netlab.server.family.process import take_identity
 from netlab.server.plain import PlainProbe
-from netlab.server.process import take_identity
 from netlab.server.role import Role
+from netlab.server.settings.effective import EffectiveRow, effective, facts_of_this_machine
+from netlab.server.settings.option_table import Options
+from netlab.server.settings.options import options_for_port, options_from
+from netlab.server.sockets.entrance import ListenError, Place, opened, release
 from netlab.server.terms import Client, ClientInfo, Mode, SendError, Stats
 
 F = TypeVar("F", bound=Callback)
@@ -44,15 +44,16 @@ _log = logging.getLogger("netlab.server")
 MODULES = {
     Mode.SINGLE: "netlab.server.single",
     Mode.THREADS: "netlab.server.threads",
-    Mode.BASE: "netlab.server.base",
-    Mode.PROCESS: "netlab.server.master",
+    Mode.BASE: "netlab.server.family.base",
+    Mode.PROCESS: "netlab.server.family.master",
 }
 
 
 class Server:
     """A server of one or several addresses.
 
-    Options are given by their names, see `netlab.server.options`; a wrong one is a UsageError here.
+    Options are given by their names, see `netlab.server.settings.options`; a wrong one is a
+    UsageError here.
     """
 
     def __init__(

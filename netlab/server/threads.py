@@ -21,13 +21,13 @@ from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from netlab.server import sockopts
-from netlab.server.connection import PEER_GONE, Connection
-from netlab.server.engine import Engine
-from netlab.server.framing import FramingError
-from netlab.server.listener import Listener
-from netlab.server.outgoing import BY_USER
 from netlab.server.single import serve
+from netlab.server.sockets import sockopts
+from netlab.server.sockets.connection import PEER_GONE, Connection
+from netlab.server.sockets.engine import Engine
+from netlab.server.sockets.framing import FramingError
+from netlab.server.sockets.listener import Listener
+from netlab.server.sockets.outgoing import BY_USER
 from netlab.server.terms import Closed, CloseReason, HalfClose, Mode, SendError, SocketAddress
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from typing import Any
 
 from netlab.server import Server
 from netlab.server.callbacks import EVENTS
-from netlab.server.process import die_with_parent
+from netlab.server.family.process import die_with_parent
 
 REPORTS = int(sys.argv[1])
 GIVEN = json.loads(sys.argv[2])

@@ -16,7 +16,7 @@ from served import drain, every_loop, every_way, in_child, read_all, read_to_end
 from netlab.lab.pattern import pattern
 from netlab.model.errors import UsageError
 from netlab.server import Server
-from netlab.server.effective import OWN_DESCRIPTORS
+from netlab.server.settings.effective import OWN_DESCRIPTORS
 from netlab.server.terms import CloseReason
 
 modes = pytest.mark.parametrize("mode", ["single", "threads"])

@@ -19,7 +19,7 @@ from served import WAYS, drain, every_loop, every_way, in_child, is_dead, read_a
 from netlab.lab.pattern import pattern
 from netlab.model.errors import UsageError
 from netlab.server import Server
-from netlab.server.entrance import ListenError
+from netlab.server.sockets.entrance import ListenError
 from netlab.server.terms import Client, SendError
 
 some_ways = pytest.mark.parametrize("way", ["epoll", "edge", "threads"])
