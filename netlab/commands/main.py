@@ -5,6 +5,7 @@ Verbs are imported when they are called: `netlab --help` must not pay for any of
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from importlib import import_module
@@ -69,7 +70,9 @@ def main(argv: list[str] | None = None) -> None:
     if isinstance(sys.stdout, TextIOWrapper):
         # It may be in ASCII (LC_ALL=C): a glyph that it cannot take must not be fatal.
         sys.stdout.reconfigure(errors="replace")
-    sys.exit(run(sys.argv[1:] if argv is None else argv))
+    code = run(sys.argv[1:] if argv is None else argv)
+    gc.freeze()  # the process ends: nobody need look for garbage among a recording's many rows
+    sys.exit(code)
 
 
 def run(argv: list[str]) -> int:
