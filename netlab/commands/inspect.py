@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from netlab.model.errors import UsageError
@@ -44,6 +42,7 @@ def command(
     if deep and packet is None:
         raise UsageError("--deep is about one packet", "add --packet N")
     from netlab.capture.files import read_raw
+    from netlab.commands.main import note
     from netlab.explain.analysis import analyse
 
     raw = read_raw(file)
@@ -59,7 +58,7 @@ def command(
     else:
         _summary(tables, raw, file, as_json)
     for fault in raw.faults if chosen else ():
-        _warn(fault)
+        note(fault)
 
 
 def _summary(tables: Tables, raw: RawRecording, file: str, as_json: bool) -> None:
@@ -131,9 +130,3 @@ def _packet(
         print(json_text(view))
     else:
         emit(packet_lines(view, width_of(None), limit))
-
-
-def _warn(fault: str) -> None:
-    from netlab.show.escape import printable
-
-    print(f"netlab: note: {printable(fault)}", file=sys.stderr)

@@ -83,8 +83,13 @@ class _Correlation:
         self.last_entry: dict[int, int] = {}  # of each process; records are in order of entry
         for record in records:
             self.last_entry[record.pid] = record.entered_ns
-        self.ring_lost = any(i.dropped for i in raw.interfaces) or any(
-            loss.witness == "packets" for loss in raw.losses
+        # A ring was there, and nobody read it to its end: the recorder was killed.
+        unread = any(i.received is not None and i.dropped is None for i in raw.interfaces)
+        self.no_frames = Reason.RING_DROP if unread else Reason.NO_PACKET_WITNESS
+        self.ring_lost = (
+            unread
+            or any(i.dropped for i in raw.interfaces)
+            or any(loss.witness == "packets" for loss in raw.losses)
         )
 
     def run(self) -> Tables:
@@ -128,7 +133,7 @@ class _Correlation:
     ) -> None:
         sockets = trace_sockets(self.records, self.raw.inheritances)
         network = [s for s in sockets.all if not s.is_local]
-        match_tcp(network, tracks, self.records)
+        match_tcp(network, tracks, self.records, ring_lost=self.ring_lost)
         add_connections_without_frames(network, self.tables.connections, self.records)
         spans = self._join_tcp(network, tracks)
         udp = join_datagrams(
@@ -281,7 +286,7 @@ class _Correlation:
                 (end.inbound, side.inbound),
             ):
                 self.tables.unmatched += uncaptured(
-                    ranges, connection, direction, Reason.NO_PACKET_WITNESS,
+                    ranges, connection, direction, self.no_frames,
                     outbound=ranges is end.outbound,
                 )  # fmt: skip
             if side is Side.CLIENT:
@@ -306,7 +311,7 @@ class _Correlation:
                 call.connection, call.side = socket.connection, socket.side
             if number in local.ranges:
                 call.direction, call.start, call.stop = local.ranges[number]
-            if record.op in WAITING:
+            if record.op in WAITING or record.op == "epoll_ctl":
                 self._fill_wait(call, record, sockets)
         for socket in sockets.all:  # an accept belongs to the connection that it returned
             if socket.accepted_by is not None and socket.connection is not None:

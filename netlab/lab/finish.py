@@ -27,12 +27,12 @@ class Finished(NamedTuple):
 
 
 def finish_recording(path: Path, *, journal_limit: int = JOURNAL_LIMIT) -> Finished:
-    """Rewrite the live recording at `path` in its finished form.
+    """Rewrite the live recording at `path`, which ended in order, in its finished form.
 
     Wireshark will list `journal_limit` calls one by one. Raises BadRecording when the file cannot
     be read or written; the live form then stays.
     """
-    return finish_raw(path, read_raw(path), journal_limit=journal_limit)
+    return finish_raw(path, read_raw(path, ended=True), journal_limit=journal_limit)
 
 
 def finish_raw(path: Path, raw: RawRecording, *, journal_limit: int = JOURNAL_LIMIT) -> Finished:
@@ -51,18 +51,33 @@ def finish_raw(path: Path, raw: RawRecording, *, journal_limit: int = JOURNAL_LI
 
 
 def finish_on_full_disk(
-    path: Path, spools: Path, *, journal_limit: int = JOURNAL_LIMIT
-) -> Finished | None:
-    """Finish a recording that the disk had no room for, as well as it can be; None when it cannot.
+    path: Path, spools: Path, refusal: NetlabError, *, journal_limit: int = JOURNAL_LIMIT
+) -> NetlabError:
+    """Finish a recording that the disk had no room for; `refusal`, saying how that went.
 
-    What the file lacks is read from the spools; without them there may be room. Where there is
-    still none, the live form stays.
+    What the file lacks is read from the spools. They go once all of it stands in the file; where
+    there is no room for that, both stay as they are.
     """
-    with suppress(NetlabError):
+    try:
         raw = recover(path)
+        if _holds_all(path, raw):
+            remove_folder(spools)  # it makes room
+        finish_raw(path, raw, journal_limit=journal_limit)
         remove_folder(spools)
-        return finish_raw(path, raw, journal_limit=journal_limit)
-    return None
+    except NetlabError:
+        if spools.is_dir():
+            hint = f"free some space, then run `netlab recover {path}`"
+            return type(refusal)(refusal.message, hint)
+    return refusal
+
+
+def _holds_all(path: Path, raw: RawRecording) -> bool:
+    """Whether the live file has all that was recovered from it and its spools."""
+    with suppress(NetlabError):
+        live = read_raw(path)
+        noted = {loss for loss in raw.losses if loss.witness == "probe"} <= set(live.losses)
+        return noted and (live.calls, live.inheritances) == (raw.calls, raw.inheritances)
+    return False
 
 
 def _renumbered(raw: RawRecording, numbers: Mapping[int, int]) -> RawRecording:

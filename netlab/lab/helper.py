@@ -148,15 +148,21 @@ class House:
         try:
             if message["do"] == "start":
                 self._start(message, descriptors)
-            elif message["actor"] in self._pids:
-                pid = self._pids[message["actor"]]
-                if message["signal"] == signal.SIGKILL:
-                    self._killed_ns.setdefault(pid, time.time_ns())
-                os.kill(pid, message["signal"])
+            else:
+                for actor in message["actors"]:
+                    self._signal(actor, message["signal"])
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
         return True
+
+    def _signal(self, actor: str, number: int) -> None:
+        pid = self._pids.get(actor)
+        if pid is None:
+            return  # it is over
+        if number == signal.SIGKILL:
+            self._killed_ns.setdefault(pid, time.time_ns())
+        os.kill(pid, number)
 
     def _start(self, message: control.Message, descriptors: list[int]) -> None:
         """Fork and execute a program; answer with its pid outside, or with why it did not start."""

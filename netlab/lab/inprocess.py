@@ -179,8 +179,8 @@ class _Carrier:
             remove_folder(self._spools)
             finish_recording(self._path, journal_limit=self._journal_limit)
             return
-        finish_on_full_disk(self._path, self._spools, journal_limit=self._journal_limit)
-        raise self._trouble
+        limit = self._journal_limit
+        raise finish_on_full_disk(self._path, self._spools, self._trouble, journal_limit=limit)
 
 
 def _begin(path: Path, interface: str, ports: Iterable[int] | None, options: _Options) -> _Carrier:

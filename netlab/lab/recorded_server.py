@@ -294,8 +294,7 @@ class RecordedServer:
         except NetlabError as error:
             self._trouble = self._trouble or error
         if self._trouble is not None:
-            finish_on_full_disk(path, spools, journal_limit=limit)
-            raise self._trouble
+            raise finish_on_full_disk(path, spools, self._trouble, journal_limit=limit)
         remove_folder(spools)
         raw = finish_recording(path, journal_limit=limit).raw
         self.summary = f"{path}: {len(raw.frames):,} packets, {len(raw.calls):,} calls"

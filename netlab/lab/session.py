@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netlab.lab.departures import Departures
+from netlab.lab.limits import allow_clients
 from netlab.lab.options import OnProgress, Progress, RunOptions, RunResult
 from netlab.lab.recorder import Recorder, begin
 from netlab.lab.signals import Interruptions
@@ -37,8 +38,14 @@ def run_scenario(options: RunOptions, on_progress: OnProgress = lambda _: None) 
     from netlab.capture.ring import PacketRing
 
     user, notes = choose_user(options.user)
+    allow_clients(options.clients)
     with Interruptions() as interruptions:
-        lab, more = open_lab(options.port, user)
+        try:
+            lab, more = open_lab(options.port, user)
+        except CheckFailed:
+            if interruptions.count:  # Ctrl-C reached the helper before it had left our group
+                raise KeyboardInterrupt from None
+            raise
         notes += more
         try:
             become_caller()
@@ -86,8 +93,8 @@ def _finish(stage: Stage, notes: tuple[str, ...]) -> RunResult:
     path = stage.options.path
     stage.on_progress(Progress("mapping calls onto packets", 0, 0, 0, 0))
     if stage.disk_full is not None:
-        finish_on_full_disk(path, stage.spools, journal_limit=stage.options.journal_limit)
-        raise stage.disk_full
+        limit = stage.options.journal_limit
+        raise finish_on_full_disk(path, stage.spools, stage.disk_full, journal_limit=limit)
     remove_folder(stage.spools)
     finished = finish_recording(path, journal_limit=stage.options.journal_limit)
     if stage.trouble:

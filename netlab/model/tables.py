@@ -217,6 +217,9 @@ class Connection:
     keep_alive_count: int | None = None
     keep_alive_ack_count: int | None = None
     reused_ports_count: int | None = None
+    tfo_syn_count: int | None = None
+    tfo_ack_count: int | None = None
+    tfo_ignored_count: int | None = None
     completeness: int | None = None  # tshark's tcp.completeness bits at the end
     client_state: str | None = None  # RFC 9293 state as far as the packets show it
     server_state: str | None = None

@@ -93,7 +93,7 @@ class BaseWorker(Child):
         self.engines = Engines([self.engine], self.engine, estate.full, options.output_buffer)
         self.figures = Figures(self.row, [self.engine], messages=True)
         verbs = HereOrThere(
-            self.name, self.line.send, lambda: channel.queued_bytes, estate.sessions, estate.full,
+            self.name, self.line.send, lambda: self.line.queued_bytes, estate.sessions, estate.full,
             options.output_buffer, self.messenger,
         )  # fmt: skip
         verbs.engine = self.engine

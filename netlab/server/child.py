@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from netlab.server import control
 from netlab.server.callbacks import Caller
-from netlab.server.channels import Channel, ChannelClosed
+from netlab.server.channels import Channel, ChannelClosed, MessageTooLarge
 from netlab.server.counters import Counter
 from netlab.server.envelope import (
     Envelope,
@@ -88,7 +88,7 @@ class Child:
             self.name, self.generation, self, self, self.row, self.reactor.defer
         )
         self.remote = RemoteEngine(
-            self.name, self.line.send, lambda: channel.queued_bytes, estate.sessions, estate.full,
+            self.name, self.line.send, lambda: self.line.queued_bytes, estate.sessions, estate.full,
             options.output_buffer, self.messenger,
         )  # fmt: skip
         self.role = self.made_role()
@@ -245,10 +245,12 @@ class Child:
 
     def post(self, envelope: Envelope) -> None:
         """See Wire."""
+        if self.line.closed:
+            raise Refused(SendError.SHUTTING_DOWN)
         try:
             self.line.send(bytes_from_envelope(envelope), envelope.about)
-        except ChannelClosed:
-            raise Refused(SendError.SHUTTING_DOWN) from None
+        except MessageTooLarge:
+            raise Refused(SendError.MESSAGE_TOO_LARGE) from None
 
     def listen(self, timeout_s: float) -> list[Envelope]:
         """See Wire."""

@@ -8,6 +8,7 @@ Knows nothing of what the messages mean; read man 7 unix (SCM_RIGHTS).
 from __future__ import annotations
 
 import array
+import contextlib
 import json
 import os
 import socket
@@ -40,11 +41,17 @@ def receive(sock: socket.socket) -> tuple[Message, list[int]] | None:
 
     Raises BlockingIOError on a non-blocking socket that has nothing.
     """
+    # Told once when the other side left something of ours unread; what it sent is still there.
+    with contextlib.suppress(ConnectionResetError):
+        return _receive(sock)
+    with contextlib.suppress(ConnectionResetError):
+        return _receive(sock)
+    return None
+
+
+def _receive(sock: socket.socket) -> tuple[Message, list[int]] | None:
     space = socket.CMSG_SPACE(_MAX_DESCRIPTORS * array.array("i").itemsize)
-    try:
-        data, ancillary, flags, _ = sock.recvmsg(_MAX_MESSAGE_BYTES, space, socket.MSG_CMSG_CLOEXEC)
-    except ConnectionResetError:
-        return None
+    data, ancillary, flags, _ = sock.recvmsg(_MAX_MESSAGE_BYTES, space, socket.MSG_CMSG_CLOEXEC)
     descriptors = array.array("i")
     for level, kind, rights in ancillary:
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):

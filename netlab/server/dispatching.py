@@ -151,7 +151,7 @@ class Dispatching:
             text = f"{len(message)} bytes are too many for a message between processes"
             self._engines.run(session, partial(connection.end, CloseReason.ERROR, text))
         limit = self._options.input_limit
-        if limit and station.line.channel.queued_bytes > limit:
+        if limit and station.line.queued_bytes > limit:
             self._hold(station.name, connection)
 
     def half_closed(self, connection: Connection, *, noted: bool = False) -> None:
@@ -201,7 +201,7 @@ class Dispatching:
         number = self._of_packets.choose(0, self._live, host=host)
         station = self._stations[number]
         limit = self._options.input_limit
-        if limit and station.line.channel.queued_bytes > limit:
+        if limit and station.line.queued_bytes > limit:
             return
         self._row[_DISPATCHED] += 1
         envelope = head_bytes(Kind.PACKET, 0, 0, 0, 0, 0) + parcel_from_packet(client, data)

@@ -21,6 +21,7 @@ from netlab.model.probe import Probe
 from netlab.server import home, sockopts, travel
 from netlab.server.connection import Connection
 from netlab.server.datagrams import Datagrams
+from netlab.server.effective import connection_limit, facts_of_this_machine
 from netlab.server.entrance import Entrance, Place, opened
 from netlab.server.handover import Baggage
 from netlab.server.listener import Listener
@@ -77,6 +78,7 @@ class Engine:
         self.homes: list[Engine] = [self]  # whose reactors have what we accept, by slot
         self.connections: dict[int, Connection] = {}
         self._last_error: SendError | None = None
+        self.most_connections, _ = connection_limit(options, facts_of_this_machine())
         self.accepted = self.refused = self.closed = 0
         self._received_bytes = self._sent_bytes = self._messages = self._responses = 0
         self._by_host: Counter[str] = Counter()
@@ -361,8 +363,8 @@ class Engine:
         if host and self._by_host[host] >= options.max_per_client:
             self._turn_away(sock, f"{host} has max_per_client={options.max_per_client} already")
             return
-        if sum(len(home.connections) for home in self.homes) >= self.options.max_connections:
-            self._turn_away(sock, f"max_connections={self.options.max_connections} are open")
+        if sum(len(home.connections) for home in self.homes) >= self.most_connections:
+            self._turn_away(sock, f"{self.most_connections} are open, see max_connections")
             listener.pause()
             return
         try:
@@ -397,8 +399,7 @@ class Engine:
     ) -> Connection:
         sock.setblocking(False)
         sockopts.on_connection(sock, listener.options)
-        make = framing_from(listener.options)
-        framing = make() if make is not None else None
+        framing = listener.make_framing() if listener.make_framing is not None else None
         connection = Connection(
             self, sock, session, address, listener.number, listener.options, framing
         )

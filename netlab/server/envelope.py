@@ -58,6 +58,7 @@ HEAD_BYTES = _HEAD.size
 # For the hot path, which makes no Envelope: kind, source, target, session, about, number.
 head_bytes = _HEAD.pack
 head_from = _HEAD.unpack_from
+session_from = struct.Struct("<16xqq").unpack_from  # session, about
 
 
 class Envelope(NamedTuple):

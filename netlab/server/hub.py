@@ -54,7 +54,7 @@ class HubProcess:
         )
         self.stopping = False
         self.status = 0
-        self._last_signals: list[str] = []
+        self._interrupts = 0
 
     def heed(self) -> None:
         """Take the user's signals. Raises UsageError outside the main thread."""
@@ -64,8 +64,8 @@ class HubProcess:
                 "use mode single or threads elsewhere",
             )
         on_signal = self.reactor.on_signal
-        on_signal(signal.SIGTERM, self.stop_or_quit)
-        on_signal(signal.SIGINT, self.stop_or_quit)
+        on_signal(signal.SIGTERM, self._shutdown)
+        on_signal(signal.SIGINT, self._interrupted)
         on_signal(signal.SIGQUIT, self.quit)
         on_signal(signal.SIGHUP, lambda: self.reload(False))
         on_signal(signal.SIGUSR1, lambda: self.reload(False))
@@ -129,12 +129,13 @@ class HubProcess:
 
     # -- signals and orders ----------------------------------------------------------------------
 
-    def stop_or_quit(self) -> None:
-        """The first time in order, the second time now."""
-        if self.stopping:
-            self.quit()
+    def _interrupted(self) -> None:
+        """The first Ctrl-C in order, the second now."""
+        self._interrupts += 1
+        if self._interrupts == 1:
+            self._shutdown()
         else:
-            self.stop()
+            self.quit()
 
     def shutdown(self) -> None:
         """Stop in order. Any thread may ask for it."""

@@ -9,7 +9,9 @@ loop that only carries on would take a whole core. Two ways out (option on_emfil
 - shed: a descriptor kept in reserve is given up, the connection accepted and closed. Clients know
   at once.
 
-An entry with EPOLLEXCLUSIVE cannot be modified: a pause takes it out.
+An entry with EPOLLEXCLUSIVE cannot be modified: a pause takes it out. The kernel wakes the first of
+those who wait with such an entry, in order of registration: of two idle workers always the same
+one, which would get all connections of a quiet day. So who has accepted registers anew, as last.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from netlab.server.entrance import Entrance, Place
+from netlab.server.options import framing_from
 from netlab.server.pollers import EXCLUSIVE
 from netlab.server.reactor import Reactor
 from netlab.server.terms import OnEmfile, SocketAddress
@@ -59,6 +62,7 @@ class Listener(Entrance):
     ) -> None:
         super().__init__(sock, place, number, reactor)
         self.options = options
+        self.make_framing = framing_from(options)
         self._on_accept = on_accept
         self._exclusive = exclusive
         self._reserve = _reserve() if options.on_emfile is OnEmfile.SHED else -1
@@ -66,6 +70,7 @@ class Listener(Entrance):
         self._timer = 0
         self._paused = False
         self._quiet_until_s = 0.0
+        self.accepted = 0
         self.pauses = 0  # how often there was no room
         self.shed = 0  # closed at once for want of descriptors
 
@@ -102,6 +107,15 @@ class Listener(Entrance):
         return select.EPOLLIN | (EXCLUSIVE if self._exclusive else 0)
 
     def _on_ready(self, events: int) -> None:
+        before = self.accepted
+        try:
+            self._accept(events)
+        finally:
+            if self._exclusive and self.accepted > before and not (self.closed or self._paused):
+                self._leave()
+                super().start()
+
+    def _accept(self, events: int) -> None:
         accept = self._socket.accept
         for _ in range(self.options.accepts_per_wake):
             try:
@@ -118,6 +132,7 @@ class Listener(Entrance):
                     return
                 continue
             self._pause_s = PAUSE_S
+            self.accepted += 1
             self._on_accept(accepted, client, self)
             if self.closed or self._paused:
                 return

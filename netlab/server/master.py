@@ -98,6 +98,8 @@ class Master(HubProcess):
         self._manager = manager
         self._link = link
         self._manager_finished = False
+        self._serving = False
+        self._draining = 0  # reactors whose output still leaves
         self._pidfds: dict[tuple[str, int], int] = {}
         reactor.poller.wait = with_heartbeat(reactor.poller.wait, self.row)
         self._dispatching = Dispatching(
@@ -292,6 +294,7 @@ class Master(HubProcess):
 
     def _booted(self) -> None:
         if not self.stopping:
+            self._serving = True
             for thread in self._threads:
                 thread.start()
             self._door.start()
@@ -329,9 +332,11 @@ class Master(HubProcess):
 
     def _go_on_stopping(self) -> None:
         """When the last process is gone and all it said is read, the output may drain."""
-        if not self._manager_finished or any(self.switchboard.stations()):
+        if self._draining or not self._manager_finished or any(self.switchboard.stations()):
             return
-        self._manager_finished = False  # once
+        if not self._serving:  # no reactor runs but this one
+            self.reactor.stop()
+            return
         self._door.stop_accepting()
         self._draining = len(self._engines.all)
         self._everywhere(self._drain)
@@ -352,7 +357,7 @@ class Master(HubProcess):
     def _everywhere(self, action: Callable[[Engine], None]) -> None:
         """Let each reactor do it with its engine."""
         for engine in self._engines.all:
-            if engine is self._door:
+            if engine is self._door or not self._serving:
                 action(engine)
             else:
                 engine.reactor.post(partial(action, engine))

@@ -75,6 +75,7 @@ class Messenger:
         self._defer = defer
         self._last_number = (generation - 1) << 32  # a successor may hear of its forebear's tasks
         self._tasks: set[int] = set()  # given away, not finished
+        self._given_up: set[int] = set()  # of those: nobody waits for the result any more
         self._awaited: dict[int, Envelope | None] = {}
         self._later: list[Envelope] = []
 
@@ -103,7 +104,11 @@ class Messenger:
     def task_wait(self, value: object, timeout_s: float, worker: int | None = None) -> Any:
         """Give a task away and wait for its result. Raises Refused (TIMED_OUT, WORKER_DIED)."""
         number = self.task(value, worker)
-        answer = self._wait(number, timeout_s)
+        try:
+            answer = self._wait(number, timeout_s)
+        except Refused:
+            self._given_up.add(number)
+            raise
         if answer.kind == Kind.TASK_LOST:
             raise Refused(SendError.WORKER_DIED)
         return value_from(answer.payload)
@@ -160,9 +165,10 @@ class Messenger:
         elif kind == Kind.ASK:
             self._answer(envelope)
         elif kind == Kind.FINISH:
+            wanted = number not in self._given_up
             if envelope.session == LAST:
                 self._task_over(number)
-            if envelope.payload:
+            if envelope.payload and wanted:
                 self._hears.finished(number, value_from(envelope.payload))
         elif kind == Kind.TASK_LOST:
             self._task_over(number)
@@ -175,6 +181,7 @@ class Messenger:
         return self._last_number
 
     def _task_over(self, number: int) -> None:
+        self._given_up.discard(number)
         if number in self._tasks:
             self._tasks.remove(number)
             self._row[Counter.TASKING_NUM] -= 1

@@ -12,7 +12,7 @@ import stat
 from collections.abc import Callable
 from typing import Any
 
-from netlab.server.channels import ChannelClosed, MessageTooLarge
+from netlab.server.channels import MessageTooLarge
 from netlab.server.engines import BY_CALLBACK, ORDERLY, RESET
 from netlab.server.envelope import (
     MESSAGE_LIMIT_BYTES,
@@ -74,8 +74,6 @@ class RemoteEngine:
         about = self.about if session == self.about_session else 0
         try:
             self._send(head_bytes(_SEND, self._address, 0, session, about, 0) + data, about)
-        except ChannelClosed:
-            return self._refuse(SendError.SHUTTING_DOWN)
         except MessageTooLarge:
             return self._refuse(SendError.MESSAGE_TOO_LARGE)
         return True
@@ -172,10 +170,7 @@ class RemoteEngine:
     def _post(self, kind: Kind, session: int, number: int, payload: bytes) -> bool:
         about = self.about if session == self.about_session else 0
         envelope = Envelope(kind, self._name, "", session, about, number, payload)
-        try:
-            self._send(bytes_from_envelope(envelope), about)
-        except ChannelClosed:
-            return self._refuse(SendError.SHUTTING_DOWN)
+        self._send(bytes_from_envelope(envelope), about)
         return True
 
     def _unknown(self, session: int) -> SendError:

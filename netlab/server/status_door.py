@@ -70,13 +70,18 @@ def door(server: Server, reactor: Reactor, source: Source) -> Iterator[Door | No
     def make() -> StatusPage:
         return page_of(source, places)
 
-    opened = Door(reactor, [place.port for place in places], make)
+    opened: Door | None = None
+    try:
+        opened = Door(reactor, [place.port for place in places], make)
+    except UsageError as error:  # no reason not to serve
+        _log.warning("netlab status will find nothing here: %s", error)
     if threading.current_thread() is threading.main_thread():
         reactor.on_signal(SIGNAL, lambda: _log.warning("%s", "\n".join(page_lines(make()))))
     try:
         yield opened
     finally:
-        opened.close()
+        if opened is not None:
+            opened.close()
 
 
 def page_of(source: Source, places: Sequence[Place]) -> StatusPage:
@@ -158,7 +163,7 @@ def runtime_folder() -> Path:
             if _is_private(folder):
                 return folder
     raise UsageError(
-        "no private folder for the status socket", "set XDG_RUNTIME_DIR, or give --no-status"
+        "no private folder for the status socket", "set XDG_RUNTIME_DIR to one, or give --no-status"
     )
 
 

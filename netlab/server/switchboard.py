@@ -17,7 +17,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
 from typing import Protocol
 
-from netlab.server.channels import Channel, ChannelClosed, MessageTooLarge
+from netlab.server.channels import Channel, MessageTooLarge
 from netlab.server.envelope import (
     Envelope,
     Kind,
@@ -25,13 +25,14 @@ from netlab.server.envelope import (
     bytes_from_envelope,
     envelope_from_bytes,
 )
-from netlab.server.line import Line
+from netlab.server.line import Line, Waiting
 from netlab.server.messenger import FAILED, LAST, Refused, is_for_messenger
 from netlab.server.parcel import parcel_from
 from netlab.server.reactor import Reactor
 from netlab.server.terms import SendError
 
 _BACK_TO_ASKER = frozenset({Kind.FINISH, Kind.TASK_LOST, Kind.ANSWER})
+_SEND = int(Kind.SEND)
 _WORK = frozenset({Kind.RECEIVE, Kind.PACKET})
 
 
@@ -102,6 +103,7 @@ class Switchboard:
             lambda messages: self._hear(messages),
             lambda: self._gone(station),
             lambda: self._hub.drained(station),
+            lambda unsent: self._unsent(station, unsent),
         )
         self._stations[name, generation] = station
         self._names.add(name)
@@ -159,15 +161,9 @@ class Switchboard:
     # -- what passes -----------------------------------------------------------------------------
 
     def to_station(self, station: Station, message: bytes, about: int = 0) -> bool:
-        """Send to one process; what it cannot have any more waits for who gets its name next."""
+        """Send to one process; False when the message is longer than can be sent."""
         try:
             station.line.send(message, about)
-        except ChannelClosed:
-            if not station.about_to_go:
-                self._waiting[station.name].append((message, about))
-                if self._serving.get(station.name) is station:
-                    del self._serving[station.name]
-            return False
         except MessageTooLarge as error:
             self._report(f"a message for {station.name} is dropped: {error}")
             return False
@@ -175,10 +171,23 @@ class Switchboard:
 
     def hand(self, station: Station, message: bytes, about: int = 0) -> bool:
         """Send a message of a connection, and count it: it is in that process's hands now."""
-        if not self.to_station(station, message, about):
-            return False
         station.sent += 1
-        return True
+        return self.to_station(station, message, about)
+
+    def _unsent(self, station: Station, unsent: Waiting) -> None:
+        """It was gone already: what was for its name waits for who gets that next."""
+        if self._serving.get(station.name) is station:
+            del self._serving[station.name]
+        for message, about in unsent:
+            kind = message[0]
+            if kind in _WORK:
+                station.sent -= 1
+            if kind == Kind.TASK:
+                envelope = envelope_from_bytes(message)
+                station.tasks.pop((envelope.source, envelope.number), None)
+                self._give_task(envelope, message)
+            elif not station.about_to_go and station.name in self._names:
+                self.to_name(station.name, message, about)
 
     def to_name(self, name: str, message: bytes, about: int = 0) -> None:
         """Send to who has the name now, or will have it."""
@@ -242,11 +251,8 @@ class Switchboard:
             else:
                 self._tell_lost(envelope.source, envelope.number)
             return
-        if self.to_station(station, message):
-            station.tasks[envelope.source, envelope.number] = None
-        elif station.name in self._waiting:
-            self._waiting[station.name].pop()
-            self._waiting_tasks.append(message)
+        station.tasks[envelope.source, envelope.number] = None
+        self.to_station(station, message)
 
     def _send_back(self, envelope: Envelope, error: SendError) -> None:
         self.post(
@@ -270,8 +276,12 @@ class Switchboard:
             self._hub.deliver(envelope)
 
     def _hear(self, messages: list[bytes]) -> None:
+        verb = self._hub.verb
         for message in messages:
-            self.route(message)
+            if message[0] == _SEND:  # nearly all are
+                verb(message)
+            else:
+                self.route(message)
 
     def _gone(self, station: Station) -> None:
         del self._stations[station.name, station.generation]
@@ -296,6 +306,8 @@ class Switchboard:
         outer, self._heard = self._heard, heard  # an answer may need questions of its own
         try:
             waiting = select.poll()
+            for station in self._stations.values():
+                station.line.flush()
             lines = {s.line.channel.fileno(): s.line for s in self._stations.values()}
             if not lines:
                 raise Refused(SendError.NO_SUCH_TARGET)

@@ -6,17 +6,18 @@ callback, so that the master knows what is lost when it dies. Read first: child.
 
 from __future__ import annotations
 
-import contextlib
 import socket
+from time import monotonic
 
 from netlab.server.channels import Channel
 from netlab.server.child import Child, Identity, quota
 from netlab.server.counters import Counter
-from netlab.server.envelope import HEAD_BYTES, Kind, head_bytes, head_from
+from netlab.server.envelope import HEAD_BYTES, Kind, head_bytes, head_from, session_from
 from netlab.server.estate import Estate
 from netlab.server.parcel import packet_from, value_from
 from netlab.server.terms import Closed, CloseReason
 
+ANSWER_LATE_S = 0.0002  # answers leave together, but not later than this
 _RECEIVE = int(Kind.RECEIVE)
 _HANDLED = int(Counter.REQUEST_COUNT)
 
@@ -36,11 +37,12 @@ class Worker(Child):
         """What the hub sent; the hot loop of this process."""
         row, remote, server = self.row, self.remote, self.estate.server
         receive = self._receive
+        line, late_s = self.line, monotonic() + ANSWER_LATE_S
         for message in messages:
             if message[0] != _RECEIVE or receive is None:
                 self.take(message)
                 continue
-            session, about = head_from(message)[3:5]
+            session, about = session_from(message)
             remote.about_session, remote.about = session, about
             try:
                 receive(server, session, message[HEAD_BYTES:])
@@ -49,6 +51,11 @@ class Worker(Child):
             except Exception as error:
                 self._raised("receive", error, session)
             row[_HANDLED] += 1
+            if line.batch_bytes:
+                now_s = monotonic()
+                if now_s > late_s:  # the first answers are not to wait for the last callback
+                    line.flush()
+                    late_s = now_s + ANSWER_LATE_S
             if row[_HANDLED] == self._last:
                 self.ask_to_leave("max_requests is reached")
 
@@ -65,8 +72,7 @@ class Worker(Child):
             case Kind.HALF_CLOSE:
                 self._event("half_close", session)
                 marker = head_bytes(Kind.IDLE, 0, 0, session, about, self.number)
-                with contextlib.suppress(Exception):
-                    self.line.send(marker, about)
+                self.line.send(marker, about)
             case Kind.CLOSED:
                 reason, errno, detail = value_from(message[HEAD_BYTES:])
                 closed = Closed(CloseReason(reason), errno, detail)

@@ -37,6 +37,13 @@ def big(count: int) -> bytes:
     return bytes(range(251)) * (count // 251) + bytes(count % 251)
 
 
+def sockets() -> list[str]:
+    """The sockets that this process holds."""
+    found = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
+    links = [os.readlink(path) for path in found if os.path.islink(path)]
+    return [link for link in links if link.startswith("socket")]
+
+
 def stuck(seconds: float) -> None:
     """Busy in Python for so long, whatever signals come."""
     end_s = time.monotonic() + seconds

@@ -162,6 +162,15 @@ def test_it_shows_ladder_summary_and_what_to_do_next(tmp_path: Path) -> None:
     assert "netlab inspect 'two words.pcapng'" in done.stdout
 
 
+def test_more_clients_than_the_lab_starts_at_once(tmp_path: Path) -> None:
+    done = run_netlab(tmp_path, "run", "-o", "a.pcapng", "--quiet", "--clients", "127")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.pcapng"]
+    tables = analyse(read_raw(tmp_path / "a.pcapng"))
+    assert len(tables.connections) == 127
+    assert tables.unmatched == []
+
+
 def test_with_several_clients_it_says_how_to_see_the_others(tmp_path: Path) -> None:
     done = run_netlab(tmp_path, "run", "-o", "a.pcapng", "--clients", "3")
     assert done.returncode == 0

@@ -220,7 +220,10 @@ def test_registering_is_no_wait() -> None:
     play.handshake()
     sends(play, 0, 10)
     play.watch("server", INODE["server"], POLLIN)
-    assert wakers(play.tables(), "epoll_ctl") == [[]]
+    tables = play.tables()
+    assert wakers(tables, "epoll_ctl") == [[]]
+    call = tables.calls[number_of(tables, "epoll_ctl") - 1]
+    assert (call.connection, call.side) == (0, "server")  # it concerns that end all the same
 
 
 @pytest.mark.parametrize("value", ["8", "0x08000000"])

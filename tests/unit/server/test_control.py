@@ -48,3 +48,13 @@ def test_nothing_there_is_not_the_end() -> None:
         right.setblocking(False)
         with pytest.raises(BlockingIOError):
             control.receive(right)
+
+
+def test_last_words_are_heard_though_ours_were_not() -> None:
+    left, right = control.pair()
+    with right:
+        control.send(right, {"do": "stop"})
+        control.send(left, {"event": "finished"})
+        left.close()
+        assert control.receive(right) == ({"event": "finished"}, [])
+        assert control.receive(right) is None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from netlab.model.errors import UsageError
+from netlab.server import Server, status_door
 from netlab.server.plain import PlainProbe
 from netlab.server.reactor import Reactor
 from netlab.server.status import (
@@ -93,6 +95,8 @@ def test_a_connections_state_is_the_first_that_matters() -> None:
 @pytest.fixture
 def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     return tmp_path
 
 
@@ -114,6 +118,20 @@ def test_a_folder_that_is_not_ours_alone_is_not_used(runtime: Path, how: str) ->
         folder.chmod(0o755)
     assert runtime_folder() != folder
     assert all(folder not in path.parents for path in doors())
+
+
+def test_without_a_folder_the_server_serves_all_the_same(
+    runtime: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def none() -> Path:
+        raise UsageError("no private folder", "make one")
+
+    monkeypatch.setattr(status_door, "runtime_folder", none)
+    server = Server("127.0.0.1", 0, status=True)
+    server.on("receive", lambda server, session, data: None)
+    server.on("start", lambda server: server.shutdown())
+    assert server.start() == 0
+    assert "netlab status will find nothing here: no private folder: make one" in caplog.text
 
 
 def test_a_path_longer_than_the_kernel_takes_will_do(
