@@ -12,7 +12,7 @@ from netlab.model.tables import Tables
 @click.command("inspect")
 @click.argument("file")
 @click.option("--connections", "view", flag_value="connections", help="List the connections.")
-@click.option("--packets", "view", flag_value="packets", help="List the packets, a line each.")
+@click.option("--packets", "view", flag_value="packets", help="List the packets.")
 @click.option(
     "--connection", "-c", metavar="N", help="Draw a connection's ladder: 3, tcp.0, udp.1."
 )
@@ -75,7 +75,7 @@ def _summary(tables: Tables, raw: RawRecording, file: str, as_json: bool) -> Non
 def _connections(tables: Tables, limit: int | None, as_json: bool) -> None:
     from netlab.show.terminal.lines import emit, width_of
     from netlab.show.terminal.summary import connection_lines
-    from netlab.show.views.summary import connections
+    from netlab.show.views.summary import connections, start_ns
     from netlab.show.views.text import as_json as json_text
 
     rows = connections(tables)
@@ -83,8 +83,7 @@ def _connections(tables: Tables, limit: int | None, as_json: bool) -> None:
     if as_json:
         print(json_text(kept))
         return
-    start = tables.packets[0].time_ns if tables.packets else None
-    emit(connection_lines(kept, start, width_of(None)))
+    emit(connection_lines(kept, start_ns(tables), width_of(None)))
     if len(kept) < len(rows):
         emit([[(f"… {len(rows) - len(kept):,} more: --limit 0 shows all", "italic")]])
 

@@ -5,6 +5,7 @@ Verbs are imported when they are called: `netlab --help` must not pay for any of
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 from contextlib import suppress
@@ -83,6 +84,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
     streams.settle()
     code = run(sys.argv[1:] if argv is None else argv)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done: there is nothing to interrupt
+    gc.freeze()  # the process ends: nobody need look for garbage among a recording's many rows
     sys.exit(code)
 
 

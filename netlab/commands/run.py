@@ -229,7 +229,7 @@ def _server_options(
     mode: str, workers: int | None, tasks: int | None, poller: str | None, ipc: str | None
 ) -> dict[str, str]:
     """Those that were given, as text, checked together before anything is started."""
-    from netlab.server.options import options_from, value_from_text
+    from netlab.server.settings.options import options_from, value_from_text
 
     asked = {"mode": mode, "workers": workers, "tasks": tasks, "poller": poller, "ipc": ipc}
     given = {name: str(value) for name, value in asked.items() if value is not None}

@@ -39,7 +39,7 @@ from netlab.correlate.tcp_spans import End, TcpJoin, link_bytes
 from netlab.correlate.unseen_reads import maybe_unseen_read
 from netlab.correlate.urgent import urgent_marks
 from netlab.correlate.wakeups import Wakeups
-from netlab.model.call import OUTBOUND, WAITING, CallRecord
+from netlab.model.call import OUTBOUND, WAITING, CallRecord, ready_text
 from netlab.model.recording import RawRecording
 from netlab.model.tables import (
     Call,
@@ -116,6 +116,8 @@ class _Correlation:
         for flow in flows:
             track = by_flow.get(flow.connection)
             found.append(connection_from_track(track) if track else connection_from_flow(flow))
+            if self.ring_lost and found[-1].close_kind in ("open", "half-close"):
+                found[-1].closed_by = found[-1].close_kind = None  # a FIN may be among the lost
         return found
 
     def _count_datagram_bytes(self, datagrams: list[Datagram]) -> None:
@@ -131,7 +133,7 @@ class _Correlation:
     ) -> None:
         sockets = trace_sockets(self.records, self.raw.inheritances)
         network = [s for s in sockets.all if not s.is_local]
-        match_tcp(network, tracks, self.records)
+        match_tcp(network, tracks, self.records, ring_lost=self.ring_lost)
         add_connections_without_frames(network, self.tables.connections, self.records)
         spans = self._join_tcp(network, tracks)
         udp = join_datagrams(
@@ -309,7 +311,7 @@ class _Correlation:
                 call.connection, call.side = socket.connection, socket.side
             if number in local.ranges:
                 call.direction, call.start, call.stop = local.ranges[number]
-            if record.op in WAITING:
+            if record.op in WAITING or record.op == "epoll_ctl":
                 self._fill_wait(call, record, sockets)
         for socket in sockets.all:  # an accept belongs to the connection that it returned
             if socket.accepted_by is not None and socket.connection is not None:
@@ -353,8 +355,11 @@ class _Correlation:
 
 
 def _call_row(number: int, r: CallRecord) -> Call:
+    args = r.args
+    if r.ready and r.op in WAITING:
+        args = ", ".join(filter(None, (args, ready_text(r.ready))))
     return Call(
-        number, r.witness, r.host, r.actor, r.pid, r.tid, r.fd, None, None, r.op, r.args,
+        number, r.witness, r.host, r.actor, r.pid, r.tid, r.fd, None, None, r.op, args,
         r.entered_ns, r.returned_ns, r.returned_by_ns, r.requested_bytes, r.result, r.errno,
         None, None, None, r.inq_before_bytes, r.outq_before_bytes, r.inq_after_bytes,
         r.outq_after_bytes, r.code,

@@ -29,7 +29,7 @@ from netlab.lab.recorder import Recorder, begin
 from netlab.model.errors import NetlabError
 from netlab.model.frame import LINK_ETHERNET, Interface
 from netlab.model.recording import Description, Host, Loss
-from netlab.server import control
+from netlab.server.messages import control
 
 HOST = "localhost"
 _TURN_MS = 50  # how long the ring is waited for at most

@@ -26,8 +26,8 @@ from netlab.lab.namespaces import HostFacts, Refused, enter, may_capture, set_up
 from netlab.lab.syscalls import adopt_orphans, give_up_privileges
 from netlab.lab.sysctls import BASELINE, FACTS, read_all
 from netlab.model.errors import NetlabError
-from netlab.server import control
-from netlab.server.process import die_with_parent
+from netlab.server.family.process import die_with_parent
+from netlab.server.messages import control
 
 LOOPBACK = "lo"
 

@@ -24,7 +24,7 @@ from typing import Any
 import netlab
 from netlab.lab.namespaces import Refused
 from netlab.model.errors import CheckFailed, error_from
-from netlab.server import control
+from netlab.server.messages import control
 
 START_WITHIN_S = 30.0
 _STDERR_KEPT_BYTES = 1 << 16

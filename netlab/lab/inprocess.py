@@ -25,7 +25,7 @@ from netlab.capture.ring import PacketRing
 from netlab.lab.beside import HOST
 from netlab.lab.hosts import python_arguments
 from netlab.model.errors import BadRecording, NetlabError, PrivilegeError, UsageError, error_from
-from netlab.server import control
+from netlab.server.messages import control
 
 if TYPE_CHECKING:
     from _typeshed import StrPath

@@ -6,6 +6,8 @@ opens, and no process, namespace or other file stays. Read `stage` for what happ
 
 from __future__ import annotations
 
+import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,7 @@ from netlab.model.errors import BadRecording, CheckFailed
 
 if TYPE_CHECKING:
     from netlab.capture.recording import LiveRecording
+    from netlab.model.recording import Description
 
 __all__ = ["Progress", "RunOptions", "RunResult", "run_scenario"]
 
@@ -63,14 +66,20 @@ def run_scenario(options: RunOptions, on_progress: OnProgress = lambda _: None) 
                 if stage.listening is None:
                     _discard(recording, spools)
                     raise _never_began(stage)
-                _close(stage, recorder)
+                _close(stage, recorder, recording, description)
         finally:
             lab.close()
         return _finish(stage, notes)
 
 
-def _close(stage: Stage, recorder: Recorder) -> None:
+def _close(
+    stage: Stage, recorder: Recorder, recording: LiveRecording, description: Description
+) -> None:
     try:
+        if stage.interruptions.first is not None:  # what follows in the story never happened
+            name = signal.Signals(stage.interruptions.first).name
+            note = f"interrupted by {name}: the run was not over"
+            recording.describe(replace(description, notes=(*description.notes, note)))
         recorder.finish(stage.deaths())
     except BadRecording as error:
         stage.disk_full = stage.disk_full or error

@@ -208,6 +208,8 @@ def test_interrupted_in_the_middle(tmp_path: Path, number: int, code: int) -> No
     assert "kept in a.pcapng" in complaint(done)
     raw = opens(tmp_path)
     assert raw.description.form == "finished"
+    said = f"interrupted by {signal.Signals(number).name}: the run was not over"
+    assert said in raw.description.notes
     tables = analyse(raw)
     assert tables.unmatched == []
     assert len(raw.frames) > 3

@@ -11,7 +11,7 @@ import pytest
 
 import netlab
 from netlab.lab.hosts import Lab, python_arguments
-from netlab.server import control
+from netlab.server.messages import control
 
 PROGRAM = "import thing, sys; main = lambda words: print(thing.where, json.__file__)\nimport json\n"
 
