@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from netlab.capture import recording
 from netlab.capture.files import read_raw, recover
@@ -15,8 +15,11 @@ from netlab.capture.ownership import remove_folder
 from netlab.explain import gloss
 from netlab.explain.analysis import analyse
 from netlab.model.errors import NetlabError
-from netlab.model.recording import RawRecording
+from netlab.model.recording import Loss, RawRecording
 from netlab.model.tables import Tables
+
+if TYPE_CHECKING:
+    from netlab.lab.recorder import Death, Recorder
 
 
 class Finished(NamedTuple):
@@ -48,6 +51,31 @@ def finish_raw(path: Path, raw: RawRecording, *, journal_limit: int = JOURNAL_LI
         journal_limit=journal_limit,
     )
     return Finished(_renumbered(raw, numbers), _renumbered_tables(tables, numbers))
+
+
+def conclude(
+    recorder: Recorder,
+    path: Path,
+    spools: Path,
+    *,
+    deaths: Sequence[Death] = (),
+    losses: Iterable[Loss] = (),
+    trouble: NetlabError | None = None,
+    journal_limit: int = JOURNAL_LIMIT,
+) -> Finished:
+    """Take in the rest, finish the file, remove the spools.
+
+    `trouble` is what the recorder was hindered by before. Raises it, or what hinders it now; what
+    was recorded opens even so.
+    """
+    try:
+        recorder.finish(deaths, losses)
+    except NetlabError as error:
+        trouble = trouble or error
+    if trouble is not None:
+        raise finish_on_full_disk(path, spools, trouble, journal_limit=journal_limit)
+    remove_folder(spools)
+    return finish_recording(path, journal_limit=journal_limit)
 
 
 def finish_on_full_disk(

@@ -69,12 +69,10 @@ def _first_process(sock: socket.socket, proc: int, own: bool, ports: list[int]) 
         House(sock, proc, own).serve(ports)
         code = 0
     except (Refused, NetlabError) as error:
-        message: control.Message = {"event": "failed", "message": str(error), "hint": ""}
         if isinstance(error, Refused):
             message = {"event": "refused", "step": error.step, "errno": error.number}
-        elif isinstance(error, NetlabError):
-            message |= {"message": error.message, "hint": error.hint}
-            message["exit_code"] = error.exit_code
+        else:
+            message = {"event": "failed", **error.as_message()}
         control.send(sock, message)
         code = 0
     except (BrokenPipeError, ConnectionResetError):

@@ -23,7 +23,7 @@ from typing import Any
 
 import netlab
 from netlab.lab.namespaces import Refused
-from netlab.model.errors import CheckFailed, NetlabError, PrivilegeError, UsageError
+from netlab.model.errors import CheckFailed, error_from
 from netlab.server.messages import control
 
 START_WITHIN_S = 30.0
@@ -276,6 +276,4 @@ def _error_from(message: dict[str, Any]) -> Exception:
     """The error that a message of the helper stands for."""
     if message["event"] == "refused":
         return Refused(message["step"], message["errno"])
-    kinds: dict[int, type[NetlabError]] = {2: UsageError, 3: PrivilegeError}
-    kind = kinds.get(message["exit_code"], CheckFailed)
-    return kind(message["message"], message["hint"])
+    return error_from(message)

@@ -398,8 +398,8 @@ def test_under_sudo_netlab_goes_on_as_whoever_called_it() -> None:
         program = (
             "import os, sys; sys.path[:0] = sys.argv[1:3]\n"
             "from pathlib import Path\n"
-            "from netlab.lab.session import RunOptions, run_echo\n"
-            "result = run_echo(RunOptions(path=Path('a.pcapng')))\n"
+            "from netlab.lab.session import RunOptions, run_scenario\n"
+            "result = run_scenario(RunOptions(path=Path('a.pcapng')))\n"
             "print(os.getresuid(), os.getresgid(), {c.actor for c in result.tables.calls})\n"
         )
         packages = sysconfig.get_paths()["purelib"]

@@ -72,6 +72,16 @@ def test_interrupted_while_it_is_imported(module: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_named_netlab_does_not_stand_in_for_it(tmp_path: Path) -> None:
+    """As above a clone: the folder that Python runs in comes first on its path."""
+    (tmp_path / "netlab").mkdir()
+    program = "import netlab; print(netlab.__version__)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (done.stdout, done.stderr) == (f"{__version__}\n", "")
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["--version"]) == 0
     assert __version__ in capsys.readouterr().out
