@@ -102,7 +102,7 @@ class ThreadSpool:
 
     __slots__ = (
         "_fd", "_folder", "_header", "_host", "_identity", "_index", "_limit_bytes", "_path",
-        "_rolling", "_segment_bytes", "_used_bytes", "at", "end", "full", "order", "pid", "thread",
+        "_segment_bytes", "_used_bytes", "at", "end", "full", "order", "pid", "thread",
         "tid", "view",
     )  # fmt: skip
 
@@ -127,7 +127,6 @@ class ThreadSpool:
         self._host = host
         self._header = self._header_of(actor)
         self._index = 0
-        self._rolling = False
         self._path = os.path.join(folder, f"{pid}-{tid}-{time.time_ns():x}-{os.urandom(3).hex()}")
         self._path += SUFFIX
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -207,16 +206,13 @@ class ThreadSpool:
     def _make_room(self, kind: int, size: int) -> Exception | None:
         """Go on in the next segment; the error that hindered it if the record fits even so."""
         refusal: Exception | None = None
-        if not self.full and not self._rolling:
-            self._rolling = True
+        if not self.full:
             self.end = len(self.view)  # a handler that records meanwhile uses the reserve
             try:
                 self._roll()
             except (OSError, SpoolLimit) as error:
                 self.full, self.end = True, 0  # from here on every record asks for its room
                 refusal = error
-            finally:
-                self._rolling = False
         if not self.full and self.at + size <= self.end:
             return None
         refusal = refusal or SpoolLimit("no further segment")
@@ -226,14 +222,19 @@ class ThreadSpool:
         return None if kind == layout.LOSS else refusal
 
     def _roll(self) -> None:
+        """Go on in a new segment. A handler that uses up the reserve meanwhile does so, too: then
+        the later segment is the one to go on in, and this one stays empty."""
         self._check_limit()
-        view, at = self._segment(self._index + 1)
-        self._index += 1
-        old_view, old_at = self.view, self.at
-        self.view, self.at, self.end = view, at, self._ordinary_end()
-        if old_at + HEAD_BYTES <= len(old_view):
+        self._index = index = self._index + 1
+        view, at = self._segment(index)
+        end = self._ordinary_end()
+        left_view, left_at = view, at
+        if index == self._index:  # no call from here to the switch: it is whole for a handler
+            left_view, left_at = self.view, self.at
+            self.view, self.at, self.end = view, at, end
+        if left_at + HEAD_BYTES <= len(left_view):
             word = layout.marker(layout.END, 0, HEAD_BYTES)
-            HEAD.pack_into(old_view, old_at, time.time_ns(), 0, 0, 0, word)
+            HEAD.pack_into(left_view, left_at, time.time_ns(), 0, 0, 0, word)
 
     def _segment(self, index: int) -> tuple[memoryview, int]:
         """The mapped segment with its header written, and where its first record goes."""

@@ -318,3 +318,32 @@ def test_a_poll_with_no_time_takes_a_turn_each_time_and_loses_nothing(tmp_path: 
     }
     for spool in several:
         spool.retire()
+
+
+@pytest.mark.parametrize("records", [3, 200, 2000])
+def test_signal_handlers_may_use_up_the_reserve_of_a_roll(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, records: int
+) -> None:
+    """A storm of handlers while a segment is made: they make their own, and nothing is lost."""
+    spool = spool_in(tmp_path)
+    plain, inside, written = os.posix_fallocate, [], iter(range(1, 1 << 20))
+
+    def interrupted(fd: int, offset: int, length: int) -> None:
+        if not inside:
+            inside.append(True)
+            for _ in range(records):
+                write_call(spool, next(written))
+        plain(fd, offset, length)
+
+    monkeypatch.setattr(os, "posix_fallocate", interrupted)
+    count = 0
+    while count < 3000:
+        count = next(written)
+        write_call(spool, count)
+    spool.retire()
+    reader = SpoolReader(tmp_path)
+    calls = reader.poll() + reader.finish()
+    assert inside
+    assert reader.losses == []
+    returned = [call.order for call in calls if call.returned_ns is not None]
+    assert sorted(returned) == list(range(1, count + 1))
