@@ -69,8 +69,8 @@ TP_STATUS_VLAN_TPID_VALID = 1 << 6
 TP_STATUS_CSUM_VALID = 1 << 7
 TP_STATUS_GSO_TCP = 1 << 8  # Linux 6.2; older kernels leave it 0
 
-BLOCK_BYTES = 1 << 20
-BLOCKS = 64
+BLOCK_BYTES = 1 << 19  # twice the longest frame that is taken
+BLOCKS = 128  # a block is given up after RETIRE_MS: 2.6 s of frames that come one by one
 RETIRE_MS = 20
 _FRAME_BYTES = 2048  # V3 packs frames of any size into a block; this must only divide it
 _DRAIN_LIMIT_S = 2.0  # what a retire timer on a starved machine may be late

@@ -23,7 +23,7 @@ from netlab.model.recording import Description, Loss
 
 _NS = 1_000_000_000
 _SPOOLS_EVERY_NS = _NS // 10
-# The ring holds 1.3 s of packets that come one by one (64 blocks, each given up after 20 ms): it
+# The ring holds 2.6 s of packets that come one by one (128 blocks, each given up after 20 ms): it
 # is read between two such stretches and the writing of what they brought.
 _SPOOLS_WITHIN_S = 0.1
 
