@@ -29,7 +29,7 @@ from netlab.capture.recording import LiveRecording
 from netlab.capture.ring import PacketRing, RingFrame, RingStatistics
 from netlab.lab import sysctls
 from netlab.lab.departures import Departures
-from netlab.lab.recorder import Recorder, begin
+from netlab.lab.recorder import STAMPS, Recorder, begin
 from netlab.model.errors import NetlabError, PrivilegeError, UsageError
 from netlab.model.frame import LINK_ETHERNET, Interface
 from netlab.model.recording import Description, Host, Loss
@@ -51,6 +51,7 @@ def record(
     queues: Queues = "calls",
     tcp_info: bool = False,
     code: bool = False,
+    stamps: bool = False,
     ports: Iterable[int] | None = None,
     journal_limit: int = JOURNAL_LIMIT,
     spool_limit_bytes: int = SPOOL_LIMIT_BYTES,
@@ -58,7 +59,8 @@ def record(
     """Record the packets of `interface` and the calls on the sockets that the yielded probe makes.
 
     `queues` says when the queue lengths, and with `tcp_info` struct tcp_info, are sampled; with
-    `code` each call is recorded with the line of the caller's code. `ports` limits the packets to
+    `code` each call is recorded with the line of the caller's code, with `stamps` the kernel stamps
+    when bytes leave by TCP sockets and when they are acknowledged. `ports` limits the packets to
     TCP and UDP of these ports. Processes that the block forks are recorded too, until the block
     ends. Then, or when it raises, everything is written and the file is in its finished form;
     Wireshark shows `journal_limit` calls of it one by one. Calls wait in spools beside the file
@@ -67,7 +69,7 @@ def record(
     a line on stderr that says so. Raises UsageError when it cannot begin (nothing is left then) and
     BadRecording when the file could not be written to its end.
     """
-    options = _Options(actor, queues, tcp_info, code, journal_limit, spool_limit_bytes)
+    options = _Options(actor, queues, tcp_info, code, stamps, journal_limit, spool_limit_bytes)
     carrier = _begin(Path(path), interface, ports, options)
     try:
         yield carrier.probe
@@ -87,6 +89,7 @@ class _Options(NamedTuple):
     queues: Queues
     tcp_info: bool
     code: bool
+    stamps: bool
     journal_limit: int
     spool_limit_bytes: int
 
@@ -207,7 +210,7 @@ def _begin(path: Path, interface: str, ports: Iterable[int] | None, options: _Op
         raise
     probe = JournalProbe(
         spools, actor=options.actor, host=HOST, queues=options.queues, tcp_info=options.tcp_info,
-        code=options.code, limit_bytes=options.spool_limit_bytes,
+        code=options.code, stamps=options.stamps, limit_bytes=options.spool_limit_bytes,
         segment_bytes=segment_bytes(options.spool_limit_bytes),
     )  # fmt: skip
     _close_in_children(ring)
@@ -236,6 +239,7 @@ def _description(path: Path, interface: str, options: _Options, calls_only: bool
         "packets: none, for want of the right to capture" if calls_only else packets,
         f"calls: the probe in the process, {sampled}"
         + (", TCP_INFO around each call" if options.tcp_info else ""),
+        *[STAMPS] * options.stamps,
     )
     named = tuple((setting.name, setting.value or "") for setting in settings)
     return Description(

@@ -21,6 +21,8 @@ from netlab.model.clock import ClockPair
 from netlab.model.frame import Interface
 from netlab.model.recording import Description, Loss
 
+# How a description names the witness that `JournalProbe(stamps=True)` is.
+STAMPS = "stamps: the kernel's, of what left and was acknowledged (SO_TIMESTAMPING) on TCP sockets"
 _NS = 1_000_000_000
 _SPOOLS_EVERY_NS = _NS // 10
 # The ring holds 1.3 s of packets that come one by one (64 blocks, each given up after 20 ms): it

@@ -39,7 +39,6 @@ _OPT_RX_FILTER = 1 << 17
 _WANTED = _TX_SOFTWARE | _SOFTWARE | _OPT_ID | _TX_SCHED | _TX_ACK | _OPT_TSONLY | _OPT_ID_TCP
 FLAGS = (_WANTED | _OPT_RX_FILTER, _WANTED)  # the first that the kernel knows
 _TCP_CLOSE = b"\x07"
-_ORIGIN_TIMESTAMPING = 4
 _MSG_DONTWAIT, _MSG_ERRQUEUE = 0x40, 0x2000
 
 _BATCH = 16
@@ -49,7 +48,13 @@ _HEAD_BYTES = _HEAD.size
 _CONTROLLEN_OFF = _HEAD_BYTES - 24
 _CMSG = struct.Struct("@Nii")
 _STAMP = struct.Struct("@ll")  # the software stamp is the first of three
-_ERROR = struct.Struct("@IBBBBII")  # sock_extended_err: errno, origin, type, code, pad, info, data
+_ERROR = struct.Struct("@IB3xII")  # sock_extended_err: errno, origin, info, data
+_USUAL = struct.Struct("@Niill32xNiiIB3xII")  # a stamp and its key, one behind the other
+_STAMPED = (64, socket.SOL_SOCKET, SO_TIMESTAMPING)
+_TIMESTAMPING = (errno.ENOMSG, 4)  # SO_EE_ORIGIN_TIMESTAMPING
+_CONTROLS = tuple(
+    range(_BATCH * _HEAD_BYTES, _BATCH * (_HEAD_BYTES + _CONTROL_BYTES), _CONTROL_BYTES)
+)
 _ALIGN = struct.calcsize("@N") - 1
 _KEYED = frozenset({(socket.IPPROTO_IP, IP_RECVERR), (socket.IPPROTO_IPV6, IPV6_RECVERR)})
 _NS = 1_000_000_000
@@ -71,10 +76,11 @@ class _Box:
         self.bytes = bytearray(_BATCH * (_HEAD_BYTES + _CONTROL_BYTES))
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(self.bytes))
         control = self.address + _BATCH * _HEAD_BYTES
-        self.empty = b"".join(
+        self.empty: bytes = b"".join(
             _HEAD.pack(0, 0, 0, 0, control + n * _CONTROL_BYTES, _CONTROL_BYTES, 0, 0)
             for n in range(_BATCH)
         )
+        self.bytes[: len(self.empty)] = self.empty
 
 
 @cache
@@ -98,26 +104,36 @@ def drain(fd: int, most: int = 1024) -> Drained:
         box = _boxes.pop()
     except IndexError:
         box = _Box()
-    recvmmsg, empty = _recvmmsg(), box.empty
+    data, recvmmsg = box.bytes, _recvmmsg()
     while True:
-        box.bytes[: len(empty)] = empty
         count = recvmmsg(fd, box.address, _BATCH, _MSG_ERRQUEUE | _MSG_DONTWAIT, None)
-        for number in range(count):
-            stamp = _maybe_stamp(box.bytes, number)
-            if stamp is None:
-                others += 1
-            else:
+        if count <= 0:
+            break
+        for at in _CONTROLS[:count]:
+            (
+                size, level, kind, seconds, rest, _, key_level, key_kind, code, origin, info, key,
+            ) = _USUAL.unpack_from(data, at)  # fmt: skip
+            if (
+                (size, level, kind) == _STAMPED
+                and (key_level, key_kind) in _KEYED
+                and (code, origin) == _TIMESTAMPING
+            ):
+                stamps.append((seconds * _NS + rest, info, key))
+            elif (stamp := _maybe_stamp(data, at)) is not None:
                 stamps.append(stamp)
+            else:
+                others += 1
+        data[: count * _HEAD_BYTES] = box.empty[: count * _HEAD_BYTES]
         if count < _BATCH or len(stamps) >= most:
             break
     _boxes.append(box)
     return Drained(stamps, others)
 
 
-def _maybe_stamp(data: bytearray, number: int) -> Stamp | None:
-    """The stamp that message `number` of a batch is; None when it is something else."""
+def _maybe_stamp(data: bytearray, at: int) -> Stamp | None:
+    """The stamp whose control messages begin at `at`, whatever stands between them; else None."""
+    number = (at - _CONTROLS[0]) // _CONTROL_BYTES
     (length,) = struct.unpack_from("@N", data, number * _HEAD_BYTES + _CONTROLLEN_OFF)
-    at = _BATCH * _HEAD_BYTES + number * _CONTROL_BYTES
     end = at + length
     time_ns = moment = key = -1
     while at + _CMSG.size <= end:
@@ -128,8 +144,8 @@ def _maybe_stamp(data: bytearray, number: int) -> Stamp | None:
             seconds, rest = _STAMP.unpack_from(data, at + _CMSG.size)
             time_ns = seconds * _NS + rest
         elif (level, kind) in _KEYED:
-            code, origin, _, _, _, info, key = _ERROR.unpack_from(data, at + _CMSG.size)
-            if code == errno.ENOMSG and origin == _ORIGIN_TIMESTAMPING:
+            code, origin, info, key = _ERROR.unpack_from(data, at + _CMSG.size)
+            if (code, origin) == _TIMESTAMPING:
                 moment = info
         at += (size + _ALIGN) & ~_ALIGN
     return None if moment < 0 or time_ns < 0 else (time_ns, moment, key)

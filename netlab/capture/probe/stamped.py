@@ -74,7 +74,7 @@ class StampedSocket(TracedSocket):
         """As socket.setsockopt."""
         name = errqueue.OWN_USES.get(arguments[:2]) if len(arguments) > 2 else None
         if name is not None and arguments[2] not in (0, b"\0\0\0\0"):
-            self._stamps.step_aside(self.fileno(), name)
+            self._stamps.step_aside(self, name)
         super().setsockopt(*arguments)
 
     # -- bytes out ---------------------------------------------------------------------------------
@@ -141,7 +141,7 @@ class StampedSocket(TracedSocket):
     ) -> Any:  # fmt: skip
         flags = arguments[-1]
         if op in _READS and isinstance(flags, int) and flags & MSG_ERRQUEUE:
-            self._stamps.step_aside(self.fileno(), "MSG_ERRQUEUE")
+            self._stamps.step_aside(self, "MSG_ERRQUEUE")
         value = super()._received(op, requested, function, arguments, parts, about)
         self._stamps.received(self.fileno())
         return value

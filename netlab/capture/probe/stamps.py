@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from netlab.capture.probe import errqueue, layout
 from netlab.capture.probe.errqueue import Refused
 from netlab.capture.probe.journal import Journal, SocketState
+from netlab.capture.probe.layout import HEAD_BYTES
 from netlab.model.call import POLLERR, POLLHUP
 
 if TYPE_CHECKING:
@@ -76,8 +77,12 @@ class Stamps:
         if state is not None and state.fd in self.on and errqueue.is_closed(sock):
             self._switch_off(state.fd)
 
-    def step_aside(self, fd: int, name: str) -> None:
+    def step_aside(self, sock: TracedSocket, name: str) -> None:
         """The program is about to use `name`: the queue is its own from here on."""
+        state = sock.state
+        if state is None or not state.is_tcp or state.fd in self._left_alone:
+            return
+        fd = state.fd
         if fd in self.on:
             inode = self.on[fd].inode
             for other in [each for each, state in self.on.items() if state.inode == inode]:
@@ -131,7 +136,13 @@ class Stamps:
                 return len(found.stamps)
             number = journal.announce(state, spool)
             for stamped_ns, moment, key in found.stamps:
-                spool.append(layout.STAMP, 0, stamped_ns, key, moment, number, b"")
+                at = spool.at
+                end = at + HEAD_BYTES
+                if end > spool.end:
+                    spool.append(layout.STAMP, 0, stamped_ns, key, moment, number, b"")
+                else:  # see quick.py: no call between these
+                    spool.at = end
+                    _pack(spool.view, at, stamped_ns, key, moment, number, _MARKER)
                 if moment == _ACKED:
                     self.owed.discard(fd)
         except Exception as error:
@@ -209,5 +220,7 @@ class Stamps:
             journal.fault(error)
 
 
+_pack = layout.QUICK_HEAD.pack_into
+_MARKER = layout.quick_marker(layout.STAMP, 0, HEAD_BYTES)
 _ACKED = layout.MOMENTS.index("acked")
 _INVALID = select.POLLNVAL

@@ -18,7 +18,7 @@ def test_the_schema_is_written_down(golden: Callable[[str, str], None]) -> None:
     golden("schema.txt", "\n".join(lines) + "\n")
 
 
-def test_an_eighth_table_does_not_exist() -> None:
+def test_a_table_by_another_name_does_not_exist() -> None:
     with pytest.raises(KeyError):
         columns("packages")
 
