@@ -305,6 +305,8 @@ class RecordedServer:
         remove_folder(spools)
         raw = finish_recording(path, journal_limit=limit).raw
         self.summary = f"{path}: {len(raw.frames):,} packets, {len(raw.calls):,} calls"
+        if raw.stamps:
+            self.summary += f", {len(raw.stamps):,} kernel stamps"
 
     def _told(self, status: int) -> int:
         """An exit status for the shell; one that was killed was not stopped in order."""
