@@ -238,6 +238,34 @@ def test_stamps_do_not_wake_the_loops_of_the_server(tmp_path: Path, poller: str)
     )
 
 
+@pytest.mark.parametrize("mode", ["base", "process"])
+def test_a_connection_that_is_handed_over_is_stamped_on(tmp_path: Path, mode: str) -> None:
+    tmp_path.chmod(0o777)
+    with Serving(tmp_path, *options_of(mode), before=ORDINARY_USER) as server:
+        with server.client() as client:
+            say(client)
+            workers = worker_pids(server)
+            server.signal(signal.SIGHUP)
+            while workers & worker_pids(server):
+                pass
+            say(client)
+        while server.status()["figures"]["closed"] < 1:
+            pass
+        assert server.end(signal.SIGTERM)[0] == 0
+    raw, tables = opened(tmp_path)
+    assert [loss.witness for loss in raw.losses] == ["packets"]
+    every_byte_is_stamped(tables, 1)
+    writers = {call.pid for call in tables.calls if call.direction == "s>c" and call.connection == (
+        next(c.connection for c in tables.connections if c.protocol == "tcp" and c.server_bytes)
+    )}  # fmt: skip
+    assert len(writers) == (2 if mode == "base" else 1)
+
+
+def worker_pids(server: Serving) -> set[int]:
+    rows = server.status()["processes"]
+    return {row["pid"] for row in rows if row["name"].startswith("worker")}
+
+
 def every_byte_is_stamped(tables: Tables, connections: int) -> None:
     """Each byte that the server sent has the moment at which it left; and was acknowledged, but
     for what the kernel acknowledged after the close."""

@@ -233,17 +233,19 @@ def test_a_connect_that_does_not_block_is_stamped_from_its_first_byte(quick: Jou
 
 
 def test_after_a_connect_that_failed_bytes_are_counted_anew(quick: JournalProbe) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as gone:
-        nobody = gone.getsockname()
-    with quick.socket() as listener:
+    crowded = socket.create_server(("127.0.0.1", 0), backlog=0)
+    nobody = crowded.getsockname()
+    first = socket.create_connection(nobody)  # it has no room for another: the SYN is dropped
+    with quick.socket() as listener, first:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         with quick.socket() as client:
             client.setblocking(False)
-            client.connect_ex(nobody)
+            assert client.connect_ex(nobody) == errno.EINPROGRESS
+            crowded.close()  # the next SYN, a second later, is refused
             waiter = quick.poll()
             waiter.register(client, select.POLLOUT)
-            assert waiter.poll(1000)[0][1] & select.POLLERR  # refused: no error of ours
+            assert waiter.poll(WITHIN_S * 1000)[0][1] & select.POLLERR
             assert client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED
             again = [client.connect_ex(listener.getsockname()) for _ in range(2)]
             assert again == [errno.ECONNABORTED, errno.EINPROGRESS]  # the first takes the news
@@ -451,7 +453,7 @@ def test_a_time_out_waits_and_does_not_spin(probe: JournalProbe) -> None:
     """CPython polls before such a call, and would poll again for as long as there are stamps."""
     with connected(probe) as (client, server):
         client.settimeout(0.3)
-        client.sendall(b"question")
+        socket.socket.send(client, b"question")  # past the probe: its stamps are in the queue
         used_s, before_s = time.thread_time(), time.monotonic()
         with pytest.raises(TimeoutError, match="timed out") as timed:
             client.recv(1)
@@ -577,6 +579,40 @@ def test_what_is_detached_or_outlives_the_probe_has_no_stamps(quick: JournalProb
             server.send(b"d")
             assert plain.recv(1) == b"d"
             assert not errors(server)
+
+
+def test_when_recording_has_stopped_stamps_do_not_come_through(quick: JournalProbe) -> None:
+    """A full spool, say. What is under way is still stamped."""
+    with connected(quick) as (client, server):
+        client.setblocking(False)
+        wait = by_epoll(quick)
+        for stop in (lambda: quick.journal.switch_off("a test says so"), quick.close):
+            socket.socket.send(client, b"unseen")  # its ACK comes 40 ms later
+            stop()
+            assert wait(client, 0.1) == 0
+            assert not errors(client)
+            assert read_exactly(server, 6) == b"unseen"
+        client.send(b"plain")
+        assert read_exactly(server, 5) == b"plain"
+        assert not errors(client)
+
+
+def test_a_number_that_is_given_away_again_is_not_stamped_by_mistake(quick: JournalProbe) -> None:
+    """Daemons close descriptors that they did not open."""
+    with connected(quick) as (client, server):
+        number = client.fileno()
+        os.close(os.dup(number))
+        with quick.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+            os.dup2(other.fileno(), number)
+            stray = quick.adopt(socket.socket(fileno=number))
+            assert number not in stamped_descriptors(quick)
+            stray.detach()
+        assert server.fileno() in stamped_descriptors(quick)
+
+
+def stamped_descriptors(probe: JournalProbe) -> set[int]:
+    assert probe.journal.stamps is not None
+    return set(probe.journal.stamps.on)
 
 
 # -- beside packets, and after a kill --------------------------------------------------------------

@@ -49,9 +49,17 @@ _CONTROLLEN_OFF = _HEAD_BYTES - 24
 _CMSG = struct.Struct("@Nii")
 _STAMP = struct.Struct("@ll")  # the software stamp is the first of three
 _ERROR = struct.Struct("@IB3xII")  # sock_extended_err: errno, origin, info, data
-_USUAL = struct.Struct("@Niill32xNiiIB3xII")  # a stamp and its key, one behind the other
-_STAMPED = (64, socket.SOL_SOCKET, SO_TIMESTAMPING)
 _TIMESTAMPING = (errno.ENOMSG, 4)  # SO_EE_ORIGIN_TIMESTAMPING
+# As it usually comes, a stamp and its key one behind the other: compared as bytes, which is quick.
+_USUAL = struct.Struct("@16sll32x16s8sII")
+_STAMP_HEAD = _CMSG.pack(64, socket.SOL_SOCKET, SO_TIMESTAMPING)
+_KEY_HEADS = frozenset(
+    {
+        _CMSG.pack(48, socket.IPPROTO_IP, IP_RECVERR),
+        _CMSG.pack(60, socket.IPPROTO_IPV6, IPV6_RECVERR),
+    }
+)
+_STAMP_CAUSE = struct.pack("@IB3x", *_TIMESTAMPING)
 _CONTROLS = tuple(
     range(_BATCH * _HEAD_BYTES, _BATCH * (_HEAD_BYTES + _CONTROL_BYTES), _CONTROL_BYTES)
 )
@@ -104,20 +112,14 @@ def drain(fd: int, most: int = 1024) -> Drained:
         box = _boxes.pop()
     except IndexError:
         box = _Box()
-    data, recvmmsg = box.bytes, _recvmmsg()
+    data, recvmmsg, unpack = box.bytes, _recvmmsg(), _USUAL.unpack_from
     while True:
         count = recvmmsg(fd, box.address, _BATCH, _MSG_ERRQUEUE | _MSG_DONTWAIT, None)
         if count <= 0:
             break
         for at in _CONTROLS[:count]:
-            (
-                size, level, kind, seconds, rest, _, key_level, key_kind, code, origin, info, key,
-            ) = _USUAL.unpack_from(data, at)  # fmt: skip
-            if (
-                (size, level, kind) == _STAMPED
-                and (key_level, key_kind) in _KEYED
-                and (code, origin) == _TIMESTAMPING
-            ):
+            head, seconds, rest, key_head, cause, info, key = unpack(data, at)
+            if head == _STAMP_HEAD and key_head in _KEY_HEADS and cause == _STAMP_CAUSE:
                 stamps.append((seconds * _NS + rest, info, key))
             elif (stamp := _maybe_stamp(data, at)) is not None:
                 stamps.append(stamp)

@@ -235,6 +235,8 @@ class Journal:
 
     def hold(self, fd: int, inode: int) -> None:
         """A traced socket has this descriptor from now on."""
+        if self.stamps is not None:
+            self.stamps.forget(fd)
         self.held[fd] = inode
         self.packed.clear()
 

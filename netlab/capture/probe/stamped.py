@@ -82,24 +82,24 @@ class StampedSocket(TracedSocket):
     def send(self, data: Any, flags: int = 0, /) -> int:
         """As socket.send."""
         count = super().send(data, flags)
-        self._stamps.sent(self.fileno())
+        self._stamps.take(self.fileno())
         return count
 
     def send_about(self, data: Any, about: int, /) -> int:
         """As socket.send."""
         count = super().send_about(data, about)
-        self._stamps.sent(self.fileno())
+        self._stamps.take(self.fileno())
         return count
 
     def sendall(self, data: Any, flags: int = 0, /) -> None:
         """As socket.sendall."""
         super().sendall(data, flags)
-        self._stamps.sent(self.fileno())
+        self._stamps.take(self.fileno())
 
     def sendto(self, data: Any, *rest: Any) -> int:
         """As socket.sendto."""
         count = super().sendto(data, *rest)
-        self._stamps.sent(self.fileno())
+        self._stamps.take(self.fileno())
         return count
 
     def sendmsg(
@@ -107,7 +107,7 @@ class StampedSocket(TracedSocket):
     ) -> int:
         """As socket.sendmsg."""
         count = super().sendmsg(buffers, ancdata, flags, address)
-        self._stamps.sent(self.fileno())
+        self._stamps.take(self.fileno())
         return count
 
     def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
@@ -118,13 +118,13 @@ class StampedSocket(TracedSocket):
                 total = super().sendfile(file, offset, count)
         else:
             total = super().sendfile(file, offset, count)
-        self._stamps.sent(fd)
+        self._stamps.take(fd)
         return total
 
     def sendfile_once(self, file: int, offset: int, count: int) -> int:
         """As os.sendfile."""
         sent = super().sendfile_once(file, offset, count)
-        self._stamps.sent(self.fileno())
+        self._stamps.take(self.fileno())
         return sent
 
     def _await_room(self, left_s: float) -> None:
@@ -142,9 +142,7 @@ class StampedSocket(TracedSocket):
         flags = arguments[-1]
         if op in _READS and isinstance(flags, int) and flags & MSG_ERRQUEUE:
             self._stamps.step_aside(self, "MSG_ERRQUEUE")
-        value = super()._received(op, requested, function, arguments, parts, about)
-        self._stamps.received(self.fileno())
-        return value
+        return super()._received(op, requested, function, arguments, parts, about)
 
     # -- the frame around every call ---------------------------------------------------------------
 
@@ -175,32 +173,30 @@ class StampedQuickSocket(StampedSocket, QuickSocket):
         """As socket.recv."""
         if self.gettimeout() or flags:
             return TracedSocket.recv(self, bufsize, flags)
-        data = super().recv(bufsize, flags)
-        self._stamps.received(self.fileno())
-        return data
+        return super().recv(bufsize, flags)
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
         """As socket.recv_into."""
         if self.gettimeout() or flags:
             return TracedSocket.recv_into(self, buffer, nbytes, flags)
-        count = super().recv_into(buffer, nbytes, flags)
-        self._stamps.received(self.fileno())
-        return count
+        return super().recv_into(buffer, nbytes, flags)
 
     def send(self, data: Any, flags: int = 0, /) -> int:
         """As socket.send."""
-        if not self.gettimeout():
-            return super().send(data, flags)
-        count = TracedSocket.send(self, data, flags)
-        self._stamps.sent(self.fileno())
+        if self.gettimeout():
+            count = TracedSocket.send(self, data, flags)
+        else:
+            count = super(StampedSocket, self).send(data, flags)
+        self._stamps.take(self.fileno())
         return count
 
     def send_about(self, data: Any, about: int, /) -> int:
         """As socket.send."""
-        if not self.gettimeout():
-            return super().send_about(data, about)
-        count = TracedSocket.send_about(self, data, about)
-        self._stamps.sent(self.fileno())
+        if self.gettimeout():
+            count = TracedSocket.send_about(self, data, about)
+        else:
+            count = super(StampedSocket, self).send_about(data, about)
+        self._stamps.take(self.fileno())
         return count
 
     def _blocked(self, spool: ThreadSpool, order: int, error: BlockingIOError) -> None:

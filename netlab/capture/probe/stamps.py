@@ -11,6 +11,7 @@ What this module must not know: what the calls are. Read `errqueue` first.
 from __future__ import annotations
 
 import select
+from socket import IPPROTO_TCP
 from time import monotonic, time_ns
 from typing import TYPE_CHECKING
 
@@ -33,8 +34,8 @@ class Stamps:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self.on: dict[int, SocketState] = {}  # by descriptor
-        self.owed: set[int] = set()  # descriptors that sent something whose ACK was not seen yet
         self._left_alone: set[int] = set()  # descriptors whose program reads the queue itself
+        self._mute: set[int] = set()  # stamped no more, but what is under way may still come
         self._said: set[str] = set()
 
     # -- which sockets ---------------------------------------------------------------------------
@@ -43,6 +44,8 @@ class Stamps:
         """From here on, if it has a peer: nothing may have been sent yet."""
         state = sock.state
         if state is None or not state.is_tcp or self._journal.off:
+            return
+        if sock.proto not in (0, IPPROTO_TCP):  # MPTCP counts otherwise
             return
         fd = state.fd
         if fd in self.on:
@@ -90,15 +93,21 @@ class Stamps:
         self._leave_alone(fd, errqueue.own_use_text(name))
 
     def let_go(self, fd: int, *, off: bool = False) -> None:
-        """The descriptor is about to be closed; `off`: somebody else goes on with the socket."""
+        """The descriptor is about to be closed; `off`: somebody else goes on with the socket.
+
+        Who polls it then may still see the ACKs of what is under way, as errors that are none.
+        """
         if fd in self.on:
             if off:
-                self._switch_off(fd)
-            else:
-                self.take(fd)
-                self.on.pop(fd, None)
-                self.owed.discard(fd)
+                errqueue.switch_off(fd)
+            self.take(fd)
+        self.forget(fd)
+
+    def forget(self, fd: int) -> None:
+        """The descriptor is not what it was: its number has been given away again."""
+        self.on.pop(fd, None)
         self._left_alone.discard(fd)
+        self._mute.discard(fd)
 
     def take_all(self) -> None:
         """Read the stamps of every socket: the process ends."""
@@ -107,19 +116,11 @@ class Stamps:
 
     # -- the stamps ------------------------------------------------------------------------------
 
-    def sent(self, fd: int) -> None:
-        """Something was sent: its stamps are there already, but for most ACKs."""
-        if fd in self.on:
-            self.owed.add(fd)
-            self.take(fd)
-
-    def received(self, fd: int) -> None:
-        """Something came, and with it perhaps the ACK of what was sent."""
-        if fd in self.owed:
-            self.take(fd)
-
     def take(self, fd: int) -> int:
-        """Write down the stamps that are there; how many they were. The program never notices."""
+        """Write down the stamps that are there; how many they were. The program never notices.
+
+        Just after a send those of its leaving are there, and the ACK of the send before.
+        """
         state = self.on.get(fd)
         if state is None:
             return 0
@@ -129,7 +130,7 @@ class Stamps:
             if found.others:
                 self._say(f"{found.others} messages of the error queue were not stamps")
             if journal.off:
-                self._switch_off(fd, look=False)
+                self._silence(fd)
                 return len(found.stamps)
             spool = journal.spool() if found.stamps else None
             if spool is None:
@@ -143,8 +144,6 @@ class Stamps:
                 else:  # see quick.py: no call between these
                     spool.at = end
                     _pack(spool.view, at, stamped_ns, key, moment, number, _MARKER)
-                if moment == _ACKED:
-                    self.owed.discard(fd)
         except Exception as error:
             journal.fault(error)
             return 0
@@ -190,16 +189,20 @@ class Stamps:
     # -- the end ---------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """No more stamps from any socket."""
+        """No more stamps from any socket; what is under way is still kept from the program."""
         for fd in list(self.on):
-            self._switch_off(fd)
-
-    def _switch_off(self, fd: int, *, look: bool = True) -> None:
-        errqueue.switch_off(fd)
-        if look:
+            self._silence(fd)
             self.take(fd)
+
+    def _silence(self, fd: int) -> None:
+        if fd not in self._mute:
+            self._mute.add(fd)
+            errqueue.switch_off(fd)
+
+    def _switch_off(self, fd: int) -> None:
+        errqueue.switch_off(fd)
+        self.take(fd)
         self.on.pop(fd, None)
-        self.owed.discard(fd)
 
     def _leave_alone(self, fd: int, reason: str) -> None:
         self._left_alone.add(fd)
@@ -222,5 +225,4 @@ class Stamps:
 
 _pack = layout.QUICK_HEAD.pack_into
 _MARKER = layout.quick_marker(layout.STAMP, 0, HEAD_BYTES)
-_ACKED = layout.MOMENTS.index("acked")
 _INVALID = select.POLLNVAL
