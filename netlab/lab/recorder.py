@@ -152,9 +152,9 @@ class Recorder:
         if self._departures is not None:
             for pid in (*(c.pid for c in calls), *(item.pid for item in inheritances)):
                 self._departures.watch(pid)
-        if self._spools.stamps:
-            self._recording.stamps(self._spools.stamps)
-            self._spools.stamps.clear()
+        stamps, self._spools.stamps = self._spools.stamps, []
+        if stamps:
+            self._recording.stamps(stamps)
         for loss in self._spools.losses[self._losses :]:
             self._losses += 1
             self._recording.loss(loss)
