@@ -4,9 +4,10 @@ What the kernel does (net/core/sock.c, skbuff.c, net/ipv4/tcp.c; checked on 6.18
 - Each send marks its last byte. The segment that holds it is stamped when it enters the queue of
   the interface (SCHED), when the driver takes it (SND) and when it is acknowledged (ACK). A send
   whose bytes join a segment that waits takes the mark over: then one stamp speaks for both.
-- OPT_ID_TCP numbers bytes from what was written when the option is set, modulo 2**32. A socket
-  that is neither connected nor connecting refuses (EINVAL). Plain OPT_ID would number from the
-  oldest unacknowledged byte.
+- OPT_ID_TCP (6.2) numbers bytes from what was written when the option is set, modulo 2**32. A
+  socket that is neither connected nor connecting refuses (EINVAL). Plain OPT_ID numbers from the
+  oldest unacknowledged byte: the same for a connection that has sent nothing, but while it is being
+  made that is the SYN.
 - OPT_TSONLY leaves the payload out, so no privilege is needed. A stamp takes some 768 bytes of the
   receive buffer until it is read: unread ones would close the peer's window.
 - Reading the queue touches neither SO_ERROR nor the stream (only ICMP errors, which IP_RECVERR
@@ -36,9 +37,10 @@ _TX_SOFTWARE, _SOFTWARE, _OPT_ID, _TX_SCHED, _TX_ACK = 1 << 1, 1 << 4, 1 << 7, 1
 _OPT_TSONLY, _OPT_ID_TCP = 1 << 11, 1 << 16
 # Since 6.12: without it, recvmsg hands out stamps of arrival once anybody on the machine has them.
 _OPT_RX_FILTER = 1 << 17
-_WANTED = _TX_SOFTWARE | _SOFTWARE | _OPT_ID | _TX_SCHED | _TX_ACK | _OPT_TSONLY | _OPT_ID_TCP
-FLAGS = (_WANTED | _OPT_RX_FILTER, _WANTED)  # the first that the kernel knows
-_TCP_CLOSE = b"\x07"
+_WANTED = _TX_SOFTWARE | _SOFTWARE | _OPT_ID | _TX_SCHED | _TX_ACK | _OPT_TSONLY
+# The first that the kernel knows.
+FLAGS = (_WANTED | _OPT_ID_TCP | _OPT_RX_FILTER, _WANTED | _OPT_ID_TCP, _WANTED)
+_TCP_SYN_SENT, _TCP_CLOSE = 2, 7
 _MSG_DONTWAIT, _MSG_ERRQUEUE = 0x40, 0x2000
 
 _BATCH = 16
@@ -167,6 +169,8 @@ def switch_on(sock: socket.socket) -> bool:
         raise Refused(own)
     reason = ""
     for flags in FLAGS:
+        if not flags & _OPT_ID_TCP and _state(sock) == _TCP_SYN_SENT:
+            raise Refused("before Linux 6.2, for a connect that does not block")
         try:
             _set(sock, socket.SOL_SOCKET, SO_TIMESTAMPING, flags)
             return True
@@ -205,11 +209,15 @@ def is_on(sock: socket.socket) -> bool:
 
 def is_closed(sock: socket.socket) -> bool:
     """Whether the socket has no connection, nor one under way."""
+    return _state(sock) == _TCP_CLOSE
+
+
+def _state(sock: socket.socket) -> int:
+    """The TCP state by the kernel's number (net/tcp_states.h)."""
     try:
-        info = _get(sock, socket.IPPROTO_TCP, socket.TCP_INFO, 1)
+        return bytes(_get(sock, socket.IPPROTO_TCP, socket.TCP_INFO, 1))[0]
     except OSError:
-        return True
-    return isinstance(info, bytes) and info[:1] == _TCP_CLOSE
+        return _TCP_CLOSE
 
 
 def maybe_own_use(sock: socket.socket) -> str:
