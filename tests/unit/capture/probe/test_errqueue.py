@@ -118,21 +118,23 @@ def test_before_linux_6_2_a_new_connection_is_counted_from_0(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(errqueue, "FLAGS", errqueue.FLAGS[2:])
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
-        with socket.create_connection(listener.getsockname()) as client:
-            with socket.socket() as waiting:
-                waiting.setblocking(False)
-                waiting.connect_ex(listener.getsockname())  # no room: its SYN is dropped
-                with pytest.raises(errqueue.Refused, match=r"before Linux 6\.2"):
-                    errqueue.switch_on(waiting)
-            server, _ = listener.accept()
-            with server:
-                for sock in (client, server):
-                    assert errqueue.switch_on(sock)
-                    assert sock.send(b"abc") == 3
-                    sent = [key for _, moment, key in errqueue.drain(sock.fileno()).stamps
-                            if moment == SENT]  # fmt: skip
-                    assert sent == [2]
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=0) as listener,
+        socket.create_connection(listener.getsockname()) as client,
+    ):
+        with socket.socket() as waiting:
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())  # no room: its SYN is dropped
+            with pytest.raises(errqueue.Refused, match=r"before Linux 6\.2"):
+                errqueue.switch_on(waiting)
+        server, _ = listener.accept()
+        with server:
+            for sock in (client, server):
+                assert errqueue.switch_on(sock)
+                assert sock.send(b"abc") == 3
+                sent = [key for _, moment, key in errqueue.drain(sock.fileno()).stamps
+                        if moment == SENT]  # fmt: skip
+                assert sent == [2]
 
 
 @pytest.mark.parametrize("key", [0, 2**31, 2**32 - 1])
