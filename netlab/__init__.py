@@ -11,12 +11,14 @@ Importing netlab does nothing; what is heavy is imported where it is used.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False  # as typing has it, which would have to be imported
 
 __version__ = "0.1.0"
 __all__ = ["NetlabError", "Recording", "read", "record"]
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from netlab.lab.inprocess import record
     from netlab.model.errors import NetlabError
     from netlab.show.notebook import Recording, read

@@ -17,11 +17,12 @@ from __future__ import annotations
 import errno
 
 from netlab.capture.rows import CALLS, escape
-from netlab.model.call import ACTING, CallRecord
+from netlab.model.call import ACTING, WAITING, CallRecord, ready_text
 
 _OURS = b"\nNETLAB_WITNESS="
 _PREFIXES = tuple(f"NETLAB_{name.upper()}=" for name in CALLS.names)
 _NAMES = {f"NETLAB_{name.upper()}": name for name in CALLS.names}
+_read_in_order = CALLS.reader("NETLAB_")
 _MESSAGE_CHARACTERS = 4096
 SHORTEST_ENTRY_BYTES = 23  # Wireshark 4.0 ends reading at a shorter one
 
@@ -43,6 +44,8 @@ def strace_text(call: CallRecord) -> str:
     given = [str(n) for n in (call.fd, call.requested_bytes) if n is not None]
     if call.args:
         given.append(call.args)
+    if call.ready and call.op in WAITING:
+        given.append(ready_text(call.ready))
     text = f"{call.op}({', '.join(given)})"
     if call.returned_ns is None:
         return f"{text} <unfinished ...>"
@@ -101,8 +104,12 @@ def maybe_call(data: bytes) -> CallRecord | None:
     """
     if _OURS not in data:
         return None
+    entry_text = data.decode("utf-8")
+    call = _read_in_order(entry_text)
+    if call is not None:
+        return call
     texts = {}
-    for line in data.decode("utf-8").split("\n"):
+    for line in entry_text.split("\n"):
         name, _, text = line.partition("=")
         known = _NAMES.get(name)
         if known is not None:

@@ -112,11 +112,16 @@ def _lock(fd: int, path: Path | str) -> None:
     try:
         fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
-        raise UsageError(
-            f"{path} is being recorded by another netlab", "stop that one or name another file"
-        ) from None
+        raise in_use(path) from None
     except OSError:
         return  # a file system without locks: nothing to be asked of it
+
+
+def in_use(path: Path | str) -> UsageError:
+    """The one-line error for a file that another netlab is writing."""
+    return UsageError(
+        f"{path} is being recorded by another netlab", "stop that one or name another file"
+    )
 
 
 def being_recorded(path: Path | str) -> bool:
@@ -137,11 +142,8 @@ def being_recorded(path: Path | str) -> bool:
 
 
 def make_private_folder(path: Path) -> None:
-    """Make a folder 0700 that belongs to the caller. Raises UsageError."""
-    try:
-        os.mkdir(path, 0o700)
-    except OSError as error:
-        raise cannot_write(path, error) from None
+    """Make a folder 0700 that belongs to the caller. Raises OSError, UsageError."""
+    os.mkdir(path, 0o700)
     if (owner := caller()) is not None:
         give_folder(path, *owner)
 
@@ -196,6 +198,14 @@ def write_all(fd: int, data: bytes | memoryview) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
+
+
+def write_all_at(fd: int, data: bytes, at: int) -> None:
+    """Write every byte from offset `at` on, whatever the descriptor's own place; raises OSError."""
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(fd, view, at)
+        view, at = view[written:], at + written
 
 
 @contextmanager

@@ -161,6 +161,12 @@ class PacketBatches:
         return found
 
 
+def length_from_end(last: bytes) -> int:
+    """The length of a whole block from its last four bytes."""
+    (total,) = _U32.unpack(last)
+    return int(total)
+
+
 def whole_blocks_bytes(data: bytes, limit: int) -> int:
     """How many of the first `limit` bytes of these blocks belong to whole blocks."""
     at = 0

@@ -23,7 +23,14 @@ from netlab.capture.layout import (
     second_of,
 )
 from netlab.capture.local import Kind, description_block, table_blocks
-from netlab.capture.ownership import make_private_folder, open_private, write_all
+from netlab.capture.ownership import (
+    being_recorded,
+    cannot_write,
+    in_use,
+    make_private_folder,
+    open_private,
+    write_all_at,
+)
 from netlab.capture.rows import CALLS, CLOCK_PAIRS, INHERITANCES, LOSSES, STAMPS
 from netlab.model.call import CallRecord, Inheritance
 from netlab.model.clock import ClockPair
@@ -36,8 +43,15 @@ _NS = 1_000_000_000
 
 
 def spool_folder(path: str | Path) -> Path:
-    """Where the spools of the recording FILE stand: FILE.spools."""
+    """Where the spools of the recording FILE stand: FILE.spools.
+
+    Raises UsageError when FILE can be no recording, for its name alone.
+    """
     path = Path(path)
+    if path.name in ("", ".."):
+        raise UsageError(f"{path} can be no recording", "it is a folder: name a file in it")
+    if str(path) == "-":
+        raise UsageError("- can be no recording", "it is read and rewritten: name a file")
     return path.with_name(path.name + ".spools")
 
 
@@ -48,13 +62,20 @@ def make_spool_folder(path: str | Path) -> Path:
     """
     folder = spool_folder(path)
     if folder.is_dir() and not folder.is_symlink():
+        if being_recorded(path):
+            raise in_use(path)
         if any(folder.iterdir()):
             raise UsageError(
                 f"{folder} holds calls of a recording that was killed",
                 f"run `netlab recover {path}` or delete it first",
             )
         folder.rmdir()
-    make_private_folder(folder)
+    try:
+        make_private_folder(folder)
+    except FileExistsError as error:
+        raise cannot_write(folder, error) from None
+    except OSError as error:
+        raise cannot_write(path, error) from None  # what the user named
     return folder
 
 
@@ -69,6 +90,7 @@ class LiveRecording:
         self._journal_left = journal_limit
         self._packed: Counter[int] = Counter()  # second -> calls that have no entry of their own
         self._failed = False
+        self._preamble_bytes = 0
 
     @classmethod
     def create(
@@ -85,7 +107,9 @@ class LiveRecording:
         path = Path(path)
         recording = cls(path, open_private(path), journal_limit)
         try:
-            recording._append(preamble(description, interfaces, "live"))
+            begin = preamble(description, interfaces, "live")
+            recording._append(begin)
+            recording._preamble_bytes = len(begin)
         except BaseException:
             recording.close()
             path.unlink()  # what was there before is gone, and an empty file helps nobody
@@ -186,23 +210,38 @@ class LiveRecording:
         except OSError as error:
             self._failed = True
             self._packed.clear()
-            begun_at = os.lseek(self._fd, 0, os.SEEK_CUR) - written
-            self._end_at(begun_at + pcapng.whole_blocks_bytes(blocks, written), error)
+            room_to = os.lseek(self._fd, 0, os.SEEK_CUR)
+            whole = pcapng.whole_blocks_bytes(blocks, written)
+            self._end_at(room_to - written + whole, room_to, error)
             raise BadRecording(
                 f"recording stopped: {self.path}: {os.strerror(error.errno or 0)}",
                 "free some space or record elsewhere with -o FILE; what was written so far opens",
             ) from None
 
-    def _end_at(self, size: int, error: OSError) -> None:
-        """Cut off the torn block, and say in the file why it ends, if that still has room."""
-        os.ftruncate(self._fd, size)
-        os.lseek(self._fd, size, os.SEEK_SET)
+    def _end_at(self, size: int, room_to: int, error: OSError) -> None:
+        """Say in the file why it ends, in place of the torn block behind its first `size` bytes.
+
+        The disk gives no byte more than the `room_to` that the file has, so as many whole blocks
+        as are needed go: a few of the last, where there would be no end of missing ones.
+        """
         reason = os.strerror(error.errno or 0).lower()
         loss = Loss("recorder", "frames and calls", None, reason, since_ns=time.time_ns())
+        row = b"".join(table_blocks(Kind.LOSSES, LOSSES, [loss]))
+        at = size
+        while room_to - at < len(row) and (before := self._block_before(at)) is not None:
+            at = before
         try:
-            write_all(self._fd, b"".join(table_blocks(Kind.LOSSES, LOSSES, [loss])))
+            write_all_at(self._fd, row, at)  # before the cut: another could take what that frees
+            size = at + len(row)
         except OSError:
-            os.ftruncate(self._fd, size)
+            pass
+        os.ftruncate(self._fd, size)
+
+    def _block_before(self, at: int) -> int | None:
+        """Where the block that ends at `at` begins; None if the file begins with it."""
+        if at <= self._preamble_bytes:
+            return None
+        return at - pcapng.length_from_end(os.pread(self._fd, 4, at - 4))
 
 
 __all__ = [

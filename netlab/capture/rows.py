@@ -92,6 +92,8 @@ class Schema(Generic[R]):
         self._values = attrgetter(*self.names)
         self._encoders = tuple(encode for encode, _ in codecs.values())
         self._decoders = {name: decode for name, (_, decode) in codecs.items()}
+        in_class = [field.name for field in fields(record)]  # type: ignore[arg-type]
+        self._positional = list(self.names) == in_class
         defaults = {f.name: f.default for f in fields(record)}  # type: ignore[arg-type]
         may_be_none = set(nullable)
         self.required = tuple(
@@ -127,6 +129,33 @@ class Schema(Generic[R]):
             if name not in values:
                 raise ValueError(f"no {name}")
         return self.record(**values)
+
+    def reader(self, prefix: str) -> Callable[[str], R | None]:
+        """A quick `parse` for a head line and lines `prefixNAME=value` in the order netlab writes.
+
+        It gives None where anything is out of that order, missing or doubled: `parse` has to look.
+        """
+        assert self._positional
+        record, defaults = self.record, self._defaults
+        decoders = tuple(self._decoders.values())
+        needed = [self.names.index(name) for name in self.required]
+        lines = "".join(f"(?:{prefix}{name.upper()}=([^\n]*)\n)?" for name in self.names)
+        match = re.compile(f"[^\n]*\n{lines}").match
+        another = f"\n{prefix}"
+
+        def read(text: str) -> R | None:
+            found = match(text)
+            if found is None or text.find(another, found.end() - 1) >= 0:
+                return None
+            values = [
+                default if value is None else decode(value)
+                for value, decode, default in zip(found.groups(), decoders, defaults, strict=True)
+            ]
+            if any(values[place] is None for place in needed):
+                return None
+            return record(*values)
+
+        return read
 
 
 CALLS = Schema(

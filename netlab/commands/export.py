@@ -33,12 +33,15 @@ def command(
     if plain and form is not None:
         raise UsageError("--plain is always pcapng", "leave out --format")
     from netlab.capture.files import read_raw
+    from netlab.commands.main import note
     from netlab.show import export
 
     form = form or "jsonl"
     if table is not None:
         export.check(table, form)
     raw = read_raw(file)
+    for fault in raw.faults:
+        note(fault)
     if table is None:
         with export.output(output, file, binary=True) as out:
             export.export_plain(raw, out)

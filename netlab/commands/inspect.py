@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from netlab.model.errors import UsageError
@@ -14,7 +12,7 @@ from netlab.model.tables import Tables
 @click.command("inspect")
 @click.argument("file")
 @click.option("--connections", "view", flag_value="connections", help="List the connections.")
-@click.option("--packets", "view", flag_value="packets", help="List the packets, a line each.")
+@click.option("--packets", "view", flag_value="packets", help="List the packets.")
 @click.option(
     "--connection", "-c", metavar="N", help="Draw a connection's ladder: 3, tcp.0, udp.1."
 )
@@ -44,6 +42,7 @@ def command(
     if deep and packet is None:
         raise UsageError("--deep is about one packet", "add --packet N")
     from netlab.capture.files import read_raw
+    from netlab.commands.main import note
     from netlab.explain.analysis import analyse
 
     raw = read_raw(file)
@@ -59,7 +58,7 @@ def command(
     else:
         _summary(tables, raw, file, as_json)
     for fault in raw.faults if chosen else ():
-        _warn(fault)
+        note(fault)
 
 
 def _summary(tables: Tables, raw: RawRecording, file: str, as_json: bool) -> None:
@@ -76,7 +75,7 @@ def _summary(tables: Tables, raw: RawRecording, file: str, as_json: bool) -> Non
 def _connections(tables: Tables, limit: int | None, as_json: bool) -> None:
     from netlab.show.terminal.lines import emit, width_of
     from netlab.show.terminal.summary import connection_lines
-    from netlab.show.views.summary import connections
+    from netlab.show.views.summary import connections, start_ns
     from netlab.show.views.text import as_json as json_text
 
     rows = connections(tables)
@@ -84,8 +83,7 @@ def _connections(tables: Tables, limit: int | None, as_json: bool) -> None:
     if as_json:
         print(json_text(kept))
         return
-    start = tables.packets[0].time_ns if tables.packets else None
-    emit(connection_lines(kept, start, width_of(None)))
+    emit(connection_lines(kept, start_ns(tables), width_of(None)))
     if len(kept) < len(rows):
         emit([[(f"… {len(rows) - len(kept):,} more: --limit 0 shows all", "italic")]])
 
@@ -132,9 +130,3 @@ def _packet(
         print(json_text(view))
     else:
         emit(packet_lines(view, width_of(None), limit))
-
-
-def _warn(fault: str) -> None:
-    from netlab.show.escape import printable
-
-    print(f"netlab: note: {printable(fault)}", file=sys.stderr)

@@ -5,15 +5,17 @@ Verbs are imported when they are called: `netlab --help` must not pay for any of
 
 from __future__ import annotations
 
-import os
+import gc
+import signal
 import sys
+from contextlib import suppress
 from importlib import import_module
-from io import TextIOWrapper
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from netlab import __version__
+from netlab.commands import streams
 from netlab.model.errors import NetlabError
 
 # verb -> (module, what `netlab --help` says of it). The module has a click command named `command`.
@@ -34,13 +36,16 @@ class Verbs(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the verb. A reader of our output that leaves (head, less) is no error: there is
-        nothing more to say, and nobody to say it to. Caught here, as click makes it exit 1."""
+        nothing more to say, and nobody to say it to. Caught here, as click makes it exit 1; and
+        of Ctrl-C it makes two lines."""
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            streams.silence_output()
             return 0
+        except KeyboardInterrupt:
+            raise click.Abort from None
         return result
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -58,18 +63,29 @@ class Verbs(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
 
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Verbs,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="netlab")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> int:
     """See what sockets really do: every call mapped onto its packets, byte for byte."""
+    if context.invoked_subcommand is not None:
+        return 0
+    with suppress(OSError):
+        click.echo(context.get_help(), err=True)  # as click itself does it, in its later releases
+    return 2
 
 
-def main(argv: list[str] | None = None) -> None:
+def main(argv: list[str] | None = None) -> NoReturn:
     """Run the command line and exit with its code."""
-    if isinstance(sys.stdout, TextIOWrapper):
-        # It may be in ASCII (LC_ALL=C): a glyph that it cannot take must not be fatal.
-        sys.stdout.reconfigure(errors="replace")
-    sys.exit(run(sys.argv[1:] if argv is None else argv))
+    streams.settle()
+    code = run(sys.argv[1:] if argv is None else argv)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done: there is nothing to interrupt
+    gc.freeze()  # the process ends: nobody need look for garbage among a recording's many rows
+    sys.exit(code)
 
 
 def run(argv: list[str]) -> int:
@@ -100,9 +116,15 @@ def usage_line(error: click.ClickException) -> str:
     return f"{text.rstrip('.')}: see {path} --help"
 
 
+def note(text: str) -> None:
+    """Something to know about what was done, on stderr."""
+    complain(f"note: {text}")
+
+
 def complain(text: str) -> None:
     """One line on stderr."""
     from netlab.show.escape import printable
 
-    sys.stderr.write(f"netlab: {printable(text)}\n")
-    sys.stderr.flush()
+    with suppress(OSError):  # a full disk: it is the exit code that tells
+        sys.stderr.write(f"netlab: {printable(text)}\n")
+        sys.stderr.flush()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +18,19 @@ if TYPE_CHECKING:
     from netlab.model.recording import Loss
 
 _MOST_UDP_BYTES = {False: 65_507, True: 65_487}  # what an IPv4 packet, or an IPv6 one, has room for
+
+
+class FiniteRange(click.FloatRange):
+    """Numbers in a range: nan is in none, though no comparison says so."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """As click has it."""
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is in no range of numbers.", param, ctx)
+        return number
 
 
 @click.command()
@@ -37,7 +51,7 @@ _MOST_UDP_BYTES = {False: 65_507, True: 65_487}  # what an IPv4 packet, or an IP
 @click.option(
     "--think",
     default=0.0,
-    type=click.FloatRange(0, 3_600_000),
+    type=FiniteRange(0, 3_600_000),
     metavar="MS",
     help="Time between an answer and the next message.",
 )
@@ -215,7 +229,7 @@ def _server_options(
     mode: str, workers: int | None, tasks: int | None, poller: str | None, ipc: str | None
 ) -> dict[str, str]:
     """Those that were given, as text, checked together before anything is started."""
-    from netlab.server.options import options_from, value_from_text
+    from netlab.server.settings.options import options_from, value_from_text
 
     asked = {"mode": mode, "workers": workers, "tasks": tasks, "poller": poller, "ipc": ipc}
     given = {name: str(value) for name, value in asked.items() if value is not None}

@@ -13,16 +13,16 @@ import click
 
 from netlab.server.handlers import HANDLERS
 from netlab.server.handlers.settings import CHARGEN_LIMIT_BYTES, PAUSES_S
-from netlab.server.option_kinds import Choice, Flag, Function, OneOf, Seconds, Whole
-from netlab.server.option_table import GROUPS, OPTIONS, Option
-from netlab.server.option_text import value_text
+from netlab.server.settings.option_kinds import Choice, Flag, Function, OneOf, Seconds, Whole
+from netlab.server.settings.option_table import GROUPS, OPTIONS, Option
+from netlab.server.settings.option_text import value_text
 
 if TYPE_CHECKING:
     from netlab.lab.recorded_server import RecordOptions
     from netlab.lab.serving import ServeOrders
-    from netlab.server.entrance import Place
-    from netlab.server.option_table import Options
     from netlab.server.server import Server
+    from netlab.server.settings.option_table import Options
+    from netlab.server.sockets.entrance import Place
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -256,8 +256,8 @@ def page(
     orders: ServeOrders, options: Options, places: Sequence[str], pid: int, *notes: str
 ) -> list[str]:
     """What is printed at start."""
-    from netlab.server.effective import effective, facts_of_this_machine
-    from netlab.server.start_page import start_lines
+    from netlab.server.settings.effective import effective, facts_of_this_machine
+    from netlab.server.settings.start_page import start_lines
     from netlab.show.escape import printable
 
     rows = effective(options, facts_of_this_machine())

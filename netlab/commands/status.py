@@ -14,8 +14,8 @@ def command(port: int | None, as_json: bool) -> int:
     A server at Unix sockets only has the port 0. The same page comes into the server's log when it
     gets the signal URG: kill -URG PID.
     """
-    from netlab.server.status import page_lines
-    from netlab.server.status_door import ask, ask_all
+    from netlab.server.pages.status import page_lines
+    from netlab.server.pages.status_door import ask, ask_all
     from netlab.show.escape import printable
 
     pages = [ask(port)] if port is not None else ask_all()

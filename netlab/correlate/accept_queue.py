@@ -18,9 +18,14 @@ from netlab.model.call import CallRecord
 from netlab.model.tables import Direction, Fate, Packet
 
 
-def queued_ns(track: Track, listener: Socket | None, calls: list[CallRecord]) -> int | None:
-    """The earliest that the connection can have been in the queue; None: it never was."""
-    if _opened_fast(track):
+def queued_ns(
+    track: Track, listener: Socket | None, calls: list[CallRecord], *, ring_lost: bool = False
+) -> int | None:
+    """The earliest that the connection can have been in the queue; None: it never was.
+
+    `ring_lost`: the frame that put it there may not have been captured.
+    """
+    if _opened_fast(track) or (ring_lost and track.halves[Direction.C2S].syns):
         return arrival_ns(track.halves[Direction.C2S].syns[0])
     acks = _acks(track)
     if not acks or not track.halves[Direction.S2C].syns:

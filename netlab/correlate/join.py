@@ -40,7 +40,7 @@ from netlab.correlate.tcp_spans import End, TcpJoin, link_bytes
 from netlab.correlate.unseen_reads import maybe_unseen_read
 from netlab.correlate.urgent import urgent_marks
 from netlab.correlate.wakeups import Wakeups
-from netlab.model.call import OUTBOUND, WAITING, CallRecord
+from netlab.model.call import OUTBOUND, WAITING, CallRecord, ready_text
 from netlab.model.recording import RawRecording
 from netlab.model.tables import (
     Call,
@@ -84,8 +84,13 @@ class _Correlation:
         self.last_entry: dict[int, int] = {}  # of each process; records are in order of entry
         for record in records:
             self.last_entry[record.pid] = record.entered_ns
-        self.ring_lost = any(i.dropped for i in raw.interfaces) or any(
-            loss.witness == "packets" for loss in raw.losses
+        # A ring was there, and nobody read it to its end: the recorder was killed.
+        unread = any(i.received is not None and i.dropped is None for i in raw.interfaces)
+        self.no_frames = Reason.RING_DROP if unread else Reason.NO_PACKET_WITNESS
+        self.ring_lost = (
+            unread
+            or any(i.dropped for i in raw.interfaces)
+            or any(loss.witness == "packets" for loss in raw.losses)
         )
 
     def run(self) -> Tables:
@@ -112,6 +117,8 @@ class _Correlation:
         for flow in flows:
             track = by_flow.get(flow.connection)
             found.append(connection_from_track(track) if track else connection_from_flow(flow))
+            if self.ring_lost and found[-1].close_kind in ("open", "half-close"):
+                found[-1].closed_by = found[-1].close_kind = None  # a FIN may be among the lost
         return found
 
     def _count_datagram_bytes(self, datagrams: list[Datagram]) -> None:
@@ -127,7 +134,7 @@ class _Correlation:
     ) -> None:
         sockets = trace_sockets(self.records, self.raw.inheritances)
         network = [s for s in sockets.all if not s.is_local]
-        match_tcp(network, tracks, self.records)
+        match_tcp(network, tracks, self.records, ring_lost=self.ring_lost)
         add_connections_without_frames(network, self.tables.connections, self.records)
         spans = self._join_tcp(network, tracks)
         udp = join_datagrams(
@@ -281,7 +288,7 @@ class _Correlation:
                 (end.inbound, side.inbound),
             ):
                 self.tables.unmatched += uncaptured(
-                    ranges, connection, direction, Reason.NO_PACKET_WITNESS,
+                    ranges, connection, direction, self.no_frames,
                     outbound=ranges is end.outbound,
                 )  # fmt: skip
             if side is Side.CLIENT:
@@ -306,7 +313,7 @@ class _Correlation:
                 call.connection, call.side = socket.connection, socket.side
             if number in local.ranges:
                 call.direction, call.start, call.stop = local.ranges[number]
-            if record.op in WAITING:
+            if record.op in WAITING or record.op == "epoll_ctl":
                 self._fill_wait(call, record, sockets)
         for socket in sockets.all:  # an accept belongs to the connection that it returned
             if socket.accepted_by is not None and socket.connection is not None:
@@ -350,8 +357,11 @@ class _Correlation:
 
 
 def _call_row(number: int, r: CallRecord) -> Call:
+    args = r.args
+    if r.ready and r.op in WAITING:
+        args = ", ".join(filter(None, (args, ready_text(r.ready))))
     return Call(
-        number, r.witness, r.host, r.actor, r.pid, r.tid, r.fd, None, None, r.op, r.args,
+        number, r.witness, r.host, r.actor, r.pid, r.tid, r.fd, None, None, r.op, args,
         r.entered_ns, r.returned_ns, r.returned_by_ns, r.requested_bytes, r.result, r.errno,
         None, None, None, r.inq_before_bytes, r.outq_before_bytes, r.inq_after_bytes,
         r.outq_after_bytes, r.code,

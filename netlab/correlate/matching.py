@@ -54,7 +54,13 @@ class TrackIndex:
         self._taken.add((track.flow.connection, side))
 
 
-def match_tcp(sockets: Sequence[Socket], tracks: Sequence[Track], calls: list[CallRecord]) -> None:
+def match_tcp(
+    sockets: Sequence[Socket],
+    tracks: Sequence[Track],
+    calls: list[CallRecord],
+    *,
+    ring_lost: bool = False,
+) -> None:
     """Fill connection and side of the stream sockets whose frames were captured."""
     index = TrackIndex(tracks)
 
@@ -71,7 +77,9 @@ def match_tcp(sockets: Sequence[Socket], tracks: Sequence[Track], calls: list[Ca
         local, peer = socket.local_endpoint, socket.peer_endpoint
         if local is None or peer is None or socket.listens or not socket.is_stream:
             continue
-        found = _choose(socket, index.candidates(local, peer), calls, waiting[local, peer])
+        found = _choose(
+            socket, index.candidates(local, peer), calls, waiting[local, peer], ring_lost
+        )
         if socket.accepted_by is not None and found is not None:
             waiting[local, peer] -= 1
         if found is not None:
@@ -98,6 +106,7 @@ def _choose(
     candidates: list[tuple[Track, Side]],
     calls: list[CallRecord],
     waiting: int,
+    ring_lost: bool,
 ) -> tuple[Track, Side] | None:
     """`waiting`: how many accepted sockets of these ends, this one too, have no connection yet."""
     if not candidates:
@@ -112,7 +121,7 @@ def _choose(
                 return track, side
         return _without_syn(candidates, entered)
     if socket.accepted_by is not None:
-        found = _accepted(socket, candidates, calls, waiting)
+        found = _accepted(socket, candidates, calls, waiting, ring_lost)
         if found is not None or socket.twins:
             return found
         return _without_syn(candidates, calls[socket.accepted_by - 1].entered_ns)
@@ -131,6 +140,7 @@ def _accepted(
     candidates: list[tuple[Track, Side]],
     calls: list[CallRecord],
     waiting: int,
+    ring_lost: bool,
 ) -> tuple[Track, Side] | None:
     """The connection that accept() returned; sets `twins` where several fit."""
     returned = calls[(socket.accepted_by or 1) - 1].returned_ns
@@ -138,7 +148,7 @@ def _accepted(
         (track, at) for track, side in candidates
         if side is Side.SERVER
         and track.halves[Direction.C2S].syns
-        and (at := queued_ns(track, socket.listener, calls)) is not None
+        and (at := queued_ns(track, socket.listener, calls, ring_lost=ring_lost)) is not None
     ]  # fmt: skip
     fitting = [track for track, at in queued if returned is None or at <= returned]
     if not fitting:
@@ -158,7 +168,7 @@ def _first_ns(track: Track) -> int:
 def _without_syn(candidates: list[tuple[Track, Side]], since_ns: int) -> tuple[Track, Side] | None:
     """The capture began late or lost the SYN: only a connection that went on after the call."""
     for track, side in candidates:
-        begun = any(half.syns for half in track.halves.values()) and track.handshake_acks
+        begun = track.halves[Direction.C2S].syns and track.handshake_acks
         if not begun and track.rows and track.rows[-1].packet.time_ns >= since_ns:
             return track, side
     return None

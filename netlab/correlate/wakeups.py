@@ -119,7 +119,7 @@ class Wakeups:
             return []
         made = socket.accepted[place]
         join = self.tcp.get(made.connection) if made.connection is not None else None
-        if join is None:
+        if join is None or self.ring_lost:
             return []
         return self._span(number, queued_by(join.track, socket, self.calls), until)
 

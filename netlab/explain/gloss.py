@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
+from netlab.model.call import INBOUND
 from netlab.model.tables import Call, Direction, Role, Span, Tables
 
 # What a frame is to a call, in words; the call's name and the bytes follow. Where the frame's
@@ -46,7 +48,23 @@ def duration_text(ns: int) -> str:
     return f"{ns / 1e9:.3f} s"
 
 
-def call_message(call: Call) -> str:
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What else the recording says that the line of a call may need."""
+
+    ended: frozenset[tuple[str, int]] = frozenset()  # hosts and pids whose end is recorded
+    streams: frozenset[int] = frozenset()  # connections in which a recv of nothing is the end
+
+
+def surroundings(tables: Tables) -> Surroundings:
+    """What the lines of this recording's calls need."""
+    return Surroundings(
+        frozenset((call.host, call.pid) for call in tables.calls if call.op == "exit"),
+        frozenset(c.connection for c in tables.connections if c.protocol in ("tcp", "pipe")),
+    )
+
+
+def call_message(call: Call, around: Surroundings) -> str:
     """The line of a call."""
     arguments = [str(call.fd)] if call.fd is not None else []
     if call.requested_bytes is not None:
@@ -55,7 +73,8 @@ def call_message(call: Call) -> str:
         arguments.append(call.args)
     return (
         f"{call.actor} {call.op} #{call.call} ({', '.join(arguments)})"
-        f" = {outcome(call)}{_range_text(call.start, call.stop)}{_took(call)}"
+        f" = {outcome(call)}{_end_text(call, around)}{_range_text(call.start, call.stop)}"
+        f"{_took(call, around)}"
     )
 
 
@@ -75,15 +94,26 @@ def _range_text(start: int | None, stop: int | None) -> str:
     return f", bytes {start}..{stop}"
 
 
-def _took(call: Call) -> str:
+def _end_text(call: Call, around: Surroundings) -> str:
+    """Says of a recv that returned nothing, though it asked for something, that this is the end."""
+    nothing = call.op in INBOUND and call.result == 0 and call.errno is None
+    asked = call.requested_bytes != 0 and call.start is None
+    return ", end of stream" if nothing and asked and call.connection in around.streams else ""
+
+
+def _took(call: Call, around: Surroundings) -> str:
     if call.returned_ns is None:
-        return ", still inside when the recording ended" if call.op != "exit" else ""
+        if call.op == "exit":
+            return ""
+        whose = "process" if (call.host, call.pid) in around.ended else "recording"
+        return f", still inside when the {whose} ended"
     return f", {duration_text(call.returned_ns - call.entered_ns)}"
 
 
 def call_messages(tables: Tables) -> dict[int, str]:
     """The line of each call, by index into the recording's calls (which are in order of entry)."""
-    return {call.call - 1: call_message(call) for call in tables.calls}
+    around = surroundings(tables)
+    return {call.call - 1: call_message(call, around) for call in tables.calls}
 
 
 def frame_comments(tables: Tables) -> dict[int, list[str]]:

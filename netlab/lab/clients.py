@@ -48,7 +48,14 @@ class ClientOrders:
 
 
 class Failed(Exception):
-    """The program cannot do its work, for a reason that the user must hear in one line."""
+    """The program cannot do its work, for a reason that the user must hear in one line.
+
+    `errno` is the name of the kernel's error, where that is the reason.
+    """
+
+    def __init__(self, reason: str, errno: str = "") -> None:
+        super().__init__(reason)
+        self.errno = errno
 
 
 class Client:
@@ -96,8 +103,10 @@ class Client:
             raise
         except OSError as error:
             self._socket.close()
-            number = errno.errorcode.get(error.errno or 0, "")
-            raise Failed(f"the client's {error.strerror or error} ({number})") from error
+            name = errno.errorcode.get(error.errno or 0, "")
+            raise Failed(
+                f"{error.strerror or error}" + (f" ({name})" if name else ""), name
+            ) from error
         self._report.say(done=True, messages=orders.messages, lost=self.lost)
 
     def converse(self) -> None:

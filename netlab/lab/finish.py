@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from netlab.capture import recording
 from netlab.capture.files import read_raw, recover
@@ -15,8 +15,11 @@ from netlab.capture.ownership import remove_folder
 from netlab.explain import gloss
 from netlab.explain.analysis import analyse
 from netlab.model.errors import NetlabError
-from netlab.model.recording import RawRecording
+from netlab.model.recording import Loss, RawRecording
 from netlab.model.tables import Tables
+
+if TYPE_CHECKING:
+    from netlab.lab.recorder import Death, Recorder
 
 
 class Finished(NamedTuple):
@@ -27,12 +30,12 @@ class Finished(NamedTuple):
 
 
 def finish_recording(path: Path, *, journal_limit: int = JOURNAL_LIMIT) -> Finished:
-    """Rewrite the live recording at `path` in its finished form.
+    """Rewrite the live recording at `path`, which ended in order, in its finished form.
 
     Wireshark will list `journal_limit` calls one by one. Raises BadRecording when the file cannot
     be read or written; the live form then stays.
     """
-    return finish_raw(path, read_raw(path), journal_limit=journal_limit)
+    return finish_raw(path, read_raw(path, ended=True), journal_limit=journal_limit)
 
 
 def finish_raw(path: Path, raw: RawRecording, *, journal_limit: int = JOURNAL_LIMIT) -> Finished:
@@ -50,19 +53,59 @@ def finish_raw(path: Path, raw: RawRecording, *, journal_limit: int = JOURNAL_LI
     return Finished(_renumbered(raw, numbers), _renumbered_tables(tables, numbers))
 
 
-def finish_on_full_disk(
-    path: Path, spools: Path, *, journal_limit: int = JOURNAL_LIMIT
-) -> Finished | None:
-    """Finish a recording that the disk had no room for, as well as it can be; None when it cannot.
+def conclude(
+    recorder: Recorder,
+    path: Path,
+    spools: Path,
+    *,
+    deaths: Sequence[Death] = (),
+    losses: Iterable[Loss] = (),
+    trouble: NetlabError | None = None,
+    journal_limit: int = JOURNAL_LIMIT,
+) -> Finished:
+    """Take in the rest, finish the file, remove the spools.
 
-    What the file lacks is read from the spools; without them there may be room. Where there is
-    still none, the live form stays.
+    `trouble` is what the recorder was hindered by before. Raises it, or what hinders it now; what
+    was recorded opens even so.
     """
-    with suppress(NetlabError):
+    try:
+        recorder.finish(deaths, losses)
+    except NetlabError as error:
+        trouble = trouble or error
+    if trouble is not None:
+        raise finish_on_full_disk(path, spools, trouble, journal_limit=journal_limit)
+    remove_folder(spools)
+    return finish_recording(path, journal_limit=journal_limit)
+
+
+def finish_on_full_disk(
+    path: Path, spools: Path, refusal: NetlabError, *, journal_limit: int = JOURNAL_LIMIT
+) -> NetlabError:
+    """Finish a recording that the disk had no room for; `refusal`, saying how that went.
+
+    What the file lacks is read from the spools. They go once all of it stands in the file; where
+    there is no room for that, both stay as they are.
+    """
+    try:
         raw = recover(path)
+        if _holds_all(path, raw):
+            remove_folder(spools)  # it makes room
+        finish_raw(path, raw, journal_limit=journal_limit)
         remove_folder(spools)
-        return finish_raw(path, raw, journal_limit=journal_limit)
-    return None
+    except NetlabError:
+        if spools.is_dir():
+            hint = f"free some space, then run `netlab recover {path}`"
+            return type(refusal)(refusal.message, hint)
+    return refusal
+
+
+def _holds_all(path: Path, raw: RawRecording) -> bool:
+    """Whether the live file has all that was recovered from it and its spools."""
+    with suppress(NetlabError):
+        live = read_raw(path)
+        noted = {loss for loss in raw.losses if loss.witness == "probe"} <= set(live.losses)
+        return noted and (live.calls, live.inheritances) == (raw.calls, raw.inheritances)
+    return False
 
 
 def _renumbered(raw: RawRecording, numbers: Mapping[int, int]) -> RawRecording:

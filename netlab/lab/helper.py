@@ -26,8 +26,8 @@ from netlab.lab.namespaces import HostFacts, Refused, enter, may_capture, set_up
 from netlab.lab.syscalls import adopt_orphans, give_up_privileges
 from netlab.lab.sysctls import BASELINE, FACTS, read_all
 from netlab.model.errors import NetlabError
-from netlab.server import control
-from netlab.server.process import die_with_parent
+from netlab.server.family.process import die_with_parent
+from netlab.server.messages import control
 
 LOOPBACK = "lo"
 
@@ -69,12 +69,10 @@ def _first_process(sock: socket.socket, proc: int, own: bool, ports: list[int]) 
         House(sock, proc, own).serve(ports)
         code = 0
     except (Refused, NetlabError) as error:
-        message: control.Message = {"event": "failed", "message": str(error), "hint": ""}
         if isinstance(error, Refused):
             message = {"event": "refused", "step": error.step, "errno": error.number}
-        elif isinstance(error, NetlabError):
-            message |= {"message": error.message, "hint": error.hint}
-            message["exit_code"] = error.exit_code
+        else:
+            message = {"event": "failed", **error.as_message()}
         control.send(sock, message)
         code = 0
     except (BrokenPipeError, ConnectionResetError):
@@ -148,15 +146,21 @@ class House:
         try:
             if message["do"] == "start":
                 self._start(message, descriptors)
-            elif message["actor"] in self._pids:
-                pid = self._pids[message["actor"]]
-                if message["signal"] == signal.SIGKILL:
-                    self._killed_ns.setdefault(pid, time.time_ns())
-                os.kill(pid, message["signal"])
+            else:
+                for actor in message["actors"]:
+                    self._signal(actor, message["signal"])
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
         return True
+
+    def _signal(self, actor: str, number: int) -> None:
+        pid = self._pids.get(actor)
+        if pid is None:
+            return  # it is over
+        if number == signal.SIGKILL:
+            self._killed_ns.setdefault(pid, time.time_ns())
+        os.kill(pid, number)
 
     def _start(self, message: control.Message, descriptors: list[int]) -> None:
         """Fork and execute a program; answer with its pid outside, or with why it did not start."""

@@ -17,14 +17,14 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.util import find_spec
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
 import netlab
 from netlab.lab.namespaces import Refused
-from netlab.model.errors import CheckFailed, NetlabError, PrivilegeError, UsageError
-from netlab.server import control
+from netlab.model.errors import CheckFailed, error_from
+from netlab.server.messages import control
 
 START_WITHIN_S = 30.0
 _STDERR_KEPT_BYTES = 1 << 16
@@ -34,6 +34,7 @@ _BOOT = (
     "import sys; sys.path += sys.argv[1].split(':'); from importlib import import_module; "
     "import_module(sys.argv[2]).main(sys.argv[3:])"
 )
+_INSTALLED = ("site-packages", "dist-packages")
 _KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "HOME")
 
 
@@ -46,12 +47,17 @@ def python_arguments(
     that we have as well.
     """
     roots = [str(Path(netlab.__file__).resolve().parent.parent)]
-    for package in packages:
-        spec = find_spec(package)
-        if spec is not None and spec.origin is not None:  # who needs it will say that it is missing
-            roots.append(str(Path(spec.origin).resolve().parent))
+    roots += [str(file.parent) for file in _module_files(packages)]
     flags = ["-I", "-S"] if isolated else ["-P"]
     return [sys.executable, *flags, "-c", _BOOT, ":".join(roots), module, *arguments]
+
+
+def _module_files(packages: Sequence[str]) -> list[Path]:
+    """Where modules of others are installed for this Python; those that are not are left out: who
+    needs them will say so. What lies in the working directory or on PYTHONPATH is not installed."""
+    places = [place for place in sys.path if Path(place).name in _INSTALLED]
+    found = [PathFinder.find_spec(package, places) for package in packages]
+    return [Path(spec.origin) for spec in found if spec is not None and spec.origin is not None]
 
 
 def environment() -> dict[str, str]:
@@ -154,12 +160,19 @@ class Lab:
         return self._helper.stderr.fileno()
 
     def start(
-        self, actor: str, argv: Sequence[str], env: Mapping[str, str], fds: Mapping[str, int]
+        self,
+        actor: str,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        fds: Mapping[str, int],
+        packages: Sequence[str] = (),
     ) -> None:
         """Ask for a program. Each of `fds` is given to it, its number in the variable of that name.
 
         A variable that is also in `env` has the number put in its `{}`. Whether it runs is told by
-        an event.
+        an event. The connection holds some dozens of such messages: whoever starts many must wait
+        for events in between, else this raises BlockingIOError. `packages` are those that `argv`
+        was made with: whoever the program is to be must be able to read them.
         """
         user = self.user
         message = {
@@ -169,14 +182,14 @@ class Lab:
             "env": {**environment(), **env},
             "fd_names": list(fds),
             "user": [user.uid, user.gid, *user.groups] if user is not None else None,
-            "readable": [str(Path(netlab.__file__).resolve())],
+            "readable": [str(Path(netlab.__file__).resolve()), *map(str, _module_files(packages))],
             "drop": user is not None or os.geteuid() != 0,
         }
         self._send(message, tuple(fds.values()))
 
-    def signal(self, actor: str, number: int) -> None:
-        """Send a signal to a program; nothing happens if it is over."""
-        self._send({"do": "signal", "actor": actor, "signal": int(number)})
+    def signal(self, actors: Sequence[str], number: int) -> None:
+        """Send a signal to programs; nothing happens to one that is over."""
+        self._send({"do": "signal", "actors": list(actors), "signal": int(number)})
 
     def events(self) -> list[Event]:
         """What happened since the last call; sets `gone` at the end. Never blocks.
@@ -263,6 +276,4 @@ def _error_from(message: dict[str, Any]) -> Exception:
     """The error that a message of the helper stands for."""
     if message["event"] == "refused":
         return Refused(message["step"], message["errno"])
-    kinds: dict[int, type[NetlabError]] = {2: UsageError, 3: PrivilegeError}
-    kind = kinds.get(message["exit_code"], CheckFailed)
-    return kind(message["message"], message["hint"])
+    return error_from(message)

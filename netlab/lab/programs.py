@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> None:
             server = make_server(ServeOrders.from_json(orders["orders"]), probe)
             sys.exit(serve_reporting(server, report))
     except Failed as failure:
-        report.say(error=str(failure))
+        report.say(error=str(failure), errno=failure.errno)
         sys.exit(1)
     except UsageError as error:
         report.say(error=str(error), errno="EINVAL")

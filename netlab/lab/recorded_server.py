@@ -288,22 +288,22 @@ class RecordedServer:
                 select.select([], [], [], 0.02)
 
     def _finish(self, recorder: Recorder, spools: Path) -> None:
-        from netlab.lab.finish import finish_on_full_disk, finish_recording
+        from netlab.lab.finish import conclude
 
         losses = []
         if self.missing:
             reason = self.missing
             losses = [Loss("packets", "frames", None, reason, since_ns=time.time_ns())]
-        path, limit = self._how.path, self._how.journal_limit
-        try:
-            recorder.finish(self._descendants.deaths(), losses)
-        except NetlabError as error:
-            self._trouble = self._trouble or error
-        if self._trouble is not None:
-            finish_on_full_disk(path, spools, journal_limit=limit)
-            raise self._trouble
-        remove_folder(spools)
-        raw = finish_recording(path, journal_limit=limit).raw
+        path = self._how.path
+        raw = conclude(
+            recorder,
+            path,
+            spools,
+            deaths=self._descendants.deaths(),
+            losses=losses,
+            trouble=self._trouble,
+            journal_limit=self._how.journal_limit,
+        ).raw
         self.summary = f"{path}: {len(raw.frames):,} packets, {len(raw.calls):,} calls"
         if raw.stamps:
             self.summary += f", {len(raw.stamps):,} kernel stamps"

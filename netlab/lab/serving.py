@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any
 from netlab.lab.report import Report
 from netlab.model.errors import UsageError
 from netlab.model.probe import Probe
-from netlab.server.entrance import Kind, ListenError, Place
+from netlab.server.family.process import die_with_parent
 from netlab.server.handlers import Settings, handler_named
 from netlab.server.handlers.settings import CHARGEN_LIMIT_BYTES, PAUSES_S
-from netlab.server.options import value_from_text
-from netlab.server.process import die_with_parent
+from netlab.server.settings.options import value_from_text
+from netlab.server.sockets.entrance import Kind, ListenError, Place
 
 if TYPE_CHECKING:
     from netlab.server.server import Server

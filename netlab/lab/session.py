@@ -6,10 +6,13 @@ opens, and no process, namespace or other file stays. Read `stage` for what happ
 
 from __future__ import annotations
 
+import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netlab.lab.departures import Departures
+from netlab.lab.limits import allow_clients
 from netlab.lab.options import OnProgress, Progress, RunOptions, RunResult
 from netlab.lab.recorder import Recorder, begin
 from netlab.lab.signals import Interruptions
@@ -19,6 +22,7 @@ from netlab.model.errors import BadRecording, CheckFailed
 
 if TYPE_CHECKING:
     from netlab.capture.recording import LiveRecording
+    from netlab.model.recording import Description
 
 __all__ = ["Progress", "RunOptions", "RunResult", "run_scenario"]
 
@@ -34,8 +38,14 @@ def run_scenario(options: RunOptions, on_progress: OnProgress = lambda _: None) 
     from netlab.capture.ring import PacketRing
 
     user, notes = choose_user(options.user)
+    allow_clients(options.clients)
     with Interruptions() as interruptions:
-        lab, more = open_lab(options.port, user)
+        try:
+            lab, more = open_lab(options.port, user)
+        except CheckFailed:
+            if interruptions.count:  # Ctrl-C reached the helper before it had left our group
+                raise KeyboardInterrupt from None
+            raise
         notes += more
         try:
             become_caller()
@@ -56,14 +66,20 @@ def run_scenario(options: RunOptions, on_progress: OnProgress = lambda _: None) 
                 if stage.listening is None:
                     _discard(recording, spools)
                     raise _never_began(stage)
-                _close(stage, recorder)
+                _close(stage, recorder, recording, description)
         finally:
             lab.close()
         return _finish(stage, notes)
 
 
-def _close(stage: Stage, recorder: Recorder) -> None:
+def _close(
+    stage: Stage, recorder: Recorder, recording: LiveRecording, description: Description
+) -> None:
     try:
+        if stage.interruptions.first is not None:  # what follows in the story never happened
+            name = signal.Signals(stage.interruptions.first).name
+            note = f"interrupted by {name}: the run was not over"
+            recording.describe(replace(description, notes=(*description.notes, note)))
         recorder.finish(stage.deaths())
     except BadRecording as error:
         stage.disk_full = stage.disk_full or error
@@ -77,8 +93,8 @@ def _finish(stage: Stage, notes: tuple[str, ...]) -> RunResult:
     path = stage.options.path
     stage.on_progress(Progress("mapping calls onto packets", 0, 0, 0, 0))
     if stage.disk_full is not None:
-        finish_on_full_disk(path, stage.spools, journal_limit=stage.options.journal_limit)
-        raise stage.disk_full
+        limit = stage.options.journal_limit
+        raise finish_on_full_disk(path, stage.spools, stage.disk_full, journal_limit=limit)
     remove_folder(stage.spools)
     finished = finish_recording(path, journal_limit=stage.options.journal_limit)
     if stage.trouble:

@@ -7,6 +7,7 @@ and of the recording only that the recorder wants to be pumped.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -28,12 +29,15 @@ from netlab.lab.signals import IMPATIENT, Interruptions
 from netlab.model.errors import BadRecording, CheckFailed, NetlabError, UsageError
 
 TURN_S = 0.1
+STARTS_AT_ONCE = 16  # of what the control connection holds, a fraction
 LISTEN_WITHIN_S = 20.0
 CLIENTS_END_WITHIN_S = 2.0  # after the server died, or after they were told to stop
 SERVER_ENDS_WITHIN_S = 5.0
+_LOOPBACK_DOWN = "is lo up? See `ip link show lo`; as root, `ip link set lo up`"
 SERVER = "server"
 STOPPING = "stopping"
 HOST = "localhost"
+_WAY_IN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(slots=True)
@@ -86,39 +90,39 @@ class Stage:
                 self.trouble.append(CheckFailed(f"the server did not listen: {self._last_words()}"))
             return
         self.phase = "clients at work"
+        orders = ClientOrders(
+            options.host,
+            self.listening,
+            options.messages,
+            options.size_bytes,
+            options.think_ms,
+            options.udp,
+            options.nodelay,
+            options.recv_size_bytes,
+            options.scenario,
+            tasks=options.server_options.get("tasks", "0") != "0",
+        ).as_json()
         for actor in client_names(options.clients):
-            self._start(
-                actor,
-                ClientOrders(
-                    options.host,
-                    self.listening,
-                    options.messages,
-                    options.size_bytes,
-                    options.think_ms,
-                    options.udp,
-                    options.nodelay,
-                    options.recv_size_bytes,
-                    options.scenario,
-                    tasks=options.server_options.get("tasks", "0") != "0",
-                ).as_json(),
-            )
+            self._turn_until(lambda: self._starting < STARTS_AT_ONCE)
+            if self.ending:
+                break
+            self._start(actor, orders)
         self._turn_until(lambda: not self._running(self._clients))
 
     def stop(self) -> None:
         """Clients first, then the server, and what it forked; whoever does not go is killed."""
         self.phase = STOPPING
-        if self.programs[SERVER].ended is not None and not self.interruptions.count:
+        servers = [program for program in self.programs.values() if program.actor == SERVER]
+        if not self._running(servers) and not self.interruptions.count:
             # Without a server the clients end by themselves: let the recording show how.
             self._turn_while_running(self._clients, CLIENTS_END_WITHIN_S)
         for group, limit_s in (
             (self._clients, CLIENTS_END_WITHIN_S),
-            ([self.programs[SERVER]], SERVER_ENDS_WITHIN_S),
+            (servers, SERVER_ENDS_WITHIN_S),
         ):
-            for program in self._running(group):
-                self.lab.signal(program.actor, signal.SIGTERM)
+            self._signal(self._running(group), signal.SIGTERM)
             self._turn_while_running(group, limit_s)
-            for program in self._running(group):
-                self.lab.signal(program.actor, signal.SIGKILL)
+            self._signal(self._running(group), signal.SIGKILL)
             self._turn_while_running(group, limit_s, patient=True)
         self._descendants.end(SERVER_ENDS_WITHIN_S)
 
@@ -212,12 +216,28 @@ class Stage:
     # The parts.
 
     def _start(self, actor: str, orders: str) -> None:
-        read_end, write_end = os.pipe2(os.O_CLOEXEC)
-        self.programs[actor] = Program(actor, ReportReader(read_end), read_end)
-        self._poller.register(read_end, select.POLLIN)
-        way_in = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-        folder = os.open(self.spools, way_in)
-        fds = {"NETLAB_REPORT_FD": write_end}
+        """Ask for a program; what keeps it from that goes to `trouble`."""
+        with contextlib.ExitStack() as opened:
+            try:
+                read_end, write_end = os.pipe2(os.O_CLOEXEC)
+                opened.callback(os.close, write_end)
+                report = ReportReader(read_end)
+                opened.callback(report.close)
+                folder = os.open(self.spools, _WAY_IN)
+                opened.callback(os.close, folder)
+                self._ask_for(actor, orders, write_end, folder)
+            except OSError as error:
+                reason = os.strerror(error.errno or 0)
+                self.trouble.append(CheckFailed(f"cannot start the {actor}", reason))
+                return
+            self.programs[actor] = Program(actor, report, read_end)
+            self._poller.register(read_end, select.POLLIN)
+            opened.pop_all()
+        os.close(write_end)
+        os.close(folder)
+
+    def _ask_for(self, actor: str, orders: str, report: int, folder: int) -> None:
+        fds = {"NETLAB_REPORT_FD": report}
         env = {
             "NETLAB_SPOOL": str(self.spools),
             "NETLAB_ACTOR": actor,
@@ -232,15 +252,20 @@ class Stage:
             fds["NETLAB_SPOOL"] = folder
         packages = packages_for(self.options) if actor == SERVER else ()
         argv = python_arguments("netlab.lab.programs", orders, packages=packages)
-        try:
-            self.lab.start(actor, argv, env, fds)
-        finally:
-            os.close(write_end)
-            os.close(folder)
+        self.lab.start(actor, argv, env, fds, packages)
+
+    def _signal(self, programs: Sequence[Program], number: int) -> None:
+        if programs:
+            self.lab.signal([program.actor for program in programs], number)
 
     @property
     def _clients(self) -> list[Program]:
         return [program for actor, program in self.programs.items() if actor != SERVER]
+
+    @property
+    def _starting(self) -> int:
+        """How many programs were asked for that have not started yet."""
+        return sum(p.pid is None and p.ended is None for p in self.programs.values())
 
     def _running(self, programs: Sequence[Program]) -> list[Program]:
         return [program for program in programs if program.ended is None]
@@ -250,7 +275,7 @@ class Stage:
         if program.actor == SERVER and self.listening is None and program.errno:
             return _cannot_listen(self.options, program)
         if program.error:
-            return CheckFailed(f"the {program.actor} gave up", program.error)
+            return _gave_up(program)
         words = self._last_words() if end.status > 0 else ""
         return CheckFailed(f"the {program.actor} died ({_how(end.status)}) {words}".rstrip())
 
@@ -277,10 +302,18 @@ def _cannot_listen(options: RunOptions, server: Program) -> NetlabError:
     if server.errno == "EADDRINUSE":
         return UsageError(f"{where} is taken", "choose another with --port")
     if server.errno in ("EADDRNOTAVAIL", "EAFNOSUPPORT"):
-        return UsageError(f"there is no {options.host} here", "IPv6 is switched off: leave --ipv6")
+        return UsageError(
+            f"there is no {options.host} here", "IPv6 is switched off: leave --ipv6 out"
+        )
     if server.errno == "EACCES":
         return UsageError(f"{where} is for root", "choose one from 1024 on with --port")
     return CheckFailed(f"the server cannot listen on {where}", server.error)
+
+
+def _gave_up(program: Program) -> CheckFailed:
+    if program.errno == "ENETUNREACH":  # of loopback: only the machine's own can be down
+        return CheckFailed(f"the {program.actor} gave up: {program.error}", _LOOPBACK_DOWN)
+    return CheckFailed(f"the {program.actor} gave up", program.error)
 
 
 def _how(status: int) -> str:

@@ -57,7 +57,7 @@ def open_lab(port: int, user: User | None) -> tuple[Lab, Notes]:
     except Refused as refused:
         try:
             lab = Lab.open(own=False, ports=[port], user=user)
-        except Refused:
+        except (Refused, PrivilegeError):
             raise PrivilegeError(
                 f"this machine allows neither namespaces ({refused}) nor packet capture",
                 why_refused(refused.step, refused.number),

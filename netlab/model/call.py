@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 # Message flags (man 2 send, man 2 recv): Linux's numbers, which are part of its ABI.
@@ -63,6 +64,16 @@ class Ready:
     fd: int
     inode: int | None  # of the socket behind fd; None when it is not a traced socket
     events: int  # POLL* bits
+
+
+def ready_text(found: Iterable[Ready]) -> str:
+    """What a wait reported, in the words of its arguments: `ready=[6:IN, 7:IN|HUP]`."""
+    return f"ready=[{', '.join(f'{one.fd}:{events_text(one.events)}' for one in found)}]"
+
+
+def events_text(events: int) -> str:
+    """`IN|HUP`."""
+    return "|".join(name for bit, name in POLL_NAMES.items() if events & bit) or hex(events)
 
 
 @dataclass(frozen=True, slots=True)

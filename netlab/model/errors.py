@@ -5,6 +5,9 @@ Everything else that is raised is a fault of netlab and keeps its traceback.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class NetlabError(Exception):
     """Says in one line what went wrong (`message`) and what to do about it (`hint`)."""
@@ -18,6 +21,10 @@ class NetlabError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}: {self.hint}" if self.hint else self.message
+
+    def as_message(self) -> dict[str, Any]:
+        """For `error_from` in another process."""
+        return {"message": self.message, "hint": self.hint, "exit_code": self.exit_code}
 
 
 class CheckFailed(NetlabError):
@@ -42,3 +49,11 @@ class BadRecording(NetlabError):
     """A file that cannot be read as a capture, or could not be written to its end (exit code 4)."""
 
     exit_code = 4
+
+
+def error_from(message: Mapping[str, Any]) -> NetlabError:
+    """The error that `as_message` described."""
+    kinds = {
+        kind.exit_code: kind for kind in (CheckFailed, UsageError, PrivilegeError, BadRecording)
+    }
+    return kinds[message["exit_code"]](message["message"], message["hint"])

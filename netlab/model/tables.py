@@ -217,16 +217,23 @@ class Connection:
     keep_alive_count: int | None = None
     keep_alive_ack_count: int | None = None
     reused_ports_count: int | None = None
+    tfo_syn_count: int | None = None
+    tfo_ack_count: int | None = None
+    tfo_ignored_count: int | None = None
     completeness: int | None = None  # tshark's tcp.completeness bits at the end
     client_state: str | None = None  # RFC 9293 state as far as the packets show it
     server_state: str | None = None
     closed_by: str | None = None  # client, server, both
-    close_kind: str | None = None  # fin, rst, half-close, open
+    close_kind: str | None = None  # fin, rst, half-close, open; null: not known, frames were lost
 
 
 @dataclass(slots=True)
 class Call:
-    """A call on a socket, pipe, queue or ring. `call` is 1-based in order of entry."""
+    """A call on a socket, pipe, queue or ring. `call` is 1-based in order of entry.
+
+    `args` are as strace would print them, without descriptor and data. Those of select, poll and
+    epoll_wait end with what the call reported, descriptors and events: `ready=[6:IN, 7:IN|HUP]`.
+    """
 
     call: int
     witness: str

@@ -1,7 +1,10 @@
 """The socket server core: reactor, connections, modes; watched or not.
 
-`Server` is what programs use. Read on from `server` (the public face), `single` (the simplest
-mode), `engine` (sockets by session), `connection` (one conversation), `reactor` (the loop).
+`Server` is what programs use. Its rooms: `settings` (what it can be told), `loop` (waiting),
+`sockets` (one process's connections), `shared` (what processes have in common), `channels` and
+`messages` (how they talk), `family` (their roles), `pages` (what it shows of itself), `handlers`
+(what it may do). Read `server` (the public face) and `single` (the simplest mode) first, then
+`sockets.connection`, `loop.reactor`, and for several processes `family.roster`.
 """
 
 from __future__ import annotations

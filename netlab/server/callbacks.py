@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from netlab.model.errors import UsageError
-from netlab.server.connection import Connection
+from netlab.server.sockets.connection import Connection
 from netlab.server.terms import Client, Closed, CloseReason
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from netlab.server.callbacks import Caller
-from netlab.server.engine import Engine
-from netlab.server.reactor import Reactor
+from netlab.server.loop.reactor import Reactor
+from netlab.server.sockets.engine import Engine
 from netlab.server.terms import SendError
 
 

@@ -19,18 +19,20 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import Any, TypeVar
 
 from netlab.model.errors import UsageError
 from netlab.model.probe import Probe
 from netlab.server.callbacks import Callback, checked_event
-from netlab.server.entrance import ListenError, Place, opened, release
-from netlab.server.option_table import Options
-from netlab.server.options import options_for_port, options_from
-from netlab.server.pid_file import PidFile
+from netlab.server.family.pid_file import PidFile
+from netlab.server.family.process import take_identity
 from netlab.server.plain import PlainProbe
-from netlab.server.process import take_identity
 from netlab.server.role import Role
+from netlab.server.settings.effective import EffectiveRow, effective, facts_of_this_machine
+from netlab.server.settings.option_table import Options
+from netlab.server.settings.options import options_for_port, options_from
+from netlab.server.sockets.entrance import ListenError, Place, opened, release
 from netlab.server.terms import Client, ClientInfo, Mode, SendError, Stats
 
 F = TypeVar("F", bound=Callback)
@@ -38,42 +40,20 @@ Opened = tuple[socket.socket, Place, Options]
 _log = logging.getLogger("netlab.server")
 
 
-def _single(server: Server) -> int:
-    from netlab.server.single import run
-
-    return run(server)
-
-
-def _threads(server: Server) -> int:
-    from netlab.server.threads import run
-
-    return run(server)
-
-
-def _base(server: Server) -> int:
-    from netlab.server.base import run
-
-    return run(server)
-
-
-def _process(server: Server) -> int:
-    from netlab.server.master import run
-
-    return run(server)
-
-
-RUNNERS: dict[Mode, Callable[[Server], int]] = {
-    Mode.SINGLE: _single,
-    Mode.THREADS: _threads,
-    Mode.BASE: _base,
-    Mode.PROCESS: _process,
+# The module of each mode, which has a `run(server)`: only the one that is needed is loaded.
+MODULES = {
+    Mode.SINGLE: "netlab.server.single",
+    Mode.THREADS: "netlab.server.threads",
+    Mode.BASE: "netlab.server.family.base",
+    Mode.PROCESS: "netlab.server.family.master",
 }
 
 
 class Server:
     """A server of one or several addresses.
 
-    Options are given by their names, see `netlab.server.options`; a wrong one is a UsageError here.
+    Options are given by their names, see `netlab.server.settings.options`; a wrong one is a
+    UsageError here.
     """
 
     def __init__(
@@ -164,8 +144,9 @@ class Server:
         self._pid_file = PidFile.at(self.options.pid_file)
         try:
             self.open()
-            take_identity(self.options.user, self.options.group)
-            return RUNNERS[self.options.mode](self)
+            run: Callable[[Server], int] = import_module(MODULES[self.options.mode]).run
+            take_identity(self.options.user, self.options.group)  # who may not read our modules
+            return run(self)
         except ListenError as error:
             _log.error("%s", error)
             return 2
@@ -184,8 +165,6 @@ class Server:
         self.send = role.send  # type: ignore[method-assign]  # a call less for each message
 
     def _check(self) -> None:
-        if self.options.mode not in RUNNERS:
-            raise UsageError(f"mode {self.options.mode} is not built in", "use single or threads")
         streams = any(place.is_stream for place, _ in self._asked)
         datagrams = any(not place.is_stream for place, _ in self._asked)
         for needed, missing in (
@@ -303,6 +282,10 @@ class Server:
     def stats(self) -> Stats:
         """Totals since the start."""
         return self.role.stats()
+
+    def effective(self) -> list[EffectiveRow]:
+        """Every option as asked for and as it holds on this machine, with the reason."""
+        return effective(self.options, facts_of_this_machine())
 
     def reload(self, only_tasks: bool = False) -> bool:
         """Replace the workers one by one, without dropping connections that can be kept."""

@@ -16,13 +16,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from netlab.server.callbacks import Caller, LocalEvents
-from netlab.server.engine import Engine
 from netlab.server.local_role import LocalVerbs
-from netlab.server.reactor import Reactor
+from netlab.server.loop.reactor import Reactor
+from netlab.server.pages.status import ProcessRow, signal_text
+from netlab.server.pages.status_door import door, longest_queues
 from netlab.server.role import Alone
-from netlab.server.sessions import SessionTable
-from netlab.server.status import ProcessRow, signal_text
-from netlab.server.status_door import door, longest_queues
+from netlab.server.shared.sessions import SessionTable
+from netlab.server.sockets.engine import Engine
 from netlab.server.terms import ClientInfo, Mode, Stats
 
 if TYPE_CHECKING:

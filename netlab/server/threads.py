@@ -21,14 +21,13 @@ from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from netlab.server import sockopts
-from netlab.server.connection import PEER_GONE, Connection
-from netlab.server.engine import Engine
-from netlab.server.framing import FramingError
-from netlab.server.listener import Listener
-from netlab.server.options import framing_from
-from netlab.server.outgoing import BY_USER
 from netlab.server.single import serve
+from netlab.server.sockets import sockopts
+from netlab.server.sockets.connection import PEER_GONE, Connection
+from netlab.server.sockets.engine import Engine
+from netlab.server.sockets.framing import FramingError
+from netlab.server.sockets.listener import Listener
+from netlab.server.sockets.outgoing import BY_USER
 from netlab.server.terms import Closed, CloseReason, HalfClose, Mode, SendError, SocketAddress
 
 if TYPE_CHECKING:
@@ -78,8 +77,7 @@ class ThreadEngine(Engine):
     ) -> Connection:
         sock.setblocking(True)
         sockopts.on_connection(sock, listener.options)
-        make = framing_from(listener.options)
-        framing = make() if make is not None else None
+        framing = listener.make_framing() if listener.make_framing is not None else None
         return ThreadConnection(
             self, sock, session, address, listener.number, listener.options, framing
         )

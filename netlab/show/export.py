@@ -12,7 +12,6 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from netlab.model.errors import BadRecording, UsageError
@@ -84,7 +83,9 @@ def output(path: str | None, source: str, *, binary: bool) -> Iterator[BinaryIO]
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    if source != "-" and Path(path).exists() and os.path.samefile(path, source):
+    if not path:
+        raise UsageError("--output names no file", "name one, or leave it out")
+    if source != "-" and os.path.exists(path) and os.path.samefile(path, source):
         raise UsageError(f"{path} is the file being read", "name another with -o")
     from netlab.capture.ownership import open_private
 

@@ -13,8 +13,9 @@
     >>> rec.packet(rec.packets["frame"][0]).flags
     'SYN'
 
-In a notebook and with `rich.print` a recording shows its summary, a connection its ladder, a packet
-its fields. Frames are made when first asked for; the examples above run as a test.
+In a notebook, with `rich.print` and by `.show()` a recording shows its summary, a connection its
+ladder, a call its links, a packet its fields. At a plain prompt each answers with one line, which
+is also what a log gets. Frames are made when first asked for; the examples above run as a test.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from netlab.model.tables import Packet as PacketRow
 from netlab.model.tables import Tables, Unmatched
 from netlab.show import choose
 from netlab.show.format import address, count
-from netlab.show.terminal.lines import NARROW, WIDE, Line, text_of
+from netlab.show.terminal.lines import NARROW, WIDE, Line, emit, text_of, width_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -51,6 +52,10 @@ class _Shown:
 
     def _lines(self, width: int) -> Sequence[Line]:
         raise NotImplementedError
+
+    def show(self) -> None:
+        """Print what this is, as wide as the terminal allows; plainly where there is none."""
+        emit(self._lines(width_of(None)))
 
     def __rich__(self) -> Text:
         from rich.text import Text

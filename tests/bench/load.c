@@ -9,7 +9,8 @@
  * so the address pair stays in TIME-WAIT here; sources are spread over 127.0.0.1..127.0.0.64, or the
  * local ports would be used up within a second.
  *
- * Bounded in connections (60,000), in time (60 s), and it connects to 127.0.0.1 only.
+ * Bounded in connections (60,000) and in time (60 s to open them, 60 s to use them), and it connects
+ * to 127.0.0.1 only.
  * Read first: man 7 epoll, man 2 connect (EINPROGRESS), man 7 ip (IP_BIND_ADDRESS_NO_PORT).
  */
 #define _GNU_SOURCE
@@ -263,10 +264,15 @@ static int open_proven(struct connection *c)
 
 static void open_all(void)
 {
+    uint64_t late_ns = now_ns() + LONGEST_S * 1000000000ull;
     for (uint32_t i = 0; i < asked.active + asked.idle; i++) {
         struct connection *c = &connections[i];
         c->index = i;
         c->fd = -1;
+        if (now_ns() > late_ns) {
+            errno = ETIMEDOUT;
+            fatal("opening the connections");
+        }
         if (asked.churn && i < asked.active)
             continue;
         c->fd = open_proven(c);

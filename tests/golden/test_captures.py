@@ -1,6 +1,7 @@
 """The recordings under captures/ are what their stories say, and their maps are sound.
 
-`.ci/captures` makes them anew; with `--update-golden` the ladder in a story is replaced.
+`.ci/captures` makes them anew; with `--update-golden` the ladder in a story is replaced, and in
+`test_readme` the samples of the README.
 """
 
 from __future__ import annotations

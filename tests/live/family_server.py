@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import resource  # noqa: F401  # for expressions
-import signal  # noqa: F401
+import signal
 import sys
 import threading  # noqa: F401
 import time
@@ -19,6 +19,7 @@ from typing import Any
 
 from netlab.server import Server
 from netlab.server.callbacks import EVENTS
+from netlab.server.family.process import die_with_parent
 
 REPORTS = int(sys.argv[1])
 GIVEN = json.loads(sys.argv[2])
@@ -35,6 +36,13 @@ def report(name: str, *arguments: Any) -> None:
 def big(count: int) -> bytes:
     """Bytes that are not all the same."""
     return bytes(range(251)) * (count // 251) + bytes(count % 251)
+
+
+def sockets() -> list[str]:
+    """The sockets that this process holds."""
+    found = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
+    links = [os.readlink(path) for path in found if os.path.islink(path)]
+    return [link for link in links if link.startswith("socket")]
 
 
 def stuck(seconds: float) -> None:
@@ -54,6 +62,11 @@ def made() -> Server:
     function = GIVEN.pop("function", None)
     if function:
         GIVEN["dispatch_func"] = eval(function)
+    record = GIVEN.pop("record", None)
+    if record:
+        from netlab.capture.probe import JournalProbe
+
+        GIVEN["probe"] = JournalProbe(record, actor="server")
     server = Server(address[0], address[1], **GIVEN)
     for host, port, kind in more:
         server.listen(host, port, kind)
@@ -102,4 +115,5 @@ def made() -> Server:
     return server
 
 
+die_with_parent(signal.SIGKILL)  # a test run that is killed leaves nothing behind
 sys.exit(made().start())

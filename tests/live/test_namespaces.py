@@ -137,7 +137,7 @@ def test_exits_are_told_with_their_status(lab: Lab) -> None:
     os.close(start(lab, "waits", WAIT))
     next_event(lab, Started)
     before_ns = time.time_ns()
-    lab.signal("waits", signal.SIGKILL)
+    lab.signal(["waits"], signal.SIGKILL)
     end = next_event(lab, Ended)
     assert end.status == -signal.SIGKILL
     assert before_ns <= end.time_ns <= time.time_ns()

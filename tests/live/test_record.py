@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
+import signal
 import socket
 import stat
+import subprocess
+import sys
 import threading
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +19,7 @@ from pathlib import Path
 import pytest
 
 import netlab
-from netlab.capture.files import read_raw
+from netlab.capture.files import read_raw, recover
 from netlab.correlate.ledger import ledger_mismatches
 from netlab.explain.analysis import analyse
 from netlab.lab import syscalls
@@ -272,10 +277,34 @@ def holds_a_ring(pid: int) -> bool:
     return any("socket:" in line for line in Path(f"/proc/{pid}/maps").read_text().splitlines())
 
 
+def sockets_of(pid: int) -> int:
+    found = 0
+    for number in os.listdir(f"/proc/{pid}/fd"):  # the descriptor of the list itself is gone
+        with contextlib.suppress(FileNotFoundError):
+            found += os.readlink(f"/proc/{pid}/fd/{number}").startswith("socket:")
+    return found
+
+
+def recorder_here() -> int:
+    """The recorder of this test: it is in the same network, which is the test's own."""
+    network = os.readlink("/proc/self/ns/net")
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if os.readlink(entry / "ns" / "net") == network:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+                found += [int(entry.name)] if b"netlab.lab.beside" in words else []
+        except (OSError, ValueError):
+            continue
+    (recorder,) = found
+    return recorder
+
+
 @pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
-def test_a_child_does_not_keep_the_ring(tmp_path: Path) -> None:
-    def work() -> tuple[bool, bool]:
+def test_only_the_recorder_holds_the_ring_and_no_child_its_link(tmp_path: Path) -> None:
+    def work() -> tuple[bool, bool, bool, int]:
         with netlab.record(tmp_path / "mine.pcapng"):
+            recorder = recorder_here()
             ready, tell = os.pipe()
             ended, end = os.pipe()
             child = os.fork()
@@ -285,12 +314,90 @@ def test_a_child_does_not_keep_the_ring(tmp_path: Path) -> None:
                 os.read(ended, 1)
                 os._exit(0)
             os.read(ready, 1)
-            found = holds_a_ring(os.getpid()), holds_a_ring(child)
+            rings = holds_a_ring(os.getpid()), holds_a_ring(child), holds_a_ring(recorder)
+            found = *rings, sockets_of(os.getpid()) - sockets_of(child)
             os.close(end)
             os.waitpid(child, 0)
             return found
 
-    assert in_private_network(work) == (True, False)
+    assert in_private_network(work) == (False, False, True, 1)
+
+
+def test_the_caller_has_no_child_and_no_thread_for_it(tmp_path: Path) -> None:
+    def work() -> None:
+        with netlab.record("mine.pcapng") as probe:
+            assert [t.name for t in threading.enumerate()] == ["MainThread"]
+            with pytest.raises(ChildProcessError):
+                os.wait()
+            os.chdir("/")
+            echo(probe, messages=1)
+
+    before = os.getcwd()
+    os.chdir(tmp_path)
+    try:
+        in_private_network(work)
+    finally:
+        os.chdir(before)
+    assert read_raw(tmp_path / "mine.pcapng").description.form == "finished"
+    assert left_behind(tmp_path / "mine.pcapng") == []
+
+
+KILLED = """
+import socket, sys
+import netlab
+with netlab.record(sys.argv[1]) as probe:
+    left, right = probe.socketpair()
+    for _ in range(101):
+        left.send(b"x" * 7)
+        right.recv(7)
+    print("inside", flush=True)
+    right.recv(1)
+"""
+
+
+def test_a_killed_caller_loses_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "mine.pcapng"
+    caller = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    with caller:
+        assert caller.stdout is not None
+        assert caller.stderr is not None
+        assert caller.stdout.readline() == "inside\n"
+        while (Path(f"/proc/{caller.pid}/stat").read_text().rpartition(")")[2].split()[0]) != "S":
+            os.sched_yield()  # until it is inside its last recv
+        caller.kill()
+        said = caller.stderr.read()  # to its end, which is that of the recorder, too
+    assert "netlab: recording calls without packets" in said or said == ""
+    raw = read_raw(path)
+    assert raw.description.form == "finished"
+    assert left_behind(path) == []
+    counts = Counter(call.op for call in raw.calls)
+    assert (counts["send"], counts["recv"], counts["exit"]) == (101, 102, 1)
+    (inside, end) = [call for call in raw.calls if call.returned_ns is None]
+    assert (inside.op, end.op, end.pid) == ("recv", "exit", caller.pid)
+
+
+def test_a_killed_recorder_is_said_and_what_it_left_recovers(tmp_path: Path) -> None:
+    path = tmp_path / "mine.pcapng"
+
+    def work() -> bool:
+        done = []
+
+        def block() -> None:
+            with netlab.record(path) as probe:
+                os.kill(recorder_here(), signal.SIGKILL)
+                echo(probe)
+                done.append(True)
+
+        with pytest.raises(BadRecording, match=r"the recorder of .* was killed: run `netlab rec"):
+            block()
+        return done == [True]
+
+    assert in_private_network(work)
+    raw = recover(path)
+    assert sum(call.op == "sendall" for call in raw.calls) == 2 * MESSAGES
 
 
 def test_without_the_right_to_capture_calls_are_recorded_and_it_says_so(
@@ -329,6 +436,8 @@ def a_symbolic_link(folder: Path) -> Path:
         (a_symbolic_link, {}),
         (lambda folder: folder / "mine.pcapng", {"interface": "nope0"}),
         (lambda folder: folder / "mine.pcapng", {"ports": [70000]}),
+        (lambda folder: folder / "mine.pcapng", {"queues": "always"}),
+        (lambda folder: Path("."), {}),
     ],
 )
 def test_what_cannot_begin_leaves_nothing(
@@ -354,9 +463,10 @@ def test_a_full_disk_stops_the_recording_and_not_the_block(tmp_path: Path) -> No
     def work() -> tuple[bool, str]:
         done = []
 
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2 << 20, 2 << 20))
+
         def block() -> None:
             with netlab.record(path) as probe:
-                resource.setrlimit(resource.RLIMIT_FSIZE, (2 << 20, 2 << 20))
                 echo(probe, messages=37, size_bytes=100_003)
                 done.append(True)
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from lab_process import ORDINARY_USER, Running, run_netlab
+from lab_process import LIMIT_S, ORDINARY_USER, Running, netlab_arguments, run_netlab
 
 from netlab.capture.files import read_raw
 from netlab.explain.analysis import analyse
@@ -160,6 +160,30 @@ def test_it_shows_ladder_summary_and_what_to_do_next(tmp_path: Path) -> None:
     assert "Recording: 'two words.pcapng'" in done.stdout
     assert "wireshark 'two words.pcapng'" in done.stdout
     assert "netlab inspect 'two words.pcapng'" in done.stdout
+
+
+def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
+    """As `netlab run | head -1`: gone long before there is something to read."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            netlab_arguments("run", "-o", "a.pcapng"), cwd=tmp_path, stdout=writer,
+            stderr=subprocess.PIPE, text=True, timeout=LIMIT_S,
+        )  # fmt: skip
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert read_raw(tmp_path / "a.pcapng").description.form == "finished"
+
+
+def test_more_clients_than_the_lab_starts_at_once(tmp_path: Path) -> None:
+    done = run_netlab(tmp_path, "run", "-o", "a.pcapng", "--quiet", "--clients", "127")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.pcapng"]
+    tables = analyse(read_raw(tmp_path / "a.pcapng"))
+    assert len(tables.connections) == 127
+    assert tables.unmatched == []
 
 
 def test_with_several_clients_it_says_how_to_see_the_others(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ user namespace: uid 1000 in there holds nothing outside, and its limits are its 
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -67,6 +68,11 @@ def test_an_unknown_scenario_gets_the_list(tmp_path: Path) -> None:
         ("--queues", "always"),
         ("--port", "65536"),
         ("--user", "no-such-user"),
+        ("--think", "nan"),
+        ("-o", "-"),
+        ("-o", "."),
+        ("-o", ".."),
+        ("-o", ""),
     ],
 )
 def test_options_that_make_no_sense(tmp_path: Path, arguments: tuple[str, ...]) -> None:
@@ -76,10 +82,25 @@ def test_options_that_make_no_sense(tmp_path: Path, arguments: tuple[str, ...]) 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_more_clients_than_open_files(tmp_path: Path) -> None:
+    few = ("sh", "-c", 'ulimit -n 64; exec "$@"', "sh")
+    done = run_netlab(tmp_path, "run", "--clients", "100", before=few)
+    assert done.returncode == 2
+    assert "100 clients need 232 open files, and only 64 are allowed" in complaint(done)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_limit_of_open_files_is_raised_as_far_as_needed(tmp_path: Path) -> None:
+    few = ("sh", "-c", 'ulimit -Sn 24; exec "$@"', "sh")
+    done = run_netlab(tmp_path, "run", "-o", "a.pcapng", "--clients", "23", before=few)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(analyse(opens(tmp_path)).connections) == 23
+
+
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     done = run_netlab(tmp_path, "run", "-o", "nowhere/a.pcapng")
     assert done.returncode == 2
-    assert "nowhere/a.pcapng" in complaint(done)
+    assert "cannot write nowhere/a.pcapng: its folder does not exist" in complaint(done)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -110,6 +131,18 @@ def test_a_killed_recording_is_not_overwritten(tmp_path: Path) -> None:
     assert (tmp_path / "a.pcapng").read_text() == "what is left"
 
 
+def test_a_recording_under_way_is_not_taken_for_a_killed_one(tmp_path: Path) -> None:
+    running = Running(tmp_path, *AT_WORK)
+    second = subprocess.run(
+        netlab_arguments("run", "-o", "a.pcapng"), cwd=tmp_path, capture_output=True, text=True
+    )
+    running.signal(running.family.main, signal.SIGINT)
+    running.end()
+    assert second.returncode == 2
+    assert complaint(second).startswith("netlab: a.pcapng is being recorded by another netlab")
+    opens(tmp_path)
+
+
 def test_no_namespaces_but_the_right_to_capture(tmp_path: Path) -> None:
     done = run_netlab(tmp_path, "run", "-o", "a.pcapng", before=forbidden("ip link set lo up;"))
     assert (done.returncode, done.stderr) == (0, "")
@@ -126,6 +159,25 @@ def test_neither_namespaces_nor_the_right_to_capture(tmp_path: Path) -> None:
     assert "user.max_user_namespaces" in complaint(done)
     assert "netlab doctor" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["max_pid_namespaces", "max_mnt_namespaces"])
+def test_one_kind_of_namespaces_is_refused_and_capture_too(tmp_path: Path, kind: str) -> None:
+    """Root of a user namespace seems to have the right, but not on a network from outside."""
+    forbid = f'echo 0 > /proc/sys/user/{kind} && exec "$@"'
+    before = ("unshare", "--map-root-user", "sh", "-c", forbid, "sh")
+    done = run_netlab(tmp_path, "run", "-o", "a.pcapng", before=before)
+    assert done.returncode == 3
+    assert "neither namespaces (mount and process namespaces: No space" in complaint(done)
+    assert f"sysctl user.{kind}=10000" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_loopback_that_is_down(tmp_path: Path) -> None:
+    done = run_netlab(tmp_path, "run", "-o", "a.pcapng", before=forbidden("exec"))
+    assert done.returncode == 1
+    assert "the client gave up: Network is unreachable (ENETUNREACH): is lo up?" in complaint(done)
+    opens(tmp_path)
 
 
 def test_a_port_that_is_taken(tmp_path: Path) -> None:
@@ -156,6 +208,8 @@ def test_interrupted_in_the_middle(tmp_path: Path, number: int, code: int) -> No
     assert "kept in a.pcapng" in complaint(done)
     raw = opens(tmp_path)
     assert raw.description.form == "finished"
+    said = f"interrupted by {signal.Signals(number).name}: the run was not over"
+    assert said in raw.description.notes
     tables = analyse(raw)
     assert tables.unmatched == []
     assert len(raw.frames) > 3
@@ -246,11 +300,18 @@ def networks_in_use() -> set[str]:
 
 @pytest.mark.parametrize("size_kb", [64, 400, 3000])
 def test_a_full_disk(tmp_path: Path, size_kb: int) -> None:
-    """On a small file system of its own; what is there is looked at before it goes."""
+    """On a small file system of its own; what is there is looked at before it goes.
+
+    Only the last has room for spools, which take the most of it, and hold calls for which there is
+    none in the file.
+    """
+    recover = shlex.join(netlab_arguments("recover", "a.pcapng"))
     script = (
         f"mount -t tmpfs -o size={size_kb}k none {tmp_path} && cd {tmp_path} && "
         f'"$@"; code=$?; ls > {tmp_path.parent}/left; '
-        f"cp a.pcapng {tmp_path.parent}/kept; exit $code"
+        f"cp a.pcapng {tmp_path.parent}/kept; "
+        f"mount -o remount,size=64m {tmp_path} && {recover} > /dev/null || exit 99; "
+        f"ls > {tmp_path.parent}/then; cp a.pcapng {tmp_path.parent}/recovered; exit $code"
     )
     arguments = netlab_arguments(
         "run", "-o", "a.pcapng", "--messages", "2000", "--size", "4093", "--quiet"
@@ -261,10 +322,23 @@ def test_a_full_disk(tmp_path: Path, size_kb: int) -> None:
     )  # fmt: skip
     assert done.returncode == 4, done.stderr
     assert "o space left" in complaint(done)
-    assert (tmp_path.parent / "left").read_text() == "a.pcapng\n"
     raw = read_raw(tmp_path.parent / "kept")
     assert raw.description.netlab_version
-    assert any("no space" in loss.reason.lower() for loss in raw.losses) or size_kb == 64
+    (loss,) = [loss for loss in raw.losses if loss.witness == "recorder"]
+    assert (loss.what, loss.reason) == ("frames and calls", "no space left on device")
+    file, *spools = (tmp_path.parent / "left").read_text().split()
+    assert (file, spools) in [("a.pcapng", []), ("a.pcapng", ["a.pcapng.spools"])]
+    assert spools or size_kb < 3000
+    assert ("netlab recover a.pcapng" in done.stderr) == bool(spools)
+    assert (tmp_path.parent / "then").read_text() == "a.pcapng\n"
+    recovered = read_raw(tmp_path.parent / "recovered")
+    assert len(recovered.frames) == len(raw.frames)
+    assert [one.dropped for one in recovered.interfaces] == [None]
+    (loss,) = [loss for loss in recovered.losses if loss.witness == "recorder"]
+    if size_kb == 3000:
+        assert len(recovered.calls) > len(raw.calls)
+        assert loss.what == "frames"
+        assert {call.op for call in recovered.calls} > {"connect", "accept", "send", "recv"}
 
 
 def test_at_the_spool_limit_the_run_goes_on_and_the_loss_is_shown(tmp_path: Path) -> None:
@@ -324,8 +398,8 @@ def test_under_sudo_netlab_goes_on_as_whoever_called_it() -> None:
         program = (
             "import os, sys; sys.path[:0] = sys.argv[1:3]\n"
             "from pathlib import Path\n"
-            "from netlab.lab.session import RunOptions, run_echo\n"
-            "result = run_echo(RunOptions(path=Path('a.pcapng')))\n"
+            "from netlab.lab.session import RunOptions, run_scenario\n"
+            "result = run_scenario(RunOptions(path=Path('a.pcapng')))\n"
             "print(os.getresuid(), os.getresgid(), {c.actor for c in result.tables.calls})\n"
         )
         packages = sysconfig.get_paths()["purelib"]

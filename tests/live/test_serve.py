@@ -147,8 +147,8 @@ def test_swooles_names_do(tmp_path: Path) -> None:
 
 
 def test_help_fits_and_lists_every_option(tmp_path: Path) -> None:
-    from netlab.server.option_kinds import Function
-    from netlab.server.option_table import OPTIONS
+    from netlab.server.settings.option_kinds import Function
+    from netlab.server.settings.option_table import OPTIONS
 
     text = run_netlab(tmp_path, "serve", "--help").stdout
     assert max(map(len, text.splitlines())) <= 80

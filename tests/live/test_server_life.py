@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import threading
@@ -15,6 +16,7 @@ from served import drain, every_loop, every_way, in_child, read_all, read_to_end
 from netlab.lab.pattern import pattern
 from netlab.model.errors import UsageError
 from netlab.server import Server
+from netlab.server.settings.effective import OWN_DESCRIPTORS
 from netlab.server.terms import CloseReason
 
 modes = pytest.mark.parametrize("mode", ["single", "threads"])
@@ -289,3 +291,32 @@ def test_a_watched_server_records_its_calls(way: str, tmp_path: Path) -> None:
     assert ops.count("accept") >= 1
     waits = {"epoll": "epoll_wait", "edge": "epoll_wait", "threads": "epoll_wait"}.get(way, way)
     assert ops.count(waits) >= 2
+
+
+def test_the_values_that_hold_can_be_asked_for() -> None:
+    rows = {row.name: row for row in Server("127.0.0.1", 0, backlog=1_000_000).effective()}
+    assert "RLIMIT_NOFILE" in rows
+    assert rows["backlog"].asked == "1000000"
+    assert "somaxconn" in rows["backlog"].why
+
+
+@every_loop
+def test_no_more_connections_than_descriptors_allow(way: str) -> None:
+    """The limit that holds is the one that is shown."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (OWN_DESCRIPTORS + 6, hard))
+    try:
+        with serving(way) as served:
+            shown = {row.name: row for row in served.server.effective()}["max_connections"]
+            assert shown.effective == "6"
+            inside = [served.connect() for _ in range(6)]
+            for client in inside:
+                client.sendall(b"x")
+                assert read_all(client, 1) == b"x"
+            with served.connect() as over:
+                drain(over)
+            for client in inside:
+                client.close()
+        assert served.names().count("connect") == 6
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -38,6 +38,19 @@ def test_everybody_starts_in_order_and_ends_in_order(mode: str) -> None:
         assert (manager == served.process.pid) == (mode == "base")
 
 
+@pytest.mark.parametrize("poller", ["epoll", "edge"])
+def test_idle_workers_take_connections_in_turn(poller: str) -> None:
+    with family("base", workers=3, poller=poller) as served:
+        clients, names = [], []
+        for _ in range(30):  # each when the one before has its answer: all workers are idle
+            clients.append(served.connect())
+            names.append(clients[-1].ask("server.role.name"))
+        assert min(names.count(f"worker-{number}") for number in range(3)) >= 5, names
+        for client in clients:
+            client.sock.close()
+        assert expect(served, 0) == ""
+
+
 @both_modes
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_graceful_stop_sends_all_that_is_queued(mode: str, number: int) -> None:
@@ -216,9 +229,12 @@ def test_when_the_manager_of_process_is_killed_all_go(busy: bool) -> None:
 
 
 @both_modes
-def test_a_worker_that_cannot_boot_stops_all_with_its_traceback(mode: str) -> None:
+@pytest.mark.parametrize("options", [{}, {"reactors": 2}])
+def test_a_worker_that_cannot_boot_stops_all_with_its_traceback(
+    mode: str, options: dict[str, int]
+) -> None:
     hooks = {"worker_start": "arguments[0] == 1 and 1 / 0"}
-    with family(mode, workers=3, hooks=hooks, ready=False) as served:
+    with family(mode, workers=3, hooks=hooks, ready=False, **options) as served:
         status, log = served.end()
         assert status == 3
         assert log.count("ZeroDivisionError") == 1

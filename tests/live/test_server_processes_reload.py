@@ -81,7 +81,8 @@ def under_load(mode: str, requests: int, reloads: int, **options: Any) -> None:
         assert len(first) == 2
         assert not first & set(started.values())
         status, log = served.stop()
-        assert (status, log) == (0, "")
+        assert status == 0, log
+        assert log == ""
 
 
 @both_modes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netlab.server.dispatch import CLOSE, DISCARD, Dispatcher
+from netlab.server.family.dispatch import CLOSE, DISCARD, Dispatcher
 from netlab.server.terms import DispatchKind
 
 live_slots = st.sets(st.integers(0, 15), min_size=1).map(sorted)

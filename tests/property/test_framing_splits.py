@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netlab.server.framing import (
+from netlab.server.sockets.framing import (
     LENGTH_TYPES,
     FixedSize,
     Framing,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netlab.server.out_queue import OutQueue
+from netlab.server.sockets.out_queue import OutQueue
 from netlab.server.terms import Put
 
 LIMIT, HIGH, LOW = 20_000, 9_000, 2_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netlab.server.timers import TimerHeap
+from netlab.server.loop.timers import TimerHeap
 
 steps = st.lists(
     st.one_of(

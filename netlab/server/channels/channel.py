@@ -6,7 +6,7 @@ Neither ever blocks. What cannot go now waits in the outbox; who owns the channe
 `write_fileno()` is writable. The end of the other end is news of its own, `ChannelClosed`, and
 comes after all that it sent.
 
-Read first: netlab.server.envelope.
+Read first: netlab.server.messages.envelope.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections import deque
 from typing import ClassVar, Protocol
 
 from netlab.model.probe import Poll, Probe
-from netlab.server.envelope import (
+from netlab.server.messages.envelope import (
     LAST,
     LENGTH_BYTES,
     MESSAGE_LIMIT_BYTES,

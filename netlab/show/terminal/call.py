@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netlab.explain.gloss import call_message
+from netlab.explain.gloss import call_message, surroundings
 from netlab.model.tables import Call, Tables
 from netlab.show.escape import printable
 from netlab.show.format import byte_range
@@ -11,7 +11,7 @@ from netlab.show.terminal.lines import Line
 
 def call_lines(tables: Tables, call: Call) -> list[Line]:
     """The call's line as the recording has it, then its links."""
-    lines: list[Line] = [[(printable(call_message(call)), "bold")]]
+    lines: list[Line] = [[(printable(call_message(call, surroundings(tables))), "bold")]]
     for span in tables.spans:
         if span.call != call.call:
             continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netlab.show.escape import printable
 from netlab.show.format import duration
-from netlab.show.terminal.lines import Line
+from netlab.show.terminal.lines import NARROW, Line, fold
 from netlab.show.views.journey import Journey, Step
 
 _STYLES = {
@@ -20,6 +20,7 @@ _STYLES = {
     "acked": "dim",
     "reading": "cyan",
     "read": "bold cyan",
+    "cut off": "bold red",
 }
 
 _WHAT_COLUMNS = 10
@@ -42,25 +43,30 @@ def journey_lines(view: Journey) -> list[Line]:
         sign = "┬" if number == 0 else "┴" if number == last else "├"
         if number == last == 0:
             sign = "─"
-        lines.append(_step(step, sign, first=number == 0))
+        lines += _step(step, sign, first=number == 0)
     if len(view.steps) > 1:
         whole = duration(view.steps[-1].since_start_ns)
         lines += [[], [(f"{whole:>10}  from the first of these to the last", "dim")]]
     for item in view.unknown:
-        lines.append(
-            [("   unknown  ", "yellow"), (f"{item.what}: ", ""), (printable(item.reason), "")]
-        )
+        lines += _folded([("   unknown  ", "yellow")], f"{item.what}: {item.reason}")
     return lines
 
 
-def _step(step: Step, sign: str, *, first: bool) -> Line:
+def _step(step: Step, sign: str, *, first: bool) -> list[Line]:
     since = "" if first else f"+{duration(step.since_previous_ns)}"
     where = f"frame {step.frame}  " if step.frame is not None else ""
-    return [
+    head: Line = [
         (f"{since:>10}  ", "dim"),
         (f"{sign} ", "dim"),
         (f"{step.what:<{_WHAT_COLUMNS}}", _STYLES.get(step.what, "")),
         ("  " if len(step.what) >= _WHAT_COLUMNS else "", ""),
         (where, "bold"),
-        (printable(step.text), ""),
     ]
+    return _folded(head, step.text)
+
+
+def _folded(head: Line, text: str) -> list[Line]:
+    """The text behind its head, in as many lines as 80 columns ask for."""
+    indent = sum(len(chunk) for chunk, _ in head)
+    first, *rest = fold(printable(text), NARROW - indent)
+    return [[*head, (first, "")], *([(" " * indent + more, "")] for more in rest)]

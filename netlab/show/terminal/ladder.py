@@ -16,7 +16,7 @@ from netlab.model.tables import Direction, Side, Tables
 from netlab.show import choose
 from netlab.show.escape import printable
 from netlab.show.format import Ruler, count, duration
-from netlab.show.terminal.lines import Line, emit, fit, fold, width_of
+from netlab.show.terminal.lines import Line, emit, first_fitting, fit, fold, width_of
 from netlab.show.views.ladder import ladder, limited
 from netlab.show.views.marks import CallMark, Ladder, Lane, Row, WireMark
 
@@ -206,7 +206,7 @@ def _left_out_texts(rows: int) -> tuple[str, ...]:
 
 
 def _centred(texts: Sequence[str], width: int, dots: str) -> str:
-    return f"{dots} {_first_fitting(texts, width - 2 * len(dots) - 2)} {dots}".center(width)
+    return f"{dots} {first_fitting(texts, width - 2 * len(dots) - 2)} {dots}".center(width)
 
 
 def _texts(mark: CallMark, numbers: bool) -> tuple[str, ...]:
@@ -236,7 +236,7 @@ def _side_cell(
             cells.append(("─", style))
         else:
             cells.append((" ", ""))
-    text = _first_fitting(_texts(mark, layout.numbers), width) if mark else ""
+    text = first_fitting(_texts(mark, layout.numbers), width) if mark else ""
     if is_client:
         return [(text.rjust(width), style), (" ", ""), *reversed(cells)]
     return [*cells, (" ", ""), (text.ljust(width), style)]
@@ -249,7 +249,7 @@ _CORNERS = {"opens": "┐┌", "closes": "┘└", "whole": "••"}
 def _wire_cell(mark: WireMark | None, width: int, windows: bool) -> tuple[str, str]:
     if mark is None:
         return " " * width, ""
-    text = _first_fitting(mark.texts, width - _ARROW_ROOM)
+    text = first_fitting(mark.texts, width - _ARROW_ROOM)
     if windows and mark.window:
         text = f"{text} {mark.window}"
     stroke = "╌" if mark.tone == "local" else "─"
@@ -264,8 +264,3 @@ def _wire_cell(mark: WireMark | None, width: int, windows: bool) -> tuple[str, s
         return drawn[:width].ljust(width), _WIRE_STYLES[mark.tone]
     drawn = f"{stroke} {text} {shaft}▶" if outbound else f"◀{shaft} {text} {stroke}"
     return drawn, _WIRE_STYLES[mark.tone]
-
-
-def _first_fitting(texts: Sequence[str], width: int) -> str:
-    """The first text that fits, else the last one cut."""
-    return next((text for text in texts if len(text) <= width), fit(texts[-1], width))

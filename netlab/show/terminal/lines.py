@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -37,9 +37,9 @@ def width_of(console: Console | None) -> int:
     return min(max(shutil.get_terminal_size((NARROW, 24)).columns, NARROW), WIDE)
 
 
-def columns_of_terminal() -> int | None:
-    """How many columns a line may have before the terminal would wrap it; None in a pipe."""
-    return shutil.get_terminal_size((NARROW, 24)).columns if _coloured() else None
+def columns_of_terminal() -> int:
+    """How many columns a line may have: the terminal's; in a pipe COLUMNS if set, else 80."""
+    return shutil.get_terminal_size((NARROW, 24)).columns
 
 
 def emit(lines: Iterable[Line], console: Console | None = None) -> None:
@@ -70,6 +70,11 @@ def text_of(line: Line) -> Text:
 def fit(text: str, width: int) -> str:
     """The text in at most `width` characters; a cut shows as `…`."""
     return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
+
+
+def first_fitting(texts: Sequence[str], width: int) -> str:
+    """The first text that fits, else the last one cut."""
+    return next((text for text in texts if len(text) <= width), fit(texts[-1], width))
 
 
 def fold(text: str, width: int, indent: str = "") -> list[str]:

@@ -6,40 +6,59 @@ from collections.abc import Sequence
 
 from netlab.show.escape import printable
 from netlab.show.format import Ruler, byte_count, byte_range, duration, instant
-from netlab.show.terminal.lines import Line, fit, fold
+from netlab.show.terminal.ends import end_widths
+from netlab.show.terminal.lines import Line, first_fitting, fit, fold
 from netlab.show.views.packets import LayerBlock, PacketLine, PacketView, link_text
 
 _LAYER_STYLES = ("cyan", "green", "yellow", "magenta", "blue")
 _DUMP_ROWS = 32
 _OFFSETS = 11  # columns for `65483..65535`
 _MEANING_ROOM = 34
-_ADDRESS_MOST = 47
-_INFO_LEAST = 16  # better a wrapped line than no information
+_PROTOCOL_MOST = 8
+_INFO_LEAST = 16  # columns; with less, what a packet says stands on a line of its own
+_END_HEADS = ("source", "destination")
 
 
-def list_lines(rows: Sequence[PacketLine], left_out: int, columns: int | None) -> list[Line]:
-    """One line a packet: frame, time, source → destination, protocol, info cut to `columns`."""
+def list_lines(rows: Sequence[PacketLine], left_out: int, columns: int) -> list[Line]:
+    """A line a packet, under a head; a second one where its ends leave no room for the rest."""
     ruler = Ruler(max((row.time_ns for row in rows), default=0))
-    number = len(str(max((row.frame for row in rows), default=0)))
-    protocol = max((len(row.protocol) for row in rows), default=0)
-    source = min(max((len(row.source) for row in rows), default=0), _ADDRESS_MOST)
-    destination = min(max((len(row.destination) for row in rows), default=0), _ADDRESS_MOST)
-    lines: list[Line] = []
-    for row in rows:
-        ends = f"{printable(row.source):<{source}} → {printable(row.destination):<{destination}}"
-        line: Line = [
-            (f"{row.frame:>{number}}", "bold"),
-            (f"  {ruler(row.time_ns)}", "dim"),
-            (f"  {ends}", ""),
-            (f"  {printable(row.protocol):<{protocol}}  ", "cyan"),
+    number = max(len(str(max((row.frame for row in rows), default=0))), len("frame"))
+    protocol = min(max((len(row.protocol) for row in rows), default=0), _PROTOCOL_MOST)
+    indent = number + 2 + ruler.width + 2
+    ends = [(printable(row.source), printable(row.destination)) for row in rows]
+    room = columns - indent - len(" → ") - 2 - protocol - 2 - _INFO_LEAST
+    widths = end_widths([_END_HEADS, *ends], room)
+    lines: list[Line] = [
+        [
+            ("frame".rjust(number), "dim"),
+            (f"  {ruler.unit.rjust(ruler.width)}", "dim"),
+            (
+                fit(f"  {_ends_text(*_END_HEADS, *widths)}  protocol, info", columns - indent + 2),
+                "dim",
+            ),
         ]
-        said = printable(row.info)
-        if columns is not None:
-            said = fit(said, max(columns - sum(len(text) for text, _ in line), _INFO_LEAST))
-        lines.append([*line, (said, "")])
+    ]
+    for row, (source, destination) in zip(rows, ends, strict=True):
+        head: Line = [(f"{row.frame:>{number}}", "bold"), (f"  {ruler(row.time_ns)}  ", "dim")]
+        what = f"  {printable(row.protocol):<{protocol}}  "
+        between = _ends_text(source, destination, *widths)
+        if indent + len(between.rstrip()) > columns:
+            lines.append([*head, (f"{source} →", "")])
+            head, between = [(" " * indent, "")], destination
+        left = columns - indent - len(between) - len(what)
+        if left < min(_INFO_LEAST, len(row.info)):
+            lines.append([*head, (between.rstrip(), "")])
+            head, between, what = [(" " * indent, "")], "", what[2:]
+            left = columns - indent - len(what)
+        said = first_fitting([printable(text) for text in (row.info, *row.shorter)], left)
+        lines.append([*head, (between, ""), (what, "cyan"), (said, "")])
     if left_out:
         lines.append([(f"… {left_out:,} more: --limit 0 shows all", "italic")])
     return lines
+
+
+def _ends_text(source: str, destination: str, left: int, right: int) -> str:
+    return f"{source:<{left}} → {destination:<{right}}"
 
 
 def packet_lines(view: PacketView, width: int, limit: int | None) -> list[Line]:
@@ -47,8 +66,11 @@ def packet_lines(view: PacketView, width: int, limit: int | None) -> list[Line]:
     cut = "" if view.caplen_bytes == view.origlen_bytes else f" of {byte_count(view.origlen_bytes)}"
     place = "" if view.connection is None else f", connection {view.connection}"
     where = f" on {printable(view.interface)}" if view.interface else ""
+    head = f"frame {view.frame}"
+    first, *rest = fold(printable(view.info), width - len(head) - 2)
     lines: list[Line] = [
-        [(f"frame {view.frame}", "bold"), (f"  {printable(view.info)}", "")],
+        [(head, "bold"), (f"  {first}", "")],
+        *([(" " * (len(head) + 2) + more, "")] for more in rest),
         [(f"{byte_count(view.caplen_bytes)}{cut}{where}{place}", "")],
         [
             (
@@ -86,15 +108,17 @@ def _layer(layer: LayerBlock, style: str, width: int) -> list[Line]:
     beside = width - before >= _MEANING_ROOM  # else what a field means stands under it
     indent = " " * (before if beside else _OFFSETS + 2)
     for field in layer.fields:
+        text, *more_text = fold(printable(field.text), width - (_OFFSETS + 2 + names + 2))
         meaning = fold(printable(field.meaning), width - len(indent)) if field.meaning else []
         line: Line = [
             (byte_range(field.start, field.stop).rjust(_OFFSETS), "dim"),
             (f"  {printable(field.name):<{names}}  ", style),
-            (f"{printable(field.text):<{texts}}", "bold"),
+            (f"{text:<{texts}}", "bold"),
         ]
         if beside and meaning:
             line.append((f"  {meaning.pop(0)}", "dim"))
         lines.append(line)
+        lines += [[(" " * (_OFFSETS + 2 + names + 2) + more, "bold")] for more in more_text]
         lines += [[(indent + more, "dim")] for more in meaning]
     return lines
 

@@ -10,7 +10,8 @@ from netlab.model.recording import RawRecording
 from netlab.model.tables import Tables
 from netlab.show.escape import printable
 from netlab.show.format import byte_count, byte_size, count, duration, instant
-from netlab.show.terminal.lines import Line, emit, fold, width_of
+from netlab.show.terminal.ends import end_widths
+from netlab.show.terminal.lines import Line, emit, fold, plain, width_of
 from netlab.show.views.summary import (
     ConnectionSummary,
     InterfaceSummary,
@@ -18,6 +19,7 @@ from netlab.show.views.summary import (
     Operations,
     Summary,
     summary,
+    unmatched_text,
 )
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ def print_summary(
 
 def summary_lines(view: Summary, path: str, width: int) -> list[Line]:
     """The summary in lines of at most `width` columns, as far as names allow."""
-    lines: list[Line] = [[(printable(path), "bold"), (f"  {printable(view.source)}", "")]]
+    lines = _beside(printable(path), printable(view.source), width)
 
     def say(label: str, text: str, style: str = "") -> None:
         first, *rest = fold(printable(text), width - _LABEL)
@@ -54,7 +56,7 @@ def summary_lines(view: Summary, path: str, width: int) -> list[Line]:
     if len(view.connections) <= _DETAILED:
         for row in view.connections:
             lines.append([])
-            _connection(row, lines, say)
+            _connection(row, lines, say, width)
     else:
         lines += [[], *connection_lines(view.connections[:_LISTED], view.start_ns, width)]
         if len(view.connections) > _LISTED:
@@ -77,26 +79,44 @@ def summary_lines(view: Summary, path: str, width: int) -> list[Line]:
 def connection_lines(
     rows: Sequence[ConnectionSummary], start_ns: int | None, width: int
 ) -> list[Line]:
-    """One line a connection; where `width` is too little, what matters least is left out."""
+    """A line a connection; where `width` is too little, what matters least is left out, and long
+    names take a line more."""
     table = [_HEADS, *(_connection_cells(row, start_ns) for row in rows)]
-    widths = {head: max(len(row[i]) for row in table) for i, head in enumerate(_HEADS)}
-    shown = list(_HEADS)
+    widths = [max(len(row[column]) for row in table) for column in range(len(_HEADS))]
+    shown = list(range(len(_HEADS)))
     for head in _LEAST_FIRST:
-        if sum(widths[head] for head in shown) + 2 * (len(shown) - 2) <= width:
+        if _row_width(shown, widths) <= width:
             break
-        shown.remove(head)
+        shown.remove(_HEADS.index(head))
+    names = widths[_CLIENT] + widths[_SERVER]
+    room = width - _row_width(shown, widths) + names
+    client, server = end_widths([(row[_CLIENT], row[_SERVER]) for row in table], room)
+    before = [column for column in shown if column < _CLIENT]
+    behind = [column for column in shown if column > _SERVER]
     lines: list[Line] = []
     for number, row in enumerate(table):
-        text = "  ".join(
-            cell.rjust(widths[head]) if head in _RIGHT else cell.ljust(widths[head])
-            for head, cell in zip(_HEADS, row, strict=True)
-            if head in shown
-        )
-        lines.append([(text.replace("  →  ", " → ", 1), "" if number else "dim")])
+        left = "".join(f"{row[column].rjust(widths[column])}  " for column in before)
+        right = "".join(f"  {_cell(row, column, widths)}" for column in behind)
+        between = f"{row[_CLIENT]:<{client}} → {row[_SERVER]:<{server}}"
+        style = "" if number else "dim"
+        if len(row[_CLIENT]) > client or len(row[_SERVER]) > server:
+            lines.append([(f"{left}{row[_CLIENT]} →", style)])
+            left, between = " " * len(left), row[_SERVER].ljust(client + 3 + server)
+        lines.append([(left + between + right, style)])
     return lines
 
 
-_HEADS = ("#", "stream", "client", "→", "server", "start", "took", "c>s", "s>c", "end")
+def _row_width(shown: Sequence[int], widths: Sequence[int]) -> int:
+    return sum(widths[column] + 2 for column in shown) - 1  # " → " instead of two gaps
+
+
+def _cell(row: Sequence[str], column: int, widths: Sequence[int]) -> str:
+    right = _HEADS[column] in _RIGHT
+    return row[column].rjust(widths[column]) if right else row[column].ljust(widths[column])
+
+
+_HEADS = ("#", "stream", "client", "server", "start", "took", "c>s", "s>c", "end")
+_CLIENT, _SERVER = _HEADS.index("client"), _HEADS.index("server")
 _RIGHT = ("#", "start", "took", "c>s", "s>c")
 _LEAST_FIRST = ("start", "stream", "took")
 
@@ -107,8 +127,8 @@ def _connection_cells(row: ConnectionSummary, start_ns: int | None) -> tuple[str
         started = duration(row.first_ns - (start_ns or 0))
         took = duration(row.last_ns - row.first_ns)
     return (
-        str(row.connection), row.name, printable(row.client), "→", printable(row.server), started,
-        took, byte_size(row.client_bytes), byte_size(row.server_bytes), row.end_word,
+        str(row.connection), row.name, printable(row.client), printable(row.server), started, took,
+        byte_size(row.client_bytes), byte_size(row.server_bytes), row.end_word,
     )  # fmt: skip
 
 
@@ -124,17 +144,26 @@ def _holds(view: Summary) -> str:
     return ", ".join(parts)
 
 
+def _beside(name: str, text: str, width: int) -> list[Line]:
+    """A name and a text, under each other where they are too long for one line."""
+    if len(name) + 2 + len(text) <= width:
+        return [[(name, "bold"), (f"  {text}", "")]]
+    return [[(name, "bold")], [(" " * _LABEL + text, "")]]
+
+
 class _Say(Protocol):
     """How `summary_lines` adds a labelled paragraph."""
 
     def __call__(self, label: str, text: str, style: str = "") -> None: ...
 
 
-def _connection(row: ConnectionSummary, lines: list[Line], say: _Say) -> None:
-    head = f"{row.client} → {row.server}"
-    name = row.name if row.name != str(row.connection) else ""
-    label = f"connection {row.connection}".ljust(_LABEL)
-    lines.append([(f"{label} ", "bold"), (printable(head), "bold"), (f"  {name}", "dim")])
+def _connection(row: ConnectionSummary, lines: list[Line], say: _Say, width: int) -> None:
+    client, server = printable(row.client), printable(row.server)
+    label = f"connection {row.connection}".ljust(_LABEL) + " "
+    lines.append([(label, "bold"), (f"{client} → {server}", "bold"), (f"  {row.name}", "dim")])
+    if len(plain(lines[-1])) > width:
+        lines[-1] = [(f"{label}{client} →", "bold")]
+        lines.append([(" " * len(label) + server, "bold"), (f"  {row.name}", "dim")])
     if row.handshake_ns is not None:
         say("handshake", duration(row.handshake_ns))
     frames = row.client_packets + row.server_packets
@@ -167,10 +196,15 @@ def _ledger(ledger: Ledger, say: _Say) -> None:
     if ledger.closed is None:
         return
     if ledger.closed:
-        moved = byte_count(ledger.moved_bytes)
-        say("byte ledger", f"closed: all {moved} that calls moved are matched", "green")
+        sent, received = byte_count(ledger.sent_bytes), byte_count(ledger.received_bytes)
+        say(
+            "byte ledger",
+            f"closed: {sent} sent and {received} received by calls, all matched",
+            "green",
+        )
         return
     lines: Iterable[str] = (
-        f"{byte_count(line.bytes)} {line.what}: {line.reason}" for line in ledger.lines
+        f"{byte_count(line.bytes)} {unmatched_text(line.what, line.reason)}"
+        for line in ledger.lines
     )
     say("byte ledger", "; ".join(lines), "yellow")

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from netlab.correlate.reasons import Reason, What
 from netlab.model.errors import UsageError
 from netlab.model.stamp import Moment
 from netlab.model.tables import (
     Call,
     Connection,
     Direction,
+    Packet,
     Role,
     Segment,
     Side,
@@ -26,7 +28,7 @@ from netlab.show.format import address, byte_range
 # Equal times: what must have come first.
 _ORDER = (
     "reading", "left (kernel stamp)", "carried", "resent", "delivered", "released", "duplicate",
-    "acked", "acknowledged (kernel stamp)", "read",
+    "acked", "acknowledged (kernel stamp)", "read", "cut off",
 )  # fmt: skip
 # What the kernel's stamps tell of a byte, and the step of the frames that tells it better.
 _STAMPED = {
@@ -184,7 +186,18 @@ def _of_reader(tables: Tables, byte: int, reader: Call | None) -> list[_Found]:
     roles = {Role.DELIVERED, Role.RELEASED, Role.DUPLICATE}
     linked = [s for s in tables.spans if s.call == reader.call and s.role in roles]
     found = [_frame_step(tables, span) for span in linked if _holds(span, byte)]
-    return found + _call_steps(reader, "read", "reading")
+    kept = _kept_until(tables, reader)
+    return found + _call_steps(reader, "read" if byte < kept else "cut off", "reading", kept)
+
+
+def _kept_until(tables: Tables, reader: Call) -> int:
+    """Where the part of a message ends for which the call that took it had room."""
+    cut = [
+        row.start
+        for row in tables.unmatched
+        if row.call == reader.call and row.what == What.TRUNCATED and row.start is not None
+    ]
+    return min(cut, default=reader.stop or 0)
 
 
 def _of_segments(
@@ -225,10 +238,16 @@ def _holds(span: Span, byte: int) -> bool:
     return span.start is not None and span.stop is not None and span.start <= byte < span.stop
 
 
-def _call_steps(call: Call, moved: str, before: str) -> list[_Found]:
-    """A call's entry and return; what a writer does at entry, a reader does at return."""
+def _call_steps(call: Call, moved: str, before: str, kept: int | None = None) -> list[_Found]:
+    """A call's entry and return; what a writer does at entry, a reader does at return.
+
+    `kept`: where what a reader had room for ends.
+    """
     name = f"{call.side} {call.op} #{call.call}"
-    moved_range = byte_range(call.start or 0, call.stop or 0)
+    start, stop = call.start or 0, call.stop or 0
+    moved_range = byte_range(start, stop)
+    if kept is not None and kept < stop:
+        moved_range = f"{byte_range(start, kept)} of {moved_range}: truncated"
     writes = moved == "written"
     entered = _Found(
         call.entered_ns, moved if writes else before, call.call, None,
@@ -252,12 +271,22 @@ def _frame_step(tables: Tables, span: Span) -> _Found:
         time_ns = packet.arrived_ns
     segment = next((s for s in tables.segments if s.frame == span.frame), None)
     if segment is None:
-        text = packet.protocol or packet.link
+        text = _datagram_text(packet, span)
     elif span.role == Role.ACKED:
         text = f"Ack={segment.ack}"
     else:
         text = _segment_text(segment)
     return _Found(time_ns, span.role, None, span.frame, text)
+
+
+def _datagram_text(packet: Packet, span: Span) -> str:
+    """`UDP Len=100, bytes 0..100`, `UDP fragment 0+1480 more, bytes 0..1472`."""
+    text = packet.protocol or packet.link
+    if packet.fragment:
+        text += f" fragment {packet.fragment}"
+    elif packet.payload_len_bytes is not None:
+        text += f" Len={packet.payload_len_bytes}"
+    return f"{text}, bytes {byte_range(span.start or 0, span.stop or 0)}"
 
 
 def _rank(what: str) -> int:
@@ -283,6 +312,7 @@ def _unknown(
 ) -> tuple[Unknown, ...]:
     """The steps that a whole journey has and this one has not."""
     seen = {step.what for step in found}
+    arrived = bool(seen & {"read", "cut off", "acked"})
     reasons = {
         row.what: row.reason
         for row in tables.unmatched
@@ -291,30 +321,34 @@ def _unknown(
         and row.start is not None
         and row.stop is not None
         and row.start <= byte < row.stop
+        and not (arrived and row.reason == Reason.STILL_QUEUED)  # so it cannot be
     }
     no_calls = not any(c.connection == connection.connection for c in tables.calls)
     on_wire = connection.protocol in ("tcp", "udp")
     missing: list[Unknown] = []
 
     def miss(what: str, step: str, ledger: tuple[str, ...], otherwise: str) -> None:
-        if step in seen:
-            return
-        given = next((r for w, r in reasons.items() if w.startswith(ledger)), None)
-        missing.append(Unknown(what, given or otherwise))
+        if step not in seen:
+            given = next(
+                (reasons[w] for words in ledger for w in reasons if w.startswith(words)), None
+            )
+            missing.append(Unknown(what, given or otherwise))
 
     calls_silent = "the file holds no calls of this connection" if no_calls else ""
     miss("which call wrote it", "written", ("carried but not sent",),
          calls_silent or "no recorded call wrote it")  # fmt: skip
     if on_wire:
-        miss("which frame carried it", "carried", ("sent",), "no captured frame holds it")
+        miss("which frame carried it", "carried", ("sent", "read but"),
+             "no captured frame holds it")  # fmt: skip
     if connection.protocol == "tcp":
         miss("which ACK covered it", "acked", (), "no captured ACK does")
     if any(s.connection == connection.connection and s.direction == direction
            for s in tables.stamps) and "acked" not in seen:  # fmt: skip
         miss("when it was acknowledged", _STAMPED[Moment.ACKED][0], (),
              "the kernel's stamp had not come when the socket was last looked at")  # fmt: skip
-    miss("which call read it", "read", ("carried but not read", "sent but not read"),
-         calls_silent or "no recorded call read it")  # fmt: skip
+    if "cut off" not in seen:
+        miss("which call read it", "read", ("carried but not read", "sent but not read"),
+             calls_silent or "no recorded call read it")  # fmt: skip
     if on_wire and "read" in seen:
         miss("which frame delivered it", "delivered", ("read",), "no captured frame did")
     return tuple(missing)

@@ -21,6 +21,7 @@ class PacketLine:
     destination: str
     protocol: str
     info: str
+    shorter: tuple[str, ...]  # the same with less and less of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +88,44 @@ def packet_lines(tables: Tables, raw: RawRecording, limit: int | None) -> list[P
             address(packet.src, packet.sport) if packet.src else "-",
             address(packet.dst, packet.dport) if packet.dst else "-",
             packet.protocol or packet.link,
-            info(packet, segments.get(packet.frame), frame),
+            *_said(packet, segments.get(packet.frame), frame),
         )
         for packet, frame in zip(chosen, raw.frames, strict=False)
     ]
+
+
+def _said(packet: Packet, segment: Segment | None, frame: Frame) -> tuple[str, tuple[str, ...]]:
+    """What a packet says, in one line, and the same for narrower places."""
+    whole = info(packet, segment, frame)
+    said = _payload_info(packet, frame)
+    heads = [_numbers(packet)]
+    if packet.tcp_flags is not None:
+        heads = _tcp_heads(packet, segment)
+    rest = [f"fragment {packet.fragment}"] if packet.fragment else []
+    rest += [f"[{packet.fault_layer} unreadable]"] if packet.fault_layer else []
+    texts = [" ".join([head, *rest]).strip() + (f"  {said}" if said else "") for head in heads]
+    return whole, tuple(text for text in dict.fromkeys(texts) if text != whole)
+
+
+def _tcp_heads(packet: Packet, segment: Segment | None) -> list[str]:
+    """`PSH ACK Seq=1 Ack=1 Len=9`, then ever less of it: a flag that Ack= implies goes first."""
+    flags = packet.tcp_flags or ""
+    seq = packet.seg_seq if segment is None else segment.seq
+    ack = packet.seg_ack if segment is None else segment.ack
+    seq_text = "" if seq is None else f"Seq={seq}"
+    ack_text = f"Ack={ack}" if ack is not None and "ACK" in flags else ""
+    size = _numbers(packet) if packet.payload_len_bytes else ""
+    short = flags
+    if "SYN" not in flags:
+        short = " ".join(word for word in flags.split() if word != "ACK") or "ACK"
+    least = [short, size] if size else [short, ack_text] if short == "ACK" else [short]
+    kept = ([flags, seq_text, ack_text, size], [short, seq_text, ack_text, size],
+            [short, seq_text, size], least)  # fmt: skip
+    return [" ".join(filter(None, parts)) for parts in kept]
+
+
+def _numbers(packet: Packet) -> str:
+    return "" if packet.payload_len_bytes is None else f"Len={packet.payload_len_bytes}"
 
 
 def info(packet: Packet, segment: Segment | None, frame: Frame) -> str:

@@ -70,7 +70,9 @@ class LedgerLine:
 class Ledger:
     """Whether every byte that a call moved has its frames."""
 
-    moved_bytes: int  # by all calls
+    moved_bytes: int  # by all calls: what they sent and what they received
+    sent_bytes: int  # by calls of either side
+    received_bytes: int
     closed: bool | None  # None: no calls, so nothing to match
     lines: tuple[LedgerLine, ...]
 
@@ -104,7 +106,6 @@ class Summary:
 def summary(tables: Tables, raw: RawRecording) -> Summary:
     """What a recording holds."""
     described = raw.description
-    stamps = [p.time_ns for p in tables.packets] + [c.entered_ns for c in tables.calls]
     ends = [p.time_ns for p in tables.packets]
     ends += [c.entered_ns if c.returned_ns is None else c.returned_ns for c in tables.calls]
     source = "capture"
@@ -114,7 +115,7 @@ def summary(tables: Tables, raw: RawRecording) -> Summary:
     return Summary(
         source=source,
         title=described.title,
-        start_ns=min(stamps, default=None),
+        start_ns=start_ns(tables),
         stop_ns=max(ends, default=None),
         frames=len(tables.packets),
         calls=len(tables.calls),
@@ -126,9 +127,15 @@ def summary(tables: Tables, raw: RawRecording) -> Summary:
         witnesses=described.witnesses,
         losses=tuple(loss_text(loss) for loss in raw.losses),
         ledger=_ledger(tables),
-        notes=(*described.notes, *clock_notes(raw)),
+        notes=(*described.notes, *_form_notes(described.form), *clock_notes(raw)),
         faults=tuple(raw.faults),
     )
+
+
+def start_ns(tables: Tables) -> int | None:
+    """When a recording begins: its first frame or the entry of its first call."""
+    stamps = [p.time_ns for p in tables.packets[:1]] + [c.entered_ns for c in tables.calls[:1]]
+    return min(stamps, default=None)
 
 
 def connections(tables: Tables) -> tuple[ConnectionSummary, ...]:
@@ -150,6 +157,15 @@ def connections(tables: Tables) -> tuple[ConnectionSummary, ...]:
     return tuple(
         _connection(row, calls[row.connection], len(resent[row.connection]))
         for row in tables.connections
+    )
+
+
+def _form_notes(form: str) -> tuple[str, ...]:
+    if form != "live":
+        return ()
+    return (
+        "this file was not finished: it is being recorded, or the recorder was killed, and then"
+        " `netlab recover FILE` adds what is missing and finishes it",
     )
 
 
@@ -230,18 +246,25 @@ def end_text(row: Connection) -> str:
         return f"{who or 'one end'} reset it (RST)"
     if kind == "open":
         return "still open when the recording ended"
-    return ""
+    return "not known: frames lost" if _is_lost(row) else ""
 
 
 def _end_word(row: Connection) -> str:
     """`client FIN`: who ended a connection first, and with what."""
     if row.close_kind in ("fin", "rst"):
         return f"{row.closed_by or 'one'} {row.close_kind.upper()}"
-    return row.close_kind or ""
+    return row.close_kind or ("not known" if _is_lost(row) else "")
+
+
+def _is_lost(row: Connection) -> bool:
+    """Whether frames show the connection, and yet nobody knows of its end: some were lost."""
+    return row.protocol == "tcp" and row.close_kind is None and row.first_ns is not None
 
 
 def loss_text(loss: Loss) -> str:
     """`packets: 12 frames lost, ring full`."""
+    if loss.witness == "packets" and loss.count is None:  # no ring was there to count
+        return f"{loss.witness}: no {loss.what} captured, {loss.reason}"
     number = "some" if loss.count is None else f"{loss.count:,}"
     actor = f" of {loss.actor}" if loss.actor else ""
     return f"{loss.witness}: {number} {loss.what}{actor} lost, {loss.reason}"
@@ -249,6 +272,8 @@ def loss_text(loss: Loss) -> str:
 
 def _interfaces(raw: RawRecording) -> tuple[InterfaceSummary, ...]:
     frames = Counter(frame.interface for frame in raw.frames)
+    if not raw.frames and any(x.witness == "packets" and x.count is None for x in raw.losses):
+        return ()  # nobody looked: there is nothing to say of what was seen
     return tuple(
         InterfaceSummary(interface.name, frames[number], interface.received, interface.dropped)
         for number, interface in enumerate(raw.interfaces)
@@ -257,13 +282,10 @@ def _interfaces(raw: RawRecording) -> tuple[InterfaceSummary, ...]:
 
 
 def _ledger(tables: Tables) -> Ledger:
-    moved = sum(
-        call.stop - call.start
-        for call in tables.calls
-        if call.start is not None and call.stop is not None
-    )
+    sent = _moved(call for call in tables.calls if call.op in OUTBOUND)
+    moved = _moved(tables.calls)
     if not tables.calls:
-        return Ledger(0, None, ())
+        return Ledger(0, 0, 0, None, ())
     grouped: dict[tuple[str, str], list[Unmatched]] = defaultdict(list)
     for row in tables.unmatched:
         grouped[row.what, row.reason].append(row)
@@ -271,4 +293,15 @@ def _ledger(tables: Tables) -> Ledger:
         LedgerLine(what, reason, sum(row.bytes for row in rows), len(rows))
         for (what, reason), rows in grouped.items()
     )
-    return Ledger(moved, not lines, lines)
+    return Ledger(moved, sent, moved - sent, not lines, lines)
+
+
+def _moved(calls: Iterable[Call]) -> int:
+    return sum(c.stop - c.start for c in calls if c.start is not None and c.stop is not None)
+
+
+def unmatched_text(what: str, reason: str) -> str:
+    """`sent but not captured: ring drop`: the reason without words that stand before it already."""
+    if what.endswith("not captured"):
+        reason = reason.removeprefix("not captured: ")
+    return f"{what}: {reason}"

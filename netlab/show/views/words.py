@@ -7,7 +7,7 @@ from what it keeps (`0..100` of a call that succeeded is `= 100`).
 
 from __future__ import annotations
 
-from netlab.model.call import INBOUND, OUTBOUND, POLL_NAMES, WAITING, Ready
+from netlab.model.call import INBOUND, OUTBOUND, WAITING, Ready, events_text
 from netlab.model.frame import TCP_SEGMENTATION_OFFLOAD
 from netlab.model.tables import Call, Packet, Segment
 from netlab.show.format import byte_range, duration
@@ -97,7 +97,7 @@ def outcomes(call: Call, ready: tuple[Ready, ...]) -> Texts:
             return ("= 0 timed out", "= 0") if result == 0 else (f"= {result}",)
         found = [ready_text(one) for one in ready]
         more = " …" if len(found) > 1 else ""
-        return (f"→ {', '.join(found)}", f"→ {found[0]}{more}", f"→ fd {ready[0].fd}{more}")
+        return (f"→ {', '.join(found)}", f"→ {found[0]}{more}", f"→ fd {ready[0].fd} …")
     if call.op in ("accept", "socket"):
         return (f"= fd {result}",)
     if call.op in INBOUND and result == 0 and call.requested_bytes and call.start is None:
@@ -107,8 +107,7 @@ def outcomes(call: Call, ready: tuple[Ready, ...]) -> Texts:
 
 def ready_text(ready: Ready) -> str:
     """`fd 5 IN|HUP`."""
-    names = [name for bit, name in POLL_NAMES.items() if ready.events & bit]
-    return f"fd {ready.fd} {'|'.join(names) or hex(ready.events)}"
+    return f"fd {ready.fd} {events_text(ready.events)}"
 
 
 def range_of(call: Call) -> str:
@@ -123,7 +122,10 @@ def _named(call: Call) -> Texts:
     size = [str(call.requested_bytes)] if call.requested_bytes is not None else []
     if call.op in WAITING:
         size = []
-    parts = [part for part in call.args.split(", ") if part]
+    given = call.args
+    if call.op in WAITING:
+        given = given.partition("ready=[")[0]  # what it reported stands at its return
+    parts = [part for part in given.split(", ") if part]
     texts = [f"{call.op}({', '.join(size + parts)})"]
     if call.op in OUTBOUND or call.op in INBOUND:
         if any(part.startswith("MSG_PEEK") for part in parts):

@@ -9,7 +9,10 @@ from hypothesis import given
 from sample_recordings import CALL_RECORDS, T0_NS, TEXT, call
 
 from netlab.capture import journal
-from netlab.model.call import CallRecord
+from netlab.capture.rows import CALLS
+from netlab.model.call import POLLHUP, POLLIN, CallRecord, Ready
+
+quick_reader = CALLS.reader("NETLAB_")
 
 
 @given(CALL_RECORDS, TEXT)
@@ -70,6 +73,30 @@ def test_a_call_that_acts_stands_at_its_entry_one_that_receives_at_its_return(
         ),
         (call("connect", 0, None, 1, args="[::1]:80"), "connect(5, [::1]:80) <unfinished ...>"),
         (call("exit", 0, 0, 1, fd=None, args="SIGKILL"), "exit(SIGKILL) = ?"),
+        (
+            call(
+                "epoll_wait",
+                0,
+                1,
+                1,
+                args="timeout=-1, maxevents=64",
+                result=2,
+                ready=(Ready(6, 77, POLLIN), Ready(7, None, POLLIN | POLLHUP)),
+            ),
+            "epoll_wait(5, timeout=-1, maxevents=64, ready=[6:IN, 7:IN|HUP]) = 2",
+        ),
+        (
+            call(
+                "epoll_ctl",
+                0,
+                1,
+                1,
+                args="EPOLL_CTL_ADD, 6, EPOLLIN",
+                result=0,
+                ready=(Ready(6, 77, POLLIN),),
+            ),  # what it asks for is nothing that was reported
+            "epoll_ctl(5, EPOLL_CTL_ADD, 6, EPOLLIN) = 0",
+        ),
     ],
 )
 def test_the_text_of_a_live_entry_is_as_strace_prints_it(record: CallRecord, text: str) -> None:
@@ -104,3 +131,19 @@ def test_a_later_version_may_add_fields() -> None:
     record = call("send", 0, 1, 1)
     entry = journal.entry(record).replace(b"\nPRIORITY", b"\nNETLAB_NOVELTY=1\nPRIORITY")
     assert journal.maybe_call(entry) == replace(record)
+
+
+@given(CALL_RECORDS, TEXT)
+def test_both_ways_of_reading_agree(record: CallRecord, message: str) -> None:
+    """In netlab's order the quick way reads, in any other the thorough one; a doubled field counts
+    as it stands last."""
+    head, *fields = journal.entry(record, message).decode().split("\n")
+    assert quick_reader("\n".join([head, *fields])) == record
+    ours = [line for line in fields if line.startswith("NETLAB_")]
+    rest = [line for line in fields if not line.startswith("NETLAB_")]
+    turned = "\n".join([head, *reversed(ours), *rest])
+    assert quick_reader(turned) is None
+    assert journal.maybe_call(turned.encode()) == record
+    doubled = "\n".join([head, *ours, "NETLAB_OP=twice", *rest])
+    assert quick_reader(doubled) is None
+    assert journal.maybe_call(doubled.encode()) == replace(record, op="twice")

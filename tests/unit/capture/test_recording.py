@@ -81,7 +81,7 @@ def what_was_seen(raw: RawRecording) -> list[object]:
 def test_both_forms_give_back_all_that_was_seen(tmp_path: Path, journal_limit: int) -> None:
     path = tmp_path / "a.pcapng"
     given_in = write_live(path, journal_limit)
-    live = read_raw(path)
+    live = read_raw(path, ended=True)
     assert what_was_seen(live) == what_was_seen(given_in)
     assert (live.description.form, live.description.file_version) == ("live", 1)
     finish_plainly(path, live, journal_limit)
@@ -89,6 +89,19 @@ def test_both_forms_give_back_all_that_was_seen(tmp_path: Path, journal_limit: i
     assert what_was_seen(finished) == what_was_seen(given_in)
     assert (finished.description.form, finished.description.file_version) == ("finished", 1)
     assert os.listdir(tmp_path) == ["a.pcapng"]
+
+
+def test_whether_a_live_recording_lost_nothing_is_not_known(tmp_path: Path) -> None:
+    path = tmp_path / "a.pcapng"
+    recording = LiveRecording.create(path, description=DESCRIPTION, interfaces=[LO])
+    recording.statistics(0, 8, 0, 1, 2)
+    (interface,) = read_raw(path).interfaces
+    assert (interface.received, interface.dropped) == (8, None)
+    assert read_raw(path, ended=True).interfaces[0].dropped == 0
+    recording.statistics(0, 9, 3, 1, 3)
+    recording.close()
+    (interface,) = read_raw(path).interfaces
+    assert (interface.received, interface.dropped) == (9, 3)
 
 
 @settings(max_examples=30)
@@ -302,11 +315,13 @@ def check_full(path: Path, output: str, reason: str) -> None:
     assert raw.frames
     assert raw.calls
     assert {record.op for record in raw.calls} == {record.op for record in calls()}
-    assert all(loss.witness == "recorder" for loss in raw.losses)
+    (loss,) = raw.losses
+    assert (loss.witness, loss.what) == ("recorder", "frames and calls")
+    assert loss.reason == reason.lower()
     assert sorted(os.listdir(path.parent)) == [path.name]
 
 
-@pytest.mark.parametrize("limit", [60_000, 60_001, 60_233, 61_111])
+@pytest.mark.parametrize("limit", [60_000, 60_001, 60_233, 61_111, *range(64_000, 64_400, 40)])
 def test_a_file_size_limit_is_said_once_and_the_file_stays_whole(
     tmp_path: Path, limit: int
 ) -> None:

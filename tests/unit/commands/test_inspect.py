@@ -12,10 +12,14 @@ from pathlib import Path
 import pytest
 from sample_recordings import DESCRIPTION, LO, T0_NS, calls, conversation
 
+from netlab.capture.files import read_raw
 from netlab.capture.recording import LiveRecording
 from netlab.commands.main import run
+from netlab.explain.analysis import analyse
 from netlab.lab.finish import finish_recording
 from netlab.model.tables import RECORDS
+from netlab.show.format import duration
+from netlab.show.views.summary import summary
 
 
 @pytest.fixture
@@ -61,7 +65,7 @@ def test_summary(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "8 frames, 5 calls" in text
     assert "127.0.0.1:40000 → 127.0.0.1:7" in text
     assert "lo: 8 frames, none lost" in text
-    assert "byte ledger  closed: all 202 B that calls moved are matched" in text
+    assert "byte ledger  closed: 101 B sent and 101 B received by calls, all matched" in text
 
 
 def test_ladder(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -93,9 +97,30 @@ def test_deep_adds_scapys_view(recording: Path, capsys: pytest.CaptureFixture[st
     assert "dport" in output_of(capsys, "inspect", str(recording), "-p", number, "--deep")
 
 
+def test_start_is_since_the_recordings_first_event(
+    recording: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The lists of `inspect --connections` and of a summary mean the same: here a call is first."""
+    raw = read_raw(recording)
+    tables = analyse(raw)
+    first_ns = tables.packets[0].time_ns
+    assert summary(tables, raw).start_ns == tables.calls[0].entered_ns < first_ns
+    row = output_of(capsys, "inspect", str(recording), "--connections").splitlines()[1]
+    assert f"  {duration(first_ns - tables.calls[0].entered_ns)}  " in row
+
+
 def test_limit(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = output_of(capsys, "inspect", str(recording), "--packets", "--limit", "3")
-    assert text.splitlines()[3] == "… 5 more: --limit 0 shows all"
+    assert text.splitlines()[0].split() == [
+        "frame",
+        "ms",
+        "source",
+        "→",
+        "destination",
+        "protocol,",
+        "info",
+    ]
+    assert text.splitlines()[4] == "… 5 more: --limit 0 shows all"
     text = output_of(capsys, "inspect", str(recording), "-c", "0", "--limit", "6")
     assert "rows are left out here: --limit 0 shows all" in text
 
@@ -141,7 +166,8 @@ def test_standard_input(captures_dir: Path) -> None:
         [sys.executable, "-m", "netlab", "inspect", "-", "--packets"],
         input=data, capture_output=True, check=True,
     )  # fmt: skip
-    assert len(done.stdout.splitlines()) == 24
+    frames = [line.split()[0] for line in done.stdout.decode().splitlines() if line[4] != " "]
+    assert frames == ["frame", *map(str, range(1, 25))]
 
 
 def test_a_capture_from_elsewhere(captures_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:

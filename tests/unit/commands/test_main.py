@@ -38,6 +38,50 @@ def test_each_verb_exists_and_explains_itself(
     assert f"Usage: netlab {verb}" in capsys.readouterr().out
 
 
+def test_without_a_verb_the_help_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert main.run([]) == 2
+    assert capsys.readouterr() == ("", text)
+
+
+# What a module that is imported may meet: Ctrl-C at that very moment.
+INTERRUPTED_IN = """
+import os, signal, sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == module:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+_, module, *words = sys.argv
+sys.argv[:] = ["netlab", *words]
+from netlab.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    "module", ["netlab.commands.main", "click", "netlab.commands.run", "netlab.lab.session"]
+)
+def test_interrupted_while_it_is_imported(module: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_IN, module, "run", "-o", "a.pcapng"],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "netlab: interrupted\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_named_netlab_does_not_stand_in_for_it(tmp_path: Path) -> None:
+    """As above a clone: the folder that Python runs in comes first on its path."""
+    (tmp_path / "netlab").mkdir()
+    program = "import netlab; print(netlab.__version__)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (done.stdout, done.stderr) == (f"{__version__}\n", "")
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["--version"]) == 0
     assert __version__ in capsys.readouterr().out

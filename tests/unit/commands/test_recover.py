@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sample_recordings import DESCRIPTION, LO, calls, conversation
 
-from netlab.capture.files import read_raw
+from netlab.capture.files import read_raw, recover
+from netlab.capture.local import Kind, table_blocks
 from netlab.capture.probe import JournalProbe
 from netlab.capture.recording import LiveRecording, make_spool_folder, spool_folder
+from netlab.capture.rows import LOSSES
 from netlab.commands.main import run
 from netlab.model.recording import Loss
 
@@ -48,6 +51,33 @@ def test_file_and_spools_become_one_finished_file(
     assert {"connect", "send", "recv", "close"} <= {call.op for call in raw.calls}
     assert raw.description.form == "finished"
     assert not spool_folder(path).exists()
+
+
+def test_what_a_killed_recorder_lost_is_not_known(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.pcapng"
+    recording = LiveRecording.create(path, description=DESCRIPTION, interfaces=[LO])
+    recording.frames(0, conversation())
+    recording.statistics(0, 8, 0, 1, 2)
+    recording.close()
+    assert run(["inspect", str(path)]) == 0
+    assert "lo: 8 frames, losses not known" in capsys.readouterr().out
+    assert run(["recover", str(path)]) == 0
+    assert "was not finished: frames of its end may be missing" in capsys.readouterr().out
+    assert run(["inspect", str(path)]) == 0
+    assert "lo: 8 frames, losses not known" in capsys.readouterr().out
+
+
+def test_calls_that_the_spools_kept_are_not_lost(tmp_path: Path) -> None:
+    path = tmp_path / "a.pcapng"
+    write_live(path)
+    with path.open("ab") as file:
+        loss = Loss("recorder", "frames and calls", None, "no space left on device")
+        file.write(b"".join(table_blocks(Kind.LOSSES, LOSSES, [loss])))
+    assert recover(path).losses == [loss]
+    write_spools(path)
+    assert recover(path).losses == [replace(loss, what="frames")]
 
 
 def test_spools_alone_become_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

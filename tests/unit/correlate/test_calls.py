@@ -9,6 +9,7 @@ from playbook import Play, frames_of, number_of, spans_of
 
 from netlab.correlate.ledger import causal_violations, ledger_mismatches
 from netlab.model.call import Inheritance
+from netlab.model.frame import Interface
 
 
 def closes(play: Play):
@@ -162,6 +163,21 @@ def test_a_connection_without_frames_stands_last_and_its_bytes_are_listed() -> N
     ]  # fmt: skip
     assert {c.connection for c in tables.calls if c.op in ("send", "recv")} == {1}
     assert [u.reason for u in tables.unmatched if u.call] == ["not captured: no packet witness"] * 2
+
+
+@pytest.mark.parametrize(
+    ("received", "dropped", "reason"),
+    [(None, None, "no packet witness"), (0, 0, "no packet witness"), (0, None, "ring drop")],
+)
+def test_a_ring_that_died_unread_was_a_witness(
+    received: int | None, dropped: int | None, reason: str
+) -> None:
+    play = Play()
+    play.raw.interfaces = [Interface("lo", 1, 0, received=received, dropped=dropped)]
+    play.handshake(capture=False)
+    play.did("client", "send", 100)
+    tables = closes(play)
+    assert [u.reason for u in tables.unmatched] == [f"not captured: {reason}"]
 
 
 def test_the_fin_belongs_to_the_last_close_of_the_last_holder() -> None:

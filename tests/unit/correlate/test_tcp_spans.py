@@ -232,6 +232,19 @@ def test_bytes_never_captured_are_listed_with_the_reason() -> None:
     }
 
 
+@pytest.mark.parametrize("fins", [0, 1, 2])
+def test_how_it_ended_is_not_known_where_a_fin_may_be_lost(fins: int) -> None:
+    for lost in (False, True):
+        play = Play()
+        play.raw.losses = [Loss("packets", "frames", 1, "ring full")] if lost else []
+        play.handshake()
+        for direction in ("c>s", "s>c")[:fins]:
+            play.fin(direction, 0)
+        row = play.tables().connections[0]
+        known = ("open", "half-close", "fin")[fins]
+        assert row.close_kind == (None if lost and fins < 2 else known)
+
+
 @pytest.mark.parametrize(("taken", "read_from"), [(0, "resent"), (5, "syn"), (3, "both")])
 @pytest.mark.parametrize("sack", [False, True])
 def test_data_in_a_syn_counts_as_far_as_the_synack_took_it(

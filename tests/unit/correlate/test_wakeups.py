@@ -7,7 +7,16 @@ from playbook import INODE, Play, frames_of, number_of
 
 from netlab.correlate import join
 from netlab.correlate.call_layout import UrgentMark
-from netlab.model.call import EPOLLET, POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, POLLRDHUP
+from netlab.model.call import (
+    EPOLLET,
+    POLLERR,
+    POLLHUP,
+    POLLIN,
+    POLLOUT,
+    POLLPRI,
+    POLLRDHUP,
+    WAITING,
+)
 from netlab.model.recording import Loss
 from netlab.model.tables import Direction, Tables
 
@@ -46,6 +55,19 @@ def test_readable_is_the_frame_with_the_first_unread_byte() -> None:
         call = number_of(tables, "epoll_wait", nth)
         assert frames_of(tables, call, "wakeup") == [first]
         assert (tables.calls[call - 1].connection, tables.calls[call - 1].side) == (0, "server")
+
+
+def test_what_a_wait_reported_is_in_its_arguments() -> None:
+    play = Play()
+    play.handshake()
+    with play.wait("server", (INODE["server"], POLLIN), args="timeout=-1, maxevents=64"):
+        play.data("c>s", 0, 100)
+    with play.wait("server", (INODE["server"], POLLIN | POLLHUP), op="poll"):
+        pass
+    with play.wait("server"):
+        pass
+    args = [call.args for call in play.tables().calls if call.op in WAITING]
+    assert args == ["timeout=-1, maxevents=64, ready=[9:IN]", "ready=[9:IN|HUP]", ""]
 
 
 def test_readable_behind_a_gap_is_the_frame_that_filled_it() -> None:
@@ -198,7 +220,10 @@ def test_registering_is_no_wait() -> None:
     play.handshake()
     sends(play, 0, 10)
     play.watch("server", INODE["server"], POLLIN)
-    assert wakers(play.tables(), "epoll_ctl") == [[]]
+    tables = play.tables()
+    assert wakers(tables, "epoll_ctl") == [[]]
+    call = tables.calls[number_of(tables, "epoll_ctl") - 1]
+    assert (call.connection, call.side) == (0, "server")  # it concerns that end all the same
 
 
 @pytest.mark.parametrize("value", ["8", "0x08000000"])

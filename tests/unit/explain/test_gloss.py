@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from netlab.explain.gloss import (
+    Surroundings,
     call_message,
     call_messages,
     duration_text,
@@ -37,7 +38,9 @@ def test_durations(ns: int, text: str) -> None:
 
 
 def test_a_call_reads_like_strace_with_its_range() -> None:
-    assert call_message(SEND) == "client send #12 (5, 100) = 100, bytes 0..100, 21 us"
+    assert (
+        call_message(SEND, Surroundings()) == "client send #12 (5, 100) = 100, bytes 0..100, 21 us"
+    )
 
 
 @pytest.mark.parametrize(
@@ -68,7 +71,37 @@ def test_a_call_reads_like_strace_with_its_range() -> None:
     ],
 )  # fmt: skip
 def test_other_outcomes(change: dict[str, object], text: str) -> None:
-    assert call_message(replace(SEND, **change)) == text  # type: ignore[arg-type]
+    assert call_message(replace(SEND, **change), Surroundings()) == text  # type: ignore[arg-type]
+
+
+NOTHING = {"op": "recv", "result": 0, "start": None, "stop": None}
+
+
+@pytest.mark.parametrize(
+    ("streams", "change", "text"),
+    [
+        ({0}, {}, "client recv #12 (5, 100) = 0, end of stream, 21 us"),
+        (set(), {}, "client recv #12 (5, 100) = 0, 21 us"),  # an empty datagram
+        ({0}, {"requested_bytes": 0}, "client recv #12 (5, 0) = 0, 21 us"),
+        ({0}, {"errno": "EAGAIN", "result": None}, "client recv #12 (5, 100) = -1 EAGAIN, 21 us"),
+        ({0}, {"op": "shutdown"}, "client shutdown #12 (5, 100) = 0, 21 us"),
+    ],
+)
+def test_a_recv_of_nothing_is_the_end_of_a_stream(
+    streams: set[int], change: dict[str, object], text: str
+) -> None:
+    call = replace(SEND, **{**NOTHING, **change})  # type: ignore[arg-type]
+    assert call_message(call, Surroundings(streams=frozenset(streams))) == text
+
+
+def test_a_call_of_a_process_that_died_was_inside_until_then() -> None:
+    wait = replace(SEND, call=1, op="epoll_wait", returned_ns=None, start=None, stop=None)
+    other = replace(wait, call=2, pid=99, tid=99)
+    end = replace(wait, call=3, op="exit", args="SIGKILL")
+    lines = call_messages(Tables(calls=[wait, other, end]))
+    assert lines[0].endswith("still inside when the process ended")
+    assert lines[1].endswith("still inside when the recording ended")
+    assert lines[2].endswith("= ?")
 
 
 def test_comments_say_which_bytes_of_which_call() -> None:

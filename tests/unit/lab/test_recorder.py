@@ -55,10 +55,11 @@ class PretendSpools:
     losses: list[Loss] = field(default_factory=list)
     stamps: list[StampRecord] = field(default_factory=list)
 
-    def poll(self, within_s: float = 0.0) -> list[CallRecord]:
-        return self.batches.pop(0) if self.batches else []
+    def poll(self, within_s: float) -> list[CallRecord]:
+        return self.finish()
 
-    finish = poll
+    def finish(self) -> list[CallRecord]:
+        return self.batches.pop(0) if self.batches else []
 
 
 def recorder(ring: PretendRing, spools: PretendSpools) -> tuple[Recorder, PretendFile]:

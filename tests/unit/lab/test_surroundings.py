@@ -29,6 +29,18 @@ def test_an_ordinary_user_stays_who_he_is(as_uid: Callable[[int], None]) -> None
         surroundings.choose_user("root")
 
 
+@pytest.mark.parametrize("second", [Refused("packet socket", 1), PrivilegeError("no right", "")])
+def test_where_both_are_refused_it_says_both(
+    second: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*, own: bool, **_: object) -> None:
+        raise Refused("process namespace", 28) if own else second
+
+    monkeypatch.setattr(surroundings.Lab, "open", refuse)
+    with pytest.raises(PrivilegeError, match=r"neither namespaces \(process namespace: No space"):
+        surroundings.open_lab(7777, None)
+
+
 def test_root_becomes_who_called_sudo(
     as_uid: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

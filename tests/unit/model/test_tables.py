@@ -18,6 +18,12 @@ def test_the_schema_is_written_down(golden: Callable[[str, str], None]) -> None:
     golden("schema.txt", "\n".join(lines) + "\n")
 
 
+def test_every_verdict_of_a_segment_is_counted_for_its_connection() -> None:
+    verdicts = {f"{column.name}_count" for column in columns("segments") if column.type == "bool"}
+    counted = {c.name for c in columns("connections") if c.name.endswith("_count")}
+    assert counted == verdicts
+
+
 def test_a_table_by_another_name_does_not_exist() -> None:
     with pytest.raises(KeyError):
         columns("packages")

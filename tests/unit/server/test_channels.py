@@ -21,7 +21,7 @@ from netlab.server.channels import (
     channel_from,
     make_pair,
 )
-from netlab.server.envelope import MESSAGE_LIMIT_BYTES
+from netlab.server.messages.envelope import MESSAGE_LIMIT_BYTES
 from netlab.server.plain import PlainProbe
 
 every_kind = pytest.mark.parametrize("kind", KINDS)

@@ -13,7 +13,7 @@ from netlab.model.errors import UsageError
 from netlab.server.handlers import HANDLERS, Settings, handler_named
 from netlab.server.handlers.chargen import characters
 from netlab.server.handlers.slow import pieces
-from netlab.server.options import options_from
+from netlab.server.settings.options import options_from
 from netlab.server.terms import Client, SendError
 
 SESSION = 7

@@ -120,6 +120,13 @@ def test_a_file_is_private_and_never_written_through_a_link(tmp_path: Path) -> N
     assert path.read_bytes() == b"x"
 
 
+def test_an_empty_name_is_a_usage_error(tmp_path: Path) -> None:
+    source = tmp_path / "a.pcapng"
+    source.write_bytes(b"x")
+    with pytest.raises(UsageError, match="names no file"), output("", str(source), binary=True):
+        raise AssertionError("the block must not run")
+
+
 def test_the_file_being_read_is_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "a.pcapng"
     path.write_bytes(b"precious")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import show_story
 
+from netlab.correlate.reasons import Reason, What
 from netlab.model.errors import UsageError
-from netlab.model.tables import Direction, Side, Stamp
+from netlab.model.tables import Direction, Role, Side, Stamp, Unmatched
 from netlab.show.terminal.journey import journey_lines
 from netlab.show.terminal.lines import plain
 from netlab.show.views.journey import Journey, journey
@@ -76,6 +78,55 @@ def test_an_ack_before_the_byte_left_is_not_its_ack() -> None:
             segment.ack = 5000
     view = journey(story.tables, story.connection, Side.CLIENT, 99)
     assert [step.frame for step in view.steps if step.what == "acked"] == [5]
+
+
+def cut_datagram() -> show_story.Story:
+    """A datagram of 100 bytes for which a recv had room for 10."""
+    story = show_story.Story("udp")
+    send = story.call(Side.SERVER, "sendto", 0, 9, size=100, result=100, moved=(0, 100))
+    recv = story.call(Side.CLIENT, "recv", 20, 31, size=10, result=10, moved=(0, 100))
+    frame = story.frame(Direction.S2C, 4, "", length=100)
+    story.link(send, Role.CARRIED, frame, (0, 100))
+    story.link(recv, Role.DELIVERED, frame, (0, 100))
+    row = Unmatched(0, Direction.S2C, 10, 100, 90, What.TRUNCATED, Reason.TRUNCATED, recv)
+    story.tables.unmatched.append(row)
+    return story
+
+
+@pytest.mark.parametrize(("byte", "what"), [(9, "read"), (10, "cut off"), (99, "cut off")])
+def test_a_byte_that_found_no_room_was_not_read(byte: int, what: str) -> None:
+    story = cut_datagram()
+    view = journey(story.tables, story.connection, Side.SERVER, byte)
+    assert view.steps[-1].what == what
+    assert view.steps[-1].text.endswith("returned 10, bytes 0..10 of 0..100: truncated")
+    assert view.unknown == ()
+
+
+def test_a_datagram_is_shown_with_its_length_and_range() -> None:
+    story = cut_datagram()
+    view = journey(story.tables, story.connection, Side.SERVER, 50)
+    texts = [step.text for step in view.steps if step.frame]
+    assert texts == ["UDP Len=100, bytes 0..100"] * 2
+
+
+def test_a_byte_that_was_read_is_not_called_queued() -> None:
+    story = show_story.echo()
+    story.tables.spans = [s for s in story.tables.spans if s.frame != 4]
+    row = Unmatched(0, Direction.C2S, 0, 100, 100, What.SENT_NOT_CAPTURED, Reason.STILL_QUEUED, 6)
+    lost = Unmatched(0, Direction.C2S, 0, 100, 100, What.READ_NOT_CAPTURED, Reason.RING_DROP, 8)
+    story.tables.unmatched += [row, lost]
+    view = journey(story.tables, story.connection, Side.CLIENT, 57)
+    assert view.steps[-1].what == "read"
+    assert {item.reason for item in view.unknown} == {Reason.RING_DROP}
+
+
+def test_long_reasons_are_folded_at_80_columns() -> None:
+    story = show_story.bulk()
+    story.tables.unmatched[0] = replace(story.tables.unmatched[0], reason="so " * 40 + "it is")
+    view = journey(story.tables, story.connection, Side.CLIENT, 900_000)
+    text = [plain(line) for line in journey_lines(view)]
+    assert max(map(len, text)) <= 80
+    assert " ".join(" ".join(text).split()).count("so so") > 5
 
 
 def stamped(*moments: str) -> show_story.Story:

@@ -21,6 +21,7 @@ from netlab.show.terminal.lines import plain
 from netlab.show.views.ladder import MOST_LANES, ladder, limited
 from netlab.show.views.marks import Ladder
 from netlab.show.views.text import as_json
+from netlab.show.views.words import outcomes
 
 STORIES = ("echo", "bulk", "unix", "datagrams", "without_calls")
 
@@ -100,6 +101,11 @@ def test_poll_says_what_became_ready() -> None:
     story = Story()
     story.call(S, "poll", 0, 10, result=1, ready=fd_in(5))
     assert "→ fd 5 IN" in drawn(story)
+    story.tables.calls[0].args = "timeout=-1, ready=[5:IN]"
+    assert "ready=" not in drawn(story)
+    texts = outcomes(story.tables.calls[0], fd_in(5))
+    assert texts[0] == "→ fd 5 IN"
+    assert texts[-1] == "→ fd 5 …"  # what is left out is marked
 
 
 def test_limit_keeps_head_and_tail_and_says_what_is_missing() -> None:

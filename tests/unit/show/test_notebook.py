@@ -63,6 +63,17 @@ def test_rich_and_jupyter_show_the_same_words() -> None:
         assert word in thing._repr_html_()
 
 
+def test_show_prints_what_rich_would(capsys: pytest.CaptureFixture[str]) -> None:
+    rec = recording()
+    for thing in (rec, rec.connection(0), rec.call(6), rec.packet(4)):
+        thing.show()
+        shown = capsys.readouterr().out
+        out = StringIO()
+        Console(file=out, width=100).print(thing)
+        assert shown.splitlines() == [line.rstrip() for line in out.getvalue().splitlines()]
+        assert len(repr(thing).splitlines()) == 1
+
+
 def test_html_is_escaped() -> None:
     story = show_story.echo()
     rec = Recording(story.tables, story.raw, "<script>alert(1)</script>\x1b")

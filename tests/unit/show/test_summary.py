@@ -15,7 +15,7 @@ from netlab.model.recording import Loss
 from netlab.model.tables import Direction
 from netlab.show.terminal.lines import plain
 from netlab.show.terminal.summary import connection_lines, summary_lines
-from netlab.show.views.summary import connections, end_text, summary
+from netlab.show.views.summary import connections, end_text, summary, unmatched_text
 
 
 def drawn(story: Story) -> str:
@@ -37,6 +37,7 @@ def test_numbers() -> None:
     assert (one.client_bytes, one.server_bytes, one.handshake_ns) == (100, 100, 19_000)
     received = next(o for o in one.operations if (o.side, o.op) == ("server", "recv"))
     assert (received.calls, received.failed, received.errors) == (3, 1, "1 EAGAIN")
+    assert (found.ledger.sent_bytes, found.ledger.received_bytes) == (200, 200)
     assert (found.ledger.moved_bytes, found.ledger.closed) == (400, True)
     assert json.loads(found.as_json())["connections"][0]["end"] == one.end
 
@@ -70,6 +71,13 @@ def test_an_even_clock_is_no_note() -> None:
     assert summary(story.tables, story.raw).notes == story.raw.description.notes
 
 
+def test_a_live_file_says_what_may_be_done_for_it() -> None:
+    story = show_story.echo()
+    assert "netlab recover" not in drawn(story)
+    story.raw.description = replace(story.raw.description, form="live")
+    assert "`netlab recover FILE` adds what is missing" in " ".join(drawn(story).split())
+
+
 def test_losses_and_damage_are_always_shown() -> None:
     story = show_story.echo()
     story.raw.interfaces[0] = replace(story.raw.interfaces[0], dropped=12)
@@ -96,6 +104,38 @@ def test_how_it_ended(who: str | None, kind: str | None, text: str) -> None:
     row = Story().connection
     row.closed_by, row.close_kind = who, kind
     assert end_text(row).startswith(text)
+
+
+def test_the_end_of_a_connection_is_not_known_where_frames_were_lost() -> None:
+    story = show_story.echo()
+    story.connection.closed_by = story.connection.close_kind = None  # as correlate leaves them
+    (row,) = connections(story.tables)
+    assert (row.end, row.end_word) == ("not known: frames lost", "not known")
+
+
+@pytest.mark.parametrize(
+    ("what", "reason", "text"),
+    [
+        ("sent but not captured", "not captured: ring drop", "sent but not captured: ring drop"),
+        ("read but not captured", "not captured: no packet witness",
+         "read but not captured: no packet witness"),
+        ("sent but not captured", "still queued", "sent but not captured: still queued"),
+        ("carried but not read", "not captured: ring drop",
+         "carried but not read: not captured: ring drop"),
+    ],
+)  # fmt: skip
+def test_no_word_stands_twice(what: str, reason: str, text: str) -> None:
+    assert unmatched_text(what, reason) == text
+
+
+def test_without_a_packet_witness_nothing_is_said_of_an_interface() -> None:
+    story = show_story.unix()
+    story.raw.frames.clear()
+    loss = Loss("packets", "frames", None, "no right to capture: setcap ...")
+    story.raw.losses.append(loss)
+    text = drawn(story)
+    assert "packets: no frames captured, no right to capture: setcap ..." in text
+    assert "none lost" not in text
 
 
 def test_many_connections_get_a_line_each() -> None:

@@ -1,0 +1,1 @@
+"""The event loop: pollers, timers, and the reactor that runs both."""

@@ -1,0 +1,1 @@
+"""What the processes of a server have in common: tables and counters in shared memory."""

@@ -1,0 +1,1 @@
+"""The sockets of one process: entrances, connections, framings, queues, and their engine."""
