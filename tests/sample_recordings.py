@@ -10,6 +10,7 @@ from netlab.model.call import CallRecord, Inheritance, Ready
 from netlab.model.clock import ClockPair
 from netlab.model.frame import DIRECTION_IN, Interface
 from netlab.model.recording import Description, Host, Loss, RawRecording
+from netlab.model.stamp import StampRecord
 
 T0_NS = 1_700_000_000_000_000_000
 LO = Interface("lo", 1, 65_535)
@@ -104,6 +105,11 @@ def raw_recording() -> RawRecording:
         interfaces=[replace(LO, received=8, dropped=0, start_ns=T0_NS, end_ns=T0_NS + 30_000)],
         calls=calls(),
         inheritances=[Inheritance(4713, 4712, T0_NS + 5_000, (17, 18))],
+        stamps=[
+            StampRecord(T0_NS + 10_400, "localhost", 4711, 21, "scheduled", 100),
+            StampRecord(T0_NS + 10_450, "localhost", 4711, 21, "sent", 100),
+            StampRecord(T0_NS + 11_100, "localhost", 4711, 21, "acked", 100),
+        ],
         clock_pairs=[ClockPair(T0_NS, 77)],
         losses=[Loss("probe", "calls", 3, "spool limit", "server", T0_NS)],
         description=DESCRIPTION,

@@ -127,6 +127,7 @@ def _add_spools(raw: RawRecording, folder: Path) -> int:
     raw.calls = sorted(calls.values(), key=_by_entry)
     raw.inheritances = list(dict.fromkeys([*raw.inheritances, *spools.inheritances]))
     raw.losses = list(dict.fromkeys([*raw.losses, *spools.losses]))
+    raw.stamps = list(dict.fromkeys([*raw.stamps, *spools.stamps]))
     return len(calls) - recorded
 
 
@@ -342,6 +343,8 @@ class _PcapngFile:
             self._table(rows.INHERITANCES, text, count, raw.inheritances)
         elif kind == local.Kind.LOSSES:
             self._table(rows.LOSSES, text, count, raw.losses)
+        elif kind == local.Kind.STAMPS:
+            self._table(rows.STAMPS, text, count, raw.stamps)
         else:
             self._fault(f"a block of an unknown kind ({kind}) was skipped")
 

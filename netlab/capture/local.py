@@ -33,6 +33,7 @@ class Kind(IntEnum):
     INHERITANCES = 3
     LOSSES = 4
     CALLS = 5
+    STAMPS = 6
 
 
 def description_block(description: Description) -> bytes:

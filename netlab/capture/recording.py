@@ -31,12 +31,13 @@ from netlab.capture.ownership import (
     open_private,
     write_all_at,
 )
-from netlab.capture.rows import CALLS, CLOCK_PAIRS, INHERITANCES, LOSSES
+from netlab.capture.rows import CALLS, CLOCK_PAIRS, INHERITANCES, LOSSES, STAMPS
 from netlab.model.call import CallRecord, Inheritance
 from netlab.model.clock import ClockPair
 from netlab.model.errors import BadRecording, UsageError
 from netlab.model.frame import Interface
 from netlab.model.recording import Description, Loss
+from netlab.model.stamp import StampRecord
 
 _NS = 1_000_000_000
 
@@ -147,6 +148,10 @@ class LiveRecording:
     def inheritances(self, items: Iterable[Inheritance]) -> None:
         """Append which processes began life with whose sockets."""
         self._append(b"".join(table_blocks(Kind.INHERITANCES, INHERITANCES, items)))
+
+    def stamps(self, records: Iterable[StampRecord]) -> None:
+        """Append what the kernel stamped, each once."""
+        self._append(b"".join(table_blocks(Kind.STAMPS, STAMPS, records)))
 
     def clock(self, pair: ClockPair) -> None:
         """Append a reading of both clocks."""

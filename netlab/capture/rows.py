@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 from netlab.model.call import CallRecord, Inheritance, Ready
 from netlab.model.clock import ClockPair
 from netlab.model.recording import Loss
+from netlab.model.stamp import StampRecord
 
 R = TypeVar("R")
 
@@ -175,6 +176,10 @@ CLOCK_PAIRS = Schema(ClockPair, {"realtime_ns": INT, "monotonic_ns": INT})
 INHERITANCES = Schema(
     Inheritance, {"pid": INT, "parent_pid": INT, "time_ns": INT, "inodes": INTS}
 )  # fmt: skip
+STAMPS = Schema(
+    StampRecord,
+    {"time_ns": INT, "host": TEXT, "pid": INT, "inode": INT, "what": TEXT, "key": INT},
+)
 LOSSES = Schema(
     Loss,
     {"witness": TEXT, "what": TEXT, "count": INT, "reason": TEXT, "actor": TEXT, "since_ns": INT},

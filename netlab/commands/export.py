@@ -1,4 +1,4 @@
-"""`netlab export FILE`: one of the seven tables for other programs, or the packets alone."""
+"""`netlab export FILE`: one of the tables for other programs, or the packets alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from netlab.model.errors import UsageError
     "--table",
     "-t",
     metavar="T",
-    help="packets, segments, connections, calls, spans, waits or states.",
+    help="packets, segments, connections, calls, spans, waits, states or stamps.",
 )
 @click.option("--format", "form", metavar="F", help="jsonl (the default), csv or parquet.")
 @click.option("--plain", is_flag=True, help="The packets alone, as pcapng without the calls.")

@@ -25,7 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("status", "What a running server is doing: connections, queues, processes."),
     "inspect": ("inspect", "Show a capture: summary, connections, packets, ladder."),
     "follow": ("follow", "Follow one byte from its send() to its recv()."),
-    "export": ("export", "Print one of the seven tables, or write the packets alone."),
+    "export": ("export", "Print one of the tables, or write the packets alone."),
     "recover": ("recover", "Put together what a killed recording left."),
     "doctor": ("doctor", "Say what this machine allows, and what grants the rest."),
 }

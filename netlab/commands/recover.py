@@ -48,7 +48,8 @@ def command(file: Path, journal_limit: int) -> None:
     for loss in raw.losses:
         click.echo(printable(f"  lost: {loss_text(loss)}"))
     if folder.is_dir():
-        if read_raw(file).calls != raw.calls:
+        written = read_raw(file)
+        if (written.calls, written.stamps) != (raw.calls, raw.stamps):
             raise BadRecording(
                 f"{file} does not hold all calls of {folder}", "the spools were kept: report this"
             )

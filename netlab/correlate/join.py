@@ -33,6 +33,7 @@ from netlab.correlate.reasons import Reason, What
 from netlab.correlate.receiver_acks import link_receiver_acks
 from netlab.correlate.segments import Track, track_from_flow
 from netlab.correlate.sockets import Socket, Sockets, trace_sockets
+from netlab.correlate.stamps import stamps_of_calls
 from netlab.correlate.streams import Reads, arrival_ns, stream_from_track
 from netlab.correlate.tcp_info import states_from_call
 from netlab.correlate.tcp_spans import End, TcpJoin, link_bytes
@@ -168,6 +169,7 @@ class _Correlation:
                 side = socket.side if socket else None
                 self.tables.states += states_from_call(record, connection, side)
         self.tables.states.sort(key=lambda state: state.time_ns)
+        self.tables.stamps = stamps_of_calls(self.raw.stamps, sockets.all, self.calls, self.records)
 
     # --- TCP
 

@@ -1,4 +1,4 @@
-"""Turns the raw material of a recording into its seven tables: decode, then correlate.
+"""Turns the raw material of a recording into its eight tables: decode, then correlate.
 
 Every view, export, API and test reads tables made here, so that two of them cannot disagree.
 """
@@ -12,7 +12,7 @@ from netlab.model.tables import Tables
 
 
 def analyse(raw: RawRecording) -> Tables:
-    """The seven tables and the byte ledger of a recording.
+    """The eight tables and the byte ledger of a recording.
 
     The frames of a live recording are put into the order of time, in `raw` too, and keep their
     numbers. The ring hands frames of two processors over as it gets them; the finished form is in

@@ -25,7 +25,7 @@ from netlab.capture.probe.spool import SpoolReader
 from netlab.capture.ring import PacketRing
 from netlab.lab import sysctls
 from netlab.lab.departures import Departures
-from netlab.lab.recorder import Recorder, begin
+from netlab.lab.recorder import STAMPS, Recorder, begin
 from netlab.model.errors import NetlabError
 from netlab.model.frame import LINK_ETHERNET, Interface
 from netlab.model.recording import Description, Host, Loss
@@ -129,6 +129,7 @@ def _description(path: Path, orders: control.Message) -> Description:
         "packets: none, for want of the right to capture" if orders["missing"] else packets,
         f"calls: the probe in the process, {_SAMPLED[orders['queues']]}"
         + (", TCP_INFO around each call" if orders["tcp_info"] else ""),
+        *[STAMPS] * orders["stamps"],
     )
     named = tuple((setting.name, setting.value or "") for setting in settings)
     return Description(

@@ -42,6 +42,7 @@ def record(
     queues: Queues = "calls",
     tcp_info: bool = False,
     code: bool = False,
+    stamps: bool = False,
     ports: Iterable[int] | None = None,
     journal_limit: int = JOURNAL_LIMIT,
     spool_limit_bytes: int = SPOOL_LIMIT_BYTES,
@@ -49,7 +50,8 @@ def record(
     """Record the packets of `interface` and the calls on the sockets that the yielded probe makes.
 
     `queues` says when the queue lengths, and with `tcp_info` struct tcp_info, are sampled; with
-    `code` each call is recorded with the line of the caller's code. `ports` limits the packets to
+    `code` each call is recorded with the line of the caller's code, with `stamps` the kernel stamps
+    when bytes leave by TCP sockets and when they are acknowledged. `ports` limits the packets to
     TCP and UDP of these ports. Processes that the block forks are recorded too, until the block
     ends. Then, or when it raises or the process is killed, everything is written and the file is
     in its finished form; Wireshark shows `journal_limit` calls of it one by one. Calls wait in
@@ -60,7 +62,9 @@ def record(
     """
     if queues not in QUEUES:
         raise UsageError(f"queues={queues!r} is not known", f"one of {', '.join(QUEUES)}")
-    options = _Options(interface, actor, queues, tcp_info, code, journal_limit, spool_limit_bytes)
+    options = _Options(
+        interface, actor, queues, tcp_info, code, stamps, journal_limit, spool_limit_bytes
+    )  # fmt: skip
     recorder = _begin(Path(path), ports, options)
     try:
         yield recorder.probe
@@ -81,6 +85,7 @@ class _Options(NamedTuple):
     queues: Queues
     tcp_info: bool
     code: bool
+    stamps: bool
     journal_limit: int
     spool_limit_bytes: int
 
@@ -128,6 +133,7 @@ def _begin(path: Path, ports: Iterable[int] | None, options: _Options) -> _Recor
             "interface": options.interface,
             "queues": options.queues,
             "tcp_info": options.tcp_info,
+            "stamps": options.stamps,
             "journal_limit": options.journal_limit,
             "missing": missing,
         }
@@ -141,7 +147,8 @@ def _begin(path: Path, ports: Iterable[int] | None, options: _Options) -> _Recor
             raise _killed(path) from None
         probe = JournalProbe(
             spools, actor=options.actor, host=HOST, queues=options.queues,
-            tcp_info=options.tcp_info, code=options.code, limit_bytes=options.spool_limit_bytes,
+            tcp_info=options.tcp_info, code=options.code, stamps=options.stamps,
+            limit_bytes=options.spool_limit_bytes,
             segment_bytes=segment_bytes(options.spool_limit_bytes),
         )  # fmt: skip
         failed.pop_all()

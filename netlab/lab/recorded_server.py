@@ -4,8 +4,8 @@ The recorder is this process; the server is a child of it, executed anew, in a p
 own (so Ctrl-C at the terminal reaches it once, passed on by us, like every other signal that we
 get). Whatever is killed over there, we hold the rings and the spools lie on disk: nothing that was
 seen is lost. As the nearest subreaper we are also told of the ends of workers whose manager died.
-Packets are taken from the interfaces that the server's addresses are reached by; without the right
-to do so the calls alone are recorded.
+Packets are taken from the interfaces that the server's addresses are reached by. Without the right
+to do so calls are recorded, and the kernel stamps when their bytes leave and are acknowledged.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from netlab.lab import sysctls
 from netlab.lab.descendants import Descendants
 from netlab.lab.hosts import python_arguments
 from netlab.lab.interfaces import interfaces_for
-from netlab.lab.recorder import Recorder, begin
+from netlab.lab.recorder import STAMPS, Recorder, begin
 from netlab.lab.report import ReportReader
 from netlab.lab.serving import ServeOrders, make_server, place_from_text
 from netlab.lab.syscalls import adopt_orphans
@@ -91,11 +91,15 @@ class RecordedServer:
         self._rings: list[PacketRing] = []
         self._interfaces = ["lo"]
         self._ports: list[int] = []
+        self._stamps = False
 
     @property
     def notes(self) -> list[str]:
         """What the user is told at the start."""
         path = self._how.path
+        if self._stamps:
+            seen = "calls of all processes, the kernel's send and ACK stamps, but no packets:"
+            return [f"recording to {path}: {seen}", self.missing]
         if self.missing:
             return [f"recording to {path}: calls of all processes, but no packets:", self.missing]
         names = ", ".join(self._interfaces)
@@ -155,6 +159,7 @@ class RecordedServer:
                 self._rings.append(ring)
         except PrivilegeError as refused:
             self.missing = f"{refused.message}: {refused.hint}"
+            self._stamps = any(place.is_stream for place in inet)
 
     def _description(self) -> Description:
         settings = sysctls.read_all((*(name for name, _ in sysctls.BASELINE), *sysctls.FACTS))
@@ -167,7 +172,7 @@ class RecordedServer:
             netlab_version=netlab.__version__,
             title=self._how.title,
             hosts=(Host(HOST, os.uname().release, named),),
-            witnesses=(packets, calls),
+            witnesses=(packets, calls, *[STAMPS] * self._stamps),
         )
 
     def _start(self, spools: Path) -> _Child:
@@ -180,6 +185,7 @@ class RecordedServer:
             "NETLAB_ACTOR": "server",
             "NETLAB_HOST": HOST,
             "NETLAB_QUEUES": self._how.queues,
+            "NETLAB_STAMPS": "yes" if self._stamps else "",
             "NETLAB_SPOOL_LIMIT": str(self._how.spool_limit_bytes),
         }
         try:
@@ -299,6 +305,8 @@ class RecordedServer:
             journal_limit=self._how.journal_limit,
         ).raw
         self.summary = f"{path}: {len(raw.frames):,} packets, {len(raw.calls):,} calls"
+        if raw.stamps:
+            self.summary += f", {len(raw.stamps):,} kernel stamps"
 
     def _told(self, status: int) -> int:
         """An exit status for the shell; one that was killed was not stopped in order."""

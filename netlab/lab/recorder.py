@@ -21,6 +21,8 @@ from netlab.model.clock import ClockPair
 from netlab.model.frame import Interface
 from netlab.model.recording import Description, Loss
 
+# How a description names the witness that `JournalProbe(stamps=True)` is.
+STAMPS = "stamps: the kernel's, of what left and was acknowledged (SO_TIMESTAMPING) on TCP sockets"
 _NS = 1_000_000_000
 _SPOOLS_EVERY_NS = _NS // 10
 # The ring holds 2.6 s of packets that come one by one (128 blocks, each given up after 20 ms): it
@@ -150,6 +152,9 @@ class Recorder:
         if self._departures is not None:
             for pid in (*(c.pid for c in calls), *(item.pid for item in inheritances)):
                 self._departures.watch(pid)
+        stamps, self._spools.stamps = self._spools.stamps, []
+        if stamps:
+            self._recording.stamps(stamps)
         for loss in self._spools.losses[self._losses :]:
             self._losses += 1
             self._recording.loss(loss)

@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 from netlab.model.call import CallRecord, Inheritance
 from netlab.model.clock import ClockPair
 from netlab.model.frame import Frame, Interface
+from netlab.model.stamp import StampRecord
 
 
 @dataclass(frozen=True, slots=True)
 class Loss:
     """Something a witness did not see: `witness` lost `count` of `what` because of `reason`."""
 
-    witness: str  # packets, probe
-    what: str  # frames, calls
+    witness: str  # packets, probe, stamps
+    what: str  # frames, calls, stamps
     count: int | None  # None: not known how many
     reason: str  # ring full, spool limit, disk full, ...
     actor: str = ""
@@ -51,6 +52,7 @@ class RawRecording:
     interfaces: list[Interface] = field(default_factory=list)
     calls: list[CallRecord] = field(default_factory=list)
     inheritances: list[Inheritance] = field(default_factory=list)
+    stamps: list[StampRecord] = field(default_factory=list)
     clock_pairs: list[ClockPair] = field(default_factory=list)
     losses: list[Loss] = field(default_factory=list)
     description: Description = field(default_factory=Description)

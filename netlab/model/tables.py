@@ -1,4 +1,4 @@
-"""The seven tables: what a recording is once it has been decoded, correlated and explained.
+"""The eight tables: what a recording is once it has been decoded, correlated and explained.
 
 One record class a table; its fields, in order, are the columns, and their types the schema. A field
 whose name begins with an underscore belongs to no table: it is what a later stage needs of the row.
@@ -314,6 +314,23 @@ class State:
 
 
 @dataclass(slots=True, frozen=True)
+class Stamp:
+    """When bytes left or were acknowledged by the kernel's own stamp, where it was asked for.
+
+    The kernel stamps the last byte of a send: `call` is the one that wrote it. All bytes before
+    `stop` had passed by then, and for those from `start` on this stamp is the first that says so.
+    """
+
+    call: int | None
+    connection: int | None
+    direction: str | None
+    what: str  # scheduled, sent, acked
+    time_ns: int
+    start: int | None
+    stop: int | None
+
+
+@dataclass(slots=True, frozen=True)
 class Unmatched:
     """A line of the byte ledger: bytes of a call or a stream that found no partner."""
 
@@ -329,7 +346,7 @@ class Unmatched:
 
 @dataclass(slots=True)
 class Tables:
-    """A recording, read: the seven tables and the ledger of what did not match."""
+    """A recording, read: the eight tables and the ledger of what did not match."""
 
     packets: list[Packet] = field(default_factory=list)
     segments: list[Segment] = field(default_factory=list)
@@ -338,6 +355,7 @@ class Tables:
     spans: list[Span] = field(default_factory=list)
     waits: list[Wait] = field(default_factory=list)
     states: list[State] = field(default_factory=list)
+    stamps: list[Stamp] = field(default_factory=list)
     unmatched: list[Unmatched] = field(default_factory=list)
 
 
@@ -349,6 +367,7 @@ RECORDS: dict[str, type[Any]] = {
     "spans": Span,
     "waits": Wait,
     "states": State,
+    "stamps": Stamp,
 }
 
 
@@ -362,7 +381,7 @@ class Column:
 
 
 def columns(table: str) -> list[Column]:
-    """The schema of a table, in order. Raises KeyError for a name that is not one of the seven."""
+    """The schema of a table, in order. Raises KeyError for a name that is not one of them."""
     record = RECORDS[table]
     hints = get_type_hints(record)
     found = []

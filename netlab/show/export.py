@@ -33,7 +33,7 @@ def check(table: str, form: str) -> None:
 
 
 def export_table(tables: Tables, table: str, form: str, out: BinaryIO) -> None:
-    """Write one of the seven tables."""
+    """Write one of the tables."""
     check(table, form)
     if form == "jsonl":
         for line in json_lines(tables, table):

@@ -17,7 +17,7 @@ _TYPES: dict[str, Any] = {
 
 
 def frame(tables: Tables, table: str) -> pl.DataFrame:
-    """One of the seven tables; a table without rows keeps its columns and their types."""
+    """One of the tables; a table without rows keeps its columns and their types."""
     assert table in RECORDS, table
     rows = getattr(tables, table)
     found: dict[str, Any] = {}

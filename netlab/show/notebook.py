@@ -1,4 +1,4 @@
-"""A recording for people who write Python: seven Polars frames, and objects that show themselves.
+"""A recording for people who write Python: eight Polars frames, and objects that show themselves.
 
     >>> import netlab
     >>> rec = netlab.read(path)
@@ -78,7 +78,8 @@ class _Shown:
 
 
 class Recording(_Shown):
-    """A recording, read: `.packets .segments .connections .calls .spans .waits .states`."""
+    """A recording, read: `.packets .segments .connections .calls .spans .waits .states
+    .stamps`."""
 
     def __init__(self, tables: Tables, raw: RawRecording, path: str) -> None:
         self.tables = tables
@@ -120,6 +121,11 @@ class Recording(_Shown):
     def states(self) -> pl.DataFrame:
         """Samples of sockets' kernel state."""
         return self._frame("states")
+
+    @property
+    def stamps(self) -> pl.DataFrame:
+        """When the kernel sent bytes and saw them acknowledged, where it was asked to stamp."""
+        return self._frame("stamps")
 
     @property
     def unmatched(self) -> list[Unmatched]:

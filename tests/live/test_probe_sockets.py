@@ -25,9 +25,10 @@ from netlab.model.errors import UsageError
 SO_LINGER_RESET = struct.pack("ii", 1, 0)
 
 
-@pytest.fixture(params=["calls", "events", "off"])
+@pytest.fixture(params=["calls", "events", "off", "calls stamps", "events stamps"])
 def probe(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[JournalProbe]:
-    made = JournalProbe(tmp_path / "spools", actor="test", queues=request.param)
+    queues, _, stamps = request.param.partition(" ")
+    made = JournalProbe(tmp_path / "spools", actor="test", queues=queues, stamps=bool(stamps))
     yield made
     made.close()
 

@@ -16,7 +16,7 @@ from serve_process import Serving
 
 from netlab.capture.files import read_raw
 from netlab.explain.analysis import analyse
-from netlab.model.call import INBOUND, OUTBOUND
+from netlab.model.call import INBOUND, OUTBOUND, POLLERR, WAITING
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Tables
 from netlab.server.channels import KINDS
@@ -193,21 +193,104 @@ def test_a_file_sent_by_sendfile_is_matched(tmp_path: Path) -> None:
         ledger_closes(tables)
 
 
-def test_without_the_right_to_capture_the_calls_are_recorded(tmp_path: Path) -> None:
+@every_mode
+def test_without_the_right_to_capture_calls_and_stamps_are_recorded(
+    tmp_path: Path, mode: str
+) -> None:
     tmp_path.chmod(0o777)
-    with Serving(tmp_path, *options_of("single"), before=ORDINARY_USER) as server:
-        with server.client() as client:
-            say(client)
+    with Serving(tmp_path, *options_of(mode), before=ORDINARY_USER) as server:
+        for _ in range(2):
+            with server.client() as client:
+                say(client)
+        while server.status()["figures"]["closed"] < 2:
+            pass
         page = "\n".join(server.page)
-        status, _, _ = server.end(signal.SIGTERM)
-    assert status == 0
-    assert "calls of all processes, but no packets:" in page
+        status, stdout, stderr = server.end(signal.SIGTERM)
+    assert (status, stderr) == (0, "")
+    assert "calls of all processes, the kernel's send and ACK stamps, but no packets:" in page
     assert "sudo setcap cap_net_raw+ep" in page
     raw, tables = opened(tmp_path)
     assert raw.frames == []
     assert [loss.witness for loss in raw.losses] == ["packets"]
-    assert sum(call.result or 0 for call in raw.calls if call.op in INBOUND) == PIECES * PIECE
-    assert {item.reason for item in tables.unmatched} == {"not captured: no packet witness"}
+    assert moved_on_tcp(tables) == {"in": 2 * PIECES * PIECE, "out": 2 * PIECES * PIECE}
+    assert all(call.errno in (None, "EAGAIN") for call in raw.calls)
+    every_byte_is_stamped(tables, 2)
+    assert f"{len(raw.stamps):,} kernel stamps" in stdout
+
+
+@pytest.mark.parametrize("poller", ["edge", "poll", "select"])
+def test_stamps_do_not_wake_the_loops_of_the_server(tmp_path: Path, poller: str) -> None:
+    tmp_path.chmod(0o777)
+    options = (*options_of("single"), "--poller", poller)
+    with Serving(tmp_path, *options, before=ORDINARY_USER) as server:
+        with server.client() as client:
+            say(client)
+        while server.status()["figures"]["closed"] < 1:
+            pass
+        status, _, _ = server.end(signal.SIGTERM)
+    assert status == 0
+    raw, tables = opened(tmp_path)
+    every_byte_is_stamped(tables, 1)
+    waits = [call for call in raw.calls if call.op in WAITING]
+    assert not any(ready.events & POLLERR for call in waits for ready in call.ready)
+    assert all(call.errno != "EAGAIN" for call in raw.calls if call.op == "recv") or (
+        poller == "edge"  # which reads until there is no more
+    )
+
+
+@pytest.mark.parametrize("mode", ["base", "process"])
+def test_a_connection_that_is_handed_over_is_stamped_on(tmp_path: Path, mode: str) -> None:
+    tmp_path.chmod(0o777)
+    with Serving(tmp_path, *options_of(mode), before=ORDINARY_USER) as server:
+        with server.client() as client:
+            say(client)
+            workers = worker_pids(server)
+            server.signal(signal.SIGHUP)
+            while workers & worker_pids(server):
+                pass
+            say(client)
+        while server.status()["figures"]["closed"] < 1:
+            pass
+        assert server.end(signal.SIGTERM)[0] == 0
+    raw, tables = opened(tmp_path)
+    assert [loss.witness for loss in raw.losses] == ["packets"]
+    every_byte_is_stamped(tables, 1)
+    writers = {call.pid for call in tables.calls if call.direction == "s>c" and call.connection == (
+        next(c.connection for c in tables.connections if c.protocol == "tcp" and c.server_bytes)
+    )}  # fmt: skip
+    assert len(writers) == (2 if mode == "base" else 1)
+
+
+def worker_pids(server: Serving) -> set[int]:
+    rows = server.status()["processes"]
+    return {row["pid"] for row in rows if row["name"].startswith("worker")}
+
+
+def every_byte_is_stamped(tables: Tables, connections: int) -> None:
+    """Each byte that the server sent has the moment at which it left; and was acknowledged, but
+    for what the kernel acknowledged after the close."""
+    tcp = [c for c in tables.connections if c.protocol == "tcp" and c.server_bytes]
+    assert len(tcp) == connections
+    for row in tcp:
+        rows = [s for s in tables.stamps if s.connection == row.connection]
+        assert {s.direction for s in rows} == {"s>c"}
+        for what in ("scheduled", "sent"):
+            stops = [s.stop for s in rows if s.what == what]
+            assert stops == sorted(stops)
+            assert stops[-1] == row.server_bytes
+        sent = {s.stop: s for s in rows if s.what == "sent"}
+        acked = {s.stop: s for s in rows if s.what == "acked"}
+        assert len(acked) >= PIECES - 1
+        for stop, stamp in acked.items():
+            assert sent[stop].time_ns <= stamp.time_ns
+        for call in tables.calls:
+            if (
+                call.connection == row.connection
+                and call.direction == "s>c"
+                and call.start is not (None)
+            ):
+                assert sent[call.stop].call == call.call
+                assert call.entered_ns <= sent[call.stop].time_ns
 
 
 def test_a_server_at_unix_sockets_only_has_no_packets(tmp_path: Path) -> None:

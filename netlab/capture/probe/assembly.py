@@ -13,6 +13,7 @@ from netlab.capture.probe import layout
 from netlab.capture.probe.layout import HEAD, HEAD_BYTES, NONE
 from netlab.model.call import MSG_NAMES, CallRecord, Inheritance, Ready
 from netlab.model.recording import Loss
+from netlab.model.stamp import StampRecord
 
 
 @dataclass(slots=True)
@@ -70,6 +71,7 @@ class ThreadCalls:
     def __init__(self) -> None:
         self.inheritances: list[Inheritance] = []
         self.losses: list[Loss] = []
+        self.stamps: list[StampRecord] = []
         self._header = _NO_TAIL
         self._states: dict[int, _SocketState] = {}
         self._inside: dict[int, _Entry] = {}  # by order
@@ -101,8 +103,10 @@ class ThreadCalls:
             self._header = tail
         elif kind == layout.INHERIT:
             self.inheritances.append(Inheritance(self._header.pid, second, first, tail.held))
+        elif kind == layout.STAMP:
+            self._stamp(first, second, order, state)
         elif kind == layout.LOSS:
-            self.lost(tail.reason, first)
+            self.lost(tail.reason, first, tail.kind)
 
     def unfinished(self) -> list[CallRecord]:
         """The calls that were entered and never returned; forgotten afterwards."""
@@ -113,10 +117,17 @@ class ThreadCalls:
         self._inside.clear()
         return calls
 
-    def lost(self, reason: str, since_ns: int | None) -> None:
-        """Note that calls of this thread are missing."""
+    def lost(self, reason: str, since_ns: int | None, what: str | None = None) -> None:
+        """Note that calls of this thread are missing, or whatever else a witness is named for."""
+        witness, missing = ("probe", "calls") if what is None else (what, what)
         actor = self._header.actor
-        self.losses.append(Loss("probe", "calls", None, reason, actor=actor, since_ns=since_ns))
+        self.losses.append(Loss(witness, missing, None, reason, actor=actor, since_ns=since_ns))
+
+    def _stamp(self, time_ns: int, key: int, moment: int, state: int) -> None:
+        inode, head = self._states.get(state, _NO_STATE).inode, self._header
+        if inode is not None and moment < len(layout.MOMENTS):
+            what = layout.MOMENTS[moment]
+            self.stamps.append(StampRecord(time_ns, head.host, head.pid, inode, what, key))
 
     def _call(
         self,

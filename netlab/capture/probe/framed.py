@@ -95,6 +95,9 @@ class FramedSocket(socket.socket):
 
     # -- the frame around every call -------------------------------------------------------------
 
+    def _be_patient(self, op: str) -> None:
+        """What must be waited for before the call is made; nothing, but for stamped sockets."""
+
     def _enter(
         self, op: str, requested: object = None, flags: object = 0, *, args: str = "",
         address: str | None = None, sample: bool = True, about: int = 0,
@@ -156,6 +159,7 @@ class FramedSocket(socket.socket):
         inside = self._enter(op, requested, arguments[-1], about=about)
         results: list[T] = []
         try:
+            self._be_patient(op)
             results.extend(starmap(function, ((self, *arguments),)))
             now_ns = time_ns()
         except BaseException as error:

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 from time import time_ns
+from typing import TYPE_CHECKING
 
 from netlab.capture.probe import layout
 from netlab.capture.probe.layout import HEAD_BYTES, NONE, NONE_32, OP
@@ -31,6 +32,9 @@ from netlab.capture.probe.samples import (
     queue,
 )
 from netlab.capture.probe.writer import SUFFIX, SpoolLimit, ThreadSpool
+
+if TYPE_CHECKING:
+    from netlab.capture.probe.stamps import Stamps
 
 _MISTAKES = (TypeError, ValueError, OverflowError, AttributeError, BufferError, MemoryError)
 _LARGEST = 1 << 62
@@ -98,6 +102,7 @@ class Journal:
         self.sample_events = queues == "events"
         self.tcp_info, self.code = tcp_info, code
         self.off = False
+        self.stamps: Stamps | None = None
         self.held: dict[int, int] = {}  # descriptor -> inode of the traced sockets open now
         self.packed = _Packed(self.held)
         self.detached: dict[int, int] = {}  # the same for those handed out as bare descriptors
@@ -230,6 +235,8 @@ class Journal:
 
     def hold(self, fd: int, inode: int) -> None:
         """A traced socket has this descriptor from now on."""
+        if self.stamps is not None:
+            self.stamps.forget(fd)
         self.held[fd] = inode
         self.packed.clear()
 
@@ -342,6 +349,8 @@ class Journal:
 
     def at_exit(self) -> None:
         """The process is about to end, and with it all it holds."""
+        if self.stamps is not None:
+            self.stamps.take_all()
         self.enter(OP["exit"], None)
         self._ending = True
 

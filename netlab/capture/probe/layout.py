@@ -35,10 +35,14 @@ STATE = 2  # a socket as last known: inode, descriptor; `state` is its number fr
 ENTRY = 3  # time, requested bytes
 RETURN = 4  # time, result
 INHERIT = 5  # time, parent's pid
-LOSS = 6  # time, unused
+LOSS = 6  # time, unused; TAG_KIND: what is lost where it is not calls
 END = 7  # the rest of this segment is not used
 VOID = 8  # room taken by a record that could not be written
-KINDS = frozenset(range(HEADER, VOID + 1))
+STAMP = 9  # time, key of the last byte; `order` is what was stamped (a place in MOMENTS)
+KINDS = frozenset(range(HEADER, STAMP + 1))
+
+# By the kernel's numbers (SCM_TSTAMP_SND, _SCHED, _ACK in linux/errqueue.h).
+MOMENTS = ("sent", "scheduled", "acked")
 
 # Operations. A number once given stays: the list only grows.
 OPS = (

@@ -19,6 +19,7 @@ from netlab.capture.probe.layout import OP
 from netlab.model.call import POLLIN, POLLOUT, POLLPRI
 
 T = TypeVar("T")
+Selected = tuple[list[Any], list[Any], list[Any]]
 _Asked = tuple[tuple[float | None, int], str]
 _EVENTS = {
     name: getattr(select, name)
@@ -56,14 +57,14 @@ class TracedEpoll:
         journal = self._journal
         state = self._state
         if state is None:
-            return self._epoll.poll(timeout, maxevents)
+            return self._ask(timeout, maxevents)
         asked, text = self._args
         if asked != (timeout, maxevents):
             text = wait_text(timeout, maxevents)
             self._args = ((timeout, maxevents), text)
         inside = journal.enter(OP["epoll_wait"], state, args=text)
         try:
-            found = self._epoll.poll(timeout, maxevents)
+            found = self._ask(timeout, maxevents)
         except BaseException as error:
             if inside is not None:
                 journal.fail(inside, state, error)
@@ -71,6 +72,9 @@ class TracedEpoll:
         if inside is not None:
             _leave(journal, inside, state, len(found), found)
         return found
+
+    def _ask(self, timeout: float | None, maxevents: int) -> list[tuple[int, int]]:
+        return self._epoll.poll(timeout, maxevents)
 
     def register(self, fd: Any, eventmask: int = _ALL) -> None:
         """As select.epoll.register."""
@@ -86,7 +90,7 @@ class TracedEpoll:
 
     def _control(self, op: str, target: Any, events: int | None, call: Callable[[], None]) -> None:
         journal, state = self._journal, self._state
-        number = _descriptor(target)
+        number = descriptor(target)
         inside = None
         if state is not None and number is not None:
             args = f"{op}, {number}"
@@ -140,7 +144,7 @@ class TracedPoll:
     def register(self, fd: Any, eventmask: int = POLLIN | POLLPRI | POLLOUT, /) -> None:
         """As the poll object's register."""
         self._poll.register(fd, eventmask)
-        self._watched.add(_descriptor(fd) or 0)
+        self._watched.add(descriptor(fd) or 0)
 
     def modify(self, fd: Any, eventmask: int, /) -> None:
         """As the poll object's modify."""
@@ -149,22 +153,25 @@ class TracedPoll:
     def unregister(self, fd: Any, /) -> None:
         """As the poll object's unregister."""
         self._poll.unregister(fd)
-        self._watched.discard(_descriptor(fd) or 0)
+        self._watched.discard(descriptor(fd) or 0)
 
     def poll(self, timeout: float | None = None, /) -> list[tuple[int, int]]:
         """As the poll object's poll."""
         shown = -1 if timeout is None or _negative(timeout) else timeout
         return _waited(
             self._journal, "poll", f"nfds={len(self._watched)}, timeout={shown}",
-            lambda: self._poll.poll(timeout), lambda found: found,
+            lambda: self._ask(timeout), lambda found: found,
         )  # fmt: skip
+
+    def _ask(self, timeout: float | None) -> list[tuple[int, int]]:
+        return self._poll.poll(timeout)
 
 
 def traced_select(
     journal: Journal, readers: Iterable[Any], writers: Iterable[Any], exceptional: Iterable[Any],
-    timeout: float | None = None,
-) -> tuple[list[Any], list[Any], list[Any]]:  # fmt: skip
-    """As select.select."""
+    timeout: float | None = None, wait: Callable[..., Selected] = select.select,
+) -> Selected:  # fmt: skip
+    """As select.select, by whatever `wait` is in its place."""
     asked: list[Any] = [
         item if isinstance(item, list | tuple) or not hasattr(item, "__iter__") else list(item)
         for item in (readers, writers, exceptional)
@@ -174,17 +181,17 @@ def traced_select(
     text = ", ".join(f"{name}={count}" for name, count in zip(names, counts, strict=True))
     text += f", timeout={'NULL' if timeout is None else timeout}"
 
-    def call() -> tuple[list[Any], list[Any], list[Any]]:
-        return select.select(asked[0], asked[1], asked[2], timeout)
+    def call() -> Selected:
+        return wait(asked[0], asked[1], asked[2], timeout)
 
     return _waited(journal, "select", text, call, _selected)
 
 
-def _selected(found: tuple[list[Any], list[Any], list[Any]]) -> list[tuple[int, int]]:
+def _selected(found: Selected) -> list[tuple[int, int]]:
     events: dict[int, int] = {}
     for items, bit in zip(found, (POLLIN, POLLOUT, POLLPRI), strict=True):
         for item in items:
-            number = _descriptor(item)
+            number = descriptor(item)
             if number is not None:
                 events[number] = events.get(number, 0) | bit
     return list(events.items())
@@ -215,7 +222,8 @@ def _leave(
     journal.leave(inside, state, count, returned_ns=now_ns, ready=found)
 
 
-def _descriptor(item: Any) -> int | None:
+def descriptor(item: Any) -> int | None:
+    """The descriptor that a poller means by `item`; None when it is none."""
     if isinstance(item, int):
         return int(item)
     try:

@@ -7,9 +7,10 @@ folders or environment variables.
 from __future__ import annotations
 
 import os
+import select as plain_select
 import socket as plain
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from netlab.capture.probe.addresses import maybe_local, maybe_peer
 from netlab.capture.probe.journal import Journal, name_of
@@ -19,11 +20,11 @@ from netlab.capture.probe.pollers import TracedEpoll, TracedPoll, traced_select
 from netlab.capture.probe.quick import QuickSocket, SampledSocket
 from netlab.capture.probe.quick_epoll import QuickEpoll
 from netlab.capture.probe.sockets import TracedSocket
+from netlab.capture.probe.stamped import StampedQuickSocket, StampedSampledSocket, StampedSocket
+from netlab.capture.probe.stamped_pollers import StampedEpoll, StampedPoll, stamped_select
+from netlab.capture.probe.stamps import Stamps
 from netlab.model.errors import UsageError
 from netlab.model.probe import SendAbout
-
-if TYPE_CHECKING:
-    import select
 
 QUEUES = ("calls", "events", "off")
 SPOOL_LIMIT_BYTES = 1 << 30
@@ -41,12 +42,14 @@ class JournalProbe:
 
     `queues` says when SIOCINQ and SIOCOUTQ are sampled: around all `calls`, at `events` (EAGAIN,
     time-out, close), or never (`off`; calls are recorded all the same). With `tcp_info` struct
-    tcp_info is kept before and after each call, with `code` the caller's file and line.
+    tcp_info is kept before and after each call, with `code` the caller's file and line. With
+    `stamps` the kernel stamps when bytes leave by the TCP sockets that are connected or accepted
+    here, and when they are acknowledged (SO_TIMESTAMPING).
     """
 
     def __init__(
         self, folder: str | os.PathLike[str], *, actor: str, host: str = "localhost",
-        queues: str = "calls", tcp_info: bool = False, code: bool = False,
+        queues: str = "calls", tcp_info: bool = False, code: bool = False, stamps: bool = False,
         segment_bytes: int = 1 << 20, limit_bytes: int = SPOOL_LIMIT_BYTES,
         proc_fd: int | None = None,
     ) -> None:  # fmt: skip
@@ -60,11 +63,15 @@ class JournalProbe:
         self._make: type[TracedSocket] = TracedSocket
         if not tcp_info and not code:
             self._make = SampledSocket if queues == "calls" else QuickSocket
+        self._stamps: Stamps | None = None
+        if stamps:
+            self._stamps = self.journal.stamps = Stamps(self.journal)
+            self._make = _STAMPED[self._make]
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> JournalProbe:
         """The probe that NETLAB_SPOOL, NETLAB_ACTOR, NETLAB_HOST, NETLAB_QUEUES, NETLAB_TCP_INFO,
-        NETLAB_CODE, NETLAB_SPOOL_LIMIT and NETLAB_PROC_FD ask for; KeyError without
+        NETLAB_CODE, NETLAB_STAMPS, NETLAB_SPOOL_LIMIT and NETLAB_PROC_FD ask for; KeyError without
         NETLAB_SPOOL."""
         limit = int(environment.get("NETLAB_SPOOL_LIMIT", "") or SPOOL_LIMIT_BYTES)
         proc_fd = environment.get("NETLAB_PROC_FD", "")
@@ -75,6 +82,7 @@ class JournalProbe:
             queues=environment.get("NETLAB_QUEUES", "calls"),
             tcp_info=environment.get("NETLAB_TCP_INFO", "") in _YES,
             code=environment.get("NETLAB_CODE", "") in _YES,
+            stamps=environment.get("NETLAB_STAMPS", "") in _YES,
             limit_bytes=limit,
             segment_bytes=segment_bytes(limit),
             proc_fd=int(proc_fd) if proc_fd else None,
@@ -129,15 +137,21 @@ class JournalProbe:
         if traced.gettimeout() != timeout:
             traced.settimeout(timeout)
         traced.watch(local=maybe_local(traced), peer=maybe_peer(traced))
+        if self._stamps is not None:
+            self._stamps.adopt(traced)
         return traced
 
-    def epoll(self) -> select.epoll:
+    def epoll(self) -> plain_select.epoll:
         """A new traced epoll descriptor."""
+        if self._stamps is not None:
+            return cast(plain_select.epoll, StampedEpoll(self.journal, self._stamps))
         make = TracedEpoll if self.journal.code else QuickEpoll
-        return cast("select.epoll", make(self.journal))
+        return cast(plain_select.epoll, make(self.journal))
 
     def poll(self) -> TracedPoll:
         """A new traced poll object."""
+        if self._stamps is not None:
+            return StampedPoll(self.journal, self._stamps)
         return TracedPoll(self.journal)
 
     def select(
@@ -145,7 +159,9 @@ class JournalProbe:
         timeout: float | None = None,
     ) -> tuple[list[Any], list[Any], list[Any]]:  # fmt: skip
         """A traced select.select."""
-        return traced_select(self.journal, readers, writers, exceptional, timeout)
+        stamps = self._stamps
+        wait = plain_select.select if stamps is None else stamped_select(stamps)
+        return traced_select(self.journal, readers, writers, exceptional, timeout, wait)
 
     def sendfile(self, sock: plain.socket, file: int, offset: int, count: int, /) -> int:
         """A traced sendfile(2) on one of our sockets: one call, as the kernel sees it."""
@@ -202,9 +218,16 @@ class JournalProbe:
 
     def close(self) -> None:
         """Record nothing more. The sockets made so far go on as plain ones."""
+        if self._stamps is not None:
+            self._stamps.close()
         self.journal.close()
 
 
+_STAMPED: dict[type[TracedSocket], type[TracedSocket]] = {
+    TracedSocket: StampedSocket,
+    QuickSocket: StampedQuickSocket,
+    SampledSocket: StampedSampledSocket,
+}
 _YES = ("1", "true", "yes", "on")
 
 

@@ -169,6 +169,7 @@ class TracedSocket(FramedSocket):
             return
         timeout = self.gettimeout()
         deadline = monotonic() + timeout if timeout else None
+        self._be_patient("sendall")
         with view:
             total = len(view)
             for count in map(Plain.send, (self,), (view,), (flags,)):
@@ -217,6 +218,7 @@ class TracedSocket(FramedSocket):
         inside = self._enter(op, requested, flags, args=args, address=text)
         results: list[int] = []
         try:
+            self._be_patient(op)
             results.extend(starmap(function, ((self, *arguments),)))  # see _received
             now_ns = time_ns()
         except BaseException as error:

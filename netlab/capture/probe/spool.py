@@ -24,6 +24,7 @@ from netlab.capture.probe.layout import HEAD, HEAD_BYTES, MARKER_OFF
 from netlab.capture.probe.writer import SUFFIX
 from netlab.model.call import CallRecord, Inheritance
 from netlab.model.recording import Loss
+from netlab.model.stamp import StampRecord
 
 # Of records of 24 bytes this is some 1,300 calls, or some 50 ms of work at the most.
 CHUNK_BYTES = 1 << 16
@@ -33,6 +34,7 @@ class SpoolReader:
     """Reads all spools of `folder`, those that appear later too.
 
     `inheritances` and `losses` grow as they are met; take what is new by its place in the list.
+    `stamps` holds those met since it was last emptied, by whoever takes them.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
@@ -41,6 +43,7 @@ class SpoolReader:
         self._turn = 0
         self.inheritances: list[Inheritance] = []
         self.losses: list[Loss] = []
+        self.stamps: list[StampRecord] = []
 
     def poll(self, within_s: float = math.inf) -> list[CallRecord]:
         """The calls that have returned since the last poll, thread by thread in order of return.
@@ -87,8 +90,10 @@ class SpoolReader:
     def _collect(self, spool: _SpoolFile) -> None:
         self.inheritances += spool.calls.inheritances
         self.losses += spool.calls.losses
+        self.stamps += spool.calls.stamps
         spool.calls.inheritances.clear()
         spool.calls.losses.clear()
+        spool.calls.stamps.clear()
 
 
 class _SpoolFile:

@@ -12,6 +12,8 @@ _STYLES = {
     "returned": "cyan",
     "carried": "bold green",
     "resent": "bold yellow",
+    "left (kernel stamp)": "bold green",
+    "acknowledged (kernel stamp)": "dim",
     "delivered": "green",
     "released": "green",
     "duplicate": "dim",
@@ -20,6 +22,8 @@ _STYLES = {
     "read": "bold cyan",
     "cut off": "bold red",
 }
+
+_WHAT_COLUMNS = 10
 
 
 def journey_lines(view: Journey) -> list[Line]:
@@ -54,7 +58,8 @@ def _step(step: Step, sign: str, *, first: bool) -> list[Line]:
     head: Line = [
         (f"{since:>10}  ", "dim"),
         (f"{sign} ", "dim"),
-        (f"{step.what:<10}", _STYLES.get(step.what, "")),
+        (f"{step.what:<{_WHAT_COLUMNS}}", _STYLES.get(step.what, "")),
+        ("  " if len(step.what) >= _WHAT_COLUMNS else "", ""),
         (where, "bold"),
     ]
     return _folded(head, step.text)

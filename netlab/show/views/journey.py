@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from netlab.correlate.reasons import Reason, What
 from netlab.model.errors import UsageError
+from netlab.model.stamp import Moment
 from netlab.model.tables import (
     Call,
     Connection,
@@ -19,13 +20,21 @@ from netlab.model.tables import (
     Segment,
     Side,
     Span,
+    Stamp,
     Tables,
 )
 from netlab.show.format import address, byte_range
 
 # Equal times: what must have come first.
-_ORDER = ("reading", "carried", "resent", "delivered", "released", "duplicate", "acked", "read",
-          "cut off")  # fmt: skip
+_ORDER = (
+    "reading", "left (kernel stamp)", "carried", "resent", "delivered", "released", "duplicate",
+    "acked", "acknowledged (kernel stamp)", "read", "cut off",
+)  # fmt: skip
+# What the kernel's stamps tell of a byte, and the step of the frames that tells it better.
+_STAMPED = {
+    Moment.SENT: ("left (kernel stamp)", Role.CARRIED),
+    Moment.ACKED: ("acknowledged (kernel stamp)", Role.ACKED),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +44,7 @@ class Step:
     time_ns: int  # since the epoch
     since_start_ns: int  # since the first step
     since_previous_ns: int
-    what: str  # written, returned, carried, resent, delivered, released, duplicate, acked, ...
+    what: str  # written, returned, carried, resent, delivered, left (kernel stamp), acked, ...
     call: int | None
     frame: int | None
     text: str
@@ -82,6 +91,7 @@ def journey(tables: Tables, connection: Connection, side: Side, byte: int) -> Jo
         *_of_writer(tables, connection, direction, byte, writer),
         *_of_reader(tables, byte, reader),
     ]
+    found += _of_kernel(tables, number, direction, byte, {step.what for step in found})
     found.sort(key=lambda raw: (raw.time_ns, _rank(raw.what)))
     return Journey(
         connection=number,
@@ -145,6 +155,29 @@ def _of_writer(
     linked = [s for s in tables.spans if s.call == writer.call and s.role in roles]
     found += [_frame_step(tables, span) for span in linked if _holds(span, byte)]
     return found
+
+
+def _of_kernel(
+    tables: Tables, connection: int, direction: Direction, byte: int, seen: set[str]
+) -> list[_Found]:
+    """The kernel's own stamps, where no frame says it."""
+    found: list[_Found] = []
+    for moment, (what, frames_say) in _STAMPED.items():
+        stamp = _first_stamp(tables, connection, direction, byte, moment)
+        if frames_say not in seen and stamp is not None:
+            span = byte_range(stamp.start or 0, stamp.stop or 0)
+            found.append(_Found(stamp.time_ns, what, stamp.call, None, f"bytes {span} by then"))
+    return found
+
+
+def _first_stamp(
+    tables: Tables, connection: int, direction: Direction, byte: int, moment: Moment
+) -> Stamp | None:
+    for stamp in tables.stamps:
+        ours = stamp.connection == connection and stamp.direction == direction
+        if ours and stamp.what == moment and stamp.stop is not None and byte < stamp.stop:
+            return stamp
+    return None
 
 
 def _of_reader(tables: Tables, byte: int, reader: Call | None) -> list[_Found]:
@@ -309,6 +342,10 @@ def _unknown(
              "no captured frame holds it")  # fmt: skip
     if connection.protocol == "tcp":
         miss("which ACK covered it", "acked", (), "no captured ACK does")
+    if any(s.connection == connection.connection and s.direction == direction
+           for s in tables.stamps) and "acked" not in seen:  # fmt: skip
+        miss("when it was acknowledged", _STAMPED[Moment.ACKED][0], (),
+             "the kernel's stamp had not come when the socket was last looked at")  # fmt: skip
     if "cut off" not in seen:
         miss("which call read it", "read", ("carried but not read", "sent but not read"),
              calls_silent or "no recorded call read it")  # fmt: skip

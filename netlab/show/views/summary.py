@@ -88,6 +88,7 @@ class Summary:
     frames: int
     calls: int
     links: int  # rows of the map
+    stamps: int  # by the kernel, of bytes that left or were acknowledged
     frames_without_connection: int
     connections: tuple[ConnectionSummary, ...]
     interfaces: tuple[InterfaceSummary, ...]
@@ -119,6 +120,7 @@ def summary(tables: Tables, raw: RawRecording) -> Summary:
         frames=len(tables.packets),
         calls=len(tables.calls),
         links=len(tables.spans),
+        stamps=len(tables.stamps),
         frames_without_connection=sum(p.connection is None for p in tables.packets),
         connections=connections(tables),
         interfaces=_interfaces(raw),

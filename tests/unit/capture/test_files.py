@@ -272,6 +272,7 @@ class FakeSpools:
         assert folder.is_dir()
         self.inheritances = list(raw_recording().inheritances)
         self.losses: list[Loss] = []
+        self.stamps = list(raw_recording().stamps)
 
     def poll(self) -> list[CallRecord]:
         return list(self.returned)
@@ -295,6 +296,7 @@ def write_live(path: Path, records: list[CallRecord]) -> None:
     recording.frames(0, conversation())
     recording.calls(records)
     recording.inheritances(raw_recording().inheritances)
+    recording.stamps(raw_recording().stamps[:2])
     recording.close()
 
 
@@ -310,6 +312,7 @@ def test_recover_merges_file_and_spools_and_takes_no_call_twice(
     assert raw.calls == [*calls(), inside]
     assert len(raw.frames) == len(conversation())
     assert raw.inheritances == raw_recording().inheritances
+    assert raw.stamps == raw_recording().stamps
     assert "cut short" in raw.faults[0]
     assert "calls that stood in the spools alone: 3" in raw.description.notes[-1]
 

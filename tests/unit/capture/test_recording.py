@@ -49,6 +49,7 @@ def write_live(path: Path, journal_limit: int = 100_000) -> RawRecording:
     recording.calls(raw.calls[:3])
     recording.clock(raw.clock_pairs[0])
     recording.inheritances(raw.inheritances)
+    recording.stamps(raw.stamps)
     recording.frames(0, frames[4:])
     recording.calls(raw.calls[3:])
     recording.loss(raw.losses[0])
@@ -68,6 +69,7 @@ def what_was_seen(raw: RawRecording) -> list[object]:
         raw.interfaces,
         raw.calls,
         raw.inheritances,
+        raw.stamps,
         raw.clock_pairs,
         raw.losses,
         replace(raw.description, form="", file_version=0),

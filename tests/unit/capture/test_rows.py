@@ -13,6 +13,7 @@ from netlab.capture import rows
 from netlab.model.call import CallRecord, Inheritance
 from netlab.model.clock import ClockPair
 from netlab.model.recording import Loss
+from netlab.model.stamp import StampRecord
 
 
 @given(TEXT)
@@ -31,6 +32,7 @@ def test_escaped_text_is_one_line_of_utf8_and_comes_back(text: str) -> None:
         (rows.CLOCK_PAIRS, ClockPair),
         (rows.INHERITANCES, Inheritance),
         (rows.LOSSES, Loss),
+        (rows.STAMPS, StampRecord),
     ],
 )
 def test_a_schema_has_every_field(schema: rows.Schema[object], record: type) -> None:
@@ -38,6 +40,10 @@ def test_a_schema_has_every_field(schema: rows.Schema[object], record: type) -> 
 
 
 RECORDS = st.one_of(
+    st.tuples(
+        st.just(rows.STAMPS),
+        st.lists(st.builds(StampRecord, INT64, TEXT, INT64, INT64, TEXT, INT64), max_size=3),
+    ),
     st.tuples(st.just(rows.CALLS), st.lists(CALL_RECORDS, max_size=3)),
     st.tuples(st.just(rows.CLOCK_PAIRS), st.lists(st.builds(ClockPair, INT64, INT64), max_size=3)),
     st.tuples(

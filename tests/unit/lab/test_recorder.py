@@ -11,6 +11,7 @@ from netlab.capture.ring import RingFrame, RingStatistics
 from netlab.lab.recorder import Death, Recorder
 from netlab.model.call import CallRecord, Inheritance
 from netlab.model.recording import Loss
+from netlab.model.stamp import StampRecord
 
 FRAME = RingFrame(1, b"frame", 5, 1)
 
@@ -52,6 +53,7 @@ class PretendSpools:
     batches: list[list[CallRecord]]
     inheritances: list[Inheritance] = field(default_factory=list)
     losses: list[Loss] = field(default_factory=list)
+    stamps: list[StampRecord] = field(default_factory=list)
 
     def poll(self, within_s: float) -> list[CallRecord]:
         return self.finish()
@@ -111,6 +113,17 @@ def test_what_the_witnesses_lost_is_written_once() -> None:
     first, second = file.all("loss")
     assert first == lost
     assert (second.witness, second.count, second.reason) == ("packets", 3, "ring full")
+
+
+def test_stamps_are_written_once() -> None:
+    spools = PretendSpools([[], []])
+    it, file = recorder(PretendRing([]), spools)
+    first, second = (StampRecord(n, "localhost", 7, 21, "sent", n) for n in (1, 2))
+    spools.stamps.append(first)
+    it.pump()
+    spools.stamps.append(second)
+    it.finish([])
+    assert file.all("stamps") == [[first], [second]]
 
 
 def test_spools_are_not_looked_at_on_every_turn(monkeypatch: pytest.MonkeyPatch) -> None:

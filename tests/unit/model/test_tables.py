@@ -24,7 +24,7 @@ def test_every_verdict_of_a_segment_is_counted_for_its_connection() -> None:
     assert counted == verdicts
 
 
-def test_an_eighth_table_does_not_exist() -> None:
+def test_a_table_by_another_name_does_not_exist() -> None:
     with pytest.raises(KeyError):
         columns("packages")
 

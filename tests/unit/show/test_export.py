@@ -1,4 +1,4 @@
-"""The seven tables for other programs, and where they may be written."""
+"""The tables for other programs, and where they may be written."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import show_story
 
 from netlab.correlate.reasons import Reason, What
 from netlab.model.errors import UsageError
-from netlab.model.tables import Direction, Role, Side, Unmatched
+from netlab.model.tables import Direction, Role, Side, Stamp, Unmatched
 from netlab.show.terminal.journey import journey_lines
 from netlab.show.terminal.lines import plain
 from netlab.show.views.journey import Journey, journey
@@ -127,3 +127,44 @@ def test_long_reasons_are_folded_at_80_columns() -> None:
     text = [plain(line) for line in journey_lines(view)]
     assert max(map(len, text)) <= 80
     assert " ".join(" ".join(text).split()).count("so so") > 5
+
+
+def stamped(*moments: str) -> show_story.Story:
+    """The echo with its calls, and stamps in place of its frames."""
+    story = show_story.echo()
+    tables = story.tables
+    tables.packets, tables.segments, tables.spans = [], [], []
+    for at, what in zip((240_000, 242_000, 251_000), ("scheduled", "sent", "acked"), strict=True):
+        if what in moments:
+            tables.stamps.append(Stamp(6, 0, Direction.C2S, what, show_story.START_NS + at, 0, 100))
+    return story
+
+
+def test_without_frames_the_kernel_s_stamps_say_when(golden: Callable[[str, str], None]) -> None:
+    story = stamped("scheduled", "sent", "acked")
+    view = journey(story.tables, story.connection, Side.CLIENT, 57)
+    assert [(step.what, step.call) for step in view.steps[:4]] == [
+        ("written", 6), ("left (kernel stamp)", 6), ("acknowledged (kernel stamp)", 6),
+        ("returned", 6),
+    ]  # fmt: skip
+    assert [item.what for item in view.unknown] == [
+        "which frame carried it", "which ACK covered it", "which frame delivered it",
+    ]  # fmt: skip
+    text = "".join(plain(line) + "\n" for line in journey_lines(view))
+    golden("show_journey_stamps_client.txt", text)
+
+
+def test_a_stamp_that_did_not_come_is_unknown() -> None:
+    story = stamped("sent")
+    view = journey(story.tables, story.connection, Side.CLIENT, 57)
+    assert "when it was acknowledged" in [item.what for item in view.unknown]
+    back = journey(story.tables, story.connection, Side.SERVER, 57)  # which nobody stamped
+    assert "when it was acknowledged" not in [item.what for item in back.unknown]
+
+
+def test_with_frames_stamps_are_no_steps() -> None:
+    story = show_story.echo()
+    story.tables.stamps += stamped("sent", "acked").tables.stamps
+    assert journey(story.tables, story.connection, Side.CLIENT, 57) == follow(
+        "echo", Side.CLIENT, 57
+    )

@@ -1,0 +1,91 @@
+"""The kernel's stamps -> rows that say which bytes of which call each is about.
+
+A stamp names a socket and its byte modulo 2**32, the last one of a send. Stamps of one socket are
+never 2**31 bytes apart: a send takes less, and what is under way is less (RFC 7323 2.3). All bytes
+before the one that is named have left, or were acknowledged, by then, so a stamp is the first one
+for all bytes since the one before it. A stamp of a byte that had its stamp is a segment that was
+sent again, and says something of that byte alone.
+
+What this module must not know: packets.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from netlab.correlate.sockets import Socket
+from netlab.model.call import OUTBOUND, CallRecord
+from netlab.model.seqnum import unwrap
+from netlab.model.stamp import Moment, StampRecord
+from netlab.model.tables import Call, Stamp
+
+_ORDER: dict[str, int] = {moment: place for place, moment in enumerate(Moment)}
+
+
+def stamps_of_calls(
+    stamps: Iterable[StampRecord], sockets: Iterable[Socket], calls: Sequence[Call],
+    records: Sequence[CallRecord],
+) -> list[Stamp]:  # fmt: skip
+    """The rows in order of time; `calls` have their stream ranges."""
+    lives = _Lives(sockets, records)
+    by_socket: dict[int, list[StampRecord]] = defaultdict(list)
+    found: list[Stamp] = []
+    homes: dict[int, Socket] = {}
+    for stamp in stamps:
+        socket = lives.maybe_socket(stamp)
+        if socket is None:
+            found.append(Stamp(None, None, None, stamp.what, stamp.time_ns, None, None))
+            continue
+        homes[id(socket)] = socket
+        by_socket[id(socket)].append(stamp)
+    for key, items in by_socket.items():
+        items.sort(key=lambda item: (item.time_ns, _ORDER.get(item.what, 0)))
+        found += _of_socket(homes[key], items, calls)
+    return sorted(found, key=lambda row: row.time_ns)
+
+
+def _of_socket(socket: Socket, stamps: list[StampRecord], calls: Sequence[Call]) -> list[Stamp]:
+    sends = [
+        (call.start, call.stop, call.call)
+        for call in (calls[number - 1] for number in socket.calls)
+        if call.op in OUTBOUND and call.start is not None and call.stop is not None
+    ]
+    sends.sort()
+    starts = [start for start, _, _ in sends]
+    direction = None if socket.side is None else socket.side.outbound
+    passed: dict[str, int] = defaultdict(int)  # by moment: where the next bytes begin
+    near = 0
+    rows = []
+    for stamp in stamps:
+        near = max(0, unwrap(stamp.key, near))
+        stop = near + 1
+        start = passed[stamp.what] if stop > passed[stamp.what] else near
+        passed[stamp.what] = max(stop, passed[stamp.what])
+        place = bisect_right(starts, near) - 1
+        holds = place >= 0 and near < sends[place][1]
+        number = sends[place][2] if holds else None
+        rows.append(
+            Stamp(number, socket.connection, direction, stamp.what, stamp.time_ns, start, stop)
+        )
+    return rows
+
+
+class _Lives:
+    """Which socket had an inode when: the kernel gives the number of a closed one away again."""
+
+    def __init__(self, sockets: Iterable[Socket], records: Sequence[CallRecord]) -> None:
+        self._lives: dict[tuple[str, int], list[tuple[int, Socket]]] = defaultdict(list)
+        for socket in sockets:
+            if socket.calls:
+                since_ns = records[socket.calls[0] - 1].entered_ns
+                self._lives[socket.host, socket.inode].append((since_ns, socket))
+        for lives in self._lives.values():
+            lives.sort(key=lambda life: life[0])
+
+    def maybe_socket(self, stamp: StampRecord) -> Socket | None:
+        """The socket that a stamp is about; None when none of its calls was recorded."""
+        lives = self._lives.get((stamp.host, stamp.inode), [])
+        place = bisect_right(lives, stamp.time_ns, key=lambda life: life[0])
+        return lives[place - 1][1] if place else None
