@@ -310,7 +310,7 @@ def test_a_full_disk(tmp_path: Path, size_kb: int) -> None:
         f"mount -t tmpfs -o size={size_kb}k none {tmp_path} && cd {tmp_path} && "
         f'"$@"; code=$?; ls > {tmp_path.parent}/left; '
         f"cp a.pcapng {tmp_path.parent}/kept; "
-        f"mount -o remount,size=64m {tmp_path} && {recover} > /dev/null || exit 99; "
+        f"mount -t tmpfs -o remount,size=64m none {tmp_path} && {recover} > /dev/null || exit 99; "
         f"ls > {tmp_path.parent}/then; cp a.pcapng {tmp_path.parent}/recovered; exit $code"
     )
     arguments = netlab_arguments(
