@@ -191,7 +191,7 @@ def _try_host() -> dict[str, object]:
         counted = opened.statistics()
         trial.once_by_option = _has_option(opened.socket)
     trial.captured = len(frames)
-    trial.offload_marked = any(frame.flags & TCP_SEGMENTATION_OFFLOAD for frame in frames)
+    trial.offload_marked = any(flags & TCP_SEGMENTATION_OFFLOAD for _, _, _, flags in frames)
     if not trial.capture_fault and (not frames or counted.received != len(frames)):
         trial.capture_fault = f"{len(frames)} of {counted.received} packets came through the ring"
     return asdict(trial)

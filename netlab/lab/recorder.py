@@ -25,8 +25,8 @@ from netlab.model.recording import Description, Loss
 STAMPS = "stamps: the kernel's, of what left and was acknowledged (SO_TIMESTAMPING) on TCP sockets"
 _NS = 1_000_000_000
 _SPOOLS_EVERY_NS = _NS // 10
-# The ring holds 2.6 s of packets that come one by one (128 blocks, each given up after 20 ms): it
-# is read between two such stretches and the writing of what they brought.
+# The ring holds 3.2 s of packets that come one by one: it is read between two such stretches and
+# the writing of what they brought.
 _SPOOLS_WITHIN_S = 0.1
 
 
@@ -95,7 +95,11 @@ class Recorder:
     def pump(self) -> None:
         """Write what has come since the last time. Raises BadRecording when the disk is full."""
         for interface, ring in enumerate(self._rings):
-            self._write_frames(interface, ring.read())
+            for _ in range(ring.blocks):  # one round: a sender that never rests must not hold us
+                frames = ring.read()
+                if not frames:
+                    break
+                self._write_frames(interface, frames)
         now_ns = time.monotonic_ns()
         if now_ns >= self._next_spools_ns:
             self._next_spools_ns = now_ns + _SPOOLS_EVERY_NS

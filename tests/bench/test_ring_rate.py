@@ -86,9 +86,9 @@ def measure(consume: Callable[[Sequence[RingFrame]], object]) -> Figures:
         while not finished:
             finished = bool(select.select([read_end], [], [], 0)[0])
             select.select([ring], [], [], 0.1)
-            frames = ring.read()
-            captured += len(frames)
-            consume(frames)
+            while frames := ring.read():
+                captured += len(frames)
+                consume(frames)
         frames = ring.drain()
         captured += len(frames)
         consume(frames)

@@ -9,12 +9,13 @@ import struct
 import subprocess
 import threading
 import time
+from typing import NamedTuple
 
 import pytest
 
 from netlab.capture import ring as ring_module
 from netlab.capture.bpf import accept_all, only_ports
-from netlab.capture.ring import PacketRing, RingFrame
+from netlab.capture.ring import PacketRing
 from netlab.lab import syscalls
 from netlab.model.errors import PrivilegeError, UsageError
 from netlab.model.frame import (
@@ -49,16 +50,29 @@ def make_veth_pair() -> None:
     ip("link set v1 up")
 
 
-def ip_total_length(frame: RingFrame) -> int:
+class Seen(NamedTuple):
+    """A frame of the ring, with names."""
+
+    time_ns: int
+    data: bytes
+    origlen_bytes: int
+    flags: int
+
+
+def drained(ring: PacketRing) -> list[Seen]:
+    return [Seen._make(frame) for frame in ring.drain()]
+
+
+def ip_total_length(frame: Seen) -> int:
     return int.from_bytes(frame.data[16:18], "big")
 
 
-def tcp_seq(frame: RingFrame) -> int:
+def tcp_seq(frame: Seen) -> int:
     ip_header = (frame.data[14] & 0xF) * 4
     return int.from_bytes(frame.data[14 + ip_header + 4 :][:4], "big")
 
 
-def tcp_payload_bytes(frame: RingFrame) -> int:
+def tcp_payload_bytes(frame: Seen) -> int:
     """Of an IPv4 TCP frame, as its headers declare."""
     ip_header = (frame.data[14] & 0xF) * 4
     tcp_header = (frame.data[14 + ip_header + 12] >> 4) * 4
@@ -66,7 +80,7 @@ def tcp_payload_bytes(frame: RingFrame) -> int:
 
 
 def test_every_datagram_is_captured_once_with_its_bytes_and_a_stamp_inside_the_send() -> None:
-    def work() -> list[tuple[int, RingFrame, int, bytes]]:
+    def work() -> list[tuple[int, Seen, int, bytes]]:
         with PacketRing.open("lo", **SMALL) as ring:
             sender, _receiver = udp_pair()
             sent = []
@@ -75,7 +89,7 @@ def test_every_datagram_is_captured_once_with_its_bytes_and_a_stamp_inside_the_s
                 before = time.time_ns()
                 sender.send(payload)
                 sent.append((before, time.time_ns(), payload))
-            frames = ring.drain()
+            frames = drained(ring)
             assert len(frames) == 23
             return [(b, f, a, p) for (b, a, p), f in zip(sent, frames, strict=True)]
 
@@ -87,7 +101,7 @@ def test_every_datagram_is_captured_once_with_its_bytes_and_a_stamp_inside_the_s
 
 
 def test_a_tcp_transfer_is_whole_in_frames_larger_than_any_mtu() -> None:
-    def work() -> list[RingFrame]:
+    def work() -> list[Seen]:
         with PacketRing.open("lo") as ring:
             listener = socket.create_server(("127.0.0.1", 0))
             client = socket.create_connection(listener.getsockname())
@@ -99,7 +113,7 @@ def test_a_tcp_transfer_is_whole_in_frames_larger_than_any_mtu() -> None:
             client.close()
             server.close()
             assert ring.statistics().dropped == 0
-            return ring.drain()
+            return drained(ring)
 
     frames = in_private_network(work)
     start = tcp_seq(frames[0]) + 1  # the SYN
@@ -116,7 +130,7 @@ def test_a_tcp_transfer_is_whole_in_frames_larger_than_any_mtu() -> None:
 
 
 def test_segmentation_offload_is_marked_where_a_frame_stands_for_several_segments() -> None:
-    def work() -> tuple[int, list[RingFrame]]:
+    def work() -> tuple[int, list[Seen]]:
         with PacketRing.open("lo") as ring:
             listener = socket.create_server(("127.0.0.1", 0))
             client = socket.socket()
@@ -126,7 +140,7 @@ def test_segmentation_offload_is_marked_where_a_frame_stands_for_several_segment
             mss = client.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
             client.sendall(b"m" * 20_011)
             server.recv(20_011, socket.MSG_WAITALL)
-            return mss, ring.drain()
+            return mss, drained(ring)
 
     mss, frames = in_private_network(work)
     data = [frame for frame in frames if tcp_payload_bytes(frame)]
@@ -136,12 +150,12 @@ def test_segmentation_offload_is_marked_where_a_frame_stands_for_several_segment
 
 
 def test_snap_length_cuts_the_bytes_and_keeps_the_length() -> None:
-    def work() -> list[RingFrame]:
+    def work() -> list[Seen]:
         with PacketRing.open("lo", filter=accept_all(100), **SMALL) as ring:
             sender, _receiver = udp_pair()
             sender.send(b"a" * 1009)
             sender.send(b"b" * 11)
-            return ring.drain()
+            return drained(ring)
 
     cut, short = in_private_network(work)
     assert (len(cut.data), cut.origlen_bytes) == (100, 42 + 1009)
@@ -150,7 +164,7 @@ def test_snap_length_cuts_the_bytes_and_keeps_the_length() -> None:
 
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
 def test_a_port_filter_takes_that_port_its_fragments_and_nothing_else(family: int) -> None:
-    def work() -> list[RingFrame]:
+    def work() -> list[Seen]:
         wanted, wanted_receiver = udp_pair(family)
         other, _other_receiver = udp_pair(family)
         port = wanted_receiver.getsockname()[1]
@@ -160,7 +174,7 @@ def test_a_port_filter_takes_that_port_its_fragments_and_nothing_else(family: in
             wanted_receiver.sendto(b"and its answer", wanted.getsockname())
             ip("link set lo mtu 1500")
             wanted.send(b"f" * 4001)  # three fragments, the ports stand in the first
-            return ring.drain()
+            return drained(ring)
 
     frames = in_private_network(work)
     assert [b"not this" in frame.data for frame in frames] == [False] * 5
@@ -172,7 +186,7 @@ def test_a_port_filter_takes_that_port_its_fragments_and_nothing_else(family: in
 
 
 def test_frames_from_before_and_of_other_interfaces_stay_out() -> None:
-    def work() -> list[RingFrame]:
+    def work() -> list[Seen]:
         make_veth_pair()
         ip("addr add 10.0.0.1/24 dev v0")
         elsewhere = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -182,14 +196,14 @@ def test_frames_from_before_and_of_other_interfaces_stay_out() -> None:
         with PacketRing.open("lo", **SMALL) as ring:
             elsewhere.sendto(b"elsewhere", ("10.0.0.255", 9))
             sender.send(b"after")
-            return ring.drain()
+            return drained(ring)
 
     frames = in_private_network(work)
     assert [frame.data[42:] for frame in frames] == [b"after"]
 
 
 def test_both_directions_and_the_vlan_tag_on_a_device_that_is_no_loopback() -> None:
-    def work() -> list[RingFrame]:
+    def work() -> list[Seen]:
         make_veth_pair()
         tag = struct.pack("!HH", 0x8100, 0x6007)  # priority 3, VLAN 7
         macs = bytes(range(12))
@@ -198,7 +212,7 @@ def test_both_directions_and_the_vlan_tag_on_a_device_that_is_no_loopback() -> N
                 raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
                 raw.bind((interface, 0))
                 raw.send(macs + tag + b"\x88\xb5" + interface.encode() * 30)
-            return ring.drain()
+            return drained(ring)
 
     frames = in_private_network(work)
     ours = [frame for frame in frames if frame.data[:12] == bytes(range(12))]
@@ -213,11 +227,11 @@ def test_an_old_kernel_without_ignore_outgoing_still_gives_each_frame_once(
 ) -> None:
     monkeypatch.setattr(ring_module, "PACKET_IGNORE_OUTGOING", 9999)  # no kernel has this option
 
-    def work() -> list[RingFrame]:
+    def work() -> list[Seen]:
         with PacketRing.open("lo", **SMALL) as ring:
             sender, _receiver = udp_pair()
             sender.send(b"once")
-            return ring.drain()
+            return drained(ring)
 
     assert [frame.data[42:] for frame in in_private_network(work)] == [b"once"]
 
@@ -228,10 +242,10 @@ def test_what_a_full_ring_loses_is_counted_and_the_ring_goes_on() -> None:
             sender, _receiver = udp_pair()
             for _ in range(1009):
                 sender.send(b"x" * 1000)
-            frames = ring.drain()
+            frames = drained(ring)
             after = ring.statistics()
             sender.send(b"later")
-            return len(frames), after.received, after.dropped, ring.drain()[-1].data[42:]
+            return len(frames), after.received, after.dropped, drained(ring)[-1].data[42:]
 
     taken, received, dropped, last = in_private_network(work)
     assert received == 1009
@@ -248,8 +262,8 @@ def test_blocks_stay_in_order_over_many_rounds_of_the_ring() -> None:
             for number in range(5003):
                 sender.send(struct.pack("!I", number) + bytes(200))
                 if number % 97 == 0:
-                    numbers += ring.read()
-            numbers += ring.drain()
+                    numbers += map(Seen._make, ring.read())
+            numbers += drained(ring)
             assert ring.statistics().dropped == 0
         return [int.from_bytes(frame.data[42:46], "big") for frame in numbers]
 
@@ -257,7 +271,7 @@ def test_blocks_stay_in_order_over_many_rounds_of_the_ring() -> None:
 
 
 def test_read_never_blocks_and_poll_wakes_when_a_block_is_retired() -> None:
-    def work() -> tuple[list[RingFrame], bool, bool, int]:
+    def work() -> tuple[list[Seen], bool, bool, int]:
         with PacketRing.open("lo", retire_ms=20, **SMALL) as ring:
             sender, _receiver = udp_pair()
             nothing = ring.read()
@@ -307,7 +321,7 @@ def test_a_ring_opened_elsewhere_is_read_from_its_passed_socket() -> None:
         with PacketRing.from_socket(socket.socket(fileno=descriptor), **SMALL) as ring:
             sender, _receiver = udp_pair()
             sender.send(b"passed on")
-            return [frame.data[42:] for frame in ring.drain()]
+            return [frame.data[42:] for frame in drained(ring)]
 
     assert in_private_network(work) == [b"passed on"]
 
@@ -324,7 +338,7 @@ def test_an_interface_that_goes_down_does_not_make_poll_spin() -> None:
             set_up("lo", up=True)
             sender, _receiver = udp_pair()
             sender.send(b"up again")
-            return spins, ring.drain()[-1].data[42:]
+            return spins, drained(ring)[-1].data[42:]
 
     assert in_private_network(work) == (False, b"up again")
 
@@ -357,7 +371,7 @@ def test_an_ordinary_user_captures_in_a_user_namespace() -> None:
         with PacketRing.open("lo", **SMALL) as ring:
             sender, _receiver = udp_pair()
             sender.send(b"as uid 1000")
-            return ring.drain()[0].data[42:]
+            return drained(ring)[0].data[42:]
 
     assert in_private_network(work, uid=1000) == b"as uid 1000"
 

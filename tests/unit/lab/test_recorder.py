@@ -13,7 +13,7 @@ from netlab.model.call import CallRecord, Inheritance
 from netlab.model.recording import Loss
 from netlab.model.stamp import StampRecord
 
-FRAME = RingFrame(1, b"frame", 5, 1)
+FRAME: RingFrame = (1, b"frame", 5, 1)
 
 
 def call(op: str, order: int, *, pid: int = 7, entered_ns: int = 100) -> CallRecord:
@@ -38,6 +38,7 @@ class PretendFile:
 class PretendRing:
     batches: list[list[RingFrame]]
     dropped: int = 0
+    blocks: int = 7
 
     def read(self) -> list[RingFrame]:
         return self.batches.pop(0) if self.batches else []
@@ -71,7 +72,7 @@ def test_frames_and_calls_are_written_and_counted() -> None:
     it, file = recorder(PretendRing([[FRAME, FRAME], [FRAME]]), PretendSpools([[call("send", 1)]]))
     it.pump()
     it.finish([])
-    assert file.all("frames") == [(0, [FRAME, FRAME]), (0, [FRAME])]
+    assert file.all("frames") == [(0, [FRAME, FRAME]), (0, [FRAME])]  # a block at a time
     assert (it.frame_count, it.call_count) == (3, 1)
     assert file.written[-1] == ("close", ())
     assert len(file.all("clock")) == 2
