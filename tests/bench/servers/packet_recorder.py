@@ -30,14 +30,14 @@ def main(path: Path) -> None:
     recording, spools = begin(
         path,
         description=Description(title="bench"),
-        interface=Interface("lo", LINK_ETHERNET, SNAPLEN_BYTES),
+        interfaces=[Interface("lo", LINK_ETHERNET, SNAPLEN_BYTES)],
         journal_limit=JOURNAL_LIMIT,
     )
     signal.signal(signal.SIGTERM, stop)
     print(spools, flush=True)
     port = int(sys.stdin.readline())
     with PacketRing.open("lo", filter=only_ports([port], SNAPLEN_BYTES)) as ring:
-        recorder = Recorder(recording, ring, SpoolReader(spools))
+        recorder = Recorder(recording, [ring], SpoolReader(spools))
         print("recording", flush=True)
         while not stopping:
             select.select([ring], [], [], 0.05)
