@@ -1,14 +1,15 @@
 """The lab's helper: a small process that makes the namespaces and is the parent of the programs.
 
-Started by `hosts.Lab` as a fresh interpreter with one thread, because only such a process may enter
-a user namespace. It enters, and forks the lab's first process (pid 1 of the process namespace),
-which sets the host up, opens the packet ring, and starts programs when told to over the control
+Started by `hosts.House` as a fresh interpreter with one thread, because only such a process may
+enter a user namespace. It enters, and forks the lab's first process (pid 1 of the process
+namespace), which sets the hosts up and starts programs on them when told to over the control
 connection. Whatever dies, everything dies: when netlab ends, the control connection ends and the
 helper gets a death signal; when the helper ends, the first process does; and with that process the
 kernel ends every other in its namespace, daemonised or not.
 
-Messages to netlab: `ready`, `refused`, `started`, `ended`, `failed`; from it: `start`, `signal`.
-It never reads a recording and never speaks to a user. Read man 7 pid_namespaces, man 2 prctl.
+Messages to netlab: `ready`, `refused`, `connected`, `started`, `ended`, `empty`, `failed`; from it:
+`connect`, `start`, `signal`, `end`. It never reads a recording and never speaks to a user. Read man
+7 pid_namespaces, man 2 prctl.
 """
 
 from __future__ import annotations
@@ -20,30 +21,44 @@ import signal
 import socket
 import sys
 import time
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from netlab.lab.namespaces import HostFacts, Refused, enter, may_capture, set_up_host
-from netlab.lab.syscalls import adopt_orphans, give_up_privileges
+from netlab.lab.become import Orders, become
+from netlab.lab.namespaces import (
+    HostFacts,
+    Refused,
+    enter,
+    may_capture,
+    mount_proc,
+    set_up_host,
+)
+from netlab.lab.syscalls import adopt_orphans
 from netlab.lab.sysctls import BASELINE, FACTS, read_all
 from netlab.model.errors import NetlabError
 from netlab.server.family.process import die_with_parent
 from netlab.server.messages import control
 
+if TYPE_CHECKING:
+    from netlab.lab.network.builder import Network, Place
+
 LOOPBACK = "lo"
+LOCALHOST = "localhost"  # the host that a lab of one has
+MACHINE, OWN, HOSTS = "machine", "own", "hosts"
 
 
 def main(arguments: list[str]) -> NoReturn:
-    """Run as `helper CONTROL_FD own|machine PORTS`: own namespaces, or this machine's loopback."""
+    """Run as `helper CONTROL_FD machine PORTS`, this machine's loopback; `own -`, a loopback of its
+    own; or `hosts PLAN`, several hosts (PLAN is JSON).
+    """
     sock = socket.socket(fileno=int(arguments[0]))
     sock.set_inheritable(False)  # else each program could give orders
-    own = arguments[1] == "own"
-    ports = [int(port) for port in arguments[2].split(",") if port]
+    kind, detail = arguments[1:]
     # The outer /proc: through it a program of the lab learns its pid as the machine sees it.
     proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    if not own:
+    if kind == MACHINE:
         die_with_parent(signal.SIGKILL)
         adopt_orphans()
-        _first_process(sock, proc, False, ports)
+        _first_process(sock, proc, kind, detail)
     try:
         enter()
     except Refused as refused:
@@ -57,16 +72,16 @@ def main(arguments: list[str]) -> NoReturn:
         os._exit(0)
     if child == 0:
         die_with_parent(signal.SIGKILL)
-        _first_process(sock, proc, True, ports)
+        _first_process(sock, proc, kind, detail)
     sock.close()  # so that netlab sees the end of the first process at once
     _, status = os.waitpid(child, 0)
     os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
 
 
-def _first_process(sock: socket.socket, proc: int, own: bool, ports: list[int]) -> NoReturn:
+def _first_process(sock: socket.socket, proc: int, kind: str, detail: str) -> NoReturn:
     code = 70  # EX_SOFTWARE: a traceback on stderr says the rest
     try:
-        House(sock, proc, own).serve(ports)
+        FirstProcess(sock, proc).serve(kind, detail)
         code = 0
     except (Refused, NetlabError) as error:
         if isinstance(error, Refused):
@@ -84,29 +99,32 @@ def _first_process(sock: socket.socket, proc: int, own: bool, ports: list[int]) 
         os._exit(code)
 
 
-class House:
+class FirstProcess:
     """The first process of the lab: parent of its programs."""
 
-    def __init__(self, sock: socket.socket, proc: int, own: bool) -> None:
+    def __init__(self, sock: socket.socket, proc: int) -> None:
         self._sock = sock
         self._proc = proc
-        self._own = own
+        self._network: Network | None = None
         self._actors: dict[int, str] = {}  # by pid as this process sees it
         self._pids: dict[str, int] = {}
+        self._foreground: set[int] = set()  # pids that have a terminal
         self._killed_ns: dict[int, int] = {}
+        self._emptying: set[str] = set()  # hosts whose last process is waited for
 
-    def serve(self, ports: list[int]) -> None:
+    def serve(self, kind: str, detail: str) -> None:
         """Set up, say so, then do what netlab asks until it closes the connection."""
-        if self._own:
-            facts = set_up_host()
-        else:
-            facts = HostFacts(tuple(read_all((*(name for name, _ in BASELINE), *FACTS))), ())
         wake, wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)  # netlab decides, over the connection
-        self._open_ring(facts, ports)
+        if kind == HOSTS:
+            self._build(detail)
+        else:
+            self._open_ring(
+                kind == OWN, [int(port) for port in detail.split(",") if port.isdigit()]
+            )
         poller = select.poll()
         poller.register(self._sock, select.POLLIN)
         poller.register(wake, select.POLLIN)
@@ -119,23 +137,43 @@ class House:
                     self._end_all()
                     return
 
-    def _open_ring(self, facts: HostFacts, ports: list[int]) -> None:
+    def _build(self, plan: str) -> None:
+        """Hosts and their links to a wire, as planned."""
+        from netlab.lab.network.builder import Network
+        from netlab.lab.network.plan import Plan
+
+        notes = mount_proc()
+        self._network = network = Network(Plan.from_json(plan))
+        sockets = network.diagnosis_sockets()
+        self._tell_ready(network.facts, notes, tuple(sock.fileno() for sock in sockets))
+        for sock in sockets:
+            sock.close()  # netlab has them now
+
+    def _open_ring(self, own: bool, ports: list[int]) -> None:
+        """One host, and a ring on its loopback."""
         from netlab.capture.bpf import accept_all, only_ports
         from netlab.capture.ring import PacketRing
 
-        if not self._own and not may_capture():
-            raise Refused("packet socket", errno.EPERM)
+        if own:
+            facts = set_up_host()
+        else:
+            facts = HostFacts(tuple(read_all((*(name for name, _ in BASELINE), *FACTS))), ())
+            if not may_capture():
+                raise Refused("packet socket", errno.EPERM)
         ring = PacketRing.open(LOOPBACK, filter=only_ports(ports) if ports else accept_all())
-        control.send(
-            self._sock,
-            {
-                "event": "ready",
-                "settings": [[s.name, s.value] for s in facts.settings],
-                "notes": list(facts.notes),
-            },
-            (ring.fileno(),),
-        )
+        self._tell_ready({LOCALHOST: facts}, (), (ring.fileno(),))
         ring.close()  # netlab has it now; the socket lives as long as either holds it
+
+    def _tell_ready(
+        self, facts: dict[str, HostFacts], notes: tuple[str, ...], descriptors: tuple[int, ...]
+    ) -> None:
+        settings = {n: [[s.name, s.value] for s in f.settings] for n, f in facts.items()}
+        every = [(name, note) for name, f in facts.items() for note in f.notes]
+        shared = {note for _, note in every if sum(n == note for _, n in every) == len(facts)}
+        told = [*notes, *(dict.fromkeys(note for _, note in every if note in shared))]
+        told += [f"{name}: {note}" for name, note in every if note not in shared]
+        message = {"event": "ready", "settings": settings, "notes": told}
+        control.send(self._sock, message, descriptors)
 
     def _obey(self) -> bool:
         """Carry out one message; False when there will be none any more."""
@@ -146,13 +184,23 @@ class House:
         try:
             if message["do"] == "start":
                 self._start(message, descriptors)
-            else:
+            elif message["do"] == "signal":
                 for actor in message["actors"]:
                     self._signal(actor, message["signal"])
+            elif message["do"] == "end":
+                self._end_host(message["host"], message["signal"])
+            else:
+                self._connect()
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
         return True
+
+    def _connect(self) -> None:
+        """The wire is there: bring the links up."""
+        assert self._network is not None
+        self._network.connect()
+        self._tell({"event": "connected"})
 
     def _signal(self, actor: str, number: int) -> None:
         pid = self._pids.get(actor)
@@ -165,77 +213,54 @@ class House:
     def _start(self, message: control.Message, descriptors: list[int]) -> None:
         """Fork and execute a program; answer with its pid outside, or with why it did not start."""
         actor = message["actor"]
+        orders = Orders.from_file(descriptors[0])
         read_end, write_end = os.pipe2(os.O_CLOEXEC)
         try:
             pid = os.fork()
         except OSError as error:
             os.close(read_end)
             os.close(write_end)
-            self._tell(
-                {
-                    "event": "failed",
-                    "message": f"cannot start the {actor}: {error.strerror}",
-                    "hint": "end other programs",
-                    "exit_code": 1,
-                }
-            )
+            self._refuse(actor, os.strerror(error.errno or 0), "end other programs", 1)
             return
         if pid == 0:
-            self._become(message, descriptors, write_end)
+            place = self._place(message["host"])
+            become(orders, descriptors[1:], report=write_end, proc=self._proc, place=place)
         os.close(write_end)
         self._actors[pid] = actor
         self._pids[actor] = pid
+        if orders.foreground:
+            self._foreground.add(pid)
         with os.fdopen(read_end, "rb") as reports:
             words = reports.read().decode(errors="replace").split("\n")
         outer = int(words[0]) if words[0].isdigit() else pid
         if len(words) > 2:
-            text = f"cannot start the {actor}: {words[1]}"
-            self._tell(
-                {
-                    "event": "failed",
-                    "message": text,
-                    "exit_code": 3,
-                    "hint": "use a netlab that this user can read, or choose another with --user",
-                }
-            )
+            self._refuse(actor, words[1], orders.hint, 3)
         else:
             self._tell({"event": "started", "actor": actor, "pid": outer})
 
-    def _become(self, message: control.Message, descriptors: list[int], report: int) -> NoReturn:
-        """In the new child: be the program. Reports pid, then (only on failure) the reason."""
-        try:
-            os.write(report, os.readlink("self", dir_fd=self._proc).encode() + b"\n")
-            os.setsid()
-            _reset_signals()
-            environment = dict(message["env"])
-            environment["NETLAB_PROC_FD"] = str(os.dup(self._proc))
-            kept = [int(environment["NETLAB_PROC_FD"])]
-            for name, descriptor in zip(message["fd_names"], descriptors, strict=True):
-                kept.append(os.dup(descriptor))
-                environment[name] = environment.get(name, "{}").format(kept[-1])
-            for descriptor in kept:
-                os.set_inheritable(descriptor, True)
-            _take_identity(message["user"], message["drop"])
-            for path in message["readable"]:
-                os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
-            die_with_parent(signal.SIGKILL)  # the change of identity would have made it forgotten
-            os.execve(message["argv"][0], message["argv"], environment)
-        except BaseException as error:
-            reason = repr(error)
-            if isinstance(error, OSError):
-                reason = f"{error.filename or message['argv'][0]}: {error.strerror}"
-            os.write(report, f"{reason}\n".encode())
-        os._exit(127)
+    def _refuse(self, actor: str, reason: str, hint: str, exit_code: int) -> None:
+        text = f"cannot start the {actor}: {reason}"
+        self._tell({"event": "failed", "message": text, "hint": hint, "exit_code": exit_code})
+
+    def _place(self, host: str) -> Place | None:
+        """Where a program goes; None: it is there already."""
+        if self._network is None:
+            return None
+        return self._network.places.get(host, self._network.wire)
 
     def _reap(self) -> None:
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
             except ChildProcessError:
-                return
+                break
             if pid == 0:
-                return
+                break
+            if os.WIFSTOPPED(status):
+                self._stopped(pid, os.WSTOPSIG(status))
+                continue
             now_ns = self._killed_ns.pop(pid, None) or time.time_ns()
+            self._foreground.discard(pid)
             actor = self._actors.pop(pid, None)
             if actor is None:
                 continue  # a descendant that outlived its parent
@@ -248,6 +273,46 @@ class House:
                     "status": os.waitstatus_to_exitcode(status),
                 }
             )
+        for host in list(self._emptying):
+            self._tell_if_empty(host)
+
+    def _stopped(self, pid: int, number: int) -> None:
+        """Ctrl-Z: nobody could ever continue the program, so it goes on at once."""
+        if pid in self._foreground and number == signal.SIGTSTP:
+            os.kill(pid, signal.SIGCONT)
+
+    def _end_host(self, host: str, number: int) -> None:
+        """Send a signal to every process of a host, daemons too, and tell once none is left."""
+        for pid in self._population(host):
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                continue
+        self._emptying.add(host)
+        self._tell_if_empty(host)
+
+    def _tell_if_empty(self, host: str) -> None:
+        if not self._population(host):
+            self._emptying.discard(host)
+            self._tell({"event": "empty", "host": host})
+
+    def _population(self, host: str) -> list[int]:
+        """The processes of a host, zombies left out, by their pid in this process namespace."""
+        assert self._network is not None
+        network = os.fstat(self._network.places[host].network)
+        found = []
+        for entry in os.listdir("/proc"):
+            if not entry.isdecimal():
+                continue
+            try:
+                theirs = os.stat(f"/proc/{entry}/ns/net")
+                with open(f"/proc/{entry}/status", "rb") as status:
+                    pids = next(line for line in status if line.startswith(b"NSpid:"))
+            except (OSError, StopIteration):
+                continue  # gone, or not ours to look at
+            if (theirs.st_dev, theirs.st_ino) == (network.st_dev, network.st_ino):
+                found.append(int(pids.split()[-1]))
+        return found
 
     def _end_all(self) -> None:
         for pid in self._actors:
@@ -255,23 +320,6 @@ class House:
 
     def _tell(self, message: control.Message) -> None:
         control.send(self._sock, message)
-
-
-def _reset_signals() -> None:
-    signal.set_wakeup_fd(-1)
-    for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
-
-
-def _take_identity(user: list[int] | None, drop: bool) -> None:
-    """Become `user` (uid, gid, groups...) if one is named, and give up every privilege if asked."""
-    if user is not None:
-        uid, gid, *groups = user
-        os.setgroups(groups)
-        os.setresgid(gid, gid, gid)
-        os.setresuid(uid, uid, uid)
-    if drop:
-        give_up_privileges()
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""The lab as netlab sees it: starts the helper, and programs through it, and hears how they end.
+"""The house of a lab as netlab sees it: starts the helper, programs through it, hears how they end.
 
-`Lab.open` gives a lab with namespaces of its own, or one on this machine's loopback. Everything in
-it ends when it is closed, and when this process dies. Knows the helper's messages; nothing of
-recordings. Read `helper` for the other side.
+`House.open` gives one with a loopback of its own, or this machine's; `House.open_hosts` one with
+several hosts. Everything in it ends when it is closed, and when this process dies. Knows the
+helper's messages; nothing of recordings. Read `helper` for the other side.
 """
 
 from __future__ import annotations
@@ -19,12 +19,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import netlab
+from netlab.lab.become import Orders
 from netlab.lab.namespaces import Refused
 from netlab.model.errors import CheckFailed, error_from
 from netlab.server.messages import control
+
+if TYPE_CHECKING:
+    from netlab.lab.network.plan import Plan
 
 START_WITHIN_S = 30.0
 _STDERR_KEPT_BYTES = 1 << 16
@@ -92,10 +96,22 @@ class Ended:
     time_ns: int
 
 
-Event = Started | Ended
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """The hosts' links are up."""
 
 
-class Lab:
+@dataclass(frozen=True, slots=True)
+class Empty:
+    """No process is left on a host that was told to end."""
+
+    host: str
+
+
+Event = Started | Ended | Connected | Empty
+
+
+class House:
     """A running helper with its programs. `fileno()` is readable when `events()` has something."""
 
     def __init__(
@@ -108,46 +124,70 @@ class Lab:
         self._sock = sock
         self.user = user
         self._stderr = bytearray()
-        self.settings: tuple[tuple[str, str], ...] = ()
+        self.host_settings: dict[str, tuple[tuple[str, str], ...]] = {}  # by host
         self.notes: tuple[str, ...] = ()
-        self.ring_socket: socket.socket | None = None
+        self.sockets: list[socket.socket] = []  # as the helper opened them
         self.gone = False  # the first process is dead, and everything in the lab with it
 
     @classmethod
-    def open(cls, *, own: bool, ports: Sequence[int] = (), user: User | None = None) -> Lab:
-        """Start a lab: with namespaces (`own`), or on the machine's loopback, capturing `ports`.
+    def open(cls, *, own: bool, ports: Sequence[int] = (), user: User | None = None) -> House:
+        """One host: with namespaces (`own`), or on the machine's loopback, capturing `ports`.
 
         Raises `Refused` when this machine does not allow it.
         """
+        kind, detail = ("own", "-") if own else ("machine", ",".join(map(str, ports)))
+        return cls._start_helper(kind, detail, user, new_session=True)
+
+    @classmethod
+    def open_hosts(cls, plan: Plan, user: User | None = None) -> House:
+        """The hosts of a plan, their links down until `connect`.
+
+        Raises `Refused` when this machine does not allow it, UsageError for a sysctl that did not
+        take. The helper stays in our session: only so a program of it can have the terminal.
+        """
+        return cls._start_helper("hosts", plan.as_json(), user, new_session=False)
+
+    @classmethod
+    def _start_helper(
+        cls, kind: str, detail: str, user: User | None, *, new_session: bool
+    ) -> House:
         ours, theirs = control.pair()
+        words = (str(theirs.fileno()), kind, detail)
         try:
             with theirs:
                 helper = subprocess.Popen(
-                    python_arguments(
-                        "netlab.lab.helper",
-                        str(theirs.fileno()),
-                        "own" if own else "machine",
-                        ",".join(map(str, ports)),
-                    ),
+                    python_arguments("netlab.lab.helper", *words),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.PIPE,
                     pass_fds=(theirs.fileno(),),
                     env=environment(),
-                    start_new_session=True,  # Ctrl-C at the terminal is for netlab alone
+                    # Either way Ctrl-C at the terminal is not for it.
+                    start_new_session=new_session,
+                    process_group=None if new_session else 0,
                 )
         except BaseException:
             ours.close()
             raise
         assert helper.stderr is not None
         os.set_blocking(helper.stderr.fileno(), False)
-        lab = cls(helper, ours, user)
+        house = cls(helper, ours, user)
         try:
-            lab._wait_until_ready()
+            house._wait_until_ready()
         except BaseException:
-            lab.close()
+            house.close()
             raise
-        return lab
+        return house
+
+    @property
+    def settings(self) -> tuple[tuple[str, str], ...]:
+        """Of a house with one host: its sysctls as read back."""
+        return next(iter(self.host_settings.values()), ())
+
+    @property
+    def ring_socket(self) -> socket.socket | None:
+        """Of a house with one host: its packet ring."""
+        return self.sockets[0] if self.sockets else None
 
     def fileno(self) -> int:
         """The control connection's descriptor, for poll."""
@@ -175,17 +215,35 @@ class Lab:
         was made with: whoever the program is to be must be able to read them.
         """
         user = self.user
-        message = {
-            "do": "start",
-            "actor": actor,
-            "argv": list(argv),
-            "env": {**environment(), **env},
-            "fd_names": list(fds),
-            "user": [user.uid, user.gid, *user.groups] if user is not None else None,
-            "readable": [str(Path(netlab.__file__).resolve()), *map(str, _module_files(packages))],
-            "drop": user is not None or os.geteuid() != 0,
-        }
-        self._send(message, tuple(fds.values()))
+        orders = Orders(
+            argv=list(argv),
+            env={**environment(), **env},
+            fd_names=list(fds),
+            user=[user.uid, user.gid, *user.groups] if user is not None else None,
+            drop=user is not None or os.geteuid() != 0,
+            readable=[str(Path(netlab.__file__).resolve()), *map(str, _module_files(packages))],
+            hint="use a netlab that this user can read, or choose another with --user",
+        )
+        self.launch(actor, "", orders, tuple(fds.values()))
+
+    def launch(
+        self, actor: str, host: str, orders: Orders, descriptors: tuple[int, ...] = ()
+    ) -> None:
+        """Ask for a program on a host; whether it runs is told by an event, as with `start`."""
+        file = orders.to_file()
+        try:
+            message = {"do": "start", "actor": actor, "host": host}
+            self._send(message, (file, *descriptors))
+        finally:
+            os.close(file)
+
+    def connect(self) -> None:
+        """Ask for the hosts' links to be brought up: the wire is there."""
+        self._send({"do": "connect"})
+
+    def end_host(self, host: str, number: int) -> None:
+        """Send a signal to every process of a host; an event tells when none is left."""
+        self._send({"do": "end", "host": host, "signal": int(number)})
 
     def signal(self, actors: Sequence[str], number: int) -> None:
         """Send a signal to programs; nothing happens to one that is over."""
@@ -210,6 +268,10 @@ class Lab:
                 found.append(Started(message["actor"], message["pid"]))
             elif message["event"] == "ended":
                 found.append(Ended(message["actor"], message["status"], message["time_ns"]))
+            elif message["event"] == "connected":
+                found.append(Connected())
+            elif message["event"] == "empty":
+                found.append(Empty(message["host"]))
             else:
                 raise _error_from(message)
         return found
@@ -240,8 +302,8 @@ class Lab:
             with suppress(PermissionError):
                 self._helper.send_signal(signal.SIGKILL)
                 self._helper.wait()
-        if self.ring_socket is not None:
-            self.ring_socket.close()
+        for sock in self.sockets:
+            sock.close()
         assert self._helper.stderr is not None
         self._helper.stderr.close()
 
@@ -265,8 +327,11 @@ class Lab:
             message, descriptors = received
             if message["event"] != "ready":
                 raise _error_from(message)
-            self.ring_socket = socket.socket(fileno=descriptors[0])
-            self.settings = tuple((name, value) for name, value in message["settings"])
+            self.sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+            self.host_settings = {
+                host: tuple((name, value) for name, value in settings)
+                for host, settings in message["settings"].items()
+            }
             self.notes = tuple(message["notes"])
             return
         raise CheckFailed(f"the lab's helper said nothing for {START_WITHIN_S:.0f} s")

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from netlab.lab import routes, sysctls
+from netlab.lab import sysctls
+from netlab.lab.network import links, routes
 from netlab.lab.syscalls import (
     CAP_NET_RAW,
     CAP_SYS_ADMIN,
@@ -31,8 +32,6 @@ from netlab.lab.syscalls import (
     unshare,
 )
 
-CONGESTION_CONTROL = "cubic"
-
 
 class Refused(Exception):
     """This machine does not give us namespaces: at which step, and the kernel's errno."""
@@ -49,10 +48,12 @@ class HostFacts:
 
     settings: tuple[sysctls.Setting, ...]
     notes: tuple[str, ...]
+    on_routes: str = ""  # the congestion control that the routes carry; empty: the sysctl holds
 
 
 @contextmanager
-def _step(name: str) -> Iterator[None]:
+def step(name: str) -> Iterator[None]:
+    """What fails inside is a refusal of this step."""
     try:
         yield
     except OSError as error:
@@ -67,47 +68,62 @@ def enter() -> bool:
     own_user = not has_capability(CAP_SYS_ADMIN)
     if own_user:
         uid, gid = os.geteuid(), os.getegid()
-        with _step("user namespace"):
+        with step("user namespace"):
             unshare(CLONE_NEWUSER)
-        with _step("mapping of user and group"):
+        with step("mapping of user and group"):
             _write("/proc/self/setgroups", "deny")
             _write("/proc/self/uid_map", f"{uid} {uid} 1")
             _write("/proc/self/gid_map", f"{gid} {gid} 1")
-    with _step("network namespace"):
+    with step("network namespace"):
         unshare(CLONE_NEWNET)
-    with _step("mount and process namespaces"):
+    with step("mount and process namespaces"):
         unshare(CLONE_NEWNS | CLONE_NEWPID)
         mount("none", "/", None, MS_REC | MS_PRIVATE)
     # A host takes the size of its socket hash from the namespace it is made in: so make one,
     # set it there, and make the host's.
     sysctls.write_all(sysctls.BEFORE_HOST)
-    with _step("network namespace"):
+    with step("network namespace"):
         unshare(CLONE_NEWNET)
     return own_user
 
 
 def set_up_host() -> HostFacts:
     """In the first process of the new process namespace: /proc, loopback and the baseline."""
-    notes = []
+    notes = mount_proc()
+    with step("loopback interface"):
+        links.bring_up("lo")
+    facts = set_baseline(sysctls.CUBIC)
+    return HostFacts(facts.settings, (*notes, *facts.notes), facts.on_routes)
+
+
+def mount_proc() -> tuple[str, ...]:
+    """Show the processes of this process namespace under /proc; where that is refused, a note."""
     try:
         mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     except OSError as error:
         # Refused where parts of /proc are covered, as in most containers.
-        notes.append(f"programs see the machine's /proc, not their own ({error.strerror})")
-    with _step("loopback interface"):
-        routes.bring_up("lo")
-    settings = sysctls.write_all(sysctls.BASELINE)
+        return (f"programs see the machine's /proc, not their own ({error.strerror})",)
+    return ()
+
+
+def set_baseline(congestion_control: str) -> HostFacts:
+    """Write the baseline in the network namespace that this process is in, and read it back."""
+    notes = []
+    wanted = {**dict(sysctls.BASELINE), sysctls.CONGESTION_CONTROL: congestion_control}
+    settings = sysctls.write_all(tuple(wanted.items()))
     by_name = {setting.name: setting for setting in settings}
-    congestion = by_name.get("net.ipv4.tcp_congestion_control")
+    congestion = by_name.get(sysctls.CONGESTION_CONTROL)
+    on_routes = ""
     if congestion is not None and not congestion.held:
         # Outside the machine's first network namespace only "allowed" algorithms can be set so.
         del by_name[congestion.name]
         try:
-            routes.set_loopback_congestion_control(CONGESTION_CONTROL)
-            settings.append(sysctls.Setting("routes of lo: congctl", None, CONGESTION_CONTROL))
+            routes.set_loopback_congestion_control(congestion_control)
+            settings.append(sysctls.Setting("routes: congctl", None, congestion_control))
+            on_routes = congestion_control
         except OSError as error:
             notes.append(
-                f"congestion control is {congestion.value}, not {CONGESTION_CONTROL} "
+                f"congestion control is {congestion.value}, not {congestion_control} "
                 f"({error.strerror})"
             )
     notes += [
@@ -117,7 +133,7 @@ def set_up_host() -> HostFacts:
     ]
     hash_bucket_count = sysctls.read_all(("net.ipv4.tcp_ehash_entries",))
     facts = sysctls.read_all(sysctls.FACTS)
-    return HostFacts((*settings, *hash_bucket_count, *facts), tuple(notes))
+    return HostFacts((*settings, *hash_bucket_count, *facts), tuple(notes), on_routes)
 
 
 def may_capture() -> bool:

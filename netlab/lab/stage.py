@@ -19,7 +19,7 @@ from typing import Any
 
 from netlab.lab.clients import ClientOrders
 from netlab.lab.descendants import Descendants
-from netlab.lab.hosts import Ended, Lab, Started, python_arguments
+from netlab.lab.hosts import Ended, Event, House, Started, python_arguments
 from netlab.lab.options import OnProgress, Progress, RunOptions
 from netlab.lab.programs import server_orders
 from netlab.lab.recorder import Death, Recorder
@@ -63,7 +63,7 @@ class Stage:
     options: RunOptions
     on_progress: OnProgress
     interruptions: Interruptions
-    lab: Lab
+    lab: House
     recorder: Recorder
     spools: Path
     programs: dict[str, Program] = field(default_factory=dict)
@@ -181,7 +181,9 @@ class Stage:
                 self.disk_full = error
         self.on_progress(self._progress())
 
-    def _note(self, event: Started | Ended) -> None:
+    def _note(self, event: Event) -> None:
+        if not isinstance(event, Started | Ended):
+            return
         program = self.programs[event.actor]
         if isinstance(event, Started):
             program.pid = event.pid

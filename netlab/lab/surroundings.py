@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import netlab
 from netlab.capture.ownership import caller
-from netlab.lab.hosts import Lab, User
+from netlab.lab.hosts import House, User
 from netlab.lab.namespaces import Refused, why_refused
 from netlab.lab.syscalls import CAP_SYS_ADMIN, has_capability
 from netlab.model.errors import PrivilegeError, UsageError
@@ -47,16 +47,16 @@ def choose_user(name: str | None) -> tuple[User | None, Notes]:
     return User(name, entry.pw_uid, entry.pw_gid, groups), ()
 
 
-def open_lab(port: int, user: User | None) -> tuple[Lab, Notes]:
+def open_lab(port: int, user: User | None) -> tuple[House, Notes]:
     """A lab with namespaces; where they are refused, this machine's loopback, with a note.
 
     Raises PrivilegeError when neither is allowed.
     """
     try:
-        lab = Lab.open(own=True, user=user)
+        lab = House.open(own=True, user=user)
     except Refused as refused:
         try:
-            lab = Lab.open(own=False, ports=[port], user=user)
+            lab = House.open(own=False, ports=[port], user=user)
         except (Refused, PrivilegeError):
             raise PrivilegeError(
                 f"this machine allows neither namespaces ({refused}) nor packet capture",
@@ -90,7 +90,7 @@ def become_caller() -> None:
     os.setresuid(uid, uid, uid)
 
 
-def describe(options: RunOptions, lab: Lab, notes: Notes) -> tuple[Description, Interface]:
+def describe(options: RunOptions, lab: House, notes: Notes) -> tuple[Description, Interface]:
     """What the recording says of itself, and the interface that it captures."""
     from netlab.capture.bpf import SNAPLEN_BYTES
 

@@ -9,14 +9,18 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
+from collections.abc import Sequence
 
 CLONE_NEWNS = 0x0002_0000
+CLONE_NEWUTS = 0x0400_0000
 CLONE_NEWUSER = 0x1000_0000
 CLONE_NEWPID = 0x2000_0000
 CLONE_NEWNET = 0x4000_0000
 
 MS_NOSUID, MS_NODEV, MS_NOEXEC = 0x2, 0x4, 0x8
+MS_BIND = 0x1000
 MS_REC, MS_PRIVATE = 0x4000, 0x4_0000
+_MNT_DETACH = 0x2
 
 CAP_NET_ADMIN = 12
 CAP_NET_RAW = 13
@@ -26,7 +30,8 @@ _PR_CAPBSET_DROP = 24
 _PR_SET_SECUREBITS = 28
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
-_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
+_PR_SET_KEEPCAPS = 8
+_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 2, 4
 _SECURE_NOROOT_LOCKED = 0b11  # uid 0 gains nothing by execve, and this stays so
 _CAPABILITY_VERSION_3 = 0x2008_0522
 
@@ -58,6 +63,16 @@ def mount(source: str, target: str, kind: str | None, flags: int) -> None:
     )
 
 
+def setns(descriptor: int, kind: int) -> None:
+    """Enter a namespace that is open; `kind` is its CLONE_NEW* flag."""
+    _call("setns", ctypes.c_int(descriptor), ctypes.c_int(kind))
+
+
+def detach(target: str) -> None:
+    """Take away the topmost mount of `target`; what holds files of it keeps them."""
+    _call("umount2", os.fsencode(target), ctypes.c_int(_MNT_DETACH))
+
+
 def _prctl(option: int, argument: int = 0) -> int:
     zero = ctypes.c_ulong(0)
     return _call("prctl", ctypes.c_int(option), ctypes.c_ulong(argument), zero, zero, zero)
@@ -68,11 +83,20 @@ def adopt_orphans() -> None:
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
-def give_up_privileges() -> None:
-    """No capability now, nor after an execve, not even as uid 0; no set-uid program helps."""
+def keep_through_identity() -> None:
+    """Let the permitted capabilities survive the next change of uid, until an execve."""
+    _prctl(_PR_SET_KEEPCAPS, 1)
+
+
+def give_up_privileges(*, keep: Sequence[int] = ()) -> None:
+    """No capability now, nor after an execve, not even as uid 0; no set-uid program helps.
+
+    Those to `keep` are had after an execve all the same (ambient).
+    """
     try:
         for capability in range(64):  # EINVAL after the last one the kernel knows
-            _prctl(_PR_CAPBSET_DROP, capability)
+            if capability not in keep:
+                _prctl(_PR_CAPBSET_DROP, capability)
     except OSError:
         pass  # without CAP_SETPCAP the bounding set stays; what follows suffices
     try:
@@ -80,15 +104,18 @@ def give_up_privileges() -> None:
     except OSError:
         if os.geteuid() == 0 and has_capability(CAP_SYS_ADMIN):
             raise  # here it is what keeps an execve from giving everything back
-    _call(
-        "prctl",
-        ctypes.c_int(_PR_CAP_AMBIENT),
-        ctypes.c_ulong(_PR_CAP_AMBIENT_CLEAR_ALL),
-        *[ctypes.c_ulong(0)] * 3,
-    )
+    _ambient(_PR_CAP_AMBIENT_CLEAR_ALL, 0)
     header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
-    _call("capset", header, bytes(24))
+    kept = sum(1 << capability for capability in keep)
+    _call("capset", header, struct.pack("=6I", *[kept & 0xFFFF_FFFF] * 3, *[kept >> 32] * 3))
+    for capability in keep:
+        _ambient(_PR_CAP_AMBIENT_RAISE, capability)
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def _ambient(what: int, capability: int) -> None:
+    numbers = [ctypes.c_ulong(number) for number in (what, capability, 0, 0)]
+    _call("prctl", ctypes.c_int(_PR_CAP_AMBIENT), *numbers)
 
 
 def has_capability(capability: int) -> bool:

@@ -9,7 +9,12 @@ Documentation/networking/ip-sysctl.rst of the kernel.
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
+
+CONGESTION_CONTROL, CUBIC = "net.ipv4.tcp_congestion_control", "cubic"
+# Names that a host may have of its own; none leads out of /proc/sys/net.
+NAME = re.compile(r"net(\.[A-Za-z0-9_-]+)+")
 
 # Written in the namespace in which the host's own is made: its sockets then get a small hash of
 # their own, and a dump of them walks 256 buckets, not the machine's 262,144.
@@ -18,7 +23,7 @@ BEFORE_HOST = (("net.ipv4.tcp_child_ehash_entries", "256"),)
 BASELINE = (
     ("net.ipv4.ip_unprivileged_port_start", "0"),
     ("net.ipv4.ip_local_port_range", "32768 60999"),
-    ("net.ipv4.tcp_congestion_control", "cubic"),
+    (CONGESTION_CONTROL, CUBIC),
     ("net.ipv4.tcp_rmem", "4096 131072 6291456"),
     ("net.ipv4.tcp_wmem", "4096 16384 4194304"),
     ("net.ipv4.tcp_moderate_rcvbuf", "1"),

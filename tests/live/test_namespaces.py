@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from netlab.capture.ring import PacketRing
-from netlab.lab.hosts import Ended, Lab, Started
+from netlab.lab.hosts import Ended, House, Started
 
 # Says, as one line of JSON on the report descriptor, what a program of the lab sees.
 LOOK = """
@@ -50,13 +50,13 @@ if os.fork() == 0:
 
 
 @pytest.fixture
-def lab() -> Iterator[Lab]:
-    lab = Lab.open(own=True)
+def lab() -> Iterator[House]:
+    lab = House.open(own=True)
     yield lab
     lab.close()
 
 
-def start(lab: Lab, actor: str, code: str) -> int:
+def start(lab: House, actor: str, code: str) -> int:
     """Start a Python program; the read end of its report pipe."""
     read_end, write_end = os.pipe()
     lab.start(actor, [sys.executable, "-I", "-S", "-c", code], {}, {"NETLAB_REPORT_FD": write_end})
@@ -64,7 +64,7 @@ def start(lab: Lab, actor: str, code: str) -> int:
     return read_end
 
 
-def next_event(lab: Lab, kind: type[Started] | type[Ended]) -> Any:
+def next_event(lab: House, kind: type[Started] | type[Ended]) -> Any:
     poller = select.poll()
     poller.register(lab, select.POLLIN)
     until_s = time.monotonic() + 20
@@ -91,7 +91,7 @@ def gone(pid: int) -> bool:
         os.close(descriptor)
 
 
-def test_a_program_sees_a_house_of_its_own_and_holds_no_key(lab: Lab) -> None:
+def test_a_program_sees_a_house_of_its_own_and_holds_no_key(lab: House) -> None:
     with os.fdopen(start(lab, "look", LOOK), "rb") as report:
         facts = json.loads(report.read())
     assert (facts["uid"], facts["gid"]) == (os.getuid(), os.getgid())
@@ -111,7 +111,7 @@ def test_a_program_sees_a_house_of_its_own_and_holds_no_key(lab: Lab) -> None:
     assert facts["processes"] == ["1", "2"] or any("/proc" in note for note in lab.notes)
 
 
-def test_the_ring_is_there_before_the_first_program(lab: Lab) -> None:
+def test_the_ring_is_there_before_the_first_program(lab: House) -> None:
     assert lab.ring_socket is not None
     with PacketRing.from_socket(lab.ring_socket) as ring:
         os.close(start(lab, "look", LOOK))
@@ -121,7 +121,7 @@ def test_the_ring_is_there_before_the_first_program(lab: Lab) -> None:
         assert ring.statistics().dropped == 0
 
 
-def test_the_baseline_holds(lab: Lab) -> None:
+def test_the_baseline_holds(lab: House) -> None:
     settings = dict(lab.settings)
     assert settings["net.ipv4.ip_unprivileged_port_start"] == "0"
     assert settings["net.ipv4.tcp_wmem"] == "4096 16384 4194304"
@@ -129,7 +129,7 @@ def test_the_baseline_holds(lab: Lab) -> None:
     assert lab.notes == () or all("/proc" in note for note in lab.notes)
 
 
-def test_exits_are_told_with_their_status(lab: Lab) -> None:
+def test_exits_are_told_with_their_status(lab: House) -> None:
     os.close(start(lab, "seven", "raise SystemExit(7)"))
     began = next_event(lab, Started)
     end = next_event(lab, Ended)
@@ -143,13 +143,13 @@ def test_exits_are_told_with_their_status(lab: Lab) -> None:
     assert before_ns <= end.time_ns <= time.time_ns()
 
 
-def test_the_last_line_of_a_traceback_is_kept(lab: Lab) -> None:
+def test_the_last_line_of_a_traceback_is_kept(lab: House) -> None:
     os.close(start(lab, "bad", "raise ValueError('in the lab')"))
     next_event(lab, Ended)
     assert lab.last_words() == "ValueError: in the lab"
 
 
-def test_a_program_that_is_not_there_is_an_error_at_once(lab: Lab) -> None:
+def test_a_program_that_is_not_there_is_an_error_at_once(lab: House) -> None:
     from netlab.model.errors import PrivilegeError
 
     read_end, write_end = os.pipe()
@@ -161,7 +161,7 @@ def test_a_program_that_is_not_there_is_an_error_at_once(lab: Lab) -> None:
 
 
 def test_a_daemon_dies_with_the_lab() -> None:
-    lab = Lab.open(own=True)
+    lab = House.open(own=True)
     with os.fdopen(start(lab, "daemon", DAEMON), "rb") as report:
         next_event(lab, Ended)  # the one that was started is over
         pid = int(os.read(report.fileno(), 100))
@@ -171,7 +171,7 @@ def test_a_daemon_dies_with_the_lab() -> None:
 
 
 @pytest.mark.parametrize("victim", ["helper", "first process"])
-def test_when_one_of_the_house_is_killed_all_of_it_ends(lab: Lab, victim: str) -> None:
+def test_when_one_of_the_house_is_killed_all_of_it_ends(lab: House, victim: str) -> None:
     os.close(start(lab, "waits", WAIT))
     program = next_event(lab, Started).pid
     helper = lab._helper.pid
@@ -191,7 +191,7 @@ def test_no_descriptor_is_left_open() -> None:
         return len(os.listdir("/proc/self/fd"))
 
     before = open_now()
-    lab = Lab.open(own=True)
+    lab = House.open(own=True)
     os.close(start(lab, "seven", "raise SystemExit(7)"))
     next_event(lab, Ended)
     lab.close()
@@ -206,7 +206,7 @@ def test_the_outside_stays_as_it_was() -> None:
         return [*links, sysctl, Path("/proc/self/mounts").read_text()]
 
     before = outside()
-    lab = Lab.open(own=True)
+    lab = House.open(own=True)
     assert outside() == before
     lab.close()
     assert outside() == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 import pytest
 
 import netlab
-from netlab.lab.hosts import Lab, python_arguments
+from netlab.lab.become import Orders
+from netlab.lab.hosts import House, python_arguments
 from netlab.server.messages import control
 
 PROGRAM = "import thing, sys; main = lambda words: print(thing.where, json.__file__)\nimport json\n"
@@ -48,11 +50,13 @@ def test_whoever_the_program_is_to_be_must_be_able_to_read_them(installed: Path)
     helper: Any = None
     ours, theirs = control.pair()
     with ours, theirs:
-        lab = Lab(helper, ours, None)
+        lab = House(helper, ours, None)
         lab.start("server", [sys.executable], {}, {}, ("thing", "not_installed"))
         received = control.receive(theirs)
     assert received is not None
-    assert received[0]["readable"] == [
+    orders = Orders.from_file(received[1][0])
+    os.close(received[1][0])
+    assert orders.readable == [
         str(Path(netlab.__file__).resolve()),
         str(installed / "thing.py"),
     ]

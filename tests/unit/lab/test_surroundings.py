@@ -36,7 +36,7 @@ def test_where_both_are_refused_it_says_both(
     def refuse(*, own: bool, **_: object) -> None:
         raise Refused("process namespace", 28) if own else second
 
-    monkeypatch.setattr(surroundings.Lab, "open", refuse)
+    monkeypatch.setattr(surroundings.House, "open", refuse)
     with pytest.raises(PrivilegeError, match=r"neither namespaces \(process namespace: No space"):
         surroundings.open_lab(7777, None)
 
@@ -97,7 +97,7 @@ def test_refused_twice_is_one_privilege_error(monkeypatch: pytest.MonkeyPatch) -
     def refuse(*, own: bool, **rest: object) -> None:
         raise Refused("network namespace" if own else "packet socket", 1)
 
-    monkeypatch.setattr(surroundings.Lab, "open", refuse)
+    monkeypatch.setattr(surroundings.House, "open", refuse)
     with pytest.raises(PrivilegeError, match="allows neither namespaces") as error:
         surroundings.open_lab(7777, None)
     assert "\n" not in str(error.value)
