@@ -135,7 +135,7 @@ class Packet:
     _quoted: Packet | None = None  # what an ICMP error quotes
     _port_unreachable: bool = False  # an ICMP error that says: nobody listens there
     _ip_protocol: int | None = None  # the transport's number, the same in every fragment
-    _wired: bool = False  # a wire carried it: where it is not known to have arrived, it may not have
+    _wired: bool = False  # a wire carried it: seen at its sender's end, it need not have arrived
     _made: bool = False  # by the wire: no host sent it
     _copy_of: int | None = None  # the frame that it is the wire's copy of
     _spoilt: bool = False  # the wire changed it, and its receiver's kernel did not take it for it
