@@ -20,6 +20,7 @@ from typing import TypeVar
 from netlab.capture import journal, local, pcap, pcapng, rows
 from netlab.capture import pcapng_reader as reader
 from netlab.capture.damage import Damaged, max_packet_bytes
+from netlab.capture.wired import check_arrivals
 from netlab.model.call import CallRecord
 from netlab.model.errors import BadRecording, UsageError
 from netlab.model.frame import Frame, Interface
@@ -69,6 +70,7 @@ def _raw(data: bytes, name: str, ended: bool) -> RawRecording:
     else:
         raise _stranger(data, name)
     raw.calls.sort(key=_by_entry)
+    raw.faults += check_arrivals(raw)
     if raw.description.form == "live" and not ended:
         raw.interfaces = [replace(one, dropped=one.dropped or None) for one in raw.interfaces]
     return raw
@@ -263,7 +265,7 @@ class _PcapngFile:
         return index
 
     def _packet(self, kind: int, start: int, stop: int, order: str) -> None:
-        number, ticks, begin, end, origlen, flags = reader.packet(
+        number, ticks, begin, end, origlen, flags, packet = reader.packet(
             self._data, kind, start, stop, order
         )
         index = self._interface(number, start)
@@ -273,7 +275,7 @@ class _PcapngFile:
         self._number += 1
         self._time_ns = described.time_ns(ticks)
         self._raw.frames.append(
-            Frame(self._number, self._time_ns, index, self._view[begin:end], origlen, flags)
+            Frame(self._number, self._time_ns, index, self._view[begin:end], origlen, flags, packet)
         )
 
     def _simple_packet(self, start: int, stop: int, order: str) -> None:
@@ -345,6 +347,8 @@ class _PcapngFile:
             self._table(rows.LOSSES, text, count, raw.losses)
         elif kind == local.Kind.STAMPS:
             self._table(rows.STAMPS, text, count, raw.stamps)
+        elif kind == local.Kind.ARRIVALS:
+            self._table(rows.ARRIVALS, text, count, raw.arrivals)
         else:
             self._fault(f"a block of an unknown kind ({kind}) was skipped")
 

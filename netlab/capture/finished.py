@@ -23,7 +23,7 @@ from netlab.capture.layout import (
 )
 from netlab.capture.local import Kind, table_blocks
 from netlab.capture.ownership import replacing, write_all
-from netlab.capture.rows import CALLS, CLOCK_PAIRS, INHERITANCES, LOSSES, STAMPS
+from netlab.capture.rows import ARRIVALS, CALLS, CLOCK_PAIRS, INHERITANCES, LOSSES, STAMPS
 from netlab.model.call import ACTING
 from netlab.model.recording import RawRecording
 
@@ -93,6 +93,7 @@ def _finished(
     yield from table_blocks(Kind.INHERITANCES, INHERITANCES, raw.inheritances)
     yield from table_blocks(Kind.LOSSES, LOSSES, raw.losses)
     yield from table_blocks(Kind.STAMPS, STAMPS, raw.stamps)
+    yield from table_blocks(Kind.ARRIVALS, ARRIVALS, raw.arrivals)
 
     order = _in_order(raw)
     packed = _packed_calls(raw, order, journal_limit)
@@ -112,6 +113,7 @@ def _finished(
                 frame.flags,
                 frame_comments.get(frame.number, ()),
                 threads.get(frame.number),
+                frame.packet,
             )
             continue
         call = raw.calls[index]

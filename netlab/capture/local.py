@@ -34,6 +34,7 @@ class Kind(IntEnum):
     LOSSES = 4
     CALLS = 5
     STAMPS = 6
+    ARRIVALS = 7
 
 
 def description_block(description: Description) -> bytes:

@@ -27,7 +27,7 @@ COMMENT = 1
 SHB_HARDWARE, SHB_OS, SHB_USERAPPL = 2, 3, 4
 IF_NAME, IF_DESCRIPTION, IF_TSRESOL, IF_OS, IF_TSOFFSET = 2, 3, 9, 12, 14
 ISB_START, ISB_END, ISB_RECEIVED, ISB_DROPPED = 2, 3, 4, 5
-EPB_FLAGS, EPB_PROCESS_THREAD = 2, 8
+EPB_FLAGS, EPB_PACKETID, EPB_PROCESS_THREAD = 2, 5, 8
 
 Option = tuple[int, bytes]
 
@@ -40,6 +40,7 @@ _SHB = Struct("<IHHq")
 _IDB = Struct("<HHI")
 _ISB = Struct("<III")
 _EPB_HEAD = Struct("<IIIIIII")
+_ID_TAIL = Struct("<HHQII")  # the packet's id, the end of its options, the block's length
 _PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")  # by length modulo 4
 _END_OF_OPTIONS = b"\0\0\0\0"
 _LOW32 = 0xFFFFFFFF
@@ -110,11 +111,14 @@ def packet(
     flags: int,
     comments: Sequence[str] = (),
     thread: tuple[int, int] | None = None,
+    packet_id: int | None = None,
 ) -> bytes:
-    """One packet with its options: direction and offload, comments, (process, thread)."""
+    """One packet with its options: direction and offload, comments, (process, thread), its id."""
     items = [text_option(COMMENT, text) for text in comments]
     if flags:
         items.append((EPB_FLAGS, _U32.pack(flags & _LOW32)))
+    if packet_id is not None:
+        items.append((EPB_PACKETID, _U64.pack(packet_id)))
     if thread is not None:
         items.append((EPB_PROCESS_THREAD, _TWO_U32.pack(thread[0] & _LOW32, thread[1] & _LOW32)))
     tail = _PADDING[len(data) & 3] + options(items)
@@ -148,6 +152,22 @@ class PacketBatches:
                 data,
                 tail,
             )  # fmt: skip
+        return b"".join(parts)
+
+    def encode_numbered(self, frames: Iterable[tuple[int, int, int, bytes]]) -> bytes:
+        """The blocks of a wire's whole frames (packet id, interface, time_ns, data), in order."""
+        parts: list[bytes] = []
+        pack, tail = _EPB_HEAD.pack, _ID_TAIL.pack
+        for packet_id, interface, time_ns, data in frames:
+            caplen = len(data)
+            padding = _PADDING[caplen & 3]
+            total = 48 + caplen + len(padding)
+            parts += (
+                pack(6, total, interface, time_ns >> 32, time_ns & 0xFFFFFFFF, caplen, caplen),
+                data,
+                padding,
+                tail(EPB_PACKETID, 8, packet_id, 0, total),
+            )
         return b"".join(parts)
 
     def _tail(self, caplen: int, flags: int) -> tuple[int, bytes]:

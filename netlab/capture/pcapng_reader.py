@@ -14,6 +14,7 @@ from struct import Struct
 from netlab.capture.damage import Damaged, max_packet_bytes
 from netlab.capture.pcapng import (
     ENHANCED_PACKET,
+    EPB_PACKETID,
     IF_DESCRIPTION,
     IF_NAME,
     IF_TSOFFSET,
@@ -35,6 +36,7 @@ _IDB = {order: Struct(order + "HHI") for order in "<>"}
 _EPB = {order: Struct(order + "IIIII") for order in "<>"}
 _OLD = {order: Struct(order + "HHIIII") for order in "<>"}
 _OPTION = {order: Struct(order + "HH") for order in "<>"}
+_ID_ALONE = {order: _OPTION[order].pack(EPB_PACKETID, 8) for order in "<>"}
 _FLAGS_ALONE = {order: _OPTION[order].pack(2, 4) for order in "<>"}
 
 Block = tuple[int, int, int, str]  # type, start and stop of the body, byte order
@@ -144,8 +146,8 @@ def interface(data: bytes, start: int, stop: int, order: str) -> InterfaceDescri
 
 def packet(
     data: bytes, kind: int, start: int, stop: int, order: str
-) -> tuple[int, int, int, int, int, int]:
-    """(interface, ticks, start, stop, origlen_bytes, flags) of a packet block.
+) -> tuple[int, int, int, int, int, int, int | None]:
+    """(interface, ticks, start, stop, origlen_bytes, flags, packet id or None) of a packet block.
 
     The interface counts from the first of its section. Raises Damaged when the data do not fit.
     """
@@ -160,16 +162,20 @@ def packet(
     after = begin + (caplen + 3 & ~3)
     if after > stop:
         raise Damaged(f"the packet at byte {start - 8} claims {caplen} bytes: more than its block")
-    flags = 0
+    flags, packet_id = 0, None
     if stop - after == 12 and data[after : after + 4] == _FLAGS_ALONE[order]:
         (flags,) = _U32[order].unpack_from(data, after + 4)  # as netlab and tcpdump write them
+    elif stop - after == 16 and data[after : after + 4] == _ID_ALONE[order]:
+        (packet_id,) = _U64[order].unpack_from(data, after + 4)  # as a wire's frames while live
     elif after < stop:
         for code, value in options(data, after, stop, order):
+            if code == EPB_PACKETID and kind == ENHANCED_PACKET and len(value) == 8:
+                (packet_id,) = _U64[order].unpack(value)
             if code == 2:  # epb_flags, and pack_flags alike
                 if len(value) != 4:
                     raise Damaged(f"the packet at byte {start - 8} has flags of {len(value)} bytes")
                 (flags,) = _U32[order].unpack(value)
-    return number, high << 32 | low, begin, end, origlen, flags
+    return number, high << 32 | low, begin, end, origlen, flags, packet_id
 
 
 def simple_packet(

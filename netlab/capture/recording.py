@@ -31,13 +31,14 @@ from netlab.capture.ownership import (
     open_private,
     write_all_at,
 )
-from netlab.capture.rows import CALLS, CLOCK_PAIRS, INHERITANCES, LOSSES, STAMPS
+from netlab.capture.rows import ARRIVALS, CALLS, CLOCK_PAIRS, INHERITANCES, LOSSES, STAMPS
 from netlab.model.call import CallRecord, Inheritance
 from netlab.model.clock import ClockPair
 from netlab.model.errors import BadRecording, UsageError
 from netlab.model.frame import Interface
 from netlab.model.recording import Description, Loss
 from netlab.model.stamp import StampRecord
+from netlab.model.wire import Arrival
 
 _NS = 1_000_000_000
 
@@ -125,6 +126,15 @@ class LiveRecording:
         """Append frames of the ring: (time_ns, data, origlen_bytes, epb flags)."""
         if not self._failed:
             self._append(self._batches.encode(interface, frames))
+
+    def wire_frames(self, frames: Iterable[tuple[int, int, int, bytes]]) -> None:
+        """Append whole frames that a wire took: (packet, interface, time_ns, data)."""
+        if not self._failed:
+            self._append(self._batches.encode_numbered(frames))
+
+    def arrivals(self, records: Iterable[Arrival]) -> None:
+        """Append what became of frames on the wire, each once; their frames are there already."""
+        self._append(b"".join(table_blocks(Kind.ARRIVALS, ARRIVALS, records)))
 
     def calls(self, records: Iterable[CallRecord]) -> None:
         """Append calls that have returned, each once."""

@@ -16,6 +16,8 @@ from netlab.model.call import CallRecord, Inheritance, Ready
 from netlab.model.clock import ClockPair
 from netlab.model.recording import Loss
 from netlab.model.stamp import StampRecord
+from netlab.model.tables import Fate
+from netlab.model.wire import Arrival
 
 R = TypeVar("R")
 
@@ -80,6 +82,7 @@ TEXT: Codec = (escape, unescape)
 BYTES: Codec = (bytes.hex, bytes.fromhex)
 READY: Codec = (_ready_text, _ready)
 INTS: Codec = (_ints_text, _ints)
+FATE: Codec = (str, lambda text: str(Fate(text)))
 
 
 class Schema(Generic[R]):
@@ -180,6 +183,13 @@ STAMPS = Schema(
     StampRecord,
     {"time_ns": INT, "host": TEXT, "pid": INT, "inode": INT, "what": TEXT, "key": INT},
 )
+ARRIVALS = Schema(
+    Arrival,
+    {
+        "packet": INT, "fate": FATE, "arrived_ns": INT, "late_ns": INT, "rule": TEXT,
+        "changed": BYTES,
+    },
+)  # fmt: skip
 LOSSES = Schema(
     Loss,
     {"witness": TEXT, "what": TEXT, "count": INT, "reason": TEXT, "actor": TEXT, "since_ns": INT},

@@ -9,13 +9,13 @@ Read first: Linux, tcp_check_req in tcp_minisocks.c and tcp_v4_syn_recv_sock in 
 
 from __future__ import annotations
 
+from netlab.correlate.arrivals import arrival_ns, came, reached, sent
 from netlab.correlate.flows import ACK, RST, SYN
 from netlab.correlate.option_changes import option_between
 from netlab.correlate.segments import Row, Track
 from netlab.correlate.sockets import Socket
-from netlab.correlate.streams import arrival_ns
 from netlab.model.call import CallRecord
-from netlab.model.tables import Direction, Fate, Packet
+from netlab.model.tables import Direction, Packet
 
 
 def queued_ns(
@@ -25,14 +25,15 @@ def queued_ns(
 
     `ring_lost`: the frame that put it there may not have been captured.
     """
-    if _opened_fast(track) or (ring_lost and track.halves[Direction.C2S].syns):
-        return arrival_ns(track.halves[Direction.C2S].syns[0])
-    acks = _acks(track)
+    syns = came(track.halves[Direction.C2S].syns)
+    if _opened_fast(track) or (ring_lost and syns):
+        return arrival_ns(syns[0])
+    acks = acks_at_server(track)
     if not acks or not track.halves[Direction.S2C].syns:
         return None
     first = acks[0]
     if _deferred(listener, calls, first.packet):
-        resent = [p.time_ns for p in track.halves[Direction.S2C].syns[1:]]
+        resent = [p.time_ns for p in sent(track.halves[Direction.S2C].syns)[1:]]
         first_filled = next((row for row in acks if _fills(row)), None)
         late = next((r for r in acks if resent and arrival_ns(r.packet) > resent[0]), None)
         found = [row for row in (first_filled, late) if row is not None]
@@ -40,17 +41,18 @@ def queued_ns(
             return None
         first = min(found, key=lambda row: arrival_ns(row.packet))
     at = arrival_ns(first.packet)
-    resets = (p for half in track.halves.values() for p in half.resets if p.fate != Fate.DROPPED)
-    return None if any(arrival_ns(p) < at for p in resets) else at
+    reset_ns = [arrival_ns(p) for p in came(track.halves[Direction.C2S].resets)]
+    reset_ns += [p.time_ns for p in sent(track.halves[Direction.S2C].resets)]
+    return None if any(time_ns < at for time_ns in reset_ns) else at
 
 
 def queued_by(track: Track, listener: Socket | None, calls: list[CallRecord]) -> Packet | None:
     """The frame that put the connection into the queue, where it is known."""
     if _opened_fast(track):
-        return track.halves[Direction.C2S].syns[0]
+        return came(track.halves[Direction.C2S].syns)[0]
     if queued_ns(track, listener, calls) is None:
         return None
-    acks = _acks(track)
+    acks = acks_at_server(track)
     deferred = _deferred(listener, calls, acks[0].packet)
     if deferred is None:
         return None
@@ -60,7 +62,7 @@ def queued_by(track: Track, listener: Socket | None, calls: list[CallRecord]) ->
     # A SYN-ACK that was resent later says that this frame, or one before it, was ignored, or that
     # the two passed each other.
     since_ns = arrival_ns(acks[0].packet)
-    if any(packet.time_ns > since_ns for packet in track.halves[Direction.S2C].syns):
+    if any(packet.time_ns > since_ns for packet in sent(track.halves[Direction.S2C].syns)):
         return None
     return found.packet
 
@@ -77,18 +79,18 @@ def surely_queued(track: Track) -> bool:
 
 def _opened_fast(track: Track) -> bool:
     """The SYN brought data that the SYN-ACK acknowledges: accept may return at once (RFC 7413)."""
-    syns = track.halves[Direction.C2S].syns
+    syns = came(track.halves[Direction.C2S].syns)
     return bool(syns and syns[0].payload_len_bytes) and any(
         row.direction is Direction.S2C and row.packet._flags & SYN and (row.segment.ack or 0) > 1
         for row in track.rows
     )
 
 
-def _acks(track: Track) -> list[Row]:
+def acks_at_server(track: Track) -> list[Row]:
     """The client's frames that arrived and could complete the handshake, in order of arrival."""
     found = []
     for row in track.rows:
-        if row.direction is not Direction.C2S or row.packet.fate == Fate.DROPPED:
+        if row.direction is not Direction.C2S or not reached(row.packet):
             continue
         if row.packet._flags & (SYN | RST | ACK) != ACK:
             continue

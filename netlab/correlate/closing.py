@@ -19,15 +19,16 @@ Read first: RFC 9293 3.6 and 3.10.7, RFC 2525 2.17, Linux tcp_send_fin.
 
 from __future__ import annotations
 
+from netlab.correlate.arrivals import arrival_ns, came, reached, sent
 from netlab.correlate.flows import ACK, FIN, SYN
 from netlab.correlate.handshake import opening_call
 from netlab.correlate.segments import Row, Track
 from netlab.correlate.sockets import Socket
-from netlab.correlate.streams import arrival_ns, fin_arrival
+from netlab.correlate.streams import fin_arrival
 from netlab.correlate.tcp_spans import End, TcpJoin
 from netlab.model.call import INBOUND, MSG_OOB, OUTBOUND, CallRecord
 from netlab.model.seqnum import seq_add
-from netlab.model.tables import Fate, Packet, Role, Side, Span
+from netlab.model.tables import Packet, Role, Side, Span
 
 RESET_ERRORS = frozenset({"ECONNRESET", "ECONNREFUSED", "ECONNABORTED", "EPIPE"})
 ICMP_ERRORS = frozenset({
@@ -53,7 +54,7 @@ def link_closing(join: TcpJoin) -> list[Span]:
 
 
 def _fins_sent(spans: list[Span], join: TcpJoin, side: Side) -> None:
-    fins = join.track.halves[side.outbound].fins
+    fins = sent(join.track.halves[side.outbound].fins)
     if not fins:
         return
     call = fin_cause(join, side, fins[0])
@@ -117,7 +118,7 @@ def _held_back(join: TcpJoin, side: Side, closed_ns: int, fin: Packet) -> bool:
     acked, edge = 0, None
     heard = [
         r for r in join.track.rows
-        if r.direction is side.inbound and r.packet.fate != Fate.DROPPED and r.segment.ack
+        if r.direction is side.inbound and reached(r.packet) and r.segment.ack
     ]  # fmt: skip
     for row in sorted(heard, key=lambda r: arrival_ns(r.packet)):
         acked = max(acked, (row.segment.ack or 0) - 1)
@@ -145,7 +146,7 @@ def _end_of_stream(spans: list[Span], join: TcpJoin, side: Side) -> None:
 
 
 def _resets_suffered(spans: list[Span], join: TcpJoin, side: Side) -> None:
-    resets = join.track.halves[side.inbound].resets
+    resets = came(join.track.halves[side.inbound].resets)
     if not resets:
         return
     socket = join.ends[side].socket
@@ -162,7 +163,7 @@ def _resets_suffered(spans: list[Span], join: TcpJoin, side: Side) -> None:
 
 
 def _resets_sent(spans: list[Span], join: TcpJoin, side: Side) -> None:
-    for packet in join.track.halves[side.outbound].resets:
+    for packet in sent(join.track.halves[side.outbound].resets):
         call = _reset_cause(join, side, packet)
         if call is not None:
             spans.append(Span(call, packet.frame, None, side.outbound, None, None, Role.RST))
@@ -227,7 +228,9 @@ def _aborts(join: TcpJoin, end: End, reset: Packet) -> bool:
     read = end.inbound.stop
     arrived = {
         row.segment.frame for row in join.track.rows
-        if row.direction is side.inbound and arrival_ns(row.packet) <= reset.time_ns
+        if row.direction is side.inbound
+        and reached(row.packet)
+        and arrival_ns(row.packet) <= reset.time_ns
     }  # fmt: skip
     unread = join.streams[side.inbound].accepted.overlaps(read, join.streams[side.inbound].end)
     return any(frame in arrived for _, _, frame in unread)
@@ -240,12 +243,15 @@ def _has_data(row: Row) -> bool:
 def _unanswered(track: Track, side: Side, reset: Packet) -> list[Row]:
     """What arrived at this side between the frame it had sent before the reset and the reset."""
     place = next(n for n, row in enumerate(track.rows) if row.packet is reset)
-    before = [n for n in range(place) if track.rows[n].direction is side.outbound]
+    before = [
+        n for n in range(place)
+        if track.rows[n].direction is side.outbound and not track.rows[n].packet._made
+    ]  # fmt: skip
     since = before[-1] if before else -1
     since_ns = track.rows[since].packet.time_ns if before else 0
     found = []
     for number, row in enumerate(track.rows):
-        if row.direction is not side.inbound or row.packet.fate == Fate.DROPPED:
+        if row.direction is not side.inbound or not reached(row.packet):
             continue
         arrived_ns = row.packet.arrived_ns
         if since < number < place if arrived_ns is None else since_ns < arrived_ns <= reset.time_ns:
@@ -267,11 +273,11 @@ def _icmp(spans: list[Span], join: TcpJoin, side: Side) -> None:
     arrived = sorted(
         (arrival_ns(packet), packet.frame)
         for packet, forward in join.track.flow.errors
-        if join.track.flow.direction(forward) is side.outbound
+        if join.track.flow.direction(forward) is side.outbound and reached(packet)
     )
     if not arrived:
         return
-    reset_ns = [arrival_ns(p) for p in join.track.halves[side.inbound].resets]
+    reset_ns = [arrival_ns(p) for p in came(join.track.halves[side.inbound].resets)]
     since_ns = -1
     for number in join.ends[side].socket.calls:
         record = join.calls[number - 1]

@@ -6,21 +6,26 @@ in order. The columns that count verdicts stay null here. Knows nothing of calls
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from netlab.correlate.arrivals import arrival_ns, reached, sent
 from netlab.correlate.flows import ACK, FIN, RST, SYN, Flow
-from netlab.correlate.segments import Track
+from netlab.correlate.segments import Row, Track
+from netlab.model.ranges import RangeSet
 from netlab.model.tables import Connection, Direction, Side
 
 
 def connection_from_flow(flow: Flow) -> Connection:
     """The columns that TCP and UDP share; UDP has no others."""
-    times = [packet.time_ns for packet in flow.packets]
-    times += [packet.time_ns for packet, _ in flow.fragments]
+    frames = flow.packets + [packet for packet, _ in flow.fragments]
+    times = [packet.time_ns for packet in frames]
+    times += [packet.arrived_ns for packet in frames if packet.arrived_ns is not None]
     (client, client_port), (server, server_port) = flow.client, flow.server
     row = Connection(
         flow.connection, flow.stream, flow.protocol, client, client_port, server, server_port,
         min(times), max(times),
     )  # fmt: skip
-    frames = flow.packets + [packet for packet, _ in flow.fragments]
+    frames = sent(frames)
     row.client_packets = sum(1 for packet in frames if packet.direction is Direction.C2S)
     row.server_packets = len(frames) - row.client_packets
     return row
@@ -46,25 +51,30 @@ def connection_from_track(track: Track) -> Connection:
 
 
 class _Ends:
-    """Both ends' states after every frame of a track."""
+    """Both ends' states after every frame of a track: what it left behind, and where it came to."""
 
     def __init__(self, track: Track) -> None:
         self.state: dict[Side, str | None] = {Side.CLIENT: None, Side.SERVER: None}
         self.closed_by: str | None = None
         self.close_kind: str | None = None
         self._fin_end: dict[Side, int] = {}  # relative ack that covers the FIN
+        self._fin_seen: set[Side] = set()  # ends to which the other's FIN has come
+        self._fin_off: dict[Side, int] = {}  # what must be there before that FIN is taken in
+        self._have: dict[Side, RangeSet] = {}  # what a wire brought to an end
         self._highest_ack = 0  # of any frame
         self._acked: set[Side] = set()  # ends whose FIN was acknowledged
-        for row in track.rows:
-            self._frame(row.direction.sender, row.packet._flags, row.segment.seq,
-                        row.segment.seg_len, row.segment.ack)  # fmt: skip
+        for row, leaves in _events(track.rows):
+            if leaves:
+                self._left(row)
+            else:
+                self._came(row)
         if track.flow.to_itself and self.close_kind is None:
             self._with_itself()
         elif self.close_kind is None:
             self.close_kind = ("open", "half-close", "fin")[len(self._fin_end)]
 
-    def _frame(self, sender: Side, flags: int, seq: int, seg_len: int, ack: int | None) -> None:
-        receiver = Side.SERVER if sender is Side.CLIENT else Side.CLIENT
+    def _left(self, row: Row) -> None:
+        sender, flags, ack = row.direction.sender, row.packet._flags, row.segment.ack
         if flags & RST:
             self._reset(sender)
             return
@@ -72,16 +82,51 @@ class _Ends:
         if flags & SYN:
             if flags & ACK:
                 self._set(sender, "SYN-RECEIVED", (None, "SYN-SENT", "LISTEN"))
-                self._set(receiver, "ESTABLISHED", (None, "SYN-SENT"))
             else:
                 self._set(sender, "SYN-SENT", (None,))
             return
-        for side in (sender, receiver):  # data or ACK of a connection that was there before
-            self._set(side, "ESTABLISHED", (None, "SYN-RECEIVED"))
+        # Data or an ACK of a connection that was there before.
+        self._set(sender, "ESTABLISHED", (None, "SYN-RECEIVED"))
+        if flags & FIN and sender not in self._fin_end:
+            self._fin_left(row)
+
+    def _came(self, row: Row) -> None:
+        receiver, flags, ack = row.direction.receiver, row.packet._flags, row.segment.ack
+        if flags & RST:
+            if len(self._acked) < 2:
+                self.state[receiver] = "CLOSED"
+            return
+        if flags & SYN:
+            if flags & ACK:
+                self._set(receiver, "ESTABLISHED", (None, "SYN-SENT"))
+            return
+        self._set(receiver, "ESTABLISHED", (None, "SYN-RECEIVED"))
         if ack is not None and ack >= self._fin_end.get(receiver, ack + 1):
             self._fin_acked(receiver)
-        if flags & FIN and sender not in self._fin_end:
-            self._fin(sender, receiver, seq + seg_len, ack)
+        if self._takes_fin(row):
+            self._move(
+                receiver,
+                {"ESTABLISHED": "CLOSE-WAIT", "FIN-WAIT-1": "CLOSING", "FIN-WAIT-2": "TIME-WAIT"},
+            )
+
+    def _takes_fin(self, row: Row) -> bool:
+        """Whether with this frame the other's FIN came to the end that gets it, in order."""
+        receiver, fin = row.direction.receiver, bool(row.packet._flags & FIN)
+        if receiver in self._fin_seen:
+            return False
+        if not row.packet._wired:  # what lies before it may not have been captured
+            taken = fin
+        else:
+            have = self._have.setdefault(receiver, RangeSet())
+            if row.segment.stop > row.segment.start and not row.probe:
+                have.add(row.segment.start, row.segment.stop)
+            if fin:
+                self._fin_off[receiver] = row.segment.stop
+            off = self._fin_off.get(receiver)
+            taken = off is not None and have.run_stop(0) >= off
+        if taken:
+            self._fin_seen.add(receiver)
+        return taken
 
     def _with_itself(self) -> None:
         """One end: its FIN comes back to it (CLOSING), and so does the ACK of it (TIME-WAIT)."""
@@ -97,26 +142,39 @@ class _Ends:
         if self.state[side] in instead_of:
             self.state[side] = state
 
-    def _fin(self, sender: Side, receiver: Side, end: int, ack: int | None) -> None:
-        self._fin_end[sender] = end
+    def _fin_left(self, row: Row) -> None:
+        sender, receiver, ack = row.direction.sender, row.direction.receiver, row.segment.ack
+        self._fin_end[sender] = row.segment.seq + row.segment.seg_len
         if receiver not in self._fin_end:
             self.closed_by = str(sender)
         elif ack is None or ack < self._fin_end[receiver]:
             self.closed_by = "both"  # sent before the other's FIN was taken in
             if self.state[sender] == "CLOSE-WAIT":
                 self.state[sender] = "CLOSING"  # the other's FIN comes to it in FIN-WAIT-1
-        moves = {"ESTABLISHED": "FIN-WAIT-1", "CLOSE-WAIT": "LAST-ACK"}
-        self.state[sender] = moves.get(self.state[sender] or "", self.state[sender])
-        moves = {"ESTABLISHED": "CLOSE-WAIT", "FIN-WAIT-1": "CLOSING", "FIN-WAIT-2": "TIME-WAIT"}
-        self.state[receiver] = moves.get(self.state[receiver] or "", self.state[receiver])
+        self._move(sender, {"ESTABLISHED": "FIN-WAIT-1", "CLOSE-WAIT": "LAST-ACK"})
 
     def _fin_acked(self, side: Side) -> None:
         self._acked.add(side)
-        moves = {"FIN-WAIT-1": "FIN-WAIT-2", "CLOSING": "TIME-WAIT", "LAST-ACK": "CLOSED"}
+        self._move(side, {"FIN-WAIT-1": "FIN-WAIT-2", "CLOSING": "TIME-WAIT", "LAST-ACK": "CLOSED"})
+
+    def _move(self, side: Side, moves: dict[str, str]) -> None:
         self.state[side] = moves.get(self.state[side] or "", self.state[side])
 
     def _reset(self, sender: Side) -> None:
         if len(self._acked) == 2 or self.close_kind == "rst":
             return  # it had ended already
         self.closed_by, self.close_kind = str(sender), "rst"
-        self.state = {Side.CLIENT: "CLOSED", Side.SERVER: "CLOSED"}
+        self.state[sender] = "CLOSED"
+
+
+def _events(rows: list[Row]) -> Iterable[tuple[Row, bool]]:
+    """Each frame leaving (True) and arriving (False), in order; without a wire it does both."""
+    if not any(row.packet._wired for row in rows):
+        for row in rows:
+            yield row, True
+            yield row, False
+        return
+    events = [(row.packet.time_ns, 0, n) for n, row in enumerate(rows) if not row.packet._made]
+    events += [(arrival_ns(row.packet), 1, n) for n, row in enumerate(rows) if reached(row.packet)]
+    for _, arrives, number in sorted(events):
+        yield rows[number], not arrives

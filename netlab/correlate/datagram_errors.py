@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from netlab.correlate.arrivals import arrival_ns, reached
 from netlab.correlate.closing import ICMP_ERRORS
 from netlab.correlate.datagram_join import DatagramJoin
 from netlab.correlate.datagrams import Datagram
 from netlab.correlate.flows import Flow
 from netlab.correlate.sockets import Socket
-from netlab.correlate.streams import arrival_ns
 from netlab.model.tables import Direction, Packet, Role, Span
 
 
@@ -39,7 +39,7 @@ def link_datagram_errors(
                 quoted.refused |= packet._port_unreachable
                 for number in quoted.sent_by:
                     spans.append(Span(number, packet.frame, None, back, None, None, Role.ICMP))
-            call = _failed(join, flow, packet, direction, told)
+            call = _failed(join, flow, packet, direction, told) if reached(packet) else None
             if call is not None:
                 told.add(call)
                 spans.append(Span(call, packet.frame, None, back, None, None, Role.ICMP))
@@ -48,7 +48,10 @@ def link_datagram_errors(
 
 def _quoted(datagrams: list[Datagram], packet: Packet, direction: Direction) -> Datagram | None:
     quoted = packet._quoted
-    fits = [d for d in datagrams if d.direction is direction and d.time_ns <= packet.time_ns]
+    fits = [
+        d for d in datagrams
+        if d.direction is direction and d.time_ns <= packet.time_ns and d.copy_of is None
+    ]  # fmt: skip
     if quoted is None or not fits:
         return None
     if quoted.ip_id:

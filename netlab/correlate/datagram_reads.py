@@ -220,7 +220,7 @@ def _match(
                                  if m.queue.score(d, at_ns) > queue.score(d, at_ns)):  # fmt: skip
             continue
         arrival = _arrival(d, join.calls)
-        arrival.sure = verdict is Admits.YES and not rivals
+        arrival.sure = verdict is Admits.YES and not rivals and not d.astray
         if rivals:
             found.shared.add(id(arrival))
         d.takers.append((id(queue.socket), arrival.sure))
@@ -322,10 +322,12 @@ def _why_unsure(read: Read, possible: Sequence[Arrival], shared: set[int]) -> Re
 def _arrival(d: Datagram, calls: list[CallRecord]) -> Arrival:
     queued = d.arrived_ns + _SETTLE_NS
     # On loopback the sender's own call puts it into the queue.
-    if d.sent_by and all(packet.arrived_ns is None for packet in d.packets):
+    if d.sent_by and not any(packet._wired for packet in d.packets):
         returned = calls[d.sent_by[-1] - 1].returned_ns
         if returned is not None:
             queued = min(queued, max(returned, d.arrived_ns))
+    if d.astray:
+        queued = _FOREVER
     return Arrival(d.arrived_ns, queued, d.src, d.length)
 
 

@@ -31,7 +31,8 @@ class DatagramIndex:
         self._to: dict[Endpoint, list[Datagram]] = {}
         self._to_port: dict[int, list[Datagram]] = {}
         for d in datagrams:
-            self._from_port.setdefault((d.src[1], d.dst), []).append(d)
+            if d.copy_of is None:
+                self._from_port.setdefault((d.src[1], d.dst), []).append(d)
             self._to.setdefault(d.dst, []).append(d)
             self._to_port.setdefault(d.dst[1], []).append(d)
         for lists in (self._to, self._to_port):

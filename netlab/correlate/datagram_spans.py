@@ -42,31 +42,46 @@ def leftover_datagrams(join: DatagramJoin, datagrams: Sequence[Datagram]) -> lis
     """Ledger rows of the datagrams that no call sent, or none read."""
     rows: list[Unmatched] = []
     last_read = {
-        socket: max((_place(d) for _, d in reads if d is not None), default=(0, 0))
+        socket: max((_place(d) for _, d in reads if d is not None), default=(0, 0, 0))
         for socket, reads in join.reads.items()
     }
+    copies: dict[int, list[Datagram]] = {}
     for d in datagrams:
-        if not d.length:
+        if d.copy_of is not None:
+            copies.setdefault(id(d.copy_of), []).append(d)
+    for d in datagrams:
+        if not d.length or d.copy_of is not None:  # its bytes are the original's
             continue
         if not d.sent_by:
             rows.append(_row(d, What.CARRIED_NOT_SENT, d.sent_unsure or Reason.NO_CALL_WITNESS))
-        for part in d.cut():
+        came = [d, *copies.get(id(d), ())]
+        if any(copy.read_by for copy in came):
+            continue
+        told = next((copy for copy in came if not copy.lost), d)
+        for part in told.cut():
             if not part.read_by:
                 rows.append(_row(part, What.CARRIED_NOT_READ, _why_unread(part, last_read)))
     return rows
 
 
-def _place(d: Datagram) -> tuple[int, int]:
-    return d.packets[0].frame, d.start
+def _place(d: Datagram) -> tuple[int, int, int]:
+    """Where it stands in the order of arrival."""
+    arrived_ns = d.arrived_ns if d.packets[0]._wired else 0
+    return arrived_ns, d.packets[0].frame, d.start
 
 
-def _why_unread(d: Datagram, last_read: dict[int, tuple[int, int]]) -> Reason:
+def _why_unread(d: Datagram, last_read: dict[int, tuple[int, int, int]]) -> Reason:
     if d.read_unsure is not None:
         return d.read_unsure
     if not d.whole:
         return Reason.INCOMPLETE
     if d.refused:
         return Reason.REFUSED
+    if d.lost:
+        spoilt = any(packet._spoilt for packet in d.packets)
+        return Reason.NOT_ACCEPTED if spoilt else Reason.LOST
+    if d.astray:
+        return Reason.ON_ITS_WAY
     if not d.takers:
         return Reason.NO_CALL_WITNESS
     sure = [socket for socket, surely in d.takers if surely]

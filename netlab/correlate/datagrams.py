@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from netlab.correlate.addresses import Endpoint
+from netlab.correlate.arrivals import arrival_ns, on_its_way, reached
 from netlab.correlate.flows import Flow, fragment_bytes
 from netlab.correlate.reasons import Reason
-from netlab.correlate.streams import Piece, arrival_ns
-from netlab.model.tables import Direction, Fate, Packet
+from netlab.correlate.streams import Piece
+from netlab.model.tables import Direction, Packet
 
 _UDP_HEADER = 8
 
@@ -35,6 +36,8 @@ class Datagram:
     pieces: list[Piece]  # which frame holds which part
     whole: bool = True  # every fragment was captured
     lost: bool = False  # a frame of it never arrived
+    astray: bool = False  # of a frame of it, it is not known
+    copy_of: Datagram | None = None  # a wire made it: the same bytes again, sent by nobody
     sent_by: list[int] = field(default_factory=list)  # several: corked together
     sent_unsure: Reason | None = None  # why it is not known which call sent it
     segment_bytes: int = 0  # it is a run of datagrams of this length, not cut yet (UDP_SEGMENT)
@@ -99,12 +102,16 @@ def datagrams_from_flows(flows: Sequence[Flow]) -> list[Datagram]:
 def _datagrams(flow: Flow) -> list[Datagram]:
     pending: dict[tuple[bool, int | None], deque[Packet]] = {}
     for packet, forward in flow.fragments:
+        if packet._made:  # a second copy completes nothing
+            continue
         pending.setdefault((forward, packet.ip_id), deque()).append(packet)
     at = {Direction.C2S: 0, Direction.S2C: 0}
-    found = []
+    found: list[Datagram] = []
+    by_frame: dict[int, Datagram] = {}
     for packet, forward in zip(flow.packets, flow.forward, strict=True):
         direction = flow.direction(forward)
-        base = at[direction]
+        original = by_frame.get(packet._copy_of or 0)
+        base = at[direction] if original is None else original.start
         length = packet.payload_len_bytes or 0
         sent_by_client = direction is Direction.C2S
         src, dst = (flow.client, flow.server) if sent_by_client else (flow.server, flow.client)
@@ -115,8 +122,11 @@ def _datagrams(flow: Flow) -> list[Datagram]:
         if packet._fragment_more:
             _gather(datagram, pending.get((forward, packet.ip_id), deque()))
         datagram.packets.sort(key=lambda p: p.frame)
-        datagram.lost = any(p.fate == Fate.DROPPED for p in datagram.packets)
-        at[direction] = datagram.stop
+        datagram.astray = any(map(on_its_way, datagram.packets))
+        datagram.lost = not datagram.astray and not all(map(reached, datagram.packets))
+        datagram.copy_of = original
+        at[direction] = max(at[direction], datagram.stop)
+        by_frame[packet.frame] = datagram
         found.append(datagram)
     return found
 

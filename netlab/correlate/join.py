@@ -12,6 +12,7 @@ import gc
 from collections.abc import Callable
 from itertools import pairwise
 
+from netlab.correlate.arrivals import arrival_ns
 from netlab.correlate.call_layout import UrgentMark
 from netlab.correlate.call_moves import moved_bytes
 from netlab.correlate.call_ranges import CallRanges, Stop, StreamFacts, place_calls
@@ -31,7 +32,7 @@ from netlab.correlate.receiver_acks import link_receiver_acks
 from netlab.correlate.segments import Track, track_from_flow
 from netlab.correlate.sockets import Socket, Sockets, trace_sockets
 from netlab.correlate.stamps import stamps_of_calls
-from netlab.correlate.streams import Reads, arrival_ns, stream_from_track
+from netlab.correlate.streams import Reads, stream_from_track
 from netlab.correlate.tcp_info import states_from_call
 from netlab.correlate.tcp_spans import End, TcpJoin, link_bytes
 from netlab.correlate.unseen_reads import maybe_unseen_read
@@ -122,9 +123,9 @@ class _Correlation:
         for datagram in datagrams:
             row = self.tables.connections[datagram.flow.connection]
             if datagram.direction is Direction.C2S:
-                row.client_bytes = datagram.stop
+                row.client_bytes = max(row.client_bytes, datagram.stop)
             else:
-                row.server_bytes = datagram.stop
+                row.server_bytes = max(row.server_bytes, datagram.stop)
 
     def _join_calls(
         self, flows: list[Flow], tracks: list[Track], datagrams: list[Datagram]

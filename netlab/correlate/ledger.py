@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from netlab.correlate.arrivals import arrival_ns
 from netlab.correlate.flows import fragment_bytes
 from netlab.correlate.reasons import What
 from netlab.model.call import INBOUND, OUTBOUND
@@ -144,7 +145,7 @@ def _bytes_in_frames(tables: Tables) -> dict[_Stream, RangeSet]:
 
 
 def _datagram_bytes(packet: Packet) -> int:
-    if packet._quoted is not None:
+    if packet._quoted is not None or packet._copy_of is not None:
         return 0
     return fragment_bytes(packet) if packet._fragment_off else packet.payload_len_bytes or 0
 
@@ -160,24 +161,20 @@ def causal_violations(tables: Tables, tolerance_ns: int = 0) -> list[str]:
     packets = {packet.frame: packet for packet in tables.packets}
     calls = {call.call: call for call in tables.calls}
     found = []
-    seen: set[tuple[int, str]] = set()  # only the first copy of a handshake frame was awaited
+    awaited = _awaited(tables, calls, packets)
     for span in tables.spans:
         if span.frame is None:
             continue
         call, packet = calls[span.call], packets[span.frame]
-        arrived = packet.time_ns if packet.arrived_ns is None else packet.arrived_ns
+        arrived = arrival_ns(packet)
         early = late = False
         if span.role in (Role.CARRIED, Role.SYN) and call.op not in ("accept", "accept4"):
             early = packet.time_ns + tolerance_ns < call.entered_ns
         elif span.role in (Role.DELIVERED, Role.RELEASED):
             late = _after_return(call, arrived, tolerance_ns)
-        elif span.role in (Role.HANDSHAKE_ACK, Role.SYNACK):
-            server = call.op in ("accept", "accept4")
-            awaited = Role.HANDSHAKE_ACK if server else Role.SYNACK
-            key = span.call, span.role
-            if span.role == awaited and key not in seen and call.errno is None:
-                seen.add(key)
-                late = _after_return(call, arrived, tolerance_ns)
+        elif span.role in (Role.HANDSHAKE_ACK, Role.SYNACK) and call.errno is None:
+            awaits = awaited.get(span.call) == span.frame
+            late = awaits and _after_return(call, arrived, tolerance_ns)
         if early:
             found.append(
                 f"{call.op} #{call.call} was entered {call.entered_ns - packet.time_ns} ns after "
@@ -188,6 +185,21 @@ def causal_violations(tables: Tables, tolerance_ns: int = 0) -> list[str]:
                 f"{call.op} #{call.call} returned {arrived - (call.returned_ns or 0)} ns before "
                 f"frame {span.frame}, which it needed ({span.role})"
             )
+    return found
+
+
+def _awaited(tables: Tables, calls: dict[int, Call], packets: dict[int, Packet]) -> dict[int, int]:
+    """By connect and accept: the frame of the handshake that it waited for, the first that came."""
+    found: dict[int, int] = {}
+    for span in tables.spans:
+        server = calls[span.call].op in ("accept", "accept4")
+        role = Role.HANDSHAKE_ACK if server else Role.SYNACK
+        if span.role != role or span.frame is None:
+            continue
+        best = found.get(span.call)
+        came_ns = arrival_ns(packets[span.frame])
+        if best is None or came_ns < arrival_ns(packets[best]):
+            found[span.call] = span.frame
     return found
 
 

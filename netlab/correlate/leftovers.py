@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from netlab.correlate.arrivals import arrival_ns, on_its_way, sent
 from netlab.correlate.call_ranges import CallRanges
 from netlab.correlate.reasons import Reason, What
-from netlab.correlate.streams import Stream, arrival_ns
+from netlab.correlate.streams import Stream
 from netlab.correlate.tcp_spans import End, TcpJoin
 from netlab.model.ranges import RangeMap, RangeSet
 from netlab.model.tables import Direction, Unmatched
@@ -34,7 +35,7 @@ def leftover_bytes(join: TcpJoin, *, ring_lost: bool) -> list[Unmatched]:
         unseen = Reason.TWINS if join.track.twins else Reason.NO_CALL_WITNESS
         _not_sent(add, sender, stream, unseen)
         gone = _unreadable(join, direction)
-        _not_read(add, receiver, stream, ring_lost, unseen, gone)
+        _not_read(add, receiver, stream, ring_lost, unseen, gone, _lost_on_the_way(join, direction))
     return rows
 
 
@@ -154,8 +155,9 @@ def _not_read(
     ring_lost: bool,
     unseen: Reason,
     gone: RangeSet,
+    astray: RangeMap[Reason],
 ) -> None:
-    """`gone`: bytes that came when nobody could read them any more."""
+    """`gone`: bytes that came when nobody could read them any more; `astray`: that never came."""
     carried = stream.half.bytes_seen
     if receiver is None:
         for start, stop in carried:
@@ -171,7 +173,12 @@ def _not_read(
         lost = Reason.RING_LOST
     for start, stop in carried:
         for a, b in accepted.gaps(start, stop):
-            add.part(a, b, What.CARRIED_NOT_READ, lost)
+            at = a
+            for c, d, reason in astray.overlaps(a, b) if not ring_lost else ():
+                add.part(at, c, What.CARRIED_NOT_READ, lost)
+                add.part(c, d, What.CARRIED_NOT_READ, reason)
+                at = d
+            add.part(at, b, What.CARRIED_NOT_READ, lost)
         for a, b in accepted.overlaps(start, stop):
             for c, d in claimed.gaps(a, b):
                 for e, f in holes.overlaps(c, d):
@@ -191,7 +198,7 @@ def _unreadable(join: TcpJoin, direction: Direction) -> RangeSet:
         return RangeSet()
     last = receiver.socket.last_close
     back = join.track.halves[direction.reverse]
-    left_ns = [packet.time_ns for packet in back.fins + back.resets]
+    left_ns = [packet.time_ns for packet in sent(back.fins + back.resets)]
     if last is None or receiver.socket.shutdowns or not left_ns:
         return RangeSet()
     late = {
@@ -200,6 +207,23 @@ def _unreadable(join: TcpJoin, direction: Direction) -> RangeSet:
     }  # fmt: skip
     accepted = join.streams[direction].accepted
     return RangeSet((start, stop) for start, stop, frame in accepted if frame in late)
+
+
+def _lost_on_the_way(join: TcpJoin, direction: Direction) -> RangeMap[Reason]:
+    """The bytes of which no copy came to the receiver, and what the wire knows of them."""
+    found: RangeMap[Reason] = RangeMap()
+    rows = [r for r in join.track.rows if r.direction is direction and not r.probe]
+    if not any(row.packet._wired for row in rows):
+        return found
+    came = RangeSet(
+        (r.segment.start, r.segment.stop) for r in rows if r.packet.arrived_ns is not None
+    )
+    for unsure, reason in ((True, Reason.ON_ITS_WAY), (False, Reason.LOST)):
+        for row in rows:
+            if on_its_way(row.packet) is unsure and row.packet.arrived_ns is None:
+                for start, stop in came.gaps(row.segment.start, row.segment.stop):
+                    found.claim(start, stop, reason)
+    return found
 
 
 def _why_not_read(receiver: End, stream: Stream, ring_lost: bool) -> Reason:

@@ -43,6 +43,8 @@ class Reason(StrEnum):
     RESET = "reset before delivery"
     CLOSED_UNREAD = "closed before it was read"
     NOT_ACCEPTED = "arrived but not accepted by the receiver"
+    LOST = "lost: dropped by the wire"
+    ON_ITS_WAY = "on the wire when that was last heard of"
     HELD = "gathered by MSG_MORE or UDP_CORK and not sent"
     SEGMENTED = "cut into several datagrams by UDP_SEGMENT: which is whose, is not known"
     MERGED = "several datagrams in one call by UDP_GRO: which, is not known"

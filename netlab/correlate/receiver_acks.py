@@ -20,9 +20,9 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 
+from netlab.correlate.arrivals import arrival_ns, may_have_reached
 from netlab.correlate.flows import ACK, FIN, RST, SYN
 from netlab.correlate.segments import Row
-from netlab.correlate.streams import arrival_ns
 from netlab.correlate.tcp_spans import TcpJoin
 from netlab.model.call import MSG_WAITALL
 from netlab.model.tables import Role, Side, Span
@@ -37,9 +37,13 @@ def link_receiver_acks(join: TcpJoin) -> list[Span]:
             continue
         draining = _Draining(join, side)
         arrivals = sorted(
-            arrival_ns(row.packet) for row in join.track.rows if row.direction is side.inbound
-        )
-        sent = [row for row in join.track.rows if row.direction is side.outbound]
+            arrival_ns(row.packet) for row in join.track.rows
+            if row.direction is side.inbound and may_have_reached(row.packet)
+        )  # fmt: skip
+        sent = [
+            row for row in join.track.rows
+            if row.direction is side.outbound and not row.packet._made
+        ]  # fmt: skip
         whole = [n for n in reads if draining.whole(n)]
         _acks_sent(spans, join, side, whole, sent, arrivals)
         _windows(spans, join, side, reads, sent, arrivals, draining)

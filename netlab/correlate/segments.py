@@ -11,8 +11,10 @@ Read first: RFC 9293 3.4 and 3.8.4, RFC 7323 section 2, tshark's packet-tcp.c.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
+from netlab.correlate.arrivals import arrival_ns, may_have_reached
 from netlab.correlate.flows import ACK, FIN, RST, SYN, Flow
 from netlab.model.ranges import RangeSet
 from netlab.model.seqnum import SEQ_MASK, seq_add, seq_diff
@@ -26,6 +28,7 @@ COMPLETE_SYN, COMPLETE_SYNACK, COMPLETE_ACK = 1, 2, 4
 COMPLETE_DATA, COMPLETE_FIN, COMPLETE_RST = 8, 16, 32
 
 _LARGEST_SCALE = 14  # RFC 7323 2.3
+_ALL = 1 << 63  # later than any time
 
 
 @dataclass(slots=True)
@@ -42,6 +45,7 @@ class Half:
     timestamps: bool | None = None
     scale: int | None = None  # to apply to this end's windows; None while unknown
     una: int = 0  # highest ack that this end *received*, relative
+    coming: list[tuple[int, int]] = field(default_factory=list)  # a heap: when which ack arrives
     bytes_seen: RangeSet = field(default_factory=RangeSet)  # stream offsets in captured frames
     syns: list[Packet] = field(default_factory=list)  # SYN or SYN-ACK, every copy
     fins: list[Packet] = field(default_factory=list)
@@ -81,26 +85,40 @@ def track_from_flow(flow: Flow) -> Track:
     track = Track(flow, halves={Direction.C2S: c2s, Direction.S2C: s2c})
     forward = flow.direction(True)
     ahead, back = (c2s, s2c) if forward is Direction.C2S else (s2c, c2s)
-    unanswered = False  # a SYN-ACK waits for its ACK
+    unanswered: list[int] = []  # when the SYN-ACKs that wait for their ACK came to the client
     for packet, is_forward in zip(flow.packets, flow.forward, strict=True):
         if packet.seg_seq is None or packet.payload_len_bytes is None:
             continue
         half, other = (ahead, back) if is_forward else (back, ahead)
         flags = packet._flags
         _find_bases(packet, half, other)
+        _take_in(half, packet.time_ns)
         if flags & SYN:
             _read_syn(packet, half, other)
-            unanswered = unanswered or bool(flags & ACK)
+            if flags & ACK and may_have_reached(packet):
+                unanswered.append(arrival_ns(packet) if packet._wired else 0)
         if half is c2s and not other.syn_seen and _answers_lost_synack(track, packet, half, other):
             other.syn_seen = True
         row = _row(packet, half, other, flow.connection)
+        if packet._copy_of is not None:  # by then the ACK may have come: still it is what it copies
+            row.probe = any(r.probe for r in track.rows if r.packet.frame == packet._copy_of)
         track.rows.append(row)
         _note_completeness(track, packet, first=len(track.rows) == 1)
         ack = row.segment.ack
         if unanswered and half is c2s and flags & (SYN | RST | ACK) == ACK and ack and ack >= 1:
-            track.handshake_acks.append(packet)
-            unanswered = False
+            answered = [at_ns for at_ns in unanswered if at_ns <= packet.time_ns]
+            if answered and not packet._made:
+                track.handshake_acks.append(packet)
+                unanswered = [at_ns for at_ns in unanswered if at_ns > packet.time_ns]
+    for half in (ahead, back):
+        _take_in(half, _ALL)
     return track
+
+
+def _take_in(half: Half, until_ns: int) -> None:
+    """The ACKs that a wire brought to this end by then."""
+    while half.coming and half.coming[0][0] <= until_ns:
+        half.una = max(half.una, heappop(half.coming)[1])
 
 
 def _find_bases(packet: Packet, half: Half, other: Half) -> None:
@@ -182,6 +200,9 @@ def _row(packet: Packet, half: Half, other: Half, connection: int) -> Row:
         half.bytes_seen.add(start, start + length)
     if flags & RST:
         half.resets.append(packet)
+    elif ack is not None and packet._wired:
+        if may_have_reached(packet):
+            heappush(other.coming, (arrival_ns(packet), ack))
     elif ack is not None and ack > other.una:
         other.una = ack
     if fin:

@@ -28,14 +28,15 @@ other copy: that proves that they were.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from netlab.correlate.arrivals import arrival_ns, came, may_have_reached, reached
 from netlab.correlate.flows import ACK, FIN, RST, SYN
 from netlab.correlate.segments import Half, Row, Track
 from netlab.model.ranges import RangeMap, RangeSet
 from netlab.model.seqnum import SEQ_MASK, seq_diff
-from netlab.model.tables import Direction, Fate, Packet
+from netlab.model.tables import Direction, Packet
 
 # Up to which offset recvs had returned the stream at a time (None: in the end).
 Reads = Callable[[int | None], int]
@@ -80,11 +81,6 @@ class Stream:
     all_accepted: bool = True  # no frame was lost or turned away
 
 
-def arrival_ns(packet: Packet) -> int:
-    """When the frame reached its receiver; on loopback and without a wire, when it was seen."""
-    return packet.time_ns if packet.arrived_ns is None else packet.arrived_ns
-
-
 def stream_from_track(track: Track, direction: Direction, reads: Reads) -> Stream:
     """Follow every byte of one direction."""
     stream = Stream(direction, track.halves[direction])
@@ -103,6 +99,8 @@ def _departures(stream: Stream, rows: list[Row]) -> None:
         segment = row.segment
         if row.direction is not stream.direction or row.probe or segment.start == segment.stop:
             continue
+        if row.packet._made:  # a copy, and not its sender's
+            continue
         start, stop, frame = segment.start, segment.stop, segment.frame
         if start >= stream.end:
             stream.carried.claim(start, stop, frame)
@@ -116,7 +114,7 @@ def _departures(stream: Stream, rows: list[Row]) -> None:
 
 def _arrivals(rows: list[Row], direction: Direction) -> list[Row]:
     """The rows of a direction that arrived, in order of arrival."""
-    found = [r for r in rows if r.direction is direction and r.packet.fate != Fate.DROPPED]
+    found = [r for r in rows if r.direction is direction and reached(r.packet)]
     if any(row.packet.arrived_ns is not None for row in found):
         found.sort(key=lambda row: arrival_ns(row.packet))
     return found
@@ -243,7 +241,8 @@ class _Acceptance:
     def _data(self, place: int, row: Row) -> None:
         start, stop, frame = row.segment.start, row.segment.stop, row.segment.frame
         beyond = self._edge is not None and start >= self._edge and start >= self._acked
-        if self._reset or (beyond and not row.packet._flags & SYN):
+        unsure = not reached(row.packet)  # it was on its way when the wire was last heard of
+        if self._reset or unsure or (beyond and not row.packet._flags & SYN):
             self._rejected.append(Piece(start, stop, frame))
             return
         if row.packet._flags & (SYN | ACK) == SYN and stop > self._syn_taken:
@@ -269,9 +268,12 @@ class _Acceptance:
 
 def _merged(rows: list[Row], direction: Direction) -> list[Row]:
     """What happened at the receiver, in order: data as it arrived, its own frames as they left."""
-    if all(row.packet.arrived_ns is None and row.packet.fate != Fate.DROPPED for row in rows):
+    if all(row.packet.arrived_ns is None and reached(row.packet) for row in rows):
         return rows
-    here = [r for r in rows if r.direction is not direction or r.packet.fate != Fate.DROPPED]
+    here = [
+        row for row in rows
+        if (may_have_reached(row.packet) if row.direction is direction else not row.packet._made)
+    ]  # fmt: skip
     return sorted(
         here,
         key=lambda r: arrival_ns(r.packet) if r.direction is direction else r.packet.time_ns,
@@ -326,8 +328,17 @@ def _same(accepted: RangeMap[int]) -> RangeMap[int | None]:
 
 
 def fin_arrival(stream: Stream) -> Packet | None:
-    """The first FIN of this direction that was not lost; None when there is none."""
-    for packet in stream.half.fins:
-        if packet._flags & FIN and packet.fate != Fate.DROPPED:
-            return packet
-    return None
+    """The FIN of this direction that arrived first; None when none did."""
+    return next((packet for packet in came(stream.half.fins) if packet._flags & FIN), None)
+
+
+def fin_ready(stream: Stream, packets: Mapping[int, Packet]) -> Packet | None:
+    """The frame with which the end of the stream could be read: the FIN, or what it waited for."""
+    fin = fin_arrival(stream)
+    last = stream.half.fin_off
+    if fin is None or not last:
+        return fin
+    for _, _, frame in stream.ready.overlaps(last - 1, last):
+        if frame is not None and arrival_ns(packets[frame]) > arrival_ns(fin):
+            return packets[frame]
+    return fin

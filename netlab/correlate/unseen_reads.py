@@ -15,13 +15,14 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
+from netlab.correlate.arrivals import arrival_ns, may_have_reached
 from netlab.correlate.call_moves import moved_bytes, returned_ns
 from netlab.correlate.call_ranges import CallRanges
 from netlab.correlate.flows import RST, URG
 from netlab.correlate.segments import Row, Track
-from netlab.correlate.streams import Stream, arrival_ns
+from netlab.correlate.streams import Stream
 from netlab.model.call import CallRecord
-from netlab.model.tables import Direction, Fate
+from netlab.model.tables import Direction
 
 _EVER_NS = 1 << 62
 
@@ -109,11 +110,12 @@ def _acknowledged(track: Track, direction: Direction, end: int) -> list[tuple[in
         if row.direction is direction.reverse
         and row.segment.ack is not None
         and not row.packet._flags & RST
+        and not row.packet._made
     ]
 
 
 def _arrived(track: Track, direction: Direction) -> list[tuple[int, int]]:
     def counts(row: Row) -> bool:
-        return row.direction is direction and row.packet.fate != Fate.DROPPED and not row.probe
+        return row.direction is direction and may_have_reached(row.packet) and not row.probe
 
     return [(arrival_ns(row.packet), row.segment.stop) for row in track.rows if counts(row)]

@@ -10,12 +10,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
+from netlab.correlate.arrivals import arrival_ns, reached
 from netlab.correlate.call_layout import UrgentMark
 from netlab.correlate.flows import SYN, URG
 from netlab.correlate.segments import Row, Track
-from netlab.correlate.streams import arrival_ns
 from netlab.model.frame import Frame
-from netlab.model.tables import Direction, Fate
+from netlab.model.tables import Direction
 
 _PORTS = struct.Struct("!HH")
 _U16 = struct.Struct("!H")
@@ -29,7 +29,7 @@ def urgent_marks(
         (track.flow.connection, row)
         for track in tracks
         for row in track.rows
-        if row.packet._flags & (URG | SYN) == URG and row.packet.fate != Fate.DROPPED
+        if row.packet._flags & (URG | SYN) == URG and reached(row.packet)
     ]
     if not urgent:
         return {}
@@ -60,7 +60,7 @@ def _arrived_ns(track: Track, direction: Direction, offset: int) -> int | None:
             if row.direction is direction
             and row.segment.start <= offset < row.segment.stop
             and not row.probe
-            and row.packet.fate != Fate.DROPPED
+            and reached(row.packet)
         ),
         default=None,
     )

@@ -16,12 +16,13 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 
 from netlab.correlate.accept_queue import queued_by
+from netlab.correlate.arrivals import arrival_ns, came
 from netlab.correlate.datagram_join import DatagramJoin
 from netlab.correlate.epolls import Epolls, Reported
 from netlab.correlate.local_join import LocalJoin
 from netlab.correlate.option_changes import option_between
 from netlab.correlate.sockets import Socket, Sockets
-from netlab.correlate.streams import Stream, arrival_ns, fin_arrival
+from netlab.correlate.streams import Stream, fin_ready
 from netlab.correlate.tcp_spans import End, TcpJoin
 from netlab.correlate.writable import Writable
 from netlab.model.call import (
@@ -136,9 +137,9 @@ class Wakeups:
         if side is None:
             return []
         spans: list[Span] = []
-        resets = join.track.halves[side.inbound].resets
+        resets = came(join.track.halves[side.inbound].resets)
         reset = resets[0] if resets and arrival_ns(resets[0]) <= until else None
-        fin = fin_arrival(join.streams[side.inbound])
+        fin = fin_ready(join.streams[side.inbound], self.packets)
         if events & POLLIN:
             if before is not None:
                 packet = self._edge(join, side, until, before)
@@ -221,9 +222,9 @@ class Wakeups:
         packets = [self.packets[frame] for frame in frames if frame is not None]
         if len(packets) < len(frames):
             return None
-        fin = fin_arrival(stream)
+        fin = fin_ready(stream, self.packets)
         packets += [fin] if fin is not None and fin.frame not in frames else []
-        packets += join.track.halves[stream.direction].resets[:1]
+        packets += came(join.track.halves[stream.direction].resets)[:1]
         packets.sort(key=arrival_ns)
         return [arrival_ns(packet) for packet in packets], packets
 

@@ -13,11 +13,12 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 
+from netlab.correlate.arrivals import arrival_ns, came
 from netlab.correlate.sockets import Socket
-from netlab.correlate.streams import Stream, arrival_ns
+from netlab.correlate.streams import Stream
 from netlab.correlate.tcp_spans import TcpJoin
 from netlab.model.call import OUTBOUND, CallRecord
-from netlab.model.tables import Fate, Packet
+from netlab.model.tables import Packet
 
 
 class Writable:
@@ -70,10 +71,7 @@ class Writable:
         if not socket.connects or socket.side is None:
             return None
         connect = self._calls[socket.connects[0] - 1]
-        synacks = [
-            packet for packet in join.track.halves[socket.side.inbound].syns
-            if packet.fate != Fate.DROPPED
-        ]  # fmt: skip
+        synacks = came(join.track.halves[socket.side.inbound].syns)
         if connect.errno != "EINPROGRESS" or not synacks:
             return None
         return synacks[0] if socket.connects[0] < number else None

@@ -13,6 +13,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from netlab.decode import faults
+from netlab.decode.arrivals import note_arrivals
 from netlab.decode.icmp import read_icmp, read_icmpv6
 from netlab.decode.network import Reader, read_arp, read_ipv4, read_ipv6
 from netlab.decode.numbers import (
@@ -43,6 +44,7 @@ from netlab.decode.transport import flags_text, read_tcp, read_udp
 from netlab.model.tables import Fate, Packet
 
 if TYPE_CHECKING:
+    from netlab.model.frame import Frame, Interface
     from netlab.model.recording import RawRecording
 
 __all__ = ["decode", "flags_text"]
@@ -84,7 +86,20 @@ def decode(raw: RawRecording) -> list[Packet]:
         # Some writers give an original length below the captured one: the bytes are there.
         read(packet, data, 0, max(captured, frame.origlen_bytes), faults.FRAME_END)
         packets.append(packet)
+    if raw.wired:
+        note_arrivals(raw, packets, _decode_one)
     return packets
+
+
+def _decode_one(frame: Frame, interface: Interface) -> Packet:
+    """The row of a frame by itself."""
+    read = _LINKS.get(interface.link, _read_opaque)
+    packet = Packet(
+        frame.number, frame.time_ns, None, Fate.UNKNOWN.value, interface.name,
+        link_name(interface.link), len(frame.data), frame.origlen_bytes,
+    )  # fmt: skip
+    read(packet, frame.data, 0, len(frame.data), faults.FRAME_END)
+    return packet
 
 
 def _read_ethernet(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from netlab.correlate.join import correlate
 from netlab.decode.packets import decode
+from netlab.model.frame import departure
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Tables
 
@@ -19,5 +20,5 @@ def analyse(raw: RawRecording) -> Tables:
     order, and what correlate says must not depend on the form.
     """
     if raw.description.form == "live":
-        raw.frames.sort(key=lambda frame: frame.time_ns)
+        raw.frames.sort(key=departure)
     return correlate(raw, decode(raw))

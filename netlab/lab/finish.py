@@ -15,6 +15,7 @@ from netlab.capture.ownership import remove_folder
 from netlab.explain import gloss
 from netlab.explain.analysis import analyse
 from netlab.model.errors import NetlabError
+from netlab.model.frame import departure
 from netlab.model.recording import Loss, RawRecording
 from netlab.model.tables import Tables
 
@@ -40,7 +41,7 @@ def finish_recording(path: Path, *, journal_limit: int = JOURNAL_LIMIT) -> Finis
 
 def finish_raw(path: Path, raw: RawRecording, *, journal_limit: int = JOURNAL_LIMIT) -> Finished:
     """The same for raw material that is already in memory."""
-    raw.frames.sort(key=lambda frame: frame.time_ns)  # as the finished file will have them
+    raw.frames.sort(key=departure)  # as the finished file will have them
     tables = analyse(raw)
     numbers = recording.finish(
         path,

@@ -15,6 +15,11 @@ TCP_SEGMENTATION_OFFLOAD = 1 << 11  # one frame here, several segments on a real
 LINK_ETHERNET = 1
 
 
+# The interface of the frames that a wire itself made: duplicates, ICMP. The others of such a
+# recording are named after the hosts whose frames they are.
+WIRE = "wire"
+
+
 @dataclass(frozen=True, slots=True)
 class Interface:
     """Where frames were captured. Counters are None where the file does not say."""
@@ -38,3 +43,9 @@ class Frame:
     data: bytes | memoryview  # the captured bytes, from the link header on
     origlen_bytes: int  # length on the wire; more than len(data) when cut by the snap length
     flags: int = 0  # epb_flags; 0 where the file has none
+    packet: int | None = None  # the wire's own number of it (epb_packetid); None: no wire took it
+
+
+def departure(frame: Frame) -> tuple[int, int]:
+    """Sorts frames by when they left; those that left at once, as the wire took them."""
+    return frame.time_ns, frame.packet or 0

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 from netlab.model.call import CallRecord, Inheritance
 from netlab.model.clock import ClockPair
-from netlab.model.frame import Frame, Interface
+from netlab.model.frame import WIRE, Frame, Interface
 from netlab.model.stamp import StampRecord
+from netlab.model.wire import Arrival
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,14 @@ class RawRecording:
     calls: list[CallRecord] = field(default_factory=list)
     inheritances: list[Inheritance] = field(default_factory=list)
     stamps: list[StampRecord] = field(default_factory=list)
+    arrivals: list[Arrival] = field(default_factory=list)  # where a wire was between the hosts
     clock_pairs: list[ClockPair] = field(default_factory=list)
     losses: list[Loss] = field(default_factory=list)
     description: Description = field(default_factory=Description)
     faults: list[str] = field(default_factory=list)  # damage met on reading, a line each
+
+    @property
+    def wired(self) -> bool:
+        """Whether a wire between hosts carried the frames, and noted what became of them."""
+        named = any(one.name == WIRE for one in self.interfaces)
+        return bool(self.arrivals) or (named and bool(self.description.form))

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, get_args, get_type_hints
 
+from netlab.model.wire import Arrival
+
 
 class Direction(StrEnum):
     """Which way bytes travel."""
@@ -133,6 +135,12 @@ class Packet:
     _quoted: Packet | None = None  # what an ICMP error quotes
     _port_unreachable: bool = False  # an ICMP error that says: nobody listens there
     _ip_protocol: int | None = None  # the transport's number, the same in every fragment
+    _wired: bool = False  # a wire carried it: seen at its sender's end, it need not have arrived
+    _made: bool = False  # by the wire: no host sent it
+    _copy_of: int | None = None  # the frame that it is the wire's copy of
+    _spoilt: bool = False  # the wire changed it, and its receiver's kernel did not take it for it
+    _to: str | None = None  # the host it was for; None: several, or not known
+    _arrival: Arrival | None = None  # all that the wire noted of it
 
 
 @dataclass(slots=True)
