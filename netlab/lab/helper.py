@@ -7,7 +7,7 @@ connection. Whatever dies, everything dies: when netlab ends, the control connec
 helper gets a death signal; when the helper ends, the first process does; and with that process the
 kernel ends every other in its namespace, daemonised or not.
 
-Messages to netlab: `ready`, `refused`, `connected`, `started`, `ended`, `empty`, `failed`; from it:
+Messages to netlab: `ready`, `refused`, `connected`, `started`, `ended`, `left`, `failed`; from it:
 `connect`, `start`, `signal`, `end`. It never reads a recording and never speaks to a user. Read man
 7 pid_namespaces, man 2 prctl.
 """
@@ -21,6 +21,7 @@ import signal
 import socket
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 from netlab.lab.become import Orders, become
@@ -282,19 +283,21 @@ class FirstProcess:
             os.kill(pid, signal.SIGCONT)
 
     def _end_host(self, host: str, number: int) -> None:
-        """Send a signal to every process of a host, daemons too, and tell once none is left."""
-        for pid in self._population(host):
-            try:
+        """Send a signal to every process of a host, daemons too; tell how many there are, and
+        again once none is left."""
+        there = self._population(host)
+        for pid in there:
+            with suppress(ProcessLookupError):
                 os.kill(pid, number)
-            except ProcessLookupError:
-                continue
-        self._emptying.add(host)
-        self._tell_if_empty(host)
+        self._tell({"event": "left", "host": host, "count": len(there)})
+        if there:
+            self._emptying.add(host)
+            self._tell_if_empty(host)
 
     def _tell_if_empty(self, host: str) -> None:
         if not self._population(host):
             self._emptying.discard(host)
-            self._tell({"event": "empty", "host": host})
+            self._tell({"event": "left", "host": host, "count": 0})
 
     def _population(self, host: str) -> list[int]:
         """The processes of a host, zombies left out, by their pid in this process namespace."""

@@ -102,13 +102,14 @@ class Connected:
 
 
 @dataclass(frozen=True, slots=True)
-class Empty:
-    """No process is left on a host that was told to end."""
+class Left:
+    """How many processes are left on a host that was told to end."""
 
     host: str
+    count: int
 
 
-Event = Started | Ended | Connected | Empty
+Event = Started | Ended | Connected | Left
 
 
 class House:
@@ -124,9 +125,11 @@ class House:
         self._sock = sock
         self.user = user
         self._stderr = bytearray()
+        self._trouble: Exception | None = None  # to be raised next
         self.host_settings: dict[str, tuple[tuple[str, str], ...]] = {}  # by host
         self.notes: tuple[str, ...] = ()
         self.sockets: list[socket.socket] = []  # as the helper opened them
+        self.as_root = os.geteuid() == 0  # when it was opened
         self.gone = False  # the first process is dead, and everything in the lab with it
 
     @classmethod
@@ -242,7 +245,8 @@ class House:
         self._send({"do": "connect"})
 
     def end_host(self, host: str, number: int) -> None:
-        """Send a signal to every process of a host; an event tells when none is left."""
+        """Send a signal (0: none) to every process of a host. An event tells at once how many
+        there are, and another when none is left."""
         self._send({"do": "end", "host": host, "signal": int(number)})
 
     def signal(self, actors: Sequence[str], number: int) -> None:
@@ -255,6 +259,9 @@ class House:
         Raises NetlabError when a program could not be started.
         """
         found: list[Event] = []
+        if self._trouble is not None:
+            trouble, self._trouble = self._trouble, None
+            raise trouble
         while not self.gone:
             try:
                 received = control.receive(self._sock)
@@ -270,8 +277,11 @@ class House:
                 found.append(Ended(message["actor"], message["status"], message["time_ns"]))
             elif message["event"] == "connected":
                 found.append(Connected())
-            elif message["event"] == "empty":
-                found.append(Empty(message["host"]))
+            elif message["event"] == "left":
+                found.append(Left(message["host"], message["count"]))
+            elif found:  # they happened before: they are heard first
+                self._trouble = _error_from(message)
+                break
             else:
                 raise _error_from(message)
         return found

@@ -1,4 +1,4 @@
-"""Carries what the witnesses see into the recording while it happens: rings and spools -> file.
+"""Carries what the witnesses see into the recording while it happens: rings, wire, spools -> file.
 
 It never waits and decides nothing: whoever owns the loop calls `pump` often, and `finish` once the
 programs have ended. Knows no programs; read `capture.recording` first.
@@ -16,6 +16,7 @@ from netlab.capture.probe.spool import SpoolReader
 from netlab.capture.recording import LiveRecording, make_spool_folder
 from netlab.capture.ring import PacketRing, RingFrame
 from netlab.lab.departures import Departures
+from netlab.lab.wire.journal import JournalReader, Taken
 from netlab.model.call import CallRecord
 from netlab.model.clock import ClockPair
 from netlab.model.frame import Interface
@@ -75,10 +76,13 @@ class Recorder:
         rings: Sequence[PacketRing],
         spools: SpoolReader,
         departures: Departures | None = None,
+        wire: JournalReader | None = None,
     ) -> None:
         self._recording = recording
         self._rings = tuple(rings)
         self._spools = spools
+        self._wire = wire  # what carries the frames between hosts, where there are several
+        self._wire_losses = 0
         self._departures = departures  # of processes whose parent will not tell us
         self._host_actor: dict[int, tuple[str, str]] = {}  # what its main thread is called, by pid
         self._start_ns = time.time_ns()
@@ -100,6 +104,8 @@ class Recorder:
                 if not frames:
                     break
                 self._write_frames(interface, frames)
+        if self._wire is not None:
+            self._write_wire(self._wire.poll(_SPOOLS_WITHIN_S))
         now_ns = time.monotonic_ns()
         if now_ns >= self._next_spools_ns:
             self._next_spools_ns = now_ns + _SPOOLS_EVERY_NS
@@ -115,6 +121,8 @@ class Recorder:
         """Write the rest: frames still in the ring, calls never returned from, processes' ends."""
         for interface, ring in enumerate(self._rings):
             self._write_frames(interface, ring.drain())
+        if self._wire is not None:
+            self._write_wire(self._wire.finish())
         self._write_calls(self._spools.finish())
         deaths = [*deaths, *self._unreported({death.pid for death in deaths})]
         self._write_calls(
@@ -135,6 +143,21 @@ class Recorder:
         if frames:
             self._recording.frames(interface, frames)
             self.frame_count += len(frames)
+
+    def _write_wire(self, taken: Taken) -> None:
+        assert self._wire is not None
+        if taken.frames:
+            self._recording.wire_frames(taken.frames)
+            self.frame_count += len(taken.frames)
+        if taken.arrivals:
+            self._recording.arrivals(taken.arrivals)
+        for loss in self._wire.losses[self._wire_losses :]:
+            self._wire_losses += 1
+            self._recording.loss(loss)
+
+    def has_heard_of(self, pid: int) -> bool:
+        """Whether calls of this process were written."""
+        return pid in self._host_actor
 
     def _write_calls(self, calls: list[CallRecord]) -> None:
         if calls:

@@ -96,7 +96,7 @@ def row_from(protocol: str, message: bytes) -> SocketRow:
 
 def _messages(netlink: socket.socket) -> list[bytes]:
     """The bodies of one dump's answers."""
-    bodies = []
+    bodies: list[bytes] = []
     while True:
         data = netlink.recv(_RECEIVE_BYTES)
         at = 0

@@ -1,0 +1,467 @@
+"""Hosts with a wire between them, programs on the hosts, and one recording of it all.
+
+    from netlab.lab.experiment import Lab
+
+    with Lab(path="lab.pcapng", wire="delay 20ms; drop s>c data 2") as lab:
+        server = lab.start("server", ["python3", "-m", "http.server", "8000"])
+        lab.wait_listening("server")
+        client = lab.run("client", ["curl", "-s", "http://server:8000/"])
+        lab.settle()
+    client.exit_code, client.stdout
+    lab.recording.tables.packets
+
+A program is a command, or a Python function that is called with a probe: its calls are recorded.
+Leaving the block ends every program and finishes the recording, whatever happened; namespaces,
+links and processes are gone then. Everything happens while one of these methods waits: netlab has
+no thread beside. Read `hosts` for the house below, `wiring` for the wire, `DESIGN` section 5 why.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from netlab.capture.layout import JOURNAL_LIMIT
+from netlab.lab.actor import Output, Program
+from netlab.lab.ground import Ground
+from netlab.lab.hosts import Ended, Event, Left, Started
+from netlab.lab.listening import reachable, what_is_there
+from netlab.lab.network import socket_table
+from netlab.lab.network.plan import SERVER, WIRE
+from netlab.lab.network.socket_table import SocketRow
+from netlab.lab.recorder import Death
+from netlab.lab.signals import IMPATIENT, Interruptions
+from netlab.lab.starting import Command, Watching, orders_for
+from netlab.model.errors import CheckFailed, NetlabError, UsageError
+
+if TYPE_CHECKING:
+    from _typeshed import StrPath
+
+    from netlab.lab.finish import Finished
+    from netlab.lab.wire.rules import Rule
+
+TURN_S = 0.1
+LISTEN_WITHIN_S = 10.0
+RUN_WITHIN_S = 60.0
+SETTLE_WITHIN_S = 5.0
+STOP_WITHIN_S = 5.0
+DRAIN_WITHIN_S = 5.0
+_SOONEST_S, _LATEST_S = 0.001, 0.05  # between two looks at a host's sockets
+_INHERITED = {"stdin": 0, "stdout": 1, "stderr": 2}
+
+
+class Lab:
+    """A lab; `with` opens it and finishes its recording.
+
+    `hosts`: their names, one of them `server`. `wire`: rules as text or objects. `sysctls`: by
+    host, name and value, beyond the baseline. `user`: as root, who the programs are. `queues`,
+    `tcp_info` and `spool_limit_bytes` are the probe's, as in `netlab.record`.
+
+    Opening it raises UsageError for what cannot be done as asked, PrivilegeError where this machine
+    allows no namespaces. All that wait raise KeyboardInterrupt once a signal asks to end (at a
+    moment when nothing is half done), and CheckFailed when the lab itself broke.
+    """
+
+    def __init__(
+        self,
+        hosts: Sequence[str] = ("client", "server"),
+        *,
+        path: StrPath,
+        wire: str | Sequence[Rule] = "",
+        sysctls: Mapping[str, Mapping[str, str]] | None = None,
+        server: str = SERVER,
+        user: str | None = None,
+        title: str = "",
+        queues: str = "calls",
+        tcp_info: bool = False,
+        journal_limit: int = JOURNAL_LIMIT,
+        spool_limit_bytes: int = 1 << 30,
+    ) -> None:
+        self.path = Path(path)
+        self.programs: list[Program] = []
+        self.interruptions = Interruptions()
+        self._watching = Watching(queues, tcp_info, spool_limit_bytes)
+        self._ground = Ground(
+            hosts,
+            self.path,
+            rules=wire if isinstance(wire, str) else "; ".join(map(str, wire)),
+            sysctls=[(h, n, v) for h, pairs in (sysctls or {}).items() for n, v in pairs.items()],
+            server=server,
+            user=user,
+            title=title or f'Lab("{self.path.name}")',
+            watching=self._watching,
+            journal_limit=journal_limit,
+        )
+        self._opened = ExitStack()
+        self._poller = select.poll()
+        self._left: dict[str, int] = {}  # processes on hosts, since they were last asked for
+        self._closing = False
+        self._finished: Finished | None = None
+
+    # Its life.
+
+    def __enter__(self) -> Lab:
+        with ExitStack() as opened:
+            opened.enter_context(self.interruptions)
+            opened.enter_context(self._ground)
+            self._poller.register(self._ground.house, select.POLLIN)
+            self._poller.register(self._ground.house.stderr_fileno, select.POLLIN)
+            self._poller.register(self._ground.wiring, select.POLLIN)
+            self._turn_until(lambda: self._ground.wiring.ready, None)
+            self._ground.house.connect()
+            self._turn_until(lambda: self._ground.connected, None)
+            self._opened = opened.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._closing = True
+        with self._opened:
+            try:
+                self._end_all()
+                self._finished = self._ground.finish(self._deaths(), self.interruptions.first)
+            except NetlabError as trouble:
+                if error is None:
+                    raise
+                error.add_note(f"netlab: {trouble}")  # the block's own failure is the news
+
+    @property
+    def recording(self) -> Finished:
+        """The finished recording: raw material and tables. It is there once the block is left."""
+        if self._finished is None:
+            raise UsageError("the lab is still open", "leave the block first")
+        return self._finished
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the recording must know, a sentence each."""
+        return self._ground.notes
+
+    @property
+    def fired(self) -> tuple[tuple[str, int], ...]:
+        """Each rule as written, and how often it did something; once the block is left."""
+        report = self._ground.wiring.report
+        return report.fired if report is not None else ()
+
+    def address(self, host: str, *, ipv6: bool = False) -> str:
+        """The address of a host, as text."""
+        planned = self._ground.plan.host(host)
+        return f"{planned.ipv6.ip if ipv6 else planned.ipv4.ip}"
+
+    # Programs.
+
+    def start(
+        self,
+        host: str,
+        command: Command,
+        *arguments: object,
+        actor: str = "",
+        env: Mapping[str, str] | None = None,
+        inherit: bool = False,
+    ) -> Program:
+        """Start a program on a host, in our working directory and environment.
+
+        `command`: words, or a function of a module, called as `function(probe, *arguments)`.
+        `actor`: what it is called in the recording, by default as its host. `inherit`: it has our
+        stdin, stdout and stderr, and the terminal if that is one; else an empty stdin, and what it
+        writes is kept in the Program. Raises UsageError when it is not there, PrivilegeError when
+        it cannot be executed.
+        """
+        self._ground.plan.host(host)
+        name = actor or host
+        taken = sum(program.actor.partition("#")[0] == name for program in self.programs)
+        name = f"{name}#{taken + 1}" if taken else name
+        foreground = inherit and _has_terminal()
+        with ExitStack() as opened:
+            outputs, fds = self._descriptors(opened, inherit, report=callable(command))
+            watch = self._watching.environment(name, host, self._ground.spools)
+            if self._ground.house.user is not None:
+                # That user may be unable to walk there by name; an open folder is a way in.
+                watch["NETLAB_SPOOL"] = "/proc/self/fd/{}"
+                fds["NETLAB_SPOOL"] = self._ground.open_spools()
+                opened.callback(os.close, fds["NETLAB_SPOOL"])
+            orders = orders_for(
+                command,
+                arguments,
+                env={**watch, **(env or {})},
+                fd_names=list(fds),
+                user=self._ground.house.user,
+                as_root=self._ground.house.as_root,
+                foreground=foreground,
+            )
+            program = Program(name, host, outputs)
+            self._ground.house.launch(name, host, orders, tuple(fds.values()))
+        self.programs.append(program)
+        for output in outputs.values():
+            self._poller.register(output.descriptor, select.POLLIN)
+        self._turn_until(lambda: program.pid is not None or not program.running, None)
+        return program
+
+    def run(
+        self,
+        host: str,
+        command: Command,
+        *arguments: object,
+        actor: str = "",
+        env: Mapping[str, str] | None = None,
+        within_s: float = RUN_WITHIN_S,
+    ) -> Program:
+        """Start a program, wait for its end, and give it back."""
+        program = self.start(host, command, *arguments, actor=actor, env=env)
+        self.wait(program, within_s=within_s)
+        return program
+
+    def wait(self, *programs: Program, within_s: float | None = RUN_WITHIN_S) -> None:
+        """Wait until these have ended. Raises CheckFailed when they do not."""
+        if not self._turn_until(lambda: not any(p.running for p in programs), within_s):
+            names = ", ".join(p.actor for p in programs if p.running)
+            raise CheckFailed(f"{names} did not end within {within_s:g} s")
+        for program in programs:
+            self._read_rest(program)
+
+    def stop(self, host: str, *, within_s: float = STOP_WITHIN_S) -> None:
+        """End what runs on a host: TERM to its programs, then to all that is left of them, then
+        KILL."""
+        mine = [program for program in self.programs if program.host == host]
+        self._signal([p for p in mine if p.running], signal.SIGTERM)
+        self._turn_until(lambda: not any(p.running for p in mine), within_s)
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            self._tell_all(host, number)
+            if self._turn_until(lambda: self._left.get(host) == 0, within_s):
+                break
+        for program in mine:
+            self._read_rest(program)
+
+    def signal(self, program: Program, number: int) -> None:
+        """Send a signal to a program; nothing happens to one that is over."""
+        self._signal([program], number)
+
+    # Waiting for what the kernel says.
+
+    def sockets(self, host: str) -> list[SocketRow]:
+        """All TCP and UDP sockets of a host, as its kernel knows them now."""
+        return socket_table.read(self._ground.diagnosis(host))
+
+    def wait_listening(
+        self, host: str, port: int | None = None, *, within_s: float = LISTEN_WITHIN_S
+    ) -> list[SocketRow]:
+        """Wait until a program of a host listens where others can reach it (at `port`, if given).
+
+        TCP in LISTEN or a bound UDP socket. Raises CheckFailed when the programs there end before,
+        or it takes longer, with what was seen.
+        """
+        found: list[SocketRow] = []
+        rows: list[SocketRow] = []
+
+        def look() -> bool:
+            nonlocal rows
+            rows = self.sockets(host)
+            found[:] = reachable(rows, port)
+            return bool(found) or self._is_deserted(host)
+
+        self._look_until(look, within_s)
+        if not found:
+            raise self._deaf(host, rows, within_s)
+        return found
+
+    def settle(self, *, within_s: float = SETTLE_WITHIN_S) -> bool:
+        """Wait until no host has a TCP connection that is not over; whether that came about."""
+        return self._look_until(
+            lambda: (
+                not any(
+                    row.at_work
+                    for host in self._ground.plan.hosts
+                    for row in self.sockets(host.name)
+                )
+            ),
+            within_s,
+        )
+
+    def stay(self) -> None:
+        """Wait until a signal ends it: raises KeyboardInterrupt."""
+        self._turn_until(lambda: False, None)
+
+    # The loop.
+
+    def _look_until(self, look: Callable[[], bool], within_s: float) -> bool:
+        """Look ever more seldom, until it is so; False when that took too long."""
+        until_s = time.monotonic() + within_s
+        pause_s = _SOONEST_S
+        while not look():
+            if time.monotonic() >= until_s:
+                return False
+            self._turn(pause_s)
+            pause_s = min(2 * pause_s, _LATEST_S)
+        return True
+
+    def _turn_until(self, done: Callable[[], bool], within_s: float | None) -> bool:
+        until_s = time.monotonic() + within_s if within_s is not None else float("inf")
+        while not done():
+            left_s = until_s - time.monotonic()
+            hurried = self._closing and self.interruptions.count >= IMPATIENT
+            if left_s <= 0 or (self._closing and self._ground.house.gone) or hurried:
+                return False
+            self._turn(min(TURN_S, left_s))
+        return True
+
+    def _turn(self, within_s: float) -> None:
+        """Wait a little, then take in whatever has come. Raises what broke the lab."""
+        ready = {descriptor for descriptor, _ in self._poller.poll(max(1, within_s * 1000))}
+        house, wiring = self._ground.house, self._ground.wiring
+        if house.stderr_fileno in ready and not house.read_stderr():
+            self._poller.unregister(house.stderr_fileno)
+        if wiring.fileno() in ready:
+            wiring.hear()
+            if wiring.over:
+                self._poller.unregister(wiring)
+        for program in self.programs:
+            for output in program.outputs.values():
+                if output.descriptor in ready:
+                    self._read(output)
+        try:
+            for event in house.events():
+                self._note(event)
+        finally:
+            self._ground.pump()
+        if not self._closing:
+            self._ground.check()
+            if self.interruptions.count:
+                raise KeyboardInterrupt
+
+    def _note(self, event: Event) -> None:
+        if isinstance(event, Left):
+            self._left[event.host] = event.count
+        elif isinstance(event, Started | Ended) and event.actor != WIRE:
+            program = next(p for p in reversed(self.programs) if p.actor == event.actor)
+            if isinstance(event, Started):
+                program.pid = event.pid
+            else:
+                program.status, program.ended_ns = event.status, event.time_ns
+        else:
+            self._ground.note(event)
+
+    def _read(self, output: Output) -> None:
+        descriptor = output.descriptor
+        if not output.read():
+            self._poller.unregister(descriptor)
+
+    def _read_rest(self, program: Program) -> None:
+        """What it wrote before it ended. Others may hold the pipe still, so not until its end."""
+        for output in program.outputs.values():
+            before = -1
+            while output.descriptor >= 0 and len(output.data) != before:
+                before = len(output.data)
+                self._read(output)
+
+    # The parts.
+
+    def _descriptors(
+        self, opened: ExitStack, inherit: bool, *, report: bool
+    ) -> tuple[dict[str, Output], dict[str, int]]:
+        """What we read of a program, and what it gets; the latter is closed with `opened`."""
+        outputs: dict[str, Output] = {}
+        fds: dict[str, int] = {}
+        if inherit:
+            fds = {str(number): number for number in _INHERITED.values()}
+        else:
+            fds["0"] = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+            opened.callback(os.close, fds["0"])
+        pipes = {} if inherit else {"stdout": "1", "stderr": "2"}
+        if report:
+            pipes["report"] = "NETLAB_REPORT_FD"
+        for name, place in pipes.items():
+            read_end, fds[place] = os.pipe2(os.O_CLOEXEC)
+            opened.callback(os.close, fds[place])
+            os.set_blocking(read_end, False)
+            outputs[name] = Output(read_end)
+        return outputs, fds
+
+    def _signal(self, programs: Sequence[Program], number: int) -> None:
+        if programs:
+            self._ground.house.signal([program.actor for program in programs], number)
+
+    def _tell_all(self, host: str, number: int) -> None:
+        """Send a signal to all that runs on a host; `_left` will hold how many they are."""
+        self._left.pop(host, None)
+        self._ground.house.end_host(host, number)
+
+    def _is_deserted(self, host: str) -> bool:
+        """Whether what was started on a host is over: with an error, or nothing of it is left."""
+        mine = [program for program in self.programs if program.host == host]
+        if not mine or any(program.running for program in mine):
+            return False
+        if any(program.status != 0 for program in mine):
+            return True
+        self._tell_all(host, 0)  # a daemon may be left
+        self._turn_until(lambda: host in self._left, None)
+        return self._left[host] == 0
+
+    def _deaf(self, host: str, rows: Sequence[SocketRow], within_s: float) -> CheckFailed:
+        """Why nobody can speak to a host."""
+        mine = [program for program in self.programs if program.host == host]
+        for program in mine:
+            self._read_rest(program)
+        words = next((p.last_words for p in reversed(mine) if p.last_words), "")
+        if mine and not any(program.running for program in mine) and self._is_deserted(host):
+            how = how_ended(mine[-1])
+            return CheckFailed(f"{mine[-1].actor} ended ({how}) before it listened", words)
+        seen = what_is_there(rows)
+        said = f"its last line: {words}" if words else "it wrote nothing"
+        return CheckFailed(f"{host} does not listen after {within_s:g} s: {seen}; {said}")
+
+    def _end_all(self) -> None:
+        """Every program, then what they left, is ended; the wire carries what is on its way."""
+        running = [program for program in self.programs if program.running]
+        self._signal(running, signal.SIGTERM)
+        self._turn_until(lambda: not any(p.running for p in running), STOP_WITHIN_S)
+        for host in self._ground.plan.hosts:
+            self._tell_all(host.name, signal.SIGKILL)
+        names = [host.name for host in self._ground.plan.hosts]
+        self._turn_until(lambda: not any(self._left.get(n, 1) for n in names), STOP_WITHIN_S)
+        self._ground.wiring.stop(int(DRAIN_WITHIN_S * 1000))
+        self._turn_until(lambda: self._ground.wiring.over, DRAIN_WITHIN_S + STOP_WITHIN_S)
+        for program in self.programs:
+            self._read_rest(program)
+            for output in program.outputs.values():
+                output.close()
+
+    def _deaths(self) -> list[Death]:
+        """How programs ended, for those that made calls and may not have noted their end."""
+        return [
+            Death(
+                program.host,
+                program.actor,
+                program.pid,
+                how_ended(program) if program.status is not None else "SIGKILL",
+                program.ended_ns or time.time_ns(),
+            )
+            for program in self.programs
+            if program.pid is not None
+        ]
+
+
+def how_ended(program: Program) -> str:
+    """`status 1`, or a signal's name."""
+    assert program.status is not None, "it runs"
+    if program.status < 0:
+        return signal.Signals(-program.status).name
+    return f"status {program.status}"
+
+
+def _has_terminal() -> bool:
+    """Whether our stdin is a terminal whose foreground we are."""
+    try:
+        return os.isatty(0) and os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:
+        return False

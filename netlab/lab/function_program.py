@@ -1,0 +1,60 @@
+"""A Python function as a program of the lab: found by name, called with a probe, result as JSON.
+
+The function is not sent, only where it stands: the new Python imports its module anew, from the
+same places. So it is at the top level of a module that can be imported. Read `starting` for the
+other side.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from netlab.model.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Which function, with what; arguments as JSON has them."""
+
+    module: str
+    name: str
+    arguments: list[Any]
+    path: list[str]  # sys.path of who asks
+
+    def as_json(self) -> str:
+        """For the command line. Raises UsageError for arguments that JSON cannot hold."""
+        try:
+            return json.dumps(asdict(self))
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"arguments of {self.name} cannot be passed on", str(error)) from None
+
+
+def call_from(function: Callable[..., object], arguments: tuple[object, ...]) -> Call:
+    """How another Python finds this function. Raises UsageError where it cannot."""
+    module, name = function.__module__, function.__qualname__
+    if module == "__main__" or getattr(sys.modules.get(module), name, None) is not function:
+        raise UsageError(
+            f"{name} cannot be run on a host",
+            "it must be a function at the top level of a module that can be imported",
+        )
+    return Call(module, name, list(arguments), sys.path)
+
+
+def main(arguments: list[str]) -> None:
+    """Call it; what it returns goes to NETLAB_REPORT_FD, if it is not None."""
+    from netlab.lab.programs import watched_probe
+
+    call = Call(**json.loads(arguments[0]))
+    sys.path += [place for place in call.path if place not in sys.path]
+    function = getattr(importlib.import_module(call.module), call.name)
+    value = function(watched_probe(), *call.arguments)
+    if value is not None:
+        report = int(os.environ["NETLAB_REPORT_FD"])
+        with os.fdopen(report, "w", encoding="utf-8") as file:
+            json.dump(value, file)

@@ -1,0 +1,245 @@
+"""What a lab stands on: the house with its hosts, the wire, the recording and who writes it.
+
+Turns a wish into open things in the right order, and closes them in the right order whatever
+happens. Knows no programs; read `experiment` for those.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import netlab
+from netlab.lab.departures import Departures
+from netlab.lab.hosts import Connected, Ended, Event, House
+from netlab.lab.namespaces import Refused, why_refused
+from netlab.lab.network.plan import SUBNET_BYTES, WIRE, make_plan
+from netlab.lab.recorder import Death, Recorder, begin
+from netlab.lab.surroundings import become_caller, choose_user
+from netlab.lab.wiring import Wiring
+from netlab.model.errors import BadRecording, CheckFailed, NetlabError, PrivilegeError
+from netlab.model.frame import LINK_ETHERNET, Interface
+from netlab.model.recording import Description, Host
+
+if TYPE_CHECKING:
+    from netlab.capture.recording import LiveRecording
+    from netlab.lab.finish import Finished
+    from netlab.lab.starting import Watching
+
+_WAY_IN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_QUEUES = {
+    "calls": "queue lengths around each call",
+    "events": "queue lengths when a call would block and at close",
+    "off": "no queue lengths",
+}
+
+
+class Ground:
+    """Opened by `with`; `finish` gives the recording, and leaving without it discards nothing."""
+
+    house: House
+    wiring: Wiring
+    spools: Path
+
+    def __init__(
+        self,
+        hosts: Sequence[str],
+        path: Path,
+        *,
+        rules: str,
+        sysctls: Iterable[tuple[str, str, str]],
+        server: str,
+        user: str | None,
+        title: str,
+        watching: Watching,
+        journal_limit: int,
+    ) -> None:
+        """Check what can be checked before anything is opened. Raises UsageError."""
+        self.plan = make_plan(hosts, os.urandom(SUBNET_BYTES), server=server, sysctls=sysctls)
+        if rules:
+            from netlab.lab.wire.grammar import parse
+
+            parse(rules)
+        self.notes: tuple[str, ...] = ()
+        self.connected = False
+        self._rules = rules
+        self._path = path
+        self._user = user
+        self._title = title
+        self._watching = watching
+        self._journal_limit = journal_limit
+        self._disk_full: BadRecording | None = None
+        self._opened = ExitStack()
+
+    def __enter__(self) -> Ground:
+        user, notes = choose_user(self._user)
+        with ExitStack() as opened:
+            try:
+                self.house = House.open_hosts(self.plan, user)
+            except Refused as refused:
+                raise PrivilegeError(
+                    f"this machine does not allow a lab ({refused})",
+                    why_refused(refused.step, refused.number),
+                ) from None
+            opened.callback(self.house.close)
+            self.notes = (*notes, *self.house.notes)
+            become_caller()
+            self._begin(opened)
+            self._opened = opened.pop_all()
+        return self
+
+    def _begin(self, opened: ExitStack) -> None:
+        """Recording, wire, recorder: none is left when one cannot be had."""
+        from netlab.capture.bpf import SNAPLEN_BYTES
+        from netlab.capture.probe.spool import SpoolReader
+        from netlab.lab.wire.journal import JournalReader
+
+        names = [*(host.name for host in self.plan.hosts), WIRE]
+        user = self.house.user
+        self._description = self._describe()
+        self._recording, spools = begin(
+            self._path,
+            description=self._description,
+            interfaces=[Interface(name, LINK_ETHERNET, SNAPLEN_BYTES) for name in names],
+            journal_limit=self._journal_limit,
+            writer=None if user is None else (user.uid, user.gid),
+        )
+        self.spools = spools.resolve()
+        try:
+            self.wiring = Wiring(
+                self.house,
+                self.plan,
+                self._rules,
+                self.spools,
+                spool_limit_bytes=self._watching.spool_limit_bytes,
+            )
+        except BaseException:
+            _discard(self._recording, self.spools)
+            raise
+        opened.callback(self.wiring.close)
+        departures = opened.enter_context(Departures())
+        self._recorder = Recorder(
+            self._recording, (), SpoolReader(self.spools), departures, JournalReader(self.spools)
+        )
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._opened:
+            if not self.connected:  # nothing has happened yet
+                _discard(self._recording, self.spools)
+
+    def _describe(self) -> Description:
+        kernel = os.uname().release
+        queues = _QUEUES[self._watching.queues]
+        watched = ", TCP_INFO around each call" if self._watching.tcp_info else ""
+        wire = f"rules: {self._rules}" if self._rules else "no rules"
+        return Description(
+            netlab_version=netlab.__version__,
+            title=self._title,
+            hosts=tuple(
+                Host(host.name, kernel, self.house.host_settings[host.name])
+                for host in self.plan.hosts
+            ),
+            witnesses=(
+                f"packets: the wire between the hosts, each frame as it left its sender ({wire})",
+                f"calls: the probe in programs that use it, {queues}{watched}",
+            ),
+            notes=self.notes,
+        )
+
+    def diagnosis(self, host: str) -> socket.socket:
+        """The netlink socket that answers for a host's sockets."""
+        return self.house.sockets[self.plan.hosts.index(self.plan.host(host))]
+
+    def open_spools(self) -> int:
+        """A descriptor of the folder that programs write their spools to."""
+        return os.open(self.spools, _WAY_IN)
+
+    def note(self, event: Event) -> None:
+        """Take in an event of the house that is about no program."""
+        if isinstance(event, Connected):
+            self.connected = True
+        elif isinstance(event, Ended) and event.actor == WIRE:
+            self.wiring.hear()
+            self.wiring.died(event.status)
+
+    def pump(self) -> None:
+        """Write what the witnesses have seen; a full disk is kept in mind."""
+        if self._disk_full is None:
+            try:
+                self._recorder.pump()
+            except BadRecording as error:
+                self._disk_full = error
+
+    def check(self) -> None:
+        """Raise what keeps the lab from going on."""
+        if self.wiring.trouble is not None:
+            raise self.wiring.trouble
+        if self.house.gone:
+            raise CheckFailed(f"the lab's helper died {self.house.last_words()}".rstrip())
+        if self._disk_full is not None:
+            raise self._disk_full
+
+    @property
+    def seen(self) -> tuple[int, int]:
+        """How many frames and calls were recorded so far."""
+        return self._recorder.frame_count, self._recorder.call_count
+
+    def finish(self, deaths: Sequence[Death], interrupted: int | None) -> Finished | None:
+        """The finished recording, once everything in the house has ended; None: nothing began.
+
+        Raises BadRecording when the disk was full; what was recorded opens even so.
+        """
+        from netlab.lab.finish import conclude
+
+        if not self.connected:
+            return None
+        notes = [*self.notes, *self._late_notes()]
+        if interrupted is not None:  # what follows in the story never happened
+            notes.append(f"interrupted by {signal.Signals(interrupted).name}: the run was not over")
+        self.notes = tuple(notes)
+        trouble: NetlabError | None = self._disk_full
+        if trouble is None:
+            try:
+                self._recording.describe(replace(self._description, notes=self.notes))
+            except BadRecording as error:
+                trouble = error
+        return conclude(
+            self._recorder,
+            self._path,
+            self.spools,
+            deaths=[death for death in deaths if self._recorder.has_heard_of(death.pid)],
+            trouble=trouble,
+            journal_limit=self._journal_limit,
+        )
+
+    def _late_notes(self) -> list[str]:
+        """What the wire told at its end."""
+        report = self.wiring.report
+        if report is None:
+            return ["the wire did not live to say which rules fired"]
+        notes = [f"never fired: {rule}" for rule, count in report.fired if not count]
+        if report.left:
+            notes.append(f"{report.left} frames were still on their way at the end")
+        notes += [f"{count} frames were not taken by {why}" for why, count in report.refused]
+        return notes
+
+
+def _discard(recording: LiveRecording, spools: Path) -> None:
+    """Nothing was recorded: leave no file."""
+    from netlab.capture.ownership import remove_folder
+
+    recording.close()
+    recording.path.unlink(missing_ok=True)
+    remove_folder(spools)

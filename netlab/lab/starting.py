@@ -1,0 +1,96 @@
+"""What a program of a lab is started with: a command or a function, as whom, where, seeing what.
+
+Turns what the caller says into `Orders`. Starts nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import netlab
+from netlab.lab.become import Orders
+from netlab.lab.function_program import call_from
+from netlab.lab.hosts import User, python_arguments
+from netlab.model.errors import UsageError
+
+Command = Sequence[str] | Callable[..., object]
+
+
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """How the calls of programs that use the probe are recorded."""
+
+    queues: str = "calls"
+    tcp_info: bool = False
+    spool_limit_bytes: int = 1 << 30
+
+    def environment(self, actor: str, host: str, spools: Path) -> dict[str, str]:
+        """The variables that the probe reads."""
+        return {
+            "NETLAB_SPOOL": str(spools),
+            "NETLAB_ACTOR": actor,
+            "NETLAB_HOST": host,
+            "NETLAB_QUEUES": self.queues,
+            "NETLAB_TCP_INFO": "1" if self.tcp_info else "",
+            "NETLAB_SPOOL_LIMIT": str(self.spool_limit_bytes),
+        }
+
+
+def orders_for(
+    command: Command,
+    arguments: tuple[object, ...],
+    *,
+    env: Mapping[str, str],
+    fd_names: Sequence[str],
+    user: User | None,
+    as_root: bool,
+    foreground: bool = False,
+) -> Orders:
+    """How to start a command (words) or a function (with arguments) in our working directory.
+
+    Raises UsageError for a program that is not there, and for a function that cannot be found
+    from elsewhere.
+    """
+    environment = {**os.environ, **env}
+    readable: list[str] = []
+    if callable(command):
+        call = call_from(command, arguments)
+        argv = python_arguments("netlab.lab.function_program", call.as_json(), isolated=False)
+        file = sys.executable
+        readable = [str(Path(netlab.__file__).resolve())]
+        hint = "use a netlab that this user can read, or choose another with --user"
+    else:
+        argv = list(command)
+        file = program_file(argv, environment.get("PATH", os.defpath))
+        hint = "see that it can be executed"
+    if user is not None:
+        home = os.path.expanduser(f"~{user.name}")
+        environment |= {"HOME": home, "USER": user.name, "LOGNAME": user.name}
+    return Orders(
+        argv=argv,
+        env=environment,
+        file=file,
+        fd_names=list(fd_names),
+        user=[user.uid, user.gid, *user.groups] if user is not None else None,
+        drop=user is not None or not as_root,
+        readable=readable,
+        cwd=os.getcwd(),
+        foreground=foreground,
+        hint=hint,
+    )
+
+
+def program_file(argv: Sequence[str], path: str) -> str:
+    """The file that a command's first word means. Raises UsageError when there is none."""
+    if not argv:
+        raise UsageError("a command without words", "name a program")
+    found = shutil.which(argv[0], path=path)
+    if found is None:
+        where = "that can be executed" if "/" in argv[0] else "in PATH"
+        raise UsageError(f"there is no program {argv[0]} {where}", "install it or name another")
+    return found
