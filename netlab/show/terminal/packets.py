@@ -122,9 +122,8 @@ def _way(way: WayView, since_first_ns: int, width: int) -> list[Line]:
         lines.append([(f"  {name:<{widest}}  ", "cyan"), (first, "")])
         lines += [[(" " * (widest + 4) + more, "")] for more in rest]
     if way.spoilt:
-        lines.append(
-            [("  its receiver threw it away: a checksum, or a header, is wrong", "bold red")]
-        )
+        text = "  its receiver threw it away: a checksum or a header is wrong"
+        lines.append([(text, "bold red")])
     return lines
 
 
