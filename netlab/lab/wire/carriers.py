@@ -1,0 +1,252 @@
+"""What is done with a frame between the socket that it came by and the one that it goes on to.
+
+`Plain` is the wire without rules: each frame goes on at once. `Ruled` asks the rules. Both note
+each frame before it goes on, and its arrival with the clock read just before it is sent: a stamp
+taken after would be later than what the receiver did with it, which happens inside our send().
+Know nothing of control or of waiting; read `port` and `journal` first.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from netlab.lab.wire.journal import Journal
+from netlab.lab.wire.orders import Side
+from netlab.lab.wire.port import Port
+from netlab.model.tables import Fate
+from netlab.model.wire import Arrival
+
+if TYPE_CHECKING:
+    from netlab.lab.wire.link import Made, Sent, Wire
+
+_DELIVERED, _DROPPED, _CHANGED = (
+    Fate.DELIVERED.value,
+    Fate.DROPPED.value,
+    Fate.CHANGED.value,
+)
+_NOBODY = "no host has this address"
+
+
+class Carrier:
+    """What both have: ports by number, the journal, and the counts for the report."""
+
+    def __init__(self, ports: Sequence[Port], sides: Sequence[Side], journal: Journal) -> None:
+        self._ports = tuple(ports)
+        self._sides = tuple(sides)
+        self._journal = journal
+        self._macs = {
+            bytes.fromhex(side.mac.replace(":", "")): number for number, side in enumerate(sides)
+        }
+        self._packet = 0
+        self.frames = 0
+        self.frame_bytes = 0
+        self.made = 0
+        self.refused: Counter[str] = Counter()
+        self.faults: Counter[tuple[str, str]] = Counter()  # of the lab: host, what is wrong
+
+    @property
+    def left(self) -> int:
+        """How many frames are on their way."""
+        return 0
+
+    def carry(self, source: int, most: int) -> bool:
+        """Take up to `most` frames of a host; whether there may be more."""
+        raise NotImplementedError
+
+    def next_ns(self) -> int | None:
+        """When `send_due` has something to do; None: nothing waits."""
+        return None
+
+    def send_due(self, now_ns: int) -> None:
+        """Send what has waited long enough."""
+
+    def fired(self) -> tuple[tuple[str, int], ...]:
+        """Each rule as written, and how often it did something."""
+        return ()
+
+    def _send(self, frame: bytes, destinations: Sequence[int]) -> tuple[bool, str]:
+        """Whether anybody took the frame, and why others did not."""
+        taken, reasons = False, []
+        for number in destinations:
+            reason = self._ports[number].send(frame)
+            if reason:
+                reasons.append(f"{self._sides[number].name}: {reason}")
+                self.refused[reasons[-1]] += 1
+            else:
+                taken = True
+        return taken, "; ".join(reasons)
+
+    def _destinations(self, source: int, frame: bytes) -> tuple[int, ...]:
+        """The hosts that a frame is for: one, or, of a group, all but the sender."""
+        if frame[0] & 1:
+            return tuple(number for number in range(len(self._ports)) if number != source)
+        number = self._macs.get(frame[:6])
+        return () if number is None or number == source else (number,)
+
+    def _drop_faulty(self, source: int, left_ns: int, frame: bytes, fault: str) -> None:
+        """Carry no frame that a real wire could not have got: the lab is not set up rightly."""
+        self.faults[self._sides[source].name, fault] += 1
+        self._drop(source, left_ns, frame, f"fault of the lab: {fault}")
+
+    def _drop(self, source: int, left_ns: int, frame: bytes, reason: str) -> None:
+        self._packet += 1
+        self.frames += 1
+        self.frame_bytes += len(frame)
+        self._journal.frame(self._packet, source, left_ns, frame)
+        self._journal.fate(Arrival(self._packet, _DROPPED, rule=reason))
+
+
+class Plain(Carrier):
+    """A wire without rules."""
+
+    def __init__(self, ports: Sequence[Port], sides: Sequence[Side], journal: Journal) -> None:
+        super().__init__(ports, sides, journal)
+        self._sends = {mac: ports[number].send for mac, number in self._macs.items()}
+
+    def carry(self, source: int, most: int) -> bool:
+        take, journal, sends = self._ports[source].take, self._journal, self._sends
+        own, clock = self._ports[source].send, time.time_ns
+        for _ in range(most):
+            left = take()
+            if left is None:
+                return False
+            left_ns, frame, fault = left
+            send = sends.get(frame[:6])
+            if fault or send is None or send == own:
+                self._seldom(source, left_ns, frame, fault)
+                continue
+            self._packet += 1
+            self.frames += 1
+            self.frame_bytes += len(frame)
+            noted = journal.passing(self._packet, source, left_ns, clock(), frame)
+            reason = send(frame)
+            if reason:
+                self._refused(frame, reason)
+            elif noted:
+                journal.arrived()
+        return True
+
+    def _refused(self, frame: bytes, reason: str) -> None:
+        reason = f"{self._sides[self._macs[frame[:6]]].name}: {reason}"
+        self.refused[reason] += 1
+        self._journal.fate(Arrival(self._packet, _DROPPED, rule=reason))
+
+    def _seldom(self, source: int, left_ns: int, frame: bytes, fault: str) -> None:
+        """A frame for all, for nobody, or one that must not go on."""
+        destinations = self._destinations(source, frame)
+        if fault:
+            self._drop_faulty(source, left_ns, frame, fault)
+        elif not destinations:
+            self._drop(source, left_ns, frame, _NOBODY)
+        else:
+            self._packet += 1
+            self.frames += 1
+            self.frame_bytes += len(frame)
+            self._journal.frame(self._packet, source, left_ns, frame)
+            now_ns = time.time_ns()
+            taken, reason = self._send(frame, destinations)
+            if taken:
+                arrival = Arrival(self._packet, _DELIVERED, now_ns, now_ns - left_ns, reason)
+            else:
+                arrival = Arrival(self._packet, _DROPPED, rule=reason)
+            self._journal.fate(arrival)
+
+
+class Ruled(Carrier):
+    """A wire with rules, which `wire` knows."""
+
+    def __init__(
+        self, ports: Sequence[Port], sides: Sequence[Side], journal: Journal, wire: Wire
+    ) -> None:
+        super().__init__(ports, sides, journal)
+        self._wire = wire
+        self._fated = 0
+
+    @property
+    def left(self) -> int:
+        return self.frames - self._fated
+
+    def carry(self, source: int, most: int) -> bool:
+        take, journal, wire = self._ports[source].take, self._journal, self._wire
+        for _ in range(most):
+            left = take()
+            if left is None:
+                return False
+            left_ns, frame, fault = left
+            if fault:
+                self._drop_faulty(source, left_ns, frame, fault)
+                self._fated += 1
+                continue
+            self._packet += 1
+            self.frames += 1
+            self.frame_bytes += len(frame)
+            journal.frame(self._packet, source, left_ns, frame)
+            wire.take(self._packet, frame, source, left_ns)
+            next_ns = wire.next_ns()
+            if next_ns is not None and next_ns <= (now_ns := time.time_ns()):
+                self.send_due(now_ns)
+        return True
+
+    def next_ns(self) -> int | None:
+        return self._wire.next_ns()
+
+    def send_due(self, now_ns: int) -> None:
+        from netlab.lab.wire.link import Lost, Made
+
+        for action in self._wire.due(now_ns):
+            if isinstance(action, Lost):
+                self._journal.fate(Arrival(action.packet, _DROPPED, rule=action.rule))
+                self._fated += 1
+            elif isinstance(action, Made):
+                self._send_made(action)
+            else:
+                self._send_taken(action)
+
+    def fired(self) -> tuple[tuple[str, int], ...]:
+        return tuple((str(rule), count) for rule, count in self._wire.report())
+
+    def _send_taken(self, action: Sent) -> None:
+        self._fated += 1
+        changed = action.frame if action.changed else None
+        self._pass_on(
+            action.packet,
+            action.frame,
+            action.destination,
+            action.due_ns,
+            action.rule,
+            changed,
+        )
+
+    def _send_made(self, action: Made) -> None:
+        self._packet += 1
+        self.made += 1
+        now_ns = time.time_ns()
+        self._journal.frame(self._packet, len(self._ports), now_ns, action.frame)
+        self._pass_on(
+            self._packet, action.frame, action.destination, action.due_ns, action.rule, None
+        )
+
+    def _pass_on(
+        self,
+        packet: int,
+        frame: bytes,
+        destination: int,
+        due_ns: int,
+        rule: str,
+        changed: bytes | None,
+    ) -> None:
+        """Note the arrival, send; it holds once the host took the frame."""
+        fate = _DELIVERED if changed is None else _CHANGED
+        now_ns = time.time_ns()
+        arrival = Arrival(packet, fate, now_ns, now_ns - due_ns, rule, changed)
+        noted = self._journal.leaving(arrival)
+        taken, reason = self._send(frame, (destination,))
+        if taken:
+            self._journal.settled()
+            return
+        if noted:
+            self._journal.taken_back()
+        self._journal.fate(Arrival(packet, _DROPPED, rule=reason))
