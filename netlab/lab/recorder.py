@@ -1,5 +1,7 @@
 """Carries what the witnesses see into the recording while it happens: rings and spools -> file.
 
+Frames come from rings, or from the spool of a wire between hosts, which says what became of each.
+
 It never waits and decides nothing: whoever owns the loop calls `pump` often, and `finish` once the
 programs have ended. Knows no programs; read `capture.recording` first.
 """
@@ -7,6 +9,7 @@ programs have ended. Knows no programs; read `capture.recording` first.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +19,7 @@ from netlab.capture.probe.spool import SpoolReader
 from netlab.capture.recording import LiveRecording, make_spool_folder
 from netlab.capture.ring import PacketRing, RingFrame
 from netlab.lab.departures import Departures
+from netlab.lab.wire.journal import JournalReader, Taken
 from netlab.model.call import CallRecord
 from netlab.model.clock import ClockPair
 from netlab.model.frame import Interface
@@ -75,11 +79,15 @@ class Recorder:
         rings: Sequence[PacketRing],
         spools: SpoolReader,
         departures: Departures | None = None,
+        wire: JournalReader | None = None,
     ) -> None:
         self._recording = recording
         self._rings = tuple(rings)
         self._spools = spools
         self._departures = departures  # of processes whose parent will not tell us
+        self._wire = wire
+        self._wire_losses = 0  # how many of the reader's have been written
+        self._wired: Counter[int] = Counter()  # frames that the wire took, by interface
         self._host_actor: dict[int, tuple[str, str]] = {}  # what its main thread is called, by pid
         self._start_ns = time.time_ns()
         self._next_spools_ns = 0
@@ -100,6 +108,8 @@ class Recorder:
                 if not frames:
                     break
                 self._write_frames(interface, frames)
+        if self._wire is not None:
+            self._write_wire(self._wire.poll(_SPOOLS_WITHIN_S))
         now_ns = time.monotonic_ns()
         if now_ns >= self._next_spools_ns:
             self._next_spools_ns = now_ns + _SPOOLS_EVERY_NS
@@ -115,6 +125,8 @@ class Recorder:
         """Write the rest: frames still in the ring, calls never returned from, processes' ends."""
         for interface, ring in enumerate(self._rings):
             self._write_frames(interface, ring.drain())
+        if self._wire is not None:
+            self._write_wire(self._wire.finish())
         self._write_calls(self._spools.finish())
         deaths = [*deaths, *self._unreported({death.pid for death in deaths})]
         self._write_calls(
@@ -135,6 +147,19 @@ class Recorder:
         if frames:
             self._recording.frames(interface, frames)
             self.frame_count += len(frames)
+
+    def _write_wire(self, taken: Taken) -> None:
+        """What the wire noted: each frame before what became of it, so that no arrival hangs."""
+        if taken.frames:
+            self._recording.wire_frames(taken.frames)
+            self.frame_count += len(taken.frames)
+            self._wired.update(frame[1] for frame in taken.frames)
+        if taken.arrivals:
+            self._recording.arrivals(taken.arrivals)
+        losses = self._wire.losses if self._wire is not None else []
+        for loss in losses[self._wire_losses :]:
+            self._recording.loss(loss)
+        self._wire_losses = len(losses)
 
     def _write_calls(self, calls: list[CallRecord]) -> None:
         if calls:
@@ -204,3 +229,6 @@ class Recorder:
             self._recording.statistics(
                 interface, counted.received, counted.dropped, self._start_ns, time.time_ns()
             )
+        for interface, count in sorted(self._wired.items()):
+            # What the wire lost it says itself, and for all hosts together.
+            self._recording.statistics(interface, count, 0, self._start_ns, time.time_ns())
