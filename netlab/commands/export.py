@@ -17,9 +17,17 @@ from netlab.model.errors import UsageError
 )
 @click.option("--format", "form", metavar="F", help="jsonl (the default), csv or parquet.")
 @click.option("--plain", is_flag=True, help="The packets alone, as pcapng without the calls.")
+@click.option(
+    "--at", metavar="HOST", help="With --plain: what that host's own tcpdump would have seen."
+)
 @click.option("--output", "-o", metavar="OUT", help="Write to a file instead of standard output.")
 def command(
-    file: str, table: str | None, form: str | None, plain: bool, output: str | None
+    file: str,
+    table: str | None,
+    form: str | None,
+    plain: bool,
+    at: str | None,
+    output: str | None,
 ) -> None:
     """Print a table of a recording, or write its packets alone.
 
@@ -32,6 +40,8 @@ def command(
         )
     if plain and form is not None:
         raise UsageError("--plain is always pcapng", "leave out --format")
+    if at is not None and not plain:
+        raise UsageError("--at is about packets", "add --plain")
     from netlab.capture.files import read_raw
     from netlab.commands.main import note
     from netlab.show import export
@@ -42,6 +52,10 @@ def command(
     raw = read_raw(file)
     for fault in raw.faults:
         note(fault)
+    if at is not None:
+        from netlab.show.at_end import seen_at
+
+        raw = seen_at(raw, at)
     if table is None:
         with export.output(output, file, binary=True) as out:
             export.export_plain(raw, out)

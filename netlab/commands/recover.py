@@ -23,10 +23,10 @@ def command(file: Path, journal_limit: int) -> None:
     Merges FILE, up to its last whole block, with the calls in FILE.spools, and writes FILE in its
     finished form. The spools are deleted once FILE holds all that was in them.
     """
-    from netlab.capture.files import read_raw, recover
+    from netlab.capture.files import read_raw
     from netlab.capture.ownership import remove_folder
     from netlab.capture.recording import spool_folder
-    from netlab.lab.finish import finish_raw
+    from netlab.lab.finish import finish_raw, recover
     from netlab.model.errors import BadRecording
     from netlab.show.escape import printable
     from netlab.show.views.summary import loss_text
@@ -49,9 +49,11 @@ def command(file: Path, journal_limit: int) -> None:
         click.echo(printable(f"  lost: {loss_text(loss)}"))
     if folder.is_dir():
         written = read_raw(file)
-        if (written.calls, written.stamps) != (raw.calls, raw.stamps):
+        held = (written.calls, written.stamps, written.arrivals, len(written.frames))
+        if held != (raw.calls, raw.stamps, raw.arrivals, len(raw.frames)):
             raise BadRecording(
-                f"{file} does not hold all calls of {folder}", "the spools were kept: report this"
+                f"{file} does not hold all that is in {folder}",
+                "the spools were kept: report this",
             )
         remove_folder(folder)
 

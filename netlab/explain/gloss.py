@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from netlab.explain.ways import way_text
 from netlab.model.call import INBOUND
 from netlab.model.tables import Call, Direction, Role, Span, Tables
 
@@ -117,16 +118,21 @@ def call_messages(tables: Tables) -> dict[int, str]:
 
 
 def frame_comments(tables: Tables) -> dict[int, list[str]]:
-    """For each frame that belongs to a call: what it is to which call, a line each."""
+    """For each frame: what a wire did with it, and what it is to which call, a line each."""
     by_frame: dict[int, list[Span]] = defaultdict(list)
     for span in tables.spans:
         if span.frame is not None:
             by_frame[span.frame].append(span)
     called = {call.call: call for call in tables.calls}
-    return {
+    comments = {
         frame: _bounded([_span_text(span, called.__getitem__) for span in spans])
         for frame, spans in by_frame.items()
     }
+    for packet in tables.packets:
+        way = way_text(packet)
+        if way:
+            comments[packet.frame] = [way, *comments.get(packet.frame, ())]
+    return comments
 
 
 def _span_text(span: Span, called: Callable[[int], Call]) -> str:

@@ -8,12 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from netlab.capture import recording
-from netlab.capture.files import read_raw, recover
+from netlab.capture import files, recording
+from netlab.capture.files import read_raw
 from netlab.capture.layout import JOURNAL_LIMIT
 from netlab.capture.ownership import remove_folder
+from netlab.capture.recording import spool_folder
+from netlab.capture.wired import check_arrivals, merge_wire
 from netlab.explain import gloss
 from netlab.explain.analysis import analyse
+from netlab.lab.wire.journal import JournalReader
 from netlab.model.errors import NetlabError
 from netlab.model.frame import departure
 from netlab.model.recording import Loss, RawRecording
@@ -52,6 +55,29 @@ def finish_raw(path: Path, raw: RawRecording, *, journal_limit: int = JOURNAL_LI
         journal_limit=journal_limit,
     )
     return Finished(_renumbered(raw, numbers), _renumbered_tables(tables, numbers))
+
+
+def recover(path: Path) -> RawRecording:
+    """What a killed recording left: FILE, the spools of its processes, and the wire's, merged.
+
+    Raises as `capture.files.recover` does.
+    """
+    raw = files.recover(path)
+    folder = spool_folder(path)
+    reader = JournalReader(folder)
+    taken = reader.finish()
+    if not taken.frames and not taken.arrivals and not reader.losses:
+        return raw
+    frames, arrivals = merge_wire(raw, taken.frames, taken.arrivals)
+    faults = check_arrivals(raw)
+    raw.faults += faults
+    raw.losses = list(dict.fromkeys([*raw.losses, *reader.losses]))
+    notes = [f"recovered: {fault}" for fault in faults]
+    notes.append(
+        f"recovered: frames that stood in the wire's spool alone: {frames}, arrivals: {arrivals}"
+    )
+    raw.description = replace(raw.description, notes=(*raw.description.notes, *notes))
+    return raw
 
 
 def conclude(
@@ -105,7 +131,10 @@ def _holds_all(path: Path, raw: RawRecording) -> bool:
     with suppress(NetlabError):
         live = read_raw(path)
         noted = {loss for loss in raw.losses if loss.witness == "probe"} <= set(live.losses)
-        return noted and (live.calls, live.inheritances) == (raw.calls, raw.inheritances)
+        witnessed = (live.calls, live.inheritances, live.arrivals, len(live.frames))
+        return noted and witnessed == (
+            raw.calls, raw.inheritances, raw.arrivals, len(raw.frames)
+        )  # fmt: skip
     return False
 
 

@@ -1,4 +1,6 @@
-"""Carries what the witnesses see into the recording while it happens: rings, wire, spools -> file.
+"""Carries what the witnesses see into the recording while it happens: rings and spools -> file.
+
+Frames come from rings, or from the spool of a wire between hosts, which says what became of each.
 
 It never waits and decides nothing: whoever owns the loop calls `pump` often, and `finish` once the
 programs have ended. Knows no programs; read `capture.recording` first.
@@ -7,6 +9,7 @@ programs have ended. Knows no programs; read `capture.recording` first.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,9 +84,10 @@ class Recorder:
         self._recording = recording
         self._rings = tuple(rings)
         self._spools = spools
-        self._wire = wire  # what carries the frames between hosts, where there are several
-        self._wire_losses = 0
         self._departures = departures  # of processes whose parent will not tell us
+        self._wire = wire
+        self._wire_losses = 0  # how many of the reader's have been written
+        self._wired: Counter[int] = Counter()  # frames that the wire took, by interface
         self._host_actor: dict[int, tuple[str, str]] = {}  # what its main thread is called, by pid
         self._start_ns = time.time_ns()
         self._next_spools_ns = 0
@@ -145,15 +149,17 @@ class Recorder:
             self.frame_count += len(frames)
 
     def _write_wire(self, taken: Taken) -> None:
-        assert self._wire is not None
+        """What the wire noted: each frame before what became of it, so that no arrival hangs."""
         if taken.frames:
             self._recording.wire_frames(taken.frames)
             self.frame_count += len(taken.frames)
+            self._wired.update(frame[1] for frame in taken.frames)
         if taken.arrivals:
             self._recording.arrivals(taken.arrivals)
-        for loss in self._wire.losses[self._wire_losses :]:
-            self._wire_losses += 1
+        losses = self._wire.losses if self._wire is not None else []
+        for loss in losses[self._wire_losses :]:
             self._recording.loss(loss)
+        self._wire_losses = len(losses)
 
     def has_heard_of(self, pid: int) -> bool:
         """Whether calls of this process were written."""
@@ -227,3 +233,6 @@ class Recorder:
             self._recording.statistics(
                 interface, counted.received, counted.dropped, self._start_ns, time.time_ns()
             )
+        for interface, count in sorted(self._wired.items()):
+            # What the wire lost it says itself, and for all hosts together.
+            self._recording.statistics(interface, count, 0, self._start_ns, time.time_ns())

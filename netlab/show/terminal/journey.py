@@ -14,6 +14,7 @@ _STYLES = {
     "resent": "bold yellow",
     "left (kernel stamp)": "bold green",
     "acknowledged (kernel stamp)": "dim",
+    "arrived": "green",
     "delivered": "green",
     "released": "green",
     "duplicate": "dim",

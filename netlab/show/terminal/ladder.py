@@ -46,6 +46,7 @@ _DIM = "dim"
 _SIDE_WEIGHT, _WIRE_WEIGHT = 10, 14
 _SIDE_FLOOR, _WIRE_FLOOR = 14, 22
 _WIRE_ENOUGH = 46
+_FAINT = 3  # dashes of a frame that is on its way
 _ARROW_ROOM = 4  # "─ " before a label and " ▶" behind it
 
 
@@ -255,12 +256,32 @@ def _wire_cell(mark: WireMark | None, width: int, windows: bool) -> tuple[str, s
     stroke = "╌" if mark.tone == "local" else "─"
     shaft = stroke * (width - len(text) - _ARROW_ROOM)
     outbound = mark.direction == Direction.C2S
-    if mark.lost:
-        half = len(shaft) // 2
-        shaft, gap = stroke * half + "✗", " " * (len(shaft) - half)
-        drawn = (
-            f"{stroke} {text} {shaft}{gap}" if outbound else f"{gap}{shaft[::-1]} {text} {stroke}"
-        )
-        return drawn[:width].ljust(width), _WIRE_STYLES[mark.tone]
-    drawn = f"{stroke} {text} {shaft}▶" if outbound else f"◀{shaft} {text} {stroke}"
-    return drawn, _WIRE_STYLES[mark.tone]
+    drawn = _arrow(mark, text, stroke, shaft)
+    return drawn if outbound else _mirrored(drawn, text), _WIRE_STYLES[mark.tone]
+
+
+def _arrow(mark: WireMark, text: str, stroke: str, shaft: str) -> str:
+    """An arrow to the right, as wide as its column."""
+    room = len(shaft)
+    if mark.end in ("lost", "unsure") and mark.part == "whole":
+        half = room // 2
+        sign = "✗" if mark.end == "lost" else "?"
+        return f"{stroke} {text} {stroke * half}{sign}{' ' * (room - half)}"
+    if mark.part == "leaves":  # it fades out where it is on its way
+        faint = min(room, _FAINT)
+        return f"{stroke} {text} {stroke * (room - faint)}{'┄' * faint} "
+    head = "╳" if mark.end == "spoilt" else "▶"
+    if mark.part == "arrives":
+        faint = min(room, _FAINT)
+        return f"{'┄' * faint}{stroke * (room - faint)} {text} {stroke}{head}"
+    if mark.made:
+        gap = room // 2
+        return f"{' ' * gap}{stroke * (room - gap)} {text} {stroke}{head}"
+    return f"{stroke} {text} {shaft}{head}"
+
+
+def _mirrored(arrow: str, text: str) -> str:
+    """The arrow to the left, its text still readable."""
+    at = arrow.index(text)
+    before, after = arrow[:at], arrow[at + len(text) :]
+    return after[::-1].replace("▶", "◀") + text + before[::-1]

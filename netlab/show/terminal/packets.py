@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from netlab.model.frame import WIRE
 from netlab.show.escape import printable
 from netlab.show.format import Ruler, byte_count, byte_range, duration, instant
 from netlab.show.terminal.ends import end_widths
 from netlab.show.terminal.lines import Line, first_fitting, fit, fold
-from netlab.show.views.packets import LayerBlock, PacketLine, PacketView, link_text
+from netlab.show.views.packets import LayerBlock, PacketLine, PacketView, WayView, link_text
 
 _LAYER_STYLES = ("cyan", "green", "yellow", "magenta", "blue")
 _DUMP_ROWS = 32
 _OFFSETS = 11  # columns for `65483..65535`
 _MEANING_ROOM = 34
+_CHANGES = 8  # places that a wire changed are shown one by one
 _PROTOCOL_MOST = 8
 _INFO_LEAST = 16  # columns; with less, what a packet says stands on a line of its own
 _END_HEADS = ("source", "destination")
@@ -79,6 +81,8 @@ def packet_lines(view: PacketView, width: int, limit: int | None) -> list[Line]:
             )
         ],
     ]
+    if view.way is not None:
+        lines += [[], *_way(view.way, view.since_first_ns, width)]
     if view.calls:
         lines += [[], [("calls", "bold")]]
         widest = max(len(link.role) for link in view.calls)
@@ -92,6 +96,34 @@ def packet_lines(view: PacketView, width: int, limit: int | None) -> list[Line]:
     if view.deep:
         lines += [[], [("scapy", "bold")]]
         lines += [[(f"  {printable(text)}", "")] for text in view.deep]
+    return lines
+
+
+def _way(way: WayView, since_first_ns: int, width: int) -> list[Line]:
+    """Where it left, where and when it arrived, and what the wire did on the way."""
+    made = f"made by the {way.sender}" if way.sender == WIRE else f"left {way.sender}"
+    at = f" at {way.receiver}" if way.receiver else ""
+    facts = [("departure", f"{duration(since_first_ns)}  {made}")]
+    if way.took_ns is not None:
+        arrived = duration(since_first_ns + way.took_ns)
+        facts.append(("arrival", f"{arrived}  +{duration(way.took_ns)}{at}"))
+    if way.late_ns is not None:
+        facts.append(("lateness", f"{duration(way.late_ns)}  more than the rules said"))
+    facts.append(("fate", way.fate))
+    if way.rule:
+        facts.append(("rule", way.rule))
+    facts += [(f"byte {at}", f"{left} → {now}") for at, left, now in way.changed[:_CHANGES]]
+    if len(way.changed) > _CHANGES:
+        facts.append(("bytes", f"… and {len(way.changed) - _CHANGES} more places"))
+    widest = max(len(name) for name, _ in facts)
+    lines: list[Line] = [[("wire", "bold")]]
+    for name, text in facts:
+        first, *rest = fold(printable(text), width - widest - 4)
+        lines.append([(f"  {name:<{widest}}  ", "cyan"), (first, "")])
+        lines += [[(" " * (widest + 4) + more, "")] for more in rest]
+    if way.spoilt:
+        text = "  its receiver threw it away: a checksum or a header is wrong"
+        lines.append([(text, "bold red")])
     return lines
 
 

@@ -18,6 +18,7 @@ from netlab.show.views.summary import (
     Ledger,
     Operations,
     Summary,
+    WireSummary,
     summary,
     unmatched_text,
 )
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 _LABEL = 13
 _DETAILED = 3  # connections that get a paragraph each; more get a line each
 _LISTED = 20
+_RULES = 12
 
 
 def print_summary(
@@ -66,6 +68,8 @@ def summary_lines(view: Summary, path: str, width: int) -> list[Line]:
     if view.interfaces:
         lost = any(one.dropped for one in view.interfaces)
         say("capture", "; ".join(map(_interface, view.interfaces)), "bold red" if lost else "")
+    if view.wire is not None:
+        _wire(view.wire, say)
     for loss in view.losses:
         say("lost", loss, "bold red")
     _ledger(view.ledger, say)
@@ -190,6 +194,27 @@ def _interface(one: InterfaceSummary) -> str:
     if one.dropped is not None:
         lost = "none lost" if one.dropped == 0 else f"{one.dropped:,} LOST by the ring"
     return f"{name}: {count(one.frames, 'frame')}, {lost}"
+
+
+def _wire(wire: WireSummary, say: _Say) -> None:
+    parts = [f"{count(wire.sent, 'frame')} sent by the hosts"]
+    for number, what in (
+        (wire.made, "made by the wire"),
+        (wire.dropped, "dropped"),
+        (wire.changed, "changed"),
+        (wire.unknown, "of unknown fate"),
+    ):
+        parts += [f"{number:,} {what}"] if number else []
+    say("wire", ", ".join(parts))
+    if wire.late_median_ns is not None and wire.late_most_ns is not None:
+        say(
+            "lateness",
+            f"{duration(wire.late_median_ns)} in the median, {duration(wire.late_most_ns)} at most",
+        )
+    for rule, frames in wire.rules[:_RULES]:
+        say("rule", f"{rule}: {count(frames, 'frame')}")
+    if len(wire.rules) > _RULES:
+        say("rule", f"… and {len(wire.rules) - _RULES} more")
 
 
 def _ledger(ledger: Ledger, say: _Say) -> None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from netlab.correlate.arrivals import arrival_ns, reached
 from netlab.correlate.reasons import Reason, What
+from netlab.explain.ways import flight_text, way_text
 from netlab.model.errors import UsageError
 from netlab.model.stamp import Moment
 from netlab.model.tables import (
@@ -26,9 +28,11 @@ from netlab.model.tables import (
 from netlab.show.format import address, byte_range
 
 # Equal times: what must have come first.
+_LEAVING = (Role.CARRIED, Role.RESENT)
+_ARRIVING = (Role.DELIVERED, Role.RELEASED, Role.DUPLICATE)
 _ORDER = (
-    "reading", "left (kernel stamp)", "carried", "resent", "delivered", "released", "duplicate",
-    "acked", "acknowledged (kernel stamp)", "read", "cut off",
+    "reading", "left (kernel stamp)", "carried", "resent", "arrived", "delivered",
+    "released", "duplicate", "acked", "acknowledged (kernel stamp)", "read", "cut off",
 )  # fmt: skip
 # What the kernel's stamps tell of a byte, and the step of the frames that tells it better.
 _STAMPED = {
@@ -91,6 +95,7 @@ def journey(tables: Tables, connection: Connection, side: Side, byte: int) -> Jo
         *_of_writer(tables, connection, direction, byte, writer),
         *_of_reader(tables, byte, reader),
     ]
+    found += _of_wire(tables, found)
     found += _of_kernel(tables, number, direction, byte, {step.what for step in found})
     found.sort(key=lambda raw: (raw.time_ns, _rank(raw.what)))
     return Journey(
@@ -157,6 +162,25 @@ def _of_writer(
     return found
 
 
+def _of_wire(tables: Tables, found: list[_Found]) -> list[_Found]:
+    """Where a wire says it: when each copy of the byte arrived, if no call of the reader does."""
+    told = {step.frame for step in found if step.what in _ARRIVING}
+    packets = {packet.frame: packet for packet in tables.packets}
+    steps = []
+    for step in found:
+        packet = packets.get(step.frame or 0)
+        if step.what not in _LEAVING or packet is None or packet.frame in told:
+            continue
+        if packet._wired and packet.arrived_ns is not None:
+            steps.append(_Found(packet.arrived_ns, "arrived", None, packet.frame, _at_end(packet)))
+    return steps
+
+
+def _at_end(packet: Packet) -> str:
+    where = f"at {packet._to}" if packet._to else "at the other end"
+    return f"{where}, changed, and was thrown away" if packet._spoilt else where
+
+
 def _of_kernel(
     tables: Tables, connection: int, direction: Direction, byte: int, seen: set[str]
 ) -> list[_Found]:
@@ -206,11 +230,13 @@ def _of_segments(
     """Without a call that wrote the byte: what the segments alone show."""
     own = [s for s in tables.segments if s.connection == connection.connection]
     copies = [s for s in own if s.direction == direction and s.start <= byte < s.stop]
-    stamps = {packet.frame: packet.time_ns for packet in tables.packets}
-    found = [
-        _Found(stamps[s.frame], what, None, s.frame, _segment_text(s))
-        for s, what in zip(copies, ["carried"] + ["resent"] * len(copies), strict=False)
-    ]
+    packets = {packet.frame: packet for packet in tables.packets}
+    copies = [s for s in copies if not packets[s.frame]._made]
+    found = []
+    for s, what in zip(copies, ["carried"] + ["resent"] * len(copies), strict=False):
+        packet = packets[s.frame]
+        text = _segment_text(s) + _way(packet, arrives=False)
+        found.append(_Found(packet.time_ns, what, None, s.frame, text))
     # Acknowledged once Ack, the next sequence number expected, lies beyond the byte's own.
     acks = (
         s
@@ -219,11 +245,14 @@ def _of_segments(
         and s.ack is not None
         and s.ack > byte + 1
         and copies
-        and stamps[s.frame] >= stamps[copies[0].frame]
+        and reached(packets[s.frame])
+        and packets[s.frame].time_ns >= packets[copies[0].frame].time_ns
     )
-    first = next(acks, None)
+    first = next(iter(sorted(acks, key=lambda s: arrival_ns(packets[s.frame]))), None)
     if first is not None:
-        found.append(_Found(stamps[first.frame], "acked", None, first.frame, f"Ack={first.ack}"))
+        packet = packets[first.frame]
+        text = f"Ack={first.ack}{_way(packet, arrives=True)}"
+        found.append(_Found(arrival_ns(packet), "acked", None, first.frame, text))
     return found
 
 
@@ -265,10 +294,8 @@ def _call_steps(call: Call, moved: str, before: str, kept: int | None = None) ->
 
 def _frame_step(tables: Tables, span: Span) -> _Found:
     packet = next(p for p in tables.packets if p.frame == span.frame)
-    arrives = span.role in (Role.ACKED, Role.DELIVERED, Role.RELEASED, Role.DUPLICATE)
-    time_ns = packet.time_ns
-    if arrives and packet.arrived_ns is not None:
-        time_ns = packet.arrived_ns
+    arrives = span.role == Role.ACKED or span.role in _ARRIVING
+    time_ns = arrival_ns(packet) if arrives else packet.time_ns
     segment = next((s for s in tables.segments if s.frame == span.frame), None)
     if segment is None:
         text = _datagram_text(packet, span)
@@ -276,7 +303,17 @@ def _frame_step(tables: Tables, span: Span) -> _Found:
         text = f"Ack={segment.ack}"
     else:
         text = _segment_text(segment)
-    return _Found(time_ns, span.role, None, span.frame, text)
+    return _Found(time_ns, span.role, None, span.frame, text + _way(packet, arrives=arrives))
+
+
+def _way(packet: Packet, *, arrives: bool) -> str:
+    """What a wire did with the frame of a step: where it went, or what kept it."""
+    if not packet._wired:
+        return ""
+    if packet.arrived_ns is None or packet._made or not arrives:
+        lost = packet.arrived_ns is None
+        return f"; {way_text(packet)}" if lost or packet._made else ""
+    return f"; it had left {flight_text(packet.arrived_ns - packet.time_ns)} before"
 
 
 def _datagram_text(packet: Packet, span: Span) -> str:

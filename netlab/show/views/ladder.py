@@ -16,13 +16,19 @@ from itertools import pairwise
 
 from netlab.model.call import ACTING, OUTBOUND, Ready
 from netlab.model.recording import RawRecording
-from netlab.model.tables import Call, Connection, Direction, Packet, Role, Segment, Side, Tables
-from netlab.show.format import address, byte_range
+from netlab.model.tables import (
+    Call,
+    Connection,
+    Role,
+    Side,
+    Tables,
+)
+from netlab.show.format import address
 from netlab.show.views import words
 from netlab.show.views.cast import Cast, Thread, cast, is_hop, thread_of
-from netlab.show.views.copies import Copies
 from netlab.show.views.marks import CallMark, Ladder, Lane, Row, WireMark
 from netlab.show.views.thread_names import full_name, hop_peers, thread_names
+from netlab.show.views.wire_marks import wire_marks, with_sign
 
 MOST_LANES = 4  # more calls at once on one side are drawn without a bar
 _SILENCE_AT_LEAST_NS = 1_000_000
@@ -47,11 +53,15 @@ def ladder(tables: Tables, raw: RawRecording, connection: Connection) -> Ladder:
     """The ladder of a connection."""
     players = cast(tables, connection.connection)
     frames = [p for p in tables.packets if p.connection == connection.connection]
-    wires, footnotes = _wires(tables, connection, frames)
+    passages, footnotes = wire_marks(tables, connection, frames)
+    wires = [_Event(time_ns, _PASSES, mark.frame or 0, wire=mark) for time_ns, mark in passages]
     handed_over = _handed_over(tables, players, connection.connection)
     passing = sorted([event.time_ns for event in wires] + [t for t, _ in handed_over.values()])
     events = wires + _call_events(players, passing, handed_over)
     events.sort(key=lambda event: (event.time_ns, event.rank, event.order))
+    events = _joined(events)
+    if any(event.wire is not None and event.wire.part == "leaves" for event in events):
+        footnotes = with_sign(footnotes, "┄")
     start = _zero_ns(events, connection.connection)
     names = thread_names(players)
     writer = _Writer(
@@ -110,76 +120,22 @@ def limited(whole: Ladder, limit: int) -> Ladder:
     return replace(whole, rows=kept, footnotes=(*whole.footnotes, note))
 
 
-def _wires(
-    tables: Tables, connection: Connection, frames: Sequence[Packet]
-) -> tuple[list[_Event], list[tuple[str, str]]]:
-    """The frames of a connection as events, and the footnotes that their signs need."""
-    number = connection.connection
-    segments = {s.frame: s for s in tables.segments if s.connection == number}
-    own = {packet.frame for packet in frames}
-    resent = {s.frame for s in tables.spans if s.role == Role.RESENT and s.frame in own}
-    ranges = {
-        s.frame: byte_range(s.start, s.stop)
-        for s in tables.spans
-        if s.role == Role.CARRIED and s.frame in own and s.start is not None and s.stop is not None
-    }
-    events: list[_Event] = []
-    largest: tuple[int, Packet] | None = None
-    copies = Copies()
-    signs: set[str] = set()
-    for packet in frames:
-        pieces = words.pieces_on_a_real_wire(packet)
-        if pieces > 1 and (largest is None or pieces > largest[0]):
-            largest = (pieces, packet)
-        segment = segments.get(packet.frame)
-        sign = copies.sign(packet, segment, packet.frame in resent)
-        again = sign == "↻"
-        if sign:
-            signs.add(sign)
-        tag = f"{sign} {f'×{pieces}' if pieces > 1 else ''}".strip()
-        if segment is not None:
-            texts = words.segment_texts(packet, segment, tag)
-            tone = "resent" if again else _tone(packet, segment)
+def _joined(events: Sequence[_Event]) -> list[_Event]:
+    """One row for a frame that arrived at once, before anything else happened."""
+    found: list[_Event] = []
+    for event in events:
+        before = found[-1].wire if found else None
+        wire = event.wire
+        if (
+            before is not None
+            and wire is not None
+            and (before.frame, before.part, wire.part) == (wire.frame, "leaves", "arrives")
+            and event.time_ns - found[-1].time_ns < words.LONG_NS
+        ):
+            found[-1] = replace(found[-1], wire=replace(wire, part="whole"))
         else:
-            texts = words.datagram_texts(packet, ranges.get(packet.frame, ""), tag)
-            tone = "datagram"
-        direction = packet.direction or Direction.C2S
-        lost = packet.fate == "dropped"
-        if lost:
-            signs.add("✗")
-        known = segment is not None and segment.seg_wnd_bytes is not None
-        window = f"Win={segment.seg_wnd_bytes}" if segment is not None and known else ""
-        mark = WireMark(packet.frame, direction, texts, tone, window, lost)
-        events.append(_Event(packet.time_ns, _PASSES, packet.frame, wire=mark))
-    footnotes = [(sign, text) for sign, text in _SIGNS.items() if sign in signs]
-    if largest is not None:
-        footnotes.insert(0, _offload_note(*largest))
-    return events, footnotes
-
-
-_SIGNS = {
-    "↻": "bytes that had been sent before: resent",
-    "≡": "the same packet as before, captured a second time",
-    "✗": "lost on the way",
-}
-
-
-def _offload_note(pieces: int, packet: Packet) -> tuple[str, str]:
-    what, why = ("segments", "offload") if packet.tcp_flags is not None else ("fragments", "large")
-    return (
-        "×n",
-        f"{why}: one frame here, n {what} on a 1500-byte wire"
-        f" (frame {packet.frame}: Len={packet.payload_len_bytes} would be {pieces})",
-    )
-
-
-def _tone(packet: Packet, segment: Segment) -> str:
-    flags = packet.tcp_flags or ""
-    if "RST" in flags:
-        return "reset"
-    if "SYN" in flags or "FIN" in flags:
-        return "control"
-    return "data" if segment.payload_len_bytes else "ack"
+            found.append(event)
+    return found
 
 
 def _handed_over(tables: Tables, players: Cast, connection: int) -> dict[int, tuple[int, WireMark]]:

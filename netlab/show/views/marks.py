@@ -28,7 +28,9 @@ class WireMark:
     texts: tuple[str, ...]
     tone: str  # data, ack, control, reset, resent, datagram, local
     window: str = ""  # `Win=65536`, written where every row of the ladder has room for it
-    lost: bool = False  # known not to have arrived
+    part: str = "whole"  # of its way: leaves, arrives; whole: both in one row
+    end: str = ""  # lost: on the way; spoilt: thrown away by its receiver; unsure: not known
+    made: bool = False  # it begins at the wire, which made it
 
 
 @dataclass(frozen=True, slots=True)

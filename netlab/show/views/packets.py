@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from netlab.explain.ways import changed_bytes, way_text
 from netlab.model.frame import Frame
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Packet, Segment, Span, Tables
@@ -59,6 +60,22 @@ class CallLink:
 
 
 @dataclass(frozen=True, slots=True)
+class WayView:
+    """What the wire between two hosts did with a packet."""
+
+    sender: str  # the host it left, or the wire that made it
+    receiver: str  # empty: several, or not known
+    arrived_ns: int | None  # since the epoch
+    took_ns: int | None
+    late_ns: int | None  # how much of that was later than the rules said
+    fate: str
+    rule: str
+    text: str  # all of it in words
+    spoilt: bool  # its receiver threw it away
+    changed: tuple[tuple[int, str, str], ...]  # offset, bytes as they left and as they arrived
+
+
+@dataclass(frozen=True, slots=True)
 class PacketView:
     """One packet, whole."""
 
@@ -70,6 +87,7 @@ class PacketView:
     origlen_bytes: int
     connection: int | None
     info: str
+    way: WayView | None  # None: no wire carried it
     layers: tuple[LayerBlock, ...]
     calls: tuple[CallLink, ...]
     data: bytes
@@ -195,10 +213,31 @@ def packet_view(tables: Tables, raw: RawRecording, packet: Packet, *, deep: bool
         origlen_bytes=packet.origlen_bytes,
         connection=packet.connection,
         info=info(packet, segment, frame),
+        way=_way(packet, frame),
         layers=blocks,
         calls=call_links(tables, packet.frame),
         data=bytes(frame.data),
         deep=tuple(looked),
+    )
+
+
+def _way(packet: Packet, frame: Frame) -> WayView | None:
+    if not packet._wired:
+        return None
+    arrival, arrived_ns = packet._arrival, packet.arrived_ns
+    changed = arrival.changed if arrival is not None else None
+    runs = changed_bytes(bytes(frame.data), changed) if changed is not None else []
+    return WayView(
+        sender=packet.interface,
+        receiver=packet._to or "",
+        arrived_ns=arrived_ns,
+        took_ns=None if arrived_ns is None else arrived_ns - packet.time_ns,
+        late_ns=None if arrival is None else arrival.late_ns,
+        fate=packet.fate,
+        rule="" if arrival is None else arrival.rule,
+        text=way_text(packet),
+        spoilt=packet._spoilt,
+        changed=tuple((at, left.hex(" "), arrived.hex(" ")) for at, left, arrived in runs),
     )
 
 

@@ -6,10 +6,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from netlab.correlate.arrivals import arrival_ns
 from netlab.correlate.ledger import clock_notes
 from netlab.model.call import INBOUND, OUTBOUND
 from netlab.model.recording import Loss, RawRecording
-from netlab.model.tables import Call, Connection, Role, Side, Tables, Unmatched
+from netlab.model.tables import Call, Connection, Fate, Role, Side, Tables, Unmatched
 from netlab.show.format import address
 from netlab.show.views.text import as_json
 
@@ -57,6 +58,21 @@ class InterfaceSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class WireSummary:
+    """What the wire between the hosts did, in frames."""
+
+    sent: int  # by the hosts
+    delivered: int  # as they were
+    dropped: int
+    changed: int
+    made: int  # by the wire itself: copies, ICMP
+    unknown: int  # on their way when the wire was last heard of
+    late_median_ns: int | None  # how much later than the rules said it sent frames on
+    late_most_ns: int | None
+    rules: tuple[tuple[str, int], ...]  # as written, and how many frames each decided on
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerLine:
     """Bytes without a partner, for one reason."""
 
@@ -92,6 +108,7 @@ class Summary:
     frames_without_connection: int
     connections: tuple[ConnectionSummary, ...]
     interfaces: tuple[InterfaceSummary, ...]
+    wire: WireSummary | None  # None: there was none
     witnesses: tuple[str, ...]
     losses: tuple[str, ...]
     ledger: Ledger
@@ -106,7 +123,7 @@ class Summary:
 def summary(tables: Tables, raw: RawRecording) -> Summary:
     """What a recording holds."""
     described = raw.description
-    ends = [p.time_ns for p in tables.packets]
+    ends = [arrival_ns(p) for p in tables.packets]
     ends += [c.entered_ns if c.returned_ns is None else c.returned_ns for c in tables.calls]
     source = "capture"
     if described.netlab_version:
@@ -124,6 +141,7 @@ def summary(tables: Tables, raw: RawRecording) -> Summary:
         frames_without_connection=sum(p.connection is None for p in tables.packets),
         connections=connections(tables),
         interfaces=_interfaces(raw),
+        wire=_wire(tables, raw),
         witnesses=described.witnesses,
         losses=tuple(loss_text(loss) for loss in raw.losses),
         ledger=_ledger(tables),
@@ -278,6 +296,26 @@ def _interfaces(raw: RawRecording) -> tuple[InterfaceSummary, ...]:
         InterfaceSummary(interface.name, frames[number], interface.received, interface.dropped)
         for number, interface in enumerate(raw.interfaces)
         if frames[number] or interface.received or interface.dropped or len(raw.interfaces) == 1
+    )
+
+
+def _wire(tables: Tables, raw: RawRecording) -> WireSummary | None:
+    if not raw.wired:
+        return None
+    fates = Counter(p.fate for p in tables.packets if p._wired)
+    late = sorted(a.late_ns for a in raw.arrivals if a.late_ns is not None)
+    rules = Counter(arrival.rule for arrival in raw.arrivals if arrival.rule)
+    made = sum(p._made for p in tables.packets)
+    return WireSummary(
+        sent=fates.total() - made,
+        delivered=fates[Fate.DELIVERED],
+        dropped=fates[Fate.DROPPED],
+        changed=fates[Fate.CHANGED],
+        made=made,
+        unknown=fates[Fate.UNKNOWN],
+        late_median_ns=late[len(late) // 2] if late else None,
+        late_most_ns=late[-1] if late else None,
+        rules=tuple(rules.most_common()),
     )
 
 
