@@ -75,6 +75,8 @@ class Network:
         self._algorithms: dict[str, str] = {}  # congestion control that the routes must carry
         sysctls.write_all(sysctls.BEFORE_HOST)
         sysctls.write_all(_NO_IPV6)
+        with step("host name namespace"):
+            unshare(CLONE_NEWUTS)  # to one that is not ours nobody could come back
         self.wire = Place.here()
         for host in plan.hosts:
             with self._back_afterwards():
