@@ -50,6 +50,7 @@ class Program:
     actor: str
     host: str
     outputs: dict[str, Output]  # stdout, stderr, report: those that are ours to read
+    foreground: bool = False  # it has the terminal
     pid: int | None = None  # as the machine outside sees it; None until it has started
     status: int | None = None  # None while it runs; negative: the signal that ended it
     ended_ns: int | None = None

@@ -23,7 +23,7 @@ import select
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -91,7 +91,7 @@ class Lab:
         self._ground = Ground(
             hosts,
             self.path,
-            rules=wire if isinstance(wire, str) else "; ".join(map(str, wire)),
+            rules="; ".join(map(str, _rules(wire))),
             sysctls=[(h, n, v) for h, pairs in (sysctls or {}).items() for n, v in pairs.items()],
             server=server,
             user=user,
@@ -142,6 +142,16 @@ class Lab:
         if self._finished is None:
             raise UsageError("the lab is still open", "leave the block first")
         return self._finished
+
+    @property
+    def has_recording(self) -> bool:
+        """Whether `recording` is there."""
+        return self._finished is not None
+
+    @property
+    def host_names(self) -> tuple[str, ...]:
+        """The hosts, in the order of their interfaces in the recording."""
+        return tuple(host.name for host in self._ground.plan.hosts)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -200,7 +210,7 @@ class Lab:
                 as_root=self._ground.house.as_root,
                 foreground=foreground,
             )
-            program = Program(name, host, outputs)
+            program = Program(name, host, outputs, foreground)
             self._ground.house.launch(name, host, orders, tuple(fds.values()))
         self.programs.append(program)
         for output in outputs.values():
@@ -348,6 +358,8 @@ class Lab:
                 program.pid = event.pid
             else:
                 program.status, program.ended_ns = event.status, event.time_ns
+                if program.foreground:
+                    _take_terminal()
         else:
             self._ground.note(event)
 
@@ -449,6 +461,24 @@ class Lab:
             for program in self.programs
             if program.pid is not None
         ]
+
+
+def _take_terminal() -> None:
+    """Be in the foreground again: who had the terminal is over."""
+    before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    with suppress(OSError):
+        os.tcsetpgrp(0, os.getpgrp())
+    signal.signal(signal.SIGTTOU, before)
+
+
+def _rules(wire: str | Sequence[Rule]) -> Sequence[Rule]:
+    if not isinstance(wire, str):
+        return wire
+    if not wire.strip():
+        return ()  # most labs: spare them the grammar
+    from netlab.lab.wire.grammar import rules_from_text
+
+    return rules_from_text(wire)
 
 
 def how_ended(program: Program) -> str:

@@ -63,10 +63,6 @@ class Ground:
     ) -> None:
         """Check what can be checked before anything is opened. Raises UsageError."""
         self.plan = make_plan(hosts, os.urandom(SUBNET_BYTES), server=server, sysctls=sysctls)
-        if rules:
-            from netlab.lab.wire.grammar import parse
-
-            parse(rules)
         self.notes: tuple[str, ...] = ()
         self.connected = False
         self._rules = rules
