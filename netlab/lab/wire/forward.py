@@ -96,14 +96,14 @@ def _begin(sock: socket.socket, orders: Orders, folder: int, opened: ExitStack) 
 def _carrier(orders: Orders, ports: Sequence[Port], journal: Journal) -> Carrier:
     if not orders.rules.strip():
         return Plain(ports, orders.sides, journal)
-    from netlab.lab.wire.grammar import parse
+    from netlab.lab.wire.grammar import rules_from_text
     from netlab.lab.wire.link import End, Wire
 
     ends = [
         End(side.name, bytes.fromhex(side.mac.replace(":", "")), side.addresses, side.is_server)
         for side in orders.sides
     ]
-    wire = Wire(parse(orders.rules), ends, time.time_ns())
+    wire = Wire(rules_from_text(orders.rules), ends, time.time_ns())
     if wire.plain:
         return Plain(ports, orders.sides, journal)
     return Ruled(ports, orders.sides, journal, wire)
