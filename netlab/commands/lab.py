@@ -169,7 +169,8 @@ def _show(result: LabResult, *, quiet: bool) -> int:
             note(text)
         name = shlex.quote(str(result.path))
         said = f"{len(raw.frames):,} packets and {len(raw.calls):,} calls are in {name}"
-        complain(f"{said}: netlab inspect {name} --connection 0")
+        ladder = " --connection 0" if result.finished.tables.connections else ""
+        complain(f"{said}: netlab inspect {name}{ladder}")
     if result.interrupted is not None:
         return 128 + result.interrupted
     return result.exit_code

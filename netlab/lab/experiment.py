@@ -299,8 +299,13 @@ class Lab:
         )
 
     def stay(self) -> None:
-        """Wait until a signal ends it: raises KeyboardInterrupt."""
-        self._turn_until(lambda: False, None)
+        """Wait for Ctrl-C, which is no interruption here. KeyboardInterrupt for other signals."""
+        try:
+            self._turn_until(lambda: False, None)
+        except KeyboardInterrupt:
+            if self.interruptions.first != signal.SIGINT:
+                raise
+            self.interruptions.forgive()
 
     # The loop.
 

@@ -168,7 +168,7 @@ class Ground:
             self.connected = True
         elif isinstance(event, Ended) and event.actor == WIRE:
             self.wiring.hear()
-            self.wiring.died(event.status)
+            self.wiring.died(event.status, self.house.last_words())
 
     def pump(self) -> None:
         """Write what the witnesses have seen; a full disk is kept in mind."""

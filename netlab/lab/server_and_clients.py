@@ -7,6 +7,7 @@ the lab stands. Read `experiment` for what it is told with.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,8 @@ from netlab.capture.layout import JOURNAL_LIMIT
 from netlab.lab.actor import Program
 from netlab.lab.experiment import LISTEN_WITHIN_S, Lab, how_ended
 from netlab.lab.network.plan import SERVER, host_names
-from netlab.model.errors import UsageError
+from netlab.lab.starting import program_file
+from netlab.model.errors import CheckFailed, UsageError
 
 if TYPE_CHECKING:
     from netlab.lab.finish import Finished
@@ -58,6 +60,10 @@ class LabOptions:
             )
         if self.shell and self.shell not in self.host_names:
             raise UsageError(f"there is no host {self.shell!r}", f"{', '.join(self.host_names)}")
+        path = os.environ.get("PATH", os.defpath)
+        for words in (self.server, *self.clients, self.shell_command if self.shell else ()):
+            if words:
+                program_file(words, path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +113,23 @@ def run_lab(options: LabOptions, on_open: Callable[[Standing], None] = lambda _:
         result.interrupted = lab.interruptions.first
         if result.interrupted is None or not lab.has_recording:
             raise
+    except CheckFailed as error:
+        raise _with_remains(lab, error) from None
     result.finished = lab.recording
     result.notes = lab.notes
     return result
+
+
+def _with_remains(lab: Lab, error: CheckFailed) -> CheckFailed:
+    """The error that says what was kept, too; a recording in which nothing is goes."""
+    if not lab.has_recording:
+        return error
+    raw = lab.recording.raw
+    if not raw.frames and not raw.calls:
+        lab.path.unlink(missing_ok=True)
+        return error
+    kept = f"what was recorded is in {lab.path}"
+    return CheckFailed(error.message, f"{error.hint}; {kept}" if error.hint else kept)
 
 
 def _carry_out(
@@ -136,6 +156,8 @@ def _carry_out(
         residents = {name: lab.start(name, _RESIDENT, actor="resident") for name in lab.host_names}
         on_open(Standing({n: p.pid for n, p in residents.items() if p.pid}, listening))
         lab.stay()
+        if server is not None:
+            lab.stop(SERVER)
         return
     lab.wait(*programs, within_s=None)
     result.exit_code = next((p.exit_code for p in programs if p.exit_code), 0)

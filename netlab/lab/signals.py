@@ -42,6 +42,11 @@ class Interruptions:
             signal.signal(number, handler)
         self._before.clear()
 
+    def forgive(self) -> None:
+        """Count anew: what came was no request to stop in the middle."""
+        self.count = 0
+        self.first = None
+
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.count += 1
         if self.first is None:

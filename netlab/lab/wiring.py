@@ -91,11 +91,11 @@ class Wiring:
             else:  # failed, or a fault of the lab
                 self.trouble = self.trouble or error_from(message)
 
-    def died(self, status: int) -> None:
-        """Its process has ended."""
+    def died(self, status: int, words: str) -> None:
+        """Its process has ended; `words` is the last line that it may have written."""
         if self.report is None and self.trouble is None:
             how = signal.Signals(-status).name if status < 0 else f"status {status}"
-            self.trouble = CheckFailed(f"the wire died ({how})")
+            self.trouble = CheckFailed(f"the wire died ({how})", words if status > 0 else "")
         self.over = True
 
     def stop(self, within_ms: int) -> None:
