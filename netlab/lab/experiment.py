@@ -18,27 +18,26 @@ no thread beside. Read `hosts` for the house below, `wiring` for the wire, `DESI
 
 from __future__ import annotations
 
-import os
 import select
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from netlab.capture.layout import JOURNAL_LIMIT
-from netlab.lab.actor import Output, Program
+from netlab.lab.actor import Program
+from netlab.lab.company import Company, how_ended
 from netlab.lab.ground import Ground
-from netlab.lab.hosts import Ended, Event, Left, Started
+from netlab.lab.hosts import Connected, Ended, Event, Left
 from netlab.lab.listening import reachable, what_is_there
 from netlab.lab.network import socket_table
 from netlab.lab.network.plan import SERVER, WIRE
 from netlab.lab.network.socket_table import SocketRow
-from netlab.lab.recorder import Death
 from netlab.lab.signals import IMPATIENT, Interruptions
-from netlab.lab.starting import Command, Watching, orders_for
+from netlab.lab.starting import Command, Watching
 from netlab.model.errors import CheckFailed, NetlabError, UsageError
 
 if TYPE_CHECKING:
@@ -54,7 +53,6 @@ SETTLE_WITHIN_S = 5.0
 STOP_WITHIN_S = 5.0
 DRAIN_WITHIN_S = 5.0
 _SOONEST_S, _LATEST_S = 0.001, 0.05  # between two looks at a host's sockets
-_INHERITED = {"stdin": 0, "stdout": 1, "stderr": 2}
 
 
 class Lab:
@@ -85,7 +83,6 @@ class Lab:
         spool_limit_bytes: int = 1 << 30,
     ) -> None:
         self.path = Path(path)
-        self.programs: list[Program] = []
         self.interruptions = Interruptions()
         self._watching = Watching(queues, tcp_info, spool_limit_bytes)
         self._ground = Ground(
@@ -101,7 +98,7 @@ class Lab:
         )
         self._opened = ExitStack()
         self._poller = select.poll()
-        self._left: dict[str, int] = {}  # processes on hosts, since they were last asked for
+        self._company = Company(self._ground, self._watching, self._poller)
         self._closing = False
         self._finished: Finished | None = None
 
@@ -130,7 +127,9 @@ class Lab:
         with self._opened:
             try:
                 self._end_all()
-                self._finished = self._ground.finish(self._deaths(), self.interruptions.first)
+                self._finished = self._ground.finish(
+                    self._company.deaths(), self.interruptions.first
+                )
             except NetlabError as trouble:
                 if error is None:
                     raise
@@ -142,6 +141,11 @@ class Lab:
         if self._finished is None:
             raise UsageError("the lab is still open", "leave the block first")
         return self._finished
+
+    @property
+    def programs(self) -> Sequence[Program]:
+        """All that were started, in that order."""
+        return self._company.programs
 
     @property
     def has_recording(self) -> bool:
@@ -188,33 +192,9 @@ class Lab:
         writes is kept in the Program. Raises UsageError when it is not there, PrivilegeError when
         it cannot be executed.
         """
-        self._ground.plan.host(host)
-        name = actor or host
-        taken = sum(program.actor.partition("#")[0] == name for program in self.programs)
-        name = f"{name}#{taken + 1}" if taken else name
-        foreground = inherit and _has_terminal()
-        with ExitStack() as opened:
-            outputs, fds = self._descriptors(opened, inherit, report=callable(command))
-            watch = self._watching.environment(name, host, self._ground.spools)
-            if self._ground.house.user is not None:
-                # That user may be unable to walk there by name; an open folder is a way in.
-                watch["NETLAB_SPOOL"] = "/proc/self/fd/{}"
-                fds["NETLAB_SPOOL"] = self._ground.open_spools()
-                opened.callback(os.close, fds["NETLAB_SPOOL"])
-            orders = orders_for(
-                command,
-                arguments,
-                env={**watch, **(env or {})},
-                fd_names=list(fds),
-                user=self._ground.house.user,
-                as_root=self._ground.house.as_root,
-                foreground=foreground,
-            )
-            program = Program(name, host, outputs, foreground)
-            self._ground.house.launch(name, host, orders, tuple(fds.values()))
-        self.programs.append(program)
-        for output in outputs.values():
-            self._poller.register(output.descriptor, select.POLLIN)
+        program = self._company.start(
+            host, command, arguments, actor=actor, env=env or {}, inherit=inherit
+        )
         self._turn_until(lambda: program.pid is not None or not program.running, None)
         return program
 
@@ -238,24 +218,24 @@ class Lab:
             names = ", ".join(p.actor for p in programs if p.running)
             raise CheckFailed(f"{names} did not end within {within_s:g} s")
         for program in programs:
-            self._read_rest(program)
+            self._company.read_rest(program)
 
     def stop(self, host: str, *, within_s: float = STOP_WITHIN_S) -> None:
         """End what runs on a host: TERM to its programs, then to all that is left of them, then
         KILL."""
-        mine = [program for program in self.programs if program.host == host]
-        self._signal([p for p in mine if p.running], signal.SIGTERM)
+        mine = self._company.on(host)
+        self._company.signal([p for p in mine if p.running], signal.SIGTERM)
         self._turn_until(lambda: not any(p.running for p in mine), within_s)
         for number in (signal.SIGTERM, signal.SIGKILL):
-            self._tell_all(host, number)
-            if self._turn_until(lambda: self._left.get(host) == 0, within_s):
+            self._company.signal_host(host, number)
+            if self._turn_until(lambda: self._company.left.get(host) == 0, within_s):
                 break
         for program in mine:
-            self._read_rest(program)
+            self._company.read_rest(program)
 
     def signal(self, program: Program, number: int) -> None:
         """Send a signal to a program; nothing happens to one that is over."""
-        self._signal([program], number)
+        self._company.signal([program], number)
 
     # Waiting for what the kernel says.
 
@@ -340,13 +320,13 @@ class Lab:
             wiring.hear()
             if wiring.over:
                 self._poller.unregister(wiring)
-        for program in self.programs:
-            for output in program.outputs.values():
-                if output.descriptor in ready:
-                    self._read(output)
+        self._company.hear(ready)
         try:
             for event in house.events():
                 self._note(event)
+        except NetlabError:
+            if not self._closing:  # at the end nobody asks any more what could not be started
+                raise
         finally:
             self._ground.pump()
         if not self._closing:
@@ -355,80 +335,29 @@ class Lab:
                 raise KeyboardInterrupt
 
     def _note(self, event: Event) -> None:
-        if isinstance(event, Left):
-            self._left[event.host] = event.count
-        elif isinstance(event, Started | Ended) and event.actor != WIRE:
-            program = next(p for p in reversed(self.programs) if p.actor == event.actor)
-            if isinstance(event, Started):
-                program.pid = event.pid
-            else:
-                program.status, program.ended_ns = event.status, event.time_ns
-                if program.foreground:
-                    _take_terminal()
-        else:
+        if isinstance(event, Connected) or (isinstance(event, Ended) and event.actor == WIRE):
             self._ground.note(event)
-
-    def _read(self, output: Output) -> None:
-        descriptor = output.descriptor
-        if not output.read():
-            self._poller.unregister(descriptor)
-
-    def _read_rest(self, program: Program) -> None:
-        """What it wrote before it ended. Others may hold the pipe still, so not until its end."""
-        for output in program.outputs.values():
-            before = -1
-            while output.descriptor >= 0 and len(output.data) != before:
-                before = len(output.data)
-                self._read(output)
+        elif isinstance(event, Left) or event.actor != WIRE:
+            self._company.note(event)
 
     # The parts.
 
-    def _descriptors(
-        self, opened: ExitStack, inherit: bool, *, report: bool
-    ) -> tuple[dict[str, Output], dict[str, int]]:
-        """What we read of a program, and what it gets; the latter is closed with `opened`."""
-        outputs: dict[str, Output] = {}
-        fds: dict[str, int] = {}
-        if inherit:
-            fds = {str(number): number for number in _INHERITED.values()}
-        else:
-            fds["0"] = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-            opened.callback(os.close, fds["0"])
-        pipes = {} if inherit else {"stdout": "1", "stderr": "2"}
-        if report:
-            pipes["report"] = "NETLAB_REPORT_FD"
-        for name, place in pipes.items():
-            read_end, fds[place] = os.pipe2(os.O_CLOEXEC)
-            opened.callback(os.close, fds[place])
-            os.set_blocking(read_end, False)
-            outputs[name] = Output(read_end)
-        return outputs, fds
-
-    def _signal(self, programs: Sequence[Program], number: int) -> None:
-        if programs:
-            self._ground.house.signal([program.actor for program in programs], number)
-
-    def _tell_all(self, host: str, number: int) -> None:
-        """Send a signal to all that runs on a host; `_left` will hold how many they are."""
-        self._left.pop(host, None)
-        self._ground.house.end_host(host, number)
-
     def _is_deserted(self, host: str) -> bool:
         """Whether what was started on a host is over: with an error, or nothing of it is left."""
-        mine = [program for program in self.programs if program.host == host]
+        mine = self._company.on(host)
         if not mine or any(program.running for program in mine):
             return False
         if any(program.status != 0 for program in mine):
             return True
-        self._tell_all(host, 0)  # a daemon may be left
-        self._turn_until(lambda: host in self._left, None)
-        return self._left[host] == 0
+        self._company.signal_host(host, 0)  # a daemon may be left
+        self._turn_until(lambda: host in self._company.left, None)
+        return self._company.left[host] == 0
 
     def _deaf(self, host: str, rows: Sequence[SocketRow], within_s: float) -> CheckFailed:
         """Why nobody can speak to a host."""
-        mine = [program for program in self.programs if program.host == host]
+        mine = self._company.on(host)
         for program in mine:
-            self._read_rest(program)
+            self._company.read_rest(program)
         words = next((p.last_words for p in reversed(mine) if p.last_words), "")
         if mine and not any(program.running for program in mine) and self._is_deserted(host):
             how = how_ended(mine[-1])
@@ -440,40 +369,17 @@ class Lab:
     def _end_all(self) -> None:
         """Every program, then what they left, is ended; the wire carries what is on its way."""
         running = [program for program in self.programs if program.running]
-        self._signal(running, signal.SIGTERM)
+        self._company.signal(running, signal.SIGTERM)
         self._turn_until(lambda: not any(p.running for p in running), STOP_WITHIN_S)
         for host in self._ground.plan.hosts:
-            self._tell_all(host.name, signal.SIGKILL)
+            self._company.signal_host(host.name, signal.SIGKILL)
         names = [host.name for host in self._ground.plan.hosts]
-        self._turn_until(lambda: not any(self._left.get(n, 1) for n in names), STOP_WITHIN_S)
+        self._turn_until(
+            lambda: not any(self._company.left.get(n, 1) for n in names), STOP_WITHIN_S
+        )
         self._ground.wiring.stop(int(DRAIN_WITHIN_S * 1000))
         self._turn_until(lambda: self._ground.wiring.over, DRAIN_WITHIN_S + STOP_WITHIN_S)
-        for program in self.programs:
-            self._read_rest(program)
-            for output in program.outputs.values():
-                output.close()
-
-    def _deaths(self) -> list[Death]:
-        """How programs ended, for those that made calls and may not have noted their end."""
-        return [
-            Death(
-                program.host,
-                program.actor,
-                program.pid,
-                how_ended(program) if program.status is not None else "SIGKILL",
-                program.ended_ns or time.time_ns(),
-            )
-            for program in self.programs
-            if program.pid is not None
-        ]
-
-
-def _take_terminal() -> None:
-    """Be in the foreground again: who had the terminal is over."""
-    before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
-    with suppress(OSError):
-        os.tcsetpgrp(0, os.getpgrp())
-    signal.signal(signal.SIGTTOU, before)
+        self._company.close()
 
 
 def _rules(wire: str | Sequence[Rule]) -> Sequence[Rule]:
@@ -484,19 +390,3 @@ def _rules(wire: str | Sequence[Rule]) -> Sequence[Rule]:
     from netlab.lab.wire.grammar import rules_from_text
 
     return rules_from_text(wire)
-
-
-def how_ended(program: Program) -> str:
-    """`status 1`, or a signal's name."""
-    assert program.status is not None, "it runs"
-    if program.status < 0:
-        return signal.Signals(-program.status).name
-    return f"status {program.status}"
-
-
-def _has_terminal() -> bool:
-    """Whether our stdin is a terminal whose foreground we are."""
-    try:
-        return os.isatty(0) and os.tcgetpgrp(0) == os.getpgrp()
-    except OSError:
-        return False

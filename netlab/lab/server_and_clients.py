@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 
 from netlab.capture.layout import JOURNAL_LIMIT
 from netlab.lab.actor import Program
-from netlab.lab.experiment import LISTEN_WITHIN_S, Lab, how_ended
+from netlab.lab.company import how_ended
+from netlab.lab.experiment import LISTEN_WITHIN_S, Lab
 from netlab.lab.network.plan import SERVER, host_names
 from netlab.lab.starting import program_file
-from netlab.model.errors import CheckFailed, UsageError
+from netlab.model.errors import CheckFailed, NetlabError, UsageError
 
 if TYPE_CHECKING:
     from netlab.lab.finish import Finished
@@ -113,20 +114,22 @@ def run_lab(options: LabOptions, on_open: Callable[[Standing], None] = lambda _:
         result.interrupted = lab.interruptions.first
         if result.interrupted is None or not lab.has_recording:
             raise
-    except CheckFailed as error:
+    except NetlabError as error:
         raise _with_remains(lab, error) from None
     result.finished = lab.recording
     result.notes = lab.notes
     return result
 
 
-def _with_remains(lab: Lab, error: CheckFailed) -> CheckFailed:
+def _with_remains(lab: Lab, error: NetlabError) -> NetlabError:
     """The error that says what was kept, too; a recording in which nothing is goes."""
     if not lab.has_recording:
         return error
     raw = lab.recording.raw
     if not raw.frames and not raw.calls:
         lab.path.unlink(missing_ok=True)
+        return error
+    if not isinstance(error, CheckFailed):
         return error
     kept = f"what was recorded is in {lab.path}"
     return CheckFailed(error.message, f"{error.hint}; {kept}" if error.hint else kept)
