@@ -5,7 +5,7 @@ the language they are written in (`tokens`, `quantities`). `headers` finds the h
 `sight` what the frame is in its conversation ("data 3"), `matching` whether a rule means it.
 `link` is the wire itself without sockets and clock, with `pipe` for what has to queue and `errand`
 for what a router says and does to packets that are too big.
-`forward` is its process, `port` a socket of it,
-`carriers` what is done with a frame between two of them, `journal` where it is noted, `orders` what
-netlab and the process say to each other.
+
+`forward` is the process that the wire is: `port` its sockets, `carriers` what it does with a frame,
+`journal` its spool with the reader for it, `orders` how it is spoken to.
 """
