@@ -27,6 +27,7 @@ def reachable(rows: Sequence[SocketRow], port: int | None = None) -> list[Socket
 
 def what_is_there(rows: Sequence[SocketRow]) -> str:
     """In words: the sockets of a server that is not reachable, and what would help."""
+    rows = [row for row in rows if row.state != "TIME-WAIT"]  # those are nobody's any more
     if not rows:
         return "it has no TCP or UDP socket"
     shown = [f"{row}" for row in rows[:_MOST_SHOWN]]

@@ -8,6 +8,7 @@ the lab stands. Read `experiment` for what it is told with.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -165,9 +166,16 @@ def _carry_out(
     lab.wait(*programs, within_s=None)
     result.exit_code = next((p.exit_code for p in programs if p.exit_code), 0)
     if server is not None:
-        if not server.running and server.status != 0:
-            why = f"the server ended ({how_ended(server)}) before the client did"
-            result.complaints.append(": ".join(filter(None, [why, server.last_words])))
-        if not lab.settle():
-            result.complaints.append("connections were still open when the server was stopped")
-        lab.stop(SERVER)
+        _stop(lab, server, result)
+
+
+def _stop(lab: Lab, server: Program, result: LabResult) -> None:
+    """Let the server finish, and end it."""
+    if not lab.settle():
+        result.complaints.append("connections were still open when the server was stopped")
+    stopped_ns = time.time_ns()
+    lab.stop(SERVER)
+    by_itself = server.ended_ns is not None and server.ended_ns < stopped_ns
+    if by_itself and server.status != 0:  # 0: it left a daemon behind, or served once
+        why = f"the server ended ({how_ended(server)}) before it was stopped"
+        result.complaints.append(": ".join(filter(None, [why, server.last_words])))
