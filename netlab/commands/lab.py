@@ -88,6 +88,7 @@ def command(
     client has your terminal and its exit code is netlab's. Without --client the hosts stay until
     Ctrl-C. Hosts know each other as `client` and `server`. Needs no privilege.
     """
+    from netlab.commands.title import title_of
     from netlab.lab.network.plan import sysctl_from_text
     from netlab.lab.server_and_clients import LabOptions, run_lab
     from netlab.lab.wire.grammar import rules_from_argument
@@ -106,7 +107,7 @@ def command(
         listen_within_s=listen_timeout,
         user=user,
         journal_limit=journal_limit,
-        title=_title(context),
+        title=title_of(context, "lab", left_out=("output", "quiet")),
     )
     result = run_lab(options, _show_standing)
     return _show(result, quiet=quiet)
@@ -124,18 +125,6 @@ def _words(option: str, text: str) -> list[str]:
     if not words:
         raise UsageError(f"{option} has no words", "name a program")
     return words
-
-
-def _title(context: click.Context) -> str:
-    """The command as it was meant: the options that are not at their default."""
-    words = ["netlab", "lab"]
-    for parameter in context.command.params:
-        value = context.params.get(parameter.name or "")
-        if parameter.name in ("output", "quiet") or value in (parameter.default, None, (), False):
-            continue
-        for one in value if isinstance(value, tuple) else (value,):
-            words += [parameter.opts[-1], f"{one}"]
-    return shlex.join(words)
 
 
 def _show_standing(standing: Standing) -> None:

@@ -6,7 +6,7 @@ import math
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ import click
 
 if TYPE_CHECKING:
     from netlab.lab.options import Progress, RunResult
+    from netlab.lab.wire.rules import Rule
     from netlab.model.recording import Loss
 
 _MOST_UDP_BYTES = {False: 65_507, True: 65_487}  # what an IPv4 packet, or an IPv6 one, has room for
@@ -135,6 +136,20 @@ class FiniteRange(click.FloatRange):
     metavar="BYTES",
     help="Room on disk for the calls' spools; once it is used, no further call is recorded.",
 )
+@click.option(
+    "--lab/--loopback",
+    "lab",
+    default=None,
+    help="Two hosts with a wire between, or one host: loopback, the default without --wire.",
+)
+@click.option("--wire", metavar="RULES", help="What is between the hosts: `delay 20ms`.")
+@click.option(
+    "--sysctl",
+    "sysctls",
+    metavar="HOST:NAME=VALUE",
+    multiple=True,
+    help="Set a kernel parameter net.* on client or server.",
+)
 @click.option("--quiet", is_flag=True, help="Print nothing but the recording's path.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 @click.pass_context
@@ -161,6 +176,9 @@ def command(
     user: str | None,
     journal_limit: int,
     spool_limit: int,
+    lab: bool | None,
+    wire: str | None,
+    sysctls: tuple[str, ...],
     quiet: bool,
     as_json: bool,
 ) -> int:
@@ -170,6 +188,8 @@ def command(
     the server does; the client of the same name speaks to it. Both run in a network of their own,
     as you, and need no privilege.
     """  # fmt: skip
+    from netlab.commands.title import title_of
+    from netlab.lab.network.plan import sysctl_from_text
     from netlab.lab.options import RunOptions
     from netlab.lab.scenarios import SCENARIOS
     from netlab.lab.session import run_scenario
@@ -184,6 +204,9 @@ def command(
         raise UsageError(
             f"a datagram of {size} bytes does not fit", f"at most --size {_MOST_UDP_BYTES[ipv6]}"
         )
+    lab = bool(wire or sysctls) if lab is None else lab
+    if not lab and (wire or sysctls):
+        raise UsageError("there is no wire and no second host on loopback", "leave --loopback out")
     if udp and nodelay:
         raise UsageError("--nodelay is an option of TCP", "leave it out, or --udp")
     options = RunOptions(
@@ -206,7 +229,12 @@ def command(
         user=user,
         journal_limit=journal_limit,
         spool_limit_bytes=spool_limit,
-        title=_title(context, scenario),
+        lab=lab,
+        wire=_rules(wire),
+        sysctls=[sysctl_from_text(text) for text in sysctls],
+        title=title_of(
+            context, "run", scenario, left_out=("scenario", "output", "quiet", "as_json")
+        ),
     )
     with _progress_shown(hidden=quiet or as_json) as on_progress:
         result = run_scenario(options, on_progress)
@@ -225,6 +253,14 @@ def command(
     return 0
 
 
+def _rules(wire: str | None) -> Sequence[Rule]:
+    if wire is None:
+        return ()
+    from netlab.lab.wire.grammar import rules_from_argument
+
+    return rules_from_argument(wire)
+
+
 def _server_options(
     mode: str, workers: int | None, tasks: int | None, poller: str | None, ipc: str | None
 ) -> dict[str, str]:
@@ -235,18 +271,6 @@ def _server_options(
     given = {name: str(value) for name, value in asked.items() if value is not None}
     options_from(**{name: value_from_text(name, text) for name, text in given.items()})
     return given
-
-
-def _title(context: click.Context, scenario: str) -> str:
-    """The command as it was meant: the options that are not at their default."""
-    words = ["netlab", "run", scenario]
-    left_out = {"scenario", "output", "quiet", "as_json"}
-    for parameter in context.command.params:
-        value = context.params.get(parameter.name or "")
-        if parameter.name in left_out or value in (parameter.default, None, False):
-            continue
-        words += [parameter.opts[-1]] if value is True else [parameter.opts[-1], f"{value}"]
-    return shlex.join(words)
 
 
 @contextmanager

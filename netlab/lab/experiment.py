@@ -31,7 +31,7 @@ from netlab.capture.layout import JOURNAL_LIMIT
 from netlab.lab.actor import Program
 from netlab.lab.company import Company, how_ended
 from netlab.lab.ground import Ground
-from netlab.lab.hosts import Connected, Ended, Event, Left
+from netlab.lab.hosts import Connected, Event, Left
 from netlab.lab.listening import reachable, what_is_there
 from netlab.lab.network import socket_table
 from netlab.lab.network.plan import SERVER, WIRE
@@ -51,7 +51,6 @@ LISTEN_WITHIN_S = 10.0
 RUN_WITHIN_S = 60.0
 SETTLE_WITHIN_S = 5.0
 STOP_WITHIN_S = 5.0
-DRAIN_WITHIN_S = 5.0
 _SOONEST_S, _LATEST_S = 0.001, 0.05  # between two looks at a host's sockets
 
 
@@ -111,9 +110,7 @@ class Lab:
             self._poller.register(self._ground.house, select.POLLIN)
             self._poller.register(self._ground.house.stderr_fileno, select.POLLIN)
             self._poller.register(self._ground.wiring, select.POLLIN)
-            self._turn_until(lambda: self._ground.wiring.ready, None)
-            self._ground.house.connect()
-            self._turn_until(lambda: self._ground.connected, None)
+            self._ground.open_up(lambda: self.interruptions.count > 0)
             self._opened = opened.pop_all()
         return self
 
@@ -335,10 +332,10 @@ class Lab:
                 raise KeyboardInterrupt
 
     def _note(self, event: Event) -> None:
-        if isinstance(event, Connected) or (isinstance(event, Ended) and event.actor == WIRE):
-            self._ground.note(event)
-        elif isinstance(event, Left) or event.actor != WIRE:
+        if not isinstance(event, Connected) and (isinstance(event, Left) or event.actor != WIRE):
             self._company.note(event)
+        else:
+            self._ground.note(event)
 
     # The parts.
 
@@ -377,8 +374,7 @@ class Lab:
         self._turn_until(
             lambda: not any(self._company.left.get(n, 1) for n in names), STOP_WITHIN_S
         )
-        self._ground.wiring.stop(int(DRAIN_WITHIN_S * 1000))
-        self._turn_until(lambda: self._ground.wiring.over, DRAIN_WITHIN_S + STOP_WITHIN_S)
+        self._ground.close_down(lambda: self.interruptions.count < IMPATIENT)
         self._company.close()
 
 

@@ -7,9 +7,11 @@ happens. Knows no programs; read `experiment` for those.
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from netlab.lab.finish import Finished
     from netlab.lab.starting import Watching
 
+DRAIN_WITHIN_S = 5.0
+_TURN_S = 0.1
 _WAY_IN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _QUEUES = {
     "calls": "queue lengths around each call",
@@ -46,6 +50,7 @@ class Ground:
 
     house: House
     wiring: Wiring
+    recorder: Recorder
     spools: Path
 
     def __init__(
@@ -121,7 +126,7 @@ class Ground:
             raise
         opened.callback(self.wiring.close)
         departures = opened.enter_context(Departures())
-        self._recorder = Recorder(
+        self.recorder = Recorder(
             self._recording, (), SpoolReader(self.spools), departures, JournalReader(self.spools)
         )
 
@@ -133,7 +138,7 @@ class Ground:
     ) -> None:
         with self._opened:
             if not self.connected:  # nothing has happened yet
-                _discard(self._recording, self.spools)
+                self.discard()
 
     def _describe(self) -> Description:
         kernel = os.uname().release
@@ -153,6 +158,38 @@ class Ground:
             ),
             notes=self.notes,
         )
+
+    def open_up(self, interrupted: Callable[[], bool]) -> None:
+        """Wait until the wire carries and the hosts' links are up.
+
+        Raises NetlabError when that fails, and KeyboardInterrupt once `interrupted` says so.
+        """
+        poller = select.poll()
+        for source in (self.house, self.wiring):
+            poller.register(source, select.POLLIN)
+        asked = False
+        while not self.connected:
+            poller.poll(_TURN_S * 1000)
+            self.wiring.hear()
+            for event in self.house.events():
+                self.note(event)
+            self.check()
+            if interrupted():
+                raise KeyboardInterrupt
+            if self.wiring.ready and not asked:
+                self.house.connect()
+                asked = True
+
+    def close_down(self, patient: Callable[[], bool]) -> None:
+        """Let the wire carry what is on its way, and end it; at once where nobody is patient."""
+        self.wiring.stop(int(DRAIN_WITHIN_S * 1000))
+        poller = select.poll()
+        poller.register(self.wiring, select.POLLIN)
+        until_s = time.monotonic() + DRAIN_WITHIN_S + _TURN_S
+        while not self.wiring.over and patient() and time.monotonic() < until_s:
+            poller.poll(_TURN_S * 1000)
+            self.wiring.hear()
+            self.pump()
 
     def diagnosis(self, host: str) -> socket.socket:
         """The netlink socket that answers for a host's sockets."""
@@ -174,7 +211,7 @@ class Ground:
         """Write what the witnesses have seen; a full disk is kept in mind."""
         if self._disk_full is None:
             try:
-                self._recorder.pump()
+                self.recorder.pump()
             except BadRecording as error:
                 self._disk_full = error
 
@@ -190,35 +227,43 @@ class Ground:
     @property
     def seen(self) -> tuple[int, int]:
         """How many frames and calls were recorded so far."""
-        return self._recorder.frame_count, self._recorder.call_count
+        return self.recorder.frame_count, self.recorder.call_count
 
-    def finish(self, deaths: Sequence[Death], interrupted: int | None) -> Finished | None:
-        """The finished recording, once everything in the house has ended; None: nothing began.
+    def finish(
+        self,
+        deaths: Sequence[Death],
+        interrupted: int | None,
+        disk_full: BadRecording | None = None,
+    ) -> Finished:
+        """The finished recording, once everything in the house has ended.
 
-        Raises BadRecording when the disk was full; what was recorded opens even so.
+        `disk_full`: what whoever pumped the recorder met. Raises BadRecording when the disk was
+        full; what was recorded opens even so.
         """
         from netlab.lab.finish import conclude
 
-        if not self.connected:
-            return None
         notes = [*self.notes, *self._late_notes()]
         if interrupted is not None:  # what follows in the story never happened
             notes.append(f"interrupted by {signal.Signals(interrupted).name}: the run was not over")
         self.notes = tuple(notes)
-        trouble: NetlabError | None = self._disk_full
+        trouble: NetlabError | None = self._disk_full or disk_full
         if trouble is None:
             try:
                 self._recording.describe(replace(self._description, notes=self.notes))
             except BadRecording as error:
                 trouble = error
         return conclude(
-            self._recorder,
+            self.recorder,
             self._path,
             self.spools,
-            deaths=[death for death in deaths if self._recorder.has_heard_of(death.pid)],
+            deaths=[death for death in deaths if self.recorder.has_heard_of(death.pid)],
             trouble=trouble,
             journal_limit=self._journal_limit,
         )
+
+    def discard(self) -> None:
+        """Leave no file: there is nothing in it that anybody needs."""
+        _discard(self._recording, self.spools)
 
     def _late_notes(self) -> list[str]:
         """What the wire told at its end."""

@@ -209,13 +209,15 @@ class House:
         env: Mapping[str, str],
         fds: Mapping[str, int],
         packages: Sequence[str] = (),
+        host: str = "",
     ) -> None:
-        """Ask for a program. Each of `fds` is given to it, its number in the variable of that name.
+        """Ask for a program; on a host, where there are several.
 
-        A variable that is also in `env` has the number put in its `{}`. Whether it runs is told by
-        an event. The connection holds some dozens of such messages: whoever starts many must wait
-        for events in between, else this raises BlockingIOError. `packages` are those that `argv`
-        was made with: whoever the program is to be must be able to read them.
+        Each of `fds` is given to it, its number in the variable of that name; one that is also in
+        `env` has the number put in its `{}`. Whether it runs is told by an event. The connection
+        holds some dozens of such messages: whoever starts many must wait for events in between,
+        else this raises BlockingIOError. `packages` are those that `argv` was made with: whoever
+        the program is to be must be able to read them.
         """
         user = self.user
         orders = Orders(
@@ -227,7 +229,7 @@ class House:
             readable=[str(Path(netlab.__file__).resolve()), *map(str, _module_files(packages))],
             hint="use a netlab that this user can read, or choose another with --user",
         )
-        self.launch(actor, "", orders, tuple(fds.values()))
+        self.launch(actor, host, orders, tuple(fds.values()))
 
     def launch(
         self, actor: str, host: str, orders: Orders, descriptors: tuple[int, ...] = ()

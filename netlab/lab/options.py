@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from netlab.capture.layout import JOURNAL_LIMIT
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Tables
+
+if TYPE_CHECKING:
+    from netlab.lab.wire.rules import Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +37,14 @@ class RunOptions:
     journal_limit: int = JOURNAL_LIMIT
     spool_limit_bytes: int = 1 << 30
     title: str = "netlab run echo"
+    lab: bool = False  # two hosts with a wire between, instead of loopback
+    wire: Sequence[Rule] = ()
+    sysctls: Sequence[tuple[str, str, str]] = ()  # host, name, value
+    address: str = ""  # of the server, where it is not a loopback's
 
     @property
     def host(self) -> str:
-        return "::1" if self.ipv6 else "127.0.0.1"
+        return self.address or ("::1" if self.ipv6 else "127.0.0.1")
 
 
 @dataclass(frozen=True, slots=True)

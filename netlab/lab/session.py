@@ -15,13 +15,14 @@ from netlab.lab.departures import Departures
 from netlab.lab.limits import allow_clients
 from netlab.lab.options import OnProgress, Progress, RunOptions, RunResult
 from netlab.lab.recorder import Recorder, begin
-from netlab.lab.signals import Interruptions
-from netlab.lab.stage import Stage
+from netlab.lab.signals import IMPATIENT, Interruptions
+from netlab.lab.stage import CLIENT, SERVER, Stage
 from netlab.lab.surroundings import become_caller, choose_user, describe, open_lab
 from netlab.model.errors import BadRecording, CheckFailed
 
 if TYPE_CHECKING:
     from netlab.capture.recording import LiveRecording
+    from netlab.lab.finish import Finished
     from netlab.model.recording import Description
 
 __all__ = ["Progress", "RunOptions", "RunResult", "run_scenario"]
@@ -37,8 +38,10 @@ def run_scenario(options: RunOptions, on_progress: OnProgress = lambda _: None) 
     from netlab.capture.probe.spool import SpoolReader
     from netlab.capture.ring import PacketRing
 
-    user, notes = choose_user(options.user)
     allow_clients(options.clients)
+    if options.lab:
+        return _run_in_lab(options, on_progress)
+    user, notes = choose_user(options.user)
     with Interruptions() as interruptions:
         try:
             lab, more = open_lab(options.port, user)
@@ -72,6 +75,47 @@ def run_scenario(options: RunOptions, on_progress: OnProgress = lambda _: None) 
         return _finish(stage, notes)
 
 
+def _run_in_lab(options: RunOptions, on_progress: OnProgress) -> RunResult:
+    """The same on two hosts, with a wire between them."""
+    from netlab.lab.ground import Ground
+    from netlab.lab.starting import Watching
+
+    ground = Ground(
+        (CLIENT, SERVER),
+        options.path,
+        rules="; ".join(map(str, options.wire)),
+        sysctls=options.sysctls,
+        server=SERVER,
+        user=options.user,
+        title=options.title,
+        watching=Watching(options.queues, options.tcp_info, options.spool_limit_bytes),
+        journal_limit=options.journal_limit,
+    )
+    server = ground.plan.host(SERVER)
+    address = server.ipv6.ip if options.ipv6 else server.ipv4.ip
+    options = replace(options, address=f"{address}")
+    with Interruptions() as interruptions, ground:
+        ground.open_up(lambda: interruptions.count > 0)
+        stage = Stage(
+            options,
+            on_progress,
+            interruptions,
+            ground.house,
+            ground.recorder,
+            ground.spools,
+            ground,
+        )
+        stage.carry_out()
+        stage.stop()
+        if stage.listening is None:
+            ground.discard()
+            raise _never_began(stage)
+        ground.close_down(lambda: interruptions.count < IMPATIENT)
+        stage.on_progress(Progress("mapping calls onto packets", 0, 0, 0, 0))
+        finished = ground.finish(stage.deaths(), interruptions.first, stage.disk_full)
+    return _result(stage, finished, ground.notes)
+
+
 def _close(
     stage: Stage, recorder: Recorder, recording: LiveRecording, description: Description
 ) -> None:
@@ -97,6 +141,12 @@ def _finish(stage: Stage, notes: tuple[str, ...]) -> RunResult:
         raise finish_on_full_disk(path, stage.spools, stage.disk_full, journal_limit=limit)
     remove_folder(stage.spools)
     finished = finish_recording(path, journal_limit=stage.options.journal_limit)
+    return _result(stage, finished, notes)
+
+
+def _result(stage: Stage, finished: Finished, notes: tuple[str, ...]) -> RunResult:
+    """What the caller gets; raises what went wrong."""
+    path = stage.options.path
     if stage.trouble:
         first = stage.trouble[0]
         kept = f"what was recorded is in {path}"

@@ -19,6 +19,7 @@ from typing import Any
 
 from netlab.lab.clients import ClientOrders
 from netlab.lab.descendants import Descendants
+from netlab.lab.ground import Ground
 from netlab.lab.hosts import Ended, Event, House, Started, python_arguments
 from netlab.lab.options import OnProgress, Progress, RunOptions
 from netlab.lab.programs import server_orders
@@ -37,6 +38,7 @@ _LOOPBACK_DOWN = "is lo up? See `ip link show lo`; as root, `ip link set lo up`"
 SERVER = "server"
 STOPPING = "stopping"
 HOST = "localhost"
+CLIENT = "client"
 _WAY_IN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -66,17 +68,27 @@ class Stage:
     lab: House
     recorder: Recorder
     spools: Path
+    ground: Ground | None = None  # the lab with a wire that the house is part of
     programs: dict[str, Program] = field(default_factory=dict)
     phase: str = "starting the server"
     listening: int | None = None
     disk_full: BadRecording | None = None
     trouble: list[NetlabError] = field(default_factory=list)  # the first is what the user hears
-    _descendants: Descendants = field(default_factory=lambda: Descendants(HOST), init=False)
+    _descendants: Descendants = field(init=False)
     _poller: select.poll = field(default_factory=select.poll, init=False)
 
     def __post_init__(self) -> None:
+        self._descendants = Descendants(self.host_of(SERVER))
+        if self.ground is not None:
+            self._poller.register(self.ground.wiring, select.POLLIN)
         self._poller.register(self.lab, select.POLLIN)
         self._poller.register(self.lab.stderr_fileno, select.POLLIN)
+
+    def host_of(self, actor: str) -> str:
+        """Where a program runs."""
+        if self.ground is None:
+            return HOST
+        return SERVER if actor == SERVER else CLIENT
 
     # The story.
 
@@ -140,7 +152,9 @@ class Stage:
             how, time_ns = "SIGKILL", time.time_ns()  # with the whole lab, unseen
             if program.ended is not None:
                 how, time_ns = _how(program.ended.status), program.ended.time_ns
-            found.append(Death(HOST, program.actor, program.pid, how, time_ns))
+            found.append(
+                Death(self.host_of(program.actor), program.actor, program.pid, how, time_ns)
+            )
         return found + self._descendants.deaths()
 
     # The loop.
@@ -165,6 +179,8 @@ class Stage:
             if descriptor == self.lab.stderr_fileno:
                 if not self.lab.read_stderr():
                     self._poller.unregister(descriptor)
+            elif self.ground is not None and descriptor == self.ground.wiring.fileno():
+                self._hear_wire(self.ground)
             elif descriptor != self.lab.fileno():
                 self._hear(next(p for p in self.programs.values() if p.descriptor == descriptor))
         try:
@@ -181,8 +197,17 @@ class Stage:
                 self.disk_full = error
         self.on_progress(self._progress())
 
+    def _hear_wire(self, ground: Ground) -> None:
+        ground.wiring.hear()
+        if ground.wiring.over:
+            self._poller.unregister(ground.wiring)
+        if ground.wiring.trouble is not None:
+            self.trouble.append(ground.wiring.trouble)
+
     def _note(self, event: Event) -> None:
-        if not isinstance(event, Started | Ended):
+        if not isinstance(event, Started | Ended) or event.actor not in self.programs:
+            if self.ground is not None:
+                self.ground.note(event)
             return
         program = self.programs[event.actor]
         if isinstance(event, Started):
@@ -243,7 +268,7 @@ class Stage:
         env = {
             "NETLAB_SPOOL": str(self.spools),
             "NETLAB_ACTOR": actor,
-            "NETLAB_HOST": HOST,
+            "NETLAB_HOST": self.host_of(actor),
             "NETLAB_QUEUES": self.options.queues,
             "NETLAB_TCP_INFO": "1" if self.options.tcp_info else "",
             "NETLAB_SPOOL_LIMIT": str(self.options.spool_limit_bytes),
@@ -254,7 +279,8 @@ class Stage:
             fds["NETLAB_SPOOL"] = folder
         packages = packages_for(self.options) if actor == SERVER else ()
         argv = python_arguments("netlab.lab.programs", orders, packages=packages)
-        self.lab.start(actor, argv, env, fds, packages)
+        host = "" if self.ground is None else self.host_of(actor)
+        self.lab.start(actor, argv, env, fds, packages, host)
 
     def _signal(self, programs: Sequence[Program], number: int) -> None:
         if programs:

@@ -36,7 +36,13 @@ class PretendLab:
         return self._other  # never readable
 
     def start(
-        self, actor: str, argv: list[str], env: object, fds: dict[str, int], packages: object
+        self,
+        actor: str,
+        argv: list[str],
+        env: object,
+        fds: dict[str, int],
+        packages: object,
+        host: str,
     ) -> None:
         if actor == self.refuse:
             raise BlockingIOError(errno.EAGAIN, "no room")

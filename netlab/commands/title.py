@@ -1,0 +1,20 @@
+"""A recording's title: the command as it was meant, without what is at its default."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Collection
+
+import click
+
+
+def title_of(context: click.Context, *words: str, left_out: Collection[str]) -> str:
+    """`netlab`, the `words`, then the options as they would be typed; but those `left_out`."""
+    said = ["netlab", *words]
+    for parameter in context.command.params:
+        value = context.params.get(parameter.name or "")
+        if parameter.name in left_out or value in (parameter.default, None, False, ()):
+            continue
+        for one in value if isinstance(value, tuple) else (value,):
+            said += [parameter.opts[-1]] if one is True else [parameter.opts[-1], f"{one}"]
+    return shlex.join(said)
