@@ -7,5 +7,5 @@ the language they are written in (`tokens`, `quantities`). `headers` finds the h
 for what a router says and does to packets that are too big.
 
 `forward` is the process that the wire is: `port` its sockets, `carriers` what it does with a frame,
-`journal` its spool with the reader for it, `orders` how it is spoken to.
+`journal_writer` its spool with `journal`, the reader, `orders` how it is spoken to.
 """

@@ -14,7 +14,7 @@ The messages are those of `orders`. It needs CAP_NET_RAW until it is ready, then
 privilege, and as root becomes the owner of the spool folder, so that whoever reads the spool may.
 It ends with status 0 after `stopped`, at the end of the control connection, and on SIGTERM, then
 without waiting for what is on its way; it dies with its parent. Nothing is buffered in it: killed,
-it leaves a spool that reads (see `journal`), and frames on their way have no fate in it.
+it leaves a spool that reads (see `journal_writer`), and frames on their way have no fate in it.
 
 Timing: between frames it sleeps in select (no time-out of it is rounded up to milliseconds, as
 those of poll and epoll are), which it leaves a little before a frame is due, and looks again and
@@ -37,7 +37,7 @@ from typing import Any
 
 from netlab.lab.syscalls import give_up_privileges, set_time_slice, set_timer_slack
 from netlab.lab.wire.carriers import Carrier, Plain, Ruled
-from netlab.lab.wire.journal import Journal
+from netlab.lab.wire.journal_writer import Journal
 from netlab.lab.wire.orders import Orders, Report, orders_from
 from netlab.lab.wire.port import Port
 from netlab.model.errors import CheckFailed, NetlabError, UsageError
