@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -305,8 +306,12 @@ def test_whatever_is_written_is_read_back(rules: list[Rule]) -> None:
 def test_no_text_does_more_than_say_what_is_wrong(text: str) -> None:
     try:
         rules_from_text(text)
-    except RuleMistake as mistake:
-        assert mistake.message and mistake.hint and mistake.picture()
+    except RuleMistake as error:
+        mistake = error
+    else:
+        return
+    assert mistake.exit_code == 2
+    assert len(mistake.picture()) == 2
 
 
 @pytest.mark.parametrize(
@@ -326,3 +331,22 @@ def test_no_text_does_more_than_say_what_is_wrong(text: str) -> None:
 def test_objects_that_cannot_be_meant_cannot_be_made(make: object) -> None:
     with pytest.raises(UsageError):
         make()  # type: ignore[operator]
+
+
+def test_what_the_readme_says_of_rules_is_right() -> None:
+    readme = Path(__file__).resolve().parents[4] / "README.md"
+    section = readme.read_text("utf-8").partition("## The rules of the wire\n")[2]
+    section = section.partition("\n## ")[0]
+    quoted = re.findall(r"`([^`\n]+)`", section)
+    rules = [text for text in quoted if text.split()[0] in VERBS and " " in text]
+    assert len(rules) >= 19
+    for text in rules:
+        assert rules_from_text(f"rate 1mbit; {text}")
+    for row in section.partition("| frames |")[2].splitlines():
+        first_cell = row.partition(" | ")[0] if row.startswith("| `") else ""
+        for text in re.findall(r"`([^`]+)`", first_cell):
+            assert rules_from_text(f"corrupt {text}")
+    with pytest.raises(RuleMistake) as caught:
+        rules_from_text("delay 20ms; drop c>s dta 3")
+    shown = "".join(f"    {line}\n" for line in (str(caught.value), "", *caught.value.picture()))
+    assert shown.replace("    \n", "\n") in section

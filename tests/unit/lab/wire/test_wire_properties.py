@@ -46,13 +46,15 @@ departures = st.lists(
 # What a run can have: small numbers, so that rules meet frames and times meet other times.
 near_rules = st.sampled_from(
     [
-        "delay 2ms", "delay 2ms jitter 1ms", "delay 5ms jitter 5ms unordered", "delay c>s 1ms at 1ms",
+        "delay 2ms", "delay 2ms jitter 1ms", "delay 5ms jitter 5ms unordered",
+        "delay c>s 1ms at 1ms",
         "rate 10mbit", "rate c>s 1mbit; queue 2 packets", "rate conn 0 1mbit; queue 3kB",
         "loss 20% seed 3", "mtu 576", "mtu c>s 700 without icmp", "mtu 68 after data 2 for 9ms",
         "drop data 2", "drop c>s syn 1", "drop bytes 0..100 copy 2-", "drop data 1 copy 2",
         "delay any every 3 by 4ms", "delay 20% by 1ms", "duplicate data 1-3 times 2 by 1ms",
         "duplicate 30% seed 2", "reorder data 1 after 2 within 4ms", "reorder 30% by 2",
-        "reorder any 2-4 by 3 within 2ms", "corrupt any every 2", "corrupt data", "cut at 3ms for 4ms",
+        "reorder any 2-4 by 3 within 2ms", "corrupt any every 2", "corrupt data",
+        "cut at 3ms for 4ms",
         "cut after data 2 for 3ms", "cut conn 1", "drop icmp; drop datagram 2",
     ]
 )  # fmt: skip
@@ -167,8 +169,8 @@ def test_no_window_has_more_bits_than_the_rate_allows(
         assert after.due_ns == starts_ns + -(-len(after.frame) * 8 * 10**9 // bits_per_s)
 
 
-@given(st.floats(0, 100), st.integers(0, 1000), st.integers(0, 1000))
-@settings(max_examples=60, deadline=None)
+@given(st.floats(0, 100), st.integers(0, 1000), st.integers(0, 199))
+@settings(max_examples=31, deadline=None)
 def test_a_longer_run_begins_as_a_shorter_one(percent: float, seed: int, count: int) -> None:
     rule: Rule = Loss(Chance(percent, seed))
 
@@ -178,4 +180,4 @@ def test_a_longer_run_begins_as_a_shorter_one(percent: float, seed: int, count: 
             played.leave(udp(b"x"))
         return list(played.lost)
 
-    assert [packet for packet in lost(1000) if packet <= count] == lost(count)
+    assert [packet for packet in lost(199) if packet <= count] == lost(count)

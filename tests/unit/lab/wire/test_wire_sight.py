@@ -9,9 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wire_frames import CLIENT, ICMP, ICMPV6, OTHER, SERVER, ip, tcp, udp
 
+from netlab.correlate.flows import flows_from_packets
+from netlab.decode.packets import decode
 from netlab.lab.wire.headers import ip_offset, is_counted, maybe_headers
 from netlab.lab.wire.selection import Kind
 from netlab.lab.wire.sight import NO_CONNECTION, CopyCount, Sight, Sights
+from netlab.model.frame import Frame, Interface
+from netlab.model.recording import RawRecording
 from netlab.model.tables import Direction
 
 C2S, S2C = Direction.C2S, Direction.S2C
@@ -193,3 +197,40 @@ def test_copies_are_counted_byte_for_byte(sends: list[tuple[int, int]]) -> None:
         for byte in range(start, start + size):
             model[byte] += 1
         assert told == {byte: model[byte] for byte in range(start, start + size)}
+
+
+@st.composite
+def conversations(draw: st.DrawFn) -> list[bytes]:
+    """Frames of several conversations, their beginnings missing or repeated, ports used again."""
+    frames = []
+    for _ in range(draw(st.integers(0, 30))):
+        sport, version = draw(st.sampled_from([1, 2, 3])), draw(st.sampled_from([4, 6]))
+        forward = draw(st.booleans())
+        ends = (CLIENT, SERVER) if forward else (SERVER, CLIENT)
+        ports = (sport, 80) if forward else (80, sport)
+        size, iss = draw(st.sampled_from([0, 9])), draw(st.sampled_from([5, 1005]))
+        more = {"sport": ports[0], "dport": ports[1], "version": version}
+        if draw(st.booleans()):
+            flags = draw(st.sampled_from(["S", "SA", "A", "PA", "FA", "R", "RA"]))
+            seq = iss if "S" in flags else iss + draw(st.integers(0, 40))
+            frames.append(tcp(flags, seq, 7, bytes(size), *ends, **more))
+        else:
+            frames.append(udp(bytes(size), *ends, **more))
+    return frames
+
+
+@given(conversations())
+def test_connections_have_the_numbers_of_the_recording(frames: list[bytes]) -> None:
+    see = Sights()
+    ours = []
+    for frame in frames:
+        headers = maybe_headers(frame)
+        assert headers is not None
+        ours.append(see.see(headers, C2S).connection)
+    recorded = RawRecording(
+        frames=[Frame(n, n, 0, frame, len(frame), 0) for n, frame in enumerate(frames, 1)],
+        interfaces=[Interface("client", 1, 0)],
+    )
+    packets = decode(recorded)
+    flows_from_packets(packets)
+    assert ours == [packet.connection for packet in packets]
