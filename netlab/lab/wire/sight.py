@@ -40,6 +40,7 @@ class Sight:
     numbers: Counts = field(default_factory=dict)
     parts: list[Part] = field(default_factory=list)  # of its TCP payload, in order
     so_far: Counts = field(default_factory=dict)  # the counters themselves: they go on
+    so_far_in_direction: Counts = field(default_factory=dict)
 
 
 class CopyCount:
@@ -113,6 +114,7 @@ class Sights:
         """The next frame of those that are counted."""
         overall = self._by_direction[direction]
         sight = Sight(direction, number_in_direction=_next(overall, Kind.ANY))
+        sight.so_far_in_direction = overall
         if headers.ports is not None and headers.protocol == IP_TCP:
             self._tcp(headers, headers.ports, sight)
         elif headers.ports is not None and headers.protocol == IP_UDP:

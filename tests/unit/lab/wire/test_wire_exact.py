@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from wire_frames import CLIENT, ICMP, MS, OTHER, SECOND, SERVER, ip, play, segments, udp
+from wire_frames import CLIENT, ICMP, MS, OTHER, SECOND, SERVER, ip, play, segments, tcp, udp
 from wire_frames import Conversation as Talk
 
 from netlab.decode.checksums import GOOD, PseudoHeader, verdict
@@ -193,6 +193,25 @@ def test_other_connections_and_the_other_way_do_not_count_for_a_reorder() -> Non
     last = first.data("c>s", 100, 200)
     played.until_end()
     assert played.order[-2:] == [last, held]
+
+
+def test_any_frame_waits_for_any_other_of_its_direction() -> None:
+    played = play("reorder c>s any 2 after 5")
+    first, second = Talk(played, sport=1), Talk(played, sport=2)
+    packets = [first.syn(), first.syn(), first.synack(), second.syn(), second.syn(), second.syn()]
+    played.until_end()
+    assert played.order == [packets[0], *packets[2:], packets[1]]
+
+
+def test_who_has_waited_for_long_enough_does_not_wait_for_a_frame_that_is_lost() -> None:
+    played = play("reorder c>s data 1 after 2 within 5ms; drop c>s data 2")
+    talk = Talk(played).handshake()
+    held = segments(talk, 1)[0]
+    played.now_ns += 9 * MS
+    played.wire.take(99, tcp("A", 1101, 1, bytes(9)), CLIENT, played.now_ns)
+    played.until_end()
+    assert played.took_ns(held) == 5 * MS
+    assert played.fired()["reorder c>s data 1 after data 2 within 5ms"] == 0
 
 
 def test_a_reorder_that_comes_too_late_holds_nothing() -> None:
