@@ -17,7 +17,7 @@ from collections.abc import Mapping
 
 from netlab.correlate.accept_queue import queued_by
 from netlab.correlate.arrivals import arrival_ns, came
-from netlab.correlate.datagram_sends import DatagramJoin
+from netlab.correlate.datagram_join import DatagramJoin
 from netlab.correlate.epolls import Epolls, Reported
 from netlab.correlate.local_join import LocalJoin
 from netlab.correlate.option_changes import option_between
