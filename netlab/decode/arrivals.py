@@ -7,9 +7,11 @@ that a host had sent is a copy of it. Nothing here judges what a frame meant to 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from netlab.decode.acceptance import accepted
+from netlab.decode.cuts import Cut, put_together
 from netlab.model.frame import WIRE
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ def note_arrivals(
     """Fill what the wire knows; `packets` are those of `raw.frames`, in their order."""
     arrivals = {arrival.packet: arrival for arrival in raw.arrivals}
     goals = destinations(raw)
+    cut: list[Cut] = []
     for frame, packet, goal in zip(raw.frames, packets, goals, strict=True):
         if frame.packet is None:
             continue
@@ -40,18 +43,19 @@ def note_arrivals(
         if arrival is None:
             continue
         packet.fate, packet.arrived_ns = arrival.fate, arrival.arrived_ns
-        if arrival.changed is not None:
-            changed = _as_arrived(frame, arrival.changed)
-            after = decode_one(changed, raw.interfaces[frame.interface])
-            packet._spoilt = not accepted(bytes(frame.data), arrival.changed, packet, after)
+        if arrival.changed is None:
+            continue
+        after = decode_one(
+            replace(frame, data=arrival.changed, origlen_bytes=len(arrival.changed)),
+            raw.interfaces[frame.interface],
+        )
+        if after._fragment_more and after.ip_len_bytes != packet.ip_len_bytes:
+            cut.append(Cut(packet, bytes(frame.data), arrival.changed, after))
+        packet._spoilt = not accepted(bytes(frame.data), arrival.changed, packet, after)
     if any(packet._made for packet in packets):
         _find_originals(raw.frames, packets)
-
-
-def _as_arrived(frame: Frame, changed: bytes) -> Frame:
-    from dataclasses import replace
-
-    return replace(frame, data=changed, origlen_bytes=len(changed))
+    if cut:
+        put_together(cut, raw.frames, packets)
 
 
 def _find_originals(frames: Sequence[Frame], packets: Sequence[Packet]) -> None:
@@ -74,22 +78,34 @@ def destinations(raw: RawRecording) -> list[tuple[int, ...]]:
     """
     hosts = [n for n, one in enumerate(raw.interfaces) if one.name != WIRE]
     home: dict[bytes, int] = {}
+    copies: dict[bytes, int] = {}  # of frames for several, how many the wire made
     for frame in raw.frames:
-        if frame.packet is not None and frame.interface in hosts:
+        if frame.packet is None:
+            continue
+        if frame.interface in hosts:
             home.setdefault(bytes(frame.data[6:12]), frame.interface)
+        elif frame.data[:1] and frame.data[0] & _MULTICAST:
+            data = bytes(frame.data)
+            copies[data] = copies.get(data, 0) + 1
     found: list[tuple[int, ...]] = []
+    seen: dict[bytes, int] = {}
     for frame in raw.frames:
         if frame.packet is None:
             found.append(())
             continue
         target = bytes(frame.data[:6])
-        others = tuple(host for host in hosts if host != frame.interface)
+        source = home.get(bytes(frame.data[6:12]), frame.interface)
+        others = [host for host in hosts if host != source]
         if target in home:
             found.append((home[target],))
         elif target[:1] and target[0] & _MULTICAST:
-            source = home.get(bytes(frame.data[6:12]))
-            found.append(tuple(host for host in others if host != source))
+            data = bytes(frame.data)
+            if data in copies:  # the frame itself goes to the first, its copies to the others
+                place = seen.get(data, 0)
+                seen[data] = place + 1
+                others = others[min(place, len(others) - 1) :][:1]
+            found.append(tuple(others))
         else:
-            silent = tuple(host for host in others if host not in home.values())
-            found.append(silent if len(silent) == 1 else ())
+            silent = [host for host in others if host not in home.values()]
+            found.append(tuple(silent) if len(silent) == 1 else ())
     return found
