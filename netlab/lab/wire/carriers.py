@@ -15,19 +15,13 @@ from typing import TYPE_CHECKING
 
 from netlab.lab.wire.journal import Journal
 from netlab.lab.wire.orders import Side
-from netlab.lab.wire.port import Port
-from netlab.model.tables import Fate
-from netlab.model.wire import Arrival
+from netlab.lab.wire.port import Port, why_not_taken
 
 if TYPE_CHECKING:
-    from netlab.lab.wire.link import Made, Sent, Wire
+    from netlab.lab.wire.link import Wire
+    from netlab.lab.wire.outcomes import Made, Sent
 
-_DELIVERED, _DROPPED, _CHANGED = (
-    Fate.DELIVERED.value,
-    Fate.DROPPED.value,
-    Fate.CHANGED.value,
-)
-_NOBODY = "no host has this address"
+_NOBODY = "it is addressed to its own sender"
 
 
 class Carrier:
@@ -41,11 +35,15 @@ class Carrier:
             bytes.fromhex(side.mac.replace(":", "")): number for number, side in enumerate(sides)
         }
         self._packet = 0
-        self.frames = 0
         self.frame_bytes = 0
         self.made = 0
         self.refused: Counter[str] = Counter()
         self.faults: Counter[tuple[str, str]] = Counter()  # of the lab: host, what is wrong
+
+    @property
+    def frames(self) -> int:
+        """How many frames hosts have sent."""
+        return self._packet - self.made
 
     @property
     def left(self) -> int:
@@ -80,11 +78,11 @@ class Carrier:
         return taken, "; ".join(reasons)
 
     def _destinations(self, source: int, frame: bytes) -> tuple[int, ...]:
-        """The hosts that a frame is for: one, or, of a group, all but the sender."""
-        if frame[0] & 1:
-            return tuple(number for number in range(len(self._ports)) if number != source)
+        """The hosts that a frame is for: the one with this address, else all but the sender."""
         number = self._macs.get(frame[:6])
-        return () if number is None or number == source else (number,)
+        if number is None:
+            return tuple(number for number in range(len(self._ports)) if number != source)
+        return (number,) if number != source else ()
 
     def _drop_faulty(self, source: int, left_ns: int, frame: bytes, fault: str) -> None:
         """Carry no frame that a real wire could not have got: the lab is not set up rightly."""
@@ -93,10 +91,9 @@ class Carrier:
 
     def _drop(self, source: int, left_ns: int, frame: bytes, reason: str) -> None:
         self._packet += 1
-        self.frames += 1
         self.frame_bytes += len(frame)
         self._journal.frame(self._packet, source, left_ns, frame)
-        self._journal.fate(Arrival(self._packet, _DROPPED, rule=reason))
+        self._journal.dropped(self._packet, reason)
 
 
 class Plain(Carrier):
@@ -104,38 +101,44 @@ class Plain(Carrier):
 
     def __init__(self, ports: Sequence[Port], sides: Sequence[Side], journal: Journal) -> None:
         super().__init__(ports, sides, journal)
-        self._sends = {mac: ports[number].send for mac, number in self._macs.items()}
+        self._sends = {mac: ports[number].quick_send for mac, number in self._macs.items()}
 
     def carry(self, source: int, most: int) -> bool:
-        take, journal, sends = self._ports[source].take, self._journal, self._sends
-        own, clock = self._ports[source].send, time.time_ns
+        port = self._ports[source]
+        take, own = port.take, port.quick_send
+        passing, settled = self._journal.passing, self._journal.settled
+        sends, clock = self._sends, time.time_ns
+        packet = self._packet
         for _ in range(most):
             left = take()
             if left is None:
                 return False
             left_ns, frame, fault = left
             send = sends.get(frame[:6])
-            if fault or send is None or send == own:
+            if fault or send is None or send is own:
                 self._seldom(source, left_ns, frame, fault)
+                packet = self._packet
                 continue
-            self._packet += 1
-            self.frames += 1
+            self._packet = packet = packet + 1
             self.frame_bytes += len(frame)
-            noted = journal.passing(self._packet, source, left_ns, clock(), frame)
-            reason = send(frame)
-            if reason:
-                self._refused(frame, reason)
-            elif noted:
-                journal.arrived()
+            noted = passing(packet, source, left_ns, clock(), frame)
+            try:
+                send(frame)
+            except OSError as error:
+                self._refused(frame, why_not_taken(error), noted)
+            else:
+                settled()
         return True
 
-    def _refused(self, frame: bytes, reason: str) -> None:
+    def _refused(self, frame: bytes, reason: str, noted: bool) -> None:
+        if noted:
+            self._journal.stayed()
         reason = f"{self._sides[self._macs[frame[:6]]].name}: {reason}"
         self.refused[reason] += 1
-        self._journal.fate(Arrival(self._packet, _DROPPED, rule=reason))
+        self._journal.dropped(self._packet, reason)
 
     def _seldom(self, source: int, left_ns: int, frame: bytes, fault: str) -> None:
-        """A frame for all, for nobody, or one that must not go on."""
+        """A frame for all, for its own sender, or one that must not go on."""
         destinations = self._destinations(source, frame)
         if fault:
             self._drop_faulty(source, left_ns, frame, fault)
@@ -143,16 +146,15 @@ class Plain(Carrier):
             self._drop(source, left_ns, frame, _NOBODY)
         else:
             self._packet += 1
-            self.frames += 1
             self.frame_bytes += len(frame)
             self._journal.frame(self._packet, source, left_ns, frame)
             now_ns = time.time_ns()
             taken, reason = self._send(frame, destinations)
             if taken:
-                arrival = Arrival(self._packet, _DELIVERED, now_ns, now_ns - left_ns, reason)
+                self._journal.leaving(self._packet, now_ns, left_ns, reason)
+                self._journal.settled()
             else:
-                arrival = Arrival(self._packet, _DROPPED, rule=reason)
-            self._journal.fate(arrival)
+                self._journal.dropped(self._packet, reason)
 
 
 class Ruled(Carrier):
@@ -181,7 +183,6 @@ class Ruled(Carrier):
                 self._fated += 1
                 continue
             self._packet += 1
-            self.frames += 1
             self.frame_bytes += len(frame)
             journal.frame(self._packet, source, left_ns, frame)
             wire.take(self._packet, frame, source, left_ns)
@@ -194,11 +195,11 @@ class Ruled(Carrier):
         return self._wire.next_ns()
 
     def send_due(self, now_ns: int) -> None:
-        from netlab.lab.wire.link import Lost, Made
+        from netlab.lab.wire.outcomes import Lost, Made
 
         for action in self._wire.due(now_ns):
             if isinstance(action, Lost):
-                self._journal.fate(Arrival(action.packet, _DROPPED, rule=action.rule))
+                self._journal.dropped(action.packet, action.rule)
                 self._fated += 1
             elif isinstance(action, Made):
                 self._send_made(action)
@@ -208,26 +209,16 @@ class Ruled(Carrier):
     def fired(self) -> tuple[tuple[str, int], ...]:
         return tuple((str(rule), count) for rule, count in self._wire.report())
 
-    def _send_taken(self, action: Sent) -> None:
+    def _send_taken(self, sent: Sent) -> None:
         self._fated += 1
-        changed = action.frame if action.changed else None
-        self._pass_on(
-            action.packet,
-            action.frame,
-            action.destination,
-            action.due_ns,
-            action.rule,
-            changed,
-        )
+        changed = sent.frame if sent.changed else None
+        self._pass_on(sent.packet, sent.frame, sent.destination, sent.due_ns, sent.rule, changed)
 
-    def _send_made(self, action: Made) -> None:
+    def _send_made(self, made: Made) -> None:
         self._packet += 1
         self.made += 1
-        now_ns = time.time_ns()
-        self._journal.frame(self._packet, len(self._ports), now_ns, action.frame)
-        self._pass_on(
-            self._packet, action.frame, action.destination, action.due_ns, action.rule, None
-        )
+        self._journal.frame(self._packet, len(self._ports), time.time_ns(), made.frame)
+        self._pass_on(self._packet, made.frame, made.destination, made.due_ns, made.rule, None)
 
     def _pass_on(
         self,
@@ -239,14 +230,13 @@ class Ruled(Carrier):
         changed: bytes | None,
     ) -> None:
         """Note the arrival, send; it holds once the host took the frame."""
-        fate = _DELIVERED if changed is None else _CHANGED
-        now_ns = time.time_ns()
-        arrival = Arrival(packet, fate, now_ns, now_ns - due_ns, rule, changed)
-        noted = self._journal.leaving(arrival)
-        taken, reason = self._send(frame, (destination,))
-        if taken:
+        noted = self._journal.leaving(packet, time.time_ns(), due_ns, rule, changed)
+        reason = self._ports[destination].send(frame)
+        if not reason:
             self._journal.settled()
             return
         if noted:
             self._journal.taken_back()
-        self._journal.fate(Arrival(packet, _DROPPED, rule=reason))
+        reason = f"{self._sides[destination].name}: {reason}"
+        self.refused[reason] += 1
+        self._journal.dropped(packet, reason)

@@ -16,10 +16,11 @@ It ends with status 0 after `stopped`, at the end of the control connection, and
 without waiting for what is on its way; it dies with its parent. Nothing is buffered in it: killed,
 it leaves a spool that reads (see `journal`), and frames on their way have no fate in it.
 
-Timing: between frames it sleeps in select, which it leaves a little before a frame is due (as much
-as this machine was seen to wake up late), and polls for the rest. The clock is CLOCK_REALTIME, as
-all stamps: a step of it while frames are on their way moves them. Reference counts do the freeing:
-the garbage collector, which would stop us, runs only when nothing happens for a second.
+Timing: between frames it sleeps in select (no time-out of it is rounded up to milliseconds, as
+those of poll and epoll are), which it leaves a little before a frame is due, and looks again and
+again for the rest. The clock is CLOCK_REALTIME, as all stamps: a step of it while frames are on
+their way moves them. Reference counts do the freeing: the garbage collector, which would stop us,
+runs only when nothing happens for a second.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack, closing, suppress
 from typing import Any
 
-from netlab.lab.syscalls import give_up_privileges, set_timer_slack
+from netlab.lab.syscalls import give_up_privileges, set_time_slice, set_timer_slack
 from netlab.lab.wire.carriers import Carrier, Plain, Ruled
 from netlab.lab.wire.journal import Journal
 from netlab.lab.wire.orders import Orders, Report, orders_from
@@ -46,9 +47,8 @@ from netlab.server.messages import control
 _TICK_S = 1.0
 _LOOK_EVERY_NS = 5_000_000  # at the control connection, while there is always a frame to carry
 _TURN = 16  # frames of one host in a row, when there are those of others
-_LEAST_EARLY_NS, _MOST_EARLY_NS = 20_000, 200_000
-_MARGIN_NS = 10_000
-_SETTLE = 8  # the last this many wake-ups say how late the next will be
+_EARLY_NS = 20_000  # what an idle machine takes to wake us up
+_SLICE_NS = 100_000
 
 
 def main(arguments: list[str]) -> None:
@@ -96,14 +96,15 @@ def _begin(sock: socket.socket, orders: Orders, folder: int, opened: ExitStack) 
 def _carrier(orders: Orders, ports: Sequence[Port], journal: Journal) -> Carrier:
     if not orders.rules.strip():
         return Plain(ports, orders.sides, journal)
-    from netlab.lab.wire.grammar import parse
-    from netlab.lab.wire.link import End, Wire
+    from netlab.lab.wire.grammar import rules_from_text
+    from netlab.lab.wire.link import Wire
+    from netlab.lab.wire.outcomes import End
 
     ends = [
         End(side.name, bytes.fromhex(side.mac.replace(":", "")), side.addresses, side.is_server)
         for side in orders.sides
     ]
-    wire = Wire(parse(orders.rules), ends, time.time_ns())
+    wire = Wire(rules_from_text(orders.rules), ends)
     if wire.plain:
         return Plain(ports, orders.sides, journal)
     return Ruled(ports, orders.sides, journal, wire)
@@ -128,7 +129,6 @@ class Forwarder:
         self._carrier = carrier
         self._orders = orders
         self._watched: list[Any] = [sock, wake, *ports]
-        self._early_ns = _LEAST_EARLY_NS
         self._lost = 0
         self._looked_ns = [time.time_ns()] * len(ports)  # when losses of each port were last read
         self._told: set[tuple[str, str]] = set()
@@ -165,14 +165,10 @@ class Forwarder:
     def _look(self, busy: bool) -> None:
         """Wait until there is something to do (not when `busy`), and do what control asks."""
         waited_s = 0.0 if busy else self._wait_s()
-        wanted_ns = time.monotonic_ns() + int(waited_s * 1e9)
         readable, _, _ = select.select(self._watched, (), (), waited_s)
-        if not readable:
-            if waited_s == _TICK_S:
-                gc.collect()
-                self._count_losses()
-            elif waited_s:
-                self._woke_late(time.monotonic_ns() - wanted_ns)
+        if not readable and waited_s == _TICK_S:
+            gc.collect()
+            self._count_losses()
         if self._wake in readable:
             os.read(self._wake, 4096)
             self._over = True
@@ -194,13 +190,8 @@ class Forwarder:
         next_ns = self._carrier.next_ns()
         if next_ns is None:
             return _TICK_S
-        left_ns = next_ns - self._early_ns - time.time_ns()
+        left_ns = next_ns - _EARLY_NS - time.time_ns()
         return min(max(left_ns, 0) / 1e9, _TICK_S)
-
-    def _woke_late(self, late_ns: int) -> None:
-        """Learn how late this machine wakes us up."""
-        wanted_ns = min(max(late_ns + _MARGIN_NS, _LEAST_EARLY_NS), _MOST_EARLY_NS)
-        self._early_ns += (wanted_ns - self._early_ns) // _SETTLE
 
     def _obey(self) -> None:
         received = control.receive(self._sock)
@@ -256,6 +247,7 @@ def _become_owner(folder: int) -> None:
 def _be_quick() -> None:
     """Be woken up in time, and let nothing but frames take time from now on."""
     set_timer_slack(1)
+    set_time_slice(_SLICE_NS)
     gc.collect()
     gc.freeze()
     gc.disable()

@@ -11,18 +11,19 @@ A segment is a file `wire.N` in the recording's spool folder. Its head, numbers 
 
 `tail` is where the settled records end, `begun` where the whole ones do: between the two stands
 what was being sent to a host when the wire was last looked at. The wire stores both after the
-bytes they vouch for, each in one aligned store. `next` is 1 + N of the segment that goes on where
-this one is full; `taken` is set by the reader, to the serial; the last three count what found no
-room, since the start, in the head of `wire.0`.
+bytes they vouch for, each in one aligned store (an item of a memoryview; struct stores a number of
+a given byte order byte by byte, so these are in the machine's own). `next` is 1 + N of the segment
+that goes on where this one is full; `taken` is set by the reader, to the serial; the last three
+count what found no room, since the start, in the head of `wire.0`.
 
 A record is padded to 8 bytes:
 
     kind u8 | fate u8 | number u16 | size u32 | packet | left_ns | arrived_ns | late_ns | bytes
 
 FRAME: `number` is the interface (a host's index, or the wire's own, one more than the last),
-`size` the frame's length; its fate is there when the wire knew it at once, else it has a FATE
-record of its own: `number` bytes of rule, then `size` changed bytes (0: not changed). LOSS:
-`packet` frames were lost before the wire saw them, some time after `left_ns`; `size` bytes say why.
+`size` the frame's length. PASSED is the same for a frame that went on at once, and holds its
+arrival. FATE: `number` bytes of rule, then `size` changed bytes (0: not changed). LOSS: `packet`
+frames were lost before the wire saw them, some time after `left_ns`; `size` bytes say why.
 
 What this module must not know: sockets, rules, the recording's file. Read first: man 2 mmap.
 """
@@ -50,26 +51,46 @@ SEGMENT_BYTES = 1 << 20
 READY_SEGMENTS = 16  # made at the start: 0.2 s of 500 Mbit/s until the reader must have been there
 LIMIT_BYTES = 1 << 30
 
-_HEAD = struct.Struct("<9Q")
-_HEAD_BYTES = _HEAD.size  # 72
-_WORD = struct.Struct("<Q")
-_ENDS = struct.Struct("<QQ")
-_SERIAL_AT, _TAIL_AT, _BEGUN_AT, _NEXT_AT, _TAKEN_AT = 8, 16, 24, 32, 40
-_LOST_FRAMES_AT, _LOST_FATES_AT, _WHY_AT = 48, 56, 64
+_HEAD_WORDS = 9
+_HEAD_BYTES = _HEAD_WORDS * 8
+_HEAD = struct.Struct(f"@{_HEAD_WORDS}Q")
+_WORD = struct.Struct("@Q")
+# Places in the head.
+_MAGIC, _SERIAL, _TAIL, _BEGUN, _NEXT, _TAKEN, _LOST_FRAMES, _LOST_FATES, _WHY = range(_HEAD_WORDS)
 
-_RECORD = struct.Struct("<BBHIQqqq")
+_RECORD = struct.Struct("@BBHIQqqq")
 _RECORD_BYTES = _RECORD.size  # 40
-_FRAME, _FATE, _LOSS = 1, 2, 3
+_PACK_INTO = _RECORD.pack_into
+_FRAME, _PASSED, _FATE, _LOSS = 1, 2, 3, 4
 _NONE = -(1 << 63)  # "never", "not known"
 _FATES = ("", Fate.DELIVERED.value, Fate.DROPPED.value, Fate.CHANGED.value)
-_NUMBERS = {fate: number for number, fate in enumerate(_FATES) if fate}
-_DELIVERED = _NUMBERS[Fate.DELIVERED.value]
+_DELIVERED, _DROPPED, _CHANGED = range(1, len(_FATES))
 _MOST_RULE_BYTES = 4096
+_MOST_RULES_KEPT = 4096  # in their encoded form
 _NAME = re.compile(r"wire\.(\d{1,9})\Z")
 _CHUNK_BYTES = 1 << 18
+_NO_HEAD = (0,) * _HEAD_WORDS
 
 # One frame as it left its sender: packet, interface, time_ns, data. A plain tuple, as RingFrame is.
 WireFrame = tuple[int, int, int, bytes]
+
+
+class _Segment:
+    """A mapped segment: its bytes, and its head as numbers."""
+
+    __slots__ = ("bytes", "head", "map", "serial")
+
+    def __init__(self, fd: int, length: int) -> None:
+        self.map = mmap.mmap(fd, length)
+        self.bytes = memoryview(self.map)
+        self.head = self.bytes[:_HEAD_BYTES].cast("Q")
+        self.head[_MAGIC] = MAGIC
+        self.serial = 0  # 0: never used
+
+    def close(self) -> None:
+        self.head.release()
+        self.bytes.release()
+        self.map.close()
 
 
 class Journal:
@@ -90,83 +111,62 @@ class Journal:
         self._folder = folder
         self._segment_bytes = segment_bytes
         self._most = max(1, limit_bytes // segment_bytes)
-        self._slots: list[mmap.mmap] = []
-        self._serials: list[int] = []  # what each slot holds; 0: nothing yet
+        self._segments: list[_Segment] = []
         self._serial = 0
         self._at = self._last = _HEAD_BYTES  # where the next record goes, where the last one stands
+        self._rules: dict[str, bytes] = {}
         self.lost_frames = 0
         self.lost_fates = 0
         self.why = 0
-        for _ in range(min(ready_segments, self._most)):
-            self._slots.append(self._new_segment(len(self._slots)))
-            self._serials.append(0)
-        self._first = self._slots[0]
-        self._use(0)
+        for _ in range(min(max(1, ready_segments), self._most)):
+            self._segments.append(self._new_segment())
+        self._use(self._segments[0])
 
     def frame(self, packet: int, interface: int, left_ns: int, data: bytes) -> bool:
         """Note a frame that a host sent, or the wire made; False when there was no room."""
-        noted = self._append(_FRAME, 0, interface, packet, left_ns, _NONE, _NONE, data, b"")
-        self.settled()
+        noted = self._append(_FRAME, 0, interface, packet, left_ns, _NONE, _NONE, data)
+        self._head[_TAIL] = self._at
         return noted
-
-    def fate(self, arrival: Arrival) -> bool:
-        """Note what became of a frame, once it is so; False when there was no room."""
-        noted = self.leaving(arrival)
-        self.settled()
-        return noted
-
-    def leaving(self, arrival: Arrival) -> bool:
-        """Note an arrival that is about to be; it holds from `settled()` on."""
-        rule = arrival.rule.encode("utf-8", "backslashreplace")[:_MOST_RULE_BYTES]
-        arrived_ns = _NONE if arrival.arrived_ns is None else arrival.arrived_ns
-        late_ns = _NONE if arrival.late_ns is None else arrival.late_ns
-        number = _NUMBERS[arrival.fate]
-        changed = arrival.changed or b""
-        return self._append(
-            _FATE, number, len(rule), arrival.packet, 0, arrived_ns, late_ns, rule, changed
-        )
 
     def passing(self, packet: int, interface: int, left_ns: int, now_ns: int, data: bytes) -> bool:
-        """Note a frame and that it goes on at once; it did when `arrived()` is called."""
-        size = len(data)
-        at = self._at
-        end = at + _RECORD_BYTES + (size + 7 & ~7)
-        if end > self._segment_bytes:
-            return self._append(
-                _FRAME, 0, interface, packet, left_ns, now_ns, now_ns - left_ns, data, b""
-            )
-        view = self._view
-        view[at + _RECORD_BYTES : at + _RECORD_BYTES + size] = data
-        _RECORD.pack_into(
-            view, at, _FRAME, 0, interface, size, packet, left_ns, now_ns, now_ns - left_ns
-        )
-        _WORD.pack_into(view, _BEGUN_AT, end)
-        self._last, self._at = at, end
-        return True
+        """Note a frame and that it is about to go on; both hold from `settled()` on."""
+        return self._append(_PASSED, 0, interface, packet, left_ns, now_ns, now_ns - left_ns, data)
 
-    def arrived(self) -> None:
-        """What `passing` noted last was sent on."""
-        self._view[self._last + 1] = _DELIVERED
-        _WORD.pack_into(self._view, _TAIL_AT, self._at)
+    def leaving(
+        self, packet: int, now_ns: int, due_ns: int, rule: str, changed: bytes | None = None
+    ) -> bool:
+        """Note an arrival that is about to be; it holds from `settled()` on."""
+        number = _DELIVERED if changed is None else _CHANGED
+        return self._append_fate(number, packet, now_ns, now_ns - due_ns, rule, changed or b"")
+
+    def dropped(self, packet: int, rule: str) -> bool:
+        """Note that a frame never arrives."""
+        noted = self._append_fate(_DROPPED, packet, _NONE, _NONE, rule, b"")
+        self._head[_TAIL] = self._at
+        return noted
 
     def settled(self) -> None:
         """All that was noted so far holds."""
-        _WORD.pack_into(self._view, _TAIL_AT, self._at)
+        self._head[_TAIL] = self._at
+
+    def stayed(self) -> None:
+        """The frame that `passing` noted last, True then, does not go on: it has no fate yet."""
+        self._bytes[self._last] = _FRAME
+        self.settled()
 
     def taken_back(self) -> None:
         """What `leaving` noted last, True then, did not come to be."""
-        self._at = self._last
-        _WORD.pack_into(self._view, _BEGUN_AT, self._at)
+        self._head[_BEGUN] = self._at = self._last
 
     def lost(self, count: int, since_ns: int, reason: str) -> None:
         """Note frames that were lost before the wire saw them."""
-        self._append(_LOSS, 0, 0, count, since_ns, _NONE, _NONE, reason.encode(), b"")
+        self._append(_LOSS, 0, 0, count, since_ns, _NONE, _NONE, reason.encode())
         self.settled()
 
     def close(self) -> None:
         """Let the files go; they stay as they are."""
-        for view in self._slots:
-            view.close()
+        for segment in self._segments:
+            segment.close()
 
     def _append(
         self,
@@ -177,97 +177,101 @@ class Journal:
         left_ns: int,
         arrived_ns: int,
         late_ns: int,
-        first: bytes,
-        second: bytes,
+        data: bytes,
     ) -> bool:
-        size = len(second) if kind == _FATE else len(first)
+        length = len(data)
         at = self._at
-        end = at + _RECORD_BYTES + (len(first) + len(second) + 7 & ~7)
+        start = at + _RECORD_BYTES
+        end = start + (length + 7 & ~7)
         if end > self._segment_bytes:
             if not self._roll():
                 self._count_lost(kind)
                 return False
             at = self._at
-            end = at + _RECORD_BYTES + (len(first) + len(second) + 7 & ~7)
-        view = self._view
-        start = at + _RECORD_BYTES
-        view[start : start + len(first)] = first
-        if second:
-            view[start + len(first) : start + len(first) + len(second)] = second
-        _RECORD.pack_into(view, at, kind, fate, number, size, packet, left_ns, arrived_ns, late_ns)
-        _WORD.pack_into(view, _BEGUN_AT, end)
-        self._last, self._at = at, end
+            start = at + _RECORD_BYTES
+            end = start + (length + 7 & ~7)
+        view = self._bytes
+        view[start : start + length] = data
+        if kind == _FATE:
+            length -= number
+        _PACK_INTO(view, at, kind, fate, number, length, packet, left_ns, arrived_ns, late_ns)
+        self._last = at
+        self._at = self._head[_BEGUN] = end
         return True
 
+    def _append_fate(
+        self, fate: int, packet: int, arrived_ns: int, late_ns: int, rule: str, changed: bytes
+    ) -> bool:
+        text = self._rules.get(rule)
+        if text is None:
+            text = rule.encode("utf-8", "backslashreplace")[:_MOST_RULE_BYTES]
+            if len(self._rules) < _MOST_RULES_KEPT:
+                self._rules[rule] = text
+        return self._append(_FATE, fate, len(text), packet, 0, arrived_ns, late_ns, text + changed)
+
     def _count_lost(self, kind: int) -> None:
-        if kind == _FRAME:
-            self.lost_frames += 1
-            _WORD.pack_into(self._first, _LOST_FRAMES_AT, self.lost_frames)
-        elif kind == _FATE:
+        head = self._segments[0].head
+        if kind == _FATE:
             self.lost_fates += 1
-            _WORD.pack_into(self._first, _LOST_FATES_AT, self.lost_fates)
-        _WORD.pack_into(self._first, _WHY_AT, self.why)
+        elif kind != _LOSS:
+            self.lost_frames += 1
+        head[_LOST_FRAMES], head[_LOST_FATES] = self.lost_frames, self.lost_fates
+        head[_WHY] = self.why
 
     def _roll(self) -> bool:
         """Go on in a segment that the reader has done with, or in a new one; False: there is none.
 
-        What was noted so far is settled then: only the last record can be on its way, and that is
-        not noted yet.
+        What was noted so far is settled: only one record at a time is not, and it is noted next.
         """
-        slot = self._free_slot()
-        if slot is None:
+        number = self._free_segment()
+        if number is None:
             return False
-        full, tail = self._view, self._at
-        self._use(slot)
-        _WORD.pack_into(full, _TAIL_AT, tail)
-        _WORD.pack_into(full, _NEXT_AT, slot + 1)
+        full, tail = self._head, self._at
+        self._use(self._segments[number])
+        full[_TAIL] = tail
+        full[_NEXT] = number + 1
         return True
 
-    def _use(self, slot: int) -> None:
+    def _use(self, segment: _Segment) -> None:
         self._serial += 1
-        self._serials[slot] = self._serial
-        view = self._slots[slot]
-        # The ends first: a reader that sees the new serial must not see the old ends.
-        _ENDS.pack_into(view, _TAIL_AT, _HEAD_BYTES, _HEAD_BYTES)
-        _WORD.pack_into(view, _NEXT_AT, 0)
-        _WORD.pack_into(view, _SERIAL_AT, self._serial)
-        self._view = view
+        segment.serial = self._serial
+        head = segment.head
+        head[_TAIL] = head[_BEGUN] = _HEAD_BYTES
+        head[_NEXT] = 0
+        head[_SERIAL] = self._serial  # last: who sees the new serial must not see the old ends
+        self._bytes, self._head = segment.bytes, head
         self._at = self._last = _HEAD_BYTES
 
-    def _free_slot(self) -> int | None:
-        """A segment to go on in: one never used, one taken, or one that is made now."""
-        for slot, serial in enumerate(self._serials):
-            if not serial or _WORD.unpack_from(self._slots[slot], _TAKEN_AT)[0] == serial:
-                return slot
-        if len(self._slots) >= self._most:
+    def _free_segment(self) -> int | None:
+        """A segment to go on in: never used, done with by the reader, or made now."""
+        for number, segment in enumerate(self._segments):
+            if not segment.serial or segment.head[_TAKEN] == segment.serial:
+                return number
+        if len(self._segments) >= self._most:
             self.why = errno.EFBIG
             return None
         try:
-            view = self._new_segment(len(self._slots))
+            self._segments.append(self._new_segment())
         except OSError as error:
             self.why = error.errno or errno.EIO
             return None
-        self._slots.append(view)
-        self._serials.append(0)
-        return len(self._slots) - 1
+        return len(self._segments) - 1
 
-    def _new_segment(self, slot: int) -> mmap.mmap:
+    def _new_segment(self) -> _Segment:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-        name = f"wire.{slot}"
+        name = f"wire.{len(self._segments)}"
         fd = os.open(name, flags, 0o600, dir_fd=self._folder)
         try:
             # Reserved, so that a full disk is an error here and not a SIGBUS later; written, so
             # that the pages are there when the first frame comes.
             os.posix_fallocate(fd, 0, self._segment_bytes)
             os.pwrite(fd, bytes(self._segment_bytes), 0)
-            view = mmap.mmap(fd, self._segment_bytes)
+            return _Segment(fd, self._segment_bytes)
         except OSError:
             os.unlink(name, dir_fd=self._folder)
             raise
         finally:
             os.close(fd)
-        _WORD.pack_into(view, 0, MAGIC)
-        return view
 
 
 @dataclass(slots=True)
@@ -300,7 +304,7 @@ class JournalReader:
         self._give_back()
         taken = Taken()
         until_s = time.monotonic() + within_s
-        while self._read_some(taken, _TAIL_AT) and time.monotonic() < until_s:
+        while self._read_some(taken, _TAIL) and time.monotonic() < until_s:
             pass
         return taken
 
@@ -308,9 +312,9 @@ class JournalReader:
         """All that is left, and what was on its way when the wire ended: frames without a fate."""
         self._give_back()
         taken = Taken()
-        while self._read_some(taken, _TAIL_AT):
+        while self._read_some(taken, _TAIL):
             pass
-        self._read_some(taken, _BEGUN_AT)
+        self._read_some(taken, _BEGUN)
         self._count_unwritten()
         self.close()
         return taken
@@ -326,23 +330,21 @@ class JournalReader:
         """Add the records of the next chunk; False when there is nothing more now."""
         if self._fd < 0 and not self._open_first():
             return False
-        head = os.pread(self._fd, _HEAD_BYTES, 0)
-        if _WORD.unpack_from(head, _NEXT_AT)[0]:
-            head = os.pread(self._fd, _HEAD_BYTES, 0)  # the tail that stood before it was linked on
-            if self._at == _WORD.unpack_from(head, _TAIL_AT)[0]:
-                return self._open_next(_WORD.unpack_from(head, _NEXT_AT)[0] - 1)
-        end = _WORD.unpack_from(head, end_at)[0]
-        if self._at >= end:
+        head = _read_head(self._fd)
+        if head[_NEXT]:
+            head = _read_head(self._fd)  # the tail that was there before it was linked on
+            if self._at == head[_TAIL]:
+                return self._open_next(head[_NEXT] - 1)
+        left = head[end_at] - self._at
+        if left <= 0:
             return False
-        chunk = os.pread(self._fd, min(end - self._at, _CHUNK_BYTES), self._at)
-        length = self._take(chunk, taken, pending=end_at == _BEGUN_AT)
-        if not length and len(chunk) < end - self._at:  # one long record
-            chunk = os.pread(self._fd, end - self._at, self._at)
-            length = self._take(chunk, taken, pending=end_at == _BEGUN_AT)
-        if not length:
-            return self._step_over(end)
-        self._at += length
-        return True
+        # No record is longer than a segment, but one may be longer than a chunk.
+        for length in (min(left, _CHUNK_BYTES), left):
+            chunk = os.pread(self._fd, length, self._at)
+            if whole := self._take(chunk, taken, pending=end_at == _BEGUN):
+                self._at += whole
+                return True
+        return self._step_over(head[end_at])
 
     def _take(self, chunk: bytes, taken: Taken, *, pending: bool) -> int:
         """Add the whole records at the start of `chunk`; how long they are together, in bytes."""
@@ -352,18 +354,17 @@ class JournalReader:
         while at <= most:
             kind, fate, number, size, packet, left_ns, arrived_ns, late_ns = unpack(chunk, at)
             start = at + _RECORD_BYTES
-            end = start + (size + 7 & ~7)
-            if kind == _FRAME and end <= len(chunk):
+            end = start + ((size + number if kind == _FATE else size) + 7 & ~7)
+            if end > len(chunk):
+                break
+            if kind in (_FRAME, _PASSED):
                 frames.append((packet, number, left_ns, chunk[start : start + size]))
-                if fate == _DELIVERED:
-                    arrivals.append(Arrival(packet, _FATES[fate], arrived_ns, late_ns))
+                if kind == _PASSED and not pending:
+                    arrivals.append(Arrival(packet, _FATES[_DELIVERED], arrived_ns, late_ns))
             elif kind == _FATE and 0 < fate < len(_FATES):
-                end = start + (number + size + 7 & ~7)
-                if end > len(chunk):
-                    break
                 if not pending:
                     arrivals.append(_arrival(chunk, at))
-            elif kind == _LOSS and end <= len(chunk):
+            elif kind == _LOSS:
                 reason = chunk[start : start + size].decode(errors="replace")
                 self.losses.append(Loss("packets", "frames", packet, reason, since_ns=left_ns))
             else:
@@ -384,7 +385,7 @@ class JournalReader:
         found = []
         for name in self._names():
             with self._opened(name) as (fd, serial):
-                if fd >= 0 and serial and _word(fd, _TAKEN_AT) != serial:
+                if fd >= 0 and serial and _read_head(fd)[_TAKEN] != serial:
                     found.append((serial, name))
         return bool(found) and self._begin(min(found)[1])
 
@@ -423,8 +424,8 @@ class JournalReader:
             yield -1, 0
             return
         try:
-            usable = stat.S_ISREG(os.fstat(fd).st_mode) and _word(fd, 0) == MAGIC
-            yield (fd, _word(fd, _SERIAL_AT)) if usable else (-1, 0)
+            head = _read_head(fd) if stat.S_ISREG(os.fstat(fd).st_mode) else _NO_HEAD
+            yield (fd, head[_SERIAL]) if head[_MAGIC] == MAGIC else (-1, 0)
         finally:
             os.close(fd)
 
@@ -437,7 +438,7 @@ class JournalReader:
     def _give_back(self) -> None:
         """What was read before has been kept: the wire may use those segments again."""
         for fd, serial in self._kept:
-            os.pwrite(fd, _WORD.pack(serial), _TAKEN_AT)
+            os.pwrite(fd, _WORD.pack(serial), _TAKEN * _WORD.size)
             os.close(fd)
         self._kept.clear()
 
@@ -446,17 +447,18 @@ class JournalReader:
         with self._opened("wire.0") as (fd, _):
             if fd < 0:
                 return
-            why = _word(fd, _WHY_AT)
-            reason = "spool limit" if why == errno.EFBIG else os.strerror(why).lower()
-            for what, at in (("frames", _LOST_FRAMES_AT), ("arrivals", _LOST_FATES_AT)):
-                if count := _word(fd, at):
-                    self.losses.append(Loss("packets", what, count, reason))
+            head = _read_head(fd)
+        why = head[_WHY]
+        reason = "spool limit" if why == errno.EFBIG else os.strerror(why).lower()
+        for what, count in (("frames", head[_LOST_FRAMES]), ("arrivals", head[_LOST_FATES])):
+            if count:
+                self.losses.append(Loss("packets", what, count, reason))
 
 
-def _word(fd: int, at: int) -> int:
-    """A number of a segment's head; 0 where the file ends before it."""
-    word = os.pread(fd, _WORD.size, at)
-    return int(_WORD.unpack(word)[0]) if len(word) == _WORD.size else 0
+def _read_head(fd: int) -> tuple[int, ...]:
+    """A segment's head; zeros where the file ends before it does."""
+    head = os.pread(fd, _HEAD_BYTES, 0)
+    return _HEAD.unpack(head) if len(head) == _HEAD_BYTES else _NO_HEAD
 
 
 def _arrival(chunk: bytes, at: int) -> Arrival:

@@ -60,7 +60,6 @@ _SLOT = struct.Struct("@IIIHHII")
 _TAG_OFFSET = 24  # tp_vlan_tci, tp_vlan_tpid
 _TAG = struct.Struct("@HH")
 _TAG_ON_WIRE = struct.Struct("!HH")
-_STATUS = struct.Struct("@I")
 _ODD = (
     TP_STATUS_LOSING | TP_STATUS_CSUMNOTREADY | TP_STATUS_GSO_TCP | TP_STATUS_VLAN_VALID
 )  # what most frames are not
@@ -82,8 +81,10 @@ class Port:
 
     def __init__(self, sock: socket.socket, mtu_bytes: int, slots: int, slot_bytes: int) -> None:
         self._sock = sock
+        self.quick_send = sock.send  # raises OSError: see `why_not_taken`
         self._most_bytes = mtu_bytes + ETHERNET_BYTES
         self._map = mmap.mmap(sock.fileno(), slots * slot_bytes)
+        self._statuses = memoryview(self._map).cast("I")  # one store each, and the quickest
         self._slot_bytes = slot_bytes
         self._end = slots * slot_bytes
         self._at = 0  # the slot that the kernel fills, or will fill, next
@@ -141,7 +142,7 @@ class Port:
             data, fault = self._odd(data, status, length, at)
         # The slot is the kernel's again. x86 keeps the order of the copy and this one aligned
         # store; elsewhere the interpreter's own work between the two is all there is.
-        _STATUS.pack_into(view, at, TP_STATUS_KERNEL)
+        self._statuses[at >> 2] = TP_STATUS_KERNEL
         at += self._slot_bytes
         self._at = at if at < self._end else 0
         return sec * 1_000_000_000 + nsec, data, fault
@@ -151,10 +152,7 @@ class Port:
         try:
             self._sock.send(frame)
         except OSError as error:
-            reason = _NOT_TAKEN.get(error.errno or 0)
-            if reason is None:
-                raise
-            return reason
+            return why_not_taken(error)
         return ""
 
     def clear_error(self) -> None:
@@ -170,6 +168,7 @@ class Port:
 
     def close(self) -> None:
         """Give the socket back; frames that were not taken are lost."""
+        self._statuses.release()
         self._map.close()
         self._sock.close()
 
@@ -189,6 +188,15 @@ class Port:
         if status & TP_STATUS_GSO_TCP or length > most_bytes:
             return data, f"{length} bytes are longer than the link allows: is TSO or GSO on?"
         return data, ""
+
+
+def why_not_taken(error: OSError) -> str:
+    """Why the host did not take a frame, in words; raises `error` again when it means something
+    else."""
+    reason = _NOT_TAKEN.get(error.errno or 0)
+    if reason is None:
+        raise error
+    return reason
 
 
 def _only_incoming(sock: socket.socket) -> None:
