@@ -7,6 +7,7 @@ that a host had sent is a copy of it. Nothing here judges what a frame meant to 
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -78,34 +79,49 @@ def destinations(raw: RawRecording) -> list[tuple[int, ...]]:
     """
     hosts = [n for n, one in enumerate(raw.interfaces) if one.name != WIRE]
     home: dict[bytes, int] = {}
-    copies: dict[bytes, int] = {}  # of frames for several, how many the wire made
+    copies: Counter[bytes] = Counter()  # of frames for several: how many the wire made
     for frame in raw.frames:
         if frame.packet is None:
             continue
         if frame.interface in hosts:
             home.setdefault(bytes(frame.data[6:12]), frame.interface)
-        elif frame.data[:1] and frame.data[0] & _MULTICAST:
-            data = bytes(frame.data)
-            copies[data] = copies.get(data, 0) + 1
+        elif _for_several(frame):
+            copies[bytes(frame.data)] += 1
     found: list[tuple[int, ...]] = []
-    seen: dict[bytes, int] = {}
+    known: dict[tuple[bytes, int], tuple[int, ...]] = {}
+    seen: Counter[bytes] = Counter()
     for frame in raw.frames:
         if frame.packet is None:
             found.append(())
-            continue
-        target = bytes(frame.data[:6])
-        source = home.get(bytes(frame.data[6:12]), frame.interface)
-        others = [host for host in hosts if host != source]
-        if target in home:
-            found.append((home[target],))
-        elif target[:1] and target[0] & _MULTICAST:
-            data = bytes(frame.data)
-            if data in copies:  # the frame itself goes to the first, its copies to the others
-                place = seen.get(data, 0)
-                seen[data] = place + 1
-                others = others[min(place, len(others) - 1) :][:1]
-            found.append(tuple(others))
+        elif copies and _for_several(frame) and (data := bytes(frame.data)) in copies:
+            # The frame itself goes to the first, its copies to the others.
+            others = _others(frame, hosts, home)
+            found.append(others[min(seen[data], len(others) - 1) :][:1])
+            seen[data] += 1
         else:
-            silent = [host for host in others if host not in home.values()]
-            found.append(tuple(silent) if len(silent) == 1 else ())
+            key = bytes(frame.data[:12]), frame.interface
+            if key not in known:
+                known[key] = _goals(frame, hosts, home)
+            found.append(known[key])
     return found
+
+
+def _goals(frame: Frame, hosts: Sequence[int], home: dict[bytes, int]) -> tuple[int, ...]:
+    target = bytes(frame.data[:6])
+    if target in home:
+        return (home[target],)
+    others = _others(frame, hosts, home)
+    if _for_several(frame):
+        return others
+    silent = tuple(host for host in others if host not in home.values())
+    return silent if len(silent) == 1 else ()
+
+
+def _others(frame: Frame, hosts: Sequence[int], home: dict[bytes, int]) -> tuple[int, ...]:
+    """The hosts but the one that the frame, or what it is a copy of, came from."""
+    source = home.get(bytes(frame.data[6:12]), frame.interface)
+    return tuple(host for host in hosts if host != source)
+
+
+def _for_several(frame: Frame) -> bool:
+    return bool(frame.data[:1]) and bool(frame.data[0] & _MULTICAST)
