@@ -11,13 +11,20 @@
 
 Every frame and every entry or return of a call is one microsecond after the last. Offsets are
 stream offsets; what has no meaning for a test has a plain default.
+
+With Play(wired=True) a wire is between the two: a frame arrives a third of a microsecond after it
+left, unless it is told otherwise:
+
+    lost = play.data("c>s", 0, 100, way="drop")    # or "hold" (it has no fate), "spoil"
+    play.arrives(held)                             # now
+    play.copy(frame)                               # made by the wire, arrives at once
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from netlab.correlate.join import correlate
@@ -33,6 +40,7 @@ ADDRESS = {"client": "127.0.0.1:40000", "server": "127.0.0.1:80"}
 INODE = {"client": 100, "server": 200, "listener": 201}
 PID = {"client": 10, "server": 20}
 STEP_NS = 1_000
+FLIGHT_NS = 300
 
 
 @dataclass
@@ -50,6 +58,7 @@ class Play:
     calls: list[CallRecord] = field(default_factory=list)
     forks: list[Inheritance] = field(default_factory=list)
     raw: RawRecording = field(default_factory=RawRecording)
+    wired: bool = False
 
     def tick(self) -> int:
         self.now_ns += STEP_NS
@@ -69,6 +78,7 @@ class Play:
         options: TcpOptions | None = None,
         sport: int = 40000,
         dport: int = 80,
+        way: str = "carry",
     ) -> int:
         """A TCP frame with relative numbers (SYN = 0); the frame's number is returned."""
         bits = sum(FLAGS[letter] for letter in flags)
@@ -86,7 +96,39 @@ class Play:
                 66, length, _flags=bits, _options=options,
             )
         )  # fmt: skip
+        return self._carry(number, way)
+
+    # --- the wire
+
+    def _carry(self, number: int, way: str) -> int:
+        """Let the wire do with the newest frame what `way` says."""
+        packet = self.packets[-1]
+        if not self.wired:
+            return number
+        packet._wired = True
+        if way == "drop":
+            packet.fate = "dropped"
+        elif way != "hold":
+            packet.fate = "changed" if way == "spoil" else "delivered"
+            packet._spoilt = way == "spoil"
+            packet.arrived_ns = packet.time_ns + FLIGHT_NS
         return number
+
+    def arrives(self, number: int) -> None:
+        """A frame that was held arrives now."""
+        packet = self.packets[number - 1 - self.frames_before]
+        packet.fate, packet.arrived_ns = "delivered", self.tick()
+
+    def copy(self, number: int, way: str = "carry") -> int:
+        """The wire sends a frame a second time; the copy's number is returned."""
+        original = self.packets[number - 1 - self.frames_before]
+        copied = len(self.packets) + 1 + self.frames_before
+        packet = replace(
+            original, frame=copied, time_ns=self.tick(), arrived_ns=None, fate="unknown",
+            interface="wire", _made=True, _copy_of=number, _spoilt=False,
+        )  # fmt: skip
+        self.packets.append(packet)
+        return self._carry(copied, way)
 
     def syn(self, **more: Any) -> int:
         return self.frame("c>s", "S", 0, options=self._offer(), **more)
@@ -147,7 +189,14 @@ class Play:
     # --- datagrams
 
     def datagram(
-        self, src: str, dst: str, length: int, *, interface: str = "lo", **more: Any
+        self,
+        src: str,
+        dst: str,
+        length: int,
+        *,
+        interface: str = "lo",
+        way: str = "carry",
+        **more: Any,
     ) -> int:
         """A UDP frame between two addresses, IPv6 ones in brackets; its number is returned."""
         number = len(self.packets) + 1 + self.frames_before
@@ -161,7 +210,7 @@ class Play:
         self.packets.append(
             Packet(number, self.tick(), None, "unknown", interface, "Ethernet", 42, 42, **fields)
         )
-        return number
+        return self._carry(number, way)
 
     # --- calls
 

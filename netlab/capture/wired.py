@@ -34,8 +34,10 @@ def check_arrivals(raw: RawRecording) -> list[str]:
             strange.append(arrival.packet)
         elif (arrival.arrived_ns is not None) != (arrival.fate in _ARRIVED):
             wrong.append(arrival.packet)
-        elif kept.setdefault(arrival.packet, arrival) != arrival:
-            twice.append(arrival.packet)
+        else:
+            first = kept.setdefault(arrival.packet, arrival)
+            if first is not arrival and first != arrival:
+                twice.append(arrival.packet)
     raw.arrivals = [kept[packet] for packet in sorted(kept)]
     return [
         text

@@ -14,7 +14,9 @@ from netlab.model.tables import Fate, Packet
 
 
 def arrival_ns(packet: Packet) -> int:
-    """When the frame reached its receiver; on loopback and without a wire, when it was seen."""
+    """When the frame reached its receiver, whole; without a wire, when it was seen."""
+    if packet._whole_ns is not None:
+        return packet._whole_ns
     return packet.time_ns if packet.arrived_ns is None else packet.arrived_ns
 
 

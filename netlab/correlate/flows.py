@@ -79,11 +79,15 @@ class FlowTable:
         self._by_key: dict[FlowKey, tuple[Flow, bool]] = {}
         self._streams = {"tcp": 0, "udp": 0}
         self._reassembly: dict[_Whole, _Reassembly] = {}
+        self._wired: dict[int, tuple[Flow, bool]] = {}  # by frame, of those that a wire carried
 
     def add(self, packet: Packet) -> None:
         """Find the packet's flow, or make one."""
         if packet._quoted is not None:
             self._add_error(packet, packet._quoted)
+        elif packet._fragment_off and packet._copy_of in self._wired:
+            flow, forward = self._wired[packet._copy_of]
+            flow.fragments.append((packet, forward))
         elif packet._fragment_off:
             self._add_fragment(packet)
         elif packet.sport is not None and packet.protocol in ("TCP", "UDP"):
@@ -95,6 +99,8 @@ class FlowTable:
                 flow.swapped = not forward  # known from an ICMP quote only, until now
             flow.packets.append(packet)
             flow.forward.append(forward)
+            if packet._wired:
+                self._wired[packet.frame] = flow, forward
             if packet._fragment_more:
                 self._begin_fragments(packet, flow, forward)
             elif flow.stream is None:

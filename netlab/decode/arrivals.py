@@ -7,9 +7,12 @@ that a host had sent is a copy of it. Nothing here judges what a frame meant to 
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from netlab.decode.acceptance import accepted
+from netlab.decode.cuts import Cut, put_together
 from netlab.model.frame import WIRE
 
 if TYPE_CHECKING:
@@ -30,6 +33,7 @@ def note_arrivals(
     """Fill what the wire knows; `packets` are those of `raw.frames`, in their order."""
     arrivals = {arrival.packet: arrival for arrival in raw.arrivals}
     goals = destinations(raw)
+    cut: list[Cut] = []
     for frame, packet, goal in zip(raw.frames, packets, goals, strict=True):
         if frame.packet is None:
             continue
@@ -40,18 +44,19 @@ def note_arrivals(
         if arrival is None:
             continue
         packet.fate, packet.arrived_ns = arrival.fate, arrival.arrived_ns
-        if arrival.changed is not None:
-            changed = _as_arrived(frame, arrival.changed)
-            after = decode_one(changed, raw.interfaces[frame.interface])
-            packet._spoilt = not accepted(bytes(frame.data), arrival.changed, packet, after)
+        if arrival.changed is None:
+            continue
+        after = decode_one(
+            replace(frame, data=arrival.changed, origlen_bytes=len(arrival.changed)),
+            raw.interfaces[frame.interface],
+        )
+        if after._fragment_more and after.ip_len_bytes != packet.ip_len_bytes:
+            cut.append(Cut(packet, bytes(frame.data), arrival.changed, after))
+        packet._spoilt = not accepted(bytes(frame.data), arrival.changed, packet, after)
     if any(packet._made for packet in packets):
         _find_originals(raw.frames, packets)
-
-
-def _as_arrived(frame: Frame, changed: bytes) -> Frame:
-    from dataclasses import replace
-
-    return replace(frame, data=changed, origlen_bytes=len(changed))
+    if cut:
+        put_together(cut, raw.frames, packets)
 
 
 def _find_originals(frames: Sequence[Frame], packets: Sequence[Packet]) -> None:
@@ -74,22 +79,49 @@ def destinations(raw: RawRecording) -> list[tuple[int, ...]]:
     """
     hosts = [n for n, one in enumerate(raw.interfaces) if one.name != WIRE]
     home: dict[bytes, int] = {}
+    copies: Counter[bytes] = Counter()  # of frames for several: how many the wire made
     for frame in raw.frames:
-        if frame.packet is not None and frame.interface in hosts:
+        if frame.packet is None:
+            continue
+        if frame.interface in hosts:
             home.setdefault(bytes(frame.data[6:12]), frame.interface)
+        elif _for_several(frame):
+            copies[bytes(frame.data)] += 1
     found: list[tuple[int, ...]] = []
+    known: dict[tuple[bytes, int], tuple[int, ...]] = {}
+    seen: Counter[bytes] = Counter()
     for frame in raw.frames:
         if frame.packet is None:
             found.append(())
-            continue
-        target = bytes(frame.data[:6])
-        others = tuple(host for host in hosts if host != frame.interface)
-        if target in home:
-            found.append((home[target],))
-        elif target[:1] and target[0] & _MULTICAST:
-            source = home.get(bytes(frame.data[6:12]))
-            found.append(tuple(host for host in others if host != source))
+        elif copies and _for_several(frame) and (data := bytes(frame.data)) in copies:
+            # The frame itself goes to the first, its copies to the others.
+            others = _others(frame, hosts, home)
+            found.append(others[min(seen[data], len(others) - 1) :][:1])
+            seen[data] += 1
         else:
-            silent = tuple(host for host in others if host not in home.values())
-            found.append(silent if len(silent) == 1 else ())
+            key = bytes(frame.data[:12]), frame.interface
+            if key not in known:
+                known[key] = _goals(frame, hosts, home)
+            found.append(known[key])
     return found
+
+
+def _goals(frame: Frame, hosts: Sequence[int], home: dict[bytes, int]) -> tuple[int, ...]:
+    target = bytes(frame.data[:6])
+    if target in home:
+        return (home[target],)
+    others = _others(frame, hosts, home)
+    if _for_several(frame):
+        return others
+    silent = tuple(host for host in others if host not in home.values())
+    return silent if len(silent) == 1 else ()
+
+
+def _others(frame: Frame, hosts: Sequence[int], home: dict[bytes, int]) -> tuple[int, ...]:
+    """The hosts but the one that the frame, or what it is a copy of, came from."""
+    source = home.get(bytes(frame.data[6:12]), frame.interface)
+    return tuple(host for host in hosts if host != source)
+
+
+def _for_several(frame: Frame) -> bool:
+    return bool(frame.data[:1]) and bool(frame.data[0] & _MULTICAST)

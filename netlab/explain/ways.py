@@ -26,6 +26,9 @@ def way_text(packet: Packet) -> str:
     late_ns = arrival.late_ns if arrival is not None else None
     if late_ns is not None and late_ns >= _LATE_NS and late_ns < packet.arrived_ns - packet.time_ns:
         arrived += f", {flight_text(late_ns)} of it the wire's own lateness"
+    if packet._whole_ns is not None:
+        last = flight_text(packet._whole_ns - packet.time_ns)
+        return f"cut into fragments by the wire{_of(rule)}; the last arrived {last} later{at}"
     if packet.fate == Fate.CHANGED:
         text = f"changed on the wire{_of(rule)}; {arrived}"
         return f"{text}; its receiver threw it away" if packet._spoilt else text

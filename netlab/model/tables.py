@@ -137,7 +137,8 @@ class Packet:
     _ip_protocol: int | None = None  # the transport's number, the same in every fragment
     _wired: bool = False  # a wire carried it: seen at its sender's end, it need not have arrived
     _made: bool = False  # by the wire: no host sent it
-    _copy_of: int | None = None  # the frame that it is the wire's copy of
+    _copy_of: int | None = None  # the frame that it is the wire's copy of, or a fragment
+    _whole_ns: int | None = None  # the wire cut it: when the last of its fragments arrived
     _spoilt: bool = False  # the wire changed it, and its receiver's kernel did not take it for it
     _to: str | None = None  # the host it was for; None: several, or not known
     _arrival: Arrival | None = None  # all that the wire noted of it

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from netlab.explain.ways import changed_bytes, way_text
 from netlab.model.frame import Frame
 from netlab.model.recording import RawRecording
-from netlab.model.tables import Packet, Segment, Span, Tables
+from netlab.model.tables import Fate, Packet, Segment, Span, Tables
 from netlab.show.format import address, byte_range
 
 
@@ -121,6 +121,7 @@ def _said(packet: Packet, segment: Segment | None, frame: Frame) -> tuple[str, t
         heads = _tcp_heads(packet, segment)
     rest = [f"fragment {packet.fragment}"] if packet.fragment else []
     rest += [f"[{packet.fault_layer} unreadable]"] if packet.fault_layer else []
+    rest += _fates(packet)
     texts = [" ".join([head, *rest]).strip() + (f"  {said}" if said else "") for head in heads]
     return whole, tuple(text for text in dict.fromkeys(texts) if text != whole)
 
@@ -166,8 +167,16 @@ def info(packet: Packet, segment: Segment | None, frame: Frame) -> str:
         have = "" if packet.fault_have is None else f", has {packet.fault_have}"
         need = "" if packet.fault_need is None else f" needs {packet.fault_need} B{have}"
         parts.append(f"[{packet.fault_layer} unreadable at {packet.fault_off}:{need}]")
+    parts += _fates(packet)
     said = _payload_info(packet, frame)
     return " ".join(parts) + (f"  {said}" if said else "")
+
+
+def _fates(packet: Packet) -> list[str]:
+    """What is worth a word in a line of what the wire did."""
+    words = ["[made by the wire]"] if packet._made else []
+    words += [f"[{packet.fate}]"] if packet.fate in (Fate.DROPPED, Fate.CHANGED) else []
+    return words
 
 
 def _payload_info(packet: Packet, frame: Frame) -> str:
