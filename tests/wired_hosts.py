@@ -25,6 +25,7 @@ from typing import Any
 
 from netlab.lab import syscalls
 from netlab.lab.hosts import python_arguments
+from netlab.lab.wire.journal import JournalReader
 from netlab.lab.wire.orders import Orders, Report, Side, report_from, stop
 from netlab.model.errors import error_from
 from netlab.server.messages import control
@@ -68,35 +69,39 @@ class WiredHosts:
         rules: str = "",
         offload: bool = False,
         mtu_bytes: int = 1500,
+        host_mtu_bytes: int = 0,
         **orders: Any,
     ) -> None:
         self.spools = spools
         spools.mkdir(exist_ok=True)
         self.hosts = [_make_host(number, name) for number, name in enumerate(names)]
-        self.mtu_bytes = mtu_bytes
         for number, host in enumerate(self.hosts):
-            _join(number, host, offload, mtu_bytes)
+            _join(number, host, offload, host_mtu_bytes or mtu_bytes)
         sides = tuple(
             Side(host.name, f"w{number}", host.mac, (host.address,), host.name == "server")
             for number, host in enumerate(self.hosts)
         )
-        self.orders = Orders(sides, rules, mtu_bytes, **orders)
+        self.start(Orders(sides, rules, mtu_bytes, **orders))
+        for host in self.hosts:
+            with host.inside():
+                set_up("eth0", up=True)
+                _know_the_others(host, self.hosts)
+
+    def start(self, orders: Orders) -> None:
+        """Start the wire's process, and raise the error that it tells instead of being ready."""
         self.control, theirs = control.pair()
-        folder = os.open(spools, os.O_RDONLY | os.O_DIRECTORY)
+        folder = os.open(self.spools, os.O_RDONLY | os.O_DIRECTORY)
         with theirs:
             self.process = subprocess.Popen(
                 python_arguments("netlab.lab.wire.forward", str(theirs.fileno())),
                 pass_fds=(theirs.fileno(),),
             )
-        control.send(self.control, self.orders.as_message(), (folder,))
+        control.send(self.control, orders.as_message(), (folder,))
         os.close(folder)
         message = self.hear()
         if message["event"] != "ready":
+            assert self.process.wait(ANSWER_WITHIN_S) == 0
             raise error_from(message)
-        for host in self.hosts:
-            with host.inside():
-                set_up("eth0", up=True)
-                _know_the_others(host, self.hosts)
 
     def hear(self) -> control.Message:
         """The wire's next message."""
@@ -112,6 +117,13 @@ class WiredHosts:
         assert message["event"] == "stopped", message
         assert self.process.wait(ANSWER_WITHIN_S) == 0
         return report_from(message)
+
+    def settle(self, frames: int) -> None:
+        """Wait until so many frames have a fate."""
+        reader = JournalReader(self.spools)
+        found: list[object] = []
+        wait_until(lambda: found.extend(reader.poll().arrivals) or len(found) >= frames, "no fate")
+        reader.close()
 
     def kill(self) -> None:
         """End the wire as nobody can defend against."""

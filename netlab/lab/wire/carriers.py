@@ -3,7 +3,7 @@
 `Plain` is the wire without rules: each frame goes on at once. `Ruled` asks the rules. Both note
 each frame before it goes on, and its arrival with the clock read just before it is sent: a stamp
 taken after would be later than what the receiver did with it, which happens inside our send().
-Know nothing of control or of waiting; read `port` and `journal` first.
+Know nothing of control or of waiting; read `port` and `journal_layout` first.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from netlab.lab.wire.journal import Journal
+from netlab.lab.wire.journal_writer import Journal
 from netlab.lab.wire.orders import Side
-from netlab.lab.wire.port import Port, why_not_taken
+from netlab.lab.wire.port import Port
 
 if TYPE_CHECKING:
     from netlab.lab.wire.link import Wire
@@ -125,15 +125,16 @@ class Plain(Carrier):
             try:
                 send(frame)
             except OSError as error:
-                self._refused(frame, why_not_taken(error), noted)
+                self._refused(frame, error, noted)
             else:
                 settled()
         return True
 
-    def _refused(self, frame: bytes, reason: str, noted: bool) -> None:
+    def _refused(self, frame: bytes, error: OSError, noted: bool) -> None:
         if noted:
             self._journal.stayed()
-        reason = f"{self._sides[self._macs[frame[:6]]].name}: {reason}"
+        number = self._macs[frame[:6]]
+        reason = f"{self._sides[number].name}: {self._ports[number].why_not_taken(error)}"
         self.refused[reason] += 1
         self._journal.dropped(self._packet, reason)
 

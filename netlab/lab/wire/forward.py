@@ -14,7 +14,7 @@ The messages are those of `orders`. It needs CAP_NET_RAW until it is ready, then
 privilege, and as root becomes the owner of the spool folder, so that whoever reads the spool may.
 It ends with status 0 after `stopped`, at the end of the control connection, and on SIGTERM, then
 without waiting for what is on its way; it dies with its parent. Nothing is buffered in it: killed,
-it leaves a spool that reads (see `journal`), and frames on their way have no fate in it.
+it leaves a spool that reads (see `journal_writer`), and frames on their way have no fate in it.
 
 Timing: between frames it sleeps in select (no time-out of it is rounded up to milliseconds, as
 those of poll and epoll are), which it leaves a little before a frame is due, and looks again and
@@ -37,7 +37,7 @@ from typing import Any
 
 from netlab.lab.syscalls import give_up_privileges, set_time_slice, set_timer_slack
 from netlab.lab.wire.carriers import Carrier, Plain, Ruled
-from netlab.lab.wire.journal import Journal
+from netlab.lab.wire.journal_writer import Journal
 from netlab.lab.wire.orders import Orders, Report, orders_from
 from netlab.lab.wire.port import Port
 from netlab.model.errors import CheckFailed, NetlabError, UsageError
@@ -185,13 +185,16 @@ class Forwarder:
 
     def _wait_s(self) -> float:
         """How long nothing is to be done that we know of; 0 when it is not worth a sleep."""
-        if self._stop_by_ns is not None and self._carrier.next_ns() is None:
-            return 0.0
+        most_ns = int(_TICK_S * 1e9)
         next_ns = self._carrier.next_ns()
+        if self._stop_by_ns is not None:
+            if next_ns is None:
+                return 0.0
+            most_ns = min(most_ns, self._stop_by_ns - time.monotonic_ns())
         if next_ns is None:
             return _TICK_S
         left_ns = next_ns - _EARLY_NS - time.time_ns()
-        return min(max(left_ns, 0) / 1e9, _TICK_S)
+        return max(min(left_ns, most_ns), 0) / 1e9
 
     def _obey(self) -> None:
         received = control.receive(self._sock)

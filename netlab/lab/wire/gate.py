@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from netlab.lab.wire.errand import fits, fragments, maybe_too_big
 from netlab.lab.wire.headers import Headers, with_a_bit_flipped
 from netlab.lab.wire.in_use import CorruptInUse, DuplicateInUse, InUse, MtuInUse, those
 from netlab.lab.wire.outcomes import Flight, Lost, Made, Sent
 from netlab.lab.wire.rules import Cut, Drop, Loss
+from netlab.lab.wire.too_big import fits, fragments, maybe_too_big
 from netlab.model.tables import Direction
 
 

@@ -219,7 +219,7 @@ VERBS: Mapping[str, tuple[Callable[[Statement, Where], Rule], str]] = {
     "corrupt": (_corrupt, "corrupt c>s data 2"),
     "duplicate": (_duplicate, "duplicate s>c ack 2"),
     "reorder": (_reorder, "reorder c>s data 4 after 6"),
-    "queue": (_queue, "queue 50 packets"),
+    "queue": (_queue, "rate 10mbit; queue 50 packets"),
     "rate": (_rate, "rate 10mbit"),
     "delay": (_delay, "delay 20ms jitter 2ms"),
 }

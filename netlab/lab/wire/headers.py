@@ -43,7 +43,7 @@ _NEIGHBOURS_AND_GROUPS = frozenset({130, 131, 132, 133, 134, 135, 136, 137, 143}
 
 _CHECKSUM_LOW_BYTE = {IP_ICMP: 3, IP_TCP: 17, IP_UDP: 7, IP_ICMPV6: 3}
 
-_IPV4 = struct.Struct("!BxHHHxB2x4s4s")
+_IPV4 = struct.Struct("!BxH2xHxB2x4s4s")
 _TCP = struct.Struct("!HHIIBB")
 _PORTS = struct.Struct("!HH")
 
@@ -112,42 +112,34 @@ def maybe_headers(frame: bytes) -> Headers | None:
     """
     off, ethertype = ip_offset(frame)
     if ethertype == ETHERTYPE_IPV4:
-        headers = Headers(4, off, len(frame), payload_off=off)
-        _read_ipv4(frame, headers)
-        if headers.protocol == IP_IGMP:
-            return None
-    elif ethertype == ETHERTYPE_IPV6:
-        headers = Headers(6, off, len(frame), payload_off=off)
-        _read_ipv6(frame, headers)
-        at = headers.transport_off
-        if (
-            headers.protocol == IP_ICMPV6
-            and at < headers.stop
-            and not headers.fragment_off
-            and frame[at] in _NEIGHBOURS_AND_GROUPS
-        ):
-            return None
-    else:
+        headers = _ipv4(frame, off)
+        return headers if headers.protocol != IP_IGMP else None
+    if ethertype != ETHERTYPE_IPV6:
         return None
-    return headers
+    headers = Headers(6, off, len(frame), payload_off=off)
+    _read_ipv6(frame, headers)
+    housekeeping = (
+        headers.protocol == IP_ICMPV6
+        and headers.transport_off < headers.stop
+        and not headers.fragment_off
+        and frame[headers.transport_off] in _NEIGHBOURS_AND_GROUPS
+    )
+    return None if housekeeping else headers
 
 
-def _read_ipv4(frame: bytes, headers: Headers) -> None:
-    off = headers.ip_off
+def _ipv4(frame: bytes, off: int) -> Headers:
     if off + 20 > len(frame):
-        return
-    first, total, _, fragment, protocol, src, dst = _IPV4.unpack_from(frame, off)
+        return Headers(4, off, len(frame), payload_off=off)
+    first, total, fragment, protocol, src, dst = _IPV4.unpack_from(frame, off)
     size = (first & 15) * 4
     if first >> 4 != 4 or size < 20 or total < size or off + size > len(frame):
-        return
-    headers.src, headers.dst = src, dst
-    headers.stop = min(off + total, len(frame))
-    headers.dont_fragment = bool(fragment & 0x4000)
-    headers.more_fragments = bool(fragment & 0x2000)
-    headers.fragment_off = (fragment & 0x1FFF) * 8
-    headers.protocol = protocol
-    headers.transport_off = headers.payload_off = off + size
+        return Headers(4, off, len(frame), payload_off=off)
+    headers = Headers(
+        4, off, min(off + total, len(frame)), protocol, src, dst, bool(fragment & 0x4000),
+        (fragment & 0x1FFF) * 8, bool(fragment & 0x2000), off + size, off + size,
+    )  # fmt: skip
     _read_transport(frame, headers)
+    return headers
 
 
 def _read_ipv6(frame: bytes, headers: Headers) -> None:

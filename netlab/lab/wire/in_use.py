@@ -24,7 +24,7 @@ from netlab.lab.wire.rules import (
     Rule,
 )
 from netlab.lab.wire.selection import Bytes, Frames, Kind, What
-from netlab.lab.wire.sight import Sight
+from netlab.lab.wire.sight import Counts, Sight
 from netlab.model.tables import Direction
 
 U = TypeVar("U", bound="InUse")
@@ -109,9 +109,16 @@ class ReorderInUse(InUse):
     def __init__(self, rule: Reorder) -> None:
         super().__init__(rule)
         self.kind = rule.kind if rule.after is not None else Kind.ANY
+        # `any` without `conn` is counted over the whole direction, wherever it stands.
+        over_all = self.kind is Kind.ANY and rule.where.connection is None
+        self._over_all = over_all and rule.after is not None
         self._after = rule.after
         self._by = rule.by or 0
         self.within_ns = rule.within_ns
+
+    def counts(self, sight: Sight) -> Counts:
+        """The counters that must reach the target."""
+        return sight.so_far_in_direction if self._over_all else sight.so_far
 
     def target(self, sight: Sight) -> int:
         """The number of its `kind` that must have left before this frame goes on."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from netlab.lab.wire.journal import LIMIT_BYTES
+from netlab.lab.wire.journal_writer import LIMIT_BYTES
 from netlab.server.messages.control import Message
 
 

@@ -14,7 +14,9 @@ Facts that shape it:
 - The stamp is the kernel's, taken in the sender's own system call, when the frame was queued to us
   (SO_TIMESTAMPNS: else the clock is read later, when it is copied into the ring).
 - send() runs the receiving host's protocol layers before it returns. ENOBUFS says that the host
-  does not take the frame: its queue (net.core.netdev_max_backlog) is full.
+  does not take the frame: its queue (net.core.netdev_max_backlog) is full, or its interface is
+  down. Of the latter we learn only with PACKET_QDISC_BYPASS: the queueing discipline of an
+  interface without carrier swallows frames and reports success.
 - With checksum offload on, a frame would arrive without its checksum, and be discarded by the
   receiver without a word; with segmentation offload on it is longer than the link allows.
 """
@@ -25,6 +27,7 @@ import errno
 import mmap
 import socket
 import struct
+from fcntl import ioctl
 
 from netlab.capture.bpf import SNAPLEN_BYTES, accept_all, without_outgoing
 from netlab.capture.ring import (
@@ -34,6 +37,7 @@ from netlab.capture.ring import (
     PACKET_RX_RING,
     PACKET_STATISTICS,
     PACKET_VERSION,
+    SIOCGIFFLAGS,
     SO_TIMESTAMPNS,
     SOL_PACKET,
     TP_STATUS_CSUMNOTREADY,
@@ -47,7 +51,9 @@ from netlab.capture.ring import (
 )
 from netlab.model.errors import PrivilegeError, UsageError
 
+IFF_RUNNING = 0x40  # linux/if.h: both ends of the veth pair are up
 TPACKET_V2 = 1  # linux/if_packet.h
+PACKET_QDISC_BYPASS = 20
 TP_STATUS_LOSING = 1 << 2  # frames were lost since the statistics were last read
 
 QUEUE_FRAMES = 8192  # 0.2 s of 500 Mbit/s in full-size frames
@@ -63,13 +69,14 @@ _TAG_ON_WIRE = struct.Struct("!HH")
 _ODD = (
     TP_STATUS_LOSING | TP_STATUS_CSUMNOTREADY | TP_STATUS_GSO_TCP | TP_STATUS_VLAN_VALID
 )  # what most frames are not
+_DOWN = "its interface is down"
 _NOT_TAKEN = {
     errno.ENOBUFS: "its queue is full",
     errno.EAGAIN: "its queue is full",
-    errno.ENETDOWN: "its interface is down",
-    errno.ENXIO: "its interface is gone",
-    errno.ENODEV: "its interface is gone",
-    errno.EMSGSIZE: "it is longer than the link's MTU",
+    errno.ENETDOWN: _DOWN,
+    errno.ENXIO: _DOWN,
+    errno.ENODEV: _DOWN,
+    errno.EMSGSIZE: "longer than its link allows",
 }
 
 # A frame as it left the host: left_ns, data, and what is wrong with it (empty: nothing).
@@ -79,9 +86,12 @@ Left = tuple[int, bytes, str]
 class Port:
     """The wire's end at one host. `fileno()` is readable when `take()` has something."""
 
-    def __init__(self, sock: socket.socket, mtu_bytes: int, slots: int, slot_bytes: int) -> None:
+    def __init__(
+        self, sock: socket.socket, interface: str, mtu_bytes: int, slots: int, slot_bytes: int
+    ) -> None:
         self._sock = sock
-        self.quick_send = sock.send  # raises OSError: see `why_not_taken`
+        self._interface = interface
+        self.quick_send = sock.send  # raises OSError: ask `why_not_taken`
         self._most_bytes = mtu_bytes + ETHERNET_BYTES
         self._map = mmap.mmap(sock.fileno(), slots * slot_bytes)
         self._statuses = memoryview(self._map).cast("I")  # one store each, and the quickest
@@ -108,10 +118,11 @@ class Port:
         try:
             _only_incoming(sock)
             sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+            sock.setsockopt(SOL_PACKET, PACKET_QDISC_BYPASS, 1)
             sock.setsockopt(SOL_PACKET, PACKET_VERSION, TPACKET_V2)
             _make_ring(sock, slots, slot_bytes, per_block * slot_bytes)
             sock.setblocking(False)
-            port = cls(sock, mtu_bytes, slots, slot_bytes)
+            port = cls(sock, interface, mtu_bytes, slots, slot_bytes)
             sock.bind((interface, ETH_P_ALL))
         except OSError as error:
             sock.close()
@@ -152,8 +163,24 @@ class Port:
         try:
             self._sock.send(frame)
         except OSError as error:
-            return why_not_taken(error)
+            return self.why_not_taken(error)
         return ""
+
+    def why_not_taken(self, error: OSError) -> str:
+        """What an error of sending says of the host; one that says nothing of it is raised."""
+        reason = _NOT_TAKEN.get(error.errno or 0)
+        if reason is None:
+            raise error
+        return reason if self._is_running() else _DOWN
+
+    def _is_running(self) -> bool:
+        """Whether the host's interface is up."""
+        request = struct.pack("@16s24x", self._interface.encode())
+        try:
+            answer = ioctl(self._sock, SIOCGIFFLAGS, request)
+        except OSError:  # it is gone
+            return False
+        return bool(struct.unpack_from("@H", answer, 16)[0] & IFF_RUNNING)
 
     def clear_error(self) -> None:
         """An interface that goes down leaves an error that select would report for ever."""
@@ -188,15 +215,6 @@ class Port:
         if status & TP_STATUS_GSO_TCP or length > most_bytes:
             return data, f"{length} bytes are longer than the link allows: is TSO or GSO on?"
         return data, ""
-
-
-def why_not_taken(error: OSError) -> str:
-    """Why the host did not take a frame, in words; raises `error` again when it means something
-    else."""
-    reason = _NOT_TAKEN.get(error.errno or 0)
-    if reason is None:
-        raise error
-    return reason
 
 
 def _only_incoming(sock: socket.socket) -> None:

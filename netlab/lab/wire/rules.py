@@ -147,8 +147,9 @@ class Duplicate(Rule):
 class Reorder(Rule):
     """The frame waits until a later one of its direction and connection has passed it.
 
-    Either until the frame `kind` number `after` has left its sender, or (`by`) until so many frames
-    have. Where that has not happened `within_ns`, the frame goes on, and the rule has not fired.
+    Either until the frame `kind` number `after` has left its sender (counted as in a selection), or
+    (`by`) until so many frames of its connection have. Where that has not happened `within_ns`, the
+    frame goes on, and the rule has not fired.
     """
 
     verb: ClassVar[str] = "reorder"

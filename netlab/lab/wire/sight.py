@@ -40,6 +40,7 @@ class Sight:
     numbers: Counts = field(default_factory=dict)
     parts: list[Part] = field(default_factory=list)  # of its TCP payload, in order
     so_far: Counts = field(default_factory=dict)  # the counters themselves: they go on
+    so_far_in_direction: Counts = field(default_factory=dict)
 
 
 class CopyCount:
@@ -49,12 +50,20 @@ class CopyCount:
 
     def __init__(self) -> None:
         self._stop = 0  # the end of all that was sent
-        self._levels: list[RangeSet] = []  # [0]: bytes sent at least once, [1]: at least twice...
+        self._stop = 0  # of all that was sent
+        self._levels = [RangeSet()]  # [0]: bytes sent at least once, [1]: at least twice...
 
     def add(self, start: int, stop: int) -> list[Part]:
         """The bytes start..stop are sent once more: their parts by count, in order."""
+        if start >= stop:
+            return []
+        if start >= self._stop:  # the usual case: nothing of it was sent before
+            self._stop = stop
+            self._levels[0].add(start, stop)
+            return [(start, stop, 1)]
+        self._stop = max(self._stop, stop)
         parts: list[Part] = []
-        again = [(start, stop)] if start < stop else []
+        again = [(start, stop)]
         for copy in range(1, _MOST_COPIES_TOLD_APART + 1):
             if not again:
                 break
@@ -105,6 +114,7 @@ class Sights:
         """The next frame of those that are counted."""
         overall = self._by_direction[direction]
         sight = Sight(direction, number_in_direction=_next(overall, Kind.ANY))
+        sight.so_far_in_direction = overall
         if headers.ports is not None and headers.protocol == IP_TCP:
             self._tcp(headers, headers.ports, sight)
         elif headers.ports is not None and headers.protocol == IP_UDP:
@@ -134,7 +144,7 @@ class Sights:
         if flags & ACK and theirs.base is None:
             theirs.base = seq_add(headers.ack, -1)
         self._belongs(sight, conversation, index)
-        if headers.payload_bytes > 0:
+        if headers.stop > headers.payload_off:
             sight.parts = _payload_parts(mine, mine.base, headers)
         for kind in _kinds(headers, sight.parts):
             sight.numbers[kind] = _next(mine.counts, kind)
@@ -162,17 +172,15 @@ def _payload_parts(sender: _Sender, base: int, headers: Headers) -> list[Part]:
 
 def _kinds(headers: Headers, parts: list[Part]) -> list[Kind]:
     flags = headers.flags
-    kinds = []
+    if not flags & (SYN | FIN | RST) and headers.payload_bytes <= 0:
+        return [Kind.ACK] if flags & ACK else []
+    kinds = [Kind.DATA] if any(copy == 1 for _, _, copy in parts) else []
     if flags & SYN:
         kinds.append(Kind.SYNACK if flags & ACK else Kind.SYN)
-    if any(copy == 1 for _, _, copy in parts):
-        kinds.append(Kind.DATA)
     if flags & FIN:
         kinds.append(Kind.FIN)
     if flags & RST:
         kinds.append(Kind.RST)
-    if not flags & (SYN | FIN | RST) and flags & ACK and headers.payload_bytes <= 0:
-        kinds.append(Kind.ACK)
     return kinds
 
 

@@ -92,9 +92,9 @@ class Transit:
         passage = self._fixed.get(sight.direction) or self._passage(sight)
         for use in self._reorders:
             if use.hit:
-                target = use.target(sight)
-                if sight.so_far.get(use.kind, 0) < target:
-                    self._hold(_Held(use, sight.so_far, target, flights, passage), left_ns)
+                counts, target = use.counts(sight), use.target(sight)
+                if counts.get(use.kind, 0) < target:
+                    self._hold(_Held(use, counts, target, flights, passage), left_ns)
                     return
         self._go(flights, passage, left_ns)
 
@@ -102,8 +102,11 @@ class Transit:
         """The frame at hand has left, whatever became of it: who waited for it goes on behind."""
         if not self._held:
             return
+        self.advance(left_ns)  # some have waited for long enough before that
+        counted = sight.so_far, sight.so_far_in_direction
         for held in self._held:
-            if held.counts is sight.so_far and held.counts.get(held.use.kind, 0) >= held.target:
+            moved = held.counts is counted[0] or held.counts is counted[1]
+            if moved and held.counts.get(held.use.kind, 0) >= held.target:
                 held.waits = False
                 held.use.fired += 1
                 self._go(held.flights, held.passage, left_ns)
