@@ -245,3 +245,15 @@ def test_damage_is_said(tmp_path: Path, folder: int) -> None:
     assert reader.finish() == Taken()
     (loss,) = reader.losses
     assert loss == Loss("packets", "frames", None, "damaged spool of the wire, at byte 72")
+
+
+def test_what_finish_gave_is_there_for_whoever_has_to_begin_again(
+    tmp_path: Path, folder: int
+) -> None:
+    it = journal(folder, segments=5)
+    for packet, data in frames_of(97):
+        pass_frame(it, packet, data)
+    it.close()
+    first = JournalReader(tmp_path).finish()
+    assert len(first.frames) == 97
+    assert JournalReader(tmp_path).finish() == first
