@@ -18,6 +18,7 @@ from pathlib import Path
 from sample_recordings import T0_NS, checksum
 
 from netlab.capture.recording import LiveRecording
+from netlab.model.call import CallRecord
 from netlab.model.frame import Frame, Interface
 from netlab.model.recording import Description, RawRecording
 from netlab.model.wire import Arrival
@@ -166,3 +167,43 @@ def lossy() -> WireStory:
     story.tcp("client", "A", 101, 1001)
     story.tcp("client", "FA", 101, 1001, delay_ns=None)
     return story
+
+
+def _call(
+    actor: str, op: str, entered_us: int, returned_us: int, order: int, **more: object
+) -> CallRecord:
+    ends = {"client": "10.1.2.1:40000", "server": "10.1.2.2:8000"}
+    other = HOSTS[actor == "client"]
+    fields: dict[str, object] = {
+        "fd": 5, "inode": 100 + HOSTS.index(actor), "family": "AF_INET", "kind": "SOCK_STREAM",
+        "local": ends[actor], "peer": ends[other], "args": "", **more,
+    }  # fmt: skip
+    pid = 71 + HOSTS.index(actor)
+    return CallRecord(
+        witness="probe", host=actor, actor=actor, pid=pid, tid=pid, order=order, op=op,
+        entered_ns=T0_NS + entered_us * 1000, returned_ns=T0_NS + returned_us * 1000,
+        **fields,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def lossy_calls() -> list[CallRecord]:
+    """The calls of both ends of `lossy`, in order of entry."""
+    listener = {"inode": 150, "fd": 3, "peer": None}
+    return [
+        _call("server", "listen", 100, 110, 1, result=0, **listener),
+        _call("server", "accept", 200, 63_080, 2, result=5, new_inode=101,
+              address="10.1.2.1:40000", **listener),
+        _call("client", "connect", 950, 42_060, 1, result=0, address="10.1.2.2:8000"),
+        _call("client", "send", 43_940, 44_020, 2, result=100, requested_bytes=100),
+        _call("client", "recv", 44_300, 90_050, 3, result=1000, requested_bytes=4096),
+        _call("server", "recv", 63_200, 64_070, 3, result=100, requested_bytes=4096),
+        _call("server", "send", 65_900, 67_020, 4, result=1000, requested_bytes=1000),
+        _call("client", "close", 91_960, 92_030, 4, result=0),
+    ]  # fmt: skip
+
+
+def lossy_recording() -> RawRecording:
+    """`lossy` with the calls of both ends, as its finished file gives it."""
+    raw = lossy().raw()
+    raw.calls = lossy_calls()
+    return raw

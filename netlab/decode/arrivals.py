@@ -84,7 +84,8 @@ def destinations(raw: RawRecording) -> list[tuple[int, ...]]:
         if frame.packet is None:
             continue
         if frame.interface in hosts:
-            home.setdefault(bytes(frame.data[6:12]), frame.interface)
+            if len(frame.data) >= 12:
+                home.setdefault(bytes(frame.data[6:12]), frame.interface)
         elif _for_several(frame):
             copies[bytes(frame.data)] += 1
     found: list[tuple[int, ...]] = []

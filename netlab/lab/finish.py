@@ -151,6 +151,10 @@ def _renumbered(raw: RawRecording, numbers: Mapping[int, int]) -> RawRecording:
 def _renumbered_tables(tables: Tables, numbers: Mapping[int, int]) -> Tables:
     for packet in tables.packets:
         packet.frame = numbers[packet.frame]
+        if packet._copy_of is not None:
+            packet._copy_of = numbers[packet._copy_of]
+        if packet._quoted is not None:
+            packet._quoted.frame = packet.frame
     for segment in tables.segments:
         segment.frame = numbers[segment.frame]
         if segment.acks_frame is not None:

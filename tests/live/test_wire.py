@@ -37,13 +37,13 @@ def frame_between(source: Host, target: str, payload: bytes) -> bytes:
     return macs + struct.pack("!H", ETH_P_TEST) + payload
 
 
-def send_bulk(hosts: WiredHosts, data: bytes) -> bytes:
-    """What the server's program got of the data that the client's sent."""
+def send_bulk(hosts: WiredHosts, data: bytes, port: int = PORT) -> bytes:
+    """What the server's program got of the data that the client's sent; once at each port."""
     client, server = hosts.hosts[:2]
     with server.inside():
-        listener = socket.create_server((server.address, PORT))
+        listener = socket.create_server((server.address, port))
     with client.inside():
-        sender = socket.create_connection((server.address, PORT))
+        sender = socket.create_connection((server.address, port))
     with listener, sender, listener.accept()[0] as receiver:
         thread = threading.Thread(target=lambda: (sender.sendall(data), sender.close()))
         thread.start()
@@ -205,7 +205,7 @@ def test_a_reader_that_was_killed_leaves_the_rest_to_another(tmp_path: Path) -> 
         assert send_bulk(hosts, data) == data
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        assert send_bulk_again(hosts, data) == data
+        assert send_bulk(hosts, data, PORT + 1) == data
         report = hosts.stop()
         first = set()
         with os.fdopen(told, "rb") as pipe:
@@ -219,13 +219,6 @@ def test_a_reader_that_was_killed_leaves_the_rest_to_another(tmp_path: Path) -> 
         assert min(numbers) <= max(first) + 1
 
     in_private_network(work)
-
-
-def send_bulk_again(hosts: WiredHosts, data: bytes) -> bytes:
-    """As `send_bulk`, at another port: the first one's is still in TIME-WAIT."""
-    global PORT
-    PORT += 1
-    return send_bulk(hosts, data)
 
 
 def test_what_the_queue_has_no_room_for_is_counted(tmp_path: Path) -> None:
@@ -472,18 +465,17 @@ def test_a_frame_that_no_real_wire_could_get_is_a_fault_of_the_lab(
 
 
 @pytest.mark.parametrize("rules", ["", "delay 1ms"])
-def test_a_host_that_does_not_take_frames_loses_them(tmp_path: Path, rules: str) -> None:
+@pytest.mark.parametrize("end", ["host", "wire"])
+def test_a_host_that_does_not_take_frames_loses_them(tmp_path: Path, rules: str, end: str) -> None:
     def work() -> None:
         hosts = WiredHosts(tmp_path / "spools", rules=rules)
         sender, receiver = udp_pair(hosts)
         server = hosts.hosts[1]
-        with server.inside():
-            set_up("eth0", up=False)
+        switch(server, up=False)
         for _ in range(3):
             sender.send(b"to nobody")
         hosts.settle(3)
-        with server.inside():
-            set_up("eth0", up=True)
+        switch(server, up=True)
         sender.send(b"to somebody")
         assert receiver.recv(100) == b"to somebody"
         report = hosts.stop()
@@ -493,6 +485,14 @@ def test_a_host_that_does_not_take_frames_loses_them(tmp_path: Path, rules: str)
         reason = "server: its interface is down"
         assert report.refused == ((reason, 3),)
         assert {arrival.rule for arrival in taken.arrivals[:3]} == {reason}
+
+    def switch(server: Host, *, up: bool) -> None:
+        """One end of the server's link, up or down."""
+        if end == "wire":
+            set_up("w1", up=up)
+            return
+        with server.inside():
+            set_up("eth0", up=up)
 
     in_private_network(work)
 

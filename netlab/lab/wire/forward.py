@@ -185,13 +185,16 @@ class Forwarder:
 
     def _wait_s(self) -> float:
         """How long nothing is to be done that we know of; 0 when it is not worth a sleep."""
-        if self._stop_by_ns is not None and self._carrier.next_ns() is None:
-            return 0.0
+        most_ns = int(_TICK_S * 1e9)
         next_ns = self._carrier.next_ns()
+        if self._stop_by_ns is not None:
+            if next_ns is None:
+                return 0.0
+            most_ns = min(most_ns, self._stop_by_ns - time.monotonic_ns())
         if next_ns is None:
             return _TICK_S
         left_ns = next_ns - _EARLY_NS - time.time_ns()
-        return min(max(left_ns, 0) / 1e9, _TICK_S)
+        return max(min(left_ns, most_ns), 0) / 1e9
 
     def _obey(self) -> None:
         received = control.receive(self._sock)

@@ -99,8 +99,10 @@ class JournalReader:
         return taken
 
     def close(self) -> None:
-        """Read no more."""
-        self._give_back()
+        """Read no more. What was given last is not given back: nobody has said that it is kept."""
+        for fd, _ in self._kept:
+            os.close(fd)
+        self._kept.clear()
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

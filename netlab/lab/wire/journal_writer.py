@@ -156,7 +156,7 @@ class Journal:
         end = start + (length + 7 & ~7)
         if end > self._segment_bytes:
             if not self._roll():
-                self._count_lost(kind)
+                self._count_lost(kind, packet)
                 return False
             at = self._at
             start = at + RECORD_BYTES
@@ -180,12 +180,12 @@ class Journal:
                 self._rules[rule] = text
         return self._append(FATE, fate, len(text), packet, 0, arrived_ns, late_ns, text + changed)
 
-    def _count_lost(self, kind: int) -> None:
+    def _count_lost(self, kind: int, packet: int) -> None:
         head = self._segments[0].head
         if kind == FATE:
             self.lost_fates += 1
-        elif kind != LOSS:
-            self.lost_frames += 1
+        else:
+            self.lost_frames += packet if kind == LOSS else 1
         head[LOST_FRAMES], head[LOST_FATES] = self.lost_frames, self.lost_fates
         head[WHY] = self.why
 

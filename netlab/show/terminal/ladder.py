@@ -46,7 +46,7 @@ _DIM = "dim"
 _SIDE_WEIGHT, _WIRE_WEIGHT = 10, 14
 _SIDE_FLOOR, _WIRE_FLOOR = 14, 22
 _WIRE_ENOUGH = 46
-_FAINT = 3  # dashes of a frame that is on its way
+_LEAST_FAINT, _FAINT = 2, 3  # dashes of a frame that is on its way
 _ARROW_ROOM = 4  # "─ " before a label and " ▶" behind it
 
 
@@ -250,7 +250,8 @@ _CORNERS = {"opens": "┐┌", "closes": "┘└", "whole": "••"}
 def _wire_cell(mark: WireMark | None, width: int, windows: bool) -> tuple[str, str]:
     if mark is None:
         return " " * width, ""
-    text = first_fitting(mark.texts, width - _ARROW_ROOM)
+    room = width - _ARROW_ROOM - (0 if mark.part == "whole" else _LEAST_FAINT)
+    text = first_fitting(mark.texts, room)
     if windows and mark.window:
         text = f"{text} {mark.window}"
     stroke = "╌" if mark.tone == "local" else "─"

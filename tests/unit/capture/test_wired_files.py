@@ -183,7 +183,7 @@ def test_others_see_the_packets_and_the_comments(tmp_path: Path) -> None:
     path = tmp_path / "a.pcapng"
     lossy().write_live(path)
     finish_recording(path)
-    fields = "frame.number frame.packet_id frame.interface_name frame.comment".split()
+    fields = ["frame.number", "frame.packet_id", "frame.interface_name", "frame.comment"]
     command = ["tshark", "-r", str(path), "-T", "fields"]
     for name in fields:
         command += ["-e", name]

@@ -9,9 +9,11 @@ import pytest
 
 from netlab.capture.ring import RingFrame, RingStatistics
 from netlab.lab.recorder import Death, Recorder
+from netlab.lab.wire.journal import Taken
 from netlab.model.call import CallRecord, Inheritance
 from netlab.model.recording import Loss
 from netlab.model.stamp import StampRecord
+from netlab.model.wire import Arrival
 
 FRAME: RingFrame = (1, b"frame", 5, 1)
 
@@ -138,3 +140,42 @@ def test_spools_are_not_looked_at_on_every_turn(monkeypatch: pytest.MonkeyPatch)
     now[0] += 100_000_000
     it.pump()
     assert it.call_count == 2
+
+
+@dataclass
+class PretendWire:
+    batches: list[Taken]
+    losses: list[Loss] = field(default_factory=list)
+
+    def poll(self, within_s: float) -> Taken:
+        return self.finish()
+
+    def finish(self) -> Taken:
+        return self.batches.pop(0) if self.batches else Taken()
+
+
+def test_what_a_wire_noted_is_written_frames_first() -> None:
+    frames = [(1, 0, 10, b"one"), (2, 1, 20, b"two"), (3, 0, 30, b"three")]
+    arrivals = [Arrival(1, "delivered", 15, 1), Arrival(2, "dropped")]
+    lost = Loss("packets", "frames", 7, "the wire's receive queue of client was full")
+    wire = PretendWire([Taken(frames[:2], arrivals[:1]), Taken(frames[2:], arrivals[1:])], [lost])
+    file = PretendFile()
+    it = Recorder(file, [], PretendSpools([]), wire=wire)  # type: ignore[arg-type]
+    it.pump()
+    it.finish([])
+    kinds = [name for name, _ in file.written if name in ("wire_frames", "arrivals", "loss")]
+    assert kinds == ["wire_frames", "arrivals", "loss", "wire_frames", "arrivals"]
+    assert file.all("wire_frames") == [frames[:2], frames[2:]]
+    assert file.all("arrivals") == [arrivals[:1], arrivals[1:]]
+    assert file.all("loss") == [lost]
+    assert it.frame_count == 3
+    counted = [what[:3] for what in file.all("statistics")]
+    assert counted[-2:] == [(0, 2, 0), (1, 1, 0)]  # by interface: what was recorded, none lost
+
+
+def test_a_silent_wire_writes_nothing() -> None:
+    file = PretendFile()
+    it = Recorder(file, [], PretendSpools([]), wire=PretendWire([]))  # type: ignore[arg-type]
+    it.pump()
+    it.finish([])
+    assert {name for name, _ in file.written} == {"clock", "close"}

@@ -174,8 +174,9 @@ def test_without_room_frames_are_counted_and_the_rest_stays_in_order(
     written = journal(folder, limit_bytes=3 * SEGMENT_BYTES)
     sent = frames_of(97)
     noted = [packet for packet, data in sent if pass_frame(written, packet, data)]
-    written.dropped(98, "x" * 1000)
     assert 0 < written.lost_frames == len(sent) - len(noted)
+    written.dropped(98, "x" * 4000)
+    written.lost(13, LEFT_NS, "x" * 4000)  # more that is in no recording
     reader = JournalReader(tmp_path)
     first = reader.poll()
     reader.poll()  # says that the first was kept: there is room again
@@ -183,7 +184,7 @@ def test_without_room_frames_are_counted_and_the_rest_stays_in_order(
     rest = reader.finish()
     assert [frame[0] for frame in (*first.frames, *rest.frames)] == [*noted, 101]
     assert reader.losses == [
-        Loss("packets", "frames", len(sent) - len(noted), "spool limit"),
+        Loss("packets", "frames", len(sent) - len(noted) + 13, "spool limit"),
         Loss("packets", "arrivals", 1, "spool limit"),
     ]
 
@@ -244,3 +245,15 @@ def test_damage_is_said(tmp_path: Path, folder: int) -> None:
     assert reader.finish() == Taken()
     (loss,) = reader.losses
     assert loss == Loss("packets", "frames", None, "damaged spool of the wire, at byte 72")
+
+
+def test_what_finish_gave_is_there_for_whoever_has_to_begin_again(
+    tmp_path: Path, folder: int
+) -> None:
+    it = journal(folder, segments=5)
+    for packet, data in frames_of(97):
+        pass_frame(it, packet, data)
+    it.close()
+    first = JournalReader(tmp_path).finish()
+    assert len(first.frames) == 97
+    assert JournalReader(tmp_path).finish() == first
