@@ -62,14 +62,15 @@ def command(
 
 
 def _summary(tables: Tables, raw: RawRecording, file: str, as_json: bool) -> None:
+    name = "standard input" if file == "-" else file
     if as_json:
         from netlab.show.views.summary import summary
 
-        print(summary(tables, raw).as_json())
+        print(summary(tables, raw, name).as_json())
         return
     from netlab.show.terminal.summary import print_summary
 
-    print_summary(tables, raw, path="standard input" if file == "-" else file)
+    print_summary(tables, raw, path=name)
 
 
 def _connections(tables: Tables, limit: int | None, as_json: bool) -> None:

@@ -215,9 +215,7 @@ def command(
         _say_what_was_kept(result)
         return 128 + result.interrupted
     if as_json:
-        from netlab.show.views.summary import summary
-
-        click.echo(summary(result.tables, result.raw).as_json())
+        click.echo(_as_json(result))
     elif quiet:
         click.echo(_shown(result.path))
     else:
@@ -268,6 +266,16 @@ def _progress_shown(*, hidden: bool) -> Iterator[Callable[[Progress], None]]:
             status.update(", ".join(words))
 
         yield show
+
+
+def _as_json(result: RunResult) -> str:
+    """The summary with all notes of the run."""
+    from dataclasses import replace
+
+    from netlab.show.views.summary import summary
+
+    view = summary(result.tables, result.raw, str(result.path))
+    return replace(view, notes=tuple(dict.fromkeys([*view.notes, *result.notes]))).as_json()
 
 
 def _show(result: RunResult) -> None:

@@ -34,12 +34,12 @@ def print_summary(
     tables: Tables, raw: RawRecording, *, path: str | Path, console: Console | None = None
 ) -> None:
     """Print what a recording holds."""
-    emit(summary_lines(summary(tables, raw), str(path), width_of(console)), console)
+    emit(summary_lines(summary(tables, raw, str(path)), width_of(console)), console)
 
 
-def summary_lines(view: Summary, path: str, width: int) -> list[Line]:
+def summary_lines(view: Summary, width: int) -> list[Line]:
     """The summary in lines of at most `width` columns, as far as names allow."""
-    lines = _beside(printable(path), printable(view.source), width)
+    lines = _beside(printable(view.path), printable(view.source), width)
 
     def say(label: str, text: str, style: str = "") -> None:
         first, *rest = fold(printable(text), width - _LABEL)

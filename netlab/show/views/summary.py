@@ -81,6 +81,7 @@ class Ledger:
 class Summary:
     """A whole recording."""
 
+    path: str  # as it was named; of standard input its name
     source: str  # recording by netlab 0.1.0, or capture
     title: str
     start_ns: int | None
@@ -103,8 +104,8 @@ class Summary:
         return as_json(self)
 
 
-def summary(tables: Tables, raw: RawRecording) -> Summary:
-    """What a recording holds."""
+def summary(tables: Tables, raw: RawRecording, path: str) -> Summary:
+    """What the recording at `path` holds."""
     described = raw.description
     ends = [p.time_ns for p in tables.packets]
     ends += [c.entered_ns if c.returned_ns is None else c.returned_ns for c in tables.calls]
@@ -113,6 +114,7 @@ def summary(tables: Tables, raw: RawRecording) -> Summary:
         form = f" ({described.form})" if described.form else ""
         source = f"recording by netlab {described.netlab_version}{form}"
     return Summary(
+        path=path,
         source=source,
         title=described.title,
         start_ns=start_ns(tables),

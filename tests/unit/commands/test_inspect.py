@@ -104,7 +104,7 @@ def test_start_is_since_the_recordings_first_event(
     raw = read_raw(recording)
     tables = analyse(raw)
     first_ns = tables.packets[0].time_ns
-    assert summary(tables, raw).start_ns == tables.calls[0].entered_ns < first_ns
+    assert summary(tables, raw, "").start_ns == tables.calls[0].entered_ns < first_ns
     row = output_of(capsys, "inspect", str(recording), "--connections").splitlines()[1]
     assert f"  {duration(first_ns - tables.calls[0].entered_ns)}  " in row
 

@@ -19,7 +19,7 @@ from netlab.show.views.summary import connections, end_text, summary, unmatched_
 
 
 def drawn(story: Story) -> str:
-    lines = summary_lines(summary(story.tables, story.raw), "echo.pcapng", 80)
+    lines = summary_lines(summary(story.tables, story.raw, "echo.pcapng"), 80)
     return "".join(plain(line) + "\n" for line in lines)
 
 
@@ -30,7 +30,7 @@ def test_pictures(name: str, golden: Callable[[str, str], None]) -> None:
 
 def test_numbers() -> None:
     story = show_story.echo()
-    found = summary(story.tables, story.raw)
+    found = summary(story.tables, story.raw, "echo.pcapng")
     assert (found.frames, found.calls, found.links) == (10, 15, 16)
     one = found.connections[0]
     assert (one.name, one.client_packets, one.server_packets) == ("tcp.0", 6, 4)
@@ -46,7 +46,7 @@ def test_an_open_ledger_lists_its_reasons() -> None:
     story = show_story.echo()
     story.unmatched("still queued", Direction.C2S, 100, 130)
     story.unmatched("still queued", Direction.C2S, 140, 150)
-    found = summary(story.tables, story.raw).ledger
+    found = summary(story.tables, story.raw, "echo.pcapng").ledger
     assert found.closed is False
     assert [(line.reason, line.bytes, line.rows) for line in found.lines] == [
         ("still queued", 40, 2)
@@ -60,7 +60,7 @@ def test_a_step_of_the_clock_is_a_note() -> None:
     story.raw.clock_pairs[:] = [
         ClockPair(start_ns + at + step, at) for at, step in ((0, 0), (10**9, 0), (2 * 10**9, 10**9))
     ]
-    (note,) = set(summary(story.tables, story.raw).notes) - set(story.raw.description.notes)
+    (note,) = set(summary(story.tables, story.raw, "echo.pcapng").notes) - set(story.raw.description.notes)
     assert "set forward by 1000.000 ms" in note
     assert "set forward by 1000.000 ms" in " ".join(drawn(story).split())
 
@@ -68,7 +68,7 @@ def test_a_step_of_the_clock_is_a_note() -> None:
 def test_an_even_clock_is_no_note() -> None:
     story = show_story.echo()
     story.raw.clock_pairs[:] = [ClockPair(10**18 + at, at) for at in range(0, 5 * 10**9, 10**9)]
-    assert summary(story.tables, story.raw).notes == story.raw.description.notes
+    assert summary(story.tables, story.raw, "echo.pcapng").notes == story.raw.description.notes
 
 
 def test_a_live_file_says_what_may_be_done_for_it() -> None:
