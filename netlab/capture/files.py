@@ -151,7 +151,7 @@ def _bytes(path: str | Path, name: str) -> bytes:
             return file.read()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        hint = f"{reason[:1].lower()}{reason[1:]}; name a pcap or pcapng file, or - to read one"
+        hint = f"{reason[:1].lower()}{reason[1:]}; name a pcap or pcapng file, or - for standard input"
         raise BadRecording(f"cannot read {name}", hint) from None
 
 
