@@ -18,6 +18,7 @@ from netlab.correlate.addresses import Endpoint, is_wildcard
 from netlab.correlate.datagram_outbox import Send, outbox_of
 from netlab.correlate.datagram_queue import Arrival
 from netlab.correlate.datagrams import Datagram
+from netlab.correlate.missing import Missing
 from netlab.correlate.reasons import Reason, What
 from netlab.correlate.sockets import Socket
 from netlab.model.call import CallRecord
@@ -40,7 +41,7 @@ class DatagramJoin:
     """The outcome: everything `join` adds to the tables for UDP."""
 
     calls: list[CallRecord]
-    ring_lost: bool = False  # the capture missed frames
+    lost: Missing | None = None  # why the capture lacks frames
     spans: list[Span] = field(default_factory=list)
     placed: dict[int, Placed] = field(default_factory=dict)
     unmatched: list[Unmatched] = field(default_factory=list)
@@ -52,8 +53,8 @@ class DatagramJoin:
 
     def missing(self, seen: bool) -> Reason:
         """Why a frame is not there; `seen`: others of its kind are."""
-        if self.ring_lost:
-            return Reason.RING_DROP
+        if self.lost is not None:
+            return self.lost.captured
         return Reason.GAP if seen else Reason.NO_PACKET_WITNESS
 
     def unseen_to(self, local: Endpoint) -> dict[Endpoint, list[Arrival]]:

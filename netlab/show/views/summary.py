@@ -248,7 +248,7 @@ def end_text(row: Connection) -> str:
         return f"{who or 'one end'} reset it (RST)"
     if kind == "open":
         return "still open when the recording ended"
-    return "not known: frames lost" if _is_lost(row) else ""
+    return "not known: frames are missing" if _is_lost(row) else ""
 
 
 def _end_word(row: Connection) -> str:

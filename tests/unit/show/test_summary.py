@@ -60,7 +60,9 @@ def test_a_step_of_the_clock_is_a_note() -> None:
     story.raw.clock_pairs[:] = [
         ClockPair(start_ns + at + step, at) for at, step in ((0, 0), (10**9, 0), (2 * 10**9, 10**9))
     ]
-    (note,) = set(summary(story.tables, story.raw, "echo.pcapng").notes) - set(story.raw.description.notes)
+    (note,) = set(summary(story.tables, story.raw, "echo.pcapng").notes) - set(
+        story.raw.description.notes
+    )
     assert "set forward by 1000.000 ms" in note
     assert "set forward by 1000.000 ms" in " ".join(drawn(story).split())
 
@@ -110,7 +112,7 @@ def test_the_end_of_a_connection_is_not_known_where_frames_were_lost() -> None:
     story = show_story.echo()
     story.connection.closed_by = story.connection.close_kind = None  # as correlate leaves them
     (row,) = connections(story.tables)
-    assert (row.end, row.end_word) == ("not known: frames lost", "not known")
+    assert (row.end, row.end_word) == ("not known: frames are missing", "not known")
 
 
 @pytest.mark.parametrize(
