@@ -57,6 +57,14 @@ class DatagramJoin:
             return self.lost.captured
         return Reason.GAP if seen else Reason.NO_PACKET_WITNESS
 
+    def home_of(self, socket: Socket) -> tuple[int, Side] | None:
+        """The conversation of a socket that connect() tied to one peer: all its calls are of it."""
+        if len({self.calls[number - 1].address for number in socket.connects}) != 1:
+            return None
+        placed = (self.placed[number] for number in socket.calls if number in self.placed)
+        homes = {(one.connection, one.side) for one in placed}
+        return homes.pop() if len(homes) == 1 else None
+
     def unseen_to(self, local: Endpoint) -> dict[Endpoint, list[Arrival]]:
         """The sends without a frame to this address, by destination."""
         if not is_wildcard(local):

@@ -312,6 +312,7 @@ class _Correlation:
     # --- the calls' own columns
 
     def _fill_calls(self, sockets: Sockets, udp: DatagramJoin, local: LocalJoin) -> None:
+        homes = {id(s): udp.home_of(s) for s in sockets.all if s.kind == "SOCK_DGRAM"}
         for call, record, socket in zip(self.calls, self.records, sockets.by_call, strict=True):
             number = call.call
             if number in udp.placed:
@@ -324,6 +325,8 @@ class _Correlation:
                 call.connection, call.side = local.of_call[number]
             elif socket is not None and socket.connection is not None:
                 call.connection, call.side = socket.connection, socket.side
+            elif (home := homes.get(id(socket))) is not None:
+                call.connection, call.side = home
             if number in local.ranges:
                 call.direction, call.start, call.stop = local.ranges[number]
             if record.op in WAITING or record.op == "epoll_ctl":
