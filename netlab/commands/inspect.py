@@ -90,7 +90,7 @@ def _connections(tables: Tables, limit: int | None, as_json: bool) -> None:
 
 
 def _packets(tables: Tables, raw: RawRecording, limit: int | None, as_json: bool) -> None:
-    from netlab.show.terminal.lines import columns_of_terminal, emit
+    from netlab.show.terminal.lines import columns_of_terminal, emit, fold
     from netlab.show.terminal.packets import list_lines
     from netlab.show.views.packets import packet_lines
     from netlab.show.views.text import as_json as json_text
@@ -99,7 +99,11 @@ def _packets(tables: Tables, raw: RawRecording, limit: int | None, as_json: bool
     if as_json:
         print(json_text(rows))
     else:
-        emit(list_lines(rows, len(tables.packets) - len(rows), columns_of_terminal()))
+        columns = columns_of_terminal()
+        emit(list_lines(rows, len(tables.packets) - len(rows), columns))
+        if rows and tables.calls:
+            said = fold("Frames are numbered as in Wireshark, which counts calls, too.", columns)
+            emit([[(text, "dim")] for text in said])
 
 
 def _ladder(

@@ -91,6 +91,15 @@ def test_packets_and_one_packet(recording: Path, capsys: pytest.CaptureFixture[s
     assert bytes.fromhex(said["data"]).endswith(b"x" * 101)
 
 
+def test_the_list_of_a_recordings_packets_says_how_they_are_numbered(
+    recording: Path, captures_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    *_, last = output_of(capsys, "inspect", str(recording), "--packets").splitlines()
+    assert last == "Frames are numbered as in Wireshark, which counts calls, too."
+    other = str(captures_dir / "files" / "reassembly.pcap")
+    assert "Wireshark" not in output_of(capsys, "inspect", other, "--packets")
+
+
 def test_deep_adds_scapys_view(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = json.loads(output_of(capsys, "inspect", str(recording), "--packets", "--json"))
     number = str(rows[0]["frame"])
