@@ -119,7 +119,8 @@ def _help(option: Option) -> str:
     type=click.Choice(["calls", "events", "off"]),
     default="events",
     show_default=True,
-    help="With --record: when to read the lengths of the queues.",
+    help="With --record: when to read the lengths of the queues: around all calls, or only where"
+    " one would block, timed out or closes.",
 )
 @click.option(
     "--journal-limit",
