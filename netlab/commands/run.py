@@ -111,8 +111,8 @@ class FiniteRange(click.FloatRange):
     default="calls",
     type=click.Choice(["calls", "events", "off"]),
     show_default=True,
-    help="When to read the lengths of the socket's queues: around all calls, or only where one would"
-    " block, timed out or closes.",
+    help="When to read the lengths of the socket's queues: around all calls, or only where one"
+    " would block, timed out or closes.",
 )
 @click.option("--tcp-info", is_flag=True, help="Read TCP_INFO before and after each call.")
 @click.option(
