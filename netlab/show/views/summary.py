@@ -244,11 +244,19 @@ def end_text(row: Connection) -> str:
         return f"{who or 'one end'} closed first (FIN), {other} followed"
     if kind == "half-close":
         return f"{who or 'one end'} closed (FIN), {other} did not before the recording ended"
+    if kind == "rst" and who == "server" and _is_refused(row):
+        return "server refused it (RST)"
     if kind == "rst":
         return f"{who or 'one end'} reset it (RST)"
     if kind == "open":
         return "still open when the recording ended"
     return "not known: frames are missing" if _is_lost(row) else ""
+
+
+def _is_refused(row: Connection) -> bool:
+    """Whether each SYN got its reset, and nothing else was said."""
+    said = (row.completeness or 0) & ~0x04  # tshark's bits; this one is also set by RST ACK
+    return said == 0x21 and row.client_packets == row.server_packets
 
 
 def _end_word(row: Connection) -> str:

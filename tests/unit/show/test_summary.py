@@ -108,6 +108,15 @@ def test_how_it_ended(who: str | None, kind: str | None, text: str) -> None:
     assert end_text(row).startswith(text)
 
 
+@pytest.mark.parametrize(
+    ("completeness", "word"), [(0x21, "refused"), (0x25, "refused"), (0x2F, "reset")]
+)
+def test_a_connection_that_never_was_is_refused(completeness: int, word: str) -> None:
+    row = Story().connection
+    row.closed_by, row.close_kind, row.completeness = "server", "rst", completeness
+    assert end_text(row) == f"server {word} it (RST)"
+
+
 def test_the_end_of_a_connection_is_not_known_where_frames_were_lost() -> None:
     story = show_story.echo()
     story.connection.closed_by = story.connection.close_kind = None  # as correlate leaves them
