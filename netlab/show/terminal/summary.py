@@ -60,8 +60,8 @@ def summary_lines(view: Summary, width: int) -> list[Line]:
     else:
         lines += [[], *connection_lines(view.connections[:_LISTED], view.start_ns, width)]
         if len(view.connections) > _LISTED:
-            more = len(view.connections) - _LISTED
-            lines.append([(f"      … and {more:,} more: --connections lists them", "dim")])
+            more = f"{len(view.connections) - _LISTED:,} more"
+            lines.append([(f"      … and {more}: netlab inspect --connections lists them", "dim")])
     lines.append([])
     if view.interfaces:
         lost = any(one.dropped for one in view.interfaces)

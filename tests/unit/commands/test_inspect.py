@@ -131,7 +131,7 @@ def test_limit(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ]
     assert text.splitlines()[4] == "… 5 more: --limit 0 shows all"
     text = output_of(capsys, "inspect", str(recording), "-c", "0", "--limit", "6")
-    assert "rows are left out here: --limit 0 shows all" in text
+    assert "rows are left out here: netlab inspect --limit 0 shows all" in text
 
 
 @pytest.mark.parametrize("view", [[], ["--connections"], ["--packets"], ["-c", "0"]])
