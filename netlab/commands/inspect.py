@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from netlab.commands.numbers import WholeNumber
 from netlab.model.errors import UsageError
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Tables
@@ -18,7 +19,7 @@ from netlab.model.tables import Tables
 )
 @click.option("--packet", "-p", metavar="N", type=int, help="Show one packet's fields and bytes.")
 @click.option("--deep", is_flag=True, help="With --packet: add what scapy makes of it.")
-@click.option("--limit", metavar="N", type=click.IntRange(min=0), help="At most N rows; 0: all.")
+@click.option("--limit", metavar="N", type=WholeNumber(min=0), help="At most N rows; 0: all.")
 @click.option("--json", "as_json", is_flag=True, help="Print the view as JSON.")
 def command(
     file: str,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from netlab.commands.numbers import WholeNumber
 from netlab.server.handlers import HANDLERS
 from netlab.server.handlers.settings import CHARGEN_LIMIT_BYTES, PAUSES_S
 from netlab.server.settings.option_kinds import Choice, Flag, Function, OneOf, Seconds, Whole
@@ -125,7 +126,7 @@ def _help(option: Option) -> str:
 @click.option(
     "--journal-limit",
     default=100_000,
-    type=click.IntRange(0),
+    type=WholeNumber(0),
     show_default=True,
     metavar="N",
     help="With --record: how many calls Wireshark shows one by one.",
@@ -133,7 +134,7 @@ def _help(option: Option) -> str:
 @click.option(
     "--spool-limit",
     default=1 << 30,
-    type=click.IntRange(1 << 16),
+    type=WholeNumber(1 << 16),
     show_default=True,
     metavar="BYTES",
     help="With --record: room on disk for the calls' spools.",
@@ -149,7 +150,7 @@ def _help(option: Option) -> str:
 @click.option(
     "--limit",
     default=CHARGEN_LIMIT_BYTES,
-    type=click.IntRange(1),
+    type=WholeNumber(1),
     show_default=True,
     metavar="BYTES",
     help="chargen: how much each client gets.",
