@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CAPTURES = Path(os.environ.get("NETLAB_CAPTURES", ROOT.parent / "shared" / "captures"))
 GOLDEN = Path(__file__).resolve().parent / "golden"
 
-# How long an example takes says something of the machine and what else it does, nothing of the code.
+# How long an example takes says much of what else the machine does, and nothing of the code.
 settings.register_profile("netlab", deadline=None)
 settings.load_profile("netlab")
 
