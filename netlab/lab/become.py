@@ -34,6 +34,7 @@ class Orders:
     readable: list[str] = field(default_factory=list)  # what it must be able to read
     cwd: str = ""  # empty: as it is
     foreground: bool = False  # it gets the terminal that is its standard input
+    ignore: list[int] = field(default_factory=list)  # signals that it begins with ignoring
     hint: str = ""  # what to do when it cannot be started
 
     def to_file(self) -> int:
@@ -67,7 +68,7 @@ def become(
         if orders.foreground:
             signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # we are not in the foreground yet
             os.tcsetpgrp(0, os.getpid())
-        _reset_signals()
+        _reset_signals(orders.ignore)
         _take_identity(orders)
         for path in orders.readable:
             os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
@@ -97,10 +98,12 @@ def _with_descriptors(orders: Orders, descriptors: Sequence[int], proc: int) -> 
     return environment
 
 
-def _reset_signals() -> None:
+def _reset_signals(ignore: Sequence[int]) -> None:
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTTOU):
         signal.signal(number, signal.SIG_DFL)
+    for ignored in ignore:
+        signal.signal(ignored, signal.SIG_IGN)
 
 
 def _take_identity(orders: Orders) -> None:

@@ -39,6 +39,7 @@ class Company:
         actor: str,
         env: Mapping[str, str],
         inherit: bool,
+        job_control: bool,
     ) -> Program:
         """Ask for a program; an event tells whether it runs. Raises UsageError."""
         self._ground.plan.host(host)  # there is one
@@ -62,6 +63,9 @@ class Company:
                 user=self._ground.house.user,
                 as_root=self._ground.house.as_root,
                 foreground=foreground,
+                # Ctrl-Z: nobody could ever continue it. Stopped and continued by us instead, one
+                # whose child stops between vfork and execve waits for ever.
+                ignore=[signal.SIGTSTP] if foreground and not job_control else (),
             )
             program = Program(name, host, outputs, foreground)
             self._ground.house.launch(name, host, orders, tuple(fds.values()))

@@ -180,17 +180,25 @@ class Lab:
         actor: str = "",
         env: Mapping[str, str] | None = None,
         inherit: bool = False,
+        job_control: bool = False,
     ) -> Program:
         """Start a program on a host, in our working directory and environment.
 
         `command`: words, or a function of a module, called as `function(probe, *arguments)`.
         `actor`: what it is called in the recording, by default as its host. `inherit`: it has our
         stdin, stdout and stderr, and the terminal if that is one; else an empty stdin, and what it
-        writes is kept in the Program. Raises UsageError when it is not there, PrivilegeError when
-        it cannot be executed.
+        writes is kept in the Program. `job_control`: Ctrl-Z is its own affair, as a shell's; else
+        it does nothing. Raises UsageError when it is not there, PrivilegeError when it cannot be
+        executed.
         """
         program = self._company.start(
-            host, command, arguments, actor=actor, env=env or {}, inherit=inherit
+            host,
+            command,
+            arguments,
+            actor=actor,
+            env=env or {},
+            inherit=inherit,
+            job_control=job_control,
         )
         self._turn_until(lambda: program.pid is not None or not program.running, None)
         return program
@@ -235,6 +243,12 @@ class Lab:
         self._company.signal([program], number)
 
     # Waiting for what the kernel says.
+
+    def process_count(self, host: str) -> int:
+        """How many processes there are on a host, whoever started them."""
+        self._company.signal_host(host, 0)
+        self._turn_until(lambda: host in self._company.left, None)
+        return self._company.left[host]
 
     def sockets(self, host: str) -> list[SocketRow]:
         """All TCP and UDP sockets of a host, as its kernel knows them now."""
@@ -346,9 +360,7 @@ class Lab:
             return False
         if any(program.status != 0 for program in mine):
             return True
-        self._company.signal_host(host, 0)  # a daemon may be left
-        self._turn_until(lambda: host in self._company.left, None)
-        return self._company.left[host] == 0
+        return self.process_count(host) == 0  # a daemon may be left
 
     def _deaf(self, host: str, rows: Sequence[SocketRow], within_s: float) -> CheckFailed:
         """Why nobody can speak to a host."""

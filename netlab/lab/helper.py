@@ -278,9 +278,9 @@ class FirstProcess:
             self._tell_if_empty(host)
 
     def _stopped(self, pid: int, number: int) -> None:
-        """Ctrl-Z: nobody could ever continue the program, so it goes on at once."""
+        """It has stopped itself at Ctrl-Z: nobody could ever continue it, so it goes on."""
         if pid in self._foreground and number == signal.SIGTSTP:
-            os.kill(pid, signal.SIGCONT)
+            os.killpg(pid, signal.SIGCONT)
 
     def _end_host(self, host: str, number: int) -> None:
         """Send a signal to every process of a host, daemons too; tell how many there are, and

@@ -8,7 +8,6 @@ the lab stands. Read `experiment` for what it is told with.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -148,7 +147,10 @@ def _carry_out(
         listening = tuple(f"{row.protocol}:{row.port}" for row in rows)
     names = [name for name in options.host_names if name != SERVER]
     if options.shell:
-        programs = [lab.start(options.shell, options.shell_command, inherit=True, actor="shell")]
+        shell = lab.start(
+            options.shell, options.shell_command, inherit=True, job_control=True, actor="shell"
+        )
+        programs = [shell]
     elif options.clients:
         several = len(options.clients) > 1
         commands = options.clients if several else [options.clients[0]] * len(names)
@@ -173,9 +175,8 @@ def _stop(lab: Lab, server: Program, result: LabResult) -> None:
     """Let the server finish, and end it."""
     if not lab.settle():
         result.complaints.append("connections were still open when the server was stopped")
-    stopped_ns = time.time_ns()
+    by_itself = lab.process_count(SERVER) == 0 or not server.running
     lab.stop(SERVER)
-    by_itself = server.ended_ns is not None and server.ended_ns < stopped_ns
     if by_itself and server.status != 0:  # 0: it left a daemon behind, or served once
         why = f"the server ended ({how_ended(server)}) before it was stopped"
         result.complaints.append(": ".join(filter(None, [why, server.last_words])))

@@ -50,6 +50,7 @@ def orders_for(
     user: User | None,
     as_root: bool,
     foreground: bool = False,
+    ignore: Sequence[int] = (),
 ) -> Orders:
     """How to start a command (words) or a function (with arguments) in our working directory.
 
@@ -81,6 +82,7 @@ def orders_for(
         readable=readable,
         cwd=os.getcwd(),
         foreground=foreground,
+        ignore=list(ignore),
         hint=hint,
     )
 
