@@ -59,33 +59,38 @@ class Worker:
         self.process.wait(30)
 
 
+def steps_of(sizes: st.SearchStrategy[int], most: int) -> st.SearchStrategy[list[list[Any]]]:
+    """Up to `most` sends and reads of these sizes, then a few steps with endings among them."""
+    sends = st.tuples(st.sampled_from(["send", "send", "sendmsg", "sendall"]), sizes)
+    empty_sends = st.tuples(st.just("send"), st.just(0))
+    reads = st.tuples(
+        st.sampled_from(["recv", "recv", "recv_into", "recvmsg", "peek", "swallow"]), sizes
+    )
+    endings = st.tuples(st.sampled_from(["shutdown", "close", "reset"]), st.just(0))
+    acts = st.one_of(sends, sends, sends, reads, reads, reads, empty_sends)
+    # Endings stand late, or most of a script would find closed sockets.
+    return st.builds(
+        lambda first, last: first + last,
+        _rows_of(acts, most),
+        _rows_of(st.one_of(endings, acts), 6),
+    )
+
+
+def _rows_of(
+    acts: st.SearchStrategy[tuple[str, int]], most: int
+) -> st.SearchStrategy[list[list[Any]]]:
+    sides = st.sampled_from(["client", "server"])
+    rows = st.tuples(st.integers(0, 2), sides, acts).map(lambda step: [step[0], step[1], *step[2]])
+    return st.lists(rows, max_size=most)
+
+
 sizes = st.one_of(
     st.integers(1, 300), st.sampled_from([1448, 1460, 4093, 21845, 65483, 65536]),
     st.integers(1, 300_000),
 )  # fmt: skip
-sends = st.tuples(st.sampled_from(["send", "send", "sendmsg", "sendall"]), sizes)
-empty_sends = st.tuples(st.just("send"), st.just(0))
-reads = st.tuples(
-    st.sampled_from(["recv", "recv", "recv_into", "recvmsg", "peek", "swallow"]), sizes
-)
-endings = st.tuples(st.sampled_from(["shutdown", "close", "reset"]), st.just(0))
-acts = st.one_of(sends, sends, sends, reads, reads, reads, empty_sends)
-steps = st.lists(
-    st.tuples(st.integers(0, 2), st.sampled_from(["client", "server"]), acts).map(
-        lambda step: [step[0], step[1], *step[2]]
-    ),
-    max_size=25,
-)
-# Endings stand late, or most of a script would find closed sockets.
-last_steps = st.lists(
-    st.tuples(
-        st.integers(0, 2), st.sampled_from(["client", "server"]), st.one_of(endings, acts)
-    ).map(lambda step: [step[0], step[1], *step[2]]),
-    max_size=6,
-)
 scripts = st.fixed_dictionaries(
     {
-        "steps": st.builds(lambda first, last: first + last, steps, last_steps),
+        "steps": steps_of(sizes, 25),
         "connections": st.integers(1, 3),
         "ipv6": st.booleans(),
         "nodelay": st.booleans(),
