@@ -1,14 +1,14 @@
-"""What the cases with a known answer run on the hosts: one question, one answer, nothing else."""
+"""What the cases with a known answer run on the hosts: one question and its answer, or an echo."""
 
 from __future__ import annotations
 
 import socket
-from pathlib import Path
 
 from netlab.lab.pattern import pattern
 from netlab.model.probe import Probe
 
 PORT = 7
+MESSAGE_BYTES = 4093
 
 
 def answer(probe: Probe, question_bytes: int) -> int:
@@ -39,6 +39,29 @@ def ask(probe: Probe, address: str, question_bytes: int) -> None:
     sock.close()
 
 
-def setting(probe: Probe, name: str) -> str:
-    """A sysctl of the host, as the kernel says it."""
-    return Path("/proc/sys", *name.split(".")).read_text().strip()
+def echo(probe: Probe) -> None:
+    """Serve one connection: give every byte back."""
+    listener = probe.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.bind(("0.0.0.0", PORT))
+    listener.listen()
+    sock, _ = listener.accept()
+    listener.close()
+    while data := sock.recv(1 << 16):
+        sock.sendall(data)
+    sock.close()
+
+
+def say(probe: Probe, address: str, messages: int) -> None:
+    """Send so many messages of three segments, each once the one before has come back."""
+    sock = probe.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.connect((address, PORT))
+    for number in range(messages):
+        message = pattern(number * MESSAGE_BYTES, (number + 1) * MESSAGE_BYTES)
+        sock.sendall(message)
+        heard = b""
+        while len(heard) < MESSAGE_BYTES:
+            heard += sock.recv(1 << 16)
+        assert heard == message
+    sock.shutdown(socket.SHUT_WR)
+    assert sock.recv(1) == b""
+    sock.close()

@@ -31,7 +31,8 @@ _BUSY_NS = 40 * MS  # of a machine with other work; below all that is told apart
 class Case:
     """One conversation: the client asks so many bytes, the server answers one."""
 
-    def __init__(self, recording: Finished) -> None:
+    def __init__(self, path: Path, recording: Finished) -> None:
+        self.path = path
         self.raw, self.tables = recording
         self.packets = {packet.frame: packet for packet in self.tables.packets}
         self.segments = {segment.frame: segment for segment in self.tables.segments}
@@ -133,7 +134,7 @@ def ask(folder: Path, wire: str, question_bytes: int, *, ipv6: bool = False) -> 
         assert (client.status, server.status) == (0, 0), client.stderr + server.stderr
         assert server.value == question_bytes
         assert all(count for _, count in lab.fired), lab.fired
-        case = Case(lab.recording)
+        case = Case(path, lab.recording)
         assert ledger_mismatches(case.tables) == []
         assert causal_violations(case.tables) == []
         if case.latest_ns <= FAR_TOO_LATE_NS:
