@@ -48,13 +48,14 @@ def settle(hosts: WiredHosts) -> None:
 def converse(script: dict[str, Any]) -> dict[str, Any]:
     path = Path(script["path"])
     folder = spool_folder(path)
-    hosts = WiredHosts(folder, rules=script["rules"])
+    hosts = WiredHosts(folder, rules=script["rules"], ipv6=script["ipv6"])
     rings, homes = [], []
     for host in hosts.hosts:
         with host.inside():
             rings.append(PacketRing.open("eth0", block_bytes=1 << 20, blocks=16, retire_ms=5))
         probe = JournalProbe(folder, actor=host.name, host=host.name, queues=script["queues"])
-        homes.append(Home(probe, host.address, host.inside))
+        address = host.address6 if script["ipv6"] else host.address
+        homes.append(Home(probe, address, host.inside))
     pairs, close_listener = meet(script, *homes)
     play(script, pairs)
     close_listener()

@@ -31,7 +31,7 @@ exact_rules = st.one_of(
     _rules("corrupt {} data {}", _directions, _early),
     _rules("corrupt {} any {}", _directions, _early),
     _rules("cut after {} data {} for 113ms", _directions, _early),
-    _rules("{} mtu 700 after data {}", _directions, _early),
+    _rules("{} mtu {} after data {}", _directions, st.sampled_from([700, 1290]), _early),
 )
 slow_rules = st.sampled_from(["drop c>s syn 1", "drop s>c synack 1", "drop c>s ack 1"])
 random_rules = st.one_of(
@@ -40,7 +40,7 @@ random_rules = st.one_of(
     _rules("corrupt 2% seed {}", st.integers(0, 1 << 16)),
     _rules("duplicate 5% seed {}", st.integers(0, 1 << 16)),
     st.sampled_from([
-        "loss 2% seed 1", "delay 30ms", "reorder data every 5 by 2", "mtu 900",
+        "loss 2% seed 1", "delay 30ms", "reorder data every 5 by 2", "mtu 900", "mtu 1300",
         "delay 7ms jitter 5ms unordered", "rate 20mbit; queue 7 packets",
     ]),
 )  # fmt: skip
