@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from netlab.correlate.addresses import Endpoint, is_wildcard
+from netlab.correlate.missing import Missing
 from netlab.correlate.reasons import Reason
 from netlab.model.call import CallRecord
 from netlab.model.tables import Direction, Side, Span, Unmatched
@@ -35,7 +36,7 @@ class DatagramJoin:
     """The outcome: everything `join` adds to the tables for UDP."""
 
     calls: list[CallRecord]
-    ring_lost: bool = False  # the capture missed frames
+    lost: Missing | None = None  # why the capture lacks frames
     spans: list[Span] = field(default_factory=list)
     placed: dict[int, Placed] = field(default_factory=dict)
     unmatched: list[Unmatched] = field(default_factory=list)
@@ -47,9 +48,17 @@ class DatagramJoin:
 
     def missing(self, seen: bool) -> Reason:
         """Why a frame is not there; `seen`: others of its kind are."""
-        if self.ring_lost:
-            return Reason.RING_DROP
+        if self.lost is not None:
+            return self.lost.captured
         return Reason.GAP if seen else Reason.NO_PACKET_WITNESS
+
+    def home_of(self, socket: Socket) -> tuple[int, Side] | None:
+        """The conversation of a socket that connect() tied to one peer: all its calls are of it."""
+        if len({self.calls[number - 1].address for number in socket.connects}) != 1:
+            return None
+        placed = (self.placed[number] for number in socket.calls if number in self.placed)
+        homes = {(one.connection, one.side) for one in placed}
+        return homes.pop() if len(homes) == 1 else None
 
     def unseen_to(self, local: Endpoint) -> dict[Endpoint, list[Arrival]]:
         """The sends without a frame to this address, by destination."""

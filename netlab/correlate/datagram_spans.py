@@ -10,6 +10,7 @@ from netlab.correlate.datagram_reads import match_reads
 from netlab.correlate.datagram_sends import DatagramIndex, match_sends
 from netlab.correlate.datagrams import Datagram
 from netlab.correlate.flows import Flow
+from netlab.correlate.missing import Missing
 from netlab.correlate.reasons import Reason, What
 from netlab.correlate.sockets import Socket
 from netlab.model.call import CallRecord
@@ -22,13 +23,13 @@ def join_datagrams(
     datagrams: Sequence[Datagram],
     calls: list[CallRecord],
     *,
-    ring_lost: bool = False,
+    missing: Missing | None = None,
 ) -> DatagramJoin:
     """Match every datagram call of `sockets` (Internet, SOCK_DGRAM).
 
-    `flows` hold the ICMP errors. `ring_lost`: the capture counted frames that it missed.
+    `flows` hold the ICMP errors. `missing`: why the capture lacks frames.
     """
-    join = DatagramJoin(calls, ring_lost)
+    join = DatagramJoin(calls, missing)
     index = DatagramIndex(datagrams)
     match_sends(join, index, sockets)
     join.spans += link_datagram_errors(join, flows, datagrams)  # what was refused, nobody read

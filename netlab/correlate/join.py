@@ -12,6 +12,7 @@ import gc
 from collections.abc import Callable
 from itertools import pairwise
 
+from netlab.correlate.accept_queue import queued_ns
 from netlab.correlate.arrivals import arrival_ns
 from netlab.correlate.call_layout import UrgentMark
 from netlab.correlate.call_moves import moved_bytes
@@ -27,6 +28,7 @@ from netlab.correlate.handshake import link_handshake
 from netlab.correlate.leftovers import leftover_bytes, uncaptured
 from netlab.correlate.local_join import LocalJoin
 from netlab.correlate.matching import add_connections_without_frames, match_tcp
+from netlab.correlate.missing import CUT, is_cut_short, missing_frames
 from netlab.correlate.reasons import Reason, What
 from netlab.correlate.receiver_acks import link_receiver_acks
 from netlab.correlate.segments import Track, track_from_flow
@@ -82,14 +84,9 @@ class _Correlation:
         self.last_entry: dict[int, int] = {}  # of each process; records are in order of entry
         for record in records:
             self.last_entry[record.pid] = record.entered_ns
-        # A ring was there, and nobody read it to its end: the recorder was killed.
-        unread = any(i.received is not None and i.dropped is None for i in raw.interfaces)
-        self.no_frames = Reason.RING_DROP if unread else Reason.NO_PACKET_WITNESS
-        self.ring_lost = (
-            unread
-            or any(i.dropped for i in raw.interfaces)
-            or any(loss.witness == "packets" for loss in raw.losses)
-        )
+        self.no_frames = Reason.CUT_SHORT if is_cut_short(raw) else Reason.NO_PACKET_WITNESS
+        self.missing = missing_frames(raw)
+        self.ring_lost = self.missing is not None
 
     def run(self) -> Tables:
         flows = flows_from_packets(self.packets)
@@ -167,10 +164,10 @@ class _Correlation:
     ) -> DatagramJoin:
         sockets = [s for s in network if s.kind == "SOCK_DGRAM"]
         if not sockets and not datagrams:
-            return DatagramJoin(self.records, self.ring_lost)
+            return DatagramJoin(self.records, self.missing)
         from netlab.correlate.datagram_spans import join_datagrams, leftover_datagrams
 
-        join = join_datagrams(sockets, flows, datagrams, self.records, ring_lost=self.ring_lost)
+        join = join_datagrams(sockets, flows, datagrams, self.records, missing=self.missing)
         join.unmatched += leftover_datagrams(join, datagrams)
         return join
 
@@ -223,10 +220,26 @@ class _Correlation:
                 spans += link_handshake(join)
                 spans += link_closing(join)
                 spans += link_receiver_acks(join)
-            self.tables.unmatched += leftover_bytes(join, ring_lost=self.ring_lost)
+            self.tables.unmatched += leftover_bytes(
+                join, missing=self.missing, queued=self._stayed_in_queue(track)
+            )
         for connection, sides in ends.items():
             self._without_frames(connection, sides)
         return spans
+
+    def _stayed_in_queue(self, track: Track) -> bool:
+        """Whether all calls on its listeners are known, and none of them took the connection."""
+        if not track.listeners or track.twins or self.missing is CUT:
+            return False
+        return all(
+            queued_ns(track, listener, self.records) is not None
+            and self._stop_of(listener) is None
+            and all(
+                self.records[n - 1].returned_ns is not None
+                for n in listener.calls if self.records[n - 1].op in ("accept", "accept4")
+            )
+            for listener in track.listeners
+        )  # fmt: skip
 
     def _facts(
         self, track: Track, direction: Direction, urgent: tuple[UrgentMark, ...]
@@ -234,7 +247,7 @@ class _Correlation:
         half = track.halves[direction]
         unborn = Reason.CAPTURE_LATE
         if track.halves[direction.reverse].syn_seen:  # the capture had begun, this SYN escaped it
-            unborn = Reason.RING_DROP if self.ring_lost else Reason.GAP
+            unborn = self.missing.captured if self.missing else Reason.GAP
         return StreamFacts(half.syn_seen, half.fin_off, urgent, unborn)
 
     def _end(self, socket: Socket, out: StreamFacts, into: StreamFacts) -> End:
@@ -317,6 +330,7 @@ class _Correlation:
     # --- the calls' own columns
 
     def _fill_calls(self, sockets: Sockets, udp: DatagramJoin, local: LocalJoin) -> None:
+        homes = {id(s): udp.home_of(s) for s in sockets.all if s.kind == "SOCK_DGRAM"}
         for call, record, socket in zip(self.calls, self.records, sockets.by_call, strict=True):
             number = call.call
             if number in udp.placed:
@@ -329,6 +343,8 @@ class _Correlation:
                 call.connection, call.side = local.of_call[number]
             elif socket is not None and socket.connection is not None:
                 call.connection, call.side = socket.connection, socket.side
+            elif (home := homes.get(id(socket))) is not None:
+                call.connection, call.side = home
             if number in local.ranges:
                 call.direction, call.start, call.stop = local.ranges[number]
             if record.op in WAITING or record.op == "epoll_ctl":

@@ -145,18 +145,23 @@ class Transit:
 
     def _passage(self, sight: Sight) -> _Passage:
         """From `hit` of the frame at hand; what depends on its direction only is kept."""
-        delays = [use for use in self._delays if use.hit]
-        retards = [use for use in self._retards if use.hit]
+        late: list[DelayInUse | RetardInUse] = []
+        delay_ns = retard_ns = 0
+        in_order = self._keeps_order
+        for delay in self._delays:
+            if delay.hit:
+                late.append(delay)
+                delay_ns += delay.by_ns
+                in_order = in_order and not delay.unordered
+        for retard in self._retards:
+            if retard.hit:
+                late.append(retard)
+                retard_ns += retard.by_ns
+        # Outside its period a rate takes no time; but nobody overtakes who waits there.
+        rates = [(use, use.hit) for use in self._rates if use.inside]
+        queues = [use for use in self._queues if use.hit]
         passage = _Passage(
-            sight.direction,
-            sight.connection,
-            # Outside its period a rate takes no time; but nobody overtakes who waits there.
-            [(use, use.hit) for use in self._rates if use.inside],
-            [use for use in self._queues if use.hit],
-            [*delays, *retards],
-            sum(use.by_ns for use in delays),
-            sum(use.by_ns for use in retards),
-            self._keeps_order and not any(use.unordered for use in delays),
+            sight.direction, sight.connection, rates, queues, late, delay_ns, retard_ns, in_order
         )
         if self._steady:
             self._fixed[sight.direction] = passage
