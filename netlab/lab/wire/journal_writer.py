@@ -67,7 +67,9 @@ class _Segment:
 class Journal:
     """The writing side. It never raises for want of room: it counts what found none.
 
-    `lost_frames` and `lost_fates` are those counts, `why` the errno of the last refusal.
+    `lost_frames` and `lost_fates` are those counts, `why` the errno of the last refusal. The
+    segment at hand (`bytes`, its `head`, where the next record goes, where the last one stands) is
+    public for the hot path, which writes without a method call (`carriers.Plain`).
     """
 
     def __init__(
@@ -80,11 +82,11 @@ class Journal:
     ) -> None:
         """Write to the folder of this descriptor. Raises OSError when nothing can be written."""
         self._folder = folder
-        self._segment_bytes = segment_bytes
+        self.segment_bytes = segment_bytes
         self._most = max(1, limit_bytes // segment_bytes)
         self._segments: list[_Segment] = []
         self._serial = 0
-        self._at = self._last = HEAD_BYTES  # where the next record goes, where the last one stands
+        self.at = self.last = HEAD_BYTES  # where the next record goes, where the last one stands
         self._rules: dict[str, bytes] = {}
         self.lost_frames = 0
         self.lost_fates = 0
@@ -96,7 +98,7 @@ class Journal:
     def frame(self, packet: int, interface: int, left_ns: int, data: bytes) -> bool:
         """Note a frame that a host sent, or the wire made; False when there was no room."""
         noted = self._append(FRAME, 0, interface, packet, left_ns, NONE, NONE, data)
-        self._head[TAIL] = self._at
+        self.head[TAIL] = self.at
         return noted
 
     def passing(self, packet: int, interface: int, left_ns: int, now_ns: int, data: bytes) -> bool:
@@ -113,21 +115,21 @@ class Journal:
     def dropped(self, packet: int, rule: str) -> bool:
         """Note that a frame never arrives."""
         noted = self._append_fate(DROPPED, packet, NONE, NONE, rule, b"")
-        self._head[TAIL] = self._at
+        self.head[TAIL] = self.at
         return noted
 
     def settled(self) -> None:
         """All that was noted so far holds."""
-        self._head[TAIL] = self._at
+        self.head[TAIL] = self.at
 
     def stayed(self) -> None:
         """The frame that `passing` noted last, True then, does not go on: it has no fate yet."""
-        self._bytes[self._last] = FRAME
+        self.bytes[self.last] = FRAME
         self.settled()
 
     def taken_back(self) -> None:
         """What `leaving` noted last, True then, did not come to be."""
-        self._head[BEGUN] = self._at = self._last
+        self.head[BEGUN] = self.at = self.last
 
     def lost(self, count: int, since_ns: int, reason: str) -> None:
         """Note frames that were lost before the wire saw them."""
@@ -151,23 +153,23 @@ class Journal:
         data: bytes,
     ) -> bool:
         length = len(data)
-        at = self._at
+        at = self.at
         start = at + RECORD_BYTES
         end = start + (length + 7 & ~7)
-        if end > self._segment_bytes:
+        if end > self.segment_bytes:
             if not self._roll():
                 self._count_lost(kind, packet)
                 return False
-            at = self._at
+            at = self.at
             start = at + RECORD_BYTES
             end = start + (length + 7 & ~7)
-        view = self._bytes
+        view = self.bytes
         view[start : start + length] = data
         if kind == FATE:
             length -= number
         _PACK_INTO(view, at, kind, fate, number, length, packet, left_ns, arrived_ns, late_ns)
-        self._last = at
-        self._at = self._head[BEGUN] = end
+        self.last = at
+        self.at = self.head[BEGUN] = end
         return True
 
     def _append_fate(
@@ -197,7 +199,7 @@ class Journal:
         number = self._free_segment()
         if number is None:
             return False
-        full, tail = self._head, self._at
+        full, tail = self.head, self.at
         self._use(self._segments[number])
         full[TAIL] = tail
         full[NEXT] = number + 1
@@ -210,8 +212,8 @@ class Journal:
         head[TAIL] = head[BEGUN] = HEAD_BYTES
         head[NEXT] = 0
         head[SERIAL] = self._serial  # last: who sees the new serial must not see the old ends
-        self._bytes, self._head = segment.bytes, head
-        self._at = self._last = HEAD_BYTES
+        self.bytes, self.head = segment.bytes, head
+        self.at = self.last = HEAD_BYTES
 
     def _free_segment(self) -> int | None:
         """A segment to go on in: never used, done with by the reader, or made now."""
@@ -235,9 +237,9 @@ class Journal:
         try:
             # Reserved, so that a full disk is an error here and not a SIGBUS later; written, so
             # that the pages are there when the first frame comes.
-            os.posix_fallocate(fd, 0, self._segment_bytes)
-            os.pwrite(fd, bytes(self._segment_bytes), 0)
-            return _Segment(fd, self._segment_bytes)
+            os.posix_fallocate(fd, 0, self.segment_bytes)
+            os.pwrite(fd, bytes(self.segment_bytes), 0)
+            return _Segment(fd, self.segment_bytes)
         except OSError:
             os.unlink(name, dir_fd=self._folder)
             raise

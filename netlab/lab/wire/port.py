@@ -61,12 +61,16 @@ ETHERNET_BYTES = 14
 _TAG_BYTES = 4
 _BLOCK_BYTES = 1 << 16
 _HEADROOM_BYTES = 128  # of a slot: tpacket2_hdr, sockaddr_ll, alignment
-# struct tpacket2_hdr: tp_status, tp_len, tp_snaplen, tp_mac, tp_net, tp_sec, tp_nsec
-_SLOT = struct.Struct("@IIIHHII")
+# struct tpacket2_hdr: tp_status, tp_len, tp_snaplen, tp_mac, (tp_net,) tp_sec, tp_nsec
+_SLOT = struct.Struct("@IIIH2xII")
+# The same without tp_snaplen, and, where the frame begins, its destination. tp_mac is MAC_AT for
+# Ethernet: header and sockaddr_ll, 52 bytes, aligned with 16 more to 16, less 14.
+MAC_AT = 66
+QUICK_SLOT = struct.Struct(f"@II4xH2xII{MAC_AT - 24}x6s")
 _TAG_OFFSET = 24  # tp_vlan_tci, tp_vlan_tpid
 _TAG = struct.Struct("@HH")
 _TAG_ON_WIRE = struct.Struct("!HH")
-_ODD = (
+ODD = (
     TP_STATUS_LOSING | TP_STATUS_CSUMNOTREADY | TP_STATUS_GSO_TCP | TP_STATUS_VLAN_VALID
 )  # what most frames are not
 _DOWN = "its interface is down"
@@ -84,7 +88,11 @@ Left = tuple[int, bytes, str]
 
 
 class Port:
-    """The wire's end at one host. `fileno()` is readable when `take()` has something."""
+    """The wire's end at one host. `fileno()` is readable when `take()` has something.
+
+    The ring, its statuses and where reading stands in it are public for the hot path, which takes
+    frames without a method call (`carriers.Plain`).
+    """
 
     def __init__(
         self, sock: socket.socket, interface: str, mtu_bytes: int, slots: int, slot_bytes: int
@@ -92,12 +100,13 @@ class Port:
         self._sock = sock
         self._interface = interface
         self.quick_send = sock.send  # raises OSError: ask `why_not_taken`
-        self._most_bytes = mtu_bytes + ETHERNET_BYTES
-        self._map = mmap.mmap(sock.fileno(), slots * slot_bytes)
-        self._statuses = memoryview(self._map).cast("I")  # one store each, and the quickest
-        self._slot_bytes = slot_bytes
-        self._end = slots * slot_bytes
-        self._at = 0  # the slot that the kernel fills, or will fill, next
+        self.most_bytes = mtu_bytes + ETHERNET_BYTES
+        self.ring = mmap.mmap(sock.fileno(), slots * slot_bytes)
+        self.frames = memoryview(self.ring)
+        self.statuses = self.frames.cast("I")  # one store each, and the quickest
+        self.slot_bytes = slot_bytes
+        self.end = slots * slot_bytes
+        self.at = 0  # the slot that the kernel fills, or will fill, next
         self.losing = False  # `losses()` has something
 
     @classmethod
@@ -142,20 +151,20 @@ class Port:
 
     def take(self) -> Left | None:
         """The next frame that the host sent; None when there is none. Never blocks."""
-        at, view = self._at, self._map
-        status, length, caplen, mac, _, sec, nsec = _SLOT.unpack_from(view, at)
+        at, view = self.at, self.ring
+        status, length, caplen, mac, sec, nsec = _SLOT.unpack_from(view, at)
         if not status & TP_STATUS_USER:
             return None
         start = at + mac
         data = view[start : start + caplen]
         fault = ""
-        if status & _ODD or length > self._most_bytes:
+        if status & ODD or length > self.most_bytes:
             data, fault = self._odd(data, status, length, at)
         # The slot is the kernel's again. x86 keeps the order of the copy and this one aligned
         # store; elsewhere the interpreter's own work between the two is all there is.
-        self._statuses[at >> 2] = TP_STATUS_KERNEL
-        at += self._slot_bytes
-        self._at = at if at < self._end else 0
+        self.statuses[at >> 2] = TP_STATUS_KERNEL
+        at += self.slot_bytes
+        self.at = at if at < self.end else 0
         return sec * 1_000_000_000 + nsec, data, fault
 
     def send(self, frame: bytes) -> str:
@@ -195,16 +204,17 @@ class Port:
 
     def close(self) -> None:
         """Give the socket back; frames that were not taken are lost."""
-        self._statuses.release()
-        self._map.close()
+        self.statuses.release()
+        self.frames.release()
+        self.ring.close()
         self._sock.close()
 
     def _odd(self, data: bytes, status: int, length: int, at: int) -> tuple[bytes, str]:
         """A frame that is not like most: with its VLAN tag put back, and what is wrong with it."""
         self.losing = self.losing or bool(status & TP_STATUS_LOSING)
-        most_bytes = self._most_bytes
+        most_bytes = self.most_bytes
         if status & TP_STATUS_VLAN_VALID:
-            tci, tpid = _TAG.unpack_from(self._map, at + _TAG_OFFSET)
+            tci, tpid = _TAG.unpack_from(self.ring, at + _TAG_OFFSET)
             if not status & TP_STATUS_VLAN_TPID_VALID:
                 tpid = ETH_P_8021Q
             data = data[:12] + _TAG_ON_WIRE.pack(tpid, tci) + data[12:]
