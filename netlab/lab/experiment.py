@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 
 from netlab.capture.layout import JOURNAL_LIMIT
 from netlab.lab.actor import Program
-from netlab.lab.company import Company, how_ended
+from netlab.lab.company import Company, Stdio, how_ended
 from netlab.lab.ground import Ground
 from netlab.lab.hosts import Connected, Event, Left
 from netlab.lab.listening import reachable, what_is_there
@@ -38,6 +38,7 @@ from netlab.lab.network.plan import SERVER, WIRE
 from netlab.lab.network.socket_table import SocketRow
 from netlab.lab.signals import IMPATIENT, Interruptions
 from netlab.lab.starting import Command, Watching
+from netlab.lab.syscalls import CAP_NET_RAW
 from netlab.model.errors import CheckFailed, NetlabError, UsageError
 
 if TYPE_CHECKING:
@@ -179,17 +180,17 @@ class Lab:
         *arguments: object,
         actor: str = "",
         env: Mapping[str, str] | None = None,
-        inherit: bool = False,
-        job_control: bool = False,
+        stdio: Stdio = "kept",
+        may_capture: bool = False,
     ) -> Program:
         """Start a program on a host, in our working directory and environment.
 
         `command`: words, or a function of a module, called as `function(probe, *arguments)`.
-        `actor`: what it is called in the recording, by default as its host. `inherit`: it has our
-        stdin, stdout and stderr, and the terminal if that is one; else an empty stdin, and what it
-        writes is kept in the Program. `job_control`: Ctrl-Z is its own affair, as a shell's; else
-        it does nothing. Raises UsageError when it is not there, PrivilegeError when it cannot be
-        executed.
+        `actor`: what it is called in the recording, by default as its host. `stdio`: what it writes
+        is `kept` in the Program, and its stdin is empty; or it has `ours`, and the terminal if that
+        is one, where Ctrl-Z does nothing to it but to a `shell`. `may_capture`: it may open packet
+        sockets, as tcpdump must. Raises UsageError when it is not there, PrivilegeError when it
+        cannot be executed.
         """
         program = self._company.start(
             host,
@@ -197,8 +198,8 @@ class Lab:
             arguments,
             actor=actor,
             env=env or {},
-            inherit=inherit,
-            job_control=job_control,
+            stdio=stdio,
+            keep=[CAP_NET_RAW] if may_capture else (),
         )
         self._turn_until(lambda: program.pid is not None or not program.running, None)
         return program
@@ -278,16 +279,14 @@ class Lab:
 
     def settle(self, *, within_s: float = SETTLE_WITHIN_S) -> bool:
         """Wait until no host has a TCP connection that is not over; whether that came about."""
+        names = self.host_names
         return self._look_until(
-            lambda: (
-                not any(
-                    row.at_work
-                    for host in self._ground.plan.hosts
-                    for row in self.sockets(host.name)
-                )
-            ),
-            within_s,
+            lambda: not any(row.at_work for name in names for row in self.sockets(name)), within_s
         )
+
+    def wait_until(self, done: Callable[[], bool], *, within_s: float = RUN_WITHIN_S) -> bool:
+        """Wait until this is so, looked at whenever something happened; False when it was not."""
+        return self._turn_until(done, within_s)
 
     def stay(self) -> None:
         """Wait for Ctrl-C, which is no interruption here. KeyboardInterrupt for other signals."""
