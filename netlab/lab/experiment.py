@@ -1,8 +1,6 @@
 """Hosts with a wire between them, programs on the hosts, and one recording of it all.
 
-    from netlab.lab.experiment import Lab
-
-    with Lab(path="lab.pcapng", wire="delay 20ms; drop s>c data 2") as lab:
+    with netlab.Lab(path="lab.pcapng", wire="delay 20ms; drop s>c data 2") as lab:
         server = lab.start("server", ["python3", "-m", "http.server", "8000"])
         lab.wait_listening("server")
         client = lab.run("client", ["curl", "-s", "http://server:8000/"])
