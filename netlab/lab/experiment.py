@@ -37,7 +37,7 @@ from netlab.lab.network.socket_table import SocketRow
 from netlab.lab.signals import IMPATIENT, Interruptions
 from netlab.lab.starting import Command, Watching
 from netlab.lab.syscalls import CAP_NET_RAW
-from netlab.model.errors import CheckFailed, NetlabError, UsageError
+from netlab.model.errors import BadRecording, CheckFailed, NetlabError, UsageError
 
 if TYPE_CHECKING:
     from _typeshed import StrPath
@@ -127,8 +127,8 @@ class Lab:
                     self._company.deaths(), self.interruptions.first
                 )
             except NetlabError as trouble:
-                if error is None:
-                    raise
+                if error is None or isinstance(error, BadRecording):
+                    raise trouble from None  # of a full disk this one knows what can be done
                 error.add_note(f"netlab: {trouble}")  # the block's own failure is the news
 
     @property
