@@ -9,6 +9,8 @@ Read first: Linux, tcp_check_req in tcp_minisocks.c and tcp_v4_syn_recv_sock in 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from netlab.correlate.flows import ACK, RST, SYN
 from netlab.correlate.option_changes import option_between
 from netlab.correlate.segments import Row, Track
@@ -42,6 +44,24 @@ def queued_ns(
     at = arrival_ns(first.packet)
     resets = (p for half in track.halves.values() for p in half.resets if p.fate != Fate.DROPPED)
     return None if any(arrival_ns(p) < at for p in resets) else at
+
+
+def stayed_queued(
+    track: Track, calls: list[CallRecord], stop_of: Callable[[Socket], object]
+) -> bool:
+    """Whether all calls on its listeners are known, and none of them took the connection.
+
+    `stop_of`: why later calls on a socket cannot be trusted; None: they can.
+    """
+    if not track.listeners or track.twins:
+        return False
+    for listener in track.listeners:
+        if queued_ns(track, listener, calls) is None or stop_of(listener) is not None:
+            return False
+        records = (calls[number - 1] for number in listener.calls)
+        if any(r.op in ("accept", "accept4") and r.returned_ns is None for r in records):
+            return False
+    return True
 
 
 def queued_by(track: Track, listener: Socket | None, calls: list[CallRecord]) -> Packet | None:

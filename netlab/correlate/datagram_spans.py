@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from netlab.correlate.datagram_errors import link_datagram_errors
+from netlab.correlate.datagram_join import DatagramJoin
 from netlab.correlate.datagram_reads import match_reads
-from netlab.correlate.datagram_sends import DatagramIndex, DatagramJoin, match_sends
+from netlab.correlate.datagram_sends import DatagramIndex, match_sends
 from netlab.correlate.datagrams import Datagram
 from netlab.correlate.flows import Flow
 from netlab.correlate.missing import Missing
