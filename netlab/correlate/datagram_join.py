@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from netlab.correlate.addresses import Endpoint, is_wildcard
+from netlab.correlate.missing import Missing
 from netlab.correlate.reasons import Reason
 from netlab.model.call import CallRecord
 from netlab.model.tables import Direction, Side, Span, Unmatched
@@ -16,7 +17,6 @@ from netlab.model.tables import Direction, Side, Span, Unmatched
 if TYPE_CHECKING:
     from netlab.correlate.datagram_queue import Arrival
     from netlab.correlate.datagrams import Datagram
-    from netlab.correlate.missing import Missing
     from netlab.correlate.sockets import Socket
 
 
