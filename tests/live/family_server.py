@@ -2,6 +2,7 @@
 
 A message of a client is a Python expression in which `server` and `session` are known; what it
 gives is sent back as its repr, unless that is None. So are tasks and messages between processes.
+At an address that echoes, each message comes back behind its length (4 bytes).
 Every callback of every process is reported as a line of JSON on a pipe that all of them hold: its
 end of file says that the last one is gone.
 """
@@ -52,6 +53,15 @@ def stuck(seconds: float) -> None:
         pass
 
 
+def length_of(head: memoryview) -> int:
+    """A framing: a digit that says how many bytes follow; what is no digit is malformed."""
+    if not head:
+        return 0
+    if head[0] == 33:  # "!"
+        raise ZeroDivisionError("on purpose")
+    return head[0] - 47 if 48 <= head[0] <= 57 else -1
+
+
 def made() -> Server:
     """The server that was asked for."""
     address = GIVEN.pop("address", ["127.0.0.1", 0])
@@ -59,6 +69,7 @@ def made() -> Server:
     more = GIVEN.pop("more", [])
     silent = GIVEN.pop("silent", [])
     echo = GIVEN.pop("echo", False)
+    ports = GIVEN.pop("ports", [])  # (whether it echoes, its options), behind the first address
     function = GIVEN.pop("function", None)
     if function:
         GIVEN["dispatch_func"] = eval(function)
@@ -68,8 +79,20 @@ def made() -> Server:
 
         GIVEN["probe"] = JournalProbe(record, actor="server")
     server = Server(address[0], address[1], **GIVEN)
+    for _, options in ports:
+        if options.get("framing") == "function":
+            options["length_function"] = length_of
+        server.listen("127.0.0.1", 0, **options)
     for host, port, kind in more:
         server.listen(host, port, kind)
+    echoing = {number for number, (echoes, _) in enumerate(ports, 1) if echoes}
+    entrances: dict[int, int] = {}
+
+    def echoes(session: int) -> bool:
+        if session not in entrances:
+            info = server.client_info(session)
+            entrances[session] = info.entrance if info is not None else 0
+        return entrances[session] in echoing
 
     def run(text: str, **names: Any) -> Any:
         return eval(text, globals() | {"server": server, **names})  # nested scopes see globals only
@@ -77,6 +100,9 @@ def made() -> Server:
     def receive(server: Server, session: int, data: bytes) -> None:
         if echo:
             server.send(session, data)
+            return
+        if echoing and echoes(session):
+            server.send(session, len(data).to_bytes(4, "big") + data)
             return
         value = run(data.decode(), session=session)
         if value is not None:

@@ -45,10 +45,20 @@ class _Events(LocalEvents):
 
     def connected(self, connection: Connection) -> None:
         self._worker.figures.moved()
+        self._worker.estate.admitted(connection.session, connection.entrance)
         super().connected(connection)
+
+    def buffer_full(self, connection: Connection) -> None:
+        self._worker.engines.look_at_output(connection)
+        super().buffer_full(connection)
+
+    def buffer_empty(self, connection: Connection) -> None:
+        self._worker.engines.look_at_output(connection)
+        super().buffer_empty(connection)
 
     def closed(self, connection: Connection, closed: Closed) -> None:
         super().closed(connection, closed)
+        self._worker.engines.look_at_output(connection)
         self._worker.reactor.defer(self._worker.figures.moved)  # when the engine has forgotten it
 
     def packet(self, data: bytes, client: Client) -> None:
@@ -90,12 +100,11 @@ class BaseWorker(Child):
         )  # fmt: skip
         for sock, place, of_place in sockets:
             self.engine.adopt(sock, place, of_place, exclusive=not of_place.reuse_port)
-        self.engines = Engines([self.engine], self.engine, estate.full, options.output_buffer)
+        self.engines = Engines([self.engine], self.engine, estate)
         self.figures = Figures(self.row, [self.engine], messages=True)
         verbs = HereOrThere(
-            self.name, self.line.send, lambda: self.line.queued_bytes, estate.sessions, estate.full,
-            options.output_buffer, self.messenger,
-        )  # fmt: skip
+            self.name, self.line.send, lambda: self.line.queued_bytes, estate, self.messenger
+        )
         verbs.engine = self.engine
         self.remote = verbs
         self.role = FamilyRole(
@@ -198,7 +207,7 @@ class BaseWorker(Child):
             if arrival is None:
                 self._inherited()
                 return
-            self.engine.arrive(*arrival)
+            self.engines.look_at_output(self.engine.arrive(*arrival))
 
     def _take_all(self) -> None:
         """We are to go ourselves, and the forebear has not finished: wait for the rest."""

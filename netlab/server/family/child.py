@@ -88,9 +88,8 @@ class Child:
             self.name, self.generation, self, self, self.row, self.reactor.defer
         )
         self.remote = RemoteEngine(
-            self.name, self.line.send, lambda: self.line.queued_bytes, estate.sessions, estate.full,
-            options.output_buffer, self.messenger,
-        )  # fmt: skip
+            self.name, self.line.send, lambda: self.line.queued_bytes, estate, self.messenger
+        )
         self.role = self.made_role()
 
     def run(self) -> int:

@@ -46,9 +46,8 @@ class HubProcess:
         self.switchboard = Switchboard(reactor, here, self, _warn)
         self.messenger = Messenger(self.name, 1, self.switchboard, self, self.row, reactor.defer)
         self.remote = RemoteEngine(
-            self.name, lambda message, about: self.verb(message), lambda: 0, estate.sessions,
-            estate.full, self.options.output_buffer, self.messenger,
-        )  # fmt: skip
+            self.name, lambda message, about: self.verb(message), lambda: 0, estate, self.messenger
+        )
         self.role = FamilyRole(
             self.name, estate, self.remote, self.messenger, reactor, self.caller, self
         )

@@ -103,7 +103,7 @@ class Master(HubProcess):
         self._pidfds: dict[tuple[str, int], int] = {}
         reactor.poller.wait = with_heartbeat(reactor.poller.wait, self.row)
         self._dispatching = Dispatching(
-            self.switchboard, options, self.row, estate.server.callbacks,
+            self.switchboard, estate, self.row, self.caller,
             lambda text: _log.warning("%s", text), lambda: self._figures.moved(),
         )  # fmt: skip
         self._door = Engine(
@@ -115,7 +115,7 @@ class Master(HubProcess):
         self._threads = self._made_threads()
         homes = [thread.engine for thread in self._threads] or [self._door]
         self._door.homes = homes
-        self._engines = Engines(homes, self._door, estate.full, options.output_buffer)
+        self._engines = Engines(homes, self._door, estate)
         self._dispatching.serve(self._engines)
         self._figures = Figures(self.row, list({*homes, self._door}), messages=False)
         self.switchboard.plug("manager", 1, channel, estate.row("manager"))

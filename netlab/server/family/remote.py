@@ -24,10 +24,12 @@ from netlab.server.messages.envelope import (
 )
 from netlab.server.messages.messenger import Messenger, Refused
 from netlab.server.messages.parcel import parcel_from
-from netlab.server.shared.sessions import SessionTable, slot_of
+from netlab.server.shared.estate import Estate
+from netlab.server.shared.sessions import SLOT_MASK
 from netlab.server.terms import Client, ClientInfo, SendError
 
 _MOST_REMEMBERED = 1024
+LINE_BYTES = 4 << 20  # that may wait on the way to the owner, for all sessions together
 _SEND = int(Kind.SEND)
 
 Send = Callable[[bytes, int], None]  # an envelope's bytes, the inode that they are about
@@ -41,19 +43,18 @@ class RemoteEngine:
         name: str,
         send: Send,
         queued_bytes: Callable[[], int],
-        sessions: SessionTable,
-        full: memoryview,
-        output_buffer: int,
+        estate: Estate,
         messenger: Messenger,
     ) -> None:
         self._name = name
         self._address = address_from_name(name)
         self._send = send
         self._queued_bytes = queued_bytes
-        self._sessions = sessions
-        self._exists = sessions.exists
-        self._full = full
-        self._output_buffer = output_buffer
+        self._estate = estate
+        self._sessions = estate.sessions
+        self._exists = estate.sessions.exists
+        self._full = estate.full
+        self._limits = estate.limits
         self._messenger = messenger
         self._closing: dict[int, None] = {}  # closed from here, in order; not yet gone
         self.refused_here: dict[int, None] = {}  # the way to the owner is full, not its queue
@@ -64,13 +65,15 @@ class RemoteEngine:
         """Send or queue all of it, or nothing: then False, and `last_error` says why."""
         if not self._exists(session) or session in self._closing:
             return self._refuse(self._unknown(session))
-        if self._full[slot_of(session)]:
+        slot = session & SLOT_MASK
+        if self._full[slot]:
             return self._refuse(SendError.OUTPUT_BUFFER_OVERFLOW)
-        if self._queued_bytes() > self._output_buffer:
+        limit_bytes = self._limits[slot]
+        if len(data) > limit_bytes:
+            return self._refuse(SendError.MESSAGE_TOO_LARGE)
+        if self._queued_bytes() > max(limit_bytes, LINE_BYTES):
             self.refused_here[session] = None
             return self._refuse(SendError.OUTPUT_BUFFER_OVERFLOW)
-        if len(data) > self._output_buffer:
-            return self._refuse(SendError.MESSAGE_TOO_LARGE)
         about = self.about if session == self.about_session else 0
         try:
             self._send(head_bytes(_SEND, self._address, 0, session, about, 0) + data, about)

@@ -43,7 +43,7 @@ _ABSENT: Final = {
     "heartbeat_check_interval": "time-outs are checked when they are due: give read_timeout",
     "message_queue_key": "queues are made for each start",
     "open_http_protocol": "use the http handler",
-    "open_websocket_protocol": "use the http handler",
+    "open_websocket_protocol": "use the websocket handler",
     "reload_async": "reloading always starts the new worker first",
     "send_yield": "watch buffer_full and buffer_empty",
     "single_thread": "give reactors=1",

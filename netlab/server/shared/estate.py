@@ -1,8 +1,9 @@
 """What all processes of a server inherit: made once, before the first fork, and never replaced.
 
 The session table, the counters (a row for each name, two for those that may have an old and a new
-process side by side: neither counts in the other's cells), and one byte for each session slot that
-says "its output is full". Knows which row and which share of the sessions belongs to whom.
+process side by side: neither counts in the other's cells), and for each session slot a byte that
+says "its output is full" and how much output may wait. Knows which row and which share of the
+sessions belongs to whom.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ import time
 from typing import TYPE_CHECKING
 
 from netlab.server.shared.counters import Counter, Counters
-from netlab.server.shared.sessions import SLOT_LIMIT, SessionTable
+from netlab.server.shared.sessions import SLOT_LIMIT, SessionTable, slot_of
 from netlab.server.terms import Mode
 
 if TYPE_CHECKING:
     from netlab.server.server import Server
 
+_WORD_BYTES = 8
 SPARE_WORKERS = 16  # how many may be added to those that were asked for
 _SIDE_BY_SIDE = 2  # generations of one name
 _MASTER, _MANAGER, _CHILDREN = 0, 1, 2
@@ -38,6 +40,8 @@ class Estate:
         self.sessions = SessionTable(slots, owners)
         self.counters = Counters(_CHILDREN + _SIDE_BY_SIDE * (self.most_workers + options.tasks))
         self.full = memoryview(mmap.mmap(-1, slots))
+        self.limits = memoryview(mmap.mmap(-1, slots * _WORD_BYTES)).cast("Q")
+        self.ports = [of_place for _, _, of_place in server.opened]  # by number of entrance
 
     @property
     def hub(self) -> str:
@@ -51,6 +55,10 @@ class Estate:
             return self.counters.row(_MASTER if name == "master" else _MANAGER)
         place = int(number) + (self.most_workers if role == "task" else 0)
         return self.counters.row(_CHILDREN + _SIDE_BY_SIDE * place + generation % _SIDE_BY_SIDE)
+
+    def admitted(self, session: int, entrance: int) -> None:
+        """A session begins: what its address allows, for who sends from other processes."""
+        self.limits[slot_of(session)] = self.ports[entrance].output_buffer
 
     def owner(self, worker: int, generation: int) -> int:
         """Whose share of the sessions a worker in `base` takes from."""

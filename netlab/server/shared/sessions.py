@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 SLOT_BITS = 20
 SLOT_LIMIT = 1 << SLOT_BITS
-_SLOT_MASK = SLOT_LIMIT - 1
+SLOT_MASK = SLOT_LIMIT - 1
 _WORD_BYTES = 8
 
 
@@ -26,7 +26,7 @@ class NoFreeSession(Exception):
 
 def slot_of(session: int) -> int:
     """The slot a session lives in: a small number that is free again when the session ends."""
-    return session & _SLOT_MASK
+    return session & SLOT_MASK
 
 
 class SessionTable:
@@ -63,23 +63,23 @@ class SessionTable:
 
     def free(self, session: int) -> None:
         """The session has ended; nothing happens when it had already."""
-        slot = session & _SLOT_MASK
+        slot = session & SLOT_MASK
         if slot < len(self._live) and self._live[slot] == session:
             self._live[slot] = 0
 
     def exists(self, session: int) -> bool:
         """Whether the session lives."""
-        slot = session & _SLOT_MASK
+        slot = session & SLOT_MASK
         return slot < len(self._live) and session != 0 and self._live[slot] == session
 
     def was(self, session: int) -> bool:
         """Whether there ever was this session: what tells a closed one from an invented one."""
-        slot, serial = session & _SLOT_MASK, session >> SLOT_BITS
+        slot, serial = session & SLOT_MASK, session >> SLOT_BITS
         return slot < len(self._live) and 0 < serial <= self._serials[slot]
 
     def owner(self, session: int) -> int:
         """Which owner's share the session's slot lies in."""
-        return (session & _SLOT_MASK) // self.share
+        return (session & SLOT_MASK) // self.share
 
     def living(self, owner: int | None = None) -> Iterator[int]:
         """The sessions that live, slot by slot; of one owner's share, or all."""

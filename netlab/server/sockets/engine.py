@@ -168,7 +168,7 @@ class Engine:
             self._leave_host(host_of(connection.address))
         self._check_drained()
 
-    def arrive(self, sock: socket.socket, baggage: Baggage) -> None:
+    def arrive(self, sock: socket.socket, baggage: Baggage) -> Connection:
         """Take over a connection that another process has handed over."""
         listener = self.entrances[baggage.entrance]
         assert isinstance(listener, Listener)
@@ -185,6 +185,7 @@ class Engine:
             self._by_host[host_of(baggage.address)] += 1
         travel.arrive(connection, baggage)
         self._add_figures(connection, -1)  # these were counted elsewhere
+        return connection
 
     def _add_figures(self, connection: Connection, sign: int) -> None:
         self._received_bytes += sign * connection.received_bytes

@@ -127,6 +127,11 @@ class Outgoing:
         return self._out is not None
 
     @property
+    def is_full(self) -> bool:
+        """Whether the high watermark was crossed, and the low one not reached since."""
+        return self._out is not None and self._out.full
+
+    @property
     def queued_bytes(self) -> int:
         """Output that the kernel has not taken."""
         return self._out.queued_bytes if self._out is not None else 0
