@@ -9,9 +9,10 @@ end of file says that the last one is gone.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import resource  # noqa: F401  # for expressions
+import resource
 import signal
 import sys
 import threading  # noqa: F401
@@ -46,6 +47,28 @@ def sockets() -> list[str]:
     return [link for link in links if link.startswith("socket")]
 
 
+def few_descriptors(count: int) -> None:
+    """Room for so many more in this process."""
+    kept["limit"] = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(name) for name in os.listdir("/proc/self/fd"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1 + count, kept["limit"][1]))
+    held = []
+    with contextlib.suppress(OSError):
+        while True:
+            held.append(os.dup(2))
+    for descriptor in held[len(held) - count :]:
+        os.close(descriptor)
+
+
+def refusal(action: Any) -> str:
+    """What an action is refused with."""
+    try:
+        action()
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
 def stuck(seconds: float) -> None:
     """Busy in Python for so long, whatever signals come."""
     end_s = time.monotonic() + seconds
@@ -73,6 +96,8 @@ def made() -> Server:
     function = GIVEN.pop("function", None)
     if function:
         GIVEN["dispatch_func"] = eval(function)
+    if GIVEN.pop("without_0", False):
+        os.close(0)
     record = GIVEN.pop("record", None)
     if record:
         from netlab.capture.probe import JournalProbe

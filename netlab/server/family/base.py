@@ -171,11 +171,11 @@ class BaseMain(HubProcess):
         """It is to go."""
         self.switchboard.leave(member.name, member.generation)
 
-    def died(self, member: Member, status: int, *, last: bool, unasked: bool) -> None:
+    def died(self, member: Member, status: int, *, unasked: bool) -> None:
         """It is gone."""
         self.estate.forget(member.name, member.generation)
-        if last and member.role is Role.WORKER:
-            lost = self.estate.forget_sessions(member.number)
+        if member.role is Role.WORKER:
+            lost = self.estate.forget_sessions(member.number, member.generation)
             if lost:
                 _log.warning("%s: %d connections died with it", member.name, lost)
                 self.row[Counter.CLOSE_COUNT] += lost

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 from netlab.server.callbacks import Caller
 from netlab.server.channels import Channel, ChannelClosed, MessageTooLarge
 from netlab.server.family.family_role import FamilyRole
-from netlab.server.family.process import orphan_alarm
+from netlab.server.family.process import leave_within
 from netlab.server.family.remote import RemoteEngine
 from netlab.server.family.roster import LATE_S
 from netlab.server.loop.reactor import READ, Reactor
@@ -81,7 +81,6 @@ class Child:
         self.caller = Caller(estate.server, estate.server.callbacks)
         self.line = Line(channel, self.reactor, self.heard, self._hub_is_gone, self._room_again)
         self._control = control_end
-        self._parent = os.getppid()
         self.told_to_leave = False
         self._asked_to_leave = False
         self.messenger = Messenger(
@@ -176,6 +175,7 @@ class Child:
                 self.caller.call("buffer_empty", session, session=session)
 
     def _hub_is_gone(self) -> None:
+        leave_within(self.options.drain_timeout + LATE_S)
         self.abandoned()
 
     def abandoned(self) -> None:
@@ -190,8 +190,6 @@ class Child:
         for number in _IGNORED:
             signal.signal(number, signal.SIG_IGN)
         self.reactor.on_signal(signal.SIGTERM, self._term)
-        patience_s = self.options.drain_timeout + LATE_S
-        signal.signal(signal.SIGTERM, orphan_alarm(self._parent, patience_s))
         self._control.setblocking(False)
         self.reactor.register(self._control.fileno(), READ, lambda events: self._read_control())
 
@@ -204,10 +202,7 @@ class Child:
         self.booted()
 
     def _term(self) -> None:
-        if os.getppid() != self._parent:
-            self.abandoned()
-        else:
-            self.ask_to_leave("SIGTERM")
+        self.ask_to_leave("SIGTERM")
 
     def _call(self, name: str, *arguments: object) -> None:
         self.caller.call(name, *arguments)
@@ -231,7 +226,7 @@ class Child:
             if received is None:
                 self.reactor.unregister(self._control.fileno())
                 self._control.close()
-                self.abandoned()
+                self._hub_is_gone()
                 return
             self.obey(*received)
 

@@ -5,8 +5,10 @@ the worker that has the session as a whole, where the rule gives it to one, else
 `fixed` would choose. A worker whose line is full stops the reading of the connections whose
 messages go there: their windows close, and it is the client that waits. They are read again as soon
 as the line is empty. A dispatch function that raises is a callback that does: it is reported, and
-that connection closed. A client's FIN is passed behind its messages as a marker that the worker sends
-back, so that no connection is closed while its answer is still being made.
+that connection closed.
+
+A client's FIN is passed behind its messages as a marker that the worker sends back, so that no
+connection is closed while its answer is still being made.
 
 Knows no forks and no signals. Read first: switchboard.py, dispatch.py, engine.py (Events).
 """
@@ -28,7 +30,7 @@ from netlab.server.shared.counters import Counter
 from netlab.server.shared.estate import Estate
 from netlab.server.sockets.connection import Connection
 from netlab.server.sockets.outgoing import BY_INPUT
-from netlab.server.terms import Client, Closed, CloseReason, DispatchKind, host_of
+from netlab.server.terms import Client, ClientInfo, Closed, CloseReason, DispatchKind, host_of
 
 _RECEIVE = int(Kind.RECEIVE)
 LONGEST_BYTES = MESSAGE_LIMIT_BYTES - HEAD_BYTES
@@ -116,6 +118,13 @@ class Dispatching:
     def idle_workers(self) -> int:
         """How many have nothing in hand."""
         return sum(s.sent <= self._handled(s) for s in self._stations.values())
+
+    def worker_of(self, info: ClientInfo) -> int | None:
+        """Who is asked for this session, where the rule says so for all of its messages."""
+        if not (self._dispatcher.kind.keeps_order and self._live):
+            return None
+        host, uid = host_of(info.client), info.uid
+        return self._dispatcher.choose(info.session, self._live, host=host, uid=uid)
 
     def marker(self, session: int, name: str) -> None:
         """A worker has dealt with all that a client sent before its FIN."""

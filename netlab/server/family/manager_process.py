@@ -132,7 +132,7 @@ class ManagerProcess(Child):
         """It is to go."""
         self._say("leave", member)
 
-    def died(self, member: Member, status: int, *, last: bool, unasked: bool) -> None:
+    def died(self, member: Member, status: int, *, unasked: bool) -> None:
         """It is gone."""
         self.estate.forget(member.name, member.generation)
         if unasked and not self._manager.roster.stopping:

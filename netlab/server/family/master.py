@@ -19,6 +19,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import NoReturn
 
@@ -205,11 +206,16 @@ class Master(HubProcess):
 
     def client_info(self, session: int) -> ClientInfo | None:
         """All sockets are here."""
-        return self._engines.client_info(session)
+        info = self._engines.client_info(session)
+        return None if info is None else self._with_worker(info)
 
     def connections(self, most: int) -> list[ClientInfo]:
         """All sockets are here."""
-        return [info for engine in self._engines.all for info in longest_queues(engine, most)]
+        engines = self._engines.all
+        return [self._with_worker(i) for engine in engines for i in longest_queues(engine, most)]
+
+    def _with_worker(self, info: ClientInfo) -> ClientInfo:
+        return replace(info, worker=self._dispatching.worker_of(info))
 
     # -- the lines -------------------------------------------------------------------------------
 

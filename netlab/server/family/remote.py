@@ -29,6 +29,7 @@ from netlab.server.shared.sessions import SLOT_MASK
 from netlab.server.terms import Client, ClientInfo, SendError
 
 _MOST_REMEMBERED = 1024
+LONGEST_UDP_BYTES = 65_507  # over IPv4; what is too long for IPv6 alone the kernel finds out
 LINE_BYTES = 4 << 20  # that may wait on the way to the owner, for all sessions together
 _SEND = int(Kind.SEND)
 
@@ -98,7 +99,14 @@ class RemoteEngine:
 
     def sendto(self, client: Client, data: bytes) -> bool:
         """Send a datagram from the entrance that the client wrote to."""
-        if len(data) > MESSAGE_LIMIT_BYTES // 2:
+        places = [place for _, place, _ in self._estate.server.opened]
+        if not 0 <= client.entrance < len(places) or places[client.entrance].is_stream:
+            return self._refuse(SendError.NO_SUCH_CLIENT)
+        place = places[client.entrance]
+        if isinstance(client.address, tuple) == place.is_unix:
+            return self._refuse(SendError.NO_SUCH_CLIENT)
+        most = MESSAGE_LIMIT_BYTES // 2 if place.is_unix else LONGEST_UDP_BYTES
+        if len(data) > most:
             return self._refuse(SendError.MESSAGE_TOO_LARGE)
         payload = parcel_from((client.address, client.entrance, bytes(data)))
         return self._post(Kind.SENDTO, 0, 0, payload)

@@ -74,11 +74,14 @@ class Estate:
         for counter in (Counter.CONNECTION_NUM, Counter.TASKING_NUM, Counter.BUSY_SINCE_MS):
             row[counter] = 0
 
-    def forget_sessions(self, worker: int) -> int:
-        """In `base`: nobody has this name, so the sessions of its shares are over; how many."""
+    def forget_sessions(self, worker: int, generation: int) -> int:
+        """In `base`: a process is gone, so the sessions that it held are over; how many.
+
+        They may be of its own share, or of that of who had the name before.
+        """
         ended = 0
         for owner in (worker * _SIDE_BY_SIDE, worker * _SIDE_BY_SIDE + 1):
-            ended += len(self.sessions.free_all(owner))
+            ended += len(self.sessions.free_all(owner, generation))
         return ended
 
     def knows(self, name: str) -> bool:

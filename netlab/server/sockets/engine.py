@@ -71,6 +71,7 @@ class Engine:
         self.events = events
         self.owner = owner
         self.name = name
+        self.worker: int | None = None  # the number of this process, where it is a worker's
         self.keeps_half_open = keeps_half_open
         self.sendfile_call = probe.sendfile
         self.entrances: list[Entrance] = []
@@ -297,6 +298,7 @@ class Engine:
             client=connection.address,
             server=self.door.entrances[connection.entrance].address,
             owner=self.name,
+            worker=self.worker,
             uid=connection.uid,
             connected_at_s=moment(connection.connected_at_s),
             received_at_s=moment(connection.received_at_s),
