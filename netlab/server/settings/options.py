@@ -133,6 +133,11 @@ def _asked(given: dict[str, Any]) -> dict[str, Any]:
             checked = alias.translate(checked)
             if checked is NOT_GIVEN:
                 continue
+            try:
+                checked = option.kind.check(checked)
+            except ValueError as error:
+                meant = f"{name} is {value!r}, {option.name} then {checked!r}"
+                raise UsageError(meant, f"give {error}") from None
         if option.name in asked and asked[option.name] != checked:
             _refuse_both(option.name, named[option.name], name)
         asked[option.name] = checked

@@ -14,14 +14,12 @@ from typing import TYPE_CHECKING
 
 from netlab.server.shared.counters import Counter, Counters
 from netlab.server.shared.sessions import SLOT_LIMIT, SessionTable, slot_of
-from netlab.server.terms import Mode
+from netlab.server.terms import SIDE_BY_SIDE, SPARE_WORKERS, Mode
 
 if TYPE_CHECKING:
     from netlab.server.server import Server
 
 _WORD_BYTES = 8
-SPARE_WORKERS = 16  # how many may be added to those that were asked for
-_SIDE_BY_SIDE = 2  # generations of one name
 _MASTER, _MANAGER, _CHILDREN = 0, 1, 2
 
 
@@ -35,10 +33,10 @@ class Estate:
         self.started_at_s = time.time()
         self.most_workers = options.workers + SPARE_WORKERS
         base = options.mode is Mode.BASE
-        owners = self.most_workers * _SIDE_BY_SIDE if base else 1
+        owners = self.most_workers * SIDE_BY_SIDE if base else 1
         slots = min(SLOT_LIMIT, owners * options.max_connections)
         self.sessions = SessionTable(slots, owners)
-        self.counters = Counters(_CHILDREN + _SIDE_BY_SIDE * (self.most_workers + options.tasks))
+        self.counters = Counters(_CHILDREN + SIDE_BY_SIDE * (self.most_workers + options.tasks))
         self.full = memoryview(mmap.mmap(-1, slots))
         self.limits = memoryview(mmap.mmap(-1, slots * _WORD_BYTES)).cast("Q")
         self.ports = [of_place for _, _, of_place in server.opened]  # by number of entrance
@@ -54,7 +52,7 @@ class Estate:
         if not number:
             return self.counters.row(_MASTER if name == "master" else _MANAGER)
         place = int(number) + (self.most_workers if role == "task" else 0)
-        return self.counters.row(_CHILDREN + _SIDE_BY_SIDE * place + generation % _SIDE_BY_SIDE)
+        return self.counters.row(_CHILDREN + SIDE_BY_SIDE * place + generation % SIDE_BY_SIDE)
 
     def admitted(self, session: int, entrance: int) -> None:
         """A session begins: what its address allows, for who sends from other processes."""
@@ -62,11 +60,11 @@ class Estate:
 
     def owner(self, worker: int, generation: int) -> int:
         """Whose share of the sessions a worker in `base` takes from."""
-        return worker * _SIDE_BY_SIDE + generation % _SIDE_BY_SIDE
+        return worker * SIDE_BY_SIDE + generation % SIDE_BY_SIDE
 
     def worker_of(self, session: int) -> str:
         """In `base`: who has the socket of this session."""
-        return f"worker-{self.sessions.owner(session) // _SIDE_BY_SIDE}"
+        return f"worker-{self.sessions.owner(session) // SIDE_BY_SIDE}"
 
     def forget(self, name: str, generation: int) -> None:
         """A process is gone: it has nothing in hand."""
@@ -80,7 +78,7 @@ class Estate:
         They may be of its own share, or of that of who had the name before.
         """
         ended = 0
-        for owner in (worker * _SIDE_BY_SIDE, worker * _SIDE_BY_SIDE + 1):
+        for owner in (worker * SIDE_BY_SIDE, worker * SIDE_BY_SIDE + 1):
             ended += len(self.sessions.free_all(owner, generation))
         return ended
 
@@ -94,4 +92,4 @@ class Estate:
         limit = self.most_workers if role == "worker" else self.options.tasks
         if int(number) >= limit:
             return False
-        return any(self.row(name, g)[Counter.GENERATION] for g in range(_SIDE_BY_SIDE))
+        return any(self.row(name, g)[Counter.GENERATION] for g in range(SIDE_BY_SIDE))
