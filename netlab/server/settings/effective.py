@@ -98,7 +98,7 @@ def connection_limit(options: Options, facts: KernelFacts) -> tuple[int, str]:
         sharers = SIDE_BY_SIDE * (options.workers + SPARE_WORKERS)
         if limit * sharers > SESSION_SLOTS:
             limit = SESSION_SLOTS // sharers
-            why = f"{SESSION_SLOTS} sessions, for {sharers} shares: workers, spare ones, their heirs"
+            why = f"{SESSION_SLOTS} session numbers, in {sharers} shares: each worker and its heir"
     return limit, why
 
 
