@@ -20,7 +20,8 @@ from typing import NoReturn, Protocol
 
 from netlab.server.channels import Channel, make_pair
 from netlab.server.family.process import begin_child, fork, rss_bytes
-from netlab.server.family.roster import (
+from netlab.server.family.roster import Roster
+from netlab.server.family.roster_actions import (
     Action,
     Booted,
     Finished,
@@ -31,7 +32,6 @@ from netlab.server.family.roster import (
     ReloadEnds,
     Resize,
     Role,
-    Roster,
     Say,
     Serve,
     Start,

@@ -8,15 +8,31 @@ the next slot's turn. Each event method returns the actions to carry out, in ord
 
     boot started not_started ready died wants_to_leave reload stop quit more less tick
 
-Read first: the state diagram is the table in tests/unit/server/test_roster.py.
+Read first: roster_actions.py. The state diagram is the table in tests/unit/server/family/
+test_roster.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Final
+
+from netlab.server.family.roster_actions import (
+    Action,
+    Booted,
+    Finished,
+    Kill,
+    Leave,
+    Member,
+    ReloadBegins,
+    ReloadEnds,
+    Resize,
+    Role,
+    Say,
+    Serve,
+    Start,
+)
 
 FIRST_BACK_OFF_S: Final = 0.1
 LONGEST_BACK_OFF_S: Final = 5.0
@@ -26,98 +42,6 @@ LATE_S: Final = 1.0  # beyond drain_timeout, in which a member gives up by itsel
 EXIT_CLEAN: Final = 0
 EXIT_FORCED: Final = 1
 EXIT_CANNOT_BOOT: Final = 3
-
-
-class Role(StrEnum):
-    """What a child does."""
-
-    WORKER = "worker"
-    TASK = "task"
-
-
-@dataclass(slots=True)
-class Member:
-    """One child process."""
-
-    name: str
-    role: Role
-    number: int
-    generation: int
-    pid: int
-    since_s: float  # its fork, then the moment it was ready
-    deadline_s: float | None = None  # when it is killed if it has not left
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Fork a child, unless we are stopping by now; answer with `started` or `not_started`."""
-
-    name: str
-    role: Role
-    number: int
-    generation: int
-
-
-@dataclass(frozen=True, slots=True)
-class Serve:
-    """It takes the slot: new work goes to it."""
-
-    member: Member
-
-
-@dataclass(frozen=True, slots=True)
-class Leave:
-    """Ask it to finish what it has and go; in `base` its connections go to the heir."""
-
-    member: Member
-    heir: Member | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Kill:
-    """End it now; `late`: it did not leave when asked."""
-
-    member: Member
-    late: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Resize:
-    """So many workers are wanted from now on."""
-
-    workers: int
-
-
-@dataclass(frozen=True, slots=True)
-class Booted:
-    """Every child is ready for the first time."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReloadBegins:
-    """The first child of a reload is about to be started."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReloadEnds:
-    """The last one has left, or the reload was given up."""
-
-
-@dataclass(frozen=True, slots=True)
-class Say:
-    """One line for the log."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """Nobody is left."""
-
-    exit_status: int
-
-
-Action = Start | Serve | Leave | Kill | Resize | Booted | ReloadBegins | ReloadEnds | Say | Finished
 
 
 @dataclass(slots=True)

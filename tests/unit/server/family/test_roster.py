@@ -8,7 +8,11 @@ from __future__ import annotations
 import pytest
 
 from netlab.server.family import roster
-from netlab.server.family.roster import Action, Member, Roster
+from netlab.server.family.roster import Roster
+from netlab.server.family.roster_actions import (
+    Action,
+    Member,
+)
 
 Story = list[tuple[str, str]]
 
