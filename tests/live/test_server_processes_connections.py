@@ -7,6 +7,7 @@ it of one server a mode, which has an address for each set of options; it must e
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -38,6 +39,7 @@ TIMED = {
     "READ_TIMEOUT": {"read_timeout": SHORT_S},
     "REQUEST_TIMEOUT": {"request_timeout": SHORT_S},
     "WRITE_TIMEOUT": {"write_timeout": SHORT_S, **SMALL, "output_buffer": 4 << 20},
+    "ETIMEDOUT": {"user_timeout": SHORT_S, **SMALL, "output_buffer": 4 << 20},
 }
 PORTS = {
     **{name: (True, options) for name, options in zip(FRAMINGS, FRAMED, strict=True)},
@@ -354,6 +356,16 @@ def test_it_closes_in_time(served: Family, reason: str, first: str) -> None:
     assert reason in served.ended(session)
     assert SHORT_S <= time.monotonic() - began_s < LATE_S
     assert is_reset(client) == (reason == "WRITE_TIMEOUT")
+
+
+def test_a_window_that_stays_closed_ends_it_by_the_kernels_own_time_out(served: Family) -> None:
+    """TCP_USER_TIMEOUT counts for probes of a closed window, too."""
+    client, session = meet(served, "ETIMEDOUT", rcvbuf=4096)
+    client.say("server.send(session, big(3000017)) and None")
+    closed = served.ended(session)
+    assert "ERROR" in closed
+    assert f"errno={errno.ETIMEDOUT}" in closed
+    assert "bytes of output lost" in closed
 
 
 def test_the_protected_stay(served: Family) -> None:

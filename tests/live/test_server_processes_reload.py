@@ -226,7 +226,8 @@ def test_an_heir_that_dies_takes_with_it_only_what_it_had(
             assert full.at_end()
             served.wait("worker_stop")
             until(lambda: fresh.ask("len(server.clients())") == 1, "its session is over too")
-        assert fresh.ask("(lambda s: (s.accepted, s.closed))(server.stats())") == (13, 12)
+        figures = "(lambda s: (s.accepted, s.closed))(server.stats())"
+        until(lambda: fresh.ask(figures) == (13, 12), "all are counted")
         status, _ = served.stop()
         assert status == 0
 

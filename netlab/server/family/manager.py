@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import NoReturn, Protocol
 
 from netlab.server.channels import Channel, make_pair
-from netlab.server.family.process import begin_child, fork, rss_bytes
+from netlab.server.family.process import begin_child, flush_streams, fork, rss_bytes
 from netlab.server.family.roster import Roster
 from netlab.server.family.roster_actions import (
     Action,
@@ -181,8 +181,6 @@ class Manager:
                 in_vain.enter_context(control_end)
                 in_vain.enter_context(ours)
                 self._probe.name_child(start.name)
-                sys.stdout.flush()  # else both would write what waits there
-                sys.stderr.flush()
                 pid = fork()
             except OSError as error:
                 self._not_started(start, error)
@@ -230,8 +228,7 @@ class Manager:
         finally:
             with contextlib.suppress(Exception):
                 logging.shutdown()
-                sys.stdout.flush()
-                sys.stderr.flush()
+                flush_streams()
             self._estate.probe.leaving()
             os._exit(status & 0xFF)
 

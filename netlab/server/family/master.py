@@ -30,7 +30,7 @@ from netlab.server.family.family_role import stats_from
 from netlab.server.family.hub import HubProcess
 from netlab.server.family.manager_process import ManagerProcess
 from netlab.server.family.posted import Posted
-from netlab.server.family.process import begin_child, fork
+from netlab.server.family.process import begin_child, flush_streams, fork
 from netlab.server.family.reactor_threads import ReactorThread, say_what_threads_give
 from netlab.server.family.roster import EXIT_FORCED, LATE_S
 from netlab.server.loop.reactor import READ, Reactor
@@ -55,8 +55,6 @@ def run(server: Server) -> int:
     channel, theirs = make_pair(estate.options.ipc, estate.probe)
     link, their_link = control.pair(estate.probe.socketpair)
     estate.probe.name_child("manager")
-    sys.stdout.flush()  # else both would write what waits there
-    sys.stderr.flush()
     parent = os.getpid()
     pid = fork()
     if pid == 0:
@@ -82,8 +80,7 @@ def _be_manager(estate: Estate, parent: int, channel: Channel, link: socket.sock
     finally:
         with contextlib.suppress(Exception):
             logging.shutdown()
-            sys.stdout.flush()
-            sys.stderr.flush()
+            flush_streams()
         estate.probe.leaving()
         os._exit(status & 0xFF)
 

@@ -13,11 +13,13 @@ It knows nothing of servers; read man 2 prctl, man 7 signal, man 5 proc.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import grp
 import os
 import pwd
 import signal
+import sys
 from pathlib import Path
 
 from netlab.model.errors import UsageError
@@ -55,8 +57,10 @@ def set_name(name: str) -> None:
 def fork() -> int:
     """As os.fork, with all signals blocked in the child until `begin_child`.
 
-    Else one that comes too soon would run the parent's handler, and wake the parent's loop.
+    Else one that comes too soon would run the parent's handler, and wake the parent's loop. What
+    was printed is written before, or both would.
     """
+    flush_streams()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
         pid = os.fork()
@@ -66,6 +70,14 @@ def fork() -> int:
     if pid:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return pid
+
+
+def flush_streams() -> None:
+    """Write what was printed, where there is anything to write to."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # a reader that left; closed by the user
+            if stream is not None:  # as under a service manager that closes all descriptors
+                stream.flush()
 
 
 def begin_child(name: str, parent: int) -> None:

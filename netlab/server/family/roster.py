@@ -33,6 +33,7 @@ from netlab.server.family.roster_actions import (
     Serve,
     Start,
 )
+from netlab.server.terms import SIDE_BY_SIDE
 
 FIRST_BACK_OFF_S: Final = 0.1
 LONGEST_BACK_OFF_S: Final = 5.0
@@ -57,6 +58,8 @@ class _Slot:
     failures: int = 0  # in a row: died before ready
     short_lives: int = 0  # in a row
     retry_at_s: float | None = None
+    start_due: bool = False  # as soon as one that is here has left
+    starting: bool = False  # it is on its way to the fork
 
     def members(self) -> Iterator[Member]:
         yield from (member for member in (self.serving, self.coming) if member is not None)
@@ -108,6 +111,7 @@ class Roster:
     def started(self, start: Start, pid: int, now_s: float) -> list[Action]:
         """The fork was done."""
         slot = self._slots[start.name]
+        slot.starting = False
         slot.coming = Member(start.name, start.role, start.number, start.generation, pid, now_s)
         self._by_pid[pid] = slot
         if self.stopping:
@@ -117,6 +121,7 @@ class Roster:
     def not_started(self, start: Start, now_s: float) -> list[Action]:
         """The fork failed: the machine has no room. Those who run go on."""
         slot = self._slots[start.name]
+        slot.starting = False
         if not self.booted:
             return self._give_up(now_s)
         slot.failures += 1
@@ -160,7 +165,7 @@ class Roster:
             actions = self._after_boot_failure(slot, now_s)
         else:
             slot.leaving.remove(member)
-            actions = []
+            actions = self._start_who_waits(slot)
         return actions + self._go_on_reloading() + self._go_on_stopping(now_s)
 
     def wants_to_leave(self, pid: int, now_s: float) -> list[Action]:
@@ -224,7 +229,7 @@ class Roster:
         if self.stopping or not self.booted or len(workers) == 1:
             return [Say("no fewer workers")]
         slot = workers[-1]
-        slot.wanted = False
+        slot.wanted = slot.start_due = False
         slot.retry_at_s = None
         if slot in self._queue:
             self._queue.remove(slot)
@@ -278,11 +283,25 @@ class Roster:
         return [slot for slot in self._slots.values() if slot.role is Role.WORKER and slot.wanted]
 
     def _start(self, slot: _Slot) -> list[Action]:
+        """Of those who live side by side each has a row of counters and a share of the sessions of
+        its own, by its generation: one more than there are has to wait."""
         if self.stopping:
             return []
+        taken = {member.generation % SIDE_BY_SIDE for member in slot.members()}
+        slot.start_due = len(taken) == SIDE_BY_SIDE
+        if slot.start_due:
+            return []
         slot.generation += 1
+        while slot.generation % SIDE_BY_SIDE in taken:
+            slot.generation += 1
         slot.retry_at_s = None
+        slot.starting = True
         return [Start(slot.name, slot.role, slot.number, slot.generation)]
+
+    def _start_who_waits(self, slot: _Slot) -> list[Action]:
+        if not slot.start_due or not slot.wanted or slot.coming is not None:
+            return []
+        return self._start(slot)
 
     def _leave(
         self, slot: _Slot, member: Member, heir: Member | None, now_s: float
@@ -355,7 +374,8 @@ class Roster:
         return [ReloadEnds()]
 
     def _is_under_way(self, slot: _Slot) -> bool:
-        return bool(slot.coming is not None or slot.leaving or slot.retry_at_s is not None)
+        waits = slot.start_due or slot.starting or slot.retry_at_s is not None
+        return bool(slot.coming is not None or slot.leaving or waits)
 
     def _go_on_stopping(self, now_s: float) -> list[Action]:
         """When the workers are gone, ask the task workers; when those are, we are finished."""

@@ -234,6 +234,8 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
     ({"nodelay": 2}, ["yes or no"]),
     ({"idle_timeout": -1}, ["seconds, 0 to 1,000,000"]),
     ({"idle_timeout": float("nan")}, ["idle_timeout is nan"]),
+    ({"idle_timeout": 1e7}, ["seconds, 0 to 1,000,000"]),
+    ({"tcp_user_timeout": 2_000_000_000}, ["is 2000000000, user_timeout then 2000000.0"]),
     ({"idle_timeout": float("inf")}, ["idle_timeout is inf"]),
     ({"idle_timeout": "1"}, ["idle_timeout is '1'"]),
     ({"mode": "multi"}, ["mode is 'multi'", "single|threads|base|process"]),
