@@ -321,17 +321,19 @@ def test_task_max_requests_replaces_a_task_worker(mode: str) -> None:
 
 @both_modes
 def test_a_worker_that_grows_is_replaced(mode: str) -> None:
-    with family(mode, workers=1, memory_limit=200 << 20) as served:
+    with family(mode, workers=1, tasks=1, memory_limit=200 << 20) as served:
         client = served.connect()
         old = client.ask("os.getpid()")
-        assert client.ask(f"len(kept.setdefault('leak', b'x' * {300 << 20}))") == 300 << 20
-        assert served.wait("worker_stop")["pid"] == old
+        leak = f"len(kept.setdefault('leak', b'x' * {300 << 20}))"
+        assert client.ask(f"server.task_wait({leak!r}, 30)") == 300 << 20
+        assert client.ask(leak) == 300 << 20
+        assert {served.wait("worker_stop")["pid"] == old for _ in range(2)} == {True, False}
         wait_gone(old)
         assert client.ask("os.getpid()") != old
         client.sock.close()
         status, log = served.stop()
         assert status == 0
-        assert "memory_limit is" in log
+        assert log.count("memory_limit is") == 2
 
 
 @both_modes

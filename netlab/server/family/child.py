@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from netlab.server.callbacks import Caller
 from netlab.server.channels import Channel, ChannelClosed, MessageTooLarge
-from netlab.server.family.family_role import FamilyRole
+from netlab.server.family.family_role import FamilyRole, stats_from
 from netlab.server.family.process import leave_within
 from netlab.server.family.remote import RemoteEngine
 from netlab.server.family.roster import LATE_S
@@ -292,8 +292,12 @@ class Child:
     # -- Lead ------------------------------------------------------------------------------------
 
     def stats(self) -> Stats:
-        """The hub adds up."""
-        found = self.messenger.ask(self.estate.hub, "stats")
+        """The hub asks everybody and adds up; when it does not answer in time, what stands in the
+        shared counters, and nobody is known to be idle."""
+        try:
+            found = self.messenger.ask(self.estate.hub, "stats")
+        except Refused:
+            return stats_from(self.estate, workers=self.options.workers, idle=0)
         assert isinstance(found, Stats)
         return found
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any, Protocol
 
-from netlab.server.messages.envelope import Envelope, Kind
+from netlab.server.messages.envelope import HEAD_BYTES, MESSAGE_LIMIT_BYTES, Envelope, Kind
 from netlab.server.messages.parcel import parcel_from, value_from
 from netlab.server.shared.counters import Counter
 from netlab.server.terms import SendError
@@ -88,7 +88,7 @@ class Messenger:
 
     def task(self, value: object, worker: int | None = None) -> int:
         """Give a task away; its number. Raises Refused, UsageError."""
-        payload = parcel_from(value)
+        payload = _parcel(value)
         size = len(payload)
         if len(self._tasks) >= TASKS_AT_ONCE or self._task_bytes + size > TASK_BYTES_AT_ONCE:
             raise Refused(SendError.QUEUE_FULL)
@@ -118,7 +118,7 @@ class Messenger:
 
     def send_message(self, target: str, value: object) -> None:
         """Let another process hear `value`. Raises Refused, UsageError."""
-        envelope = Envelope(Kind.MESSAGE, self.name, target, payload=parcel_from(value))
+        envelope = Envelope(Kind.MESSAGE, self.name, target, payload=_parcel(value))
         self._row[Counter.MESSAGE_COUNT] += 1
         if target == self.name:
             self._defer(lambda: self.handle(envelope))
@@ -237,6 +237,14 @@ class Messenger:
                 parcel_from(value),
             )
         )  # fmt: skip
+
+
+def _parcel(value: object) -> bytes:
+    """What any channel carries. Raises Refused, UsageError."""
+    payload = parcel_from(value)
+    if len(payload) > MESSAGE_LIMIT_BYTES - HEAD_BYTES:
+        raise Refused(SendError.MESSAGE_TOO_LARGE)
+    return payload
 
 
 def is_for_messenger(kind: int) -> bool:
