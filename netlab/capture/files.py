@@ -13,6 +13,7 @@ import os
 import re
 import stat
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -71,6 +72,7 @@ def _raw(data: bytes, name: str, ended: bool) -> RawRecording:
     raw.calls.sort(key=_by_entry)
     if raw.description.form == "live" and not ended:
         raw.interfaces = [replace(one, dropped=one.dropped or None) for one in raw.interfaces]
+        raw.cut_short = True
     return raw
 
 
@@ -94,12 +96,18 @@ def recover(path: str | Path) -> RawRecording:
         if not has_spools:
             hint = f"{error.message}; there are no spools in {folder} either"
             raise BadRecording("nothing to recover", hint) from None
-        raw = RawRecording(faults=[error.message])
+        raw = RawRecording(faults=[error.message], cut_short=True)
     if not raw.description.form and not has_spools:
         raise BadRecording(
             f"{path} was not recorded by netlab and has no spools", "there is nothing to recover"
         )
     notes = list(raw.description.notes) + [f"recovered: {fault}" for fault in raw.faults]
+    if raw.cut_short:  # said again in the finished file, by what it says of the interfaces
+        seen = Counter(frame.interface for frame in raw.frames)
+        raw.interfaces = [
+            replace(one, received=one.received or seen[number], dropped=one.dropped or None)
+            for number, one in enumerate(raw.interfaces)
+        ]
     if raw.description.form == "live":
         notes.append("recovered: the recording was not finished: frames of its end may be missing")
     if has_spools:
@@ -151,7 +159,7 @@ def _bytes(path: str | Path, name: str) -> bytes:
             return file.read()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        hint = f"{reason[:1].lower()}{reason[1:]}; name a pcap or pcapng file, or - to read one"
+        hint = f"{reason[:1].lower()}{reason[1:]}; name a capture file, or - for standard input"
         raise BadRecording(f"cannot read {name}", hint) from None
 
 
@@ -173,6 +181,7 @@ def _pcap(data: bytes, header: pcap.PcapHeader) -> RawRecording:
             add(Frame(number, time_ns, 0, view[start:stop], origlen))
     except Damaged as damage:
         raw.faults.append(f"{damage} (packets read before it: {number})")
+        raw.cut_short = True
     return raw
 
 
@@ -207,6 +216,7 @@ class _PcapngFile:
                     "it was cut short or damaged at its very beginning",
                 ) from None
             self._fault(f"{damage} (frames read before it: {self._number})")
+            self._raw.cut_short = True
         raw = self._raw
         if self._stampless:
             note = f"{self._stampless} packets carry no time: each got that of the packet before it"

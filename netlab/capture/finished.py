@@ -25,6 +25,7 @@ from netlab.capture.local import Kind, table_blocks
 from netlab.capture.ownership import replacing, write_all
 from netlab.capture.rows import CALLS, CLOCK_PAIRS, INHERITANCES, LOSSES, STAMPS
 from netlab.model.call import ACTING
+from netlab.model.errors import BadRecording
 from netlab.model.recording import RawRecording
 
 _WRITE_BYTES = 1 << 20
@@ -55,9 +56,16 @@ def finish(
 
 
 def plain(raw: RawRecording, out: BinaryIO) -> None:
-    """Write the packets alone: no calls, no comments, no blocks of netlab's own."""
+    """Write the packets alone: no calls, no comments, no blocks of netlab's own.
+
+    Raises BadRecording where their link type, of 26 bits in a pcap, has no room in pcapng's 16.
+    """
     used = {frame.interface for frame in raw.frames}
     links = {interface.link for interface in raw.interfaces}
+    if (strange := max(links, default=0)) > 0xFFFF:
+        raise BadRecording(
+            f"pcapng has no link type {strange}", "the capture's header may be damaged"
+        )
     # tcpdump reads one link type a file: interfaces that saw nothing must not bring a second.
     kept = [n for n in range(len(raw.interfaces)) if n in used or len(links) == 1]
     renumbered = {old: new for new, old in enumerate(kept)}

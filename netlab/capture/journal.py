@@ -17,7 +17,7 @@ from __future__ import annotations
 import errno
 
 from netlab.capture.rows import CALLS, escape
-from netlab.model.call import ACTING, WAITING, CallRecord, ready_text
+from netlab.model.call import ACTING, WAITING, CallRecord, arguments_text, ready_text
 
 _OURS = b"\nNETLAB_WITNESS="
 _PREFIXES = tuple(f"NETLAB_{name.upper()}=" for name in CALLS.names)
@@ -41,12 +41,9 @@ def shown_ns(call: CallRecord) -> int:
 
 def strace_text(call: CallRecord) -> str:
     """The call on one line as strace would print it: `send(5, 100) = 100`."""
-    given = [str(n) for n in (call.fd, call.requested_bytes) if n is not None]
-    if call.args:
-        given.append(call.args)
-    if call.ready and call.op in WAITING:
-        given.append(ready_text(call.ready))
-    text = f"{call.op}({', '.join(given)})"
+    ready = ready_text(call.ready) if call.ready and call.op in WAITING else ""
+    given = arguments_text(call.op, call.fd, call.requested_bytes, call.args, ready)
+    text = f"{call.op}({given})"
     if call.returned_ns is None:
         return f"{text} <unfinished ...>"
     if call.errno is None:

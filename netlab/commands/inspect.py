@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from netlab.commands.numbers import WholeNumber
 from netlab.model.errors import UsageError
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Tables
@@ -18,7 +19,7 @@ from netlab.model.tables import Tables
 )
 @click.option("--packet", "-p", metavar="N", type=int, help="Show one packet's fields and bytes.")
 @click.option("--deep", is_flag=True, help="With --packet: add what scapy makes of it.")
-@click.option("--limit", metavar="N", type=click.IntRange(min=0), help="At most N rows; 0: all.")
+@click.option("--limit", metavar="N", type=WholeNumber(min=0), help="At most N rows; 0: all.")
 @click.option("--json", "as_json", is_flag=True, help="Print the view as JSON.")
 def command(
     file: str,
@@ -62,14 +63,15 @@ def command(
 
 
 def _summary(tables: Tables, raw: RawRecording, file: str, as_json: bool) -> None:
+    name = "standard input" if file == "-" else file
     if as_json:
         from netlab.show.views.summary import summary
 
-        print(summary(tables, raw).as_json())
+        print(summary(tables, raw, name).as_json())
         return
     from netlab.show.terminal.summary import print_summary
 
-    print_summary(tables, raw, path="standard input" if file == "-" else file)
+    print_summary(tables, raw, path=name)
 
 
 def _connections(tables: Tables, limit: int | None, as_json: bool) -> None:
@@ -89,7 +91,7 @@ def _connections(tables: Tables, limit: int | None, as_json: bool) -> None:
 
 
 def _packets(tables: Tables, raw: RawRecording, limit: int | None, as_json: bool) -> None:
-    from netlab.show.terminal.lines import columns_of_terminal, emit
+    from netlab.show.terminal.lines import columns_of_terminal, emit, fold
     from netlab.show.terminal.packets import list_lines
     from netlab.show.views.packets import packet_lines
     from netlab.show.views.text import as_json as json_text
@@ -98,7 +100,11 @@ def _packets(tables: Tables, raw: RawRecording, limit: int | None, as_json: bool
     if as_json:
         print(json_text(rows))
     else:
-        emit(list_lines(rows, len(tables.packets) - len(rows), columns_of_terminal()))
+        columns = columns_of_terminal()
+        emit(list_lines(rows, len(tables.packets) - len(rows), columns))
+        if rows and tables.calls:
+            said = fold("Frames are numbered as in Wireshark, which counts calls, too.", columns)
+            emit([[(text, "dim")] for text in said])
 
 
 def _ladder(

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import click
 
+from netlab.commands.numbers import WholeNumber
+
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
     "--journal-limit",
     default=100_000,
-    type=click.IntRange(0),
+    type=WholeNumber(0),
     show_default=True,
     metavar="N",
     help="How many calls Wireshark shows one by one.",

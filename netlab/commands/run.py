@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
+
+from netlab.commands.numbers import FiniteNumber, WholeNumber
 
 if TYPE_CHECKING:
     from netlab.lab.options import Progress, RunResult
@@ -20,38 +21,26 @@ if TYPE_CHECKING:
 _MOST_UDP_BYTES = {False: 65_507, True: 65_487}  # what an IPv4 packet, or an IPv6 one, has room for
 
 
-class FiniteRange(click.FloatRange):
-    """Numbers in a range: nan is in none, though no comparison says so."""
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """As click has it."""
-        number: float = super().convert(value, param, ctx)
-        if math.isnan(number):
-            self.fail(f"{value} is in no range of numbers.", param, ctx)
-        return number
-
-
 @click.command()
 @click.argument("scenario", default="echo")
 @click.option(
     "--messages",
     default=3,
-    type=click.IntRange(1, 10_000_000),
+    type=WholeNumber(1, 10_000_000),
     show_default=True,
+    metavar="N",
     help="How many messages each client sends.",
 )
 @click.option(
     "--size",
-    type=click.IntRange(1, 1 << 26),
+    type=WholeNumber(1, 1 << 26),
     metavar="BYTES",
     help="Length of a message; 100, but chargen 20000, stuck 4 MiB, http the whole file.",
 )
 @click.option(
     "--think",
     default=0.0,
-    type=FiniteRange(0, 3_600_000),
+    type=FiniteNumber(0, 3_600_000),
     metavar="MS",
     help="Time between an answer and the next message.",
 )
@@ -59,14 +48,14 @@ class FiniteRange(click.FloatRange):
 @click.option(
     "--recv-size",
     default=1 << 16,
-    type=click.IntRange(1, 1 << 26),
+    type=WholeNumber(1, 1 << 26),
     show_default=True,
     metavar="BYTES",
     help="How much the client asks for in a recv.",
 )
 @click.option(
     "--clients",
-    type=click.IntRange(1, 256),
+    type=WholeNumber(1, 256),
     metavar="N",
     help="How many clients, each a process; 1, but chat 3.",
 )
@@ -77,8 +66,8 @@ class FiniteRange(click.FloatRange):
     show_default=True,
     help="Which processes and threads the server is.",
 )
-@click.option("--workers", type=click.IntRange(1, 64), metavar="N", help="Worker processes.")
-@click.option("--tasks", type=click.IntRange(0, 64), metavar="N", help="Task worker processes.")
+@click.option("--workers", type=WholeNumber(1, 64), metavar="N", help="Worker processes.")
+@click.option("--tasks", type=WholeNumber(0, 64), metavar="N", help="Task worker processes.")
 @click.option(
     "--poller",
     type=click.Choice(["epoll", "edge", "poll", "select"]),
@@ -94,8 +83,9 @@ class FiniteRange(click.FloatRange):
 @click.option(
     "--port",
     default=7777,
-    type=click.IntRange(1, 65535),
+    type=WholeNumber(1, 65535),
     show_default=True,
+    metavar="PORT",
     help="Where the server listens.",
 )
 @click.option(
@@ -110,7 +100,8 @@ class FiniteRange(click.FloatRange):
     default="calls",
     type=click.Choice(["calls", "events", "off"]),
     show_default=True,
-    help="When to read the lengths of the socket's queues.",
+    help="When to read the lengths of the socket's queues: around all calls, or only where one"
+    " would block, timed out or closes.",
 )
 @click.option("--tcp-info", is_flag=True, help="Read TCP_INFO before and after each call.")
 @click.option(
@@ -121,7 +112,7 @@ class FiniteRange(click.FloatRange):
 @click.option(
     "--journal-limit",
     default=100_000,
-    type=click.IntRange(0),
+    type=WholeNumber(0),
     show_default=True,
     metavar="N",
     help="How many calls Wireshark shows one by one.",
@@ -129,7 +120,7 @@ class FiniteRange(click.FloatRange):
 @click.option(
     "--spool-limit",
     default=1 << 30,
-    type=click.IntRange(1 << 16),
+    type=WholeNumber(1 << 16),
     show_default=True,
     metavar="BYTES",
     help="Room on disk for the calls' spools; once it is used, no further call is recorded.",
@@ -217,9 +208,7 @@ def command(
         _say_what_was_kept(result)
         return 128 + result.interrupted
     if as_json:
-        from netlab.show.views.summary import summary
-
-        click.echo(summary(result.tables, result.raw).as_json())
+        click.echo(_as_json(result))
     elif quiet:
         click.echo(_shown(result.path))
     else:
@@ -270,6 +259,16 @@ def _progress_shown(*, hidden: bool) -> Iterator[Callable[[Progress], None]]:
             status.update(", ".join(words))
 
         yield show
+
+
+def _as_json(result: RunResult) -> str:
+    """The summary with all notes of the run."""
+    from dataclasses import replace
+
+    from netlab.show.views.summary import summary
+
+    view = summary(result.tables, result.raw, str(result.path))
+    return replace(view, notes=tuple(dict.fromkeys([*view.notes, *result.notes]))).as_json()
 
 
 def _show(result: RunResult) -> None:

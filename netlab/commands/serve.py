@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from netlab.commands.numbers import WholeNumber
 from netlab.server.handlers import HANDLERS
 from netlab.server.handlers.settings import CHARGEN_LIMIT_BYTES, PAUSES_S
 from netlab.server.settings.option_kinds import Choice, Flag, Function, OneOf, Seconds, Whole
@@ -119,12 +120,13 @@ def _help(option: Option) -> str:
     type=click.Choice(["calls", "events", "off"]),
     default="events",
     show_default=True,
-    help="With --record: when to read the lengths of the queues.",
+    help="With --record: when to read the lengths of the queues: around all calls, or only where"
+    " one would block, timed out or closes.",
 )
 @click.option(
     "--journal-limit",
     default=100_000,
-    type=click.IntRange(0),
+    type=WholeNumber(0),
     show_default=True,
     metavar="N",
     help="With --record: how many calls Wireshark shows one by one.",
@@ -132,7 +134,7 @@ def _help(option: Option) -> str:
 @click.option(
     "--spool-limit",
     default=1 << 30,
-    type=click.IntRange(1 << 16),
+    type=WholeNumber(1 << 16),
     show_default=True,
     metavar="BYTES",
     help="With --record: room on disk for the calls' spools.",
@@ -148,7 +150,7 @@ def _help(option: Option) -> str:
 @click.option(
     "--limit",
     default=CHARGEN_LIMIT_BYTES,
-    type=click.IntRange(1),
+    type=WholeNumber(1),
     show_default=True,
     metavar="BYTES",
     help="chargen: how much each client gets.",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import click
 
+from netlab.commands.numbers import WholeNumber
+
 
 @click.command("status")
-@click.argument("port", required=False, type=click.IntRange(0, 65535))
+@click.argument("port", required=False, type=WholeNumber(0, 65535))
 @click.option("--json", "as_json", is_flag=True, help="Print the page as JSON, a line a server.")
 def command(port: int | None, as_json: bool) -> int:
     """Say what the server at PORT is doing; without PORT, all servers of yours.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from netlab.correlate.closing import ICMP_ERRORS
-from netlab.correlate.datagram_sends import DatagramJoin
+from netlab.correlate.datagram_join import DatagramJoin
 from netlab.correlate.datagrams import Datagram
 from netlab.correlate.flows import Flow
 from netlab.correlate.sockets import Socket

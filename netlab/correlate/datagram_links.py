@@ -5,7 +5,7 @@ Knows nothing of how it was decided.
 
 from __future__ import annotations
 
-from netlab.correlate.datagram_sends import DatagramJoin, Placed
+from netlab.correlate.datagram_join import DatagramJoin, Placed
 from netlab.correlate.datagrams import Datagram
 from netlab.correlate.reasons import Reason, What
 from netlab.model.call import MSG_TRUNC

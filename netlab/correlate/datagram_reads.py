@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 
 from netlab.correlate.addresses import Endpoint, is_multicast, is_wildcard, maybe_endpoint
 from netlab.correlate.datagram_admission import Admits, Gate, may_be_for_all
+from netlab.correlate.datagram_join import DatagramJoin
 from netlab.correlate.datagram_links import link_read, list_read
 from netlab.correlate.datagram_queue import Arrival, Pairing, Read, pair_reads
-from netlab.correlate.datagram_sends import DatagramIndex, DatagramJoin
+from netlab.correlate.datagram_sends import DatagramIndex
 from netlab.correlate.datagrams import Datagram
 from netlab.correlate.reasons import Reason
 from netlab.correlate.socket_options import options_of

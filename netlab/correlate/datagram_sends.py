@@ -11,56 +11,16 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 
 from netlab.correlate.addresses import Endpoint, is_wildcard
+from netlab.correlate.datagram_join import DatagramJoin, Placed
 from netlab.correlate.datagram_outbox import Send, outbox_of
 from netlab.correlate.datagram_queue import Arrival
 from netlab.correlate.datagrams import Datagram
 from netlab.correlate.reasons import Reason, What
 from netlab.correlate.sockets import Socket
-from netlab.model.call import CallRecord
-from netlab.model.tables import Direction, Role, Side, Span, Unmatched
-
-
-@dataclass(slots=True)
-class Placed:
-    """Where a datagram call belongs. A read's range is the whole datagram."""
-
-    connection: int
-    side: Side
-    direction: Direction
-    start: int | None
-    stop: int | None
-
-
-@dataclass(slots=True)
-class DatagramJoin:
-    """The outcome: everything `join` adds to the tables for UDP."""
-
-    calls: list[CallRecord]
-    ring_lost: bool = False  # the capture missed frames
-    spans: list[Span] = field(default_factory=list)
-    placed: dict[int, Placed] = field(default_factory=dict)
-    unmatched: list[Unmatched] = field(default_factory=list)
-    # Every read in order with what it took, None where that is not known; by id of socket.
-    reads: dict[int, list[tuple[int, Datagram | None]]] = field(default_factory=dict)
-    spoke: list[tuple[Socket, Endpoint]] = field(default_factory=list)
-    # By destination: what was sent but not captured, and may have been received all the same.
-    unseen: dict[Endpoint, list[Arrival]] = field(default_factory=dict)
-
-    def missing(self, seen: bool) -> Reason:
-        """Why a frame is not there; `seen`: others of its kind are."""
-        if self.ring_lost:
-            return Reason.RING_DROP
-        return Reason.GAP if seen else Reason.NO_PACKET_WITNESS
-
-    def unseen_to(self, local: Endpoint) -> dict[Endpoint, list[Arrival]]:
-        """The sends without a frame to this address, by destination."""
-        if not is_wildcard(local):
-            return {local: self.unseen[local]} if local in self.unseen else {}
-        return {to: found for to, found in self.unseen.items() if to[1] == local[1]}
+from netlab.model.tables import Role, Span, Unmatched
 
 
 class DatagramIndex:

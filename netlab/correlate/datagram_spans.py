@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from netlab.correlate.datagram_errors import link_datagram_errors
+from netlab.correlate.datagram_join import DatagramJoin
 from netlab.correlate.datagram_reads import match_reads
-from netlab.correlate.datagram_sends import DatagramIndex, DatagramJoin, match_sends
+from netlab.correlate.datagram_sends import DatagramIndex, match_sends
 from netlab.correlate.datagrams import Datagram
 from netlab.correlate.flows import Flow
+from netlab.correlate.missing import Missing
 from netlab.correlate.reasons import Reason, What
 from netlab.correlate.sockets import Socket
 from netlab.model.call import CallRecord
@@ -21,13 +23,13 @@ def join_datagrams(
     datagrams: Sequence[Datagram],
     calls: list[CallRecord],
     *,
-    ring_lost: bool = False,
+    missing: Missing | None = None,
 ) -> DatagramJoin:
     """Match every datagram call of `sockets` (Internet, SOCK_DGRAM).
 
-    `flows` hold the ICMP errors. `ring_lost`: the capture counted frames that it missed.
+    `flows` hold the ICMP errors. `missing`: why the capture lacks frames.
     """
-    join = DatagramJoin(calls, ring_lost)
+    join = DatagramJoin(calls, missing)
     index = DatagramIndex(datagrams)
     match_sends(join, index, sockets)
     join.spans += link_datagram_errors(join, flows, datagrams)  # what was refused, nobody read

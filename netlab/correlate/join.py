@@ -12,13 +12,13 @@ import gc
 from collections.abc import Callable
 from itertools import pairwise
 
+from netlab.correlate.accept_queue import queued_ns
 from netlab.correlate.call_layout import UrgentMark
 from netlab.correlate.call_moves import moved_bytes
 from netlab.correlate.call_ranges import CallRanges, Stop, StreamFacts, place_calls
 from netlab.correlate.closing import link_closing
 from netlab.correlate.connections import connection_from_flow, connection_from_track
-from netlab.correlate.datagram_sends import DatagramJoin
-from netlab.correlate.datagram_spans import join_datagrams, leftover_datagrams
+from netlab.correlate.datagram_join import DatagramJoin
 from netlab.correlate.datagrams import Datagram, datagrams_from_flows
 from netlab.correlate.doubts import clock_windows, first_impossible, stop_of
 from netlab.correlate.epolls import Epolls
@@ -26,9 +26,8 @@ from netlab.correlate.flows import Flow, flows_from_packets
 from netlab.correlate.handshake import link_handshake
 from netlab.correlate.leftovers import leftover_bytes, uncaptured
 from netlab.correlate.local_join import LocalJoin
-from netlab.correlate.local_objects import join_object
-from netlab.correlate.local_spans import join_local
 from netlab.correlate.matching import add_connections_without_frames, match_tcp
+from netlab.correlate.missing import CUT, is_cut_short, missing_frames
 from netlab.correlate.reasons import Reason, What
 from netlab.correlate.receiver_acks import link_receiver_acks
 from netlab.correlate.segments import Track, track_from_flow
@@ -84,14 +83,9 @@ class _Correlation:
         self.last_entry: dict[int, int] = {}  # of each process; records are in order of entry
         for record in records:
             self.last_entry[record.pid] = record.entered_ns
-        # A ring was there, and nobody read it to its end: the recorder was killed.
-        unread = any(i.received is not None and i.dropped is None for i in raw.interfaces)
-        self.no_frames = Reason.RING_DROP if unread else Reason.NO_PACKET_WITNESS
-        self.ring_lost = (
-            unread
-            or any(i.dropped for i in raw.interfaces)
-            or any(loss.witness == "packets" for loss in raw.losses)
-        )
+        self.no_frames = Reason.CUT_SHORT if is_cut_short(raw) else Reason.NO_PACKET_WITNESS
+        self.missing = missing_frames(raw)
+        self.ring_lost = self.missing is not None
 
     def run(self) -> Tables:
         flows = flows_from_packets(self.packets)
@@ -137,18 +131,9 @@ class _Correlation:
         match_tcp(network, tracks, self.records, ring_lost=self.ring_lost)
         add_connections_without_frames(network, self.tables.connections, self.records)
         spans = self._join_tcp(network, tracks)
-        udp = join_datagrams(
-            [s for s in network if s.kind == "SOCK_DGRAM"], flows, datagrams, self.records,
-            ring_lost=self.ring_lost,
-        )  # fmt: skip
+        udp = self._join_datagrams(network, flows, datagrams)
         spans += udp.spans
-        local = join_local(
-            [s for s in sockets.all if s.family == "AF_UNIX"], self.tables.connections,
-            self.records, self._stop_of,
-        )  # fmt: skip
-        for thing in sockets.all:
-            if thing.is_object:
-                join_object(local, thing)
+        local = self._join_local(sockets.all)
         spans += local.spans
         epolls = Epolls(self.records, self.raw.inheritances)
         waits = Wakeups(
@@ -158,7 +143,6 @@ class _Correlation:
         spans.sort(key=lambda span: _span_order(span, self.place))
         self.tables.spans = spans
         self.tables.unmatched += udp.unmatched
-        self.tables.unmatched += leftover_datagrams(udp, datagrams)
         self.tables.unmatched += local.unmatched
         self._fill_calls(sockets, udp, local)
         self._fill_about(sockets, local)
@@ -170,6 +154,36 @@ class _Correlation:
                 self.tables.states += states_from_call(record, connection, side)
         self.tables.states.sort(key=lambda state: state.time_ns)
         self.tables.stamps = stamps_of_calls(self.raw.stamps, sockets.all, self.calls, self.records)
+
+    # Most recordings have neither datagrams nor Unix sockets: how these are joined is imported only
+    # where there are any, a tenth of the time that `inspect` of a small recording takes.
+
+    def _join_datagrams(
+        self, network: list[Socket], flows: list[Flow], datagrams: list[Datagram]
+    ) -> DatagramJoin:
+        sockets = [s for s in network if s.kind == "SOCK_DGRAM"]
+        if not sockets and not datagrams:
+            return DatagramJoin(self.records, self.missing)
+        from netlab.correlate.datagram_spans import join_datagrams, leftover_datagrams
+
+        join = join_datagrams(sockets, flows, datagrams, self.records, missing=self.missing)
+        join.unmatched += leftover_datagrams(join, datagrams)
+        return join
+
+    def _join_local(self, sockets: list[Socket]) -> LocalJoin:
+        unix = [s for s in sockets if s.family == "AF_UNIX"]
+        objects = [s for s in sockets if s.is_object]
+        join = LocalJoin(self.records, self.tables.connections, self._stop_of)
+        if unix:
+            from netlab.correlate.local_spans import join_local
+
+            join_local(join, unix)
+        if objects:
+            from netlab.correlate.local_objects import join_object
+
+            for thing in objects:
+                join_object(join, thing)
+        return join
 
     # --- TCP
 
@@ -205,10 +219,26 @@ class _Correlation:
                 spans += link_handshake(join)
                 spans += link_closing(join)
                 spans += link_receiver_acks(join)
-            self.tables.unmatched += leftover_bytes(join, ring_lost=self.ring_lost)
+            self.tables.unmatched += leftover_bytes(
+                join, missing=self.missing, queued=self._stayed_in_queue(track)
+            )
         for connection, sides in ends.items():
             self._without_frames(connection, sides)
         return spans
+
+    def _stayed_in_queue(self, track: Track) -> bool:
+        """Whether all calls on its listeners are known, and none of them took the connection."""
+        if not track.listeners or track.twins or self.missing is CUT:
+            return False
+        return all(
+            queued_ns(track, listener, self.records) is not None
+            and self._stop_of(listener) is None
+            and all(
+                self.records[n - 1].returned_ns is not None
+                for n in listener.calls if self.records[n - 1].op in ("accept", "accept4")
+            )
+            for listener in track.listeners
+        )  # fmt: skip
 
     def _facts(
         self, track: Track, direction: Direction, urgent: tuple[UrgentMark, ...]
@@ -216,7 +246,7 @@ class _Correlation:
         half = track.halves[direction]
         unborn = Reason.CAPTURE_LATE
         if track.halves[direction.reverse].syn_seen:  # the capture had begun, this SYN escaped it
-            unborn = Reason.RING_DROP if self.ring_lost else Reason.GAP
+            unborn = self.missing.captured if self.missing else Reason.GAP
         return StreamFacts(half.syn_seen, half.fin_off, urgent, unborn)
 
     def _end(self, socket: Socket, out: StreamFacts, into: StreamFacts) -> End:
@@ -299,6 +329,7 @@ class _Correlation:
     # --- the calls' own columns
 
     def _fill_calls(self, sockets: Sockets, udp: DatagramJoin, local: LocalJoin) -> None:
+        homes = {id(s): udp.home_of(s) for s in sockets.all if s.kind == "SOCK_DGRAM"}
         for call, record, socket in zip(self.calls, self.records, sockets.by_call, strict=True):
             number = call.call
             if number in udp.placed:
@@ -311,6 +342,8 @@ class _Correlation:
                 call.connection, call.side = local.of_call[number]
             elif socket is not None and socket.connection is not None:
                 call.connection, call.side = socket.connection, socket.side
+            elif (home := homes.get(id(socket))) is not None:
+                call.connection, call.side = home
             if number in local.ranges:
                 call.direction, call.start, call.stop = local.ranges[number]
             if record.op in WAITING or record.op == "epoll_ctl":

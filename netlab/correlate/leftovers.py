@@ -10,17 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from netlab.correlate.call_ranges import CallRanges
+from netlab.correlate.missing import CUT, Missing
 from netlab.correlate.reasons import Reason, What
 from netlab.correlate.streams import Stream, arrival_ns
 from netlab.correlate.tcp_spans import End, TcpJoin
 from netlab.model.ranges import RangeMap, RangeSet
-from netlab.model.tables import Direction, Unmatched
+from netlab.model.tables import Direction, Side, Unmatched
 
 
-def leftover_bytes(join: TcpJoin, *, ring_lost: bool) -> list[Unmatched]:
-    """The ledger rows of a connection; `ring_lost`: the ring reported frames lost."""
+def leftover_bytes(join: TcpJoin, *, missing: Missing | None, queued: bool) -> list[Unmatched]:
+    """The ledger rows of a connection.
+
+    `missing`: why the recording lacks frames; `queued`: no accept() ever took the connection out of
+    its listener's queue.
+    """
     rows: list[Unmatched] = []
-    missing = Reason.RING_DROP if ring_lost else Reason.GAP
     for direction, stream in join.streams.items():
         sender, receiver = join.ends.get(direction.sender), join.ends.get(direction.receiver)
         add = _Adder(rows, join.connection, direction)
@@ -28,13 +32,17 @@ def leftover_bytes(join: TcpJoin, *, ring_lost: bool) -> list[Unmatched]:
             known = max(stream.end, stream.acked_stop, stream.half.fin_off or 0)
             if receiver is not None:  # what was read had left, whether a frame shows it or not
                 known = max(known, receiver.inbound.stop)
-            _sent_not_captured(add, sender.outbound, stream, known, missing, ring_lost)
+            _sent_not_captured(add, sender.outbound, stream, known, missing)
         if receiver is not None:
-            _read_not_captured(add, receiver.inbound, stream, missing)
-        unseen = Reason.TWINS if join.track.twins else Reason.NO_CALL_WITNESS
-        _not_sent(add, sender, stream, unseen)
+            reason = missing.captured if missing else Reason.GAP
+            _read_not_captured(add, receiver.inbound, stream, reason)
+        unwatched = CUT.unsure if missing is CUT else Reason.NO_CALL_WITNESS
+        unseen = Reason.TWINS if join.track.twins else unwatched
+        _not_sent(add, sender, stream, unseen, unwatched)
+        if queued and direction.receiver is Side.SERVER:
+            unseen = _why_in_queue(join, stream)
         gone = _unreadable(join, direction)
-        _not_read(add, receiver, stream, ring_lost, unseen, gone)
+        _not_read(add, receiver, stream, missing, unseen, gone)
     return rows
 
 
@@ -94,16 +102,17 @@ def _gaps(frames: RangeMap[int], start: int, stop: int) -> Iterable[tuple[int, i
 
 
 def _sent_not_captured(
-    add: _Adder, sent: CallRanges, stream: Stream, known: int, missing: Reason, ring_lost: bool
+    add: _Adder, sent: CallRanges, stream: Stream, known: int, missing: Missing | None
 ) -> None:
     """`known`: the offset up to which the bytes had certainly left."""
     add.unplaced(sent, What.SENT_NOT_PLACED)
     unsent = Reason.RESET if stream.has_reset else Reason.STILL_QUEUED
-    if ring_lost:  # they may as well have been in the frames that were lost
-        unsent = Reason.RING_LOST
+    reason = Reason.GAP
+    if missing is not None:  # they may as well have been in the frames that were lost
+        reason, unsent = missing.captured, missing.unsure
     for start, stop, call in sent.owners:
         for a, b in _gaps(stream.carried, start, stop):
-            add.part(a, min(b, known), What.SENT_NOT_CAPTURED, missing, call)
+            add.part(a, min(b, known), What.SENT_NOT_CAPTURED, reason, call)
             add.part(max(a, known), b, What.SENT_NOT_CAPTURED, unsent, call)
 
 
@@ -132,8 +141,10 @@ def _split(
         add.part(a, b, what, otherwise)
 
 
-def _not_sent(add: _Adder, sender: End | None, stream: Stream, unseen: Reason) -> None:
-    """`unseen`: why the calls of an end are not known."""
+def _not_sent(
+    add: _Adder, sender: End | None, stream: Stream, unseen: Reason, unwatched: Reason
+) -> None:
+    """`unseen`: why the calls of an end are not known; `unwatched`: why some of them are not."""
     claimed = RangeSet()
     groups = RangeSet()
     reason = unseen
@@ -141,7 +152,7 @@ def _not_sent(add: _Adder, sender: End | None, stream: Stream, unseen: Reason) -
         claimed = _merged(sender.outbound.owners)
         groups = RangeSet(sender.outbound.groups)
         # otherwise a holder of the socket that no witness watched
-        reason = sender.outbound.left or Reason.NO_CALL_WITNESS
+        reason = sender.outbound.left or unwatched
     for start, stop in stream.half.bytes_seen:
         for a, b in claimed.gaps(start, stop):
             _split(add, a, b, groups, What.CARRIED_NOT_SENT, reason)
@@ -151,7 +162,7 @@ def _not_read(
     add: _Adder,
     receiver: End | None,
     stream: Stream,
-    ring_lost: bool,
+    missing: Missing | None,
     unseen: Reason,
     gone: RangeSet,
 ) -> None:
@@ -165,10 +176,10 @@ def _not_read(
     groups = RangeSet(receiver.inbound.groups)
     accepted = carried if stream.all_accepted else _merged(stream.accepted)
     holes = RangeSet((hole, hole + 1) for hole in receiver.inbound.holes)
-    left = _why_not_read(receiver, stream, ring_lost)
+    left = _why_not_read(receiver, stream, missing)
     lost = Reason.RESET if stream.has_reset else Reason.NOT_ACCEPTED
-    if ring_lost:  # what opened the window may have been
-        lost = Reason.RING_LOST
+    if missing is not None:  # what opened the window may have been
+        lost = missing.unsure
     for start, stop in carried:
         for a, b in accepted.gaps(start, stop):
             add.part(a, b, What.CARRIED_NOT_READ, lost)
@@ -202,11 +213,18 @@ def _unreadable(join: TcpJoin, direction: Direction) -> RangeSet:
     return RangeSet((start, stop) for start, stop, frame in accepted if frame in late)
 
 
-def _why_not_read(receiver: End, stream: Stream, ring_lost: bool) -> Reason:
+def _why_in_queue(join: TcpJoin, stream: Stream) -> Reason:
+    if stream.has_reset:
+        return Reason.RESET
+    closed = all(listener.last_close is not None for listener in join.track.listeners)
+    return Reason.CLOSED_UNREAD if closed else Reason.STILL_QUEUED
+
+
+def _why_not_read(receiver: End, stream: Stream, missing: Missing | None) -> Reason:
     if receiver.inbound.left is not None:
         return receiver.inbound.left
     if stream.has_reset:
         return Reason.RESET
     if receiver.socket.last_close is not None:
         return Reason.CLOSED_UNREAD
-    return Reason.RING_LOST if ring_lost else Reason.STILL_QUEUED  # a reset may have been lost
+    return missing.unsure if missing else Reason.STILL_QUEUED  # a reset may have been lost

@@ -7,31 +7,19 @@ read is still queued, or went with a close.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from netlab.correlate.call_ranges import Stop
 from netlab.correlate.local_ends import Ends
 from netlab.correlate.local_join import LocalJoin
 from netlab.correlate.local_messages import join_messages
 from netlab.correlate.local_streams import stream_pair
 from netlab.correlate.reasons import Reason
 from netlab.correlate.sockets import Socket
-from netlab.model.call import CallRecord
-from netlab.model.tables import Connection
 
 
-def join_local(
-    sockets: Sequence[Socket],
-    connections: list[Connection],
-    calls: list[CallRecord],
-    stop_of: Callable[[Socket], Stop | None],
-) -> LocalJoin:
-    """Match the calls of all Unix sockets; appends to `connections`.
-
-    `stop_of` tells since when calls on a socket may be missing.
-    """
-    join = LocalJoin(calls, connections, stop_of)
-    ends = Ends(sockets, calls)
+def join_local(join: LocalJoin, sockets: Sequence[Socket]) -> None:
+    """Match the calls of all Unix sockets; appends to the join's `connections`."""
+    ends = Ends(sockets, join.calls)
     done: set[int] = set()
     for socket in sockets:
         if not socket.is_stream or socket.listens or id(socket) in done:
@@ -43,7 +31,6 @@ def join_local(
         elif other is not None or socket.calls:
             stream_pair(join, socket, other, _unaccepted(ends, socket))
     join_messages(join, [s for s in sockets if not s.is_stream], ends)
-    return join
 
 
 def _unknown(ends: Ends, made: Socket) -> Reason:

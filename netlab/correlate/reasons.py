@@ -27,6 +27,8 @@ class Reason(StrEnum):
 
     RING_DROP = "not captured: ring drop"
     RING_LOST = "not known: the ring lost frames"  # lost with them, or never in any
+    CUT_SHORT = "not captured: the recording is cut short"
+    CUT_UNKNOWN = "not known: the recording is cut short"  # frames and calls may be missing
     GAP = "not captured: missing in the capture"  # no loss was counted, and yet it is not there
     CAPTURE_LATE = "not captured: capture began late"
     NO_PACKET_WITNESS = "not captured: no packet witness"

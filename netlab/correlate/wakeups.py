@@ -16,7 +16,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 
 from netlab.correlate.accept_queue import queued_by
-from netlab.correlate.datagram_sends import DatagramJoin
+from netlab.correlate.datagram_join import DatagramJoin
 from netlab.correlate.epolls import Epolls, Reported
 from netlab.correlate.local_join import LocalJoin
 from netlab.correlate.option_changes import option_between

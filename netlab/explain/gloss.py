@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from netlab.model.call import INBOUND
+from netlab.model.call import INBOUND, arguments_text
 from netlab.model.tables import Call, Direction, Role, Span, Tables
 
 # What a frame is to a call, in words; the call's name and the bytes follow. Where the frame's
@@ -66,13 +66,9 @@ def surroundings(tables: Tables) -> Surroundings:
 
 def call_message(call: Call, around: Surroundings) -> str:
     """The line of a call."""
-    arguments = [str(call.fd)] if call.fd is not None else []
-    if call.requested_bytes is not None:
-        arguments.append(str(call.requested_bytes))
-    if call.args:
-        arguments.append(call.args)
+    arguments = arguments_text(call.op, call.fd, call.requested_bytes, call.args)
     return (
-        f"{call.actor} {call.op} #{call.call} ({', '.join(arguments)})"
+        f"{call.actor} {call.op} #{call.call} ({arguments})"
         f" = {outcome(call)}{_end_text(call, around)}{_range_text(call.start, call.stop)}"
         f"{_took(call, around)}"
     )

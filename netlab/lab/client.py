@@ -69,6 +69,7 @@ class Client:
         kind = socket.SOCK_DGRAM if orders.udp else socket.SOCK_STREAM
         self._socket = probe.socket(family, kind)
         self._wake = -1  # readable once we were told to stop; negative: poll passes it over
+        self.messages = 0  # said, and answered where an answer is due
         self.lost = 0  # datagrams without an answer
 
     def heed_signals(self) -> None:
@@ -104,7 +105,7 @@ class Client:
             raise Failed(
                 f"{error.strerror or error}" + (f" ({name})" if name else ""), name
             ) from error
-        self._report.say(done=True, messages=orders.messages, lost=self.lost)
+        self._report.say(done=True, messages=self.messages, lost=self.lost)
 
     def converse(self) -> None:
         """What is said between connect and close."""
@@ -192,6 +193,7 @@ class Client:
             raise Failed(f"byte {wrong} of the {self.what} is not what it must be")
 
     def _progress(self, messages: int) -> None:
+        self.messages = messages
         now_s = time.monotonic()
         if now_s >= self._next_progress_s:
             self._next_progress_s = now_s + _PROGRESS_EVERY_S

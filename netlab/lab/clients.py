@@ -80,6 +80,7 @@ class Daytime(Client):
                 line += data
         if not line.endswith(b"\r\n"):
             raise Failed("the server did not say a whole line")
+        self._progress(self._orders.messages)  # one line is all that there is
         self._socket.close()
 
 

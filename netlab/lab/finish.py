@@ -115,6 +115,7 @@ def _renumbered(raw: RawRecording, numbers: Mapping[int, int]) -> RawRecording:
         frames=[replace(frame, number=numbers[frame.number]) for frame in raw.frames],
         description=replace(raw.description, form="finished"),
         faults=[],
+        cut_short=False,
     )
 
 

@@ -40,7 +40,7 @@ def choose_user(name: str | None) -> tuple[User | None, Notes]:
     except KeyError:
         raise UsageError(f"there is no user {name}", "name another with --user") from None
     if entry.pw_uid == 0:
-        return None, ("programs ran as root: nothing was dropped (choose a user with --user)",)
+        return None, ("programs ran as root, with all its rights (choose a user with --user)",)
     if not has_capability(CAP_SYS_ADMIN):
         return None, (f"programs ran as root: this root cannot become {name}",)
     groups = tuple(os.getgrouplist(name, entry.pw_gid))

@@ -55,6 +55,8 @@ WAITING = frozenset({"select", "poll", "epoll_wait"})
 # Where a call stands in a finished recording: one that acts at its entry, the rest at their return.
 ACTING = OUTBOUND | {"connect", "shutdown", "close", "exit", "bind", "listen", "setsockopt",
                      "socket", "detach"}  # fmt: skip
+_MAKING_ONE = frozenset({"socket", "epoll_create", "mq_open", "msgget", "memfd_create"})
+_MAKING_TWO = frozenset({"socketpair", "pipe"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,17 @@ def ready_text(found: Iterable[Ready]) -> str:
 def events_text(events: int) -> str:
     """`IN|HUP`."""
     return "|".join(name for bit, name in POLL_NAMES.items() if events & bit) or hex(events)
+
+
+def arguments_text(op: str, fd: int | None, *rest: object) -> str:
+    """What stands in a call's parentheses, as strace has it; of `rest` what is not empty.
+
+    A descriptor that the call made is none of its arguments; of two that it made it fills an array.
+    """
+    words = [str(word) for word in rest if word is not None and word != ""]
+    if fd is None or op in _MAKING_ONE:
+        return ", ".join(words)
+    return ", ".join([*words, f"[{fd}, ...]"] if op in _MAKING_TWO else [str(fd), *words])
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,3 +57,4 @@ class RawRecording:
     losses: list[Loss] = field(default_factory=list)
     description: Description = field(default_factory=Description)
     faults: list[str] = field(default_factory=list)  # damage met on reading, a line each
+    cut_short: bool = False  # by damage or in mid-recording: there may have been more

@@ -155,7 +155,7 @@ class Recording(_Shown):
         from netlab.show.terminal.summary import summary_lines
         from netlab.show.views.summary import summary
 
-        return summary_lines(summary(self.tables, self.raw), self.path, width)
+        return summary_lines(summary(self.tables, self.raw, self.path), width)
 
     def __repr__(self) -> str:
         tables = self.tables

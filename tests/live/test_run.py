@@ -13,6 +13,7 @@ import pytest
 from lab_process import LIMIT_S, ORDINARY_USER, Running, netlab_arguments, run_netlab
 
 from netlab.capture.files import read_raw
+from netlab.correlate.ledger import causal_violations, ledger_mismatches
 from netlab.explain.analysis import analyse
 from netlab.model.call import INBOUND, OUTBOUND
 from netlab.model.recording import RawRecording
@@ -41,7 +42,11 @@ def recorded(
     assert [path.name for path in folder.iterdir()] == ["a.pcapng"]
     raw = read_raw(folder / "a.pcapng")
     assert raw.faults == []
-    return json.loads(done.stdout), raw, analyse(raw)
+    said, tables = json.loads(done.stdout), analyse(raw)
+    assert said["path"] == "a.pcapng"
+    assert ledger_mismatches(tables) == []
+    assert causal_violations(tables) == []
+    return said, raw, tables
 
 
 @pytest.mark.parametrize("arguments", WAYS.values(), ids=WAYS.keys())

@@ -233,7 +233,7 @@ def test_every_byte_of_every_call_is_accounted_for(
     told = worker.converse({**script, "path": str(path)})
     assert told["dropped"] == 0
     assert told["losses"] == []
-    raw = read_raw(path)
+    raw = read_raw(path, ended=True)
     tables = analyse(raw)
     path.unlink()
 

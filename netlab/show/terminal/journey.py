@@ -48,7 +48,10 @@ def journey_lines(view: Journey) -> list[Line]:
         whole = duration(view.steps[-1].since_start_ns)
         lines += [[], [(f"{whole:>10}  from the first of these to the last", "dim")]]
     for item in view.unknown:
-        lines += _folded([("   unknown  ", "yellow")], f"{item.what}: {item.reason}")
+        what = item.what
+        if item.verdict != "unknown":  # `which call read it` -> `no call read it`
+            what = what.replace("which", "no", 1)
+        lines += _folded([(f"{item.verdict:>10}  ", "yellow")], f"{what}: {item.reason}")
     return lines
 
 

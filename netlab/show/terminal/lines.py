@@ -8,9 +8,9 @@ which would cost every small command 60 ms for nothing.
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,12 +34,19 @@ def width_of(console: Console | None) -> int:
         return min(max(console.width, NARROW), WIDE)
     if not _coloured():
         return NARROW
-    return min(max(shutil.get_terminal_size((NARROW, 24)).columns, NARROW), WIDE)
+    return min(max(columns_of_terminal(), NARROW), WIDE)
 
 
 def columns_of_terminal() -> int:
     """How many columns a line may have: the terminal's; in a pipe COLUMNS if set, else 80."""
-    return shutil.get_terminal_size((NARROW, 24)).columns
+    # As shutil.get_terminal_size does it, which imports every kind of archive.
+    wanted = os.environ.get("COLUMNS", "")
+    if wanted.isdecimal() and int(wanted):
+        return int(wanted)
+    if sys.__stdout__ is not None:
+        with suppress(ValueError, OSError):  # closed, or no terminal
+            return os.get_terminal_size(sys.__stdout__.fileno()).columns or NARROW
+    return NARROW
 
 
 def emit(lines: Iterable[Line], console: Console | None = None) -> None:

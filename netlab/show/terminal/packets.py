@@ -91,8 +91,19 @@ def packet_lines(view: PacketView, width: int, limit: int | None) -> list[Line]:
     lines += [[], *_dump(view, _DUMP_ROWS if limit is None else limit)]
     if view.deep:
         lines += [[], [("scapy", "bold")]]
-        lines += [[(f"  {printable(text)}", "")] for text in view.deep]
+        folded = (_beneath(printable(text), width - 2) for text in view.deep)
+        lines += [[(f"  {text}", "")] for texts in folded for text in texts]
     return lines
+
+
+def _beneath(text: str, width: int) -> list[str]:
+    """The text in lines of at most `width`; of `name = value` the value stays in its column."""
+    name, equals, _ = text.partition("= ")
+    indent = len(name + equals) if equals and len(name) < width // 2 else 0
+    room = width - indent
+    value = text[indent:]
+    pieces = [value[at : at + room] for at in range(0, len(value), room)] or [""]
+    return [text[:indent] + pieces[0], *(" " * indent + piece for piece in pieces[1:])]
 
 
 def _layer(layer: LayerBlock, style: str, width: int) -> list[Line]:

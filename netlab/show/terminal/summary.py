@@ -34,12 +34,12 @@ def print_summary(
     tables: Tables, raw: RawRecording, *, path: str | Path, console: Console | None = None
 ) -> None:
     """Print what a recording holds."""
-    emit(summary_lines(summary(tables, raw), str(path), width_of(console)), console)
+    emit(summary_lines(summary(tables, raw, str(path)), width_of(console)), console)
 
 
-def summary_lines(view: Summary, path: str, width: int) -> list[Line]:
+def summary_lines(view: Summary, width: int) -> list[Line]:
     """The summary in lines of at most `width` columns, as far as names allow."""
-    lines = _beside(printable(path), printable(view.source), width)
+    lines = _beside(printable(view.path), printable(view.source), width)
 
     def say(label: str, text: str, style: str = "") -> None:
         first, *rest = fold(printable(text), width - _LABEL)
@@ -60,8 +60,8 @@ def summary_lines(view: Summary, path: str, width: int) -> list[Line]:
     else:
         lines += [[], *connection_lines(view.connections[:_LISTED], view.start_ns, width)]
         if len(view.connections) > _LISTED:
-            more = len(view.connections) - _LISTED
-            lines.append([(f"      … and {more:,} more: --connections lists them", "dim")])
+            more = f"{len(view.connections) - _LISTED:,} more"
+            lines.append([(f"      … and {more}: netlab inspect --connections lists them", "dim")])
     lines.append([])
     if view.interfaces:
         lost = any(one.dropped for one in view.interfaces)

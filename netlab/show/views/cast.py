@@ -12,7 +12,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from netlab.model.call import WAITING
-from netlab.model.tables import Call, Direction, Side, Tables
+from netlab.model.tables import Call, Direction, Role, Side, Tables
 
 Thread = tuple[str, int, int]  # host, pid, tid
 
@@ -36,9 +36,14 @@ def cast(tables: Tables, connection: int) -> Cast:
     """The calls of a connection's ladder."""
     directions = {p.frame: p.direction for p in tables.packets if p.connection == connection}
     woken_by: dict[int, str | None] = {}
+    sent: dict[int, Side] = {}  # calls on no socket of the connection that sent a frame of it
     for span in tables.spans:
-        if span.frame in directions:
-            woken_by.setdefault(span.call, directions[span.frame])
+        if span.frame not in directions:
+            continue
+        direction = directions[span.frame]
+        woken_by.setdefault(span.call, direction)
+        if direction is not None and span.role == Role.RST:
+            sent.setdefault(span.call, Direction(direction).sender)
     sides: dict[Thread, set[str]] = defaultdict(set)
     works_for: dict[tuple[str, int], set[int]] = defaultdict(set)
     for call in tables.calls:
@@ -66,6 +71,8 @@ def cast(tables: Tables, connection: int) -> Cast:
             side = at_holder
         elif plays:
             side = _side(call, sides[thread_of(call)], woken_by.get(call.call))
+            if call.side is None and call.op == "close":  # of a listener: its backlog is reset
+                side = sent.get(call.call, side)
         if side is not None:
             playing.append((call, side))
     threads: dict[Side, dict[Thread, bool]] = {Side.CLIENT: {}, Side.SERVER: {}}

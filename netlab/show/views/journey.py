@@ -50,12 +50,24 @@ class Step:
     text: str
 
 
+_AT_THE_READER = (What.CARRIED_NOT_READ, What.SENT_NOT_READ)
+# Reasons of the ledger that leave nothing open.
+_VERDICTS: dict[str, str] = {
+    Reason.RESET: "never",
+    Reason.CLOSED_UNREAD: "never",
+    Reason.REFUSED: "never",
+    Reason.DATAGRAM_DROPPED: "never",
+    Reason.STILL_QUEUED: "not yet",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Unknown:
     """A step that is not in the recording, and why."""
 
     what: str
     reason: str
+    verdict: str = "unknown"  # or what is known for sure: never, not yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,7 +333,8 @@ def _unknown(
         and row.start is not None
         and row.stop is not None
         and row.start <= byte < row.stop
-        and not (arrived and row.reason == Reason.STILL_QUEUED)  # so it cannot be
+        # Nor can it wait to leave, if it arrived.
+        and not (arrived and row.reason == Reason.STILL_QUEUED and row.what not in _AT_THE_READER)
     }
     no_calls = not any(c.connection == connection.connection for c in tables.calls)
     on_wire = connection.protocol in ("tcp", "udp")
@@ -332,7 +345,8 @@ def _unknown(
             given = next(
                 (reasons[w] for words in ledger for w in reasons if w.startswith(words)), None
             )
-            missing.append(Unknown(what, given or otherwise))
+            verdict = _VERDICTS.get(given or "", "unknown")
+            missing.append(Unknown(what, given or otherwise, verdict))
 
     calls_silent = "the file holds no calls of this connection" if no_calls else ""
     miss("which call wrote it", "written", ("carried but not sent",),
@@ -340,6 +354,8 @@ def _unknown(
     if on_wire:
         miss("which frame carried it", "carried", ("sent", "read but"),
              "no captured frame holds it")  # fmt: skip
+    if any(item.verdict != "unknown" for item in missing):
+        return tuple(missing)  # it never left: nobody can have read it
     if connection.protocol == "tcp":
         miss("which ACK covered it", "acked", (), "no captured ACK does")
     if any(s.connection == connection.connection and s.direction == direction

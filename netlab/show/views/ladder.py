@@ -105,7 +105,7 @@ def limited(whole: Ladder, limit: int) -> Ladder:
         server_lanes=first_kept.server_lanes,
         left_out=len(rows) - limit,
     )
-    note = ("⋮", f"{cut.left_out:,} rows are left out here: --limit 0 shows all")
+    note = ("⋮", f"{cut.left_out:,} rows are left out here: netlab inspect --limit 0 shows all")
     kept = (*rows[:head], cut, *rows[len(rows) - tail :])
     return replace(whole, rows=kept, footnotes=(*whole.footnotes, note))
 

@@ -81,6 +81,7 @@ class Ledger:
 class Summary:
     """A whole recording."""
 
+    path: str  # as it was named; of standard input its name
     source: str  # recording by netlab 0.1.0, or capture
     title: str
     start_ns: int | None
@@ -103,8 +104,8 @@ class Summary:
         return as_json(self)
 
 
-def summary(tables: Tables, raw: RawRecording) -> Summary:
-    """What a recording holds."""
+def summary(tables: Tables, raw: RawRecording, path: str) -> Summary:
+    """What the recording at `path` holds."""
     described = raw.description
     ends = [p.time_ns for p in tables.packets]
     ends += [c.entered_ns if c.returned_ns is None else c.returned_ns for c in tables.calls]
@@ -113,6 +114,7 @@ def summary(tables: Tables, raw: RawRecording) -> Summary:
         form = f" ({described.form})" if described.form else ""
         source = f"recording by netlab {described.netlab_version}{form}"
     return Summary(
+        path=path,
         source=source,
         title=described.title,
         start_ns=start_ns(tables),
@@ -242,11 +244,19 @@ def end_text(row: Connection) -> str:
         return f"{who or 'one end'} closed first (FIN), {other} followed"
     if kind == "half-close":
         return f"{who or 'one end'} closed (FIN), {other} did not before the recording ended"
+    if kind == "rst" and who == "server" and _is_refused(row):
+        return "server refused it (RST)"
     if kind == "rst":
         return f"{who or 'one end'} reset it (RST)"
     if kind == "open":
         return "still open when the recording ended"
-    return "not known: frames lost" if _is_lost(row) else ""
+    return "not known: frames are missing" if _is_lost(row) else ""
+
+
+def _is_refused(row: Connection) -> bool:
+    """Whether each SYN got its reset, and nothing else was said."""
+    said = (row.completeness or 0) & ~0x04  # tshark's bits; this one is also set by RST ACK
+    return said == 0x21 and row.client_packets == row.server_packets
 
 
 def _end_word(row: Connection) -> str:

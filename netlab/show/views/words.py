@@ -64,15 +64,16 @@ def whole_texts(call: Call, ready: tuple[Ready, ...]) -> Texts:
         )
     span = range_of(call)
     names, ends = _named(call), outcomes(call, ready)
+    op = f"{call.op}(PEEK)" if "MSG_PEEK" in call.args else call.op  # else it seems to consume
     texts = [f"{names[0]} {ends[0]}{_gap(span)}"]
     if span and call.result == call.requested_bytes:
         texts += [f"{name}  {span}" for name in names]
     if ends[0] == "= 0" and not span:
         texts += names
-    texts += [f"{call.op} {end}{_gap(span)}" for end in ends]
+    texts += [f"{op} {end}{_gap(span)}" for end in ends]
     if span:
-        texts += [f"{call.op} {span}"]
-    texts += [f"{call.op} {ends[-1]}"]
+        texts += [f"{op} {span}"]
+    texts += [f"{op} {ends[-1]}"]
     return _distinct(texts)
 
 

@@ -97,6 +97,10 @@ def test_a_call_that_acts_stands_at_its_entry_one_that_receives_at_its_return(
             ),  # what it asks for is nothing that was reported
             "epoll_ctl(5, EPOLL_CTL_ADD, 6, EPOLLIN) = 0",
         ),
+        (  # a descriptor that comes out is no argument
+            call("epoll_create", 0, 1, 1, args="EPOLL_CLOEXEC", result=5),
+            "epoll_create(EPOLL_CLOEXEC) = 5",
+        ),
     ],
 )
 def test_the_text_of_a_live_entry_is_as_strace_prints_it(record: CallRecord, text: str) -> None:

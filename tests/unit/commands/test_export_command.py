@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import pytest
@@ -28,3 +29,14 @@ def test_damage_is_told_beside_what_can_be_read(
     (line,) = capfd.readouterr().err.splitlines()
     assert line.startswith("netlab: note: ")
     assert "cut short" in line
+
+
+def test_a_link_type_that_pcapng_has_no_room_for(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path, out = tmp_path / "a.pcap", tmp_path / "out.pcapng"
+    path.write_bytes(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1 << 16))
+    assert run(["inspect", str(path)]) == 0
+    capfd.readouterr()
+    assert run(["export", str(path), "--plain", "-o", str(out)]) == 4
+    assert capfd.readouterr().err.startswith("netlab: pcapng has no link type 65536: ")

@@ -91,6 +91,15 @@ def test_packets_and_one_packet(recording: Path, capsys: pytest.CaptureFixture[s
     assert bytes.fromhex(said["data"]).endswith(b"x" * 101)
 
 
+def test_the_list_of_a_recordings_packets_says_how_they_are_numbered(
+    recording: Path, captures_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    *_, last = output_of(capsys, "inspect", str(recording), "--packets").splitlines()
+    assert last == "Frames are numbered as in Wireshark, which counts calls, too."
+    other = str(captures_dir / "files" / "reassembly.pcap")
+    assert "Wireshark" not in output_of(capsys, "inspect", other, "--packets")
+
+
 def test_deep_adds_scapys_view(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = json.loads(output_of(capsys, "inspect", str(recording), "--packets", "--json"))
     number = str(rows[0]["frame"])
@@ -104,7 +113,7 @@ def test_start_is_since_the_recordings_first_event(
     raw = read_raw(recording)
     tables = analyse(raw)
     first_ns = tables.packets[0].time_ns
-    assert summary(tables, raw).start_ns == tables.calls[0].entered_ns < first_ns
+    assert summary(tables, raw, "").start_ns == tables.calls[0].entered_ns < first_ns
     row = output_of(capsys, "inspect", str(recording), "--connections").splitlines()[1]
     assert f"  {duration(first_ns - tables.calls[0].entered_ns)}  " in row
 
@@ -122,7 +131,7 @@ def test_limit(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ]
     assert text.splitlines()[4] == "… 5 more: --limit 0 shows all"
     text = output_of(capsys, "inspect", str(recording), "-c", "0", "--limit", "6")
-    assert "rows are left out here: --limit 0 shows all" in text
+    assert "rows are left out here: netlab inspect --limit 0 shows all" in text
 
 
 @pytest.mark.parametrize("view", [[], ["--connections"], ["--packets"], ["-c", "0"]])

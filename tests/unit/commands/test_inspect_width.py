@@ -10,6 +10,7 @@ from netlab.commands.main import run
 
 VIEWS = (
     [], ["--connections"], ["--packets", "--limit", "150"], ["-p", "1"],
+    ["-p", "1", "--deep"],
     ["-c", "0", "--limit", "150"],
 )  # fmt: skip
 

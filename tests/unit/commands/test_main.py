@@ -99,6 +99,17 @@ def test_a_wrong_word_is_one_line_that_names_the_help(
 
 
 @pytest.mark.parametrize(
+    ("argv", "what"),
+    [(["run", "--size", "abc"], "whole number"), (["run", "--think", "abc"], "number")],
+)
+def test_what_is_no_number_is_told_in_plain_words(
+    argv: list[str], what: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(argv) == 2
+    assert f"'abc' is not a valid {what}: see netlab run --help" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("error", "code"),
     [
         (CheckFailed("m", "do"), 1),

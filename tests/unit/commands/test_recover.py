@@ -14,6 +14,8 @@ from netlab.capture.probe import JournalProbe
 from netlab.capture.recording import LiveRecording, make_spool_folder, spool_folder
 from netlab.capture.rows import LOSSES
 from netlab.commands.main import run
+from netlab.correlate.missing import CUT, missing_frames
+from netlab.lab.finish import finish_raw
 from netlab.model.recording import Loss
 
 
@@ -99,6 +101,27 @@ def test_a_file_alone_becomes_finished_and_then_is_whole(
     assert run(["recover", str(path)]) == 0
     assert "is whole: nothing to recover" in capsys.readouterr().out
     assert path.read_bytes() == before
+
+
+def test_a_finished_file_that_was_cut_short_stays_known_as_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.pcapng"
+    write_live(path)
+    finish_raw(path, read_raw(path, ended=True))
+    whole = read_raw(path)
+    assert missing_frames(whole) is None
+    path.write_bytes(path.read_bytes()[:-301])
+    assert missing_frames(read_raw(path)) is CUT
+    assert run(["recover", str(path)]) == 0
+    assert 0 < len(read_raw(path).frames) < len(whole.frames)
+    assert missing_frames(read_raw(path)) is CUT
+
+
+def test_a_killed_recording_stays_known_as_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.pcapng"
+    write_live(path)
+    assert missing_frames(read_raw(path)) is CUT
+    assert run(["recover", str(path)]) == 0
+    assert missing_frames(read_raw(path)) is CUT
 
 
 def test_nothing_there_is_one_line_and_exit_code_4(

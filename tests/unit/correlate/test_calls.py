@@ -10,6 +10,7 @@ from playbook import Play, frames_of, number_of, spans_of
 from netlab.correlate.ledger import causal_violations, ledger_mismatches
 from netlab.model.call import Inheritance
 from netlab.model.frame import Interface
+from netlab.model.recording import Loss
 
 
 def closes(play: Play):
@@ -167,9 +168,13 @@ def test_a_connection_without_frames_stands_last_and_its_bytes_are_listed() -> N
 
 @pytest.mark.parametrize(
     ("received", "dropped", "reason"),
-    [(None, None, "no packet witness"), (0, 0, "no packet witness"), (0, None, "ring drop")],
+    [
+        (None, None, "no packet witness"),
+        (0, 0, "no packet witness"),
+        (0, None, "the recording is cut short"),
+    ],
 )
-def test_a_ring_that_died_unread_was_a_witness(
+def test_a_recorder_that_was_killed_was_a_witness(
     received: int | None, dropped: int | None, reason: str
 ) -> None:
     play = Play()
@@ -178,6 +183,50 @@ def test_a_ring_that_died_unread_was_a_witness(
     play.did("client", "send", 100)
     tables = closes(play)
     assert [u.reason for u in tables.unmatched] == [f"not captured: {reason}"]
+
+
+def test_what_a_recording_that_is_cut_short_does_not_hold_is_not_known() -> None:
+    play = Play()
+    play.raw.cut_short = True
+    with play.call("client", "connect", 0, address="127.0.0.1:80"):
+        play.syn(), play.synack(), play.ack("c>s", 0)
+    with play.call("client", "send", 100):
+        play.data("c>s", 0, 100)
+    play.data("c>s", 100, 130)  # by a call that is missing
+    tables = closes(play)
+    assert {u.reason for u in tables.unmatched} == {"not known: the recording is cut short"}
+    assert tables.connections[0].close_kind is None  # not "open"
+
+
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [
+        ("open", "still queued"),
+        ("closed", "closed before it was read"),
+        ("reset", "reset before delivery"),
+        ("inside", "no call witness"),  # an accept that never returned may have taken it
+        ("lost", "no call witness"),  # calls of the server are missing
+    ],
+)
+def test_bytes_for_a_connection_that_was_never_accepted(end: str, reason: str) -> None:
+    play = Play()
+    listener = {"inode": 201, "fd": 3, "peer": None}
+    play.did("server", "listen", 0, **listener)
+    with play.call("client", "connect", 0, address="127.0.0.1:80"):
+        play.syn(), play.synack(), play.ack("c>s", 0)
+    with play.call("client", "send", 100):
+        play.data("c>s", 0, 100)
+    play.ack("s>c", 100)
+    if end == "inside":
+        play.did("server", "accept", inside=True, **listener)
+    elif end == "lost":
+        play.raw.losses = [Loss("probe", "calls", 7, "spool damaged", actor="server")]
+    elif end != "open":
+        with play.call("server", "close", 0, **listener):
+            if end == "reset":
+                play.rst("s>c", 0, ack=100)
+    (row,) = closes(play).unmatched
+    assert (row.what, row.reason, row.bytes) == ("carried but not read", reason, 100)
 
 
 def test_the_fin_belongs_to_the_last_close_of_the_last_holder() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from playbook import Play, frames_of, number_of, spans_of
 
 from netlab.correlate.ledger import causal_violations, ledger_mismatches
@@ -11,7 +12,7 @@ from netlab.correlate.reasons import Reason
 from netlab.model.call import MSG_MORE, POLLIN
 from netlab.model.tables import Packet
 
-CLIENT, SERVER = "127.0.0.1:5000", "127.0.0.1:53"
+CLIENT, SERVER, OTHER = "127.0.0.1:5000", "127.0.0.1:53", "127.0.0.1:54"
 C: dict[str, Any] = {"inode": 1, "local": CLIENT, "peer": None, "kind": "SOCK_DGRAM"}
 S: dict[str, Any] = {"inode": 2, "local": "0.0.0.0:53", "peer": None, "kind": "SOCK_DGRAM"}
 
@@ -139,6 +140,24 @@ def test_a_connected_socket_hears_only_its_peer() -> None:
     play.did("server", "recv", 10, size=100, **own)
     tables = closes(play)
     assert spans_of(tables, number_of(tables, "recv")) == [("delivered", frame, 0, 10)]
+
+
+@pytest.mark.parametrize(("again", "home"), [(False, 0), (True, None)])
+def test_all_calls_of_a_socket_with_one_peer_belong_to_the_conversation(
+    again: bool, home: int | None
+) -> None:
+    play = Play()
+    own = {**C, "local": CLIENT, "peer": SERVER}
+    play.did("client", "socket", 5, **own)
+    play.did("client", "connect", 0, **{**own, "address": SERVER})
+    with play.call("client", "send", 10, size=10, **own):
+        play.datagram(CLIENT, SERVER, 10)
+    if again:  # the rest is about somebody else
+        play.did("client", "connect", 0, **{**own, "peer": OTHER, "address": OTHER})
+    play.did("client", "close", 0, **own)
+    calls = closes(play).calls
+    assert {call.connection for call in calls if call.op != "send"} == {home}
+    assert {call.side for call in calls if call.op != "send"} == {"client" if home == 0 else None}
 
 
 def test_every_fragment_is_carried_and_the_last_released_the_others() -> None:

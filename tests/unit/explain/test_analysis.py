@@ -49,7 +49,7 @@ def test_a_live_recording_out_of_order_says_what_the_finished_one_says(tmp_path:
     ])  # fmt: skip
     recording.close()
 
-    live = read_raw(path)
+    live = read_raw(path, ended=True)
     assert [frame.number for frame in live.frames] == list(range(1, 10))
     tables = analyse(live)
     assert [packet.frame for packet in tables.packets] == [1, 2, 3, 5, 4, 6, 7, 8, 9]

@@ -68,6 +68,16 @@ def test_a_call_reads_like_strace_with_its_range() -> None:
              "returned_ns": None, "start": None, "stop": None},
             "client exit #12 () = ?",
         ),
+        (  # no descriptor went in
+            {"op": "socket", "args": "AF_INET, SOCK_STREAM, 0", "requested_bytes": None,
+             "result": 5, "start": None, "stop": None},
+            "client socket #12 (AF_INET, SOCK_STREAM, 0) = 5, 21 us",
+        ),
+        (
+            {"op": "socketpair", "args": "AF_UNIX, SOCK_STREAM, 0", "requested_bytes": None,
+             "result": 0, "start": None, "stop": None},
+            "client socketpair #12 (AF_UNIX, SOCK_STREAM, 0, [5, ...]) = 0, 21 us",
+        ),
     ],
 )  # fmt: skip
 def test_other_outcomes(change: dict[str, object], text: str) -> None:

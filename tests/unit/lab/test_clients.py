@@ -166,6 +166,7 @@ def test_told_to_stop_it_ends_after_the_message_and_closes_in_order(
         client.run()
         thread.join()
         assert ends == [b""]
+        assert json.loads(os.read(read_end, 4096).splitlines()[-1])["messages"] == 1  # not all 3
     finally:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGTERM, before)

@@ -59,7 +59,7 @@ def test_plain_root_is_told(as_uid: Callable[[int], None]) -> None:
     as_uid(0)
     user, (note,) = surroundings.choose_user(None)
     assert user is None
-    assert "nothing was dropped" in note
+    assert "with all its rights" in note
 
 
 def test_a_root_that_may_not_become_anyone_is_told(

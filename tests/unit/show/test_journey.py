@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import show_story
+from show_story import C, Story
 
 from netlab.correlate.reasons import Reason, What
 from netlab.model.errors import UsageError
@@ -118,6 +119,29 @@ def test_a_byte_that_was_read_is_not_called_queued() -> None:
     view = journey(story.tables, story.connection, Side.CLIENT, 57)
     assert view.steps[-1].what == "read"
     assert {item.reason for item in view.unknown} == {Reason.RING_DROP}
+
+
+@pytest.mark.parametrize(
+    ("what", "reason", "said"),
+    [
+        (What.CARRIED_NOT_READ, Reason.RESET, "     never  no call read it: reset before delivery"),
+        (What.CARRIED_NOT_READ, Reason.STILL_QUEUED, "   not yet  no call read it: still queued"),
+        (What.CARRIED_NOT_READ, Reason.CUT_UNKNOWN,
+         "   unknown  which call read it: not known: the recording is cut short"),
+        (What.SENT_NOT_CAPTURED, Reason.RESET,
+         "     never  no frame carried it: reset before delivery"),
+    ],
+)  # fmt: skip
+def test_what_never_happened_is_not_called_unknown(what: What, reason: Reason, said: str) -> None:
+    story = Story()
+    send = story.call(C, "send", 0, 20, size=100, result=100, moved=(0, 100))
+    if what is What.CARRIED_NOT_READ:
+        story.link(send, Role.CARRIED, story.frame(Direction.C2S, 5, "ACK", 1, 1, 100), (0, 100))
+        story.link(send, Role.ACKED, story.frame(Direction.S2C, 6, "ACK", 1, 101), (0, 100))
+    story.tables.unmatched.append(Unmatched(0, Direction.C2S, 0, 100, 100, what, reason, None))
+    view = journey(story.tables, story.connection, Side.CLIENT, 50)
+    _, *missing = [plain(line) for line in journey_lines(view)][-len(view.unknown) - 1 :]
+    assert missing == [said]
 
 
 def test_long_reasons_are_folded_at_80_columns() -> None:

@@ -15,13 +15,13 @@ from rich.console import Console
 from show_story import C, S, Story, fd_in
 
 from netlab.model.errors import UsageError
-from netlab.model.tables import Direction
+from netlab.model.tables import Direction, Role
 from netlab.show.terminal.ladder import ladder_lines, print_ladder
 from netlab.show.terminal.lines import plain
 from netlab.show.views.ladder import MOST_LANES, ladder, limited
 from netlab.show.views.marks import Ladder
 from netlab.show.views.text import as_json
-from netlab.show.views.words import outcomes
+from netlab.show.views.words import outcomes, whole_texts
 
 STORIES = ("echo", "bulk", "unix", "datagrams", "without_calls")
 
@@ -106,6 +106,24 @@ def test_poll_says_what_became_ready() -> None:
     texts = outcomes(story.tables.calls[0], fd_in(5))
     assert texts[0] == "→ fd 5 IN"
     assert texts[-1] == "→ fd 5 …"  # what is left out is marked
+
+
+def test_a_listeners_close_that_resets_its_backlog_stands_on_the_servers_side() -> None:
+    """Also where one thread is client and server."""
+    story = Story()
+    story.call(C, "connect", 0, 10, result=0)
+    close = story.call(C, "close", 20, 30, result=0, connection=None)
+    story.link(close, Role.RST, story.frame(Direction.S2C, 25, "RST ACK", 1, 1))
+    (line,) = [line for line in drawn(story).splitlines() if "close()" in line]
+    assert line.endswith("┌ close()")
+
+
+def test_a_look_at_the_queue_is_never_drawn_as_a_read() -> None:
+    story = Story()
+    story.call(S, "recv", 0, 10, size=2, result=2, args="MSG_PEEK")
+    texts = whole_texts(story.tables.calls[0], ())
+    assert [text for text in texts if "PEEK" not in text] == []
+    assert texts[-1] == "recv(PEEK) = 2"
 
 
 def test_limit_keeps_head_and_tail_and_says_what_is_missing() -> None:

@@ -19,7 +19,7 @@ from netlab.show.views.summary import connections, end_text, summary, unmatched_
 
 
 def drawn(story: Story) -> str:
-    lines = summary_lines(summary(story.tables, story.raw), "echo.pcapng", 80)
+    lines = summary_lines(summary(story.tables, story.raw, "echo.pcapng"), 80)
     return "".join(plain(line) + "\n" for line in lines)
 
 
@@ -30,7 +30,7 @@ def test_pictures(name: str, golden: Callable[[str, str], None]) -> None:
 
 def test_numbers() -> None:
     story = show_story.echo()
-    found = summary(story.tables, story.raw)
+    found = summary(story.tables, story.raw, "echo.pcapng")
     assert (found.frames, found.calls, found.links) == (10, 15, 16)
     one = found.connections[0]
     assert (one.name, one.client_packets, one.server_packets) == ("tcp.0", 6, 4)
@@ -46,7 +46,7 @@ def test_an_open_ledger_lists_its_reasons() -> None:
     story = show_story.echo()
     story.unmatched("still queued", Direction.C2S, 100, 130)
     story.unmatched("still queued", Direction.C2S, 140, 150)
-    found = summary(story.tables, story.raw).ledger
+    found = summary(story.tables, story.raw, "echo.pcapng").ledger
     assert found.closed is False
     assert [(line.reason, line.bytes, line.rows) for line in found.lines] == [
         ("still queued", 40, 2)
@@ -60,7 +60,9 @@ def test_a_step_of_the_clock_is_a_note() -> None:
     story.raw.clock_pairs[:] = [
         ClockPair(start_ns + at + step, at) for at, step in ((0, 0), (10**9, 0), (2 * 10**9, 10**9))
     ]
-    (note,) = set(summary(story.tables, story.raw).notes) - set(story.raw.description.notes)
+    (note,) = set(summary(story.tables, story.raw, "echo.pcapng").notes) - set(
+        story.raw.description.notes
+    )
     assert "set forward by 1000.000 ms" in note
     assert "set forward by 1000.000 ms" in " ".join(drawn(story).split())
 
@@ -68,7 +70,7 @@ def test_a_step_of_the_clock_is_a_note() -> None:
 def test_an_even_clock_is_no_note() -> None:
     story = show_story.echo()
     story.raw.clock_pairs[:] = [ClockPair(10**18 + at, at) for at in range(0, 5 * 10**9, 10**9)]
-    assert summary(story.tables, story.raw).notes == story.raw.description.notes
+    assert summary(story.tables, story.raw, "echo.pcapng").notes == story.raw.description.notes
 
 
 def test_a_live_file_says_what_may_be_done_for_it() -> None:
@@ -106,11 +108,20 @@ def test_how_it_ended(who: str | None, kind: str | None, text: str) -> None:
     assert end_text(row).startswith(text)
 
 
+@pytest.mark.parametrize(
+    ("completeness", "word"), [(0x21, "refused"), (0x25, "refused"), (0x2F, "reset")]
+)
+def test_a_connection_that_never_was_is_refused(completeness: int, word: str) -> None:
+    row = Story().connection
+    row.closed_by, row.close_kind, row.completeness = "server", "rst", completeness
+    assert end_text(row) == f"server {word} it (RST)"
+
+
 def test_the_end_of_a_connection_is_not_known_where_frames_were_lost() -> None:
     story = show_story.echo()
     story.connection.closed_by = story.connection.close_kind = None  # as correlate leaves them
     (row,) = connections(story.tables)
-    assert (row.end, row.end_word) == ("not known: frames lost", "not known")
+    assert (row.end, row.end_word) == ("not known: frames are missing", "not known")
 
 
 @pytest.mark.parametrize(
@@ -142,7 +153,7 @@ def test_many_connections_get_a_line_each() -> None:
     story = show_story.echo()
     story.tables.connections *= 30
     text = drawn(story)
-    assert "… and 10 more: --connections" in text
+    assert "… and 10 more: netlab inspect --connections" in text
     rows = connections(story.tables)
     for width in (80, 120):
         lines = connection_lines(rows, show_story.START_NS, width)
