@@ -5,6 +5,8 @@
     rec.calls, rec.spans                # Polars frames
     with netlab.record("mine.pcapng") as probe:
         s = probe.socket(AF_INET, SOCK_STREAM)
+    with netlab.Lab(path="lab.pcapng", wire="delay 20ms") as lab:
+        lab.start("server", ["python3", "-m", "http.server"])
 
 Importing netlab does nothing; what is heavy is imported where it is used.
 """
@@ -14,16 +16,18 @@ from __future__ import annotations
 TYPE_CHECKING = False  # as typing has it, which would have to be imported
 
 __version__ = "0.1.0"
-__all__ = ["NetlabError", "Recording", "read", "record"]
+__all__ = ["Lab", "NetlabError", "Recording", "read", "record"]
 
 if TYPE_CHECKING:
     from typing import Any
 
+    from netlab.lab.experiment import Lab
     from netlab.lab.inprocess import record
     from netlab.model.errors import NetlabError
     from netlab.show.notebook import Recording, read
 
 _HOME = {
+    "Lab": "netlab.lab.experiment",
     "NetlabError": "netlab.model.errors",
     "Recording": "netlab.show.notebook",
     "read": "netlab.show.notebook",

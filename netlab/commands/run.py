@@ -36,7 +36,7 @@ _MOST_UDP_BYTES = {False: 65_507, True: 65_487}  # what an IPv4 packet, or an IP
     "--size",
     type=WholeNumber(1, 1 << 26),
     metavar="BYTES",
-    help="Length of a message; 100, but chargen 20000, stuck 4 MiB.",
+    help="Length of a message; 100, but chargen 20000, stuck 4 MiB, http the whole file.",
 )
 @click.option(
     "--think",
@@ -56,11 +56,9 @@ _MOST_UDP_BYTES = {False: 65_507, True: 65_487}  # what an IPv4 packet, or an IP
 )
 @click.option(
     "--clients",
-    default=1,
     type=WholeNumber(1, 256),
-    show_default=True,
     metavar="N",
-    help="How many clients, each a process.",
+    help="How many clients, each a process; 1, but chat 3.",
 )
 @click.option(
     "--mode",
@@ -153,7 +151,7 @@ def command(
     think: float,
     nodelay: bool,
     recv_size: int,
-    clients: int,
+    clients: int | None,
     mode: str,
     workers: int | None,
     tasks: int | None,
@@ -176,9 +174,9 @@ def command(
 ) -> int:
     """Run a server and a client, capture both, and map every call onto its packets.
 
-    SCENARIO is echo (the default), upper, discard, chargen, daytime, slow, stuck, bad or rpc: what
-    the server does; the client of the same name speaks to it. Both run in a network of their own,
-    as you, and need no privilege.
+    SCENARIO is echo (the default), upper, discard, chargen, daytime, slow, stuck, bad, rpc, http,
+    websocket or chat: what the server does; the client of the same name speaks to it. Both run in a
+    network of their own, as you, and need no privilege.
     """  # fmt: skip
     from netlab.commands.title import title_of
     from netlab.lab.network.plan import sysctl_from_text
@@ -186,11 +184,14 @@ def command(
     from netlab.lab.scenarios import SCENARIOS
     from netlab.lab.session import run_scenario
     from netlab.model.errors import UsageError
+    from netlab.server.handlers.optional import needed
 
     if scenario not in SCENARIOS:
         raise UsageError(f"there is no scenario {scenario!r}", f"there is {', '.join(SCENARIOS)}")
     if udp and not SCENARIOS[scenario].udp:
         raise UsageError(f"{scenario} is about a stream", "leave out --udp")
+    for package in SCENARIOS[scenario].packages:
+        needed(package, scenario)
     size = SCENARIOS[scenario].size_bytes if size is None else size
     if udp and size > _MOST_UDP_BYTES[ipv6]:
         raise UsageError(
@@ -212,7 +213,7 @@ def command(
         think_ms=think,
         nodelay=nodelay,
         recv_size_bytes=recv_size,
-        clients=clients,
+        clients=SCENARIOS[scenario].clients if clients is None else clients,
         ipv6=ipv6,
         udp=udp,
         port=port,

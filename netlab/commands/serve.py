@@ -250,8 +250,14 @@ def _serve(orders: ServeOrders, *, quiet: bool) -> int:
 
 
 def _print_page(orders: ServeOrders, server: Server, places: Sequence[Place]) -> None:
-    for line in page(orders, server.options, list(map(str, places)), os.getpid()):
-        click.echo(line)
+    from netlab.commands.main import complain
+    from netlab.model.errors import NetlabError
+
+    try:
+        for line in page(orders, server.options, list(map(str, places)), os.getpid()):
+            click.echo(line)
+    except NetlabError as error:  # nobody reads it: that is no reason not to serve
+        complain(str(error))
 
 
 def page(

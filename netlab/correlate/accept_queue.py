@@ -9,6 +9,8 @@ Read first: Linux, tcp_check_req in tcp_minisocks.c and tcp_v4_syn_recv_sock in 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from netlab.correlate.arrivals import arrival_ns, came, reached, sent
 from netlab.correlate.flows import ACK, RST, SYN
 from netlab.correlate.option_changes import option_between
@@ -44,6 +46,24 @@ def queued_ns(
     reset_ns = [arrival_ns(p) for p in came(track.halves[Direction.C2S].resets)]
     reset_ns += [p.time_ns for p in sent(track.halves[Direction.S2C].resets)]
     return None if any(time_ns < at for time_ns in reset_ns) else at
+
+
+def stayed_queued(
+    track: Track, calls: list[CallRecord], stop_of: Callable[[Socket], object]
+) -> bool:
+    """Whether all calls on its listeners are known, and none of them took the connection.
+
+    `stop_of`: why later calls on a socket cannot be trusted; None: they can.
+    """
+    if not track.listeners or track.twins:
+        return False
+    for listener in track.listeners:
+        if queued_ns(track, listener, calls) is None or stop_of(listener) is not None:
+            return False
+        records = (calls[number - 1] for number in listener.calls)
+        if any(r.op in ("accept", "accept4") and r.returned_ns is None for r in records):
+            return False
+    return True
 
 
 def queued_by(track: Track, listener: Socket | None, calls: list[CallRecord]) -> Packet | None:

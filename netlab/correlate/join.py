@@ -12,7 +12,7 @@ import gc
 from collections.abc import Callable
 from itertools import pairwise
 
-from netlab.correlate.accept_queue import queued_ns
+from netlab.correlate.accept_queue import stayed_queued
 from netlab.correlate.arrivals import arrival_ns
 from netlab.correlate.call_layout import UrgentMark
 from netlab.correlate.call_moves import moved_bytes
@@ -220,26 +220,11 @@ class _Correlation:
                 spans += link_handshake(join)
                 spans += link_closing(join)
                 spans += link_receiver_acks(join)
-            self.tables.unmatched += leftover_bytes(
-                join, missing=self.missing, queued=self._stayed_in_queue(track)
-            )
+            queued = self.missing is not CUT and stayed_queued(track, self.records, self._stop_of)
+            self.tables.unmatched += leftover_bytes(join, missing=self.missing, queued=queued)
         for connection, sides in ends.items():
             self._without_frames(connection, sides)
         return spans
-
-    def _stayed_in_queue(self, track: Track) -> bool:
-        """Whether all calls on its listeners are known, and none of them took the connection."""
-        if not track.listeners or track.twins or self.missing is CUT:
-            return False
-        return all(
-            queued_ns(track, listener, self.records) is not None
-            and self._stop_of(listener) is None
-            and all(
-                self.records[n - 1].returned_ns is not None
-                for n in listener.calls if self.records[n - 1].op in ("accept", "accept4")
-            )
-            for listener in track.listeners
-        )  # fmt: skip
 
     def _facts(
         self, track: Track, direction: Direction, urgent: tuple[UrgentMark, ...]

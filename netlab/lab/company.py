@@ -12,12 +12,15 @@ import signal
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
+from typing import Literal
 
 from netlab.lab.actor import Output, Program
 from netlab.lab.ground import Ground
 from netlab.lab.hosts import Ended, Left, Started
 from netlab.lab.recorder import Death
 from netlab.lab.starting import Command, Watching, orders_for
+
+Stdio = Literal["kept", "ours", "shell"]
 
 
 class Company:
@@ -38,14 +41,15 @@ class Company:
         *,
         actor: str,
         env: Mapping[str, str],
-        inherit: bool,
-        job_control: bool,
+        stdio: Stdio,
+        keep: Sequence[int],
     ) -> Program:
         """Ask for a program; an event tells whether it runs. Raises UsageError."""
         self._ground.plan.host(host)  # there is one
         name = actor or host
         taken = sum(program.actor.partition("#")[0] == name for program in self.programs)
         name = f"{name}#{taken + 1}" if taken else name
+        inherit = stdio != "kept"
         foreground = inherit and _has_terminal()
         with ExitStack() as opened:
             outputs, fds = self._descriptors(opened, inherit, report=callable(command))
@@ -63,9 +67,10 @@ class Company:
                 user=self._ground.house.user,
                 as_root=self._ground.house.as_root,
                 foreground=foreground,
+                keep=keep,
                 # Ctrl-Z: nobody could ever continue it. Stopped and continued by us instead, one
                 # whose child stops between vfork and execve waits for ever.
-                ignore=[signal.SIGTSTP] if foreground and not job_control else (),
+                ignore=[signal.SIGTSTP] if foreground and stdio != "shell" else (),
             )
             program = Program(name, host, outputs, foreground)
             self._ground.house.launch(name, host, orders, tuple(fds.values()))

@@ -1,8 +1,6 @@
 """Hosts with a wire between them, programs on the hosts, and one recording of it all.
 
-    from netlab.lab.experiment import Lab
-
-    with Lab(path="lab.pcapng", wire="delay 20ms; drop s>c data 2") as lab:
+    with netlab.Lab(path="lab.pcapng", wire="delay 20ms; drop s>c data 2") as lab:
         server = lab.start("server", ["python3", "-m", "http.server", "8000"])
         lab.wait_listening("server")
         client = lab.run("client", ["curl", "-s", "http://server:8000/"])
@@ -29,7 +27,7 @@ from typing import TYPE_CHECKING
 
 from netlab.capture.layout import JOURNAL_LIMIT
 from netlab.lab.actor import Program
-from netlab.lab.company import Company, how_ended
+from netlab.lab.company import Company, Stdio, how_ended
 from netlab.lab.ground import Ground
 from netlab.lab.hosts import Connected, Event, Left
 from netlab.lab.listening import reachable, what_is_there
@@ -38,7 +36,8 @@ from netlab.lab.network.plan import SERVER, WIRE
 from netlab.lab.network.socket_table import SocketRow
 from netlab.lab.signals import IMPATIENT, Interruptions
 from netlab.lab.starting import Command, Watching
-from netlab.model.errors import CheckFailed, NetlabError, UsageError
+from netlab.lab.syscalls import CAP_NET_RAW
+from netlab.model.errors import BadRecording, CheckFailed, NetlabError, UsageError
 
 if TYPE_CHECKING:
     from _typeshed import StrPath
@@ -128,8 +127,8 @@ class Lab:
                     self._company.deaths(), self.interruptions.first
                 )
             except NetlabError as trouble:
-                if error is None:
-                    raise
+                if error is None or isinstance(error, BadRecording):
+                    raise trouble from None  # of a full disk this one knows what can be done
                 error.add_note(f"netlab: {trouble}")  # the block's own failure is the news
 
     @property
@@ -179,17 +178,17 @@ class Lab:
         *arguments: object,
         actor: str = "",
         env: Mapping[str, str] | None = None,
-        inherit: bool = False,
-        job_control: bool = False,
+        stdio: Stdio = "kept",
+        may_capture: bool = False,
     ) -> Program:
         """Start a program on a host, in our working directory and environment.
 
         `command`: words, or a function of a module, called as `function(probe, *arguments)`.
-        `actor`: what it is called in the recording, by default as its host. `inherit`: it has our
-        stdin, stdout and stderr, and the terminal if that is one; else an empty stdin, and what it
-        writes is kept in the Program. `job_control`: Ctrl-Z is its own affair, as a shell's; else
-        it does nothing. Raises UsageError when it is not there, PrivilegeError when it cannot be
-        executed.
+        `actor`: what it is called in the recording, by default as its host. `stdio`: what it writes
+        is `kept` in the Program, and its stdin is empty; or it has `ours`, and the terminal if that
+        is one, where Ctrl-Z does nothing to it but to a `shell`. `may_capture`: it may open packet
+        sockets, as tcpdump must. Raises UsageError when it is not there, PrivilegeError when it
+        cannot be executed.
         """
         program = self._company.start(
             host,
@@ -197,8 +196,8 @@ class Lab:
             arguments,
             actor=actor,
             env=env or {},
-            inherit=inherit,
-            job_control=job_control,
+            stdio=stdio,
+            keep=[CAP_NET_RAW] if may_capture else (),
         )
         self._turn_until(lambda: program.pid is not None or not program.running, None)
         return program
@@ -278,16 +277,14 @@ class Lab:
 
     def settle(self, *, within_s: float = SETTLE_WITHIN_S) -> bool:
         """Wait until no host has a TCP connection that is not over; whether that came about."""
+        names = self.host_names
         return self._look_until(
-            lambda: (
-                not any(
-                    row.at_work
-                    for host in self._ground.plan.hosts
-                    for row in self.sockets(host.name)
-                )
-            ),
-            within_s,
+            lambda: not any(row.at_work for name in names for row in self.sockets(name)), within_s
         )
+
+    def wait_until(self, done: Callable[[], bool], *, within_s: float = RUN_WITHIN_S) -> bool:
+        """Wait until this is so, looked at whenever something happened; False when it was not."""
+        return self._turn_until(done, within_s)
 
     def stay(self) -> None:
         """Wait for Ctrl-C, which is no interruption here. KeyboardInterrupt for other signals."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from netlab.lab.clients import CLIENTS, ClientOrders, Failed
@@ -23,6 +24,7 @@ _KEPT: list[Probe] = []  # until the very end: the probe notes the process's exi
 
 def main(arguments: list[str]) -> None:
     """Carry out the orders in `arguments[0]`; exit status 1 when they could not be."""
+    reach_packages()
     orders: dict[str, Any] = json.loads(arguments[0])
     report = Report(int(os.environ["NETLAB_REPORT_FD"]))
     probe = watched_probe()
@@ -42,6 +44,16 @@ def main(arguments: list[str]) -> None:
     except UsageError as error:
         report.say(error=str(error), errno="EINVAL")
         sys.exit(1)
+
+
+def reach_packages() -> None:
+    """Of each package on the path, put the folder that it is imported from there as well.
+
+    `python_arguments` gives the folder of the file of each that it was asked for: of a module the
+    one that it is found in, of a package its own.
+    """
+    inside = [Path(place) for place in sys.path if (Path(place) / "__init__.py").is_file()]
+    sys.path += dict.fromkeys(str(place.parent) for place in inside)
 
 
 def server_orders(orders: ServeOrders) -> str:

@@ -147,15 +147,13 @@ def _carry_out(
         listening = tuple(f"{row.protocol}:{row.port}" for row in rows)
     names = [name for name in options.host_names if name != SERVER]
     if options.shell:
-        shell = lab.start(
-            options.shell, options.shell_command, inherit=True, job_control=True, actor="shell"
-        )
+        shell = lab.start(options.shell, options.shell_command, stdio="shell", actor="shell")
         programs = [shell]
     elif options.clients:
         several = len(options.clients) > 1
         commands = options.clients if several else [options.clients[0]] * len(names)
         programs = [
-            lab.start(name, command, inherit=True)
+            lab.start(name, command, stdio="ours")
             for name, command in zip(names, commands, strict=True)
         ]
     else:

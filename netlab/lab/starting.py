@@ -51,6 +51,7 @@ def orders_for(
     as_root: bool,
     foreground: bool = False,
     ignore: Sequence[int] = (),
+    keep: Sequence[int] = (),
 ) -> Orders:
     """How to start a command (words) or a function (with arguments) in our working directory.
 
@@ -83,6 +84,7 @@ def orders_for(
         cwd=os.getcwd(),
         foreground=foreground,
         ignore=list(ignore),
+        keep=list(keep),
         hint=hint,
     )
 

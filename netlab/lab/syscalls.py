@@ -129,7 +129,9 @@ def give_up_privileges(*, keep: Sequence[int] = ()) -> None:
     _ambient(_PR_CAP_AMBIENT_CLEAR_ALL, 0)
     header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
     kept = sum(1 << capability for capability in keep)
-    _call("capset", header, struct.pack("=6I", *[kept & 0xFFFF_FFFF] * 3, *[kept >> 32] * 3))
+    low, high = struct.unpack("<2I", struct.pack("<Q", kept))
+    # struct __user_cap_data_struct twice: effective, permitted, inheritable
+    _call("capset", header, struct.pack("=6I", *[low] * 3, *[high] * 3))
     for capability in keep:
         _ambient(_PR_CAP_AMBIENT_RAISE, capability)
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)

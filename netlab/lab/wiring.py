@@ -58,7 +58,8 @@ class Wiring:
     def _start(self, house: House, spools: Path, theirs: socket.socket) -> None:
         """As whoever may write the spools: root's wire is that user as well."""
         owner = spools.stat()
-        user = [owner.st_uid, owner.st_gid, owner.st_gid] if house.as_root else None
+        someone_else = house.as_root and owner.st_uid != 0
+        user = [owner.st_uid, owner.st_gid, owner.st_gid] if someone_else else None
         orders = Orders(
             argv=python_arguments("netlab.lab.wire.forward", "0"),
             env=environment(),

@@ -2,7 +2,8 @@
 
 It plays all roles, so `start`, `worker_start`, `worker_stop` and `shutdown` are called here too.
 Signals: TERM and INT stop in order (entrances closed, read no more, output sent, closed), a second
-INT or QUIT stops now. There are no workers to reload: HUP, USR1 and USR2 are noted in the log.
+INT or QUIT stops now. There are no workers: what would reload them, or change their number, is
+noted in the log.
 """
 
 from __future__ import annotations
@@ -73,6 +74,8 @@ def heed(reactor: Reactor, stop: Callable[[], None], stop_now: Callable[[], None
     reactor.on_signal(signal.SIGQUIT, stop_now)
     for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         reactor.on_signal(number, lambda: _log.warning("there are no workers to reload"))
+    for number in (signal.SIGTTIN, signal.SIGTTOU):  # by default these would stop the process
+        reactor.on_signal(number, lambda: _log.warning("there are no workers, and there cannot be"))
 
 
 class _Single(LocalVerbs, Alone):

@@ -13,6 +13,8 @@ from typing import Final
 
 SESSION_SLOT_BITS: Final = 20  # a session is serial << 20 | slot
 SESSION_SLOTS: Final = 1 << SESSION_SLOT_BITS
+SPARE_WORKERS: Final = 16  # how many may be added to those that were asked for
+SIDE_BY_SIDE: Final = 2  # generations of one name
 
 SocketAddress = tuple[str, int] | tuple[str, int, int, int] | str | bytes | None
 

@@ -81,28 +81,48 @@ class Family:
         self.seen: list[Report] = []
         self.ports: list[int] = []
         self.clients: list[Client] = []  # closed at the end
+        self.mode = ""
         self._reports = reports
         self._rest = b""
-        self._looked = 0
 
     @property
     def port(self) -> int:
         return self.ports[0]
 
-    def connect(self) -> Client:
-        client = Client(socket.create_connection(("127.0.0.1", self.port), WITHIN_S))
-        self.clients.append(client)
-        return client
+    def connect(self, number: int = 0, *, rcvbuf: int = 0) -> Client:
+        """At one of its addresses; `rcvbuf` is asked for before the handshake."""
+        sock = socket.socket()
+        sock.settimeout(WITHIN_S)
+        self.clients.append(Client(sock))
+        if rcvbuf:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
+        sock.connect(("127.0.0.1", self.ports[number]))
+        return self.clients[-1]
 
-    def wait(self, name: str, *, pid: int | None = None) -> Report:
-        """The next report of that name, behind those that were waited for."""
+    def meet(self, number: int = 0, *, rcvbuf: int = 0) -> tuple[Client, int]:
+        """A new connection and its session, when nobody else connects meanwhile."""
+        self.peek()
+        self.seen = [report for report in self.seen if report["name"] != "connect"]
+        client = self.connect(number, rcvbuf=rcvbuf)
+        return client, int(self.wait("connect")["args"][0])
+
+    def wait(self, name: str, *, pid: int | None = None, first: object = None) -> Report:
+        """The next report of that name, behind those that were waited for; `first`: only one with
+        that argument."""
         while True:
-            for at in range(self._looked, len(self.seen)):
+            for at in range(len(self.seen)):
                 found = self.seen[at]
-                if found["name"] == name and pid in (None, found["pid"]):
+                known = first is None or found["args"][:1] == [repr(first)]
+                if found["name"] == name and pid in (None, found["pid"]) and known:
                     del self.seen[at]
                     return found
             assert self._more(), f"no {name} before the end: {self.seen}"
+
+    def ended(self, session: int) -> str:
+        """Why this connection ended, as its close callback was told, once."""
+        told = self.wait("close", first=session)["args"][1]
+        assert not [r for r in self.seen if r["name"] == "close" and r["args"][0] == str(session)]
+        return str(told)
 
     def peek(self) -> None:
         """Take in the reports that are here."""
@@ -155,6 +175,7 @@ def family(mode: str, *, ready: bool = True, **given: Any) -> Iterator[Family]:
     )
     os.close(theirs)
     found = Family(process, reports)
+    found.mode = mode
     try:
         if ready:
             found.ports = ast.literal_eval(found.wait("open")["args"][0])

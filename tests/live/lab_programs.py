@@ -36,8 +36,17 @@ def look(probe: Probe) -> dict[str, Any]:
         "syn_retries": Path("/proc/sys/net/ipv4/tcp_syn_retries").read_text().strip(),
         "processes": [int(name) for name in os.listdir("/proc") if name.isdecimal()],
         "outer": int(os.readlink("self", dir_fd=int(os.environ["NETLAB_PROC_FD"]))),
+        "pinged": ping("server"),
         "mounted": [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()],
     }
+
+
+def ping(host: str) -> bool:
+    """Whether an echo request of ours is answered."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP) as sock:
+        sock.settimeout(20)
+        sock.sendto(b"\x08\0\0\0\0\0\0\x01netlab", (host, 0))
+        return sock.recv(100).endswith(b"netlab")
 
 
 def congestion(probe: Probe, host: str) -> list[str]:

@@ -61,6 +61,7 @@ def test_a_program_sees_a_host_of_its_own(lab: Lab) -> None:
     assert facts["sysfs"] == ["eth0", "lo"] or "/sys" in covered
     assert seen.pid not in facts["processes"] or "/proc" in covered
     assert "/etc/hosts" in facts["mounted"]
+    assert facts["pinged"]
 
 
 def test_names_are_those_of_the_lab_ipv4_first(lab: Lab) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import shlex
 import signal
 import socket
 import subprocess
@@ -205,3 +206,31 @@ def test_it_is_interrupted(tmp_path: Path, number: int, code: int) -> None:
     raw = read_raw(tmp_path / "a.pcapng")
     assert raw.description.form == "finished"
     assert any("interrupted" in note for note in raw.description.notes)
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    """On a small file system of its own, which has room for the wire's spool and little more."""
+    (tmp_path.parent / "big").write_bytes(bytes(5_000_011))
+    recover = shlex.join(netlab_arguments("recover", "a.pcapng"))
+    script = (
+        f"mount -t tmpfs -o size=17500k none {tmp_path} && cd {tmp_path} && "
+        f'"$@"; code=$?; mount -t tmpfs -o remount,size=64m none {tmp_path} && '
+        f"{recover} > /dev/null || exit 99; ls > {tmp_path.parent}/then; "
+        f"cp a.pcapng {tmp_path.parent}/recovered; exit $code"
+    )
+    words = netlab_arguments(
+        "lab", "-o", "a.pcapng", "--quiet", "--server", f"{SERVE} -d {tmp_path.parent}",
+        "--client", "curl -s -o /dev/null http://server/big",
+    )  # fmt: skip
+    done = subprocess.run(
+        ["unshare", "--map-root-user", "--mount", "sh", "-c", script, "sh", *words],
+        capture_output=True, text=True, timeout=LIMIT_S,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 4, done.stderr
+    assert "o space left" in complaint(done)
+    assert "netlab recover a.pcapng" in done.stderr
+    assert (tmp_path.parent / "then").read_text() == "a.pcapng\n"
+    raw = read_raw(tmp_path.parent / "recovered")
+    assert len(raw.frames) > 97
+    assert [loss for loss in raw.losses if loss.witness == "recorder"]

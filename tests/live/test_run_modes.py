@@ -10,6 +10,7 @@ from handled import every_mode
 from lab_process import complaint, run_netlab
 from test_run import recorded
 
+from netlab.lab import clients_web
 from netlab.lab.scenarios import SCENARIOS
 from netlab.model.call import INBOUND
 from netlab.model.recording import RawRecording
@@ -46,7 +47,13 @@ def test_every_process_of_a_mode_is_recorded(tmp_path: Path, mode: str) -> None:
     assert raw.losses == []
 
 
-WAYS = [*(("single", name) for name in SCENARIOS), ("process", "chargen"), ("process", "bad")]
+MORE = ("http", "websocket", "chat")
+WAYS = [
+    *(("single", name) for name in SCENARIOS),
+    *((mode, name) for name in MORE for mode in ("threads", "base", "process")),
+    ("process", "chargen"),
+    ("process", "bad"),
+]
 
 
 @pytest.mark.parametrize(("mode", "scenario"), WAYS)
@@ -60,7 +67,7 @@ def test_every_scenario_accounts_for_its_bytes(tmp_path: Path, mode: str, scenar
     assert reasons <= ({"reset before delivery", "still queued"} & reasons)
     assert bool(reasons) <= (scenario in LOST_BY_DESIGN)
     everyone_ended_once(raw)
-    client = next(call for call in raw.calls if call.actor == "client")
+    client = next(call for call in raw.calls if call.actor.startswith("client"))
     heard = sum(
         call.result or 0 for call in raw.calls if call.pid == client.pid and call.op in INBOUND
     )
@@ -68,6 +75,27 @@ def test_every_scenario_accounts_for_its_bytes(tmp_path: Path, mode: str, scenar
     expected |= {"discard": 0, "stuck": 0, "daytime": 27}
     if scenario in expected:
         assert heard == expected[scenario]
+
+
+def test_a_page_and_whole_files_are_got_over_one_connection(tmp_path: Path) -> None:
+    said, raw, tables = recorded(tmp_path, "http", "--ipv6", "--messages", "5")
+    assert said["ledger"]["closed"]  # type: ignore[index]
+    assert len(tables.connections) == 1
+    client = [call for call in raw.calls if call.actor == "client"]
+    assert sum(call.op == "send" for call in client) == 5
+    files = [call for call in raw.calls if call.op == "sendfile"]
+    whole = (clients_web.FOLDER / clients_web.FILE).stat().st_size
+    assert sum(call.result or 0 for call in files) == 3 * whole
+
+
+def test_everybody_in_the_room_hears_everybody(tmp_path: Path) -> None:
+    """As many clients as the scenario has when nobody says otherwise; one alone is enough too."""
+    _, raw, tables = recorded(tmp_path, "chat", "--messages", "3")
+    assert {call.actor for call in raw.calls} == {"server", "client-1", "client-2", "client-3"}
+    assert len(tables.connections) == 3
+    (tmp_path / "a.pcapng").unlink()
+    _, _, tables = recorded(tmp_path, "chat", "--messages", "2", "--clients", "1")
+    assert tables.unmatched == []
 
 
 @pytest.mark.parametrize("ipc", KINDS)

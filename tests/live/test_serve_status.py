@@ -45,6 +45,8 @@ def test_connections_messages_and_bytes_are_counted(tmp_path: Path, mode: str) -
         ours = {f"127.0.0.1:{client.getsockname()[1]}" for client in clients[1:]}
         assert {row["client"] for row in page["connections"]} == ours
         assert {row["received_bytes"] for row in page["connections"]} == {1009}
+        workers = {row["worker"] for row in page["connections"]}
+        assert workers <= ({0, 1} if mode in ("base", "process") else {None})
         for client in clients:
             client.close()
 

@@ -19,7 +19,7 @@ from netlab.server import Server
 from netlab.server.settings.effective import OWN_DESCRIPTORS
 from netlab.server.terms import CloseReason
 
-modes = pytest.mark.parametrize("mode", ["single", "threads"])
+modes = pytest.mark.parametrize("mode", ["single", "threads", "base", "process"])
 
 
 def test_ten_lines_are_enough() -> None:
@@ -61,8 +61,14 @@ def test_errors_of_use_are_named(mode: str) -> None:
         Server(mode=mode).open()
     with pytest.raises(UsageError, match="two framings"):
         server.listen("127.0.0.1", 0, fixed_size=3, terminator=b"x")
-    with pytest.raises(UsageError, match="task workers"):
+    if mode in ("single", "threads"):
+        with pytest.raises(UsageError, match="task workers"):
+            server.set(tasks=1)
+    else:
         server.set(tasks=1)
+        server.on("receive", print)
+        with pytest.raises(UsageError, match="callback 'task' is missing"):
+            server.start()
     datagrams = Server("127.0.0.1", 0, kind="udp", mode=mode)
     with pytest.raises(UsageError, match="callback 'packet' is missing"):
         datagrams.start()
@@ -186,10 +192,13 @@ def test_signals_that_have_nothing_to_do_are_survived(way: str, tmp_path: Path) 
     with in_child(way, log_file=str(log)) as (port, pid):
         for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE):
             os.kill(pid, number)
+        for number in (signal.SIGTTIN, signal.SIGTTOU):
+            os.kill(pid, number)
         with socket.create_connection(("127.0.0.1", port), 20) as client:
             client.sendall(b"x")
             assert read_all(client, 1) == b"x"
     assert log.read_text().count("no workers to reload") == 3
+    assert log.read_text().count("no workers, and there cannot be") == 2
 
 
 @every_way

@@ -103,6 +103,22 @@ def test_an_answer_that_nobody_wants_does_not_stop_the_next(way: str) -> None:
             assert client.recv(10) == b"y"
 
 
+@every_loop
+def test_a_datagram_that_is_longer_than_any_of_udp_is_cut_and_said(
+    way: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = str(tmp_path / "datagrams")
+    with (
+        serving(way, None, more=lambda s: s.listen(path, kind="unix_dgram")) as served,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client,
+    ):
+        client.sendto(pattern(0, 70_001), path)
+        assert served.wait("packet")[0] == pattern(0, 1 << 16)
+        client.sendto(b"next", path)
+        assert served.wait("packet")[0] == b"next"
+    assert caplog.text.count("a datagram was cut to 65536 bytes") == 1
+
+
 def test_an_address_that_is_taken_names_who_has_it() -> None:
     with serving("epoll") as served:
         beside = Server("127.0.0.1", served.port, kind="udp")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -177,6 +178,60 @@ def test_a_file_on_its_way_is_handed_over(tmp_path: os.PathLike[str]) -> None:
         assert served.stop() == (0, "")
 
 
+def sockets_of(pid: int) -> int:
+    """How many sockets a process has."""
+    links = []
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            links.append(os.readlink(f"/proc/{pid}/fd/{name}"))
+    return sum(link.startswith("socket:") for link in links)
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_an_heir_that_dies_takes_with_it_only_what_it_had(
+    tmp_path: os.PathLike[str], goes_on: bool
+) -> None:
+    """The heir stops as soon as it may serve, and is killed when all that fits was handed to it;
+    with `goes_on` the old worker is still busy with what cannot be."""
+    flag = os.path.join(tmp_path, "flag")
+    stop = "server.after(0, lambda: os.kill(os.getpid(), signal.SIGSTOP))"
+    hooks = {"worker_start": f"os.path.exists({flag!r}) and {stop}",
+             "worker_exit": f"os.unlink({flag!r}) and None"}  # fmt: skip
+    with family("base", workers=1, hooks=hooks, drain_timeout=30, sndbuf=4096) as served:
+        old = served.pids("worker_start")["0"]
+        full, *others = [served.connect() for _ in range(12)]
+        if goes_on:  # more files than descriptors go with a message
+            with open(os.path.join(tmp_path, "file"), "wb") as file:
+                file.write(bytes(100_000))
+            full.say(f"[server.sendfile(session, {file.name!r}) for _ in range(20)] and None")
+            full.read(1)
+        assert [other.ask("1") for other in others] == [1] * 11
+        before = sockets_of(old)
+        assert others[0].ask(f"open({flag!r}, 'w').close() or 1") == 1
+        served.kill(signal.SIGHUP)
+        heir = served.wait("worker_start")["pid"]
+        if not goes_on:
+            served.wait("worker_stop")
+        else:
+            until(lambda: sockets_of(old) <= before - 11, "all that can be was handed over")
+        os.kill(heir, signal.SIGKILL)
+        assert served.wait("worker_error")["args"][1] == str(heir)
+        assert all(client.at_end() for client in others)
+        fresh = served.connect()
+        assert fresh.ask("1 + 1") == 2
+        count = 2 if goes_on else 1
+        until(lambda: fresh.ask("len(server.clients())") == count, "their sessions are over")
+        if goes_on:
+            full.read(2_000_000 - 1)
+            assert full.at_end()
+            served.wait("worker_stop")
+            until(lambda: fresh.ask("len(server.clients())") == 1, "its session is over too")
+        figures = "(lambda s: (s.accepted, s.closed))(server.stats())"
+        until(lambda: fresh.ask(figures) == (13, 12), "all are counted")
+        status, _ = served.stop()
+        assert status == 0
+
+
 @both_modes
 def test_a_half_closed_connection_gets_its_answer_through_a_reload(mode: str) -> None:
     with family(mode, workers=1) as served:
@@ -266,17 +321,19 @@ def test_task_max_requests_replaces_a_task_worker(mode: str) -> None:
 
 @both_modes
 def test_a_worker_that_grows_is_replaced(mode: str) -> None:
-    with family(mode, workers=1, memory_limit=200 << 20) as served:
+    with family(mode, workers=1, tasks=1, memory_limit=200 << 20) as served:
         client = served.connect()
         old = client.ask("os.getpid()")
-        assert client.ask(f"len(kept.setdefault('leak', b'x' * {300 << 20}))") == 300 << 20
-        assert served.wait("worker_stop")["pid"] == old
+        leak = f"len(kept.setdefault('leak', b'x' * {300 << 20}))"
+        assert client.ask(f"server.task_wait({leak!r}, 30)") == 300 << 20
+        assert client.ask(leak) == 300 << 20
+        assert {served.wait("worker_stop")["pid"] == old for _ in range(2)} == {True, False}
         wait_gone(old)
         assert client.ask("os.getpid()") != old
         client.sock.close()
         status, log = served.stop()
         assert status == 0
-        assert "memory_limit is" in log
+        assert log.count("memory_limit is") == 2
 
 
 @both_modes

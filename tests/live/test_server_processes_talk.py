@@ -133,9 +133,10 @@ def test_a_task_from_every_role(mode: str, asker: str) -> None:
         assert served.stop() == (0, "")
 
 
+@both_modes
 @every_ipc
-def test_tasks_and_large_messages_over_every_ipc(ipc: str) -> None:
-    with family("process", tasks=1, ipc=ipc, output_buffer=8 << 20) as served:
+def test_tasks_and_large_messages_over_every_ipc(ipc: str, mode: str) -> None:
+    with family(mode, tasks=1, ipc=ipc, output_buffer=8 << 20) as served:
         client = served.connect()
         assert client.ask("len(server.task_wait(big(3000017), 30))") == 3_000_017
         assert said(served, client, "task-0", "len(server.task_wait(big(70001), 0.01) or '')")
@@ -146,7 +147,8 @@ def test_tasks_and_large_messages_over_every_ipc(ipc: str) -> None:
         assert client.read(2_000_003) == bytes(range(251)) * 7968 + bytes(35)
         os.kill(client.ask("os.getpid()"), signal.SIGKILL)
         served.wait("worker_error")
-        assert client.ask("1 + 1") == 2
+        fresh = client if mode == "process" else served.connect()
+        assert fresh.ask("1 + 1") == 2
         client.sock.close()
         assert served.stop()[0] == 0
 

@@ -141,6 +141,7 @@ class Network:
         """Baseline and the sysctls that were asked for."""
         algorithm = dict(host.sysctls).get(sysctls.CONGESTION_CONTROL, sysctls.CUBIC)
         facts = set_baseline(algorithm)
+        _let_ping()
         self._algorithms[host.name] = facts.on_routes
         by_name = {setting.name: setting for setting in facts.settings}
         for name, value in host.sysctls:
@@ -169,6 +170,14 @@ class Network:
 
 
 _NETLINK_SOCK_DIAG = 4
+_PING = "net.ipv4.ping_group_range"
+
+
+def _let_ping() -> None:
+    """Let programs send echo requests, which are a privilege in a new network namespace."""
+    if not sysctls.write(_PING, "0 2147483647").held:
+        gid = os.getegid()  # the only one that there is in an ordinary user's namespace
+        sysctls.write(_PING, f"{gid} {gid}")
 
 
 def _not_taken(host: PlannedHost, setting: sysctls.Setting) -> UsageError:

@@ -12,6 +12,7 @@ Read first: netlab.server.messages.envelope.
 from __future__ import annotations
 
 import select
+from abc import ABC, abstractmethod
 from collections import deque
 from typing import ClassVar, Protocol
 
@@ -98,7 +99,7 @@ class Channel(Protocol):
         ...
 
 
-class _End:
+class _End(ABC):
     """What both families share."""
 
     kind: ClassVar[str]
@@ -107,9 +108,9 @@ class _End:
         self._probe = probe
         self._poll: Poll | None = None
 
+    @abstractmethod
     def fileno(self) -> int:
         """Readable: something to receive, or the other end is gone."""
-        raise NotImplementedError
 
     def wait(self, timeout_s: float) -> bool:
         """Block until there is something to receive, or the time is over (False)."""
@@ -193,13 +194,13 @@ class PieceChannel(_End):
                 found.append(message)
         return found
 
+    @abstractmethod
     def _put(self, piece: bytes, about: int) -> bool:
         """Put one piece; False when there is no room now."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _get(self) -> bytes | None:
         """One piece; None when there is none now. Raises ChannelClosed at the end."""
-        raise NotImplementedError
 
 
 class ByteChannel(_End):
@@ -262,10 +263,10 @@ class ByteChannel(_End):
                 break  # that was all; what came since is told by the descriptor
         return found
 
+    @abstractmethod
     def _write(self, data: bytes | memoryview, about: int) -> int:
         """How many bytes were taken; 0 when there is no room now."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _read(self, limit_bytes: int) -> bytes | None:
         """What is there; None when nothing is. Raises ChannelClosed at the end."""
-        raise NotImplementedError

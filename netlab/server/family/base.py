@@ -19,7 +19,12 @@ from netlab.server.family.base_worker import BaseWorker
 from netlab.server.family.family_role import stats_from
 from netlab.server.family.hub import HubProcess
 from netlab.server.family.manager import Manager
-from netlab.server.family.roster import EXIT_FORCED, Member, Role, Roster, Start
+from netlab.server.family.roster import EXIT_FORCED, Roster
+from netlab.server.family.roster_actions import (
+    Member,
+    Role,
+    Start,
+)
 from netlab.server.family.task_worker import TaskWorker
 from netlab.server.loop.reactor import Reactor
 from netlab.server.messages.envelope import (
@@ -31,6 +36,7 @@ from netlab.server.messages.envelope import (
 )
 from netlab.server.messages.messenger import Refused
 from netlab.server.messages.parcel import parcel_from
+from netlab.server.messages.switchboard import Station
 from netlab.server.pages.status_door import Door, door
 from netlab.server.server import Opened, Server
 from netlab.server.shared.counters import Counter
@@ -156,6 +162,12 @@ class BaseMain(HubProcess):
                 Kind.ANSWER, "", asked.source, 0, 0, asked.number, parcel_from(None)
             ))  # fmt: skip
 
+    def gone(self, station: Station) -> None:
+        """What it had is seen to when it is reaped."""
+
+    def drained(self, station: Station) -> None:
+        """Nobody is held up by a line here: each worker reads its own clients."""
+
     # -- manager.Hub -----------------------------------------------------------------------------
 
     def plugged(self, member: Member, channel: Channel) -> None:
@@ -171,11 +183,11 @@ class BaseMain(HubProcess):
         """It is to go."""
         self.switchboard.leave(member.name, member.generation)
 
-    def died(self, member: Member, status: int, *, last: bool, unasked: bool) -> None:
+    def died(self, member: Member, status: int, *, unasked: bool) -> None:
         """It is gone."""
         self.estate.forget(member.name, member.generation)
-        if last and member.role is Role.WORKER:
-            lost = self.estate.forget_sessions(member.number)
+        if member.role is Role.WORKER:
+            lost = self.estate.forget_sessions(member.number, member.generation)
             if lost:
                 _log.warning("%s: %d connections died with it", member.name, lost)
                 self.row[Counter.CLOSE_COUNT] += lost

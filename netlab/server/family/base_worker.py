@@ -27,7 +27,7 @@ from netlab.server.shared.estate import Estate
 from netlab.server.shared.figures import Figures
 from netlab.server.sockets.connection import Connection
 from netlab.server.sockets.engine import Engine
-from netlab.server.sockets.handover import fits, give, taken
+from netlab.server.sockets.handover import Baggage, fits, give, taken
 from netlab.server.sockets.travel import baggage_of
 from netlab.server.terms import Client, Closed, SendError
 
@@ -45,10 +45,20 @@ class _Events(LocalEvents):
 
     def connected(self, connection: Connection) -> None:
         self._worker.figures.moved()
+        self._worker.estate.admitted(connection.session, connection.entrance)
         super().connected(connection)
+
+    def buffer_full(self, connection: Connection) -> None:
+        self._worker.engines.look_at_output(connection)
+        super().buffer_full(connection)
+
+    def buffer_empty(self, connection: Connection) -> None:
+        self._worker.engines.look_at_output(connection)
+        super().buffer_empty(connection)
 
     def closed(self, connection: Connection, closed: Closed) -> None:
         super().closed(connection, closed)
+        self._worker.engines.look_at_output(connection)
         self._worker.reactor.defer(self._worker.figures.moved)  # when the engine has forgotten it
 
     def packet(self, data: bytes, client: Client) -> None:
@@ -81,6 +91,8 @@ class BaseWorker(Child):
         self._handled = 0
         self._left = False
         self._heir: socket.socket | None = None  # who gets our connections
+        self._heirs_generation = 0
+        estate.sessions.holder = me.generation
         self._forebear: socket.socket | None = None  # whose connections we get
         self._early: list[bytes] = []  # verbs on sessions that have not arrived
         self.engine = Engine(
@@ -88,14 +100,14 @@ class BaseWorker(Child):
             estate.owner(me.number, me.generation), name=self.name,
             keeps_half_open="half_close" in self.caller.callbacks,
         )  # fmt: skip
+        self.engine.worker = me.number
         for sock, place, of_place in sockets:
             self.engine.adopt(sock, place, of_place, exclusive=not of_place.reuse_port)
-        self.engines = Engines([self.engine], self.engine, estate.full, options.output_buffer)
+        self.engines = Engines([self.engine], self.engine, estate)
         self.figures = Figures(self.row, [self.engine], messages=True)
         verbs = HereOrThere(
-            self.name, self.line.send, lambda: self.line.queued_bytes, estate.sessions, estate.full,
-            options.output_buffer, self.messenger,
-        )  # fmt: skip
+            self.name, self.line.send, lambda: self.line.queued_bytes, estate, self.messenger
+        )
         verbs.engine = self.engine
         self.remote = verbs
         self.role = FamilyRole(
@@ -139,6 +151,7 @@ class BaseWorker(Child):
         match message["do"]:
             case "bequeath":
                 self._heir = socket.socket(fileno=descriptors[0])
+                self._heirs_generation = message["heir"]
             case "inherit":
                 self._inherit(socket.socket(fileno=descriptors[0]))
             case _:
@@ -174,7 +187,7 @@ class BaseWorker(Child):
             for connection in list(self.engine.connections.values()):
                 baggage = baggage_of(connection)
                 if connection.closed is None and fits(baggage):
-                    give(heir, connection.socket, baggage)
+                    self._give(heir, connection, baggage)
                     self.engine.depart(connection)
                     given += 1
         except OSError as error:
@@ -183,6 +196,16 @@ class BaseWorker(Child):
             heir.close()
             self._heir = None
         self.figures.publish()
+
+    def _give(self, heir: socket.socket, connection: Connection, baggage: Baggage) -> None:
+        """It is the heir's before it is sent: should the heir die, it has died with it."""
+        sessions = self.estate.sessions
+        sessions.hand(connection.session, self._heirs_generation)
+        try:
+            give(heir, connection.socket, baggage)
+        except BaseException:
+            sessions.hand(connection.session, self.generation)
+            raise
 
     def _inherit(self, line: socket.socket) -> None:
         line.setblocking(False)
@@ -198,7 +221,7 @@ class BaseWorker(Child):
             if arrival is None:
                 self._inherited()
                 return
-            self.engine.arrive(*arrival)
+            self.engines.look_at_output(self.engine.arrive(*arrival))
 
     def _take_all(self) -> None:
         """We are to go ourselves, and the forebear has not finished: wait for the rest."""

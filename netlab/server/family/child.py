@@ -20,8 +20,8 @@ from typing import Any, Protocol
 
 from netlab.server.callbacks import Caller
 from netlab.server.channels import Channel, ChannelClosed, MessageTooLarge
-from netlab.server.family.family_role import FamilyRole
-from netlab.server.family.process import orphan_alarm
+from netlab.server.family.family_role import FamilyRole, stats_from
+from netlab.server.family.process import leave_within
 from netlab.server.family.remote import RemoteEngine
 from netlab.server.family.roster import LATE_S
 from netlab.server.loop.reactor import READ, Reactor
@@ -81,16 +81,14 @@ class Child:
         self.caller = Caller(estate.server, estate.server.callbacks)
         self.line = Line(channel, self.reactor, self.heard, self._hub_is_gone, self._room_again)
         self._control = control_end
-        self._parent = os.getppid()
         self.told_to_leave = False
         self._asked_to_leave = False
         self.messenger = Messenger(
             self.name, self.generation, self, self, self.row, self.reactor.defer
         )
         self.remote = RemoteEngine(
-            self.name, self.line.send, lambda: self.line.queued_bytes, estate.sessions, estate.full,
-            options.output_buffer, self.messenger,
-        )  # fmt: skip
+            self.name, self.line.send, lambda: self.line.queued_bytes, estate, self.messenger
+        )
         self.role = self.made_role()
 
     def run(self) -> int:
@@ -177,6 +175,7 @@ class Child:
                 self.caller.call("buffer_empty", session, session=session)
 
     def _hub_is_gone(self) -> None:
+        leave_within(self.options.drain_timeout + LATE_S)
         self.abandoned()
 
     def abandoned(self) -> None:
@@ -191,8 +190,6 @@ class Child:
         for number in _IGNORED:
             signal.signal(number, signal.SIG_IGN)
         self.reactor.on_signal(signal.SIGTERM, self._term)
-        patience_s = self.options.drain_timeout + LATE_S
-        signal.signal(signal.SIGTERM, orphan_alarm(self._parent, patience_s))
         self._control.setblocking(False)
         self.reactor.register(self._control.fileno(), READ, lambda events: self._read_control())
 
@@ -205,10 +202,7 @@ class Child:
         self.booted()
 
     def _term(self) -> None:
-        if os.getppid() != self._parent:
-            self.abandoned()
-        else:
-            self.ask_to_leave("SIGTERM")
+        self.ask_to_leave("SIGTERM")
 
     def _call(self, name: str, *arguments: object) -> None:
         self.caller.call(name, *arguments)
@@ -232,7 +226,7 @@ class Child:
             if received is None:
                 self.reactor.unregister(self._control.fileno())
                 self._control.close()
-                self.abandoned()
+                self._hub_is_gone()
                 return
             self.obey(*received)
 
@@ -298,8 +292,12 @@ class Child:
     # -- Lead ------------------------------------------------------------------------------------
 
     def stats(self) -> Stats:
-        """The hub adds up."""
-        found = self.messenger.ask(self.estate.hub, "stats")
+        """The hub asks everybody and adds up; when it does not answer in time, what stands in the
+        shared counters, and nobody is known to be idle."""
+        try:
+            found = self.messenger.ask(self.estate.hub, "stats")
+        except Refused:
+            return stats_from(self.estate, workers=self.options.workers, idle=0)
         assert isinstance(found, Stats)
         return found
 

@@ -4,8 +4,11 @@ Each message goes to the worker that the dispatcher chooses; connect, close and 
 the worker that has the session as a whole, where the rule gives it to one, else to the one that
 `fixed` would choose. A worker whose line is full stops the reading of the connections whose
 messages go there: their windows close, and it is the client that waits. They are read again as soon
-as the line is empty. A client's FIN is passed behind its messages as a marker that the worker sends
-back, so that no connection is closed while its answer is still being made.
+as the line is empty. A dispatch function that raises is a callback that does: it is reported, and
+that connection closed.
+
+A client's FIN is passed behind its messages as a marker that the worker sends back, so that no
+connection is closed while its answer is still being made.
 
 Knows no forks and no signals. Read first: switchboard.py, dispatch.py, engine.py (Events).
 """
@@ -14,23 +17,25 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from functools import partial
 
+from netlab.server.callbacks import Caller
 from netlab.server.family.dispatch import CLOSE, DISCARD, FALL_BACK, NO_WORKER, Dispatcher
 from netlab.server.family.engines import Engines
 from netlab.server.messages.envelope import HEAD_BYTES, MESSAGE_LIMIT_BYTES, Kind, head_bytes
 from netlab.server.messages.parcel import parcel_from, parcel_from_packet
 from netlab.server.messages.switchboard import Station, Switchboard
-from netlab.server.settings.option_table import Options
 from netlab.server.shared.counters import Counter
+from netlab.server.shared.estate import Estate
 from netlab.server.sockets.connection import Connection
 from netlab.server.sockets.outgoing import BY_INPUT
-from netlab.server.terms import Client, Closed, CloseReason, DispatchKind, host_of
+from netlab.server.terms import Client, ClientInfo, Closed, CloseReason, DispatchKind, host_of
 
 _RECEIVE = int(Kind.RECEIVE)
 LONGEST_BYTES = MESSAGE_LIMIT_BYTES - HEAD_BYTES
 _NOBODY_BUSY: dict[int, int] = {}
+_RAISED = -5  # beside the numbers in dispatch.py: the user's function did
 _HANDLED = int(Counter.REQUEST_COUNT)
 _DISPATCHED = int(Counter.DISPATCH_COUNT)
 
@@ -41,16 +46,18 @@ class Dispatching:
     def __init__(
         self,
         switchboard: Switchboard,
-        options: Options,
+        estate: Estate,
         row: memoryview,
-        callbacks: Collection[str],
+        caller: Caller,
         report: Callable[[str], None],
         moved: Callable[[], None],
     ) -> None:
         self._switchboard = switchboard
-        self._options = options
+        self._estate = estate
+        options = estate.options
         self._row = row
-        self._callbacks = frozenset(callbacks)
+        self._caller = caller
+        self._callbacks = frozenset(caller.callbacks)
         self._moved = moved
         kind = options.dispatch
         self._dispatcher = Dispatcher(kind, options.workers, options.dispatch_func, report)
@@ -112,6 +119,13 @@ class Dispatching:
         """How many have nothing in hand."""
         return sum(s.sent <= self._handled(s) for s in self._stations.values())
 
+    def worker_of(self, info: ClientInfo) -> int | None:
+        """Who is asked for this session, where the rule says so for all of its messages."""
+        if not (self._dispatcher.kind.keeps_order and self._live):
+            return None
+        host, uid = host_of(info.client), info.uid
+        return self._dispatcher.choose(info.session, self._live, host=host, uid=uid)
+
     def marker(self, session: int, name: str) -> None:
         """A worker has dealt with all that a client sent before its FIN."""
         waiting = self._markers.get(name, [])
@@ -125,6 +139,7 @@ class Dispatching:
 
     def connected(self, connection: Connection) -> None:
         self._moved()
+        self._estate.admitted(connection.session, connection.entrance)
         with contextlib.suppress(OSError):  # gone already
             self._inodes[connection.session] = os.fstat(connection.descriptor).st_ino
         if "connect" in self._callbacks:
@@ -150,7 +165,7 @@ class Dispatching:
         if not self._switchboard.hand(station, envelope, about) and len(message) > LONGEST_BYTES:
             text = f"{len(message)} bytes are too many for a message between processes"
             self._engines.run(session, partial(connection.end, CloseReason.ERROR, text))
-        limit = self._options.input_limit
+        limit = connection.options.input_limit
         if limit and station.line.queued_bytes > limit:
             self._hold(station.name, connection)
 
@@ -186,13 +201,17 @@ class Dispatching:
         self._choices.pop(session, None)
 
     def buffer_full(self, connection: Connection) -> None:
-        if "buffer_full" in self._callbacks and self._options.high_watermark:
+        if "buffer_full" in self._callbacks and self._has_watermark(connection):
             self._tell(Kind.BUFFER_FULL, connection)
 
     def buffer_empty(self, connection: Connection) -> None:
         self._engines.drained_enough(connection)
-        if "buffer_empty" in self._callbacks and self._options.high_watermark:
+        if "buffer_empty" in self._callbacks and self._has_watermark(connection):
             self._tell(Kind.BUFFER_EMPTY, connection)
+
+    def _has_watermark(self, connection: Connection) -> bool:
+        """Else the one that the connection has is ours: see `without_limit`."""
+        return self._estate.ports[connection.entrance].high_watermark > 0
 
     def packet(self, data: bytes, client: Client) -> None:
         if not self._live:
@@ -200,7 +219,7 @@ class Dispatching:
         host = host_of(client.address) or str(client.address)
         number = self._of_packets.choose(0, self._live, host=host)
         station = self._stations[number]
-        limit = self._options.input_limit
+        limit = self._estate.options.input_limit
         if limit and station.line.queued_bytes > limit:
             return
         self._row[_DISPATCHED] += 1
@@ -210,14 +229,20 @@ class Dispatching:
     # -- choosing --------------------------------------------------------------------------------
 
     def _chosen(self, dispatcher: Dispatcher, connection: Connection, message: bytes) -> int:
-        return dispatcher.choose(
-            connection.session,
-            self._live,
-            host=host_of(connection.address),
-            uid=connection.uid,
-            data=message,
-            busy=self._busy() if self._by_load else _NOBODY_BUSY,
-        )
+        try:
+            return dispatcher.choose(
+                connection.session,
+                self._live,
+                host=host_of(connection.address),
+                uid=connection.uid,
+                data=message,
+                busy=self._busy() if self._by_load else _NOBODY_BUSY,
+            )
+        except MemoryError:
+            raise
+        except Exception as error:
+            self._caller.report("dispatch_func", error, connection.session)
+            return _RAISED
 
     def _busy(self) -> dict[int, int]:
         return {n: s.sent - self._handled(s) for n, s in self._stations.items()}
@@ -243,8 +268,9 @@ class Dispatching:
 
     def _to_nobody(self, number: int, connection: Connection, envelope: bytes, about: int) -> None:
         """The dispatch function said so, or nobody is live: then it waits for who comes."""
-        if number == CLOSE:
-            self._engines.run(connection.session, partial(connection.end, CloseReason.LOCAL))
+        if number in (CLOSE, _RAISED):
+            reason = CloseReason.LOCAL if number == CLOSE else CloseReason.CALLBACK
+            self._engines.run(connection.session, partial(connection.end, reason))
         elif number != DISCARD:
             assert number in (NO_WORKER, FALL_BACK)
             name = self._name_for(connection)

@@ -13,10 +13,11 @@ from functools import partial
 from netlab.server.messages.envelope import HEAD_BYTES, Kind, head_from
 from netlab.server.messages.parcel import value_from
 from netlab.server.settings.option_table import Options
+from netlab.server.shared.estate import Estate
 from netlab.server.shared.sessions import slot_of
 from netlab.server.sockets.connection import Connection
 from netlab.server.sockets.engine import Engine
-from netlab.server.terms import Client, ClientInfo, CloseReason, Overflow, SendError
+from netlab.server.terms import Client, ClientInfo, CloseReason, FramingKind, Overflow, SendError
 
 ORDERLY, RESET, BY_CALLBACK = 0, 1, 2  # in the `number` of a CLOSE
 _CLOSE_BY = {
@@ -25,21 +26,20 @@ _CLOSE_BY = {
     BY_CALLBACK: CloseReason.CALLBACK,
 }
 _SEND = int(Kind.SEND)
+ON_THE_WAY_BYTES = 1 << 19  # in the kernel, between the processes: twice net.core.wmem_default
 
 
 class Engines:
     """All engines of this process."""
 
-    def __init__(
-        self, engines: list[Engine], door: Engine, full: memoryview, limit_bytes: int
-    ) -> None:
-        """`door` has the entrances. `limit_bytes`: how much output may wait before senders in other
-        processes are told no; what is under way then is taken, as a gap would be worse."""
+    def __init__(self, engines: list[Engine], door: Engine, estate: Estate) -> None:
+        """`door` has the entrances. When more output waits than the estate's limits say, senders in
+        other processes are told no; what is under way then is taken, as a gap would be worse."""
         self.all = engines
         self._door = door
         self._only = engines[0] if len(engines) == 1 else None
-        self._full = full
-        self._limit_bytes = limit_bytes
+        self._full = estate.full
+        self._limits = estate.limits
 
     def run(self, session: int, action: Callable[[], object]) -> None:
         """Let the thread do it that has the session."""
@@ -102,19 +102,38 @@ class Engines:
     def _send(self, connection: Connection, data: bytes) -> None:
         error = connection.send(data)
         if error is None:
-            if connection.has_output and connection.queued_bytes > self._limit_bytes:
-                self._above_limit(connection)
+            if connection.has_output:
+                slot = slot_of(connection.session)
+                if connection.queued_bytes > self._limits[slot] + answers_bytes(connection.options):
+                    self._above_limit(connection, slot)
         elif error in (SendError.OUTPUT_BUFFER_OVERFLOW, SendError.MESSAGE_TOO_LARGE):
             connection.end(CloseReason.OVERFLOW, reset=True)  # better than a gap in the stream
 
-    def _above_limit(self, connection: Connection) -> None:
-        self._full[slot_of(connection.session)] = 1
+    def _above_limit(self, connection: Connection, slot: int) -> None:
+        self._full[slot] = 1
         if connection.options.overflow is Overflow.CLOSE:
             connection.end(CloseReason.OVERFLOW, reset=True)
 
     def drained_enough(self, connection: Connection) -> None:
         """Its output is below the low watermark, or the connection is over."""
         self._full[slot_of(connection.session)] = 0
+
+    def look_at_output(self, connection: Connection) -> None:
+        """In `base` senders in other processes are told no from the high watermark on: what they
+        have sent by then still fits in."""
+        self._full[slot_of(connection.session)] = connection.is_full
+
+
+def answers_bytes(options: Options) -> int:
+    """What may come on top of the output buffer where a client above the watermark is not read:
+    the answers to what it had sent by then, which is in the workers' hands or on the way there. To
+    refuse those would leave gaps in the stream of a server that answers as much as it is asked.
+    """
+    if options.overflow is not Overflow.PAUSE:
+        return 0
+    framed = options.framing is not FramingKind.NONE
+    message_bytes = options.max_message if framed else options.recv_size
+    return options.input_limit + message_bytes + ON_THE_WAY_BYTES
 
 
 def without_limit(options: Options) -> Options:

@@ -6,7 +6,9 @@ call more. Read first: role.py, messenger.py.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from time import monotonic
 from typing import Any, Protocol
 
 from netlab.model.errors import UsageError
@@ -17,6 +19,9 @@ from netlab.server.messages.messenger import Messenger, Refused
 from netlab.server.shared.counters import Counter
 from netlab.server.shared.estate import Estate
 from netlab.server.terms import SendError, Stats
+
+LOG_EVERY_S = 1.0
+_log = logging.getLogger("netlab.server")
 
 
 class Lead(Protocol):
@@ -48,6 +53,7 @@ class FamilyRole:
         self._reactor = reactor
         self._caller = caller
         self._lead = lead
+        self._quiet_until_s = 0.0
         self._giver: tuple[str, int] | None = None  # of the task that runs now
         self.send = verbs.send
         self.sendfile = verbs.sendfile
@@ -77,7 +83,7 @@ class FamilyRole:
         try:
             return self._messenger.task(data, worker)
         except Refused as refused:
-            self._verbs.last_error = refused.error
+            self._task_refused(refused.error)
             return None
 
     def task_wait(self, data: Any, timeout_s: float) -> Any:
@@ -87,8 +93,18 @@ class FamilyRole:
         try:
             return self._messenger.task_wait(data, timeout_s)
         except Refused as refused:
-            self._verbs.last_error = refused.error
+            self._task_refused(refused.error)
             return None
+
+    def _task_refused(self, error: SendError) -> None:
+        self._verbs.last_error = error
+        now_s = monotonic()
+        if error is SendError.QUEUE_FULL and now_s >= self._quiet_until_s:
+            self._quiet_until_s = now_s + LOG_EVERY_S
+            _log.warning(
+                "%s: a task is refused, %d wait or are being done", self.name,
+                self._messenger.tasks_out,
+            )  # fmt: skip
 
     def task_begins(self, giver: str, number: int) -> None:
         """The task callback is about to be called."""

@@ -38,8 +38,8 @@ def _row(
     busy_since_ms = row[Counter.BUSY_SINCE_MS]
     busy_s = monotonic() - busy_since_ms / 1000 if busy_since_ms and station is not None else 0.0
     queued: int | None = None
-    if role == "task":
-        queued = row[Counter.TASKING_NUM]
+    if role == "task" and station is not None:
+        queued = len(station.tasks)
     elif role == "worker" and station is not None and not in_base:
         queued = station.sent - (row[Counter.REQUEST_COUNT] - station.handled_before)
     return ProcessRow(

@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Collection
 from typing import Any
 
@@ -31,7 +32,7 @@ from netlab.server.terms import ClientInfo, SendError, Stats
 _log = logging.getLogger("netlab.server")
 
 
-class HubProcess:
+class HubProcess(ABC):
     """The main process of a server of several."""
 
     def __init__(self, estate: Estate, here: Collection[str], reactor: Reactor) -> None:
@@ -46,9 +47,8 @@ class HubProcess:
         self.switchboard = Switchboard(reactor, here, self, _warn)
         self.messenger = Messenger(self.name, 1, self.switchboard, self, self.row, reactor.defer)
         self.remote = RemoteEngine(
-            self.name, lambda message, about: self.verb(message), lambda: 0, estate.sessions,
-            estate.full, self.options.output_buffer, self.messenger,
-        )  # fmt: skip
+            self.name, lambda message, about: self.verb(message), lambda: 0, estate, self.messenger
+        )
         self.role = FamilyRole(
             self.name, estate, self.remote, self.messenger, reactor, self.caller, self
         )
@@ -75,43 +75,45 @@ class HubProcess:
 
     # -- for those who derive --------------------------------------------------------------------
 
+    @abstractmethod
     def verb(self, message: bytes) -> None:
         """See switchboard.Hub."""
-        raise NotImplementedError
 
+    @abstractmethod
     def gone(self, station: Station) -> None:
         """See switchboard.Hub."""
 
+    @abstractmethod
     def drained(self, station: Station) -> None:
         """See switchboard.Hub."""
 
+    @abstractmethod
     def stop(self) -> None:
         """Begin to stop in order."""
-        raise NotImplementedError
 
+    @abstractmethod
     def quit(self) -> None:
         """Stop now."""
-        raise NotImplementedError
 
+    @abstractmethod
     def reload(self, only_tasks: bool) -> bool:
         """Replace the children."""
-        raise NotImplementedError
 
+    @abstractmethod
     def stop_worker(self, name: str) -> bool:
         """Replace one child."""
-        raise NotImplementedError
 
+    @abstractmethod
     def more(self) -> None:
         """One worker more."""
-        raise NotImplementedError
 
+    @abstractmethod
     def less(self) -> None:
         """One worker less."""
-        raise NotImplementedError
 
+    @abstractmethod
     def stats(self) -> Stats:
         """Totals."""
-        raise NotImplementedError
 
     def client_info(self, session: int) -> Any:
         """What is known of a session here."""
@@ -123,9 +125,9 @@ class HubProcess:
         """The processes, for the status page."""
         return rows_of(self)
 
+    @abstractmethod
     def connections(self, most: int) -> list[ClientInfo]:
         """Connections for the status page: those with the most output waiting."""
-        raise NotImplementedError
 
     # -- signals and orders ----------------------------------------------------------------------
 

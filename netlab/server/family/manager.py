@@ -19,8 +19,9 @@ from collections.abc import Callable
 from typing import NoReturn, Protocol
 
 from netlab.server.channels import Channel, make_pair
-from netlab.server.family.process import begin_child, fork, rss_bytes
-from netlab.server.family.roster import (
+from netlab.server.family.process import begin_child, flush_streams, fork, rss_bytes
+from netlab.server.family.roster import Roster
+from netlab.server.family.roster_actions import (
     Action,
     Booted,
     Finished,
@@ -31,7 +32,6 @@ from netlab.server.family.roster import (
     ReloadEnds,
     Resize,
     Role,
-    Roster,
     Say,
     Serve,
     Start,
@@ -52,7 +52,7 @@ class Hub(Protocol):
     def plugged(self, member: Member, channel: Channel) -> None: ...
     def member_serves(self, member: Member) -> None: ...
     def member_leaves(self, member: Member) -> None: ...
-    def died(self, member: Member, status: int, *, last: bool, unasked: bool) -> None: ...
+    def died(self, member: Member, status: int, *, unasked: bool) -> None: ...
     def resized(self, workers: int) -> None: ...
     def booted(self) -> None: ...
     def reload_begins(self) -> None: ...
@@ -171,23 +171,21 @@ class Manager:
         if self.roster.stopping:
             return
         self._hub.before_fork(start)
-        try:
-            channel, theirs = make_pair(self._estate.options.ipc, self._probe)
-        except OSError as error:
-            self._not_started(start, error)
-            return
-        ours, control_end = control.pair(self._probe.socketpair)
-        self._probe.name_child(start.name)
-        sys.stdout.flush()  # else both would write what waits there
-        sys.stderr.flush()
         parent = os.getpid()
-        try:
-            pid = fork()
-        except OSError as error:
-            for end in (channel, theirs, ours, control_end):
-                end.close()
-            self._not_started(start, error)
-            return
+        with contextlib.ExitStack() as in_vain:
+            try:
+                channel, theirs = make_pair(self._estate.options.ipc, self._probe)
+                in_vain.callback(theirs.close)
+                in_vain.callback(channel.close)
+                ours, control_end = control.pair(self._probe.socketpair)
+                in_vain.enter_context(control_end)
+                in_vain.enter_context(ours)
+                self._probe.name_child(start.name)
+                pid = fork()
+            except OSError as error:
+                self._not_started(start, error)
+                return
+            in_vain.pop_all()
         if pid == 0:
             self._become(start, parent, channel, theirs, ours, control_end)
         theirs.close()
@@ -230,8 +228,7 @@ class Manager:
         finally:
             with contextlib.suppress(Exception):
                 logging.shutdown()
-                sys.stdout.flush()
-                sys.stderr.flush()
+                flush_streams()
             self._estate.probe.leaving()
             os._exit(status & 0xFF)
 
@@ -239,9 +236,10 @@ class Manager:
         """Told over its line, behind its work. Heir and forebear get a line between them before."""
         if heir is not None and member.role is Role.WORKER:
             theirs, heirs = control.pair(self._probe.socketpair)
+            to_heir = {"do": "bequeath", "heir": heir.generation}
             with theirs, heirs:
                 self._tell(heir.pid, {"do": "inherit"}, (heirs.fileno(),))
-                self._tell(member.pid, {"do": "bequeath"}, (theirs.fileno(),))
+                self._tell(member.pid, to_heir, (theirs.fileno(),))
         self._hub.member_leaves(member)
 
     def _kill(self, member: Member, *, late: bool) -> None:
@@ -297,12 +295,11 @@ class Manager:
             return  # a child of the user's own
         unasked = member.deadline_s is None
         actions = self.roster.died(pid, time.monotonic())
-        last = not any(other.name == member.name for other in self.roster.everybody())
         if status and not (pid in self._kills and self.roster.stopping):
             how = f"signal {-status}" if status < 0 else f"exit status {status}"
             _log.warning("%s (pid %d) died: %s", member.name, pid, how)
         self._kills.discard(pid)
-        self._hub.died(member, status, last=last, unasked=unasked)
+        self._hub.died(member, status, unasked=unasked)
         self.carry_out(actions)
 
     def _close_control(self, pid: int) -> None:
@@ -322,7 +319,7 @@ class Manager:
         limit = self._estate.options.memory_limit
         for member in self.roster.serving():
             used = rss_bytes(member.pid)
-            if used is not None and used > limit and member.role is Role.WORKER:
+            if used is not None and used > limit:
                 actions = self.roster.wants_to_leave(member.pid, time.monotonic())
                 if actions:
                     _log.warning(

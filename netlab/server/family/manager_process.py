@@ -17,7 +17,12 @@ from functools import partial
 from netlab.server.channels import Channel
 from netlab.server.family.child import Child
 from netlab.server.family.manager import Manager
-from netlab.server.family.roster import Member, Role, Roster, Start
+from netlab.server.family.roster import Roster
+from netlab.server.family.roster_actions import (
+    Member,
+    Role,
+    Start,
+)
 from netlab.server.family.task_worker import TaskWorker
 from netlab.server.family.worker import Worker
 from netlab.server.messages import control
@@ -132,7 +137,7 @@ class ManagerProcess(Child):
         """It is to go."""
         self._say("leave", member)
 
-    def died(self, member: Member, status: int, *, last: bool, unasked: bool) -> None:
+    def died(self, member: Member, status: int, *, unasked: bool) -> None:
         """It is gone."""
         self.estate.forget(member.name, member.generation)
         if unasked and not self._manager.roster.stopping:

@@ -19,6 +19,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import NoReturn
 
@@ -29,7 +30,7 @@ from netlab.server.family.family_role import stats_from
 from netlab.server.family.hub import HubProcess
 from netlab.server.family.manager_process import ManagerProcess
 from netlab.server.family.posted import Posted
-from netlab.server.family.process import begin_child, fork
+from netlab.server.family.process import begin_child, flush_streams, fork
 from netlab.server.family.reactor_threads import ReactorThread, say_what_threads_give
 from netlab.server.family.roster import EXIT_FORCED, LATE_S
 from netlab.server.loop.reactor import READ, Reactor
@@ -54,8 +55,6 @@ def run(server: Server) -> int:
     channel, theirs = make_pair(estate.options.ipc, estate.probe)
     link, their_link = control.pair(estate.probe.socketpair)
     estate.probe.name_child("manager")
-    sys.stdout.flush()  # else both would write what waits there
-    sys.stderr.flush()
     parent = os.getpid()
     pid = fork()
     if pid == 0:
@@ -81,8 +80,7 @@ def _be_manager(estate: Estate, parent: int, channel: Channel, link: socket.sock
     finally:
         with contextlib.suppress(Exception):
             logging.shutdown()
-            sys.stdout.flush()
-            sys.stderr.flush()
+            flush_streams()
         estate.probe.leaving()
         os._exit(status & 0xFF)
 
@@ -103,7 +101,7 @@ class Master(HubProcess):
         self._pidfds: dict[tuple[str, int], int] = {}
         reactor.poller.wait = with_heartbeat(reactor.poller.wait, self.row)
         self._dispatching = Dispatching(
-            self.switchboard, options, self.row, estate.server.callbacks,
+            self.switchboard, estate, self.row, self.caller,
             lambda text: _log.warning("%s", text), lambda: self._figures.moved(),
         )  # fmt: skip
         self._door = Engine(
@@ -115,7 +113,7 @@ class Master(HubProcess):
         self._threads = self._made_threads()
         homes = [thread.engine for thread in self._threads] or [self._door]
         self._door.homes = homes
-        self._engines = Engines(homes, self._door, estate.full, options.output_buffer)
+        self._engines = Engines(homes, self._door, estate)
         self._dispatching.serve(self._engines)
         self._figures = Figures(self.row, list({*homes, self._door}), messages=False)
         self.switchboard.plug("manager", 1, channel, estate.row("manager"))
@@ -205,11 +203,16 @@ class Master(HubProcess):
 
     def client_info(self, session: int) -> ClientInfo | None:
         """All sockets are here."""
-        return self._engines.client_info(session)
+        info = self._engines.client_info(session)
+        return None if info is None else self._with_worker(info)
 
     def connections(self, most: int) -> list[ClientInfo]:
         """All sockets are here."""
-        return [info for engine in self._engines.all for info in longest_queues(engine, most)]
+        engines = self._engines.all
+        return [self._with_worker(i) for engine in engines for i in longest_queues(engine, most)]
+
+    def _with_worker(self, info: ClientInfo) -> ClientInfo:
+        return replace(info, worker=self._dispatching.worker_of(info))
 
     # -- the lines -------------------------------------------------------------------------------
 

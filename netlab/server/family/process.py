@@ -1,24 +1,26 @@
 """Being one process of a family: named, bound to its parent's life, with signals of its own.
 
-`begin_child` is the first thing a forked child does. A parent that is killed cannot tell anybody,
-so the kernel does: PR_SET_PDEATHSIG sends TERM when the thread that forked us ends. It is forgotten
-by a change of identity, and comes too late when the parent died before we asked, hence the look at
-getppid. A TERM that says "you are an orphan" also arms an alarm whose default action kills: a
-child that is stuck in a callback would never get to its loop to leave.
+`begin_child` is the first thing a forked child does. A parent that is killed cannot tell anybody.
+A child that comes back to its loop finds the end of its lines; one that is stuck in a callback does
+not, and if it is stuck in C, none of its Python handlers ever runs. So the kernel does all of it:
+PR_SET_PDEATHSIG sends a signal when the thread that forked us ends, and its handler is alarm(2)
+itself, which takes the signal's number for seconds: that much later SIGALRM kills. The request is
+forgotten by a change of identity, and comes too late when the parent died before we asked, hence
+the look at getppid.
 
 It knows nothing of servers; read man 2 prctl, man 7 signal, man 5 proc.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import grp
 import os
 import pwd
 import signal
-from collections.abc import Callable
+import sys
 from pathlib import Path
-from types import FrameType
 
 from netlab.model.errors import UsageError
 
@@ -28,7 +30,12 @@ _LONGEST_NAME_BYTES = 15  # the kernel's TASK_COMM_LEN less the final zero
 _STAT_START_FIELD = 19  # of what follows the name in /proc/PID/stat: field 22
 _GIVEN_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)  # ignored from the start, and so they stay
 
+# No program sends it to another; 5 on every machine that Linux runs on.
+ORPHANED = signal.SIGTRAP
+
 _libc = ctypes.CDLL(None, use_errno=True)
+_libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
+_libc.signal.restype = ctypes.c_void_p
 
 
 def _prctl(option: int, argument: object) -> None:
@@ -50,8 +57,10 @@ def set_name(name: str) -> None:
 def fork() -> int:
     """As os.fork, with all signals blocked in the child until `begin_child`.
 
-    Else one that comes too soon would run the parent's handler, and wake the parent's loop.
+    Else one that comes too soon would run the parent's handler, and wake the parent's loop. What
+    was printed is written before, or both would.
     """
+    flush_streams()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
         pid = os.fork()
@@ -63,6 +72,14 @@ def fork() -> int:
     return pid
 
 
+def flush_streams() -> None:
+    """Write what was printed, where there is anything to write to."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # a reader that left; closed by the user
+            if stream is not None:  # as under a service manager that closes all descriptors
+                stream.flush()
+
+
 def begin_child(name: str, parent: int) -> None:
     """Be `name`, die with the process `parent`, and have every signal at its default again."""
     signal.set_wakeup_fd(-1)
@@ -70,23 +87,17 @@ def begin_child(name: str, parent: int) -> None:
         if callable(signal.getsignal(number)):
             signal.signal(number, signal.SIG_DFL)
     set_name(name)
-    die_with_parent(signal.SIGTERM)
+    _libc.signal(ORPHANED, ctypes.cast(_libc.alarm, ctypes.c_void_p))
+    die_with_parent(ORPHANED)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     if os.getppid() != parent:
         os._exit(0)
 
 
-def orphan_alarm(parent: int, patience_s: float) -> Callable[[int, FrameType | None], None]:
-    """A handler for TERM that gives an orphan `patience_s` to leave, wherever it is stuck.
-
-    The loop learns of the signal by the wake-up descriptor and leaves in order, if it gets there.
-    """
-
-    def handler(number: int, frame: FrameType | None) -> None:
-        if os.getppid() != parent:
-            signal.setitimer(signal.ITIMER_REAL, max(patience_s, 0.001))  # 0 would disarm it
-
-    return handler
+def leave_within(seconds: float) -> None:
+    """The loop of an orphan knows that it is one: from now on it has so long to leave in order."""
+    signal.signal(ORPHANED, signal.SIG_IGN)  # it may still be on its way
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))  # 0 would disarm it
 
 
 def take_identity(user: str, group: str) -> None:

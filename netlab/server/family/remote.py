@@ -24,10 +24,13 @@ from netlab.server.messages.envelope import (
 )
 from netlab.server.messages.messenger import Messenger, Refused
 from netlab.server.messages.parcel import parcel_from
-from netlab.server.shared.sessions import SessionTable, slot_of
+from netlab.server.shared.estate import Estate
+from netlab.server.shared.sessions import SLOT_MASK
 from netlab.server.terms import Client, ClientInfo, SendError
 
 _MOST_REMEMBERED = 1024
+LONGEST_UDP_BYTES = 65_507  # over IPv4; what is too long for IPv6 alone the kernel finds out
+LINE_BYTES = 4 << 20  # that may wait on the way to the owner, for all sessions together
 _SEND = int(Kind.SEND)
 
 Send = Callable[[bytes, int], None]  # an envelope's bytes, the inode that they are about
@@ -41,19 +44,18 @@ class RemoteEngine:
         name: str,
         send: Send,
         queued_bytes: Callable[[], int],
-        sessions: SessionTable,
-        full: memoryview,
-        output_buffer: int,
+        estate: Estate,
         messenger: Messenger,
     ) -> None:
         self._name = name
         self._address = address_from_name(name)
         self._send = send
         self._queued_bytes = queued_bytes
-        self._sessions = sessions
-        self._exists = sessions.exists
-        self._full = full
-        self._output_buffer = output_buffer
+        self._estate = estate
+        self._sessions = estate.sessions
+        self._exists = estate.sessions.exists
+        self._full = estate.full
+        self._limits = estate.limits
         self._messenger = messenger
         self._closing: dict[int, None] = {}  # closed from here, in order; not yet gone
         self.refused_here: dict[int, None] = {}  # the way to the owner is full, not its queue
@@ -64,13 +66,15 @@ class RemoteEngine:
         """Send or queue all of it, or nothing: then False, and `last_error` says why."""
         if not self._exists(session) or session in self._closing:
             return self._refuse(self._unknown(session))
-        if self._full[slot_of(session)]:
+        slot = session & SLOT_MASK
+        if self._full[slot]:
             return self._refuse(SendError.OUTPUT_BUFFER_OVERFLOW)
-        if self._queued_bytes() > self._output_buffer:
+        limit_bytes = self._limits[slot]
+        if len(data) > limit_bytes:
+            return self._refuse(SendError.MESSAGE_TOO_LARGE)
+        if self._queued_bytes() > max(limit_bytes, LINE_BYTES):
             self.refused_here[session] = None
             return self._refuse(SendError.OUTPUT_BUFFER_OVERFLOW)
-        if len(data) > self._output_buffer:
-            return self._refuse(SendError.MESSAGE_TOO_LARGE)
         about = self.about if session == self.about_session else 0
         try:
             self._send(head_bytes(_SEND, self._address, 0, session, about, 0) + data, about)
@@ -95,7 +99,14 @@ class RemoteEngine:
 
     def sendto(self, client: Client, data: bytes) -> bool:
         """Send a datagram from the entrance that the client wrote to."""
-        if len(data) > MESSAGE_LIMIT_BYTES // 2:
+        places = [place for _, place, _ in self._estate.server.opened]
+        if not 0 <= client.entrance < len(places) or places[client.entrance].is_stream:
+            return self._refuse(SendError.NO_SUCH_CLIENT)
+        place = places[client.entrance]
+        if isinstance(client.address, tuple) == place.is_unix:
+            return self._refuse(SendError.NO_SUCH_CLIENT)
+        most = MESSAGE_LIMIT_BYTES // 2 if place.is_unix else LONGEST_UDP_BYTES
+        if len(data) > most:
             return self._refuse(SendError.MESSAGE_TOO_LARGE)
         payload = parcel_from((client.address, client.entrance, bytes(data)))
         return self._post(Kind.SENDTO, 0, 0, payload)

@@ -8,15 +8,32 @@ the next slot's turn. Each event method returns the actions to carry out, in ord
 
     boot started not_started ready died wants_to_leave reload stop quit more less tick
 
-Read first: the state diagram is the table in tests/unit/server/test_roster.py.
+Read first: roster_actions.py. The state diagram is the table in tests/unit/server/family/
+test_roster.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Final
+
+from netlab.server.family.roster_actions import (
+    Action,
+    Booted,
+    Finished,
+    Kill,
+    Leave,
+    Member,
+    ReloadBegins,
+    ReloadEnds,
+    Resize,
+    Role,
+    Say,
+    Serve,
+    Start,
+)
+from netlab.server.terms import SIDE_BY_SIDE
 
 FIRST_BACK_OFF_S: Final = 0.1
 LONGEST_BACK_OFF_S: Final = 5.0
@@ -26,98 +43,6 @@ LATE_S: Final = 1.0  # beyond drain_timeout, in which a member gives up by itsel
 EXIT_CLEAN: Final = 0
 EXIT_FORCED: Final = 1
 EXIT_CANNOT_BOOT: Final = 3
-
-
-class Role(StrEnum):
-    """What a child does."""
-
-    WORKER = "worker"
-    TASK = "task"
-
-
-@dataclass(slots=True)
-class Member:
-    """One child process."""
-
-    name: str
-    role: Role
-    number: int
-    generation: int
-    pid: int
-    since_s: float  # its fork, then the moment it was ready
-    deadline_s: float | None = None  # when it is killed if it has not left
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Fork a child, unless we are stopping by now; answer with `started` or `not_started`."""
-
-    name: str
-    role: Role
-    number: int
-    generation: int
-
-
-@dataclass(frozen=True, slots=True)
-class Serve:
-    """It takes the slot: new work goes to it."""
-
-    member: Member
-
-
-@dataclass(frozen=True, slots=True)
-class Leave:
-    """Ask it to finish what it has and go; in `base` its connections go to the heir."""
-
-    member: Member
-    heir: Member | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Kill:
-    """End it now; `late`: it did not leave when asked."""
-
-    member: Member
-    late: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Resize:
-    """So many workers are wanted from now on."""
-
-    workers: int
-
-
-@dataclass(frozen=True, slots=True)
-class Booted:
-    """Every child is ready for the first time."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReloadBegins:
-    """The first child of a reload is about to be started."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReloadEnds:
-    """The last one has left, or the reload was given up."""
-
-
-@dataclass(frozen=True, slots=True)
-class Say:
-    """One line for the log."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """Nobody is left."""
-
-    exit_status: int
-
-
-Action = Start | Serve | Leave | Kill | Resize | Booted | ReloadBegins | ReloadEnds | Say | Finished
 
 
 @dataclass(slots=True)
@@ -133,6 +58,8 @@ class _Slot:
     failures: int = 0  # in a row: died before ready
     short_lives: int = 0  # in a row
     retry_at_s: float | None = None
+    start_due: bool = False  # as soon as one that is here has left
+    starting: bool = False  # it is on its way to the fork
 
     def members(self) -> Iterator[Member]:
         yield from (member for member in (self.serving, self.coming) if member is not None)
@@ -184,6 +111,7 @@ class Roster:
     def started(self, start: Start, pid: int, now_s: float) -> list[Action]:
         """The fork was done."""
         slot = self._slots[start.name]
+        slot.starting = False
         slot.coming = Member(start.name, start.role, start.number, start.generation, pid, now_s)
         self._by_pid[pid] = slot
         if self.stopping:
@@ -193,6 +121,7 @@ class Roster:
     def not_started(self, start: Start, now_s: float) -> list[Action]:
         """The fork failed: the machine has no room. Those who run go on."""
         slot = self._slots[start.name]
+        slot.starting = False
         if not self.booted:
             return self._give_up(now_s)
         slot.failures += 1
@@ -236,7 +165,7 @@ class Roster:
             actions = self._after_boot_failure(slot, now_s)
         else:
             slot.leaving.remove(member)
-            actions = []
+            actions = self._start_who_waits(slot)
         return actions + self._go_on_reloading() + self._go_on_stopping(now_s)
 
     def wants_to_leave(self, pid: int, now_s: float) -> list[Action]:
@@ -300,7 +229,7 @@ class Roster:
         if self.stopping or not self.booted or len(workers) == 1:
             return [Say("no fewer workers")]
         slot = workers[-1]
-        slot.wanted = False
+        slot.wanted = slot.start_due = False
         slot.retry_at_s = None
         if slot in self._queue:
             self._queue.remove(slot)
@@ -354,11 +283,25 @@ class Roster:
         return [slot for slot in self._slots.values() if slot.role is Role.WORKER and slot.wanted]
 
     def _start(self, slot: _Slot) -> list[Action]:
+        """Of those who live side by side each has a row of counters and a share of the sessions of
+        its own, by its generation: one more than there are has to wait."""
         if self.stopping:
             return []
+        taken = {member.generation % SIDE_BY_SIDE for member in slot.members()}
+        slot.start_due = len(taken) == SIDE_BY_SIDE
+        if slot.start_due:
+            return []
         slot.generation += 1
+        while slot.generation % SIDE_BY_SIDE in taken:
+            slot.generation += 1
         slot.retry_at_s = None
+        slot.starting = True
         return [Start(slot.name, slot.role, slot.number, slot.generation)]
+
+    def _start_who_waits(self, slot: _Slot) -> list[Action]:
+        if not slot.start_due or not slot.wanted or slot.coming is not None:
+            return []
+        return self._start(slot)
 
     def _leave(
         self, slot: _Slot, member: Member, heir: Member | None, now_s: float
@@ -431,7 +374,8 @@ class Roster:
         return [ReloadEnds()]
 
     def _is_under_way(self, slot: _Slot) -> bool:
-        return bool(slot.coming is not None or slot.leaving or slot.retry_at_s is not None)
+        waits = slot.start_due or slot.starting or slot.retry_at_s is not None
+        return bool(slot.coming is not None or slot.leaving or waits)
 
     def _go_on_stopping(self, now_s: float) -> list[Action]:
         """When the workers are gone, ask the task workers; when those are, we are finished."""

@@ -27,9 +27,9 @@ def install(server: Server, settings: Settings) -> None:
 
 def connect(server: Server, session: int) -> None:
     """Greet the new one, tell the others."""
-    server.send(
-        session, b"* you are %d, with %d others\n" % (session, len(others(server, session)))
-    )
+    there = others(server, session)
+    names = b":" + b"".join(b" %d" % other for other in there) if there else b""
+    server.send(session, b"* you are %d, with %d others%s\n" % (session, len(there), names))
     tell_others(server, session, b"* %d is here\n" % session)
 
 

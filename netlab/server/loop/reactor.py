@@ -38,6 +38,7 @@ Handler = Callable[[int], None]  # is given the EPOLL* bits
 Action = Callable[[], object]
 
 _POSTED = b"\0"  # what `post` writes into the wake-up pipe: no signal has this number
+LONGEST_WAIT_S = 1_000_000.0  # poll and epoll_wait take an int of milliseconds
 _PIPE_BYTES = 1 << 16  # as much as a pipe holds: one read empties it
 
 
@@ -156,7 +157,7 @@ class Reactor:
             elif self._due_s == math.inf:
                 ready = wait(-1)
             else:
-                ready = wait(max(0.0, self._due_s - monotonic()))
+                ready = wait(min(max(0.0, self._due_s - monotonic()), LONGEST_WAIT_S))
             self.now_s = monotonic()
             for descriptor, events in ready:
                 handler = handler_of(descriptor)

@@ -12,12 +12,13 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any, Protocol
 
-from netlab.server.messages.envelope import Envelope, Kind
+from netlab.server.messages.envelope import HEAD_BYTES, MESSAGE_LIMIT_BYTES, Envelope, Kind
 from netlab.server.messages.parcel import parcel_from, value_from
 from netlab.server.shared.counters import Counter
 from netlab.server.terms import SendError
 
 TASKS_AT_ONCE = 4096  # that one process may have given away
+TASK_BYTES_AT_ONCE = 256 << 20  # in them together
 ANSWER_WITHIN_S = 2.0
 MORE, LAST = 0, 1  # in the `session` of a FINISH: whether the task goes on
 ANSWERED, FAILED = 0, 1  # in the `session` of an ANSWER
@@ -74,7 +75,8 @@ class Messenger:
         self._row = row
         self._defer = defer
         self._last_number = (generation - 1) << 32  # a successor may hear of its forebear's tasks
-        self._tasks: set[int] = set()  # given away, not finished
+        self._tasks: dict[int, int] = {}  # given away, not finished, and their sizes
+        self._task_bytes = 0
         self._given_up: set[int] = set()  # of those: nobody waits for the result any more
         self._awaited: dict[int, Envelope | None] = {}
         self._later: list[Envelope] = []
@@ -86,16 +88,17 @@ class Messenger:
 
     def task(self, value: object, worker: int | None = None) -> int:
         """Give a task away; its number. Raises Refused, UsageError."""
-        if len(self._tasks) >= TASKS_AT_ONCE:
+        payload = _parcel(value)
+        size = len(payload)
+        if len(self._tasks) >= TASKS_AT_ONCE or self._task_bytes + size > TASK_BYTES_AT_ONCE:
             raise Refused(SendError.QUEUE_FULL)
         number = self._number()
         target = "" if worker is None else f"task-{worker}"
-        self._tasks.add(number)
+        self._tasks[number] = size
+        self._task_bytes += size
         self._row[Counter.TASKING_NUM] += 1
         try:
-            self._wire.post(
-                Envelope(Kind.TASK, self.name, target, number=number, payload=parcel_from(value))
-            )
+            self._wire.post(Envelope(Kind.TASK, self.name, target, number=number, payload=payload))
         except BaseException:
             self._task_over(number)
             raise
@@ -115,7 +118,7 @@ class Messenger:
 
     def send_message(self, target: str, value: object) -> None:
         """Let another process hear `value`. Raises Refused, UsageError."""
-        envelope = Envelope(Kind.MESSAGE, self.name, target, payload=parcel_from(value))
+        envelope = Envelope(Kind.MESSAGE, self.name, target, payload=_parcel(value))
         self._row[Counter.MESSAGE_COUNT] += 1
         if target == self.name:
             self._defer(lambda: self.handle(envelope))
@@ -183,7 +186,7 @@ class Messenger:
     def _task_over(self, number: int) -> None:
         self._given_up.discard(number)
         if number in self._tasks:
-            self._tasks.remove(number)
+            self._task_bytes -= self._tasks.pop(number)
             self._row[Counter.TASKING_NUM] -= 1
 
     def _wait(self, number: int, timeout_s: float) -> Envelope:
@@ -234,6 +237,14 @@ class Messenger:
                 parcel_from(value),
             )
         )  # fmt: skip
+
+
+def _parcel(value: object) -> bytes:
+    """What any channel carries. Raises Refused, UsageError."""
+    payload = parcel_from(value)
+    if len(payload) > MESSAGE_LIMIT_BYTES - HEAD_BYTES:
+        raise Refused(SendError.MESSAGE_TOO_LARGE)
+    return payload
 
 
 def is_for_messenger(kind: int) -> bool:

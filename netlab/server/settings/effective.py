@@ -16,7 +16,14 @@ from typing import Final
 from netlab.server.settings.option_table import OPTIONS, Options
 from netlab.server.settings.option_text import value_text
 from netlab.server.settings.options import FRAMING_OF
-from netlab.server.terms import DispatchKind, Mode, PollerKind
+from netlab.server.terms import (
+    SESSION_SLOTS,
+    SIDE_BY_SIDE,
+    SPARE_WORKERS,
+    DispatchKind,
+    Mode,
+    PollerKind,
+)
 
 OWN_DESCRIPTORS: Final = 64  # for listeners, pollers, channels, log files
 SELECT_DESCRIPTORS: Final = 1024  # FD_SETSIZE: select takes no descriptor from this number on
@@ -87,6 +94,11 @@ def connection_limit(options: Options, facts: KernelFacts) -> tuple[int, str]:
     if options.poller is PollerKind.SELECT and options.mode is not Mode.THREADS and room < limit:
         limit = room
         why = f"select takes no descriptor from {SELECT_DESCRIPTORS} on; poll and epoll do"
+    if options.mode is Mode.BASE:
+        sharers = SIDE_BY_SIDE * (options.workers + SPARE_WORKERS)
+        if limit * sharers > SESSION_SLOTS:
+            limit = SESSION_SLOTS // sharers
+            why = f"{SESSION_SLOTS} session numbers, in {sharers} shares: each worker and its heir"
     return limit, why
 
 

@@ -5,7 +5,6 @@ A kind raises ValueError that says what it wants; which option it was, the calle
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 _SCALE = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+LONGEST_S = 1_000_000  # eleven days; in milliseconds it fits into an int of the kernel's
 _YES = frozenset({"1", "yes", "on", "true"})
 _NO = frozenset({"0", "no", "off", "false"})
 
@@ -86,13 +86,13 @@ class Whole:
 class Seconds:
     """A length of time, fractions allowed."""
 
-    wants: str = "a number of seconds, 0 or more"
+    wants: str = f"a number of seconds, 0 to {LONGEST_S:,}"
 
     def check(self, value: object) -> float:
         """Finite and not negative."""
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError(self.wants)
-        if not 0 <= value < math.inf:
+        if not 0 <= value <= LONGEST_S:
             raise ValueError(self.wants)
         return float(value)
 

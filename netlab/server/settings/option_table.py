@@ -144,7 +144,7 @@ class Options:
     task_max_requests: int = _row(_P, Whole(), 0, "tasks",
         "after which a task worker is replaced", swoole=("task_max_request",))
     memory_limit: int = _row(_P, Whole(0, 1 << 50), 0, "bytes",
-        "of resident memory at which a worker is replaced", kernel="VmRSS")
+        "of resident memory at which a worker or task worker is replaced", kernel="VmRSS")
     boot_fail_limit: int = _row(_P, Whole(1), 5, "starts",
         "of a worker that fail in a row until all is stopped")
 

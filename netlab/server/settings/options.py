@@ -43,7 +43,7 @@ _ABSENT: Final = {
     "heartbeat_check_interval": "time-outs are checked when they are due: give read_timeout",
     "message_queue_key": "queues are made for each start",
     "open_http_protocol": "use the http handler",
-    "open_websocket_protocol": "use the http handler",
+    "open_websocket_protocol": "use the websocket handler",
     "reload_async": "reloading always starts the new worker first",
     "send_yield": "watch buffer_full and buffer_empty",
     "single_thread": "give reactors=1",
@@ -133,6 +133,11 @@ def _asked(given: dict[str, Any]) -> dict[str, Any]:
             checked = alias.translate(checked)
             if checked is NOT_GIVEN:
                 continue
+            try:
+                checked = option.kind.check(checked)
+            except ValueError as error:
+                meant = f"{name} is {value!r}, {option.name} then {checked!r}"
+                raise UsageError(meant, f"give {error}") from None
         if option.name in asked and asked[option.name] != checked:
             _refuse_both(option.name, named[option.name], name)
         asked[option.name] = checked

@@ -1,8 +1,9 @@
 """What all processes of a server inherit: made once, before the first fork, and never replaced.
 
 The session table, the counters (a row for each name, two for those that may have an old and a new
-process side by side: neither counts in the other's cells), and one byte for each session slot that
-says "its output is full". Knows which row and which share of the sessions belongs to whom.
+process side by side: neither counts in the other's cells), and for each session slot a byte that
+says "its output is full" and how much output may wait. Knows which row and which share of the
+sessions belongs to whom.
 """
 
 from __future__ import annotations
@@ -12,14 +13,13 @@ import time
 from typing import TYPE_CHECKING
 
 from netlab.server.shared.counters import Counter, Counters
-from netlab.server.shared.sessions import SLOT_LIMIT, SessionTable
-from netlab.server.terms import Mode
+from netlab.server.shared.sessions import SLOT_LIMIT, SessionTable, slot_of
+from netlab.server.terms import SIDE_BY_SIDE, SPARE_WORKERS, Mode
 
 if TYPE_CHECKING:
     from netlab.server.server import Server
 
-SPARE_WORKERS = 16  # how many may be added to those that were asked for
-_SIDE_BY_SIDE = 2  # generations of one name
+_WORD_BYTES = 8
 _MASTER, _MANAGER, _CHILDREN = 0, 1, 2
 
 
@@ -33,11 +33,13 @@ class Estate:
         self.started_at_s = time.time()
         self.most_workers = options.workers + SPARE_WORKERS
         base = options.mode is Mode.BASE
-        owners = self.most_workers * _SIDE_BY_SIDE if base else 1
+        owners = self.most_workers * SIDE_BY_SIDE if base else 1
         slots = min(SLOT_LIMIT, owners * options.max_connections)
         self.sessions = SessionTable(slots, owners)
-        self.counters = Counters(_CHILDREN + _SIDE_BY_SIDE * (self.most_workers + options.tasks))
+        self.counters = Counters(_CHILDREN + SIDE_BY_SIDE * (self.most_workers + options.tasks))
         self.full = memoryview(mmap.mmap(-1, slots))
+        self.limits = memoryview(mmap.mmap(-1, slots * _WORD_BYTES)).cast("Q")
+        self.ports = [of_place for _, _, of_place in server.opened]  # by number of entrance
 
     @property
     def hub(self) -> str:
@@ -50,15 +52,19 @@ class Estate:
         if not number:
             return self.counters.row(_MASTER if name == "master" else _MANAGER)
         place = int(number) + (self.most_workers if role == "task" else 0)
-        return self.counters.row(_CHILDREN + _SIDE_BY_SIDE * place + generation % _SIDE_BY_SIDE)
+        return self.counters.row(_CHILDREN + SIDE_BY_SIDE * place + generation % SIDE_BY_SIDE)
+
+    def admitted(self, session: int, entrance: int) -> None:
+        """A session begins: what its address allows, for who sends from other processes."""
+        self.limits[slot_of(session)] = self.ports[entrance].output_buffer
 
     def owner(self, worker: int, generation: int) -> int:
         """Whose share of the sessions a worker in `base` takes from."""
-        return worker * _SIDE_BY_SIDE + generation % _SIDE_BY_SIDE
+        return worker * SIDE_BY_SIDE + generation % SIDE_BY_SIDE
 
     def worker_of(self, session: int) -> str:
         """In `base`: who has the socket of this session."""
-        return f"worker-{self.sessions.owner(session) // _SIDE_BY_SIDE}"
+        return f"worker-{self.sessions.owner(session) // SIDE_BY_SIDE}"
 
     def forget(self, name: str, generation: int) -> None:
         """A process is gone: it has nothing in hand."""
@@ -66,11 +72,14 @@ class Estate:
         for counter in (Counter.CONNECTION_NUM, Counter.TASKING_NUM, Counter.BUSY_SINCE_MS):
             row[counter] = 0
 
-    def forget_sessions(self, worker: int) -> int:
-        """In `base`: nobody has this name, so the sessions of its shares are over; how many."""
+    def forget_sessions(self, worker: int, generation: int) -> int:
+        """In `base`: a process is gone, so the sessions that it held are over; how many.
+
+        They may be of its own share, or of that of who had the name before.
+        """
         ended = 0
-        for owner in (worker * _SIDE_BY_SIDE, worker * _SIDE_BY_SIDE + 1):
-            ended += len(self.sessions.free_all(owner))
+        for owner in (worker * SIDE_BY_SIDE, worker * SIDE_BY_SIDE + 1):
+            ended += len(self.sessions.free_all(owner, generation))
         return ended
 
     def knows(self, name: str) -> bool:
@@ -83,4 +92,4 @@ class Estate:
         limit = self.most_workers if role == "worker" else self.options.tasks
         if int(number) >= limit:
             return False
-        return any(self.row(name, g)[Counter.GENERATION] for g in range(_SIDE_BY_SIDE))
+        return any(self.row(name, g)[Counter.GENERATION] for g in range(SIDE_BY_SIDE))

@@ -19,7 +19,8 @@ from netlab.server.terms import SendError, SocketAddress
 DATAGRAMS_A_ROUND = 64
 LONGEST_DATAGRAM_BYTES = 1 << 16  # of UDP; Unix datagrams may be longer, and are cut then
 _OF_AN_EARLIER_ONE = frozenset(
-    {errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ECONNRESET}
+    {errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ECONNRESET, errno.EINTR}
+    | {errno.ENETDOWN, errno.EHOSTDOWN, errno.EPROTO, errno.ENOPROTOOPT, errno.EOPNOTSUPP}
 )
 _NOBODY_THERE = frozenset({errno.ECONNREFUSED, errno.ENOENT, errno.ENOTCONN, errno.ECONNRESET})
 _NO_ROOM = frozenset({errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM})
@@ -74,6 +75,8 @@ class Datagrams(Entrance):
             except BlockingIOError:
                 return
             except OSError as error:
+                if error.errno in _NO_ROOM:  # it stays where it is; others have their turn
+                    return
                 if error.errno not in _OF_AN_EARLIER_ONE:
                     raise
                 continue

@@ -1,16 +1,14 @@
-"""The sockets of one process: entrances and connections by session, and the verbs on them.
+"""The sockets of one process: entrances and connections by session, from accept to the end.
 
-It turns the kernel's events into those of `Events`, and verbs on sessions into calls on
-connections. It knows no callbacks, modes or other processes; a process that owns sockets has one
-engine for each reactor. Sockets may be opened here (`listen`) or be inherited (`adopt`).
+It turns the kernel's events into those of `Events`; the verbs on its connections are in `verbs`. It
+knows no callbacks, modes or other processes; a process that owns sockets has one engine for each
+reactor. Sockets may be opened here (`listen`) or be inherited (`adopt`).
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import socket
-import stat
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -30,11 +28,10 @@ from netlab.server.sockets.datagrams import Datagrams
 from netlab.server.sockets.entrance import Entrance, Place, opened
 from netlab.server.sockets.handover import Baggage
 from netlab.server.sockets.listener import Listener
+from netlab.server.sockets.verbs import Verbs
 from netlab.server.terms import (
     Client,
-    ClientInfo,
     CloseReason,
-    SendError,
     SocketAddress,
     host_of,
 )
@@ -49,8 +46,10 @@ class Events(home.Events, Protocol):
     def packet(self, data: bytes, client: Client) -> None: ...
 
 
-class Engine:
+class Engine(Verbs):
     """Entrances and connections of one process."""
+
+    door: Engine
 
     def __init__(
         self,
@@ -64,20 +63,15 @@ class Engine:
         name: str = "server",
         keeps_half_open: bool = False,
     ) -> None:
+        super().__init__(sessions, name)
         self._probe = probe
         self.reactor = reactor
         self.options = options
-        self.sessions = sessions
         self.events = events
         self.owner = owner
-        self.name = name
         self.keeps_half_open = keeps_half_open
         self.sendfile_call = probe.sendfile
-        self.entrances: list[Entrance] = []
-        self.door: Engine = self  # who accepts for us
         self.homes: list[Engine] = [self]  # whose reactors have what we accept, by slot
-        self.connections: dict[int, Connection] = {}
-        self._last_error: SendError | None = None
         self.most_connections, _ = connection_limit(options, facts_of_this_machine())
         self.accepted = self.refused = self.closed = 0
         self._received_bytes = self._sent_bytes = self._messages = self._responses = 0
@@ -152,11 +146,6 @@ class Engine:
             done, self._drained = self._drained, None
             self.reactor.defer(lambda: done(not self._forced))
 
-    @property
-    def last_error(self) -> SendError | None:
-        """Why the last verb returned False."""
-        return self._last_error
-
     # -- connections from and to other processes -------------------------------------------------
 
     def depart(self, connection: Connection) -> None:
@@ -168,7 +157,7 @@ class Engine:
             self._leave_host(host_of(connection.address))
         self._check_drained()
 
-    def arrive(self, sock: socket.socket, baggage: Baggage) -> None:
+    def arrive(self, sock: socket.socket, baggage: Baggage) -> Connection:
         """Take over a connection that another process has handed over."""
         listener = self.entrances[baggage.entrance]
         assert isinstance(listener, Listener)
@@ -185,135 +174,13 @@ class Engine:
             self._by_host[host_of(baggage.address)] += 1
         travel.arrive(connection, baggage)
         self._add_figures(connection, -1)  # these were counted elsewhere
+        return connection
 
     def _add_figures(self, connection: Connection, sign: int) -> None:
         self._received_bytes += sign * connection.received_bytes
         self._sent_bytes += sign * connection.sent_bytes
         self._messages += sign * connection.messages
         self._responses += sign * connection.responses
-
-    # -- verbs -----------------------------------------------------------------------------------
-
-    def send(self, session: int, data: bytes | bytearray | memoryview) -> bool:
-        """Send or queue all of it, or nothing: then False, and `last_error` says why."""
-        connection = self.connections.get(session)
-        error = self._unknown(session) if connection is None else connection.send(data)
-        if error is None:
-            return True
-        return self._refuse(error)
-
-    def sendfile(
-        self, session: int, path: str | os.PathLike[str], offset: int = 0, count: int | None = None
-    ) -> bool:
-        """Send a file, or a range of it, after what is queued."""
-        connection = self.connections.get(session)
-        if connection is None:
-            return self._refuse(self._unknown(session))
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            return self._refuse(SendError.NO_SUCH_FILE)
-        found = os.fstat(descriptor)
-        here = found.st_size - offset
-        count = here if count is None else count
-        if not stat.S_ISREG(found.st_mode) or offset < 0 or not 0 <= count <= here:
-            os.close(descriptor)
-            return self._refuse(SendError.NO_SUCH_FILE)
-        error = connection.sendfile(descriptor, offset, count, lambda: os.close(descriptor))
-        return error is None or self._refuse(error)
-
-    def sendto(self, client: Client, data: bytes) -> bool:
-        """Send a datagram from the entrance that the client wrote to."""
-        entrances = self.entrances
-        entrance = entrances[client.entrance] if client.entrance < len(entrances) else None
-        if not isinstance(entrance, Datagrams) or entrance.closed:
-            return self._refuse(SendError.NO_SUCH_CLIENT)
-        error = entrance.send(data, client.address)
-        return error is None or self._refuse(error)
-
-    def close(self, session: int, reset: bool = False) -> bool:
-        """Close after the output that is queued, or reset now and drop it."""
-        connection = self.connections.get(session)
-        if connection is None:
-            return self._refuse(self._unknown(session))
-        reason = CloseReason.LOCAL_RESET if reset else CloseReason.LOCAL
-        return connection.end(reason, reset=reset) or self._refuse(SendError.SESSION_CLOSED)
-
-    def half_close(self, session: int) -> bool:
-        """Send no more after what is queued, but go on reading."""
-        connection = self._open(session)
-        return connection is not None and (
-            connection.half_close() or self._refuse(SendError.SESSION_CLOSED)
-        )
-
-    def pause(self, session: int) -> bool:
-        """Read no more from this client until `resume`."""
-        connection = self._open(session)
-        if connection is not None:
-            connection.pause()
-        return connection is not None
-
-    def resume(self, session: int) -> bool:
-        """Read again from this client."""
-        connection = self._open(session)
-        if connection is not None:
-            connection.resume()
-        return connection is not None
-
-    def protect(self, session: int, on: bool = True) -> bool:
-        """Let no time-out close this session, but that of its output."""
-        connection = self._open(session)
-        if connection is not None:
-            connection.protected = on
-        return connection is not None
-
-    def bind(self, session: int, uid: int) -> bool:
-        """Give the session a number of the user's own, which dispatch may go by."""
-        connection = self._open(session)
-        if connection is not None:
-            connection.uid = uid
-        return connection is not None
-
-    def exists(self, session: int) -> bool:
-        """Whether the session is there and not closed."""
-        connection = self.connections.get(session)
-        return connection is not None and connection.closed is None
-
-    def client_info(self, session: int) -> ClientInfo | None:
-        """What is known of a session; still there in its close callback."""
-        connection = self.connections.get(session)
-        if connection is None:
-            self._refuse(self._unknown(session))
-            return None
-        since_s = time.time() - time.monotonic()
-
-        def moment(at_s: float) -> float:
-            return since_s + at_s if at_s else 0.0
-
-        return ClientInfo(
-            session=session,
-            entrance=connection.entrance,
-            client=connection.address,
-            server=self.door.entrances[connection.entrance].address,
-            owner=self.name,
-            uid=connection.uid,
-            connected_at_s=moment(connection.connected_at_s),
-            received_at_s=moment(connection.received_at_s),
-            sent_at_s=moment(connection.sent_at_s),
-            received_bytes=connection.received_bytes,
-            sent_bytes=connection.sent_bytes,
-            messages=connection.messages,
-            pending_bytes=connection.pending_bytes,
-            queued_bytes=connection.queued_bytes,
-            paused=connection.paused,
-            protected=connection.protected,
-            peer_finished=connection.peer_finished,
-            closing=connection.closing is not None,
-        )
-
-    def clients(self) -> list[int]:
-        """The sessions that are open."""
-        return [c.session for c in self.connections.values() if c.closed is None]
 
     # -- figures ---------------------------------------------------------------------------------
 
@@ -447,18 +314,3 @@ class Engine:
         self._by_host[host] -= 1
         if self._by_host[host] <= 0:
             del self._by_host[host]
-
-    def _open(self, session: int) -> Connection | None:
-        connection = self.connections.get(session)
-        if connection is None or connection.closed is not None:
-            self._refuse(self._unknown(session))
-            return None
-        return connection
-
-    def _unknown(self, session: int) -> SendError:
-        was = self.sessions.was(session)
-        return SendError.SESSION_CLOSED if was else SendError.SESSION_NOT_EXIST
-
-    def _refuse(self, error: SendError) -> bool:
-        self._last_error = error
-        return False

@@ -16,6 +16,7 @@ import os
 import select
 import socket
 import stat
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -192,7 +193,7 @@ def _hint(place: Place, error: OSError) -> str:
     return "see man 2 bind"
 
 
-class Entrance:
+class Entrance(ABC):
     """An open socket at a place, read by a reactor."""
 
     def __init__(self, sock: socket.socket, place: Place, number: int, reactor: Reactor) -> None:
@@ -238,8 +239,8 @@ class Entrance:
         with contextlib.suppress(KeyError):  # never started
             self._reactor.unregister(self._socket.fileno())
 
-    def _on_ready(self, events: int) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _on_ready(self, events: int) -> None: ...
 
 
 def remove_file(place: Place, identity: tuple[int, int] | None) -> None:

@@ -11,6 +11,7 @@ the header, before any of the body has to be kept.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from struct import Struct
 from typing import Protocol
@@ -89,7 +90,7 @@ class NoFraming:
             raise ValueError(f"{len(pending)} bytes pending where there is no framing")
 
 
-class _Measured:
+class _Measured(ABC):
     """The loop that all framings share; they say where the message ends that begins at `start`."""
 
     __slots__ = ("_held", "_need_bytes", "max_message")
@@ -99,13 +100,13 @@ class _Measured:
         self._held = bytearray()  # the start of a message
         self._need_bytes = 0  # with fewer there is no use in measuring again
 
+    @abstractmethod
     def _measure(self, data: Buffer, start: int) -> int:
         """The length of the message at `start`.
 
         While that is not known, minus the number of bytes that it takes to look again; raises
         FramingError. `start` is 0 whenever `data` is what is held.
         """
-        raise NotImplementedError
 
     def feed(self, data: bytes) -> list[bytes]:
         messages: list[bytes] = []

@@ -1,9 +1,10 @@
 """A listening socket in the reactor: accepts until the queue is empty, and pauses when it must.
 
-What accept(2) says and what we do: EAGAIN ends the round; ECONNABORTED, EPROTO and EPERM concern
-one connection only, take the next; EMFILE, ENFILE, ENOBUFS, ENOMEM mean that the machine or the
-process has no room. Such a connection stays in the queue and epoll reports it again at once, so a
-loop that only carries on would take a whole core. Two ways out (option on_emfile):
+What accept(2) says and what we do: EAGAIN ends the round; ECONNABORTED, EPROTO, EPERM and what
+Linux passes on of the network concern one connection only, take the next; EMFILE, ENFILE, ENOBUFS,
+ENOMEM mean that the machine or the process has no room. Such a connection stays in the queue and
+epoll reports it again at once, so a loop that only carries on would take a whole core. Two ways out
+(option on_emfile):
 - pause: wait no more for the queue, look again after 0.1 s, doubling to 1 s, and at once when a
   connection is closed. Clients wait in the queue meanwhile.
 - shed: a descriptor kept in reserve is given up, the connection accepted and closed. Clients know
@@ -40,7 +41,10 @@ PAUSE_S = 0.1
 LONGEST_PAUSE_S = 1.0
 LOG_EVERY_S = 1.0
 _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_ONLY_THIS_ONE = frozenset({errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.EINTR})
+_ONLY_THIS_ONE = frozenset(
+    {errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.EINTR, errno.ENETDOWN, errno.ENOPROTOOPT}
+    | {errno.EHOSTDOWN, errno.ENONET, errno.EHOSTUNREACH, errno.EOPNOTSUPP, errno.ENETUNREACH}
+)
 _log = logging.getLogger("netlab.server")
 
 OnAccept = Callable[[socket.socket, SocketAddress, "Listener"], None]

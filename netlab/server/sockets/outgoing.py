@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import socket
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from netlab.server.loop.pollers import WRITE
@@ -27,7 +28,7 @@ NO_ROOM = frozenset({errno.ENOBUFS, errno.ENOMEM})  # of the machine: the socket
 BY_USER, BY_OUTPUT, BY_INPUT, BY_KERNEL = 1, 2, 4, 8
 
 
-class Outgoing:
+class Outgoing(ABC):
     """The sending half."""
 
     __slots__ = (
@@ -60,26 +61,26 @@ class Outgoing:
 
     # -- what the other half does ----------------------------------------------------------------
 
+    @abstractmethod
     def pause(self, cause: int = BY_USER) -> None:
         """Read no more until every cause is lifted."""
-        raise NotImplementedError
 
+    @abstractmethod
     def resume(self, cause: int = BY_USER) -> None:
         """Lift a cause."""
-        raise NotImplementedError
 
+    @abstractmethod
     def end(self, reason: CloseReason, detail: str = "", *, reset: bool = False) -> bool:
         """Close when the output is sent, or reset at once."""
-        raise NotImplementedError
 
-    def _await(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _await(self) -> None: ...
 
-    def _failed(self, error: OSError) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _failed(self, error: OSError) -> None: ...
 
-    def _finish(self, closed: Closed, *, reset: bool = False) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _finish(self, closed: Closed, *, reset: bool = False) -> None: ...
 
     # -- sending ---------------------------------------------------------------------------------
 
@@ -125,6 +126,11 @@ class Outgoing:
     def has_output(self) -> bool:
         """Whether any output waits."""
         return self._out is not None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the high watermark was crossed, and the low one not reached since."""
+        return self._out is not None and self._out.full
 
     @property
     def queued_bytes(self) -> int:

@@ -61,6 +61,7 @@ _VERDICTS: dict[str, str] = {
     Reason.CLOSED_UNREAD: "never",
     Reason.REFUSED: "never",
     Reason.DATAGRAM_DROPPED: "never",
+    Reason.LOST: "never",
     Reason.STILL_QUEUED: "not yet",
 }
 

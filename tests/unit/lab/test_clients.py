@@ -10,7 +10,10 @@ import threading
 from collections.abc import Callable
 
 import pytest
+from wsproto.connection import Connection, ConnectionType
+from wsproto.utilities import generate_accept_token
 
+from netlab.lab import clients_web
 from netlab.lab.clients import CLIENTS, Client, ClientOrders, Failed
 from netlab.lab.pattern import pattern
 from netlab.lab.report import Report
@@ -240,3 +243,191 @@ def test_a_call_that_is_refused_fails_the_run(listener: socket.socket) -> None:
 
     with pytest.raises(Failed, match="the call add was answered"):
         converse(orders_for(listener, scenario="rpc"), refuse, listener)
+
+
+def head_of(sock: socket.socket) -> bytes:
+    data = b""
+    while not data.endswith(b"\r\n\r\n"):
+        data += sock.recv(1)
+    return data
+
+
+def answering(*answers: bytes) -> Callable[[socket.socket], None]:
+    """A server of HTTP that has its answers ready, and says no more."""
+
+    def peer(sock: socket.socket) -> None:
+        for answer in answers:
+            head_of(sock)
+            sock.sendall(answer)
+        sock.recv(1)
+
+    return peer
+
+
+FILE = (clients_web.FOLDER / clients_web.FILE).read_bytes()
+
+
+def http(status: str, body: bytes, more: str = "") -> bytes:
+    return f"HTTP/1.1 {status}\r\n{more}Content-LENGTH: {len(body)}\r\n\r\n".encode() + body
+
+
+def test_a_file_and_a_page_are_got_in_turn(listener: socket.socket) -> None:
+    orders = orders_for(listener, scenario="http", messages=2, size_bytes=0, recv_size_bytes=997)
+    page = http("200 OK", b"<a href=http.py>")
+    assert converse(orders, answering(http("200 OK", FILE), page), listener)[-1]["done"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (http("404 Not Found", b""), "answered 404"),
+        (http("200 OK", FILE[:-1] + b"~"), "not what the file holds"),
+        (http("200 OK", FILE)[:-1], "closed in the middle"),
+        (http("200 OK", b"x") + b"yz", "2 bytes more than the answer has"),
+        (b"HTTP/1.1 200 OK\r\nContent", "closed in the middle"),
+        (b"220 mail\r\n\r\n", "does not speak HTTP"),
+        (b"HTTP/1.1 \xb2\xb2\xb2\r\n\r\n", "does not speak HTTP"),
+    ],
+)
+def test_a_web_server_that_answers_something_else(
+    listener: socket.socket, answer: bytes, words: str
+) -> None:
+    def peer(sock: socket.socket) -> None:
+        head_of(sock)
+        sock.sendall(answer)
+
+    with pytest.raises(Failed, match=words):
+        converse(orders_for(listener, scenario="http", size_bytes=0), peer, listener)
+
+
+def test_a_part_must_be_the_one_that_was_asked_for(listener: socket.socket) -> None:
+    orders = orders_for(listener, scenario="http", messages=1, size_bytes=10)
+    span = f"Content-Range: bytes 0-9/{len(FILE)}\r\n"
+    converse(orders, answering(http("206 Partial Content", FILE[:10], span)), listener)
+    with pytest.raises(Failed, match="sent None, not bytes 0-9"):
+        converse(orders, answering(http("206 Partial Content", FILE[:10])), listener)
+
+
+UPGRADED = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
+    b"Sec-WebSocket-Accept: %s\r\n\r\n"
+)
+
+
+def web_socket(frames: bytes) -> Callable[[socket.socket], None]:
+    """A server that shakes hands by wsproto's rules and then has its frames ready."""
+
+    def peer(sock: socket.socket) -> None:
+        head = head_of(sock).decode()
+        key = next(line for line in head.split("\r\n") if line.startswith("Sec-WebSocket-Key: "))
+        token = generate_accept_token(key.partition(": ")[2].encode())
+        sock.sendall(UPGRADED % token + frames)
+        heard = b""
+        while not heard.endswith(clients_web.frame_bytes(8, b"\x03\xe8")):
+            data = sock.recv(1 << 16)
+            if not data:
+                return
+            heard += data
+
+    return peer
+
+
+def test_messages_in_frames_of_every_size(listener: socket.socket) -> None:
+    """In one frame, in several, and with lengths of 1, 3 and 9 bytes; then the close."""
+    for size, frames in (
+        (5, b"\x02\x02" + pattern(0, 2) + b"\x80\x03" + pattern(2, 5)),
+        (300, b"\x82\x7e\x01\x2c" + pattern(0, 300)),
+        (70_000, b"\x82\x7f" + (70_000).to_bytes(8, "big") + pattern(0, 70_000)),
+    ):
+        orders = orders_for(listener, scenario="websocket", messages=1, size_bytes=size)
+        done = converse(orders, web_socket(frames + b"\x88\x02\x03\xe8"), listener)
+        assert done[-1]["done"]
+
+
+@pytest.mark.parametrize(
+    ("frames", "words"),
+    [
+        (b"\x82\x05" + pattern(0, 4) + b"~", "byte 4 of the echo"),
+        (b"\x82\x06" + pattern(0, 6), "kind 2, 6 bytes"),
+        (b"\x81\x05hello", "kind 1"),
+        (b"\x82\x05" + pattern(0, 5) + b"\x88\x02\x03\xe9", "did not close as it was asked"),
+        (b"\x82\x05" + pattern(0, 5) + b"\x88\x02\x03\xe8more", "more behind its close"),
+    ],
+)
+def test_frames_that_are_not_what_they_must_be(
+    listener: socket.socket, frames: bytes, words: str
+) -> None:
+    orders = orders_for(listener, scenario="websocket", messages=1, size_bytes=5)
+    with pytest.raises(Failed, match=words):
+        converse(orders, web_socket(frames), listener)
+
+
+def test_the_frames_of_a_client_are_what_wsproto_expects() -> None:
+    server = Connection(ConnectionType.SERVER)
+    for size in (0, 1, 125, 126, 65_535, 65_536):
+        server.receive_data(clients_web.frame_bytes(2, pattern(0, size)))
+        data = b"".join(event.data for event in server.events())
+        assert data == pattern(0, size)
+
+
+def test_an_upgrade_that_is_refused(listener: socket.socket) -> None:
+    orders = orders_for(listener, scenario="websocket")
+    with pytest.raises(Failed, match="answered 426 to an upgrade"):
+        converse(orders, answering(http("426 Upgrade Required", b"")), listener)
+
+
+def room(*lines: bytes) -> Callable[[socket.socket], None]:
+    """A room in which all is said already; then it listens to the end."""
+
+    def peer(sock: socket.socket) -> None:
+        sock.sendall(b"".join(line + b"\n" for line in lines))
+        while sock.recv(1 << 16):
+            pass
+
+    return peer
+
+
+DOTS = b"." * 97
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (b"* you are 5, with 1 others: 3", b"3: 0 " + DOTS, b"3: bye"),
+        (b"* 3 is here", b"* you are 5, with 1 others: 3", b"* 3 has left"),
+        (b"* you are 5, with 2 others: 3 4", b"3: 7 " + DOTS, b"3: 8 " + DOTS, b"3: bye",
+         b"* 4 has left", b"* 6 is here", b"6: bye"),
+        (b"* you are 5, with 0 others",),
+    ],
+)  # fmt: skip
+def test_who_chats_leaves_when_the_others_have(
+    listener: socket.socket, lines: tuple[bytes, ...]
+) -> None:
+    orders = orders_for(listener, scenario="chat", recv_size_bytes=7)
+    assert converse(orders, room(*lines), listener)[-1] == {"done": True, "messages": 3, "lost": 0}
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ((b"3: 0 " + DOTS, b"3: 2 " + DOTS), "line 1 of 3 is not what it must be"),
+        ((b"3: hello",), "line -1 of 3"),
+        ((b"hello",), "nobody says in a chat"),
+    ],
+)
+def test_what_is_heard_in_a_chat_is_checked(
+    listener: socket.socket, lines: tuple[bytes, ...], words: str
+) -> None:
+    with pytest.raises(Failed, match=words):
+        converse(orders_for(listener, scenario="chat"), room(*lines), listener)
+
+
+def test_a_room_that_closes_is_an_error(listener: socket.socket) -> None:
+    def peer(sock: socket.socket) -> None:
+        sock.sendall(b"* you are 5, with 1 others: 3\n")
+        sock.shutdown(socket.SHUT_WR)
+        while sock.recv(1 << 16):
+            pass
+
+    with pytest.raises(Failed, match="closed while others were there"):
+        converse(orders_for(listener, scenario="chat"), peer, listener)

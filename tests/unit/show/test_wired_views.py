@@ -142,13 +142,13 @@ def test_a_journey_without_calls_has_the_arrivals() -> None:
 
 def test_the_summary_counts_what_the_wire_did(golden: Callable[[str, str], None]) -> None:
     tables, raw = with_calls()
-    found = summary(tables, raw)
+    found = summary(tables, raw, "a.pcapng")
     wire = found.wire
     assert wire is not None
     assert (wire.sent, wire.made, wire.dropped, wire.changed, wire.unknown) == (11, 1, 1, 1, 1)
     assert wire.delivered == 12 - 3
     assert (wire.late_median_ns, wire.late_most_ns) == (13_000, 1_300_000)
-    golden("show_summary_wire.txt", text(summary_lines(found, "a.pcapng", 80)))
+    golden("show_summary_wire.txt", text(summary_lines(found, 80)))
 
 
 def test_many_rules_are_counted_not_listed() -> None:
@@ -156,7 +156,7 @@ def test_many_rules_are_counted_not_listed() -> None:
     for number in range(29):
         story.tcp("client", "S", 0, 0, dropped=f"drop c>s syn {number}")
     raw = story.raw()
-    shown = text(summary_lines(summary(analyse(raw), raw), "a.pcapng", 80))
+    shown = text(summary_lines(summary(analyse(raw), raw, "a.pcapng"), 80))
     assert "… and 17 more" in shown
 
 
@@ -167,7 +167,7 @@ def test_rules_are_shown_escaped() -> None:
     tables = analyse(raw)
     view = packet_view(tables, raw, tables.packets[0], deep=False)
     for lines in (
-        summary_lines(summary(tables, raw), "a", 80),
+        summary_lines(summary(tables, raw, "a.pcapng"), 80),
         lines_of_packet(view, 80, 2),
     ):
         assert "\x1b" not in text(lines)

@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import pytest
 
-from netlab.server.family import roster
-from netlab.server.family.roster import Action, Member, Roster
+from netlab.server.family import roster, roster_actions
+from netlab.server.family.roster import Roster
+from netlab.server.family.roster_actions import (
+    Action,
+    Member,
+)
 
 Story = list[tuple[str, str]]
 
@@ -137,19 +141,19 @@ STORIES: dict[str, Story] = {
         *BOOT,
         ("reload tasks", "reload begins, start task-0#2"),
         ("died task-0#2", ""),
-        ("+0.1", "start task-0#3"),
-        ("ready task-0#3", "serve task-0#3, leave task-0#1 > task-0#3"),
+        ("+0.1", "start task-0#4"),
+        ("ready task-0#4", "serve task-0#4, leave task-0#1 > task-0#4"),
         ("died task-0#1", "reload ends"),
     ],
     "reload: successors that never boot leave the old ones where they are": [
         *BOOT,
         ("reload", "reload begins, start worker-0#2"),
         ("died worker-0#2", ""),
-        ("+0.1", "start worker-0#3"),
-        ("died worker-0#3", ""),
-        ("+0.2", "start worker-0#4"),
+        ("+0.1", "start worker-0#4"),
+        ("died worker-0#4", ""),
+        ("+0.2", "start worker-0#6"),
         (
-            "died worker-0#4",
+            "died worker-0#6",
             "say worker-0: its successor does not boot, the old one goes on, reload ends",
         ),
     ],
@@ -159,6 +163,36 @@ STORIES: dict[str, Story] = {
         ("wants to leave worker-1#1", ""),
         ("ready worker-1#2", "serve worker-1#2, leave worker-1#1 > worker-1#2"),
         ("died worker-1#1", ""),
+    ],
+    "the heir dies while the old one has not left: the next is as odd or even as the heir was": [
+        *BOOT,
+        ("wants to leave worker-1#1", "start worker-1#2"),
+        ("ready worker-1#2", "serve worker-1#2, leave worker-1#1 > worker-1#2"),
+        ("+2", ""),
+        ("died worker-1#2", "start worker-1#4"),
+        ("ready worker-1#4", "serve worker-1#4"),
+        ("died worker-1#1", ""),
+    ],
+    "who would be the third waits until the first is gone": [
+        *BOOT,
+        ("wants to leave worker-1#1", "start worker-1#2"),
+        ("ready worker-1#2", "serve worker-1#2, leave worker-1#1 > worker-1#2"),
+        ("wants to leave worker-1#2", ""),
+        ("died worker-1#1", "start worker-1#3"),
+        ("ready worker-1#3", "serve worker-1#3, leave worker-1#2 > worker-1#3"),
+        ("wants to leave worker-1#3", ""),
+        ("less", "resize 1, leave worker-1#3"),
+        ("more", "resize 2"),
+        ("died worker-1#3", "start worker-1#5"),
+    ],
+    "a reload waits for whoever has not left from before": [
+        *BOOT,
+        ("wants to leave worker-0#1", "start worker-0#2"),
+        ("ready worker-0#2", "serve worker-0#2, leave worker-0#1 > worker-0#2"),
+        ("reload", "reload begins"),
+        ("died worker-0#1", "start worker-0#3"),
+        ("ready worker-0#3", "serve worker-0#3, leave worker-0#2 > worker-0#3"),
+        ("died worker-0#2", "start worker-1#2"),
     ],
     "one worker more, and less": [
         *BOOT,
@@ -250,25 +284,25 @@ def _child(member: Member) -> str:
 
 def _text(action: Action) -> str:
     match action:
-        case roster.Start():
+        case roster_actions.Start():
             return f"start {action.name}#{action.generation}"
-        case roster.Serve(member):
+        case roster_actions.Serve(member):
             return f"serve {_child(member)}"
-        case roster.Leave(member, heir):
+        case roster_actions.Leave(member, heir):
             return f"leave {_child(member)}" + (f" > {_child(heir)}" if heir else "")
-        case roster.Kill(member, late):
+        case roster_actions.Kill(member, late):
             return f"kill {_child(member)}" + (" late" if late else "")
-        case roster.Resize(workers):
+        case roster_actions.Resize(workers):
             return f"resize {workers}"
-        case roster.Booted():
+        case roster_actions.Booted():
             return "booted"
-        case roster.ReloadBegins():
+        case roster_actions.ReloadBegins():
             return "reload begins"
-        case roster.ReloadEnds():
+        case roster_actions.ReloadEnds():
             return "reload ends"
-        case roster.Say(text):
+        case roster_actions.Say(text):
             return f"say {text}"
-        case roster.Finished(status):
+        case roster_actions.Finished(status):
             return f"finished {status}"
 
 
@@ -316,10 +350,10 @@ class _Stage:
     def _carry_out(self, actions: list[Action], can_fork: bool) -> list[Action]:
         done: list[Action] = []
         for action in actions:
-            if isinstance(action, roster.Start) and self.roster.stopping:
+            if isinstance(action, roster_actions.Start) and self.roster.stopping:
                 continue
             done.append(action)
-            if isinstance(action, roster.Start):
+            if isinstance(action, roster_actions.Start):
                 if can_fork:
                     pid = 1000 + len(self.pids)
                     self.pids[f"{action.name}#{action.generation}"] = pid

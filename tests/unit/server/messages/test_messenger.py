@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from netlab.model.errors import UsageError
+from netlab.server.messages import messenger
 from netlab.server.messages.envelope import Envelope, Kind
 from netlab.server.messages.messenger import FAILED, LAST, MORE, Messenger, Refused
 from netlab.server.messages.parcel import packet_from, parcel_from, parcel_from_packet, value_from
@@ -96,6 +97,31 @@ def test_a_task_is_counted_until_its_last_result() -> None:
     desk.messenger.handle(finish(number, None))
     assert desk.tasks == desk.messenger.tasks_out == 0
     assert desk.heard == [("finished", number, 1)]
+
+
+def test_no_more_is_given_away_than_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(messenger, "TASKS_AT_ONCE", 3)
+    monkeypatch.setattr(messenger, "TASK_BYTES_AT_ONCE", 100)
+    desk = _Desk()
+    first = desk.messenger.task(bytes(80))
+    with pytest.raises(Refused, match="QUEUE_FULL"):
+        desk.messenger.task(bytes(20))
+    desk.messenger.task(b"")
+    desk.messenger.task(b"")
+    with pytest.raises(Refused, match="QUEUE_FULL"):
+        desk.messenger.task(b"")
+    desk.messenger.handle(finish(first, None))
+    assert desk.messenger.task(bytes(90))
+    assert desk.tasks == 3
+
+
+def test_what_no_channel_carries_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(messenger, "MESSAGE_LIMIT_BYTES", 100)
+    desk = _Desk()
+    for give in (desk.messenger.task, lambda value: desk.messenger.send_message("master", value)):
+        with pytest.raises(Refused, match="MESSAGE_TOO_LARGE"):
+            give(bytes(100))
+    assert (desk.tasks, desk.sent) == (0, [])
 
 
 def test_results_of_a_forebears_tasks_are_told_and_not_counted() -> None:

@@ -65,6 +65,8 @@ CHANGED: list[tuple[dict[str, Any], str, str, str]] = [
     ({"poller": "select", "max_connections": 960}, "max_connections", "960", ""),
     ({"poller": "poll"}, "max_connections", "10000", ""),
     ({"poller": "select", "mode": "threads"}, "max_connections", "10000", ""),
+    ({"mode": "base", "workers": 100}, "max_connections", "4519", "232 shares"),
+    ({"mode": "base", "workers": 4}, "max_connections", "10000", ""),
     ({"mode": "threads", "poller": "poll"}, "poller", "not used", "threads"),
     ({"workers": 4}, "workers", "not used", "mode is single"),
     ({"workers": 4, "mode": "base"}, "workers", "4", "2 CPUs"),

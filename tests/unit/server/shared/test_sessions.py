@@ -43,8 +43,23 @@ def test_owners_have_shares_of_their_own() -> None:
     taken = {owner: [table.take(owner) for _ in range(4)] for owner in range(3)}
     assert {table.owner(s) for s in taken[1]} == {1}
     assert list(table.living(2)) == taken[2]
-    assert table.free_all(1) == taken[1]
+    assert table.free_all(1, 0) == taken[1]
     assert sorted(table.living()) == sorted(taken[0] + taken[2])
+
+
+def test_what_a_process_held_is_over_when_it_dies_whosever_share_it_is_of() -> None:
+    table = SessionTable(12, owners=2)
+    table.holder = 7
+    kept, given, taken_back = (table.take(0) for _ in range(3))
+    table.holder = (1 << 16) + 8  # only some of its bits are kept, and that is enough
+    others = table.take(1)
+    table.hand(given, 8)
+    table.hand(taken_back, 8)
+    table.hand(taken_back, 7)
+    assert table.free_all(0, 8) == [given]
+    assert table.free_all(1, 7) == []
+    assert sorted(table.living()) == sorted([kept, taken_back, others])
+    assert table.free_all(1, (1 << 16) + 8) == [others]
 
 
 def test_what_is_no_session() -> None:
@@ -91,5 +106,5 @@ def test_a_child_sees_and_changes_the_same_table() -> None:
     assert os.waitpid(pid, 0)[1] == 0
     assert not table.exists(ours)
     (theirs,) = table.living(1)
-    table.free_all(1)
+    table.free_all(1, 0)
     assert table.take(1) != theirs  # the next owner goes on behind it

@@ -53,7 +53,16 @@ def test_without_room_it_pauses_and_does_not_spin(number: int, exclusive: bool) 
 
 
 @pytest.mark.parametrize(
-    "number", [errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.EINTR], ids=errno.errorcode.get
+    "number",
+    [
+        errno.ECONNABORTED,
+        errno.EPROTO,
+        errno.EPERM,
+        errno.EINTR,
+        errno.ENETDOWN,
+        errno.EHOSTUNREACH,
+    ],
+    ids=errno.errorcode.get,
 )
 def test_what_concerns_one_connection_only_is_passed_over(number: int) -> None:
     probe = FaultyProbe(accept=[number, number])
