@@ -15,6 +15,7 @@ from lab_cases import (
     MS,
     MSS_BYTES,
     S,
+    again_if_the_wire_was_late,
     arrived_ns,
     ask,
     at_once,
@@ -36,6 +37,7 @@ SMALL_BYTES = 1009  # fits into one segment
 
 
 @pytest.mark.parametrize("lost", [1, 2])
+@again_if_the_wire_was_late
 def test_connect_takes_the_time_outs_of_the_syns_that_were_lost(tmp_path: Path, lost: int) -> None:
     case = ask(tmp_path, f"drop c>s syn 1-{lost}", SMALL_BYTES)
     # Since Linux 6.5 the first few are all as long as the first, before they double.
@@ -51,6 +53,7 @@ def test_connect_takes_the_time_outs_of_the_syns_that_were_lost(tmp_path: Path, 
     assert case.frames(Role.RESENT) == []  # no byte of any send was lost
 
 
+@again_if_the_wire_was_late
 def test_a_lost_synack_costs_a_time_out_and_no_other_connection(tmp_path: Path) -> None:
     case = ask(tmp_path, "drop s>c synack 1", SMALL_BYTES)
     (lost,) = case.lost()
@@ -67,6 +70,7 @@ def test_a_lost_synack_costs_a_time_out_and_no_other_connection(tmp_path: Path) 
     assert len(case.tables.connections) == 1
 
 
+@again_if_the_wire_was_late
 def test_a_lost_segment_is_resent_at_the_third_duplicate_ack(tmp_path: Path) -> None:
     case = ask(tmp_path, "delay 30ms; drop c>s data 3", 7 * MSS_BYTES)
     (lost,) = case.lost()
@@ -86,6 +90,7 @@ def test_a_lost_segment_is_resent_at_the_third_duplicate_ack(tmp_path: Path) -> 
     assert case.frames(Role.DUPLICATE) == []
 
 
+@again_if_the_wire_was_late
 def test_a_lost_last_segment_is_sent_again_by_a_timer(tmp_path: Path) -> None:
     case = ask(tmp_path, "delay 30ms; drop c>s data 7", 7 * MSS_BYTES)
     assert len(case.lost()) == 1
@@ -99,6 +104,7 @@ def test_a_lost_last_segment_is_sent_again_by_a_timer(tmp_path: Path) -> None:
     assert case.frames(Role.DUPLICATE) == []
 
 
+@again_if_the_wire_was_late
 def test_the_tail_loss_probe_sends_the_last_segment_before_the_first_that_is_missing(
     tmp_path: Path,
 ) -> None:
@@ -117,6 +123,7 @@ def test_the_tail_loss_probe_sends_the_last_segment_before_the_first_that_is_mis
     assert case.frames(Role.RELEASED) == [case.of(later[0])]
 
 
+@again_if_the_wire_was_late
 def test_a_late_ack_acknowledges_nothing_when_the_next_has_overtaken_it(tmp_path: Path) -> None:
     case = ask(tmp_path, "delay 30ms; delay s>c ack 2 by 100ms", 7 * MSS_BYTES)
     second, third = (case.acks(n * MSS_BYTES + 1)[0] for n in (2, 3))
@@ -128,6 +135,7 @@ def test_a_late_ack_acknowledges_nothing_when_the_next_has_overtaken_it(tmp_path
     assert case.lost() == case.frames(Role.RESENT) == []
 
 
+@again_if_the_wire_was_late
 def test_acks_that_come_too_late_make_the_sender_probe_in_vain(tmp_path: Path) -> None:
     wire = "delay 30ms; delay s>c ack 2- by 500ms; delay s>c data 1 by 500ms"
     case = ask(tmp_path, wire, 7 * MSS_BYTES)
@@ -146,6 +154,7 @@ def test_acks_that_come_too_late_make_the_sender_probe_in_vain(tmp_path: Path) -
             assert arrived_ns(case.of(span)) > case.of(resent[0]).time_ns
 
 
+@again_if_the_wire_was_late
 def test_a_link_that_is_cut_for_3_s_is_tried_at_ever_longer_intervals(tmp_path: Path) -> None:
     case = ask(tmp_path, "delay 5ms; cut after c>s ack 1 for 3s", SMALL_BYTES)
     copies = [packet for packet, _ in case.data()]
@@ -165,6 +174,7 @@ def test_a_link_that_is_cut_for_3_s_is_tried_at_ever_longer_intervals(tmp_path: 
 
 
 @pytest.mark.parametrize(("ipv6", "mtu_bytes"), [(False, 900), (True, 1300)])
+@again_if_the_wire_was_late
 def test_a_path_whose_mtu_shrinks_is_discovered(tmp_path: Path, ipv6: bool, mtu_bytes: int) -> None:
     wire = f"delay 30ms; mtu {mtu_bytes} after c>s data 10"
     case = ask(tmp_path, wire, 12 * MSS_BYTES, ipv6=ipv6)
@@ -191,6 +201,7 @@ def test_a_path_whose_mtu_shrinks_is_discovered(tmp_path: Path, ipv6: bool, mtu_
 
 
 @pytest.mark.parametrize("by", [1, 3, 10])
+@again_if_the_wire_was_late
 def test_reordering(tmp_path: Path, by: int) -> None:
     """A segment that others overtake is one that is late, and from three on one that seems lost."""
     case = ask(tmp_path, f"delay 30ms; reorder c>s data 4 by {by}", 30 * MSS_BYTES)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import dpkt
 import lab_case_programs as programs
 import pytest
-from lab_cases import MSS_BYTES, ask
+from lab_cases import MSS_BYTES, again_if_the_wire_was_late, ask
 from lab_process import ROOT, run_netlab
 
 from netlab.lab.experiment import Lab
@@ -37,6 +37,7 @@ def frames_that_tshark_flags(path: Path, condition: str) -> list[int]:
     return [int(line) for line in done.stdout.split()]
 
 
+@again_if_the_wire_was_late
 def test_tshark_flags_nothing_where_the_wire_only_delays(tmp_path: Path) -> None:
     case = ask(tmp_path, "delay 30ms", 23 * MSS_BYTES)
     flags = "tcp.analysis.flags and not tcp.analysis.window_update"
@@ -46,6 +47,7 @@ def test_tshark_flags_nothing_where_the_wire_only_delays(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("lost", ["data 3", "data 7", "data 6-7", "data 2 copy 1-2"])
+@again_if_the_wire_was_late
 def test_what_tshark_calls_a_retransmission_is_what_was_resent(tmp_path: Path, lost: str) -> None:
     # Stamps are those of departure: with a longer way, the ACKs that made the sender resend would
     # be older than the 20 ms within which tshark believes in a fast retransmission.
