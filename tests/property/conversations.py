@@ -59,10 +59,8 @@ class Worker:
         self.process.wait(30)
 
 
-def steps_of(
-    sizes: st.SearchStrategy[int], *, least: int = 0, most: int
-) -> st.SearchStrategy[list[list[Any]]]:
-    """So many sends and reads of these sizes, then a few steps with endings among them."""
+def steps_of(sizes: st.SearchStrategy[int], *, most: int) -> st.SearchStrategy[list[list[Any]]]:
+    """Up to `most` sends and reads of these sizes, then a few steps with endings among them."""
     sends = st.tuples(st.sampled_from(["send", "send", "sendmsg", "sendall"]), sizes)
     empty_sends = st.tuples(st.just("send"), st.just(0))
     reads = st.tuples(
@@ -73,17 +71,17 @@ def steps_of(
     # Endings stand late, or most of a script would find closed sockets.
     return st.builds(
         lambda first, last: first + last,
-        _rows_of(acts, least, most),
-        _rows_of(st.one_of(endings, acts), 0, 6),
+        _rows_of(acts, most),
+        _rows_of(st.one_of(endings, acts), 6),
     )
 
 
 def _rows_of(
-    acts: st.SearchStrategy[tuple[str, int]], least: int, most: int
+    acts: st.SearchStrategy[tuple[str, int]], most: int
 ) -> st.SearchStrategy[list[list[Any]]]:
     sides = st.sampled_from(["client", "server"])
     rows = st.tuples(st.integers(0, 2), sides, acts).map(lambda step: [step[0], step[1], *step[2]])
-    return st.lists(rows, min_size=least, max_size=most)
+    return st.lists(rows, max_size=most)
 
 
 sizes = st.one_of(

@@ -40,15 +40,21 @@ def worker() -> Iterator[Worker]:
     running.close()
 
 
-# Less than over a loopback, as round trips take their time; but more than a window at once, or no
-# rule would find the frames that it is about.
-sizes = st.one_of(
-    st.integers(1, 300), st.sampled_from([4093, 21845, 60_000]), st.integers(1, 60_000)
-)
+# Each begins with a question and an answer of several segments, or most rules would find no frame
+# that they are about. Then as over a loopback, but less, as round trips take their time.
+several_segments = st.integers(5_000, 40_000)
+openings = st.builds(
+    lambda question, answer: [
+        [0, "client", "send", question], [0, "server", "recv", question],
+        [0, "server", "sendmsg", answer], [0, "client", "recv_into", answer],
+    ],
+    several_segments, several_segments,
+)  # fmt: skip
+sizes = st.one_of(st.integers(1, 300), st.sampled_from([4093, 21845]), st.integers(1, 30_000))
 scripts = st.fixed_dictionaries(
     {
         "rules": rules,
-        "steps": steps_of(sizes, least=5, most=13),
+        "steps": st.builds(lambda first, rest: first + rest, openings, steps_of(sizes, most=11)),
         "connections": st.sampled_from([1, 1, 2, 3]),
         "ipv6": st.booleans(),
         "nodelay": st.booleans(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 _directions = st.sampled_from(["c>s", "s>c"])
-_early = st.integers(1, 12)
+_early = st.integers(1, 8)
 _times = st.sampled_from(["3ms", "29ms", "113ms"])
 
 
@@ -13,7 +13,7 @@ def _rules(pattern: str, *parts: st.SearchStrategy[object]) -> st.SearchStrategy
     return st.tuples(*parts).map(lambda values: pattern.format(*values))
 
 
-_ranges = st.tuples(st.integers(0, 40_000), st.integers(1, 9_000)).map(
+_ranges = st.tuples(st.integers(0, 30_000), st.integers(1, 9_000)).map(
     lambda pair: f"{pair[0]}..{pair[0] + pair[1]}"
 )
 exact_rules = st.one_of(
