@@ -18,7 +18,7 @@ from netlab.lab.actor import Program
 from netlab.lab.company import how_ended
 from netlab.lab.experiment import LISTEN_WITHIN_S, Lab
 from netlab.lab.network.plan import SERVER, host_names
-from netlab.lab.starting import program_file
+from netlab.lab.starting import program_files
 from netlab.model.errors import CheckFailed, NetlabError, UsageError
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class LabOptions:
         path = os.environ.get("PATH", os.defpath)
         for words in (self.server, *self.clients, self.shell_command if self.shell else ()):
             if words:
-                program_file(words, path)
+                program_files(words, path)
 
 
 @dataclass(frozen=True, slots=True)
