@@ -144,7 +144,8 @@ def _carry_out(
     if options.server:
         server = lab.start(SERVER, options.server)
         rows = lab.wait_listening(SERVER, within_s=options.listen_within_s)
-        listening = tuple(f"{row.protocol}:{row.port}" for row in rows)
+        # Of a port for IPv4 and for IPv6 there may be a socket each.
+        listening = tuple(dict.fromkeys(f"{row.protocol}:{row.port}" for row in rows))
     names = [name for name in options.host_names if name != SERVER]
     if options.shell:
         shell = lab.start(options.shell, options.shell_command, stdio="shell", actor="shell")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -22,6 +23,7 @@ from lab_process import LIMIT_S, ORDINARY_USER, ROOT, netlab_arguments, processe
 import netlab
 from netlab.capture.files import read_raw
 from netlab.explain.analysis import analyse
+from netlab.lab.server_and_clients import LabOptions, Standing, run_lab
 from netlab.model.tables import Connection, Tables
 
 WHO = pytest.mark.parametrize("who", [(), ORDINARY_USER], ids=["as we are", "ordinary user"])
@@ -60,6 +62,20 @@ with socket.create_connection(("server", 11211)) as sock:
 """
 SET_BYTES = len(f"set key 0 0 4093\r\n{'v' * 4093}\r\nget key\r\nquit\r\n")
 GOT_BYTES = len(f"STORED\r\nVALUE key 0 4093\r\n{'v' * 4093}\r\nEND\r\n")
+CHATTER_BYTES = 2 * 4_999_999
+CHATTER = f"""
+import os, socket
+listener = socket.create_server(("", 80))
+sock, _ = listener.accept()
+request = sock.recv(1 << 16)
+for descriptor in (1, 2):
+    with open(descriptor, "wb", closefd=False) as file:
+        file.write(b"x" * {CHATTER_BYTES // 2})
+os.write(2, b"\\nthe last\\n")
+sock.sendall(b"HTTP/1.0 200 OK\\r\\n\\r\\n{CHATTER_BYTES}")
+sock.close()
+os._exit(3)
+"""
 
 
 @pytest.fixture
@@ -224,29 +240,90 @@ def test_root_is_told_how_to_be_someone_else(folder: Path, server: str) -> None:
     assert files(folder) == set()
 
 
-@pytest.mark.root
-def test_root_lets_them_be_someone_else(folder: Path) -> None:
-    """With Debian's Python, and copies that everyone may read; root's own folder is first in PATH,
-    as pyenv has it."""
+@pytest.fixture
+def for_nobody(folder: Path) -> Path:
+    """The folder with a netlab and servers that everyone may read, a place of nobody's, and one
+    that is closed to all but root: root's PATH often begins with such a one."""
     shutil.copytree(Path(netlab.__file__).parent, folder / "lib" / "netlab")
     shutil.copytree(ROOT / ".servers", folder / ".servers", symlinks=True)
     (folder / "hidden").mkdir(mode=0o700)
     shutil.copy("/bin/false", folder / "hidden" / "sh")
+    shutil.copy("/usr/bin/python3", folder / "hidden" / "python3")
     (folder / "there").mkdir()
     os.chown(folder / "there", NOBODY, NOBODY)
     (folder / "there" / "serve").write_text(POSTGRES)
+    return folder
+
+
+def lab_of_nobody(
+    folder: Path, *arguments: str, python: Path = Path("/usr/bin/python3")
+) -> subprocess.CompletedProcess[str]:
+    """With Debian's Python."""
     libraries = [str(folder / "lib"), sysconfig.get_paths()["purelib"]]
     words = ["lab", "-o", "l.pcapng", "--quiet", "--user", "nobody", "--listen-timeout", "40"]
-    client = ["sh", "-c", "id -u; exec psql -h server -U me postgres -Atc 'select 4093'"]
     done = subprocess.run(
-        ["/usr/bin/python3", "-m", "netlab", *words, "--server", "sh serve",
-         "--client", shlex.join(client)],
+        [python, "-m", "netlab", *words, *arguments],
         cwd=folder / "there", capture_output=True, text=True, timeout=LIMIT_S,
         env={"PYTHONPATH": ":".join(libraries), "NETLAB_TEST_MARK": str(folder),
              "PATH": f"{folder / 'hidden'}:{folder / '.servers' / 'bin'}:/usr/bin:/bin"},
     )  # fmt: skip
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"{NOBODY}\n4093\n", "")
     assert left_running(folder) == []
-    recorded(folder / "there", port=5432)
-    assert (folder / "there" / "data").stat().st_uid == NOBODY
-    assert (folder / "there" / "l.pcapng").stat().st_uid == 0
+    return done
+
+
+@pytest.mark.root
+def test_root_lets_them_be_someone_else(for_nobody: Path) -> None:
+    there = for_nobody / "there"
+    client = ["sh", "-c", "id -u; exec psql -h server -U me postgres -Atc 'select 4093'"]
+    done = lab_of_nobody(for_nobody, "--server", "sh serve", "--client", shlex.join(client))
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{NOBODY}\n4093\n", "")
+    recorded(there, port=5432)
+    assert (there / "data").stat().st_uid == NOBODY
+    assert (there / "l.pcapng").stat().st_uid == 0
+
+
+@pytest.mark.root
+def test_what_someone_else_may_not_execute(for_nobody: Path) -> None:
+    done = lab_of_nobody(for_nobody, "--client", f"{for_nobody}/hidden/sh")
+    assert (done.returncode, done.stderr) == (
+        3,
+        f"netlab: cannot start the client: {for_nobody}/hidden/sh: Permission denied: "
+        "name a file that nobody may execute, or choose another user with --user\n",
+    )
+    python = for_nobody / "hidden" / "python3"
+    done = lab_of_nobody(for_nobody, "--client", "true", python=python)
+    assert (done.returncode, done.stderr) == (
+        3,
+        f"netlab: cannot start the wire: {python}: Permission denied: choose another user with "
+        "--user, or install netlab where that user can read it, for a Python that they can "
+        f"execute (this one is {python})\n",
+    )
+    assert files(for_nobody / "there") == {"serve"}
+
+
+def test_a_standing_lab_names_a_port_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """nginx has a socket for IPv4 and one for IPv6."""
+    nginx_folder(folder)
+    monkeypatch.setenv("PATH", PATH)
+    monkeypatch.chdir(folder)
+    told: list[tuple[str, ...]] = []
+
+    def hear(standing: Standing) -> None:
+        told.append(standing.listening)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    words = shlex.split(NGINX.format(folder))
+    result = run_lab(LabOptions(Path("l.pcapng"), server=words), hear)
+    assert (told, result.exit_code, result.interrupted) == ([("tcp:80",)], 0, None)
+
+
+@WHO
+def test_a_server_that_writes_more_than_anyone_keeps(folder: Path, who: tuple[str, ...]) -> None:
+    """It is never held up: its client is served once all is written."""
+    (folder / "serve.py").write_text(CHATTER)
+    done = lab(
+        folder, "--server", f"{sys.executable} serve.py",
+        "--client", "curl -sS http://server/", before=who,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, f"{CHATTER_BYTES}")
+    assert done.stderr == "netlab: the server ended (status 3) before it was stopped: the last\n"
