@@ -7,6 +7,7 @@ needs a right. Sizes are primes.
 from __future__ import annotations
 
 import os
+import select
 import shlex
 import shutil
 import signal
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,6 +56,11 @@ initdb -D data -U me --auth=trust --no-sync --no-instructions >initdb.log
 echo 'host all all all trust' >>data/pg_hba.conf
 exec postgres -D data -h '*' -k "$PWD" -c jit=off 2>postgres.log
 """
+# PostgreSQL listens before it serves, and says so to whoever comes too early.
+QUERY = (
+    "id -u; until said=$(psql -h server -U me postgres -Atc {} 2>psql.log)"
+    "; do grep -q 'starting up' psql.log || exit; done; echo $said"
+)
 SET_AND_GET = """
 import socket
 with socket.create_connection(("server", 11211)) as sock:
@@ -94,10 +101,14 @@ def lab(
     done = subprocess.run(
         [*before, *netlab_arguments("lab", "-o", "l.pcapng", "--quiet", *arguments)],
         cwd=folder, capture_output=True, text=True, timeout=LIMIT_S,
-        env={**os.environ, "PATH": PATH, "PYTHONPATH": str(ROOT), "NETLAB_TEST_MARK": str(folder)},
+        env=environment(folder),
     )  # fmt: skip
     assert left_running(folder) == []
     return done
+
+
+def environment(folder: Path) -> dict[str, str]:
+    return {**os.environ, "PATH": PATH, "PYTHONPATH": str(ROOT), "NETLAB_TEST_MARK": str(folder)}
 
 
 def left_running(folder: Path) -> list[int]:
@@ -216,17 +227,19 @@ def test_memcached(folder: Path, who: tuple[str, ...], options: str) -> None:
 
 def test_postgres_makes_a_database_and_serves_it(folder: Path) -> None:
     (folder / "serve").write_text(POSTGRES)
-    query = "select repeat('v', 4093)"
+    query = QUERY.format(shlex.quote("select repeat('v', 4093)"))
     done = lab(
-        folder, "--server", "sh serve", "--listen-timeout", "40", "--client",
-        f"psql -h server -U me postgres -Atc {shlex.quote(query)}", before=ORDINARY_USER,
+        folder, "--server", "sh serve", "--listen-timeout", "40",
+        "--client", f"sh -c {shlex.quote(query)}", before=ORDINARY_USER,
     )  # fmt: skip
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"{'v' * 4093}\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"1000\n{'v' * 4093}\n", "")
     tables = recorded(folder, port=5432)
-    assert all(server_bytes > 4093 for _, server_bytes in moved(tables)[-1:])
+    assert moved(tables)[-1][1] > 4093
     assert "database system is shut down" in (folder / "postgres.log").read_text()
     assert not (folder / "data" / "postmaster.pid").exists()
-    assert files(folder) == {"l.pcapng", "serve", "data", "initdb.log", "postgres.log"}
+    assert files(folder) == {
+        "l.pcapng", "serve", "data", "initdb.log", "postgres.log", "psql.log",
+    }  # fmt: skip
 
 
 @pytest.mark.root
@@ -274,7 +287,7 @@ def lab_of_nobody(
 @pytest.mark.root
 def test_root_lets_them_be_someone_else(for_nobody: Path) -> None:
     there = for_nobody / "there"
-    client = ["sh", "-c", "id -u; exec psql -h server -U me postgres -Atc 'select 4093'"]
+    client = ["sh", "-c", QUERY.format("'select 4093'")]
     done = lab_of_nobody(for_nobody, "--server", "sh serve", "--client", shlex.join(client))
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{NOBODY}\n4093\n", "")
     recorded(there, port=5432)
@@ -315,6 +328,29 @@ def test_a_standing_lab_names_a_port_once(folder: Path, monkeypatch: pytest.Monk
     words = shlex.split(NGINX.format(folder))
     result = run_lab(LabOptions(Path("l.pcapng"), server=words), hear)
     assert (told, result.exit_code, result.interrupted) == ([("tcp:80",)], 0, None)
+
+
+@WHO
+def test_daemons_die_with_netlab(folder: Path, who: tuple[str, ...]) -> None:
+    nginx_folder(folder)
+    netlab_process = subprocess.Popen(
+        [*who, *netlab_arguments("lab", "-o", "l.pcapng", "--server", NGINX.format(folder))],
+        cwd=folder, stderr=subprocess.PIPE, text=True, env=environment(folder),
+    )  # fmt: skip
+    assert netlab_process.stderr is not None
+    while "Ctrl-C ends the lab" not in (line := netlab_process.stderr.readline()):
+        assert line, "it ended"
+    assert sum(is_nginx(pid) for pid in left_running(folder)) == 4
+    netlab_process.kill()
+    netlab_process.communicate(timeout=LIMIT_S)
+    until_s = time.monotonic() + LIMIT_S
+    while left := left_running(folder):
+        assert time.monotonic() < until_s, left
+        select.select([], [], [], 0.02)
+
+
+def is_nginx(pid: int) -> bool:
+    return Path(f"/proc/{pid}/comm").read_text() == "nginx\n"
 
 
 @WHO
