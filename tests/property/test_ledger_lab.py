@@ -8,7 +8,6 @@ NETLAB_CONVERSATIONS to run thousands.
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ import pytest
 from conversations import Worker, content_mismatches, moved_by_calls, steps_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from seen_frames import Seen, differences
 from wired_rules import rules
 
 from netlab.capture.files import read_raw
@@ -132,31 +132,13 @@ def as_ranges(found: dict[int, RangeSet]) -> dict[int, list[tuple[int, int]]]:
     return {frame: list(ranges) for frame, ranges in found.items()}
 
 
-def ways(frames: list[Frame]) -> dict[tuple[bool, Stream | None], list[bytes]]:
-    """What left and what came, each in order, apart for each sender of each connection.
-
-    Two processors may send for two connections at one moment: nobody knows the order of that.
-    """
-    found: dict[tuple[bool, Stream | None], list[bytes]] = {}
-    for frame in frames:
-        data = bytes(frame.data)
-        way = bool(frame.flags & DIRECTION_OUT), stream_of(dpkt.ethernet.Ethernet(data).data)
-        found.setdefault(way, []).append(data)
-    return found
-
-
 def differences_at(raw: RawRecording, path: Path, host: str) -> list[str]:
-    """Where a host saw other frames than the recording says, or in another order."""
-    seen = ways(read_raw(Path(f"{path}.{host}")).frames)
-    said = ways(seen_at(raw, host).frames)
-    wrong = []
-    for way in seen.keys() | said.keys():
-        there, here = seen.get(way, []), said.get(way, [])
-        if there != here:
-            other = (Counter(there) - Counter(here)) + (Counter(here) - Counter(there))
-            frames = [data.hex() for data in other]
-            wrong.append(f"{host}, {way}: {frames}" if frames else f"{host}, {way}: another order")
-    return wrong
+    """Where a host saw other frames than the recording says, or at another time."""
+    there, said = (
+        [Seen(f.time_ns, bool(f.flags & DIRECTION_OUT), bytes(f.data)) for f in frames]
+        for frames in (read_raw(Path(f"{path}.{host}")).frames, seen_at(raw, host).frames)
+    )
+    return differences(there, said)
 
 
 def wrongly_delivered(raw: RawRecording, tables: Tables) -> list[str]:
