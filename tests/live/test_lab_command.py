@@ -228,6 +228,50 @@ def test_a_lab_that_stands_until_ctrl_c_and_can_be_entered(tmp_path: Path) -> No
     assert not any("interrupted" in note for note in raw.description.notes)
 
 
+def test_a_server_is_stopped_when_all_that_was_sent_has_arrived(tmp_path: Path) -> None:
+    echo = """
+import socket
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+    sock.bind(("", 7001))
+    while True:
+        sock.sendto(*sock.recvfrom(100))
+"""
+    send = """
+import socket
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+    for _ in range(7):
+        sock.sendto(b"late", ("server", 7001))
+"""
+    (tmp_path / "echo.py").write_text(echo)
+    (tmp_path / "send.py").write_text(send)
+    done = run_netlab(
+        tmp_path, "lab", "--server", "python3 echo.py", "--client", "python3 send.py",
+        "--wire", "delay 700ms", "-o", "u.pcapng",
+    )  # fmt: skip
+    assert (done.returncode, "still" in done.stderr) == (0, False)
+    packets = analyse(read_raw(tmp_path / "u.pcapng")).packets
+    # The server was there: it has answered. The client was not: nobody has the answers.
+    assert [packet.fate for packet in packets if packet.dport == 7001] == ["delivered"] * 7
+    assert [packet.fate for packet in packets if packet.sport == 7001] == ["delivered"] * 7
+
+
+def test_a_lab_ends_when_the_longest_delay_has(tmp_path: Path) -> None:
+    # The client is over at once, 2.5 delays before the server has its data, and its own end.
+    close = """
+import socket
+with socket.create_connection(("server", 80)) as sock:
+    sock.sendall(bytes(4093))
+"""
+    (tmp_path / "close.py").write_text(close)
+    done = run_netlab(
+        tmp_path, "lab", "--server", SERVE, "--client", "python3 close.py",
+        "--wire", "delay 2100ms", "-o", "d.pcapng",
+    )  # fmt: skip
+    assert (done.returncode, "still" in done.stderr) == (0, False)
+    packets = analyse(read_raw(tmp_path / "d.pcapng")).packets
+    assert {packet.fate for packet in packets} == {"delivered"}
+
+
 def test_a_server_that_dies_while_the_client_works(tmp_path: Path) -> None:
     code = "import os, socket; socket.create_server((str(), 80)).accept(); os._exit(4)"
     done = run_netlab(

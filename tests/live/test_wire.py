@@ -389,6 +389,21 @@ def test_stopping_waits_for_what_is_on_its_way(tmp_path: Path) -> None:
     in_private_network(work)
 
 
+def test_it_says_what_is_on_its_way(tmp_path: Path) -> None:
+    def work() -> None:
+        hosts = WiredHosts(tmp_path / "spools", rules="duplicate datagram 3 by 30s")
+        assert hosts.count() == (0, 0)
+        sender, receiver = udp_pair(hosts)
+        for _ in range(7):
+            sender.send(b"one of them twice")
+        for _ in range(7):
+            receiver.recv(100)
+        assert hosts.count() == (7, 1)  # the copy
+        hosts.stop(within_ms=0)
+
+    in_private_network(work)
+
+
 def test_stopping_waits_no_longer_than_it_is_told(tmp_path: Path) -> None:
     def work() -> None:
         hosts = WiredHosts(tmp_path / "spools", rules="delay 100s")

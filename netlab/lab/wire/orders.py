@@ -1,10 +1,11 @@
 """What the lab says to its wire, and what the wire answers: objects <-> control messages.
 
-To the wire: `Orders` once, with the spool folder's descriptor, then `stop(within_ms)`. From it:
-`ready` once all its sockets take frames; `failed` instead of that or at any time later (an error,
-as `model.errors` puts it into messages; the wire is over then); `fault` when what it is given to
-carry shows that the lab is not set up as it must be (an error too; the wire goes on); and `stopped`
-with a `Report`. Read `server.messages.control` for how messages travel.
+To the wire: `Orders` once, with the spool folder's descriptor, `COUNT` whenever it is asked how
+many frames are on their way, then `stop(within_ms)`. From it: `counted`, the answer; `ready` once
+all its sockets take frames; `failed` instead of that or at any time later (an error, as
+`model.errors` puts it into messages; the wire is over then); `fault` when what it is given to carry
+shows that the lab is not set up as it must be (an error too; the wire goes on); and `stopped` with
+a `Report`. Read `server.messages.control` for how messages travel.
 """
 
 from __future__ import annotations
@@ -60,6 +61,14 @@ class Report:
     def as_message(self) -> Message:
         """For `report_from`."""
         return {"event": "stopped", **asdict(self)}
+
+
+COUNT: Message = {"do": "count"}
+
+
+def counted(frames: int, on_their_way: int) -> Message:
+    """So many frames have come from hosts, and so many are on their way, copies included."""
+    return {"event": "counted", "frames": frames, "on_their_way": on_their_way}
 
 
 def stop(within_ms: int) -> Message:
