@@ -211,8 +211,10 @@ def _wire(wire: WireSummary, say: _Say) -> None:
             "lateness",
             f"{duration(wire.late_median_ns)} in the median, {duration(wire.late_most_ns)} at most",
         )
-    for rule, frames in wire.rules[:_RULES]:
-        say("rule", f"{rule}: {count(frames, 'frame')}")
+    for one in wire.rules[:_RULES]:
+        parts = [count(one.sent, "frame")] if one.sent else []
+        parts += [f"{one.made:,} made by the wire"] if one.made else []
+        say("rule", f"{one.rule}: {', '.join(parts)}")
     if len(wire.rules) > _RULES:
         say("rule", f"… and {len(wire.rules) - _RULES} more")
 

@@ -151,6 +151,20 @@ def test_the_summary_counts_what_the_wire_did(golden: Callable[[str, str], None]
     golden("show_summary_wire.txt", text(summary_lines(found, 80)))
 
 
+def test_each_rule_that_had_a_part_is_counted_by_itself() -> None:
+    story = WireStory()
+    first = story.tcp("client", "S", 0, 0, rule="delay 20ms")
+    story.copy(first, rule="duplicate c>s syn 1; delay 20ms")
+    story.tcp("client", "S", 0, 0, rule="reorder 5% seed 1 by 3; delay 20ms")
+    raw = story.raw()
+    shown = text(summary_lines(summary(analyse(raw), raw, "a.pcapng"), 80))
+    assert [line.split(None, 1)[1] for line in shown.splitlines() if line.startswith("rule")] == [
+        "delay 20ms: 2 frames, 1 made by the wire",
+        "duplicate c>s syn 1: 1 made by the wire",
+        "reorder 5% seed 1 by 3: 1 frame",
+    ]
+
+
 def test_many_rules_are_counted_not_listed() -> None:
     story = WireStory()
     for number in range(29):
