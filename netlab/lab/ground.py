@@ -273,7 +273,12 @@ class Ground:
         report = self.wiring.report
         if report is None:
             return ["the wire did not live to say which rules fired"]
-        notes = [f"never fired: {rule}" for rule, count in report.fired if not count]
+        vain = dict(report.vain)
+        notes = [
+            f"never fired: {rule}{_waiting(vain.get(rule, 0))}"
+            for rule, count in report.fired
+            if not count
+        ]
         if report.left:
             notes.append(f"{report.left} frames were still on their way at the end")
         notes += [f"{count} frames were not taken by {why}" for why, count in report.refused]
@@ -286,6 +291,12 @@ def _patience(rules: str) -> Patience:
     from netlab.lab.wire.grammar import rules_from_text
 
     return patience_with(rules_from_text(rules))
+
+
+def _waiting(vain: int) -> str:
+    if not vain:
+        return ""
+    return f" ({vain} {'frames' if vain > 1 else 'frame'} waited in vain)"
 
 
 def _discard(recording: LiveRecording, spools: Path) -> None:

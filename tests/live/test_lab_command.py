@@ -206,9 +206,8 @@ def test_a_lab_that_stands_until_ctrl_c_and_can_be_entered(tmp_path: Path) -> No
         term.wait_for("the server listens on tcp:80")
         enter = term.wait_for("enter client: (nsenter .*)\r").group(1)
         term.wait_for("Ctrl-C ends the lab")
-        inside = (
-            "hostname; id -u; grep CapEff /proc/self/status; curl -s http://server/ -o /dev/null"
-        )
+        looks = "hostname; pwd; id -u; grep CapEff /proc/self/status"
+        inside = f"{looks}; curl -s http://server/ -o /dev/null"
         done = subprocess.run(
             ["sh", "-c", f"{enter} sh -c '{inside}'"],
             capture_output=True,
@@ -216,9 +215,9 @@ def test_a_lab_that_stands_until_ctrl_c_and_can_be_entered(tmp_path: Path) -> No
             timeout=LIMIT_S,
         )
         if os.getuid() == 0:  # root is in no user namespace of 1000's, but may enter it as root
-            assert done.stdout.splitlines()[0] == "client", done.stderr
+            assert done.stdout.splitlines()[:2] == ["client", str(tmp_path)], done.stderr
         else:
-            said = ["client", str(os.getuid()), f"CapEff:\t{'0' * 16}"]
+            said = ["client", str(tmp_path), str(os.getuid()), f"CapEff:\t{'0' * 16}"]
             assert done.stdout.splitlines() == said, done.stderr
         assert done.returncode == 0
         term.say("\x03")

@@ -67,6 +67,10 @@ class Carrier:
         """Each rule as written, and how often it did something."""
         return ()
 
+    def vain(self) -> tuple[tuple[str, int], ...]:
+        """Rules for which frames waited in vain, and how many did."""
+        return ()
+
     def _send(self, frame: bytes, destinations: Sequence[int]) -> tuple[bool, str]:
         """Whether anybody took the frame, and why others did not."""
         taken, reasons = False, []
@@ -253,6 +257,9 @@ class Ruled(Carrier):
 
     def fired(self) -> tuple[tuple[str, int], ...]:
         return tuple((str(rule), count) for rule, count in self._wire.report())
+
+    def vain(self) -> tuple[tuple[str, int], ...]:
+        return tuple((str(rule), count) for rule, count in self._wire.vain())
 
     def _send_taken(self, sent: Sent) -> None:
         self._fated += 1

@@ -236,6 +236,7 @@ class Forwarder:
             made=carrier.made,
             left=carrier.left,
             fired=carrier.fired(),
+            vain=carrier.vain(),
             refused=tuple(carrier.refused.items()),
             lost=self._lost,
             unrecorded=self._journal.lost_frames + self._journal.lost_fates,

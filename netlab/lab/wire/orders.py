@@ -54,6 +54,7 @@ class Report:
     made: int  # frames that the wire itself made
     left: int  # still on their way when it stopped: no fate is known
     fired: tuple[tuple[str, int], ...]  # each rule as written, and how often it did something
+    vain: tuple[tuple[str, int], ...]  # rules for which frames waited in vain, and how many
     refused: tuple[tuple[str, int], ...]  # why frames were not taken by a host, and how many
     lost: int  # found no room in the wire's own receive queues
     unrecorded: int  # frames and arrivals that found no room in the spool
@@ -89,6 +90,6 @@ def orders_from(message: Message) -> Orders:
 def report_from(message: Message) -> Report:
     """What `Report.as_message` described."""
     facts = {name: value for name, value in message.items() if name != "event"}
-    for name in ("fired", "refused"):
+    for name in ("fired", "vain", "refused"):
         facts[name] = tuple((text, count) for text, count in facts[name])
     return Report(**facts)
