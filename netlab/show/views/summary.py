@@ -324,7 +324,8 @@ def _wire(tables: Tables, raw: RawRecording) -> WireSummary | None:
         return None
     fates = Counter(p.fate for p in tables.packets if p._wired)
     late = sorted(a.late_ns for a in raw.arrivals if a.late_ns is not None)
-    made = {raw.frames[p.frame - 1].packet for p in tables.packets if p._made}
+    pairs = zip(raw.frames, tables.packets, strict=True)
+    made = {frame.packet for frame, packet in pairs if packet._made}
     return WireSummary(
         sent=fates.total() - len(made),
         delivered=fates[Fate.DELIVERED],

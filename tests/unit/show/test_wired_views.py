@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from rich.cells import cell_len
@@ -124,6 +125,14 @@ def test_the_list_of_packets_names_what_is_not_usual() -> None:
     ]  # fmt: skip
 
 
+def test_a_narrow_list_of_packets_names_fates_in_full() -> None:
+    tables, raw = with_calls()
+    shown = text(list_lines(packet_lines(tables, raw, None), 0, 80))
+    for words in ("[dropped]", "[by the wire]", "[changed]"):
+        assert words in shown
+    assert "…" not in shown
+
+
 @pytest.mark.parametrize("byte", [3, 600])
 def test_journeys(byte: int, golden: Callable[[str, str], None]) -> None:
     tables, _ = with_calls()
@@ -157,6 +166,7 @@ def test_each_rule_that_had_a_part_is_counted_by_itself() -> None:
     story.copy(first, rule="duplicate c>s syn 1; delay 20ms")
     story.tcp("client", "S", 0, 0, rule="reorder 5% seed 1 by 3; delay 20ms")
     raw = story.raw()
+    raw.frames[:] = [replace(frame, number=frame.number + 7) for frame in raw.frames]  # calls too
     shown = text(summary_lines(summary(analyse(raw), raw, "a.pcapng"), 80))
     assert [line.split(None, 1)[1] for line in shown.splitlines() if line.startswith("rule")] == [
         "delay 20ms: 2 frames, 1 made by the wire",
