@@ -27,7 +27,9 @@ class Orders:
 
     argv: list[str]
     env: dict[str, str]
-    file: str = ""  # what is executed; empty: argv[0]
+    files: list[str] = field(
+        default_factory=list
+    )  # the first that may be executed is; none: argv[0]
     fd_names: list[str] = field(default_factory=list)  # a variable each, or 0, 1, 2
     user: list[int] | None = None  # uid, gid, groups...
     drop: bool = True  # give up every privilege
@@ -74,7 +76,7 @@ def become(
         for path in orders.readable:
             os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
         die_with_parent(signal.SIGKILL)  # the change of identity would have made it forgotten
-        os.execve(orders.file or orders.argv[0], orders.argv, environment)
+        _execute(orders.files or orders.argv[:1], orders.argv, environment)
     except BaseException as error:
         reason, exit_code = _why_not(error, orders)
         os.write(report, f"{reason}\n{exit_code}\n".encode(errors="surrogateescape"))
@@ -91,6 +93,18 @@ def _why_not(error: BaseException, orders: Orders) -> tuple[str, int]:
     if error.errno == errno.ENOENT and os.path.exists(name):
         return f"{name}: the interpreter that it names does not exist", 2
     return f"{name}: {error.strerror}", 3
+
+
+def _execute(files: Sequence[str], argv: list[str], environment: dict[str, str]) -> NoReturn:
+    """Be the first of these files that we may execute, as a shell goes on along its PATH."""
+    refused = None
+    for file in files:
+        try:
+            os.execve(file, argv, environment)
+        except PermissionError as error:
+            refused = refused or error
+    assert refused is not None
+    raise refused
 
 
 def _with_descriptors(orders: Orders, descriptors: Sequence[int], proc: int) -> dict[str, str]:
