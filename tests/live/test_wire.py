@@ -236,9 +236,10 @@ def test_what_the_queue_has_no_room_for_is_counted(tmp_path: Path) -> None:
         report = hosts.stop()
         assert report.lost > 0
         assert report.frames + report.lost + dropped == count
-        taken, losses = read(hosts)
-        assert len(taken.frames) == report.frames
-        (loss,) = losses
+        reader = JournalReader(hosts.spools)
+        assert len(reader.finish().frames) == report.frames
+        assert reader.dropped == {0: report.lost}  # of the client
+        (loss,) = reader.losses
         assert (loss.witness, loss.what, loss.count) == ("packets", "frames", report.lost)
         assert loss.reason == "the wire's receive queue of client was full"
         assert loss.since_ns is not None
