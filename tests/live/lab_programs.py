@@ -127,6 +127,14 @@ def bind_datagrams(probe: Probe, port: int) -> None:
         signal.pause()
 
 
+def tell_all(probe: Probe, group: str, messages: int) -> None:
+    """Say something to every host's port 9 at once."""
+    with probe.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+        for number in range(messages):
+            to = (group, 9, 0, socket.if_nametoindex("eth0"))
+            sock.sendto(b"told to all %d" % number, to)
+
+
 def fail(probe: Probe) -> None:
     """Raise."""
     raise ValueError("on a host")
