@@ -39,6 +39,7 @@ _SWITCHES = (  # setting, the value that forbids namespaces, the one that allows
     ("user.max_net_namespaces", "0", "10000"),
     ("user.max_mnt_namespaces", "0", "10000"),
     ("user.max_pid_namespaces", "0", "10000"),
+    ("user.max_uts_namespaces", "0", "10000"),
 )
 
 

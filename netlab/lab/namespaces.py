@@ -150,6 +150,7 @@ def why_refused(refused_step: str, number: int) -> str:
         ("user.max_net_namespaces", "0", "10000"),
         ("user.max_mnt_namespaces", "0", "10000"),
         ("user.max_pid_namespaces", "0", "10000"),
+        ("user.max_uts_namespaces", "0", "10000"),
     )
     for name, off, on in switches:
         if sysctls.read(name) == off:
