@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 ECHO = "captures/echo/echo.pcapng"
 HOSTS = "captures/hosts/hosts.pcapng"
-LADDER_LINES = 25  # head and first message, there and back
+LADDER_LINES = 31  # head and first message, there and back
 LADDER = re.compile(r"(?<=```\n) +ms  client .*?(?=```\n)", re.DOTALL)
 # An indented command on the echo recording, and the indented lines that follow it.
 COMMAND = re.compile(rf"^    \$ ([^\n]*{ECHO}[^\n]*)\n((?:    [^\n]+\n|\n(?=    ))*)", re.MULTILINE)
