@@ -32,7 +32,6 @@ from netlab.lab.syscalls import (
     unshare,
 )
 
-
 SWITCHES = (  # setting, the value that forbids namespaces, the one that allows them
     ("kernel.unprivileged_userns_clone", "0", "1"),
     ("kernel.apparmor_restrict_unprivileged_userns", "1", "0"),

@@ -35,8 +35,8 @@ def test_json_has_every_fact_and_agrees_with_the_exit_code() -> None:
     assert result.stderr == ""
     assert result.returncode == (0 if answer["can_run"] else 3)
     names = [fact["name"] for fact in answer["facts"]]
-    assert {"namespaces", "hosts and wire", "own interfaces", "socket buffers", "TCP settings", "disk",
-            "python",
+    assert {"namespaces", "hosts and wire", "own interfaces", "socket buffers", "TCP settings",
+            "disk", "python",
             "packages", "tshark", "wireshark"} <= set(names)  # fmt: skip
     assert {fact["verdict"] for fact in answer["facts"]} <= {"ok", "limited", "no"}
     assert set(answer["facts"][0]) == {"name", "verdict", "text", "grant"}
