@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from netlab.lab.client import DATAGRAM_WAIT_S
 from netlab.lab.departures import Departures
 from netlab.lab.limits import allow_clients
 from netlab.lab.options import OnProgress, Progress, RunOptions, RunResult
@@ -168,7 +169,9 @@ def _result(stage: Stage, finished: Finished, notes: tuple[str, ...]) -> RunResu
         raise CheckFailed(first.message, f"{first.hint}; {kept}" if first.hint else kept)
     lost = sum(program.lost for program in stage.programs.values())
     if lost:
-        notes += (f"{lost} datagrams were never answered: UDP does not send them again",)
+        datagrams = "1 datagram" if lost == 1 else f"{lost} datagrams"
+        what = f"{datagrams} had no answer within {DATAGRAM_WAIT_S:g} s"
+        notes += (f"{what}: UDP does not send them again",)
     return RunResult(path, finished.tables, finished.raw, notes, stage.interruptions.first)
 
 
