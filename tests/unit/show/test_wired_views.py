@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from rich.cells import cell_len
@@ -149,6 +150,19 @@ def test_the_summary_counts_what_the_wire_did(golden: Callable[[str, str], None]
     assert wire.delivered == 12 - 3
     assert (wire.late_median_ns, wire.late_most_ns) == (13_000, 1_300_000)
     golden("show_summary_wire.txt", text(summary_lines(found, 80)))
+
+
+@pytest.mark.parametrize(
+    ("dropped", "said"),
+    [(7, "frames, 7 LOST by the wire's ring"), (None, "frames, losses not known")],
+)
+def test_what_a_host_lost_before_the_wire_is_said_of_it(dropped: int | None, said: str) -> None:
+    tables, raw = with_calls()
+    raw.interfaces[0] = replace(raw.interfaces[0], dropped=dropped)
+    raw.interfaces[1] = replace(raw.interfaces[1], dropped=0)
+    shown = " ".join(text(summary_lines(summary(tables, raw, "a.pcapng"), 80)).split())
+    assert said in shown.split("; server:")[0]
+    assert "frames, none lost" in shown.split("; server:")[1]
 
 
 def test_many_rules_are_counted_not_listed() -> None:
