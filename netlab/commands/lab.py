@@ -56,7 +56,8 @@ if TYPE_CHECKING:
 @click.option(
     "--user",
     metavar="NAME",
-    help="As root: run the programs as this user; by default whoever called sudo.",
+    help="As root: run the programs as this user, who must be able to execute them and the Python "
+    "that runs netlab; by default whoever called sudo, else root.",
 )
 @click.option(
     "--journal-limit",
@@ -87,6 +88,10 @@ def command(
     CMD is split into words as a shell does, and not given to one: write `sh -c '...'` for more. The
     client has your terminal and its exit code is netlab's. Without --client the hosts stay until
     Ctrl-C. Hosts know each other as `client` and `server`. Needs no privilege.
+
+    The server may daemonise. It has no input, and what it writes is not shown, but for its last
+    line where it does not come to listen or ends before it should: `sh -c 'exec CMD >log 2>&1'`
+    keeps it all.
     """
     from netlab.commands.title import title_of
     from netlab.lab.network.plan import sysctl_from_text

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 KEPT_BYTES = 1 << 20  # of each output, from its end
+_SHOWN_CHARACTERS = 300  # of a last line: it stands in an error, which is one line
 _CHUNK_BYTES = 1 << 16
 
 
@@ -86,8 +87,15 @@ class Program:
         for name in ("stderr", "stdout"):
             lines = self._written(name).decode(errors="replace").strip().splitlines()
             if lines:
-                return lines[-1].strip()
+                line = lines[-1].strip()
+                cut = len(line) > _SHOWN_CHARACTERS
+                return line[: _SHOWN_CHARACTERS - 1] + "…" if cut else line
         return ""
+
+    @property
+    def spoke_of_root(self) -> bool:
+        """Whether it wrote about root: some programs refuse to be root, not all in a last line."""
+        return any(b"root" in self._written(name) for name in ("stderr", "stdout"))
 
     def _written(self, name: str) -> bytes:
         output = self.outputs.get(name)

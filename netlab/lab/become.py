@@ -26,7 +26,9 @@ class Orders:
 
     argv: list[str]
     env: dict[str, str]
-    file: str = ""  # what is executed; empty: argv[0]
+    files: list[str] = field(
+        default_factory=list
+    )  # the first that may be executed is; none: argv[0]
     fd_names: list[str] = field(default_factory=list)  # a variable each, or 0, 1, 2
     user: list[int] | None = None  # uid, gid, groups...
     drop: bool = True  # give up every privilege
@@ -73,13 +75,25 @@ def become(
         for path in orders.readable:
             os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
         die_with_parent(signal.SIGKILL)  # the change of identity would have made it forgotten
-        os.execve(orders.file or orders.argv[0], orders.argv, environment)
+        _execute(orders.files or orders.argv[:1], orders.argv, environment)
     except BaseException as error:
         reason = repr(error)
         if isinstance(error, OSError):
             reason = f"{error.filename or orders.argv[0]}: {error.strerror}"
         os.write(report, f"{reason}\n".encode(errors="surrogateescape"))
     os._exit(127)
+
+
+def _execute(files: Sequence[str], argv: list[str], environment: dict[str, str]) -> NoReturn:
+    """Be the first of these files that we may execute, as a shell goes on along its PATH."""
+    refused = None
+    for file in files:
+        try:
+            os.execve(file, argv, environment)
+        except PermissionError as error:
+            refused = refused or error
+    assert refused is not None
+    raise refused
 
 
 def _with_descriptors(orders: Orders, descriptors: Sequence[int], proc: int) -> dict[str, str]:

@@ -112,6 +112,18 @@ class Company:
                 before = len(output.data)
                 self._read(output)
 
+    def last_words(self, host: str) -> str:
+        """The last line that programs of a host wrote, and what helps one that refuses to be root;
+        empty where they wrote none."""
+        mine = self.on(host)
+        for program in mine:
+            self.read_rest(program)
+        words = next((p.last_words for p in reversed(mine) if p.last_words), "")
+        house = self._ground.house
+        if house.as_root and house.user is None and any(p.spoke_of_root for p in mine):
+            words += "; it ran as root: choose another user with --user"
+        return words
+
     def on(self, host: str) -> list[Program]:
         """The programs that were started on a host."""
         return [program for program in self.programs if program.host == host]

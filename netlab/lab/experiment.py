@@ -363,9 +363,7 @@ class Lab:
     def _deaf(self, host: str, rows: Sequence[SocketRow], within_s: float) -> CheckFailed:
         """Why nobody can speak to a host."""
         mine = self._company.on(host)
-        for program in mine:
-            self._company.read_rest(program)
-        words = next((p.last_words for p in reversed(mine) if p.last_words), "")
+        words = self._company.last_words(host)
         if mine and not any(program.running for program in mine) and self._is_deserted(host):
             how = how_ended(mine[-1])
             return CheckFailed(f"{mine[-1].actor} ended ({how}) before it listened", words)

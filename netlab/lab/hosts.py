@@ -79,6 +79,15 @@ class User:
     groups: tuple[int, ...]
 
 
+def hint_about_us() -> str:
+    """What to do where another user cannot execute our Python, or cannot read this netlab."""
+    python = os.path.realpath(sys.executable)
+    return (
+        f"choose another user with --user, or install netlab where that user can read it, for a "
+        f"Python that they can execute (this one is {python})"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Started:
     """A program runs; `pid` is the one that the machine outside sees."""
@@ -227,7 +236,7 @@ class House:
             user=[user.uid, user.gid, *user.groups] if user is not None else None,
             drop=user is not None or os.geteuid() != 0,
             readable=[str(Path(netlab.__file__).resolve()), *map(str, _module_files(packages))],
-            hint="use a netlab that this user can read, or choose another with --user",
+            hint=hint_about_us(),
         )
         self.launch(actor, host, orders, tuple(fds.values()))
 

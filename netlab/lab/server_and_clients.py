@@ -18,7 +18,7 @@ from netlab.lab.actor import Program
 from netlab.lab.company import how_ended
 from netlab.lab.experiment import LISTEN_WITHIN_S, Lab
 from netlab.lab.network.plan import SERVER, host_names
-from netlab.lab.starting import program_file
+from netlab.lab.starting import program_files
 from netlab.model.errors import CheckFailed, NetlabError, UsageError
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class LabOptions:
         path = os.environ.get("PATH", os.defpath)
         for words in (self.server, *self.clients, self.shell_command if self.shell else ()):
             if words:
-                program_file(words, path)
+                program_files(words, path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,8 @@ def _carry_out(
     if options.server:
         server = lab.start(SERVER, options.server)
         rows = lab.wait_listening(SERVER, within_s=options.listen_within_s)
-        listening = tuple(f"{row.protocol}:{row.port}" for row in rows)
+        # Of a port for IPv4 and for IPv6 there may be a socket each.
+        listening = tuple(dict.fromkeys(f"{row.protocol}:{row.port}" for row in rows))
     names = [name for name in options.host_names if name != SERVER]
     if options.shell:
         shell = lab.start(options.shell, options.shell_command, stdio="shell", actor="shell")

@@ -15,7 +15,7 @@ from pathlib import Path
 import netlab
 from netlab.lab.become import Orders
 from netlab.lab.function_program import call_from
-from netlab.lab.hosts import User, python_arguments
+from netlab.lab.hosts import User, hint_about_us, python_arguments
 from netlab.model.errors import UsageError
 
 Command = Sequence[str] | Callable[..., object]
@@ -63,20 +63,22 @@ def orders_for(
     if callable(command):
         call = call_from(command, arguments)
         argv = python_arguments("netlab.lab.function_program", call.as_json(), isolated=False)
-        file = sys.executable
+        files = [sys.executable]
         readable = [str(Path(netlab.__file__).resolve())]
-        hint = "use a netlab that this user can read, or choose another with --user"
+        hint = hint_about_us()
     else:
         argv = list(command)
-        file = program_file(argv, environment.get("PATH", os.defpath))
+        files = program_files(argv, environment.get("PATH", os.defpath))
         hint = "see that it can be executed"
+        if user is not None:
+            hint = f"name a file that {user.name} may execute, or choose another user with --user"
     if user is not None:
         home = os.path.expanduser(f"~{user.name}")
         environment |= {"HOME": home, "USER": user.name, "LOGNAME": user.name}
     return Orders(
         argv=argv,
         env=environment,
-        file=file,
+        files=files,
         fd_names=list(fd_names),
         user=[user.uid, user.gid, *user.groups] if user is not None else None,
         drop=user is not None or not as_root,
@@ -89,12 +91,20 @@ def orders_for(
     )
 
 
-def program_file(argv: Sequence[str], path: str) -> str:
-    """The file that a command's first word means. Raises UsageError when there is none."""
+def program_files(argv: Sequence[str], path: str) -> list[str]:
+    """The files that a command's first word may mean, in the order of PATH. Raises UsageError when
+    there is none.
+
+    Several, since whoever the program is to be may be unable to execute what we can: root's PATH
+    often begins in root's own folder.
+    """
     if not argv:
         raise UsageError("a command without words", "name a program")
-    found = shutil.which(argv[0], path=path)
-    if found is None:
+    folders = [""] if "/" in argv[0] else list(dict.fromkeys(path.split(os.pathsep)))
+    found = [
+        file for folder in folders if (file := shutil.which(argv[0], path=folder or os.curdir))
+    ]
+    if not found:
         where = "that can be executed" if "/" in argv[0] else "in PATH"
         raise UsageError(f"there is no program {argv[0]} {where}", "install it or name another")
     return found

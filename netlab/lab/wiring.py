@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from netlab.lab.become import Orders
-from netlab.lab.hosts import House, environment, python_arguments
+from netlab.lab.hosts import House, environment, hint_about_us, python_arguments
 from netlab.lab.network.plan import MTU_BYTES, WIRE, Plan
 from netlab.lab.syscalls import CAP_NET_RAW
 from netlab.lab.wire.orders import Orders as WireOrders
@@ -66,7 +66,7 @@ class Wiring:
             fd_names=["0"],  # the control connection is its standard input
             user=user,
             keep=[CAP_NET_RAW],
-            hint="use a netlab that this user can read, or choose another with --user",
+            hint=hint_about_us(),
         )
         house.launch(WIRE, WIRE, orders, (theirs.fileno(),))
 

@@ -69,3 +69,15 @@ def test_a_functions_value_is_what_it_reported() -> None:
     assert Program("a", "a", {"report": written(b'{"x": [1]}')}).value == {"x": [1]}
     assert Program("a", "a", {"report": written(b"")}).value is None
     assert Program("a", "a", {}).value is None
+
+
+def test_a_last_line_fits_an_error() -> None:
+    program = Program("server", "server", {"stdout": written(b"first\n" + b"x" * 9973)})
+    assert program.last_words == "x" * 299 + "…"
+
+
+def test_whether_it_spoke_of_root() -> None:
+    refused = b'"root" execution of the server is not permitted.\nSee the documentation\n'
+    outputs = {"stdout": written(b""), "stderr": written(refused)}
+    assert Program("server", "server", outputs).spoke_of_root
+    assert not Program("server", "server", {"stdout": written(b"no such file")}).spoke_of_root

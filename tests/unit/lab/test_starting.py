@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from netlab.lab.become import Orders
 from netlab.lab.function_program import call_from
 from netlab.lab.hosts import User
-from netlab.lab.starting import Watching, orders_for, program_file
+from netlab.lab.starting import Watching, orders_for, program_files
 from netlab.model.errors import UsageError
 
 NOBODY = User("nobody", 65534, 65534, (65534,))
@@ -31,7 +32,8 @@ def test_a_command_has_our_environment_and_place(
         ["sh", "-c", "true"], (), env={"MORE": "1"}, fd_names=["0"], user=None, as_root=False
     )
     assert orders.argv == ["sh", "-c", "true"]
-    assert os.path.isabs(orders.file)
+    assert orders.files[0] == shutil.which("sh")
+    assert all(map(os.path.isabs, orders.files))
     assert (orders.env["MINE"], orders.env["MORE"]) == ("\udcff", "1")
     assert orders.cwd == str(tmp_path)
     assert orders.drop
@@ -56,7 +58,20 @@ def test_from_plain_root_nothing_is_taken() -> None:
 @pytest.mark.parametrize("words", [["no-such-program"], ["./no-such-program"], ["/etc/passwd"], []])
 def test_a_program_that_is_not_there(words: list[str]) -> None:
     with pytest.raises(UsageError):
-        program_file(words, os.defpath)
+        program_files(words, os.defpath)
+
+
+def test_all_that_path_has_of_a_name_in_its_order(tmp_path: Path) -> None:
+    """Who the program is to be may be unable to execute the first."""
+    folders = [tmp_path / name for name in ("a", "b", "c")]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "it").touch(mode=0o755)
+    (folders[1] / "it").chmod(0o644)
+    path = os.pathsep.join(map(str, [*folders, folders[0], tmp_path]))
+    assert program_files(["it"], path) == [str(folders[0] / "it"), str(folders[2] / "it")]
+    by_place = str(folders[2] / "it")
+    assert program_files([by_place], path) == [by_place]
 
 
 def test_a_function_is_found_by_where_it_stands() -> None:
@@ -64,7 +79,7 @@ def test_a_function_is_found_by_where_it_stands() -> None:
     assert (call.module, call.name) == (__name__, "at_top_level")
     assert json.loads(call.as_json())["arguments"] == [1, "two", None]
     orders = orders_for(at_top_level, (1,), env={}, fd_names=[], user=None, as_root=False)
-    assert orders.file == sys.executable
+    assert orders.files == [sys.executable]
     assert orders.readable
 
 
