@@ -25,6 +25,7 @@ from typing import Any
 
 from netlab.lab import syscalls
 from netlab.lab.hosts import python_arguments
+from netlab.lab.network import links
 from netlab.lab.wire.journal import JournalReader
 from netlab.lab.wire.orders import COUNT, Orders, Report, Side, report_from, stop
 from netlab.model.errors import error_from
@@ -45,6 +46,7 @@ class Host:
     namespace: int
     mac: str
     address: str
+    address6: str
 
     @contextmanager
     def inside(self) -> Iterator[None]:
@@ -70,22 +72,30 @@ class WiredHosts:
         offload: bool = False,
         mtu_bytes: int = 1500,
         host_mtu_bytes: int = 0,
+        ipv6: bool = False,
         **orders: Any,
     ) -> None:
         self.spools = spools
         spools.mkdir(exist_ok=True)
-        self.hosts = [_make_host(number, name) for number, name in enumerate(names)]
+        self.hosts = [_make_host(number, name, ipv6) for number, name in enumerate(names)]
         for number, host in enumerate(self.hosts):
             _join(number, host, offload, host_mtu_bytes or mtu_bytes)
         sides = tuple(
-            Side(host.name, f"w{number}", host.mac, (host.address,), host.name == "server")
+            Side(
+                host.name, f"w{number}", host.mac, (host.address, host.address6),
+                host.name == "server",
+            )
             for number, host in enumerate(self.hosts)
-        )
+        )  # fmt: skip
         self.start(Orders(sides, rules, mtu_bytes, **orders))
         for host in self.hosts:
             with host.inside():
-                set_up("eth0", up=True)
-                _know_the_others(host, self.hosts)
+                if ipv6:
+                    links.bring_up("eth0", quiet=True)
+                    ip(f"addr add {host.address6}/64 dev eth0 nodad")
+                else:
+                    set_up("eth0", up=True)
+                _know_the_others(host, self.hosts, ipv6)
 
     def start(self, orders: Orders) -> None:
         """Start the wire's process, and raise the error that it tells instead of being ready."""
@@ -137,6 +147,13 @@ class WiredHosts:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
+    def close(self) -> None:
+        """Take the links away, and hold the hosts no longer: they go with their last socket."""
+        self.control.close()
+        for number, host in enumerate(self.hosts):
+            ip(f"link del w{number}")
+            os.close(host.namespace)
+
     def cpu_s(self) -> float:
         """Processor time that the wire has used."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
@@ -171,16 +188,20 @@ def _enter(namespace: int) -> None:
     syscalls._call("setns", ctypes.c_int(namespace), ctypes.c_int(syscalls.CLONE_NEWNET))
 
 
-def _make_host(number: int, name: str) -> Host:
+def _make_host(number: int, name: str, ipv6: bool) -> Host:
     before = _namespace()
     syscalls.unshare(syscalls.CLONE_NEWNET)
     namespace = _namespace()
     set_up("lo", up=True)
-    for setting in ("all", "default"):  # no solicitations that tests would have to know
+    # No solicitations that tests would have to know.
+    for setting in ("all", "default") if not ipv6 else ():
         Path(f"/proc/sys/net/ipv6/conf/{setting}/disable_ipv6").write_text("1")
+    if ipv6:
+        Path("/proc/sys/net/ipv6/conf/default/addr_gen_mode").write_text("1")
     _enter(before)
     os.close(before)
-    return Host(name, namespace, f"02:00:00:00:00:{number + 1:02x}", f"10.7.0.{number + 1}")
+    mac = f"02:00:00:00:00:{number + 1:02x}"
+    return Host(name, namespace, mac, f"10.7.0.{number + 1}", f"fd07::{number + 1:x}")
 
 
 def _join(number: int, host: Host, offload: bool, mtu_bytes: int) -> None:
@@ -199,8 +220,10 @@ def _join(number: int, host: Host, offload: bool, mtu_bytes: int) -> None:
         ip(f"addr add {host.address}/24 dev eth0")
 
 
-def _know_the_others(host: Host, hosts: list[Host]) -> None:
+def _know_the_others(host: Host, hosts: list[Host], ipv6: bool) -> None:
     for other in hosts:
+        if other is not host and ipv6:
+            ip(f"neigh replace {other.address6} lladdr {other.mac} dev eth0 nud permanent")
         if other is not host:
             ip(f"neigh replace {other.address} lladdr {other.mac} dev eth0 nud permanent")
 

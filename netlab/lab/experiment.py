@@ -105,7 +105,8 @@ class Lab:
     def __enter__(self) -> Lab:
         with ExitStack() as opened:
             opened.enter_context(self.interruptions)
-            opened.enter_context(self._ground)
+            with self.interruptions.while_starting():
+                opened.enter_context(self._ground)
             self._poller.register(self._ground.house, select.POLLIN)
             self._poller.register(self._ground.house.stderr_fileno, select.POLLIN)
             self._poller.register(self._ground.wiring, select.POLLIN)

@@ -46,6 +46,17 @@ _QUEUES = {
 }
 
 
+class LabRefused(PrivilegeError):
+    """This machine does not let this user have hosts and a wire."""
+
+    def __init__(self, refused: Refused) -> None:
+        super().__init__(
+            f"this machine does not allow a lab ({refused})",
+            why_refused(refused.step, refused.number),
+        )
+        self.refused = refused
+
+
 class Ground:
     """Opened by `with`; `finish` gives the recording, and leaving without it discards nothing."""
 
@@ -87,10 +98,7 @@ class Ground:
             try:
                 self.house = House.open_hosts(self.plan, user)
             except Refused as refused:
-                raise PrivilegeError(
-                    f"this machine does not allow a lab ({refused})",
-                    why_refused(refused.step, refused.number),
-                ) from None
+                raise LabRefused(refused) from None
             opened.callback(self.house.close)
             self.notes = (*notes, *self.house.notes)
             become_caller()

@@ -49,7 +49,8 @@ BASELINE = (
     ("net.ipv4.tcp_keepalive_probes", "9"),
 )
 
-# Read only: set by the machine's owner, or not per network namespace.
+# Read only: set by the machine's owner, or not per network namespace, or (those of recovery) a new
+# namespace has the kernel's own values and older kernels lack some.
 FACTS = (
     "net.core.rmem_default",
     "net.core.rmem_max",
@@ -57,6 +58,12 @@ FACTS = (
     "net.core.wmem_max",
     "net.core.somaxconn",
     "net.ipv4.tcp_available_congestion_control",
+    "net.ipv4.tcp_syn_linear_timeouts",
+    "net.ipv4.tcp_rto_min_us",
+    "net.ipv4.tcp_early_retrans",
+    "net.ipv4.tcp_recovery",
+    "net.ipv4.tcp_reordering",
+    "net.ipv4.tcp_frto",
 )
 
 

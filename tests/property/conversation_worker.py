@@ -16,6 +16,9 @@ import shutil
 import socket
 import struct
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +41,15 @@ def loopback_up() -> None:
         fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP))
 
 
+@dataclass(frozen=True)
+class Home:
+    """Where an end lives, and who notes its calls; `inside`: sockets made meanwhile are there."""
+
+    probe: JournalProbe
+    address: str
+    inside: Callable[[], AbstractContextManager[None]] = nullcontext
+
+
 class End:
     """One end of one connection: its socket and how far its streams are."""
 
@@ -49,6 +61,13 @@ class End:
         self.may_send = True
         self.open = True
         self.count_known = True
+
+    def await_bytes(self, peer: End, script: dict[str, Any]) -> None:
+        """Before a step: let what the peer sent arrive, if the script has patience for it."""
+        if self.open and peer.sent > self.read and script.get("patience_ms"):
+            poll = select.poll()
+            poll.register(self.sock.fileno(), select.POLLIN)
+            poll.poll(script["patience_ms"])
 
     def do(self, op: str, size: int) -> None:
         """Carry out one step; what the kernel refuses is part of the conversation."""
@@ -142,26 +161,23 @@ def drain(ends: list[End]) -> None:
                 del waiting[fd]
 
 
-def converse(script: dict[str, Any], ring: PacketRing) -> dict[str, Any]:
-    path = Path(script["path"])
-    folder = spool_folder(path)
-    folder.mkdir(mode=0o700)
-    live = LiveRecording.create(path, description=Description(), interfaces=[Interface("lo", 1, 0)])
-    client = JournalProbe(folder, actor="client", queues=script["queues"])
-    server = JournalProbe(folder, actor="server", queues=script["queues"])
+def meet(
+    script: dict[str, Any], client: Home, server: Home
+) -> tuple[list[dict[str, End]], Callable[[], None]]:
+    """The connections of a conversation, and what ends listening."""
     family = socket.AF_INET6 if script["ipv6"] else socket.AF_INET
-    host = "::1" if script["ipv6"] else "127.0.0.1"
-
-    listener = server.socket(family, socket.SOCK_STREAM)
+    with server.inside():
+        listener = server.probe.socket(family, socket.SOCK_STREAM)
     if script["rcvbuf"]:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, script["rcvbuf"])
     if script["sndbuf"]:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, script["sndbuf"])
-    listener.bind((host, 0))
+    listener.bind((server.address, 0))
     listener.listen(16)
     pairs = []
     for _ in range(script["connections"]):
-        sock = client.socket(family, socket.SOCK_STREAM)
+        with client.inside():
+            sock = client.probe.socket(family, socket.SOCK_STREAM)
         if script["sndbuf"]:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, script["sndbuf"])
         if script["nodelay"]:
@@ -171,17 +187,45 @@ def converse(script: dict[str, Any], ring: PacketRing) -> dict[str, Any]:
         sock.setblocking(False)
         taken.setblocking(False)
         pairs.append({"client": End(sock, 0), "server": End(taken, SERVER_SALT)})
+    return pairs, listener.close
+
+
+def play(script: dict[str, Any], pairs: list[dict[str, End]]) -> None:
+    """Carry out the script, to the end of every end."""
     for which, side, op, size in script["steps"]:
-        pairs[which % len(pairs)][side].do(op, size)
+        pair = pairs[which % len(pairs)]
+        pair[side].await_bytes(pair["server" if side == "client" else "client"], script)
+        pair[side].do(op, size)
     ends = [end for pair in pairs for end in pair.values()]
     if script["drain"]:
         drain(ends)
     for end in ends:
         if end.open:
             end.do("close", 0)
-    listener.close()
-    client.close()
-    server.close()
+
+
+def told(pairs: list[dict[str, End]]) -> list[list[int | None]]:
+    """What each side of each connection says that it wrote and read."""
+    return [
+        [pair[side].sent if pair[side].count_known else None, pair[side].read]
+        for pair in pairs
+        for side in ("client", "server")
+    ]
+
+
+def converse(script: dict[str, Any], ring: PacketRing) -> dict[str, Any]:
+    path = Path(script["path"])
+    folder = spool_folder(path)
+    folder.mkdir(mode=0o700)
+    live = LiveRecording.create(path, description=Description(), interfaces=[Interface("lo", 1, 0)])
+    host = "::1" if script["ipv6"] else "127.0.0.1"
+    client = Home(JournalProbe(folder, actor="client", queues=script["queues"]), host)
+    server = Home(JournalProbe(folder, actor="server", queues=script["queues"]), host)
+    pairs, close_listener = meet(script, client, server)
+    play(script, pairs)
+    close_listener()
+    client.probe.close()
+    server.probe.close()
 
     live.frames(0, ring.drain())
     spools = SpoolReader(folder)
@@ -194,11 +238,7 @@ def converse(script: dict[str, Any], ring: PacketRing) -> dict[str, Any]:
     return {
         "dropped": statistics.dropped,
         "losses": [str(loss) for loss in spools.losses],
-        "moved": [
-            [pair[side].sent if pair[side].count_known else None, pair[side].read]
-            for pair in pairs
-            for side in ("client", "server")
-        ],
+        "moved": told(pairs),
     }
 
 

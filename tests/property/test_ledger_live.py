@@ -1,159 +1,37 @@
 """The byte ledger closes, exactly and with the true reasons, for random conversations.
 
 On real sockets: each example is a script of sends, reads, half-closes, resets on up to three
-connections at once. The payload of every stream encodes its own position, so a byte in the wrong
-place cannot hide. Set NETLAB_CONVERSATIONS to run thousands.
+connections at once. Set NETLAB_CONVERSATIONS to run thousands.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import random
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
+from conversations import Worker, content_mismatches, moved_by_calls, scripts
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from netlab.capture.files import read_raw
 from netlab.correlate.ledger import causal_violations, ledger_mismatches
 from netlab.correlate.reasons import Reason, What
 from netlab.decode.packets import decode
 from netlab.explain.analysis import analyse
-from netlab.lab.pattern import pattern
 from netlab.model.recording import Loss, RawRecording
 from netlab.model.tables import Direction, Role, Side, Tables
 
 EXAMPLES = int(os.environ.get("NETLAB_CONVERSATIONS", "211"))
-SERVER_SALT = 1 << 24
-WORKER = Path(__file__).with_name("conversation_worker.py")
-
-
-class Worker:
-    """The process that holds the conversations, in namespaces of its own."""
-
-    def __init__(self) -> None:
-        alone = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "-r", "--net"]
-        self.process = subprocess.Popen(
-            [*alone, sys.executable, str(WORKER)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self.answer() == "ready"
-
-    def answer(self) -> str:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert line, "the worker died; its traceback stands on stderr"
-        return line.strip()
-
-    def converse(self, script: dict[str, Any]) -> dict[str, Any]:
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(script) + "\n")
-        self.process.stdin.flush()
-        found: dict[str, Any] = json.loads(self.answer())
-        return found
-
-    def close(self) -> None:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.close()
-        self.process.stdout.close()
-        self.process.wait(30)
 
 
 @pytest.fixture(scope="module")
 def worker() -> Iterator[Worker]:
-    running = Worker()
+    running = Worker("conversation_worker.py")
     yield running
     running.close()
-
-
-sizes = st.one_of(
-    st.integers(1, 300), st.sampled_from([1448, 1460, 4093, 21845, 65483, 65536]),
-    st.integers(1, 300_000),
-)  # fmt: skip
-sends = st.tuples(st.sampled_from(["send", "send", "sendmsg", "sendall"]), sizes)
-empty_sends = st.tuples(st.just("send"), st.just(0))
-reads = st.tuples(
-    st.sampled_from(["recv", "recv", "recv_into", "recvmsg", "peek", "swallow"]), sizes
-)
-endings = st.tuples(st.sampled_from(["shutdown", "close", "reset"]), st.just(0))
-acts = st.one_of(sends, sends, sends, reads, reads, reads, empty_sends)
-steps = st.lists(
-    st.tuples(st.integers(0, 2), st.sampled_from(["client", "server"]), acts).map(
-        lambda step: [step[0], step[1], *step[2]]
-    ),
-    max_size=25,
-)
-# Endings stand late, or most of a script would find closed sockets.
-last_steps = st.lists(
-    st.tuples(
-        st.integers(0, 2), st.sampled_from(["client", "server"]), st.one_of(endings, acts)
-    ).map(lambda step: [step[0], step[1], *step[2]]),
-    max_size=6,
-)
-scripts = st.fixed_dictionaries(
-    {
-        "steps": st.builds(lambda first, last: first + last, steps, last_steps),
-        "connections": st.integers(1, 3),
-        "ipv6": st.booleans(),
-        "nodelay": st.booleans(),
-        "rcvbuf": st.sampled_from([None, None, 2304, 20_000]),
-        "sndbuf": st.sampled_from([None, None, 4608, 50_000]),
-        "queues": st.sampled_from(["calls", "events", "off"]),
-        "drain": st.booleans(),
-        "lost": st.integers(0, 1 << 16),
-    }
-)
-
-
-def expected_bytes(direction: str, start: int, stop: int) -> bytes:
-    salt = 0 if direction == Direction.C2S else SERVER_SALT
-    return pattern(salt + start, salt + stop)
-
-
-def content_mismatches(raw: RawRecording, tables: Tables) -> list[str]:
-    """Spans whose frame does not hold, at their place, the bytes their range says."""
-    frames = {frame.number: frame for frame in raw.frames}
-    packets = {packet.frame: packet for packet in tables.packets}
-    segments = {segment.frame: segment for segment in tables.segments}
-    wrong = []
-    for span in tables.spans:
-        if span.role not in (Role.CARRIED, Role.RESENT, Role.DELIVERED, Role.DUPLICATE):
-            continue
-        if span.start == span.stop or span.frame is None:
-            continue
-        assert span.start is not None
-        assert span.stop is not None
-        assert span.direction is not None
-        segment = segments[span.frame]
-        offset = packets[span.frame].payload_off
-        assert offset is not None
-        offset += span.start - segment.start
-        held = bytes(frames[span.frame].data[offset : offset + span.stop - span.start])
-        if held != expected_bytes(span.direction, span.start, span.stop):
-            wrong.append(f"{span}")
-    return wrong
-
-
-def moved_by_calls(tables: Tables) -> dict[tuple[int, str, str], int]:
-    moved: dict[tuple[int, str, str], int] = {}
-    for call in tables.calls:
-        if call.connection is None or call.start is None or call.stop is None:
-            continue
-        assert call.side is not None
-        assert call.direction is not None
-        key = (call.connection, call.side, call.direction)
-        moved[key] = moved.get(key, 0) + call.stop - call.start
-    return moved
 
 
 def unfounded_reasons(tables: Tables, told: list[int]) -> list[str]:

@@ -220,7 +220,8 @@ class Forwarder:
             if lost := port.losses():
                 self._lost += lost
                 name = self._orders.sides[number].name
-                self._journal.lost(lost, since_ns, f"the wire's receive queue of {name} was full")
+                reason = f"the wire's receive queue of {name} was full"
+                self._journal.lost(lost, number, since_ns, reason)
 
     def _tell_faults(self) -> None:
         for host, fault in self._carrier.faults.keys() - self._told:

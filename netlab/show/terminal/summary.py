@@ -67,7 +67,9 @@ def summary_lines(view: Summary, width: int) -> list[Line]:
     lines.append([])
     if view.interfaces:
         lost = any(one.dropped for one in view.interfaces)
-        say("capture", "; ".join(map(_interface, view.interfaces)), "bold red" if lost else "")
+        ring = "the ring" if view.wire is None else "the wire's ring"
+        seen = "; ".join(_interface(one, ring) for one in view.interfaces)
+        say("capture", seen, "bold red" if lost else "")
     if view.wire is not None:
         _wire(view.wire, say)
     for loss in view.losses:
@@ -188,11 +190,11 @@ def _operation(one: Operations) -> str:
     return f"{one.calls:,} {one.op}{failed}"
 
 
-def _interface(one: InterfaceSummary) -> str:
+def _interface(one: InterfaceSummary, ring: str) -> str:
     name = one.name or "unnamed interface"
     lost = "losses not known"
     if one.dropped is not None:
-        lost = "none lost" if one.dropped == 0 else f"{one.dropped:,} LOST by the ring"
+        lost = "none lost" if one.dropped == 0 else f"{one.dropped:,} LOST by {ring}"
     return f"{name}: {count(one.frames, 'frame')}, {lost}"
 
 

@@ -175,6 +175,19 @@ def test_each_rule_that_had_a_part_is_counted_by_itself() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("dropped", "said"),
+    [(7, "frames, 7 LOST by the wire's ring"), (None, "frames, losses not known")],
+)
+def test_what_a_host_lost_before_the_wire_is_said_of_it(dropped: int | None, said: str) -> None:
+    tables, raw = with_calls()
+    raw.interfaces[0] = replace(raw.interfaces[0], dropped=dropped)
+    raw.interfaces[1] = replace(raw.interfaces[1], dropped=0)
+    shown = " ".join(text(summary_lines(summary(tables, raw, "a.pcapng"), 80)).split())
+    assert said in shown.split("; server:")[0]
+    assert "frames, none lost" in shown.split("; server:")[1]
+
+
 def test_many_rules_are_counted_not_listed() -> None:
     story = WireStory()
     for number in range(29):
