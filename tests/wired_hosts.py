@@ -27,7 +27,7 @@ from netlab.lab import syscalls
 from netlab.lab.hosts import python_arguments
 from netlab.lab.network import links
 from netlab.lab.wire.journal import JournalReader
-from netlab.lab.wire.orders import Orders, Report, Side, report_from, stop
+from netlab.lab.wire.orders import COUNT, Orders, Report, Side, report_from, stop
 from netlab.model.errors import error_from
 from netlab.server.messages import control
 from tests.private_network import set_up
@@ -119,6 +119,13 @@ class WiredHosts:
         received = control.receive(self.control)
         assert received is not None, "the wire is gone"
         return received[0]
+
+    def count(self) -> tuple[int, int]:
+        """How many frames hosts have sent, and how many are on their way."""
+        control.send(self.control, COUNT)
+        message = self.hear()
+        assert message["event"] == "counted", message
+        return message["frames"], message["on_their_way"]
 
     def stop(self, within_ms: int = 5000) -> Report:
         """Let the wire finish; how it went."""

@@ -176,9 +176,12 @@ class LiveRecording:
         self._append(description_block(description))
 
     def statistics(
-        self, interface: int, received: int, dropped: int, start_ns: int, end_ns: int
+        self, interface: int, received: int, dropped: int | None, start_ns: int, end_ns: int
     ) -> None:
-        """Append the counters of an interface so far; the last ones in the file are valid."""
+        """Append the counters of an interface so far; the last ones in the file are valid.
+
+        `dropped` None: not known.
+        """
         self._append(
             pcapng.interface_statistics(
                 interface,

@@ -139,9 +139,10 @@ def _show_standing(standing: Standing) -> None:
     if standing.listening:
         complain(f"the server listens on {', '.join(standing.listening)}")
     for host, pid in standing.pids.items():
+        # `--wd`: into our working directory, where the programs are, and not to /.
         # As an ordinary user the namespaces are entered through the user namespace that owns them.
         owner = [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
-        words = ["nsenter", "-t", f"{pid}", *owner, "--net", "--mount", "--uts", "--pid"]
+        words = ["nsenter", "-t", f"{pid}", *owner, "--net", "--mount", "--uts", "--pid", "--wd"]
         complain(f"enter {host}: {shlex.join(words)}")
     complain("Ctrl-C ends the lab")
 

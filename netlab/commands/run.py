@@ -79,7 +79,7 @@ _MOST_UDP_BYTES = {False: 65_507, True: 65_487}  # what an IPv4 packet, or an IP
     type=click.Choice(["seqpacket", "dgram", "stream", "pipe", "posix_mq", "sysv_mq", "ring"]),
     help="What carries messages between the server's processes.",
 )
-@click.option("--ipv6", is_flag=True, help="Use ::1 instead of 127.0.0.1.")
+@click.option("--ipv6", is_flag=True, help="Use IPv6 instead of IPv4.")
 @click.option("--udp", is_flag=True, help="Datagrams instead of a TCP connection.")
 @click.option(
     "--port",
@@ -124,13 +124,15 @@ _MOST_UDP_BYTES = {False: 65_507, True: 65_487}  # what an IPv4 packet, or an IP
     type=WholeNumber(1 << 16),
     show_default=True,
     metavar="BYTES",
-    help="Room on disk for the calls' spools; once it is used, no further call is recorded.",
+    help="Room on disk for the calls' spools, and as much for the wire's; once it is used, no"
+    " further call, or packet, is recorded.",
 )
 @click.option(
     "--lab/--loopback",
     "lab",
     default=None,
-    help="Two hosts with a wire between, or one host: loopback, the default without --wire.",
+    help="Two hosts with a wire between (the default where this machine allows it), or one host:"
+    " loopback.",
 )
 @click.option("--wire", metavar="RULES", help="What is between the hosts: `delay 20ms`.")
 @click.option(
@@ -175,8 +177,9 @@ def command(
     """Run a server and a client, capture both, and map every call onto its packets.
 
     SCENARIO is echo (the default), upper, discard, chargen, daytime, slow, stuck, bad, rpc, http,
-    websocket or chat: what the server does; the client of the same name speaks to it. Both run in a
-    network of their own, as you, and need no privilege.
+    websocket or chat: what the server does; the client of the same name speaks to it. Both run as
+    you and need no privilege: on two hosts of their own with a wire between, `client` and `server`,
+    or on one, over its loopback, where the machine refuses that or --loopback asks for it.
     """  # fmt: skip
     from netlab.commands.title import title_of
     from netlab.lab.network.plan import sysctl_from_text
@@ -197,9 +200,12 @@ def command(
         raise UsageError(
             f"a datagram of {size} bytes does not fit", f"at most --size {_MOST_UDP_BYTES[ipv6]}"
         )
-    lab = bool(wire or sysctls) if lab is None else lab
-    if not lab and (wire or sysctls):
-        raise UsageError("there is no wire and no second host on loopback", "leave --loopback out")
+    if wire or sysctls:
+        if lab is False:
+            raise UsageError(
+                "there is no wire and no second host on loopback", "leave --loopback out"
+            )
+        lab = True
     if udp and nodelay:
         raise UsageError("--nodelay is an option of TCP", "leave it out, or --udp")
     options = RunOptions(

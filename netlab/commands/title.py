@@ -13,7 +13,10 @@ def title_of(context: click.Context, *words: str, left_out: Collection[str]) -> 
     said = ["netlab", *words]
     for parameter in context.command.params:
         value = context.params.get(parameter.name or "")
-        if parameter.name in left_out or value in (parameter.default, None, False, ()):
+        if parameter.name in left_out or value is None or value in (parameter.default, ()):
+            continue
+        if value is False:
+            said += parameter.secondary_opts[-1:]  # such as --loopback; most flags have none
             continue
         for one in value if isinstance(value, tuple) else (value,):
             said += [parameter.opts[-1]] if one is True else [parameter.opts[-1], f"{one}"]

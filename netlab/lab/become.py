@@ -6,6 +6,7 @@ Read man 2 execve, man 2 setns, man 7 credentials, man 3 tcsetpgrp.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -77,11 +78,21 @@ def become(
         die_with_parent(signal.SIGKILL)  # the change of identity would have made it forgotten
         _execute(orders.files or orders.argv[:1], orders.argv, environment)
     except BaseException as error:
-        reason = repr(error)
-        if isinstance(error, OSError):
-            reason = f"{error.filename or orders.argv[0]}: {error.strerror}"
-        os.write(report, f"{reason}\n".encode(errors="surrogateescape"))
+        reason, exit_code = _why_not(error, orders)
+        os.write(report, f"{reason}\n{exit_code}\n".encode(errors="surrogateescape"))
     os._exit(127)
+
+
+def _why_not(error: BaseException, orders: Orders) -> tuple[str, int]:
+    """What kept the program from starting, and netlab's exit code for it."""
+    if not isinstance(error, OSError):
+        return repr(error), 3
+    name = error.filename or orders.argv[0]
+    if error.errno == errno.ENOEXEC:
+        return f"{name}: neither a program of this machine nor a script that begins with #!", 2
+    if error.errno == errno.ENOENT and os.path.exists(name):
+        return f"{name}: the interpreter that it names does not exist", 2
+    return f"{name}: {error.strerror}", 3
 
 
 def _execute(files: Sequence[str], argv: list[str], environment: dict[str, str]) -> NoReturn:

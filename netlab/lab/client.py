@@ -20,7 +20,7 @@ from netlab.lab.pattern import pattern
 from netlab.lab.report import Report
 from netlab.model.probe import Probe
 
-DATAGRAM_WAIT_S = 1.0  # an answer on loopback that is not there by then was dropped
+DATAGRAM_WAIT_S = 1.0  # an answer that is not there by then is given up
 _PROGRESS_EVERY_S = 0.1
 
 
@@ -170,8 +170,8 @@ class Client:
                 return
             if data == message[: self._orders.recv_size_bytes]:  # the rest of a datagram is lost
                 return
-            # Else the answer to an earlier one that was given up: it must be one that we sent.
-            earlier = range(0, start, self._orders.size_bytes) if self.lost else range(0)
+            # Else the answer to an earlier one, given up or come twice: we must have sent that.
+            earlier = range(0, start, self._orders.size_bytes)
             if not any(data == self.answer(at, at + len(data)) for at in earlier):
                 self._check(data, start)
                 return

@@ -105,7 +105,8 @@ class Lab:
     def __enter__(self) -> Lab:
         with ExitStack() as opened:
             opened.enter_context(self.interruptions)
-            opened.enter_context(self._ground)
+            with self.interruptions.while_starting():
+                opened.enter_context(self._ground)
             self._poller.register(self._ground.house, select.POLLIN)
             self._poller.register(self._ground.house.stderr_fileno, select.POLLIN)
             self._poller.register(self._ground.wiring, select.POLLIN)
@@ -275,12 +276,32 @@ class Lab:
             raise self._deaf(host, rows, within_s)
         return found
 
-    def settle(self, *, within_s: float = SETTLE_WITHIN_S) -> bool:
-        """Wait until no host has a TCP connection that is not over; whether that came about."""
-        names = self.host_names
-        return self._look_until(
-            lambda: not any(row.at_work for name in names for row in self.sockets(name)), within_s
-        )
+    def settle(self, *, within_s: float | None = None) -> bool:
+        """Wait until no host has a TCP connection that is not over, and nothing is on its way.
+
+        Whether that came about within 5 s, and what the wire's rules ask for beyond.
+        """
+        within_s = within_s or SETTLE_WITHIN_S + self._ground.patience.close_ns / 1e9
+        before = -1
+
+        def look() -> bool:
+            nonlocal before
+            seen, before = before, self._frames_if_arrived()
+            return not self.has_open_connections() and before >= 0 and seen == before
+
+        return self._look_until(look, within_s)
+
+    def has_open_connections(self) -> bool:
+        """Whether a host has a TCP connection that is not over."""
+        return any(row.at_work for name in self.host_names for row in self.sockets(name))
+
+    def _frames_if_arrived(self) -> int:
+        """How many frames hosts have sent so far; -1 while some are on their way."""
+        wiring = self._ground.wiring
+        wiring.count()
+        self._turn_until(lambda: wiring.counted is not None or wiring.over, None)
+        frames, on_their_way = wiring.counted or (0, 0)
+        return -1 if on_their_way else frames
 
     def wait_until(self, done: Callable[[], bool], *, within_s: float = RUN_WITHIN_S) -> bool:
         """Wait until this is so, looked at whenever something happened; False when it was not."""

@@ -25,6 +25,7 @@ from netlab.lab.namespaces import Refused, why_refused
 from netlab.lab.network.plan import SUBNET_BYTES, WIRE, make_plan
 from netlab.lab.recorder import Death, Recorder, begin
 from netlab.lab.surroundings import become_caller, choose_user
+from netlab.lab.wire.patience import Patience, patience_with
 from netlab.lab.wiring import Wiring
 from netlab.model.errors import BadRecording, CheckFailed, NetlabError, PrivilegeError
 from netlab.model.frame import LINK_ETHERNET, Interface
@@ -43,6 +44,17 @@ _QUEUES = {
     "events": "queue lengths when a call would block and at close",
     "off": "no queue lengths",
 }
+
+
+class LabRefused(PrivilegeError):
+    """This machine does not let this user have hosts and a wire."""
+
+    def __init__(self, refused: Refused) -> None:
+        super().__init__(
+            f"this machine does not allow a lab ({refused})",
+            why_refused(refused.step, refused.number),
+        )
+        self.refused = refused
 
 
 class Ground:
@@ -71,6 +83,7 @@ class Ground:
         self.notes: tuple[str, ...] = ()
         self.connected = False
         self._rules = rules
+        self.patience = _patience(rules)
         self._path = path
         self._user = user
         self._title = title
@@ -85,10 +98,7 @@ class Ground:
             try:
                 self.house = House.open_hosts(self.plan, user)
             except Refused as refused:
-                raise PrivilegeError(
-                    f"this machine does not allow a lab ({refused})",
-                    why_refused(refused.step, refused.number),
-                ) from None
+                raise LabRefused(refused) from None
             opened.callback(self.house.close)
             self.notes = (*notes, *self.house.notes)
             become_caller()
@@ -182,10 +192,11 @@ class Ground:
 
     def close_down(self, patient: Callable[[], bool]) -> None:
         """Let the wire carry what is on its way, and end it; at once where nobody is patient."""
-        self.wiring.stop(int(DRAIN_WITHIN_S * 1000))
+        within_s = DRAIN_WITHIN_S + self.patience.way_ns / 1e9
+        self.wiring.stop(int(within_s * 1000))
         poller = select.poll()
         poller.register(self.wiring, select.POLLIN)
-        until_s = time.monotonic() + DRAIN_WITHIN_S + _TURN_S
+        until_s = time.monotonic() + within_s + _TURN_S
         while not self.wiring.over and patient() and time.monotonic() < until_s:
             poller.poll(_TURN_S * 1000)
             self.wiring.hear()
@@ -270,11 +281,30 @@ class Ground:
         report = self.wiring.report
         if report is None:
             return ["the wire did not live to say which rules fired"]
-        notes = [f"never fired: {rule}" for rule, count in report.fired if not count]
+        vain = dict(report.vain)
+        notes = [
+            f"never fired: {rule}{_waiting(vain.get(rule, 0))}"
+            for rule, count in report.fired
+            if not count
+        ]
         if report.left:
             notes.append(f"{report.left} frames were still on their way at the end")
         notes += [f"{count} frames were not taken by {why}" for why, count in report.refused]
         return notes
+
+
+def _patience(rules: str) -> Patience:
+    if not rules:
+        return Patience()  # most labs: spare them the grammar
+    from netlab.lab.wire.grammar import rules_from_text
+
+    return patience_with(rules_from_text(rules))
+
+
+def _waiting(vain: int) -> str:
+    if not vain:
+        return ""
+    return f" ({vain} {'frames' if vain > 1 else 'frame'} waited in vain)"
 
 
 def _discard(recording: LiveRecording, spools: Path) -> None:

@@ -235,7 +235,7 @@ class FirstProcess:
             words = reports.read().decode(errors="replace").split("\n")
         outer = int(words[0]) if words[0].isdigit() else pid
         if len(words) > 2:
-            self._refuse(actor, words[1], orders.hint, 3)
+            self._refuse(actor, words[1], orders.hint, int(words[2]))
         else:
             self._tell({"event": "started", "actor": actor, "pid": outer})
 

@@ -32,14 +32,6 @@ _TRIAL_SECONDS = 20  # a child that hangs is ended by its own alarm
 _LITTLE_DISK_BYTES = 1 << 30  # the spools of one recording may take this much
 _NO_DISK_BYTES = 64 << 20
 _PACKAGES = ("click>=8.1", "rich>=13.7", "scapy>=2.5", "dpkt>=1.9.8", "polars>=1.0")
-_SWITCHES = (  # setting, the value that forbids namespaces, the one that allows them
-    ("kernel.unprivileged_userns_clone", "0", "1"),
-    ("kernel.apparmor_restrict_unprivileged_userns", "1", "0"),
-    ("user.max_user_namespaces", "0", "10000"),
-    ("user.max_net_namespaces", "0", "10000"),
-    ("user.max_mnt_namespaces", "0", "10000"),
-    ("user.max_pid_namespaces", "0", "10000"),
-)
 
 
 class Verdict(StrEnum):
@@ -90,9 +82,11 @@ def examine(folder: Path) -> Machine:
     """Try everything; `folder` is where recordings would be written."""
     trial = try_lab()
     here = capture_here()
+    wired = () if trial.refused_step else (try_wire(),)
     facts = (
         _namespaces(trial),
         *_lab(trial),
+        *wired,
         here,
         _buffers(),
         _tcp_settings(),
@@ -102,18 +96,25 @@ def examine(folder: Path) -> Machine:
         _program("tshark", "lists recordings and checks netlab's verdicts"),
         _program("wireshark", "opens recordings"),
     )
-    return conclude(facts, lab=not trial.refused_step and not trial.capture_fault,
-                    here=here.verdict is Verdict.OK)  # fmt: skip
+    return conclude(
+        facts,
+        wire=any(fact.verdict is Verdict.OK for fact in wired),
+        lab=not trial.refused_step and not trial.capture_fault,
+        here=here.verdict is Verdict.OK,
+    )
 
 
-def conclude(facts: tuple[Fact, ...], *, lab: bool, here: bool) -> Machine:
-    """What the facts mean for `netlab run`: in its own lab, on this machine's loopback, or not."""
+def conclude(facts: tuple[Fact, ...], *, wire: bool, lab: bool, here: bool) -> Machine:
+    """What the facts mean for `netlab run`: on two hosts, on one, on this machine, or not."""
     broken = [fact.name for fact in facts if fact.name in ("python", "packages")
               and fact.verdict is Verdict.NO]  # fmt: skip
     if broken:
         return Machine(facts, False, f"netlab run cannot work: see {' and '.join(broken)}")
+    if wire:
+        return Machine(facts, True, "netlab run works, on two hosts with a wire between")
     if lab:
-        return Machine(facts, True, "netlab run works, in a network of its own")
+        summary = "netlab run works, but only on the loopback of one host: see hosts and wire"
+        return Machine(facts, True, summary)
     if here:
         return Machine(facts, True, "netlab run works, but only on this machine's own loopback")
     return Machine(
@@ -222,6 +223,21 @@ def _has_option(sock: socket.socket) -> bool:
     return True
 
 
+def try_wire() -> Fact:
+    """Whether two hosts with a wire between can be had, as `netlab run` and `netlab lab` do it."""
+    from netlab.lab.trial import WireTrial, place_to_record, run_on_two_hosts
+
+    with place_to_record() as folder:
+        answer = in_child(lambda: asdict(run_on_two_hosts(folder)))
+    trial = WireTrial(**json.loads(answer)) if answer else WireTrial("the trial did not end")
+    if not trial.fault:
+        text = f"all {trial.frames} frames of a trial carried, {trial.late_ns / 1e6:.1f} ms late"
+        return Fact("hosts and wire", Verdict.OK, f"{text} at most")
+    grant = _grant() if trial.refused else ""
+    text = trial.fault if trial.refused or not trial.hint else f"{trial.fault}: {trial.hint}"
+    return Fact("hosts and wire", Verdict.NO, f"{text}: no netlab lab, and no --wire", grant)
+
+
 def capture_here() -> Fact:
     """Whether this process may capture on the interfaces of the network that it is in."""
 
@@ -248,11 +264,13 @@ def _namespaces(trial: Trial) -> Fact:
         text = f"network, processes and mounts of its own, {how}"
         return Fact("namespaces", Verdict.OK, text)
     reason = os.strerror(trial.refused_errno) if trial.refused_errno else "the trial did not end"
-    grants = [
-        f"{name}={on}" for name, off, on in _SWITCHES if sysctls.read(name) == off
-    ]  # all that stand in the way, not only the first
-    grant = f"sudo sysctl -w {' '.join(grants)}" if grants else _rerun_as_root()
-    return Fact("namespaces", Verdict.NO, f"{trial.refused_step}: {reason.lower()}", grant)
+    return Fact("namespaces", Verdict.NO, f"{trial.refused_step}: {reason.lower()}", _grant())
+
+
+def _grant() -> str:
+    """What lets a user have namespaces: all settings that stand in the way, not only the first."""
+    grants = [f"{name}={on}" for name, off, on in namespaces.SWITCHES if sysctls.read(name) == off]
+    return f"sudo sysctl -w {' '.join(grants)}" if grants else _rerun_as_root()
 
 
 def _rerun_as_root() -> str:

@@ -32,6 +32,16 @@ from netlab.lab.syscalls import (
     unshare,
 )
 
+SWITCHES = (  # setting, the value that forbids namespaces, the one that allows them
+    ("kernel.unprivileged_userns_clone", "0", "1"),
+    ("kernel.apparmor_restrict_unprivileged_userns", "1", "0"),
+    ("user.max_user_namespaces", "0", "10000"),
+    ("user.max_net_namespaces", "0", "10000"),
+    ("user.max_mnt_namespaces", "0", "10000"),
+    ("user.max_pid_namespaces", "0", "10000"),
+    ("user.max_uts_namespaces", "0", "10000"),
+)
+
 
 class Refused(Exception):
     """This machine does not give us namespaces: at which step, and the kernel's errno."""
@@ -143,15 +153,7 @@ def may_capture() -> bool:
 
 def why_refused(refused_step: str, number: int) -> str:
     """What to do about a refusal, in words: the setting of this machine that stands in the way."""
-    switches = (
-        ("kernel.unprivileged_userns_clone", "0", "1"),
-        ("kernel.apparmor_restrict_unprivileged_userns", "1", "0"),
-        ("user.max_user_namespaces", "0", "10000"),
-        ("user.max_net_namespaces", "0", "10000"),
-        ("user.max_mnt_namespaces", "0", "10000"),
-        ("user.max_pid_namespaces", "0", "10000"),
-    )
-    for name, off, on in switches:
+    for name, off, on in SWITCHES:
         if sysctls.read(name) == off:
             return f"have the owner of this machine run: sysctl {name}={on} (see netlab doctor)"
     if number == errno.ENOSPC:

@@ -37,7 +37,7 @@ class RunOptions:
     journal_limit: int = JOURNAL_LIMIT
     spool_limit_bytes: int = 1 << 30
     title: str = "netlab run echo"
-    lab: bool = False  # two hosts with a wire between, instead of loopback
+    lab: bool | None = None  # two hosts with a wire, or loopback; None: what the machine allows
     wire: Sequence[Rule] = ()
     sysctls: Sequence[tuple[str, str, str]] = ()  # host, name, value
     address: str = ""  # of the server, where it is not a loopback's

@@ -136,6 +136,7 @@ class Recorder:
             self._recording.loss(loss)
         self._write_clock()
         self._write_statistics()
+        self._write_wire_statistics()
         dropped = sum(ring.statistics().dropped for ring in self._rings)
         if dropped:
             self._recording.loss(
@@ -233,6 +234,16 @@ class Recorder:
             self._recording.statistics(
                 interface, counted.received, counted.dropped, self._start_ns, time.time_ns()
             )
-        for interface, count in sorted(self._wired.items()):
-            # What the wire lost it says itself, and for all hosts together.
-            self._recording.statistics(interface, count, 0, self._start_ns, time.time_ns())
+
+    def _write_wire_statistics(self) -> None:
+        """Once, at the end: how many frames were lost is known only then."""
+        if self._wire is None:
+            return
+        found = self._wire.dropped
+        lost = [loss.count for loss in self._wire.losses if loss.what == "frames"]
+        # What found no room in the spool, or was damaged there, is of a host that nobody knows.
+        is_known = None not in lost and sum(filter(None, lost)) == found.total()
+        for interface in sorted(self._wired.keys() | found.keys()):
+            dropped = found[interface] if is_known else None
+            received = self._wired[interface] + found[interface]
+            self._recording.statistics(interface, received, dropped, self._start_ns, time.time_ns())

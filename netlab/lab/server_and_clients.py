@@ -173,7 +173,9 @@ def _carry_out(
 def _stop(lab: Lab, server: Program, result: LabResult) -> None:
     """Let the server finish, and end it."""
     if not lab.settle():
-        result.complaints.append("connections were still open when the server was stopped")
+        what = "connections" if lab.has_open_connections() else "frames"
+        still = "open" if what == "connections" else "on their way"
+        result.complaints.append(f"{what} were still {still} when the server was stopped")
     by_itself = lab.process_count(SERVER) == 0 or not server.running
     lab.stop(SERVER)
     if by_itself and server.status != 0:  # 0: it left a daemon behind, or served once

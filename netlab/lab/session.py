@@ -7,22 +7,25 @@ opens, and no process, namespace or other file stays. Read `stage` for what happ
 from __future__ import annotations
 
 import signal
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from netlab.lab.client import DATAGRAM_WAIT_S
 from netlab.lab.departures import Departures
 from netlab.lab.limits import allow_clients
 from netlab.lab.options import OnProgress, Progress, RunOptions, RunResult
 from netlab.lab.recorder import Recorder, begin
 from netlab.lab.signals import IMPATIENT, Interruptions
 from netlab.lab.stage import CLIENT, SERVER, Stage
-from netlab.lab.surroundings import become_caller, choose_user, describe, open_lab
+from netlab.lab.surroundings import become_caller, choose_user, describe, open_loopback
 from netlab.model.errors import BadRecording, CheckFailed
 
 if TYPE_CHECKING:
     from netlab.capture.recording import LiveRecording
     from netlab.lab.finish import Finished
+    from netlab.lab.namespaces import Refused
     from netlab.model.recording import Description
 
 __all__ = ["Progress", "RunOptions", "RunResult", "run_scenario"]
@@ -35,20 +38,31 @@ def run_scenario(options: RunOptions, on_progress: OnProgress = lambda _: None) 
     PrivilegeError when it could not begin (nothing is left then), CheckFailed when a program died
     and BadRecording when the disk was full (what was recorded is at `options.path`).
     """
+    allow_clients(options.clients)
+    if options.lab is False:
+        return _run_on_loopback(options, on_progress)
+    from netlab.lab.ground import LabRefused
+
+    try:
+        return _run_in_lab(options, on_progress)
+    except LabRefused as error:
+        if options.lab or options.wire or options.sysctls:  # loopback has none of that
+            raise
+        refused = error.refused
+    return _run_on_loopback(options, on_progress, refused)
+
+
+def _run_on_loopback(
+    options: RunOptions, on_progress: OnProgress, no_lab: Refused | None = None
+) -> RunResult:
+    """On one host; `no_lab`: why it is not two, if that was wanted."""
     from netlab.capture.probe.spool import SpoolReader
     from netlab.capture.ring import PacketRing
 
-    allow_clients(options.clients)
-    if options.lab:
-        return _run_in_lab(options, on_progress)
     user, notes = choose_user(options.user)
     with Interruptions() as interruptions:
-        try:
-            lab, more = open_lab(options.port, user)
-        except CheckFailed:
-            if interruptions.count:  # Ctrl-C reached the helper before it had left our group
-                raise KeyboardInterrupt from None
-            raise
+        with interruptions.while_starting():
+            lab, more = open_loopback(options.port, user, no_lab)
         notes += more
         try:
             become_caller()
@@ -76,7 +90,7 @@ def run_scenario(options: RunOptions, on_progress: OnProgress = lambda _: None) 
 
 
 def _run_in_lab(options: RunOptions, on_progress: OnProgress) -> RunResult:
-    """The same on two hosts, with a wire between them."""
+    """On two hosts, with a wire between them. Raises LabRefused before anything has happened."""
     from netlab.lab.ground import Ground
     from netlab.lab.starting import Watching
 
@@ -94,7 +108,9 @@ def _run_in_lab(options: RunOptions, on_progress: OnProgress) -> RunResult:
     server = ground.plan.host(SERVER)
     address = server.ipv6.ip if options.ipv6 else server.ipv4.ip
     options = replace(options, address=f"{address}")
-    with Interruptions() as interruptions, ground:
+    with Interruptions() as interruptions, ExitStack() as opened:
+        with interruptions.while_starting():
+            opened.enter_context(ground)
         ground.open_up(lambda: interruptions.count > 0)
         stage = Stage(
             options,
@@ -153,7 +169,9 @@ def _result(stage: Stage, finished: Finished, notes: tuple[str, ...]) -> RunResu
         raise CheckFailed(first.message, f"{first.hint}; {kept}" if first.hint else kept)
     lost = sum(program.lost for program in stage.programs.values())
     if lost:
-        notes += (f"{lost} datagrams were never answered: UDP does not send them again",)
+        datagrams = "1 datagram" if lost == 1 else f"{lost} datagrams"
+        what = f"{datagrams} had no answer within {DATAGRAM_WAIT_S:g} s"
+        notes += (f"{what}: UDP does not send them again",)
     return RunResult(path, finished.tables, finished.raw, notes, stage.interruptions.first)
 
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
+
+from netlab.model.errors import NetlabError
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 IMPATIENT = 2  # the second signal: kill what does not stop
@@ -41,6 +44,16 @@ class Interruptions:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before.clear()
+
+    @contextmanager
+    def while_starting(self) -> Iterator[None]:
+        """Ctrl-C may reach a child before it has left our group: then its death is no failure."""
+        try:
+            yield
+        except NetlabError:
+            if self.count:
+                raise KeyboardInterrupt from None
+            raise
 
     def forgive(self) -> None:
         """Count anew: what came was no request to stop in the middle."""

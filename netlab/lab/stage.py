@@ -303,7 +303,7 @@ class Stage:
         if program.actor == SERVER and self.listening is None and program.errno:
             return _cannot_listen(self.options, program)
         if program.error:
-            return _gave_up(program)
+            return _gave_up(self.options, program)
         words = self._last_words() if end.status > 0 else ""
         return CheckFailed(f"the {program.actor} died ({_how(end.status)}) {words}".rstrip())
 
@@ -338,8 +338,8 @@ def _cannot_listen(options: RunOptions, server: Program) -> NetlabError:
     return CheckFailed(f"the server cannot listen on {where}", server.error)
 
 
-def _gave_up(program: Program) -> CheckFailed:
-    if program.errno == "ENETUNREACH":  # of loopback: only the machine's own can be down
+def _gave_up(options: RunOptions, program: Program) -> CheckFailed:
+    if program.errno == "ENETUNREACH" and not options.address:  # the machine's own can be down
         return CheckFailed(f"the {program.actor} gave up: {program.error}", _LOOPBACK_DOWN)
     return CheckFailed(f"the {program.actor} gave up", program.error)
 

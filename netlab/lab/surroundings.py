@@ -47,9 +47,12 @@ def choose_user(name: str | None) -> tuple[User | None, Notes]:
     return User(name, entry.pw_uid, entry.pw_gid, groups), ()
 
 
-def open_lab(port: int, user: User | None) -> tuple[House, Notes]:
-    """A lab with namespaces; where they are refused, this machine's loopback, with a note.
+def open_loopback(
+    port: int, user: User | None, no_lab: Refused | None = None
+) -> tuple[House, Notes]:
+    """A loopback of its own; where namespaces are refused, this machine's, with a note.
 
+    `no_lab`: why there are no two hosts with a wire, if they were wanted; a note says that too.
     Raises PrivilegeError when neither is allowed.
     """
     try:
@@ -66,6 +69,9 @@ def open_lab(port: int, user: User | None) -> tuple[House, Notes]:
             f"no namespaces here ({refused}): this ran on the machine's own loopback, with the "
             f"machine's own settings, and only port {port} was captured",
         )
+    if no_lab is not None:
+        why = f"no two hosts with a wire here ({no_lab}): this ran on one host, over its loopback"
+        return lab, (why, *lab.notes)
     return lab, lab.notes
 
 

@@ -15,8 +15,8 @@ from netlab.lab.become import Orders
 from netlab.lab.hosts import House, environment, hint_about_us, python_arguments
 from netlab.lab.network.plan import MTU_BYTES, WIRE, Plan
 from netlab.lab.syscalls import CAP_NET_RAW
+from netlab.lab.wire.orders import COUNT, Report, Side, report_from, stop
 from netlab.lab.wire.orders import Orders as WireOrders
-from netlab.lab.wire.orders import Report, Side, report_from, stop
 from netlab.model.errors import CheckFailed, NetlabError, error_from
 from netlab.server.messages import control
 
@@ -33,6 +33,7 @@ class Wiring:
         self.ready = False
         self.report: Report | None = None  # once it has stopped
         self.trouble: NetlabError | None = None
+        self.counted: tuple[int, int] | None = None  # frames, and on their way; None: not yet heard
         self.over = False  # nothing will be heard any more
         self._sock, theirs = control.pair()
         with theirs:
@@ -87,6 +88,8 @@ class Wiring:
             message, _ = received
             if message["event"] == "ready":
                 self.ready = True
+            elif message["event"] == "counted":
+                self.counted = message["frames"], message["on_their_way"]
             elif message["event"] == "stopped":
                 self.report = report_from(message)
             else:  # failed, or a fault of the lab
@@ -98,6 +101,12 @@ class Wiring:
             how = signal.Signals(-status).name if status < 0 else f"status {status}"
             self.trouble = CheckFailed(f"the wire died ({how})", words if status > 0 else "")
         self.over = True
+
+    def count(self) -> None:
+        """Ask how many frames are on their way; `counted` will say."""
+        self.counted = None
+        with suppress(BrokenPipeError, ConnectionResetError, BlockingIOError):
+            control.send(self._sock, COUNT)
 
     def stop(self, within_ms: int) -> None:
         """Ask it to carry what is on its way, for so long at the most, and to end."""

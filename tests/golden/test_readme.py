@@ -1,4 +1,4 @@
-"""What README.md shows of the recording under captures/echo is what the commands print.
+"""What README.md shows of the recordings under captures/ is what the commands print.
 
 With `--update-golden` the samples are replaced. Read `test_captures` first.
 """
@@ -15,7 +15,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 ECHO = "captures/echo/echo.pcapng"
-LADDER_LINES = 25  # head and first message, there and back
+HOSTS = "captures/hosts/hosts.pcapng"
+LADDER_LINES = 31  # head and first message, there and back
 LADDER = re.compile(r"(?<=```\n) +ms  client .*?(?=```\n)", re.DOTALL)
 # An indented command on the echo recording, and the indented lines that follow it.
 COMMAND = re.compile(rf"^    \$ ([^\n]*{ECHO}[^\n]*)\n((?:    [^\n]+\n|\n(?=    ))*)", re.MULTILINE)
@@ -37,7 +38,7 @@ def indented(text: str) -> str:
 
 def test_its_samples_are_true(request: pytest.FixtureRequest) -> None:
     text = README.read_text(encoding="utf-8")
-    ladder = output(f"netlab inspect {ECHO} --connection 0").splitlines(keepends=True)
+    ladder = output(f"netlab inspect {HOSTS} --connection 0").splitlines(keepends=True)
     new, ladders = LADDER.subn("".join(ladder[:LADDER_LINES]), text)
     new = COMMAND.sub(lambda found: f"    $ {found[1]}\n{indented(output(found[1]))}", new)
     if request.config.getoption("--update-golden"):

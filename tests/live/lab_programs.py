@@ -127,6 +127,28 @@ def bind_datagrams(probe: Probe, port: int) -> None:
         signal.pause()
 
 
+def hear_datagrams(probe: Probe, family: int, count: int) -> int:
+    """Read so many datagrams; how many bytes were in them."""
+    with probe.socket(family, socket.SOCK_DGRAM) as sock:
+        sock.bind(("::" if family == socket.AF_INET6 else "0.0.0.0", PORT))
+        return sum(len(sock.recv(1 << 16)) for _ in range(count))
+
+
+def tell_by_name(probe: Probe, family: int, host: str, count: int) -> None:
+    """Send so many datagrams to a host by its name."""
+    with probe.socket(family, socket.SOCK_DGRAM) as sock:
+        for _ in range(count):
+            sock.sendto(bytes(97), (host, PORT))
+
+
+def tell_all(probe: Probe, group: str, messages: int) -> None:
+    """Say something to every host's port 9 at once."""
+    with probe.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+        for number in range(messages):
+            to = (group, 9, 0, socket.if_nametoindex("eth0"))
+            sock.sendto(b"told to all %d" % number, to)
+
+
 def fail(probe: Probe) -> None:
     """Raise."""
     raise ValueError("on a host")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from lab_process import ROOT
 
 from netlab.commands.doctor import command
 from netlab.lab import machine, syscalls
@@ -33,7 +35,8 @@ def test_json_has_every_fact_and_agrees_with_the_exit_code() -> None:
     assert result.stderr == ""
     assert result.returncode == (0 if answer["can_run"] else 3)
     names = [fact["name"] for fact in answer["facts"]]
-    assert {"namespaces", "own interfaces", "socket buffers", "TCP settings", "disk", "python",
+    assert {"namespaces", "hosts and wire", "own interfaces", "socket buffers", "TCP settings",
+            "disk", "python",
             "packages", "tshark", "wireshark"} <= set(names)  # fmt: skip
     assert {fact["verdict"] for fact in answer["facts"]} <= {"ok", "limited", "no"}
     assert set(answer["facts"][0]) == {"name", "verdict", "text", "grant"}
@@ -57,6 +60,10 @@ def test_root_gets_namespaces_and_captures_every_packet_of_the_trial() -> None:
     assert found["namespaces"].text.endswith("as root")
     assert found["lab capture"].verdict is Verdict.OK
     assert found["own interfaces"].verdict is Verdict.OK
+    assert found["hosts and wire"].verdict is Verdict.OK
+    assert re.match(
+        r"all 14 frames of a trial carried, \d+\.\d ms late at", found["hosts and wire"].text
+    )
 
 
 @pytest.mark.root
@@ -97,6 +104,25 @@ def test_where_nothing_is_allowed_it_says_so_and_names_the_setting() -> None:
     assert facts["namespaces"].verdict is Verdict.NO
     assert facts["namespaces"].grant == "sudo sysctl -w user.max_user_namespaces=10000"
     assert "lab capture" not in facts
+    assert "hosts and wire" not in facts
+
+
+def test_one_kind_of_namespaces_is_missing_for_hosts_and_a_wire(tmp_path: Path) -> None:
+    script = 'echo 0 > /proc/sys/user/max_uts_namespaces && exec "$@"'
+    done = subprocess.run(
+        ["unshare", "--map-root-user", "sh", "-c", script, "sh",
+         sys.executable, "-m", "netlab", "doctor", "--json"],
+        capture_output=True, text=True, check=False, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    answer = json.loads(done.stdout)
+    (fact,) = [fact for fact in answer["facts"] if fact["name"] == "hosts and wire"]
+    assert fact["verdict"] == "no"
+    assert fact["text"].startswith("host name namespace: No space left on device: no netlab lab")
+    assert fact["grant"] == "sudo sysctl -w user.max_uts_namespaces=10000"
+    assert "only on the loopback of one host" in answer["summary"]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_exit_code_is_3_when_run_cannot_work(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,6 +136,7 @@ def test_exit_code_is_3_when_run_cannot_work(monkeypatch: pytest.MonkeyPatch) ->
 def test_nothing_of_the_trials_stays() -> None:
     before = {path.name for path in Path("/proc").iterdir() if path.name.isdigit()}
     machine.try_lab()
+    machine.try_wire()
     machine.capture_here()
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     assert [child for child in children if child not in before] == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -109,6 +110,26 @@ def test_a_daemon_is_waited_for_and_ended(server: Lab) -> None:
 def test_a_datagram_server_listens_too(server: Lab) -> None:
     server.start("server", programs.bind_datagrams, 5353)
     assert [f"{row}" for row in server.wait_listening("server")] == ["udp 0.0.0.0:5353 bound"]
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+def test_datagrams_to_a_name_are_found_on_the_wire(tmp_path: Path, family: int) -> None:
+    with Lab(path=tmp_path / "a.pcapng") as lab:
+        server = lab.start("server", programs.hear_datagrams, family, 7)
+        lab.wait_listening("server")
+        client = lab.run("client", programs.tell_by_name, family, "server", 7)
+        assert client.status == 0, client.stderr
+        lab.wait(server)
+        assert server.value == 7 * 97, server.stderr
+        number = lab.address("server", ipv6=family == socket.AF_INET6)
+    tables = lab.recording.tables
+    assert tables.unmatched == []
+    assert ledger_mismatches(tables) == []
+    sends = [call for call in lab.recording.raw.calls if call.op == "sendto"]
+    to = f"[{number}]" if family == socket.AF_INET6 else number
+    assert {call.address for call in sends} == {f"{to}:{programs.PORT}"}
+    assert {call.args.split(":")[0].strip("[]") for call in sends} == {"server"}
+    assert len([span for span in tables.spans if span.role == Role.DELIVERED]) == 7
 
 
 def test_a_server_that_never_listens(server: Lab) -> None:

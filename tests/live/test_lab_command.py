@@ -206,9 +206,8 @@ def test_a_lab_that_stands_until_ctrl_c_and_can_be_entered(tmp_path: Path) -> No
         term.wait_for("the server listens on tcp:80")
         enter = term.wait_for("enter client: (nsenter .*)\r").group(1)
         term.wait_for("Ctrl-C ends the lab")
-        inside = (
-            "hostname; id -u; grep CapEff /proc/self/status; curl -s http://server/ -o /dev/null"
-        )
+        looks = "hostname; pwd; id -u; grep CapEff /proc/self/status"
+        inside = f"{looks}; curl -s http://server/ -o /dev/null"
         done = subprocess.run(
             ["sh", "-c", f"{enter} sh -c '{inside}'"],
             capture_output=True,
@@ -216,9 +215,9 @@ def test_a_lab_that_stands_until_ctrl_c_and_can_be_entered(tmp_path: Path) -> No
             timeout=LIMIT_S,
         )
         if os.getuid() == 0:  # root is in no user namespace of 1000's, but may enter it as root
-            assert done.stdout.splitlines()[0] == "client", done.stderr
+            assert done.stdout.splitlines()[:2] == ["client", str(tmp_path)], done.stderr
         else:
-            said = ["client", str(os.getuid()), f"CapEff:\t{'0' * 16}"]
+            said = ["client", str(tmp_path), str(os.getuid()), f"CapEff:\t{'0' * 16}"]
             assert done.stdout.splitlines() == said, done.stderr
         assert done.returncode == 0
         term.say("\x03")
@@ -226,6 +225,50 @@ def test_a_lab_that_stands_until_ctrl_c_and_can_be_entered(tmp_path: Path) -> No
     raw = read_raw(tmp_path / "a.pcapng")
     assert len(raw.frames) > 6
     assert not any("interrupted" in note for note in raw.description.notes)
+
+
+def test_a_server_is_stopped_when_all_that_was_sent_has_arrived(tmp_path: Path) -> None:
+    echo = """
+import socket
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+    sock.bind(("", 7001))
+    while True:
+        sock.sendto(*sock.recvfrom(100))
+"""
+    send = """
+import socket
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+    for _ in range(7):
+        sock.sendto(b"late", ("server", 7001))
+"""
+    (tmp_path / "echo.py").write_text(echo)
+    (tmp_path / "send.py").write_text(send)
+    done = run_netlab(
+        tmp_path, "lab", "--server", "python3 echo.py", "--client", "python3 send.py",
+        "--wire", "delay 700ms", "-o", "u.pcapng",
+    )  # fmt: skip
+    assert (done.returncode, "still" in done.stderr) == (0, False)
+    packets = analyse(read_raw(tmp_path / "u.pcapng")).packets
+    # The server was there: it has answered. The client was not: nobody has the answers.
+    assert [packet.fate for packet in packets if packet.dport == 7001] == ["delivered"] * 7
+    assert [packet.fate for packet in packets if packet.sport == 7001] == ["delivered"] * 7
+
+
+def test_a_lab_ends_when_the_longest_delay_has(tmp_path: Path) -> None:
+    # The client is over at once, 2.5 delays before the server has its data, and its own end.
+    close = """
+import socket
+with socket.create_connection(("server", 80)) as sock:
+    sock.sendall(bytes(4093))
+"""
+    (tmp_path / "close.py").write_text(close)
+    done = run_netlab(
+        tmp_path, "lab", "--server", SERVE, "--client", "python3 close.py",
+        "--wire", "delay 2100ms", "-o", "d.pcapng",
+    )  # fmt: skip
+    assert (done.returncode, "still" in done.stderr) == (0, False)
+    packets = analyse(read_raw(tmp_path / "d.pcapng")).packets
+    assert {packet.fate for packet in packets} == {"delivered"}
 
 
 def test_a_server_that_dies_while_the_client_works(tmp_path: Path) -> None:

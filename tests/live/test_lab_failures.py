@@ -73,6 +73,23 @@ def test_one_line_and_nothing_left(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("true", "neither a program of this machine nor a script that begins with #!"),
+        ("#!/no/such/interpreter\n", "the interpreter that it names does not exist"),
+    ],
+)
+def test_a_file_that_is_no_program(tmp_path: Path, text: str, words: str) -> None:
+    program = tmp_path / "program"
+    program.write_text(text)
+    program.chmod(0o755)
+    done = run_netlab(tmp_path, "lab", "-o", "a.pcapng", "--client", "./program")
+    assert done.returncode == 2, done.stderr
+    assert f"cannot start the client: ./program: {words}" in complaint(done)
+    assert list(tmp_path.iterdir()) == [program]
+
+
 def test_namespaces_are_refused(tmp_path: Path) -> None:
     done = run_netlab(tmp_path, "lab", "-o", "a.pcapng", "--client", "true", before=FORBID)
     assert done.returncode == 3

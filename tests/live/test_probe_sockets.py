@@ -346,9 +346,79 @@ def test_a_host_name_is_recorded_with_the_address_it_led_to(probe: JournalProbe)
             assert (call.args, call.address) == (f"localhost:{port}", f"127.0.0.1:{port}")
 
 
+@pytest.mark.parametrize("host", ["localhost", "127.1", "", "<broadcast>", b"localhost"])
+@pytest.mark.parametrize("way", ["sendto", "sendto with flags", "sendmsg"])
+def test_a_datagram_to_a_name_is_recorded_with_the_address_it_went_to(
+    probe: JournalProbe, host: str | bytes, way: str
+) -> None:
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver,
+        probe.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender,
+    ):
+        receiver.bind(("127.0.0.1", 0))
+        port = receiver.getsockname()[1]
+        sender.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        to = (host, port)
+        send = {
+            "sendto": lambda: sender.sendto(b"told", to),
+            "sendto with flags": lambda: sender.sendto(b"told", 0, to),
+            "sendmsg": lambda: sender.sendmsg([b"to", b"ld"], (), 0, to),
+        }[way]
+        number = {"": "0.0.0.0", "<broadcast>": "255.255.255.255"}.get(str(host), "127.0.0.1")
+        with contextlib.suppress(OSError):  # a network may have no way out
+            assert send() == 4
+        if number == "127.0.0.1":
+            assert receiver.recv(4096) == b"told"
+        call = last(probe, way.split()[0])
+        if isinstance(host, str):
+            assert (call.args, call.address) == (f"{host}:{port}", f"{number}:{port}")
+        else:  # left to the plain call: nobody else knows where it went
+            assert call.address is None
+
+
+def test_a_connect_to_a_name_that_fails_has_the_address_too(probe: JournalProbe) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    for call in (
+        lambda s: s.connect(("localhost", port)),
+        lambda s: s.connect_ex(("localhost", port)),
+    ):
+        with probe.socket(socket.AF_INET, socket.SOCK_STREAM) as client:
+            with contextlib.suppress(ConnectionRefusedError):
+                assert call(client) == errno.ECONNREFUSED
+            found = last(probe, "connect")
+            assert (found.errno, found.address) == ("ECONNREFUSED", f"127.0.0.1:{port}")
+
+
+UNKNOWN = "no-such-host.invalid"
+
+
 @pytest.mark.parametrize(
     "mistake",
     [
+        lambda sock: sock.connect((UNKNOWN, 7)),
+        lambda sock: sock.connect_ex((UNKNOWN, 7)),
+        lambda sock: sock.connect((UNKNOWN, 1 << 20)),
+        lambda sock: sock.connect((UNKNOWN, 1 << 40)),
+        lambda sock: sock.connect((UNKNOWN, "7")),
+        lambda sock: sock.connect(("localhost", 1 << 20)),
+        lambda sock: sock.connect(("localhost", -1)),
+        lambda sock: sock.connect(("localhost",)),
+        lambda sock: sock.connect(("localhost", 7, 0)),
+        lambda sock: sock.connect(["localhost", 7]),
+        lambda sock: sock.connect(("local\0host", 7)),
+        lambda sock: sock.connect(("a..b", 7)),
+        lambda sock: sock.connect(("x" * 64 + ".invalid", 7)),
+        lambda sock: sock.connect(("\N{SNOWMAN}." + "y" * 64, 7)),
+        lambda sock: sock.connect((5, 7)),
+        lambda sock: sock.sendto(b"x", (UNKNOWN, 7)),
+        lambda sock: sock.sendto(b"x", 0, (UNKNOWN, 7)),
+        lambda sock: sock.sendto(b"x", (UNKNOWN, 1 << 20)),
+        lambda sock: sock.sendto("x", (UNKNOWN, 7)),
+        lambda sock: sock.sendto(b"x", "0", (UNKNOWN, 7)),
+        lambda sock: sock.sendto(b"x", 0, (UNKNOWN, 7), 0),
+        lambda sock: sock.sendmsg([b"x"], (), 0, (UNKNOWN, 7)),
+        lambda sock: sock.sendmsg(["x"], (), 0, (UNKNOWN, 7)),
         lambda sock: sock.recv("x"),
         lambda sock: sock.recv(-1),
         lambda sock: sock.recv(1 << 70),

@@ -1,4 +1,7 @@
-"""`netlab run` from end to end, on the kernel's own loopback, as whoever runs the tests."""
+"""`netlab run` from end to end, on the kernel's own loopback, as whoever runs the tests.
+
+What it does when nobody says where is in `test_run_default`.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from netlab.model.call import INBOUND, OUTBOUND
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Direction, Role, Tables
 
+LOOPBACK = ("--loopback",)
 WAYS = {
     "tcp": ("--messages", "23", "--size", "4093"),
     "tcp with small reads": ("--messages", "7", "--size", "4093", "--recv-size", "997"),
@@ -34,10 +38,14 @@ WAYS = {
 
 
 def recorded(
-    folder: Path, *arguments: str, before: tuple[str, ...] = ()
+    folder: Path,
+    *arguments: str,
+    before: tuple[str, ...] = (),
+    place: tuple[str, ...] = LOOPBACK,
 ) -> tuple[dict[str, object], RawRecording, Tables]:
     """What `netlab run --json` says, and what its file holds."""
-    done = run_netlab(folder, "run", "-o", "a.pcapng", "--json", *arguments, before=before)
+    words = ("run", "-o", "a.pcapng", "--json", *place, *arguments)
+    done = run_netlab(folder, *words, before=before)
     assert (done.returncode, done.stderr) == (0, "")
     assert [path.name for path in folder.iterdir()] == ["a.pcapng"]
     raw = read_raw(folder / "a.pcapng")
@@ -99,17 +107,21 @@ def test_cause_comes_before_effect(tmp_path: Path, arguments: tuple[str, ...]) -
     assert checked >= 12
 
 
-def test_many_calls_do_not_keep_the_ring_from_being_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", [LOOPBACK, ("--lab",)])
+def test_many_calls_do_not_keep_the_ring_from_being_read(
+    tmp_path: Path, place: tuple[str, ...]
+) -> None:
     """31,000 calls in a second or two: more than can be read while the ring fills."""
     said, raw, _ = recorded(
-        tmp_path, "--messages", "151", "--size", "19997", "--recv-size", "97", "--queues", "off"
-    )
+        tmp_path, "--messages", "151", "--size", "19997", "--recv-size", "97", "--queues", "off",
+        place=place,
+    )  # fmt: skip
     assert len(raw.calls) > 30_000
     assert (said["losses"], said["ledger"]["lines"]) == ([], [])  # type: ignore[index]
 
 
 def test_an_ascii_terminal_gets_what_it_can_show(tmp_path: Path) -> None:
-    done = run_netlab(tmp_path, "run", before=("env", "PYTHONIOENCODING=ascii"))
+    done = run_netlab(tmp_path, "run", "--loopback", before=("env", "PYTHONIOENCODING=ascii"))
     assert (done.returncode, done.stderr) == (0, "")
     assert "SYN Seq=0" in done.stdout
 
@@ -126,7 +138,7 @@ def test_the_file_says_where_it_was_made(tmp_path: Path) -> None:
     _, raw, _ = recorded(tmp_path, "--messages", "5")
     description = raw.description
     assert description.form == "finished"
-    assert description.title == "netlab run echo --messages 5"
+    assert description.title == "netlab run echo --messages 5 --loopback"
     (host,) = description.hosts
     assert host.kernel == os.uname().release
     settings = dict(host.sysctls)
@@ -149,7 +161,7 @@ def test_both_ends_write_down_their_end(tmp_path: Path) -> None:
 
 
 def test_pids_are_those_of_the_machine(tmp_path: Path) -> None:
-    running = Running(tmp_path, "--messages", "50", "--think", "20", "--quiet")
+    running = Running(tmp_path, "--loopback", "--messages", "50", "--think", "20", "--quiet")
     done = running.end()
     assert (done.returncode, done.stderr, done.stdout) == (0, "", "a.pcapng\n")
     pids = {call.actor: call.pid for call in read_raw(tmp_path / "a.pcapng").calls}
@@ -157,7 +169,7 @@ def test_pids_are_those_of_the_machine(tmp_path: Path) -> None:
 
 
 def test_it_shows_ladder_summary_and_what_to_do_next(tmp_path: Path) -> None:
-    done = run_netlab(tmp_path, "run", "-o", "two words.pcapng")
+    done = run_netlab(tmp_path, "run", "--loopback", "-o", "two words.pcapng")
     assert (done.returncode, done.stderr) == (0, "")
     assert "SYN Seq=0" in done.stdout
     assert "recv = 100" in done.stdout
@@ -173,7 +185,7 @@ def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
     os.close(reader)
     try:
         done = subprocess.run(
-            netlab_arguments("run", "-o", "a.pcapng"), cwd=tmp_path, stdout=writer,
+            netlab_arguments("run", "--loopback", "-o", "a.pcapng"), cwd=tmp_path, stdout=writer,
             stderr=subprocess.PIPE, text=True, timeout=LIMIT_S,
         )  # fmt: skip
     finally:
@@ -182,8 +194,9 @@ def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
     assert read_raw(tmp_path / "a.pcapng").description.form == "finished"
 
 
-def test_more_clients_than_the_lab_starts_at_once(tmp_path: Path) -> None:
-    done = run_netlab(tmp_path, "run", "-o", "a.pcapng", "--quiet", "--clients", "127")
+@pytest.mark.parametrize("place", ["--loopback", "--lab"])
+def test_more_clients_than_the_lab_starts_at_once(tmp_path: Path, place: str) -> None:
+    done = run_netlab(tmp_path, "run", place, "-o", "a.pcapng", "--quiet", "--clients", "127")
     assert (done.returncode, done.stderr) == (0, "")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.pcapng"]
     tables = analyse(read_raw(tmp_path / "a.pcapng"))
@@ -192,7 +205,7 @@ def test_more_clients_than_the_lab_starts_at_once(tmp_path: Path) -> None:
 
 
 def test_with_several_clients_it_says_how_to_see_the_others(tmp_path: Path) -> None:
-    done = run_netlab(tmp_path, "run", "-o", "a.pcapng", "--clients", "3")
+    done = run_netlab(tmp_path, "run", "--loopback", "-o", "a.pcapng", "--clients", "3")
     assert done.returncode == 0
     assert "netlab inspect a.pcapng --connection 1 ... 2" in done.stdout
 

@@ -29,6 +29,7 @@ from netlab.explain.analysis import analyse
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Role
 
+everywhere = pytest.mark.parametrize("place", ["--loopback", "--lab"])
 AT_WORK = ("--messages", "100000", "--think", "5")
 # In a user namespace of our own, where no further namespace may be made.
 FORBID = "echo 0 > /proc/sys/user/max_user_namespaces && echo 0 > /proc/sys/user/max_net_namespaces"
@@ -90,9 +91,10 @@ def test_more_clients_than_open_files(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_limit_of_open_files_is_raised_as_far_as_needed(tmp_path: Path) -> None:
+@everywhere
+def test_the_limit_of_open_files_is_raised_as_far_as_needed(tmp_path: Path, place: str) -> None:
     few = ("sh", "-c", 'ulimit -Sn 24; exec "$@"', "sh")
-    done = run_netlab(tmp_path, "run", "-o", "a.pcapng", "--clients", "23", before=few)
+    done = run_netlab(tmp_path, "run", place, "-o", "a.pcapng", "--clients", "23", before=few)
     assert (done.returncode, done.stderr) == (0, "")
     assert len(analyse(opens(tmp_path)).connections) == 23
 
@@ -200,8 +202,9 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
-def test_interrupted_in_the_middle(tmp_path: Path, number: int, code: int) -> None:
-    running = Running(tmp_path, *AT_WORK)
+@everywhere
+def test_interrupted_in_the_middle(tmp_path: Path, place: str, number: int, code: int) -> None:
+    running = Running(tmp_path, place, *AT_WORK)
     running.signal(running.family.main, number)
     done = running.end()
     assert done.returncode == code
@@ -216,8 +219,9 @@ def test_interrupted_in_the_middle(tmp_path: Path, number: int, code: int) -> No
     assert {call.actor for call in raw.calls if call.op == "exit"} == {"server", "client"}
 
 
-def test_interrupted_twice_it_hurries(tmp_path: Path) -> None:
-    running = Running(tmp_path, *AT_WORK)
+@everywhere
+def test_interrupted_twice_it_hurries(tmp_path: Path, place: str) -> None:
+    running = Running(tmp_path, place, *AT_WORK)
     running.signal(running.family.server, signal.SIGSTOP)  # will not stop in order
     running.signal(running.family.main, signal.SIGINT)
     running.signal(running.family.main, signal.SIGTERM)
@@ -227,9 +231,10 @@ def test_interrupted_twice_it_hurries(tmp_path: Path) -> None:
     opens(tmp_path)
 
 
+@everywhere
 @pytest.mark.parametrize("victim", ["server", "client"])
-def test_a_program_that_is_killed(tmp_path: Path, victim: str) -> None:
-    running = Running(tmp_path, *AT_WORK)
+def test_a_program_that_is_killed(tmp_path: Path, victim: str, place: str) -> None:
+    running = Running(tmp_path, place, *AT_WORK)
     running.signal(getattr(running.family, victim))
     done = running.end()
     assert done.returncode == 1
@@ -249,9 +254,10 @@ def test_a_program_that_is_killed(tmp_path: Path, victim: str) -> None:
     assert ledger_mismatches(tables) == []
 
 
+@everywhere
 @pytest.mark.parametrize("victim", ["helper", "init"])
-def test_the_house_is_killed(tmp_path: Path, victim: str) -> None:
-    running = Running(tmp_path, *AT_WORK)
+def test_the_house_is_killed(tmp_path: Path, victim: str, place: str) -> None:
+    running = Running(tmp_path, place, *AT_WORK)
     running.signal(getattr(running.family, victim))
     done = running.end()
     assert done.returncode == 1
@@ -261,8 +267,9 @@ def test_the_house_is_killed(tmp_path: Path, victim: str) -> None:
     assert ends == {"server": "SIGKILL", "client": "SIGKILL"}
 
 
-def test_netlab_itself_is_killed(tmp_path: Path) -> None:
-    running = Running(tmp_path, *AT_WORK)
+@everywhere
+def test_netlab_itself_is_killed(tmp_path: Path, place: str) -> None:
+    running = Running(tmp_path, place, *AT_WORK)
     networks = os.readlink(f"/proc/{running.family.server}/ns/net")
     running.signal(running.family.main)
     done = running.end()
@@ -314,7 +321,7 @@ def test_a_full_disk(tmp_path: Path, size_kb: int) -> None:
         f"ls > {tmp_path.parent}/then; cp a.pcapng {tmp_path.parent}/recovered; exit $code"
     )
     arguments = netlab_arguments(
-        "run", "-o", "a.pcapng", "--messages", "2000", "--size", "4093", "--quiet"
+        "run", "--loopback", "-o", "a.pcapng", "--messages", "2000", "--size", "4093", "--quiet"
     )
     done = subprocess.run(
         ["unshare", "--map-root-user", "--mount", "sh", "-c", script, "sh", *arguments],
@@ -343,8 +350,9 @@ def test_a_full_disk(tmp_path: Path, size_kb: int) -> None:
 
 def test_at_the_spool_limit_the_run_goes_on_and_the_loss_is_shown(tmp_path: Path) -> None:
     done = run_netlab(
-        tmp_path, "run", "-o", "a.pcapng", "--messages", "499", "--spool-limit", "65536"
-    )
+        tmp_path, "run", "--loopback", "-o", "a.pcapng", "--messages", "499",
+        "--spool-limit", "65536",
+    )  # fmt: skip
     assert done.returncode == 0
     assert "spool limit of 65536 bytes reached" in complaint(done)
     assert "--spool-limit" in done.stderr
@@ -367,10 +375,12 @@ def test_root_does_not_write_where_a_stranger_reads(tmp_path: Path) -> None:
     assert (tmp_path / "a.pcapng").read_text() == "theirs"
 
 
+@everywhere
 @pytest.mark.root
-def test_root_lets_the_programs_be_someone_else(tmp_path: Path) -> None:
+def test_root_lets_the_programs_be_someone_else(tmp_path: Path, place: str) -> None:
     """Or says why not: nobody else can execute a Python that lies in root's own folder."""
-    done = run_netlab(tmp_path, "run", "-o", "a.pcapng", "--quiet", "--user", "nobody")
+    words = ("run", place, "-o", "a.pcapng", "--quiet", "--user", "nobody")
+    done = run_netlab(tmp_path, *words)
 
     def may_run() -> bool:
         become(65534)
@@ -386,8 +396,9 @@ def test_root_lets_the_programs_be_someone_else(tmp_path: Path) -> None:
         assert list(tmp_path.iterdir()) == []
 
 
+@everywhere
 @pytest.mark.root
-def test_under_sudo_netlab_goes_on_as_whoever_called_it() -> None:
+def test_under_sudo_netlab_goes_on_as_whoever_called_it(place: str) -> None:
     """With Debian's Python and a copy of netlab that everyone may read."""
     folder = Path(tempfile.mkdtemp(prefix="netlab-sudo-"))
     try:
@@ -399,7 +410,7 @@ def test_under_sudo_netlab_goes_on_as_whoever_called_it() -> None:
             "import os, sys; sys.path[:0] = sys.argv[1:3]\n"
             "from pathlib import Path\n"
             "from netlab.lab.session import RunOptions, run_scenario\n"
-            "result = run_scenario(RunOptions(path=Path('a.pcapng')))\n"
+            f"result = run_scenario(RunOptions(path=Path('a.pcapng'), lab={place == '--lab'}))\n"
             "print(os.getresuid(), os.getresgid(), {c.actor for c in result.tables.calls})\n"
         )
         packages = sysconfig.get_paths()["purelib"]

@@ -33,6 +33,7 @@ def run(folder: Path, *, wire: str = "", **options: Any) -> RunResult:
         {"server_options": {"mode": "threads"}, "ipv6": True},
         {"wire": "loss 2% seed 1; delay 3ms", "size_bytes": 300_007, "messages": 3},
         {"wire": "mtu 900", "size_bytes": 30_011},
+        {"wire": "duplicate s>c datagram 1; duplicate c>s datagram 2", "udp": True, "messages": 5},
         {"wire": "delay 2ms; reorder c>s data 4 after 6", "size_bytes": 60_013},
     ],
     ids=lambda options: " ".join(f"{value}" for value in options.values()),
@@ -45,6 +46,12 @@ def test_every_byte_is_accounted_for(tmp_path: Path, options: dict[str, Any]) ->
     assert {call.host for call in result.raw.calls} == {"client", "server"}
     assert [interface.name for interface in result.raw.interfaces] == ["client", "server", "wire"]
     assert [path.name for path in tmp_path.iterdir()] == ["a.pcapng"]
+
+
+def test_what_is_late_is_not_called_lost_by_the_wire(tmp_path: Path) -> None:
+    result = run(tmp_path, wire="drop c>s datagram 2; delay s>c datagram 1 by 1300ms", udp=True)
+    assert "2 datagrams had no answer within 1 s: UDP does not send them again" in result.notes
+    assert ledger_mismatches(result.tables) == []
 
 
 def test_a_lost_syn_makes_connect_take_the_syn_timeout(tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
-"""Socket addresses as Python gives them -> text; the socket at the other end of a Unix socket.
+"""Socket addresses as Python gives them -> text, host names looked up; the socket at the other end
+of a Unix socket.
 
-Read first: man 7 unix, man 7 sock_diag; linux/unix_diag.h.
+Read first: man 7 unix, man 7 sock_diag; linux/unix_diag.h; setipaddr in Modules/socketmodule.c of
+CPython 3.11.
 """
 
 from __future__ import annotations
 
+import _socket
 import socket
 import struct
 
@@ -19,6 +22,13 @@ _ANSWER_BYTES = 16  # struct unix_diag_msg
 _ATTRIBUTE = struct.Struct("=HH")
 _UCRED = struct.Struct("=iII")  # struct ucred: pid, uid, gid
 _ANY_COOKIE = 0xFFFFFFFF
+_MOST_PARTS: dict[int, int] = {socket.AF_INET: 2, socket.AF_INET6: 4}
+# What setipaddr makes of these names, without asking anybody.
+_FIXED: dict[tuple[int, str], str] = {
+    (socket.AF_INET, ""): "0.0.0.0",
+    (socket.AF_INET6, ""): "::",
+    (socket.AF_INET, "<broadcast>"): "255.255.255.255",
+}
 
 
 def address_text(family: int, address: object) -> str:
@@ -47,6 +57,32 @@ def is_numeric(family: int, address: object) -> bool:
     except (OSError, ValueError):
         return False
     return True
+
+
+def looked_up(family: int, address: object) -> object:
+    """An address whose host is a name, with the number that the name stands for in its place.
+
+    Asked as setipaddr asks, so that the plain call with the answer does what it would have done
+    with the name; and raises gaierror as it would. What the plain call may refuse for another
+    reason, before it looks a name up, is given back as it is.
+    """
+    most = _MOST_PARTS.get(family, 0)
+    if type(address) is not tuple or not 2 <= len(address) <= most:
+        return address
+    host, port, *rest = address
+    if type(host) is not str or not host.isascii() or "\0" in host:
+        return address
+    if type(port) is not int or not -(1 << 31) <= port < 1 << 31:
+        return address
+    if any(type(part) is not int or not 0 <= part < 1 << 32 for part in rest):
+        return address
+    number = _FIXED.get((family, host))
+    if number is None:
+        if host == "<broadcast>":
+            return address
+        # As bytes: text would be encoded as IDNA, which setipaddr does to no ASCII name.
+        number = str(_socket.getaddrinfo(host.encode("ascii"), None, family)[0][4][0])
+    return (number, *address[1:])
 
 
 def maybe_local(sock: socket.socket) -> str | None:

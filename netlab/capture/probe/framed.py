@@ -112,7 +112,7 @@ class FramedSocket(socket.socket):
 
     def _fail(
         self, inside: Inside | None, error: BaseException, result: int | None = None,
-        partial: bool = False, sample: bool = True,
+        partial: bool = False, sample: bool = True, address: str | None = None,
     ) -> None:  # fmt: skip
         if inside is not None:
             self._journal.fail(
@@ -123,6 +123,7 @@ class FramedSocket(socket.socket):
                 result=result,
                 partial=partial,
                 sample=sample,
+                address=address,
             )
 
     def _counted(

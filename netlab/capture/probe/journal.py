@@ -177,7 +177,7 @@ class Journal:
     def fail(
         self, inside: Inside, state: SocketState | None, error: BaseException, *,
         timeout: float | None = None, result: int | None = None, partial: bool = False,
-        sample: bool = False,
+        sample: bool = False, address: str | None = None,
     ) -> None:  # fmt: skip
         """Record that a call has ended with an exception; `partial`: `result` is not all of it."""
         returned_ns = time_ns()
@@ -195,8 +195,9 @@ class Journal:
         blocked = code == errno.EAGAIN and self.sample_events
         sampled = sample and (self.sample_calls or blocked)
         self.leave(
-            inside, state, result, returned_ns=returned_ns, code=code, note=note, sample=sampled
-        )
+            inside, state, result, returned_ns=returned_ns, code=code, note=note, sample=sampled,
+            address=address,
+        )  # fmt: skip
 
     # -- sockets -------------------------------------------------------------------------------
 

@@ -22,11 +22,13 @@ from typing import Any, TypeVar
 from netlab.capture.probe.addresses import (
     address_text,
     is_numeric,
+    looked_up,
     maybe_local,
     maybe_peer,
     maybe_unix_peer_inode,
     maybe_unix_peer_pid,
 )  # fmt: skip
+from netlab.capture.probe.amounts import moved_in, size_of, total_of
 from netlab.capture.probe.framed import FramedSocket
 from netlab.capture.probe.layout import OP
 from netlab.capture.probe.options import SHUTDOWN, segment_text, setsockopt_text
@@ -54,15 +56,18 @@ class TracedSocket(FramedSocket):
 
     def _connect(self, op: str, address: Any, call: Callable[[Any, Any], T]) -> T:
         text = address_text(self.family, address)
-        numeric = is_numeric(self.family, address)
-        inside = self._enter(op, args=text, address=text if numeric else None)
+        known = text if is_numeric(self.family, address) else None
+        inside = self._enter(op, args=text, address=known)
+        found = None  # where the name leads to, if it is one
         try:
+            if inside is not None and known is None:
+                address, found = self._look_up(address)
             value = call(self, address)
         except BaseException as error:
             if inside is not None:
                 refused = isinstance(error, OSError) and error.errno not in (None, *_UNDER_WAY)
-                self._learn(peer=text if numeric and not refused else None)
-                self._fail(inside, error)
+                self._learn(peer=None if refused else known or found)
+                self._fail(inside, error, address=found)
             raise
         if inside is None:
             return value
@@ -70,20 +75,29 @@ class TracedSocket(FramedSocket):
         code = value if isinstance(value, int) else 0
         journal = self._journal
         if code:
-            if code in _UNDER_WAY and numeric:
-                self._learn(peer=text)
-            journal.leave(inside, self._state, None, returned_ns=now_ns, code=code)
+            if code in _UNDER_WAY and (known or found):
+                self._learn(peer=known or found)
+            journal.leave(inside, self._state, None, returned_ns=now_ns, code=code, address=found)
             return value
-        peer = maybe_peer(self) or text
+        peer = maybe_peer(self) or found or text
         self._learn(peer=peer)
         inodes = None
         if self.family == socket.AF_UNIX:
             inodes = (0, maybe_unix_peer_inode(self._inode) or 0)
         journal.leave(
             inside, self._state, 0, returned_ns=now_ns, inodes=inodes,
-            address=None if numeric else peer, sample=journal.sample_calls,
+            address=peer if known is None else None, sample=journal.sample_calls,
         )  # fmt: skip
         return value
+
+    def _look_up(self, address: Any) -> tuple[Any, str | None]:
+        """The address with a number for its host's name, and as text; None where it has no number.
+
+        Raises what the plain call raises for a name that nobody knows.
+        """
+        address = looked_up(self.family, address)
+        numeric = is_numeric(self.family, address)
+        return address, address_text(self.family, address) if numeric else None
 
     def bind(self, address: Any, /) -> None:
         """As socket.bind."""
@@ -136,15 +150,15 @@ class TracedSocket(FramedSocket):
 
     def send(self, data: Any, flags: int = 0, /) -> int:
         """As socket.send."""
-        return self._counted("send", _size(data), Plain.send, (data, flags), int)
+        return self._counted("send", size_of(data), Plain.send, (data, flags), int)
 
     def send_about(self, data: Any, about: int, /) -> int:
         """As socket.send; the bytes are about the socket with this inode."""
-        return self._counted("send", _size(data), Plain.send, (data, 0), int, about)
+        return self._counted("send", size_of(data), Plain.send, (data, 0), int, about)
 
     def sendall(self, data: Any, flags: int = 0, /) -> None:
         """As socket.sendall; its result in the journal is what the kernel took, even on failure."""
-        inside = self._enter("sendall", _size(data), flags)
+        inside = self._enter("sendall", size_of(data), flags)
         if inside is None:
             return Plain.sendall(self, data, flags)
         sent = [0]
@@ -195,7 +209,10 @@ class TracedSocket(FramedSocket):
         """As socket.sendto: (data, address) or (data, flags, address)."""
         flags = rest[0] if len(rest) == 2 else 0
         to = rest[-1] if rest else None
-        return self._addressed("sendto", _size(data), flags, to, Plain.sendto, (data, *rest))
+        size = size_of(data)
+        return self._addressed(
+            "sendto", size, flags, to, Plain.sendto, (data, *rest[:-1]), rest[-1:]
+        )
 
     def sendmsg(
         self, buffers: Any, ancdata: Any = (), flags: int = 0, address: Any = None, /
@@ -203,33 +220,42 @@ class TracedSocket(FramedSocket):
         """As socket.sendmsg."""
         if not isinstance(buffers, list | tuple) and hasattr(buffers, "__iter__"):
             buffers = list(buffers)
-        arguments = (buffers, ancdata, flags, address)
         note = segment_text(ancdata) if ancdata else ""
         return self._addressed(
-            "sendmsg", _total(buffers), flags, address, Plain.sendmsg, arguments, note
-        )
+            "sendmsg", total_of(buffers), flags, address, Plain.sendmsg, (buffers, ancdata, flags),
+            (address,), note,
+        )  # fmt: skip
 
     def _addressed(
         self, op: str, requested: int | None, flags: object, to: Any,
-        function: Callable[..., int], arguments: tuple[Any, ...], note: str = "",
+        function: Callable[..., int], arguments: tuple[Any, ...], last: tuple[Any, ...],
+        note: str = "",
     ) -> int:  # fmt: skip
+        """`last`: the address once more, as an argument; empty where none was given."""
         text = None if to is None else address_text(self.family, to)
         args = ", ".join(part for part in (text, note) if part)
-        inside = self._enter(op, requested, flags, args=args, address=text)
+        named = to is not None and not is_numeric(self.family, to)
+        inside = self._enter(op, requested, flags, args=args, address=None if named else text)
         results: list[int] = []
+        found = None  # where a name leads to
         try:
+            # Wrong data or flags are found wrong before a name is looked up.
+            if named and inside is not None and requested is not None and type(flags) is int:
+                to, found = self._look_up(to)
+                last = (to,)
             self._be_patient(op)
-            results.extend(starmap(function, ((self, *arguments),)))  # see _received
+            results.extend(starmap(function, ((self, *arguments, *last),)))  # see _received
             now_ns = time_ns()
         except BaseException as error:
-            self._fail(inside, error, results[0] if results else None)
+            self._fail(inside, error, results[0] if results else None, address=found)
             raise
         if inside is not None:
             state, journal = self._state, self._journal
             if state is not None and state.local is None and to is not None:
                 self._learn()  # the first datagram chose a port
             journal.leave(
-                inside, self._state, results[0], returned_ns=now_ns, sample=journal.sample_calls
+                inside, self._state, results[0], returned_ns=now_ns, address=found,
+                sample=journal.sample_calls,
             )  # fmt: skip
         return results[0]
 
@@ -244,7 +270,7 @@ class TracedSocket(FramedSocket):
             return self._sendfile_use_send(file, offset, count)  # type: ignore[attr-defined,no-any-return]
         except BaseException as error:
             if inside is not None:
-                self._fail(inside, error, _moved(file, offset), partial=True)
+                self._fail(inside, error, moved_in(file, offset), partial=True)
             raise
         if inside is not None:
             self._journal.leave(inside, self._state, total, sample=self._journal.sample_calls)
@@ -262,7 +288,7 @@ class TracedSocket(FramedSocket):
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
         """As socket.recv_into."""
-        requested = nbytes or _size(buffer)
+        requested = nbytes or size_of(buffer)
         return self._counted("recv_into", requested, Plain.recv_into, (buffer, nbytes, flags), int)
 
     def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, Any]:
@@ -275,7 +301,7 @@ class TracedSocket(FramedSocket):
     def recvfrom_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> tuple[int, Any]:
         """As socket.recvfrom_into."""
         return self._received(
-            "recvfrom_into", nbytes or _size(buffer), Plain.recvfrom_into,
+            "recvfrom_into", nbytes or size_of(buffer), Plain.recvfrom_into,
             (buffer, nbytes, flags), lambda value: (value[0], 0, value[1]),
         )  # fmt: skip
 
@@ -295,7 +321,7 @@ class TracedSocket(FramedSocket):
         if not isinstance(buffers, list | tuple) and hasattr(buffers, "__iter__"):
             buffers = list(buffers)
         return self._received(
-            "recvmsg_into", _total(buffers), Plain.recvmsg_into, (buffers, ancbufsize, flags),
+            "recvmsg_into", total_of(buffers), Plain.recvmsg_into, (buffers, ancbufsize, flags),
             lambda value: (value[0], value[2], value[3]),
         )  # fmt: skip
 
@@ -369,28 +395,3 @@ def _sendfile(sock: socket.socket, file: int, offset: int, count: int, flags: in
 
 
 _UNDER_WAY = (errno.EINPROGRESS, errno.EALREADY, errno.EAGAIN)
-
-
-def _size(data: object) -> int | None:
-    """Bytes in a buffer; None when it is none (the plain call will say so)."""
-    if type(data) is bytes:
-        return len(data)
-    try:
-        with memoryview(data) as view:  # type: ignore[arg-type]
-            return view.nbytes
-    except TypeError:
-        return None
-
-
-def _total(buffers: object) -> int | None:
-    if not isinstance(buffers, list | tuple):
-        return None
-    sizes = [_size(item) for item in buffers]
-    return None if None in sizes else sum(size for size in sizes if size is not None)
-
-
-def _moved(file: Any, offset: int) -> int | None:
-    try:
-        return max(0, int(file.tell()) - offset)
-    except Exception:
-        return None

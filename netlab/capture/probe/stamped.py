@@ -155,9 +155,9 @@ class StampedSocket(TracedSocket):
 
     def _fail(
         self, inside: Inside | None, error: BaseException, result: int | None = None,
-        partial: bool = False, sample: bool = True,
+        partial: bool = False, sample: bool = True, address: str | None = None,
     ) -> None:  # fmt: skip
-        super()._fail(inside, error, result, partial, sample)
+        super()._fail(inside, error, result, partial, sample, address)
         self._stamps.take(self.fileno())
 
 

@@ -24,11 +24,12 @@ _NAME_CACHE = "/run/nscd"  # its daemon would answer with the machine's names
 
 
 def hosts_file(plan: Plan, *, both: bool) -> str:
-    """The names of the lab: with IPv4, and with IPv6 too (`both`) or as `server6` alone."""
+    """The names of the lab: with IPv4, and with IPv6 too (`both`) or as `server-ipv6` alone."""
     lines = ["127.0.0.1 localhost", "::1 localhost ip6-localhost ip6-loopback"]
     lines += [f"{host.ipv4.ip} {host.name}" for host in plan.hosts]
     for host in plan.hosts:
-        names = (f"{host.name}6", host.name) if both else (f"{host.name}6",)
+        alone = f"{host.name}-ipv6"
+        names = (alone, host.name) if both else (alone,)
         lines.append(f"{host.ipv6.ip} {' '.join(names)}")
     return "\n".join(lines) + "\n"
 

@@ -21,9 +21,9 @@ from netlab.lab.wire.port import MAC_AT, ODD, QUICK_SLOT, Port
 
 if TYPE_CHECKING:
     from netlab.lab.wire.link import Wire
-    from netlab.lab.wire.outcomes import Made, Sent
+    from netlab.lab.wire.outcomes import Sent
 
-_NOBODY = "it is addressed to its own sender"
+_NOBODY = "it is addressed to its own sender, or to nobody here"
 
 
 class Carrier:
@@ -67,24 +67,37 @@ class Carrier:
         """Each rule as written, and how often it did something."""
         return ()
 
-    def _send(self, frame: bytes, destinations: Sequence[int]) -> tuple[bool, str]:
-        """Whether anybody took the frame, and why others did not."""
-        taken, reasons = False, []
-        for number in destinations:
-            reason = self._ports[number].send(frame)
-            if reason:
-                reasons.append(f"{self._sides[number].name}: {reason}")
-                self.refused[reasons[-1]] += 1
-            else:
-                taken = True
-        return taken, "; ".join(reasons)
+    def vain(self) -> tuple[tuple[str, int], ...]:
+        """Rules for which frames waited in vain, and how many did."""
+        return ()
 
-    def _destinations(self, source: int, frame: bytes) -> tuple[int, ...]:
-        """The hosts that a frame is for: the one with this address, else all but the sender."""
-        number = self._macs.get(frame[:6])
-        if number is None:
-            return tuple(number for number in range(len(self._ports)) if number != source)
-        return (number,) if number != source else ()
+    def _pass_on(
+        self,
+        packet: int,
+        frame: bytes,
+        destination: int,
+        due_ns: int,
+        rule: str,
+        changed: bytes | None,
+    ) -> None:
+        """Note the arrival, send; it holds once the host took the frame."""
+        noted = self._journal.leaving(packet, time.time_ns(), due_ns, rule, changed)
+        reason = self._ports[destination].send(frame)
+        if not reason:
+            self._journal.settled()
+            return
+        if noted:
+            self._journal.taken_back()
+        reason = f"{self._sides[destination].name}: {reason}"
+        self.refused[reason] += 1
+        self._journal.dropped(packet, reason)
+
+    def _pass_on_made(self, frame: bytes, destination: int, due_ns: int, rule: str) -> None:
+        """The same with a frame that the wire made, which is noted first."""
+        self._packet += 1
+        self.made += 1
+        self._journal.frame(self._packet, len(self._ports), time.time_ns(), frame)
+        self._pass_on(self._packet, frame, destination, due_ns, rule, None)
 
     def _drop_faulty(self, source: int, left_ns: int, frame: bytes, fault: str) -> None:
         """Carry no frame that a real wire could not have got: the lab is not set up rightly."""
@@ -183,23 +196,23 @@ class Plain(Carrier):
         self._journal.dropped(self._packet, reason)
 
     def _seldom(self, source: int, left_ns: int, frame: bytes, fault: str) -> None:
-        """A frame for all, for its own sender, or one that must not go on."""
-        destinations = self._destinations(source, frame)
+        """A frame for all, for nobody else, or one that must not go on.
+
+        One for all goes to the first of the others; the rest get copies, as `link` has it.
+        """
         if fault:
             self._drop_faulty(source, left_ns, frame, fault)
-        elif not destinations:
+            return
+        others = [number for number in range(len(self._ports)) if number != source]
+        if not frame[0] & 1 or not others:
             self._drop(source, left_ns, frame, _NOBODY)
-        else:
-            self._packet += 1
-            self.frame_bytes += len(frame)
-            self._journal.frame(self._packet, source, left_ns, frame)
-            now_ns = time.time_ns()
-            taken, reason = self._send(frame, destinations)
-            if taken:
-                self._journal.leaving(self._packet, now_ns, left_ns, reason)
-                self._journal.settled()
-            else:
-                self._journal.dropped(self._packet, reason)
+            return
+        self._packet += 1
+        self.frame_bytes += len(frame)
+        self._journal.frame(self._packet, source, left_ns, frame)
+        self._pass_on(self._packet, frame, others[0], left_ns, "", None)
+        for number in others[1:]:
+            self._pass_on_made(frame, number, left_ns, "")
 
 
 class Ruled(Carrier):
@@ -247,41 +260,17 @@ class Ruled(Carrier):
                 self._journal.dropped(action.packet, action.rule)
                 self._fated += 1
             elif isinstance(action, Made):
-                self._send_made(action)
+                self._pass_on_made(action.frame, action.destination, action.due_ns, action.rule)
             else:
                 self._send_taken(action)
 
     def fired(self) -> tuple[tuple[str, int], ...]:
         return tuple((str(rule), count) for rule, count in self._wire.report())
 
+    def vain(self) -> tuple[tuple[str, int], ...]:
+        return tuple((str(rule), count) for rule, count in self._wire.vain())
+
     def _send_taken(self, sent: Sent) -> None:
         self._fated += 1
         changed = sent.frame if sent.changed else None
         self._pass_on(sent.packet, sent.frame, sent.destination, sent.due_ns, sent.rule, changed)
-
-    def _send_made(self, made: Made) -> None:
-        self._packet += 1
-        self.made += 1
-        self._journal.frame(self._packet, len(self._ports), time.time_ns(), made.frame)
-        self._pass_on(self._packet, made.frame, made.destination, made.due_ns, made.rule, None)
-
-    def _pass_on(
-        self,
-        packet: int,
-        frame: bytes,
-        destination: int,
-        due_ns: int,
-        rule: str,
-        changed: bytes | None,
-    ) -> None:
-        """Note the arrival, send; it holds once the host took the frame."""
-        noted = self._journal.leaving(packet, time.time_ns(), due_ns, rule, changed)
-        reason = self._ports[destination].send(frame)
-        if not reason:
-            self._journal.settled()
-            return
-        if noted:
-            self._journal.taken_back()
-        reason = f"{self._sides[destination].name}: {reason}"
-        self.refused[reason] += 1
-        self._journal.dropped(packet, reason)

@@ -38,7 +38,7 @@ from typing import Any
 from netlab.lab.syscalls import give_up_privileges, set_time_slice, set_timer_slack
 from netlab.lab.wire.carriers import Carrier, Plain, Ruled
 from netlab.lab.wire.journal_writer import Journal
-from netlab.lab.wire.orders import Orders, Report, orders_from
+from netlab.lab.wire.orders import Orders, Report, counted, orders_from
 from netlab.lab.wire.port import Port
 from netlab.model.errors import CheckFailed, NetlabError, UsageError
 from netlab.server.family.process import die_with_parent
@@ -173,7 +173,7 @@ class Forwarder:
             os.read(self._wake, 4096)
             self._over = True
         if self._sock in readable:
-            self._obey()
+            self._obey(idle=not busy and readable == [self._sock])
         for port in readable:
             if isinstance(port, Port):
                 port.clear_error()
@@ -196,7 +196,8 @@ class Forwarder:
         left_ns = next_ns - _EARLY_NS - time.time_ns()
         return max(min(left_ns, most_ns), 0) / 1e9
 
-    def _obey(self) -> None:
+    def _obey(self, *, idle: bool) -> None:
+        """What control asks; `idle`: no host has sent anything that was not taken yet."""
         received = control.receive(self._sock)
         if received is None:
             self._over = True
@@ -205,7 +206,12 @@ class Forwarder:
         message, descriptors = received
         for descriptor in descriptors:
             os.close(descriptor)
-        if message["do"] == "stop":
+        if message["do"] == "count":
+            carrier = self._carrier
+            # A copy that is late has no frame that is left: it is the time of the next that tells.
+            least = 0 if idle and carrier.next_ns() is None else 1
+            _tell(self._sock, counted(carrier.frames, max(carrier.left, least)))
+        elif message["do"] == "stop":
             self._stop_by_ns = time.monotonic_ns() + int(message["within_ms"]) * 1_000_000
 
     def _count_losses(self) -> None:
@@ -214,7 +220,8 @@ class Forwarder:
             if lost := port.losses():
                 self._lost += lost
                 name = self._orders.sides[number].name
-                self._journal.lost(lost, since_ns, f"the wire's receive queue of {name} was full")
+                reason = f"the wire's receive queue of {name} was full"
+                self._journal.lost(lost, number, since_ns, reason)
 
     def _tell_faults(self) -> None:
         for host, fault in self._carrier.faults.keys() - self._told:
@@ -230,6 +237,7 @@ class Forwarder:
             made=carrier.made,
             left=carrier.left,
             fired=carrier.fired(),
+            vain=carrier.vain(),
             refused=tuple(carrier.refused.items()),
             lost=self._lost,
             unrecorded=self._journal.lost_frames + self._journal.lost_fates,

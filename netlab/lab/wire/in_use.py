@@ -115,6 +115,7 @@ class ReorderInUse(InUse):
         self._after = rule.after
         self._by = rule.by or 0
         self.within_ns = rule.within_ns
+        self.vain = 0  # frames that waited, and what they waited for did not come
 
     def counts(self, sight: Sight) -> Counts:
         """The counters that must reach the target."""

@@ -12,6 +12,7 @@ import os
 import re
 import stat
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -67,7 +68,8 @@ class JournalReader:
 
     What a `poll` gave counts as kept once the next one is made: its segments are the wire's again.
     A reader that comes later finds all that no reader said to have kept, and so what this one was
-    given last a second time: a frame's number tells. `losses` grows as they are met.
+    given last a second time: a frame's number tells. `losses` grows as they are met; `dropped` says
+    how many of those frames were of which host, by interface.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
@@ -77,6 +79,7 @@ class JournalReader:
         self._at = HEAD_BYTES
         self._kept: list[tuple[int, int]] = []  # descriptors of whole segments, and their serials
         self.losses: list[Loss] = []
+        self.dropped: Counter[int] = Counter()
 
     def poll(self, within_s: float = float("inf")) -> Taken:
         """What was settled since the last look; takes about `within_s` seconds at the most."""
@@ -150,6 +153,7 @@ class JournalReader:
             elif kind == LOSS:
                 reason = chunk[start : start + size].decode(errors="replace")
                 self.losses.append(Loss("packets", "frames", packet, reason, since_ns=left_ns))
+                self.dropped[number] += packet
             else:
                 break
             at = end

@@ -18,7 +18,8 @@ A record is padded to 8 bytes:
 FRAME: `number` is the interface (a host's index, or the wire's own, one more than the last),
 `size` the frame's length. PASSED is the same for a frame that went on at once, and holds its
 arrival. FATE: `number` bytes of rule, then `size` changed bytes (0: not changed). LOSS: `packet`
-frames were lost before the wire saw them, some time after `left_ns`; `size` bytes say why.
+frames of interface `number` were lost before the wire saw them, some time after `left_ns`; `size`
+bytes say why.
 
 What this module must not know: files, sockets, rules.
 """

@@ -131,9 +131,9 @@ class Journal:
         """What `leaving` noted last, True then, did not come to be."""
         self.head[BEGUN] = self.at = self.last
 
-    def lost(self, count: int, since_ns: int, reason: str) -> None:
-        """Note frames that were lost before the wire saw them."""
-        self._append(LOSS, 0, 0, count, since_ns, NONE, NONE, reason.encode())
+    def lost(self, count: int, interface: int, since_ns: int, reason: str) -> None:
+        """Note frames of a host that were lost before the wire saw them."""
+        self._append(LOSS, 0, interface, count, since_ns, NONE, NONE, reason.encode())
         self.settled()
 
     def close(self) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 from netlab.lab.wire.gate import Gate, uncounted
 from netlab.lab.wire.headers import NOT_READ, is_counted, maybe_headers
-from netlab.lab.wire.in_use import in_use
+from netlab.lab.wire.in_use import ReorderInUse, in_use, those
 from netlab.lab.wire.outcomes import End, Lost, Outcome
 from netlab.lab.wire.rules import Rule, queue_without_rate
 from netlab.lab.wire.sight import Sight, Sights
@@ -88,6 +88,10 @@ class Wire:
     def report(self) -> list[tuple[Rule, int]]:
         """How often each rule changed what became of a frame, in the order given."""
         return [(use.rule, use.fired) for use in self._uses]
+
+    def vain(self) -> list[tuple[Rule, int]]:
+        """The rules for which frames waited in vain, and how many did."""
+        return [(use.rule, use.vain) for use in those(self._uses, ReorderInUse) if use.vain]
 
     def _route_to_many(self, frame: bytes, source: int) -> tuple[tuple[int, ...], Direction | None]:
         """All other ends, for broadcast and multicast; nobody has any other address."""

@@ -1,10 +1,11 @@
 """What the lab says to its wire, and what the wire answers: objects <-> control messages.
 
-To the wire: `Orders` once, with the spool folder's descriptor, then `stop(within_ms)`. From it:
-`ready` once all its sockets take frames; `failed` instead of that or at any time later (an error,
-as `model.errors` puts it into messages; the wire is over then); `fault` when what it is given to
-carry shows that the lab is not set up as it must be (an error too; the wire goes on); and `stopped`
-with a `Report`. Read `server.messages.control` for how messages travel.
+To the wire: `Orders` once, with the spool folder's descriptor, `COUNT` whenever it is asked how
+many frames are on their way, then `stop(within_ms)`. From it: `counted`, the answer; `ready` once
+all its sockets take frames; `failed` instead of that or at any time later (an error, as
+`model.errors` puts it into messages; the wire is over then); `fault` when what it is given to carry
+shows that the lab is not set up as it must be (an error too; the wire goes on); and `stopped` with
+a `Report`. Read `server.messages.control` for how messages travel.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class Report:
     made: int  # frames that the wire itself made
     left: int  # still on their way when it stopped: no fate is known
     fired: tuple[tuple[str, int], ...]  # each rule as written, and how often it did something
+    vain: tuple[tuple[str, int], ...]  # rules for which frames waited in vain, and how many
     refused: tuple[tuple[str, int], ...]  # why frames were not taken by a host, and how many
     lost: int  # found no room in the wire's own receive queues
     unrecorded: int  # frames and arrivals that found no room in the spool
@@ -60,6 +62,14 @@ class Report:
     def as_message(self) -> Message:
         """For `report_from`."""
         return {"event": "stopped", **asdict(self)}
+
+
+COUNT: Message = {"do": "count"}
+
+
+def counted(frames: int, on_their_way: int) -> Message:
+    """So many frames have come from hosts, and so many are on their way, copies included."""
+    return {"event": "counted", "frames": frames, "on_their_way": on_their_way}
 
 
 def stop(within_ms: int) -> Message:
@@ -80,6 +90,6 @@ def orders_from(message: Message) -> Orders:
 def report_from(message: Message) -> Report:
     """What `Report.as_message` described."""
     facts = {name: value for name, value in message.items() if name != "event"}
-    for name in ("fired", "refused"):
+    for name in ("fired", "vain", "refused"):
         facts[name] = tuple((text, count) for text, count in facts[name])
     return Report(**facts)

@@ -121,6 +121,7 @@ class Transit:
                 self._send(step.flights[0], step.passage, step.rate, step.at_ns)
             elif step.held.waits:
                 step.held.waits = False
+                step.held.use.vain += 1
                 self._held.remove(step.held)
                 self._go(step.flights, step.passage, step.at_ns)
 

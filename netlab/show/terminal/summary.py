@@ -67,7 +67,9 @@ def summary_lines(view: Summary, width: int) -> list[Line]:
     lines.append([])
     if view.interfaces:
         lost = any(one.dropped for one in view.interfaces)
-        say("capture", "; ".join(map(_interface, view.interfaces)), "bold red" if lost else "")
+        ring = "the ring" if view.wire is None else "the wire's ring"
+        seen = "; ".join(_interface(one, ring) for one in view.interfaces)
+        say("capture", seen, "bold red" if lost else "")
     if view.wire is not None:
         _wire(view.wire, say)
     for loss in view.losses:
@@ -188,11 +190,11 @@ def _operation(one: Operations) -> str:
     return f"{one.calls:,} {one.op}{failed}"
 
 
-def _interface(one: InterfaceSummary) -> str:
+def _interface(one: InterfaceSummary, ring: str) -> str:
     name = one.name or "unnamed interface"
     lost = "losses not known"
     if one.dropped is not None:
-        lost = "none lost" if one.dropped == 0 else f"{one.dropped:,} LOST by the ring"
+        lost = "none lost" if one.dropped == 0 else f"{one.dropped:,} LOST by {ring}"
     return f"{name}: {count(one.frames, 'frame')}, {lost}"
 
 
@@ -211,8 +213,10 @@ def _wire(wire: WireSummary, say: _Say) -> None:
             "lateness",
             f"{duration(wire.late_median_ns)} in the median, {duration(wire.late_most_ns)} at most",
         )
-    for rule, frames in wire.rules[:_RULES]:
-        say("rule", f"{rule}: {count(frames, 'frame')}")
+    for one in wire.rules[:_RULES]:
+        parts = [count(one.sent, "frame")] if one.sent else []
+        parts += [f"{one.made:,} made by the wire"] if one.made else []
+        say("rule", f"{one.rule}: {', '.join(parts)}")
     if len(wire.rules) > _RULES:
         say("rule", f"… and {len(wire.rules) - _RULES} more")
 

@@ -123,6 +123,8 @@ def _said(packet: Packet, segment: Segment | None, frame: Frame) -> tuple[str, t
     rest += [f"[{packet.fault_layer} unreadable]"] if packet.fault_layer else []
     rest += _fates(packet)
     texts = [" ".join([head, *rest]).strip() + (f"  {said}" if said else "") for head in heads]
+    if fates := " ".join(_fates(packet)).replace("[made by", "[by"):  # the last that may be cut
+        texts += [f"{heads[-1]} {fates}".strip(), f"{heads[-1].split(' ')[0]} {fates}", fates]
     return whole, tuple(text for text in dict.fromkeys(texts) if text != whole)
 
 

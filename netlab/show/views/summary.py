@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from netlab.correlate.arrivals import arrival_ns
@@ -11,6 +11,7 @@ from netlab.correlate.ledger import clock_notes
 from netlab.model.call import INBOUND, OUTBOUND
 from netlab.model.recording import Loss, RawRecording
 from netlab.model.tables import Call, Connection, Fate, Role, Side, Tables, Unmatched
+from netlab.model.wire import Arrival
 from netlab.show.format import address
 from netlab.show.views.text import as_json
 
@@ -69,7 +70,16 @@ class WireSummary:
     unknown: int  # on their way when the wire was last heard of
     late_median_ns: int | None  # how much later than the rules said it sent frames on
     late_most_ns: int | None
-    rules: tuple[tuple[str, int], ...]  # as written, and how many frames each decided on
+    rules: tuple[RuleSummary, ...]  # the busiest first
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSummary:
+    """A rule as written, and in the fate of how many frames it had a part."""
+
+    rule: str
+    sent: int  # of those that hosts sent
+    made: int  # of those that the wire made: by this rule, or met by it
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,19 +324,31 @@ def _wire(tables: Tables, raw: RawRecording) -> WireSummary | None:
         return None
     fates = Counter(p.fate for p in tables.packets if p._wired)
     late = sorted(a.late_ns for a in raw.arrivals if a.late_ns is not None)
-    rules = Counter(arrival.rule for arrival in raw.arrivals if arrival.rule)
-    made = sum(p._made for p in tables.packets)
+    pairs = zip(raw.frames, tables.packets, strict=True)
+    made = {frame.packet for frame, packet in pairs if packet._made}
     return WireSummary(
-        sent=fates.total() - made,
+        sent=fates.total() - len(made),
         delivered=fates[Fate.DELIVERED],
         dropped=fates[Fate.DROPPED],
         changed=fates[Fate.CHANGED],
-        made=made,
+        made=len(made),
         unknown=fates[Fate.UNKNOWN],
         late_median_ns=late[len(late) // 2] if late else None,
         late_most_ns=late[-1] if late else None,
-        rules=tuple(rules.most_common()),
+        rules=tuple(_rules(raw.arrivals, made)),
     )
+
+
+def _rules(arrivals: Iterable[Arrival], made: Collection[int | None]) -> Iterator[RuleSummary]:
+    """An arrival names all rules that had a part in it: each is counted by itself."""
+    texts = Counter((arrival.rule, arrival.packet in made) for arrival in arrivals)
+    counts: Counter[tuple[str, bool]] = Counter()
+    for (text, is_made), number in texts.items():
+        for rule in filter(None, text.split("; ")):
+            counts[rule, is_made] += number
+    both = {rule: counts[rule, False] + counts[rule, True] for rule, _ in counts}
+    for rule in sorted(both, key=both.__getitem__, reverse=True):
+        yield RuleSummary(rule, counts[rule, False], counts[rule, True])
 
 
 def _ledger(tables: Tables) -> Ledger:

@@ -22,18 +22,19 @@ def switches(monkeypatch: pytest.MonkeyPatch, **off: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lab", "here", "can_run", "words"),
+    ("wire", "lab", "here", "can_run", "words"),
     [
-        (True, True, True, "in a network of its own"),
-        (True, False, True, "in a network of its own"),
-        (False, True, True, "only on this machine's own loopback"),
-        (False, False, False, "no namespaces, and no right to capture without"),
+        (True, True, True, True, "works, on two hosts with a wire between"),
+        (True, True, False, True, "works, on two hosts with a wire between"),
+        (False, True, True, True, "only on the loopback of one host: see hosts and wire"),
+        (False, False, True, True, "only on this machine's own loopback"),
+        (False, False, False, False, "no namespaces, and no right to capture without"),
     ],
 )
 def test_netlab_run_needs_a_lab_or_the_right_to_capture(
-    lab: bool, here: bool, can_run: bool, words: str
+    wire: bool, lab: bool, here: bool, can_run: bool, words: str
 ) -> None:
-    found = machine.conclude((OK,), lab=lab, here=here)
+    found = machine.conclude((OK,), wire=wire, lab=lab, here=here)
     assert found.can_run is can_run
     assert words in found.summary
 
@@ -43,7 +44,7 @@ def test_a_missing_package_stops_everything() -> None:
     assert bad.verdict is Verdict.NO
     assert "missing or too old: no-such-package-xyz>=1.0" in bad.text
     assert bad.grant.endswith("-m pip install 'no-such-package-xyz>=1.0'")
-    found = machine.conclude((OK, bad), lab=True, here=True)
+    found = machine.conclude((OK, bad), wire=True, lab=True, here=True)
     assert not found.can_run
     assert found.summary == "netlab run cannot work: see packages"
 

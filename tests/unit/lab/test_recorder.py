@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -146,6 +147,7 @@ def test_spools_are_not_looked_at_on_every_turn(monkeypatch: pytest.MonkeyPatch)
 class PretendWire:
     batches: list[Taken]
     losses: list[Loss] = field(default_factory=list)
+    dropped: Counter[int] = field(default_factory=Counter)
 
     def poll(self, within_s: float) -> Taken:
         return self.finish()
@@ -158,7 +160,8 @@ def test_what_a_wire_noted_is_written_frames_first() -> None:
     frames = [(1, 0, 10, b"one"), (2, 1, 20, b"two"), (3, 0, 30, b"three")]
     arrivals = [Arrival(1, "delivered", 15, 1), Arrival(2, "dropped")]
     lost = Loss("packets", "frames", 7, "the wire's receive queue of client was full")
-    wire = PretendWire([Taken(frames[:2], arrivals[:1]), Taken(frames[2:], arrivals[1:])], [lost])
+    batches = [Taken(frames[:2], arrivals[:1]), Taken(frames[2:], arrivals[1:])]
+    wire = PretendWire(batches, [lost], Counter({0: 7}))
     file = PretendFile()
     it = Recorder(file, [], PretendSpools([]), wire=wire)  # type: ignore[arg-type]
     it.pump()
@@ -170,7 +173,20 @@ def test_what_a_wire_noted_is_written_frames_first() -> None:
     assert file.all("loss") == [lost]
     assert it.frame_count == 3
     counted = [what[:3] for what in file.all("statistics")]
-    assert counted[-2:] == [(0, 2, 0), (1, 1, 0)]  # by interface: what was recorded, none lost
+    assert counted == [(0, 9, 7), (1, 1, 0)]  # by interface: what there was, and what was lost
+
+
+@pytest.mark.parametrize("count", [5, None])
+def test_losses_of_the_wire_that_nobody_can_place_are_of_no_host(count: int | None) -> None:
+    lost = [
+        Loss("packets", "frames", 7, "the wire's receive queue of client was full"),
+        Loss("packets", "frames", count, "spool limit"),
+        Loss("packets", "arrivals", 1, "spool limit"),
+    ]
+    wire = PretendWire([Taken([(1, 1, 10, b"one")], [])], lost, Counter({0: 7}))
+    file = PretendFile()
+    Recorder(file, [], PretendSpools([]), wire=wire).finish([])  # type: ignore[arg-type]
+    assert [what[:3] for what in file.all("statistics")] == [(0, 7, None), (1, 1, None)]
 
 
 def test_a_silent_wire_writes_nothing() -> None:

@@ -38,7 +38,7 @@ def test_where_both_are_refused_it_says_both(
 
     monkeypatch.setattr(surroundings.House, "open", refuse)
     with pytest.raises(PrivilegeError, match=r"neither namespaces \(process namespace: No space"):
-        surroundings.open_lab(7777, None)
+        surroundings.open_loopback(7777, None)
 
 
 def test_root_becomes_who_called_sudo(
@@ -99,6 +99,6 @@ def test_refused_twice_is_one_privilege_error(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(surroundings.House, "open", refuse)
     with pytest.raises(PrivilegeError, match="allows neither namespaces") as error:
-        surroundings.open_lab(7777, None)
+        surroundings.open_loopback(7777, None)
     assert "\n" not in str(error.value)
     assert error.value.hint

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from rich.cells import cell_len
@@ -124,6 +125,14 @@ def test_the_list_of_packets_names_what_is_not_usual() -> None:
     ]  # fmt: skip
 
 
+def test_a_narrow_list_of_packets_names_fates_in_full() -> None:
+    tables, raw = with_calls()
+    shown = text(list_lines(packet_lines(tables, raw, None), 0, 80))
+    for words in ("[dropped]", "[by the wire]", "[changed]"):
+        assert words in shown
+    assert "…" not in shown
+
+
 @pytest.mark.parametrize("byte", [3, 600])
 def test_journeys(byte: int, golden: Callable[[str, str], None]) -> None:
     tables, _ = with_calls()
@@ -149,6 +158,34 @@ def test_the_summary_counts_what_the_wire_did(golden: Callable[[str, str], None]
     assert wire.delivered == 12 - 3
     assert (wire.late_median_ns, wire.late_most_ns) == (13_000, 1_300_000)
     golden("show_summary_wire.txt", text(summary_lines(found, 80)))
+
+
+def test_each_rule_that_had_a_part_is_counted_by_itself() -> None:
+    story = WireStory()
+    first = story.tcp("client", "S", 0, 0, rule="delay 20ms")
+    story.copy(first, rule="duplicate c>s syn 1; delay 20ms")
+    story.tcp("client", "S", 0, 0, rule="reorder 5% seed 1 by 3; delay 20ms")
+    raw = story.raw()
+    raw.frames[:] = [replace(frame, number=frame.number + 7) for frame in raw.frames]  # calls too
+    shown = text(summary_lines(summary(analyse(raw), raw, "a.pcapng"), 80))
+    assert [line.split(None, 1)[1] for line in shown.splitlines() if line.startswith("rule")] == [
+        "delay 20ms: 2 frames, 1 made by the wire",
+        "duplicate c>s syn 1: 1 made by the wire",
+        "reorder 5% seed 1 by 3: 1 frame",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("dropped", "said"),
+    [(7, "frames, 7 LOST by the wire's ring"), (None, "frames, losses not known")],
+)
+def test_what_a_host_lost_before_the_wire_is_said_of_it(dropped: int | None, said: str) -> None:
+    tables, raw = with_calls()
+    raw.interfaces[0] = replace(raw.interfaces[0], dropped=dropped)
+    raw.interfaces[1] = replace(raw.interfaces[1], dropped=0)
+    shown = " ".join(text(summary_lines(summary(tables, raw, "a.pcapng"), 80)).split())
+    assert said in shown.split("; server:")[0]
+    assert "frames, none lost" in shown.split("; server:")[1]
 
 
 def test_many_rules_are_counted_not_listed() -> None:

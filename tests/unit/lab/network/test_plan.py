@@ -96,5 +96,5 @@ def test_the_hosts_file_has_everybody_ipv4_first(both: bool) -> None:
     lines = hosts_file(make_plan(host_names(2), SUBNET), both=both).splitlines()
     named = [line.split()[0] for line in lines if "server" in line.split()[1:]]
     assert named == ["10.7.9.2", "fd07:900:abcd::2"][: 1 + both]
-    assert [line.split()[0] for line in lines if "server6" in line] == ["fd07:900:abcd::2"]
+    assert [line.split()[0] for line in lines if "server-ipv6" in line] == ["fd07:900:abcd::2"]
     assert lines[0] == "127.0.0.1 localhost"

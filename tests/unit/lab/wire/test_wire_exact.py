@@ -212,6 +212,7 @@ def test_who_has_waited_for_long_enough_does_not_wait_for_a_frame_that_is_lost()
     played.until_end()
     assert played.took_ns(held) == 5 * MS
     assert played.fired()["reorder c>s data 1 after data 2 within 5ms"] == 0
+    assert [count for _, count in played.wire.vain()] == [1]
 
 
 def test_a_reorder_that_comes_too_late_holds_nothing() -> None:

@@ -176,7 +176,7 @@ def test_without_room_frames_are_counted_and_the_rest_stays_in_order(
     noted = [packet for packet, data in sent if pass_frame(written, packet, data)]
     assert 0 < written.lost_frames == len(sent) - len(noted)
     written.dropped(98, "x" * 4000)
-    written.lost(13, LEFT_NS, "x" * 4000)  # more that is in no recording
+    written.lost(13, 0, LEFT_NS, "x" * 4000)  # more that is in no recording
     reader = JournalReader(tmp_path)
     first = reader.poll()
     reader.poll()  # says that the first was kept: there is room again
@@ -191,11 +191,12 @@ def test_without_room_frames_are_counted_and_the_rest_stays_in_order(
 
 def test_what_the_sockets_lost_is_read_as_a_loss(tmp_path: Path, folder: int) -> None:
     written = journal(folder)
-    written.lost(13, LEFT_NS, "the wire's receive queue of client was full")
+    written.lost(13, 1, LEFT_NS, "the wire's receive queue of client was full")
     reader = JournalReader(tmp_path)
     assert reader.poll() == Taken()
     reason = "the wire's receive queue of client was full"
     assert reader.losses == [Loss("packets", "frames", 13, reason, since_ns=LEFT_NS)]
+    assert reader.dropped == {1: 13}
 
 
 def test_an_empty_folder_and_a_missing_one_give_nothing(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ def test_orders_and_reports_survive_the_way() -> None:
     orders = Orders((side,), "delay 20ms; loss 1% seed 7", 1400, 1 << 24)
     assert orders_from(json.loads(json.dumps(orders.as_message()))) == orders
     report = Report(
-        13, 1301, 2, 1, (("delay 20ms", 12),), (("server: its queue is full", 1),), 3, 0
-    )
+        13, 1301, 2, 1, (("delay 20ms", 12),), (("reorder 1% by 3", 2),),
+        (("server: its queue is full", 1),), 3, 0,
+    )  # fmt: skip
     assert report_from(json.loads(json.dumps(report.as_message()))) == report
