@@ -20,6 +20,7 @@ is also what a log gets. Frames are made when first asked for; the examples abov
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,11 +48,12 @@ def read(path: str | Path) -> Recording:
     return Recording(analyse(raw), raw, str(path))
 
 
-class _Shown:
+class _Shown(ABC):
     """Something that shows itself in a terminal and in a notebook; nothing captured is obeyed."""
 
+    @abstractmethod
     def _lines(self, width: int) -> Sequence[Line]:
-        raise NotImplementedError
+        """The lines that fit a terminal of so many columns."""
 
     def show(self) -> None:
         """Print what this is, as wide as the terminal allows; plainly where there is none."""

@@ -9,6 +9,7 @@ Know nothing of control or of waiting; read `port` and `journal_layout` first.
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 _NOBODY = "it is addressed to its own sender, or to nobody here"
 
 
-class Carrier:
+class Carrier(ABC):
     """What both have: ports by number, the journal, and the counts for the report."""
 
     def __init__(self, ports: Sequence[Port], sides: Sequence[Side], journal: Journal) -> None:
@@ -52,9 +53,9 @@ class Carrier:
         """How many frames are on their way."""
         return 0
 
+    @abstractmethod
     def carry(self, source: int, most: int) -> bool:
         """Take up to `most` frames of a host; whether there may be more."""
-        raise NotImplementedError
 
     def next_ns(self) -> int | None:
         """When `send_due` has something to do; None: nothing waits."""
