@@ -61,6 +61,7 @@ class Carrier(ABC):
         """When `send_due` has something to do; None: nothing waits."""
         return None
 
+    @abstractmethod
     def send_due(self, now_ns: int) -> None:
         """Send what has waited long enough."""
 
@@ -118,6 +119,9 @@ class Plain(Carrier):
     def __init__(self, ports: Sequence[Port], sides: Sequence[Side], journal: Journal) -> None:
         super().__init__(ports, sides, journal)
         self._sends = {mac: ports[number].quick_send for mac, number in self._macs.items()}
+
+    def send_due(self, now_ns: int) -> None:
+        """Nothing ever waits."""
 
     def carry(self, source: int, most: int) -> bool:
         """Does what `_carry_one` does, in one piece: calls and copies would double its time."""
