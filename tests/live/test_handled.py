@@ -66,7 +66,7 @@ def test_daytime_closes_first(mode: str) -> None:
 
 @every_mode
 def test_slow_sends_piece_by_piece(mode: str) -> None:
-    with handled("slow", mode, pauses_s=(0.02, 0.02)) as port, client_of(port) as sock:
+    with handled("slow", mode, pauses_s=(0.2, 0.2)) as port, client_of(port) as sock:
         for _ in range(3):
             sock.sendall(b"abcd")
             assert sock.recv(100) == b"ab"

@@ -194,7 +194,7 @@ def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
     assert read_raw(tmp_path / "a.pcapng").description.form == "finished"
 
 
-@pytest.mark.parametrize("place", ["--loopback", "--lab"])
+@pytest.mark.parametrize("place", ["--loopback", pytest.param("--lab", marks=pytest.mark.slow)])
 def test_more_clients_than_the_lab_starts_at_once(tmp_path: Path, place: str) -> None:
     done = run_netlab(tmp_path, "run", place, "-o", "a.pcapng", "--quiet", "--clients", "127")
     assert (done.returncode, done.stderr) == (0, "")
