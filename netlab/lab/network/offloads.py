@@ -14,6 +14,7 @@ import socket
 import struct
 
 _SIOCETHTOOL = 0x8946
+_GLINK = 0x0A
 # What it is called, ETHTOOL_G..., ETHTOOL_S...; the checksum first: the kernel then takes
 # scatter-gather and TSO away by itself.
 _OFFLOADS = (
@@ -39,6 +40,14 @@ def read(interface: str) -> dict[str, bool]:
     """Whether each offload of an interface is on."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
         return {name: bool(_ethtool(sock, interface, getting, 0)) for name, getting, _ in _OFFLOADS}
+
+
+def has_link(sock: socket.socket, interface: str) -> bool:
+    """Whether both ends of this link are up at this moment. Raises OSError when it is gone.
+
+    IFF_RUNNING tells the same up to a second late: the kernel updates it by a worker of its own.
+    """
+    return bool(_ethtool(sock, interface, _GLINK, 0))
 
 
 def _ethtool(sock: socket.socket, interface: str, command: int, value: int) -> int:

@@ -27,7 +27,6 @@ import errno
 import mmap
 import socket
 import struct
-from fcntl import ioctl
 
 from netlab.capture.bpf import SNAPLEN_BYTES, accept_all, without_outgoing
 from netlab.capture.ring import (
@@ -37,7 +36,6 @@ from netlab.capture.ring import (
     PACKET_RX_RING,
     PACKET_STATISTICS,
     PACKET_VERSION,
-    SIOCGIFFLAGS,
     SO_TIMESTAMPNS,
     SOL_PACKET,
     TP_STATUS_CSUMNOTREADY,
@@ -49,9 +47,9 @@ from netlab.capture.ring import (
     attach,
     grant_hint,
 )
+from netlab.lab.network.offloads import has_link
 from netlab.model.errors import PrivilegeError, UsageError
 
-IFF_RUNNING = 0x40  # linux/if.h: both ends of the veth pair are up
 TPACKET_V2 = 1  # linux/if_packet.h
 PACKET_QDISC_BYPASS = 20
 TP_STATUS_LOSING = 1 << 2  # frames were lost since the statistics were last read
@@ -184,12 +182,10 @@ class Port:
 
     def _is_running(self) -> bool:
         """Whether the host's interface is up."""
-        request = struct.pack("@16s24x", self._interface.encode())
         try:
-            answer = ioctl(self._sock, SIOCGIFFLAGS, request)
+            return has_link(self._sock, self._interface)
         except OSError:  # it is gone
             return False
-        return bool(struct.unpack_from("@H", answer, 16)[0] & IFF_RUNNING)
 
     def clear_error(self) -> None:
         """An interface that goes down leaves an error that select would report for ever."""
