@@ -131,6 +131,8 @@ def complain(text: str) -> None:
     """One line on stderr."""
     from netlab.show.escape import printable
 
-    with suppress(OSError):  # a full disk: it is the exit code that tells
+    try:
         sys.stderr.write(f"netlab: {printable(text)}\n")
         sys.stderr.flush()
+    except OSError:  # a full disk: it is the exit code that tells
+        streams.silence_complaints()

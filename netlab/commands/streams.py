@@ -56,8 +56,20 @@ class _Output(io.FileIO):
 
 def silence_output() -> None:
     """From now on nobody gets what is printed, nor what still waits to be."""
+    _silence(_OUT)
+
+
+def silence_complaints() -> None:
+    """Nobody gets what is complained, nor what waits: Python would try again at its end, and fail.
+
+    Its exit code would then be 120, and not what there was to tell.
+    """
+    _silence(_ERR)
+
+
+def _silence(number: int) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-    os.dup2(nowhere, _OUT)
+    os.dup2(nowhere, number)
     os.close(nowhere)
 
 
