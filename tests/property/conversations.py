@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from netlab.lab.pattern import pattern
 from netlab.model.recording import RawRecording
-from netlab.model.tables import Direction, Role, Tables
+from netlab.model.tables import Direction, Role, Side, Tables
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVER_SALT = 1 << 24
@@ -142,3 +142,21 @@ def moved_by_calls(tables: Tables) -> dict[tuple[int, str, str], int]:
         key = (call.connection, call.side, call.direction)
         moved[key] = moved.get(key, 0) + call.stop - call.start
     return moved
+
+
+def told_otherwise(
+    tables: Tables, told: list[tuple[int | None, int]], connections: int
+) -> list[str]:
+    """Where the tables differ from what the programs say they sent and read on each connection."""
+    moved = moved_by_calls(tables)
+    wrong = []
+    for number in range(connections):
+        for index, side in enumerate(Side):
+            sent, read = told[number * 2 + index]
+            found = moved.get((number, side, side.outbound), 0)
+            if sent is not None and found != sent:
+                wrong.append(f"{number} {side}: {found} sent, {sent} said")
+            found = moved.get((number, side, side.inbound), 0)
+            if found != read:
+                wrong.append(f"{number} {side}: {found} read, {read} said")
+    return wrong
