@@ -31,6 +31,8 @@ exact_rules = st.one_of(
     _rules("corrupt {} data {}", _directions, _early),
     _rules("corrupt {} any {}", _directions, _early),
     _rules("cut after {} data {} for 113ms", _directions, _early),
+    _rules("cut {} at {} for 113ms", _directions, _times),
+    _rules("drop {} conn 1 data {}", _directions, _early),
     _rules("{} mtu {} after data {}", _directions, st.sampled_from([700, 1290]), _early),
 )
 slow_rules = st.sampled_from(["drop c>s syn 1", "drop s>c synack 1", "drop c>s ack 1"])
