@@ -3,6 +3,7 @@
 strace -f -ttt -T [-yy -s 16 | -y -s 0 | -s 24] -o LOG -e trace=network,desc,process python3 -I -S
 """
 
+import contextlib
 import fcntl
 import os
 import select
@@ -22,7 +23,7 @@ def main():
     c.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     c.connect(ls.getsockname())
     c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    s, a = l.accept()
+    s, _a = ls.accept()
     c.send(b'hello\x00\x1b[31m"quoted" \\ world')
     s.recv(3, socket.MSG_PEEK)
     s.recv(100)
@@ -42,21 +43,19 @@ def main():
     select.select([s, ls], [c], [s], 1)
     s.recv(1000)
     s.setblocking(False)
-    try:
+    with contextlib.suppress(BlockingIOError):
         s.recv(10)
-    except BlockingIOError:
-        pass
-    f = open("/etc/services", "rb")
+    f = open("/etc/services", "rb")  # noqa: SIM115
     os.sendfile(c.fileno(), f.fileno(), 0, 500)
     r, w = os.pipe()
     os.splice(s.fileno(), w, 300)
     os.splice(r, c.fileno(), 100)
     u1, u2 = socket.socketpair()
     socket.send_fds(u1, [b"F"], [s.fileno(), 1])
-    m, fds, fl, ad = socket.recv_fds(u2, 10, 5)
+    _, fds, _, _ = socket.recv_fds(u2, 10, 5)
     print(fds)
     os.write(fds[0], b"via passed")
-    d = os.dup(c.fileno())
+    os.dup(c.fileno())
     os.dup2(c.fileno(), 50)
     fcntl.fcntl(c, fcntl.F_DUPFD_CLOEXEC, 60)
     pid = os.fork()
