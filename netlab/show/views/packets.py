@@ -119,12 +119,18 @@ def _said(packet: Packet, segment: Segment | None, frame: Frame) -> tuple[str, t
     heads = [_numbers(packet)]
     if packet.tcp_flags is not None:
         heads = _tcp_heads(packet, segment)
+    elif packet._icmp_text:
+        heads = [packet._icmp_text, packet._icmp_text.partition(",")[0]]
     rest = [f"fragment {packet.fragment}"] if packet.fragment else []
     rest += [f"[{packet.fault_layer} unreadable]"] if packet.fault_layer else []
     rest += _fates(packet)
     texts = [" ".join([head, *rest]).strip() + (f"  {said}" if said else "") for head in heads]
     if fates := " ".join(_fates(packet)).replace("[made by", "[by"):  # the last that may be cut
-        texts += [f"{heads[-1]} {fates}".strip(), f"{heads[-1].split(' ')[0]} {fates}", fates]
+        least = heads[-1] if packet.tcp_flags is None else heads[-1].split(" ")[0]
+        texts += [f"{heads[-1]} {fates}".strip(), f"{least} {fates}"]
+        if packet._icmp_text:  # that the wire made it, its address says too
+            texts.append(" ".join([heads[-1], *_fates(packet)[packet._made :]]))
+        texts.append(fates)
     return whole, tuple(text for text in dict.fromkeys(texts) if text != whole)
 
 
@@ -162,6 +168,7 @@ def info(packet: Packet, segment: Segment | None, frame: Frame) -> str:
         parts += [f"Len={packet.payload_len_bytes}"] if packet.payload_len_bytes else []
         parts += [f"Win={window}"] if window is not None else []
     elif packet.payload_len_bytes is not None:
+        parts += [packet._icmp_text] if packet._icmp_text else []
         parts.append(f"Len={packet.payload_len_bytes}")
     if packet.fragment:
         parts.append(f"fragment {packet.fragment}")
