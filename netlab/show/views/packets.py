@@ -128,8 +128,8 @@ def _said(packet: Packet, segment: Segment | None, frame: Frame) -> tuple[str, t
     if fates := " ".join(_fates(packet)).replace("[made by", "[by"):  # the last that may be cut
         least = heads[-1] if packet.tcp_flags is None else heads[-1].split(" ")[0]
         texts += [f"{heads[-1]} {fates}".strip(), f"{least} {fates}"]
-        if packet._icmp_text:  # that the wire made it, its address says too
-            texts.append(" ".join([heads[-1], *_fates(packet)[packet._made :]]))
+        if packet._icmp_text and packet._made:  # its address says so, too
+            fates = " ".join([heads[-1], *_fates(packet)[1:]])
         texts.append(fates)
     return whole, tuple(text for text in dict.fromkeys(texts) if text != whole)
 

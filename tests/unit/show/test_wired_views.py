@@ -157,6 +157,7 @@ def test_a_ladder_says_what_icmp_says(width: int, said: str) -> None:
         (104, "fragmentation needed, MTU 900 [made by the wire]"),
         (90, "fragmentation needed [by the wire]"),
         (80, "fragmentation needed"),
+        (70, "fragmentation n…"),
     ],
 )
 def test_the_list_of_packets_says_what_icmp_says(width: int, said: str) -> None:
