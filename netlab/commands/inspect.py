@@ -20,6 +20,11 @@ from netlab.model.tables import Tables
 @click.option("--packet", "-p", metavar="N", type=int, help="Show one packet's fields and bytes.")
 @click.option("--deep", is_flag=True, help="With --packet: add what scapy makes of it.")
 @click.option("--limit", metavar="N", type=WholeNumber(min=0), help="At most N rows; 0: all.")
+@click.option(
+    "--where",
+    metavar="SQL",
+    help="With --packets, --connections: those of which it is true: `dport = 443`.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the view as JSON.")
 def command(
     file: str,
@@ -28,11 +33,13 @@ def command(
     packet: int | None,
     deep: bool,
     limit: int | None,
+    where: str | None,
     as_json: bool,
 ) -> None:
     """Show what a recording or capture holds. FILE may be - for standard input.
 
-    Without an option: a summary and the connections.
+    Without an option: a summary and the connections. A condition of --where names columns as
+    `netlab query` has them: of `frames` for packets, of `connections` for connections.
     """
     chosen = [name for name in (view, connection, packet) if name is not None]
     if len(chosen) > 1:
@@ -42,6 +49,8 @@ def command(
         )
     if deep and packet is None:
         raise UsageError("--deep is about one packet", "add --packet N")
+    if where is not None and view is None:
+        raise UsageError("--where is about a list", "add --packets or --connections")
     from netlab.capture.files import read_raw
     from netlab.commands.main import note
     from netlab.explain.analysis import analyse
@@ -53,9 +62,9 @@ def command(
     elif connection is not None:
         _ladder(tables, raw, connection, limit, as_json)
     elif view == "packets":
-        _packets(tables, raw, limit, as_json)
+        _packets(tables, raw, limit, where, as_json)
     elif view == "connections":
-        _connections(tables, limit, as_json)
+        _connections(tables, limit, where, as_json)
     else:
         _summary(tables, raw, file, as_json)
     for fault in raw.faults if chosen else ():
@@ -74,13 +83,18 @@ def _summary(tables: Tables, raw: RawRecording, file: str, as_json: bool) -> Non
     print_summary(tables, raw, path=name)
 
 
-def _connections(tables: Tables, limit: int | None, as_json: bool) -> None:
+def _connections(tables: Tables, limit: int | None, where: str | None, as_json: bool) -> None:
     from netlab.show.terminal.lines import emit, width_of
     from netlab.show.terminal.summary import connection_lines
     from netlab.show.views.summary import connections, start_ns
     from netlab.show.views.text import as_json as json_text
 
     rows = connections(tables)
+    if where is not None:
+        from netlab.show.sql import rows_where
+
+        chosen = rows_where(tables, "connections", where, "connection")
+        rows = tuple(row for row in rows if row.connection in chosen)
     kept = rows[:limit] if limit else rows
     if as_json:
         print(json_text(kept))
@@ -90,18 +104,26 @@ def _connections(tables: Tables, limit: int | None, as_json: bool) -> None:
         emit([[(f"… {len(rows) - len(kept):,} more: --limit 0 shows all", "italic")]])
 
 
-def _packets(tables: Tables, raw: RawRecording, limit: int | None, as_json: bool) -> None:
+def _packets(
+    tables: Tables, raw: RawRecording, limit: int | None, where: str | None, as_json: bool
+) -> None:
     from netlab.show.terminal.lines import columns_of_terminal, emit, fold
     from netlab.show.terminal.packets import list_lines
     from netlab.show.views.packets import packet_lines
     from netlab.show.views.text import as_json as json_text
 
-    rows = packet_lines(tables, raw, limit)
+    chosen = None
+    if where is not None:
+        from netlab.show.sql import FRAMES, rows_where
+
+        chosen = rows_where(tables, FRAMES, where, "frame")
+    rows = packet_lines(tables, raw, limit, chosen)
     if as_json:
         print(json_text(rows))
     else:
         columns = columns_of_terminal()
-        emit(list_lines(rows, len(tables.packets) - len(rows), columns))
+        there = len(tables.packets) if chosen is None else len(chosen)
+        emit(list_lines(rows, there - len(rows), columns))
         if rows and tables.calls:
             said = fold("Frames are numbered as in Wireshark, which counts calls, too.", columns)
             emit([[(text, "dim")] for text in said])

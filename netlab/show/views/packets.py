@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from netlab.explain.ways import changed_bytes, way_text
 from netlab.model.frame import Frame
@@ -94,11 +95,14 @@ class PacketView:
     deep: tuple[str, ...]  # scapy's view, where asked for
 
 
-def packet_lines(tables: Tables, raw: RawRecording, limit: int | None) -> list[PacketLine]:
-    """The packets, at most `limit` of them (None or 0: all)."""
+def packet_lines(
+    tables: Tables, raw: RawRecording, limit: int | None, chosen: Collection[int] | None = None
+) -> list[PacketLine]:
+    """The packets, at most `limit` of them (None or 0: all); of `chosen` frames alone."""
     segments = {segment.frame: segment for segment in tables.segments}
     start = tables.packets[0].time_ns if tables.packets else 0
-    chosen = tables.packets[:limit] if limit else tables.packets
+    both = zip(tables.packets, raw.frames, strict=True)
+    kept = (pair for pair in both if chosen is None or pair[0].frame in chosen)
     return [
         PacketLine(
             packet.frame,
@@ -108,7 +112,7 @@ def packet_lines(tables: Tables, raw: RawRecording, limit: int | None) -> list[P
             packet.protocol or packet.link,
             *_said(packet, segments.get(packet.frame), frame),
         )
-        for packet, frame in zip(chosen, raw.frames, strict=False)
+        for packet, frame in islice(kept, limit or None)
     ]
 
 
