@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from netlab.commands.numbers import WholeNumber
 from netlab.model.errors import UsageError
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Tables
+
+if TYPE_CHECKING:
+    from netlab.show.views.packets import PacketView
 
 
 @click.command("inspect")
@@ -19,6 +24,8 @@ from netlab.model.tables import Tables
 )
 @click.option("--packet", "-p", metavar="N", type=int, help="Show one packet's fields and bytes.")
 @click.option("--deep", is_flag=True, help="With --packet: add what scapy makes of it.")
+@click.option("--boxes", is_flag=True, help="With --packet: draw its headers as the RFCs do.")
+@click.option("--field", metavar="NAME", help="With --packet: explain one field: `tcp.window`.")
 @click.option("--limit", metavar="N", type=WholeNumber(min=0), help="At most N rows; 0: all.")
 @click.option(
     "--where",
@@ -32,6 +39,8 @@ def command(
     connection: str | None,
     packet: int | None,
     deep: bool,
+    boxes: bool,
+    field: str | None,
     limit: int | None,
     where: str | None,
     as_json: bool,
@@ -47,8 +56,12 @@ def command(
             "only one view at a time",
             "choose one of --connections, --packets, --connection N, --packet N",
         )
-    if deep and packet is None:
-        raise UsageError("--deep is about one packet", "add --packet N")
+    closer = {"--deep": deep, "--boxes": boxes, "--field": field is not None}
+    asked = [name for name, given in closer.items() if given]
+    if asked and packet is None:
+        raise UsageError(f"{asked[0]} is about one packet", "add --packet N")
+    if len(asked) > 1:
+        raise UsageError("only one look at a packet at a time", f"choose one of {', '.join(asked)}")
     if where is not None and view is None:
         raise UsageError("--where is about a list", "add --packets or --connections")
     from netlab.capture.files import read_raw
@@ -58,7 +71,7 @@ def command(
     raw = read_raw(file)
     tables = analyse(raw)
     if packet is not None:
-        _packet(tables, raw, packet, deep, limit, as_json)
+        _show_packet(_packet(tables, raw, packet, deep), boxes, field, limit, as_json)
     elif connection is not None:
         _ladder(tables, raw, connection, limit, as_json)
     elif view == "packets":
@@ -144,17 +157,31 @@ def _ladder(
         print_ladder(tables, raw, connection=row.connection, limit=limit)
 
 
-def _packet(
-    tables: Tables, raw: RawRecording, frame: int, deep: bool, limit: int | None, as_json: bool
-) -> None:
+def _packet(tables: Tables, raw: RawRecording, frame: int, deep: bool) -> PacketView:
     from netlab.show import choose
-    from netlab.show.terminal.lines import emit, width_of
-    from netlab.show.terminal.packets import packet_lines
     from netlab.show.views.packets import packet_view
+
+    return packet_view(tables, raw, choose.packet(tables, frame), deep=deep)
+
+
+def _show_packet(
+    view: PacketView, boxes: bool, field: str | None, limit: int | None, as_json: bool
+) -> None:
+    from netlab.show.terminal import packets as drawn
+    from netlab.show.terminal.lines import emit, width_of
+    from netlab.show.views.packets import field_views
     from netlab.show.views.text import as_json as json_text
 
-    view = packet_view(tables, raw, choose.packet(tables, frame), deep=deep)
-    if as_json:
+    width = width_of(None)
+    if field is not None:
+        found = field_views(view, field)
+        if as_json:
+            print(json_text(found))
+        else:
+            emit(drawn.field_lines(found, width))
+    elif as_json:
         print(json_text(view))
+    elif boxes:
+        emit(drawn.box_lines(view, width))
     else:
-        emit(packet_lines(view, width_of(None), limit))
+        emit(drawn.packet_lines(view, width, limit))
