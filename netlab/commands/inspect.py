@@ -26,6 +26,18 @@ if TYPE_CHECKING:
 @click.option("--deep", is_flag=True, help="With --packet: add what scapy makes of it.")
 @click.option("--boxes", is_flag=True, help="With --packet: draw its headers as the RFCs do.")
 @click.option("--field", metavar="NAME", help="With --packet: explain one field: `tcp.window`.")
+@click.option(
+    "--stream",
+    type=click.Choice(["client", "server", "both"]),
+    help="With --connection: what that side sent, with the frames that carried it.",
+)
+@click.option(
+    "--as",
+    "form",
+    type=click.Choice(["text", "hex", "c", "raw"]),
+    help="With --stream: how; raw: the bytes alone.",
+)
+@click.option("--output", "-o", metavar="OUT", help="With --stream: write to a file.")
 @click.option("--limit", metavar="N", type=WholeNumber(min=0), help="At most N rows; 0: all.")
 @click.option(
     "--where",
@@ -41,6 +53,9 @@ def command(
     deep: bool,
     boxes: bool,
     field: str | None,
+    stream: str | None,
+    form: str | None,
+    output: str | None,
     limit: int | None,
     where: str | None,
     as_json: bool,
@@ -62,6 +77,13 @@ def command(
         raise UsageError(f"{asked[0]} is about one packet", "add --packet N")
     if len(asked) > 1:
         raise UsageError("only one look at a packet at a time", f"choose one of {', '.join(asked)}")
+    if stream is not None and connection is None:
+        raise UsageError("--stream is about one connection", "add --connection N")
+    if stream is None and (form is not None or output is not None):
+        name = "--output" if form is None else "--as"
+        raise UsageError(f"{name} is about a stream", "add --stream client, server or both")
+    if stream is not None and as_json:
+        raise UsageError("a stream is no JSON", "choose --as text, hex, c or raw")
     if where is not None and view is None:
         raise UsageError("--where is about a list", "add --packets or --connections")
     from netlab.capture.files import read_raw
@@ -72,6 +94,8 @@ def command(
     tables = analyse(raw)
     if packet is not None:
         _show_packet(_packet(tables, raw, packet, deep), boxes, field, limit, as_json)
+    elif connection is not None and stream is not None:
+        _stream(tables, raw, connection, stream, form or "text", output, file)
     elif connection is not None:
         _ladder(tables, raw, connection, limit, as_json)
     elif view == "packets":
@@ -155,6 +179,36 @@ def _ladder(
         print(json_text(limited(ladder(tables, raw, row), limit or 0)))
     else:
         print_ladder(tables, raw, connection=row.connection, limit=limit)
+
+
+def _stream(
+    tables: Tables,
+    raw: RawRecording,
+    connection: str,
+    stream: str,
+    form: str,
+    output: str | None,
+    file: str,
+) -> None:
+    from netlab.commands.main import note
+    from netlab.show import choose, export
+    from netlab.show.terminal.content import c_lines, content_lines, notes_of, write_raw
+    from netlab.show.terminal.lines import emit, plain
+    from netlab.show.views.content import Sides, content
+
+    view = content(tables, raw, choose.connection(tables, connection), Sides(stream))
+    if output is None and form in ("text", "hex"):
+        emit(content_lines(view, form))
+        return
+    with export.output(output, file, binary=form == "raw") as out:
+        if form == "raw":
+            write_raw(view, out)
+        elif form == "c":
+            out.writelines(f"{line}\n".encode() for line in c_lines(view))
+        else:
+            out.writelines(f"{plain(line)}\n".encode() for line in content_lines(view, form))
+    for text in notes_of(view) if form in ("raw", "c") else ():
+        note(text)
 
 
 def _packet(tables: Tables, raw: RawRecording, frame: int, deep: bool) -> PacketView:
