@@ -79,6 +79,7 @@ class Ground:
         title: str,
         watching: Watching,
         journal_limit: int,
+        witnesses: Sequence[str] = (),
     ) -> None:
         """Check what can be checked before anything is opened. Raises UsageError."""
         self.plan = make_plan(hosts, os.urandom(SUBNET_BYTES), server=server, sysctls=sysctls)
@@ -91,6 +92,7 @@ class Ground:
         self._title = title
         self._watching = watching
         self._journal_limit = journal_limit
+        self._witnesses = witnesses  # in words, beside those that are always there
         self._disk_full: BadRecording | None = None
         self._opened = ExitStack()
 
@@ -177,6 +179,7 @@ class Ground:
             witnesses=(
                 f"packets: the wire between the hosts, each frame as it left its sender ({wire})",
                 f"calls: the probe in programs that use it, {queues}{watched}",
+                *self._witnesses,
                 *self._states_text(),
             ),
             notes=self.notes,

@@ -73,3 +73,45 @@ def read_exactly(sock: socket.socket, count: int) -> None:
         data = sock.recv(min(count, 1 << 16))
         assert data
         count -= len(data)
+
+
+def echo_all(probe: Probe, ports: list[int]) -> int:
+    """Serve one connection at each port: give every byte back. Returns how many there were."""
+    listeners = []
+    for port in ports:
+        listener = probe.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.bind(("0.0.0.0", port))
+        listener.listen()
+        listeners.append(listener)
+    total = 0
+    for listener in listeners:
+        sock, _ = listener.accept()
+        while data := sock.recv(1 << 16):
+            sock.sendall(data)
+            total += len(data)
+        finish(sock)
+    return total
+
+
+def say_all(probe: Probe, address: str, ports: list[int], sizes: list[int], burst: int) -> int:
+    """At each port send these and wait for each echo; then them `burst` times without waiting."""
+    for port in ports:
+        sock = probe.socket(socket.AF_INET, socket.SOCK_STREAM)
+        sock.connect((address, port))
+        for size in sizes:
+            sock.sendall(bytes(size))
+            read_exactly(sock, size)
+        for size in sizes * burst:
+            sock.sendall(bytes(size))
+        read_exactly(sock, sum(sizes) * burst)
+        sock.shutdown(socket.SHUT_WR)
+        assert sock.recv(1) == b""
+        finish(sock)
+    return sum(sizes) * (1 + burst) * len(ports)
+
+
+def finish(sock: socket.socket) -> None:
+    """Close it once all was acknowledged, so that every stamp has come."""
+    while queue(sock, SIOCOUTQ) > 1:  # our FIN counts
+        select.select([], [], [], _LOOK_S)
+    sock.close()
