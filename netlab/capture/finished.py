@@ -32,7 +32,7 @@ from netlab.capture.rows import (
     SAMPLES,
     STAMPS,
 )
-from netlab.model.call import ACTING
+from netlab.model.call import is_acting
 from netlab.model.errors import BadRecording
 from netlab.model.recording import RawRecording
 
@@ -63,17 +63,23 @@ def finish(
     return numbers
 
 
-def plain(raw: RawRecording, out: BinaryIO) -> None:
-    """Write the packets alone: no calls, no comments, no blocks of netlab's own.
-
-    Raises BadRecording where their link type, of 26 bits in a pcap, has no room in pcapng's 16.
-    """
-    used = {frame.interface for frame in raw.frames}
-    links = {interface.link for interface in raw.interfaces}
-    if (strange := max(links, default=0)) > 0xFFFF:
+def check_plain(raw: RawRecording) -> None:
+    """Raise BadRecording where a link type, of 26 bits in a pcap, has no room in pcapng's 16."""
+    strange = max((interface.link for interface in raw.interfaces), default=0)
+    if strange > 0xFFFF:
         raise BadRecording(
             f"pcapng has no link type {strange}", "the capture's header may be damaged"
         )
+
+
+def plain(raw: RawRecording, out: BinaryIO) -> None:
+    """Write the packets alone: no calls, no comments, no blocks of netlab's own.
+
+    Raises BadRecording as `check_plain`, before anything is written.
+    """
+    check_plain(raw)
+    used = {frame.interface for frame in raw.frames}
+    links = {interface.link for interface in raw.interfaces}
     # tcpdump reads one link type a file: interfaces that saw nothing must not bring a second.
     kept = [n for n in range(len(raw.interfaces)) if n in used or len(links) == 1]
     renumbered = {old: new for new, old in enumerate(kept)}
@@ -151,7 +157,7 @@ def _in_order(raw: RawRecording) -> list[tuple[int, int]]:
     keys = []
     for index, call in enumerate(raw.calls):
         shown_ns = journal.shown_ns(call)
-        acts = call.returned_ns is None or call.op in ACTING
+        acts = call.returned_ns is None or is_acting(call)
         exact_ns = call.entered_ns if acts else call.returned_ns
         keys.append((shown_ns, _ACTS if acts else _RECEIVED, exact_ns, index))
     keys += [(frame.time_ns, _PACKET, 0, index) for index, frame in enumerate(raw.frames)]
