@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from netlab.commands.numbers import Duration
+
 if TYPE_CHECKING:
     from netlab.lab.server_and_clients import LabResult, Standing
 
@@ -67,6 +69,14 @@ if TYPE_CHECKING:
     help="Who records the calls of the programs; auto: strace if it is installed.",
 )
 @click.option(
+    "--sample",
+    "sample_every_ns",
+    default=0,
+    type=Duration(1_000_000),
+    metavar="TIME",
+    help="Look at every TCP socket of the hosts so often: `10ms`; what changed is in `states`.",
+)
+@click.option(
     "--journal-limit",
     default=100_000,
     type=click.IntRange(0),
@@ -88,6 +98,7 @@ def command(
     listen_timeout: float,
     user: str | None,
     witness: str,
+    sample_every_ns: int,
     journal_limit: int,
     quiet: bool,
 ) -> int:
@@ -121,6 +132,7 @@ def command(
         user=user,
         witness=witness,
         journal_limit=journal_limit,
+        sample_every_ns=sample_every_ns,
         title=title_of(context, "lab", left_out=("output", "quiet")),
     )
     result = run_lab(options, _show_standing)

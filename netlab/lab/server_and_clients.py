@@ -44,6 +44,7 @@ class LabOptions:
     user: str | None = None
     witness: str = "auto"  # of the programs' calls: auto, strace, none
     journal_limit: int = JOURNAL_LIMIT
+    sample_every_ns: int = 0
     title: str = "netlab lab"
 
     @property
@@ -108,6 +109,7 @@ def run_lab(options: LabOptions, on_open: Callable[[Standing], None] = lambda _:
         witness=options.witness,
         journal_limit=options.journal_limit,
         title=options.title,
+        sample_every_ns=options.sample_every_ns,
     )
     try:
         with lab:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from netlab.correlate.arrivals import arrival_ns
 from netlab.correlate.ledger import clock_notes
+from netlab.correlate.stamps import stamp_notes
 from netlab.model.call import is_inbound, is_moving, is_outbound
 from netlab.model.recording import Loss, RawRecording
 from netlab.model.tables import Call, Connection, Fate, Role, Side, Tables, Unmatched
@@ -157,7 +158,12 @@ def summary(tables: Tables, raw: RawRecording, path: str) -> Summary:
         witnesses=described.witnesses,
         losses=tuple(loss_text(loss) for loss in raw.losses),
         ledger=_ledger(tables),
-        notes=(*described.notes, *_form_notes(described.form), *clock_notes(raw)),
+        notes=(
+            *described.notes,
+            *_form_notes(described.form),
+            *clock_notes(raw),
+            *stamp_notes(tables.stamps),
+        ),
         faults=tuple(raw.faults),
     )
 
