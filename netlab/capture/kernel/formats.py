@@ -12,6 +12,7 @@ import re
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 _LINE = re.compile(
     r"^\s*field:(?P<declared>[^;]+);\s*offset:(?P<off>\d+);\s*size:(?P<size>\d+);"
@@ -24,7 +25,8 @@ _DECLARED = re.compile(r"^(?P<type>.*?)\s*\b(?P<name>\w+)\s*(?P<array>\[[^\]]*\]
 _SYMBOL = re.compile(r'\{\s*(0x[0-9a-fA-F]+|\d+)\s*,\s*"([^"]*)"\s*\}')
 _CODES = {1: "bB", 2: "hH", 4: "iI", 8: "qQ"}
 
-Value = int | bytes | str | None
+# Of a field: int, bytes, str, or None where this kernel has no such field.
+Values = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ class EventFormat:
         listed = self.print_format[start : stop + 1 if stop >= 0 else None]
         return {int(number, 0): text for number, text in _SYMBOL.findall(listed)}
 
-    def reader(self, names: Sequence[str]) -> Callable[[bytes], tuple[Value, ...]]:
+    def reader(self, names: Sequence[str]) -> Callable[[bytes], Values]:
         """Reads these fields of an event's bytes, in this order; raises struct.error when too few.
 
         Numbers as int, arrays as bytes, strings of varying length as str.
@@ -87,7 +89,7 @@ class EventFormat:
         places = [None if field is None else present.index(field) for field in fields]
         dynamic = [field is not None and field.dynamic for field in fields]
 
-        def read(data: bytes) -> tuple[Value, ...]:
+        def read(data: bytes) -> Values:
             values = unpack_from(data)
             return tuple(
                 None if place is None else _text(data, values[place]) if moved else values[place]
@@ -97,14 +99,14 @@ class EventFormat:
         return read
 
 
-def _slow_reader(fields: Sequence[Field | None]) -> Callable[[bytes], tuple[Value, ...]]:
+def _slow_reader(fields: Sequence[Field | None]) -> Callable[[bytes], Values]:
     """For fields that lie over one another."""
     readers = [
         None if field is None else (struct.Struct(f"={_code(field)}"), field) for field in fields
     ]
 
-    def read(data: bytes) -> tuple[Value, ...]:
-        values: list[Value] = []
+    def read(data: bytes) -> Values:
+        values: list[Any] = []
         for item in readers:
             if item is None:
                 values.append(None)

@@ -30,6 +30,7 @@ _NAME = re.compile(r"netlab-(\d+)-(\d+)-(\w+)")
 BUFFER_KB = 4096  # of each processor
 WAKE_PERCENT = 20
 CLOCK = "tai"
+_NOBODY = 0  # the idle threads' number
 
 
 class Instance:
@@ -41,6 +42,7 @@ class Instance:
         self.path = path
         self.layout = layout
         self._pipes: list[int] = []
+        self._switch = self._pids = -1  # opened as root, used after that was given up, perhaps
         self.processors: tuple[int, ...] = ()
 
     @classmethod
@@ -66,7 +68,8 @@ class Instance:
         return instance
 
     def _set_up(self, buffer_kb: int) -> None:
-        self.write("tracing_on", "0")
+        self._switch = os.open(self.path / "tracing_on", os.O_WRONLY | os.O_CLOEXEC)
+        self.stop()
         self.write("trace_clock", CLOCK)
         self.write("buffer_size_kb", str(buffer_kb))
         self.write("options/overwrite", "1")
@@ -106,23 +109,25 @@ class Instance:
         self.write(f"{folder}/enable", "1")
         return text
 
+    def filter_threads(self) -> None:
+        """Take events of threads that `follow` names alone: at first, of none."""
+        self.write("options/event-fork", "1")
+        self._pids = os.open(self.path / "set_event_pid", os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        # An empty filter takes all; a thread that can make no call stands for none.
+        os.write(self._pids, f"{_NOBODY}\n".encode())
+
     def follow(self, pids: Iterable[int]) -> None:
         """Take events of these threads and, from now on, of all that they fork; may be repeated."""
-        self.write("options/event-fork", "1")
-        fd = os.open(self.path / "set_event_pid", os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-        try:
-            for pid in pids:
-                with suppress(ProcessLookupError):
-                    os.write(fd, f"{pid}\n".encode())
-        finally:
-            os.close(fd)
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.write(self._pids, f"{pid}\n".encode())
 
     def start(self) -> None:
-        self.write("tracing_on", "1")
+        os.write(self._switch, b"1")
 
     def stop(self) -> None:
         """Record no more; what was recorded can still be read."""
-        self.write("tracing_on", "0")
+        os.write(self._switch, b"0")
 
     def filenos(self) -> tuple[int, ...]:
         """Descriptors that are readable once a buffer begins to fill."""
@@ -155,11 +160,17 @@ class Instance:
                     total += int(number)
         return total
 
+    def let_go(self) -> None:
+        """Close all that is open of it, so that it can be removed."""
+        held, self._pipes = [*self._pipes, self._switch, self._pids], []
+        self._switch = self._pids = -1
+        for fd in held:
+            if fd >= 0:
+                os.close(fd)
+
     def close(self) -> None:
         """Remove it. A second time it does nothing."""
-        pipes, self._pipes = self._pipes, []
-        for fd in pipes:
-            os.close(fd)
+        self.let_go()
         remove(self.path)
 
 

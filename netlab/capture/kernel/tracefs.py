@@ -66,6 +66,11 @@ class Tracefs:
         """A small file of it, as text."""
         return (self.path / name).read_text(errors="replace")
 
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """What must stay open for `path` to lead there."""
+        return () if self._fd is None else (self._fd,)
+
     def close(self) -> None:
         if self._fd is not None:
             os.close(self._fd)
