@@ -361,6 +361,8 @@ class _PcapngFile:
             self._table(rows.SAMPLES, text, count, raw.samples)
         elif kind == local.Kind.ARRIVALS:
             self._table(rows.ARRIVALS, text, count, raw.arrivals)
+        elif kind == local.Kind.KERNEL_EVENTS:
+            self._table(rows.KERNEL_EVENTS, text, count, raw.kernel_events)
         else:
             self._fault(f"a block of an unknown kind ({kind}) was skipped")
 

@@ -23,6 +23,7 @@ _WAITING_OF_ONE = 512
 _SOCKETS = 16_384
 _PACKETS = 256
 _LOOSE = 256
+_NO_PORT = ":0"
 _SAME_RUN_NS = 1_000_000  # two events about one packet: microseconds apart
 
 
@@ -87,12 +88,12 @@ class Network:
     def _adopt(self, life: Life, host: str) -> None:
         life.host = host
         self._note_ends(life)
-        waiting, life.waiting = life.waiting, deque()
-        self.events += [
-            replace(event, host=host, inode=life.inode, local=event.local or life.local,
-                    peer=event.peer or life.peer)
-            for event in waiting
-        ]  # fmt: skip
+        if life.local is not None or (life.waiting and not _is_connecting(life.waiting[0])):
+            self._tell_waiting(life, host)
+
+    def _tell_waiting(self, life: Life, host: str) -> None:
+        waiting, life.waiting = life.waiting, deque(maxlen=_WAITING_OF_ONE)
+        self.events += [_completed(event, life, host) for event in waiting]
 
     def lost(self) -> None:
         """Events are missing: what stands at which place is not known any more."""
@@ -144,13 +145,14 @@ class Network:
         event = seen.event
         if event.what == Tracepoint.SET_STATE:
             life.state = event.state
-        # The port of a socket that is being connected is chosen after its first event.
-        if event.local is not None and not event.local.endswith(":0"):
+        if event.local is not None and not event.local.endswith(_NO_PORT):
             life.local = event.local
-        if event.peer is not None and not event.peer.endswith(":0"):
+        if event.peer is not None and not event.peer.endswith(_NO_PORT):
             life.peer = event.peer
         if life.host is not None:
             self._note_ends(life)
+            if life.waiting and life.local is not None:
+                self._tell_waiting(life, life.host)
 
     def _note_ends(self, life: Life) -> None:
         if life.local is None or life.host is None:
@@ -183,13 +185,15 @@ class Network:
                 life.waiting.popleft()
             life.waiting.append(event)
             return
-        self.events.append(
-            replace(event, host=life.host, inode=life.inode, local=event.local or life.local,
-                    peer=event.peer or life.peer)
-        )  # fmt: skip
+        if _is_connecting(event) and life.local is None:
+            life.waiting.append(event)  # its port is chosen after this
+        else:
+            self.events.append(_completed(event, life, life.host))
 
     def _end(self, sk: int) -> None:
         life = self._lives.pop(sk, None)
+        if life is not None and life.host is not None:
+            self._tell_waiting(life, life.host)
         if life is not None and life.state == "LISTEN" and life.local is not None:
             self._listening.pop(_port(life.local), None)
 
@@ -235,6 +239,18 @@ class Network:
             return
         if seen.event.reason in ("SOCKET_RCVBUFF", "PROTO_MEM"):
             self._tell(life, full.event)
+
+
+def _is_connecting(event: KernelEvent) -> bool:
+    return event.local is not None and event.local.endswith(_NO_PORT)
+
+
+def _completed(event: KernelEvent, life: Life, host: str) -> KernelEvent:
+    local = life.local if event.local is None or _is_connecting(event) else event.local
+    return replace(
+        event, host=host, inode=life.inode, local=local or event.local,
+        peer=event.peer or life.peer,
+    )  # fmt: skip
 
 
 def _port(text: str) -> str:
