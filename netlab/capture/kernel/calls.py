@@ -23,6 +23,8 @@ from netlab.capture.kernel.syscalls import (
     F_DUPFD,
     F_DUPFD_CLOEXEC,
     F_SETFD,
+    FIOCLEX,
+    FIONCLEX,
     O_CLOEXEC,
     SOCK_CLOEXEC,
     SYSCALLS,
@@ -42,18 +44,22 @@ from netlab.capture.kernel.tracepoints import (
     Moved,
     Seen,
 )
+from netlab.capture.strace.names import FAMILIES
+from netlab.capture.strace.processes import IO_URING
 from netlab.model.call import WAITING, CallRecord, Inheritance
 from netlab.model.kernel_event import Tracepoint
 from netlab.model.recording import Loss
 
 CLONE_FILES, CLONE_THREAD = 0x400, 0x10000
-# What a call gives back inside the kernel when a signal interrupts it; the program sees EINTR, or
-# the call is entered anew (linux/errno.h).
-RESTARTS = {512: "ERESTARTSYS", 513: "ERESTARTNOINTR", 514: "ERESTARTNOHAND",
+# By number (linux/errno.h): what `model.call.RESTARTING` is about.
+_RESTARTS = {512: "ERESTARTSYS", 513: "ERESTARTNOINTR", 514: "ERESTARTNOHAND",
             516: "ERESTART_RESTARTBLOCK"}  # fmt: skip
+_RESUMED = frozenset({-514, -516})
+_NO_OFFSET = frozenset({0xFFFFFFFF, (1 << 64) - 1})  # -1: as readv and writev
 _CLOSE_RANGE_CLOEXEC, _CLOSE_RANGE_UNSHARE = 4, 2
 _OF_SOCKETS = frozenset({"accept", "accept4", "connect", "recvfrom", "recvmsg", "recvmmsg",
                          "sendto", "sendmsg", "sendmmsg"})  # fmt: skip
+_MANY = frozenset({"sendmmsg", "recvmmsg"})
 _TIES = frozenset({"connect", "listen", "sendto", "sendmsg", "close", "shutdown"})
 
 
@@ -69,6 +75,7 @@ class _Inside:
     socket: OpenSocket | None  # the same if it is a socket, or what the kernel says later
     closed: list[tuple[int, OpenSocket]] = field(default_factory=list)  # by an execve
     address: str | None = None
+    moved: list[int] = field(default_factory=list)  # bytes, message by message
 
 
 @dataclass(slots=True)
@@ -95,7 +102,7 @@ class Calls:
         self._sk: dict[int, int] = {}  # by inode
         self._moved_outside: set[int] = set()  # threads in a call whose entry was not seen
         self._doubtful: dict[int, set[int]] = {}  # descriptors, by process, since a loss
-        self._rings: set[int] = set()  # processes that have made an io_uring
+        self._resumable: set[int] = set()  # threads whose wait a signal interrupted
         self.records: list[CallRecord] = []
         self.inheritances: list[Inheritance] = []
         self.losses: list[Loss] = []
@@ -280,6 +287,7 @@ class Calls:
             self._tables.put(pid, inside.fd, here)
             inside.socket = here
         self._doubtful.get(pid, set()).discard(inside.fd)
+        inside.moved.append(event.result)
         here.family = here.family or family_name(event.family)
         if here.kind is None and event.family in (2, 10):
             here.kind = {6: "SOCK_STREAM", 17: "SOCK_DGRAM"}.get(event.protocol)
@@ -293,7 +301,7 @@ class Calls:
         if process is not None:
             life = self._network.watch(sk, process.host, socket.inode)
             if life.local is not None and (life.local, life.peer) != (socket.local, socket.peer):
-                self._tables.connected(socket, life.local, life.peer)
+                self._tables.has_ends(socket, life.local, life.peer)
 
     def _tie(self, seen: Seen) -> None:
         """A connect or listen changes its socket's state: so we learn where that is, and its ends.
@@ -343,48 +351,85 @@ class Calls:
     def _act(self, tid: int, inside: _Inside, event: Left) -> None:
         """Let the call's effect on the descriptors happen, and note it."""
         pid, name, result = self._tables.process_of(tid), inside.name, event.result
-        arguments, ok = inside.arguments, event.result >= 0
+        arguments = inside.arguments
         if name in _EFFECTS:
             _EFFECTS[name](self, tid, pid, inside, event)
             return
-        if name == "io_uring_setup":
-            if ok and pid not in self._rings:
-                self._rings.add(pid)
-                process = self._processes[pid]
-                self.losses.append(
-                    Loss("kernel", "bytes", None, "io_uring", self._actor(pid, process),
-                         inside.entered_ns, pid)
-                )  # fmt: skip
-            return
-        if name == "fcntl" and ok and arguments["cmd"] in (F_DUPFD, F_DUPFD_CLOEXEC):
-            self._dup(pid, inside, result, arguments["cmd"] == F_DUPFD_CLOEXEC)
-        elif name == "fcntl" and ok and arguments["cmd"] == F_SETFD and inside.fd is not None:
-            self._tables.set_closing(pid, [inside.fd], bool(arguments["arg"] & 1))
-        if inside.socket is not None or self._concerns_sockets(pid, name):
+        if name == "fcntl":
+            self._control(tid, pid, inside, event)
+        elif name == "ioctl":
+            if inside.fd is not None and arguments["cmd"] in (FIOCLEX, FIONCLEX) and result >= 0:
+                self._tables.set_closing(pid, [inside.fd], arguments["cmd"] == FIOCLEX)
+        elif self._is_of_sockets(tid, pid, inside):
             self._record(tid, inside, event.time_ns, result)
+        if result in _RESUMED and SYSCALLS[name].op in WAITING:
+            self._resumable.add(tid)  # restart_syscall says nothing of what it resumes
+        else:
+            self._resumable.discard(tid)
 
-    def _concerns_sockets(self, pid: int, name: str) -> bool:
-        """Whether a call without a socket of its own is about sockets: a wait of a process."""
-        waits = SYSCALLS[name].op in WAITING or name in ("epoll_ctl", "epoll_create1")
-        return waits and bool(self._tables.table(pid).sockets())
+    def _is_of_sockets(self, tid: int, pid: int, inside: _Inside) -> bool:
+        """Whether a call is recorded: on a socket, or a wait of a process that has some."""
+        name, arguments = inside.name, inside.arguments
+        if name in ("preadv2", "pwritev2"):
+            return inside.socket is not None and arguments["pos_l"] in _NO_OFFSET
+        if name == "epoll_ctl":
+            return self._socket_at(pid, arguments["fd"]) is not None
+        if name == "restart_syscall":
+            return tid in self._resumable
+        if name.startswith("epoll_"):
+            return True
+        if SYSCALLS[name].op in WAITING:
+            return bool(self._tables.table(pid).sockets())
+        return inside.socket is not None
+
+    def _control(self, tid: int, pid: int, inside: _Inside, event: Left) -> None:
+        """fcntl: a second name, or FD_CLOEXEC; the rest changes nothing here."""
+        command, result = inside.arguments["cmd"], event.result
+        if result < 0 or inside.fd is None:
+            return
+        if command in (F_DUPFD, F_DUPFD_CLOEXEC):
+            self._dup(pid, inside, result, command == F_DUPFD_CLOEXEC)
+            if inside.socket is not None:
+                self._record(tid, inside, event.time_ns, result)
+        elif command == F_SETFD:
+            self._tables.set_closing(pid, [inside.fd], bool(inside.arguments["arg"] & 1))
+
+    def _ring(self, tid: int, pid: int, inside: _Inside, event: Left) -> None:
+        """io_uring_setup: from now on the process may move bytes without a call."""
+        if event.result < 0:
+            return
+        self._tables.put(pid, event.result, OTHER, closing=True)
+        actor = self._actor(pid, self._processes[pid])
+        self.losses.append(Loss("kernel", "bytes", None, IO_URING, actor, inside.entered_ns, pid))
 
     # --- calls that change what descriptors lead to
 
     def _make(self, tid: int, pid: int, inside: _Inside, event: Left) -> None:
-        if event.result >= 0:
-            a = inside.arguments
-            socket = self._tables.socket()
-            socket.family, socket.kind = family_name(a["family"]), kind_name(a["type"])
-            self._tables.put(pid, event.result, socket, closing=bool(a["type"] & SOCK_CLOEXEC))
-            inside.socket, inside.fd = socket, event.result
+        if event.result < 0:
+            return
+        a = inside.arguments
+        closing = bool(a["type"] & SOCK_CLOEXEC)
+        family = family_name(a["family"])
+        if family not in FAMILIES:
+            self._tables.put(pid, event.result, OTHER, closing=closing)
+            return
+        socket = inside.socket = self._tables.socket()
+        inside.fd = event.result
+        socket.family, socket.kind = family, kind_name(a["type"])
+        self._tables.put(pid, event.result, socket, closing=closing)
         self._record(tid, inside, event.time_ns, event.result)
 
     def _other(self, tid: int, pid: int, inside: _Inside, event: Left) -> None:
         """A new descriptor that leads to no socket, or to one that nobody names."""
-        if event.result >= 0 and inside.name != "pidfd_getfd":
-            self._tables.put(pid, event.result, OTHER)
-        elif event.result >= 0:
+        if event.result < 0:
+            return
+        if inside.name == "pidfd_getfd":
             self._tables.close(pid, event.result)
+            return
+        closing = bool(inside.arguments.get("flags", 0) & O_CLOEXEC)
+        self._tables.put(pid, event.result, OTHER, closing=closing)
+        inside.fd = event.result
+        self._record(tid, inside, event.time_ns, event.result)
 
     def _accept(self, tid: int, pid: int, inside: _Inside, event: Left) -> None:
         new = None
@@ -406,10 +451,10 @@ class Calls:
 
     def _close(self, tid: int, pid: int, inside: _Inside, event: Left) -> None:
         # Every error but EBADF comes after the descriptor is gone (man 2 close).
-        if inside.socket is not None:
-            self._record(tid, inside, event.time_ns, event.result)
         if inside.fd is None or event.result == -errno.EBADF:
             return
+        if inside.socket is not None:
+            self._record(tid, inside, event.time_ns, event.result)
         # Another thread may have been given the number since: it is free before the call returns.
         if self._tables.at(pid, inside.fd) is inside.opened:
             self._tables.close(pid, inside.fd)
@@ -452,8 +497,6 @@ class Calls:
     def _dup_call(self, tid: int, pid: int, inside: _Inside, event: Left) -> None:
         result, a = event.result, inside.arguments
         if result < 0 or (inside.name == "dup2" and a["newfd"] == a["oldfd"]):
-            if inside.socket is not None:
-                self._record(tid, inside, event.time_ns, result)
             return
         replaced = self._socket_at(pid, result) if inside.name != "dup" else None
         if replaced is not None:
@@ -493,22 +536,24 @@ class Calls:
         if socket is not None and (sk := self._sk.get(socket.inode)) is not None:
             life = self._network.maybe_life(sk)
             if life is not None and life.local is not None and life.local != socket.local:
-                self._tables.connected(socket, life.local, life.peer)
+                self._tables.has_ends(socket, life.local, life.peer)
         failed = result is not None and result < 0
+        number = -result if failed and result is not None else 0
+        messages = () if failed or not result or call.op not in _MANY else tuple(inside.moved)
         self.records.append(
             CallRecord(
                 "kernel", process.host, self._actor(pid, process), pid, tid, self._order(tid),
                 call.op, inside.fd, _text(call, inside), inside.entered_ns, returned_ns,
                 requested_bytes=inside.arguments.get(call.requested) if call.requested else None,
-                result=-1 if failed else result,
-                errno=errno_name(-result) if failed and result is not None else None,
+                result=(None if number in _RESTARTS else -1) if failed else result,
+                errno=errno_name(number) if failed else None,
                 flags=inside.arguments.get(call.flags, 0) if call.flags else 0,
                 inode=socket.inode if socket is not None else None,
                 family=socket.family if socket is not None else None,
                 kind=socket.kind if socket is not None else None,
                 local=socket.local if socket is not None else None,
                 peer=socket.peer if socket is not None else None,
-                address=inside.address, new_inode=new_inode,
+                address=inside.address, new_inode=new_inode, message_bytes=messages,
             )
         )  # fmt: skip
 
@@ -523,7 +568,7 @@ def _text(call: Syscall, inside: _Inside) -> str:
 
 def errno_name(number: int) -> str:
     """`EAGAIN`; also those that never leave the kernel."""
-    return errno.errorcode.get(number) or RESTARTS.get(number) or str(number)
+    return errno.errorcode.get(number) or _RESTARTS.get(number) or str(number)
 
 
 _EFFECTS = {
@@ -534,6 +579,7 @@ _EFFECTS = {
     "close_range": Calls._close_range,
     "execve": Calls._exec,
     "execveat": Calls._exec,
+    "io_uring_setup": Calls._ring,
     "epoll_create": Calls._other,
     "epoll_create1": Calls._other,
     "pidfd_getfd": Calls._other,

@@ -39,7 +39,7 @@ F_DUPFD_CLOEXEC = fcntl.F_DUPFD_CLOEXEC
 _FCNTL = {F_DUPFD: "F_DUPFD", fcntl.F_GETFD: "F_GETFD", F_SETFD: "F_SETFD",
           fcntl.F_GETFL: "F_GETFL", fcntl.F_SETFL: "F_SETFL",
           F_DUPFD_CLOEXEC: "F_DUPFD_CLOEXEC"}  # fmt: skip
-_IOCTLS = {0x541B: "FIONREAD", 0x5411: "TIOCOUTQ", 0x5421: "FIONBIO", 0x8905: "SIOCATMARK"}
+FIOCLEX, FIONCLEX = 0x5451, 0x5450
 _FILE_FLAGS = {O_CLOEXEC: "O_CLOEXEC", 0o4000: "O_NONBLOCK"}
 
 
@@ -74,10 +74,6 @@ class Syscall:
 
 def _messages(a: Arguments) -> str:
     return flags_text(a["flags"], _MESSAGE_FLAGS)
-
-
-def _vectored(a: Arguments) -> str:
-    return f"{UNKNOWN}, {a['vlen']}"
 
 
 def _socket(a: Arguments) -> str:
@@ -124,11 +120,19 @@ def splice_from(a: Arguments) -> str:
 
 
 def _epoll_wait(a: Arguments) -> str:
-    return f"{a['maxevents']}, {a['timeout']}"
+    return f"timeout={a['timeout']}, maxevents={a['maxevents']}"
+
+
+def _epoll_wait2(a: Arguments) -> str:
+    return f"timeout={UNKNOWN}, maxevents={a['maxevents']}"
+
+
+def _select(a: Arguments) -> str:
+    return f"nfds={a['n']}, timeout={UNKNOWN}"
 
 
 def _poll(a: Arguments) -> str:
-    return f"{UNKNOWN}, {a['nfds']}, {a['timeout_msecs']}"
+    return f"nfds={a['nfds']}, timeout={a['timeout_msecs']}"
 
 
 _RECEIVES = {"fd": "fd", "flags": "flags", "text": _messages}
@@ -143,9 +147,6 @@ SYSCALLS: dict[str, Syscall] = {
     "accept4": Syscall("accept4", "fd", text=lambda a: flags_text(a["flags"], _SOCKET_FLAGS)),
     "shutdown": Syscall("shutdown", "fd", text=lambda a: SHUTDOWN.get(a["how"], str(a["how"]))),
     "setsockopt": Syscall("setsockopt", "fd", text=_option),
-    "getsockopt": Syscall("getsockopt", "fd", text=_option),
-    "getsockname": Syscall("getsockname", "fd"),
-    "getpeername": Syscall("getpeername", "fd"),
     "sendto": Syscall("sendto", "fd", "len", "flags", _messages),
     "recvfrom": Syscall("recvfrom", "fd", "size", "flags", _messages),
     "sendmsg": Syscall("sendmsg", "fd", flags="flags", text=_messages),
@@ -154,11 +155,11 @@ SYSCALLS: dict[str, Syscall] = {
     "recvmmsg": Syscall("recvmmsg", "fd", flags="flags", text=_messages),
     "read": Syscall("read", "fd", "count"),
     "write": Syscall("write", "fd", "count"),
-    "readv": Syscall("readv", "fd", text=_vectored),
-    "writev": Syscall("writev", "fd", text=_vectored),
-    "preadv2": Syscall("preadv2", "fd", text=_vectored),
-    "pwritev2": Syscall("pwritev2", "fd", text=_vectored),
-    "sendfile64": Syscall("sendfile", "out_fd", "count", text=lambda a: str(a["in_fd"])),
+    "readv": Syscall("readv", "fd"),
+    "writev": Syscall("writev", "fd"),
+    "preadv2": Syscall("preadv2", "fd"),
+    "pwritev2": Syscall("pwritev2", "fd"),
+    "sendfile64": Syscall("sendfile", "out_fd", "count", text=lambda a: f"in_fd={a['in_fd']}"),
     "splice": Syscall("splice", "fd_out", "len", text=_splice),
     "close": Syscall("close", "fd"),
     "close_range": Syscall("close_range", text=lambda a: f"{a['fd']}, {a['max_fd']}"),
@@ -167,21 +168,21 @@ SYSCALLS: dict[str, Syscall] = {
     "dup3": Syscall("dup3", "oldfd", text=lambda a: ", ".join(
         filter(None, (str(a["newfd"]), flags_text(a["flags"], _FILE_FLAGS))))),
     "fcntl": Syscall("fcntl", "fd", text=_fcntl),
-    "ioctl": Syscall("ioctl", "fd", text=lambda a: _IOCTLS.get(a["cmd"], hex(a["cmd"]))),
+    "ioctl": Syscall("ioctl", "fd", text=lambda a: hex(a["cmd"])),
     "epoll_create": Syscall("epoll_create"),
     "epoll_create1": Syscall("epoll_create1", text=lambda a: flags_text(a["flags"], {
         O_CLOEXEC: "EPOLL_CLOEXEC"})),
     "epoll_ctl": Syscall("epoll_ctl", "epfd", text=_control),
     "epoll_wait": Syscall("epoll_wait", "epfd", text=_epoll_wait),
     "epoll_pwait": Syscall("epoll_pwait", "epfd", text=_epoll_wait),
-    "epoll_pwait2": Syscall("epoll_pwait2", "epfd", text=lambda a: f"{a['maxevents']}, {UNKNOWN}"),
+    "epoll_pwait2": Syscall("epoll_pwait2", "epfd", text=_epoll_wait2),
     "poll": Syscall("poll", text=_poll),
-    "ppoll": Syscall("ppoll", text=lambda a: f"{UNKNOWN}, {a['nfds']}, {UNKNOWN}"),
-    "select": Syscall("select", text=lambda a: str(a["n"])),
-    "pselect6": Syscall("pselect6", text=lambda a: str(a["n"])),
-    "restart_syscall": Syscall("restart_syscall"),
-    "execve": Syscall("execve"),
-    "execveat": Syscall("execveat"),
+    "ppoll": Syscall("ppoll", text=lambda a: f"nfds={a['nfds']}, timeout={UNKNOWN}"),
+    "select": Syscall("select", text=_select),
+    "pselect6": Syscall("pselect6", text=_select),
+    "restart_syscall": Syscall("restart_syscall", text=lambda _: "resumed"),
+    "execve": Syscall("execve", text=lambda _: "FD_CLOEXEC"),
+    "execveat": Syscall("execveat", text=lambda _: "FD_CLOEXEC"),
     "io_uring_setup": Syscall("io_uring_setup"),
     "pidfd_getfd": Syscall("pidfd_getfd"),
     "exit_group": Syscall("exit_group"),

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 
-from netlab.capture.descriptors import Descriptors, OpenSocket
+from netlab.capture.descriptors import OWN_INODES, Descriptors, OpenSocket
 from netlab.capture.kernel.calls import Calls
 from netlab.capture.kernel.formats import event_format
 from netlab.capture.kernel.guardian import Guardian
@@ -40,6 +40,7 @@ from netlab.capture.kernel.tracepoints import (
     leave_reader,
     readers,
 )
+from netlab.capture.strace.reader import own_number
 from netlab.model.call import CallRecord, Inheritance
 from netlab.model.errors import PrivilegeError
 from netlab.model.kernel_event import KernelEvent
@@ -129,7 +130,7 @@ class KernelWitness:
         self._tracefs = tracefs
         self._sources = sources
         self._guardian = guardian
-        self._descriptors = Descriptors()
+        self._descriptors = Descriptors(OWN_INODES + own_number(time.time_ns()))
         self._network = Network(hosts)
         self._calls = Calls(self._descriptors, self._network)
         self._offset_ns = _tai_offset_ns()
@@ -215,7 +216,7 @@ class KernelWitness:
             if known is None:
                 known = self._descriptors.socket(one.inode)
                 known.family, known.kind, known.listens = one.family, one.kind, one.listens
-                self._descriptors.connected(known, one.local, one.peer)
+                self._descriptors.has_ends(known, one.local, one.peer)
             sockets[fd] = known
         self._calls.attach(
             pid, host=host, actor=actor, comm=name_of(pid), threads=sorted(followed),
