@@ -77,11 +77,14 @@ class Network:
         self._lives.popitem(last=False)
 
     def watch(self, sk: int, host: str, inode: int | None) -> Life:
-        """A call of a watched process was made on this socket: what waited for that is told."""
+        """A call of a watched process was made on this socket: what waited for that is told.
+
+        `host` may be empty: it is not known yet.
+        """
         life = self.life(sk)
         if life.inode != inode and inode is not None:
             life.inode = inode
-        if life.host is None:
+        if life.host is None and host:
             self._adopt(life, host)
         return life
 
@@ -126,7 +129,7 @@ class Network:
         event = seen.event
         if seen.begins:
             self._end(sk)
-        if seen.event.what not in set(Tracepoint):  # it is destroyed
+        if seen.destroyed:
             self._end(sk)
             return
         life = self.life(sk)
@@ -138,8 +141,6 @@ class Network:
         if event.what == Tracepoint.DROP:
             self._full_before(seen, life)
         self._tell(life, event)
-        if seen.ends and life.host is None and not life.waiting:
-            self._end(sk)
 
     def _learn(self, life: Life, seen: Seen) -> None:
         event = seen.event

@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 import socket
 import struct
-import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from netlab.model.errors import UsageError
 
@@ -36,6 +35,7 @@ class Held:
     local: str | None = None
     peer: str | None = None
     listens: bool = False
+    closing: bool = False  # an execve closes this descriptor (FD_CLOEXEC)
 
 
 def threads_of(pid: int) -> list[int]:
@@ -71,7 +71,20 @@ def sockets_of(pid: int, now: Callable[[], int]) -> tuple[dict[int, Held], int]:
             "start the program under netlab: netlab trace -- COMMAND",
         )
     known = _described(pid, set(after.values()))
-    return {fd: known.get(inode, Held(inode)) for fd, inode in after.items()}, time_ns
+    return {
+        fd: replace(known.get(inode, Held(inode)), closing=_closes(pid, fd))
+        for fd, inode in after.items()
+    }, time_ns
+
+
+def _closes(pid: int, fd: int) -> bool:
+    """Whether an execve closes the descriptor."""
+    try:
+        with open(f"/proc/{pid}/fdinfo/{fd}") as file:
+            flags = next(line for line in file if line.startswith("flags:"))
+    except (FileNotFoundError, ProcessLookupError, StopIteration):
+        return False
+    return bool(int(flags.split()[1], 8) & os.O_CLOEXEC)
 
 
 def _inodes(pid: int) -> dict[int, int]:
@@ -127,7 +140,6 @@ def _address(text: str) -> str:
     """`0100007F:1F90`: words of 32 bits in the machine's order."""
     words, _, port = text.partition(":")
     raw = b"".join(struct.pack("=I", int(words[at : at + 8], 16)) for at in range(0, len(words), 8))
-    assert sys.byteorder in ("little", "big")
     if len(raw) == 4:
         return f"{socket.inet_ntop(socket.AF_INET, raw)}:{int(port, 16)}"
     return f"[{socket.inet_ntop(socket.AF_INET6, raw)}]:{int(port, 16)}"

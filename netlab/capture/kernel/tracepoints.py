@@ -95,8 +95,8 @@ class Seen(NamedTuple):
     sk: int | None
     skb: int | None
     event: KernelEvent  # without a host, which is not known here
-    ends: bool = False  # the socket is no more after it
     begins: bool = False  # the socket begins a life with it
+    destroyed: bool = False  # the socket is no more
 
 
 class Lost(NamedTuple):
@@ -268,8 +268,7 @@ def _state(form: EventFormat) -> Reader:
         )  # fmt: skip
         # connect and listen take a closed socket; a child begins as its listener's copy.
         begins = old == _TCP_CLOSE or (state_name(old) == "LISTEN" and new != _TCP_CLOSE)
-        return Seen(time_ns, tid, bool(flags & _IN_INTERRUPT), sk, None, event,
-                    new == _TCP_CLOSE, begins)  # fmt: skip
+        return Seen(time_ns, tid, bool(flags & _IN_INTERRUPT), sk, None, event, begins)
 
     return seen
 
@@ -279,7 +278,9 @@ def _destroyed(form: EventFormat) -> Reader:
 
     def seen(time_ns: int, data: bytes) -> Seen:
         tid, sk = read(data)
-        return Seen(time_ns, tid, True, sk, None, KernelEvent(time_ns, "", form.name), ends=True)
+        return Seen(
+            time_ns, tid, True, sk, None, KernelEvent(time_ns, "", form.name), destroyed=True
+        )
 
     return seen
 

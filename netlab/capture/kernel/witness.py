@@ -201,6 +201,25 @@ class KernelWitness:
         The process may be anywhere; what it does meanwhile is missed as a whole, never in part.
         Raises UsageError when there is none.
         """
+        self._attach(pid, nursery=False)
+        self._calls.families.name(pid, host, actor)
+
+    def nurse(self, pid: int) -> None:
+        """Watch the programs that a process starts: its children, each from its execve on.
+
+        What they do is told once `name` has been called for them. Raises UsageError.
+        """
+        self._attach(pid, nursery=True)
+
+    def name(self, pid: int, *, host: str, actor: str) -> None:
+        """The child `pid` of a nursed process is this program."""
+        self._calls.families.name(pid, host, actor)
+
+    def dismiss(self, pid: int) -> None:
+        """The child `pid` of a nursed process is not to be watched."""
+        self._calls.families.dismiss(pid)
+
+    def _attach(self, pid: int, *, nursery: bool) -> None:
         instance = self._sources[0].instance
         followed: set[int] = set()
         for _ in range(_THREAD_ROUNDS):  # one may begin between the look and the word
@@ -210,17 +229,17 @@ class KernelWitness:
             instance.follow(sorted(new))
             followed |= new
         held, time_ns = sockets_of(pid, self._now_ns)
-        sockets: dict[int, OpenSocket] = {}
+        sockets: dict[int, tuple[OpenSocket, bool]] = {}
         for fd, one in held.items():
             known = self._descriptors.with_inode(one.inode)
             if known is None:
                 known = self._descriptors.socket(one.inode)
                 known.family, known.kind, known.listens = one.family, one.kind, one.listens
                 self._descriptors.has_ends(known, one.local, one.peer)
-            sockets[fd] = known
-        self._calls.attach(
-            pid, host=host, actor=actor, comm=name_of(pid), threads=sorted(followed),
-            sockets=sockets, time_ns=time_ns,
+            sockets[fd] = known, one.closing
+        self._calls.families.attach(
+            pid, comm=name_of(pid), threads=sorted(followed), sockets=sockets, time_ns=time_ns,
+            nursery=nursery,
         )  # fmt: skip
 
     def poll(self) -> Harvest:
@@ -296,12 +315,11 @@ class KernelWitness:
                 feed(told)
 
     def _harvest(self) -> Harvest:
-        calls, network = self._calls, self._network
-        found = Harvest(
-            calls.records, calls.inheritances, network.events, [*self._losses, *calls.losses]
-        )
-        calls.records, calls.inheritances, calls.losses = [], [], []
-        network.events, self._losses = [], []
+        families, network = self._calls.families, self._network
+        losses = [*self._losses, *self._calls.losses, *families.losses]
+        found = Harvest(families.records, families.inheritances, network.events, losses)
+        families.records, families.inheritances, families.losses = [], [], []
+        network.events, self._losses, self._calls.losses = [], [], []
         return found
 
 
