@@ -51,7 +51,7 @@ def states_from_events(events: Sequence[KernelEvent], homes: Homes) -> list[Stat
     for life in lives_of_events([event for event in events if event.what in _STATES]):
         connection, side = home_of_life(life, homes)
         for event in life:
-            if event.state is None or _is_time_wait(event):
+            if event.state in (None, event.old_state) or _is_time_wait(event):
                 continue
             rows.append(
                 State(

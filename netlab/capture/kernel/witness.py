@@ -242,6 +242,10 @@ class KernelWitness:
             nursery=nursery,
         )  # fmt: skip
 
+    def lost(self) -> int:
+        """Events that found no room so far, as the kernel counts them, read or not."""
+        return sum(source.instance.lost() for source in self._sources)
+
     def poll(self) -> Harvest:
         """What was seen since the last time, up to about now. Never blocks."""
         before_ns = time.clock_gettime_ns(time.CLOCK_TAI) - _SETTLE_NS
