@@ -10,6 +10,8 @@ out. 32-bit programs make calls that these tracepoints do not show.
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
+from typing import Any
 
 from netlab.capture.descriptors import Descriptors
 from netlab.capture.kernel.effects import EFFECTS
@@ -53,27 +55,14 @@ class Calls:
         self._moved_outside: set[int] = set()  # threads in a call whose entry was not seen
         self._resumable: set[int] = set()  # threads whose wait a signal interrupted
         self.losses: list[Loss] = []
+        self._takers: dict[type, Callable[[Any], None]] = {
+            Entered: self._entered, Left: self._left, Moved: self._moved, Seen: self._seen,
+            Begun: self._begun, Ended: self._ended, Executed: self._executed, Lost: self._lost,
+        }  # fmt: skip
 
     def feed(self, event: Event) -> None:
         """Take one event in."""
-        match event:
-            case Entered():
-                self._entered(event)
-            case Left():
-                self._left(event)
-            case Moved():
-                self._moved(event)
-            case Seen():
-                self._seen(event)
-            case Begun():
-                self._inside.pop(event.child, None)
-                self.families.begun(event)
-            case Ended():
-                self._ended(event)
-            case Executed():
-                self._executed(event)
-            case Lost():
-                self._lost(event)
+        self._takers[type(event)](event)
 
     def finish(self) -> None:
         """No more events come: calls that are still inside come out so."""
@@ -92,6 +81,10 @@ class Calls:
         inside = None if event.in_interrupt else self._inside.get(event.tid)
         if inside is not None and (process := self.families.process(event.tid)) is not None:
             self.places.tie(process.host, inside, event)
+
+    def _begun(self, event: Begun) -> None:
+        self._inside.pop(event.child, None)
+        self.families.begun(event)
 
     def _executed(self, event: Executed) -> None:
         inside = self._inside.pop(event.old_tid, None)

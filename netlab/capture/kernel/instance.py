@@ -27,7 +27,6 @@ from netlab.capture.kernel.pages import PageLayout, page_layout
 from netlab.capture.kernel.tracefs import Tracefs, refused_by
 
 _NAME = re.compile(r"netlab-(\d+)-(\d+)-(\w+)")
-BUFFER_KB = 4096  # of each processor
 WAKE_PERCENT = 20
 CLOCK = "tai"
 _NOBODY = 0  # the idle threads' number
@@ -46,7 +45,7 @@ class Instance:
         self.processors: tuple[int, ...] = ()
 
     @classmethod
-    def make(cls, tracefs: Tracefs, name: str, *, buffer_kb: int = BUFFER_KB) -> Instance:
+    def make(cls, tracefs: Tracefs, name: str, *, buffer_kb: int) -> Instance:
         """A new one with no event enabled, not yet recording. Raises PrivilegeError."""
         remove_abandoned(tracefs)
         pid = os.getpid()

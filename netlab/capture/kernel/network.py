@@ -117,7 +117,7 @@ class Network:
             self._of_packet(seen)
         else:
             self._of_ends(seen)
-        if seen.skb is not None and seen.event.what != Tracepoint.DROP:
+        if seen.sk is None and seen.skb is not None and seen.event.what != Tracepoint.DROP:
             self._packets[seen.skb] = seen
             self._packets.move_to_end(seen.skb)
             if len(self._packets) > _PACKETS:
@@ -205,11 +205,6 @@ class Network:
         known = self._packets.pop(seen.skb or 0, None)
         if known is None or seen.time_ns - known.time_ns > _SAME_RUN_NS:
             return
-        if known.sk is not None:
-            life = self._lives.get(known.sk)
-            if life is not None:
-                self._tell(life, seen.event)
-            return
         self._of_ends(
             seen._replace(event=replace(seen.event, local=known.event.local, peer=known.event.peer))
         )
@@ -247,10 +242,13 @@ def _is_connecting(event: KernelEvent) -> bool:
 
 
 def _completed(event: KernelEvent, life: Life, host: str) -> KernelEvent:
+    """The event with what is known of its socket; written out, since there are many."""
     local = life.local if event.local is None or _is_connecting(event) else event.local
-    return replace(
-        event, host=host, inode=life.inode, local=local or event.local,
-        peer=event.peer or life.peer,
+    return KernelEvent(
+        event.time_ns, host, event.what, local or event.local, event.peer or life.peer,
+        life.inode, event.state, event.old_state, event.reason, event.errno, event.length_bytes,
+        event.snd_nxt, event.snd_una, event.snd_cwnd, event.ssthresh, event.srtt_ns,
+        event.snd_wnd_bytes, event.rcv_wnd_bytes,
     )  # fmt: skip
 
 

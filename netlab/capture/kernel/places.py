@@ -69,7 +69,8 @@ class Places:
             self._tables.put(pid, inside.fd, here)
             inside.socket = here
             self._unseen.setdefault(pid, set()).add(inside.fd)
-        self._doubtful.get(pid, set()).discard(inside.fd)
+        if pid in self._doubtful:
+            self._doubtful[pid].discard(inside.fd)
         inside.moved.append(event.result)
         here.family = here.family or family_name(event.family)
         if here.kind is None and here.family in ("AF_INET", "AF_INET6"):
@@ -100,7 +101,6 @@ class Places:
         self._by_sk[sk] = socket
         self._sk[socket.inode] = sk
         self._network.watch(sk, host, socket.inode)
-        self.learn(socket)
 
     def learn(self, socket: OpenSocket) -> None:
         """Take over what the network's events tell of a socket's ends."""

@@ -11,6 +11,7 @@ import fcntl
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from netlab.capture.probe.options import SHUTDOWN, option_name
 from netlab.model.call import MSG_NAMES, SPLICE_FROM
@@ -43,6 +44,12 @@ FIOCLEX, FIONCLEX = 0x5451, 0x5450
 _FILE_FLAGS = {O_CLOEXEC: "O_CLOEXEC", 0o4000: "O_NONBLOCK"}
 
 
+@lru_cache(maxsize=4096)
+def message_flags(value: int) -> str:
+    """`MSG_DONTWAIT|MSG_PEEK`."""
+    return flags_text(value, _MESSAGE_FLAGS)
+
+
 def flags_text(value: int, names: Mapping[int, str]) -> str:
     """`A|B|0x40`; empty for 0."""
     found = [name for bit, name in names.items() if value & bit]
@@ -73,7 +80,7 @@ class Syscall:
 
 
 def _messages(a: Arguments) -> str:
-    return flags_text(a["flags"], _MESSAGE_FLAGS)
+    return message_flags(a["flags"]) if a["flags"] else ""
 
 
 def _socket(a: Arguments) -> str:

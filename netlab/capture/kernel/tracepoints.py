@@ -11,11 +11,13 @@ from __future__ import annotations
 import errno
 import socket
 import struct
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from netlab.capture.kernel.formats import EventFormat
+from netlab.capture.kernel.formats import EventFormat, Field
 from netlab.model.kernel_event import KernelEvent, Tracepoint
 from netlab.model.sample import state_name
 
@@ -114,25 +116,25 @@ Reader = Callable[[int, bytes], Event]
 def enter_reader(form: EventFormat) -> Reader:
     """A reader of sys_enter_NAME."""
     name = form.name.removeprefix("sys_enter_")
-    fields = [f for f in form.fields if not f.name.startswith(("common_", "__syscall"))]
-    names = tuple(field.name for field in fields)
+    fields = [f for f in form.fields if not f.name.startswith("__syscall")]
+    form = replace(form, fields=tuple(map(_as_declared, fields)))
+    names = tuple(f.name for f in fields if not f.name.startswith("common_"))
     read = form.reader(("common_pid", *names))
-    narrow = [(f.name, "unsigned" not in f.type) for f in fields if _is_narrow(f.type)]
 
     def entered(time_ns: int, data: bytes) -> Entered:
         tid, *values = read(data)
-        arguments: dict[str, Any] = dict(zip(names, values, strict=True))
-        for narrowed, signed in narrow:
-            value = arguments[narrowed] & 0xFFFFFFFF
-            arguments[narrowed] = value - (1 << 32) if signed and value >> 31 else value
-        return Entered(time_ns, tid, name, arguments)
+        return Entered(time_ns, tid, name, dict(zip(names, values, strict=True)))
 
     return entered
 
 
-def _is_narrow(declared: str) -> bool:
-    """Whether an argument has 32 bits: the rest of its register means nothing."""
-    return "*" not in declared and "long" not in declared and "size_t" not in declared
+def _as_declared(field: Field) -> Field:
+    """An argument of 32 bits as such: it has a whole register, and the rest means nothing."""
+    declared = field.type
+    if "*" in declared or "long" in declared or "size_t" in declared or field.size != 8:
+        return field
+    off = field.off + (4 if sys.byteorder == "big" else 0)
+    return replace(field, off=off, size=4, signed="unsigned" not in declared)
 
 
 def leave_reader(form: EventFormat) -> Reader:
