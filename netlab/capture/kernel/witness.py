@@ -309,7 +309,7 @@ class KernelWitness:
             self._offset_ns = offset_ns
 
     def _read(self, before_ns: int | None) -> None:
-        # Many small objects and no cycles: looking for garbage among them takes a third of the time.
+        # Many small objects, no cycles: looking for garbage among them takes a third of the time.
         collecting = gc.isenabled()
         gc.disable()
         try:
