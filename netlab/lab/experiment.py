@@ -61,7 +61,8 @@ class Lab:
     host, name and value, beyond the baseline. `user`: as root, who the programs are. `queues`,
     `tcp_info` and `spool_limit_bytes` are the probe's, as in `netlab.record`. `sample_every_ns`:
     how often the state of every TCP socket of the hosts is read; 0: never. `witness` of the
-    calls of commands: `strace`, `none`, or `auto`, which is strace where there is one.
+    calls of commands: `strace`, `kernel` (as root), `both`, `none`, or `auto`, which is strace
+    where there is one.
 
     Opening it raises UsageError for what cannot be done as asked, PrivilegeError where this machine
     allows no namespaces. All that wait raise KeyboardInterrupt once a signal asks to end (at a
@@ -88,7 +89,7 @@ class Lab:
         self.path = Path(path)
         self.interruptions = Interruptions()
         self._watching = Watching(queues, tcp_info, spool_limit_bytes, sample_every_ns)
-        self._must_watch = witness == "strace"
+        self._must_watch = witness in ("strace", "both")
         strace, notes = choose(witness)
         self._ground = Ground(
             hosts,
@@ -101,6 +102,7 @@ class Lab:
             watching=self._watching,
             journal_limit=journal_limit,
             strace=strace,
+            kernel=witness in ("kernel", "both"),
             notes=notes,
         )
         self._opened = ExitStack()
