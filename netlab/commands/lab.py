@@ -62,19 +62,20 @@ if TYPE_CHECKING:
     "that runs netlab; by default whoever called sudo, else root.",
 )
 @click.option(
-    "--witness",
-    default="auto",
-    show_default=True,
-    type=click.Choice(["auto", "strace", "none"]),
-    help="Who records the calls of the programs; auto: strace if it is installed.",
-)
-@click.option(
     "--sample",
     "sample_every_ns",
     default=0,
     type=Duration(1_000_000),
     metavar="TIME",
     help="Look at every TCP socket of the hosts so often: `10ms`; what changed is in `states`.",
+)
+@click.option(
+    "--witness",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "strace", "kernel", "both", "none"]),
+    help="Who records the calls of the programs; auto: strace if it is installed. As root also the "
+    "kernel: it costs less, and tells states, resends and drops.",
 )
 @click.option(
     "--journal-limit",
@@ -97,8 +98,8 @@ def command(
     output: Path | None,
     listen_timeout: float,
     user: str | None,
-    witness: str,
     sample_every_ns: int,
+    witness: str,
     journal_limit: int,
     quiet: bool,
 ) -> int:

@@ -62,8 +62,9 @@ class Lab:
     `hosts`: their names, one of them `server`. `wire`: rules as text or objects. `sysctls`: by
     host, name and value, beyond the baseline. `user`: as root, who the programs are. `queues`,
     `tcp_info`, `stamps` and `spool_limit_bytes` are the probe's, as in `netlab.record`. `witness`
-    of the calls of commands: `strace`, `none`, or `auto`, which is strace where there is one.
-    `sample_every_ns`: how often the state of every TCP socket of the hosts is read; 0: never.
+    of the calls of commands: `strace`, `kernel` (as root), `both`, `none`, or `auto`, which is
+    strace where there is one. `sample_every_ns`: how often the state of every TCP socket of the
+    hosts is read; 0: never.
 
     Opening it raises UsageError for what cannot be done as asked, PrivilegeError where this machine
     allows no namespaces. All that wait raise KeyboardInterrupt once a signal asks to end (at a
@@ -90,7 +91,7 @@ class Lab:
     ) -> None:
         self.path = Path(path)
         self.interruptions = Interruptions()
-        self._must_watch = witness == "strace"
+        self._must_watch = witness in ("strace", "both")
         strace, notes = choose(witness)
         self._watching = Watching(
             queues, tcp_info, spool_limit_bytes, stamps=stamps, sample_every_ns=sample_every_ns
@@ -106,6 +107,7 @@ class Lab:
             watching=self._watching,
             journal_limit=journal_limit,
             strace=strace,
+            kernel=witness in ("kernel", "both"),
             notes=notes,
             witnesses=stamps_witness(stamps),
         )
