@@ -368,8 +368,8 @@ class _Correlation:
             local = record.family is not None and not record.family.startswith("AF_INET")
             reason = Reason.NO_PEER if local else Reason.NO_PACKET_WITNESS
             socket = sockets.by_call[call.call - 1]
-            if socket is not None and socket.twins:
-                reason = Reason.TWINS
+            if socket is not None and (socket.twins or socket.fits):
+                reason = Reason.TWINS if socket.twins else Reason.HIDDEN
             self.tables.unmatched.append(
                 Unmatched(call.connection, None, None, None, moved, what, reason, call.call)
             )

@@ -13,6 +13,7 @@ from netlab.correlate.arrivals import arrival_ns, on_its_way, sent
 from netlab.correlate.call_ranges import CallRanges
 from netlab.correlate.missing import CUT, Missing
 from netlab.correlate.reasons import Reason, What
+from netlab.correlate.segments import Track
 from netlab.correlate.streams import Stream
 from netlab.correlate.tcp_spans import End, TcpJoin
 from netlab.model.ranges import RangeMap, RangeSet
@@ -38,14 +39,21 @@ def leftover_bytes(join: TcpJoin, *, missing: Missing | None, queued: bool) -> l
             reason = missing.captured if missing else Reason.GAP
             _read_not_captured(add, receiver.inbound, stream, reason)
         unwatched = CUT.unsure if missing is CUT else Reason.NO_CALL_WITNESS
-        unseen = Reason.TWINS if join.track.twins else unwatched
+        unseen = _why_no_call(join.track, direction.sender, unwatched)
         _not_sent(add, sender, stream, unseen, unwatched)
+        unseen = _why_no_call(join.track, direction.receiver, unwatched)
         if queued and direction.receiver is Side.SERVER:
             unseen = _why_in_queue(join, stream)
         gone = _unreadable(join, direction)
         astray = _lost_on_the_way(join, direction)
         _not_read(add, receiver, stream, missing, unseen, gone, astray)
     return rows
+
+
+def _why_no_call(track: Track, side: Side, unwatched: Reason) -> Reason:
+    if track.twins:
+        return Reason.TWINS
+    return Reason.HIDDEN if side in track.contested else unwatched
 
 
 class _Adder:
