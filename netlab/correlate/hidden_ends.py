@@ -3,7 +3,8 @@
 Without sock_diag strace shows what stands in the arguments: of connect() the peer, of accept()
 mostly the peer, of bind() the port; a client's own port in none. Such a socket may be any end that
 fits what is shown and to which its calls can have belonged (`causality`: when they were, and how
-many bytes they moved; `contents`: which). It is given an end
+many bytes they moved; `contents`: which). One that the witness met in mid-life, without a word on
+its ends, fits where what it moved stands (`contents` alone). It is given an end
 1. when that is the only one that fits it, and no other socket fits the end,
 2. or when it is one of as many sockets as there are ends that fit them, and there is only one way
    to give each of them one.
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
@@ -32,6 +33,7 @@ from netlab.model.call import CallRecord
 from netlab.model.tables import Direction, Side
 
 if TYPE_CHECKING:
+    from netlab.correlate.locating import Locator
     from netlab.correlate.matching import TrackIndex
 
 # How far the order in which two handshakes ended may differ from that of their frames' stamps: two
@@ -39,8 +41,6 @@ if TYPE_CHECKING:
 _SAME_NS = 10_000_000
 
 End = tuple[int, Side]  # connection
-# Whether what a socket's calls are known to have moved can be what the frames of an end hold.
-Holds = Callable[[Socket, Track, Side], bool]
 
 
 _Place = tuple[int, int]  # the first and the last that it can be in an order
@@ -74,12 +74,12 @@ class HiddenEnds:
         *,
         whole: bool,
         ring_lost: bool = False,
-        holds: Holds | None = None,
+        locator: Locator | None = None,
     ) -> None:
-        """`whole`: no call that moved bytes can be missing."""
+        """`whole`: no call that moved bytes can be missing; `locator`: where any were shown."""
         self.calls, self.whole, self.ring_lost = calls, whole, ring_lost
         self.ways = Ways()
-        self._holds = holds
+        self._tracks, self._locator = tracks, locator
         begun = [track for track in tracks if track.halves[Direction.C2S].syns]
         begun.sort(key=_syn_ns)
         self._begun = begun
@@ -107,16 +107,22 @@ class HiddenEnds:
                     track.contested.add(side)
 
     def fits(self, seeker: _Seeker, track: Track, side: Side) -> bool:
+        """Whether the socket can be that end."""
+        if not seeker.socket.is_born:
+            return self._locator is not None and self._locator.shows(seeker.socket, track, side)
         bounds = bounds_of_end(
             seeker.socket, seeker.moves, track, side, self.ways, self.calls,
             whole=self.whole, ring_lost=self.ring_lost,
         )  # fmt: skip
         if bounds is None or not allow(bounds, 0):
             return False
-        return self._holds is None or self._holds(seeker.socket, track, side)
+        return self._locator is None or self._locator.holds(seeker.socket, track, side)
 
     def _near(self, socket: Socket) -> list[tuple[Track, Side]]:
         """The ends that its addresses and the time of its birth leave."""
+        if not socket.is_born:
+            every = ((track, side) for track in self._tracks for side in Side)
+            return [end for end in every if addresses_fit(socket, *end)]
         if not socket.connects:
             return self._near_accept(socket, self.calls[(socket.accepted_by or 1) - 1])
         records = [self.calls[n - 1] for n in (*socket.connects, socket.calls[-1])]

@@ -27,7 +27,7 @@ from netlab.model.call import CallRecord
 from netlab.model.tables import Connection, Direction, Side
 
 if TYPE_CHECKING:
-    from netlab.correlate.hidden_ends import Holds
+    from netlab.correlate.locating import Locator
 
 
 class TrackIndex:
@@ -71,11 +71,11 @@ def match_tcp(
     *,
     ring_lost: bool = False,
     whole: bool = True,
-    holds: Holds | None = None,
+    locator: Locator | None = None,
 ) -> None:
     """Fill connection and side of the stream sockets whose frames were captured.
 
-    `whole`: no call can be missing; `holds`: see `hidden_ends`.
+    `whole`: no call can be missing; `locator`: where it is known what some calls moved.
     """
     index = TrackIndex(tracks)
 
@@ -103,7 +103,7 @@ def match_tcp(
     if hidden:
         from netlab.correlate.hidden_ends import HiddenEnds
 
-        ends = HiddenEnds(tracks, calls, whole=whole, ring_lost=ring_lost, holds=holds)
+        ends = HiddenEnds(tracks, calls, whole=whole, ring_lost=ring_lost, locator=locator)
         ends.match(hidden, index)
     _add_listeners(sockets, tracks)
 
@@ -112,10 +112,12 @@ def is_hidden(socket: Socket, calls: list[CallRecord]) -> bool:
     """Whether the socket may have a connection that what is known of its ends does not name."""
     if socket.connection is not None or not socket.is_stream or socket.is_local:
         return False
-    if socket.listens or socket.twins or not (socket.connects or socket.accepted_by):
+    if socket.listens or socket.twins or not socket.calls:
         return False
-    if calls[socket.calls[0] - 1].witness == "probe" if socket.calls else False:
-        return False  # it asks the kernel for both
+    if calls[socket.calls[0] - 1].witness == "probe":  # it asks the kernel for both
+        return False
+    if socket.made and not socket.connects and socket.accepted_by is None:
+        return False  # nothing ever tied it to a peer
     local, peer = socket.local_endpoint, socket.peer_endpoint
     return local is None or peer is None or not local[1] or is_wildcard(peer)
 

@@ -86,6 +86,11 @@ class Socket:
         return self.kind in (None, "SOCK_STREAM")
 
     @property
+    def is_born(self) -> bool:
+        """Whether its first call is known: nothing was moved before."""
+        return self.made or bool(self.connects) or self.accepted_by is not None
+
+    @property
     def is_local(self) -> bool:
         """Not on a network."""
         return self.family in _LOCAL
