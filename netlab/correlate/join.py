@@ -63,12 +63,21 @@ _ROLE_ORDER = {role: place for place, role in enumerate(Role)}
 
 def correlate(raw: RawRecording, packets: list[Packet]) -> Tables:
     """Join frames and calls; fills connection and direction of `packets` in passing."""
+    return correlate_sockets(raw, packets)[0]
+
+
+def correlate_sockets(
+    raw: RawRecording, packets: list[Packet]
+) -> tuple[Tables, list[Socket], list[Track]]:
+    """The same, with what the calls were made on and the TCP connections as frames tell them."""
     records = sorted(raw.calls, key=lambda r: (r.entered_ns, r.host, r.pid, r.tid, r.order))
     # A million small objects and no cycles: looking for garbage among them takes 40 % of the time.
     collecting = gc.isenabled()
     gc.disable()
     try:
-        return _Correlation(raw, packets, records).run()
+        work = _Correlation(raw, packets, records)
+        tables = work.run()
+        return tables, work.sockets, work.tracks
     finally:
         if collecting:
             gc.enable()
@@ -92,10 +101,12 @@ class _Correlation:
         self.missing = missing_frames(raw)
         self.ring_lost = self.missing is not None
         self.locator: Locator | None = None
+        self.sockets: list[Socket] = []
+        self.tracks: list[Track] = []
 
     def run(self) -> Tables:
         flows = flows_from_packets(self.packets)
-        tracks = self._tracks(flows)
+        self.tracks = tracks = self._tracks(flows)
         self.tables.connections = self._connections(flows, tracks)
         datagrams = datagrams_from_flows(flows)
         self._count_datagram_bytes(datagrams)
@@ -133,6 +144,7 @@ class _Correlation:
         self, flows: list[Flow], tracks: list[Track], datagrams: list[Datagram]
     ) -> None:
         sockets = trace_sockets(self.records, self.raw.inheritances)
+        self.sockets = sockets.all
         network = [s for s in sockets.all if not s.is_local]
         if any(record.witness != "probe" for record in self.records):
             from netlab.correlate.locating import Locator
