@@ -60,6 +60,13 @@ if TYPE_CHECKING:
     "that runs netlab; by default whoever called sudo, else root.",
 )
 @click.option(
+    "--witness",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "strace", "none"]),
+    help="Who records the calls of the programs; auto: strace if it is installed.",
+)
+@click.option(
     "--journal-limit",
     default=100_000,
     type=click.IntRange(0),
@@ -80,6 +87,7 @@ def command(
     output: Path | None,
     listen_timeout: float,
     user: str | None,
+    witness: str,
     journal_limit: int,
     quiet: bool,
 ) -> int:
@@ -111,6 +119,7 @@ def command(
         sysctls=[sysctl_from_text(text) for text in sysctls],
         listen_within_s=listen_timeout,
         user=user,
+        witness=witness,
         journal_limit=journal_limit,
         title=title_of(context, "lab", left_out=("output", "quiet")),
     )
