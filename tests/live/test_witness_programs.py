@@ -28,7 +28,6 @@ from live.content import Compared, compare
 from live.witness_cases import LONG, SHORT, Case
 
 from netlab.capture.files import read_raw
-from netlab.capture.strace.reader import StraceReader
 from netlab.correlate.ledger import causal_violations, ledger_mismatches
 from netlab.correlate.reasons import Reason
 from netlab.explain.analysis import analyse
@@ -101,14 +100,6 @@ def run(name: str, wire: str, size: str, folder: Path) -> None:
 def examined(case: Case, name: str, wire: str, folder: Path) -> Row:
     raw = read_raw(folder / "l.pcapng")
     logs = sorted(folder.glob("*.strace"))
-    for log in logs:
-        reader = StraceReader(log.stem, log.stem)
-        reader.feed(log.read_bytes())
-        reader.finish()
-        raw.calls += reader.calls
-        raw.inheritances += reader.inheritances
-        raw.losses += reader.losses
-        raw.faults += reader.faults
     assert (raw.faults, raw.losses) == ([], [])
     tables = analyse(raw)
     found = compare(raw, tables, logs)

@@ -1,6 +1,7 @@
 """Runs one case in a lab and leaves its recording: witness_worker.py FOLDER CASE WIRE short|long
 
-A process of its own, so that it can be an ordinary user whoever runs the tests.
+A process of its own, so that it can be an ordinary user whoever runs the tests. The lab finds a
+strace that prints contents, too, and its logs are kept: FOLDER/*.strace.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -16,18 +18,31 @@ from live.witness_cases import LONG, SHORT, Case
 from netlab.lab.actor import Program
 from netlab.lab.experiment import Lab
 
-STRACE = shlex.split(
-    "strace -f -ttt -T -yy -xx -s 100000000 -e trace=%network,%desc,%process -o {}.strace"
-)
+# Of two -x and of two -s the last counts, -x twice is -xx.
+STRACE = """#!/bin/sh
+exec {} "$@" -x -s 100000000
+"""
+
+
+def telling_strace(folder: Path) -> None:
+    """Make strace, as it is found by its name from now on, print all that calls moved."""
+    path = folder / "bin" / "strace"
+    path.parent.mkdir()
+    path.write_text(STRACE.format(shutil.which("strace")))
+    path.chmod(0o755)
+    os.environ["PATH"] = f"{path.parent}:{os.environ['PATH']}"
 
 
 def run(case: Case, folder: Path, wire: str) -> dict[str, object]:
     case.prepare(folder)
-    with Lab(case.hosts, path="l.pcapng", wire=wire) as lab:
+    with Lab(case.hosts, path="l.pcapng", wire=wire, witness="strace") as lab:
 
         def start(host: str, command: str) -> Program:
-            words = shlex.split(command.replace("{folder}", str(folder)))
-            return lab.start(host, [*(word.format(host) for word in STRACE), *words])
+            program = lab.start(host, shlex.split(command.replace("{folder}", str(folder))))
+            for log in folder.glob("l.pcapng.*/*.strace"):  # which goes with the lab
+                if not (folder / log.name).exists():
+                    os.link(log, folder / log.name)
+            return program
 
         for host, command in case.servers:
             start(host, command)
@@ -35,9 +50,8 @@ def run(case: Case, folder: Path, wire: str) -> dict[str, object]:
         client = start("client", case.client)
         lab.wait(client, within_s=200)
         settled = lab.settle(within_s=10)
-        for host in case.hosts:
-            lab._company.signal_host(host, 15)
-        lab.wait_until(lambda: not any(p.running for p in lab.programs), within_s=5)
+        for host, _ in reversed(case.servers):
+            lab.stop(host)
     return {
         "settled": settled,
         "client": [client.status, client.stderr.decode(errors="replace")[-500:]],
@@ -49,6 +63,7 @@ def run(case: Case, folder: Path, wire: str) -> dict[str, object]:
 def main() -> None:
     folder, name, wire, size = sys.argv[1:]
     os.chdir(folder)
+    telling_strace(Path(folder))
     print(json.dumps(run({"short": SHORT, "long": LONG}[size][name], Path(folder), wire)))
 
 
