@@ -37,7 +37,6 @@ ABORTED = frozenset({Reason.RESET, Reason.CLOSED_UNREAD, Reason.LOST})
 
 SMALL = (1, 2, 1447, 1448, 1449, 65_537)
 LARGE = (*SMALL, 1_000_003)
-HUGE = (20_000_003,)
 
 
 def content(size: int) -> bytes:
@@ -100,6 +99,11 @@ def one(
     allowed: frozenset[Reason] = frozenset(),
 ) -> Case:
     return Case((("server", server),), client, prepare, allowed=allowed)
+
+
+def caddy(*sizes: int) -> Case:
+    serve = "env HOME={folder} caddy file-server --listen :80 --root site"
+    return one(serve, curl("", *sizes), site(*sizes))
 
 
 def nginx(sendfile: str, *sizes: int) -> Case:
@@ -287,8 +291,8 @@ INETD_SCRIPT = "read word; echo $word; cat; exec cat ask.sql"
 INETD_CLIENT = "for it in 1 2 3; do printf 'hello\\nmore\\n' | socat -t 20 - TCP:server:9000; done"
 
 
-def cases(sizes: tuple[int, ...], more: tuple[int, ...], much: int) -> dict[str, Case]:
-    """All of them. `sizes`: of pages; `more`: for some; `much`: of a stream without pages."""
+def cases(sizes: tuple[int, ...], much: int) -> dict[str, Case]:
+    """One of each program. `sizes`: of pages; `much`: of a stream without pages."""
     last = sizes[-1]
     words = " ".join(map(str, sizes))
     wget = f"wget -q -O /dev/null {' '.join(f'http://server:8000/{size}' for size in sizes)}"
@@ -298,8 +302,8 @@ def cases(sizes: tuple[int, ...], more: tuple[int, ...], much: int) -> dict[str,
     )
     splice = "    option splice-response\n    option splice-request"
     return {
-        "nginx": nginx("off", *sizes, *more),
-        "nginx sendfile": nginx("on", *sizes, *more),
+        "nginx": nginx("off", *sizes),
+        "nginx sendfile": nginx("on", *sizes),
         "redis": one(REDIS, f"{BENCHMARK} -n 101 -c 3 -t set,get,lrange_100", allowed=ABORTED),
         "postgres": one(POSTGRES, PSQL, database),
         "memcached": one(
@@ -336,11 +340,7 @@ def cases(sizes: tuple[int, ...], more: tuple[int, ...], much: int) -> dict[str,
             f"node client.js {words}",
             both(site(*sizes), file("server.js", NODE_SERVER), file("client.js", NODE_CLIENT)),
         ),
-        "caddy": one(
-            "env HOME={folder} caddy file-server --listen :80 --root site",
-            curl("", *sizes, *more),
-            site(*sizes, *more),
-        ),
+        "caddy": caddy(*sizes),
     }
 
 
@@ -385,5 +385,17 @@ def stranger_cases(sizes: tuple[int, ...]) -> dict[str, Case]:
     }
 
 
-SHORT = cases(SMALL, (), 100_003)
-LONG = {**cases(LARGE, HUGE, 5_000_011), **stranger_cases(LARGE)}
+def huge_cases(*sizes: int) -> dict[str, Case]:
+    """What has 20 MB to say. iperf3's own copy is by sendfile with -Z, and -R turns it round."""
+    return {
+        "nginx": nginx("off", *sizes),
+        "nginx sendfile": nginx("on", *sizes),
+        "caddy": caddy(*sizes),
+        "iperf3": one("iperf3 -s -1", f"iperf3 -c server -n {max(sizes)} -Z -R", allowed=ABORTED),
+    }
+
+
+SHORT = cases(SMALL, 100_003)
+LONG = {**cases(LARGE, 1_000_003), **stranger_cases(LARGE)}
+HUGE = huge_cases(1, 20_000_003)
+CASES = {"short": SHORT, "long": LONG, "huge": HUGE}

@@ -1,4 +1,4 @@
-"""Runs one case in a lab and leaves its recording: witness_worker.py FOLDER CASE WIRE short|long
+"""Runs one case in a lab and leaves its recording: witness_worker.py FOLDER CASE WIRE SIZE
 
 A process of its own, so that it can be an ordinary user whoever runs the tests. The lab finds a
 strace that prints contents, too, and its logs are kept: FOLDER/*.strace.
@@ -13,7 +13,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from live.witness_cases import LONG, SHORT, Case
+from live.witness_cases import CASES, Case
 
 from netlab.lab.actor import Program
 from netlab.lab.experiment import Lab
@@ -64,7 +64,7 @@ def main() -> None:
     folder, name, wire, size = sys.argv[1:]
     os.chdir(folder)
     telling_strace(Path(folder))
-    print(json.dumps(run({"short": SHORT, "long": LONG}[size][name], Path(folder), wire)))
+    print(json.dumps(run(CASES[size][name], Path(folder), wire)))
 
 
 main()
