@@ -48,6 +48,12 @@ class ConnectionSummary:
     end: str  # how it ended, in words
     end_word: str  # the same in a word or two
 
+    @property
+    def is_used(self) -> bool:
+        """Whether it has frames or moved bytes; programs make Unix sockets that never do."""
+        frames = self.client_packets + self.server_packets
+        return bool(frames or self.client_bytes or self.server_bytes)
+
 
 @dataclass(frozen=True, slots=True)
 class InterfaceSummary:

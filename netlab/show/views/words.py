@@ -72,7 +72,10 @@ def whole_texts(call: Call, ready: tuple[Ready, ...]) -> Texts:
         texts += names
     texts += [f"{op} {end}{_gap(span)}" for end in ends]
     if span:
+        # recv and send are these system calls without an address (man 2 recv, man 2 send).
+        brief = {"recvfrom": "recv", "sendto": "send"}.get(call.op)
         texts += [f"{op} {span}"]
+        texts += [f"{brief} {span}"] if brief is not None and op == call.op else []
     texts += [f"{op} {ends[-1]}"]
     return _distinct(texts)
 
@@ -136,6 +139,8 @@ def _named(call: Call) -> Texts:
         texts += [f"{call.op}({', '.join(parts[1:])})", f"{parts[1]}={parts[-1]}", parts[1]]
     elif call.op == "epoll_ctl" and len(parts) > 1:
         texts += [f"{call.op}({parts[0].removeprefix('EPOLL_CTL_')} {parts[1]})"]
+    elif call.op == "shutdown" and parts:
+        texts += [f"{call.op}({parts[0].removeprefix('SHUT_')})"]
     elif call.op == "connect" and ":" in call.args:
         texts += [f"{call.op}(:{call.args.rpartition(':')[2]})"]
     elif call.op == "exit":
