@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6DestUnreach, IPv6
@@ -110,7 +110,8 @@ class Heard:
     time: int
 
 
-times = st.integers(0, 30).map(lambda half: half * S // 2)
+# On both sides of the limit, and on it.
+times = st.builds(lambda turn, off: turn * HOLD + off, st.integers(1, 3), st.integers(-1, 1))
 passed = st.builds(Passed, st.integers(0, len(KINDS)), times, st.booleans())
 heard = st.builds(Heard, st.integers(0, len(NAMES) - 1), times)
 
@@ -180,7 +181,9 @@ def expected(events: Sequence[Passed | Heard]) -> set[int]:
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(passed | heard, max_size=25), st.booleans())
+@example([Passed(0, HOLD), Heard(0, 2 * HOLD)], True)
+@example([Passed(0, HOLD - 1), Heard(0, 2 * HOLD)], True)
+@given(st.lists(passed | heard, min_size=5, max_size=25), st.booleans())
 def test_exactly_those_whose_socket_was_named_within_5_s(
     events: list[Passed | Heard], advance: bool
 ) -> None:
