@@ -142,6 +142,11 @@ class OwnTraffic:
         """Whether any frame is of nobody yet."""
         return bool(self._waiting)
 
+    def is_connected(self, local: Endpoint, peer: Endpoint) -> bool:
+        """Whether a TCP connection with these ends is the program's."""
+        end = "tcp", local
+        return ("tcp", local, peer) in self._names.connected or end in self._names.bound
+
     def frames(self, interface: int, frames: Sequence[RingFrame]) -> None:
         """What passed at an interface."""
         for frame in frames:
