@@ -357,6 +357,8 @@ class _PcapngFile:
             self._table(rows.LOSSES, text, count, raw.losses)
         elif kind == local.Kind.STAMPS:
             self._table(rows.STAMPS, text, count, raw.stamps)
+        elif kind == local.Kind.SAMPLES:
+            self._table(rows.SAMPLES, text, count, raw.samples)
         elif kind == local.Kind.ARRIVALS:
             self._table(rows.ARRIVALS, text, count, raw.arrivals)
         else:

@@ -35,6 +35,7 @@ class Kind(IntEnum):
     CALLS = 5
     STAMPS = 6
     ARRIVALS = 7
+    SAMPLES = 8
 
 
 def description_block(description: Description) -> bytes:

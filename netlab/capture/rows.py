@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 from netlab.model.call import CallRecord, Inheritance, Ready
 from netlab.model.clock import ClockPair
 from netlab.model.recording import Loss
+from netlab.model.sample import Sample
 from netlab.model.stamp import StampRecord
 from netlab.model.tables import Fate
 from netlab.model.wire import Arrival
@@ -196,6 +197,15 @@ STAMPS = Schema(
     StampRecord,
     {"time_ns": INT, "host": TEXT, "pid": INT, "inode": INT, "what": TEXT, "key": INT},
 )
+
+SAMPLES = Schema(
+    Sample,
+    {
+        "time_ns": INT, "within_ns": INT, "host": TEXT, "inode": INT, "cookie": INT, "local": TEXT,
+        "peer": TEXT, "state": INT, "rqueue": INT, "wqueue": INT, "tcp_info": BYTES,
+        "memory": INTS,
+    },
+)  # fmt: skip
 
 
 def _arrival_row(one: Arrival) -> str:

@@ -34,8 +34,8 @@ from netlab.correlate.receiver_acks import link_receiver_acks
 from netlab.correlate.segments import Track, track_from_flow
 from netlab.correlate.sockets import Socket, Sockets, trace_sockets
 from netlab.correlate.stamps import stamps_of_calls
+from netlab.correlate.states import states_of
 from netlab.correlate.streams import Reads, stream_from_track
-from netlab.correlate.tcp_info import states_from_call
 from netlab.correlate.tcp_spans import End, TcpJoin, link_bytes
 from netlab.correlate.unseen_reads import maybe_unseen_read
 from netlab.correlate.urgent import urgent_marks
@@ -94,8 +94,12 @@ class _Correlation:
         self.tables.connections = self._connections(flows, tracks)
         datagrams = datagrams_from_flows(flows)
         self._count_datagram_bytes(datagrams)
+        sockets = trace_sockets(self.records, self.raw.inheritances)
         if self.records:
-            self._join_calls(flows, tracks, datagrams)
+            self._join_calls(sockets, flows, tracks, datagrams)
+        self.tables.states = states_of(
+            self.records, sockets, self.raw.samples, self.tables.connections
+        )
         self.tables.calls = self.calls
         return self.tables
 
@@ -125,9 +129,8 @@ class _Correlation:
                 row.server_bytes = max(row.server_bytes, datagram.stop)
 
     def _join_calls(
-        self, flows: list[Flow], tracks: list[Track], datagrams: list[Datagram]
+        self, sockets: Sockets, flows: list[Flow], tracks: list[Track], datagrams: list[Datagram]
     ) -> None:
-        sockets = trace_sockets(self.records, self.raw.inheritances)
         network = [s for s in sockets.all if not s.is_local]
         match_tcp(network, tracks, self.records, ring_lost=self.ring_lost)
         add_connections_without_frames(network, self.tables.connections, self.records)
@@ -148,12 +151,6 @@ class _Correlation:
         self._fill_calls(sockets, udp, local)
         self._fill_about(sockets, local)
         self._list_the_rest(sockets)
-        for record, socket in zip(self.records, sockets.by_call, strict=True):
-            if record.tcp_info_before or record.tcp_info_after:  # of the socket called, not of the
-                connection = socket.connection if socket else None  # one that accept returned
-                side = socket.side if socket else None
-                self.tables.states += states_from_call(record, connection, side)
-        self.tables.states.sort(key=lambda state: state.time_ns)
         self.tables.stamps = stamps_of_calls(self.raw.stamps, sockets.all, self.calls, self.records)
 
     # Most recordings have neither datagrams nor Unix sockets: how these are joined is imported only

@@ -15,6 +15,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from netlab.correlate.lives import Lives
 from netlab.correlate.sockets import Socket
 from netlab.model.call import OUTBOUND, CallRecord
 from netlab.model.seqnum import unwrap
@@ -29,12 +30,12 @@ def stamps_of_calls(
     records: Sequence[CallRecord],
 ) -> list[Stamp]:  # fmt: skip
     """The rows in order of time; `calls` have their stream ranges."""
-    lives = _Lives(sockets, records)
+    lives = Lives(sockets, records)
     by_socket: dict[int, list[StampRecord]] = defaultdict(list)
     found: list[Stamp] = []
     homes: dict[int, Socket] = {}
     for stamp in stamps:
-        socket = lives.maybe_socket(stamp)
+        socket = lives.maybe_socket(stamp.host, stamp.inode, stamp.time_ns)
         if socket is None:
             found.append(Stamp(None, None, None, stamp.what, stamp.time_ns, None, None))
             continue
@@ -70,22 +71,3 @@ def _of_socket(socket: Socket, stamps: list[StampRecord], calls: Sequence[Call])
             Stamp(number, socket.connection, direction, stamp.what, stamp.time_ns, start, stop)
         )
     return rows
-
-
-class _Lives:
-    """Which socket had an inode when: the kernel gives the number of a closed one away again."""
-
-    def __init__(self, sockets: Iterable[Socket], records: Sequence[CallRecord]) -> None:
-        self._lives: dict[tuple[str, int], list[tuple[int, Socket]]] = defaultdict(list)
-        for socket in sockets:
-            if socket.calls:
-                since_ns = records[socket.calls[0] - 1].entered_ns
-                self._lives[socket.host, socket.inode].append((since_ns, socket))
-        for lives in self._lives.values():
-            lives.sort(key=lambda life: life[0])
-
-    def maybe_socket(self, stamp: StampRecord) -> Socket | None:
-        """The socket that a stamp is about; None when none of its calls was recorded."""
-        lives = self._lives.get((stamp.host, stamp.inode), [])
-        place = bisect_right(lives, stamp.time_ns, key=lambda life: life[0])
-        return lives[place - 1][1] if place else None

@@ -58,7 +58,8 @@ class Lab:
 
     `hosts`: their names, one of them `server`. `wire`: rules as text or objects. `sysctls`: by
     host, name and value, beyond the baseline. `user`: as root, who the programs are. `queues`,
-    `tcp_info` and `spool_limit_bytes` are the probe's, as in `netlab.record`.
+    `tcp_info` and `spool_limit_bytes` are the probe's, as in `netlab.record`. `sample_every_ns`:
+    how often the state of every TCP socket of the hosts is read; 0: never.
 
     Opening it raises UsageError for what cannot be done as asked, PrivilegeError where this machine
     allows no namespaces. All that wait raise KeyboardInterrupt once a signal asks to end (at a
@@ -79,10 +80,11 @@ class Lab:
         tcp_info: bool = False,
         journal_limit: int = JOURNAL_LIMIT,
         spool_limit_bytes: int = 1 << 30,
+        sample_every_ns: int = 0,
     ) -> None:
         self.path = Path(path)
         self.interruptions = Interruptions()
-        self._watching = Watching(queues, tcp_info, spool_limit_bytes)
+        self._watching = Watching(queues, tcp_info, spool_limit_bytes, sample_every_ns)
         self._ground = Ground(
             hosts,
             self.path,
@@ -111,6 +113,7 @@ class Lab:
             self._poller.register(self._ground.house.stderr_fileno, select.POLLIN)
             self._poller.register(self._ground.wiring, select.POLLIN)
             self._ground.open_up(lambda: self.interruptions.count > 0)
+            self._ground.register_sampler(self._poller)
             self._opened = opened.pop_all()
         return self
 

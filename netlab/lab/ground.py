@@ -33,6 +33,7 @@ from netlab.model.recording import Description, Host
 
 if TYPE_CHECKING:
     from netlab.capture.recording import LiveRecording
+    from netlab.capture.sampler import Sampler
     from netlab.lab.finish import Finished
     from netlab.lab.starting import Watching
 
@@ -62,6 +63,7 @@ class Ground:
 
     house: House
     wiring: Wiring
+    sampler: Sampler | None = None
     recorder: Recorder
     spools: Path
 
@@ -114,10 +116,9 @@ class Ground:
 
         names = [*(host.name for host in self.plan.hosts), WIRE]
         user = self.house.user
-        self._description = self._describe()
         self._recording, spools = begin(
             self._path,
-            description=self._description,
+            description=self._describe(),
             interfaces=[Interface(name, LINK_ETHERNET, SNAPLEN_BYTES) for name in names],
             journal_limit=self._journal_limit,
             writer=None if user is None else (user.uid, user.gid),
@@ -135,9 +136,20 @@ class Ground:
             _discard(self._recording, self.spools)
             raise
         opened.callback(self.wiring.close)
+        if self._watching.sample_every_ns:
+            from netlab.capture.sampler import Sampler
+
+            sockets = {host.name: self.diagnosis(host.name) for host in self.plan.hosts}
+            self.sampler = Sampler(sockets, self._watching.sample_every_ns)
+            opened.callback(self.sampler.close)
         departures = opened.enter_context(Departures())
         self.recorder = Recorder(
-            self._recording, (), SpoolReader(self.spools), departures, JournalReader(self.spools)
+            self._recording,
+            (),
+            SpoolReader(self.spools),
+            departures,
+            JournalReader(self.spools),
+            self.sampler,
         )
 
     def __exit__(
@@ -165,9 +177,21 @@ class Ground:
             witnesses=(
                 f"packets: the wire between the hosts, each frame as it left its sender ({wire})",
                 f"calls: the probe in programs that use it, {queues}{watched}",
+                *self._states_text(),
             ),
             notes=self.notes,
         )
+
+    def _states_text(self) -> list[str]:
+        """What the sampler does; in the end, what it did."""
+        every_ns = self._watching.sample_every_ns
+        if not every_ns:
+            return []
+        from netlab.lab.wire.quantities import DURATION
+
+        what = "states: TCP_INFO, queues and memory of every TCP socket (sock_diag)"
+        looks = "" if self.sampler is None else self.sampler.looks_text()
+        return [f"{what}, every {DURATION.text(every_ns)}{looks}"]
 
     def open_up(self, interrupted: Callable[[], bool]) -> None:
         """Wait until the wire carries and the hosts' links are up.
@@ -196,11 +220,17 @@ class Ground:
         self.wiring.stop(int(within_s * 1000))
         poller = select.poll()
         poller.register(self.wiring, select.POLLIN)
+        self.register_sampler(poller)
         until_s = time.monotonic() + within_s + _TURN_S
         while not self.wiring.over and patient() and time.monotonic() < until_s:
             poller.poll(_TURN_S * 1000)
             self.wiring.hear()
             self.pump()
+
+    def register_sampler(self, poller: select.poll) -> None:
+        """Let the poller end its wait when a look at the sockets is due: `pump` takes it."""
+        if self.sampler is not None:
+            poller.register(self.sampler, select.POLLIN)
 
     def diagnosis(self, host: str) -> socket.socket:
         """The netlink socket that answers for a host's sockets."""
@@ -214,6 +244,8 @@ class Ground:
         """Take in an event of the house that is about no program."""
         if isinstance(event, Connected):
             self.connected = True
+            if self.sampler is not None:
+                self.sampler.start()
         elif isinstance(event, Ended) and event.actor == WIRE:
             self.wiring.hear()
             self.wiring.died(event.status, self.house.last_words())
@@ -260,7 +292,7 @@ class Ground:
         trouble: NetlabError | None = self._disk_full or disk_full
         if trouble is None:
             try:
-                self._recording.describe(replace(self._description, notes=self.notes))
+                self._recording.describe(replace(self._describe(), notes=self.notes))
             except BadRecording as error:
                 trouble = error
         return conclude(

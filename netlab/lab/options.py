@@ -39,6 +39,7 @@ class RunOptions:
     title: str = "netlab run echo"
     lab: bool | None = None  # two hosts with a wire, or loopback; None: what the machine allows
     wire: Sequence[Rule] = ()
+    sample_every_ns: int = 0  # in a lab: how often all sockets are looked at; 0: never
     sysctls: Sequence[tuple[str, str, str]] = ()  # host, name, value
     address: str = ""  # of the server, where it is not a loopback's
 

@@ -1,6 +1,7 @@
 """Carries what the witnesses see into the recording while it happens: rings and spools -> file.
 
-Frames come from rings, or from the spool of a wire between hosts, which says what became of each.
+Frames come from rings, or from the spool of a wire between hosts, which says what became of each;
+a sampler looks at the hosts' sockets at its own rate.
 
 It never waits and decides nothing: whoever owns the loop calls `pump` often, and `finish` once the
 programs have ended. Knows no programs; read `capture.recording` first.
@@ -18,10 +19,12 @@ from netlab.capture.ownership import give_folder, remove_folder
 from netlab.capture.probe.spool import SpoolReader
 from netlab.capture.recording import LiveRecording, make_spool_folder
 from netlab.capture.ring import PacketRing, RingFrame
+from netlab.capture.sampler import Sampler
 from netlab.lab.departures import Departures
 from netlab.lab.wire.journal import JournalReader, Taken
 from netlab.model.call import CallRecord
 from netlab.model.clock import ClockPair
+from netlab.model.errors import BadRecording
 from netlab.model.frame import Interface
 from netlab.model.recording import Description, Loss
 
@@ -80,17 +83,22 @@ class Recorder:
         spools: SpoolReader,
         departures: Departures | None = None,
         wire: JournalReader | None = None,
+        sampler: Sampler | None = None,
     ) -> None:
         self._recording = recording
         self._rings = tuple(rings)
         self._spools = spools
         self._departures = departures  # of processes whose parent will not tell us
         self._wire = wire
+        self._sampler = sampler
         self._wire_losses = 0  # how many of the reader's have been written
         self._wired: Counter[int] = Counter()  # frames that the wire took, by interface
         self._host_actor: dict[int, tuple[str, str]] = {}  # what its main thread is called, by pid
         self._start_ns = time.time_ns()
         self._next_spools_ns = 0
+        self._within_s = _SPOOLS_WITHIN_S
+        if sampler is not None:  # what is left over is read after its next look
+            self._within_s = min(_SPOOLS_WITHIN_S, sampler.every_ns / 2 / _NS)
         self._next_clock_ns = 0
         self._inheritances = 0  # how many of the reader's have been written
         self._losses = 0
@@ -102,6 +110,15 @@ class Recorder:
 
     def pump(self) -> None:
         """Write what has come since the last time. Raises BadRecording when the disk is full."""
+        try:
+            self._pump()
+        except BadRecording:
+            if self._sampler is not None:  # whoever waits for its ticks would find no rest
+                self._sampler.stop()
+            raise
+
+    def _pump(self) -> None:
+        self._write_samples()
         for interface, ring in enumerate(self._rings):
             for _ in range(ring.blocks):  # one round: a sender that never rests must not hold us
                 frames = ring.read()
@@ -109,11 +126,13 @@ class Recorder:
                     break
                 self._write_frames(interface, frames)
         if self._wire is not None:
-            self._write_wire(self._wire.poll(_SPOOLS_WITHIN_S))
+            self._write_wire(self._wire.poll(self._within_s))
+            self._write_samples()
         now_ns = time.monotonic_ns()
         if now_ns >= self._next_spools_ns:
             self._next_spools_ns = now_ns + _SPOOLS_EVERY_NS
-            self._write_calls(self._spools.poll(_SPOOLS_WITHIN_S))
+            self._write_calls(self._spools.poll(self._within_s))
+            self._write_samples()
         if self._departures is not None:
             self._departures.look()
         if now_ns >= self._next_clock_ns:
@@ -161,6 +180,13 @@ class Recorder:
         for loss in losses[self._wire_losses :]:
             self._recording.loss(loss)
         self._wire_losses = len(losses)
+
+    def _write_samples(self) -> None:
+        if self._sampler is None:
+            return
+        found = self._sampler.poll()
+        if found:
+            self._recording.samples(found)
 
     def has_heard_of(self, pid: int) -> bool:
         """Whether calls of this process were written."""

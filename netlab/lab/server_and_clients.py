@@ -43,6 +43,7 @@ class LabOptions:
     listen_within_s: float = LISTEN_WITHIN_S
     user: str | None = None
     journal_limit: int = JOURNAL_LIMIT
+    sample_every_ns: int = 0
     title: str = "netlab lab"
 
     @property
@@ -106,6 +107,7 @@ def run_lab(options: LabOptions, on_open: Callable[[Standing], None] = lambda _:
         user=options.user,
         journal_limit=options.journal_limit,
         title=options.title,
+        sample_every_ns=options.sample_every_ns,
     )
     try:
         with lab:

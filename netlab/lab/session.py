@@ -102,7 +102,12 @@ def _run_in_lab(options: RunOptions, on_progress: OnProgress) -> RunResult:
         server=SERVER,
         user=options.user,
         title=options.title,
-        watching=Watching(options.queues, options.tcp_info, options.spool_limit_bytes),
+        watching=Watching(
+            options.queues,
+            options.tcp_info,
+            options.spool_limit_bytes,
+            options.sample_every_ns,
+        ),
         journal_limit=options.journal_limit,
     )
     server = ground.plan.host(SERVER)

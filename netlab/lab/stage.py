@@ -81,6 +81,7 @@ class Stage:
         self._descendants = Descendants(self.host_of(SERVER))
         if self.ground is not None:
             self._poller.register(self.ground.wiring, select.POLLIN)
+            self.ground.register_sampler(self._poller)
         self._poller.register(self.lab, select.POLLIN)
         self._poller.register(self.lab.stderr_fileno, select.POLLIN)
 
@@ -181,8 +182,10 @@ class Stage:
                     self._poller.unregister(descriptor)
             elif self.ground is not None and descriptor == self.ground.wiring.fileno():
                 self._hear_wire(self.ground)
-            elif descriptor != self.lab.fileno():
-                self._hear(next(p for p in self.programs.values() if p.descriptor == descriptor))
+            else:  # the house and the sampler are asked anyway
+                for program in self.programs.values():
+                    if program.descriptor == descriptor:
+                        self._hear(program)
         try:
             for event in self.lab.events():
                 self._note(event)

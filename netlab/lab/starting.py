@@ -23,11 +23,12 @@ Command = Sequence[str] | Callable[..., object]
 
 @dataclass(frozen=True, slots=True)
 class Watching:
-    """How the calls of programs that use the probe are recorded."""
+    """How the calls of programs that use the probe, and the hosts' sockets, are recorded."""
 
     queues: str = "calls"
     tcp_info: bool = False
     spool_limit_bytes: int = 1 << 30
+    sample_every_ns: int = 0  # how often all sockets of the hosts are looked at; 0: never
 
     def environment(self, actor: str, host: str, spools: Path) -> dict[str, str]:
         """The variables that the probe reads."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from netlab.model.call import CallRecord, Inheritance
 from netlab.model.clock import ClockPair
 from netlab.model.frame import WIRE, Frame, Interface
+from netlab.model.sample import Sample
 from netlab.model.stamp import StampRecord
 from netlab.model.wire import Arrival
 
@@ -54,6 +55,7 @@ class RawRecording:
     calls: list[CallRecord] = field(default_factory=list)
     inheritances: list[Inheritance] = field(default_factory=list)
     stamps: list[StampRecord] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
     arrivals: list[Arrival] = field(default_factory=list)  # where a wire was between the hosts
     clock_pairs: list[ClockPair] = field(default_factory=list)
     losses: list[Loss] = field(default_factory=list)

@@ -301,7 +301,12 @@ class Wait:
 
 @dataclass(slots=True, frozen=True)
 class State:
-    """A sample of one socket's kernel state."""
+    """A sample of one socket's kernel state; what the kernel did not say is None.
+
+    Taken around a call by the probe, or at a steady rate from outside (sock_diag): then a row
+    stands where something changed, and once a second. Bytes are the stream's: SYN and FIN, which
+    the kernel counts as one each, are taken out.
+    """
 
     time_ns: int
     host: str
@@ -320,6 +325,17 @@ class State:
     busy_ns: int | None = None
     rwnd_limited_ns: int | None = None
     sndbuf_limited_ns: int | None = None
+    witness: str = "probe"  # probe, sock_diag
+    local: str | None = None  # 127.0.0.1:80
+    peer: str | None = None
+    ca_state: str | None = None  # of congestion control: open, disorder, cwr, recovery, loss
+    accept_queue: int | None = None  # of a listener: connections that wait for accept()
+    backlog: int | None = None  # of a listener: how many may
+    rmem_alloc_bytes: int | None = None  # memory of what was received, against rcvbuf_bytes
+    rcvbuf_bytes: int | None = None
+    wmem_queued_bytes: int | None = None  # memory of what is to be sent, against sndbuf_bytes
+    sndbuf_bytes: int | None = None
+    drops: int | None = None  # segments that the socket had no room for
 
 
 @dataclass(slots=True, frozen=True)
