@@ -32,7 +32,7 @@ from netlab.capture.rows import (
     SAMPLES,
     STAMPS,
 )
-from netlab.model.call import ACTING
+from netlab.model.call import is_acting
 from netlab.model.errors import BadRecording
 from netlab.model.recording import RawRecording
 
@@ -151,7 +151,7 @@ def _in_order(raw: RawRecording) -> list[tuple[int, int]]:
     keys = []
     for index, call in enumerate(raw.calls):
         shown_ns = journal.shown_ns(call)
-        acts = call.returned_ns is None or call.op in ACTING
+        acts = call.returned_ns is None or is_acting(call)
         exact_ns = call.entered_ns if acts else call.returned_ns
         keys.append((shown_ns, _ACTS if acts else _RECEIVED, exact_ns, index))
     keys += [(frame.time_ns, _PACKET, 0, index) for index, frame in enumerate(raw.frames)]

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from netlab.model.call import INBOUND, MSG_ERRQUEUE, MSG_PEEK, OUTBOUND, CallRecord
+from netlab.model.call import MSG_ERRQUEUE, MSG_PEEK, CallRecord, is_inbound, is_outbound
 
 
 def moved_bytes(record: CallRecord, outbound: bool) -> int:
     """Stream bytes that a call of this direction moved."""
-    if record.op not in (OUTBOUND if outbound else INBOUND) or not record.result:
+    if not record.result or not (is_outbound(record) if outbound else is_inbound(record)):
         return 0
     if record.result < 0 or record.flags & MSG_ERRQUEUE:
         return 0
     if not outbound and record.flags & MSG_PEEK:
         return 0
-    return record.result
+    return sum(record.message_bytes) if record.message_bytes else record.result
 
 
 def end_ns(group: list[int], calls: list[CallRecord]) -> int:

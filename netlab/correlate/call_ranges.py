@@ -37,20 +37,23 @@ from netlab.correlate.call_moves import end_ns, moved_bytes
 from netlab.correlate.option_changes import Changes
 from netlab.correlate.reasons import Reason
 from netlab.model.call import (
-    INBOUND,
     MSG_ERRQUEUE,
     MSG_OOB,
     MSG_PEEK,
     MSG_WAITALL,
-    OUTBOUND,
+    RESTARTING,
     CallRecord,
+    is_closing,
+    is_inbound,
+    is_moving,
+    is_outbound,
 )
 from netlab.model.ranges import RangeMap
 
 # Errors after which a connection goes on; after any other a recv returns 0 without a FIN.
-_PASSING = frozenset(
-    {None, "EAGAIN", "EINTR", "EINPROGRESS", "EALREADY", "EISCONN", "EINVAL", "ENOTCONN"}
-)
+_PASSING = RESTARTING | {
+    None, "EAGAIN", "EINTR", "EINPROGRESS", "EALREADY", "EISCONN", "EINVAL", "ENOTCONN",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,13 +196,13 @@ def _may_move_unseen(record: CallRecord, outbound: bool) -> bool:
     if record.returned_ns is not None:
         return False
     if outbound:
-        return record.op in OUTBOUND
-    return record.op in INBOUND and bool(record.flags & MSG_WAITALL)
+        return is_outbound(record)
+    return is_inbound(record) and bool(record.flags & MSG_WAITALL)
 
 
 def _may_have_read(record: CallRecord) -> bool:
     """Whether a recv was cut off, perhaps between taking bytes and being noted."""
-    reads = record.op in INBOUND and not record.flags & (MSG_PEEK | MSG_ERRQUEUE)
+    reads = is_inbound(record) and not record.flags & (MSG_PEEK | MSG_ERRQUEUE)
     return reads and record.returned_ns is None
 
 
@@ -208,7 +211,8 @@ def _saw_the_end(numbers: Sequence[int], calls: list[CallRecord], outbound: bool
     records = [calls[n - 1] for n in numbers]
     if outbound:
         return any(
-            record.op in ("close", "exit")
+            record.op == "exit"
+            or is_closing(record)
             or (
                 record.op == "shutdown"
                 and record.errno is None
@@ -222,12 +226,12 @@ def _saw_the_end(numbers: Sequence[int], calls: list[CallRecord], outbound: bool
         (
             r.entered_ns for r in records
             if (r.op == "shutdown" and "SHUT_RD" in r.args)
-            or (r.errno not in _PASSING and r.op in INBOUND | OUTBOUND)
+            or (r.errno not in _PASSING and is_moving(r))
         ),
         default=None,
     )  # fmt: skip
     return any(
-        record.op in INBOUND
+        is_inbound(record)
         and record.result == 0
         and record.requested_bytes != 0
         and not record.flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE)

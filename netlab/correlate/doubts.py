@@ -16,7 +16,7 @@ from itertools import pairwise
 from netlab.correlate.call_ranges import CallRanges, Stop
 from netlab.correlate.reasons import Reason
 from netlab.correlate.sockets import Socket
-from netlab.model.call import CallRecord
+from netlab.model.call import DUPLICATING, CallRecord, is_closing
 from netlab.model.clock import ClockPair, clock_steps
 from netlab.model.ranges import RangeMap
 from netlab.model.recording import Loss, RawRecording
@@ -98,9 +98,9 @@ def _holders(
 def _let_go(pid: int, socket: Socket, calls: list[CallRecord], time_ns: int) -> bool:
     """Whether the process had closed its only descriptor of the socket by then."""
     mine = [calls[n - 1] for n in socket.calls if calls[n - 1].pid == pid]
-    if any(record.op == "dup" for record in mine):
+    if any(record.op in DUPLICATING for record in mine):
         return False
-    return any(record.op == "close" and record.entered_ns < time_ns for record in mine)
+    return any(is_closing(record) and record.entered_ns < time_ns for record in mine)
 
 
 def first_impossible(

@@ -40,7 +40,7 @@ from netlab.correlate.tcp_spans import End, TcpJoin, link_bytes
 from netlab.correlate.unseen_reads import maybe_unseen_read
 from netlab.correlate.urgent import urgent_marks
 from netlab.correlate.wakeups import Wakeups
-from netlab.model.call import OUTBOUND, WAITING, CallRecord, ready_text
+from netlab.model.call import WAITING, CallRecord, is_outbound, ready_text
 from netlab.model.recording import RawRecording
 from netlab.model.tables import (
     Call,
@@ -357,7 +357,7 @@ class _Correlation:
         """Calls that moved bytes on a socket that has no connection."""
         listed = {row.call for row in self.tables.unmatched}
         for call, record in zip(self.calls, self.records, strict=True):
-            outbound = record.op in OUTBOUND
+            outbound = is_outbound(record)
             moved = moved_bytes(record, outbound)
             if not moved or call.start is not None or call.call in listed:
                 continue
@@ -380,7 +380,7 @@ def _call_row(number: int, r: CallRecord) -> Call:
         number, r.witness, r.host, r.actor, r.pid, r.tid, r.fd, None, None, r.op, args,
         r.entered_ns, r.returned_ns, r.returned_by_ns, r.requested_bytes, r.result, r.errno,
         None, None, None, r.inq_before_bytes, r.outq_before_bytes, r.inq_after_bytes,
-        r.outq_after_bytes, r.code,
+        r.outq_after_bytes, r.code, None, r.message_bytes,
     )  # fmt: skip
 
 

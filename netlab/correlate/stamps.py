@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 
 from netlab.correlate.lives import Lives
 from netlab.correlate.sockets import Socket
-from netlab.model.call import OUTBOUND, CallRecord
+from netlab.model.call import CallRecord, is_outbound
 from netlab.model.seqnum import unwrap
 from netlab.model.stamp import Moment, StampRecord
 from netlab.model.tables import Call, Stamp
@@ -51,7 +51,7 @@ def _of_socket(socket: Socket, stamps: list[StampRecord], calls: Sequence[Call])
     sends = [
         (call.start, call.stop, call.call)
         for call in (calls[number - 1] for number in socket.calls)
-        if call.op in OUTBOUND and call.start is not None and call.stop is not None
+        if is_outbound(call) and call.start is not None and call.stop is not None
     ]
     sends.sort()
     starts = [start for start, _, _ in sends]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from netlab.explain.ways import way_text
-from netlab.model.call import INBOUND, arguments_text
+from netlab.model.call import arguments_text, is_inbound
 from netlab.model.tables import Call, Direction, Role, Span, Tables
 
 # What a frame is to a call, in words; the call's name and the bytes follow. Where the frame's
@@ -93,7 +93,7 @@ def _range_text(start: int | None, stop: int | None) -> str:
 
 def _end_text(call: Call, around: Surroundings) -> str:
     """Says of a recv that returned nothing, though it asked for something, that this is the end."""
-    nothing = call.op in INBOUND and call.result == 0 and call.errno is None
+    nothing = is_inbound(call) and call.result == 0 and call.errno is None
     asked = call.requested_bytes != 0 and call.start is None
     return ", end of stream" if nothing and asked and call.connection in around.streams else ""
 

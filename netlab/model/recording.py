@@ -16,12 +16,13 @@ from netlab.model.wire import Arrival
 class Loss:
     """Something a witness did not see: `witness` lost `count` of `what` because of `reason`."""
 
-    witness: str  # packets, probe, stamps
-    what: str  # frames, calls, stamps
+    witness: str  # packets, probe, strace, kernel, stamps
+    what: str  # frames, calls, stamps; bytes: moved without a call that could be seen
     count: int | None  # None: not known how many
     reason: str  # ring full, spool limit, disk full, ...
     actor: str = ""
     since_ns: int | None = None
+    pid: int | None = None  # of the one process that it concerns, where that is known
 
 
 @dataclass(frozen=True, slots=True)

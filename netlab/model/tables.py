@@ -270,6 +270,7 @@ class Call:
     outq_after_bytes: int | None
     code: str | None
     about: int | None = None  # connection that a message between processes is about
+    _messages: tuple[int, ...] = ()  # bytes of each, where `result` counts messages
 
 
 @dataclass(slots=True, frozen=True)

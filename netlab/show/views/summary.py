@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from netlab.correlate.arrivals import arrival_ns
 from netlab.correlate.ledger import clock_notes
-from netlab.model.call import INBOUND, OUTBOUND
+from netlab.model.call import is_inbound, is_moving, is_outbound
 from netlab.model.recording import Loss, RawRecording
 from netlab.model.tables import Call, Connection, Fate, Role, Side, Tables, Unmatched
 from netlab.model.wire import Arrival
@@ -213,12 +213,11 @@ def _end(row: Connection, side: Side, calls: list[Call]) -> str:
     shown = address(row.client, row.client_port) if client else address(row.server, row.server_port)
     if row.protocol not in _LOCAL or "/" in shown or "@" in shown:
         return shown
-    moving = OUTBOUND if client else INBOUND  # an object without sides is written at one end
+    moving = is_outbound if client else is_inbound  # an object without sides is written at one end
     actors = dict.fromkeys(
         call.actor
         for call in calls
-        if call.op in (moving if call.side is None else OUTBOUND | INBOUND)
-        and call.side in (side, None)
+        if (moving if call.side is None else is_moving)(call) and call.side in (side, None)
     )
     return " ".join(actors) or shown
 
@@ -352,7 +351,7 @@ def _rules(arrivals: Iterable[Arrival], made: Collection[int | None]) -> Iterato
 
 
 def _ledger(tables: Tables) -> Ledger:
-    sent = _moved(call for call in tables.calls if call.op in OUTBOUND)
+    sent = _moved(call for call in tables.calls if is_outbound(call))
     moved = _moved(tables.calls)
     if not tables.calls:
         return Ledger(0, 0, 0, None, ())
