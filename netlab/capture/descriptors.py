@@ -21,20 +21,16 @@ OWN_INODES = 1 << 62  # the kernel's inodes of sockets have 32 bits
 class OpenSocket:
     """A socket that was seen, and what is known of it by now."""
 
-    inode: int
+    inode: int  # the kernel's, or one of ours; the same all its life
+    kernel_inode: int | None = None
     family: str | None = None  # AF_INET, ...; None: not known
     kind: str | None = None  # SOCK_STREAM, ...
     local: str | None = None
     peer: str | None = None
     peer_inode: int | None = None
     listens: bool = False
+    told: bool = False  # its addresses are those of a connection, as the kernel gave them
     references: int = 0  # descriptors that lead to it, in all processes and in messages
-    flying: int = 0  # of those, in messages
-
-    @property
-    def has_own_number(self) -> bool:
-        """Whether `inode` is a number of ours, since the kernel's is not known."""
-        return self.inode >= OWN_INODES
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +39,49 @@ class Watch:
 
     data: int  # epoll_data_t, by which a wait reports it
     events: int
-    socket: OpenSocket | None
+    socket: OpenSocket | None  # None: it is something else
+
+    @property
+    def alive(self) -> bool:
+        return self.socket is None or self.socket.references > 0
 
 
 @dataclass(slots=True, eq=False)
 class OpenEpoll:
-    """An epoll instance: its watches, by the descriptor that was given to epoll_ctl."""
+    """An epoll instance and what it watches."""
 
-    watches: dict[int, Watch] = field(default_factory=dict)
-    whole: bool = True  # all its epoll_ctl calls were seen
     references: int = 0
+    _watches: dict[int, Watch] = field(default_factory=dict)  # by descriptor
+    _with_data: dict[int, set[int]] = field(default_factory=dict)  # descriptors
+
+    def watch(self, fd: int, watch: Watch) -> None:
+        """EPOLL_CTL_ADD, or MOD."""
+        self.unwatch(fd)
+        self._watches[fd] = watch
+        self._with_data.setdefault(watch.data, set()).add(fd)
+
+    def unwatch(self, fd: int) -> Watch | None:
+        """EPOLL_CTL_DEL; gives what was watched, if known."""
+        watch = self._watches.pop(fd, None)
+        if watch is not None:
+            self._with_data[watch.data].discard(fd)
+            if not self._with_data[watch.data]:
+                del self._with_data[watch.data]
+        return watch
 
     def reported(self, data: int) -> tuple[int, Watch] | None:
-        """The one descriptor that was registered with this data; None: not known."""
-        found = [(fd, watch) for fd, watch in self.watches.items() if watch.data == data]
+        """The one descriptor that was registered with this data; None: it is not known which.
+
+        A socket that nobody holds any more is not watched any more (man 7 epoll, Q6).
+        """
+        fds = self._with_data.get(data, ())
+        found = [(fd, watch) for fd in fds if (watch := self._watches[fd]).alive]
         return found[0] if len(found) == 1 else None
+
+    @property
+    def watches_sockets(self) -> bool:
+        """Whether it watches any socket that is known."""
+        return any(watch.socket is not None for watch in self._watches.values())
 
 
 @dataclass(slots=True, eq=False)
@@ -99,6 +123,10 @@ class Descriptors:
         self._threads: dict[int, set[int]] = {}  # of each process
         self._by_inode: dict[int, OpenSocket] = {}
         self._by_ends: dict[tuple[str, str], OpenSocket] = {}
+
+    def number_from(self, first: int) -> None:
+        """Number sockets whose inode is not known from here on."""
+        self._next_own = first
 
     # --- processes and threads
 
@@ -223,18 +251,13 @@ class Descriptors:
             if fd in table.opened:
                 (table.closing.add if on else table.closing.discard)(fd)
 
-    def send_off(self, socket: OpenSocket) -> None:
-        """A message carries a descriptor of the socket, and holds it until it is received."""
-        socket.references += 1
-        socket.flying += 1
+    def hold(self, opened: Opened) -> None:
+        """A message carries a descriptor of it, and so holds it until it was received."""
+        opened.references += 1
 
-    def receive(self, pid: int, fd: int, socket: OpenSocket, *, closing: bool) -> Opened | None:
-        """As `put`, of a descriptor that came in a message."""
-        before = self.put(pid, fd, socket, closing=closing)
-        if socket.flying:
-            socket.flying -= 1
-            socket.references -= 1
-        return before
+    def release(self, opened: Opened) -> None:
+        """A message that carried a descriptor of it was received."""
+        self._let_go(opened)
 
     def _close_all(self, table: Table, fds: list[int]) -> list[Closed]:
         closed: list[Closed] = []
@@ -249,11 +272,8 @@ class Descriptors:
 
     def _let_go(self, opened: Opened) -> None:
         opened.references -= 1
-        if opened.references <= 0:
-            if isinstance(opened, OpenSocket):
-                self._forget(opened)
-            elif isinstance(opened, OpenEpoll):
-                opened.watches.clear()
+        if opened.references <= 0 and isinstance(opened, OpenSocket):
+            self._forget(opened)
 
     # --- sockets
 
@@ -261,7 +281,9 @@ class Descriptors:
         """A socket that was not seen before; the kernel's inode, where known, is its number."""
         if inode is None:
             inode, self._next_own = self._next_own, self._next_own + 1
-        socket = OpenSocket(inode)
+            socket = OpenSocket(inode)
+        else:
+            socket = OpenSocket(inode, kernel_inode=inode)
         self._by_inode[inode] = socket
         return socket
 
@@ -273,8 +295,13 @@ class Descriptors:
         """The connected socket that has these addresses."""
         return self._by_ends.get((local, peer))
 
-    def connected(self, socket: OpenSocket, local: str | None, peer: str | None) -> None:
-        """A socket's addresses are known to be these."""
+    def has_inode(self, socket: OpenSocket, inode: int) -> None:
+        """The kernel's number of a socket that goes by one of ours became known."""
+        self._by_inode[inode] = socket
+        socket.kernel_inode = inode
+
+    def has_ends(self, socket: OpenSocket, local: str | None, peer: str | None) -> None:
+        """A socket's addresses are these from now on."""
         self._forget_ends(socket)
         socket.local, socket.peer = local, peer
         if local is not None and peer is not None:
@@ -287,8 +314,9 @@ class Descriptors:
                 del self._by_ends[key]
 
     def _forget(self, socket: OpenSocket) -> None:
-        if self._by_inode.get(socket.inode) is socket:
-            del self._by_inode[socket.inode]
+        for inode in (socket.inode, socket.kernel_inode):
+            if inode is not None and self._by_inode.get(inode) is socket:
+                del self._by_inode[inode]
         self._forget_ends(socket)
 
     def sockets(self) -> Iterator[OpenSocket]:

@@ -20,6 +20,7 @@ from typing import TypeVar
 
 from netlab.capture import journal, local, pcap, pcapng, rows
 from netlab.capture import pcapng_reader as reader
+from netlab.capture.compressed import maybe_decompressed
 from netlab.capture.damage import Damaged, max_packet_bytes
 from netlab.capture.wired import check_arrivals
 from netlab.model.call import CallRecord
@@ -33,17 +34,12 @@ _FORM = re.compile(r"netlab recording, version (\d{1,9}), (live|finished)")
 _FAULTS = 100  # lines kept: a file full of damage must not become a memory full of complaints
 # What other files begin with, and what to do about it.
 _STRANGERS = (
-    (b"\x1f\x8b", "it is compressed (gzip)", "decompress it first: zcat FILE | netlab inspect -"),
-    (b"\x28\xb5\x2f\xfd", "it is compressed (zstd)", "decompress it first: zstd -d FILE"),
-    (b"\x04\x22\x4d\x18", "it is compressed (lz4)", "decompress it first: lz4 -d FILE"),
-    (b"\xfd7zXZ\0", "it is compressed (xz)", "decompress it first: xz -d FILE"),
-    (b"BZh", "it is compressed (bzip2)", "decompress it first: bzip2 -d FILE"),
     (b"snoop\0\0\0", "it is a snoop capture", "convert it first: editcap FILE FILE.pcapng"),
 )
 
 
 def read_raw(path: str | Path, *, ended: bool = False) -> RawRecording:
-    """The frames, calls and all else of a capture file; `-` is standard input.
+    """The frames, calls and all else of a capture file, compressed or not; `-` is standard input.
 
     What a live recording says of the ring's losses is only so far: whether there were none is not
     known, unless the reader knows that it `ended` in order. Raises BadRecording when it cannot be
@@ -53,14 +49,25 @@ def read_raw(path: str | Path, *, ended: bool = False) -> RawRecording:
     data = _bytes(path, name)
     if not data:
         raise BadRecording(f"{name} is empty", "nothing was recorded in it")
+    plain = maybe_decompressed(data, name)
+    if plain is not None:
+        data = plain.data
     # Many small rows and no cycles: looking for garbage among them takes a fifth of the time.
     collecting = gc.isenabled()
     gc.disable()
     try:
-        return _raw(data, name, ended)
+        raw = _raw(data, name, ended)
+    except BadRecording as error:
+        if plain is None or not plain.fault:
+            raise
+        raise BadRecording(error.message, plain.fault) from None
     finally:
         if collecting:
             gc.enable()
+    if plain is not None and plain.fault:
+        raw.faults.append(plain.fault)
+        raw.cut_short = True
+    return raw
 
 
 def _raw(data: bytes, name: str, ended: bool) -> RawRecording:

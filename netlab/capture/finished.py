@@ -63,17 +63,23 @@ def finish(
     return numbers
 
 
-def plain(raw: RawRecording, out: BinaryIO) -> None:
-    """Write the packets alone: no calls, no comments, no blocks of netlab's own.
-
-    Raises BadRecording where their link type, of 26 bits in a pcap, has no room in pcapng's 16.
-    """
-    used = {frame.interface for frame in raw.frames}
-    links = {interface.link for interface in raw.interfaces}
-    if (strange := max(links, default=0)) > 0xFFFF:
+def check_plain(raw: RawRecording) -> None:
+    """Raise BadRecording where a link type, of 26 bits in a pcap, has no room in pcapng's 16."""
+    strange = max((interface.link for interface in raw.interfaces), default=0)
+    if strange > 0xFFFF:
         raise BadRecording(
             f"pcapng has no link type {strange}", "the capture's header may be damaged"
         )
+
+
+def plain(raw: RawRecording, out: BinaryIO) -> None:
+    """Write the packets alone: no calls, no comments, no blocks of netlab's own.
+
+    Raises BadRecording as `check_plain`, before anything is written.
+    """
+    check_plain(raw)
+    used = {frame.interface for frame in raw.frames}
+    links = {interface.link for interface in raw.interfaces}
     # tcpdump reads one link type a file: interfaces that saw nothing must not bring a second.
     kept = [n for n in range(len(raw.interfaces)) if n in used or len(links) == 1]
     renumbered = {old: new for new, old in enumerate(kept)}

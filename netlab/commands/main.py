@@ -26,13 +26,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("status", "What a running server is doing: connections, queues, processes."),
     "inspect": ("inspect", "Show a capture: summary, connections, packets, ladder."),
     "follow": ("follow", "Follow one byte from its send() to its recv()."),
+    "query": ("query", "Ask SQL of the tables."),
     "export": ("export", "Print one of the tables, or write the packets alone."),
     "recover": ("recover", "Put together what a killed recording left."),
     "doctor": ("doctor", "Say what this machine allows, and what grants the rest."),
 }
 # They read a file, print and end. Looking for garbage among a million rows without cycles would
 # take a third of their time.
-_SHORT_LIVED = frozenset({"inspect", "follow", "export"})
+_SHORT_LIVED = frozenset({"inspect", "follow", "query", "export"})
 
 
 class Verbs(click.Group):

@@ -33,9 +33,11 @@ if TYPE_CHECKING:
 START_WITHIN_S = 30.0
 _STDERR_KEPT_BYTES = 1 << 16
 # The programs find the very netlab that started them, whatever their working directory, user or
-# environment say; it comes after the standard library, so it can hide nothing of it.
+# environment say, and whatever netlab is installed for their Python: it is looked for first where
+# we are. What else lies there comes after all that they have, so it can hide nothing of it.
 _BOOT = (
-    "import sys; sys.path += sys.argv[1].split(':'); from importlib import import_module; "
+    "import sys; roots = sys.argv[1].split(':'); sys.path[:0] = roots[:1]; import netlab; "
+    "del sys.path[:1]; sys.path += roots; from importlib import import_module; "
     "import_module(sys.argv[2]).main(sys.argv[3:])"
 )
 _INSTALLED = ("site-packages", "dist-packages")

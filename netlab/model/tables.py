@@ -133,6 +133,7 @@ class Packet:
     _fragment_off: int = 0  # bytes
     _fragment_more: bool = False
     _quoted: Packet | None = None  # what an ICMP error quotes
+    _icmp_text: str = ""  # what an ICMP message says: "fragmentation needed, MTU 900"
     _port_unreachable: bool = False  # an ICMP error that says: nobody listens there
     _ip_protocol: int | None = None  # the transport's number, the same in every fragment
     _wired: bool = False  # a wire carried it: seen at its sender's end, it need not have arrived

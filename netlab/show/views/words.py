@@ -178,11 +178,16 @@ def segment_texts(packet: Packet, segment: Segment, tag: str) -> Texts:
 
 
 def datagram_texts(packet: Packet, span: str, tag: str) -> Texts:
-    """A frame that is no TCP segment: `UDP Len=100  0..100`, `UDP fragment 1480+520`, `ICMP`."""
+    """A frame that is no TCP segment: `UDP Len=100  0..100`, `UDP fragment 1480+520`,
+    `ICMP fragmentation needed, MTU 900`.
+    """
     name = packet.protocol or packet.link
     size = f"Len={packet.payload_len_bytes}" if packet.payload_len_bytes is not None else ""
     if packet.fragment:
         texts = [f"{name} fragment {packet.fragment}", f"fragment {packet.fragment}", "fragment"]
+    elif packet._icmp_text:
+        said = packet._icmp_text
+        texts = [_joined(name, said, size), _joined(name, said), said, said.partition(",")[0], name]
     else:
         texts = [_joined(name, size, f" {span}" if span else ""), _joined(name, size), name]
     return _distinct([_joined(text, tag) for text in texts])

@@ -140,7 +140,7 @@ CASES = [
          V6 | UDP | {"ip_id": 255, "fragment": None, "payload_len_bytes": 5}),
     Case("icmp echo", ETH4 + ip4(h("0800 0000 0001 0001") + b"ping", 1),
          V4 | {"protocol": "ICMP", "sport": None, "payload_off": 42, "payload_len_bytes": 4},
-         hidden={"_quoted": None}),
+         hidden={"_quoted": None, "_icmp_text": "echo request id=1 seq=1"}),
     Case("icmp error", ETH4 + ip4(_quoted_error(), 1),
          V4 | {"protocol": "ICMP", "payload_len_bytes": 28}),
     Case("arp", MACS + h("0806 0001 0800 06 04 0001 0200 0000 0001 c000 0201 0000 0000 0000"

@@ -6,7 +6,6 @@ Where they differ, the reason is written down here, and the difference is held t
 from __future__ import annotations
 
 import csv
-import gzip
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,24 +48,17 @@ FAULTS = {
 csv.field_size_limit(1 << 30)
 
 
-def readable(captures: Path, scratch: Path) -> Iterator[tuple[str, RawRecording]]:
+def readable(captures: Path) -> Iterator[tuple[str, RawRecording]]:
     for path in sorted((captures / "files").iterdir()):
-        source = path
-        if path.suffix == ".gz":
-            source = scratch / path.stem
-            source.write_bytes(gzip.decompress(path.read_bytes()))
         try:
-            yield path.name, read_raw(source)
+            yield path.name, read_raw(path)
         except BadRecording:
             continue
 
 
 @pytest.fixture(scope="module")
-def decoded(
-    captures_dir: Path, tmp_path_factory: pytest.TempPathFactory
-) -> list[tuple[str, RawRecording, list[Packet]]]:
-    scratch = tmp_path_factory.mktemp("captures")
-    return [(name, raw, decode(raw)) for name, raw in readable(captures_dir, scratch)]
+def decoded(captures_dir: Path) -> list[tuple[str, RawRecording, list[Packet]]]:
+    return [(name, raw, decode(raw)) for name, raw in readable(captures_dir)]
 
 
 def known(

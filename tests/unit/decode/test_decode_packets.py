@@ -188,6 +188,41 @@ def test_an_error_quotes_addresses_ports_and_sequence_number() -> None:
     assert one(ETH4 + ip4(h("0800 0000 0000 0000") + sent, 1))._quoted is None
 
 
+ICMP = {
+    "0304 0000 0000 0384": "fragmentation needed, MTU 900",
+    "0304 0000 0000 0000": "fragmentation needed",  # a router from before RFC 1191
+    "0303 0000 0000 0384": "port unreachable",
+    "0301 0000 0000 0000": "host unreachable",
+    "0363 0000 0000 0000": "destination unreachable, code 99",
+    "0b00 0000 0000 0000": "time exceeded",
+    "0b01 0000 0000 0000": "time exceeded in reassembly",
+    "0501 0000 c000 0207": "redirect to 192.0.2.7",
+    "0800 0000 1234 0005": "echo request id=4660 seq=5",
+    "0000 0000 1234 0005": "echo reply id=4660 seq=5",
+    "2a01 0000 0000 0000": "type 42 code 1",
+}
+ICMPV6 = {
+    "0200 0000 0000 0500": "packet too big, MTU 1280",
+    "0104 0000 0000 0000": "port unreachable",
+    "0100 0000 0000 0000": "no route",
+    "0163 0000 0000 0000": "destination unreachable, code 99",
+    "0300 0000 0000 0000": "time exceeded",
+    "0301 0000 0000 0000": "time exceeded in reassembly",
+    "8000 0000 1234 0005": "echo request id=4660 seq=5",
+    "8700 0000 0000 0000": "neighbor solicitation",
+    "0304 0000 0000 0384": "time exceeded",
+    "ff01 0000 0000 0000": "type 255 code 1",
+}
+
+
+def test_what_a_message_says_in_words() -> None:
+    for head, said in ICMP.items():
+        assert one(ETH4 + ip4(h(head), 1))._icmp_text == said
+    for head, said in ICMPV6.items():
+        assert one(ETH6 + ip6(h(head), 58))._icmp_text == said
+    assert one(ETH4 + ip4(h("0304 0000 0000 03"), 1))._icmp_text == ""
+
+
 def test_an_icmpv6_error_quotes_a_datagram() -> None:
     quoted = one(ETH6 + ip6(h("0104 0000 0000 0000") + ip6(udp(b"lost"), 17), 58))._quoted
     assert quoted is not None

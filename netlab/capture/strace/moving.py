@@ -1,0 +1,300 @@
+"""Calls that move bytes: send, recv, read, write and all their kin -> records.
+
+How many bytes were asked for stands in an argument or in the lengths of an iovec. sendfile and
+splice name two descriptors: the record is the socket's. Descriptors in messages change the tables.
+Read first: man 2 sendmsg, man 2 recvmmsg, man 2 splice, man 7 unix (SCM_RIGHTS).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from netlab.capture.descriptors import Opened, OpenSocket
+from netlab.capture.strace.names import MESSAGE_FLAGS, address_of, flags_from, flags_text
+from netlab.capture.strace.syscalls import Syscall
+from netlab.capture.strace.values import Changed, Group, Text, Value, number_from, text_of
+from netlab.capture.strace.world import World
+from netlab.model.call import MSG_CTRUNC, MSG_TRUNC, SPLICE_FROM, Passed
+
+_CLOEXEC = MESSAGE_FLAGS["MSG_CMSG_CLOEXEC"]
+
+
+def plain(world: World, call: Syscall) -> None:
+    """read, write: descriptor, buffer, size."""
+    items = call.arguments.items
+    _moved(world, call, items, requested=_number(items, 2), data=_content(call, items[1:2]))
+
+
+def with_flags(world: World, call: Syscall) -> None:
+    """send, recv, sendto, recvfrom: descriptor, buffer, size, flags, address."""
+    items = call.arguments.items
+    address = address_of(items[4]) if len(items) > 4 and call.op != "recv" else None
+    _moved(
+        world, call, items, requested=_number(items, 2), flags=_at(items, 3), address=address,
+        data=_content(call, items[1:2]), proof=True,
+    )  # fmt: skip
+
+
+def vector(world: World, call: Syscall) -> None:
+    """readv, writev: descriptor, iovec; preadv2 and pwritev2 at offset -1 are the same."""
+    items = call.arguments.items
+    if call.op in ("preadv2", "pwritev2") and _number(items, 3) != -1:
+        return  # a socket has no offsets
+    _moved(world, call, items, requested=_asked(_at(items, 1)), data=_content(call, items[1:2]))
+
+
+def message(world: World, call: Syscall) -> None:
+    """sendmsg, recvmsg: descriptor, msghdr, flags."""
+    items = call.arguments.items
+    header = _at(items, 1)
+    flags = flags_from(_at(items, 2))
+    requested = address = data = None
+    passed: list[Passed] = []
+    note = ""
+    if isinstance(header, Group):
+        requested, address = _asked(header.fields.get("msg_iov")), _name_of(header)
+        if call.op == "recvmsg":
+            flags |= flags_from(header.fields.get("msg_flags")) & (MSG_TRUNC | MSG_CTRUNC)
+        data = _content(call, [header.fields.get("msg_iov")])
+        if call.errno is None and call.result is not None:
+            passed = _passed(world, call, header, flags)
+        note = _segment_text(header)
+    _moved(
+        world, call, items, requested=requested, flags=flags, address=address, data=data,
+        proof=True, passed=tuple(passed), note=note,
+    )  # fmt: skip
+
+
+def messages(world: World, call: Syscall) -> None:
+    """sendmmsg, recvmmsg: descriptor, a list of headers with what each moved, how many, flags."""
+    items = call.arguments.items
+    flags = flags_from(_at(items, 3))
+    count = call.result or 0
+    lengths: list[int] = []
+    addresses: list[str] = []
+    passed: list[Passed] = []
+    requested: int | None = 0
+    listed = _at(items, 1)
+    headers = listed.items if isinstance(listed, Group) else []
+    for place, entry in enumerate(headers):
+        header = entry.fields.get("msg_hdr") if isinstance(entry, Group) else None
+        if not isinstance(entry, Group) or not isinstance(header, Group):
+            requested = None
+            continue
+        asked = _asked(header.fields.get("msg_iov"))
+        requested = None if asked is None or requested is None else requested + asked
+        length = number_from(entry.fields.get("msg_len"))
+        if place < count and length is not None:
+            lengths.append(length)
+            addresses.append(_name_of(header) or "")
+            passed += _passed(world, call, header, flags)
+    if len(lengths) < count:  # the list was cut off, or not printed
+        world.fault(f"{call.op}: the log does not show what each message moved (use a larger -s)")
+        lengths, addresses = [], []
+    _moved(
+        world, call, items, requested=requested, flags=flags,
+        address=addresses[0] or None if len(addresses) == 1 else None, proof=True,
+        passed=tuple(passed), message_bytes=tuple(lengths),
+        message_addresses=tuple(addresses) if any(addresses) else (),
+        unknown=count > 0 and not lengths,
+    )  # fmt: skip
+
+
+def sendfile(world: World, call: Syscall) -> None:
+    """sendfile: to, from, offset, count."""
+    items = call.arguments.items
+    source = number_from(_at(items, 1))
+    _moved(
+        world, call, items, requested=_number(items, 3), note=f"in_fd={source}",
+        offset=_at(items, 2),
+    )  # fmt: skip
+
+
+def splice(world: World, call: Syscall) -> None:
+    """splice: from, its offset, to, its offset, count, flags; one of the two is a pipe."""
+    items = call.arguments.items
+    source, target = _at(items, 0), _at(items, 2)
+    into, out_of = world.opened(call, target), world.opened(call, source)
+    requested = _number(items, 4)
+    if isinstance(into, OpenSocket):
+        _record(
+            world, call, into, number_from(target), requested=requested,
+            note=f"{SPLICE_FROM}{number_from(source)}",
+        )  # fmt: skip
+    elif isinstance(out_of, OpenSocket):
+        _record(
+            world, call, out_of, number_from(source), requested=requested,
+            note=f"fd_out={number_from(target)}",
+        )  # fmt: skip
+
+
+def _moved(
+    world: World, call: Syscall, items: list[Value], *, requested: int | None,
+    flags: Value | int | None = None, address: str | None = None, data: bytes | None = None,
+    proof: bool = False, passed: tuple[Passed, ...] = (), note: str = "",
+    message_bytes: tuple[int, ...] = (), message_addresses: tuple[str, ...] = (),
+    offset: Value | None = None, unknown: bool = False,
+) -> None:  # fmt: skip
+    if not items:
+        return
+    socket = world.opened(call, items[0], socket=proof and call.errno != "ENOTSOCK")
+    if not isinstance(socket, OpenSocket):
+        return
+    if isinstance(offset, Changed) and isinstance(offset.before, Group):
+        note += f", offset={text_of(offset.before.items[0])}" if offset.before.items else ""
+    number = flags if isinstance(flags, int) else flags_from(flags)
+    _record(
+        world, call, socket, number_from(items[0]), requested=requested, flags=number,
+        address=address, data=data, passed=passed, note=note, message_bytes=message_bytes,
+        message_addresses=message_addresses, result=None if unknown else call.result,
+    )  # fmt: skip
+
+
+def _record(
+    world: World, call: Syscall, socket: OpenSocket, fd: int | None, *, requested: int | None,
+    note: str = "", flags: int = 0, data: bytes | None = None, **fields: object,
+) -> None:  # fmt: skip
+    fields.setdefault("result", call.result)
+    if data is not None and world.keep_bytes:
+        fields["data"] = data[: world.keep_bytes]
+    args = ", ".join(part for part in (flags_text(flags), note) if part)
+    world.on_socket(call, socket, fd, args=args, requested_bytes=requested, flags=flags, **fields)
+
+
+def _at(items: list[Value], place: int) -> Value | None:
+    return items[place] if place < len(items) else None
+
+
+def _number(items: list[Value], place: int) -> int | None:
+    return number_from(_at(items, place))
+
+
+def _asked(vector: Value | None) -> int | None:
+    """The bytes that an iovec has room for; None where it is not shown whole."""
+    if not isinstance(vector, Group) or not vector.whole:
+        return None
+    total = 0
+    for part in vector.items:
+        length = number_from(part.fields.get("iov_len")) if isinstance(part, Group) else None
+        if length is None:
+            return None
+        total += length
+    return total
+
+
+def _content(call: Syscall, buffers: list[Value | None] | list[Value]) -> bytes | None:
+    """The first bytes that the call moved, as far as strace shows them without a gap."""
+    left = call.result
+    if left is None or left < 0:
+        return None
+    parts: list[bytes] = []
+    for text in _texts(buffers):
+        parts.append(text.data[:left])
+        left -= len(parts[-1])
+        if not text.whole or left <= 0:
+            break
+    return b"".join(parts) if parts else None
+
+
+def _texts(values: list[Value | None] | list[Value]) -> Iterator[Text]:
+    for value in values:
+        if isinstance(value, Text):
+            yield value
+        elif isinstance(value, Group):
+            for part in value.items:
+                base = part.fields.get("iov_base") if isinstance(part, Group) else None
+                if not isinstance(base, Text):
+                    return
+                yield base
+            if not value.whole:
+                return
+
+
+def _name_of(header: Group) -> str | None:
+    return address_of(header.fields.get("msg_name"))
+
+
+def _controls(header: Group) -> Iterator[Group]:
+    control = header.fields.get("msg_control")
+    if isinstance(control, Changed):
+        control = control.after
+    if isinstance(control, Group):
+        yield from (item for item in control.items if isinstance(item, Group))
+
+
+def _passed(world: World, call: Syscall, header: Group, flags: int) -> list[Passed]:
+    """The sockets among the descriptors that a message carries; those received are put in place."""
+    found: list[Passed] = []
+    for control in _controls(header):
+        if control.fields.get("cmsg_type") != "SCM_RIGHTS":
+            continue
+        carried = control.fields.get("cmsg_data")
+        if not isinstance(carried, Group):
+            continue
+        if not carried.whole:
+            world.fault(f"{call.op}: the log does not show all passed descriptors (use -v)")
+        line = world.opened(call, call.arguments.items[0])
+        if call.op.startswith("send"):
+            opened = [world.opened(call, item) for item in carried.items]
+            if isinstance(line, OpenSocket):
+                world.flights.send(line, opened)
+        else:
+            opened = _received(world, call, line, carried.items, bool(flags & _CLOEXEC))
+        for item, one in zip(carried.items, opened, strict=True):
+            fd = number_from(item)
+            if fd is not None and isinstance(one, OpenSocket):
+                found.append(Passed(fd, one.inode))
+    return found
+
+
+def _received(
+    world: World, call: Syscall, line: Opened | None, items: list[Value], closing: bool
+) -> list[Opened | None]:
+    """What came in a message, by what strace calls it, else by the message that carried it."""
+    shown = [world.shown(item) for item in items]
+    known: list[Opened | None] = [
+        None if one is None else world.known(one) for one in shown
+    ]  # fmt: skip
+    landed = world.flights.receive(line, known) if isinstance(line, OpenSocket) else None
+    found: list[Opened | None] = []
+    for place, item in enumerate(items):
+        fd = number_from(item)
+        opened = known[place]
+        if opened is None and landed is not None:
+            opened = landed[place]
+        found.append(opened)
+        if fd is None:
+            continue
+        if opened is None:  # the number is new, whatever it led to before
+            world.descriptors.close(call.pid, fd)
+        else:
+            world.descriptors.put(call.pid, fd, opened, closing=closing)
+    if landed is not None:
+        world.flights.done(landed)
+    return found
+
+
+def _segment_text(header: Group) -> str:
+    """`UDP_SEGMENT=1000`: the kernel cuts what is sent into datagrams of that size."""
+    for control in _controls(header):
+        if control.fields.get("cmsg_level") != "SOL_UDP":
+            continue
+        if control.fields.get("cmsg_type") not in ("UDP_SEGMENT", "0x67"):
+            continue
+        value = control.fields.get("cmsg_data")
+        if isinstance(value, Text):
+            return f"UDP_SEGMENT={int.from_bytes(value.data, 'little')}"
+        if isinstance(value, Group) and value.items:
+            return f"UDP_SEGMENT={number_from(value.items[0])}"
+    return ""
+
+
+Handler = Callable[[World, Syscall], None]
+HANDLERS: dict[str, Handler] = {
+    "read": plain, "write": plain,
+    "send": with_flags, "recv": with_flags, "sendto": with_flags, "recvfrom": with_flags,
+    "readv": vector, "writev": vector, "preadv2": vector, "pwritev2": vector,
+    "sendmsg": message, "recvmsg": message,
+    "sendmmsg": messages, "recvmmsg": messages, "recvmmsg_time64": messages,
+    "sendfile": sendfile, "sendfile64": sendfile, "splice": splice,
+}  # fmt: skip
