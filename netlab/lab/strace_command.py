@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from netlab.capture.strace.asked import strace_options
 from netlab.model.errors import CheckFailed, NetlabError, PrivilegeError, UsageError
 
 OLDEST = (5, 0)
@@ -32,23 +33,10 @@ _ANSWERS_WITHIN_S = 10.0
 _COST = "each call listed takes some 35 us longer"
 _COST_OTHERS = "and every other call is stopped too"
 
-# Every call that moves bytes of a socket, waits for one, or decides who holds it. A `?` lets a name
-# pass that this strace, or this architecture, has not heard of.
-TRACED = (
-    "%network",  # socket, connect, accept4, sendto, recvmsg, shutdown, setsockopt, ...
-    "read", "write", "readv", "writev", "?preadv2", "?pwritev2",
-    "?sendfile", "?sendfile64", "splice", "?tee", "?vmsplice",
-    "close", "?close_range", "dup", "?dup2", "dup3", "?fcntl", "?fcntl64", "ioctl",
-    "?epoll_create", "epoll_create1", "epoll_ctl", "?epoll_wait", "epoll_pwait", "?epoll_pwait2",
-    "?poll", "?ppoll", "?ppoll_time64", "?select", "?_newselect", "?pselect6", "?pselect6_time64",
-    "?fork", "?vfork", "clone", "?clone3", "unshare", "execve", "?execveat", "exit", "exit_group",
-    "?pidfd_getfd", "?io_uring_setup", "?io_uring_enter", "?io_uring_register", "?io_submit",
-)  # fmt: skip
-
-
-# `-s 0` also shortens lists: of the descriptors that a poll was given and reported, of the two that
-# socketpair made. Only these calls' lists are better left out: they hold a program's environment.
-_ABBREVIATED = "abbrev=execve,?execveat"
+_OLDER_STAMPS = {
+    "--absolute-timestamps=format:unix,precision:ns": "-ttt",
+    "--syscall-times=ns": "-T",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,32 +59,23 @@ class Strace:
         command: Sequence[str] = (),
         pids: Sequence[int] = (),
         string_bytes: int = 0,
-        sockets: str = "yy",
-        user: str = "",
+        addresses: bool = True,
     ) -> list[str]:
         """The argument vector that watches `command`, or `pids` (attached to), and writes `log`.
 
-        `string_bytes` of the content of each call are printed; `sockets`: `yy` names both addresses
-        of each (a socket dump at its first sight), `y` its inode alone. `user`: whom strace, as
-        root, makes the program; setuid programs then keep their meaning.
+        `string_bytes` of the content of each call are printed; `addresses` of each socket too (a
+        dump of the kernel's sockets at its first sight), not its inode alone.
         """
-        filtered = bool(command) and not pids and self.seccomp
+        options = strace_options(content_bytes=string_bytes, addresses=addresses)
+        if not self.has_nanoseconds:
+            options = [_OLDER_STAMPS.get(option, option) for option in options]
         return [
             self.path,
-            "-f",
+            *options,
             "-q",  # no words about attaching, on a stderr that is the program's; exits are kept
-            *["--seccomp-bpf"] * filtered,
-            *self._stamps(),
-            f"-{sockets}",
-            "-s",
-            f"{string_bytes}",
-            "-e",
-            f"trace={','.join(TRACED)}",
-            "-e",
-            _ABBREVIATED,
+            *["--seccomp-bpf"] * bool(command and self.seccomp),
             "-o",
             _log_word(log),
-            *(["-u", user] if user else []),
             *(word for pid in pids for word in ("-p", f"{pid}")),
             *(["--", *command] if command else []),
         ]
@@ -112,11 +91,6 @@ class Strace:
         version = ".".join(map(str, self.version))
         how = " --seccomp-bpf" if self.seccomp and not attached else ""
         return f"calls: strace {version} -f{how}: {self.cost_text(attached=attached)}"
-
-    def _stamps(self) -> list[str]:
-        if self.has_nanoseconds:
-            return ["--absolute-timestamps=format:unix,precision:ns", "--syscall-times=ns"]
-        return ["-ttt", "-T"]
 
 
 def find_strace(path: str | None = None) -> Strace:

@@ -13,7 +13,8 @@ NEW = Strace("/usr/bin/strace", (6, 1))
 
 def test_the_program_is_stopped_only_at_the_calls_listed_and_its_words_stand_last() -> None:
     words = NEW.words("spools/x.strace", command=["redis-cli", "-p", "1"])
-    assert words[:4] == ["/usr/bin/strace", "-f", "-q", "--seccomp-bpf"]
+    assert words[:2] == ["/usr/bin/strace", "-f"]
+    assert {"-q", "--seccomp-bpf"} < set(words)
     assert words[words.index("-o") + 1] == "./spools/x.strace"
     assert words[-4:] == ["--", "redis-cli", "-p", "1"]
 
@@ -43,12 +44,6 @@ def test_options_that_a_version_has(
     words = strace.words("x", command=["true"])
     assert stamps in words
     assert ("--seccomp-bpf" in words) is filtered
-
-
-def test_without_lists_in_full_the_descriptors_of_a_poll_would_be_lost() -> None:
-    words = NEW.words("x", command=["true"])
-    assert words[words.index("-s") + 1] == "0"
-    assert "abbrev=execve,?execveat" in words
 
 
 @pytest.mark.parametrize("text", ["strace -- version 6.1\nCopyright", "strace -- version 5.19.0"])
