@@ -129,21 +129,23 @@ def recover(path: str | Path) -> RawRecording:
 def _add_spools(raw: RawRecording, folder: Path) -> int:
     """Merge the spools in; returns how many calls only they held."""
     from netlab.capture.probe.spool import SpoolReader
+    from netlab.capture.strace.spools import StraceSpools
 
     # What the file had no room for is here.
     raw.losses = [
         replace(loss, what="frames") if loss.witness == "recorder" else loss for loss in raw.losses
     ]
-    spools = SpoolReader(folder)
+    spools, logs = SpoolReader(folder), StraceSpools(folder)
     calls = {_identity(call): call for call in raw.calls}
     recorded = len(calls)
-    for call in [*spools.poll(), *spools.finish()]:
+    for call in [*spools.poll(), *spools.finish(), *logs.poll(), *logs.finish()]:
         known = calls.get(_identity(call))
         if known is None or known.returned_ns is None:
             calls[_identity(call)] = call
     raw.calls = sorted(calls.values(), key=_by_entry)
-    raw.inheritances = list(dict.fromkeys([*raw.inheritances, *spools.inheritances]))
-    raw.losses = list(dict.fromkeys([*raw.losses, *spools.losses]))
+    inheritances = [*raw.inheritances, *spools.inheritances, *logs.inheritances]
+    raw.inheritances = list(dict.fromkeys(inheritances))
+    raw.losses = list(dict.fromkeys([*raw.losses, *spools.losses, *logs.losses]))
     raw.stamps = list(dict.fromkeys([*raw.stamps, *spools.stamps]))
     return len(calls) - recorded
 
@@ -368,6 +370,8 @@ class _PcapngFile:
             self._table(rows.SAMPLES, text, count, raw.samples)
         elif kind == local.Kind.ARRIVALS:
             self._table(rows.ARRIVALS, text, count, raw.arrivals)
+        elif kind == local.Kind.KERNEL_EVENTS:
+            self._table(rows.KERNEL_EVENTS, text, count, raw.kernel_events)
         else:
             self._fault(f"a block of an unknown kind ({kind}) was skipped")
 

@@ -103,8 +103,16 @@ class _Correlation:
         if self.records:
             self._join_calls(sockets, flows, tracks, datagrams)
         self.tables.states = states_of(
-            self.records, sockets, self.raw.samples, self.tables.connections
+            self.records,
+            sockets,
+            self.raw.samples,
+            self.tables.connections,
+            self.raw.kernel_events,
         )
+        if self.raw.kernel_events and not self.ring_lost:
+            from netlab.correlate.kernel_frames import notes_from_events
+
+            self.tables.notes = notes_from_events(self.raw.kernel_events, self.tables)
         self.tables.calls = self.calls
         return self.tables
 

@@ -52,6 +52,8 @@ class Program:
     host: str
     outputs: dict[str, Output]  # stdout, stderr, report: those that are ours to read
     foreground: bool = False  # it has the terminal
+    watched: bool = False  # its calls were to be seen by strace
+    blind: str = ""  # why they are not
     pid: int | None = None  # as the machine outside sees it; None until it has started
     status: int | None = None  # None while it runs; negative: the signal that ended it
     ended_ns: int | None = None

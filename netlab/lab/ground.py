@@ -29,13 +29,14 @@ from netlab.lab.wire.patience import Patience, patience_with
 from netlab.lab.wiring import Wiring
 from netlab.model.errors import BadRecording, CheckFailed, NetlabError, PrivilegeError
 from netlab.model.frame import LINK_ETHERNET, Interface
-from netlab.model.recording import Description, Host
+from netlab.model.recording import Description, Host, Loss
 
 if TYPE_CHECKING:
     from netlab.capture.recording import LiveRecording
     from netlab.capture.sampler import Sampler
     from netlab.lab.finish import Finished
     from netlab.lab.starting import Watching
+    from netlab.lab.strace_tool import Strace
 
 DRAIN_WITHIN_S = 5.0
 _TURN_S = 0.1
@@ -79,10 +80,15 @@ class Ground:
         title: str,
         watching: Watching,
         journal_limit: int,
+        strace: Strace | None = None,
+        notes: Sequence[str] = (),
     ) -> None:
-        """Check what can be checked before anything is opened. Raises UsageError."""
+        """Check what can be checked before anything is opened. Raises UsageError.
+
+        `strace`: what watches commands; `notes`: what a reader must know besides.
+        """
         self.plan = make_plan(hosts, os.urandom(SUBNET_BYTES), server=server, sysctls=sysctls)
-        self.notes: tuple[str, ...] = ()
+        self.notes: tuple[str, ...] = tuple(notes)
         self.connected = False
         self._rules = rules
         self.patience = _patience(rules)
@@ -90,6 +96,7 @@ class Ground:
         self._user = user
         self._title = title
         self._watching = watching
+        self._strace = strace
         self._journal_limit = journal_limit
         self._disk_full: BadRecording | None = None
         self._opened = ExitStack()
@@ -102,7 +109,7 @@ class Ground:
             except Refused as refused:
                 raise LabRefused(refused) from None
             opened.callback(self.house.close)
-            self.notes = (*notes, *self.house.notes)
+            self.notes = (*self.notes, *notes, *self.house.notes)
             become_caller()
             self._begin(opened)
             self._opened = opened.pop_all()
@@ -112,6 +119,7 @@ class Ground:
         """Recording, wire, recorder: none is left when one cannot be had."""
         from netlab.capture.bpf import SNAPLEN_BYTES
         from netlab.capture.probe.spool import SpoolReader
+        from netlab.capture.strace.spools import StraceSpools
         from netlab.lab.wire.journal import JournalReader
 
         names = [*(host.name for host in self.plan.hosts), WIRE]
@@ -150,6 +158,7 @@ class Ground:
             departures,
             JournalReader(self.spools),
             self.sampler,
+            StraceSpools(self.spools),
         )
 
     def __exit__(
@@ -177,6 +186,7 @@ class Ground:
             witnesses=(
                 f"packets: the wire between the hosts, each frame as it left its sender ({wire})",
                 f"calls: the probe in programs that use it, {queues}{watched}",
+                *([f"calls: {self._strace.words}"] if self._strace is not None else ()),
                 *self._states_text(),
             ),
             notes=self.notes,
@@ -255,6 +265,14 @@ class Ground:
         if self._disk_full is None:
             try:
                 self.recorder.pump()
+            except BadRecording as error:
+                self._disk_full = error
+
+    def lose(self, loss: Loss) -> None:
+        """Write what a witness did not see; a full disk is kept in mind."""
+        if self._disk_full is None:
+            try:
+                self.recorder.lose(loss)
             except BadRecording as error:
                 self._disk_full = error
 

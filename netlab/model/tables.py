@@ -371,6 +371,16 @@ class Unmatched:
     call: int | None = None  # None: bytes of the stream that no call claimed
 
 
+@dataclass(slots=True, frozen=True)
+class FrameNote:
+    """What the kernel of a host reported of one frame, by a tracepoint."""
+
+    frame: int
+    host: str
+    what: str  # a Tracepoint
+    reason: str | None = None  # of a drop or a reset, as the kernel names it
+
+
 @dataclass(slots=True)
 class Tables:
     """A recording, read: the eight tables and the ledger of what did not match."""
@@ -384,6 +394,7 @@ class Tables:
     states: list[State] = field(default_factory=list)
     stamps: list[Stamp] = field(default_factory=list)
     unmatched: list[Unmatched] = field(default_factory=list)
+    notes: list[FrameNote] = field(default_factory=list)
 
 
 RECORDS: dict[str, type[Any]] = {
