@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from netlab.correlate.accept_queue import stayed_queued
 from netlab.correlate.arrivals import arrival_ns
@@ -29,7 +30,7 @@ from netlab.correlate.handshake import link_handshake
 from netlab.correlate.leftovers import leftover_bytes, uncaptured
 from netlab.correlate.local_join import LocalJoin
 from netlab.correlate.matching import add_connections_without_frames, match_tcp
-from netlab.correlate.missing import CUT, is_cut_short, missing_frames
+from netlab.correlate.missing import CUT, has_gaps, is_cut_short, missing_frames
 from netlab.correlate.reasons import Reason, What
 from netlab.correlate.receiver_acks import link_receiver_acks
 from netlab.correlate.segments import Track, track_from_flow
@@ -55,6 +56,9 @@ from netlab.model.tables import (
     Tables,
     Unmatched,
 )
+
+if TYPE_CHECKING:
+    from netlab.correlate.locating import Locator
 
 _ROLE_ORDER = {role: place for place, role in enumerate(Role)}
 
@@ -92,6 +96,7 @@ class _Correlation:
         self.no_frames = Reason.CUT_SHORT if is_cut_short(raw) else Reason.NO_PACKET_WITNESS
         self.missing = missing_frames(raw)
         self.ring_lost = self.missing is not None
+        self.locator: Locator | None = None
 
     def run(self) -> Tables:
         flows = flows_from_packets(self.packets)
@@ -145,7 +150,14 @@ class _Correlation:
         self, sockets: Sockets, flows: list[Flow], tracks: list[Track], datagrams: list[Datagram]
     ) -> None:
         network = [s for s in sockets.all if not s.is_local]
-        match_tcp(network, tracks, self.records, ring_lost=self.ring_lost)
+        if any(record.witness != "probe" for record in self.records):
+            from netlab.correlate.locating import Locator
+
+            self.locator = Locator(self.records, self.raw.frames)
+        match_tcp(
+            network, tracks, self.records,
+            ring_lost=self.ring_lost, whole=not has_gaps(self.raw), locator=self.locator,
+        )  # fmt: skip
         add_connections_without_frames(network, self.tables.connections, self.records)
         spans = self._join_tcp(network, tracks)
         udp = self._join_datagrams(network, flows, datagrams)
@@ -215,11 +227,16 @@ class _Correlation:
                 for direction, urgent in join.urgent.items()
             }
             for side, socket in ends.pop(join.connection, {}).items():
-                join.ends[side] = self._end(socket, facts[side.outbound], facts[side.inbound])
+                out, into = facts[side.outbound], facts[side.inbound]
+                if self.locator is not None:
+                    out, into = self.locator.facts(socket, track, side, out, into)
+                join.ends[side] = self._end(socket, out, into)
                 if track.flow.to_itself:  # it reads what it wrote
                     mine = self._end(socket, facts[side.outbound], facts[side.outbound])
                     join.ends[Side.CLIENT] = End(socket, mine.outbound, CallRanges())
                     join.ends[Side.SERVER] = End(socket, CallRanges(), mine.inbound)
+            if self.locator is not None:
+                self.locator.check(join)
             for direction in Direction:
                 self._follow(join, direction)
             self.unseen.doubt(join)
@@ -250,7 +267,7 @@ class _Correlation:
         return StreamFacts(half.syn_seen, half.fin_off, urgent, unborn)
 
     def _end(self, socket: Socket, out: StreamFacts, into: StreamFacts) -> End:
-        born = socket.accepted_by is not None or bool(socket.connects) or socket.made
+        born = socket.is_born
         stopped = self._stop_of(socket)
         return End(
             socket,
@@ -384,8 +401,8 @@ class _Correlation:
             local = record.family is not None and not record.family.startswith("AF_INET")
             reason = Reason.NO_PEER if local else Reason.NO_PACKET_WITNESS
             socket = sockets.by_call[call.call - 1]
-            if socket is not None and socket.twins:
-                reason = Reason.TWINS
+            if socket is not None and (socket.twins or socket.fits):
+                reason = Reason.TWINS if socket.twins else Reason.HIDDEN
             self.tables.unmatched.append(
                 Unmatched(call.connection, None, None, None, moved, what, reason, call.call)
             )
