@@ -41,13 +41,11 @@ def leftover_bytes(
             reason = missing.captured if missing else Reason.GAP
             _read_not_captured(add, receiver.inbound, stream, reason)
         nobody = CUT.unsure if missing is CUT else Reason.NO_CALL_WITNESS
-        unseen = _why_no_call(join.track, direction.sender, nobody)
-        if direction.sender is Side.SERVER:
-            unseen = unwatched or unseen
+        at_sender = unwatched if direction.sender is Side.SERVER else None
+        unseen = at_sender or _why_no_call(join.track, direction.sender, nobody)
         _not_sent(add, sender, stream, unseen, nobody)
-        unseen = _why_no_call(join.track, direction.receiver, nobody)
-        if direction.receiver is Side.SERVER:
-            unseen = unwatched or unseen
+        at_receiver = unwatched if direction.receiver is Side.SERVER else None
+        unseen = at_receiver or _why_no_call(join.track, direction.receiver, nobody)
         if queued and direction.receiver is Side.SERVER:
             unseen = _why_in_queue(join, stream)
         gone = _unreadable(join, direction)
