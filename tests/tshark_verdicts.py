@@ -29,11 +29,11 @@ FIELDS = [
 
 
 def fields_of(path: Path) -> list[dict[str, str]]:
-    """A row for each frame with TCP, of the first TCP header in it."""
+    """A row for each frame with TCP; of those that a tunnel holds, the first header."""
     flags = [part for field in FIELDS for part in ("-e", field)]
     done = subprocess.run(
-        ["tshark", "-n", "-r", path, "-Y", "tcp", "-T", "fields", "-E", "separator=|",
-         "-E", "occurrence=f", *flags],
+        ["tshark", "-n", "-r", path, "-Y", "tcp and not icmp and not icmpv6",
+         "-T", "fields", "-E", "separator=|", "-E", "occurrence=f", *flags],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     return [
