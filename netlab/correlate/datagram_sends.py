@@ -159,7 +159,8 @@ def _sent(join: DatagramJoin, d: Datagram) -> None:
     for number in d.sent_by:
         alone = len(d.sent_by) == 1
         stop = at + (d.length if alone else moved_bytes(join.calls[number - 1], outbound=True))
-        place_call(join, number, Placed(d.flow.connection, d.direction.sender, d.direction, at, stop))
+        sender = d.direction.sender
+        place_call(join, number, Placed(d.flow.connection, sender, d.direction, at, stop))
         for piece in d.pieces:
             a, b = max(at, piece.start), min(stop, piece.stop)
             if a < b or d.length == 0:
