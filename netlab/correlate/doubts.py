@@ -48,7 +48,7 @@ def stop_of(
     stops = [
         Stop(
             loss.since_ns if loss.since_ns is not None else -1,
-            Reason.LIMIT if loss.since_ns is not None else Reason.PROBE_GAP,
+            Reason.PROBE_GAP if loss.since_ns is None or loss.pid is not None else Reason.LIMIT,
         )
         for loss in raw.losses
         if loss.what == "calls"
@@ -82,7 +82,8 @@ def _concerns(
             continue
         if loss.since_ns is None:
             return True
-        seen_later = last_entry.get(pid, 0) > loss.since_ns + _LATE_ENTRY_NS
+        # A loss that names its process is one of single calls: that others follow says nothing.
+        seen_later = last_entry.get(pid, 0) > loss.since_ns + _LATE_ENTRY_NS and loss.pid is None
         if not seen_later and not _let_go(pid, socket, calls, loss.since_ns):
             return True
     return False

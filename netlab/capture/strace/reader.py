@@ -40,6 +40,7 @@ _LISTS = frozenset({"poll", "ppoll", "ppoll_time64", "select", "_newselect", "ps
 _CALL, _ENTERED, _RESUMED, _EXITED = Says.CALL, Says.ENTERED, Says.RESUMED, Says.EXITED
 _SEVERAL = _LISTS | {"splice", "epoll_ctl", "sendfile", "sendfile64"}  # descriptors
 _FIRST = re.compile(rf"\s*(-?\d+)({DESCRIPTOR_NAME}(?:\(deleted\))?)?(?=\s*(?:,|$))")
+_UNREAD = "a line of its log could not be read"
 _SHOWN_CHARACTERS = 120
 
 
@@ -274,7 +275,7 @@ class StraceReader:
         pid = self._world.descriptors.process_of(tid)
         call = maybe_syscall(tid, pid, line.op, line.text, line.time_ns)
         if call is None:
-            self._world.fault(f"not understood: {line.op}({_shown(line.text)}")
+            self._missed(tid, line.op, line.time_ns, line.text)
             return
         if call.result is None and call.errno is None:  # `= ?`: its process ended in it
             self._inside[tid] = call
@@ -319,13 +320,13 @@ class StraceReader:
                 self._world.fault(f"{line.op} of {tid} goes on that did not begin")
             return
         if begun.op != line.op:
-            self._world.fault(f"{line.op} of {tid} goes on, but {begun.op} had begun")
+            self._missed(tid, begun.op, begun.entered_ns, f"{line.op} goes on instead")
             return
         pid = self._world.descriptors.process_of(tid)
         text = f"{begun.text} {line.text}" if line.text[:1] != ")" else begun.text + line.text
         call = maybe_syscall(tid, pid, begun.op, text, begun.entered_ns)
         if call is None:
-            self._world.fault(f"not understood: {line.op} resumed: {_shown(line.text)}")
+            self._missed(tid, line.op, begun.entered_ns, line.text)
             return
         call.at_entry = begun.at_entry
         if call.result is None and call.errno is None:
@@ -353,11 +354,23 @@ class StraceReader:
     def _interpret(self, call: Syscall) -> None:
         call.pid = self._world.descriptors.process_of(call.tid)
         if not self._parse(call):
+            self._lost(call.tid, call.entered_ns)
             return
         try:
             _HANDLERS[call.op](self._world, call)
         except (ValueError, IndexError, KeyError, OverflowError) as error:
             self._world.fault(f"{call.op}: {error!r}: {_shown(call.text)}")
+            self._lost(call.tid, call.entered_ns)
+
+    def _missed(self, tid: int, op: str, time_ns: int, text: str) -> None:
+        """A call that may have been on a socket was not understood."""
+        self._world.fault(f"not understood: {op}: {_shown(text)}")
+        self._lost(tid, time_ns)
+
+    def _lost(self, tid: int, time_ns: int) -> None:
+        pid = self._world.descriptors.process_of(tid)
+        actor = self._world.actor_of(pid)
+        self._world.losses.append(Loss("strace", "calls", 1, _UNREAD, actor, time_ns, pid))
 
     # --- ends
 

@@ -442,6 +442,13 @@ def test_a_damaged_line_is_a_fault_and_the_rest_is_read(line: str) -> None:
     ]  # fmt: skip
 
 
+def test_a_call_that_is_not_understood_is_a_loss_of_its_process() -> None:
+    reader = log(EXEC, SOCKET, at(10, 2, 'read(3, "x" = 1'), at(10, 3, "close(3) = 0 <0.000010>"))
+    (loss,) = reader.losses
+    assert (loss.what, loss.pid, loss.count) == ("calls", 10, 1)
+    assert loss.since_ns == START_NS + 2_000_000
+
+
 def test_of_arguments_that_are_not_understood_the_descriptor_is() -> None:
     reader = log(EXEC, SOCKET, at(10, 2, "sendmsg(3, {{msg_iov=?!(], 0) = 5 <0.000010>"))
     sent = on(reader, "sendmsg")
