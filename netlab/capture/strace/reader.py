@@ -12,17 +12,15 @@ Read first: man 1 strace; `lines` and `syscalls` for the notation.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 
 from netlab.capture.descriptors import OWN_INODES
 from netlab.capture.strace import making, moving, processes, waiting
-from netlab.capture.strace.flat import descriptor
+from netlab.capture.strace.entries import SEVERAL, descriptors_of, first_descriptor
 from netlab.capture.strace.lines import Line, LineReader, Says
 from netlab.capture.strace.syscalls import Syscall, maybe_syscall
 from netlab.capture.strace.values import (
-    DESCRIPTOR_NAME,
     Group,
     Value,
     number_from,
@@ -35,11 +33,7 @@ _HANDLERS = {**moving.HANDLERS, **waiting.HANDLERS, **making.HANDLERS, **process
 UNDERSTOOD = frozenset(_HANDLERS) | {"exit", "exit_group"}  # names of calls
 _AT_ENTRY = {**making.ENTERED, **processes.ENTERED}
 _EXITING = frozenset({"exit", "exit_group"})
-_LISTS = frozenset({"poll", "ppoll", "ppoll_time64", "select", "_newselect", "pselect6",
-                    "pselect6_time64"})  # fmt: skip
 _CALL, _ENTERED, _RESUMED, _EXITED = Says.CALL, Says.ENTERED, Says.RESUMED, Says.EXITED
-_SEVERAL = _LISTS | {"splice", "epoll_ctl", "sendfile", "sendfile64"}  # descriptors
-_FIRST = re.compile(rf"\s*(-?\d+)({DESCRIPTOR_NAME}(?:\(deleted\))?)?(?=\s*(?:,|$))")
 _UNREAD = "a line of its log could not be read"
 _SHOWN_CHARACTERS = 120
 
@@ -294,15 +288,15 @@ class StraceReader:
             call.tid = line.number
         self._inside[call.tid] = call
         handler = _AT_ENTRY.get(line.op)
-        if handler is None and line.op not in _SEVERAL:
-            first = _FIRST.match(call.text)  # the rest is read when it is whole
+        if handler is None and line.op not in SEVERAL:
+            first = first_descriptor(call.text)  # the rest is read when it is whole
             if first is not None:
-                self._look_up(call, [_descriptor(first)])
+                self._look_up(call, [first])
         elif self._parse(call):
             if handler is not None:
                 handler(self._world, call)
             else:
-                self._look_up(call, list(_descriptors(call)))
+                self._look_up(call, list(descriptors_of(call)))
 
     def _look_up(self, call: Syscall, values: list[Value]) -> None:
         """Note what the descriptors lead to when the call begins: another thread may close them."""
@@ -345,10 +339,10 @@ class StraceReader:
             call.parse()
         except (ValueError, RecursionError) as error:
             self._world.fault(f"{call.op}: {error}: {_shown(call.text)}")
-            first = _FIRST.match(call.text)
+            first = first_descriptor(call.text)
             if first is None:
                 return False
-            call.arguments = Group(items=[_descriptor(first)], whole=False)
+            call.arguments = Group(items=[first], whole=False)
         return True
 
     def _interpret(self, call: Syscall) -> None:
@@ -396,25 +390,6 @@ class StraceReader:
         call = Syscall(pid, pid, "exit", "", self._exits_ns.pop(pid, alive_ns))
         call.returned_by_ns = line.time_ns
         world.record(call, args=line.text)
-
-
-def _descriptor(first: re.Match[str]) -> Value:
-    number, name = first.groups()
-    return number if name is None else descriptor(number + name)
-
-
-def _descriptors(call: Syscall) -> Iterator[Value]:
-    """Those among the arguments of a call that has several."""
-    items = call.arguments.items
-    if call.op not in _LISTS:
-        yield from items[:3] if call.op in ("splice", "epoll_ctl") else items[:2]
-        return
-    for item in items[:4]:
-        for part in item.items if isinstance(item, Group) else ():
-            if not isinstance(part, Group):
-                yield part
-            elif "fd" in part.fields:
-                yield part.fields["fd"]
 
 
 def own_number(first_ns: int) -> int:
