@@ -123,6 +123,15 @@ def test_a_child_of_vfork_speaks_before_its_parent_goes_on() -> None:
     assert texts(reader)[-1] == "12 exit(status 0) <unfinished ...>"
 
 
+def test_a_programs_name_may_hold_anything() -> None:
+    reader = log(
+        EXEC, SOCKET, at(10, 2, "fork() = 12 <0.000010>"),
+        at(12, 3, r'execve("/tmp/\33[2J\342\200\256x y", ["x"], 0x1 /* 0 vars */) = 0 <0.000100>'),
+        at(12, 4, 'write(3, "x", 1) = 1 <0.000010>'),
+    )  # fmt: skip
+    assert on(reader, "write").actor == "prog/?[2J?x y-12"
+
+
 def test_of_two_that_fork_at_once_the_return_tells_whose_child_it_is() -> None:
     reader = log(
         EXEC, SOCKET, at(10, 2, "fork() = 20 <0.000010>"),
