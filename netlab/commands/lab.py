@@ -73,8 +73,9 @@ if TYPE_CHECKING:
     "--witness",
     default="auto",
     show_default=True,
-    type=click.Choice(["auto", "strace", "none"]),
-    help="Who records the calls of the programs; auto: strace if it is installed.",
+    type=click.Choice(["auto", "strace", "kernel", "both", "none"]),
+    help="Who records the calls of the programs; auto: strace if it is installed. As root also the "
+    "kernel: it costs less, and tells states, resends and drops.",
 )
 @click.option(
     "--journal-limit",

@@ -29,12 +29,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "follow": ("follow", "Follow one byte from its send() to its recv()."),
     "query": ("query", "Ask SQL of the tables."),
     "export": ("export", "Print one of the tables, or write the packets alone."),
+    "join": ("join", "Join a capture and logs of strace that were taken elsewhere."),
     "recover": ("recover", "Put together what a killed recording left."),
     "doctor": ("doctor", "Say what this machine allows, and what grants the rest."),
 }
 # They read a file, print and end. Looking for garbage among a million rows without cycles would
 # take a third of their time.
-_SHORT_LIVED = frozenset({"inspect", "follow", "query", "export"})
+_SHORT_LIVED = frozenset({"inspect", "follow", "query", "export", "join"})
 
 
 class Verbs(click.Group):

@@ -42,6 +42,7 @@ from netlab.correlate.tcp_spans import End, TcpJoin, link_bytes
 from netlab.correlate.unseen_bytes import UnseenBytes
 from netlab.correlate.unseen_reads import maybe_unseen_read
 from netlab.correlate.urgent import urgent_marks
+from netlab.correlate.verdicts import judge
 from netlab.correlate.wakeups import Wakeups
 from netlab.model.call import WAITING, CallRecord, is_outbound
 from netlab.model.recording import RawRecording
@@ -65,12 +66,21 @@ _ROLE_ORDER = {role: place for place, role in enumerate(Role)}
 
 def correlate(raw: RawRecording, packets: list[Packet]) -> Tables:
     """Join frames and calls; fills connection and direction of `packets` in passing."""
+    return correlate_sockets(raw, packets)[0]
+
+
+def correlate_sockets(
+    raw: RawRecording, packets: list[Packet]
+) -> tuple[Tables, list[Socket], list[Track]]:
+    """The same, with what the calls were made on and the TCP connections as frames tell them."""
     records = sorted(raw.calls, key=lambda r: (r.entered_ns, r.host, r.pid, r.tid, r.order))
     # A million small objects and no cycles: looking for garbage among them takes 40 % of the time.
     collecting = gc.isenabled()
     gc.disable()
     try:
-        return _Correlation(raw, packets, records).run()
+        work = _Correlation(raw, packets, records)
+        tables = work.run()
+        return tables, work.sockets, work.tracks
     finally:
         if collecting:
             gc.enable()
@@ -97,10 +107,12 @@ class _Correlation:
         self.missing = missing_frames(raw)
         self.ring_lost = self.missing is not None
         self.locator: Locator | None = None
+        self.sockets: list[Socket] = []
+        self.tracks: list[Track] = []
 
     def run(self) -> Tables:
         flows = flows_from_packets(self.packets)
-        tracks = self._tracks(flows)
+        self.tracks = tracks = self._tracks(flows)
         self.tables.connections = self._connections(flows, tracks)
         datagrams = datagrams_from_flows(flows)
         self._count_datagram_bytes(datagrams)
@@ -123,6 +135,8 @@ class _Correlation:
 
     def _tracks(self, flows: list[Flow]) -> list[Track]:
         tracks = [track_from_flow(flow) for flow in flows if flow.protocol == "tcp"]
+        for track in tracks:
+            judge(track)
         rows = [row.segment for track in tracks for row in track.rows]
         rows.sort(key=lambda segment: self.place(segment.frame))
         self.tables.segments = rows
@@ -149,6 +163,7 @@ class _Correlation:
     def _join_calls(
         self, sockets: Sockets, flows: list[Flow], tracks: list[Track], datagrams: list[Datagram]
     ) -> None:
+        self.sockets = sockets.all
         network = [s for s in sockets.all if not s.is_local]
         if any(record.witness != "probe" for record in self.records):
             from netlab.correlate.locating import Locator

@@ -14,9 +14,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from netlab.capture.ownership import give_folder, remove_folder
 from netlab.capture.probe.spool import SpoolReader
+from netlab.capture.probe.stamps import StampsOf
 from netlab.capture.recording import LiveRecording, make_spool_folder
 from netlab.capture.ring import PacketRing, RingFrame
 from netlab.capture.sampler import Sampler
@@ -29,13 +31,25 @@ from netlab.model.errors import BadRecording
 from netlab.model.frame import Interface
 from netlab.model.recording import Description, Loss
 
-# How a description names the witness that `JournalProbe(stamps=True)` is.
-STAMPS = "stamps: the kernel's, of what left and was acknowledged (SO_TIMESTAMPING) on TCP sockets"
 _NS = 1_000_000_000
 _SPOOLS_EVERY_NS = _NS // 10
 # The ring holds 3.2 s of packets that come one by one: it is read between two such stretches and
 # the writing of what they brought.
 _SPOOLS_WITHIN_S = 0.1
+
+
+if TYPE_CHECKING:
+    from netlab.capture.kernel.witness import Harvest, KernelWitness
+
+
+def stamps_witness(stamps: StampsOf, whose: str = "") -> list[str]:
+    """How a description names the witness that `JournalProbe(stamps=...)` is; none without."""
+    if not stamps:
+        return []
+    if not isinstance(stamps, bool):
+        whose = f" of port {', '.join(map(str, sorted(stamps)))}"
+    what = "stamps: the kernel's, of what left and was acknowledged (SO_TIMESTAMPING)"
+    return [f"{what} on TCP sockets{whose}"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +100,13 @@ class Recorder:
         wire: JournalReader | None = None,
         sampler: Sampler | None = None,
         logs: StraceSpools | None = None,
+        kernel: KernelWitness | None = None,
     ) -> None:
         self._recording = recording
         self._rings = tuple(rings)
         self._spools = spools
         self._logs = logs  # of programs that strace watches
+        self._kernel = kernel
         self._departures = departures  # of processes whose parent will not tell us
         self._wire = wire
         self._sampler = sampler
@@ -141,6 +157,8 @@ class Recorder:
             self._write_calls(self._spools.poll(self._within_s))
             if self._logs is not None:
                 self._write_calls(self._logs.poll(self._within_s))
+            if self._kernel is not None:
+                self._write_harvest(self._kernel.poll())
             self._write_samples()
         if self._departures is not None:
             self._departures.look()
@@ -158,6 +176,8 @@ class Recorder:
         self._write_calls(self._spools.finish())
         if self._logs is not None:
             self._write_calls(self._logs.finish())
+        if self._kernel is not None:
+            self._write_harvest(self._kernel.finish())
         deaths = [*deaths, *self._unreported({death.pid for death in deaths})]
         self._write_calls(
             [self._exit(death) for death in deaths if death.pid not in self._said_exit]
@@ -211,6 +231,16 @@ class Recorder:
         """The actors whose calls fill a longer log than this."""
         lengths = self._logs.lengths_bytes if self._logs is not None else {}
         return [actor for actor, length in lengths.items() if length > limit_bytes]
+
+    def _write_harvest(self, harvest: Harvest) -> None:
+        """What the kernel told. Who was born with which sockets stands before it uses them."""
+        if harvest.inheritances:
+            self._recording.inheritances(harvest.inheritances)
+        self._write_calls(harvest.calls)
+        if harvest.events:
+            self._recording.kernel_events(harvest.events)
+        for loss in harvest.losses:
+            self._recording.loss(loss)
 
     def _write_calls(self, calls: list[CallRecord]) -> None:
         if calls:

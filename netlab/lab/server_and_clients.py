@@ -42,7 +42,7 @@ class LabOptions:
     sysctls: Sequence[tuple[str, str, str]] = ()  # host, name, value
     listen_within_s: float = LISTEN_WITHIN_S
     user: str | None = None
-    witness: str = "auto"  # of the programs' calls: auto, strace, none
+    witness: str = "auto"  # of the programs' calls: auto, strace, kernel, both, none
     journal_limit: int = JOURNAL_LIMIT
     sample_every_ns: int = 0
     title: str = "netlab lab"

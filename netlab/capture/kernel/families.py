@@ -34,6 +34,7 @@ class Family:
     actor: str = _UNNAMED
     wanted: bool = True
     named: bool = False
+    met: bool = False  # its first process is known
     held: list[Item] = field(default_factory=list)
 
 
@@ -106,11 +107,7 @@ class Families:
 
     def name(self, pid: int, host: str, actor: str) -> None:
         """The program that this process runs, or ran, belongs to a host and has a name there."""
-        process = self._processes.get(pid)
-        if process is not None:
-            family = process.family
-        else:
-            family = self._families.setdefault(pid, Family(pid))
+        family = self._family(pid)
         family.host, family.actor, family.named = host, actor, True
         held, family.held = family.held, []
         for item in held:
@@ -122,11 +119,24 @@ class Families:
 
     def dismiss(self, pid: int) -> None:
         """Nobody wants to know what this program does."""
+        family = self._family(pid)
+        family.wanted = False
+        family.held.clear()
+
+    def _family(self, pid: int) -> Family:
+        """The program that began with this process: it may be over, or its begin not yet read."""
         process = self._processes.get(pid)
-        family = process.family if process is not None else self._families.get(pid)
-        if family is not None:
-            family.wanted = False
-            family.held.clear()
+        if process is not None:
+            return process.family
+        return self._families.setdefault(pid, Family(pid))
+
+    def _born(self, pid: int) -> Family:
+        """The program that begins with this process, which may have been named already."""
+        known = self._families.get(pid)
+        if known is None or known.met:
+            known = self._families[pid] = Family(pid)
+        known.met = True
+        return known
 
     def process(self, tid: int) -> Process | None:
         """The process of a thread, if it is followed."""
@@ -148,7 +158,7 @@ class Families:
         since_ns = parent.since_ns if parent.since_ns > event.time_ns else 0
         family = parent.family
         if parent.nursery:
-            family = self._families[event.child] = Family(event.child)
+            family = self._born(event.child)
         child = self._processes[event.child] = Process(
             event.child, family, event.comm, since_ns, parent.silent, had_socket=bool(inodes)
         )

@@ -16,6 +16,7 @@ from netlab.capture.descriptors import Closed, Descriptors, Opened, OpenSocket
 from netlab.capture.kernel.network import Network
 from netlab.capture.kernel.syscalls import family_name
 from netlab.capture.kernel.tracepoints import Moved, Seen
+from netlab.capture.strace.names import FAMILIES
 from netlab.model.kernel_event import Tracepoint
 
 _KINDS = {6: "SOCK_STREAM", 17: "SOCK_DGRAM"}  # by the protocol of an Internet socket
@@ -60,7 +61,7 @@ class Places:
         if inside.name == "splice":
             inside.fd = inside.arguments["fd_out" if event.outbound else "fd_in"]
             inside.socket = self.socket_at(pid, inside.fd)
-        if inside.fd is None:
+        if inside.fd is None or family_name(event.family) not in FAMILIES:
             return
         here = inside.socket
         if here is None or self._sk.get(here.inode, event.sk) != event.sk:

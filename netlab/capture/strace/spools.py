@@ -26,6 +26,8 @@ _BETWEEN = "+"  # quoted in either name
 CHUNK_BYTES = 1 << 16
 # So often a log is looked at again before it goes on without a pid that was not noted.
 _PATIENCE = 10
+_BLOCK_BYTES = 4096
+_UNFINISHED = b" <unfinished ...>\n"  # as strace ends a half
 
 
 def spool_name(host: str, actor: str, suffix: str) -> str:
@@ -143,7 +145,13 @@ class _Log:
         if not self._over:
             self._over = True
             self._note_pids()
-            self.reader.feed(self._pids.feed(b"", wait=False) + self._pids.rest())
+            self.reader.feed(self._pids.feed(b"", wait=False))
+            rest = self._pids.rest()
+            # strace writes a call's first half at once, and then waits for it to return: killed
+            # there it leaves a line without an end. Where a block ends anything may have been cut.
+            if b"(" in rest and self.at % _BLOCK_BYTES:
+                rest += _UNFINISHED
+            self.reader.feed(rest)
             self.reader.finish()
 
     def _note_pids(self) -> None:
