@@ -191,6 +191,10 @@ class _Correlation:
             return DatagramJoin(self.records, self.missing)
         from netlab.correlate.datagram_spans import join_datagrams, leftover_datagrams
 
+        if self.locator is not None:
+            from netlab.correlate.hidden_datagrams import name_hidden
+
+            name_hidden(sockets, datagrams, self.records, self.raw.frames)
         join = join_datagrams(sockets, flows, datagrams, self.records, missing=self.missing)
         join.unmatched += leftover_datagrams(join, datagrams)
         return join
