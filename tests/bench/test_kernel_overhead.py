@@ -21,8 +21,8 @@ pytestmark = [pytest.mark.root, pytest.mark.bench]
 
 TRIES = 5
 CALLS = 4  # of one request and its response
-GATE = "import os, sys; sys.stdin.readline(); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
-PROGRAM = ["-I", "-S", "-c", LOOP]
+GATE = "import os, sys; sys.stdin.readline(); os.execv(sys.argv[1], sys.argv[1:])"
+PROGRAM = [sys.executable, "-I", "-S", "-c", LOOP]
 MOST_US = 300.0
 
 
