@@ -106,6 +106,13 @@ _MOST_UDP_BYTES = {False: 65_507, True: 65_487}  # what an IPv4 packet, or an IP
 )
 @click.option("--tcp-info", is_flag=True, help="Read TCP_INFO before and after each call.")
 @click.option(
+    "--stamps",
+    metavar="WHO",
+    multiple=True,
+    help="Let the kernel stamp when the last byte of each send is queued, sent and acknowledged:"
+    " of server, client, client-2 or all.",
+)
+@click.option(
     "--sample",
     "sample_every_ns",
     default=0,
@@ -173,6 +180,7 @@ def command(
     output: Path | None,
     queues: str,
     tcp_info: bool,
+    stamps: tuple[str, ...],
     sample_every_ns: int,
     user: str | None,
     journal_limit: int,
@@ -224,6 +232,8 @@ def command(
         lab = True
     if udp and nodelay:
         raise UsageError("--nodelay is an option of TCP", "leave it out, or --udp")
+    if udp and stamps:
+        raise UsageError("--stamps is about bytes of TCP", "leave it out, or --udp")
     options = RunOptions(
         path=output
         if output is not None
@@ -247,6 +257,7 @@ def command(
         lab=lab,
         wire=_rules(wire),
         sysctls=[sysctl_from_text(text) for text in sysctls],
+        stamps=stamps,
         sample_every_ns=sample_every_ns,
         title=title_of(
             context, "run", scenario, left_out=("scenario", "output", "quiet", "as_json")

@@ -47,6 +47,28 @@ def stamps_of_calls(
     return sorted(found, key=lambda row: row.time_ns)
 
 
+def stamp_notes(stamps: Iterable[Stamp]) -> list[str]:
+    """What a reader must know of stamps that are missing, where others prove that they were made.
+
+    The segment had left by the time it was acknowledged, or a later one had left. The kernel says
+    nothing of a stamp for which the receive buffer has no room.
+    """
+    seen: dict[tuple[int, str], dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for row in stamps:
+        if row.connection is not None and row.direction is not None and row.stop is not None:
+            seen[row.connection, row.direction][row.what].append(row.stop)
+    missing = 0
+    for stops in seen.values():
+        sent, acked = stops[Moment.SENT], stops[Moment.ACKED]
+        gone = max([*sent, *acked], default=0)
+        left = set(acked) | {stop for stop in stops[Moment.SCHEDULED] if stop <= gone}
+        missing += len(left - set(sent)) + len((left | set(sent)) - set(stops[Moment.SCHEDULED]))
+    if not missing:
+        return []
+    text = "1 stamp is" if missing == 1 else f"{missing:,} stamps are"
+    return [f"{text} missing: the kernel drops one for which the receive buffer has no room"]
+
+
 def _of_socket(socket: Socket, stamps: list[StampRecord], calls: Sequence[Call]) -> list[Stamp]:
     sends = [
         (call.start, call.stop, call.call)

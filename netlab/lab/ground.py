@@ -85,6 +85,7 @@ class Ground:
         strace: Strace | None = None,
         kernel: bool = False,
         notes: Sequence[str] = (),
+        witnesses: Sequence[str] = (),
     ) -> None:
         """Check what can be checked before anything is opened. Raises UsageError.
 
@@ -103,6 +104,7 @@ class Ground:
         self._strace = strace
         self._ask_kernel = kernel
         self._journal_limit = journal_limit
+        self._witnesses = witnesses  # in words, beside those that are always there
         self._disk_full: BadRecording | None = None
         self._opened = ExitStack()
 
@@ -199,6 +201,7 @@ class Ground:
                 f"calls: the probe in programs that use it, {queues}{watched}",
                 *([f"calls: {self._strace.words}"] if self._strace is not None else ()),
                 *([f"calls: {self.kernel.words}"] if self.kernel is not None else ()),
+                *self._witnesses,
                 *self._states_text(),
             ),
             notes=self.notes,

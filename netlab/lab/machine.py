@@ -96,6 +96,7 @@ def examine(folder: Path) -> Machine:
         _disk(folder),
         _python(),
         packages(_required()),
+        _program("strace", "records the calls of the programs in a lab"),
         _program("tshark", "lists recordings and checks netlab's verdicts"),
         _program("wireshark", "opens recordings"),
     )

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from netlab.capture.ownership import give_folder, remove_folder
 from netlab.capture.probe.spool import SpoolReader
+from netlab.capture.probe.stamps import StampsOf
 from netlab.capture.recording import LiveRecording, make_spool_folder
 from netlab.capture.ring import PacketRing, RingFrame
 from netlab.capture.sampler import Sampler
@@ -30,8 +31,6 @@ from netlab.model.errors import BadRecording
 from netlab.model.frame import Interface
 from netlab.model.recording import Description, Loss
 
-# How a description names the witness that `JournalProbe(stamps=True)` is.
-STAMPS = "stamps: the kernel's, of what left and was acknowledged (SO_TIMESTAMPING) on TCP sockets"
 _NS = 1_000_000_000
 _SPOOLS_EVERY_NS = _NS // 10
 # The ring holds 3.2 s of packets that come one by one: it is read between two such stretches and
@@ -41,6 +40,16 @@ _SPOOLS_WITHIN_S = 0.1
 
 if TYPE_CHECKING:
     from netlab.capture.kernel.witness import Harvest, KernelWitness
+
+
+def stamps_witness(stamps: StampsOf, whose: str = "") -> list[str]:
+    """How a description names the witness that `JournalProbe(stamps=...)` is; none without."""
+    if not stamps:
+        return []
+    if not isinstance(stamps, bool):
+        whose = f" of port {', '.join(map(str, sorted(stamps)))}"
+    what = "stamps: the kernel's, of what left and was acknowledged (SO_TIMESTAMPING)"
+    return [f"{what} on TCP sockets{whose}"]
 
 
 @dataclass(frozen=True, slots=True)

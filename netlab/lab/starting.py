@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import netlab
+from netlab.capture.probe.stamps import StampsOf, stamps_text
 from netlab.lab.become import Orders
 from netlab.lab.function_program import call_from
 from netlab.lab.hosts import User, hint_about_us, python_arguments
@@ -28,6 +29,7 @@ class Watching:
     queues: str = "calls"
     tcp_info: bool = False
     spool_limit_bytes: int = 1 << 30
+    stamps: StampsOf = False  # of which connections the kernel stamps what leaves
     sample_every_ns: int = 0  # how often all sockets of the hosts are looked at; 0: never
 
     def environment(self, actor: str, host: str, spools: Path) -> dict[str, str]:
@@ -38,6 +40,7 @@ class Watching:
             "NETLAB_HOST": host,
             "NETLAB_QUEUES": self.queues,
             "NETLAB_TCP_INFO": "1" if self.tcp_info else "",
+            "NETLAB_STAMPS": stamps_text(self.stamps),
             "NETLAB_SPOOL_LIMIT": str(self.spool_limit_bytes),
         }
 

@@ -89,6 +89,7 @@ class TcpOptions:
     ts_val: int | None = None
     ts_ecr: int | None = None
     sack_blocks: tuple[tuple[int, int], ...] = ()  # 32-bit sequence numbers as on the wire
+    odd: bool = False  # one had a wrong length and was passed over, or was MPTCP's (RFC 8684)
 
 
 @dataclass(slots=True)
@@ -135,6 +136,7 @@ class Packet:
     _quoted: Packet | None = None  # what an ICMP error quotes
     _icmp_text: str = ""  # what an ICMP message says: "fragmentation needed, MTU 900"
     _port_unreachable: bool = False  # an ICMP error that says: nobody listens there
+    _depth: int = 0  # how many packets it is in
     _ip_protocol: int | None = None  # the transport's number, the same in every fragment
     _wired: bool = False  # a wire carried it: seen at its sender's end, it need not have arrived
     _made: bool = False  # by the wire: no host sent it

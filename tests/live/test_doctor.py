@@ -37,7 +37,7 @@ def test_json_has_every_fact_and_agrees_with_the_exit_code() -> None:
     names = [fact["name"] for fact in answer["facts"]]
     assert {"namespaces", "hosts and wire", "own interfaces", "socket buffers", "TCP settings",
             "disk", "python",
-            "packages", "tshark", "wireshark"} <= set(names)  # fmt: skip
+            "packages", "strace", "tshark", "wireshark"} <= set(names)  # fmt: skip
     assert {fact["verdict"] for fact in answer["facts"]} <= {"ok", "limited", "no"}
     assert set(answer["facts"][0]) == {"name", "verdict", "text", "grant"}
 

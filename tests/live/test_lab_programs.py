@@ -296,8 +296,26 @@ def test_root_lets_them_be_someone_else(for_nobody: Path) -> None:
     done = lab_of_nobody(for_nobody, "--server", "sh serve", "--client", shlex.join(client))
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{NOBODY}\n4093\n", "")
     recorded(there, port=5432)
+    calls = read_raw(there / "l.pcapng").calls  # strace is nobody, too
+    assert {call.witness for call in calls} == {"strace"}
+    assert {call.host for call in calls if call.op == "recvfrom"} == {"client", "server"}
     assert (there / "data").stat().st_uid == NOBODY
     assert (there / "l.pcapng").stat().st_uid == 0
+
+
+@pytest.mark.root
+def test_a_setuid_program_is_what_it_is_without_us(for_nobody: Path) -> None:
+    """As root its right is honoured, for who traces it may; as somebody else nobody has any."""
+    program = for_nobody / "id"
+    shutil.copy("/usr/bin/id", program)
+    os.chown(program, 1000, 1000)
+    program.chmod(0o4755)
+    if os.statvfs(for_nobody).f_flag & os.ST_NOSUID:
+        pytest.fail("the temporary folder is mounted nosuid", pytrace=False)
+    for witness in ("none", "strace"):
+        words = ["--witness", witness, "--client", f"{program} -u"]
+        assert lab_of_nobody(for_nobody, *words).stdout == f"{NOBODY}\n"
+        assert lab(for_nobody, *words).stdout == "1000\n"
 
 
 @pytest.mark.root
