@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from netlab.model.call import CallRecord, Inheritance, Ready
 from netlab.model.clock import ClockPair
 from netlab.model.frame import DIRECTION_IN, Interface
+from netlab.model.kernel_event import KernelEvent
 from netlab.model.recording import Description, Host, Loss, RawRecording
 from netlab.model.sample import Sample
 from netlab.model.stamp import StampRecord
@@ -120,6 +121,34 @@ def raw_recording() -> RawRecording:
             replace(SAMPLE, tcp_info=bytes(range(248)), memory=(0, 131_072, 0, 46_080)),
             replace(SAMPLE, inode=20, cookie=4096, state=10, rqueue=1, wqueue=128),
         ],
+        kernel_events=[
+            KernelEvent(
+                T0_NS,
+                "localhost",
+                "inet_sock_set_state",
+                SAMPLE.local,
+                SAMPLE.peer,
+                20,
+                state="ESTABLISHED",
+                old_state="SYN-RECEIVED",
+            ),
+            KernelEvent(
+                T0_NS + 9,
+                "localhost",
+                "tcp_probe",
+                SAMPLE.local,
+                SAMPLE.peer,
+                state="ESTABLISHED",
+                length_bytes=100,
+                snd_nxt=1,
+                snd_una=1,
+                snd_cwnd=10,
+                srtt_ns=40_000,
+                snd_wnd_bytes=65_536,
+                rcv_wnd_bytes=65_483,
+            ),
+            KernelEvent(T0_NS + 10, "localhost", "kfree_skb", reason="NO_SOCKET"),
+        ],
         clock_pairs=[ClockPair(T0_NS, 77)],
         losses=[Loss("probe", "calls", 3, "spool limit", "server", T0_NS)],
         description=DESCRIPTION,
@@ -134,6 +163,10 @@ TEXT = st.text(st.characters(codec=None, categories=None), max_size=12) | st.sam
 )
 READY = st.builds(Ready, INT64, st.none() | NUMBER, NUMBER)
 MAYBE_TEXT, MAYBE_INT = st.none() | TEXT, st.none() | INT64
+KERNEL_EVENTS = st.builds(
+    KernelEvent, INT64, TEXT, TEXT,
+    *[MAYBE_TEXT] * 2, MAYBE_INT, *[MAYBE_TEXT] * 4, *[MAYBE_INT] * 8,
+)  # fmt: skip
 SAMPLES = st.builds(
     Sample,
     time_ns=INT64, within_ns=INT64, host=TEXT, inode=INT64, cookie=INT64, local=TEXT, peer=TEXT,

@@ -20,6 +20,7 @@ from typing import TypeVar
 
 from netlab.capture import journal, local, pcap, pcapng, rows
 from netlab.capture import pcapng_reader as reader
+from netlab.capture.agreement import agree
 from netlab.capture.compressed import maybe_decompressed
 from netlab.capture.damage import Damaged, max_packet_bytes
 from netlab.capture.wired import check_arrivals
@@ -45,6 +46,12 @@ def read_raw(path: str | Path, *, ended: bool = False) -> RawRecording:
     known, unless the reader knows that it `ended` in order. Raises BadRecording when it cannot be
     read, is empty, or is no capture.
     """
+    raw = _read(path, ended)
+    agree(raw)
+    return raw
+
+
+def _read(path: str | Path, ended: bool = False) -> RawRecording:
     name = "standard input" if str(path) == "-" else str(path)
     data = _bytes(path, name)
     if not data:
@@ -100,7 +107,7 @@ def recover(path: str | Path) -> RawRecording:
     folder = spool_folder(path)
     has_spools = folder.is_dir() and any(folder.iterdir())
     try:
-        raw = read_raw(path)
+        raw = _read(path)
     except BadRecording as error:
         if not has_spools:
             hint = f"{error.message}; there are no spools in {folder} either"
@@ -123,27 +130,30 @@ def recover(path: str | Path) -> RawRecording:
         added = _add_spools(raw, folder)
         notes.append(f"recovered: calls that stood in the spools alone: {added}")
     raw.description = replace(raw.description, notes=tuple(dict.fromkeys(notes)))
+    agree(raw)
     return raw
 
 
 def _add_spools(raw: RawRecording, folder: Path) -> int:
     """Merge the spools in; returns how many calls only they held."""
     from netlab.capture.probe.spool import SpoolReader
+    from netlab.capture.strace.spools import StraceSpools
 
     # What the file had no room for is here.
     raw.losses = [
         replace(loss, what="frames") if loss.witness == "recorder" else loss for loss in raw.losses
     ]
-    spools = SpoolReader(folder)
+    spools, logs = SpoolReader(folder), StraceSpools(folder)
     calls = {_identity(call): call for call in raw.calls}
     recorded = len(calls)
-    for call in [*spools.poll(), *spools.finish()]:
+    for call in [*spools.poll(), *spools.finish(), *logs.poll(), *logs.finish()]:
         known = calls.get(_identity(call))
         if known is None or known.returned_ns is None:
             calls[_identity(call)] = call
     raw.calls = sorted(calls.values(), key=_by_entry)
-    raw.inheritances = list(dict.fromkeys([*raw.inheritances, *spools.inheritances]))
-    raw.losses = list(dict.fromkeys([*raw.losses, *spools.losses]))
+    inheritances = [*raw.inheritances, *spools.inheritances, *logs.inheritances]
+    raw.inheritances = list(dict.fromkeys(inheritances))
+    raw.losses = list(dict.fromkeys([*raw.losses, *spools.losses, *logs.losses]))
     raw.stamps = list(dict.fromkeys([*raw.stamps, *spools.stamps]))
     return len(calls) - recorded
 
@@ -368,6 +378,8 @@ class _PcapngFile:
             self._table(rows.SAMPLES, text, count, raw.samples)
         elif kind == local.Kind.ARRIVALS:
             self._table(rows.ARRIVALS, text, count, raw.arrivals)
+        elif kind == local.Kind.KERNEL_EVENTS:
+            self._table(rows.KERNEL_EVENTS, text, count, raw.kernel_events)
         else:
             self._fault(f"a block of an unknown kind ({kind}) was skipped")
 

@@ -28,6 +28,7 @@ from netlab.capture.rows import (
     CALLS,
     CLOCK_PAIRS,
     INHERITANCES,
+    KERNEL_EVENTS,
     LOSSES,
     SAMPLES,
     STAMPS,
@@ -117,6 +118,7 @@ def _finished(
     yield from table_blocks(Kind.STAMPS, STAMPS, raw.stamps)
     yield from table_blocks(Kind.SAMPLES, SAMPLES, raw.samples)
     yield from table_blocks(Kind.ARRIVALS, ARRIVALS, raw.arrivals)
+    yield from table_blocks(Kind.KERNEL_EVENTS, KERNEL_EVENTS, raw.kernel_events)
 
     order = _in_order(raw)
     packed = _packed_calls(raw, order, journal_limit)

@@ -36,6 +36,7 @@ class Kind(IntEnum):
     STAMPS = 6
     ARRIVALS = 7
     SAMPLES = 8
+    KERNEL_EVENTS = 9
 
 
 def description_block(description: Description) -> bytes:

@@ -70,6 +70,14 @@ if TYPE_CHECKING:
     help="Look at every TCP socket of the hosts so often: `10ms`; what changed is in `states`.",
 )
 @click.option(
+    "--witness",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "strace", "kernel", "both", "none"]),
+    help="Who records the calls of the programs; auto: strace if it is installed. As root also the "
+    "kernel: it costs less, and tells states, resends and drops.",
+)
+@click.option(
     "--journal-limit",
     default=100_000,
     type=click.IntRange(0),
@@ -91,6 +99,7 @@ def command(
     listen_timeout: float,
     user: str | None,
     sample_every_ns: int,
+    witness: str,
     journal_limit: int,
     quiet: bool,
 ) -> int:
@@ -122,6 +131,7 @@ def command(
         sysctls=[sysctl_from_text(text) for text in sysctls],
         listen_within_s=listen_timeout,
         user=user,
+        witness=witness,
         journal_limit=journal_limit,
         sample_every_ns=sample_every_ns,
         title=title_of(context, "lab", left_out=("output", "quiet")),

@@ -1,6 +1,15 @@
-"""One call record -> the stream bytes that it moved, and until when it could."""
+"""One call record -> the stream bytes that it moved, and until when it could.
+
+A witness that knows only a bound of a call's end (strace: what it prints next, it prints later)
+gives both. Whatever is concluded from the end of a call here is concluded from the bound: that a
+frame came in time for it, that another call began after it. What has to have happened *inside* of a
+call asks `CallRecord.returned_ns` of the record as it was.
+"""
 
 from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
 
 from netlab.model.call import MSG_ERRQUEUE, MSG_PEEK, CallRecord, is_inbound, is_outbound
 
@@ -14,6 +23,20 @@ def moved_bytes(record: CallRecord, outbound: bool) -> int:
     if not outbound and record.flags & MSG_PEEK:
         return 0
     return sum(record.message_bytes) if record.message_bytes else record.result
+
+
+def at_their_latest(records: Iterable[CallRecord]) -> list[CallRecord]:
+    """The records with `returned_ns` as late as it can have been."""
+    return [
+        record if record.returned_by_ns is None or record.returned_ns is None else _late(record)
+        for record in records
+    ]
+
+
+def _late(record: CallRecord) -> CallRecord:
+    late = copy.copy(record)
+    object.__setattr__(late, "returned_ns", record.returned_by_ns)
+    return late
 
 
 def end_ns(group: list[int], calls: list[CallRecord]) -> int:

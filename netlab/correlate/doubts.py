@@ -51,7 +51,9 @@ def stop_of(
             Reason.LIMIT if loss.since_ns is not None else Reason.PROBE_GAP,
         )
         for loss in raw.losses
-        if loss.witness == "probe" and _concerns(loss, socket, calls, raw, last_entry)
+        if loss.what == "calls"
+        and loss.witness != "packets"
+        and _concerns(loss, socket, calls, raw, last_entry)
     ]
     for low, high in steps:
         records = (calls[n - 1] for n in socket.calls)
@@ -74,6 +76,8 @@ def _concerns(
 ) -> bool:
     """Whether a process that may have stopped recording held the socket then."""
     for pid, actor in _holders(socket, calls, raw):
+        if loss.pid is not None and pid != loss.pid:
+            continue
         if loss.actor and actor is not None and actor != loss.actor:
             continue
         if loss.since_ns is None:

@@ -19,11 +19,13 @@ from netlab.model.ranges import RangeMap, RangeSet
 from netlab.model.tables import Direction, Side, Unmatched
 
 
-def leftover_bytes(join: TcpJoin, *, missing: Missing | None, queued: bool) -> list[Unmatched]:
+def leftover_bytes(
+    join: TcpJoin, *, missing: Missing | None, queued: bool, unwatched: Reason | None = None
+) -> list[Unmatched]:
     """The ledger rows of a connection.
 
     `missing`: why the recording lacks frames; `queued`: no accept() ever took the connection out of
-    its listener's queue.
+    its listener's queue; `unwatched`: why the server's calls are not known, where that is known.
     """
     rows: list[Unmatched] = []
     for direction, stream in join.streams.items():
@@ -37,9 +39,13 @@ def leftover_bytes(join: TcpJoin, *, missing: Missing | None, queued: bool) -> l
         if receiver is not None:
             reason = missing.captured if missing else Reason.GAP
             _read_not_captured(add, receiver.inbound, stream, reason)
-        unwatched = CUT.unsure if missing is CUT else Reason.NO_CALL_WITNESS
-        unseen = Reason.TWINS if join.track.twins else unwatched
-        _not_sent(add, sender, stream, unseen, unwatched)
+        nobody = CUT.unsure if missing is CUT else Reason.NO_CALL_WITNESS
+        unseen = Reason.TWINS if join.track.twins else nobody
+        at_server = unwatched or unseen
+        by_sender = at_server if direction.sender is Side.SERVER else unseen
+        _not_sent(add, sender, stream, by_sender, nobody)
+        if direction.receiver is Side.SERVER:
+            unseen = at_server
         if queued and direction.receiver is Side.SERVER:
             unseen = _why_in_queue(join, stream)
         gone = _unreadable(join, direction)

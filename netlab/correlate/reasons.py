@@ -36,6 +36,7 @@ class Reason(StrEnum):
     PROBE_LATE = "no call witness: the probe began late"
     LIMIT = "recording stopped at its limit"  # or at a fault: this process noted no more calls
     PROBE_GAP = "no call witness: some calls of the process are missing"
+    IO_URING = "io_uring: calls not seen"
     CLOCK_STEP = "the clock was set back, order of calls unknown"
     STILL_INSIDE = "call still inside"
     STILL_QUEUED = "still queued"

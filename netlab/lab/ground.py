@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import netlab
 from netlab.lab.departures import Departures
-from netlab.lab.hosts import Connected, Ended, Event, House
+from netlab.lab.hosts import Connected, Ended, Event, House, Started
 from netlab.lab.namespaces import Refused, why_refused
 from netlab.lab.network.plan import SUBNET_BYTES, WIRE, make_plan
 from netlab.lab.recorder import Death, Recorder, begin
@@ -29,13 +29,15 @@ from netlab.lab.wire.patience import Patience, patience_with
 from netlab.lab.wiring import Wiring
 from netlab.model.errors import BadRecording, CheckFailed, NetlabError, PrivilegeError
 from netlab.model.frame import LINK_ETHERNET, Interface
-from netlab.model.recording import Description, Host
+from netlab.model.recording import Description, Host, Loss
 
 if TYPE_CHECKING:
     from netlab.capture.recording import LiveRecording
     from netlab.capture.sampler import Sampler
     from netlab.lab.finish import Finished
+    from netlab.lab.kernel_watch import KernelWatch
     from netlab.lab.starting import Watching
+    from netlab.lab.strace_tool import Strace
 
 DRAIN_WITHIN_S = 5.0
 _TURN_S = 0.1
@@ -64,6 +66,7 @@ class Ground:
     house: House
     wiring: Wiring
     sampler: Sampler | None = None
+    kernel: KernelWatch | None = None
     recorder: Recorder
     spools: Path
 
@@ -79,11 +82,18 @@ class Ground:
         title: str,
         watching: Watching,
         journal_limit: int,
+        strace: Strace | None = None,
+        kernel: bool = False,
+        notes: Sequence[str] = (),
         witnesses: Sequence[str] = (),
     ) -> None:
-        """Check what can be checked before anything is opened. Raises UsageError."""
+        """Check what can be checked before anything is opened. Raises UsageError.
+
+        `strace`: what watches commands; `kernel`: whether the kernel is asked, too; `notes`: what a
+        reader must know besides.
+        """
         self.plan = make_plan(hosts, os.urandom(SUBNET_BYTES), server=server, sysctls=sysctls)
-        self.notes: tuple[str, ...] = ()
+        self.notes: tuple[str, ...] = tuple(notes)
         self.connected = False
         self._rules = rules
         self.patience = _patience(rules)
@@ -91,6 +101,8 @@ class Ground:
         self._user = user
         self._title = title
         self._watching = watching
+        self._strace = strace
+        self._ask_kernel = kernel
         self._journal_limit = journal_limit
         self._witnesses = witnesses  # in words, beside those that are always there
         self._disk_full: BadRecording | None = None
@@ -104,7 +116,12 @@ class Ground:
             except Refused as refused:
                 raise LabRefused(refused) from None
             opened.callback(self.house.close)
-            self.notes = (*notes, *self.house.notes)
+            self.notes = (*self.notes, *notes, *self.house.notes)
+            if self._ask_kernel:
+                from netlab.lab.kernel_watch import KernelWatch
+
+                self.kernel = KernelWatch.open(self.plan, self.house.helper_pid)
+                opened.callback(self.kernel.close)
             become_caller()
             self._begin(opened)
             self._opened = opened.pop_all()
@@ -114,6 +131,7 @@ class Ground:
         """Recording, wire, recorder: none is left when one cannot be had."""
         from netlab.capture.bpf import SNAPLEN_BYTES
         from netlab.capture.probe.spool import SpoolReader
+        from netlab.capture.strace.spools import StraceSpools
         from netlab.lab.wire.journal import JournalReader
 
         names = [*(host.name for host in self.plan.hosts), WIRE]
@@ -152,6 +170,8 @@ class Ground:
             departures,
             JournalReader(self.spools),
             self.sampler,
+            StraceSpools(self.spools),
+            self.kernel.witness if self.kernel is not None else None,
         )
 
     def __exit__(
@@ -179,6 +199,8 @@ class Ground:
             witnesses=(
                 f"packets: the wire between the hosts, each frame as it left its sender ({wire})",
                 f"calls: the probe in programs that use it, {queues}{watched}",
+                *([f"calls: {self._strace.words}"] if self._strace is not None else ()),
+                *([f"calls: {self.kernel.words}"] if self.kernel is not None else ()),
                 *self._witnesses,
                 *self._states_text(),
             ),
@@ -249,15 +271,30 @@ class Ground:
             self.connected = True
             if self.sampler is not None:
                 self.sampler.start()
+        elif isinstance(event, Started):
+            self.started(event.pid, WIRE, WIRE, wanted=False)
         elif isinstance(event, Ended) and event.actor == WIRE:
             self.wiring.hear()
             self.wiring.died(event.status, self.house.last_words())
+
+    def started(self, pid: int, host: str, actor: str, *, wanted: bool) -> None:
+        """A program runs, whose calls are wanted of the kernel, or not."""
+        if self.kernel is not None:
+            self.kernel.started(pid, host, actor, wanted=wanted)
 
     def pump(self) -> None:
         """Write what the witnesses have seen; a full disk is kept in mind."""
         if self._disk_full is None:
             try:
                 self.recorder.pump()
+            except BadRecording as error:
+                self._disk_full = error
+
+    def lose(self, loss: Loss) -> None:
+        """Write what a witness did not see; a full disk is kept in mind."""
+        if self._disk_full is None:
+            try:
+                self.recorder.lose(loss)
             except BadRecording as error:
                 self._disk_full = error
 

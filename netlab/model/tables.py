@@ -135,6 +135,7 @@ class Packet:
     _quoted: Packet | None = None  # what an ICMP error quotes
     _icmp_text: str = ""  # what an ICMP message says: "fragmentation needed, MTU 900"
     _port_unreachable: bool = False  # an ICMP error that says: nobody listens there
+    _depth: int = 0  # how many packets it is in
     _ip_protocol: int | None = None  # the transport's number, the same in every fragment
     _wired: bool = False  # a wire carried it: seen at its sender's end, it need not have arrived
     _made: bool = False  # by the wire: no host sent it
@@ -371,6 +372,16 @@ class Unmatched:
     call: int | None = None  # None: bytes of the stream that no call claimed
 
 
+@dataclass(slots=True, frozen=True)
+class FrameNote:
+    """What the kernel of a host reported of one frame, by a tracepoint."""
+
+    frame: int
+    host: str
+    what: str  # a Tracepoint
+    reason: str | None = None  # of a drop or a reset, as the kernel names it
+
+
 @dataclass(slots=True)
 class Tables:
     """A recording, read: the eight tables and the ledger of what did not match."""
@@ -384,6 +395,7 @@ class Tables:
     states: list[State] = field(default_factory=list)
     stamps: list[Stamp] = field(default_factory=list)
     unmatched: list[Unmatched] = field(default_factory=list)
+    notes: list[FrameNote] = field(default_factory=list)
 
 
 RECORDS: dict[str, type[Any]] = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from netlab.capture.descriptors import Opened, OpenSocket
+from netlab.capture.descriptors import Opened, OpenSocket, is_socket
 from netlab.capture.strace.names import MESSAGE_FLAGS, address_of, flags_from, flags_text
 from netlab.capture.strace.syscalls import Syscall
 from netlab.capture.strace.values import Changed, Group, Text, Value, number_from, text_of
@@ -236,13 +236,13 @@ def _passed(world: World, call: Syscall, header: Group, flags: int) -> list[Pass
         line = world.opened(call, call.arguments.items[0])
         if call.op.startswith("send"):
             opened = [world.opened(call, item) for item in carried.items]
-            if isinstance(line, OpenSocket):
+            if is_socket(line):
                 world.flights.send(line, opened)
         else:
             opened = _received(world, call, line, carried.items, bool(flags & _CLOEXEC))
         for item, one in zip(carried.items, opened, strict=True):
             fd = number_from(item)
-            if fd is not None and isinstance(one, OpenSocket):
+            if fd is not None and is_socket(one):
                 found.append(Passed(fd, one.inode))
     return found
 
@@ -255,7 +255,7 @@ def _received(
     known: list[Opened | None] = [
         None if one is None else world.known(one) for one in shown
     ]  # fmt: skip
-    landed = world.flights.receive(line, known) if isinstance(line, OpenSocket) else None
+    landed = world.flights.receive(line, known) if is_socket(line) else None
     found: list[Opened | None] = []
     for place, item in enumerate(items):
         fd = number_from(item)

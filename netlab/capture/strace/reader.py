@@ -110,6 +110,11 @@ class StraceReader:
         for call in sorted(self._inside.values(), key=lambda one: one.entered_ns):
             self._interpret(call)
         self._inside.clear()
+        unproven = self._world.unproven_calls
+        if unproven and not self._launched:
+            self._world.fault(
+                f"{unproven} calls on descriptors that may be sockets: strace -y would tell"
+            )
         for held in self._bounded.values():
             self._world.calls += held
         self._bounded.clear()

@@ -207,7 +207,7 @@ def descriptor_from_token(token: str) -> Descriptor:
     number, _, name = token.partition("<")
     name = name.removesuffix("(deleted)")[:-1]
     fd = int(number) if number != "AT_FDCWD" else -100
-    if "\\" in name:
+    if name.startswith("\\x"):  # -xx; a Unix socket's own name keeps its escapes within quotes
         name = unescaped(name).decode("latin-1")
     return Descriptor(fd, name)
 

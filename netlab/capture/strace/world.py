@@ -26,6 +26,7 @@ from netlab.model.call import CallRecord, Inheritance
 from netlab.model.recording import Loss
 
 _MOST_FAULTS = 100
+_MOST_UNPROVEN = 10_000  # calls on one descriptor of which nothing is known
 _COMM_BYTES = 15  # man 5 proc: comm
 
 
@@ -48,6 +49,8 @@ class World:
         self._sockets_seen: set[int] = set()  # processes that ever had one
         self._actors: dict[int, str] = {}
         self._orders: dict[int, int] = {}
+        self._has_names = False  # the log has names of descriptors (-y)
+        self._unproven: dict[int, list[CallRecord]] = {}  # by number of what may be a socket
 
     # --- names
 
@@ -110,11 +113,30 @@ class World:
         """What a descriptor of a process leads to, by its table and by what strace calls it."""
         known = self.descriptors.at(pid, fd)
         if name is not None:
+            self._has_names = True
             return self._believe(pid, fd, known, shown_by(name))
         if socket and not isinstance(known, OpenSocket | OpenOther):
             known = self.descriptors.socket()
             self.descriptors.put(pid, fd, known)
+        elif known is None and not self._has_names:  # whoever made it was not followed
+            known = self.descriptors.socket()
+            known.proven = False
+            self.descriptors.put(pid, fd, known)
+        if socket and isinstance(known, OpenSocket) and not known.proven:
+            self._prove(known)
         return known
+
+    def _prove(self, socket: OpenSocket) -> None:
+        """A descriptor of which nothing was known is a socket's: so were the calls on it before."""
+        socket.proven = True
+        waiting = self._unproven.pop(socket.inode, [])
+        self.calls += waiting
+        if len(waiting) >= _MOST_UNPROVEN:
+            first = waiting[-1]
+            self.losses.append(
+                Loss("strace", "calls", None, "too many before its first call that only a socket "
+                     "has", first.actor, first.entered_ns, first.pid)
+            )  # fmt: skip
 
     def _believe(self, pid: int, fd: int, known: Opened | None, shown: Shown) -> Opened:
         if shown.what == "other":
@@ -187,30 +209,44 @@ class World:
     def record(self, call: Syscall, **fields: Any) -> None:
         """Add a record of the call, with what `fields` say of it."""
         self._sockets_seen.add(call.pid)
+        self.calls.append(self._made(call, fields))
+
+    def _made(self, call: Syscall, fields: dict[str, Any]) -> CallRecord:
         order = self._orders[call.tid] = self._orders.get(call.tid, 0) + 1
-        self.calls.append(
-            CallRecord(
-                witness="strace",
-                host=self.host,
-                actor=self.actor_of(call.pid),
-                pid=call.pid,
-                tid=call.tid,
-                order=order,
-                op=fields.pop("op", call.op),
-                fd=fields.pop("fd", None),
-                args=fields.pop("args", ""),
-                entered_ns=call.entered_ns,
-                returned_ns=call.returned_ns,
-                returned_by_ns=call.returned_by_ns,
-                result=fields.pop("result", call.result),
-                errno=call.errno,
-                **fields,
-            )
+        return CallRecord(
+            witness="strace",
+            host=self.host,
+            actor=self.actor_of(call.pid),
+            pid=call.pid,
+            tid=call.tid,
+            order=order,
+            op=fields.pop("op", call.op),
+            fd=fields.pop("fd", None),
+            args=fields.pop("args", ""),
+            entered_ns=call.entered_ns,
+            returned_ns=call.returned_ns,
+            returned_by_ns=call.returned_by_ns,
+            result=fields.pop("result", call.result),
+            errno=call.errno,
+            **fields,
         )
+
+    @property
+    def unproven_calls(self) -> int:
+        """Calls on descriptors of which the log does not tell what they lead to."""
+        return sum(map(len, self._unproven.values()))
 
     def on_socket(self, call: Syscall, socket: OpenSocket, fd: int | None, **fields: Any) -> None:
         """Add a record of a call on a socket."""
-        self.record(
-            call, fd=fd, inode=socket.inode, family=socket.family, kind=socket.kind,
-            local=socket.local, peer=socket.peer, peer_inode=socket.peer_inode, **fields,
+        fields.update(
+            fd=fd, inode=socket.inode, family=socket.family, kind=socket.kind,
+            local=socket.local, peer=socket.peer, peer_inode=socket.peer_inode,
         )  # fmt: skip
+        if socket.proven:
+            self.record(call, **fields)
+            return
+        waiting = self._unproven.setdefault(socket.inode, [])
+        if socket.references <= 0:  # it is gone, and nothing showed that it was a socket
+            del self._unproven[socket.inode]
+        elif len(waiting) < _MOST_UNPROVEN:
+            waiting.append(self._made(call, fields))

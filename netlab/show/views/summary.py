@@ -310,6 +310,8 @@ def loss_text(loss: Loss) -> str:
     """`packets: 12 frames lost, ring full`."""
     if loss.witness == "packets" and loss.count is None:  # no ring was there to count
         return f"{loss.witness}: no {loss.what} captured, {loss.reason}"
+    if loss.what == "bytes":  # not known whether any
+        return f"{loss.witness}: {loss.actor} may have moved bytes unseen, {loss.reason}"
     number = "some" if loss.count is None else f"{loss.count:,}"
     actor = f" of {loss.actor}" if loss.actor else ""
     return f"{loss.witness}: {number} {loss.what}{actor} lost, {loss.reason}"

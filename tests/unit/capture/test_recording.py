@@ -52,6 +52,7 @@ def write_live(path: Path, journal_limit: int = 100_000) -> RawRecording:
     recording.stamps(raw.stamps)
     recording.samples(raw.samples[:1])
     recording.samples(raw.samples[1:])
+    recording.kernel_events(raw.kernel_events)
     recording.frames(0, frames[4:])
     recording.calls(raw.calls[3:])
     recording.loss(raw.losses[0])
@@ -73,6 +74,7 @@ def what_was_seen(raw: RawRecording) -> list[object]:
         raw.inheritances,
         raw.stamps,
         raw.samples,
+        raw.kernel_events,
         raw.clock_pairs,
         raw.losses,
         replace(raw.description, form="", file_version=0),
