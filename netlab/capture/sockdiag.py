@@ -7,7 +7,7 @@ linux/inet_diag.h, net/ipv4/inet_diag.c.
 Why not pyroute2: its DiagSocket opens its own descriptor, in the namespace of whoever calls (it
 takes a `fileno` and passes it on to nobody, 0.9.7), a sampler needs the bytes of struct tcp_info as
 they are (its own ends before tcpi_rcv_wnd), it drops the kernel's errors, and importing it takes
-0.4 s, 70 us to read a message that takes 4 us here. A test compares the two, message by message.
+0.4 s; reading a message takes 40 us in place of 4. A test compares the two, message by message.
 """
 
 from __future__ import annotations

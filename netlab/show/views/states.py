@@ -31,6 +31,7 @@ class StateRow:
     snd_wnd_bytes: int | None
     srtt_ns: int | None
     rto_ns: int | None
+    witness: str
     left_out: int = 0  # this row stands for so many that are not shown
 
 
@@ -159,6 +160,7 @@ def _row(sample: State, start_ns: int) -> StateRow:
         snd_wnd_bytes=sample.snd_wnd_bytes,
         srtt_ns=sample.srtt_ns,
         rto_ns=sample.rto_ns,
+        witness=sample.witness,
     )
 
 
@@ -174,7 +176,9 @@ _COURSES: tuple[tuple[str, str, Callable[[StateRow], int | None]], ...] = (
 
 def _courses(rows: Sequence[StateRow], first_ns: int, last_ns: int) -> Iterable[Course]:
     for what, unit, value_of in _COURSES:
-        values = [(row.time_ns, value_of(row)) for row in rows]
+        # A witness that never tells of it does not end what another one said.
+        tellers = {row.witness for row in rows if value_of(row) is not None}
+        values = [(row.time_ns, value_of(row)) for row in rows if row.witness in tellers]
         known = [value for _, value in values if value is not None]
         if known:
             parts = _parts(values, first_ns, last_ns)

@@ -136,6 +136,20 @@ def test_without_samples_it_says_how_to_get_some() -> None:
     assert "--sample 10ms" in text
 
 
+def test_what_a_witness_never_tells_of_makes_no_gap_in_what_another_one_said() -> None:
+    event = {"snd_cwnd": 12, "witness": "kernel"}
+    story = sampled(
+        (0, Side.CLIENT, sender(10, 500, 0)),
+        (50, Side.CLIENT, event),
+        (100, Side.CLIENT, sender(14, 0, 0)),
+    )
+    (end,) = view_of(story).ends
+    cwnd, in_flight, *_ = end.courses
+    assert (cwnd.parts[0], cwnd.parts[PARTS // 2]) == (10, 12)
+    assert in_flight.parts[PARTS // 2] == 500
+    assert end.witnesses == ("sock_diag", "kernel")
+
+
 def test_one_sample_is_a_course_too() -> None:
     story = sampled((5, Side.CLIENT, sender(10, 0, 0)))
     (end,) = view_of(story).ends
