@@ -47,3 +47,8 @@ def end_ns(group: list[int], calls: list[CallRecord]) -> int:
 def returned_ns(record: CallRecord) -> int:
     """When a call returned; one that never did counts for its entry."""
     return record.returned_ns if record.returned_ns is not None else record.entered_ns
+
+
+def bound_ns(record: CallRecord) -> int | None:
+    """The latest that a call can have returned; None: it did not."""
+    return record.returned_ns if record.returned_by_ns is None else record.returned_by_ns

@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from netlab.correlate.accept_queue import stayed_queued
 from netlab.correlate.arrivals import arrival_ns
@@ -29,7 +30,7 @@ from netlab.correlate.handshake import link_handshake
 from netlab.correlate.leftovers import leftover_bytes, uncaptured
 from netlab.correlate.local_join import LocalJoin
 from netlab.correlate.matching import add_connections_without_frames, match_tcp
-from netlab.correlate.missing import CUT, is_cut_short, missing_frames
+from netlab.correlate.missing import CUT, has_gaps, is_cut_short, missing_frames
 from netlab.correlate.reasons import Reason, What
 from netlab.correlate.receiver_acks import link_receiver_acks
 from netlab.correlate.segments import Track, track_from_flow
@@ -41,6 +42,7 @@ from netlab.correlate.tcp_spans import End, TcpJoin, link_bytes
 from netlab.correlate.unseen_bytes import UnseenBytes
 from netlab.correlate.unseen_reads import maybe_unseen_read
 from netlab.correlate.urgent import urgent_marks
+from netlab.correlate.verdicts import judge
 from netlab.correlate.wakeups import Wakeups
 from netlab.model.call import WAITING, CallRecord, is_outbound
 from netlab.model.recording import RawRecording
@@ -56,17 +58,29 @@ from netlab.model.tables import (
     Unmatched,
 )
 
+if TYPE_CHECKING:
+    from netlab.correlate.locating import Locator
+
 _ROLE_ORDER = {role: place for place, role in enumerate(Role)}
 
 
 def correlate(raw: RawRecording, packets: list[Packet]) -> Tables:
     """Join frames and calls; fills connection and direction of `packets` in passing."""
+    return correlate_sockets(raw, packets)[0]
+
+
+def correlate_sockets(
+    raw: RawRecording, packets: list[Packet]
+) -> tuple[Tables, list[Socket], list[Track]]:
+    """The same, with what the calls were made on and the TCP connections as frames tell them."""
     records = sorted(raw.calls, key=lambda r: (r.entered_ns, r.host, r.pid, r.tid, r.order))
     # A million small objects and no cycles: looking for garbage among them takes 40 % of the time.
     collecting = gc.isenabled()
     gc.disable()
     try:
-        return _Correlation(raw, packets, records).run()
+        work = _Correlation(raw, packets, records)
+        tables = work.run()
+        return tables, work.sockets, work.tracks
     finally:
         if collecting:
             gc.enable()
@@ -92,10 +106,13 @@ class _Correlation:
         self.no_frames = Reason.CUT_SHORT if is_cut_short(raw) else Reason.NO_PACKET_WITNESS
         self.missing = missing_frames(raw)
         self.ring_lost = self.missing is not None
+        self.locator: Locator | None = None
+        self.sockets: list[Socket] = []
+        self.tracks: list[Track] = []
 
     def run(self) -> Tables:
         flows = flows_from_packets(self.packets)
-        tracks = self._tracks(flows)
+        self.tracks = tracks = self._tracks(flows)
         self.tables.connections = self._connections(flows, tracks)
         datagrams = datagrams_from_flows(flows)
         self._count_datagram_bytes(datagrams)
@@ -118,6 +135,8 @@ class _Correlation:
 
     def _tracks(self, flows: list[Flow]) -> list[Track]:
         tracks = [track_from_flow(flow) for flow in flows if flow.protocol == "tcp"]
+        for track in tracks:
+            judge(track)
         rows = [row.segment for track in tracks for row in track.rows]
         rows.sort(key=lambda segment: self.place(segment.frame))
         self.tables.segments = rows
@@ -144,8 +163,16 @@ class _Correlation:
     def _join_calls(
         self, sockets: Sockets, flows: list[Flow], tracks: list[Track], datagrams: list[Datagram]
     ) -> None:
+        self.sockets = sockets.all
         network = [s for s in sockets.all if not s.is_local]
-        match_tcp(network, tracks, self.records, ring_lost=self.ring_lost)
+        if any(record.witness != "probe" for record in self.records):
+            from netlab.correlate.locating import Locator
+
+            self.locator = Locator(self.records, self.raw.frames)
+        match_tcp(
+            network, tracks, self.records,
+            ring_lost=self.ring_lost, whole=not has_gaps(self.raw), locator=self.locator,
+        )  # fmt: skip
         add_connections_without_frames(network, self.tables.connections, self.records)
         spans = self._join_tcp(network, tracks)
         udp = self._join_datagrams(network, flows, datagrams)
@@ -215,11 +242,16 @@ class _Correlation:
                 for direction, urgent in join.urgent.items()
             }
             for side, socket in ends.pop(join.connection, {}).items():
-                join.ends[side] = self._end(socket, facts[side.outbound], facts[side.inbound])
+                out, into = facts[side.outbound], facts[side.inbound]
+                if self.locator is not None:
+                    out, into = self.locator.facts(socket, track, side, out, into)
+                join.ends[side] = self._end(socket, out, into)
                 if track.flow.to_itself:  # it reads what it wrote
                     mine = self._end(socket, facts[side.outbound], facts[side.outbound])
                     join.ends[Side.CLIENT] = End(socket, mine.outbound, CallRanges())
                     join.ends[Side.SERVER] = End(socket, CallRanges(), mine.inbound)
+            if self.locator is not None:
+                self.locator.check(join)
             for direction in Direction:
                 self._follow(join, direction)
             self.unseen.doubt(join)
@@ -250,7 +282,7 @@ class _Correlation:
         return StreamFacts(half.syn_seen, half.fin_off, urgent, unborn)
 
     def _end(self, socket: Socket, out: StreamFacts, into: StreamFacts) -> End:
-        born = socket.accepted_by is not None or bool(socket.connects) or socket.made
+        born = socket.is_born
         stopped = self._stop_of(socket)
         return End(
             socket,
@@ -384,8 +416,8 @@ class _Correlation:
             local = record.family is not None and not record.family.startswith("AF_INET")
             reason = Reason.NO_PEER if local else Reason.NO_PACKET_WITNESS
             socket = sockets.by_call[call.call - 1]
-            if socket is not None and socket.twins:
-                reason = Reason.TWINS
+            if socket is not None and (socket.twins or socket.fits):
+                reason = Reason.TWINS if socket.twins else Reason.HIDDEN
             self.tables.unmatched.append(
                 Unmatched(call.connection, None, None, None, moved, what, reason, call.call)
             )

@@ -57,6 +57,7 @@ class Reason(StrEnum):
     SHARED = "shared socket, order ambiguous"
     ALIKE = "order ambiguous: a datagram that was not captured fits, too"
     TWINS = "order ambiguous: several connections of the same ends fit"
+    HIDDEN = "order ambiguous: its ends are not known, and several connections fit"
     NO_PEER = "not on a network: the other end is not recorded"
     PEER_UNSURE = "not on a network: which socket is the other end is not known"
     UNSEEN_SENDER = "order ambiguous: somebody who is not recorded wrote here, too"

@@ -89,6 +89,7 @@ class TcpOptions:
     ts_val: int | None = None
     ts_ecr: int | None = None
     sack_blocks: tuple[tuple[int, int], ...] = ()  # 32-bit sequence numbers as on the wire
+    odd: bool = False  # one had a wrong length and was passed over, or was MPTCP's (RFC 8684)
 
 
 @dataclass(slots=True)

@@ -93,6 +93,36 @@ class StraceReader:
                     self._world.descriptors.start(pid)
                 self._world.descriptors.thread(tid, pid)
 
+    def attach(self, pid: int, threads: Iterable[int], program: str) -> None:
+        """Tell of a process that strace was attached to, before any of the log is fed."""
+        self.announce(threads, pid)
+        if self._world.root is None:
+            self._world.root = pid
+        self._world.runs(pid, program.encode())
+
+    def hold(
+        self,
+        pid: int,
+        fd: int,
+        inode: int,
+        *,
+        family: str,
+        kind: str,
+        local: str,
+        peer: str | None,
+        closing: bool,
+    ) -> None:
+        """Tell of a socket that such a process had open then."""
+        known = self._world.descriptors
+        found = known.with_inode(inode)
+        if found is None:
+            found = known.socket(inode)
+            found.family, found.kind = family, kind
+            known.has_ends(found, local, peer)
+            found.told = peer is not None
+        known.put(pid, fd, found, closing=closing)
+        self._world.inherits(pid)
+
     def feed(self, data: bytes) -> None:
         """Take the next bytes of the log."""
         for line in self._lines.feed(data):

@@ -14,6 +14,7 @@ from netlab.model.recording import Loss, RawRecording
 from netlab.model.tables import Call, Connection, Fate, Role, Side, Tables, Unmatched
 from netlab.model.wire import Arrival
 from netlab.show.format import address
+from netlab.show.views.copies import Copies
 from netlab.show.views.text import as_json
 
 
@@ -47,6 +48,12 @@ class ConnectionSummary:
     operations: tuple[Operations, ...]
     end: str  # how it ended, in words
     end_word: str  # the same in a word or two
+
+    @property
+    def is_used(self) -> bool:
+        """Whether it has frames or moved bytes; programs make Unix sockets that never do."""
+        frames = self.client_packets + self.server_packets
+        return bool(frames or self.client_bytes or self.server_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,20 +189,31 @@ def connections(tables: Tables) -> tuple[ConnectionSummary, ...]:
     for call in tables.calls:
         if call.connection is not None:
             calls[call.connection].append(call)
-    home = {p.frame: p.connection for p in tables.packets}
-    resent: dict[int, set[int]] = defaultdict(set)
-    for span in tables.spans:
-        if span.role == Role.RESENT and span.frame is not None:
-            connection = home.get(span.frame)
-            if connection is not None:
-                resent[connection].add(span.frame)
-    for segment in tables.segments:
-        if segment.retransmission:
-            resent[segment.connection].add(segment.frame)
+    resent = _resent(tables)
     return tuple(
-        _connection(row, calls[row.connection], len(resent[row.connection]))
+        _connection(row, calls[row.connection], resent[row.connection])
         for row in tables.connections
     )
+
+
+def _resent(tables: Tables) -> Counter[int]:
+    """How many frames of each connection brought bytes again that their sender had sent before."""
+    spans = {span.frame for span in tables.spans if span.role == Role.RESENT}
+    packets = {packet.frame: packet for packet in tables.packets}
+    copies: dict[int, Copies] = defaultdict(Copies)
+    found: Counter[int] = Counter()
+    quiet = {
+        row.connection
+        for row in tables.connections
+        if row.retransmission_count == row.out_of_order_count == 0
+    }
+    for segment in tables.segments:
+        if segment.connection in quiet and not spans:
+            continue
+        packet = packets[segment.frame]
+        sign = copies[segment.connection].sign(packet, segment, segment.frame in spans)
+        found[segment.connection] += sign == "↻" and not packet._made
+    return found
 
 
 def _form_notes(form: str) -> tuple[str, ...]:
