@@ -38,7 +38,8 @@ from netlab.lab.program_traffic import Names, OurAddresses, OwnRing, losses_of
 from netlab.lab.recorder import Recorder, begin
 from netlab.lab.signals import HeldSignals
 from netlab.lab.starting import program_files
-from netlab.lab.strace_command import Strace, find_strace, refusal, trial
+from netlab.lab.strace_command import Command, refusal, trial
+from netlab.lab.strace_tool import find_strace
 from netlab.lab.surroundings import become_caller, choose_user
 from netlab.lab.tracer import LOG, AroundProgram, Attached, Tracer
 from netlab.model.call import CallRecord
@@ -116,7 +117,7 @@ class _Trace:
     def __init__(self, options: TraceOptions, say: Say, opened: contextlib.ExitStack) -> None:
         """Check all that can be checked before anything is changed."""
         self._options, self._say, self._opened = options, say, opened
-        self._strace: Strace = find_strace()
+        self._strace = Command(find_strace(otherwise=""), pids=tuple(dict.fromkeys(options.pids)))
         for pid in options.pids:
             tracees.check(pid)
         self._files: list[str] = []
@@ -135,14 +136,16 @@ class _Trace:
         self._interfaces = interfaces_for(("0.0.0.0", "::"))
         self._rings: list[PacketRing] = []
         self._signals = HeldSignals()
-        self._pids = tuple(dict.fromkeys(options.pids))
+        self._pids = self._strace.pids
         first = options.command[0] if options.command else tracees.name_of(self._pids[0])
         self._actor = os.path.basename(first)
         self._told_to_end = 0
 
     def run(self) -> TraceResult:
         if not self._pids:
-            self._strace = trial(self._strace)
+            words = (self._files[0], *self._options.command[1:])
+            found = self._strace.strace
+            self._strace = Command(found, program=words, seccomp=trial(found))
         self._opened.enter_context(self._signals)
         keeper = Attached() if self._pids else None  # before rings: it must not hold them
         try:
@@ -234,7 +237,7 @@ class _Trace:
             hosts=(Host(HOST, os.uname().release, named),),
             witnesses=(
                 f"packets: a TPACKET_V3 ring on {where}, {of_whom}",
-                self._strace.witness_text(attached=bool(self._pids)),
+                self._strace.witness_text,
             ),
             notes=tuple(self._notes),
         )
@@ -242,13 +245,12 @@ class _Trace:
     def _start(self, keeper: Attached | None, user: User | None, spools: Path) -> Tracer:
         log = spools.resolve() / spool_name(HOST, self._actor, LOG_SUFFIX)
         if keeper is None:
-            command = [self._files[0], *self._options.command[1:]]
-            words = self._strace.words(log, command=command)
+            words = self._strace.words(log)
             return AroundProgram(words, log, user=user, before_exec=self._signals.give_back)
         # strace may be root: it is given the file, and no path that others could lead elsewhere.
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            keeper.start(self._strace.words(LOG, pids=self._pids), descriptor)
+            keeper.start(self._strace.words(LOG), descriptor)
         except BaseException:
             keeper.wait()
             raise
