@@ -156,7 +156,7 @@ def test_states_are_in_order_and_no_handshake_stands_behind_its_socket(moment: Q
 def test_the_recording_says_how_often_it_looked(moment: Quiet) -> None:
     witness = moment.lab.recording.raw.description.witnesses[-1]
     assert witness.startswith(
-        "states: TCP_INFO, queues and memory of every TCP socket (sock_diag), every 2ms: "
+        "states: TCP_INFO, queues and memory of TCP sockets, of all hosts (sock_diag), every 2ms: "
     )
     looks = int(re.search(r": ([\d,]+) looks", witness)[1].replace(",", ""))  # type: ignore[index]
     assert looks > 20

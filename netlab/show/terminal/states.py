@@ -59,7 +59,7 @@ def _at_a_glance(end: EndStates, width: int) -> list[Line]:
             blocks = (" " if part is None else _block(part, course.most) for part in course.parts)
             drawn = "".join(blocks)
         lines.append([(course.what.ljust(_LABEL), _DIM), (f"{span:<26} ", ""), (drawn, "cyan")])
-    if end.limits is not None:
+    if end.limits is not None and end.limits.busy_ns:
         label = "busy"
         for text in fold(_limits(end), width - _LABEL):
             lines.append([(label.ljust(_LABEL), _DIM), (text, "")])
