@@ -101,7 +101,8 @@ def match_reads(join: DatagramJoin, index: DatagramIndex, sockets: Sequence[Sock
         local = socket.local_endpoint
         if local is None or local[1] == 0:
             for number in numbers:
-                list_read(join, number, Reason.NO_PACKET_WITNESS)
+                reason = Reason.HIDDEN if socket.fits else Reason.NO_PACKET_WITNESS
+                list_read(join, number, reason)
             continue
         queues.append(_queue(socket, local, numbers, join.calls, before))
     at_port: dict[tuple[str, int], list[_Queue]] = {}
