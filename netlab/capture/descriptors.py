@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TypeGuard
 
 OWN_INODES = 1 << 62  # the kernel's inodes of sockets have 32 bits
 
@@ -29,6 +30,7 @@ class OpenSocket:
     peer: str | None = None
     peer_inode: int | None = None
     listens: bool = False
+    proven: bool = True  # False: nothing but its number is known, it may be anything
     told: bool = False  # its addresses are those of a connection, as the kernel gave them
     references: int = 0  # descriptors that lead to it, in all processes and in messages
 
@@ -107,7 +109,12 @@ class Table:
 
     def sockets(self) -> list[tuple[int, OpenSocket]]:
         """Each descriptor that leads to a socket."""
-        return [(fd, one) for fd, one in self.opened.items() if isinstance(one, OpenSocket)]
+        return [(fd, one) for fd, one in self.opened.items() if is_socket(one)]
+
+
+def is_socket(opened: Opened | None) -> TypeGuard[OpenSocket]:
+    """Whether it is known to be a socket."""
+    return isinstance(opened, OpenSocket) and opened.proven
 
 
 Closed = tuple[int, OpenSocket]  # a descriptor, and the socket that it led to

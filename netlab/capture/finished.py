@@ -23,7 +23,16 @@ from netlab.capture.layout import (
 )
 from netlab.capture.local import Kind, table_blocks
 from netlab.capture.ownership import replacing, write_all
-from netlab.capture.rows import ARRIVALS, CALLS, CLOCK_PAIRS, INHERITANCES, LOSSES, STAMPS
+from netlab.capture.rows import (
+    ARRIVALS,
+    CALLS,
+    CLOCK_PAIRS,
+    INHERITANCES,
+    KERNEL_EVENTS,
+    LOSSES,
+    SAMPLES,
+    STAMPS,
+)
 from netlab.model.call import is_acting
 from netlab.model.errors import BadRecording
 from netlab.model.recording import RawRecording
@@ -55,17 +64,23 @@ def finish(
     return numbers
 
 
-def plain(raw: RawRecording, out: BinaryIO) -> None:
-    """Write the packets alone: no calls, no comments, no blocks of netlab's own.
-
-    Raises BadRecording where their link type, of 26 bits in a pcap, has no room in pcapng's 16.
-    """
-    used = {frame.interface for frame in raw.frames}
-    links = {interface.link for interface in raw.interfaces}
-    if (strange := max(links, default=0)) > 0xFFFF:
+def check_plain(raw: RawRecording) -> None:
+    """Raise BadRecording where a link type, of 26 bits in a pcap, has no room in pcapng's 16."""
+    strange = max((interface.link for interface in raw.interfaces), default=0)
+    if strange > 0xFFFF:
         raise BadRecording(
             f"pcapng has no link type {strange}", "the capture's header may be damaged"
         )
+
+
+def plain(raw: RawRecording, out: BinaryIO) -> None:
+    """Write the packets alone: no calls, no comments, no blocks of netlab's own.
+
+    Raises BadRecording as `check_plain`, before anything is written.
+    """
+    check_plain(raw)
+    used = {frame.interface for frame in raw.frames}
+    links = {interface.link for interface in raw.interfaces}
     # tcpdump reads one link type a file: interfaces that saw nothing must not bring a second.
     kept = [n for n in range(len(raw.interfaces)) if n in used or len(links) == 1]
     renumbered = {old: new for new, old in enumerate(kept)}
@@ -101,7 +116,9 @@ def _finished(
     yield from table_blocks(Kind.INHERITANCES, INHERITANCES, raw.inheritances)
     yield from table_blocks(Kind.LOSSES, LOSSES, raw.losses)
     yield from table_blocks(Kind.STAMPS, STAMPS, raw.stamps)
+    yield from table_blocks(Kind.SAMPLES, SAMPLES, raw.samples)
     yield from table_blocks(Kind.ARRIVALS, ARRIVALS, raw.arrivals)
+    yield from table_blocks(Kind.KERNEL_EVENTS, KERNEL_EVENTS, raw.kernel_events)
 
     order = _in_order(raw)
     packed = _packed_calls(raw, order, journal_limit)

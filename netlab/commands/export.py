@@ -43,6 +43,7 @@ def command(
     if at is not None and not plain:
         raise UsageError("--at is about packets", "add --plain")
     from netlab.capture.files import read_raw
+    from netlab.capture.finished import check_plain
     from netlab.commands.main import note
     from netlab.show import export
 
@@ -57,6 +58,7 @@ def command(
 
         raw = seen_at(raw, at)
     if table is None:
+        check_plain(raw)  # before the file is opened, which empties it
         with export.output(output, file, binary=True) as out:
             export.export_plain(raw, out)
         return

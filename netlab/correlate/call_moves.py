@@ -1,6 +1,16 @@
-"""One call record -> the stream bytes that it moved, and until when it could."""
+"""One call record -> the stream bytes that it moved, and until when it could.
+
+A witness that knows only a bound of a call's end (strace: what it prints next, it prints later)
+gives both. Whatever is concluded from the end of a call here is concluded from the bound: that a
+frame came in time for it, that another call began after it. What has to have happened *inside* of a
+call asks `CallRecord.returned_ns` of the record as it was.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import fields
+from operator import attrgetter
 
 from netlab.model.call import MSG_ERRQUEUE, MSG_PEEK, CallRecord, is_inbound, is_outbound
 
@@ -14,6 +24,25 @@ def moved_bytes(record: CallRecord, outbound: bool) -> int:
     if not outbound and record.flags & MSG_PEEK:
         return 0
     return sum(record.message_bytes) if record.message_bytes else record.result
+
+
+def at_their_latest(records: Iterable[CallRecord]) -> list[CallRecord]:
+    """The records with `returned_ns` as late as it can have been."""
+    return [
+        record if record.returned_by_ns is None or record.returned_ns is None else _late(record)
+        for record in records
+    ]
+
+
+_FIELDS = [field.name for field in fields(CallRecord)]
+_values = attrgetter(*_FIELDS)
+_RETURNED = _FIELDS.index("returned_ns")
+
+
+def _late(record: CallRecord) -> CallRecord:
+    values = list(_values(record))  # a third of the time that dataclasses.replace takes
+    values[_RETURNED] = record.returned_by_ns
+    return CallRecord(*values)
 
 
 def end_ns(group: list[int], calls: list[CallRecord]) -> int:

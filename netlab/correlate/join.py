@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 from netlab.correlate.accept_queue import stayed_queued
 from netlab.correlate.arrivals import arrival_ns
 from netlab.correlate.call_layout import UrgentMark
-from netlab.correlate.call_moves import moved_bytes
+from netlab.correlate.call_moves import at_their_latest, moved_bytes
 from netlab.correlate.call_ranges import CallRanges, Stop, StreamFacts, place_calls
+from netlab.correlate.call_rows import call_row
 from netlab.correlate.closing import link_closing
 from netlab.correlate.connections import connection_from_flow, connection_from_track
 from netlab.correlate.datagram_join import DatagramJoin
@@ -35,13 +36,15 @@ from netlab.correlate.receiver_acks import link_receiver_acks
 from netlab.correlate.segments import Track, track_from_flow
 from netlab.correlate.sockets import Socket, Sockets, trace_sockets
 from netlab.correlate.stamps import stamps_of_calls
+from netlab.correlate.states import states_of
 from netlab.correlate.streams import Reads, stream_from_track
-from netlab.correlate.tcp_info import states_from_call
 from netlab.correlate.tcp_spans import End, TcpJoin, link_bytes
+from netlab.correlate.unseen_bytes import UnseenBytes
 from netlab.correlate.unseen_reads import maybe_unseen_read
 from netlab.correlate.urgent import urgent_marks
+from netlab.correlate.verdicts import judge
 from netlab.correlate.wakeups import Wakeups
-from netlab.model.call import WAITING, CallRecord, is_outbound, ready_text
+from netlab.model.call import WAITING, CallRecord, is_outbound
 from netlab.model.recording import RawRecording
 from netlab.model.tables import (
     Call,
@@ -87,10 +90,13 @@ class _Correlation:
     """The steps, and what one hands to the next."""
 
     def __init__(self, raw: RawRecording, packets: list[Packet], records: list[CallRecord]) -> None:
-        self.raw, self.packets, self.records = raw, packets, records
+        self.raw, self.packets = raw, packets
+        self.records = at_their_latest(records)
+        self.returned_ns = [record.returned_ns for record in records]  # as they were
         self.tables = Tables(packets=packets)
-        self.calls = [_call_row(number, record) for number, record in enumerate(records, 1)]
+        self.calls = [call_row(number, record) for number, record in enumerate(records, 1)]
         self.tcp: dict[int, TcpJoin] = {}
+        self.unseen = UnseenBytes(raw.losses, self.records, raw.inheritances)
         self.unsure = clock_windows(raw.clock_pairs)
         self.place = _place_of(packets)
         self.by_frame = {packet.frame: packet for packet in packets} if records else {}
@@ -110,13 +116,27 @@ class _Correlation:
         self.tables.connections = self._connections(flows, tracks)
         datagrams = datagrams_from_flows(flows)
         self._count_datagram_bytes(datagrams)
+        sockets = trace_sockets(self.records, self.raw.inheritances)
         if self.records:
-            self._join_calls(flows, tracks, datagrams)
+            self._join_calls(sockets, flows, tracks, datagrams)
+        self.tables.states = states_of(
+            self.records,
+            sockets,
+            self.raw.samples,
+            self.tables.connections,
+            self.raw.kernel_events,
+        )
+        if self.raw.kernel_events and not self.ring_lost:
+            from netlab.correlate.kernel_frames import notes_from_events
+
+            self.tables.notes = notes_from_events(self.raw.kernel_events, self.tables)
         self.tables.calls = self.calls
         return self.tables
 
     def _tracks(self, flows: list[Flow]) -> list[Track]:
         tracks = [track_from_flow(flow) for flow in flows if flow.protocol == "tcp"]
+        for track in tracks:
+            judge(track)
         rows = [row.segment for track in tracks for row in track.rows]
         rows.sort(key=lambda segment: self.place(segment.frame))
         self.tables.segments = rows
@@ -141,9 +161,8 @@ class _Correlation:
                 row.server_bytes = max(row.server_bytes, datagram.stop)
 
     def _join_calls(
-        self, flows: list[Flow], tracks: list[Track], datagrams: list[Datagram]
+        self, sockets: Sockets, flows: list[Flow], tracks: list[Track], datagrams: list[Datagram]
     ) -> None:
-        sockets = trace_sockets(self.records, self.raw.inheritances)
         self.sockets = sockets.all
         network = [s for s in sockets.all if not s.is_local]
         if any(record.witness != "probe" for record in self.records):
@@ -172,12 +191,6 @@ class _Correlation:
         self._fill_calls(sockets, udp, local)
         self._fill_about(sockets, local)
         self._list_the_rest(sockets)
-        for record, socket in zip(self.records, sockets.by_call, strict=True):
-            if record.tcp_info_before or record.tcp_info_after:  # of the socket called, not of the
-                connection = socket.connection if socket else None  # one that accept returned
-                side = socket.side if socket else None
-                self.tables.states += states_from_call(record, connection, side)
-        self.tables.states.sort(key=lambda state: state.time_ns)
         self.tables.stamps = stamps_of_calls(self.raw.stamps, sockets.all, self.calls, self.records)
 
     # Most recordings have neither datagrams nor Unix sockets: how these are joined is imported only
@@ -245,6 +258,7 @@ class _Correlation:
                 self.locator.check(join)
             for direction in Direction:
                 self._follow(join, direction)
+            self.unseen.doubt(join)
             for side, end in join.ends.items():
                 self._place(end.outbound.ranges, side.outbound)
                 self._place(end.inbound.ranges, side.inbound)
@@ -252,9 +266,12 @@ class _Correlation:
                 spans += link_bytes(join)
                 spans += link_handshake(join)
                 spans += link_closing(join)
-                spans += link_receiver_acks(join)
+                spans += link_receiver_acks(join, self.returned_ns)
             queued = self.missing is not CUT and stayed_queued(track, self.records, self._stop_of)
-            self.tables.unmatched += leftover_bytes(join, missing=self.missing, queued=queued)
+            unwatched = self.unseen.reason_at(track.listeners)
+            self.tables.unmatched += leftover_bytes(
+                join, missing=self.missing, queued=queued, unwatched=unwatched
+            )
         for connection, sides in ends.items():
             self._without_frames(connection, sides)
         return spans
@@ -280,6 +297,8 @@ class _Correlation:
         )  # fmt: skip
 
     def _stop_of(self, socket: Socket) -> Stop | None:
+        if socket.listens and (since_ns := self.unseen.since_ns(socket)) is not None:
+            return Stop(since_ns, Reason.IO_URING)  # an accept may have gone unseen, too
         return stop_of(socket, self.records, self.raw, self.last_entry, self.unsure)
 
     def _follow(self, join: TcpJoin, direction: Direction) -> None:
@@ -408,18 +427,6 @@ class _Correlation:
             self.tables.unmatched.append(
                 Unmatched(call.connection, None, None, None, moved, what, reason, call.call)
             )
-
-
-def _call_row(number: int, r: CallRecord) -> Call:
-    args = r.args
-    if r.ready and r.op in WAITING:
-        args = ", ".join(filter(None, (args, ready_text(r.ready))))
-    return Call(
-        number, r.witness, r.host, r.actor, r.pid, r.tid, r.fd, None, None, r.op, args,
-        r.entered_ns, r.returned_ns, r.returned_by_ns, r.requested_bytes, r.result, r.errno,
-        None, None, None, r.inq_before_bytes, r.outq_before_bytes, r.inq_after_bytes,
-        r.outq_after_bytes, r.code, None, r.message_bytes,
-    )  # fmt: skip
 
 
 def _place_of(packets: list[Packet]) -> Callable[[int], int]:

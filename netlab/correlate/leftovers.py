@@ -20,11 +20,13 @@ from netlab.model.ranges import RangeMap, RangeSet
 from netlab.model.tables import Direction, Side, Unmatched
 
 
-def leftover_bytes(join: TcpJoin, *, missing: Missing | None, queued: bool) -> list[Unmatched]:
+def leftover_bytes(
+    join: TcpJoin, *, missing: Missing | None, queued: bool, unwatched: Reason | None = None
+) -> list[Unmatched]:
     """The ledger rows of a connection.
 
     `missing`: why the recording lacks frames; `queued`: no accept() ever took the connection out of
-    its listener's queue.
+    its listener's queue; `unwatched`: why the server's calls are not known, where that is known.
     """
     rows: list[Unmatched] = []
     for direction, stream in join.streams.items():
@@ -38,10 +40,12 @@ def leftover_bytes(join: TcpJoin, *, missing: Missing | None, queued: bool) -> l
         if receiver is not None:
             reason = missing.captured if missing else Reason.GAP
             _read_not_captured(add, receiver.inbound, stream, reason)
-        unwatched = CUT.unsure if missing is CUT else Reason.NO_CALL_WITNESS
-        unseen = _why_no_call(join.track, direction.sender, unwatched)
-        _not_sent(add, sender, stream, unseen, unwatched)
-        unseen = _why_no_call(join.track, direction.receiver, unwatched)
+        nobody = CUT.unsure if missing is CUT else Reason.NO_CALL_WITNESS
+        at_sender = unwatched if direction.sender is Side.SERVER else None
+        unseen = at_sender or _why_no_call(join.track, direction.sender, nobody)
+        _not_sent(add, sender, stream, unseen, nobody)
+        at_receiver = unwatched if direction.receiver is Side.SERVER else None
+        unseen = at_receiver or _why_no_call(join.track, direction.receiver, nobody)
         if queued and direction.receiver is Side.SERVER:
             unseen = _why_in_queue(join, stream)
         gone = _unreadable(join, direction)

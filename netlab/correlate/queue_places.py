@@ -13,6 +13,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
+from netlab.correlate.anchors import is_anchored
 from netlab.correlate.contents import Moved
 from netlab.correlate.flows import RST
 from netlab.correlate.segments import Track
@@ -21,6 +22,7 @@ from netlab.correlate.unseen_reads import (
     Sample,
     acknowledged_steps,
     arrived_steps,
+    asked_at_attach,
     inq_samples,
 )
 from netlab.model.call import CallRecord
@@ -42,6 +44,8 @@ def place_by_queue(
 
     `numbers`: all calls on the socket, in order of entry.
     """
+    if not is_anchored(track, direction):
+        return None
     end = max((row.segment.stop for row in track.rows if row.direction is direction), default=0)
     if outbound:
         low = Edge(_left_steps(track, direction))
@@ -78,6 +82,9 @@ def _outq_samples(numbers: Sequence[int], calls: list[CallRecord]) -> Iterator[S
         since_ns, queued = latest.get(thread, (-1, None))
         if queued is not None:
             yield Sample(since_ns, before_ns, queued)
+        if record.op == "attach":
+            yield from asked_at_attach(record, record.outq_after_bytes)
+            continue
         if record.outq_before_bytes is not None:
             yield Sample(since_ns, before_ns, record.outq_before_bytes)
         if record.returned_ns is not None:

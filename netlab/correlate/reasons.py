@@ -36,6 +36,8 @@ class Reason(StrEnum):
     PROBE_LATE = "no call witness: the probe began late"
     LIMIT = "recording stopped at its limit"  # or at a fault: this process noted no more calls
     PROBE_GAP = "no call witness: some calls of the process are missing"
+    IO_URING = "io_uring: calls not seen"
+    EVENTS_LOST = "no call witness: events of the kernel were lost"
     CLOCK_STEP = "the clock was set back, order of calls unknown"
     STILL_INSIDE = "call still inside"
     STILL_QUEUED = "still queued"

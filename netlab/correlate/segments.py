@@ -72,6 +72,7 @@ class Track:
     halves: dict[Direction, Half] = field(default_factory=dict)
     completeness: int = 0
     handshake_acks: list[Packet] = field(default_factory=list)  # the ACK of each SYN-ACK
+    verdict_counts: dict[str, int] = field(default_factory=dict)  # by `verdicts`; empty: no word
     twins: bool = False  # one of several that an accept may have returned
     contested: set[Side] = field(default_factory=set)  # ends that several sockets may be, or none
     listeners: list[Socket] = field(default_factory=list)  # on its server's address, by `matching`

@@ -81,6 +81,9 @@ def inq_samples(numbers: Sequence[int], calls: list[CallRecord]) -> Iterator[Sam
         since_ns, queued = latest.get(thread, (-1, None))
         if queued is not None:
             yield Sample(since_ns, before_ns, queued)
+        if record.op == "attach":
+            yield from asked_at_attach(record, record.inq_after_bytes)
+            continue
         if record.inq_before_bytes is not None:
             yield Sample(since_ns, before_ns, record.inq_before_bytes)
         if record.returned_ns is not None:
@@ -89,6 +92,12 @@ def inq_samples(numbers: Sequence[int], calls: list[CallRecord]) -> Iterator[Sam
     for since_ns, queued in latest.values():
         if queued is not None:
             yield Sample(since_ns, _EVER_NS, queued)
+
+
+def asked_at_attach(record: CallRecord, queued: int | None) -> Iterator[Sample]:
+    """What was asked when a witness attached: some time within the record, by no thread of it."""
+    if queued is not None and record.returned_ns is not None:
+        yield Sample(record.entered_ns, record.returned_ns, queued)
 
 
 class Edge:

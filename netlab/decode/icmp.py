@@ -10,6 +10,7 @@ import struct
 from collections.abc import Callable
 
 from netlab.decode import faults
+from netlab.decode.icmp_words import message_text
 from netlab.decode.network import Reader, Transports, read_ipv4, read_ipv6
 from netlab.decode.numbers import IP_ICMP, IP_ICMPV6, IP_TCP, IP_UDP
 from netlab.decode.transport import read_tcp
@@ -21,6 +22,7 @@ _PORT_UNREACHABLE = {4: (3, 3), 6: (1, 4)}  # type and code, by version of IP
 # RFC 4443 section 2.1: types below 128 are errors; these four are assigned.
 ICMPV6_ERRORS = frozenset({1, 2, 3, 4})
 
+_HEAD = struct.Struct("!BBHI")  # type, code, checksum, and what they make of the rest
 _PORTS_AND_NEXT = struct.Struct("!HHI")
 
 
@@ -46,8 +48,10 @@ def _read(
     packet.protocol = layer
     packet.payload_off = off + 8
     packet.payload_len_bytes = stop - off - 8
-    sign = _PORT_UNREACHABLE.get(packet.ip_version or 0)
-    packet._port_unreachable = (data[off], data[off + 1]) == sign
+    version = packet.ip_version or 0
+    kind, code, _, rest = _HEAD.unpack_from(data, off)
+    packet._icmp_text = message_text(version, kind, code, rest)
+    packet._port_unreachable = (kind, code) == _PORT_UNREACHABLE.get(version)
     return True
 
 

@@ -10,6 +10,12 @@ from dataclasses import replace
 from netlab.decode.checksums import NOT_FILLED_IN, verdict
 from netlab.decode.fields import FIELDS, TCP_OPTIONS
 from netlab.decode.icmp import ICMP_ERRORS, ICMPV6_ERRORS
+from netlab.decode.icmp_words import (
+    ICMP_TYPES,
+    ICMP_UNREACHABLE,
+    ICMPV6_TYPES,
+    ICMPV6_UNREACHABLE,
+)
 from netlab.decode.transport import (
     OPTION_MSS,
     OPTION_SACK,
@@ -21,54 +27,6 @@ from netlab.decode.walk import FieldValue, Layer, Walk, number
 from netlab.model.frame import CHECKSUM_NOT_READY
 
 _OPTION_LENGTHS = {OPTION_MSS: 4, OPTION_WSCALE: 3, OPTION_TIMESTAMPS: 10}
-
-ICMP_TYPES = {
-    0: "echo reply",
-    3: "destination unreachable",
-    4: "source quench",
-    5: "redirect",
-    8: "echo request",
-    9: "router advertisement",
-    10: "router solicitation",
-    11: "time exceeded",
-    12: "parameter problem",
-    13: "timestamp request",
-    14: "timestamp reply",
-}
-ICMP_UNREACHABLE = {
-    0: "network unreachable",
-    1: "host unreachable",
-    2: "protocol unreachable",
-    3: "port unreachable",
-    4: "fragmentation needed",
-    9: "network prohibited",
-    10: "host prohibited",
-    13: "administratively prohibited",
-}
-ICMPV6_TYPES = {
-    1: "destination unreachable",
-    2: "packet too big",
-    3: "time exceeded",
-    4: "parameter problem",
-    128: "echo request",
-    129: "echo reply",
-    130: "multicast listener query",
-    131: "multicast listener report",
-    133: "router solicitation",
-    134: "router advertisement",
-    135: "neighbor solicitation",
-    136: "neighbor advertisement",
-    137: "redirect",
-    143: "multicast listener report v2",
-}
-ICMPV6_UNREACHABLE = {
-    0: "no route",
-    1: "administratively prohibited",
-    3: "address unreachable",
-    4: "port unreachable",
-    5: "source address failed policy",
-    6: "reject route",
-}
 
 
 def show_tcp(walk: Walk, off: int) -> None:

@@ -170,6 +170,7 @@ def _renumbered_tables(tables: Tables, numbers: Mapping[int, int]) -> Tables:
         span if span.frame is None else replace(span, frame=numbers[span.frame])
         for span in tables.spans
     ]
+    tables.notes = [replace(note, frame=numbers[note.frame]) for note in tables.notes]
     tables.waits = [
         replace(wait, frames=tuple(numbers[frame] for frame in wait.frames))
         for wait in tables.waits

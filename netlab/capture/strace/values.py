@@ -31,6 +31,7 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 _ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{2}|[0-7]{1,3}|.)", re.DOTALL)
+_ALL_HEX = re.compile(rb"(?:\\x[0-9a-f]{2})+")  # what -xx makes of everything
 _NAMED = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"v": b"\v", b"f": b"\f", b"a": b"\a", b"b": b"\b"}
 _DEEPEST = 32
 
@@ -190,6 +191,8 @@ def unescaped(body: str) -> bytes:
     raw = body.encode("latin-1", "replace")
     if b"\\" not in raw:
         return raw
+    if _ALL_HEX.fullmatch(raw):  # 20 times faster, and with contents it is most of a log
+        return bytes.fromhex(raw.replace(b"\\x", b"").decode())
     return _ESCAPE.sub(_byte, raw)
 
 
@@ -207,7 +210,7 @@ def descriptor_from_token(token: str) -> Descriptor:
     number, _, name = token.partition("<")
     name = name.removesuffix("(deleted)")[:-1]
     fd = int(number) if number != "AT_FDCWD" else -100
-    if "\\" in name:
+    if name.startswith("\\x"):  # -xx; a Unix socket's own name keeps its escapes within quotes
         name = unescaped(name).decode("latin-1")
     return Descriptor(fd, name)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from netlab.capture.descriptors import OpenEpoll, OpenSocket, Watch
+from netlab.capture.descriptors import OpenEpoll, Watch, is_socket
 from netlab.capture.strace.moving import Handler
 from netlab.capture.strace.names import events_from
 from netlab.capture.strace.syscalls import Syscall
@@ -74,7 +74,7 @@ def epoll_control(world: World, call: Syscall) -> None:
     if fd is None:
         return
     target = world.opened(call, items[2])
-    socket = target if isinstance(target, OpenSocket) else None
+    socket = target if is_socket(target) else None
     event = items[3] if len(items) > 3 else None
     events, data = _event(event)
     if epoll is not None and call.errno is None:
@@ -133,7 +133,7 @@ def _epoll(world: World, call: Syscall, value: Value) -> OpenEpoll | None:
 def _concerns(world: World, call: Syscall, values: list[Value], *lists: Value) -> bool:
     """Whether any of the descriptors may be a socket's."""
     opened = [world.opened(call, value) for value in values]
-    if any(isinstance(one, OpenSocket) for one in opened):
+    if any(is_socket(one) for one in opened):
         return True
     cut = any(isinstance(one, Group) and not one.whole for one in lists)
     return cut and bool(world.descriptors.table(call.pid).sockets())
@@ -176,7 +176,7 @@ def _add(world: World, call: Syscall, ready: list[Ready], value: Value, events: 
 
 def _ready(world: World, call: Syscall, fd: int, events: int) -> Ready:
     opened = world.opened(call, str(fd))
-    return Ready(fd, opened.inode if isinstance(opened, OpenSocket) else None, events)
+    return Ready(fd, opened.inode if is_socket(opened) else None, events)
 
 
 def _event(value: Value | None) -> tuple[int, int | None]:

@@ -34,6 +34,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from netlab.lab.wire.quantities import DURATION, RATE, SIZE, Quantity, maybe_percent
@@ -63,8 +64,9 @@ from netlab.lab.wire.selection import (
     What,
     When,
     Where,
+    check_duration,
 )
-from netlab.lab.wire.tokens import RuleMistake, Statement, statements_from_text
+from netlab.lab.wire.tokens import Statement, statements_from_text
 from netlab.model.errors import UsageError
 from netlab.model.tables import Direction
 
@@ -109,13 +111,11 @@ def _rule(said: Statement) -> Rule:
     said.example = "drop c>s data 3"
     verb = said.need(*VERBS)
     read, said.example = VERBS[verb]
-    behind = _where(said)
-    if where != Where() and behind != Where():
-        raise said.wrong(UsageError("where is said twice", "say it before or behind the rule"))
-    try:
-        return read(said, where if behind == Where() else behind)
-    except UsageError as error:
-        raise error if isinstance(error, RuleMistake) else said.wrong(error) from None
+    with said.value():
+        behind = _where(said)
+        if where != Where() and behind != Where():
+            raise UsageError("where is said twice", "say it before or behind the first word")
+    return read(said, where if behind == Where() else behind)
 
 
 def _where(said: Statement) -> Where:
@@ -133,16 +133,18 @@ def _cut(said: Statement, where: Where) -> Rule:
 
 
 def _mtu(said: Statement, where: Where) -> Rule:
-    size_bytes = _number(said, "a number of bytes")
+    with said.value():
+        mtu = Mtu(_number(said, "a number of bytes"))
     icmp = said.maybe("with", "without")
     if icmp:
         said.need("icmp")
-    return Mtu(size_bytes, icmp != "without", where=where, when=_end(said))
+    return replace(mtu, icmp=icmp != "without", where=where, when=_end(said))
 
 
 def _drop(said: Statement, where: Where) -> Rule:
-    what = _what(said)
-    return Drop(what, where=where, when=_end(said))
+    with said.value():
+        drop = Drop(_what(said))
+    return replace(drop, where=where, when=_end(said))
 
 
 def _loss(said: Statement, where: Where) -> Rule:
@@ -158,41 +160,47 @@ def _corrupt(said: Statement, where: Where) -> Rule:
 
 
 def _duplicate(said: Statement, where: Where) -> Rule:
-    what = _what(said)
-    times = _number(said) if said.maybe("times") else 1
-    by_ns = _amount(said, DURATION) if said.maybe("by") else 0
-    return Duplicate(what, times, by_ns, where=where, when=_end(said))
+    duplicate = Duplicate(_what(said))
+    if said.maybe("times"):
+        with said.value():
+            duplicate = replace(duplicate, times=_number(said))
+    by_ns = _duration(said) if said.maybe("by") else 0
+    return replace(duplicate, by_ns=by_ns, where=where, when=_end(said))
 
 
 def _reorder(said: Statement, where: Where) -> Rule:
     what = _what(said)
     kind = what.kind if isinstance(what, Frames) else Kind.DATA
-    after = by = None
-    if said.need("after", "by") == "by":
-        by, kind = _number(said), Kind.DATA
-    else:
-        named = said.maybe(*_KINDS)
-        if not named and not isinstance(what, Frames):
-            said.fail("a kind and a number, such as data 6", _KINDS)
-        kind = Kind(named) if named else kind
-        after = _number(said)
-    within_ns = _amount(said, DURATION) if said.maybe("within") else REORDER_WITHIN_NS
-    return Reorder(what, kind, after, by, within_ns, where=where, when=_end(said))
+    until = said.need("after", "by")
+    with said.value():
+        if until == "by":
+            reorder = Reorder(what, by=_number(said))
+        else:
+            named = said.maybe(*_KINDS)
+            if not named and not isinstance(what, Frames):
+                said.fail("a kind and a number, such as data 6", _KINDS)
+            reorder = Reorder(what, Kind(named) if named else kind, _number(said))
+    within_ns = _duration(said) if said.maybe("within") else REORDER_WITHIN_NS
+    return replace(reorder, within_ns=within_ns, where=where, when=_end(said))
 
 
 def _queue(said: Statement, where: Where) -> Rule:
-    packets = size_bytes = None
-    if said.peek_after() in ("packets", "packet"):
-        packets = _number(said)
+    in_packets = said.peek_after() in ("packets", "packet")
+    with said.value():
+        if in_packets:
+            queue = Queue(_number(said))
+        else:
+            wants = "a number of packets (50 packets) or a size (64kB)"
+            queue = Queue(size_bytes=_amount(said, SIZE, wants))
+    if in_packets:
         said.take()
-    else:
-        size_bytes = _amount(said, SIZE, "a number of packets (50 packets) or a size (64kB)")
-    return Queue(packets, size_bytes, where=where, when=_end(said))
+    return replace(queue, where=where, when=_end(said))
 
 
 def _rate(said: Statement, where: Where) -> Rule:
-    bits_per_s = _amount(said, RATE)
-    return Rate(bits_per_s, where=where, when=_end(said))
+    with said.value():
+        rate = Rate(_amount(said, RATE))
+    return replace(rate, where=where, when=_end(said))
 
 
 def _delay(said: Statement, where: Where) -> Rule:
@@ -200,15 +208,16 @@ def _delay(said: Statement, where: Where) -> Rule:
     if what is not None:
         said.example = "delay s>c ack 2 by 300ms"
         said.need("by")
-        by_ns = _amount(said, DURATION)
+        by_ns = _duration(said)
         return Retard(what, by_ns, where=where, when=_end(said))
-    by_ns = _amount(said, DURATION, f"{DURATION.wants}, or a frame such as data 3")
-    jitter_ns, seed, unordered = 0, 1, False
+    delay = Delay(_duration(said, f"{DURATION.wants}, or a frame such as data 3"))
     if said.maybe("jitter"):
-        jitter_ns = _amount(said, DURATION)
-        seed = _number(said) if said.maybe("seed") else 1
-        unordered = bool(said.maybe("unordered"))
-    return Delay(by_ns, jitter_ns, seed, unordered, where=where, when=_end(said))
+        with said.value():
+            delay = replace(delay, jitter_ns=_amount(said, DURATION))
+        with said.value():
+            seed = _number(said) if said.maybe("seed") else 1
+            delay = replace(delay, seed=seed, unordered=bool(said.maybe("unordered")))
+    return replace(delay, where=where, when=_end(said))
 
 
 VERBS: Mapping[str, tuple[Callable[[Statement, Where], Rule], str]] = {
@@ -244,31 +253,34 @@ def _maybe_countable(said: Statement) -> Countable | None:
         match = _RANGE.fullmatch(said.peek())
         if match is None:
             said.fail("a range of bytes such as 1448..2896")
-        said.take()
-        copies = _maybe_copies(said)
-        return Bytes(int(match[1]), int(match[2]), copies)
+        with said.value():
+            said.take()
+            some = Bytes(int(match[1]), int(match[2]))
+        return replace(some, copies=_maybe_copies(said))
     kind = said.maybe(*_KINDS)
     if not kind:
         return None
-    numbers = _maybe_numbers(said)
-    copies = _maybe_copies(said)
-    return Frames(Kind(kind), numbers, copies)
+    frames = Frames(Kind(kind), _maybe_numbers(said))
+    with said.value():
+        return replace(frames, copies=_maybe_copies(said))
 
 
 def _maybe_numbers(said: Statement) -> Numbers:
     if said.maybe("every"):
-        return Numbers(every=_number(said))
+        with said.value():
+            return Numbers(every=_number(said))
     text = said.peek()
     if not text[:1].isdigit():
         return Numbers()
     if not _SPANS.fullmatch(text):
         said.fail("numbers such as 3 or 3-5 (both included) or 3,5 or 3-")
-    said.take()
     ranges = []
     for span in text.split(","):
         first, dash, last = span.partition("-")
         ranges.append((int(first), int(last) if last else None if dash else int(first)))
-    return Numbers(tuple(ranges))
+    with said.value():
+        said.take()
+        return Numbers(tuple(ranges))
 
 
 def _maybe_copies(said: Statement) -> Numbers | None:
@@ -287,9 +299,11 @@ def _maybe_chance(said: Statement) -> Chance | None:
     percent = maybe_percent(text)
     if percent is None:
         return None
-    if said.take() != text:
-        said.take()
-    return Chance(percent, _number(said) if said.maybe("seed") else 1)
+    with said.value():
+        if said.take() != text:
+            said.take()
+        chance = Chance(percent)
+    return replace(chance, seed=_number(said)) if said.maybe("seed") else chance
 
 
 def _end(said: Statement) -> When:
@@ -305,14 +319,14 @@ def _when(said: Statement) -> When:
     after_where = Where()
     begins = said.maybe("at", "after")
     if begins == "at":
-        at_ns = _amount(said, DURATION)
+        at_ns = _duration(said)
     elif begins == "after":
         after_where = _where(said)
         after = _maybe_countable(said)
         if after is None:
             said.fail(f"{', '.join(_KINDS)} or bytes", (*_KINDS, "bytes"))
     if begins and said.maybe("for"):
-        for_ns = _amount(said, DURATION)
+        for_ns = _duration(said)
     return When(at_ns, after, after_where, for_ns)
 
 
@@ -320,6 +334,13 @@ def _number(said: Statement, wants: str = "a number") -> int:
     if not _NUMBER.fullmatch(said.peek()):
         said.fail(wants)
     return int(said.take())
+
+
+def _duration(said: Statement, wants: str = "") -> int:
+    with said.value():
+        duration_ns = _amount(said, DURATION, wants)
+        check_duration(duration_ns)
+    return duration_ns
 
 
 def _amount(said: Statement, quantity: Quantity, wants: str = "") -> int:

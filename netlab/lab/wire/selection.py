@@ -144,7 +144,7 @@ class Chance:
 
     def __post_init__(self) -> None:
         if not 0 <= self.percent <= 100:
-            raise UsageError(f"a chance of {self.percent}%", "give 0% to 100%")
+            raise UsageError(f"a chance of {percent_text(self.percent)}", "give 0% to 100%")
         check_seed(self.seed)
 
     def __str__(self) -> str:
@@ -230,4 +230,5 @@ class When:
 def check_duration(duration_ns: int) -> None:
     """Raise UsageError unless it is 0 to 24 hours."""
     if not 0 <= duration_ns <= LONGEST_NS:
-        raise UsageError(f"a time of {duration_ns} ns", "give 0s to 86400s")
+        text = DURATION.text(duration_ns) if duration_ns > 0 else f"{duration_ns} ns"
+        raise UsageError(f"a time of {text}", "give 0s to 86400s")

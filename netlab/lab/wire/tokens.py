@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import NoReturn
@@ -95,11 +96,22 @@ class Statement:
         meant = f" (did you mean {close[0]}?)" if close else ""
         raise self._mistake(f"expected {wants}, {found}{meant}", word)
 
-    def wrong(self, error: UsageError) -> RuleMistake:
-        """The mistake of a rule that can be read, but not be meant."""
-        first, last = self._words[0], self._words[-1]
-        length = last.column + len(last.text) - first.column
-        return self._mistake(f"{error.message}: {error.hint}", first, length)
+    @contextmanager
+    def value(self) -> Iterator[None]:
+        """What can be read, but not be meant, is a mistake of the words that were taken inside."""
+        first = self._at
+        try:
+            yield
+        except UsageError as error:
+            if isinstance(error, RuleMistake):
+                raise
+            raise self.wrong(error, first, self._at) from None
+
+    def wrong(self, error: UsageError, first: int = 0, stop: int | None = None) -> RuleMistake:
+        """The mistake of a rule, or of some of its words, that cannot be meant."""
+        words = self._words[first:stop]
+        length = words[-1].column + len(words[-1].text) - words[0].column
+        return self._mistake(f"{error.message}: {error.hint}", words[0], length)
 
     def _mistake(self, what: str, word: Word, length: int = 0) -> RuleMistake:
         place = f"{self._source}, line {word.line}, column {word.column}"

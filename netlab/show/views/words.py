@@ -26,6 +26,7 @@ _VERDICT_WORDS = {
     "window_full": "window full",
     "keep_alive": "keep-alive",
 }
+_SIGNS = ("↻", "≡", "⊕")  # resent, captured twice, made by the wire
 _WIRE_MTU_BYTES = 1500
 _JUMBO_BYTES = 9216  # larger frames than this no Ethernet carries
 
@@ -72,7 +73,10 @@ def whole_texts(call: Call, ready: tuple[Ready, ...]) -> Texts:
         texts += names
     texts += [f"{op} {end}{_gap(span)}" for end in ends]
     if span:
+        # recv and send are these system calls without an address (man 2 recv, man 2 send).
+        brief = {"recvfrom": "recv", "sendto": "send"}.get(call.op)
         texts += [f"{op} {span}"]
+        texts += [f"{brief} {span}"] if brief is not None and op == call.op else []
     texts += [f"{op} {ends[-1]}"]
     return _distinct(texts)
 
@@ -136,6 +140,8 @@ def _named(call: Call) -> Texts:
         texts += [f"{call.op}({', '.join(parts[1:])})", f"{parts[1]}={parts[-1]}", parts[1]]
     elif call.op == "epoll_ctl" and len(parts) > 1:
         texts += [f"{call.op}({parts[0].removeprefix('EPOLL_CTL_')} {parts[1]})"]
+    elif call.op == "shutdown" and parts:
+        texts += [f"{call.op}({parts[0].removeprefix('SHUT_')})"]
     elif call.op == "connect" and ":" in call.args:
         texts += [f"{call.op}(:{call.args.rpartition(':')[2]})"]
     elif call.op == "exit":
@@ -163,7 +169,12 @@ def segment_texts(packet: Packet, segment: Segment, tag: str) -> Texts:
     seq = f"Seq={segment.seq}"
     ack = f"Ack={segment.ack}" if segment.ack is not None and "ACK" in flags else ""
     size = f"Len={segment.payload_len_bytes}" if segment.payload_len_bytes else ""
-    verdicts = ", ".join(w for name, w in _VERDICT_WORDS.items() if getattr(segment, name))
+    known = tag[:1] in _SIGNS  # better than what a capture at one place can tell
+    verdicts = ", ".join(
+        word
+        for name, word in _VERDICT_WORDS.items()
+        if getattr(segment, name) and not (known and name == "out_of_order")
+    )
     if "SYN" in flags:
         short = flags
     full = _joined(flags, seq, ack, size)
@@ -178,11 +189,16 @@ def segment_texts(packet: Packet, segment: Segment, tag: str) -> Texts:
 
 
 def datagram_texts(packet: Packet, span: str, tag: str) -> Texts:
-    """A frame that is no TCP segment: `UDP Len=100  0..100`, `UDP fragment 1480+520`, `ICMP`."""
+    """A frame that is no TCP segment: `UDP Len=100  0..100`, `UDP fragment 1480+520`,
+    `ICMP fragmentation needed, MTU 900`.
+    """
     name = packet.protocol or packet.link
     size = f"Len={packet.payload_len_bytes}" if packet.payload_len_bytes is not None else ""
     if packet.fragment:
         texts = [f"{name} fragment {packet.fragment}", f"fragment {packet.fragment}", "fragment"]
+    elif packet._icmp_text:
+        said = packet._icmp_text
+        texts = [_joined(name, said, size), _joined(name, said), said, said.partition(",")[0], name]
     else:
         texts = [_joined(name, size, f" {span}" if span else ""), _joined(name, size), name]
     return _distinct([_joined(text, tag) for text in texts])

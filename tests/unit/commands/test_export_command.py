@@ -40,3 +40,7 @@ def test_a_link_type_that_pcapng_has_no_room_for(
     capfd.readouterr()
     assert run(["export", str(path), "--plain", "-o", str(out)]) == 4
     assert capfd.readouterr().err.startswith("netlab: pcapng has no link type 65536: ")
+    assert not out.exists()
+    out.write_bytes(b"another export")
+    assert run(["export", str(path), "--plain", "-o", str(out)]) == 4
+    assert out.read_bytes() == b"another export"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import venv
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import netlab
+from netlab.lab import hosts
 from netlab.lab.become import Orders
 from netlab.lab.hosts import House, python_arguments
 from netlab.server.messages import control
@@ -44,6 +46,35 @@ def test_packages_come_from_where_they_are_installed_after_all_else(installed: P
 def test_without_packages_there_is_netlab_alone(installed: Path) -> None:
     done = subprocess.run(python_arguments("program"), capture_output=True, text=True)
     assert "No module named 'program'" in done.stderr
+
+
+@pytest.mark.parametrize("isolated", [True, False])
+def test_the_netlab_that_starts_a_program_is_its_netlab(
+    isolated: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is installed for that Python, or named by its environment."""
+    for other in (tmp_path / "netlab", tmp_path / "named" / "netlab"):
+        other.mkdir(parents=True)
+        (other / "__init__.py").write_text("raise AssertionError('another netlab')")
+    (tmp_path / "thing.py").write_text(
+        "import netlab.lab.hosts as ours, json\n"
+        "main = lambda words: print(ours.__file__, json.__file__)\n"
+    )
+    (tmp_path / "json.py").write_text("raise AssertionError('not the standard library')")
+    monkeypatch.chdir(tmp_path)
+    venv.create(tmp_path / "venv", symlinks=True)
+    (packages,) = (tmp_path / "venv").glob("lib/python*/site-packages")
+    (packages / "other.pth").write_text(f"{tmp_path}\n")
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "venv/bin/python"))
+    arguments = python_arguments("thing", isolated=isolated)
+    if isolated:
+        arguments[arguments.index("thing") - 1] += f":{tmp_path}"
+    named = {"PYTHONPATH": str(tmp_path / "named")}
+    done = subprocess.run(arguments, capture_output=True, text=True, env=named)
+    assert done.stderr == ""
+    ours, json_file = done.stdout.split()
+    assert ours == str(Path(hosts.__file__).resolve())
+    assert not json_file.startswith(str(tmp_path))
 
 
 def test_whoever_the_program_is_to_be_must_be_able_to_read_them(installed: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 from rich.cells import cell_len
-from wired_recordings import MS, WireStory, flip, lossy, lossy_recording, tcp_frame
+from wired_recordings import MS, WireStory, ethernet, flip, lossy, lossy_recording, tcp_frame
 
 from netlab.correlate.ledger import causal_violations, ledger_mismatches
 from netlab.explain.analysis import analyse
@@ -125,6 +125,50 @@ def test_the_list_of_packets_names_what_is_not_usual() -> None:
     ]  # fmt: skip
 
 
+def too_big() -> WireStory:
+    """Data that does not fit, and the wire's answer: the next link takes 900 bytes."""
+    story = WireStory()
+    story.handshake()
+    lost = story.tcp("client", "A", 1, 1, b"x" * 1000, dropped="mtu 900")
+    error = b"\x03\x04\0\0\0\0\x03\x84" + story.frames[lost - 1][3][14:562]
+    story.send("wire", ethernet("server", 1, error, 2, 7), rule="mtu 900", delay_ns=0)
+    return story
+
+
+@pytest.mark.parametrize(
+    ("width", "said"),
+    [
+        (120, "ICMP fragmentation needed, MTU 900 Len=548 ⊕"),
+        (80, "ICMP fragmentation needed, MTU 900 Len=548 ⊕"),
+        (60, "ICMP fragmentation needed, MTU 900 Len=548 ⊕"),
+        (52, "ICMP fragmentation needed, MTU 900 ⊕"),
+        (44, "fragmentation needed, MTU 900 ⊕"),
+    ],
+)
+def test_a_ladder_says_what_icmp_says(width: int, said: str) -> None:
+    rows = [line for line in drawn(too_big().raw(), width).splitlines() if "⊕ ─" in line]
+    assert [f"◀─ {said} ─" in row for row in rows] == [True]
+
+
+@pytest.mark.parametrize(
+    ("width", "said"),
+    [
+        (120, "fragmentation needed, MTU 900 Len=548 [made by the wire]"),
+        (104, "fragmentation needed, MTU 900 [made by the wire]"),
+        (90, "fragmentation needed [by the wire]"),
+        (80, "fragmentation needed"),
+        (70, "fragmentation n…"),
+    ],
+)
+def test_the_list_of_packets_says_what_icmp_says(width: int, said: str) -> None:
+    raw = too_big().raw()
+    tables = analyse(raw)
+    rows = text(list_lines(packet_lines(tables, raw, None), 0, width)).splitlines()
+    assert rows[-1].rstrip().endswith(f"  {said}")
+    view = packet_view(tables, raw, tables.packets[-1], deep=False)
+    assert view.info == "fragmentation needed, MTU 900 Len=548 [made by the wire]"
+
+
 def test_a_narrow_list_of_packets_names_fates_in_full() -> None:
     tables, raw = with_calls()
     shown = text(list_lines(packet_lines(tables, raw, None), 0, 80))
@@ -158,6 +202,9 @@ def test_the_summary_counts_what_the_wire_did(golden: Callable[[str, str], None]
     assert wire.delivered == 12 - 3
     assert (wire.late_median_ns, wire.late_most_ns) == (13_000, 1_300_000)
     golden("show_summary_wire.txt", text(summary_lines(found, 80)))
+    without_calls = lossy().raw()
+    shown = text(summary_lines(summary(analyse(without_calls), without_calls, "a.pcapng"), 80))
+    assert "5 →   6 ←, 2 resent" in shown  # nor is the wire's copy among them
 
 
 def test_each_rule_that_had_a_part_is_counted_by_itself() -> None:
