@@ -103,7 +103,8 @@ def match_reads(join: DatagramJoin, index: DatagramIndex, sockets: Sequence[Sock
         if local is None or local[1] == 0:
             for number in numbers:
                 size = moved_bytes(join.calls[number - 1], outbound=False)
-                list_read(join, number, size, Reason.NO_PACKET_WITNESS)
+                reason = Reason.HIDDEN if socket.fits else Reason.NO_PACKET_WITNESS
+                list_read(join, number, size, reason)
             continue
         queues.append(_queue(socket, local, numbers, join.calls, before))
     at_port: dict[tuple[str, int], list[_Queue]] = {}
