@@ -21,6 +21,8 @@ _HEAD = re.compile(
     r"(\d{9,11})\.(\d{6}(?:\d{3})?) "
     r"(?:\[[ 0-9a-f?]+\] )*"  # -n and -i
 )
+# What nearly every line of a file looks like; the rest is looked at more closely.
+_PLAIN = re.compile(r"(\d{1,7}) +(\d{9,11})\.(\d{6}(?:\d{3})?) ([a-z_0-9]+)\(")
 _REMARK = re.compile(
     r"(?:[^ ]*/)?strace: (?:Process (\d+)(?:<[^<>]*>)? (attached|detached)|\[)[^\n]*$"
 )
@@ -103,6 +105,13 @@ class LineReader:
     def _line(self, raw: bytes) -> Iterator[Line]:
         # Each byte a character: a string or a path may hold anything.
         text = raw.decode("latin-1")
+        plain = _PLAIN.match(text)
+        if plain is not None and text[-1] == ">" and text[-2] != "." and not self._head:
+            number, seconds, fraction, op = plain.groups()
+            self.resolution_ns = scale = 1000 if len(fraction) == 6 else 1
+            time_ns = int(seconds) * 1_000_000_000 + int(fraction) * scale
+            yield Line(Says.CALL, int(number), time_ns, op, text[plain.end() :])
+            return
         if "strace: " in text and (remark := _REMARK.search(text)):
             if remark.start() and not _whole(text[: remark.start()]):
                 self._head = text[: remark.start()]

@@ -185,6 +185,21 @@ def test_a_killed_process_ended_after_its_last_sign_of_life() -> None:
     assert (end.entered_ns, end.returned_by_ns) == (START_NS + 2_000_000, START_NS + 9_000_000)
 
 
+@pytest.mark.parametrize(
+    "ending",
+    ["<... read resumed> <unfinished ...>) = ?", "<... read resumed>) = ?",
+     "<... read resumed>0x7ffe, 100) = ? <unavailable>"],
+)  # fmt: skip
+def test_a_call_in_which_a_process_died_never_returned(ending: str) -> None:
+    reader = log(
+        EXEC, SOCKET, at(10, 2, "read(3,  <unfinished ...>"), at(10, 8, ending),
+        at(10, 9, "+++ killed by SIGTERM +++"),
+    )  # fmt: skip
+    assert (reader.faults, reader.losses) == ([], [])
+    assert on(reader, "read").returned_ns is None
+    assert on(reader, "exit").args == "SIGTERM"
+
+
 def test_a_thread_that_executes_goes_on_as_its_process() -> None:
     reader = log(
         EXEC, "10 1700000000.001000 socket(AF_INET, SOCK_STREAM|SOCK_CLOEXEC, 0) = 3 <0.000010>",
