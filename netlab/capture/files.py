@@ -20,6 +20,8 @@ from typing import TypeVar
 
 from netlab.capture import journal, local, pcap, pcapng, rows
 from netlab.capture import pcapng_reader as reader
+from netlab.capture.agreement import agree
+from netlab.capture.compressed import maybe_decompressed
 from netlab.capture.damage import Damaged, max_packet_bytes
 from netlab.capture.wired import check_arrivals
 from netlab.model.call import CallRecord
@@ -33,34 +35,46 @@ _FORM = re.compile(r"netlab recording, version (\d{1,9}), (live|finished)")
 _FAULTS = 100  # lines kept: a file full of damage must not become a memory full of complaints
 # What other files begin with, and what to do about it.
 _STRANGERS = (
-    (b"\x1f\x8b", "it is compressed (gzip)", "decompress it first: zcat FILE | netlab inspect -"),
-    (b"\x28\xb5\x2f\xfd", "it is compressed (zstd)", "decompress it first: zstd -d FILE"),
-    (b"\x04\x22\x4d\x18", "it is compressed (lz4)", "decompress it first: lz4 -d FILE"),
-    (b"\xfd7zXZ\0", "it is compressed (xz)", "decompress it first: xz -d FILE"),
-    (b"BZh", "it is compressed (bzip2)", "decompress it first: bzip2 -d FILE"),
     (b"snoop\0\0\0", "it is a snoop capture", "convert it first: editcap FILE FILE.pcapng"),
 )
 
 
 def read_raw(path: str | Path, *, ended: bool = False) -> RawRecording:
-    """The frames, calls and all else of a capture file; `-` is standard input.
+    """The frames, calls and all else of a capture file, compressed or not; `-` is standard input.
 
     What a live recording says of the ring's losses is only so far: whether there were none is not
     known, unless the reader knows that it `ended` in order. Raises BadRecording when it cannot be
     read, is empty, or is no capture.
     """
+    raw = _read(path, ended)
+    agree(raw)
+    return raw
+
+
+def _read(path: str | Path, ended: bool = False) -> RawRecording:
     name = "standard input" if str(path) == "-" else str(path)
     data = _bytes(path, name)
     if not data:
         raise BadRecording(f"{name} is empty", "nothing was recorded in it")
+    plain = maybe_decompressed(data, name)
+    if plain is not None:
+        data = plain.data
     # Many small rows and no cycles: looking for garbage among them takes a fifth of the time.
     collecting = gc.isenabled()
     gc.disable()
     try:
-        return _raw(data, name, ended)
+        raw = _raw(data, name, ended)
+    except BadRecording as error:
+        if plain is None or not plain.fault:
+            raise
+        raise BadRecording(error.message, plain.fault) from None
     finally:
         if collecting:
             gc.enable()
+    if plain is not None and plain.fault:
+        raw.faults.append(plain.fault)
+        raw.cut_short = True
+    return raw
 
 
 def _raw(data: bytes, name: str, ended: bool) -> RawRecording:
@@ -93,7 +107,7 @@ def recover(path: str | Path) -> RawRecording:
     folder = spool_folder(path)
     has_spools = folder.is_dir() and any(folder.iterdir())
     try:
-        raw = read_raw(path)
+        raw = _read(path)
     except BadRecording as error:
         if not has_spools:
             hint = f"{error.message}; there are no spools in {folder} either"
@@ -116,27 +130,30 @@ def recover(path: str | Path) -> RawRecording:
         added = _add_spools(raw, folder)
         notes.append(f"recovered: calls that stood in the spools alone: {added}")
     raw.description = replace(raw.description, notes=tuple(dict.fromkeys(notes)))
+    agree(raw)
     return raw
 
 
 def _add_spools(raw: RawRecording, folder: Path) -> int:
     """Merge the spools in; returns how many calls only they held."""
     from netlab.capture.probe.spool import SpoolReader
+    from netlab.capture.strace.spools import StraceSpools
 
     # What the file had no room for is here.
     raw.losses = [
         replace(loss, what="frames") if loss.witness == "recorder" else loss for loss in raw.losses
     ]
-    spools = SpoolReader(folder)
+    spools, logs = SpoolReader(folder), StraceSpools(folder)
     calls = {_identity(call): call for call in raw.calls}
     recorded = len(calls)
-    for call in [*spools.poll(), *spools.finish()]:
+    for call in [*spools.poll(), *spools.finish(), *logs.poll(), *logs.finish()]:
         known = calls.get(_identity(call))
         if known is None or known.returned_ns is None:
             calls[_identity(call)] = call
     raw.calls = sorted(calls.values(), key=_by_entry)
-    raw.inheritances = list(dict.fromkeys([*raw.inheritances, *spools.inheritances]))
-    raw.losses = list(dict.fromkeys([*raw.losses, *spools.losses]))
+    inheritances = [*raw.inheritances, *spools.inheritances, *logs.inheritances]
+    raw.inheritances = list(dict.fromkeys(inheritances))
+    raw.losses = list(dict.fromkeys([*raw.losses, *spools.losses, *logs.losses]))
     raw.stamps = list(dict.fromkeys([*raw.stamps, *spools.stamps]))
     return len(calls) - recorded
 
@@ -357,8 +374,12 @@ class _PcapngFile:
             self._table(rows.LOSSES, text, count, raw.losses)
         elif kind == local.Kind.STAMPS:
             self._table(rows.STAMPS, text, count, raw.stamps)
+        elif kind == local.Kind.SAMPLES:
+            self._table(rows.SAMPLES, text, count, raw.samples)
         elif kind == local.Kind.ARRIVALS:
             self._table(rows.ARRIVALS, text, count, raw.arrivals)
+        elif kind == local.Kind.KERNEL_EVENTS:
+            self._table(rows.KERNEL_EVENTS, text, count, raw.kernel_events)
         else:
             self._fault(f"a block of an unknown kind ({kind}) was skipped")
 

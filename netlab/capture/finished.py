@@ -23,8 +23,17 @@ from netlab.capture.layout import (
 )
 from netlab.capture.local import Kind, table_blocks
 from netlab.capture.ownership import replacing, write_all
-from netlab.capture.rows import ARRIVALS, CALLS, CLOCK_PAIRS, INHERITANCES, LOSSES, STAMPS
-from netlab.model.call import ACTING
+from netlab.capture.rows import (
+    ARRIVALS,
+    CALLS,
+    CLOCK_PAIRS,
+    INHERITANCES,
+    KERNEL_EVENTS,
+    LOSSES,
+    SAMPLES,
+    STAMPS,
+)
+from netlab.model.call import is_acting
 from netlab.model.errors import BadRecording
 from netlab.model.recording import RawRecording
 
@@ -107,7 +116,9 @@ def _finished(
     yield from table_blocks(Kind.INHERITANCES, INHERITANCES, raw.inheritances)
     yield from table_blocks(Kind.LOSSES, LOSSES, raw.losses)
     yield from table_blocks(Kind.STAMPS, STAMPS, raw.stamps)
+    yield from table_blocks(Kind.SAMPLES, SAMPLES, raw.samples)
     yield from table_blocks(Kind.ARRIVALS, ARRIVALS, raw.arrivals)
+    yield from table_blocks(Kind.KERNEL_EVENTS, KERNEL_EVENTS, raw.kernel_events)
 
     order = _in_order(raw)
     packed = _packed_calls(raw, order, journal_limit)
@@ -148,7 +159,7 @@ def _in_order(raw: RawRecording) -> list[tuple[int, int]]:
     keys = []
     for index, call in enumerate(raw.calls):
         shown_ns = journal.shown_ns(call)
-        acts = call.returned_ns is None or call.op in ACTING
+        acts = call.returned_ns is None or is_acting(call)
         exact_ns = call.entered_ns if acts else call.returned_ns
         keys.append((shown_ns, _ACTS if acts else _RECEIVED, exact_ns, index))
     keys += [(frame.time_ns, _PACKET, 0, index) for index, frame in enumerate(raw.frames)]

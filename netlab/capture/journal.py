@@ -17,7 +17,7 @@ from __future__ import annotations
 import errno
 
 from netlab.capture.rows import CALLS, escape
-from netlab.model.call import ACTING, WAITING, CallRecord, arguments_text, ready_text
+from netlab.model.call import WAITING, CallRecord, arguments_text, is_acting, ready_text
 
 _OURS = b"\nNETLAB_WITNESS="
 _PREFIXES = tuple(f"NETLAB_{name.upper()}=" for name in CALLS.names)
@@ -34,7 +34,7 @@ def shown_ns(call: CallRecord) -> int:
     sent; one that receives at its return, rounded up, so that it never precedes those it read.
     One that never returned stands at its entry.
     """
-    if call.returned_ns is None or call.op in ACTING:
+    if call.returned_ns is None or is_acting(call):
         return call.entered_ns // 1000 * 1000
     return -(-call.returned_ns // 1000) * 1000
 

@@ -12,9 +12,11 @@ from dataclasses import MISSING, fields
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
-from netlab.model.call import CallRecord, Inheritance, Ready
+from netlab.model.call import CallRecord, Inheritance, Passed, Ready
 from netlab.model.clock import ClockPair
+from netlab.model.kernel_event import KernelEvent
 from netlab.model.recording import Loss
+from netlab.model.sample import Sample
 from netlab.model.stamp import StampRecord
 from netlab.model.tables import Fate
 from netlab.model.wire import Arrival
@@ -68,6 +70,23 @@ def _ready_text(items: tuple[Ready, ...]) -> str:
     )
 
 
+def _passed(text: str) -> tuple[Passed, ...]:
+    found = (item.split(":") for item in (text.split(",") if text else ()))
+    return tuple(Passed(_int(fd), _int(inode)) for fd, inode in found)
+
+
+def _passed_text(items: tuple[Passed, ...]) -> str:
+    return ",".join(f"{item.fd}:{item.inode}" for item in items)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(unescape(word) for word in text.split(" "))
+
+
+def _words_text(words: tuple[str, ...]) -> str:
+    return " ".join(escape(word).replace(" ", r"\u0020") for word in words)
+
+
 def _ints(text: str) -> tuple[int, ...]:
     return tuple(_int(item) for item in text.split(",")) if text else ()
 
@@ -81,7 +100,9 @@ INT: Codec = (str, _int)
 TEXT: Codec = (escape, unescape)
 BYTES: Codec = (bytes.hex, bytes.fromhex)
 READY: Codec = (_ready_text, _ready)
+PASSED: Codec = (_passed_text, _passed)
 INTS: Codec = (_ints_text, _ints)
+WORDS: Codec = (_words_text, _words)
 FATE: Codec = (str, lambda text: str(Fate(text)))
 
 
@@ -185,6 +206,7 @@ CALLS = Schema(
         "inq_before_bytes": INT, "outq_before_bytes": INT,
         "inq_after_bytes": INT, "outq_after_bytes": INT,
         "tcp_info_before": BYTES, "tcp_info_after": BYTES, "code": TEXT,
+        "message_bytes": INTS, "message_addresses": WORDS, "passed": PASSED, "data": BYTES,
     },
     nullable=("fd", "returned_ns"),
 )  # fmt: skip
@@ -196,6 +218,25 @@ STAMPS = Schema(
     StampRecord,
     {"time_ns": INT, "host": TEXT, "pid": INT, "inode": INT, "what": TEXT, "key": INT},
 )
+
+SAMPLES = Schema(
+    Sample,
+    {
+        "time_ns": INT, "within_ns": INT, "host": TEXT, "inode": INT, "cookie": INT, "local": TEXT,
+        "peer": TEXT, "state": INT, "rqueue": INT, "wqueue": INT, "tcp_info": BYTES,
+        "memory": INTS,
+    },
+)  # fmt: skip
+
+KERNEL_EVENTS = Schema(
+    KernelEvent,
+    {
+        "time_ns": INT, "host": TEXT, "what": TEXT, "local": TEXT, "peer": TEXT, "inode": INT,
+        "state": TEXT, "old_state": TEXT, "reason": TEXT, "errno": TEXT, "length_bytes": INT,
+        "snd_nxt": INT, "snd_una": INT, "snd_cwnd": INT, "ssthresh": INT, "srtt_ns": INT,
+        "snd_wnd_bytes": INT, "rcv_wnd_bytes": INT,
+    },
+)  # fmt: skip
 
 
 def _arrival_row(one: Arrival) -> str:
@@ -233,7 +274,15 @@ ARRIVALS = Schema(
 )  # fmt: skip
 LOSSES = Schema(
     Loss,
-    {"witness": TEXT, "what": TEXT, "count": INT, "reason": TEXT, "actor": TEXT, "since_ns": INT},
+    {
+        "witness": TEXT,
+        "what": TEXT,
+        "count": INT,
+        "reason": TEXT,
+        "actor": TEXT,
+        "since_ns": INT,
+        "pid": INT,
+    },
     nullable=("count",),
 )
 

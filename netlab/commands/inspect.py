@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from netlab.commands.numbers import WholeNumber
 from netlab.model.errors import UsageError
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Tables
+
+if TYPE_CHECKING:
+    from netlab.show.views.packets import PacketView
 
 
 @click.command("inspect")
@@ -19,7 +24,26 @@ from netlab.model.tables import Tables
 )
 @click.option("--packet", "-p", metavar="N", type=int, help="Show one packet's fields and bytes.")
 @click.option("--deep", is_flag=True, help="With --packet: add what scapy makes of it.")
+@click.option("--boxes", is_flag=True, help="With --packet: draw its headers as the RFCs do.")
+@click.option("--field", metavar="NAME", help="With --packet: explain one field: `tcp.window`.")
+@click.option(
+    "--stream",
+    type=click.Choice(["client", "server", "both"]),
+    help="With --connection: what that side sent, with the frames that carried it.",
+)
+@click.option(
+    "--as",
+    "form",
+    type=click.Choice(["text", "hex", "c", "raw"]),
+    help="With --stream: how; raw: the bytes alone.",
+)
+@click.option("--output", "-o", metavar="OUT", help="With --stream: write to a file.")
 @click.option("--limit", metavar="N", type=WholeNumber(min=0), help="At most N rows; 0: all.")
+@click.option(
+    "--where",
+    metavar="SQL",
+    help="With --packets, --connections: those of which it is true: `dport = 443`.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the view as JSON.")
 def command(
     file: str,
@@ -27,12 +51,19 @@ def command(
     connection: str | None,
     packet: int | None,
     deep: bool,
+    boxes: bool,
+    field: str | None,
+    stream: str | None,
+    form: str | None,
+    output: str | None,
     limit: int | None,
+    where: str | None,
     as_json: bool,
 ) -> None:
     """Show what a recording or capture holds. FILE may be - for standard input.
 
-    Without an option: a summary and the connections.
+    Without an option: a summary and the connections. A condition of --where names columns as
+    `netlab query` has them: of `frames` for packets, of `connections` for connections.
     """
     chosen = [name for name in (view, connection, packet) if name is not None]
     if len(chosen) > 1:
@@ -40,8 +71,21 @@ def command(
             "only one view at a time",
             "choose one of --connections, --packets, --connection N, --packet N",
         )
-    if deep and packet is None:
-        raise UsageError("--deep is about one packet", "add --packet N")
+    closer = {"--deep": deep, "--boxes": boxes, "--field": field is not None}
+    asked = [name for name, given in closer.items() if given]
+    if asked and packet is None:
+        raise UsageError(f"{asked[0]} is about one packet", "add --packet N")
+    if len(asked) > 1:
+        raise UsageError("only one look at a packet at a time", f"choose one of {', '.join(asked)}")
+    if stream is not None and connection is None:
+        raise UsageError("--stream is about one connection", "add --connection N")
+    if stream is None and (form is not None or output is not None):
+        name = "--output" if form is None else "--as"
+        raise UsageError(f"{name} is about a stream", "add --stream client, server or both")
+    if stream is not None and as_json:
+        raise UsageError("a stream is no JSON", "choose --as text, hex, c or raw")
+    if where is not None and view is None:
+        raise UsageError("--where is about a list", "add --packets or --connections")
     from netlab.capture.files import read_raw
     from netlab.commands.main import note
     from netlab.explain.analysis import analyse
@@ -49,13 +93,15 @@ def command(
     raw = read_raw(file)
     tables = analyse(raw)
     if packet is not None:
-        _packet(tables, raw, packet, deep, limit, as_json)
+        _show_packet(_packet(tables, raw, packet, deep), boxes, field, limit, as_json)
+    elif connection is not None and stream is not None:
+        _stream(tables, raw, connection, stream, form or "text", output, file)
     elif connection is not None:
         _ladder(tables, raw, connection, limit, as_json)
     elif view == "packets":
-        _packets(tables, raw, limit, as_json)
+        _packets(tables, raw, limit, where, as_json)
     elif view == "connections":
-        _connections(tables, limit, as_json)
+        _connections(tables, limit, where, as_json)
     else:
         _summary(tables, raw, file, as_json)
     for fault in raw.faults if chosen else ():
@@ -74,13 +120,18 @@ def _summary(tables: Tables, raw: RawRecording, file: str, as_json: bool) -> Non
     print_summary(tables, raw, path=name)
 
 
-def _connections(tables: Tables, limit: int | None, as_json: bool) -> None:
+def _connections(tables: Tables, limit: int | None, where: str | None, as_json: bool) -> None:
     from netlab.show.terminal.lines import emit, width_of
     from netlab.show.terminal.summary import connection_lines
     from netlab.show.views.summary import connections, start_ns
     from netlab.show.views.text import as_json as json_text
 
     rows = connections(tables)
+    if where is not None:
+        from netlab.show.sql import rows_where
+
+        chosen = rows_where(tables, "connections", where, "connection")
+        rows = tuple(row for row in rows if row.connection in chosen)
     kept = rows[:limit] if limit else rows
     if as_json:
         print(json_text(kept))
@@ -90,18 +141,26 @@ def _connections(tables: Tables, limit: int | None, as_json: bool) -> None:
         emit([[(f"… {len(rows) - len(kept):,} more: --limit 0 shows all", "italic")]])
 
 
-def _packets(tables: Tables, raw: RawRecording, limit: int | None, as_json: bool) -> None:
+def _packets(
+    tables: Tables, raw: RawRecording, limit: int | None, where: str | None, as_json: bool
+) -> None:
     from netlab.show.terminal.lines import columns_of_terminal, emit, fold
     from netlab.show.terminal.packets import list_lines
     from netlab.show.views.packets import packet_lines
     from netlab.show.views.text import as_json as json_text
 
-    rows = packet_lines(tables, raw, limit)
+    chosen = None
+    if where is not None:
+        from netlab.show.sql import FRAMES, rows_where
+
+        chosen = rows_where(tables, FRAMES, where, "frame")
+    rows = packet_lines(tables, raw, limit, chosen)
     if as_json:
         print(json_text(rows))
     else:
         columns = columns_of_terminal()
-        emit(list_lines(rows, len(tables.packets) - len(rows), columns))
+        there = len(tables.packets) if chosen is None else len(chosen)
+        emit(list_lines(rows, there - len(rows), columns))
         if rows and tables.calls:
             said = fold("Frames are numbered as in Wireshark, which counts calls, too.", columns)
             emit([[(text, "dim")] for text in said])
@@ -122,17 +181,61 @@ def _ladder(
         print_ladder(tables, raw, connection=row.connection, limit=limit)
 
 
-def _packet(
-    tables: Tables, raw: RawRecording, frame: int, deep: bool, limit: int | None, as_json: bool
+def _stream(
+    tables: Tables,
+    raw: RawRecording,
+    connection: str,
+    stream: str,
+    form: str,
+    output: str | None,
+    file: str,
 ) -> None:
+    from netlab.commands.main import note
+    from netlab.show import choose, export
+    from netlab.show.terminal.content import c_lines, content_lines, notes_of, write_raw
+    from netlab.show.terminal.lines import emit, plain
+    from netlab.show.views.content import Sides, content
+
+    view = content(tables, raw, choose.connection(tables, connection), Sides(stream))
+    if output is None and form in ("text", "hex"):
+        emit(content_lines(view, form))
+        return
+    with export.output(output, file, binary=form == "raw") as out:
+        if form == "raw":
+            write_raw(view, out)
+        elif form == "c":
+            out.writelines(f"{line}\n".encode() for line in c_lines(view))
+        else:
+            out.writelines(f"{plain(line)}\n".encode() for line in content_lines(view, form))
+    for text in notes_of(view) if form in ("raw", "c") else ():
+        note(text)
+
+
+def _packet(tables: Tables, raw: RawRecording, frame: int, deep: bool) -> PacketView:
     from netlab.show import choose
-    from netlab.show.terminal.lines import emit, width_of
-    from netlab.show.terminal.packets import packet_lines
     from netlab.show.views.packets import packet_view
+
+    return packet_view(tables, raw, choose.packet(tables, frame), deep=deep)
+
+
+def _show_packet(
+    view: PacketView, boxes: bool, field: str | None, limit: int | None, as_json: bool
+) -> None:
+    from netlab.show.terminal import packets as drawn
+    from netlab.show.terminal.lines import emit, width_of
+    from netlab.show.views.packets import field_views
     from netlab.show.views.text import as_json as json_text
 
-    view = packet_view(tables, raw, choose.packet(tables, frame), deep=deep)
-    if as_json:
+    width = width_of(None)
+    if field is not None:
+        found = field_views(view, field)
+        if as_json:
+            print(json_text(found))
+        else:
+            emit(drawn.field_lines(found, width))
+    elif as_json:
         print(json_text(view))
+    elif boxes:
+        emit(drawn.box_lines(view, width))
     else:
-        emit(packet_lines(view, width_of(None), limit))
+        emit(drawn.packet_lines(view, width, limit))

@@ -16,7 +16,7 @@ from netlab.correlate.flows import ACK, RST, SYN
 from netlab.correlate.option_changes import option_between
 from netlab.correlate.segments import Row, Track
 from netlab.correlate.sockets import Socket
-from netlab.model.call import CallRecord
+from netlab.model.call import ACCEPTING, CallRecord
 from netlab.model.tables import Direction, Packet
 
 
@@ -61,7 +61,7 @@ def stayed_queued(
         if queued_ns(track, listener, calls) is None or stop_of(listener) is not None:
             return False
         records = (calls[number - 1] for number in listener.calls)
-        if any(r.op in ("accept", "accept4") and r.returned_ns is None for r in records):
+        if any(r.op in ACCEPTING and r.returned_ns is None for r in records):
             return False
     return True
 

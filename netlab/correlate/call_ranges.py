@@ -18,8 +18,8 @@ thread's calls take in the order they were entered). Rules:
   call claims may be its own.
 - When a process that holds the socket stopped recording, nothing that returned later is placed.
 - Offset 0 is certain when the socket's birth was witnessed and the SYN captured. Otherwise the end
-  of the stream may pin it: the FIN's offset minus all that the calls moved. Else ranges stay
-  unknown.
+  of the stream may pin it: the FIN's offset minus all that the calls moved; or what was moved
+  (`contents`), or what queued (`queue_places`). Else ranges stay unknown.
 - Calls that reached the end of the stream must add up to the FIN's offset. When they do not, some
   were made unseen (by write(2), another program, ...), nobody knows where: none is placed.
 Knows frames only through `StreamFacts`.
@@ -37,20 +37,23 @@ from netlab.correlate.call_moves import end_ns, moved_bytes
 from netlab.correlate.option_changes import Changes
 from netlab.correlate.reasons import Reason
 from netlab.model.call import (
-    INBOUND,
     MSG_ERRQUEUE,
     MSG_OOB,
     MSG_PEEK,
     MSG_WAITALL,
-    OUTBOUND,
+    RESTARTING,
     CallRecord,
+    is_closing,
+    is_inbound,
+    is_moving,
+    is_outbound,
 )
 from netlab.model.ranges import RangeMap
 
 # Errors after which a connection goes on; after any other a recv returns 0 without a FIN.
-_PASSING = frozenset(
-    {None, "EAGAIN", "EINTR", "EINPROGRESS", "EALREADY", "EISCONN", "EINVAL", "ENOTCONN"}
-)
+_PASSING = RESTARTING | {
+    None, "EAGAIN", "EINTR", "EINPROGRESS", "EALREADY", "EISCONN", "EINVAL", "ENOTCONN",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,7 @@ class StreamFacts:
     fin_off: int | None = None  # length of the stream
     urgent: tuple[UrgentMark, ...] = ()
     unborn: Reason = Reason.CAPTURE_LATE  # why the SYN is not there, if it is not
+    found_off: int | None = None  # of the first byte that the calls moved, found by other means
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +149,15 @@ def place_calls(
     cut_off = [n for n in numbers if _may_have_read(calls[n - 1])] if not outbound else []
     sure = not inside and not cut_off and stopped is None  # all known, and in order
     saw_end = sure and _saw_the_end(numbers, calls, outbound)
+    at: int | None = facts.found_off
     if born and facts.born_seen:
         at = 0
     elif facts.fin_off is not None and saw_end and not facts.urgent:
         at = facts.fin_off - total
-    else:
+    if at is None or (facts.found_off is not None and at != facts.found_off):
         placed.left = facts.unborn if born else Reason.PROBE_LATE
+        if at is not None:
+            placed.left = Reason.CONTRADICTION
         for number in moving:
             count = moved_bytes(calls[number - 1], outbound)
             placed.unplaced.append(Unplaced(number, count, placed.left))
@@ -193,13 +200,13 @@ def _may_move_unseen(record: CallRecord, outbound: bool) -> bool:
     if record.returned_ns is not None:
         return False
     if outbound:
-        return record.op in OUTBOUND
-    return record.op in INBOUND and bool(record.flags & MSG_WAITALL)
+        return is_outbound(record)
+    return is_inbound(record) and bool(record.flags & MSG_WAITALL)
 
 
 def _may_have_read(record: CallRecord) -> bool:
     """Whether a recv was cut off, perhaps between taking bytes and being noted."""
-    reads = record.op in INBOUND and not record.flags & (MSG_PEEK | MSG_ERRQUEUE)
+    reads = is_inbound(record) and not record.flags & (MSG_PEEK | MSG_ERRQUEUE)
     return reads and record.returned_ns is None
 
 
@@ -208,7 +215,8 @@ def _saw_the_end(numbers: Sequence[int], calls: list[CallRecord], outbound: bool
     records = [calls[n - 1] for n in numbers]
     if outbound:
         return any(
-            record.op in ("close", "exit")
+            record.op == "exit"
+            or is_closing(record)
             or (
                 record.op == "shutdown"
                 and record.errno is None
@@ -222,12 +230,12 @@ def _saw_the_end(numbers: Sequence[int], calls: list[CallRecord], outbound: bool
         (
             r.entered_ns for r in records
             if (r.op == "shutdown" and "SHUT_RD" in r.args)
-            or (r.errno not in _PASSING and r.op in INBOUND | OUTBOUND)
+            or (r.errno not in _PASSING and is_moving(r))
         ),
         default=None,
     )  # fmt: skip
     return any(
-        record.op in INBOUND
+        is_inbound(record)
         and record.result == 0
         and record.requested_bytes != 0
         and not record.flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE)

@@ -26,7 +26,7 @@ from netlab.correlate.segments import Row, Track
 from netlab.correlate.sockets import Socket
 from netlab.correlate.streams import fin_arrival
 from netlab.correlate.tcp_spans import End, TcpJoin
-from netlab.model.call import INBOUND, MSG_OOB, OUTBOUND, CallRecord
+from netlab.model.call import MSG_OOB, CallRecord, is_inbound, is_moving
 from netlab.model.seqnum import seq_add
 from netlab.model.tables import Packet, Role, Side, Span
 
@@ -137,7 +137,7 @@ def _end_of_stream(spans: list[Span], join: TcpJoin, side: Side) -> None:
     fin = fin_arrival(join.streams[side.inbound])
     for number in join.ends[side].socket.calls:
         record = join.calls[number - 1]
-        if record.op not in INBOUND or record.result != 0 or record.errno is not None:
+        if not is_inbound(record) or record.result != 0 or record.errno is not None:
             continue
         if record.requested_bytes == 0 or record.flags & MSG_OOB or record.returned_ns is None:
             continue
@@ -281,7 +281,7 @@ def _icmp(spans: list[Span], join: TcpJoin, side: Side) -> None:
     since_ns = -1
     for number in join.ends[side].socket.calls:
         record = join.calls[number - 1]
-        if record.op != "connect" and record.op not in OUTBOUND | INBOUND:
+        if record.op != "connect" and not is_moving(record):
             continue
         if record.errno not in ICMP_ERRORS or record.returned_ns is None:
             continue

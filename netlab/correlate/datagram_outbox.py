@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from netlab.correlate.addresses import Endpoint, maybe_endpoint
 from netlab.correlate.socket_options import maybe_option
 from netlab.correlate.sockets import Socket
-from netlab.model.call import MSG_MORE, OUTBOUND, CallRecord
+from netlab.model.call import MSG_MORE, CallRecord, is_outbound
 
 _SEGMENT = re.compile(r"\bUDP_SEGMENT=(\d+)")  # of one sendmsg, as the witness notes it
 
@@ -61,7 +61,7 @@ def outbox_of(socket: Socket, calls: list[CallRecord]) -> Outbox:
             if not corked and gathered:
                 box.sends.append(_send(socket, calls, gathered, record, segment_bytes))
                 gathered = []
-        if record.op not in OUTBOUND:
+        if not is_outbound(record):
             continue
         if record.errno is not None:
             box.held += gathered
@@ -85,7 +85,7 @@ def _send(
     first = calls[numbers[0] - 1]
     remote = (
         maybe_endpoint(first.address)
-        or (maybe_endpoint(last.address) if last.op in OUTBOUND else None)
+        or (maybe_endpoint(last.address) if is_outbound(last) else None)
         or maybe_endpoint(first.peer)
         or socket.peer_endpoint
     )

@@ -24,7 +24,7 @@ from netlab.correlate.datagrams import Datagram
 from netlab.correlate.reasons import Reason
 from netlab.correlate.socket_options import options_of
 from netlab.correlate.sockets import Socket
-from netlab.model.call import INBOUND, MSG_ERRQUEUE, MSG_PEEK, MSG_TRUNC, OUTBOUND, CallRecord
+from netlab.model.call import MSG_ERRQUEUE, MSG_PEEK, MSG_TRUNC, CallRecord, is_inbound, is_outbound
 
 # From the stamp of a frame to its place in the queue: the rest of one run of the network stack,
 # microseconds as a rule. The same for a sample of SIOCINQ, which is taken before the call's entry.
@@ -101,7 +101,8 @@ def match_reads(join: DatagramJoin, index: DatagramIndex, sockets: Sequence[Sock
         local = socket.local_endpoint
         if local is None or local[1] == 0:
             for number in numbers:
-                list_read(join, number, Reason.NO_PACKET_WITNESS)
+                reason = Reason.HIDDEN if socket.fits else Reason.NO_PACKET_WITNESS
+                list_read(join, number, reason)
             continue
         queues.append(_queue(socket, local, numbers, join.calls, before))
     at_port: dict[tuple[str, int], list[_Queue]] = {}
@@ -120,7 +121,7 @@ def match_reads(join: DatagramJoin, index: DatagramIndex, sockets: Sequence[Sock
 
 def _is_read(record: CallRecord) -> bool:
     return (
-        record.op in INBOUND
+        is_inbound(record)
         and record.errno is None
         and record.result is not None
         and not record.flags & (MSG_PEEK | MSG_ERRQUEUE)
@@ -149,7 +150,7 @@ def _queue(
     since, bound = 0, None
     if socket.made:  # datagrams are queued from bind on, or from the first connect or send
         first = socket.binds or socket.connects or [
-            n for n in socket.calls if calls[n - 1].op in OUTBOUND
+            n for n in socket.calls if is_outbound(calls[n - 1])
         ]  # fmt: skip
         if first:
             since, bound = calls[first[0] - 1].entered_ns, calls[first[0] - 1].returned_ns
@@ -336,7 +337,7 @@ def _empties(socket: Socket, calls: list[CallRecord]) -> list[tuple[int, int]]:
     return [
         (record.entered_ns, record.returned_ns)
         for record in (calls[n - 1] for n in socket.calls)
-        if record.op in INBOUND
+        if is_inbound(record)
         and record.errno == "EAGAIN"
         and record.returned_ns is not None
         and not record.flags & MSG_ERRQUEUE

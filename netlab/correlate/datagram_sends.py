@@ -57,7 +57,8 @@ def match_sends(join: DatagramJoin, index: DatagramIndex, sockets: Sequence[Sock
         locals_seen: set[Endpoint] = set()
         for send in outbox.sends:
             if send.local is None or send.remote is None:
-                _list_sends(join, send.numbers, join.missing(False))
+                reason = Reason.HIDDEN if socket.fits else join.missing(False)
+                _list_sends(join, send.numbers, reason)
                 continue
             if send.local not in locals_seen:
                 locals_seen.add(send.local)

@@ -16,7 +16,7 @@ from itertools import pairwise
 from netlab.correlate.call_ranges import CallRanges, Stop
 from netlab.correlate.reasons import Reason
 from netlab.correlate.sockets import Socket
-from netlab.model.call import CallRecord
+from netlab.model.call import DUPLICATING, CallRecord, is_closing
 from netlab.model.clock import ClockPair, clock_steps
 from netlab.model.ranges import RangeMap
 from netlab.model.recording import Loss, RawRecording
@@ -51,8 +51,11 @@ def stop_of(
             Reason.LIMIT if loss.since_ns is not None else Reason.PROBE_GAP,
         )
         for loss in raw.losses
-        if loss.witness == "probe" and _concerns(loss, socket, calls, raw, last_entry)
+        if loss.what == "calls"
+        and loss.witness != "packets"
+        and _concerns(loss, socket, calls, raw, last_entry)
     ]
+    stops += _kernel_stops(socket, calls, raw)
     for low, high in steps:
         records = (calls[n - 1] for n in socket.calls)
         if any(r.entered_ns <= high and (r.returned_ns or high) >= low for r in records):
@@ -65,6 +68,24 @@ def stop_of(
     return min(stops, key=lambda stop: stop.time_ns, default=None)
 
 
+def _kernel_stops(socket: Socket, calls: list[CallRecord], raw: RawRecording) -> Iterator[Stop]:
+    """Where the kernel's events about calls on this socket may be missing.
+
+    A buffer that ran over may have lost any. A call that was entered before its process was watched
+    is of some socket that the process had then.
+    """
+    mine = [calls[n - 1] for n in socket.calls if calls[n - 1].witness == "kernel"]
+    for loss in raw.losses if mine else ():
+        if loss.witness != "kernel" or loss.since_ns is None:
+            continue
+        if loss.what == "events of calls":
+            yield Stop(loss.since_ns, Reason.EVENTS_LOST)
+        elif loss.what == "calls" and any(call.pid == loss.pid for call in mine):
+            had_it = not socket.made or mine[0].entered_ns < loss.since_ns
+            if had_it:
+                yield Stop(-1, Reason.PROBE_GAP)
+
+
 def _concerns(
     loss: Loss,
     socket: Socket,
@@ -74,6 +95,8 @@ def _concerns(
 ) -> bool:
     """Whether a process that may have stopped recording held the socket then."""
     for pid, actor in _holders(socket, calls, raw):
+        if loss.pid is not None and pid != loss.pid:
+            continue
         if loss.actor and actor is not None and actor != loss.actor:
             continue
         if loss.since_ns is None:
@@ -98,9 +121,9 @@ def _holders(
 def _let_go(pid: int, socket: Socket, calls: list[CallRecord], time_ns: int) -> bool:
     """Whether the process had closed its only descriptor of the socket by then."""
     mine = [calls[n - 1] for n in socket.calls if calls[n - 1].pid == pid]
-    if any(record.op == "dup" for record in mine):
+    if any(record.op in DUPLICATING for record in mine):
         return False
-    return any(record.op == "close" and record.entered_ns < time_ns for record in mine)
+    return any(is_closing(record) and record.entered_ns < time_ns for record in mine)
 
 
 def first_impossible(

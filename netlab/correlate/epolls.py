@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from netlab.model.call import EPOLLET, CallRecord, Inheritance
+from netlab.model.call import EPOLL_WAITING, EPOLLET, CallRecord, Inheritance
 
 _Epoll = tuple[str, int, int | None]  # host, pid, descriptor
 _NEVER_NS = 1 << 62
@@ -43,7 +43,7 @@ class Epolls:
         """Take note of an epoll_create or epoll_ctl; any other call changes nothing."""
         if record.errno is not None:
             return
-        if record.op == "epoll_create":
+        if record.op in ("epoll_create", "epoll_create1"):
             self._watches[record.host, record.pid, record.result] = {}
         elif record.op == "epoll_ctl":
             watches = self._of(record)
@@ -70,7 +70,7 @@ class Epolls:
             watch.last = Reported(max(record.entered_ns, latest_ns), record.returned_ns)
 
     def _watch(self, record: CallRecord, inode: int) -> _Watch | None:
-        return self._of(record).get(inode) if record.op == "epoll_wait" else None
+        return self._of(record).get(inode) if record.op in EPOLL_WAITING else None
 
     def _of(self, record: CallRecord) -> dict[int, _Watch]:
         pid: int | None = record.pid

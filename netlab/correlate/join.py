@@ -11,12 +11,14 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from netlab.correlate.accept_queue import stayed_queued
 from netlab.correlate.arrivals import arrival_ns
 from netlab.correlate.call_layout import UrgentMark
-from netlab.correlate.call_moves import moved_bytes
+from netlab.correlate.call_moves import at_their_latest, moved_bytes
 from netlab.correlate.call_ranges import CallRanges, Stop, StreamFacts, place_calls
+from netlab.correlate.call_rows import call_row
 from netlab.correlate.closing import link_closing
 from netlab.correlate.connections import connection_from_flow, connection_from_track
 from netlab.correlate.datagram_join import DatagramJoin
@@ -27,21 +29,22 @@ from netlab.correlate.flows import Flow, flows_from_packets
 from netlab.correlate.handshake import link_handshake
 from netlab.correlate.leftovers import leftover_bytes, uncaptured
 from netlab.correlate.local_join import LocalJoin
-from netlab.correlate.matching import add_connections_without_frames, match_tcp
-from netlab.correlate.missing import CUT, is_cut_short, missing_frames
+from netlab.correlate.matching import add_connections_without_frames, is_hidden, match_tcp
+from netlab.correlate.missing import CUT, has_gaps, is_cut_short, missing_frames
 from netlab.correlate.reasons import Reason, What
 from netlab.correlate.receiver_acks import link_receiver_acks
 from netlab.correlate.segments import Track, track_from_flow
 from netlab.correlate.sockets import Socket, Sockets, trace_sockets
 from netlab.correlate.stamps import stamps_of_calls
+from netlab.correlate.states import states_of
 from netlab.correlate.streams import Reads, stream_from_track
-from netlab.correlate.tcp_info import states_from_call
 from netlab.correlate.tcp_spans import End, TcpJoin, link_bytes
+from netlab.correlate.unseen_bytes import UnseenBytes
 from netlab.correlate.unseen_reads import maybe_unseen_read
 from netlab.correlate.urgent import urgent_marks
 from netlab.correlate.verdicts import judge
 from netlab.correlate.wakeups import Wakeups
-from netlab.model.call import OUTBOUND, WAITING, CallRecord, ready_text
+from netlab.model.call import WAITING, CallRecord, is_outbound
 from netlab.model.recording import RawRecording
 from netlab.model.tables import (
     Call,
@@ -55,17 +58,29 @@ from netlab.model.tables import (
     Unmatched,
 )
 
+if TYPE_CHECKING:
+    from netlab.correlate.locating import Locator
+
 _ROLE_ORDER = {role: place for place, role in enumerate(Role)}
 
 
 def correlate(raw: RawRecording, packets: list[Packet]) -> Tables:
     """Join frames and calls; fills connection and direction of `packets` in passing."""
+    return correlate_sockets(raw, packets)[0]
+
+
+def correlate_sockets(
+    raw: RawRecording, packets: list[Packet]
+) -> tuple[Tables, list[Socket], list[Track]]:
+    """The same, with what the calls were made on and the TCP connections as frames tell them."""
     records = sorted(raw.calls, key=lambda r: (r.entered_ns, r.host, r.pid, r.tid, r.order))
     # A million small objects and no cycles: looking for garbage among them takes 40 % of the time.
     collecting = gc.isenabled()
     gc.disable()
     try:
-        return _Correlation(raw, packets, records).run()
+        work = _Correlation(raw, packets, records)
+        tables = work.run()
+        return tables, work.sockets, work.tracks
     finally:
         if collecting:
             gc.enable()
@@ -75,10 +90,13 @@ class _Correlation:
     """The steps, and what one hands to the next."""
 
     def __init__(self, raw: RawRecording, packets: list[Packet], records: list[CallRecord]) -> None:
-        self.raw, self.packets, self.records = raw, packets, records
+        self.raw, self.packets = raw, packets
+        self.records = at_their_latest(records)
+        self.returned_ns = [record.returned_ns for record in records]  # as they were
         self.tables = Tables(packets=packets)
-        self.calls = [_call_row(number, record) for number, record in enumerate(records, 1)]
+        self.calls = [call_row(number, record) for number, record in enumerate(records, 1)]
         self.tcp: dict[int, TcpJoin] = {}
+        self.unseen = UnseenBytes(raw.losses, self.records, raw.inheritances)
         self.unsure = clock_windows(raw.clock_pairs)
         self.place = _place_of(packets)
         self.by_frame = {packet.frame: packet for packet in packets} if records else {}
@@ -88,15 +106,30 @@ class _Correlation:
         self.no_frames = Reason.CUT_SHORT if is_cut_short(raw) else Reason.NO_PACKET_WITNESS
         self.missing = missing_frames(raw)
         self.ring_lost = self.missing is not None
+        self.locator: Locator | None = None
+        self.sockets: list[Socket] = []
+        self.tracks: list[Track] = []
 
     def run(self) -> Tables:
         flows = flows_from_packets(self.packets)
-        tracks = self._tracks(flows)
+        self.tracks = tracks = self._tracks(flows)
         self.tables.connections = self._connections(flows, tracks)
         datagrams = datagrams_from_flows(flows)
         self._count_datagram_bytes(datagrams)
+        sockets = trace_sockets(self.records, self.raw.inheritances)
         if self.records:
-            self._join_calls(flows, tracks, datagrams)
+            self._join_calls(sockets, flows, tracks, datagrams)
+        self.tables.states = states_of(
+            self.records,
+            sockets,
+            self.raw.samples,
+            self.tables.connections,
+            self.raw.kernel_events,
+        )
+        if self.raw.kernel_events and not self.ring_lost:
+            from netlab.correlate.kernel_frames import notes_from_events
+
+            self.tables.notes = notes_from_events(self.raw.kernel_events, self.tables)
         self.tables.calls = self.calls
         return self.tables
 
@@ -128,11 +161,18 @@ class _Correlation:
                 row.server_bytes = max(row.server_bytes, datagram.stop)
 
     def _join_calls(
-        self, flows: list[Flow], tracks: list[Track], datagrams: list[Datagram]
+        self, sockets: Sockets, flows: list[Flow], tracks: list[Track], datagrams: list[Datagram]
     ) -> None:
-        sockets = trace_sockets(self.records, self.raw.inheritances)
+        self.sockets = sockets.all
         network = [s for s in sockets.all if not s.is_local]
-        match_tcp(network, tracks, self.records, ring_lost=self.ring_lost)
+        if any(record.witness != "probe" for record in self.records):
+            from netlab.correlate.locating import Locator
+
+            self.locator = Locator(self.records, self.raw.frames)
+        match_tcp(
+            network, tracks, self.records,
+            ring_lost=self.ring_lost, whole=not has_gaps(self.raw), locator=self.locator,
+        )  # fmt: skip
         add_connections_without_frames(network, self.tables.connections, self.records)
         spans = self._join_tcp(network, tracks)
         udp = self._join_datagrams(network, flows, datagrams)
@@ -151,12 +191,6 @@ class _Correlation:
         self._fill_calls(sockets, udp, local)
         self._fill_about(sockets, local)
         self._list_the_rest(sockets)
-        for record, socket in zip(self.records, sockets.by_call, strict=True):
-            if record.tcp_info_before or record.tcp_info_after:  # of the socket called, not of the
-                connection = socket.connection if socket else None  # one that accept returned
-                side = socket.side if socket else None
-                self.tables.states += states_from_call(record, connection, side)
-        self.tables.states.sort(key=lambda state: state.time_ns)
         self.tables.stamps = stamps_of_calls(self.raw.stamps, sockets.all, self.calls, self.records)
 
     # Most recordings have neither datagrams nor Unix sockets: how these are joined is imported only
@@ -170,6 +204,10 @@ class _Correlation:
             return DatagramJoin(self.records, self.missing)
         from netlab.correlate.datagram_spans import join_datagrams, leftover_datagrams
 
+        if self.locator is not None:
+            from netlab.correlate.hidden_datagrams import name_hidden
+
+            name_hidden(sockets, datagrams, self.records, self.raw.frames)
         join = join_datagrams(sockets, flows, datagrams, self.records, missing=self.missing)
         join.unmatched += leftover_datagrams(join, datagrams)
         return join
@@ -208,13 +246,19 @@ class _Correlation:
                 for direction, urgent in join.urgent.items()
             }
             for side, socket in ends.pop(join.connection, {}).items():
-                join.ends[side] = self._end(socket, facts[side.outbound], facts[side.inbound])
+                out, into = facts[side.outbound], facts[side.inbound]
+                if self.locator is not None:
+                    out, into = self.locator.facts(socket, track, side, out, into)
+                join.ends[side] = self._end(socket, out, into)
                 if track.flow.to_itself:  # it reads what it wrote
                     mine = self._end(socket, facts[side.outbound], facts[side.outbound])
                     join.ends[Side.CLIENT] = End(socket, mine.outbound, CallRanges())
                     join.ends[Side.SERVER] = End(socket, CallRanges(), mine.inbound)
+            if self.locator is not None:
+                self.locator.check(join)
             for direction in Direction:
                 self._follow(join, direction)
+            self.unseen.doubt(join)
             for side, end in join.ends.items():
                 self._place(end.outbound.ranges, side.outbound)
                 self._place(end.inbound.ranges, side.inbound)
@@ -222,9 +266,12 @@ class _Correlation:
                 spans += link_bytes(join)
                 spans += link_handshake(join)
                 spans += link_closing(join)
-                spans += link_receiver_acks(join)
+                spans += link_receiver_acks(join, self.returned_ns)
             queued = self.missing is not CUT and stayed_queued(track, self.records, self._stop_of)
-            self.tables.unmatched += leftover_bytes(join, missing=self.missing, queued=queued)
+            unwatched = self.unseen.reason_at(track.listeners)
+            self.tables.unmatched += leftover_bytes(
+                join, missing=self.missing, queued=queued, unwatched=unwatched
+            )
         for connection, sides in ends.items():
             self._without_frames(connection, sides)
         return spans
@@ -239,7 +286,7 @@ class _Correlation:
         return StreamFacts(half.syn_seen, half.fin_off, urgent, unborn)
 
     def _end(self, socket: Socket, out: StreamFacts, into: StreamFacts) -> End:
-        born = socket.accepted_by is not None or bool(socket.connects) or socket.made
+        born = socket.is_born
         stopped = self._stop_of(socket)
         return End(
             socket,
@@ -250,6 +297,8 @@ class _Correlation:
         )  # fmt: skip
 
     def _stop_of(self, socket: Socket) -> Stop | None:
+        if socket.listens and (since_ns := self.unseen.since_ns(socket)) is not None:
+            return Stop(since_ns, Reason.IO_URING)  # an accept may have gone unseen, too
         return stop_of(socket, self.records, self.raw, self.last_entry, self.unsure)
 
     def _follow(self, join: TcpJoin, direction: Direction) -> None:
@@ -363,7 +412,7 @@ class _Correlation:
         """Calls that moved bytes on a socket that has no connection."""
         listed = {row.call for row in self.tables.unmatched}
         for call, record in zip(self.calls, self.records, strict=True):
-            outbound = record.op in OUTBOUND
+            outbound = is_outbound(record)
             moved = moved_bytes(record, outbound)
             if not moved or call.start is not None or call.call in listed:
                 continue
@@ -371,23 +420,13 @@ class _Correlation:
             local = record.family is not None and not record.family.startswith("AF_INET")
             reason = Reason.NO_PEER if local else Reason.NO_PACKET_WITNESS
             socket = sockets.by_call[call.call - 1]
-            if socket is not None and socket.twins:
-                reason = Reason.TWINS
+            if socket is not None and (socket.twins or socket.fits):
+                reason = Reason.TWINS if socket.twins else Reason.HIDDEN
+            elif socket is not None and not socket.is_born and is_hidden(socket, self.records):
+                reason = Reason.UNNAMED
             self.tables.unmatched.append(
                 Unmatched(call.connection, None, None, None, moved, what, reason, call.call)
             )
-
-
-def _call_row(number: int, r: CallRecord) -> Call:
-    args = r.args
-    if r.ready and r.op in WAITING:
-        args = ", ".join(filter(None, (args, ready_text(r.ready))))
-    return Call(
-        number, r.witness, r.host, r.actor, r.pid, r.tid, r.fd, None, None, r.op, args,
-        r.entered_ns, r.returned_ns, r.returned_by_ns, r.requested_bytes, r.result, r.errno,
-        None, None, None, r.inq_before_bytes, r.outq_before_bytes, r.inq_after_bytes,
-        r.outq_after_bytes, r.code,
-    )  # fmt: skip
 
 
 def _place_of(packets: list[Packet]) -> Callable[[int], int]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from netlab.correlate.arrivals import arrival_ns
 from netlab.correlate.flows import fragment_bytes
 from netlab.correlate.reasons import What
-from netlab.model.call import INBOUND, OUTBOUND
+from netlab.model.call import ACCEPTING, is_moving
 from netlab.model.clock import clock_steps
 from netlab.model.ranges import RangeSet
 from netlab.model.recording import RawRecording
@@ -31,11 +31,11 @@ def ledger_mismatches(tables: Tables) -> list[str]:
 
 
 def _moved(call: Call) -> int:
-    if call.op not in OUTBOUND and call.op not in INBOUND:
+    if not is_moving(call):
         return 0
     if not call.result or call.result < 0 or any(flag in call.args for flag in _NOT_MOVING):
         return 0
-    return call.result
+    return sum(call._messages) if call._messages else call.result
 
 
 def _calls(tables: Tables) -> Iterable[str]:
@@ -168,7 +168,7 @@ def causal_violations(tables: Tables, tolerance_ns: int = 0) -> list[str]:
         call, packet = calls[span.call], packets[span.frame]
         arrived = arrival_ns(packet)
         early = late = False
-        if span.role in (Role.CARRIED, Role.SYN) and call.op not in ("accept", "accept4"):
+        if span.role in (Role.CARRIED, Role.SYN) and call.op not in ACCEPTING:
             early = packet.time_ns + tolerance_ns < call.entered_ns
         elif span.role in (Role.DELIVERED, Role.RELEASED):
             late = _after_return(call, arrived, tolerance_ns)
@@ -192,7 +192,7 @@ def _awaited(tables: Tables, calls: dict[int, Call], packets: dict[int, Packet])
     """By connect and accept: the frame of the handshake that it waited for, the first that came."""
     found: dict[int, int] = {}
     for span in tables.spans:
-        server = calls[span.call].op in ("accept", "accept4")
+        server = calls[span.call].op in ACCEPTING
         role = Role.HANDSHAKE_ACK if server else Role.SYNACK
         if span.role != role or span.frame is None:
             continue

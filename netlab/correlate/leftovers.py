@@ -13,17 +13,20 @@ from netlab.correlate.arrivals import arrival_ns, on_its_way, sent
 from netlab.correlate.call_ranges import CallRanges
 from netlab.correlate.missing import CUT, Missing
 from netlab.correlate.reasons import Reason, What
+from netlab.correlate.segments import Track
 from netlab.correlate.streams import Stream
 from netlab.correlate.tcp_spans import End, TcpJoin
 from netlab.model.ranges import RangeMap, RangeSet
 from netlab.model.tables import Direction, Side, Unmatched
 
 
-def leftover_bytes(join: TcpJoin, *, missing: Missing | None, queued: bool) -> list[Unmatched]:
+def leftover_bytes(
+    join: TcpJoin, *, missing: Missing | None, queued: bool, unwatched: Reason | None = None
+) -> list[Unmatched]:
     """The ledger rows of a connection.
 
     `missing`: why the recording lacks frames; `queued`: no accept() ever took the connection out of
-    its listener's queue.
+    its listener's queue; `unwatched`: why the server's calls are not known, where that is known.
     """
     rows: list[Unmatched] = []
     for direction, stream in join.streams.items():
@@ -37,15 +40,24 @@ def leftover_bytes(join: TcpJoin, *, missing: Missing | None, queued: bool) -> l
         if receiver is not None:
             reason = missing.captured if missing else Reason.GAP
             _read_not_captured(add, receiver.inbound, stream, reason)
-        unwatched = CUT.unsure if missing is CUT else Reason.NO_CALL_WITNESS
-        unseen = Reason.TWINS if join.track.twins else unwatched
-        _not_sent(add, sender, stream, unseen, unwatched)
+        nobody = CUT.unsure if missing is CUT else Reason.NO_CALL_WITNESS
+        at_sender = unwatched if direction.sender is Side.SERVER else None
+        unseen = at_sender or _why_no_call(join.track, direction.sender, nobody)
+        _not_sent(add, sender, stream, unseen, nobody)
+        at_receiver = unwatched if direction.receiver is Side.SERVER else None
+        unseen = at_receiver or _why_no_call(join.track, direction.receiver, nobody)
         if queued and direction.receiver is Side.SERVER:
             unseen = _why_in_queue(join, stream)
         gone = _unreadable(join, direction)
         astray = _lost_on_the_way(join, direction)
         _not_read(add, receiver, stream, missing, unseen, gone, astray)
     return rows
+
+
+def _why_no_call(track: Track, side: Side, unwatched: Reason) -> Reason:
+    if track.twins:
+        return Reason.TWINS
+    return Reason.HIDDEN if side in track.contested else unwatched
 
 
 class _Adder:

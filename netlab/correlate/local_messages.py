@@ -20,12 +20,12 @@ from netlab.correlate.local_join import LocalJoin, gap
 from netlab.correlate.reasons import Reason, What
 from netlab.correlate.socket_options import options_of
 from netlab.correlate.sockets import Socket
-from netlab.model.call import INBOUND, MSG_PEEK, MSG_TRUNC, OUTBOUND, CallRecord
+from netlab.model.call import MSG_PEEK, MSG_TRUNC, CallRecord, is_inbound, is_outbound
 from netlab.model.tables import Connection, Direction, Side, Unmatched
 
 _FOREVER = 1 << 63
 _UNNAMED = "unix:"
-_TELL_SENDER = frozenset({"recvfrom", "recvfrom_into", "recvmsg", "recvmsg_into"})
+_TELL_SENDER = frozenset({"recvfrom", "recvfrom_into", "recvmsg", "recvmsg_into", "recvmmsg"})
 
 
 @dataclass(slots=True)
@@ -57,7 +57,7 @@ def join_messages(join: LocalJoin, sockets: Sequence[Socket], ends: Ends) -> Non
         join.reads.setdefault(id(inbox.reader), []).sort()
         for number, reason in inbox.readings.unsure.items():
             count = join.calls[number - 1].result
-            if join.calls[number - 1].op in INBOUND and count:
+            if is_inbound(join.calls[number - 1]) and count:
                 join.unmatched.append(
                     Unmatched(None, None, None, None, count, What.READ_NOT_CAPTURED, reason, number)
                 )
@@ -73,7 +73,7 @@ def _post(
     since = [number for number, _ in peers]
     for number in socket.calls:
         record = join.calls[number - 1]
-        if record.op not in OUTBOUND or record.errno is not None:
+        if not is_outbound(record) or record.errno is not None:
             continue
         if record.address:
             to = ends.owner(socket.host, record.address, record)
@@ -104,7 +104,7 @@ def _returned(record: CallRecord) -> int:
 def _read(join: LocalJoin, inbox: _Inbox) -> Readings:
     """What is certain of one queue."""
     reader = inbox.reader
-    records = [(n, join.calls[n - 1]) for n in reader.calls if join.calls[n - 1].op in INBOUND]
+    records = [(n, join.calls[n - 1]) for n in reader.calls if is_inbound(join.calls[n - 1])]
     reads = [
         _reading(number, record) for number, record in records
         if record.errno is None and record.result is not None and not record.flags & MSG_PEEK

@@ -14,7 +14,7 @@ from netlab.correlate.local_join import LocalJoin, gap
 from netlab.correlate.local_streams import direction_spans
 from netlab.correlate.reasons import Reason, What
 from netlab.correlate.sockets import OBJECT_PROTOCOLS, STREAM_OBJECTS, Socket
-from netlab.model.call import INBOUND, OUTBOUND
+from netlab.model.call import is_inbound, is_moving, is_outbound
 from netlab.model.tables import Connection, Direction, Role, Side, Span, Unmatched
 
 _NUMBER_MASK = (1 << 48) - 1  # the witness lifts numbers of a kind above those of sockets
@@ -23,8 +23,8 @@ _NO_FRAMES = StreamFacts()
 
 def join_object(join: LocalJoin, thing: Socket) -> None:
     """Match the calls of one pipe, queue or ring; a new row of `connections` if any moved bytes."""
-    sends = [n for n in thing.calls if join.calls[n - 1].op in OUTBOUND]
-    reads = [n for n in thing.calls if join.calls[n - 1].op in INBOUND]
+    sends = [n for n in thing.calls if is_outbound(join.calls[n - 1])]
+    reads = [n for n in thing.calls if is_inbound(join.calls[n - 1])]
     if not sends and not reads:
         return
     family = thing.family or ""
@@ -36,8 +36,8 @@ def join_object(join: LocalJoin, thing: Socket) -> None:
     thing.connection = row.connection  # no side: one object has both ends
     for number in thing.calls:
         record = join.calls[number - 1]
-        if record.op in OUTBOUND or record.op in INBOUND:
-            side = Side.CLIENT if record.op in OUTBOUND else Side.SERVER
+        if is_moving(record):
+            side = Side.CLIENT if is_outbound(record) else Side.SERVER
             join.of_call[number] = row.connection, side
     if family in STREAM_OBJECTS:
         _stream(join, thing, row)

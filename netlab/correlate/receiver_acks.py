@@ -19,6 +19,7 @@ Read first: Linux tcp_cleanup_rbuf and __tcp_select_window, RFC 9293 3.8.6.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 
 from netlab.correlate.arrivals import arrival_ns, may_have_reached
 from netlab.correlate.flows import ACK, FIN, RST, SYN
@@ -28,8 +29,8 @@ from netlab.model.call import MSG_WAITALL
 from netlab.model.tables import Role, Side, Span
 
 
-def link_receiver_acks(join: TcpJoin) -> list[Span]:
-    """The ack_sent and window spans of both sides."""
+def link_receiver_acks(join: TcpJoin, returned_ns: Sequence[int | None]) -> list[Span]:
+    """The ack_sent and window spans of both sides; `returned_ns`: by call, at the earliest."""
     spans: list[Span] = []
     for side, end in join.ends.items():
         reads = sorted(end.inbound.ranges)  # by entry
@@ -45,7 +46,7 @@ def link_receiver_acks(join: TcpJoin) -> list[Span]:
             if row.direction is side.outbound and not row.packet._made
         ]  # fmt: skip
         whole = [n for n in reads if draining.whole(n)]
-        _acks_sent(spans, join, side, whole, sent, arrivals)
+        _acks_sent(spans, join, side, whole, sent, arrivals, returned_ns)
         _windows(spans, join, side, reads, sent, arrivals, draining)
     return spans
 
@@ -97,14 +98,16 @@ def _acks_sent(
     reads: list[int],
     sent: list[Row],
     arrivals: list[int],
+    returned_ns: Sequence[int | None],
 ) -> None:
     times = [row.packet.time_ns for row in sent]
     for number in reads:
         record = join.calls[number - 1]
-        if record.returned_ns is None:
+        returned = returned_ns[number - 1]
+        if returned is None:
             continue
         first = bisect_left(times, record.entered_ns)
-        last = bisect_right(times, record.returned_ns)
+        last = bisect_right(times, returned)
         for row in sent[first:last]:
             if row.packet._flags & (SYN | FIN | RST | ACK) != ACK or row.segment.payload_len_bytes:
                 continue

@@ -2,10 +2,11 @@
 
 A descriptor is not a socket: dup, fork and accept make several names for one, so sockets are told
 apart by inode and host; an inode that a new socket() or accept() returns begins a new socket.
-Holders are (pid, descriptor) pairs: they come with the calls that make or use a descriptor and with
-fork, and go with close and the end of the process. The *last close* is the call that let the last
-holder go; it is what sends the FIN (man 2 close). A connect() after one that failed begins a new
-life of the socket, with other ends. Knows nothing of packets.
+Holders are (pid, descriptor) pairs: they come with the calls that make or use a descriptor, with
+fork and with messages that carry descriptors, and go with close, exec and the end of the process.
+The *last close* is the call that let the last holder go; it is what sends the FIN (man 2 close). A
+connect() after one that failed begins a new life of the socket, with other ends. Knows nothing of
+packets.
 """
 
 from __future__ import annotations
@@ -15,7 +16,15 @@ from dataclasses import dataclass, field
 
 from netlab.correlate.addresses import Endpoint, is_wildcard, maybe_endpoint
 from netlab.correlate.option_changes import option_value
-from netlab.model.call import OUTBOUND, CallRecord, Inheritance, Ready
+from netlab.model.call import (
+    ACCEPTING,
+    DUPLICATING,
+    CallRecord,
+    Inheritance,
+    Ready,
+    is_closing,
+    is_outbound,
+)
 from netlab.model.tables import Side
 
 Holder = tuple[int, int | None]  # pid, descriptor
@@ -26,6 +35,7 @@ MSG_FASTOPEN = 0x20000000
 OBJECT_PROTOCOLS = {"pipe": "pipe", "mqueue": "mq", "sysv": "mq", "ring": "ring"}
 STREAM_OBJECTS = frozenset({"pipe", "ring"})
 _LOCAL = frozenset({"AF_UNIX", "eventfd", *OBJECT_PROTOCOLS})
+_IN_FLIGHT = -1  # no process: a message that was not received yet (SCM_RIGHTS)
 _MAKING = frozenset({"socket", "socketpair", "pipe", "mq_open", "msgget", "memfd_create"})
 # After these the attempt goes on, or there was a connection already (man 2 connect); a connect()
 # that its program gave up waiting for is recorded as EAGAIN.
@@ -66,12 +76,19 @@ class Socket:
     defer_accept: list[Change] = field(default_factory=list)
     room: list[int] = field(default_factory=list)  # calls that changed when it is writable
     twins: bool = False  # several connections of its ends fit, and nothing tells which it is
+    fits: list[tuple[int, Side]] = field(default_factory=list)  # ends that it may be, where several
     failed: bool = False  # its latest connect() did: another one begins a new life
     _holders: set[Holder] = field(default_factory=set)
+    _landed: int = 0  # how often it was received in a message before it was seen to be sent
 
     @property
     def is_stream(self) -> bool:
         return self.kind in (None, "SOCK_STREAM")
+
+    @property
+    def is_born(self) -> bool:
+        """Whether its first call is known: nothing was moved before."""
+        return self.made or bool(self.connects) or self.accepted_by is not None
 
     @property
     def is_local(self) -> bool:
@@ -108,6 +125,7 @@ class _Tracer:
         self._now: dict[tuple[str, int], Socket] = {}
         self._held: dict[int, set[int]] = {}  # pid -> ids of sockets
         self._by_id: dict[int, Socket] = {}
+        self._flights = 0
 
     def socket(self, record: CallRecord, inode: int, *, new: bool = False) -> Socket:
         key = (record.host, inode)
@@ -151,6 +169,24 @@ class _Tracer:
                     if pid == item.parent_pid:
                         self.hold(socket, (item.pid, fd))
 
+    def passed(self, record: CallRecord) -> None:
+        """Descriptors in a message hold their sockets until a process receives them."""
+        for item in record.passed:
+            socket = self.socket(record, item.inode)
+            if is_outbound(record):
+                if socket._landed:  # it was entered after the call that received it
+                    socket._landed -= 1
+                else:
+                    self._flights += 1
+                    self.hold(socket, (_IN_FLIGHT, self._flights))
+                continue
+            self.hold(socket, (record.pid, item.fd))
+            flying = next((h for h in socket._holders if h[0] == _IN_FLIGHT), None)
+            if flying is None:
+                socket._landed += 1
+            else:
+                socket._holders.discard(flying)
+
     def leave(self, record: CallRecord, call: int) -> None:
         """The end of a process closes all that it held."""
         for place in self._held.pop(record.pid, set()):
@@ -174,6 +210,8 @@ class _Tracer:
             self._learn(socket, record)
             self._act(socket, record, number)
         self.found.by_call.append(socket)
+        if record.passed and record.errno is None:
+            self.passed(record)
         if record.about_inode is not None:
             known = self._now.get((record.host, record.about_inode))
             if known is not None:
@@ -194,7 +232,7 @@ class _Tracer:
 
     def _act(self, socket: Socket, record: CallRecord, number: int) -> None:
         op, failed = record.op, record.errno is not None
-        if op == "close":
+        if is_closing(record):
             if record.errno == "EBADF":  # every other error comes after the descriptor is gone
                 return
             self.let_go(socket, (record.pid, record.fd), number)
@@ -214,9 +252,9 @@ class _Tracer:
             socket.listened_by = socket.listened_by or number
         elif op == "shutdown" and ("SHUT_WR" in record.args or "SHUT_RDWR" in record.args):
             socket.shutdowns.append(number)
-        elif op == "dup" and record.result is not None:
+        elif op in DUPLICATING and record.result is not None:
             self.hold(socket, (record.pid, record.result))
-        elif op in ("accept", "accept4") and record.new_inode is not None:
+        elif op in ACCEPTING and record.new_inode is not None:
             self._accepted(socket, record, record.new_inode, number)
         elif op == "socketpair" and record.new_inode is not None:
             other = self.socket(record, record.new_inode, new=True)
@@ -276,7 +314,7 @@ def _inherited(listener: Socket, changes: list[Change]) -> list[Change]:
 def _opens(socket: Socket, record: CallRecord) -> bool:
     """Whether this send with MSG_FASTOPEN is the socket's connect() (man 7 tcp, RFC 7413)."""
     fresh = not socket.connects and socket.accepted_by is None
-    return fresh and socket.is_stream and record.op in OUTBOUND and record.address is not None
+    return fresh and socket.is_stream and is_outbound(record) and record.address is not None
 
 
 def _better(known: str | None, new: str | None) -> str | None:

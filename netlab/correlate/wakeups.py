@@ -26,7 +26,6 @@ from netlab.correlate.streams import Stream, fin_ready
 from netlab.correlate.tcp_spans import End, TcpJoin
 from netlab.correlate.writable import Writable
 from netlab.model.call import (
-    INBOUND,
     MSG_OOB,
     MSG_PEEK,
     POLLERR,
@@ -37,6 +36,7 @@ from netlab.model.call import (
     POLLRDHUP,
     WAITING,
     CallRecord,
+    is_inbound,
 )
 from netlab.model.tables import Packet, Role, Side, Span
 
@@ -273,7 +273,7 @@ class Wakeups:
             call = socket.calls[place]
             record = self.calls[call - 1]
             taken = record.errno is None and record.result is not None
-            if record.op in INBOUND and taken and not record.flags & (MSG_PEEK | MSG_OOB):
+            if is_inbound(record) and taken and not record.flags & (MSG_PEEK | MSG_OOB):
                 return call
         return None
 

@@ -17,7 +17,7 @@ from netlab.correlate.arrivals import arrival_ns, came
 from netlab.correlate.sockets import Socket
 from netlab.correlate.streams import Stream
 from netlab.correlate.tcp_spans import TcpJoin
-from netlab.model.call import OUTBOUND, CallRecord
+from netlab.model.call import CallRecord, is_outbound
 from netlab.model.tables import Packet
 
 
@@ -36,7 +36,7 @@ class Writable:
             return None
         sends = self._sends.get(id(socket))
         if sends is None:
-            sends = [n for n in socket.calls if self._calls[n - 1].op in OUTBOUND]
+            sends = [n for n in socket.calls if is_outbound(self._calls[n - 1])]
             self._sends[id(socket)] = sends
         place = bisect_left(sends, number)
         if not place:

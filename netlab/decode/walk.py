@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from netlab.decode.checksums import PseudoHeader
-from netlab.decode.fields import FIELDS, Field, OptionName, bytes_text
+from netlab.decode.field import Field, bytes_text
+from netlab.decode.fields import FIELDS, OptionName
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,15 @@ class FieldValue:
     raw: int | bytes
     source: str = ""  # document and section that define it
     column: str = ""  # the column of `packets` that it is, if any
+    bit: int = -1  # where its first bit stands, from the start of the frame; -1: at its first byte
+    bits: int = 0  # how many it has; 0: all of its bytes
+
+    @property
+    def bit_range(self) -> tuple[int, int]:
+        """The bits it lies in, from the start of the frame: first, and one past the last."""
+        if self.bit < 0:
+            return self.start * 8, self.stop * 8
+        return self.bit, self.bit + self.bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +60,7 @@ class Walk:
     pseudo: PseudoHeader | None = None
     unverifiable: str = ""  # why a transport's checksum cannot be checked
     fragment_off: int = 0
+    depth: int = 0  # how many packets it is in
     quote: bool = False  # inside what an ICMP error quotes
 
     def add(self, name: str, start: int, stop: int) -> Layer:
@@ -86,7 +97,8 @@ class Walk:
             values[item.name] = value
             layer.fields.append(
                 FieldValue(item.name, item.text(value), item.meaning, off + item.first_byte,
-                           off + item.end_byte, value, item.source, item.column)
+                           off + item.end_byte, value, item.source, item.column,
+                           off * 8 + item.bit, item.bits)
             )  # fmt: skip
         return values
 

@@ -13,8 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from netlab.explain.ways import way_text
-from netlab.model.call import INBOUND, arguments_text
-from netlab.model.tables import Call, Direction, Role, Span, Tables
+from netlab.model.call import arguments_text, is_inbound
+from netlab.model.kernel_event import Tracepoint
+from netlab.model.tables import Call, Direction, FrameNote, Role, Span, Tables
 
 # What a frame is to a call, in words; the call's name and the bytes follow. Where the frame's
 # sender matters there are two: for a call of the side that sent the frame, and for one of the other
@@ -93,7 +94,7 @@ def _range_text(start: int | None, stop: int | None) -> str:
 
 def _end_text(call: Call, around: Surroundings) -> str:
     """Says of a recv that returned nothing, though it asked for something, that this is the end."""
-    nothing = call.op in INBOUND and call.result == 0 and call.errno is None
+    nothing = is_inbound(call) and call.result == 0 and call.errno is None
     asked = call.requested_bytes != 0 and call.start is None
     return ", end of stream" if nothing and asked and call.connection in around.streams else ""
 
@@ -124,11 +125,29 @@ def frame_comments(tables: Tables) -> dict[int, list[str]]:
         frame: _bounded([_span_text(span, called.__getitem__) for span in spans])
         for frame, spans in by_frame.items()
     }
+    for note in tables.notes:
+        comments.setdefault(note.frame, []).append(note_text(note))
     for packet in tables.packets:
         way = way_text(packet)
         if way:
             comments[packet.frame] = [way, *comments.get(packet.frame, ())]
     return comments
+
+
+_NOTES = {
+    Tracepoint.RETRANSMIT: "sent again",
+    Tracepoint.RETRANSMIT_SYNACK: "sent again",
+    Tracepoint.SEND_RESET: "sent as a reset",
+    Tracepoint.RECEIVE_RESET: "taken as a reset",
+    Tracepoint.DROP: "dropped",
+}
+
+
+def note_text(note: FrameNote) -> str:
+    """What a kernel said of a frame: `the kernel of server says: dropped, TCP_OVERWINDOW`."""
+    said = next((words for what, words in _NOTES.items() if what == note.what), note.what)
+    reason = f", {note.reason}" if note.reason else ""
+    return f"the kernel of {note.host} says: {said}{reason}"
 
 
 def _span_text(span: Span, called: Callable[[int], Call]) -> str:

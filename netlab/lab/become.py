@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from netlab.lab.network.builder import Place
 
 
+READY = b"ready\n"
+
+
 @dataclass(frozen=True, slots=True)
 class Orders:
     """How a program is to be started."""
@@ -54,9 +57,18 @@ class Orders:
 
 
 def become(
-    orders: Orders, descriptors: Sequence[int], *, report: int, proc: int, place: Place | None
+    orders: Orders,
+    descriptors: Sequence[int],
+    *,
+    report: int,
+    proc: int,
+    place: Place | None,
+    go: int | None = None,
 ) -> NoReturn:
-    """Be the program. Reports its pid outside on `report`, then, only on failure, the reason."""
+    """Be the program. Reports its pid outside on `report`, then, only on failure, the reason.
+
+    With `go` it says READY when nothing is left but to execute, and waits until that is readable.
+    """
     try:
         os.write(report, os.readlink("self", dir_fd=proc).encode() + b"\n")
         if orders.foreground:
@@ -76,6 +88,9 @@ def become(
         for path in orders.readable:
             os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
         die_with_parent(signal.SIGKILL)  # the change of identity would have made it forgotten
+        if go is not None:
+            os.write(report, READY)
+            os.read(go, 1)
         _execute(orders.files or orders.argv[:1], orders.argv, environment)
     except BaseException as error:
         reason, exit_code = _why_not(error, orders)

@@ -16,9 +16,10 @@ from typing import Literal
 
 from netlab.lab.actor import Output, Program
 from netlab.lab.ground import Ground
-from netlab.lab.hosts import Ended, Left, Started
+from netlab.lab.hosts import Ended, Left, Started, Unwatched
 from netlab.lab.recorder import Death
 from netlab.lab.starting import Command, Watching, orders_for
+from netlab.lab.tracing import Tracing, open_logs
 
 Stdio = Literal["kept", "ours", "shell"]
 
@@ -26,8 +27,11 @@ Stdio = Literal["kept", "ours", "shell"]
 class Company:
     """All programs that were started, and their outputs in the poller of the loop."""
 
-    def __init__(self, ground: Ground, watching: Watching, poller: select.poll) -> None:
+    def __init__(
+        self, ground: Ground, watching: Watching, tracing: Tracing, poller: select.poll
+    ) -> None:
         self.programs: list[Program] = []
+        self.tracing = tracing
         self.left: dict[str, int] = {}  # processes on hosts, since they were last asked for
         self._ground = ground
         self._watching = watching
@@ -43,8 +47,12 @@ class Company:
         env: Mapping[str, str],
         stdio: Stdio,
         keep: Sequence[int],
+        watched: bool,
     ) -> Program:
-        """Ask for a program; an event tells whether it runs. Raises UsageError."""
+        """Ask for a program; an event tells whether it runs. Raises UsageError.
+
+        `watched`: by strace, if it is a command and the lab has one.
+        """
         self._ground.plan.host(host)  # there is one
         name = actor or host
         taken = sum(program.actor.partition("#")[0] == name for program in self.programs)
@@ -72,21 +80,38 @@ class Company:
                 # whose child stops between vfork and execve waits for ever.
                 ignore=[signal.SIGTSTP] if foreground and stdio != "shell" else (),
             )
-            program = Program(name, host, outputs, foreground)
-            self._ground.house.launch(name, host, orders, tuple(fds.values()))
+            tracer, logs = None, tuple[int, ...]()
+            if watched and not callable(command) and self.tracing.on:
+                tracer = self.tracing.orders(self._ground.house.user)
+                logs = open_logs(self._ground.spools, host, name, self._ground.house.user)
+                for descriptor in logs:
+                    opened.callback(os.close, descriptor)
+            program = Program(
+                name, host, outputs, foreground, watched=tracer is not None,
+                wanted=watched and not callable(command),
+            )  # fmt: skip
+            self._ground.house.launch(
+                name, host, orders, tuple(fds.values()), tracer=tracer, logs=logs
+            )
         self.programs.append(program)
         for output in outputs.values():
             self._poller.register(output.descriptor, select.POLLIN)
         return program
 
-    def note(self, event: Started | Ended | Left) -> None:
+    def note(self, event: Started | Ended | Left | Unwatched) -> None:
         """Take in an event."""
         if isinstance(event, Left):
             self.left[event.host] = event.count
             return
+        if isinstance(event, Unwatched):
+            self.tracing.note(event)
+            return
         program = next(p for p in reversed(self.programs) if p.actor == event.actor)
         if isinstance(event, Started):
-            program.pid = event.pid
+            program.pid, program.blind = event.pid, event.blind
+            self._ground.started(event.pid, program.host, program.actor, wanted=program.wanted)
+            if program.watched:
+                self.tracing.note(event)
             return
         program.status, program.ended_ns = event.status, event.time_ns
         if program.foreground:
@@ -141,6 +166,12 @@ class Company:
         """Send a signal to programs; nothing happens to those that are over."""
         if programs:
             self._ground.house.signal([program.actor for program in programs], number)
+
+    def limit_logs(self, limit_bytes: int) -> None:
+        """Have no more recorded of a program whose calls fill more than this."""
+        for actor in self._ground.recorder.fuller_than(limit_bytes):
+            if self.tracing.send_away(actor, "spool limit"):
+                self._ground.house.unwatch(actor)
 
     def signal_host(self, host: str, number: int) -> None:
         """Send a signal to all that runs on a host; `left` will hold how many they are."""

@@ -26,6 +26,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from netlab.capture.layout import JOURNAL_LIMIT
+from netlab.capture.probe.stamps import StampsOf
 from netlab.lab.actor import Program
 from netlab.lab.company import Company, Stdio, how_ended
 from netlab.lab.ground import Ground
@@ -34,10 +35,12 @@ from netlab.lab.listening import reachable, what_is_there
 from netlab.lab.network import socket_table
 from netlab.lab.network.plan import SERVER, WIRE
 from netlab.lab.network.socket_table import SocketRow
+from netlab.lab.recorder import stamps_witness
 from netlab.lab.signals import IMPATIENT, Interruptions
 from netlab.lab.starting import Command, Watching
 from netlab.lab.syscalls import CAP_NET_RAW
-from netlab.model.errors import BadRecording, CheckFailed, NetlabError, UsageError
+from netlab.lab.tracing import Tracing, choose, why_blind
+from netlab.model.errors import BadRecording, CheckFailed, NetlabError, PrivilegeError, UsageError
 
 if TYPE_CHECKING:
     from _typeshed import StrPath
@@ -58,7 +61,10 @@ class Lab:
 
     `hosts`: their names, one of them `server`. `wire`: rules as text or objects. `sysctls`: by
     host, name and value, beyond the baseline. `user`: as root, who the programs are. `queues`,
-    `tcp_info` and `spool_limit_bytes` are the probe's, as in `netlab.record`.
+    `tcp_info`, `stamps` and `spool_limit_bytes` are the probe's, as in `netlab.record`. `witness`
+    of the calls of commands: `strace`, `kernel` (as root), `both`, `none`, or `auto`, which is
+    strace where there is one. `sample_every_ns`: how often the state of every TCP socket of the
+    hosts is read; 0: never.
 
     Opening it raises UsageError for what cannot be done as asked, PrivilegeError where this machine
     allows no namespaces. All that wait raise KeyboardInterrupt once a signal asks to end (at a
@@ -79,10 +85,17 @@ class Lab:
         tcp_info: bool = False,
         journal_limit: int = JOURNAL_LIMIT,
         spool_limit_bytes: int = 1 << 30,
+        witness: str = "auto",
+        stamps: StampsOf = False,
+        sample_every_ns: int = 0,
     ) -> None:
         self.path = Path(path)
         self.interruptions = Interruptions()
-        self._watching = Watching(queues, tcp_info, spool_limit_bytes)
+        self._must_watch = witness in ("strace", "both")
+        strace, notes = choose(witness)
+        self._watching = Watching(
+            queues, tcp_info, spool_limit_bytes, stamps=stamps, sample_every_ns=sample_every_ns
+        )
         self._ground = Ground(
             hosts,
             self.path,
@@ -93,10 +106,15 @@ class Lab:
             title=title or f'Lab("{self.path.name}")',
             watching=self._watching,
             journal_limit=journal_limit,
+            strace=strace,
+            kernel=witness in ("kernel", "both"),
+            notes=notes,
+            witnesses=stamps_witness(stamps),
         )
         self._opened = ExitStack()
         self._poller = select.poll()
-        self._company = Company(self._ground, self._watching, self._poller)
+        tracing = Tracing(strace, self._ground.lose)
+        self._company = Company(self._ground, self._watching, tracing, self._poller)
         self._closing = False
         self._finished: Finished | None = None
 
@@ -111,6 +129,7 @@ class Lab:
             self._poller.register(self._ground.house.stderr_fileno, select.POLLIN)
             self._poller.register(self._ground.wiring, select.POLLIN)
             self._ground.open_up(lambda: self.interruptions.count > 0)
+            self._ground.register_sampler(self._poller)
             self._opened = opened.pop_all()
         return self
 
@@ -181,6 +200,7 @@ class Lab:
         env: Mapping[str, str] | None = None,
         stdio: Stdio = "kept",
         may_capture: bool = False,
+        watched: bool = True,
     ) -> Program:
         """Start a program on a host, in our working directory and environment.
 
@@ -188,8 +208,9 @@ class Lab:
         `actor`: what it is called in the recording, by default as its host. `stdio`: what it writes
         is `kept` in the Program, and its stdin is empty; or it has `ours`, and the terminal if that
         is one, where Ctrl-Z does nothing to it but to a `shell`. `may_capture`: it may open packet
-        sockets, as tcpdump must. Raises UsageError when it is not there, PrivilegeError when it
-        cannot be executed.
+        sockets, as tcpdump must. `watched`: whether the lab's witness records its calls, if it is a
+        command. Raises UsageError when it is not there, PrivilegeError when it cannot be executed,
+        or not be watched where that was asked for.
         """
         program = self._company.start(
             host,
@@ -199,8 +220,14 @@ class Lab:
             env=env or {},
             stdio=stdio,
             keep=[CAP_NET_RAW] if may_capture else (),
+            watched=watched,
         )
         self._turn_until(lambda: program.pid is not None or not program.running, None)
+        if program.blind and self._must_watch:
+            raise PrivilegeError(
+                f"the calls of the {program.actor} cannot be recorded: {why_blind(program.blind)}",
+                "allow it (in a container: --cap-add SYS_PTRACE), or give --witness none",
+            )
         return program
 
     def run(
@@ -358,6 +385,7 @@ class Lab:
                 raise
         finally:
             self._ground.pump()
+        self._company.limit_logs(self._watching.spool_limit_bytes)
         if not self._closing:
             self._ground.check()
             if self.interruptions.count:
@@ -402,6 +430,7 @@ class Lab:
         self._turn_until(
             lambda: not any(self._company.left.get(n, 1) for n in names), STOP_WITHIN_S
         )
+        self._turn_until(lambda: not self._company.tracing.watched, STOP_WITHIN_S)
         self._ground.close_down(lambda: self.interruptions.count < IMPATIENT)
         self._company.close()
 

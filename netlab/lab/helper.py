@@ -7,9 +7,9 @@ connection. Whatever dies, everything dies: when netlab ends, the control connec
 helper gets a death signal; when the helper ends, the first process does; and with that process the
 kernel ends every other in its namespace, daemonised or not.
 
-Messages to netlab: `ready`, `refused`, `connected`, `started`, `ended`, `left`, `failed`; from it:
-`connect`, `start`, `signal`, `end`. It never reads a recording and never speaks to a user. Read man
-7 pid_namespaces, man 2 prctl.
+Messages to netlab: `ready`, `refused`, `connected`, `started`, `ended`, `left`, `unwatched`,
+`failed`; from it: `connect`, `start`, `signal`, `end`, `unwatch`. It never reads a recording and
+never speaks to a user. Read `keeper` for who stays outside; man 7 pid_namespaces, man 2 prctl.
 """
 
 from __future__ import annotations
@@ -24,14 +24,17 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
-from netlab.lab.become import Orders, become
+from netlab.lab.become import READY, Orders, become
+from netlab.lab.keeper import fork_keeper
 from netlab.lab.namespaces import (
     HostFacts,
     Refused,
-    enter,
+    enter_others,
+    enter_user,
     may_capture,
     mount_proc,
     set_up_host,
+    step,
 )
 from netlab.lab.syscalls import adopt_orphans
 from netlab.lab.sysctls import BASELINE, FACTS, read_all
@@ -60,29 +63,38 @@ def main(arguments: list[str]) -> NoReturn:
         die_with_parent(signal.SIGKILL)
         adopt_orphans()
         _first_process(sock, proc, kind, detail)
+    keeper = None
     try:
-        enter()
+        enter_user()
+        if kind == HOSTS:
+            with step("keeper"):
+                keeper = fork_keeper(proc, sock)
+        enter_others()
     except Refused as refused:
         control.send(sock, {"event": "refused", "step": refused.step, "errno": refused.number})
         os._exit(0)
     die_with_parent(signal.SIGKILL)  # after the last change of credentials, which forgets it
     try:
-        child = os.fork()
+        first = os.fork()
     except OSError as error:
         control.send(sock, {"event": "refused", "step": "first process", "errno": error.errno})
         os._exit(0)
-    if child == 0:
+    if first == 0:
         die_with_parent(signal.SIGKILL)
-        _first_process(sock, proc, kind, detail)
+        _first_process(sock, proc, kind, detail, keeper)
     sock.close()  # so that netlab sees the end of the first process at once
-    _, status = os.waitpid(child, 0)
+    if keeper is not None:
+        keeper.close()
+    _, status = os.waitpid(-1, 0)  # of whichever: with this process the other ends
     os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
 
 
-def _first_process(sock: socket.socket, proc: int, kind: str, detail: str) -> NoReturn:
+def _first_process(
+    sock: socket.socket, proc: int, kind: str, detail: str, keeper: socket.socket | None = None
+) -> NoReturn:
     code = 70  # EX_SOFTWARE: a traceback on stderr says the rest
     try:
-        FirstProcess(sock, proc).serve(kind, detail)
+        FirstProcess(sock, proc, keeper).serve(kind, detail)
         code = 0
     except (Refused, NetlabError) as error:
         if isinstance(error, Refused):
@@ -103,9 +115,10 @@ def _first_process(sock: socket.socket, proc: int, kind: str, detail: str) -> No
 class FirstProcess:
     """The first process of the lab: parent of its programs."""
 
-    def __init__(self, sock: socket.socket, proc: int) -> None:
+    def __init__(self, sock: socket.socket, proc: int, keeper: socket.socket | None) -> None:
         self._sock = sock
         self._proc = proc
+        self._keeper = keeper  # who starts tracers
         self._network: Network | None = None
         self._actors: dict[int, str] = {}  # by pid as this process sees it
         self._pids: dict[str, int] = {}
@@ -129,11 +142,15 @@ class FirstProcess:
         poller = select.poll()
         poller.register(self._sock, select.POLLIN)
         poller.register(wake, select.POLLIN)
+        if self._keeper is not None:
+            poller.register(self._keeper, select.POLLIN)
         while True:
             for descriptor, _ in poller.poll():
                 if descriptor == wake:
                     os.read(wake, 4096)
                     self._reap()
+                elif self._keeper is not None and descriptor == self._keeper.fileno():
+                    self._pass_on()
                 elif not self._obey():
                     self._end_all()
                     return
@@ -188,6 +205,9 @@ class FirstProcess:
             elif message["do"] == "signal":
                 for actor in message["actors"]:
                     self._signal(actor, message["signal"])
+            elif message["do"] == "unwatch":
+                if self._keeper is not None:
+                    control.send(self._keeper, message)
             elif message["do"] == "end":
                 self._end_host(message["host"], message["signal"])
             else:
@@ -212,32 +232,79 @@ class FirstProcess:
         os.kill(pid, number)
 
     def _start(self, message: control.Message, descriptors: list[int]) -> None:
-        """Fork and execute a program; answer with its pid outside, or with why it did not start."""
-        actor = message["actor"]
+        """Fork and execute a program; answer with its pid outside, or with why it did not start.
+
+        One that is to be watched comes with the orders of its tracer, its log and that of its pids.
+        """
+        actor, host = message["actor"], message["host"]
+        tracer = descriptors[1:4] if message["watched"] else []
+        own = descriptors[1 + len(tracer) :]
         orders = Orders.from_file(descriptors[0])
         read_end, write_end = os.pipe2(os.O_CLOEXEC)
+        go, go_write = os.pipe2(os.O_CLOEXEC)
         try:
             pid = os.fork()
         except OSError as error:
-            os.close(read_end)
-            os.close(write_end)
+            for descriptor in (read_end, write_end, go, go_write):
+                os.close(descriptor)
             self._refuse(actor, os.strerror(error.errno or 0), "end other programs", 1)
             return
         if pid == 0:
-            place = self._place(message["host"])
-            become(orders, descriptors[1:], report=write_end, proc=self._proc, place=place)
+            os.close(go_write)
+            become(
+                orders,
+                own,
+                report=write_end,
+                proc=self._proc,
+                place=self._place(host),
+                go=go if tracer else None,
+            )
         os.close(write_end)
+        os.close(go)
         self._actors[pid] = actor
         self._pids[actor] = pid
         if orders.foreground:
             self._foreground.add(pid)
-        with os.fdopen(read_end, "rb") as reports:
-            words = reports.read().decode(errors="replace").split("\n")
-        outer = int(words[0]) if words[0].isdigit() else pid
+        report = _read_until(read_end, READY)
+        outer = int(report.partition(b"\n")[0] or pid)
+        blind = ""
+        if tracer and report.endswith(READY):
+            blind = self._watch(actor, host, outer, tracer)
+        os.close(go_write)
+        report += _read_until(read_end)
+        os.close(read_end)
+        words = report.replace(READY, b"").decode(errors="replace").split("\n")
         if len(words) > 2:
             self._refuse(actor, words[1], orders.hint, int(words[2]))
         else:
-            self._tell({"event": "started", "actor": actor, "pid": outer})
+            self._tell({"event": "started", "actor": actor, "pid": outer, "blind": blind})
+
+    def _watch(self, actor: str, host: str, outer: int, tracer: list[int]) -> str:
+        """Have a program traced that waits to be executed; why it is not, or nothing."""
+        place = self._place(host)
+        if self._keeper is None or place is None:
+            return "there is no keeper here"
+        try:
+            message = {"do": "watch", "actor": actor, "pid": outer}
+            control.send(self._keeper, message, (*tracer, place.network))
+            while (received := control.receive(self._keeper)) is not None:
+                answer, _ = received
+                if answer["event"] == "watching":
+                    return ""
+                if answer["event"] == "blind":
+                    return answer["reason"] or "no reason was given"
+                self._tell(answer)  # of another tracer
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # the keeper is gone, and we shall be soon
+        return "the lab's helper is gone"
+
+    def _pass_on(self) -> None:
+        """What the keeper says unasked is for netlab."""
+        assert self._keeper is not None
+        received = control.receive(self._keeper)
+        if received is None:
+            raise BrokenPipeError  # it does not go before us
+        self._tell(received[0])
 
     def _refuse(self, actor: str, reason: str, hint: str, exit_code: int) -> None:
         text = f"cannot start the {actor}: {reason}"
@@ -323,6 +390,14 @@ class FirstProcess:
 
     def _tell(self, message: control.Message) -> None:
         control.send(self._sock, message)
+
+
+def _read_until(descriptor: int, last: bytes | None = None) -> bytes:
+    """What is written there until its end, or until it ends in `last`."""
+    found = b""
+    while (data := os.read(descriptor, 4096)) and not (last and (found + data).endswith(last)):
+        found += data
+    return found + data
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -96,6 +96,17 @@ class Started:
 
     actor: str
     pid: int
+    blind: str = ""  # why its calls are not seen, where they should have been
+
+
+@dataclass(frozen=True, slots=True)
+class Unwatched:
+    """A program's tracer is over: with 0 once all that it watched had ended."""
+
+    actor: str
+    status: int  # negative: the signal that ended it
+    reason: str  # what it said last
+    time_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +131,7 @@ class Left:
     count: int
 
 
-Event = Started | Ended | Connected | Left
+Event = Started | Ended | Connected | Left | Unwatched
 
 
 class House:
@@ -142,6 +153,11 @@ class House:
         self.sockets: list[socket.socket] = []  # as the helper opened them
         self.as_root = os.geteuid() == 0  # when it was opened
         self.gone = False  # the first process is dead, and everything in the lab with it
+
+    @property
+    def helper_pid(self) -> int:
+        """The helper's, whose child is the lab's first process."""
+        return self._helper.pid
 
     @classmethod
     def open(cls, *, own: bool, ports: Sequence[int] = (), user: User | None = None) -> House:
@@ -243,15 +259,32 @@ class House:
         self.launch(actor, host, orders, tuple(fds.values()))
 
     def launch(
-        self, actor: str, host: str, orders: Orders, descriptors: tuple[int, ...] = ()
+        self,
+        actor: str,
+        host: str,
+        orders: Orders,
+        descriptors: tuple[int, ...] = (),
+        *,
+        tracer: Orders | None = None,
+        logs: tuple[int, ...] = (),
     ) -> None:
-        """Ask for a program on a host; whether it runs is told by an event, as with `start`."""
-        file = orders.to_file()
-        try:
-            message = {"do": "start", "actor": actor, "host": host}
-            self._send(message, (file, *descriptors))
-        finally:
-            os.close(file)
+        """Ask for a program on a host; whether it runs is told by an event, as with `start`.
+
+        `tracer`: how to start what watches it, which gets the first of `logs` as its fd 1 and the
+        program's pid as its last word; in the second the keeper notes the pids of its processes.
+        """
+        with ExitStack() as opened:
+            files = [orders] if tracer is None else [orders, tracer]
+            sent = [file.to_file() for file in files]
+            for file in sent:
+                opened.callback(os.close, file)
+            watched = tracer is not None
+            message = {"do": "start", "actor": actor, "host": host, "watched": watched}
+            self._send(message, (*sent, *logs, *descriptors))
+
+    def unwatch(self, actor: str) -> None:
+        """Have the tracer of a program leave it; an event tells when it is over."""
+        self._send({"do": "unwatch", "actor": actor})
 
     def connect(self) -> None:
         """Ask for the hosts' links to be brought up: the wire is there."""
@@ -285,7 +318,13 @@ class House:
                 break
             message, _ = received
             if message["event"] == "started":
-                found.append(Started(message["actor"], message["pid"]))
+                found.append(Started(message["actor"], message["pid"], message["blind"]))
+            elif message["event"] == "unwatched":
+                found.append(
+                    Unwatched(
+                        message["actor"], message["status"], message["reason"], message["time_ns"]
+                    )
+                )
             elif message["event"] == "ended":
                 found.append(Ended(message["actor"], message["status"], message["time_ns"]))
             elif message["event"] == "connected":

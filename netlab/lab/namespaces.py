@@ -70,8 +70,8 @@ def step(name: str) -> Iterator[None]:
         raise Refused(name, error.errno or errno.EPERM) from error
 
 
-def enter() -> bool:
-    """Enter the namespaces; processes forked from now on live in them. True: with a user namespace.
+def enter_user() -> bool:
+    """Enter the user namespace that owns the rest; True: there is one.
 
     Raises Refused; the process is then spoilt for anything but saying so.
     """
@@ -84,6 +84,14 @@ def enter() -> bool:
             _write("/proc/self/setgroups", "deny")
             _write("/proc/self/uid_map", f"{uid} {uid} 1")
             _write("/proc/self/gid_map", f"{gid} {gid} 1")
+    return own_user
+
+
+def enter_others() -> None:
+    """Enter the namespaces for network, mounts and processes, where all forked from now on live.
+
+    Raises Refused, as `enter_user`.
+    """
     with step("network namespace"):
         unshare(CLONE_NEWNET)
     with step("mount and process namespaces"):
@@ -94,6 +102,12 @@ def enter() -> bool:
     sysctls.write_all(sysctls.BEFORE_HOST)
     with step("network namespace"):
         unshare(CLONE_NEWNET)
+
+
+def enter() -> bool:
+    """Enter all namespaces; True: with a user namespace. Raises Refused."""
+    own_user = enter_user()
+    enter_others()
     return own_user
 
 

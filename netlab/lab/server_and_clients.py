@@ -42,7 +42,9 @@ class LabOptions:
     sysctls: Sequence[tuple[str, str, str]] = ()  # host, name, value
     listen_within_s: float = LISTEN_WITHIN_S
     user: str | None = None
+    witness: str = "auto"  # of the programs' calls: auto, strace, kernel, both, none
     journal_limit: int = JOURNAL_LIMIT
+    sample_every_ns: int = 0
     title: str = "netlab lab"
 
     @property
@@ -104,8 +106,10 @@ def run_lab(options: LabOptions, on_open: Callable[[Standing], None] = lambda _:
         wire=options.wire,
         sysctls=sysctls,
         user=options.user,
+        witness=options.witness,
         journal_limit=options.journal_limit,
         title=options.title,
+        sample_every_ns=options.sample_every_ns,
     )
     try:
         with lab:
@@ -158,7 +162,10 @@ def _carry_out(
             for name, command in zip(names, commands, strict=True)
         ]
     else:
-        residents = {name: lab.start(name, _RESIDENT, actor="resident") for name in lab.host_names}
+        residents = {
+            name: lab.start(name, _RESIDENT, actor="resident", watched=False)
+            for name in lab.host_names
+        }
         on_open(Standing({n: p.pid for n, p in residents.items() if p.pid}, listening))
         lab.stay()
         if server is not None:

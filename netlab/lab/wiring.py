@@ -51,7 +51,9 @@ class Wiring:
         folder = os.open(spools, _WAY_IN)
         try:
             orders = WireOrders(sides, rules, MTU_BYTES, spool_limit_bytes)
-            control.send(self._sock, orders.as_message(), (folder,))
+            # If it is gone, the house tells why it could not be started.
+            with suppress(BrokenPipeError, ConnectionResetError):
+                control.send(self._sock, orders.as_message(), (folder,))
         finally:
             os.close(folder)
         self._sock.setblocking(False)

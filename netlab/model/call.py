@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 # Message flags (man 2 send, man 2 recv): Linux's numbers, which are part of its ABI.
 MSG_OOB = 0x1
@@ -46,17 +47,89 @@ POLL_NAMES = {
     POLLRDHUP: "RDHUP",
 }
 
-# Calls by what they do to the byte stream. The names are Python's and the kernel's.
-OUTBOUND = frozenset({"send", "sendall", "sendto", "sendmsg", "write", "writev", "sendfile",
+# Calls by what they do to the byte stream. The names are Python's and the kernel's. A splice may be
+# either: ask `is_outbound` and `is_inbound`.
+OUTBOUND = frozenset({"send", "sendall", "sendto", "sendmsg", "sendmmsg", "write", "writev",
+                      "pwritev2", "sendfile", "sendfile64",
                       "mq_send", "msgsnd", "ring_put"})  # fmt: skip
 INBOUND = frozenset({"recv", "recv_into", "recvfrom", "recvfrom_into", "recvmsg", "recvmsg_into",
-                     "read", "readv", "mq_receive", "msgrcv", "ring_get"})  # fmt: skip
-WAITING = frozenset({"select", "poll", "epoll_wait"})
+                     "recvmmsg", "recvmmsg_time64", "read", "readv", "preadv2",
+                     "mq_receive", "msgrcv", "ring_get"})  # fmt: skip
+# restart_syscall resumes a poll that a signal interrupted (man 2 restart_syscall).
+WAITING = frozenset({"select", "poll", "epoll_wait", "pselect6", "ppoll", "epoll_pwait",
+                     "epoll_pwait2", "restart_syscall"})  # fmt: skip
+EPOLL_WAITING = frozenset({"epoll_wait", "epoll_pwait", "epoll_pwait2"})
 # Where a call stands in a finished recording: one that acts at its entry, the rest at their return.
-ACTING = OUTBOUND | {"connect", "shutdown", "close", "exit", "bind", "listen", "setsockopt",
-                     "socket", "detach"}  # fmt: skip
-_MAKING_ONE = frozenset({"socket", "epoll_create", "mq_open", "msgget", "memfd_create"})
+_ACTING = OUTBOUND | {"connect", "shutdown", "close", "exit", "bind", "listen", "setsockopt",
+                      "socket", "detach", "close_range", "execve", "dup2", "dup3"}  # fmt: skip
+_CLOSING = frozenset({"close", "close_range", "execve"})
+# The call did nothing, for a signal, and is made again or fails with EINTR: only a tracer sees it.
+RESTARTING = frozenset({"ERESTARTSYS", "ERESTARTNOINTR", "ERESTARTNOHAND",
+                        "ERESTART_RESTARTBLOCK"})  # fmt: skip
+DUPLICATING = frozenset({"dup", "dup2", "dup3", "fcntl"})  # fcntl: of F_DUPFD
+ACCEPTING = frozenset({"accept", "accept4"})
+_MAKING_ONE = frozenset({"socket", "epoll_create", "epoll_create1", "mq_open", "msgget",
+                         "memfd_create"})  # fmt: skip
 _MAKING_TWO = frozenset({"socketpair", "pipe"})
+
+
+# The argument that tells a splice into a socket from one out of it: the pipe's descriptor.
+SPLICE_FROM = "fd_in="
+
+
+class Named(Protocol):
+    """What tells a call's direction: its record, or its row."""
+
+    @property
+    def op(self) -> str: ...
+
+    @property
+    def args(self) -> str: ...
+
+
+class Ended(Named, Protocol):
+    """What tells what became of a call's descriptor."""
+
+    @property
+    def fd(self) -> int | None: ...
+
+    @property
+    def result(self) -> int | None: ...
+
+
+def is_outbound(call: Named) -> bool:
+    """Whether a call of this kind gives bytes to its socket."""
+    return call.op in OUTBOUND or (call.op == "splice" and SPLICE_FROM in call.args)
+
+
+def is_inbound(call: Named) -> bool:
+    """Whether a call of this kind takes bytes from its socket."""
+    return call.op in INBOUND or (call.op == "splice" and SPLICE_FROM not in call.args)
+
+
+def is_closing(call: Ended) -> bool:
+    """Whether a call let go of the descriptor that its record names."""
+    if call.op in ("dup2", "dup3"):  # what had the number before
+        return call.fd is not None and call.fd == call.result
+    return call.op in _CLOSING
+
+
+def is_moving(call: Named) -> bool:
+    """Whether a call of this kind moves bytes, in whichever direction."""
+    return is_outbound(call) or is_inbound(call)
+
+
+def is_acting(call: Named) -> bool:
+    """Whether a call does something at its entry that frames may follow."""
+    return call.op in _ACTING or is_outbound(call)
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """A socket that a message carried as a descriptor (SCM_RIGHTS, man 7 unix)."""
+
+    fd: int  # its number in the process that made the call
+    inode: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +165,9 @@ def arguments_text(op: str, fd: int | None, *rest: object) -> str:
 @dataclass(frozen=True, slots=True)
 class CallRecord:
     """What one witness saw of one call. None means: not known, or not applicable.
+
+    A system call that closed several sockets (execve, close_range), or that closed one and made
+    another name for a second (dup2), has a record for each; `fd` is then the descriptor it closed.
 
     `inode` names the socket behind the descriptor (fstat's st_ino): one number for as long as any
     process holds it, whatever the descriptor's number, so dup and fork do not confuse it.
@@ -135,6 +211,10 @@ class CallRecord:
     tcp_info_before: bytes | None = None  # struct tcp_info as the kernel gave it
     tcp_info_after: bytes | None = None
     code: str | None = None  # file:line of the caller
+    message_bytes: tuple[int, ...] = ()  # sendmmsg, recvmmsg: of each; `result` counts messages
+    message_addresses: tuple[str, ...] = ()  # parallel; empty text where a message had none
+    passed: tuple[Passed, ...] = ()  # sockets that this call sent, or received, as descriptors
+    data: bytes | None = None  # the first bytes that it moved, as far as they were asked for
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from netlab.model.call import CallRecord, Inheritance
 from netlab.model.clock import ClockPair
 from netlab.model.frame import WIRE, Frame, Interface
+from netlab.model.kernel_event import KernelEvent
+from netlab.model.sample import Sample
 from netlab.model.stamp import StampRecord
 from netlab.model.wire import Arrival
 
@@ -15,12 +17,13 @@ from netlab.model.wire import Arrival
 class Loss:
     """Something a witness did not see: `witness` lost `count` of `what` because of `reason`."""
 
-    witness: str  # packets, probe, stamps
-    what: str  # frames, calls, stamps
+    witness: str  # packets, probe, strace, kernel, stamps
+    what: str  # frames, calls, stamps; bytes: moved without a call that could be seen
     count: int | None  # None: not known how many
     reason: str  # ring full, spool limit, disk full, ...
     actor: str = ""
     since_ns: int | None = None
+    pid: int | None = None  # of the one process that it concerns, where that is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,9 @@ class RawRecording:
     calls: list[CallRecord] = field(default_factory=list)
     inheritances: list[Inheritance] = field(default_factory=list)
     stamps: list[StampRecord] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
     arrivals: list[Arrival] = field(default_factory=list)  # where a wire was between the hosts
+    kernel_events: list[KernelEvent] = field(default_factory=list)
     clock_pairs: list[ClockPair] = field(default_factory=list)
     losses: list[Loss] = field(default_factory=list)
     description: Description = field(default_factory=Description)

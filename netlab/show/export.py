@@ -12,7 +12,9 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO
+from decimal import Decimal
+from math import isfinite
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from netlab.model.errors import BadRecording, UsageError
 from netlab.model.recording import RawRecording
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 FORMATS = ("jsonl", "csv", "parquet")
+_ENCODE = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), default=str).encode
 
 
 def check(table: str, form: str) -> None:
@@ -41,9 +44,18 @@ def export_table(tables: Tables, table: str, form: str, out: BinaryIO) -> None:
         return
     from netlab.show.frames import frame
 
-    found = frame(tables, table)
+    export_frame(frame(tables, table), form, out)
+
+
+def export_frame(found: pl.DataFrame, form: str, out: BinaryIO) -> None:
+    """Write a Polars frame, whatever its columns."""
+    if form == "jsonl":
+        for row in found.iter_rows(named=True):
+            out.write(_ENCODE({name: _for_json(value) for name, value in row.items()}).encode())
+            out.write(b"\n")
+        return
     if form == "csv":
-        found = _lists_as_text(found, table)
+        found = _lists_as_text(found)
         if out.isatty():
             found = _printable(found)
         out.write(found.write_csv().encode())
@@ -58,9 +70,8 @@ def export_table(tables: Tables, table: str, form: str, out: BinaryIO) -> None:
 def json_lines(tables: Tables, table: str) -> Iterator[bytes]:
     """One JSON object a row, with exactly the columns' names, in order."""
     names = [column.name for column in columns(table)]
-    encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
     for row in getattr(tables, table):
-        yield encode({name: getattr(row, name) for name in names}).encode() + b"\n"
+        yield _ENCODE({name: getattr(row, name) for name in names}).encode() + b"\n"
 
 
 def export_plain(raw: RawRecording, out: BinaryIO) -> None:
@@ -101,14 +112,25 @@ def output(path: str | None, source: str, *, binary: bool) -> Iterator[BinaryIO]
         ) from None
 
 
-def _lists_as_text(found: pl.DataFrame, table: str) -> pl.DataFrame:
+def _for_json(value: Any) -> Any:
+    """JSON has no infinity, so a division by zero is null there; of numbers it has one kind."""
+    if isinstance(value, Decimal):  # as Polars takes a literal 0.5
+        return float(value)
+    return None if isinstance(value, float) and not isfinite(value) else value
+
+
+def _lists_as_text(found: pl.DataFrame) -> pl.DataFrame:
     import polars as pl
 
-    for column in columns(table):
-        if column.type == "list":
-            texts = [json.dumps(list(value)) for value in found[column.name].to_list()]
-            found = found.with_columns(pl.Series(column.name, texts, dtype=pl.String))
-    return found
+    return found.with_columns(
+        pl.Series(
+            name,
+            [None if value is None else json.dumps(list(value)) for value in found[name].to_list()],
+            dtype=pl.String,
+        )
+        for name, dtype in found.schema.items()
+        if dtype == pl.List
+    )
 
 
 def _printable(found: pl.DataFrame) -> pl.DataFrame:

@@ -8,6 +8,7 @@ import shlex
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from lab_process import (
 from netlab.capture.files import read_raw
 from netlab.model.errors import NetlabError
 
-SERVE = "python3 -m http.server 80"
+SERVE = f"{shlex.quote(sys.executable)} -m http.server 80"  # python3 may be a slow script
 FETCH = "curl -s -o /dev/null http://server/"
 KEEP_FETCHING = f"sh -c 'while :; do {FETCH}; done'"
 FORBID = (

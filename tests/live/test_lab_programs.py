@@ -134,11 +134,16 @@ def recorded(folder: Path, *, port: int) -> Tables:
     assert {packet.fate for packet in tables.packets} == {"delivered"}
     assert all(packet.arrived_ns is not None for packet in tables.packets)
     assert {packet.interface for packet in tables.packets} == {"client", "server"}
-    for connection in tables.connections:
+    for connection in over_the_wire(tables):
         assert connection.server_port == port
         assert connection.close_kind == "fin"
         assert closed_in_order(tables, connection)
     return tables
+
+
+def over_the_wire(tables: Tables) -> list[Connection]:
+    """Its connections between hosts; programs have Unix sockets, too."""
+    return [c for c in tables.connections if c.protocol == "tcp"]
 
 
 def closed_in_order(tables: Tables, connection: Connection) -> bool:
@@ -152,7 +157,7 @@ def closed_in_order(tables: Tables, connection: Connection) -> bool:
 
 def moved(tables: Tables) -> list[tuple[int, int]]:
     """Bytes of each connection, the client's and the server's."""
-    return [(c.client_bytes, c.server_bytes) for c in tables.connections]
+    return [(c.client_bytes, c.server_bytes) for c in over_the_wire(tables)]
 
 
 def files(folder: Path) -> set[str]:
@@ -183,7 +188,7 @@ def test_nginx_with_its_workers(folder: Path, who: tuple[str, ...]) -> None:
     for name in ("four", "six"):
         assert (folder / name).read_bytes() == (folder / "html" / "page").read_bytes()
     tables = recorded(folder, port=80)
-    assert [":" in connection.client for connection in tables.connections] == [False, True]
+    assert [":" in connection.client for connection in over_the_wire(tables)] == [False, True]
     (four_bytes, six_bytes) = moved(tables)
     assert four_bytes == six_bytes
     assert PAGE_BYTES < four_bytes[1] < PAGE_BYTES + 499  # and a header
@@ -291,8 +296,26 @@ def test_root_lets_them_be_someone_else(for_nobody: Path) -> None:
     done = lab_of_nobody(for_nobody, "--server", "sh serve", "--client", shlex.join(client))
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{NOBODY}\n4093\n", "")
     recorded(there, port=5432)
+    calls = read_raw(there / "l.pcapng").calls  # strace is nobody, too
+    assert {call.witness for call in calls} == {"strace"}
+    assert {call.host for call in calls if call.op == "recvfrom"} == {"client", "server"}
     assert (there / "data").stat().st_uid == NOBODY
     assert (there / "l.pcapng").stat().st_uid == 0
+
+
+@pytest.mark.root
+def test_a_setuid_program_is_what_it_is_without_us(for_nobody: Path) -> None:
+    """As root its right is honoured, for who traces it may; as somebody else nobody has any."""
+    program = for_nobody / "id"
+    shutil.copy("/usr/bin/id", program)
+    os.chown(program, 1000, 1000)
+    program.chmod(0o4755)
+    if os.statvfs(for_nobody).f_flag & os.ST_NOSUID:
+        pytest.fail("the temporary folder is mounted nosuid", pytrace=False)
+    for witness in ("none", "strace"):
+        words = ["--witness", witness, "--client", f"{program} -u"]
+        assert lab_of_nobody(for_nobody, *words).stdout == f"{NOBODY}\n"
+        assert lab(for_nobody, *words).stdout == "1000\n"
 
 
 @pytest.mark.root
@@ -340,10 +363,12 @@ def test_daemons_die_with_netlab(folder: Path, who: tuple[str, ...]) -> None:
     assert netlab_process.stderr is not None
     while "Ctrl-C ends the lab" not in (line := netlab_process.stderr.readline()):
         assert line, "it ended"
-    assert sum(is_nginx(pid) for pid in left_running(folder)) == 4
+    until_s = time.monotonic() + LIMIT_S
+    while sum(is_nginx(pid) for pid in left_running(folder)) != 4:
+        assert time.monotonic() < until_s  # it listens before all of it is there
+        select.select([], [], [], 0.02)
     netlab_process.kill()
     netlab_process.communicate(timeout=LIMIT_S)
-    until_s = time.monotonic() + LIMIT_S
     while left := left_running(folder):
         assert time.monotonic() < until_s, left
         select.select([], [], [], 0.02)

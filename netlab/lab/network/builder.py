@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from netlab.capture.sockdiag import NETLINK_SOCK_DIAG
 from netlab.lab import sysctls
 from netlab.lab.namespaces import HostFacts, set_baseline, step
 from netlab.lab.network import links, offloads, routes
@@ -97,7 +98,7 @@ class Network:
                 self.places[host.name].enter()
                 found.append(
                     socket.socket(
-                        socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG
+                        socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_SOCK_DIAG
                     )
                 )
         return found
@@ -169,7 +170,6 @@ class Network:
                     links.add_neighbour(LINK, neighbour.ip, other.mac)
 
 
-_NETLINK_SOCK_DIAG = 4
 _PING = "net.ipv4.ping_group_range"
 
 

@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from netlab.model.frame import WIRE
+from netlab.model.tables import columns
 from netlab.show.escape import printable
-from netlab.show.format import Ruler, byte_count, byte_range, duration, instant
+from netlab.show.format import Ruler, byte_count, byte_range, count, duration, instant
+from netlab.show.terminal.boxes import boxes
 from netlab.show.terminal.ends import end_widths
 from netlab.show.terminal.lines import Line, first_fitting, fit, fold
-from netlab.show.views.packets import LayerBlock, PacketLine, PacketView, WayView, link_text
+from netlab.show.views.packets import (
+    FieldView,
+    LayerBlock,
+    PacketLine,
+    PacketView,
+    WayView,
+    link_text,
+)
 
 _LAYER_STYLES = ("cyan", "green", "yellow", "magenta", "blue")
 _DUMP_ROWS = 32
@@ -19,23 +28,24 @@ _CHANGES = 8  # places that a wire changed are shown one by one
 _PROTOCOL_MOST = 8
 _INFO_LEAST = 16  # columns; with less, what a packet says stands on a line of its own
 _END_HEADS = ("source", "destination")
+_COLUMNS = frozenset(column.name for column in columns("packets"))
 
 
-def list_lines(rows: Sequence[PacketLine], left_out: int, columns: int) -> list[Line]:
+def list_lines(rows: Sequence[PacketLine], left_out: int, width: int) -> list[Line]:
     """A line a packet, under a head; a second one where its ends leave no room for the rest."""
     ruler = Ruler(max((row.time_ns for row in rows), default=0))
     number = max(len(str(max((row.frame for row in rows), default=0))), len("frame"))
     protocol = min(max((len(row.protocol) for row in rows), default=0), _PROTOCOL_MOST)
     indent = number + 2 + ruler.width + 2
     ends = [(printable(row.source), printable(row.destination)) for row in rows]
-    room = columns - indent - len(" → ") - 2 - protocol - 2 - _INFO_LEAST
+    room = width - indent - len(" → ") - 2 - protocol - 2 - _INFO_LEAST
     widths = end_widths([_END_HEADS, *ends], room)
     lines: list[Line] = [
         [
             ("frame".rjust(number), "dim"),
             (f"  {ruler.unit.rjust(ruler.width)}", "dim"),
             (
-                fit(f"  {_ends_text(*_END_HEADS, *widths)}  protocol, info", columns - indent + 2),
+                fit(f"  {_ends_text(*_END_HEADS, *widths)}  protocol, info", width - indent + 2),
                 "dim",
             ),
         ]
@@ -44,14 +54,14 @@ def list_lines(rows: Sequence[PacketLine], left_out: int, columns: int) -> list[
         head: Line = [(f"{row.frame:>{number}}", "bold"), (f"  {ruler(row.time_ns)}  ", "dim")]
         what = f"  {printable(row.protocol):<{protocol}}  "
         between = _ends_text(source, destination, *widths)
-        if indent + len(between.rstrip()) > columns:
+        if indent + len(between.rstrip()) > width:
             lines.append([*head, (f"{source} →", "")])
             head, between = [(" " * indent, "")], destination
-        left = columns - indent - len(between) - len(what)
+        left = width - indent - len(between) - len(what)
         if left < min(_INFO_LEAST, len(row.info)):
             lines.append([*head, (between.rstrip(), "")])
             head, between, what = [(" " * indent, "")], "", what[2:]
-            left = columns - indent - len(what)
+            left = width - indent - len(what)
         said = first_fitting([printable(text) for text in (row.info, *row.shorter)], left)
         lines.append([*head, (between, ""), (what, "cyan"), (said, "")])
     if left_out:
@@ -65,22 +75,7 @@ def _ends_text(source: str, destination: str, left: int, right: int) -> str:
 
 def packet_lines(view: PacketView, width: int, limit: int | None) -> list[Line]:
     """One packet: what it is, its calls, its fields with their offsets, its bytes marked."""
-    cut = "" if view.caplen_bytes == view.origlen_bytes else f" of {byte_count(view.origlen_bytes)}"
-    place = "" if view.connection is None else f", connection {view.connection}"
-    where = f" on {printable(view.interface)}" if view.interface else ""
-    head = f"frame {view.frame}"
-    first, *rest = fold(printable(view.info), width - len(head) - 2)
-    lines: list[Line] = [
-        [(head, "bold"), (f"  {first}", "")],
-        *([(" " * (len(head) + 2) + more, "")] for more in rest),
-        [(f"{byte_count(view.caplen_bytes)}{cut}{where}{place}", "")],
-        [
-            (
-                f"{instant(view.time_ns)}, {duration(view.since_first_ns)} after the first frame",
-                "dim",
-            )
-        ],
-    ]
+    lines = _head(view, width)
     if view.way is not None:
         lines += [[], *_way(view.way, view.since_first_ns, width)]
     if view.calls:
@@ -97,6 +92,60 @@ def packet_lines(view: PacketView, width: int, limit: int | None) -> list[Line]:
         lines += [[], [("scapy", "bold")]]
         folded = (_beneath(printable(text), width - 2) for text in view.deep)
         lines += [[(f"  {text}", "")] for texts in folded for text in texts]
+    return lines
+
+
+def _head(view: PacketView, width: int) -> list[Line]:
+    cut = "" if view.caplen_bytes == view.origlen_bytes else f" of {byte_count(view.origlen_bytes)}"
+    place = "" if view.connection is None else f", connection {view.connection}"
+    where = f" on {printable(view.interface)}" if view.interface else ""
+    head = f"frame {view.frame}"
+    first, *rest = fold(printable(view.info), width - len(head) - 2)
+    return [
+        [(head, "bold"), (f"  {first}", "")],
+        *([(" " * (len(head) + 2) + more, "")] for more in rest),
+        [(f"{byte_count(view.caplen_bytes)}{cut}{where}{place}", "")],
+        [
+            (
+                f"{instant(view.time_ns)}, {duration(view.since_first_ns)} after the first frame",
+                "dim",
+            )
+        ],
+    ]
+
+
+def box_lines(view: PacketView, width: int) -> list[Line]:
+    """One packet: what it is, and each header as its RFC draws it."""
+    lines = _head(view, width)
+    for number, layer in enumerate(view.layers):
+        style = _LAYER_STYLES[number % len(_LAYER_STYLES)]
+        lines += [[], _layer_head(layer, style)]
+        lines += [[(text, "")] for text in boxes(layer)]
+    return lines
+
+
+def field_lines(found: Sequence[FieldView], width: int) -> list[Line]:
+    """What a field is, where it stands, what it says and who says so."""
+    lines: list[Line] = []
+    for one in found:
+        field, layer = one.field, one.layer
+        at = field.bit_start - layer.start * 8
+        bits = field.bit_stop - field.bit_start
+        facts = [
+            ("value", field.text),
+            ("means", field.meaning),
+            ("where", f"bit {at} of the {layer.name} header, {count(bits, 'bit')} wide"),
+            ("bytes", f"{byte_range(field.start, field.stop)} of the frame"),
+            ("defined in", field.source),
+        ]
+        if field.column in _COLUMNS:
+            facts.append(("column", f"{field.column} of packets"))
+        lines += [[]] if lines else []
+        lines.append([(one.name, "bold")])
+        for name, text in facts:
+            first, *rest = fold(printable(text), width - 14)
+            lines.append([(f"  {name:<10}  ", "cyan"), (first, "")])
+            lines += [[(" " * 14 + more, "")] for more in rest]
     return lines
 
 
@@ -139,12 +188,7 @@ def _beneath(text: str, width: int) -> list[str]:
 
 
 def _layer(layer: LayerBlock, style: str, width: int) -> list[Line]:
-    lines: list[Line] = [
-        [
-            (printable(layer.name), f"bold {style}"),
-            (f"  bytes {byte_range(layer.start, layer.stop)}", "dim"),
-        ]
-    ]
+    lines = [_layer_head(layer, style)]
     names = max((len(field.name) for field in layer.fields), default=0)
     texts = max((len(field.text) for field in layer.fields), default=0)
     before = _OFFSETS + 2 + names + 2 + texts + 2
@@ -164,6 +208,13 @@ def _layer(layer: LayerBlock, style: str, width: int) -> list[Line]:
         lines += [[(" " * (_OFFSETS + 2 + names + 2) + more, "bold")] for more in more_text]
         lines += [[(indent + more, "dim")] for more in meaning]
     return lines
+
+
+def _layer_head(layer: LayerBlock, style: str) -> Line:
+    return [
+        (printable(layer.name), f"bold {style}"),
+        (f"  bytes {byte_range(layer.start, layer.stop)}", "dim"),
+    ]
 
 
 def _dump(view: PacketView, most_rows: int) -> list[Line]:

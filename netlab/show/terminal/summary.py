@@ -55,15 +55,21 @@ def summary_lines(view: Summary, width: int) -> list[Line]:
     say("holds", _holds(view))
     if view.witnesses:
         say("witnesses", "; ".join(view.witnesses))
-    if len(view.connections) <= _DETAILED:
-        for row in view.connections:
+    used = [row for row in view.connections if row.is_used] or view.connections
+    if len(used) <= _DETAILED:
+        for row in used:
             lines.append([])
             _connection(row, lines, say, width)
     else:
-        lines += [[], *connection_lines(view.connections[:_LISTED], view.start_ns, width)]
-        if len(view.connections) > _LISTED:
-            more = f"{len(view.connections) - _LISTED:,} more"
-            lines.append([(f"      … and {more}: netlab inspect --connections lists them", "dim")])
+        lines += [[], *connection_lines(used[:_LISTED], view.start_ns, width)]
+    unlisted = []
+    if len(used) > max(_LISTED, _DETAILED):
+        unlisted.append(f"{len(used) - _LISTED:,} more")
+    if len(used) < len(view.connections):
+        unlisted.append(f"{len(view.connections) - len(used):,} that moved nothing")
+    if unlisted:
+        more = f"      … and {', '.join(unlisted)}: netlab inspect --connections lists them"
+        lines.append([(more, "dim")])
     lines.append([])
     if view.interfaces:
         lost = any(one.dropped for one in view.interfaces)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from netlab.model.call import WAITING
+from netlab.model.call import WAITING, is_closing
 from netlab.model.tables import Call, Direction, Role, Side, Tables
 
 Thread = tuple[str, int, int]  # host, pid, tid
@@ -71,7 +71,7 @@ def cast(tables: Tables, connection: int) -> Cast:
             side = at_holder
         elif plays:
             side = _side(call, sides[thread_of(call)], woken_by.get(call.call))
-            if call.side is None and call.op == "close":  # of a listener: its backlog is reset
+            if call.side is None and is_closing(call):  # of a listener: its backlog is reset
                 side = sent.get(call.call, side)
         if side is not None:
             playing.append((call, side))

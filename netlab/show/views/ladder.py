@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from netlab.model.call import ACTING, OUTBOUND, Ready
+from netlab.model.call import Ready, is_acting, is_outbound
 from netlab.model.recording import RawRecording
 from netlab.model.tables import (
     Call,
@@ -149,7 +149,7 @@ def _handed_over(tables: Tables, players: Cast, connection: int) -> dict[int, tu
             writer = called.get(number)
             if writer is None or is_hop(writer, connection):
                 continue
-            if writer.op in OUTBOUND and writer.direction is not None:
+            if is_outbound(writer) and writer.direction is not None:
                 text = words.range_of(writer) or "empty"
                 mark = WireMark(None, writer.direction, (text,), "local")
                 found[number] = (writer.entered_ns, mark)
@@ -164,7 +164,7 @@ def _call_events(
     for call, side in players.calls:
         end = call.returned_ns
         if call.op == "exit" or (end is not None and _is_one_row(call, end, passing, handed_over)):
-            acts = end is None or call.op in ACTING
+            acts = end is None or is_acting(call)
             time_ns, rank = (call.entered_ns, _ENTERS) if acts else (end or 0, _RETURNS)
             events.append(_Event(time_ns, rank, call.call, side, call, "whole"))
             continue

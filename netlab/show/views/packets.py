@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import islice
 
 from netlab.explain.ways import changed_bytes, way_text
+from netlab.model.errors import UsageError
 from netlab.model.frame import Frame
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Fate, Packet, Segment, Span, Tables
@@ -35,6 +38,9 @@ class FieldLine:
     start: int
     stop: int
     source: str  # the document that defines it
+    bit_start: int  # from the start of the frame
+    bit_stop: int
+    column: str  # of the table `packets`, where it is one
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +100,14 @@ class PacketView:
     deep: tuple[str, ...]  # scapy's view, where asked for
 
 
-def packet_lines(tables: Tables, raw: RawRecording, limit: int | None) -> list[PacketLine]:
-    """The packets, at most `limit` of them (None or 0: all)."""
+def packet_lines(
+    tables: Tables, raw: RawRecording, limit: int | None, chosen: Collection[int] | None = None
+) -> list[PacketLine]:
+    """The packets, at most `limit` of them (None or 0: all); of `chosen` frames alone."""
     segments = {segment.frame: segment for segment in tables.segments}
     start = tables.packets[0].time_ns if tables.packets else 0
-    chosen = tables.packets[:limit] if limit else tables.packets
+    both = zip(tables.packets, raw.frames, strict=True)
+    kept = (pair for pair in both if chosen is None or pair[0].frame in chosen)
     return [
         PacketLine(
             packet.frame,
@@ -108,7 +117,7 @@ def packet_lines(tables: Tables, raw: RawRecording, limit: int | None) -> list[P
             packet.protocol or packet.link,
             *_said(packet, segments.get(packet.frame), frame),
         )
-        for packet, frame in zip(chosen, raw.frames, strict=False)
+        for packet, frame in islice(kept, limit or None)
     ]
 
 
@@ -216,7 +225,9 @@ def packet_view(tables: Tables, raw: RawRecording, packet: Packet, *, deep: bool
             layer.start,
             layer.stop,
             tuple(
-                FieldLine(f.name, f.text, f.meaning, f.start, f.stop, f.source)
+                FieldLine(
+                    f.name, f.text, f.meaning, f.start, f.stop, f.source, *f.bit_range, f.column
+                )
                 for f in layer.fields
             ),
         )
@@ -275,6 +286,47 @@ def link_text(link: CallLink) -> str:
     if link.start is not None and link.stop is not None and link.start != link.stop:
         text += f", bytes {byte_range(link.start, link.stop)}"
     return text
+
+
+@dataclass(frozen=True, slots=True)
+class FieldView:
+    """One field of one packet, in its header."""
+
+    name: str  # tcp.window
+    layer: LayerBlock
+    field: FieldLine
+
+
+def field_views(view: PacketView, name: str) -> list[FieldView]:
+    """The fields of a packet with this name; several where a header stands in it twice.
+
+    Raises UsageError when it has none, with the nearest that it has.
+    """
+    every = [
+        FieldView(f"{_slug(layer.name)}.{_slug(field.name)}", layer, field)
+        for layer in view.layers
+        for field in layer.fields
+        if field.source
+    ]
+    wanted = name.lower()
+    found = [one for one in every if wanted in _names(one)]
+    if found:
+        return found
+    names = list(dict.fromkeys(one.name for one in every))
+    close = get_close_matches(wanted, names, n=1, cutoff=0.4)
+    hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(names)}"
+    raise UsageError(f"frame {view.frame} has no field {name!r}", hint)
+
+
+def _names(one: FieldView) -> tuple[str, ...]:
+    """By its header and name, or the column that it is: `ipv4.time-to-live`, `ipv4.ttl`, `ttl`."""
+    column = one.field.column
+    return (one.name, column, f"{_slug(one.layer.name)}.{column}") if column else (one.name,)
+
+
+def _slug(name: str) -> str:
+    """`time-to-live` of `time to live`, `dont-fragment` of `don't fragment`."""
+    return "-".join("".join(c for c in name.lower() if c.isalnum() or c in " .").split())
 
 
 def _index(packets: Sequence[Packet], packet: Packet) -> int:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from netlab.correlate.arrivals import arrival_ns
 from netlab.correlate.ledger import clock_notes
-from netlab.model.call import INBOUND, OUTBOUND
+from netlab.correlate.stamps import stamp_notes
+from netlab.model.call import is_inbound, is_moving, is_outbound
 from netlab.model.recording import Loss, RawRecording
 from netlab.model.tables import Call, Connection, Fate, Role, Side, Tables, Unmatched
 from netlab.model.wire import Arrival
@@ -47,6 +48,12 @@ class ConnectionSummary:
     operations: tuple[Operations, ...]
     end: str  # how it ended, in words
     end_word: str  # the same in a word or two
+
+    @property
+    def is_used(self) -> bool:
+        """Whether it has frames or moved bytes; programs make Unix sockets that never do."""
+        frames = self.client_packets + self.server_packets
+        return bool(frames or self.client_bytes or self.server_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +165,12 @@ def summary(tables: Tables, raw: RawRecording, path: str) -> Summary:
         witnesses=described.witnesses,
         losses=tuple(loss_text(loss) for loss in raw.losses),
         ledger=_ledger(tables),
-        notes=(*described.notes, *_form_notes(described.form), *clock_notes(raw)),
+        notes=(
+            *described.notes,
+            *_form_notes(described.form),
+            *clock_notes(raw),
+            *stamp_notes(tables.stamps),
+        ),
         faults=tuple(raw.faults),
     )
 
@@ -225,12 +237,11 @@ def _end(row: Connection, side: Side, calls: list[Call]) -> str:
     shown = address(row.client, row.client_port) if client else address(row.server, row.server_port)
     if row.protocol not in _LOCAL or "/" in shown or "@" in shown:
         return shown
-    moving = OUTBOUND if client else INBOUND  # an object without sides is written at one end
+    moving = is_outbound if client else is_inbound  # an object without sides is written at one end
     actors = dict.fromkeys(
         call.actor
         for call in calls
-        if call.op in (moving if call.side is None else OUTBOUND | INBOUND)
-        and call.side in (side, None)
+        if (moving if call.side is None else is_moving)(call) and call.side in (side, None)
     )
     return " ".join(actors) or shown
 
@@ -315,6 +326,8 @@ def loss_text(loss: Loss) -> str:
     """`packets: 12 frames lost, ring full`."""
     if loss.witness == "packets" and loss.count is None:  # no ring was there to count
         return f"{loss.witness}: no {loss.what} captured, {loss.reason}"
+    if loss.what == "bytes":  # not known whether any
+        return f"{loss.witness}: {loss.actor} may have moved bytes unseen, {loss.reason}"
     number = "some" if loss.count is None else f"{loss.count:,}"
     actor = f" of {loss.actor}" if loss.actor else ""
     return f"{loss.witness}: {number} {loss.what}{actor} lost, {loss.reason}"
@@ -364,7 +377,7 @@ def _rules(arrivals: Iterable[Arrival], made: Collection[int | None]) -> Iterato
 
 
 def _ledger(tables: Tables) -> Ledger:
-    sent = _moved(call for call in tables.calls if call.op in OUTBOUND)
+    sent = _moved(call for call in tables.calls if is_outbound(call))
     moved = _moved(tables.calls)
     if not tables.calls:
         return Ledger(0, 0, 0, None, ())

@@ -7,7 +7,7 @@ from what it keeps (`0..100` of a call that succeeded is `= 100`).
 
 from __future__ import annotations
 
-from netlab.model.call import INBOUND, OUTBOUND, WAITING, Ready, events_text
+from netlab.model.call import WAITING, Ready, events_text, is_inbound, is_moving, is_outbound
 from netlab.model.frame import TCP_SEGMENTATION_OFFLOAD
 from netlab.model.tables import Call, Packet, Segment
 from netlab.show.format import byte_range, duration
@@ -73,14 +73,17 @@ def whole_texts(call: Call, ready: tuple[Ready, ...]) -> Texts:
         texts += names
     texts += [f"{op} {end}{_gap(span)}" for end in ends]
     if span:
+        # recv and send are these system calls without an address (man 2 recv, man 2 send).
+        brief = {"recvfrom": "recv", "sendto": "send"}.get(call.op)
         texts += [f"{op} {span}"]
+        texts += [f"{brief} {span}"] if brief is not None and op == call.op else []
     texts += [f"{op} {ends[-1]}"]
     return _distinct(texts)
 
 
 def hop_texts(call: Call, peer: str) -> Texts:
     """A message between processes: `╌▶ w1  141 B`, `◀╌ r0  141 B`."""
-    arrow = f"╌▶ {peer}" if call.op in OUTBOUND else f"◀╌ {peer}"
+    arrow = f"╌▶ {peer}" if is_outbound(call) else f"◀╌ {peer}"
     size = f"{call.result:,} B" if call.result is not None and call.errno is None else ""
     return _distinct([f"{arrow}  {size}".rstrip(), arrow.rstrip()])
 
@@ -100,9 +103,9 @@ def outcomes(call: Call, ready: tuple[Ready, ...]) -> Texts:
         found = [ready_text(one) for one in ready]
         more = " …" if len(found) > 1 else ""
         return (f"→ {', '.join(found)}", f"→ {found[0]}{more}", f"→ fd {ready[0].fd} …")
-    if call.op in ("accept", "socket"):
+    if call.op in ("accept", "accept4", "socket"):
         return (f"= fd {result}",)
-    if call.op in INBOUND and result == 0 and call.requested_bytes and call.start is None:
+    if is_inbound(call) and result == 0 and call.requested_bytes and call.start is None:
         return ("= 0 end of stream", "end of stream", "= 0")
     return (f"= {result}",)
 
@@ -129,7 +132,7 @@ def _named(call: Call) -> Texts:
         given = given.partition("ready=[")[0]  # what it reported stands at its return
     parts = [part for part in given.split(", ") if part]
     texts = [f"{call.op}({', '.join(size + parts)})"]
-    if call.op in OUTBOUND or call.op in INBOUND:
+    if is_moving(call):
         if any(part.startswith("MSG_PEEK") for part in parts):
             texts.append(f"{call.op}(PEEK)")
         texts.append(f"{call.op}({', '.join(size)})")
@@ -137,6 +140,8 @@ def _named(call: Call) -> Texts:
         texts += [f"{call.op}({', '.join(parts[1:])})", f"{parts[1]}={parts[-1]}", parts[1]]
     elif call.op == "epoll_ctl" and len(parts) > 1:
         texts += [f"{call.op}({parts[0].removeprefix('EPOLL_CTL_')} {parts[1]})"]
+    elif call.op == "shutdown" and parts:
+        texts += [f"{call.op}({parts[0].removeprefix('SHUT_')})"]
     elif call.op == "connect" and ":" in call.args:
         texts += [f"{call.op}(:{call.args.rpartition(':')[2]})"]
     elif call.op == "exit":

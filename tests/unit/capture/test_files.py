@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import gzip
 import io
 import sys
@@ -23,10 +24,9 @@ from netlab.model.recording import Loss, RawRecording
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 
-# Not pcap and pcapng, or compressed, or damaged from the first block on: refused.
+# Not pcap and pcapng, or damaged from the first block on: refused.
 REFUSED = {
     "solaris.snoop": "snoop",
-    "iso-download.pcap.gz": "compressed (gzip)",
     "shb-option-too-long.pcapng": "do not agree",
 }
 # tshark 4.0 computes the nanoseconds of this one's impossible microseconds in 32 bits.
@@ -75,7 +75,8 @@ def test_the_time_that_tshark_wraps_is_read_as_the_file_says(captures_dir: Path)
         (b"", "is empty"),
         (b"\0", "not a pcap or pcapng file"),
         (b"GIF89a" + bytes(99), "not a pcap or pcapng file"),
-        (gzip.compress(b"x" * 99), "decompress it first"),
+        (gzip.compress(b"x" * 99), "not a pcap or pcapng file"),
+        (gzip.compress(b"x" * 99)[:-9], "cut short"),
         (b"\n\r\r\n\x1c\0\0\0", "cut short"),
         (b"\n\r\r\n\x1c\0\0\0endian??" + bytes(12), "no byte order"),
         (b"\xd4\xc3\xb2\xa1\x02\0\x04\0", "not a pcap or pcapng file"),
@@ -209,7 +210,8 @@ def test_a_small_file_cannot_make_a_large_memory(tmp_path: Path) -> None:
             try:
                 read_raw(path)
             except BadRecording:
-                continue
+                if at % 512 == 0:
+                    gc.collect()  # tracebacks hold what was read until then
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -297,6 +299,7 @@ def write_live(path: Path, records: list[CallRecord]) -> None:
     recording.calls(records)
     recording.inheritances(raw_recording().inheritances)
     recording.stamps(raw_recording().stamps[:2])
+    recording.samples(raw_recording().samples)
     recording.close()
 
 
@@ -313,6 +316,7 @@ def test_recover_merges_file_and_spools_and_takes_no_call_twice(
     assert len(raw.frames) == len(conversation())
     assert raw.inheritances == raw_recording().inheritances
     assert raw.stamps == raw_recording().stamps
+    assert raw.samples == raw_recording().samples
     assert "cut short" in raw.faults[0]
     assert "calls that stood in the spools alone: 3" in raw.description.notes[-1]
 

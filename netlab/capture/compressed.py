@@ -1,0 +1,143 @@
+"""Undoes the compression of a capture file: gzip, xz, bzip2, zstd, lz4; knows nothing of captures.
+
+The file's bytes are hostile: a kilobyte can be made that decompresses to gigabytes. Output is taken
+in bounded pieces and ends at `ROOM_TIMES` the size of the file, which real captures stay far below.
+What is cut short or damaged gives what came before, and a line that says so, as a plain file does.
+Read first: RFC 1952, RFC 8878, the lz4 frame format, the .xz file format.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from netlab.model.errors import BadRecording
+
+ROOM_TIMES = 256  # deflate's own limit is 1,032; captures compress 2 to 30 times
+ROOM_LEAST_BYTES = 64 << 20  # so that a small capture of nothing but zeros can be read
+_PIECE_BYTES = 1 << 20
+# One block of four bytes can stand for 128 kB (RFC 8878, RLE_Block), and zstandard's object gives
+# all that its input holds: so little of it is handed over at a time.
+_ZSTD_INPUT_BYTES = 512
+
+
+class Plain(NamedTuple):
+    """What came out, which compression it was, and what was wrong with it (empty: nothing)."""
+
+    data: bytes
+    compression: str
+    fault: str
+
+
+class _Damaged(Exception):
+    """The compressed stream is not what its format says."""
+
+
+Decode = Callable[[memoryview], Iterator[bytes]]
+
+
+def maybe_decompressed(data: bytes, name: str) -> Plain | None:
+    """The bytes that were compressed; None when these are not compressed.
+
+    Raises BadRecording when they decompress to more than there is room for.
+    """
+    found = next(((what, make) for magic, what, make in _FORMATS if data.startswith(magic)), None)
+    if found is None:
+        return None
+    compression, decode = found
+    room = max(ROOM_LEAST_BYTES, ROOM_TIMES * len(data))
+    pieces, size, fault = [], 0, ""
+    try:
+        for piece in decode(memoryview(data)):
+            pieces.append(piece)
+            size += len(piece)
+            if size > room:
+                raise BadRecording(
+                    f"{name} decompresses to more than {room >> 20:,} MiB from {len(data):,} bytes",
+                    f"no capture does: if you trust it, decompress it first ({compression} -dc)",
+                )
+    except _Damaged as damage:
+        fault = f"the {compression} data is damaged or cut short: {damage}"
+    return Plain(b"".join(pieces), compression, fault)
+
+
+def _gzip(data: memoryview) -> Iterator[bytes]:
+    rest: Any = data
+    while rest:
+        stream = zlib.decompressobj(31)  # 16 + 15: a gzip header, the largest window
+        while rest and not stream.eof:
+            try:
+                yield stream.decompress(rest, _PIECE_BYTES)
+            except zlib.error as error:
+                raise _Damaged(f"{error}") from None
+            rest = stream.unconsumed_tail
+        if not stream.eof:
+            yield stream.flush()
+            raise _Damaged("it ends in the middle of a stream")
+        # Padding behind the last member is usual on tapes and in copied blocks.
+        rest = stream.unused_data.lstrip(b"\0")
+
+
+def _xz(data: memoryview) -> Iterator[bytes]:
+    from lzma import LZMADecompressor, LZMAError
+
+    return _by_members(data, LZMADecompressor, (LZMAError, EOFError))
+
+
+def _bzip2(data: memoryview) -> Iterator[bytes]:
+    from bz2 import BZ2Decompressor
+
+    return _by_members(data, BZ2Decompressor, (OSError, ValueError, EOFError))
+
+
+def _lz4(data: memoryview) -> Iterator[bytes]:
+    from lz4.frame import LZ4FrameDecompressor
+
+    return _by_members(data, LZ4FrameDecompressor, (RuntimeError, ValueError, EOFError))
+
+
+def _by_members(
+    data: memoryview, make: Callable[[], Any], errors: tuple[type[Exception], ...]
+) -> Iterator[bytes]:
+    """Streams one behind the other, by an object in the manner of bz2.BZ2Decompressor."""
+    rest: Any = data
+    while rest:
+        stream, given = make(), rest
+        while not stream.eof:
+            try:
+                piece = stream.decompress(given, _PIECE_BYTES)
+            except errors as error:
+                raise _Damaged(f"{error}") from None
+            yield piece
+            if stream.needs_input and not stream.eof and not piece:
+                raise _Damaged("it ends in the middle of a stream")
+            given = b""
+        rest = (stream.unused_data or b"").lstrip(b"\0")
+
+
+def _zstd(data: memoryview) -> Iterator[bytes]:
+    from zstandard import ZstdDecompressor, ZstdError
+
+    at = 0
+    while at < len(data):
+        stream = ZstdDecompressor().decompressobj()
+        while not stream.eof:
+            if at >= len(data):
+                raise _Damaged("it ends in the middle of a frame")
+            given = data[at : at + _ZSTD_INPUT_BYTES]
+            try:
+                yield stream.decompress(given)
+            except ZstdError as error:
+                raise _Damaged(f"{error}") from None
+            at += len(given)
+        at -= len(stream.unused_data)
+
+
+_FORMATS: tuple[tuple[bytes, str, Decode], ...] = (
+    (b"\x1f\x8b", "gzip", _gzip),
+    (b"\x28\xb5\x2f\xfd", "zstd", _zstd),
+    (b"\x04\x22\x4d\x18", "lz4", _lz4),
+    (b"\xfd7zXZ\0", "xz", _xz),
+    (b"BZh", "bzip2", _bzip2),
+)

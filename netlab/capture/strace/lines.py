@@ -1,0 +1,156 @@
+"""The text that strace prints -> lines: whose each is, when it was printed, and what it says.
+
+strace is asked for `-f -ttt -T` (or ns: `--absolute-timestamps=format:unix,precision:ns`), and
+writes with `-o FILE` `123   1700000000.123456 call`, on a terminal `[pid 123] 1700000000.123456
+call`, there without the process as long as it is the only one. Its own remarks (`strace: Process 9
+attached`) may cut a line of the terminal's in two.
+What this module must not know: what a call means.
+Read first: man 1 strace, "DESCRIPTION" and -f, -ttt, -i, -n, --decode-pids.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+
+LONGEST_LINE_BYTES = 64 << 20  # a call with -xx and a string of 16 MB
+_HEAD = re.compile(
+    r"(?:\[pid +(\d+)(?:<[^<>]*>)?\] |(\d{1,7})(?:<[^<>]*>)? +)?"  # \d+<comm>: --decode-pids=comm
+    r"(\d{9,11})\.(\d{6}(?:\d{3})?) "
+    r"(?:\[[ 0-9a-f?]+\] )*"  # -n and -i
+)
+_REMARK = re.compile(
+    r"(?:[^ ]*/)?strace: (?:Process (\d+)(?:<[^<>]*>)? (attached|detached)|\[)[^\n]*$"
+)
+_CALL = re.compile(r"([a-z_0-9?]+)\(")
+_RESUMED = re.compile(r"<\.\.\. ([a-z_0-9?]+) resumed> ?")
+_UNFINISHED = re.compile(r" ?<(?:unfinished|detached|pid changed to (\d+)) \.\.\.>$")
+_EXITED = re.compile(r"\+\+\+ exited with (\d+) \+\+\+$")
+_KILLED = re.compile(r"\+\+\+ killed by (SIG\w+)(?: \(core dumped\))? \+\+\+$")
+_SUPERSEDED = re.compile(r"\+\+\+ superseded by execve in pid (\d+)(?:<[^<>]*>)? \+\+\+$")
+_NS = {6: 1000, 9: 1}
+
+
+class Says(IntEnum):
+    """What kind of thing a line says."""
+
+    CALL = 0  # a whole call; text: arguments and result
+    ENTERED = 1  # a call that another line will end; text: the arguments so far
+    RESUMED = 2  # text: the rest of the arguments, and the result
+    SIGNAL = 3
+    EXITED = 4  # text: `status 1`, or SIGKILL
+    SUPERSEDED = 5  # by the execve of another thread, which has its number from now on
+    ATTACHED = 6
+    OTHER = 7  # not understood; text: the line
+
+
+@dataclass(slots=True)
+class Line:
+    """One line of the log."""
+
+    says: Says
+    tid: int | None  # None: strace does not say, it follows one only
+    time_ns: int  # when it was printed: before the call, or after it was resumed
+    op: str
+    text: str
+    number: int = 0  # a further process: attached, or the one that changed its number
+
+
+class LineReader:
+    """Takes the log in pieces of any size and hands out its lines."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._parts: list[bytes] = []  # of a line that has not ended yet
+        self._size = 0
+        self._head = ""  # a line that a remark cut in two
+        self._skipping = False  # the rest of a line that was too long
+        self.resolution_ns = 1000
+
+    def feed(self, data: bytes) -> Iterator[Line]:
+        """The lines that end in `data`."""
+        end = data.rfind(b"\n")
+        if end < 0:
+            self._keep(data)
+            return
+        first, *lines = data[:end].split(b"\n")
+        if self._parts:
+            first = b"".join(self._parts) + first
+            self._parts, self._size = [], 0
+        if not self._skipping:
+            yield from self._line(first)
+        self._skipping = False
+        for line in lines:
+            yield from self._line(line)
+        self._keep(data[end + 1 :])
+
+    def finish(self) -> bytes:
+        """The log has ended; gives the beginning of a line that was cut off."""
+        rest = b"".join(self._parts) or self._head.encode("latin-1")
+        self._parts, self._size, self._head = [], 0, ""
+        return rest
+
+    def _keep(self, data: bytes) -> None:
+        if not data or self._skipping:
+            return
+        self._parts.append(data)
+        self._size += len(data)
+        if self._size > LONGEST_LINE_BYTES:
+            self._parts, self._size, self._skipping = [], 0, True
+
+    def _line(self, raw: bytes) -> Iterator[Line]:
+        # Each byte a character: a string or a path may hold anything.
+        text = raw.decode("latin-1")
+        if "strace: " in text and (remark := _REMARK.search(text)):
+            if remark.start() and not _whole(text[: remark.start()]):
+                self._head = text[: remark.start()]
+            if remark[2] == "attached":
+                yield Line(Says.ATTACHED, None, 0, "", "", int(remark[1]))
+            return
+        if self._head:
+            if _HEAD.match(text) is None:
+                text = self._head + text
+            self._head = ""
+        head = _HEAD.match(text)
+        if head is None:
+            if text.strip():
+                yield Line(Says.OTHER, None, 0, "", text)
+            return
+        which, plain, seconds, fraction = head.groups()
+        scale = _NS[len(fraction)]
+        self.resolution_ns = scale
+        tid = which or plain
+        yield said(
+            text, head.end(), int(tid) if tid else None,
+            int(seconds) * 1_000_000_000 + int(fraction) * scale,
+        )  # fmt: skip
+
+
+def _whole(text: str) -> bool:
+    """Whether a remark came behind the end of a line rather than within it."""
+    return _UNFINISHED.search(text) is not None
+
+
+def said(text: str, at: int, tid: int | None, time_ns: int) -> Line:
+    """What the text of a line says from `at` on."""
+    call = _CALL.match(text, at)
+    if call is not None:
+        if text.endswith(" ...>") and (cut := _UNFINISHED.search(text)):
+            body = text[call.end() : cut.start()]
+            return Line(Says.ENTERED, tid, time_ns, call[1], body, int(cut[1] or 0))
+        return Line(Says.CALL, tid, time_ns, call[1], text[call.end() :])
+    resumed = _RESUMED.match(text, at)
+    if resumed is not None:
+        return Line(Says.RESUMED, tid, time_ns, resumed[1], text[resumed.end() :])
+    body = text[at:]
+    if body.startswith("--- "):
+        return Line(Says.SIGNAL, tid, time_ns, "", body)
+    if (exited := _EXITED.match(body)) is not None:
+        return Line(Says.EXITED, tid, time_ns, "", f"status {exited[1]}")
+    if (killed := _KILLED.match(body)) is not None:
+        return Line(Says.EXITED, tid, time_ns, "", killed[1])
+    if (gone := _SUPERSEDED.match(body)) is not None:
+        return Line(Says.SUPERSEDED, tid, time_ns, "", "", int(gone[1]))
+    return Line(Says.OTHER, tid, time_ns, "", body)

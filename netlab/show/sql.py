@@ -1,0 +1,130 @@
+"""SQL over the tables, and conditions that pick rows of them: Polars', with netlab's errors.
+
+Beside the eight tables there is `frames`: packets with their segments and connections in one row,
+so that one condition can name a port and a verdict. Only tables that a query names are made.
+Imports Polars: only on request.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+
+import polars as pl
+
+from netlab.model.errors import UsageError
+from netlab.model.tables import RECORDS, Tables, columns
+from netlab.show.frames import frame
+
+FRAMES = "frames"
+NAMES = (*RECORDS, FRAMES)
+_CONNECTION_PREFIX = "conn_"
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_READS = re.compile(r"\s*\(*\s*(?:select|with)\b", re.IGNORECASE)
+_QUOTED = re.compile(r"'(?:[^']|'')*'|\"([^\"]*)\"")
+_NO_COLUMN = re.compile(r"no column named '([^']*)' found")
+_NO_TABLE = re.compile(r"relation '([^']*)' was not found")
+_HINT = f"it is Polars' SQL; the tables are {', '.join(NAMES)}"
+
+
+def query(tables: Tables, sql: str) -> pl.DataFrame:
+    """The answer to a query. Raises UsageError for one that cannot be understood."""
+    if not _READS.match(sql):
+        raise UsageError("a query begins with SELECT or WITH", f"it was: {sql}")
+    words = {word.lower() for word in _WORD.findall(_QUOTED.sub(r" \1 ", sql))}
+    named = [name for name in NAMES if name in words]
+    found = {name: table(tables, name) for name in named}
+    with pl.SQLContext(found) as context:
+        try:
+            # Streaming or not, an answer is made whole: it is to be shown or written at once.
+            return context.execute(sql, eager=True)
+        except pl.exceptions.PolarsError as error:
+            raise _refusal(error, sql, found) from None
+        except BaseException as error:
+            raise _unless_panic(error) from None
+
+
+def rows_where(tables: Tables, name: str, condition: str, key: str) -> set[int]:
+    """The values of `key` in the rows of a table of which the condition is true.
+
+    Raises UsageError for a condition that cannot be understood.
+    """
+    found = table(tables, name)
+    try:
+        chosen = found.filter(pl.sql_expr(condition))
+    except pl.exceptions.PolarsError as error:
+        raise _refusal(error, condition, {name: found}) from None
+    except BaseException as error:
+        raise _unless_panic(error) from None
+    return set(chosen[key].to_list())
+
+
+def table(tables: Tables, name: str) -> pl.DataFrame:
+    """A table by the name that SQL has for it."""
+    return _frames(tables) if name == FRAMES else frame(tables, name)
+
+
+def columns_of(name: str) -> list[str]:
+    """The columns that SQL finds in a table, in order."""
+    if name != FRAMES:
+        return [column.name for column in columns(name)]
+    packets = columns_of("packets")
+    segments = [c for c in columns_of("segments") if c not in packets]
+    connections = [c for c in columns_of("connections") if c != "connection"]
+    return [*packets, *segments, *(_CONNECTION_PREFIX + c for c in connections)]
+
+
+def _frames(tables: Tables) -> pl.DataFrame:
+    """Packets left join segments left join connections."""
+    packets = frame(tables, "packets")
+    segments = frame(tables, "segments")
+    segments = segments.drop([c for c in segments.columns if c in packets.columns and c != "frame"])
+    connections = frame(tables, "connections")
+    connections = connections.rename(
+        {c: _CONNECTION_PREFIX + c for c in connections.columns if c != "connection"}
+    )
+    joined = packets.join(segments, on="frame", how="left", maintain_order="left").join(
+        connections, on="connection", how="left", maintain_order="left"
+    )
+    return joined.select(columns_of(FRAMES))
+
+
+def _refusal(error: Exception, text: str, found: dict[str, pl.DataFrame]) -> UsageError:
+    """What was wrong with the SQL, in one line, with the nearest name that there is."""
+    said = str(error).split("\n", 1)[0].strip().removeprefix("sql parser error: ")
+    columns_there = [c for one in found.values() for c in one.columns]
+    if isinstance(error, pl.exceptions.ColumnNotFoundError):
+        name = _name_in(said, text)
+        return UsageError(f"no column {name!r}", _nearest(name, columns_there, "the columns are"))
+    if match := _NO_COLUMN.search(said):
+        name = match[1]
+        return UsageError(f"no column {name!r}", _nearest(name, columns_there, "the columns are"))
+    if match := _NO_TABLE.search(said):
+        name = match[1]
+        if name in NAMES:  # there is one, but a condition sees one row of its own
+            return UsageError("a condition names columns, no tables", "use netlab query for more")
+        return UsageError(f"no table {name!r}", _nearest(name, NAMES, "the tables are"))
+    return UsageError(f"this SQL cannot be answered: {said}", _HINT)
+
+
+def _name_in(said: str, text: str) -> str:
+    """The column that Polars missed: its message has it, quoted or not."""
+    words = _WORD.findall(text)
+    return next((w for w in _WORD.findall(said) if w in words), said)
+
+
+def _nearest(name: str, there: Iterable[str], otherwise: str) -> str:
+    known = list(dict.fromkeys(there))
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean {close[0]}?"
+    return f"{otherwise} {', '.join(known)}"
+
+
+def _unless_panic(error: BaseException) -> BaseException:
+    """Polars' own failures come as an exception beside the others (pyo3's PanicException)."""
+    if type(error).__name__ != "PanicException":
+        return error
+    said = str(error).split("\n", 1)[0]
+    return UsageError(f"Polars fails at this SQL: {said}", _HINT)

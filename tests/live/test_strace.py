@@ -1,0 +1,76 @@
+"""Real programs under real strace, on a loopback of their own, with the frames that they caused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from netlab.capture.descriptors import OWN_INODES
+from netlab.capture.strace.asked import strace_options
+from netlab.correlate.ledger import causal_violations, ledger_mismatches
+from netlab.model.call import CallRecord, is_inbound, is_moving
+from tests.straced import straced
+
+TALK = Path(__file__).with_name("straced_talk.py")
+PYTHON = ["/usr/bin/python3", "-I", "-S"]
+WAITS = {"poll": "poll", "select": "pselect6", "epoll": "epoll_wait"}
+Spoken = tuple[str, int, int | None]  # call, process, bytes
+
+
+def spoken(output: str) -> list[tuple[Spoken, int]]:
+    """What the program says it did, with the inode of the socket."""
+    found = []
+    for line in output.splitlines():
+        op, pid, inode, moved = line.split()
+        count = None if moved == "-" else int(moved)
+        found.append(((WAITS.get(op, op), int(pid), count), int(inode)))
+    return found
+
+
+def recorded(calls: list[CallRecord]) -> list[tuple[Spoken, int]]:
+    """The same of the records; those of Unix sockets and of /bin/echo, which says nothing, not."""
+    found = []
+    for call in sorted(calls, key=lambda one: (one.entered_ns, one.order)):
+        if "echo" in call.actor or call.family == "AF_UNIX":
+            continue
+        if call.op in WAITS.values() and call.ready:
+            found.append(((call.op, call.pid, None), call.ready[0].inode or 0))
+        elif is_moving(call):
+            found.append(((call.op, call.pid, call.result), call.inode or 0))
+    return found
+
+
+@pytest.mark.parametrize("way", ["addresses", "inodes", "numbers"])
+def test_the_records_are_what_the_program_says(tmp_path: Path, way: str) -> None:
+    options = {
+        "addresses": strace_options(),
+        "inodes": strace_options(addresses=False),
+        "numbers": ["-f", "-ttt", "-T"],
+    }[way]
+    done = straced([*PYTHON, str(TALK)], tmp_path, options)
+    assert done.reader.faults == []
+    said, seen = spoken(done.output), recorded(done.raw.calls)
+    assert [what for what, _ in seen] == [what for what, _ in said]
+    # One number here for one socket there; the kernel's where strace shows it.
+    assert len({(ours, theirs) for (_, ours), (_, theirs) in zip(seen, said, strict=True)}) == 2
+    own = [ours for _, ours in seen if ours >= OWN_INODES]
+    assert bool(own) is (way != "inodes")
+    if way == "inodes":
+        assert seen == said
+
+
+def test_every_byte_has_its_frame(tmp_path: Path) -> None:
+    done = straced([*PYTHON, str(TALK)], tmp_path)
+    tables = done.tables
+    assert ledger_mismatches(tables) == []
+    assert causal_violations(tables) == []
+    assert tables.unmatched == []
+    tcp = next(row for row in tables.connections if row.protocol == "tcp")
+    moved = [call for call in tables.calls if call.connection == tcp.connection and is_moving(call)]
+    read = sum(c.stop - c.start for c in moved if is_inbound(c) and c.start is not None and c.stop)
+    assert read == tcp.client_bytes + tcp.server_bytes
+    # The last of all who held the client's end was the parent, with its third number.
+    fin = next(span for span in tables.spans if span.role == "fin" and span.direction == "c>s")
+    assert tables.calls[fin.call - 1].op == "close"
+    assert tables.calls[fin.call - 1].fd == 60
