@@ -134,6 +134,43 @@ def test_pids_are_those_of_the_machine(tmp_path: Path, witness: str) -> None:
     assert [gap for gap in tables.unmatched if gap.connection in tcp] == []
 
 
+# Two processes fork at once, again and again, children that live as short as they can; each child
+# writes its number and its parent's, as the machine has them, to a socket that it inherited.
+HASTY = """
+import os, socket
+proc = int(os.environ["NETLAB_PROC_FD"])
+me = lambda: os.readlink("self", dir_fd=proc)
+ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+parents = []
+for _ in range(2):
+    if (parent := os.fork()) == 0:
+        mine = me()
+        for _ in range(CHILDREN):
+            if os.fork() == 0:
+                theirs.send(f"{mine} {me()}".encode())
+                os._exit(0)
+            os.wait()
+        os._exit(0)
+    parents.append(parent)
+for _ in range(2 * CHILDREN):
+    print(ours.recv(100).decode(), flush=True)
+for _ in parents:
+    os.wait()
+"""
+
+
+def test_children_of_two_parents_at_once_are_told_apart(tmp_path: Path) -> None:
+    with Lab(path=tmp_path / "a.pcapng") as lab:
+        script = HASTY.replace("CHILDREN", "61")
+        program = lab.run("client", [sys.executable, "-c", script])
+        assert program.status == 0, program.stderr
+    raw = recorded(tmp_path / "a.pcapng")
+    told = {tuple(map(int, line.split())) for line in program.stdout.decode().splitlines()}
+    assert len(told) == 122
+    assert {call.pid for call in seen(raw) if call.op == "sendto"} == {pid for _, pid in told}
+    assert {(item.parent_pid, item.pid) for item in raw.inheritances} >= told
+
+
 def test_none_watches_nobody(folder: Path) -> None:
     done = run_netlab(
         folder, "lab", "--server", SERVE, "--client", FETCH, "-o", "a.pcapng", "--witness", "none",
