@@ -68,6 +68,13 @@ def stop_of(
     return min(stops, key=lambda stop: stop.time_ns, default=None)
 
 
+def _is_told_by(actor: str, loss: Loss) -> bool:
+    """Whether a loss is one of this actor: strace watches a program's descendants, too."""
+    if loss.witness == "strace" and actor.startswith(f"{loss.actor}/"):
+        return True
+    return actor == loss.actor
+
+
 def _kernel_stops(socket: Socket, calls: list[CallRecord], raw: RawRecording) -> Iterator[Stop]:
     """Where the kernel's events about calls on this socket may be missing.
 
@@ -97,7 +104,7 @@ def _concerns(
     for pid, actor in _holders(socket, calls, raw):
         if loss.pid is not None and pid != loss.pid:
             continue
-        if loss.actor and actor is not None and actor != loss.actor:
+        if loss.actor and actor is not None and not _is_told_by(actor, loss):
             continue
         if loss.since_ns is None:
             return True
