@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from netlab.capture.strace.reader import StraceReader
+from netlab.capture.strace.reader import CUT_SHORT, MAYBE_SOCKETS, StraceReader
 from netlab.model.call import CallRecord, Inheritance
 from netlab.model.errors import BadRecording
 from netlab.model.recording import Loss
@@ -35,6 +35,11 @@ _RETURNED = re.compile(rb"\) += (?:-?\d|0x)")
 _TOOK = re.compile(rb"<\d+\.\d+>$")
 _EPOCH = re.compile(rb"\d{9,11}\.(\d{6,9}) ")
 _WITH_PID = re.compile(rb"(?:\[pid +\d+\] |\d+ +)\d{9,11}\.\d")
+# Faults that are about no call that moves bytes.
+_HARMLESS = re.compile(
+    r"^(?:socketpair|pipe2?|epoll_\w+|p?poll|p?select6?|[gs]etsockopt|getsockname|getpeername)\b"
+    rf"|{MAYBE_SOCKETS}"
+)
 _SUFFIX = re.compile(r"(.+)\.(\d{1,10})")
 
 
@@ -113,15 +118,22 @@ def read_log(paths: list[Path], host: str, actor: str, *, keep_bytes: int = 0) -
     _take(reader, log)
     log.faults = list(reader.faults)
     log.resolution_ns = _resolution_ns(log.calls)
-    if reader.fault_count:
-        since_ns = max((call.entered_ns for call in log.calls), default=None)
-        cut = any(fault.startswith("the log ends within a line") for fault in reader.faults)
-        only_cut = cut and reader.fault_count == 1
-        reason = "the log was cut short" if only_cut else "lines of the log were not understood"
-        log.losses.append(
-            Loss("strace", "calls", None, reason, actor, since_ns if only_cut else None)
-        )
+    loss = _loss(reader, log.calls, actor)
+    if loss is not None:
+        log.losses.append(loss)
     return log
+
+
+def _loss(reader: StraceReader, calls: list[CallRecord], actor: str) -> Loss | None:
+    """What the faults of a log say of calls that moved bytes; None: nothing."""
+    grave = [fault for fault in reader.faults if not _HARMLESS.search(fault)]
+    if not grave:
+        return None
+    if len(grave) == 1 and grave[0].startswith(CUT_SHORT):
+        times = [call.returned_by_ns or call.returned_ns or call.entered_ns for call in calls]
+        since_ns = max(times, default=None)
+        return Loss("strace", "calls", None, "the log was cut short", actor, since_ns)
+    return Loss("strace", "calls", None, "lines of the log were not understood", actor)
 
 
 def _take(reader: StraceReader, log: Log) -> None:
