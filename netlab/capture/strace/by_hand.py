@@ -118,6 +118,7 @@ def read_log(paths: list[Path], host: str, actor: str, *, keep_bytes: int = 0) -
     _take(reader, log)
     log.faults = list(reader.faults)
     log.resolution_ns = _resolution_ns(log.calls)
+    log.losses += _not_followed(log, actor)
     loss = _loss(reader, log.calls, actor)
     if loss is not None:
         log.losses.append(loss)
@@ -134,6 +135,16 @@ def _loss(reader: StraceReader, calls: list[CallRecord], actor: str) -> Loss | N
         since_ns = max(times, default=None)
         return Loss("strace", "calls", None, "the log was cut short", actor, since_ns)
     return Loss("strace", "calls", None, "lines of the log were not understood", actor)
+
+
+def _not_followed(log: Log, actor: str) -> list[Loss]:
+    """Children that had sockets and of which the log has no line, not even their end."""
+    seen = {call.pid for call in log.calls}
+    return [
+        Loss("strace", "calls", None, f"process {one.pid} has no line in the log (strace -f)",
+             actor, one.time_ns, one.pid)
+        for one in log.inheritances if one.pid not in seen
+    ]  # fmt: skip
 
 
 def _take(reader: StraceReader, log: Log) -> None:
