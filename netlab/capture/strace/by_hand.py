@@ -40,6 +40,8 @@ _HARMLESS = re.compile(
     r"^(?:socketpair|pipe2?|epoll_\w+|p?poll|p?select6?|[gs]etsockopt|getsockname|getpeername)\b"
     rf"|{MAYBE_SOCKETS}"
 )
+_UNREAD = ("not understood", "not a line", "and more")  # any call may stand there
+_MOST_ACTORS = 16
 _SUFFIX = re.compile(r"(.+)\.(\d{1,10})")
 
 
@@ -119,22 +121,29 @@ def read_log(paths: list[Path], host: str, actor: str, *, keep_bytes: int = 0) -
     log.faults = list(reader.faults)
     log.resolution_ns = _resolution_ns(log.calls)
     log.losses += _not_followed(log, actor)
-    loss = _loss(reader, log.calls, actor)
-    if loss is not None:
-        log.losses.append(loss)
+    log.losses += _gaps(reader, log, actor)
     return log
 
 
-def _loss(reader: StraceReader, calls: list[CallRecord], actor: str) -> Loss | None:
-    """What the faults of a log say of calls that moved bytes; None: nothing."""
+def _gaps(reader: StraceReader, log: Log, actor: str) -> list[Loss]:
+    """What the faults of a log say of calls that may be missing."""
     grave = [fault for fault in reader.faults if not _HARMLESS.search(fault)]
     if not grave:
-        return None
+        return []
+    if not any(fault.startswith((CUT_SHORT, *_UNREAD)) for fault in grave):
+        reason = "the log cuts them off: strace -v shows them whole"
+        return [Loss("strace", "arguments", None, reason, actor)]
+    actors = list(dict.fromkeys(call.actor for call in log.calls)) or [actor]
+    if len(actors) > _MOST_ACTORS:
+        actors = [""]
     if len(grave) == 1 and grave[0].startswith(CUT_SHORT):
-        times = [call.returned_by_ns or call.returned_ns or call.entered_ns for call in calls]
+        times = [call.returned_by_ns or call.returned_ns or call.entered_ns for call in log.calls]
         since_ns = max(times, default=None)
-        return Loss("strace", "calls", None, "the log was cut short", actor, since_ns)
-    return Loss("strace", "calls", None, "lines of the log were not understood", actor)
+        return [
+            Loss("strace", "calls", None, "the log was cut short", one, since_ns) for one in actors
+        ]
+    reason = "lines of the log were not understood"
+    return [Loss("strace", "calls", None, reason, one) for one in actors]
 
 
 def _not_followed(log: Log, actor: str) -> list[Loss]:
