@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
+from netlab.correlate.call_moves import bound_ns
 from netlab.correlate.call_ranges import CallRanges, Stop
 from netlab.correlate.reasons import Reason
 from netlab.correlate.sockets import Socket
@@ -154,7 +155,7 @@ def first_impossible(
         if outbound:
             limit: int | None = record.entered_ns
         else:
-            limit = record.returned_ns if record.returned_by_ns is None else record.returned_by_ns
+            limit = bound_ns(record)
         if limit is None or (found is not None and number > found):
             continue
         for held in frames:
