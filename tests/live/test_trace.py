@@ -594,3 +594,40 @@ def test_under_sudo_processes_of_others_can_be_attached_to(
         assert (folder / FILE).stat().st_uid == 65534
 
     in_private_network(work)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("witness", ["kernel", "both"])
+def test_the_kernel_tells_the_calls_of_a_program(tmp_path: Path, witness: str) -> None:
+    def work() -> None:
+        with echoing():
+            done = trace(tmp_path, "--witness", witness, "--", PYTHON, "-c", CONVERSATION)
+        assert done.returncode == 0, done.stderr
+        _, tables = opened(tmp_path)
+        sent = PIECES * (PIECE + 3)
+        assert moved(tables) == {"out": sent, "in": sent}
+        all_is_matched(tables)
+        assert len(tables.connections) == 1
+
+    in_private_network(work)
+
+
+@pytest.mark.root
+def test_the_kernel_tells_the_calls_of_redis_that_runs_already(tmp_path: Path) -> None:
+    def work() -> None:
+        with Redis(tmp_path) as redis:
+            redis.ask(b"PING")
+            arguments = ("--witness", "kernel", "-p", str(redis.process.pid))
+            with Tracing(tmp_path, *arguments) as tracing:
+                tracing.wait_for("recording process")
+                for _ in range(PIECES):
+                    redis.ask(b"PING")
+                code, stderr = tracing.end()
+            assert code == 0, stderr
+        _, tables = opened(tmp_path)
+        assert moved(tables) == {"in": PIECES * 6, "out": PIECES * 7}
+        assert [item for item in tables.unmatched if item.call] == []
+        reads = [call for call in tables.calls if call.op == "read" and call.result]
+        assert [call.start for call in reads] == [6 * n for n in range(PIECES)]
+
+    in_private_network(work)
