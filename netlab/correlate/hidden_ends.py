@@ -4,10 +4,8 @@ Without sock_diag strace shows what stands in the arguments: of connect() the pe
 mostly the peer, of bind() the port; a client's own port in none. Such a socket may be any end that
 fits what is shown and to which its calls can have belonged (`causality`: when they were, and how
 many bytes they moved; `contents`: which). One that the witness met in mid-life, without a word on
-its ends, fits where what it moved stands (`contents` alone). It is given an end
-1. when that is the only one that fits it, and no other socket fits the end,
-2. or when it is one of as many sockets as there are ends that fit them, and there is only one way
-   to give each of them one.
+its ends, fits where what it moved stands (`contents` alone). It is given an end if the pair is
+certain (`only_ways`): nothing else fits either, or there is but one way to give each its own.
 A listener's queue is first in, first out: where all that it accepted, and all that came to it, is
 known, the places in both orders have to agree, as far as the times tell the order.
 Else none is given, and `Socket.fits` names those that fit. What is not seen: a connection that was
@@ -27,6 +25,7 @@ from netlab.correlate.addresses import Endpoint, is_wildcard
 from netlab.correlate.call_moves import bound_ns
 from netlab.correlate.causality import Moves, Ways, allow, bounds_of_end, moves_of
 from netlab.correlate.flows import FIN
+from netlab.correlate.only_ways import certain_pairs
 from netlab.correlate.segments import Track
 from netlab.correlate.sockets import Socket
 from netlab.model.call import CallRecord
@@ -97,7 +96,7 @@ class HiddenEnds:
                     continue
                 if self.fits(seeker, track, side):
                     seeker.fits[end] = track
-        for seeker, end in certain_pairs(seekers):
+        for seeker, end in certain_pairs({seeker: seeker.fits for seeker in seekers}):
             index.take(seeker.socket, seeker.fits[end], end[1])
         for seeker in seekers:
             if seeker.socket.connection is None:
@@ -105,6 +104,11 @@ class HiddenEnds:
                 seeker.socket.fits = sorted(free)
                 for (_, side), track in free.items():
                     track.contested.add(side)
+
+    def any_fits(self, socket: Socket) -> bool:
+        """Whether there is an end that the socket can be."""
+        seeker = _Seeker(socket, moves_of(socket, self.calls))
+        return any(self.fits(seeker, track, side) for track, side in self._near(socket))
 
     def fits(self, seeker: _Seeker, track: Track, side: Side) -> bool:
         """Whether the socket can be that end."""
@@ -225,113 +229,3 @@ def _may_be(known: Endpoint | None, end: Endpoint) -> bool:
     if known[1] and known[1] != end[1]:
         return False
     return is_wildcard(known) or known[0] == end[0]
-
-
-def certain_pairs(seekers: Sequence[_Seeker]) -> list[tuple[_Seeker, End]]:
-    """The pairs that are certain, by the two rules of this module."""
-    graph = _Graph(seekers)
-    found = graph.only_each_other()
-    for seekers_in, ends_in in graph.parts():
-        if len(seekers_in) == len(ends_in):
-            found += graph.only_way(seekers_in)
-    return found
-
-
-class _Graph:
-    """Which seekers and ends may still be paired."""
-
-    def __init__(self, seekers: Sequence[_Seeker]) -> None:
-        self._seekers = seekers
-        self._ends: dict[_Seeker, set[End]] = {s: set(s.fits) for s in seekers if s.fits}
-        self._sought: dict[End, set[_Seeker]] = {}
-        for seeker, ends in self._ends.items():
-            for end in ends:
-                self._sought.setdefault(end, set()).add(seeker)
-
-    def only_each_other(self) -> list[tuple[_Seeker, End]]:
-        """Pairs of which each fits nothing but the other."""
-        found: list[tuple[_Seeker, End]] = []
-        for seeker, ends in list(self._ends.items()):
-            (end, *others) = ends
-            if not others and len(self._sought[end]) == 1:
-                found.append((seeker, end))
-                self._remove(seeker, end)
-        return found
-
-    def parts(self) -> list[tuple[list[_Seeker], set[End]]]:
-        """What is left, in parts that have nothing to do with each other."""
-        found = []
-        seen: set[_Seeker] = set()
-        for first in self._seekers:
-            if first in seen or first not in self._ends:
-                continue
-            seekers, ends, waiting = [], set[End](), [first]
-            seen.add(first)
-            while waiting:
-                seeker = waiting.pop()
-                seekers.append(seeker)
-                for end in self._ends[seeker] - ends:
-                    ends.add(end)
-                    new = self._sought[end] - seen
-                    seen |= new
-                    waiting += new
-            found.append((seekers, ends))
-        return found
-
-    def only_way(self, seekers: Sequence[_Seeker]) -> list[tuple[_Seeker, End]]:
-        """Of as many seekers as ends: the pairs that stand in every way to give each one.
-
-        Whoever has only one partner left gets it. Nothing, if there is no way at all.
-        """
-        if not self._pairs_up(seekers):
-            return []
-        found: list[tuple[_Seeker, End]] = []
-        waiting: list[_Seeker | End] = [*seekers, *{e for s in seekers for e in self._ends[s]}]
-        while waiting:
-            one = waiting.pop()
-            if isinstance(one, _Seeker):
-                ends = self._ends.get(one, set())
-                if len(ends) != 1:
-                    continue
-                seeker, end = one, next(iter(ends))
-            else:
-                sought = self._sought.get(one, set())
-                if len(sought) != 1:
-                    continue
-                seeker, end = next(iter(sought)), one
-            waiting += self._sought[end] - {seeker}
-            waiting += self._ends[seeker] - {end}
-            found.append((seeker, end))
-            self._remove(seeker, end)
-        return found
-
-    def _remove(self, seeker: _Seeker, end: End) -> None:
-        for other in self._ends.pop(seeker):
-            self._sought[other].discard(seeker)
-        for other_seeker in self._sought.pop(end):
-            self._ends[other_seeker].discard(end)
-
-    def _pairs_up(self, seekers: Sequence[_Seeker]) -> bool:
-        """Whether each can have one (Kuhn's augmenting paths)."""
-        owner: dict[End, _Seeker] = {}
-        for first in seekers:
-            came_from: dict[End, tuple[_Seeker, End | None]] = {}
-            waiting: list[tuple[_Seeker, End | None]] = [(first, None)]
-            free = None
-            while waiting and free is None:
-                seeker, through = waiting.pop()
-                for end in self._ends[seeker]:
-                    if end in came_from:
-                        continue
-                    came_from[end] = seeker, through
-                    if end not in owner:
-                        free = end
-                        break
-                    waiting.append((owner[end], end))
-            if free is None:
-                return False
-            at: End | None = free
-            while at is not None:
-                seeker, through = came_from[at]
-                owner[at], at = seeker, through
-        return True

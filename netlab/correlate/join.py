@@ -29,7 +29,7 @@ from netlab.correlate.flows import Flow, flows_from_packets
 from netlab.correlate.handshake import link_handshake
 from netlab.correlate.leftovers import leftover_bytes, uncaptured
 from netlab.correlate.local_join import LocalJoin
-from netlab.correlate.matching import add_connections_without_frames, match_tcp
+from netlab.correlate.matching import add_connections_without_frames, is_hidden, match_tcp
 from netlab.correlate.missing import CUT, has_gaps, is_cut_short, missing_frames
 from netlab.correlate.reasons import Reason, What
 from netlab.correlate.receiver_acks import link_receiver_acks
@@ -204,6 +204,10 @@ class _Correlation:
             return DatagramJoin(self.records, self.missing)
         from netlab.correlate.datagram_spans import join_datagrams, leftover_datagrams
 
+        if self.locator is not None:
+            from netlab.correlate.hidden_datagrams import name_hidden
+
+            name_hidden(sockets, datagrams, self.records, self.raw.frames)
         join = join_datagrams(sockets, flows, datagrams, self.records, missing=self.missing)
         join.unmatched += leftover_datagrams(join, datagrams)
         return join
@@ -418,6 +422,8 @@ class _Correlation:
             socket = sockets.by_call[call.call - 1]
             if socket is not None and (socket.twins or socket.fits):
                 reason = Reason.TWINS if socket.twins else Reason.HIDDEN
+            elif socket is not None and not socket.is_born and is_hidden(socket, self.records):
+                reason = Reason.UNNAMED
             self.tables.unmatched.append(
                 Unmatched(call.connection, None, None, None, moved, what, reason, call.call)
             )

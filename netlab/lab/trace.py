@@ -28,14 +28,16 @@ from netlab.capture.layout import JOURNAL_LIMIT
 from netlab.capture.ownership import caller, remove_folder
 from netlab.capture.probe.spool import SpoolReader
 from netlab.capture.ring import PacketRing
+from netlab.capture.sampler import Sampler
+from netlab.capture.sockdiag import open_netlink
 from netlab.lab import sysctls, tracees
 from netlab.lab.call_witnesses import CallWitnesses
 from netlab.lab.gated import GatedProgram
 from netlab.lab.hosts import User
 from netlab.lab.interfaces import interfaces_for
-from netlab.lab.own_traffic import OwnTraffic
+from netlab.lab.own_traffic import OwnTraffic, SocketName
 from netlab.lab.program_traffic import Names, OurAddresses, OwnRing, losses_of
-from netlab.lab.recorder import Recorder, begin
+from netlab.lab.recorder import Recorder, begin, states_witness
 from netlab.lab.signals import HeldSignals
 from netlab.lab.starting import program_files
 from netlab.lab.surroundings import become_caller, choose_user
@@ -66,6 +68,7 @@ class TraceOptions:
     pids: Sequence[int] = ()  # of processes to attach to, in place of a command
     all_traffic: bool = False  # also frames that are not the program's
     witness: str = "auto"  # of the calls: auto, strace, kernel, both
+    sample_every_ns: int = 0  # how often the program's TCP sockets are looked at; 0: never
     user: str | None = None
     journal_limit: int = JOURNAL_LIMIT
     title: str = "netlab trace"
@@ -114,7 +117,8 @@ class _Trace:
         self._addresses = OurAddresses()
         self._addresses.refresh()
         self._own = OwnTraffic(self._addresses)
-        self._names = Names(self._own, self._held_now)
+        self._names = Names(self._own, self._held_now, self._heard)
+        self._sampler: Sampler | None = None
         self._start_ns = time.time_ns()
         self._interfaces = interfaces_for(("0.0.0.0", "::"))
         self._rings: list[PacketRing] = []
@@ -137,10 +141,12 @@ class _Trace:
         )
         self._opened.callback(recording.close)
         self._witnesses.read(spools, None if self._options.all_traffic else self._names)
+        self._open_sampler()
         recorder = Recorder(
             recording,
             self._rings,
             SpoolReader(spools),
+            sampler=self._sampler,
             logs=self._witnesses.logs,
             kernel=self._witnesses.kernel,
         )
@@ -153,6 +159,8 @@ class _Trace:
             raise
         self._watch(recorder)
         self._end_watching(recorder, recording)
+        if self._sampler is not None and self._trouble is None:
+            recording.describe(self._description())  # how often it looked is known now
         code = self._program.wait() if self._program is not None else 0
         finished = self._finish(recorder, spools)
         code = code if code >= 0 else 128 - code
@@ -195,6 +203,21 @@ class _Trace:
         become_caller()
         return None
 
+    def _open_sampler(self) -> None:
+        """One that looks at the program's sockets once they are named; at all with all traffic."""
+        if self._options.sample_every_ns:
+            netlink = self._opened.enter_context(open_netlink())
+            self._sampler = Sampler(
+                {HOST: netlink},
+                self._options.sample_every_ns,
+                chosen=not self._options.all_traffic,
+            )
+            self._opened.callback(self._sampler.close)
+
+    def _heard(self, name: SocketName) -> None:
+        if self._sampler is not None and name.protocol == "tcp":
+            self._sampler.watch(HOST, name.local, name.peer)
+
     def _description(self) -> Description:
         settings = sysctls.read_all((*(name for name, _ in sysctls.BASELINE), *sysctls.FACTS))
         named = tuple((setting.name, setting.value or "") for setting in settings)
@@ -204,7 +227,11 @@ class _Trace:
             netlab_version=netlab.__version__,
             title=self._options.title,
             hosts=(Host(HOST, os.uname().release, named),),
-            witnesses=(packets, *self._witnesses.texts),
+            witnesses=(
+                packets,
+                *self._witnesses.texts,
+                *states_witness(self._options.sample_every_ns, self._sampler, whose),
+            ),
             notes=tuple(self._notes),
         )
 
@@ -253,6 +280,9 @@ class _Trace:
             poller.register(ring, select.POLLIN)
         for descriptor in kernel.filenos() if kernel is not None else ():
             poller.register(descriptor, select.POLLIN)
+        if self._sampler is not None:
+            poller.register(self._sampler, select.POLLIN)
+            self._sampler.start()
         left = set(over)
         while left:
             for descriptor in left & {descriptor for descriptor, _ in poller.poll(_TURN_MS)}:

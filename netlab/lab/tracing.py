@@ -86,6 +86,8 @@ class Tracing:
             return
         self.watched.discard(event.actor)
         why = self._sent_away.pop(event.actor, "")
+        if not why and event.reason.startswith(f"{_LOG}: "):
+            why = f"its log could not be written: {event.reason.removeprefix(f'{_LOG}: ')}"
         if event.status == 0 and not why:
             return  # all that it watched has ended
         reason = why or _how_it_ended(event)

@@ -25,6 +25,7 @@ from netlab.capture.kernel.tracepoints import (
     Entered,
     Event,
     Executed,
+    Gap,
     Left,
     Lost,
     Moved,
@@ -54,10 +55,12 @@ class Calls:
         self._inside: dict[int, Inside] = {}  # by thread
         self._moved_outside: set[int] = set()  # threads in a call whose entry was not seen
         self._resumable: set[int] = set()  # threads whose wait a signal interrupted
+        self._gaps = 0  # processors whose events are missing at this moment
         self.losses: list[Loss] = []
         self._takers: dict[type, Callable[[Any], None]] = {
             Entered: self._entered, Left: self._left, Moved: self._moved, Seen: self._seen,
-            Begun: self._begun, Ended: self._ended, Executed: self._executed, Lost: self._lost,
+            Begun: self._begun, Ended: self._ended, Executed: self._executed, Gap: self._gap,
+            Lost: self._lost,
         }  # fmt: skip
 
     def feed(self, event: Event) -> None:
@@ -110,14 +113,20 @@ class Calls:
         if inside.socket is not None or self._is_of_sockets(process, tid, inside):
             self.record(process, tid, inside, None)
 
-    def _lost(self, event: Lost) -> None:
-        """Some events are missing: which thread's is not known, so no call is pieced together."""
-        what = "events of calls" if event.calls else "events of the network"
-        self.losses.append(
-            Loss("kernel", what, event.lost, "trace buffer full", since_ns=event.time_ns)
-        )
+    def _gap(self, event: Gap) -> None:
+        """Events are missing from here on: which thread's is not known, so no call is paired."""
         if event.calls:
+            self._gaps += 1
             self._inside.clear()
+        else:
+            self._network.lost()
+
+    def _lost(self, event: Lost) -> None:
+        what = "events of calls" if event.calls else "events of the network"
+        reason, since_ns = "trace buffer full", event.since_ns
+        self.losses.append(Loss("kernel", what, event.lost, reason, since_ns=since_ns))
+        if event.calls:
+            self._gaps -= 1
             self.places.doubt_all()
         else:
             self._network.lost()
@@ -126,7 +135,7 @@ class Calls:
 
     def _entered(self, event: Entered) -> None:
         process, call = self.families.process(event.tid), SYSCALLS.get(event.name)
-        if process is None or call is None:
+        if process is None or call is None or self._gaps:
             return
         arguments = event.arguments
         fd = arguments.get(call.fd) if call.fd else None
@@ -144,13 +153,14 @@ class Calls:
         inside = self._inside.get(event.tid)
         process = self.families.process(event.tid)
         if inside is None:
-            self._moved_outside.add(event.tid)
+            if not self._gaps:
+                self._moved_outside.add(event.tid)
         elif process is not None:
             self.places.moved(process.pid, process.host, inside, event)
 
     def _left(self, event: Left) -> None:
         inside, process = self._inside.pop(event.tid, None), self.families.process(event.tid)
-        if process is None:
+        if process is None or self._gaps:
             return
         if inside is None or inside.name != event.name:
             # The child of a fork returns from a call that its parent entered.

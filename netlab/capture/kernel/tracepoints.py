@@ -101,15 +101,23 @@ class Seen(NamedTuple):
     destroyed: bool = False  # the socket is no more
 
 
-class Lost(NamedTuple):
-    """Events before this time, and after the one before it of the same processor, are lost."""
+class Gap(NamedTuple):
+    """From here on events of one processor are lost, until it says how many."""
 
     time_ns: int
-    lost: int | None  # None: not known how many
     calls: bool  # of threads and their calls; else of the network
 
 
-Event = Entered | Left | Moved | Begun | Ended | Executed | Seen | Lost
+class Lost(NamedTuple):
+    """The end of a gap."""
+
+    time_ns: int
+    since_ns: int
+    lost: int | None  # None: not known how many
+    calls: bool
+
+
+Event = Entered | Left | Moved | Begun | Ended | Executed | Seen | Gap | Lost
 Reader = Callable[[int, bytes], Event]
 
 

@@ -37,6 +37,7 @@ from netlab.capture.kernel.tracepoints import (
     NETWORK,
     SOCKET_CALLS,
     TASKS,
+    Gap,
     Lost,
     Reader,
     enter_reader,
@@ -49,7 +50,7 @@ from netlab.model.errors import PrivilegeError
 from netlab.model.kernel_event import KernelEvent
 from netlab.model.recording import Loss
 
-LOST = 0  # stands for an event's number, which begin at 1
+BEGIN_GAP, END_GAP = -1, -2  # stand for the numbers of events
 # Of each processor, twice: at 20,000 calls a second 16 MiB are two seconds.
 BUFFER_KB, ALL_BUFFERS_KB, LEAST_KB = 16 << 10, 128 << 10, 1 << 10
 _SETTLE_NS = 1_000_000  # an event has its time before it stands in the buffer
@@ -80,7 +81,10 @@ class _Source:
         self.calls = calls
         self.readers: dict[int, Reader] = {}
         self.missing: list[str] = []
-        self.readers[LOST] = lambda time_ns, data: Lost(time_ns, int(data) if data else None, calls)
+        self.readers[BEGIN_GAP] = lambda time_ns, _: Gap(time_ns, calls)
+        self.readers[END_GAP] = lambda time_ns, data: _lost(time_ns, data, calls)
+        now_ns = time.clock_gettime_ns(time.CLOCK_TAI)
+        self._last_ns = [now_ns for _ in instance.processors]  # of each, its latest event
         self._waiting: list[list[RawEvent]] = [[] for _ in instance.processors]
 
     def enable(self, event: str, reader: Reader | None = None) -> bool:
@@ -107,11 +111,13 @@ class _Source:
                 found = read_page(page, self.instance.layout)
                 lost = found.lost if found.whole else None
                 if lost != 0:
-                    time_ns = found.events[0][0] if found.events else 0
-                    if waiting:
-                        time_ns = max(time_ns, waiting[-1][0])
-                    waiting.append((time_ns, LOST, b"" if lost is None else b"%d" % lost))
+                    since_ns = waiting[-1][0] if waiting else self._last_ns[number]
+                    until_ns = found.events[0][0] if found.events else since_ns
+                    what = b"%d %d" % (until_ns - since_ns, -1 if lost is None else lost)
+                    waiting += [(since_ns, BEGIN_GAP, b""), (until_ns, END_GAP, what)]
                 waiting += found.events
+                if found.events:
+                    self._last_ns[number] = found.events[-1][0]
 
     def take(self, before_ns: int | None) -> list[Told]:
         """What happened before that moment, with the reader of each; all for None."""
@@ -125,6 +131,12 @@ class _Source:
             found += [(time_ns, reader_of(event), data) for time_ns, event, data in waiting[:cut]]
             self._waiting[number] = waiting[cut:]
         return found
+
+
+def _lost(time_ns: int, data: bytes, calls: bool) -> Lost:
+    """The end of a gap, from how long it was and how many were lost."""
+    before_ns, count = map(int, data.split())
+    return Lost(time_ns, time_ns - before_ns, None if count < 0 else count, calls)
 
 
 class KernelWitness:

@@ -79,11 +79,10 @@ def accept(world: World, call: Syscall) -> None:
         world.descriptors.put(
             call.pid, call.result, made, closing="SOCK_CLOEXEC" in flags
         )  # fmt: skip
-    world.record(
-        call, fd=number_from(items[0]), args=flags, inode=listener.inode,
-        family=listener.family, kind=listener.kind,
-        local=made.local if made is not None else listener.local,
-        address=address, new_inode=made.inode if made is not None else None,
+    world.on_socket(
+        call, listener, number_from(items[0]), flags, address=address,
+        local=made.local if made is not None else None,
+        new_inode=made.inode if made is not None else None,
         peer_inode=made.peer_inode if made is not None else None,
     )  # fmt: skip
 
