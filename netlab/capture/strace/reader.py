@@ -94,8 +94,16 @@ class StraceReader:
                     self._world.descriptors.start(pid)
                 self._world.descriptors.thread(tid, pid)
 
-    def attach(self, pid: int, threads: Iterable[int], program: str) -> None:
-        """Tell of a process that strace was attached to, before any of the log is fed."""
+    def attach(
+        self, pid: int, threads: Iterable[int], program: str, time_ns: int, *, launched: bool
+    ) -> None:
+        """Tell of a process that strace was attached to, before any of the log is fed.
+
+        `launched`: it waits to execute the program that is wanted.
+        """
+        if self._launched is None:
+            self._launched = launched
+            self._world.descriptors.number_from(OWN_INODES + own_number(time_ns))
         self.announce(threads, pid)
         if self._world.root is None:
             self._world.root = pid
