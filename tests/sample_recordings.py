@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from netlab.model.call import CallRecord, Inheritance, Ready
 from netlab.model.clock import ClockPair
 from netlab.model.frame import DIRECTION_IN, Interface
+from netlab.model.kernel_event import KernelEvent
 from netlab.model.recording import Description, Host, Loss, RawRecording
+from netlab.model.sample import Sample
 from netlab.model.stamp import StampRecord
 
 T0_NS = 1_700_000_000_000_000_000
@@ -21,6 +23,11 @@ DESCRIPTION = Description(
     witnesses=("packets on lo", "probe in each process"),
     notes=("a note\nof two lines",),
 )
+
+SAMPLE = Sample(
+    time_ns=T0_NS + 15_000, within_ns=900, host="localhost", inode=21, cookie=4097,
+    local="127.0.0.1:40000", peer="127.0.0.1:7", state=1, rqueue=0, wqueue=0,
+)  # fmt: skip
 
 Ringed = tuple[int, bytes, int, int]
 
@@ -110,6 +117,38 @@ def raw_recording() -> RawRecording:
             StampRecord(T0_NS + 10_450, "localhost", 4711, 21, "sent", 100),
             StampRecord(T0_NS + 11_100, "localhost", 4711, 21, "acked", 100),
         ],
+        samples=[
+            replace(SAMPLE, tcp_info=bytes(range(248)), memory=(0, 131_072, 0, 46_080)),
+            replace(SAMPLE, inode=20, cookie=4096, state=10, rqueue=1, wqueue=128),
+        ],
+        kernel_events=[
+            KernelEvent(
+                T0_NS,
+                "localhost",
+                "inet_sock_set_state",
+                SAMPLE.local,
+                SAMPLE.peer,
+                20,
+                state="ESTABLISHED",
+                old_state="SYN-RECEIVED",
+            ),
+            KernelEvent(
+                T0_NS + 9,
+                "localhost",
+                "tcp_probe",
+                SAMPLE.local,
+                SAMPLE.peer,
+                state="ESTABLISHED",
+                length_bytes=100,
+                snd_nxt=1,
+                snd_una=1,
+                snd_cwnd=10,
+                srtt_ns=40_000,
+                snd_wnd_bytes=65_536,
+                rcv_wnd_bytes=65_483,
+            ),
+            KernelEvent(T0_NS + 10, "localhost", "kfree_skb", reason="NO_SOCKET"),
+        ],
         clock_pairs=[ClockPair(T0_NS, 77)],
         losses=[Loss("probe", "calls", 3, "spool limit", "server", T0_NS)],
         description=DESCRIPTION,
@@ -124,6 +163,16 @@ TEXT = st.text(st.characters(codec=None, categories=None), max_size=12) | st.sam
 )
 READY = st.builds(Ready, INT64, st.none() | NUMBER, NUMBER)
 MAYBE_TEXT, MAYBE_INT = st.none() | TEXT, st.none() | INT64
+KERNEL_EVENTS = st.builds(
+    KernelEvent, INT64, TEXT, TEXT,
+    *[MAYBE_TEXT] * 2, MAYBE_INT, *[MAYBE_TEXT] * 4, *[MAYBE_INT] * 8,
+)  # fmt: skip
+SAMPLES = st.builds(
+    Sample,
+    time_ns=INT64, within_ns=INT64, host=TEXT, inode=INT64, cookie=INT64, local=TEXT, peer=TEXT,
+    state=INT64, rqueue=INT64, wqueue=INT64, tcp_info=st.none() | st.binary(max_size=40),
+    memory=st.lists(INT64, max_size=9).map(tuple),
+)  # fmt: skip
 CALL_RECORDS = st.builds(
     CallRecord,
     witness=TEXT, host=TEXT, actor=TEXT, pid=INT64, tid=INT64, order=INT64,

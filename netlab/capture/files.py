@@ -20,6 +20,7 @@ from typing import TypeVar
 
 from netlab.capture import journal, local, pcap, pcapng, rows
 from netlab.capture import pcapng_reader as reader
+from netlab.capture.agreement import agree
 from netlab.capture.compressed import maybe_decompressed
 from netlab.capture.damage import Damaged, max_packet_bytes
 from netlab.capture.wired import check_arrivals
@@ -45,6 +46,12 @@ def read_raw(path: str | Path, *, ended: bool = False) -> RawRecording:
     known, unless the reader knows that it `ended` in order. Raises BadRecording when it cannot be
     read, is empty, or is no capture.
     """
+    raw = _read(path, ended)
+    agree(raw)
+    return raw
+
+
+def _read(path: str | Path, ended: bool = False) -> RawRecording:
     name = "standard input" if str(path) == "-" else str(path)
     data = _bytes(path, name)
     if not data:
@@ -100,7 +107,7 @@ def recover(path: str | Path) -> RawRecording:
     folder = spool_folder(path)
     has_spools = folder.is_dir() and any(folder.iterdir())
     try:
-        raw = read_raw(path)
+        raw = _read(path)
     except BadRecording as error:
         if not has_spools:
             hint = f"{error.message}; there are no spools in {folder} either"
@@ -123,6 +130,7 @@ def recover(path: str | Path) -> RawRecording:
         added = _add_spools(raw, folder)
         notes.append(f"recovered: calls that stood in the spools alone: {added}")
     raw.description = replace(raw.description, notes=tuple(dict.fromkeys(notes)))
+    agree(raw)
     return raw
 
 
@@ -366,8 +374,12 @@ class _PcapngFile:
             self._table(rows.LOSSES, text, count, raw.losses)
         elif kind == local.Kind.STAMPS:
             self._table(rows.STAMPS, text, count, raw.stamps)
+        elif kind == local.Kind.SAMPLES:
+            self._table(rows.SAMPLES, text, count, raw.samples)
         elif kind == local.Kind.ARRIVALS:
             self._table(rows.ARRIVALS, text, count, raw.arrivals)
+        elif kind == local.Kind.KERNEL_EVENTS:
+            self._table(rows.KERNEL_EVENTS, text, count, raw.kernel_events)
         else:
             self._fault(f"a block of an unknown kind ({kind}) was skipped")
 

@@ -23,7 +23,16 @@ from netlab.capture.layout import (
 )
 from netlab.capture.local import Kind, table_blocks
 from netlab.capture.ownership import replacing, write_all
-from netlab.capture.rows import ARRIVALS, CALLS, CLOCK_PAIRS, INHERITANCES, LOSSES, STAMPS
+from netlab.capture.rows import (
+    ARRIVALS,
+    CALLS,
+    CLOCK_PAIRS,
+    INHERITANCES,
+    KERNEL_EVENTS,
+    LOSSES,
+    SAMPLES,
+    STAMPS,
+)
 from netlab.model.call import is_acting
 from netlab.model.errors import BadRecording
 from netlab.model.recording import RawRecording
@@ -107,7 +116,9 @@ def _finished(
     yield from table_blocks(Kind.INHERITANCES, INHERITANCES, raw.inheritances)
     yield from table_blocks(Kind.LOSSES, LOSSES, raw.losses)
     yield from table_blocks(Kind.STAMPS, STAMPS, raw.stamps)
+    yield from table_blocks(Kind.SAMPLES, SAMPLES, raw.samples)
     yield from table_blocks(Kind.ARRIVALS, ARRIVALS, raw.arrivals)
+    yield from table_blocks(Kind.KERNEL_EVENTS, KERNEL_EVENTS, raw.kernel_events)
 
     order = _in_order(raw)
     packed = _packed_calls(raw, order, journal_limit)

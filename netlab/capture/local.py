@@ -35,6 +35,8 @@ class Kind(IntEnum):
     CALLS = 5
     STAMPS = 6
     ARRIVALS = 7
+    SAMPLES = 8
+    KERNEL_EVENTS = 9
 
 
 def description_block(description: Description) -> bytes:

@@ -49,12 +49,12 @@ def cannot_write(path: Path | str, error: OSError) -> UsageError:
     return UsageError(f"cannot write {path}", advice)
 
 
-def open_private(path: Path | str, *, fresh: bool = False) -> int:
+def open_private(path: Path | str, *, fresh: bool = False, keep: bool = False) -> int:
     """A descriptor to write an empty regular file, 0600 and the caller's, locked while it is open.
 
-    `fresh`: the file must not have existed. One that another user made stays theirs, and they may
-    hold it open: it is refused. Raises UsageError. The lock is a POSIX one: it ends with this
-    process, whatever its children hold.
+    `fresh`: the file must not have existed. `keep`: it need not be empty. One that another user
+    made stays theirs, and they may hold it open: it is refused. Raises UsageError. The lock is a
+    POSIX one: it ends with this process, whatever its children hold.
     """
     try:
         fd, made = _open(path, fresh)
@@ -66,7 +66,8 @@ def open_private(path: Path | str, *, fresh: bool = False) -> int:
         os.fchmod(fd, _MODE)
         if (owner := caller()) is not None:
             os.fchown(fd, *owner)
-        os.ftruncate(fd, 0)
+        if not keep:
+            os.ftruncate(fd, 0)
     except OSError as error:
         os.close(fd)
         raise cannot_write(path, error) from None

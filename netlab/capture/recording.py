@@ -31,12 +31,23 @@ from netlab.capture.ownership import (
     open_private,
     write_all_at,
 )
-from netlab.capture.rows import ARRIVALS, CALLS, CLOCK_PAIRS, INHERITANCES, LOSSES, STAMPS
+from netlab.capture.rows import (
+    ARRIVALS,
+    CALLS,
+    CLOCK_PAIRS,
+    INHERITANCES,
+    KERNEL_EVENTS,
+    LOSSES,
+    SAMPLES,
+    STAMPS,
+)
 from netlab.model.call import CallRecord, Inheritance
 from netlab.model.clock import ClockPair
 from netlab.model.errors import BadRecording, UsageError
 from netlab.model.frame import Interface
+from netlab.model.kernel_event import KernelEvent
 from netlab.model.recording import Description, Loss
+from netlab.model.sample import Sample
 from netlab.model.stamp import StampRecord
 from netlab.model.wire import Arrival
 
@@ -162,6 +173,14 @@ class LiveRecording:
     def stamps(self, records: Iterable[StampRecord]) -> None:
         """Append what the kernel stamped, each once."""
         self._append(b"".join(table_blocks(Kind.STAMPS, STAMPS, records)))
+
+    def samples(self, records: Iterable[Sample]) -> None:
+        """Append what the kernel said of its sockets."""
+        self._append(b"".join(table_blocks(Kind.SAMPLES, SAMPLES, records)))
+
+    def kernel_events(self, records: Iterable[KernelEvent]) -> None:
+        """Append what the kernel's tracepoints told, each once."""
+        self._append(b"".join(table_blocks(Kind.KERNEL_EVENTS, KERNEL_EVENTS, records)))
 
     def clock(self, pair: ClockPair) -> None:
         """Append a reading of both clocks."""

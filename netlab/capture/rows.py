@@ -14,7 +14,9 @@ from typing import Any, Generic, TypeVar
 
 from netlab.model.call import CallRecord, Inheritance, Passed, Ready
 from netlab.model.clock import ClockPair
+from netlab.model.kernel_event import KernelEvent
 from netlab.model.recording import Loss
+from netlab.model.sample import Sample
 from netlab.model.stamp import StampRecord
 from netlab.model.tables import Fate
 from netlab.model.wire import Arrival
@@ -216,6 +218,25 @@ STAMPS = Schema(
     StampRecord,
     {"time_ns": INT, "host": TEXT, "pid": INT, "inode": INT, "what": TEXT, "key": INT},
 )
+
+SAMPLES = Schema(
+    Sample,
+    {
+        "time_ns": INT, "within_ns": INT, "host": TEXT, "inode": INT, "cookie": INT, "local": TEXT,
+        "peer": TEXT, "state": INT, "rqueue": INT, "wqueue": INT, "tcp_info": BYTES,
+        "memory": INTS,
+    },
+)  # fmt: skip
+
+KERNEL_EVENTS = Schema(
+    KernelEvent,
+    {
+        "time_ns": INT, "host": TEXT, "what": TEXT, "local": TEXT, "peer": TEXT, "inode": INT,
+        "state": TEXT, "old_state": TEXT, "reason": TEXT, "errno": TEXT, "length_bytes": INT,
+        "snd_nxt": INT, "snd_una": INT, "snd_cwnd": INT, "ssthresh": INT, "srtt_ns": INT,
+        "snd_wnd_bytes": INT, "rcv_wnd_bytes": INT,
+    },
+)  # fmt: skip
 
 
 def _arrival_row(one: Arrival) -> str:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from netlab.commands.numbers import Duration
+
 if TYPE_CHECKING:
     from netlab.lab.server_and_clients import LabResult, Standing
 
@@ -60,11 +62,20 @@ if TYPE_CHECKING:
     "that runs netlab; by default whoever called sudo, else root.",
 )
 @click.option(
+    "--sample",
+    "sample_every_ns",
+    default=0,
+    type=Duration(1_000_000),
+    metavar="TIME",
+    help="Look at every TCP socket of the hosts so often: `10ms`; what changed is in `states`.",
+)
+@click.option(
     "--witness",
     default="auto",
     show_default=True,
-    type=click.Choice(["auto", "strace", "none"]),
-    help="Who records the calls of the programs; auto: strace if it is installed.",
+    type=click.Choice(["auto", "strace", "kernel", "both", "none"]),
+    help="Who records the calls of the programs; auto: strace if it is installed. As root also the "
+    "kernel: it costs less, and tells states, resends and drops.",
 )
 @click.option(
     "--journal-limit",
@@ -87,6 +98,7 @@ def command(
     output: Path | None,
     listen_timeout: float,
     user: str | None,
+    sample_every_ns: int,
     witness: str,
     journal_limit: int,
     quiet: bool,
@@ -121,6 +133,7 @@ def command(
         user=user,
         witness=witness,
         journal_limit=journal_limit,
+        sample_every_ns=sample_every_ns,
         title=title_of(context, "lab", left_out=("output", "quiet")),
     )
     result = run_lab(options, _show_standing)

@@ -22,18 +22,20 @@ from netlab.model.errors import NetlabError
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("run", "Run a server and a client, capture both, map calls onto packets."),
     "lab": ("lab", "Run any two programs on hosts with a wire between, recorded."),
+    "trace": ("trace", "Record a program on this machine: its calls and its packets."),
     "serve": ("serve", "The server core for real clients, recorded on request."),
     "status": ("status", "What a running server is doing: connections, queues, processes."),
     "inspect": ("inspect", "Show a capture: summary, connections, packets, ladder."),
     "follow": ("follow", "Follow one byte from its send() to its recv()."),
     "query": ("query", "Ask SQL of the tables."),
     "export": ("export", "Print one of the tables, or write the packets alone."),
+    "join": ("join", "Join a capture and logs of strace that were taken elsewhere."),
     "recover": ("recover", "Put together what a killed recording left."),
     "doctor": ("doctor", "Say what this machine allows, and what grants the rest."),
 }
 # They read a file, print and end. Looking for garbage among a million rows without cycles would
 # take a third of their time.
-_SHORT_LIVED = frozenset({"inspect", "follow", "query", "export"})
+_SHORT_LIVED = frozenset({"inspect", "follow", "query", "export", "join"})
 
 
 class Verbs(click.Group):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from netlab.commands.numbers import FiniteNumber, WholeNumber
+from netlab.commands.numbers import Duration, FiniteNumber, WholeNumber
 
 if TYPE_CHECKING:
     from netlab.lab.options import Progress, RunResult
@@ -106,6 +106,21 @@ _MOST_UDP_BYTES = {False: 65_507, True: 65_487}  # what an IPv4 packet, or an IP
 )
 @click.option("--tcp-info", is_flag=True, help="Read TCP_INFO before and after each call.")
 @click.option(
+    "--stamps",
+    metavar="WHO",
+    multiple=True,
+    help="Let the kernel stamp when the last byte of each send is queued, sent and acknowledged:"
+    " of server, client, client-2 or all.",
+)
+@click.option(
+    "--sample",
+    "sample_every_ns",
+    default=0,
+    type=Duration(1_000_000),
+    metavar="TIME",
+    help="In a lab: look at every TCP socket of the hosts so often, `10ms`.",
+)
+@click.option(
     "--user",
     metavar="NAME",
     help="As root: run the programs as this user; by default whoever called sudo.",
@@ -165,6 +180,8 @@ def command(
     output: Path | None,
     queues: str,
     tcp_info: bool,
+    stamps: tuple[str, ...],
+    sample_every_ns: int,
     user: str | None,
     journal_limit: int,
     spool_limit: int,
@@ -206,8 +223,17 @@ def command(
                 "there is no wire and no second host on loopback", "leave --loopback out"
             )
         lab = True
+    if sample_every_ns:
+        if lab is False:
+            raise UsageError(
+                "--sample looks at the sockets of a lab's hosts",
+                "leave --loopback out; --tcp-info reads TCP_INFO around each call",
+            )
+        lab = True
     if udp and nodelay:
         raise UsageError("--nodelay is an option of TCP", "leave it out, or --udp")
+    if udp and stamps:
+        raise UsageError("--stamps is about bytes of TCP", "leave it out, or --udp")
     options = RunOptions(
         path=output
         if output is not None
@@ -231,6 +257,8 @@ def command(
         lab=lab,
         wire=_rules(wire),
         sysctls=[sysctl_from_text(text) for text in sysctls],
+        stamps=stamps,
+        sample_every_ns=sample_every_ns,
         title=title_of(
             context, "run", scenario, left_out=("scenario", "output", "quiet", "as_json")
         ),

@@ -124,6 +124,14 @@ def _help(option: Option) -> str:
     " one would block, timed out or closes.",
 )
 @click.option(
+    "--stamps",
+    metavar="PORT",
+    multiple=True,
+    type=WholeNumber(1, 65535),
+    help="With --record: let the kernel stamp when the last byte of each send is queued, sent and"
+    " acknowledged, on connections of this port. Where there is no right to capture: of all.",
+)
+@click.option(
     "--journal-limit",
     default=100_000,
     type=WholeNumber(0),
@@ -180,6 +188,7 @@ def command(
     listen: tuple[str, ...],
     record: Path | None,
     queues: str,
+    stamps: tuple[int, ...],
     journal_limit: int,
     spool_limit: int,
     folder: str,
@@ -207,7 +216,14 @@ def command(
     )
     if record is None:
         return _serve(orders, quiet=quiet)
-    how = RecordOptions(record, queues, journal_limit, spool_limit, _title(context))
+    how = RecordOptions(
+        record,
+        queues,
+        journal_limit,
+        spool_limit,
+        _title(context),
+        frozenset(stamps) if stamps else False,
+    )
     return _serve_recorded(orders, how, quiet=quiet)
 
 

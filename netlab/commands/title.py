@@ -7,6 +7,8 @@ from collections.abc import Collection
 
 import click
 
+from netlab.commands.numbers import Duration
+
 
 def title_of(context: click.Context, *words: str, left_out: Collection[str]) -> str:
     """`netlab`, the `words`, then the options as they would be typed; but those `left_out`."""
@@ -18,6 +20,8 @@ def title_of(context: click.Context, *words: str, left_out: Collection[str]) -> 
         if value is False:
             said += parameter.secondary_opts[-1:]  # such as --loopback; most flags have none
             continue
+        shown = parameter.type.text if isinstance(parameter.type, Duration) else str
         for one in value if isinstance(value, tuple) else (value,):
-            said += [parameter.opts[-1]] if one is True else [parameter.opts[-1], f"{one}"]
+            option = parameter.opts[-1]
+            said += [option] if one is True else [option, shown(one)]
     return shlex.join(said)

@@ -8,8 +8,9 @@ call asks `CallRecord.returned_ns` of the record as it was.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable
+from dataclasses import fields
+from operator import attrgetter
 
 from netlab.model.call import MSG_ERRQUEUE, MSG_PEEK, CallRecord, is_inbound, is_outbound
 
@@ -33,10 +34,15 @@ def at_their_latest(records: Iterable[CallRecord]) -> list[CallRecord]:
     ]
 
 
+_FIELDS = [field.name for field in fields(CallRecord)]
+_values = attrgetter(*_FIELDS)
+_RETURNED = _FIELDS.index("returned_ns")
+
+
 def _late(record: CallRecord) -> CallRecord:
-    late = copy.copy(record)
-    object.__setattr__(late, "returned_ns", record.returned_by_ns)
-    return late
+    values = list(_values(record))  # a third of the time that dataclasses.replace takes
+    values[_RETURNED] = record.returned_by_ns
+    return CallRecord(*values)
 
 
 def end_ns(group: list[int], calls: list[CallRecord]) -> int:
@@ -47,3 +53,8 @@ def end_ns(group: list[int], calls: list[CallRecord]) -> int:
 def returned_ns(record: CallRecord) -> int:
     """When a call returned; one that never did counts for its entry."""
     return record.returned_ns if record.returned_ns is not None else record.entered_ns
+
+
+def bound_ns(record: CallRecord) -> int | None:
+    """The latest that a call can have returned; None: it did not."""
+    return record.returned_ns if record.returned_by_ns is None else record.returned_by_ns

@@ -18,8 +18,8 @@ thread's calls take in the order they were entered). Rules:
   call claims may be its own.
 - When a process that holds the socket stopped recording, nothing that returned later is placed.
 - Offset 0 is certain when the socket's birth was witnessed and the SYN captured. Otherwise the end
-  of the stream may pin it: the FIN's offset minus all that the calls moved. Else ranges stay
-  unknown.
+  of the stream may pin it: the FIN's offset minus all that the calls moved; or what was moved
+  (`contents`), or what queued (`queue_places`). Else ranges stay unknown.
 - Calls that reached the end of the stream must add up to the FIN's offset. When they do not, some
   were made unseen (by write(2), another program, ...), nobody knows where: none is placed.
 Knows frames only through `StreamFacts`.
@@ -64,6 +64,7 @@ class StreamFacts:
     fin_off: int | None = None  # length of the stream
     urgent: tuple[UrgentMark, ...] = ()
     unborn: Reason = Reason.CAPTURE_LATE  # why the SYN is not there, if it is not
+    found_off: int | None = None  # of the first byte that the calls moved, found by other means
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +149,15 @@ def place_calls(
     cut_off = [n for n in numbers if _may_have_read(calls[n - 1])] if not outbound else []
     sure = not inside and not cut_off and stopped is None  # all known, and in order
     saw_end = sure and _saw_the_end(numbers, calls, outbound)
+    at: int | None = facts.found_off
     if born and facts.born_seen:
         at = 0
     elif facts.fin_off is not None and saw_end and not facts.urgent:
         at = facts.fin_off - total
-    else:
+    if at is None or (facts.found_off is not None and at != facts.found_off):
         placed.left = facts.unborn if born else Reason.PROBE_LATE
+        if at is not None:
+            placed.left = Reason.CONTRADICTION
         for number in moving:
             count = moved_bytes(calls[number - 1], outbound)
             placed.unplaced.append(Unplaced(number, count, placed.left))

@@ -1,7 +1,7 @@
 """Flows and their tracks -> rows of `connections`: counts, handshake, options, how it ended.
 
 States are those of RFC 9293 figure 5 as far as the packets show them: a capture at one place, read
-in order. The columns that count verdicts stay null here. Knows nothing of calls.
+in order. Knows nothing of calls.
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ def connection_from_track(track: Track) -> Connection:
     row.client_state = ends.state[Side.CLIENT]
     row.server_state = ends.state[Side.SERVER]
     row.closed_by, row.close_kind = ends.closed_by, ends.close_kind
+    for verdict, count in track.verdict_counts.items():
+        setattr(row, f"{verdict}_count", count)
     return row
 
 

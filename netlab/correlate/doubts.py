@@ -55,6 +55,7 @@ def stop_of(
         and loss.witness != "packets"
         and _concerns(loss, socket, calls, raw, last_entry)
     ]
+    stops += _kernel_stops(socket, calls, raw)
     for low, high in steps:
         records = (calls[n - 1] for n in socket.calls)
         if any(r.entered_ns <= high and (r.returned_ns or high) >= low for r in records):
@@ -65,6 +66,24 @@ def stop_of(
             stops.append(Stop(record.entered_ns, Reason.PROBE_GAP))
             break
     return min(stops, key=lambda stop: stop.time_ns, default=None)
+
+
+def _kernel_stops(socket: Socket, calls: list[CallRecord], raw: RawRecording) -> Iterator[Stop]:
+    """Where the kernel's events about calls on this socket may be missing.
+
+    A buffer that ran over may have lost any. A call that was entered before its process was watched
+    is of some socket that the process had then.
+    """
+    mine = [calls[n - 1] for n in socket.calls if calls[n - 1].witness == "kernel"]
+    for loss in raw.losses if mine else ():
+        if loss.witness != "kernel" or loss.since_ns is None:
+            continue
+        if loss.what == "events of calls":
+            yield Stop(loss.since_ns, Reason.EVENTS_LOST)
+        elif loss.what == "calls" and any(call.pid == loss.pid for call in mine):
+            had_it = not socket.made or mine[0].entered_ns < loss.since_ns
+            if had_it:
+                yield Stop(-1, Reason.PROBE_GAP)
 
 
 def _concerns(

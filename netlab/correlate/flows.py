@@ -37,6 +37,7 @@ class Flow:
     bases: list[int | None] = field(default_factory=lambda: [None, None])  # seq of offset -1
     swapped: bool = False  # client is ends[1]
     first_syn_seen: bool = False
+    reused: bool = False  # its ports, which another TCP connection had
 
     @property
     def client(self) -> Endpoint:
@@ -153,6 +154,7 @@ class FlowTable:
                     ("tcp", packet.src or "", packet.sport or 0, packet.dst or "",
                      packet.dport or 0)
                 )  # fmt: skip
+                flow.reused = True
             if not flow.first_syn_seen:
                 flow.first_syn_seen = True
                 flow.swapped = not forward

@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from netlab.correlate.accept_queue import stayed_queued
 from netlab.correlate.arrivals import arrival_ns
@@ -28,19 +29,20 @@ from netlab.correlate.flows import Flow, flows_from_packets
 from netlab.correlate.handshake import link_handshake
 from netlab.correlate.leftovers import leftover_bytes, uncaptured
 from netlab.correlate.local_join import LocalJoin
-from netlab.correlate.matching import add_connections_without_frames, match_tcp
-from netlab.correlate.missing import CUT, is_cut_short, missing_frames
+from netlab.correlate.matching import add_connections_without_frames, is_hidden, match_tcp
+from netlab.correlate.missing import CUT, has_gaps, is_cut_short, missing_frames
 from netlab.correlate.reasons import Reason, What
 from netlab.correlate.receiver_acks import link_receiver_acks
 from netlab.correlate.segments import Track, track_from_flow
 from netlab.correlate.sockets import Socket, Sockets, trace_sockets
 from netlab.correlate.stamps import stamps_of_calls
+from netlab.correlate.states import states_of
 from netlab.correlate.streams import Reads, stream_from_track
-from netlab.correlate.tcp_info import states_from_call
 from netlab.correlate.tcp_spans import End, TcpJoin, link_bytes
 from netlab.correlate.unseen_bytes import UnseenBytes
 from netlab.correlate.unseen_reads import maybe_unseen_read
 from netlab.correlate.urgent import urgent_marks
+from netlab.correlate.verdicts import judge
 from netlab.correlate.wakeups import Wakeups
 from netlab.model.call import WAITING, CallRecord, is_outbound
 from netlab.model.recording import RawRecording
@@ -56,17 +58,29 @@ from netlab.model.tables import (
     Unmatched,
 )
 
+if TYPE_CHECKING:
+    from netlab.correlate.locating import Locator
+
 _ROLE_ORDER = {role: place for place, role in enumerate(Role)}
 
 
 def correlate(raw: RawRecording, packets: list[Packet]) -> Tables:
     """Join frames and calls; fills connection and direction of `packets` in passing."""
+    return correlate_sockets(raw, packets)[0]
+
+
+def correlate_sockets(
+    raw: RawRecording, packets: list[Packet]
+) -> tuple[Tables, list[Socket], list[Track]]:
+    """The same, with what the calls were made on and the TCP connections as frames tell them."""
     records = sorted(raw.calls, key=lambda r: (r.entered_ns, r.host, r.pid, r.tid, r.order))
     # A million small objects and no cycles: looking for garbage among them takes 40 % of the time.
     collecting = gc.isenabled()
     gc.disable()
     try:
-        return _Correlation(raw, packets, records).run()
+        work = _Correlation(raw, packets, records)
+        tables = work.run()
+        return tables, work.sockets, work.tracks
     finally:
         if collecting:
             gc.enable()
@@ -92,20 +106,37 @@ class _Correlation:
         self.no_frames = Reason.CUT_SHORT if is_cut_short(raw) else Reason.NO_PACKET_WITNESS
         self.missing = missing_frames(raw)
         self.ring_lost = self.missing is not None
+        self.locator: Locator | None = None
+        self.sockets: list[Socket] = []
+        self.tracks: list[Track] = []
 
     def run(self) -> Tables:
         flows = flows_from_packets(self.packets)
-        tracks = self._tracks(flows)
+        self.tracks = tracks = self._tracks(flows)
         self.tables.connections = self._connections(flows, tracks)
         datagrams = datagrams_from_flows(flows)
         self._count_datagram_bytes(datagrams)
+        sockets = trace_sockets(self.records, self.raw.inheritances)
         if self.records:
-            self._join_calls(flows, tracks, datagrams)
+            self._join_calls(sockets, flows, tracks, datagrams)
+        self.tables.states = states_of(
+            self.records,
+            sockets,
+            self.raw.samples,
+            self.tables.connections,
+            self.raw.kernel_events,
+        )
+        if self.raw.kernel_events and not self.ring_lost:
+            from netlab.correlate.kernel_frames import notes_from_events
+
+            self.tables.notes = notes_from_events(self.raw.kernel_events, self.tables)
         self.tables.calls = self.calls
         return self.tables
 
     def _tracks(self, flows: list[Flow]) -> list[Track]:
         tracks = [track_from_flow(flow) for flow in flows if flow.protocol == "tcp"]
+        for track in tracks:
+            judge(track)
         rows = [row.segment for track in tracks for row in track.rows]
         rows.sort(key=lambda segment: self.place(segment.frame))
         self.tables.segments = rows
@@ -130,11 +161,18 @@ class _Correlation:
                 row.server_bytes = max(row.server_bytes, datagram.stop)
 
     def _join_calls(
-        self, flows: list[Flow], tracks: list[Track], datagrams: list[Datagram]
+        self, sockets: Sockets, flows: list[Flow], tracks: list[Track], datagrams: list[Datagram]
     ) -> None:
-        sockets = trace_sockets(self.records, self.raw.inheritances)
+        self.sockets = sockets.all
         network = [s for s in sockets.all if not s.is_local]
-        match_tcp(network, tracks, self.records, ring_lost=self.ring_lost)
+        if any(record.witness != "probe" for record in self.records):
+            from netlab.correlate.locating import Locator
+
+            self.locator = Locator(self.records, self.raw.frames)
+        match_tcp(
+            network, tracks, self.records,
+            ring_lost=self.ring_lost, whole=not has_gaps(self.raw), locator=self.locator,
+        )  # fmt: skip
         add_connections_without_frames(network, self.tables.connections, self.records)
         spans = self._join_tcp(network, tracks)
         udp = self._join_datagrams(network, flows, datagrams)
@@ -153,12 +191,6 @@ class _Correlation:
         self._fill_calls(sockets, udp, local)
         self._fill_about(sockets, local)
         self._list_the_rest(sockets)
-        for record, socket in zip(self.records, sockets.by_call, strict=True):
-            if record.tcp_info_before or record.tcp_info_after:  # of the socket called, not of the
-                connection = socket.connection if socket else None  # one that accept returned
-                side = socket.side if socket else None
-                self.tables.states += states_from_call(record, connection, side)
-        self.tables.states.sort(key=lambda state: state.time_ns)
         self.tables.stamps = stamps_of_calls(self.raw.stamps, sockets.all, self.calls, self.records)
 
     # Most recordings have neither datagrams nor Unix sockets: how these are joined is imported only
@@ -172,6 +204,10 @@ class _Correlation:
             return DatagramJoin(self.records, self.missing)
         from netlab.correlate.datagram_spans import join_datagrams, leftover_datagrams
 
+        if self.locator is not None:
+            from netlab.correlate.hidden_datagrams import name_hidden
+
+            name_hidden(sockets, datagrams, self.records, self.raw.frames)
         join = join_datagrams(sockets, flows, datagrams, self.records, missing=self.missing)
         join.unmatched += leftover_datagrams(join, datagrams)
         return join
@@ -210,11 +246,16 @@ class _Correlation:
                 for direction, urgent in join.urgent.items()
             }
             for side, socket in ends.pop(join.connection, {}).items():
-                join.ends[side] = self._end(socket, facts[side.outbound], facts[side.inbound])
+                out, into = facts[side.outbound], facts[side.inbound]
+                if self.locator is not None:
+                    out, into = self.locator.facts(socket, track, side, out, into)
+                join.ends[side] = self._end(socket, out, into)
                 if track.flow.to_itself:  # it reads what it wrote
                     mine = self._end(socket, facts[side.outbound], facts[side.outbound])
                     join.ends[Side.CLIENT] = End(socket, mine.outbound, CallRanges())
                     join.ends[Side.SERVER] = End(socket, CallRanges(), mine.inbound)
+            if self.locator is not None:
+                self.locator.check(join)
             for direction in Direction:
                 self._follow(join, direction)
             self.unseen.doubt(join)
@@ -245,7 +286,7 @@ class _Correlation:
         return StreamFacts(half.syn_seen, half.fin_off, urgent, unborn)
 
     def _end(self, socket: Socket, out: StreamFacts, into: StreamFacts) -> End:
-        born = socket.accepted_by is not None or bool(socket.connects) or socket.made
+        born = socket.is_born
         stopped = self._stop_of(socket)
         return End(
             socket,
@@ -379,8 +420,10 @@ class _Correlation:
             local = record.family is not None and not record.family.startswith("AF_INET")
             reason = Reason.NO_PEER if local else Reason.NO_PACKET_WITNESS
             socket = sockets.by_call[call.call - 1]
-            if socket is not None and socket.twins:
-                reason = Reason.TWINS
+            if socket is not None and (socket.twins or socket.fits):
+                reason = Reason.TWINS if socket.twins else Reason.HIDDEN
+            elif socket is not None and not socket.is_born and is_hidden(socket, self.records):
+                reason = Reason.UNNAMED
             self.tables.unmatched.append(
                 Unmatched(call.connection, None, None, None, moved, what, reason, call.call)
             )

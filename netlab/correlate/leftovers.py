@@ -13,6 +13,7 @@ from netlab.correlate.arrivals import arrival_ns, on_its_way, sent
 from netlab.correlate.call_ranges import CallRanges
 from netlab.correlate.missing import CUT, Missing
 from netlab.correlate.reasons import Reason, What
+from netlab.correlate.segments import Track
 from netlab.correlate.streams import Stream
 from netlab.correlate.tcp_spans import End, TcpJoin
 from netlab.model.ranges import RangeMap, RangeSet
@@ -40,18 +41,23 @@ def leftover_bytes(
             reason = missing.captured if missing else Reason.GAP
             _read_not_captured(add, receiver.inbound, stream, reason)
         nobody = CUT.unsure if missing is CUT else Reason.NO_CALL_WITNESS
-        unseen = Reason.TWINS if join.track.twins else nobody
-        at_server = unwatched or unseen
-        by_sender = at_server if direction.sender is Side.SERVER else unseen
-        _not_sent(add, sender, stream, by_sender, nobody)
-        if direction.receiver is Side.SERVER:
-            unseen = at_server
+        at_sender = unwatched if direction.sender is Side.SERVER else None
+        unseen = at_sender or _why_no_call(join.track, direction.sender, nobody)
+        _not_sent(add, sender, stream, unseen, nobody)
+        at_receiver = unwatched if direction.receiver is Side.SERVER else None
+        unseen = at_receiver or _why_no_call(join.track, direction.receiver, nobody)
         if queued and direction.receiver is Side.SERVER:
             unseen = _why_in_queue(join, stream)
         gone = _unreadable(join, direction)
         astray = _lost_on_the_way(join, direction)
         _not_read(add, receiver, stream, missing, unseen, gone, astray)
     return rows
+
+
+def _why_no_call(track: Track, side: Side, unwatched: Reason) -> Reason:
+    if track.twins:
+        return Reason.TWINS
+    return Reason.HIDDEN if side in track.contested else unwatched
 
 
 class _Adder:

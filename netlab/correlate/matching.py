@@ -8,6 +8,7 @@ A socket's (local, peer) names a 4-tuple; of several connections on it the socke
   accepts, which of them it was is not known, and none is given,
 - one that the probe met in mid-life: the latest that had begun before its first call returned.
 A socket that fits none is left without frames rather than given one that does not fit.
+One of which the witness does not show both ends is left to `hidden_ends`.
 """
 
 from __future__ import annotations
@@ -15,13 +16,18 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from netlab.correlate.accept_queue import queued_ns, surely_queued
 from netlab.correlate.addresses import Endpoint, is_wildcard
+from netlab.correlate.call_moves import bound_ns
 from netlab.correlate.segments import Track
 from netlab.correlate.sockets import Socket
 from netlab.model.call import CallRecord
 from netlab.model.tables import Connection, Direction, Side
+
+if TYPE_CHECKING:
+    from netlab.correlate.locating import Locator
 
 
 class TrackIndex:
@@ -49,6 +55,10 @@ class TrackIndex:
         )
         return [item for item in found if (item[0].flow.connection, item[1]) not in self._taken]
 
+    def is_free(self, connection: int, side: Side) -> bool:
+        """Whether this end is nobody's yet."""
+        return (connection, side) not in self._taken
+
     def take(self, socket: Socket, track: Track, side: Side) -> None:
         socket.connection, socket.side = track.flow.connection, side
         self._taken.add((track.flow.connection, side))
@@ -60,8 +70,13 @@ def match_tcp(
     calls: list[CallRecord],
     *,
     ring_lost: bool = False,
+    whole: bool = True,
+    locator: Locator | None = None,
 ) -> None:
-    """Fill connection and side of the stream sockets whose frames were captured."""
+    """Fill connection and side of the stream sockets whose frames were captured.
+
+    `whole`: no call can be missing; `locator`: where it is known what some calls moved.
+    """
     index = TrackIndex(tracks)
 
     def opened_ns(socket: Socket) -> int:
@@ -84,7 +99,27 @@ def match_tcp(
             waiting[local, peer] -= 1
         if found is not None:
             index.take(socket, *found)
+    hidden = [socket for socket in sockets if is_hidden(socket, calls)]
+    if hidden:
+        from netlab.correlate.hidden_ends import HiddenEnds
+
+        ends = HiddenEnds(tracks, calls, whole=whole, ring_lost=ring_lost, locator=locator)
+        ends.match(hidden, index)
     _add_listeners(sockets, tracks)
+
+
+def is_hidden(socket: Socket, calls: list[CallRecord]) -> bool:
+    """Whether the socket may have a connection that what is known of its ends does not name."""
+    if socket.connection is not None or not socket.is_stream or socket.is_local:
+        return False
+    if socket.listens or socket.twins or not socket.calls:
+        return False
+    if calls[socket.calls[0] - 1].witness == "probe":  # it asks the kernel for both
+        return False
+    if socket.made and not socket.connects and socket.accepted_by is None:
+        return False  # nothing ever tied it to a peer
+    local, peer = socket.local_endpoint, socket.peer_endpoint
+    return local is None or peer is None or not local[1] or is_wildcard(peer)
 
 
 def _add_listeners(sockets: Sequence[Socket], tracks: Sequence[Track]) -> None:
@@ -113,7 +148,7 @@ def _choose(
         return None
     if socket.connects:
         entered = calls[socket.connects[0] - 1].entered_ns
-        given_up = calls[socket.connects[-1] - 1].returned_ns if socket.failed else None
+        given_up = bound_ns(calls[socket.connects[-1] - 1]) if socket.failed else None
         until = math.inf if given_up is None else given_up
         for track, side in candidates:
             syns = track.halves[side.outbound].syns
@@ -128,7 +163,8 @@ def _choose(
     if socket.made or not socket.calls:
         return None
     first = calls[socket.calls[0] - 1]
-    begun = first.returned_ns if first.returned_ns is not None else first.entered_ns
+    returned = bound_ns(first)
+    begun = returned if returned is not None else first.entered_ns
     before = [item for item in candidates if item[0].rows and _first_ns(item[0]) <= begun]
     if before:
         return before[-1]
@@ -143,7 +179,7 @@ def _accepted(
     ring_lost: bool,
 ) -> tuple[Track, Side] | None:
     """The connection that accept() returned; sets `twins` where several fit."""
-    returned = calls[(socket.accepted_by or 1) - 1].returned_ns
+    returned = bound_ns(calls[(socket.accepted_by or 1) - 1])
     queued = [
         (track, at) for track, side in candidates
         if side is Side.SERVER
@@ -182,7 +218,7 @@ def add_connections_without_frames(
     for socket in sockets:
         if socket.connection is not None or socket.listens or not socket.is_stream:
             continue
-        if socket.twins:  # it has frames
+        if socket.twins or socket.fits:  # it has frames
             continue
         local, peer = socket.local_endpoint, socket.peer_endpoint
         if local is None or peer is None or not _was_connected(socket):

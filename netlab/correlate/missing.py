@@ -36,3 +36,8 @@ def missing_frames(raw: RawRecording) -> Missing | None:
 def is_cut_short(raw: RawRecording) -> bool:
     """Whether a ring was there, and nobody read it to its end: the recorder was killed."""
     return any(one.received is not None and one.dropped is None for one in raw.interfaces)
+
+
+def has_gaps(raw: RawRecording) -> bool:
+    """Whether calls that moved bytes may be missing."""
+    return any(loss.witness not in ("packets", "stamps") for loss in raw.losses)

@@ -37,6 +37,7 @@ class Reason(StrEnum):
     LIMIT = "recording stopped at its limit"  # or at a fault: this process noted no more calls
     PROBE_GAP = "no call witness: some calls of the process are missing"
     IO_URING = "io_uring: calls not seen"
+    EVENTS_LOST = "no call witness: events of the kernel were lost"
     CLOCK_STEP = "the clock was set back, order of calls unknown"
     STILL_INSIDE = "call still inside"
     STILL_QUEUED = "still queued"
@@ -57,6 +58,8 @@ class Reason(StrEnum):
     SHARED = "shared socket, order ambiguous"
     ALIKE = "order ambiguous: a datagram that was not captured fits, too"
     TWINS = "order ambiguous: several connections of the same ends fit"
+    HIDDEN = "order ambiguous: its ends are not known, and several connections fit"
+    UNNAMED = "connection not known: nothing showed the socket's ends"
     NO_PEER = "not on a network: the other end is not recorded"
     PEER_UNSURE = "not on a network: which socket is the other end is not known"
     UNSEEN_SENDER = "order ambiguous: somebody who is not recorded wrote here, too"

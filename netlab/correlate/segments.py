@@ -18,7 +18,7 @@ from netlab.correlate.arrivals import arrival_ns, may_have_reached
 from netlab.correlate.flows import ACK, FIN, RST, SYN, Flow
 from netlab.model.ranges import RangeSet
 from netlab.model.seqnum import SEQ_MASK, seq_add, seq_diff
-from netlab.model.tables import Direction, Packet, Segment
+from netlab.model.tables import Direction, Packet, Segment, Side
 
 if TYPE_CHECKING:
     from netlab.correlate.sockets import Socket
@@ -72,7 +72,9 @@ class Track:
     halves: dict[Direction, Half] = field(default_factory=dict)
     completeness: int = 0
     handshake_acks: list[Packet] = field(default_factory=list)  # the ACK of each SYN-ACK
+    verdict_counts: dict[str, int] = field(default_factory=dict)  # by `verdicts`; empty: no word
     twins: bool = False  # one of several that an accept may have returned
+    contested: set[Side] = field(default_factory=set)  # ends that several sockets may be, or none
     listeners: list[Socket] = field(default_factory=list)  # on its server's address, by `matching`
 
     def half(self, direction: Direction) -> Half:

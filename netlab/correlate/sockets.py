@@ -76,6 +76,7 @@ class Socket:
     defer_accept: list[Change] = field(default_factory=list)
     room: list[int] = field(default_factory=list)  # calls that changed when it is writable
     twins: bool = False  # several connections of its ends fit, and nothing tells which it is
+    fits: list[tuple[int, Side]] = field(default_factory=list)  # ends that it may be, where several
     failed: bool = False  # its latest connect() did: another one begins a new life
     _holders: set[Holder] = field(default_factory=set)
     _landed: int = 0  # how often it was received in a message before it was seen to be sent
@@ -83,6 +84,11 @@ class Socket:
     @property
     def is_stream(self) -> bool:
         return self.kind in (None, "SOCK_STREAM")
+
+    @property
+    def is_born(self) -> bool:
+        """Whether its first call is known: nothing was moved before."""
+        return self.made or bool(self.connects) or self.accepted_by is not None
 
     @property
     def is_local(self) -> bool:

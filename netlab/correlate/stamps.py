@@ -15,6 +15,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from netlab.correlate.lives import Lives
 from netlab.correlate.sockets import Socket
 from netlab.model.call import CallRecord, is_outbound
 from netlab.model.seqnum import unwrap
@@ -29,12 +30,12 @@ def stamps_of_calls(
     records: Sequence[CallRecord],
 ) -> list[Stamp]:  # fmt: skip
     """The rows in order of time; `calls` have their stream ranges."""
-    lives = _Lives(sockets, records)
+    lives = Lives(sockets, records)
     by_socket: dict[int, list[StampRecord]] = defaultdict(list)
     found: list[Stamp] = []
     homes: dict[int, Socket] = {}
     for stamp in stamps:
-        socket = lives.maybe_socket(stamp)
+        socket = lives.maybe_socket(stamp.host, stamp.inode, stamp.time_ns)
         if socket is None:
             found.append(Stamp(None, None, None, stamp.what, stamp.time_ns, None, None))
             continue
@@ -44,6 +45,28 @@ def stamps_of_calls(
         items.sort(key=lambda item: (item.time_ns, _ORDER.get(item.what, 0)))
         found += _of_socket(homes[key], items, calls)
     return sorted(found, key=lambda row: row.time_ns)
+
+
+def stamp_notes(stamps: Iterable[Stamp]) -> list[str]:
+    """What a reader must know of stamps that are missing, where others prove that they were made.
+
+    The segment had left by the time it was acknowledged, or a later one had left. The kernel says
+    nothing of a stamp for which the receive buffer has no room.
+    """
+    seen: dict[tuple[int, str], dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for row in stamps:
+        if row.connection is not None and row.direction is not None and row.stop is not None:
+            seen[row.connection, row.direction][row.what].append(row.stop)
+    missing = 0
+    for stops in seen.values():
+        sent, acked = stops[Moment.SENT], stops[Moment.ACKED]
+        gone = max([*sent, *acked], default=0)
+        left = set(acked) | {stop for stop in stops[Moment.SCHEDULED] if stop <= gone}
+        missing += len(left - set(sent)) + len((left | set(sent)) - set(stops[Moment.SCHEDULED]))
+    if not missing:
+        return []
+    text = "1 stamp is" if missing == 1 else f"{missing:,} stamps are"
+    return [f"{text} missing: the kernel drops one for which the receive buffer has no room"]
 
 
 def _of_socket(socket: Socket, stamps: list[StampRecord], calls: Sequence[Call]) -> list[Stamp]:
@@ -70,22 +93,3 @@ def _of_socket(socket: Socket, stamps: list[StampRecord], calls: Sequence[Call])
             Stamp(number, socket.connection, direction, stamp.what, stamp.time_ns, start, stop)
         )
     return rows
-
-
-class _Lives:
-    """Which socket had an inode when: the kernel gives the number of a closed one away again."""
-
-    def __init__(self, sockets: Iterable[Socket], records: Sequence[CallRecord]) -> None:
-        self._lives: dict[tuple[str, int], list[tuple[int, Socket]]] = defaultdict(list)
-        for socket in sockets:
-            if socket.calls:
-                since_ns = records[socket.calls[0] - 1].entered_ns
-                self._lives[socket.host, socket.inode].append((since_ns, socket))
-        for lives in self._lives.values():
-            lives.sort(key=lambda life: life[0])
-
-    def maybe_socket(self, stamp: StampRecord) -> Socket | None:
-        """The socket that a stamp is about; None when none of its calls was recorded."""
-        lives = self._lives.get((stamp.host, stamp.inode), [])
-        place = bisect_right(lives, stamp.time_ns, key=lambda life: life[0])
-        return lives[place - 1][1] if place else None

@@ -27,7 +27,7 @@ from netlab.model.tables import Direction
 _EVER_NS = 1 << 62
 
 
-class _Sample(NamedTuple):
+class Sample(NamedTuple):
     """Bytes in the queue at some time from `since_ns` to `until_ns`."""
 
     since_ns: int
@@ -57,11 +57,11 @@ def maybe_unseen_read(
     entries = [calls[n - 1].entered_ns for n in moving]
     returns = list(accumulate((returned_ns(calls[n - 1]) for n in moving), max))
     taken = [0, *accumulate(moved_bytes(calls[n - 1], outbound=False) for n in moving)]
-    acknowledged = _Edge(_acknowledged(track, direction, stream.end))
-    arrived = _Edge(() if ring_lost else _arrived(track, direction))
+    acknowledged = Edge(acknowledged_steps(track, direction, stream.end))
+    arrived = Edge(() if ring_lost else arrived_steps(track, direction))
     sure = 0  # how many of `moving` a sample vouched for
     # Stable: those of one thread stay in the order in which they were taken.
-    for sample in sorted(_samples(numbers, calls), key=lambda sample: sample[:2]):
+    for sample in sorted(inq_samples(numbers, calls), key=lambda sample: sample[:2]):
         begun = taken[bisect_right(entries, sample.until_ns)]
         if acknowledged.at(sample.since_ns) - sample.queued > begun:
             return moving[sure] if sure < len(moving) else len(calls) + 1
@@ -71,7 +71,7 @@ def maybe_unseen_read(
     return None
 
 
-def _samples(numbers: Sequence[int], calls: list[CallRecord]) -> Iterator[_Sample]:
+def inq_samples(numbers: Sequence[int], calls: list[CallRecord]) -> Iterator[Sample]:
     """What was asked before the entry of a call, and what after its return, by its thread."""
     latest: dict[tuple[int, int], tuple[int, int | None]] = {}  # (returned_ns, queued) by thread
     for number in numbers:
@@ -80,17 +80,27 @@ def _samples(numbers: Sequence[int], calls: list[CallRecord]) -> Iterator[_Sampl
         before_ns = record.entered_ns - 1
         since_ns, queued = latest.get(thread, (-1, None))
         if queued is not None:
-            yield _Sample(since_ns, before_ns, queued)
+            yield Sample(since_ns, before_ns, queued)
+        if record.op == "attach":
+            yield from asked_at_attach(record, record.inq_after_bytes)
+            continue
         if record.inq_before_bytes is not None:
-            yield _Sample(since_ns, before_ns, record.inq_before_bytes)
+            yield Sample(since_ns, before_ns, record.inq_before_bytes)
         if record.returned_ns is not None:
-            latest[thread] = record.returned_ns, record.inq_after_bytes
+            since = record.entered_ns if record.op == "ioctl" else record.returned_ns
+            latest[thread] = since, record.inq_after_bytes
     for since_ns, queued in latest.values():
         if queued is not None:
-            yield _Sample(since_ns, _EVER_NS, queued)
+            yield Sample(since_ns, _EVER_NS, queued)
 
 
-class _Edge:
+def asked_at_attach(record: CallRecord, queued: int | None) -> Iterator[Sample]:
+    """What was asked when a witness attached: some time within the record, by no thread of it."""
+    if queued is not None and record.returned_ns is not None:
+        yield Sample(record.entered_ns, record.returned_ns, queued)
+
+
+class Edge:
     """How far a stream was at a time, from (time_ns, offset) of each step."""
 
     def __init__(self, steps: Sequence[tuple[int, int]]) -> None:
@@ -102,7 +112,7 @@ class _Edge:
         return self._offsets[bisect_right(self._times, time_ns)]
 
 
-def _acknowledged(track: Track, direction: Direction, end: int) -> list[tuple[int, int]]:
+def acknowledged_steps(track: Track, direction: Direction, end: int) -> list[tuple[int, int]]:
     """When the receiver said what it had; the number of a FIN is no byte."""
     return [
         (row.packet.time_ns, min(row.segment.ack - 1, end))
@@ -114,7 +124,9 @@ def _acknowledged(track: Track, direction: Direction, end: int) -> list[tuple[in
     ]
 
 
-def _arrived(track: Track, direction: Direction) -> list[tuple[int, int]]:
+def arrived_steps(track: Track, direction: Direction) -> list[tuple[int, int]]:
+    """When the receiver can have had how much."""
+
     def counts(row: Row) -> bool:
         return row.direction is direction and may_have_reached(row.packet) and not row.probe
 

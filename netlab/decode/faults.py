@@ -19,6 +19,8 @@ FRAGMENT = "fragment"  # the rest is in another fragment
 HEADER_LENGTH = "header length"  # a length field inside the header says too little
 OPTION_LENGTH = "option length"
 UDP_LENGTH = "udp length"
+LLC_LENGTH = "802.3 length"
+PPPOE_LENGTH = "pppoe length"
 VERSION = "ip version"  # not a question of bytes: need and have are null
 QUOTE = "quote"  # an ICMP error quotes only the beginning
 

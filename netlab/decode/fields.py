@@ -1,127 +1,35 @@
 """The one table of header fields: where each lies, how it reads, what it means, who says so.
 
-`layers` shows frames by it, and the tests hold the columns of `packets` to it. It turns bytes at a
-place into a number and a text, and must not know how layers follow each other.
-Bit 0 of a layer is the highest bit of its first byte, as in the RFCs' drawings.
+`layers` shows frames by it, and the tests hold the columns of `packets` to it. Links, network and
+transport; the headers of less usual links and of tunnels are in `fields_link`. It must not know how
+layers follow each other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 
-from netlab.decode.addresses import ipv4_text, ipv6_text, mac_text
-from netlab.decode.numbers import ethertype_name, ip_protocol_name
+from netlab.decode.field import Field, Kind, table
+from netlab.decode.fields_link import LINK_TABLES
 
-
-class Kind(StrEnum):
-    """How the bits of a field are read and shown."""
-
-    NUMBER = "number"
-    HEX = "hex"
-    WORDS = "words"  # counts 4 bytes each
-    EIGHTS = "eights"  # counts 8 bytes each
-    FLAG = "flag"
-    IPV4 = "ipv4"
-    IPV6 = "ipv6"
-    MAC = "mac"
-    BYTES = "bytes"
-    ETHERTYPE = "ethertype"
-    PROTOCOL = "protocol"
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """A field of a header. `column` names the column of `packets` that is this number, if any."""
-
-    layer: str
-    name: str
-    bit: int  # of its first bit, from the layer's start
-    bits: int
-    kind: Kind
-    meaning: str  # one plain sentence
-    source: str  # document and section
-    column: str = ""
-
-    @property
-    def first_byte(self) -> int:
-        return self.bit // 8
-
-    @property
-    def end_byte(self) -> int:
-        return (self.bit + self.bits + 7) // 8
-
-    def value(self, data: bytes, off: int) -> int | bytes:
-        """The field of the layer at `off`: bytes for addresses and bytes, else a number."""
-        part = data[off + self.first_byte : off + self.end_byte]
-        if self.kind in (Kind.IPV4, Kind.IPV6, Kind.MAC, Kind.BYTES):
-            return part
-        below = self.end_byte * 8 - self.bit - self.bits
-        return int.from_bytes(part, "big") >> below & ((1 << self.bits) - 1)
-
-    def text(self, value: int | bytes) -> str:
-        """The value as people read it."""
-        if isinstance(value, bytes):
-            return _BYTES_TEXT[self.kind](value)
-        return _NUMBER_TEXT[self.kind](value, self.bits)
-
-
-def bytes_text(value: bytes) -> str:
-    """`0a0b 0c`: hex in pairs of bytes."""
-    return value.hex(" ", -2)
-
-
-def _hex_text(value: int, bits: int) -> str:
-    return f"0x{value:0{(bits + 3) // 4}x}"
-
-
-_BYTES_TEXT: dict[Kind, Callable[[bytes], str]] = {
-    Kind.IPV4: ipv4_text,
-    Kind.IPV6: ipv6_text,
-    Kind.MAC: mac_text,
-    Kind.BYTES: bytes_text,
-}
-_NUMBER_TEXT: dict[Kind, Callable[[int, int], str]] = {
-    Kind.NUMBER: lambda value, _: str(value),
-    Kind.HEX: _hex_text,
-    Kind.WORDS: lambda value, _: f"{value * 4} bytes ({value})",
-    Kind.EIGHTS: lambda value, _: f"{value * 8} bytes ({value})",
-    Kind.FLAG: lambda value, _: "set" if value else "not set",
-    Kind.ETHERTYPE: lambda value, bits: f"{ethertype_name(value)} ({_hex_text(value, bits)})",
-    Kind.PROTOCOL: lambda value, _: f"{ip_protocol_name(value)} ({value})",
-}
-
-# (name, bits, kind, meaning, column): each begins where the one before it ends.
-_Row = tuple[str, int, Kind, str, str]
 N, H, F = Kind.NUMBER, Kind.HEX, Kind.FLAG
 
-
-def _table(layer: str, source: str, *rows: _Row) -> tuple[Field, ...]:
-    table = []
-    bit = 0
-    for name, bits, kind, meaning, column in rows:
-        table.append(Field(layer, name, bit, bits, kind, meaning, source, column))
-        bit += bits
-    return tuple(table)
-
-
 # fmt: off
-_ETHERNET = _table(
+_ETHERNET = table(
     "Ethernet", "IEEE 802.3 3.1.1",
     ("destination", 48, Kind.MAC, "Hardware address of the receiver on this link.", ""),
     ("source", 48, Kind.MAC, "Hardware address of the sender on this link.", ""),
     ("type", 16, Kind.ETHERTYPE,
      "What follows; below 0x0600 the length of an 802.3 frame instead.", ""),
 )
-_VLAN = _table(
+_VLAN = table(
     "802.1Q", "IEEE 802.1Q 9.6",
     ("priority", 3, N, "Which queue a switch puts the frame in, 7 the most urgent.", ""),
     ("drop eligible", 1, F, "A switch may drop this frame first when it is congested.", ""),
     ("VLAN", 12, N, "The virtual network that the frame belongs to.", "vlan"),
     ("type", 16, Kind.ETHERTYPE, "What follows the tag.", ""),
 )
-_COOKED = _table(
+_COOKED = table(
     "Linux cooked v1", "LINKTYPE_LINUX_SLL",
     ("packet type", 16, N, "0 to this host, 1 broadcast, 2 multicast, 3 to others, 4 sent.", ""),
     ("hardware type", 16, N, "Kind of device (ARPHRD_ number): 1 Ethernet, 772 loopback.", ""),
@@ -129,7 +37,7 @@ _COOKED = _table(
     ("address", 64, Kind.BYTES, "Hardware address of the sender, padded to 8 bytes.", ""),
     ("type", 16, Kind.ETHERTYPE, "What follows.", ""),
 )
-_COOKED_2 = _table(
+_COOKED_2 = table(
     "Linux cooked v2", "LINKTYPE_LINUX_SLL2",
     ("type", 16, Kind.ETHERTYPE, "What follows.", ""),
     ("reserved", 16, H, "Zero.", ""),
@@ -139,12 +47,12 @@ _COOKED_2 = _table(
     ("address length", 8, N, "How many of the following 8 bytes are an address.", ""),
     ("address", 64, Kind.BYTES, "Hardware address of the sender, padded to 8 bytes.", ""),
 )
-_LOOPBACK = _table(
+_LOOPBACK = table(
     "BSD loopback", "LINKTYPE_NULL, LINKTYPE_LOOP",
     ("family", 32, Kind.BYTES,
      "Address family of what follows, in the byte order of the capturing machine.", ""),
 )
-_ARP = _table(
+_ARP = table(
     "ARP", "RFC 826",
     ("hardware type", 16, N, "Kind of hardware address: 1 is Ethernet.", ""),
     ("protocol type", 16, Kind.ETHERTYPE, "Kind of protocol address.", ""),
@@ -152,14 +60,14 @@ _ARP = _table(
     ("protocol size", 8, N, "Bytes in a protocol address.", ""),
     ("operation", 16, N, "1 asks who has the target address, 2 answers.", ""),
 )
-_ARP_ADDRESSES = _table(  # as long as the sizes are 6 and 4
+_ARP_ADDRESSES = table(  # as long as the sizes are 6 and 4
     "ARP addresses", "RFC 826",
     ("sender hardware", 48, Kind.MAC, "Hardware address of the sender.", ""),
     ("sender", 32, Kind.IPV4, "Protocol address of the sender.", "src"),
     ("target hardware", 48, Kind.MAC, "Hardware address asked for; zero in a question.", ""),
     ("target", 32, Kind.IPV4, "Protocol address asked for.", "dst"),
 )
-_IPV4 = _table(
+_IPV4 = table(
     "IPv4", "RFC 791 3.1",
     ("version", 4, N, "The version of IP, 4.", "ip_version"),
     ("header length", 4, Kind.WORDS, "Length of this header with its options.", ""),
@@ -178,7 +86,7 @@ _IPV4 = _table(
     ("source", 32, Kind.IPV4, "Address of the sender.", "src"),
     ("destination", 32, Kind.IPV4, "Address of the receiver.", "dst"),
 )
-_IPV6 = _table(
+_IPV6 = table(
     "IPv6", "RFC 8200 3",
     ("version", 4, N, "The version of IP, 6.", "ip_version"),
     ("differentiated services", 6, H, "Asks routers for a treatment (RFC 2474).", ""),
@@ -191,12 +99,12 @@ _IPV6 = _table(
     ("source", 128, Kind.IPV6, "Address of the sender.", "src"),
     ("destination", 128, Kind.IPV6, "Address of the receiver.", "dst"),
 )
-_EXTENSION = _table(  # the beginning that all extension headers with a length share
+_EXTENSION = table(  # the beginning that all extension headers with a length share
     "IPv6 extension", "RFC 8200 4",
     ("next header", 8, Kind.PROTOCOL, "What follows this header.", ""),
     ("length", 8, N, "Length in units of 8 bytes, not counting the first 8 (AH: 4 bytes).", ""),
 )
-_FRAGMENT = _table(
+_FRAGMENT = table(
     "IPv6 fragment", "RFC 8200 4.5",
     ("next header", 8, Kind.PROTOCOL, "What the whole packet carries here.", ""),
     ("reserved", 8, H, "Zero.", ""),
@@ -205,7 +113,7 @@ _FRAGMENT = _table(
     ("more fragments", 1, F, "Other fragments of the same packet follow this one.", ""),
     ("identification", 32, H, "Names the packet that fragments belong to.", "ip_id"),
 )
-_TCP = _table(
+_TCP = table(
     "TCP", "RFC 9293 3.1",
     ("source port", 16, N, "Port of the sender.", "sport"),
     ("destination port", 16, N, "Port of the receiver.", "dport"),
@@ -229,40 +137,40 @@ _TCP = _table(
     ("checksum", 16, H, "Guards header, payload and addresses.", ""),
     ("urgent pointer", 16, N, "Where urgent data end, counted from the sequence number.", ""),
 )
-_UDP = _table(
+_UDP = table(
     "UDP", "RFC 768",
     ("source port", 16, N, "Port of the sender.", "sport"),
     ("destination port", 16, N, "Port of the receiver.", "dport"),
     ("length", 16, N, "Bytes of this header and its payload.", ""),
     ("checksum", 16, H, "Guards header, payload and addresses; 0 means none was made.", ""),
 )
-_ICMP = _table(
+_ICMP = table(
     "ICMP", "RFC 792",
     ("type", 8, N, "What kind of message this is.", ""),
     ("code", 8, N, "Which of the kind.", ""),
     ("checksum", 16, H, "Guards the whole message.", ""),
     ("rest of header", 32, Kind.BYTES, "Depends on the type.", ""),
 )
-_ICMPV6 = _table(
+_ICMPV6 = table(
     "ICMPv6", "RFC 4443 2.1",
     ("type", 8, N, "What kind of message this is; below 128 an error.", ""),
     ("code", 8, N, "Which of the kind.", ""),
     ("checksum", 16, H, "Guards the whole message and the addresses.", ""),
     ("rest of header", 32, Kind.BYTES, "Depends on the type.", ""),
 )
-_TCP_MSS = _table(
+_TCP_MSS = table(
     "TCP option 2", "RFC 9293 3.2",
     ("kind", 8, N, "Maximum segment size.", ""),
     ("length", 8, N, "Bytes of this option.", ""),
     ("maximum segment size", 16, N, "The largest payload that the sender takes.", "mss"),
 )
-_TCP_WSCALE = _table(
+_TCP_WSCALE = table(
     "TCP option 3", "RFC 7323 2.2",
     ("kind", 8, N, "Window scale.", ""),
     ("length", 8, N, "Bytes of this option.", ""),
     ("window scale", 8, N, "The sender's windows count in units of 2 to this power.", "wscale"),
 )
-_TCP_TIMESTAMPS = _table(
+_TCP_TIMESTAMPS = table(
     "TCP option 8", "RFC 7323 3.2",
     ("kind", 8, N, "Timestamps.", ""),
     ("length", 8, N, "Bytes of this option.", ""),
@@ -275,7 +183,7 @@ _ALL = (
     _ETHERNET, _VLAN, _COOKED, _COOKED_2, _LOOPBACK, _ARP, _ARP_ADDRESSES, _IPV4, _IPV6,
     _EXTENSION, _FRAGMENT, _TCP, _UDP, _ICMP, _ICMPV6, _TCP_MSS, _TCP_WSCALE, _TCP_TIMESTAMPS,
 )  # fmt: skip
-FIELDS: dict[str, tuple[Field, ...]] = {table[0].layer: table for table in _ALL}
+FIELDS: dict[str, tuple[Field, ...]] = {one[0].layer: one for one in (*_ALL, *LINK_TABLES)}
 
 
 @dataclass(frozen=True, slots=True)

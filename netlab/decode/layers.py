@@ -11,15 +11,24 @@ from __future__ import annotations
 from dataclasses import replace
 
 from netlab.decode import numbers
+from netlab.decode.carried import DEEPEST
 from netlab.decode.checksums import GOOD, NOT_FILLED_IN, PseudoHeader, checksum, ones_sum
-from netlab.decode.fields import (
-    FIELDS,
-    IPV4_OPTIONS,
-    SOURCE_ROUTES,
-    bytes_text,
+from netlab.decode.field import bytes_text
+from netlab.decode.fields import FIELDS, IPV4_OPTIONS, SOURCE_ROUTES
+from netlab.decode.layers_link import (
+    Kind,
+    Next,
+    show_erspan,
+    show_gre,
+    show_link,
+    show_llc,
+    show_mpls,
+    show_ppp,
+    show_pppoe,
 )
 from netlab.decode.layers_transport import show_icmp, show_tcp, show_udp
-from netlab.decode.packets import COOKED_OTHER, FAMILIES_IPV6, FAMILY_IPV4, decode
+from netlab.decode.links import COOKED_OTHER, FAMILIES_IPV6, FAMILY_IPV4
+from netlab.decode.packets import decode
 from netlab.decode.walk import FieldValue, Layer, Walk, number, packed
 from netlab.model.frame import CHECKSUM_NOT_READY, Frame, Interface
 from netlab.model.recording import RawRecording
@@ -27,6 +36,7 @@ from netlab.model.tables import Packet
 
 __all__ = ["FieldValue", "Layer", "layers"]
 
+_IS_FRAGMENT = "not verified: a fragment"
 _TAGS = {
     numbers.ETHERTYPE_VLAN,
     numbers.ETHERTYPE_SERVICE_VLAN,
@@ -108,9 +118,7 @@ def _rest(walk: Walk, whole: int, packet: Packet) -> None:
 def _link(walk: Walk, link: int) -> None:
     name = numbers.link_name(link)
     if link == numbers.LINK_ETHERNET:
-        values = walk.fixed(name, 0, 14)
-        if values is not None:
-            _ethertype(walk, number(values, "type"), 14)
+        _ethernet(walk, 0)
     elif link in (numbers.LINK_COOKED, numbers.LINK_COOKED_2):
         size = 16 if link == numbers.LINK_COOKED else 20
         values = walk.fixed(name, 0, size)
@@ -125,7 +133,36 @@ def _link(walk: Walk, link: int) -> None:
     elif link == numbers.LINK_IPV6:
         _ipv6(walk, 0)
     elif link in (numbers.LINK_RAW, numbers.LINK_RAW_BSD, numbers.LINK_RAW_OPENBSD):
-        _raw(walk)
+        _raw(walk, 0)
+    else:
+        _follow(walk, show_link(walk, link))
+
+
+def _follow(walk: Walk, following: Next | None) -> None:
+    """Show what a header says that follows it."""
+    while following is not None:
+        kind, value, off = following
+        following = None
+        if kind is Kind.LLC:
+            following = show_llc(walk, off)
+        elif kind is Kind.PPP:
+            following = show_ppp(walk, off)
+        elif kind is Kind.ETHERNET:
+            _ethernet(walk, off)
+        elif kind is Kind.ETHERTYPE:
+            _ethertype(walk, value, off)
+        elif kind is Kind.IP:
+            _raw(walk, off)
+        elif value == FAMILY_IPV4:
+            _ipv4(walk, off)
+        elif value in FAMILIES_IPV6:
+            _ipv6(walk, off)
+
+
+def _ethernet(walk: Walk, off: int) -> None:
+    values = walk.fixed("Ethernet", off, 14)
+    if values is not None:
+        _ethertype(walk, number(values, "type"), off + 14)
 
 
 def _family(walk: Walk, family: bytes, link: int) -> None:
@@ -138,12 +175,12 @@ def _family(walk: Walk, family: bytes, link: int) -> None:
         _ipv6(walk, 4)
 
 
-def _raw(walk: Walk) -> None:
-    first = walk.u8(0)
+def _raw(walk: Walk, off: int) -> None:
+    first = walk.u8(off)
     if first is not None and first >> 4 == 4:
-        _ipv4(walk, 0)
+        _ipv4(walk, off)
     elif first is not None and first >> 4 == 6:
-        _ipv6(walk, 0)
+        _ipv6(walk, off)
 
 
 def _ethertype(walk: Walk, ethertype: int, off: int) -> None:
@@ -159,6 +196,13 @@ def _ethertype(walk: Walk, ethertype: int, off: int) -> None:
         _ipv6(walk, off)
     elif ethertype == numbers.ETHERTYPE_ARP:
         _arp(walk, off)
+    elif ethertype < numbers.ETHERTYPE_SMALLEST:
+        walk.stop = min(walk.stop, off + ethertype)
+        _follow(walk, show_llc(walk, off))
+    elif ethertype == numbers.ETHERTYPE_BRIDGING:
+        _ethernet(walk, off)
+    elif (show := _SHOWN.get(ethertype)) is not None:
+        _follow(walk, show(walk, off))
 
 
 def _arp(walk: Walk, off: int) -> None:
@@ -209,7 +253,7 @@ def _ipv4(walk: Walk, off: int) -> None:
         walk.unverifiable = "not verified: a source route changes the destination"
     walk.fragment_off = number(values, "fragment offset") * 8
     if walk.fragment_off or number(values, "more fragments"):
-        walk.unverifiable = "not verified: a fragment"
+        walk.unverifiable = _IS_FRAGMENT
     _transport(walk, protocol, off + size, 4)
 
 
@@ -269,7 +313,7 @@ def _extensions(walk: Walk, following: int, off: int) -> tuple[int, int] | None:
         if following == numbers.IP_FRAGMENT:
             walk.fragment_off = number(values, "fragment offset") * 8
             if walk.fragment_off or number(values, "more fragments"):
-                walk.unverifiable = "not verified: a fragment"
+                walk.unverifiable = _IS_FRAGMENT
             if walk.fragment_off:
                 return number(values, "next header"), off + 8
         else:
@@ -292,6 +336,8 @@ def _transport(walk: Walk, protocol: int, off: int, version: int) -> None:
         show_tcp(walk, off)
     elif protocol == numbers.IP_UDP:
         show_udp(walk, off, version)
+    elif protocol in _TUNNELS and not walk.quote:
+        _tunnel(walk, protocol, off)
     elif protocol == (numbers.IP_ICMP if version == 4 else numbers.IP_ICMPV6):
         quoted = show_icmp(walk, off, version)
         if quoted is not None and not walk.quote and (walk.u8(quoted) or 0) >> 4 == version:
@@ -299,6 +345,28 @@ def _transport(walk: Walk, protocol: int, off: int, version: int) -> None:
             walk.quote = True
             (_ipv4 if version == 4 else _ipv6)(walk, quoted)
             walk.stop = stop  # the quoted lengths count bytes that are not here
+
+
+def _tunnel(walk: Walk, protocol: int, off: int) -> None:
+    """A packet inside a packet; as deep as the columns go."""
+    walk.depth += 1
+    if walk.depth > DEEPEST or walk.unverifiable == _IS_FRAGMENT:
+        return
+    if protocol == numbers.IP_GRE:
+        _follow(walk, show_gre(walk, off))
+    elif protocol == numbers.IP_IPV4:
+        _ipv4(walk, off)
+    else:
+        _ipv6(walk, off)
+
+
+_TUNNELS = {numbers.IP_IPV4, numbers.IP_IPV6, numbers.IP_GRE}
+_SHOWN = {
+    numbers.ETHERTYPE_PPPOE_SESSION: show_pppoe,
+    numbers.ETHERTYPE_MPLS: show_mpls,
+    numbers.ETHERTYPE_MPLS_MULTICAST: show_mpls,
+    numbers.ETHERTYPE_ERSPAN: show_erspan,
+}
 
 
 def _find(layer: Layer, name: str) -> tuple[int, FieldValue]:

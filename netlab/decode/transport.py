@@ -28,6 +28,8 @@ OPTION_WSCALE = 3
 OPTION_SACK_PERMITTED = 4
 OPTION_SACK = 5
 OPTION_TIMESTAMPS = 8
+OPTION_MPTCP = 30
+_LENGTHS = {OPTION_MSS: 4, OPTION_WSCALE: 3, OPTION_SACK_PERMITTED: 2, OPTION_TIMESTAMPS: 10}
 
 _TCP = struct.Struct("!HHIIHHHH")
 _UDP = struct.Struct("!HHHH")
@@ -94,21 +96,32 @@ def _options(packet: Packet, data: bytes | memoryview, off: int, stop: int) -> T
         if kinds == _ONLY_TIMESTAMPS:
             return TcpOptions(ts_val=ts_val, ts_ecr=ts_ecr)
     mss = wscale = first_ts = second_ts = None
-    sack_permitted = False
+    sack_permitted = odd = False
     blocks: tuple[tuple[int, int], ...] = ()
     for kind, start, length in option_places(packet, data, off, stop):
         # As in Linux (tcp_parse_options): a known option of a wrong length is passed over.
-        if kind == OPTION_MSS and length == 4:
+        if not _right_length(kind, length):
+            odd = True
+        elif kind == OPTION_MSS:
             mss = data[start + 2] << 8 | data[start + 3]
-        elif kind == OPTION_WSCALE and length == 3:
+        elif kind == OPTION_WSCALE:
             wscale = data[start + 2]
-        elif kind == OPTION_SACK_PERMITTED and length == 2:
+        elif kind == OPTION_SACK_PERMITTED:
             sack_permitted = True
-        elif kind == OPTION_TIMESTAMPS and length == 10:
+        elif kind == OPTION_TIMESTAMPS:
             first_ts, second_ts = _TWO_NUMBERS.unpack_from(data, start + 2)
-        elif kind == OPTION_SACK and length % 8 == 2:
+        elif kind == OPTION_SACK:
             blocks = tuple(_TWO_NUMBERS.iter_unpack(data[start + 2 : start + length]))
-    return TcpOptions(mss, wscale, sack_permitted, first_ts, second_ts, blocks)
+        elif kind == OPTION_MPTCP:
+            odd = True
+    return TcpOptions(mss, wscale, sack_permitted, first_ts, second_ts, blocks, odd)
+
+
+def _right_length(kind: int, length: int) -> bool:
+    """Whether an option has the length of its kind; selective ACKs come in whole blocks."""
+    if kind == OPTION_SACK:
+        return length >= 10 and length % 8 == 2  # RFC 2018 section 3
+    return length == _LENGTHS.get(kind, length)
 
 
 def option_places(

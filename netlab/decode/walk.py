@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from netlab.decode.checksums import PseudoHeader
-from netlab.decode.fields import FIELDS, Field, OptionName, bytes_text
+from netlab.decode.field import Field, bytes_text
+from netlab.decode.fields import FIELDS, OptionName
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class Walk:
     pseudo: PseudoHeader | None = None
     unverifiable: str = ""  # why a transport's checksum cannot be checked
     fragment_off: int = 0
+    depth: int = 0  # how many packets it is in
     quote: bool = False  # inside what an ICMP error quotes
 
     def add(self, name: str, start: int, stop: int) -> Layer:

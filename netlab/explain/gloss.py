@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from netlab.explain.ways import way_text
 from netlab.model.call import arguments_text, is_inbound
-from netlab.model.tables import Call, Direction, Role, Span, Tables
+from netlab.model.kernel_event import Tracepoint
+from netlab.model.tables import Call, Direction, FrameNote, Role, Span, Tables
 
 # What a frame is to a call, in words; the call's name and the bytes follow. Where the frame's
 # sender matters there are two: for a call of the side that sent the frame, and for one of the other
@@ -124,11 +125,29 @@ def frame_comments(tables: Tables) -> dict[int, list[str]]:
         frame: _bounded([_span_text(span, called.__getitem__) for span in spans])
         for frame, spans in by_frame.items()
     }
+    for note in tables.notes:
+        comments.setdefault(note.frame, []).append(note_text(note))
     for packet in tables.packets:
         way = way_text(packet)
         if way:
             comments[packet.frame] = [way, *comments.get(packet.frame, ())]
     return comments
+
+
+_NOTES = {
+    Tracepoint.RETRANSMIT: "sent again",
+    Tracepoint.RETRANSMIT_SYNACK: "sent again",
+    Tracepoint.SEND_RESET: "sent as a reset",
+    Tracepoint.RECEIVE_RESET: "taken as a reset",
+    Tracepoint.DROP: "dropped",
+}
+
+
+def note_text(note: FrameNote) -> str:
+    """What a kernel said of a frame: `the kernel of server says: dropped, TCP_OVERWINDOW`."""
+    said = next((words for what, words in _NOTES.items() if what == note.what), note.what)
+    reason = f", {note.reason}" if note.reason else ""
+    return f"the kernel of {note.host} says: {said}{reason}"
 
 
 def _span_text(span: Span, called: Callable[[int], Call]) -> str:

@@ -54,6 +54,7 @@ class Program:
     foreground: bool = False  # it has the terminal
     watched: bool = False  # its calls were to be seen by strace
     blind: str = ""  # why they are not
+    wanted: bool = False  # the kernel is to tell its calls, where it is asked
     pid: int | None = None  # as the machine outside sees it; None until it has started
     status: int | None = None  # None while it runs; negative: the signal that ended it
     ended_ns: int | None = None

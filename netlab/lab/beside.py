@@ -22,10 +22,11 @@ from pathlib import Path
 import netlab
 from netlab.capture.bpf import SNAPLEN_BYTES
 from netlab.capture.probe.spool import SpoolReader
+from netlab.capture.probe.stamps import stamps_from_text
 from netlab.capture.ring import PacketRing
 from netlab.lab import sysctls
 from netlab.lab.departures import Departures
-from netlab.lab.recorder import STAMPS, Recorder, begin
+from netlab.lab.recorder import Recorder, begin, stamps_witness
 from netlab.model.errors import NetlabError
 from netlab.model.frame import LINK_ETHERNET, Interface
 from netlab.model.recording import Description, Host, Loss
@@ -129,7 +130,7 @@ def _description(path: Path, orders: control.Message) -> Description:
         "packets: none, for want of the right to capture" if orders["missing"] else packets,
         f"calls: the probe in the process, {_SAMPLED[orders['queues']]}"
         + (", TCP_INFO around each call" if orders["tcp_info"] else ""),
-        *[STAMPS] * orders["stamps"],
+        *stamps_witness(stamps_from_text(orders["stamps"])),
     )
     named = tuple((setting.name, setting.value or "") for setting in settings)
     return Description(

@@ -86,7 +86,10 @@ class Company:
                 logs = open_logs(self._ground.spools, host, name, self._ground.house.user)
                 for descriptor in logs:
                     opened.callback(os.close, descriptor)
-            program = Program(name, host, outputs, foreground, watched=tracer is not None)
+            program = Program(
+                name, host, outputs, foreground, watched=tracer is not None,
+                wanted=watched and not callable(command),
+            )  # fmt: skip
             self._ground.house.launch(
                 name, host, orders, tuple(fds.values()), tracer=tracer, logs=logs
             )
@@ -106,6 +109,7 @@ class Company:
         program = next(p for p in reversed(self.programs) if p.actor == event.actor)
         if isinstance(event, Started):
             program.pid, program.blind = event.pid, event.blind
+            self._ground.started(event.pid, program.host, program.actor, wanted=program.wanted)
             if program.watched:
                 self.tracing.note(event)
             return

@@ -26,6 +26,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from netlab.capture.layout import JOURNAL_LIMIT
+from netlab.capture.probe.stamps import StampsOf
 from netlab.lab.actor import Program
 from netlab.lab.company import Company, Stdio, how_ended
 from netlab.lab.ground import Ground
@@ -34,6 +35,7 @@ from netlab.lab.listening import reachable, what_is_there
 from netlab.lab.network import socket_table
 from netlab.lab.network.plan import SERVER, WIRE
 from netlab.lab.network.socket_table import SocketRow
+from netlab.lab.recorder import stamps_witness
 from netlab.lab.signals import IMPATIENT, Interruptions
 from netlab.lab.starting import Command, Watching
 from netlab.lab.syscalls import CAP_NET_RAW
@@ -59,8 +61,10 @@ class Lab:
 
     `hosts`: their names, one of them `server`. `wire`: rules as text or objects. `sysctls`: by
     host, name and value, beyond the baseline. `user`: as root, who the programs are. `queues`,
-    `tcp_info` and `spool_limit_bytes` are the probe's, as in `netlab.record`. `witness` of the
-    calls of commands: `strace`, `none`, or `auto`, which is strace where there is one.
+    `tcp_info`, `stamps` and `spool_limit_bytes` are the probe's, as in `netlab.record`. `witness`
+    of the calls of commands: `strace`, `kernel` (as root), `both`, `none`, or `auto`, which is
+    strace where there is one. `sample_every_ns`: how often the state of every TCP socket of the
+    hosts is read; 0: never.
 
     Opening it raises UsageError for what cannot be done as asked, PrivilegeError where this machine
     allows no namespaces. All that wait raise KeyboardInterrupt once a signal asks to end (at a
@@ -82,12 +86,16 @@ class Lab:
         journal_limit: int = JOURNAL_LIMIT,
         spool_limit_bytes: int = 1 << 30,
         witness: str = "auto",
+        stamps: StampsOf = False,
+        sample_every_ns: int = 0,
     ) -> None:
         self.path = Path(path)
         self.interruptions = Interruptions()
-        self._watching = Watching(queues, tcp_info, spool_limit_bytes)
-        self._must_watch = witness == "strace"
+        self._must_watch = witness in ("strace", "both")
         strace, notes = choose(witness)
+        self._watching = Watching(
+            queues, tcp_info, spool_limit_bytes, stamps=stamps, sample_every_ns=sample_every_ns
+        )
         self._ground = Ground(
             hosts,
             self.path,
@@ -99,7 +107,9 @@ class Lab:
             watching=self._watching,
             journal_limit=journal_limit,
             strace=strace,
+            kernel=witness in ("kernel", "both"),
             notes=notes,
+            witnesses=stamps_witness(stamps),
         )
         self._opened = ExitStack()
         self._poller = select.poll()
@@ -119,6 +129,7 @@ class Lab:
             self._poller.register(self._ground.house.stderr_fileno, select.POLLIN)
             self._poller.register(self._ground.wiring, select.POLLIN)
             self._ground.open_up(lambda: self.interruptions.count > 0)
+            self._ground.register_sampler(self._poller)
             self._opened = opened.pop_all()
         return self
 

@@ -45,7 +45,13 @@ def finish_recording(path: Path, *, journal_limit: int = JOURNAL_LIMIT) -> Finis
 def finish_raw(path: Path, raw: RawRecording, *, journal_limit: int = JOURNAL_LIMIT) -> Finished:
     """The same for raw material that is already in memory."""
     raw.frames.sort(key=departure)  # as the finished file will have them
-    tables = analyse(raw)
+    return finish_tables(path, raw, analyse(raw), journal_limit=journal_limit)
+
+
+def finish_tables(
+    path: Path, raw: RawRecording, tables: Tables, *, journal_limit: int = JOURNAL_LIMIT
+) -> Finished:
+    """The same for raw material, frames in order of departure, whose tables are made already."""
     numbers = recording.finish(
         path,
         raw,
@@ -164,6 +170,7 @@ def _renumbered_tables(tables: Tables, numbers: Mapping[int, int]) -> Tables:
         span if span.frame is None else replace(span, frame=numbers[span.frame])
         for span in tables.spans
     ]
+    tables.notes = [replace(note, frame=numbers[note.frame]) for note in tables.notes]
     tables.waits = [
         replace(wait, frames=tuple(numbers[frame] for frame in wait.frames))
         for wait in tables.waits

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING
 
 import netlab
 from netlab.lab.departures import Departures
-from netlab.lab.hosts import Connected, Ended, Event, House
+from netlab.lab.hosts import Connected, Ended, Event, House, Started
 from netlab.lab.namespaces import Refused, why_refused
 from netlab.lab.network.plan import SUBNET_BYTES, WIRE, make_plan
-from netlab.lab.recorder import Death, Recorder, begin
+from netlab.lab.recorder import Death, Recorder, begin, states_witness
 from netlab.lab.surroundings import become_caller, choose_user
 from netlab.lab.wire.patience import Patience, patience_with
 from netlab.lab.wiring import Wiring
@@ -33,7 +33,9 @@ from netlab.model.recording import Description, Host, Loss
 
 if TYPE_CHECKING:
     from netlab.capture.recording import LiveRecording
+    from netlab.capture.sampler import Sampler
     from netlab.lab.finish import Finished
+    from netlab.lab.kernel_watch import KernelWatch
     from netlab.lab.starting import Watching
     from netlab.lab.strace_tool import Strace
 
@@ -63,6 +65,8 @@ class Ground:
 
     house: House
     wiring: Wiring
+    sampler: Sampler | None = None
+    kernel: KernelWatch | None = None
     recorder: Recorder
     spools: Path
 
@@ -79,11 +83,14 @@ class Ground:
         watching: Watching,
         journal_limit: int,
         strace: Strace | None = None,
+        kernel: bool = False,
         notes: Sequence[str] = (),
+        witnesses: Sequence[str] = (),
     ) -> None:
         """Check what can be checked before anything is opened. Raises UsageError.
 
-        `strace`: what watches commands; `notes`: what a reader must know besides.
+        `strace`: what watches commands; `kernel`: whether the kernel is asked, too; `notes`: what a
+        reader must know besides.
         """
         self.plan = make_plan(hosts, os.urandom(SUBNET_BYTES), server=server, sysctls=sysctls)
         self.notes: tuple[str, ...] = tuple(notes)
@@ -95,7 +102,9 @@ class Ground:
         self._title = title
         self._watching = watching
         self._strace = strace
+        self._ask_kernel = kernel
         self._journal_limit = journal_limit
+        self._witnesses = witnesses  # in words, beside those that are always there
         self._disk_full: BadRecording | None = None
         self._opened = ExitStack()
 
@@ -108,6 +117,11 @@ class Ground:
                 raise LabRefused(refused) from None
             opened.callback(self.house.close)
             self.notes = (*self.notes, *notes, *self.house.notes)
+            if self._ask_kernel:
+                from netlab.lab.kernel_watch import KernelWatch
+
+                self.kernel = KernelWatch.open(self.plan, self.house.helper_pid)
+                opened.callback(self.kernel.close)
             become_caller()
             self._begin(opened)
             self._opened = opened.pop_all()
@@ -122,10 +136,9 @@ class Ground:
 
         names = [*(host.name for host in self.plan.hosts), WIRE]
         user = self.house.user
-        self._description = self._describe()
         self._recording, spools = begin(
             self._path,
-            description=self._description,
+            description=self._describe(),
             interfaces=[Interface(name, LINK_ETHERNET, SNAPLEN_BYTES) for name in names],
             journal_limit=self._journal_limit,
             writer=None if user is None else (user.uid, user.gid),
@@ -143,6 +156,12 @@ class Ground:
             _discard(self._recording, self.spools)
             raise
         opened.callback(self.wiring.close)
+        if self._watching.sample_every_ns:
+            from netlab.capture.sampler import Sampler
+
+            sockets = {host.name: self.diagnosis(host.name) for host in self.plan.hosts}
+            self.sampler = Sampler(sockets, self._watching.sample_every_ns)
+            opened.callback(self.sampler.close)
         departures = opened.enter_context(Departures())
         self.recorder = Recorder(
             self._recording,
@@ -150,7 +169,9 @@ class Ground:
             SpoolReader(self.spools),
             departures,
             JournalReader(self.spools),
+            self.sampler,
             StraceSpools(self.spools),
+            self.kernel.witness if self.kernel is not None else None,
         )
 
     def __exit__(
@@ -179,6 +200,9 @@ class Ground:
                 f"packets: the wire between the hosts, each frame as it left its sender ({wire})",
                 f"calls: the probe in programs that use it, {queues}{watched}",
                 *([f"calls: {self._strace.words}"] if self._strace is not None else ()),
+                *([f"calls: {self.kernel.words}"] if self.kernel is not None else ()),
+                *self._witnesses,
+                *states_witness(self._watching.sample_every_ns, self.sampler, "of all hosts"),
             ),
             notes=self.notes,
         )
@@ -210,11 +234,17 @@ class Ground:
         self.wiring.stop(int(within_s * 1000))
         poller = select.poll()
         poller.register(self.wiring, select.POLLIN)
+        self.register_sampler(poller)
         until_s = time.monotonic() + within_s + _TURN_S
         while not self.wiring.over and patient() and time.monotonic() < until_s:
             poller.poll(_TURN_S * 1000)
             self.wiring.hear()
             self.pump()
+
+    def register_sampler(self, poller: select.poll) -> None:
+        """Let the poller end its wait when a look at the sockets is due: `pump` takes it."""
+        if self.sampler is not None:
+            poller.register(self.sampler, select.POLLIN)
 
     def diagnosis(self, host: str) -> socket.socket:
         """The netlink socket that answers for a host's sockets."""
@@ -228,9 +258,18 @@ class Ground:
         """Take in an event of the house that is about no program."""
         if isinstance(event, Connected):
             self.connected = True
+            if self.sampler is not None:
+                self.sampler.start()
+        elif isinstance(event, Started):
+            self.started(event.pid, WIRE, WIRE, wanted=False)
         elif isinstance(event, Ended) and event.actor == WIRE:
             self.wiring.hear()
             self.wiring.died(event.status, self.house.last_words())
+
+    def started(self, pid: int, host: str, actor: str, *, wanted: bool) -> None:
+        """A program runs, whose calls are wanted of the kernel, or not."""
+        if self.kernel is not None:
+            self.kernel.started(pid, host, actor, wanted=wanted)
 
     def pump(self) -> None:
         """Write what the witnesses have seen; a full disk is kept in mind."""
@@ -282,7 +321,7 @@ class Ground:
         trouble: NetlabError | None = self._disk_full or disk_full
         if trouble is None:
             try:
-                self._recording.describe(replace(self._description, notes=self.notes))
+                self._recording.describe(replace(self._describe(), notes=self.notes))
             except BadRecording as error:
                 trouble = error
         return conclude(

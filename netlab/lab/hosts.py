@@ -154,6 +154,11 @@ class House:
         self.as_root = os.geteuid() == 0  # when it was opened
         self.gone = False  # the first process is dead, and everything in the lab with it
 
+    @property
+    def helper_pid(self) -> int:
+        """The helper's, whose child is the lab's first process."""
+        return self._helper.pid
+
     @classmethod
     def open(cls, *, own: bool, ports: Sequence[int] = (), user: User | None = None) -> House:
         """One host: with namespaces (`own`), or on the machine's loopback, capturing `ports`.

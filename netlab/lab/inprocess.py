@@ -21,6 +21,7 @@ from netlab.capture.bpf import SNAPLEN_BYTES, Filter, accept_all, only_ports
 from netlab.capture.layout import JOURNAL_LIMIT
 from netlab.capture.probe import JournalProbe
 from netlab.capture.probe.probe import QUEUES, SPOOL_LIMIT_BYTES, segment_bytes
+from netlab.capture.probe.stamps import StampsOf, stamps_text
 from netlab.capture.ring import PacketRing
 from netlab.lab.beside import HOST
 from netlab.lab.hosts import python_arguments
@@ -42,7 +43,7 @@ def record(
     queues: Queues = "calls",
     tcp_info: bool = False,
     code: bool = False,
-    stamps: bool = False,
+    stamps: StampsOf = False,
     ports: Iterable[int] | None = None,
     journal_limit: int = JOURNAL_LIMIT,
     spool_limit_bytes: int = SPOOL_LIMIT_BYTES,
@@ -51,7 +52,8 @@ def record(
 
     `queues` says when the queue lengths, and with `tcp_info` struct tcp_info, are sampled; with
     `code` each call is recorded with the line of the caller's code, with `stamps` the kernel stamps
-    when bytes leave by TCP sockets and when they are acknowledged. `ports` limits the packets to
+    when bytes leave by TCP sockets (all, or those of some ports) and when they are acknowledged.
+    `ports` limits the packets to
     TCP and UDP of these ports. Processes that the block forks are recorded too, until the block
     ends. Then, or when it raises or the process is killed, everything is written and the file is
     in its finished form; Wireshark shows `journal_limit` calls of it one by one. Calls wait in
@@ -85,7 +87,7 @@ class _Options(NamedTuple):
     queues: Queues
     tcp_info: bool
     code: bool
-    stamps: bool
+    stamps: StampsOf
     journal_limit: int
     spool_limit_bytes: int
 
@@ -133,7 +135,7 @@ def _begin(path: Path, ports: Iterable[int] | None, options: _Options) -> _Recor
             "interface": options.interface,
             "queues": options.queues,
             "tcp_info": options.tcp_info,
-            "stamps": options.stamps,
+            "stamps": stamps_text(options.stamps),
             "journal_limit": options.journal_limit,
             "missing": missing,
         }

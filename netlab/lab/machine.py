@@ -80,6 +80,8 @@ class Trial:
 
 def examine(folder: Path) -> Machine:
     """Try everything; `folder` is where recordings would be written."""
+    from netlab.lab.kernel_trial import try_kernel_witness
+
     trial = try_lab()
     here = capture_here()
     wired = () if trial.refused_step else (try_wire(),)
@@ -88,11 +90,13 @@ def examine(folder: Path) -> Machine:
         *_lab(trial),
         *wired,
         here,
+        try_kernel_witness(),
         _buffers(),
         _tcp_settings(),
         _disk(folder),
         _python(),
         packages(_required()),
+        _program("strace", "records the calls of the programs in a lab"),
         _program("tshark", "lists recordings and checks netlab's verdicts"),
         _program("wireshark", "opens recordings"),
     )

@@ -8,11 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netlab.capture.layout import JOURNAL_LIMIT
+from netlab.model.errors import UsageError
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Tables
 
 if TYPE_CHECKING:
     from netlab.lab.wire.rules import Rule
+
+
+ACTOR_WORDS = ("all", "server", "client")  # and each client's own name
+
+
+def client_names(count: int) -> list[str]:
+    """The actors of so many clients."""
+    return ["client"] if count == 1 else [f"client-{n}" for n in range(1, count + 1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +48,28 @@ class RunOptions:
     title: str = "netlab run echo"
     lab: bool | None = None  # two hosts with a wire, or loopback; None: what the machine allows
     wire: Sequence[Rule] = ()
+    stamps: Sequence[str] = ()  # programs whose sends the kernel stamps: server, client-2, all
+    sample_every_ns: int = 0  # in a lab: how often all sockets are looked at; 0: never
     sysctls: Sequence[tuple[str, str, str]] = ()  # host, name, value
     address: str = ""  # of the server, where it is not a loopback's
+
+    def check_stamps(self) -> None:
+        """Raises UsageError where `stamps` names a program that there is not."""
+        names = (*ACTOR_WORDS, *client_names(self.clients))
+        for name in self.stamps:
+            if name not in names:
+                known = ", ".join(dict.fromkeys(names))
+                raise UsageError(f"there is no program {name!r} to be stamped", f"there is {known}")
+
+    @property
+    def stamped_text(self) -> str:
+        """` of server, client-2`; nothing where it is all."""
+        return "" if "all" in self.stamps else f" of {', '.join(dict.fromkeys(self.stamps))}"
+
+    def is_stamped(self, actor: str) -> bool:
+        """Whether the kernel stamps what leaves a program."""
+        family = actor.partition("-")[0]
+        return bool({"all", family, actor} & set(self.stamps))
 
     @property
     def host(self) -> str:

@@ -29,12 +29,13 @@ from netlab.capture.layout import JOURNAL_LIMIT
 from netlab.capture.ownership import remove_folder
 from netlab.capture.probe.probe import SPOOL_LIMIT_BYTES
 from netlab.capture.probe.spool import SpoolReader
+from netlab.capture.probe.stamps import StampsOf, stamps_text
 from netlab.capture.ring import PacketRing
 from netlab.lab import sysctls
 from netlab.lab.descendants import Descendants
 from netlab.lab.hosts import python_arguments
 from netlab.lab.interfaces import interfaces_for
-from netlab.lab.recorder import STAMPS, Recorder, begin
+from netlab.lab.recorder import Recorder, begin, stamps_witness
 from netlab.lab.report import ReportReader
 from netlab.lab.serving import ServeOrders, make_server, place_from_text
 from netlab.lab.syscalls import adopt_orphans
@@ -62,6 +63,7 @@ class RecordOptions:
     journal_limit: int = JOURNAL_LIMIT
     spool_limit_bytes: int = SPOOL_LIMIT_BYTES
     title: str = "netlab serve"
+    stamps: StampsOf = False  # of which connections the kernel stamps what leaves
 
 
 @dataclass(slots=True)
@@ -91,19 +93,18 @@ class RecordedServer:
         self._rings: list[PacketRing] = []
         self._interfaces = ["lo"]
         self._ports: list[int] = []
-        self._stamps = False
+        self._stamps: StampsOf = how.stamps
 
     @property
     def notes(self) -> list[str]:
         """What the user is told at the start."""
         path = self._how.path
-        if self._stamps:
-            seen = "calls of all processes, the kernel's send and ACK stamps, but no packets:"
-            return [f"recording to {path}: {seen}", self.missing]
+        seen = ["calls of all processes"]
+        seen += ["the kernel's send and ACK stamps"] if self._stamps else []
         if self.missing:
-            return [f"recording to {path}: calls of all processes, but no packets:", self.missing]
-        names = ", ".join(self._interfaces)
-        return [f"recording to {path}: calls of all processes, packets of {names}"]
+            return [f"recording to {path}: {', '.join(seen)}, but no packets:", self.missing]
+        seen += [f"packets of {', '.join(self._interfaces)}"]
+        return [f"recording to {path}: {', '.join(seen)}"]
 
     def run(self, on_start: OnStart = lambda pid, places: None) -> int:
         """Serve and record until the server has ended; its exit status.
@@ -159,7 +160,7 @@ class RecordedServer:
                 self._rings.append(ring)
         except PrivilegeError as refused:
             self.missing = f"{refused.message}: {refused.hint}"
-            self._stamps = any(place.is_stream for place in inet)
+            self._stamps = self._stamps or any(place.is_stream for place in inet)
 
     def _description(self) -> Description:
         settings = sysctls.read_all((*(name for name, _ in sysctls.BASELINE), *sysctls.FACTS))
@@ -172,7 +173,7 @@ class RecordedServer:
             netlab_version=netlab.__version__,
             title=self._how.title,
             hosts=(Host(HOST, os.uname().release, named),),
-            witnesses=(packets, calls, *[STAMPS] * self._stamps),
+            witnesses=(packets, calls, *stamps_witness(self._stamps)),
         )
 
     def _start(self, spools: Path) -> _Child:
@@ -185,7 +186,7 @@ class RecordedServer:
             "NETLAB_ACTOR": "server",
             "NETLAB_HOST": HOST,
             "NETLAB_QUEUES": self._how.queues,
-            "NETLAB_STAMPS": "yes" if self._stamps else "",
+            "NETLAB_STAMPS": stamps_text(self._stamps),
             "NETLAB_SPOOL_LIMIT": str(self._how.spool_limit_bytes),
         }
         try:

@@ -1,6 +1,7 @@
 """Carries what the witnesses see into the recording while it happens: rings and spools -> file.
 
-Frames come from rings, or from the spool of a wire between hosts, which says what became of each.
+Frames come from rings, or from the spool of a wire between hosts, which says what became of each;
+a sampler looks at the hosts' sockets at its own rate.
 
 It never waits and decides nothing: whoever owns the loop calls `pump` often, and `finish` once the
 programs have ended. Knows no programs; read `capture.recording` first.
@@ -13,26 +14,53 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from netlab.capture.ownership import give_folder, remove_folder
 from netlab.capture.probe.spool import SpoolReader
+from netlab.capture.probe.stamps import StampsOf
 from netlab.capture.recording import LiveRecording, make_spool_folder
 from netlab.capture.ring import PacketRing, RingFrame
+from netlab.capture.sampler import Sampler
 from netlab.capture.strace.spools import StraceSpools
 from netlab.lab.departures import Departures
 from netlab.lab.wire.journal import JournalReader, Taken
 from netlab.model.call import CallRecord
 from netlab.model.clock import ClockPair
+from netlab.model.errors import BadRecording
 from netlab.model.frame import Interface
 from netlab.model.recording import Description, Loss
 
-# How a description names the witness that `JournalProbe(stamps=True)` is.
-STAMPS = "stamps: the kernel's, of what left and was acknowledged (SO_TIMESTAMPING) on TCP sockets"
 _NS = 1_000_000_000
 _SPOOLS_EVERY_NS = _NS // 10
 # The ring holds 3.2 s of packets that come one by one: it is read between two such stretches and
 # the writing of what they brought.
 _SPOOLS_WITHIN_S = 0.1
+
+
+if TYPE_CHECKING:
+    from netlab.capture.kernel.witness import Harvest, KernelWitness
+
+
+def stamps_witness(stamps: StampsOf, whose: str = "") -> list[str]:
+    """How a description names the witness that `JournalProbe(stamps=...)` is; none without."""
+    if not stamps:
+        return []
+    if not isinstance(stamps, bool):
+        whose = f" of port {', '.join(map(str, sorted(stamps)))}"
+    what = "stamps: the kernel's, of what left and was acknowledged (SO_TIMESTAMPING)"
+    return [f"{what} on TCP sockets{whose}"]
+
+
+def states_witness(every_ns: int, sampler: Sampler | None, of_whom: str) -> list[str]:
+    """How a description names a sampler, in the end with what it did; none without."""
+    if not every_ns:
+        return []
+    from netlab.lab.wire.quantities import DURATION
+
+    what = f"states: TCP_INFO, queues and memory of TCP sockets, {of_whom} (sock_diag)"
+    looks = "" if sampler is None else sampler.looks_text()
+    return [f"{what}, every {DURATION.text(every_ns)}{looks}"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,20 +109,27 @@ class Recorder:
         spools: SpoolReader,
         departures: Departures | None = None,
         wire: JournalReader | None = None,
+        sampler: Sampler | None = None,
         logs: StraceSpools | None = None,
+        kernel: KernelWitness | None = None,
     ) -> None:
         self._recording = recording
         self._rings = tuple(rings)
         self._spools = spools
         self._logs = logs  # of programs that strace watches
+        self._kernel = kernel
         self._departures = departures  # of processes whose parent will not tell us
         self._wire = wire
+        self._sampler = sampler
         self._wire_losses = 0  # how many of the reader's have been written
         self._wired: Counter[int] = Counter()  # frames that the wire took, by interface
         # By pid: host, what its main thread is called, who watches.
         self._met: dict[int, tuple[str, str, str]] = {}
         self._start_ns = time.time_ns()
         self._next_spools_ns = 0
+        self._within_s = _SPOOLS_WITHIN_S
+        if sampler is not None:  # what is left over is read after its next look
+            self._within_s = min(_SPOOLS_WITHIN_S, sampler.every_ns / 2 / _NS)
         self._next_clock_ns = 0
         self._sources: list[SpoolReader | StraceSpools] = [spools]
         if logs is not None:
@@ -109,6 +144,15 @@ class Recorder:
 
     def pump(self) -> None:
         """Write what has come since the last time. Raises BadRecording when the disk is full."""
+        try:
+            self._pump()
+        except BadRecording:
+            if self._sampler is not None:  # whoever waits for its ticks would find no rest
+                self._sampler.stop()
+            raise
+
+    def _pump(self) -> None:
+        self._write_samples()
         for interface, ring in enumerate(self._rings):
             for _ in range(ring.blocks):  # one round: a sender that never rests must not hold us
                 frames = ring.read()
@@ -116,13 +160,17 @@ class Recorder:
                     break
                 self._write_frames(interface, frames)
         if self._wire is not None:
-            self._write_wire(self._wire.poll(_SPOOLS_WITHIN_S))
+            self._write_wire(self._wire.poll(self._within_s))
+            self._write_samples()
         now_ns = time.monotonic_ns()
         if now_ns >= self._next_spools_ns:
             self._next_spools_ns = now_ns + _SPOOLS_EVERY_NS
-            self._write_calls(self._spools.poll(_SPOOLS_WITHIN_S))
+            self._write_calls(self._spools.poll(self._within_s))
             if self._logs is not None:
-                self._write_calls(self._logs.poll(_SPOOLS_WITHIN_S))
+                self._write_calls(self._logs.poll(self._within_s))
+            if self._kernel is not None:
+                self._write_harvest(self._kernel.poll())
+            self._write_samples()
         if self._departures is not None:
             self._departures.look()
         if now_ns >= self._next_clock_ns:
@@ -139,6 +187,8 @@ class Recorder:
         self._write_calls(self._spools.finish())
         if self._logs is not None:
             self._write_calls(self._logs.finish())
+        if self._kernel is not None:
+            self._write_harvest(self._kernel.finish())
         deaths = [*deaths, *self._unreported({death.pid for death in deaths})]
         self._write_calls(
             [self._exit(death) for death in deaths if death.pid not in self._said_exit]
@@ -173,6 +223,13 @@ class Recorder:
             self._recording.loss(loss)
         self._wire_losses = len(losses)
 
+    def _write_samples(self) -> None:
+        if self._sampler is None:
+            return
+        found = self._sampler.poll()
+        if found:
+            self._recording.samples(found)
+
     def has_heard_of(self, pid: int) -> bool:
         """Whether calls of this process were written."""
         return pid in self._met
@@ -185,6 +242,16 @@ class Recorder:
         """The actors whose calls fill a longer log than this."""
         lengths = self._logs.lengths_bytes if self._logs is not None else {}
         return [actor for actor, length in lengths.items() if length > limit_bytes]
+
+    def _write_harvest(self, harvest: Harvest) -> None:
+        """What the kernel told. Who was born with which sockets stands before it uses them."""
+        if harvest.inheritances:
+            self._recording.inheritances(harvest.inheritances)
+        self._write_calls(harvest.calls)
+        if harvest.events:
+            self._recording.kernel_events(harvest.events)
+        for loss in harvest.losses:
+            self._recording.loss(loss)
 
     def _write_calls(self, calls: list[CallRecord]) -> None:
         if calls:

@@ -42,8 +42,9 @@ class LabOptions:
     sysctls: Sequence[tuple[str, str, str]] = ()  # host, name, value
     listen_within_s: float = LISTEN_WITHIN_S
     user: str | None = None
-    witness: str = "auto"  # of the programs' calls: auto, strace, none
+    witness: str = "auto"  # of the programs' calls: auto, strace, kernel, both, none
     journal_limit: int = JOURNAL_LIMIT
+    sample_every_ns: int = 0
     title: str = "netlab lab"
 
     @property
@@ -108,6 +109,7 @@ def run_lab(options: LabOptions, on_open: Callable[[Standing], None] = lambda _:
         witness=options.witness,
         journal_limit=options.journal_limit,
         title=options.title,
+        sample_every_ns=options.sample_every_ns,
     )
     try:
         with lab:

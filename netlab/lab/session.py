@@ -16,7 +16,7 @@ from netlab.lab.client import DATAGRAM_WAIT_S
 from netlab.lab.departures import Departures
 from netlab.lab.limits import allow_clients
 from netlab.lab.options import OnProgress, Progress, RunOptions, RunResult
-from netlab.lab.recorder import Recorder, begin
+from netlab.lab.recorder import Recorder, begin, stamps_witness
 from netlab.lab.signals import IMPATIENT, Interruptions
 from netlab.lab.stage import CLIENT, SERVER, Stage
 from netlab.lab.surroundings import become_caller, choose_user, describe, open_loopback
@@ -38,6 +38,7 @@ def run_scenario(options: RunOptions, on_progress: OnProgress = lambda _: None) 
     PrivilegeError when it could not begin (nothing is left then), CheckFailed when a program died
     and BadRecording when the disk was full (what was recorded is at `options.path`).
     """
+    options.check_stamps()
     allow_clients(options.clients)
     if options.lab is False:
         return _run_on_loopback(options, on_progress)
@@ -102,8 +103,14 @@ def _run_in_lab(options: RunOptions, on_progress: OnProgress) -> RunResult:
         server=SERVER,
         user=options.user,
         title=options.title,
-        watching=Watching(options.queues, options.tcp_info, options.spool_limit_bytes),
+        watching=Watching(
+            options.queues,
+            options.tcp_info,
+            options.spool_limit_bytes,
+            sample_every_ns=options.sample_every_ns,
+        ),
         journal_limit=options.journal_limit,
+        witnesses=stamps_witness(bool(options.stamps), options.stamped_text),
     )
     server = ground.plan.host(SERVER)
     address = server.ipv6.ip if options.ipv6 else server.ipv4.ip

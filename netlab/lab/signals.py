@@ -16,6 +16,7 @@ from typing import Any
 from netlab.model.errors import NetlabError
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SI_KERNEL = 0x80  # asm-generic/siginfo.h: the terminal's driver
 IMPATIENT = 2  # the second signal: kill what does not stop
 OUT_OF_PATIENCE = 3  # the third: leave at once
 
@@ -66,3 +67,32 @@ class Interruptions:
             self.first = number
         if self.count >= OUT_OF_PATIENCE:
             raise KeyboardInterrupt
+
+
+class HeldSignals:
+    """While entered, signals that would end us wait in the kernel until we `take` them.
+
+    Each is told with who sent it: what the terminal sent (Ctrl-C) went to all of its foreground
+    group, so to our children, too. Read man 2 sigaction (si_code), man 2 sigtimedwait.
+    """
+
+    HELD = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
+
+    def __enter__(self) -> HeldSignals:
+        self._before = signal.pthread_sigmask(signal.SIG_BLOCK, self.HELD)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.take()  # they were meant for what is over now
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
+
+    def give_back(self) -> None:
+        """In a child, before it becomes a program: signals are as they were before."""
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
+
+    def take(self) -> list[tuple[int, bool]]:
+        """Those that came since the last time, and whether each came from the terminal."""
+        found = []
+        while (came := signal.sigtimedwait(self.HELD, 0)) is not None:
+            found.append((came.si_signo, came.si_code == _SI_KERNEL))
+        return found

@@ -17,11 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from netlab.capture.probe.stamps import stamps_text
 from netlab.lab.clients import ClientOrders
 from netlab.lab.descendants import Descendants
 from netlab.lab.ground import Ground
 from netlab.lab.hosts import Ended, Event, House, Started, python_arguments
-from netlab.lab.options import OnProgress, Progress, RunOptions
+from netlab.lab.options import OnProgress, Progress, RunOptions, client_names
 from netlab.lab.programs import server_orders
 from netlab.lab.recorder import Death, Recorder
 from netlab.lab.report import ReportReader
@@ -81,6 +82,7 @@ class Stage:
         self._descendants = Descendants(self.host_of(SERVER))
         if self.ground is not None:
             self._poller.register(self.ground.wiring, select.POLLIN)
+            self.ground.register_sampler(self._poller)
         self._poller.register(self.lab, select.POLLIN)
         self._poller.register(self.lab.stderr_fileno, select.POLLIN)
 
@@ -181,8 +183,10 @@ class Stage:
                     self._poller.unregister(descriptor)
             elif self.ground is not None and descriptor == self.ground.wiring.fileno():
                 self._hear_wire(self.ground)
-            elif descriptor != self.lab.fileno():
-                self._hear(next(p for p in self.programs.values() if p.descriptor == descriptor))
+            else:  # the house and the sampler are asked anyway
+                for program in self.programs.values():
+                    if program.descriptor == descriptor:
+                        self._hear(program)
         try:
             for event in self.lab.events():
                 self._note(event)
@@ -271,6 +275,7 @@ class Stage:
             "NETLAB_HOST": self.host_of(actor),
             "NETLAB_QUEUES": self.options.queues,
             "NETLAB_TCP_INFO": "1" if self.options.tcp_info else "",
+            "NETLAB_STAMPS": stamps_text(self.options.is_stamped(actor)),
             "NETLAB_SPOOL_LIMIT": str(self.options.spool_limit_bytes),
         }
         if self.lab.user is not None:
@@ -318,11 +323,6 @@ class Stage:
             self.recorder.frame_count,
             self.recorder.call_count,
         )
-
-
-def client_names(count: int) -> list[str]:
-    """The actors of so many clients."""
-    return ["client"] if count == 1 else [f"client-{n}" for n in range(1, count + 1)]
 
 
 def _cannot_listen(options: RunOptions, server: Program) -> NetlabError:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import netlab
+from netlab.capture.probe.stamps import StampsOf, stamps_text
 from netlab.lab.become import Orders
 from netlab.lab.function_program import call_from
 from netlab.lab.hosts import User, hint_about_us, python_arguments
@@ -23,11 +24,13 @@ Command = Sequence[str] | Callable[..., object]
 
 @dataclass(frozen=True, slots=True)
 class Watching:
-    """How the calls of programs that use the probe are recorded."""
+    """How the calls of programs that use the probe, and the hosts' sockets, are recorded."""
 
     queues: str = "calls"
     tcp_info: bool = False
     spool_limit_bytes: int = 1 << 30
+    stamps: StampsOf = False  # of which connections the kernel stamps what leaves
+    sample_every_ns: int = 0  # how often all sockets of the hosts are looked at; 0: never
 
     def environment(self, actor: str, host: str, spools: Path) -> dict[str, str]:
         """The variables that the probe reads."""
@@ -37,6 +40,7 @@ class Watching:
             "NETLAB_HOST": host,
             "NETLAB_QUEUES": self.queues,
             "NETLAB_TCP_INFO": "1" if self.tcp_info else "",
+            "NETLAB_STAMPS": stamps_text(self.stamps),
             "NETLAB_SPOOL_LIMIT": str(self.spool_limit_bytes),
         }
 

@@ -19,7 +19,7 @@ from netlab.capture.strace.asked import strace_options
 from netlab.model.errors import UsageError
 
 WITHOUT = "or record packets alone with --witness none"
-OLDEST = (5, 5)  # the first with ns in all times
+OLDEST = (5, 6)  # the first with ns in all times
 _ANSWER_WITHIN_S = 10.0
 _SHORT = re.compile(r"-(?!e$)\w+")
 
@@ -45,22 +45,25 @@ class Strace:
         return ["strace", *strace_options(), "-o", log, "-p"]
 
 
-def find_strace(path: str | None = None) -> Strace:
-    """The strace of PATH. Raises UsageError when there is none that netlab can use."""
+def find_strace(path: str | None = None, *, otherwise: str = WITHOUT) -> Strace:
+    """The strace of PATH. Raises UsageError when there is none that netlab can use.
+
+    `otherwise`: what the user may do in place of getting one; empty: nothing.
+    """
     file = shutil.which("strace", path=path)
     if file is None:
         raise UsageError(
             "there is no strace here, which shows the calls of programs",
-            f"install it (apt install strace), {WITHOUT}",
+            ", ".join(filter(None, ["install it (apt install strace)", otherwise])),
         )
     version = _version(_said(file, "-V"))
     if version is None:
-        raise UsageError(f"{file} does not say which version of strace it is", WITHOUT)
+        raise UsageError(f"{file} does not say which version of strace it is", otherwise)
     if tuple(map(int, version.split(".")[:2])) < OLDEST:
         oldest = ".".join(map(str, OLDEST))
         raise UsageError(
             f"strace {version} is too old: netlab reads {oldest} and later",
-            f"install a newer one, {WITHOUT}",
+            ", ".join(filter(None, ["install a newer one", otherwise])),
         )
     return Strace(file, version)
 

@@ -14,6 +14,7 @@ import netlab
 from netlab.capture.ownership import caller
 from netlab.lab.hosts import House, User
 from netlab.lab.namespaces import Refused, why_refused
+from netlab.lab.recorder import stamps_witness
 from netlab.lab.syscalls import CAP_SYS_ADMIN, has_capability
 from netlab.model.errors import PrivilegeError, UsageError
 from netlab.model.frame import LINK_ETHERNET, Interface
@@ -110,6 +111,7 @@ def describe(options: RunOptions, lab: House, notes: Notes) -> tuple[Description
         "packets: a TPACKET_V3 ring on lo, each frame as it arrives",
         f"calls: the probe in server and client, {queues}"
         + (", TCP_INFO around each call" if options.tcp_info else ""),
+        *stamps_witness(bool(options.stamps), options.stamped_text),
     )
     description = Description(
         netlab_version=netlab.__version__,

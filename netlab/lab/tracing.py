@@ -23,8 +23,8 @@ from netlab.lab.syscalls import CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE
 from netlab.model.errors import UsageError
 from netlab.model.recording import Loss
 
-Witness = Literal["auto", "strace", "none"]
-WITNESSES: tuple[Witness, ...] = ("auto", "strace", "none")
+Witness = Literal["auto", "strace", "kernel", "both", "none"]
+WITNESSES: tuple[Witness, ...] = ("auto", "strace", "kernel", "both", "none")
 _LOG = "/proc/self/fd/1"
 _PTRACE = re.compile(r"^attach: ptrace\(\w+, \d+\): ")
 _SCOPE = "kernel.yama.ptrace_scope"
@@ -39,12 +39,12 @@ def choose(witness: str) -> tuple[Strace | None, tuple[str, ...]]:
     """
     if witness not in WITNESSES:
         raise UsageError(f"there is no witness {witness!r}", f"one of {', '.join(WITNESSES)}")
-    if witness == "none":
+    if witness in ("kernel", "none"):
         return None, ()
     try:
         return find_strace(), ()
     except UsageError as error:
-        if witness == "strace":
+        if witness != "auto":
             raise
         return None, (f"{error.message}, so packets alone are recorded: {error.hint}",)
 
@@ -86,6 +86,8 @@ class Tracing:
             return
         self.watched.discard(event.actor)
         why = self._sent_away.pop(event.actor, "")
+        if not why and event.reason.startswith(f"{_LOG}: "):
+            why = f"its log could not be written: {event.reason.removeprefix(f'{_LOG}: ')}"
         if event.status == 0 and not why:
             return  # all that it watched has ended
         reason = why or _how_it_ended(event)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from netlab.model.call import CallRecord, Inheritance
 from netlab.model.clock import ClockPair
 from netlab.model.frame import WIRE, Frame, Interface
+from netlab.model.kernel_event import KernelEvent
+from netlab.model.sample import Sample
 from netlab.model.stamp import StampRecord
 from netlab.model.wire import Arrival
 
@@ -55,7 +57,9 @@ class RawRecording:
     calls: list[CallRecord] = field(default_factory=list)
     inheritances: list[Inheritance] = field(default_factory=list)
     stamps: list[StampRecord] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
     arrivals: list[Arrival] = field(default_factory=list)  # where a wire was between the hosts
+    kernel_events: list[KernelEvent] = field(default_factory=list)
     clock_pairs: list[ClockPair] = field(default_factory=list)
     losses: list[Loss] = field(default_factory=list)
     description: Description = field(default_factory=Description)

@@ -89,6 +89,7 @@ class TcpOptions:
     ts_val: int | None = None
     ts_ecr: int | None = None
     sack_blocks: tuple[tuple[int, int], ...] = ()  # 32-bit sequence numbers as on the wire
+    odd: bool = False  # one had a wrong length and was passed over, or was MPTCP's (RFC 8684)
 
 
 @dataclass(slots=True)
@@ -135,6 +136,7 @@ class Packet:
     _quoted: Packet | None = None  # what an ICMP error quotes
     _icmp_text: str = ""  # what an ICMP message says: "fragmentation needed, MTU 900"
     _port_unreachable: bool = False  # an ICMP error that says: nobody listens there
+    _depth: int = 0  # how many packets it is in
     _ip_protocol: int | None = None  # the transport's number, the same in every fragment
     _wired: bool = False  # a wire carried it: seen at its sender's end, it need not have arrived
     _made: bool = False  # by the wire: no host sent it
@@ -303,7 +305,12 @@ class Wait:
 
 @dataclass(slots=True, frozen=True)
 class State:
-    """A sample of one socket's kernel state."""
+    """A sample of one socket's kernel state; what the kernel did not say is None.
+
+    Taken around a call by the probe, or at a steady rate from outside (sock_diag): then a row
+    stands where something changed, and once a second. Bytes are the stream's: SYN and FIN, which
+    the kernel counts as one each, are taken out.
+    """
 
     time_ns: int
     host: str
@@ -322,6 +329,17 @@ class State:
     busy_ns: int | None = None
     rwnd_limited_ns: int | None = None
     sndbuf_limited_ns: int | None = None
+    witness: str = "probe"  # probe, sock_diag
+    local: str | None = None  # 127.0.0.1:80
+    peer: str | None = None
+    ca_state: str | None = None  # of congestion control: open, disorder, cwr, recovery, loss
+    accept_queue: int | None = None  # of a listener: connections that wait for accept()
+    backlog: int | None = None  # of a listener: how many may
+    rmem_alloc_bytes: int | None = None  # memory of what was received, against rcvbuf_bytes
+    rcvbuf_bytes: int | None = None
+    wmem_queued_bytes: int | None = None  # memory of what is to be sent, against sndbuf_bytes
+    sndbuf_bytes: int | None = None
+    drops: int | None = None  # segments that the socket had no room for
 
 
 @dataclass(slots=True, frozen=True)
@@ -355,6 +373,16 @@ class Unmatched:
     call: int | None = None  # None: bytes of the stream that no call claimed
 
 
+@dataclass(slots=True, frozen=True)
+class FrameNote:
+    """What the kernel of a host reported of one frame, by a tracepoint."""
+
+    frame: int
+    host: str
+    what: str  # a Tracepoint
+    reason: str | None = None  # of a drop or a reset, as the kernel names it
+
+
 @dataclass(slots=True)
 class Tables:
     """A recording, read: the eight tables and the ledger of what did not match."""
@@ -368,6 +396,7 @@ class Tables:
     states: list[State] = field(default_factory=list)
     stamps: list[Stamp] = field(default_factory=list)
     unmatched: list[Unmatched] = field(default_factory=list)
+    notes: list[FrameNote] = field(default_factory=list)
 
 
 RECORDS: dict[str, type[Any]] = {

@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from tshark_verdicts import fields_of, judged_by_netlab, judged_by_tshark
 
 from netlab.capture.files import read_raw
 from netlab.correlate.ledger import causal_violations, ledger_mismatches
@@ -71,3 +72,10 @@ def test_tshark_lists_calls_between_packets_and_flags_nothing(recording: Path) -
     turns = sum(a != b for a, b in pairwise(kinds))
     assert turns > 10
     assert [row for row in rows if len(row) > 1 and row[1]] == []
+
+
+@pytest.mark.parametrize("recording", RECORDINGS, ids=lambda path: path.stem)
+def test_verdicts_are_tsharks(recording: Path) -> None:
+    here = judged_by_netlab(analyse(read_raw(recording)).segments)
+    assert here == judged_by_tshark(fields_of(recording))
+    assert any("acks_frame" in said for said in here.values())

@@ -37,7 +37,7 @@ def test_json_has_every_fact_and_agrees_with_the_exit_code() -> None:
     names = [fact["name"] for fact in answer["facts"]]
     assert {"namespaces", "hosts and wire", "own interfaces", "socket buffers", "TCP settings",
             "disk", "python",
-            "packages", "tshark", "wireshark"} <= set(names)  # fmt: skip
+            "packages", "strace", "tshark", "wireshark"} <= set(names)  # fmt: skip
     assert {fact["verdict"] for fact in answer["facts"]} <= {"ok", "limited", "no"}
     assert set(answer["facts"][0]) == {"name", "verdict", "text", "grant"}
 
@@ -60,6 +60,7 @@ def test_root_gets_namespaces_and_captures_every_packet_of_the_trial() -> None:
     assert found["namespaces"].text.endswith("as root")
     assert found["lab capture"].verdict is Verdict.OK
     assert found["own interfaces"].verdict is Verdict.OK
+    assert found["kernel witness"].verdict is Verdict.OK
     assert found["hosts and wire"].verdict is Verdict.OK
     assert re.match(
         r"all 14 frames of a trial carried, \d+\.\d ms late at", found["hosts and wire"].text
@@ -79,6 +80,8 @@ def test_an_ordinary_user_gets_the_same_lab_and_the_command_for_the_rest() -> No
     assert facts["lab capture"].verdict is Verdict.OK
     assert facts["own interfaces"].verdict is Verdict.LIMITED
     assert facts["own interfaces"].grant.startswith("sudo setcap cap_net_raw+ep /")
+    assert facts["kernel witness"].verdict is Verdict.LIMITED
+    assert "tracefs" in facts["kernel witness"].text
 
 
 def in_a_place_without_namespaces() -> None:

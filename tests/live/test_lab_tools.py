@@ -45,18 +45,6 @@ def test_tshark_flags_nothing_where_the_wire_only_delays(tmp_path: Path) -> None
     assert case.frames(Role.RESENT) == case.frames(Role.DUPLICATE) == []
 
 
-@pytest.mark.parametrize("lost", ["data 3", "data 7", "data 6-7", "data 2 copy 1-2"])
-@again_if_the_wire_was_late
-def test_what_tshark_calls_a_retransmission_is_what_was_resent(tmp_path: Path, lost: str) -> None:
-    # Stamps are those of departure: with a longer way, the ACKs that made the sender resend would
-    # be older than the 20 ms within which tshark believes in a fast retransmission.
-    case = ask(tmp_path, f"delay 5ms; drop c>s {lost}", 7 * MSS_BYTES)
-    resent = [packet.frame for packet in case.frames(Role.RESENT)]
-    assert len(resent) >= 1
-    flagged = frames_that_tshark_flags(case.path, "tcp.analysis.retransmission")
-    assert flagged == sorted(resent)
-
-
 class Dump:
     """A tcpdump on a host, from when it listens to when it has written all that it saw."""
 

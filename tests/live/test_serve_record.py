@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -219,6 +220,33 @@ def test_without_the_right_to_capture_calls_and_stamps_are_recorded(
     assert all(call.errno in (None, "EAGAIN") for call in raw.calls)
     every_byte_is_stamped(tables, 2)
     assert f"{len(raw.stamps):,} kernel stamps" in stdout
+
+
+@pytest.mark.parametrize("before", [(), ORDINARY_USER])
+def test_connections_of_a_chosen_port_are_stamped_with_packets_and_without(
+    tmp_path: Path, before: tuple[str, ...]
+) -> None:
+    tmp_path.chmod(0o777)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    options = (*options_of("single"), "-l", f"127.0.0.1:{port}", "--stamps", f"{port}")
+    with Serving(tmp_path, *options, before=before) as server:
+        places = re.findall(r"tcp:127\.0\.0\.1:(\d+)", "\n".join(server.page))
+        for place in map(int, dict.fromkeys(places)):
+            with socket.create_connection(("127.0.0.1", place)) as client:
+                say(client)
+        status, _, stderr = server.end(signal.SIGTERM)
+    assert (status, stderr) == (0, "")
+    raw, tables = opened(tmp_path)
+    assert bool(raw.frames) == (may_capture() and not before)
+    assert raw.description.witnesses[-1].endswith(f"on TCP sockets of port {port}")
+    chosen = {c.connection for c in tables.connections if c.server_port == port}
+    assert len(chosen) == 1
+    assert len({c.connection for c in tables.connections if c.protocol == "tcp"}) == 2
+    assert {s.connection for s in tables.stamps} == chosen
+    assert {s.stop for s in tables.stamps if s.what == "sent"} == {
+        PIECE * n for n in range(1, PIECES + 1)
+    }
 
 
 @pytest.mark.parametrize("poller", ["edge", "poll", "select"])

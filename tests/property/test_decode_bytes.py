@@ -13,13 +13,14 @@ from scapy.packet import Packet as ScapyPacket
 from netlab.decode.addresses import ipv4_text, ipv6_text
 from netlab.decode.deep import deep
 from netlab.decode.layers import layers
+from netlab.decode.links import LINKS as KNOWN
 from netlab.decode.packets import decode
 from netlab.decode.quick import info
 from netlab.model.frame import Frame, Interface
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Packet, TcpOptions
 
-LINKS = st.sampled_from([0, 1, 12, 14, 101, 108, 113, 228, 229, 239, 276, 9999])
+LINKS = st.sampled_from([*sorted(KNOWN), 189, 9999])
 ETHERTYPES = st.sampled_from([b"\x08\x00", b"\x86\xdd", b"\x08\x06", b"\x81\x00", b"\x00\x10"])
 
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netlab.capture.files import read_raw
+from netlab.decode import faults
 from netlab.decode.fields import FIELDS
 from netlab.decode.layers import Layer, layers
 from netlab.decode.packets import decode, flags_text
@@ -63,7 +64,19 @@ def unread(layer: Layer, packet: Packet) -> bool:
         return layer.stop - layer.start < 4
     if layer.name == "ARP":
         return packet.protocol != "ARP"
-    return layer.name in ("IPv4", "IPv6") and packet.ip_version is None
+    if layer.name not in ("IPv4", "IPv6"):
+        return False
+    if packet.ip_version is None:
+        return True
+    # Inside another packet, whose columns then stay.
+    least = 20 if layer.name == "IPv4" else 40
+    untrusted = packet.fault_limited_by in (
+        faults.VERSION,
+        faults.HEADER_LENGTH,
+        faults.IP_LENGTH,
+    )
+    is_here = (packet.fault_layer, packet.fault_off) == (layer.name, layer.start)
+    return is_here and (untrusted or packet.fault_need == least)
 
 
 def tcp_options(layer: Layer) -> TcpOptions:
@@ -100,8 +113,8 @@ def check_ranges(shown: list[Layer], captured: int, packet: Packet) -> None:
         for value in layer.fields:
             assert 0 <= value.start <= value.stop <= captured
             assert value.meaning
-    faults = [v for layer in shown for v in layer.fields if v.name == "fault"]
-    assert len(faults) == (packet.fault_layer is not None)
+    named = [v for layer in shown for v in layer.fields if v.name == "fault"]
+    assert len(named) == (packet.fault_layer is not None)
     payload = [layer for layer in shown if layer.name == "Payload"]
     quoted = any(layer.name.startswith("quoted ") for layer in shown)
     if payload and not quoted:

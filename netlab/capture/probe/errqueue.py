@@ -3,13 +3,16 @@
 What the kernel does (net/core/sock.c, skbuff.c, net/ipv4/tcp.c; checked on 6.18):
 - Each send marks its last byte. The segment that holds it is stamped when it enters the queue of
   the interface (SCHED), when the driver takes it (SND) and when it is acknowledged (ACK). A send
-  whose bytes join a segment that waits takes the mark over: then one stamp speaks for both.
+  whose bytes join a segment that waits takes the mark over: then one stamp speaks for both. So it
+  is of segments that SACK has acknowledged side by side, whose ACK then has one stamp. What waits
+  for the window or cwnd is joined up to 64 kB.
 - OPT_ID_TCP (6.2) numbers bytes from what was written when the option is set, modulo 2**32. A
   socket that is neither connected nor connecting refuses (EINVAL). Plain OPT_ID numbers from the
   oldest unacknowledged byte: the same for a connection that has sent nothing, but while it is being
   made that is the SYN.
 - OPT_TSONLY leaves the payload out, so no privilege is needed. A stamp takes some 768 bytes of the
-  receive buffer until it is read: unread ones would close the peer's window.
+  receive buffer until it is read: unread ones would close the peer's window. Where there is no
+  room, as in a buffer that the program has let become full, the stamp is lost without a word.
 - Reading the queue touches neither SO_ERROR nor the stream (only ICMP errors, which IP_RECVERR
   asks for, are told through both).
 

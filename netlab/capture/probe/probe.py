@@ -22,7 +22,7 @@ from netlab.capture.probe.quick_epoll import QuickEpoll
 from netlab.capture.probe.sockets import TracedSocket
 from netlab.capture.probe.stamped import StampedQuickSocket, StampedSampledSocket, StampedSocket
 from netlab.capture.probe.stamped_pollers import StampedEpoll, StampedPoll, stamped_select
-from netlab.capture.probe.stamps import Stamps
+from netlab.capture.probe.stamps import Stamps, StampsOf, stamps_from_text
 from netlab.model.errors import UsageError
 from netlab.model.probe import SendAbout
 
@@ -44,12 +44,13 @@ class JournalProbe:
     time-out, close), or never (`off`; calls are recorded all the same). With `tcp_info` struct
     tcp_info is kept before and after each call, with `code` the caller's file and line. With
     `stamps` the kernel stamps when bytes leave by the TCP sockets that are connected or accepted
-    here, and when they are acknowledged (SO_TIMESTAMPING).
+    here, and when they are acknowledged (SO_TIMESTAMPING): all of them, or those that have one of
+    some ports at either end.
     """
 
     def __init__(
         self, folder: str | os.PathLike[str], *, actor: str, host: str = "localhost",
-        queues: str = "calls", tcp_info: bool = False, code: bool = False, stamps: bool = False,
+        queues: str = "calls", tcp_info: bool = False, code: bool = False, stamps: StampsOf = False,
         segment_bytes: int = 1 << 20, limit_bytes: int = SPOOL_LIMIT_BYTES,
         proc_fd: int | None = None,
     ) -> None:  # fmt: skip
@@ -65,7 +66,7 @@ class JournalProbe:
             self._make = SampledSocket if queues == "calls" else QuickSocket
         self._stamps: Stamps | None = None
         if stamps:
-            self._stamps = self.journal.stamps = Stamps(self.journal)
+            self._stamps = self.journal.stamps = Stamps(self.journal, stamps)
             self._make = _STAMPED[self._make]
 
     @classmethod
@@ -82,7 +83,7 @@ class JournalProbe:
             queues=environment.get("NETLAB_QUEUES", "calls"),
             tcp_info=environment.get("NETLAB_TCP_INFO", "") in _YES,
             code=environment.get("NETLAB_CODE", "") in _YES,
-            stamps=environment.get("NETLAB_STAMPS", "") in _YES,
+            stamps=stamps_from_text(environment.get("NETLAB_STAMPS", "")),
             limit_bytes=limit,
             segment_bytes=segment_bytes(limit),
             proc_fd=int(proc_fd) if proc_fd else None,

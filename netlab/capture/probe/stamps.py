@@ -11,6 +11,7 @@ What this module must not know: what the calls are. Read `errqueue` first.
 from __future__ import annotations
 
 import select
+from collections.abc import Collection
 from socket import IPPROTO_TCP
 from time import monotonic, time_ns
 from typing import TYPE_CHECKING
@@ -28,11 +29,29 @@ KIND = "stamps"
 _ROUNDS = 16  # stamps that come while others are read: then it is their turn later
 
 
-class Stamps:
-    """The stamped sockets of one process."""
+StampsOf = bool | Collection[int]  # all connections, or those of some ports, at either end
 
-    def __init__(self, journal: Journal) -> None:
+
+def stamps_text(stamps: StampsOf) -> str:
+    """Which connections are stamped, as NETLAB_STAMPS says it."""
+    if isinstance(stamps, bool):
+        return "yes" if stamps else ""
+    return ",".join(map(str, sorted(stamps)))
+
+
+def stamps_from_text(text: str) -> StampsOf:
+    """What `stamps_text` was given; other words for yes are known, too. Raises ValueError."""
+    if text in ("", "yes", "1", "true", "on"):
+        return bool(text)
+    return frozenset(map(int, text.split(",")))
+
+
+class Stamps:
+    """The stamped sockets of one process; `of` says which connections."""
+
+    def __init__(self, journal: Journal, of: StampsOf = True) -> None:
         self._journal = journal
+        self._ports = None if isinstance(of, bool) else frozenset(map(str, of))
         self.on: dict[int, SocketState] = {}  # by descriptor
         self._left_alone: set[int] = set()  # descriptors whose program reads the queue itself
         self._mute: set[int] = set()  # stamped no more, but what is under way may still come
@@ -46,6 +65,8 @@ class Stamps:
         if state is None or not state.is_tcp or self._journal.off:
             return
         if sock.proto not in (0, IPPROTO_TCP):  # MPTCP counts otherwise
+            return
+        if not self._chosen(state):
             return
         fd = state.fd
         if fd in self.on:
@@ -65,7 +86,7 @@ class Stamps:
         self.follow(sock)
         state = sock.state
         known = state is None or not state.is_tcp or state.peer is None or state.fd in self.on
-        if not known:
+        if not known and self._chosen(state):
             self._say("a socket was connected before it came to the probe")
 
     def follow(self, sock: TracedSocket) -> None:
@@ -193,6 +214,12 @@ class Stamps:
         for fd in list(self.on):
             self._silence(fd)
             self.take(fd)
+
+    def _chosen(self, state: SocketState | None) -> bool:
+        if self._ports is None or state is None:
+            return True
+        ends = (state.local, state.peer)
+        return any(end.rpartition(":")[2] in self._ports for end in ends if end is not None)
 
     def _silence(self, fd: int) -> None:
         if fd not in self._mute:

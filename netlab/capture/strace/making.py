@@ -79,11 +79,10 @@ def accept(world: World, call: Syscall) -> None:
         world.descriptors.put(
             call.pid, call.result, made, closing="SOCK_CLOEXEC" in flags
         )  # fmt: skip
-    world.record(
-        call, fd=number_from(items[0]), args=flags, inode=listener.inode,
-        family=listener.family, kind=listener.kind,
-        local=made.local if made is not None else listener.local,
-        address=address, new_inode=made.inode if made is not None else None,
+    world.on_socket(
+        call, listener, number_from(items[0]), flags, address=address,
+        local=made.local if made is not None else None,
+        new_inode=made.inode if made is not None else None,
         peer_inode=made.peer_inode if made is not None else None,
     )  # fmt: skip
 
@@ -227,12 +226,26 @@ def control(world: World, call: Syscall) -> None:
             world.descriptors.set_closing(call.pid, [fd], on)
 
 
+# Linux has one number for FIONREAD and SIOCINQ, and one for TIOCOUTQ and SIOCOUTQ.
+_QUEUES = {
+    "FIONREAD": "inq_after_bytes", "SIOCINQ": "inq_after_bytes",
+    "TIOCOUTQ": "outq_after_bytes", "SIOCOUTQ": "outq_after_bytes",
+}  # fmt: skip
+
+
 def device_control(world: World, call: Syscall) -> None:
-    """ioctl: FIOCLEX and FIONCLEX set FD_CLOEXEC."""
+    """ioctl: FIOCLEX and FIONCLEX set FD_CLOEXEC; others tell what is queued (man 7 tcp)."""
     items = call.arguments.items
     if len(items) < 2 or call.errno is not None:
         return
     command, fd = text_of(items[1]), number_from(items[0])
+    if command in _QUEUES and len(items) > 2 and call.result == 0:
+        opened = world.opened(call, items[0])
+        told = items[2]
+        queued = number_from(told.items[0]) if isinstance(told, Group) and told.items else None
+        if isinstance(opened, OpenSocket) and queued is not None:
+            args = f"{command}, [{queued}]"
+            world.on_socket(call, opened, fd, args=args, **{_QUEUES[command]: queued})
     if command in ("FIOCLEX", "FIONCLEX") and fd is not None:
         world.opened(call, items[0])
         world.descriptors.set_closing(call.pid, [fd], command == "FIOCLEX")

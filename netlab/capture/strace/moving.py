@@ -8,6 +8,7 @@ Read first: man 2 sendmsg, man 2 recvmmsg, man 2 splice, man 7 unix (SCM_RIGHTS)
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from netlab.capture.descriptors import Opened, OpenSocket, is_socket
 from netlab.capture.strace.names import MESSAGE_FLAGS, address_of, flags_from, flags_text
@@ -22,16 +23,15 @@ _CLOEXEC = MESSAGE_FLAGS["MSG_CMSG_CLOEXEC"]
 def plain(world: World, call: Syscall) -> None:
     """read, write: descriptor, buffer, size."""
     items = call.arguments.items
-    _moved(world, call, items, requested=_number(items, 2), data=_content(call, items[1:2]))
+    _moved(world, call, _number(items, 2), data=_content(world, call, items[1:2]))
 
 
 def with_flags(world: World, call: Syscall) -> None:
     """send, recv, sendto, recvfrom: descriptor, buffer, size, flags, address."""
     items = call.arguments.items
-    address = address_of(items[4]) if len(items) > 4 and call.op != "recv" else None
     _moved(
-        world, call, items, requested=_number(items, 2), flags=_at(items, 3), address=address,
-        data=_content(call, items[1:2]), proof=True,
+        world, call, _number(items, 2), flags=flags_from(_at(items, 3)), proof=True,
+        address=address_of(_at(items, 4)), data=_content(world, call, items[1:2]),
     )  # fmt: skip
 
 
@@ -40,7 +40,7 @@ def vector(world: World, call: Syscall) -> None:
     items = call.arguments.items
     if call.op in ("preadv2", "pwritev2") and _number(items, 3) != -1:
         return  # a socket has no offsets
-    _moved(world, call, items, requested=_asked(_at(items, 1)), data=_content(call, items[1:2]))
+    _moved(world, call, _asked(_at(items, 1)), data=_content(world, call, items[1:2]))
 
 
 def message(world: World, call: Syscall) -> None:
@@ -55,13 +55,13 @@ def message(world: World, call: Syscall) -> None:
         requested, address = _asked(header.fields.get("msg_iov")), _name_of(header)
         if call.op == "recvmsg":
             flags |= flags_from(header.fields.get("msg_flags")) & (MSG_TRUNC | MSG_CTRUNC)
-        data = _content(call, [header.fields.get("msg_iov")])
+        data = _content(world, call, [header.fields.get("msg_iov")])
         if call.errno is None and call.result is not None:
             passed = _passed(world, call, header, flags)
         note = _segment_text(header)
     _moved(
-        world, call, items, requested=requested, flags=flags, address=address, data=data,
-        proof=True, passed=tuple(passed), note=note,
+        world, call, requested, flags=flags, proof=True, note=note, address=address, data=data,
+        passed=tuple(passed),
     )  # fmt: skip
 
 
@@ -91,23 +91,24 @@ def messages(world: World, call: Syscall) -> None:
     if len(lengths) < count:  # the list was cut off, or not printed
         world.fault(f"{call.op}: the log does not show what each message moved (use a larger -s)")
         lengths, addresses = [], []
+    if count > 0 and not lengths:
+        call.result = None  # how much it moved is not known
     _moved(
-        world, call, items, requested=requested, flags=flags,
-        address=addresses[0] or None if len(addresses) == 1 else None, proof=True,
-        passed=tuple(passed), message_bytes=tuple(lengths),
+        world, call, requested, flags=flags, proof=True,
+        address=addresses[0] or None if len(addresses) == 1 else None, passed=tuple(passed),
+        message_bytes=tuple(lengths),
         message_addresses=tuple(addresses) if any(addresses) else (),
-        unknown=count > 0 and not lengths,
     )  # fmt: skip
 
 
 def sendfile(world: World, call: Syscall) -> None:
     """sendfile: to, from, offset, count."""
     items = call.arguments.items
-    source = number_from(_at(items, 1))
-    _moved(
-        world, call, items, requested=_number(items, 3), note=f"in_fd={source}",
-        offset=_at(items, 2),
-    )  # fmt: skip
+    note = f"in_fd={number_from(_at(items, 1))}"
+    offset = _at(items, 2)
+    if isinstance(offset, Changed) and isinstance(offset.before, Group) and offset.before.items:
+        note += f", offset={text_of(offset.before.items[0])}"
+    _moved(world, call, _number(items, 3), note=note)
 
 
 def splice(world: World, call: Syscall) -> None:
@@ -115,50 +116,29 @@ def splice(world: World, call: Syscall) -> None:
     items = call.arguments.items
     source, target = _at(items, 0), _at(items, 2)
     into, out_of = world.opened(call, target), world.opened(call, source)
-    requested = _number(items, 4)
     if isinstance(into, OpenSocket):
-        _record(
-            world, call, into, number_from(target), requested=requested,
-            note=f"{SPLICE_FROM}{number_from(source)}",
-        )  # fmt: skip
+        socket, fd, note = into, number_from(target), f"{SPLICE_FROM}{number_from(source)}"
     elif isinstance(out_of, OpenSocket):
-        _record(
-            world, call, out_of, number_from(source), requested=requested,
-            note=f"fd_out={number_from(target)}",
-        )  # fmt: skip
+        socket, fd, note = out_of, number_from(source), f"fd_out={number_from(target)}"
+    else:
+        return
+    world.on_socket(call, socket, fd, note, _number(items, 4))
 
 
 def _moved(
-    world: World, call: Syscall, items: list[Value], *, requested: int | None,
-    flags: Value | int | None = None, address: str | None = None, data: bytes | None = None,
-    proof: bool = False, passed: tuple[Passed, ...] = (), note: str = "",
-    message_bytes: tuple[int, ...] = (), message_addresses: tuple[str, ...] = (),
-    offset: Value | None = None, unknown: bool = False,
+    world: World, call: Syscall, requested: int | None, *, flags: int = 0, proof: bool = False,
+    note: str = "", **more: Any,
 ) -> None:  # fmt: skip
+    """Add the record, if the first argument is a socket; `proof`: the call shows that it is one."""
+    items = call.arguments.items
     if not items:
         return
     socket = world.opened(call, items[0], socket=proof and call.errno != "ENOTSOCK")
-    if not isinstance(socket, OpenSocket):
-        return
-    if isinstance(offset, Changed) and isinstance(offset.before, Group):
-        note += f", offset={text_of(offset.before.items[0])}" if offset.before.items else ""
-    number = flags if isinstance(flags, int) else flags_from(flags)
-    _record(
-        world, call, socket, number_from(items[0]), requested=requested, flags=number,
-        address=address, data=data, passed=passed, note=note, message_bytes=message_bytes,
-        message_addresses=message_addresses, result=None if unknown else call.result,
-    )  # fmt: skip
-
-
-def _record(
-    world: World, call: Syscall, socket: OpenSocket, fd: int | None, *, requested: int | None,
-    note: str = "", flags: int = 0, data: bytes | None = None, **fields: object,
-) -> None:  # fmt: skip
-    fields.setdefault("result", call.result)
-    if data is not None and world.keep_bytes:
-        fields["data"] = data[: world.keep_bytes]
-    args = ", ".join(part for part in (flags_text(flags), note) if part)
-    world.on_socket(call, socket, fd, args=args, requested_bytes=requested, flags=flags, **fields)
+    if isinstance(socket, OpenSocket):
+        args = flags_text(flags)
+        if note:
+            args = f"{args}, {note}" if args else note
+        world.on_socket(call, socket, number_from(items[0]), args, requested, flags, **more)
 
 
 def _at(items: list[Value], place: int) -> Value | None:
@@ -182,11 +162,13 @@ def _asked(vector: Value | None) -> int | None:
     return total
 
 
-def _content(call: Syscall, buffers: list[Value | None] | list[Value]) -> bytes | None:
-    """The first bytes that the call moved, as far as strace shows them without a gap."""
-    left = call.result
-    if left is None or left < 0:
+def _content(
+    world: World, call: Syscall, buffers: list[Value | None] | list[Value]
+) -> bytes | None:
+    """The first bytes that the call moved, as far as they are asked for and strace shows them."""
+    if not world.keep_bytes or call.result is None or call.result < 0:
         return None
+    left = min(call.result, world.keep_bytes)
     parts: list[bytes] = []
     for text in _texts(buffers):
         parts.append(text.data[:left])

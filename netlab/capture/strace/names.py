@@ -201,12 +201,12 @@ _EVENTS = {
 
 def flags_from(word: Value | None) -> int:
     """The number of `MSG_PEEK|MSG_DONTWAIT|0x100`."""
-    return _sum(word, MESSAGE_FLAGS)
+    return _flags_of(word) if isinstance(word, str) else 0
 
 
 def events_from(word: Value | None) -> int:
     """The number of `POLLIN|POLLHUP` or `EPOLLIN|EPOLLET`."""
-    return _sum(word, _EVENTS)
+    return _events_of(word) if isinstance(word, str) else 0
 
 
 def _sum(word: Value | None, names: dict[str, int]) -> int:
@@ -218,6 +218,11 @@ def _sum(word: Value | None, names: dict[str, int]) -> int:
     return total
 
 
+_flags_of = lru_cache(maxsize=1024)(lambda word: _sum(word, MESSAGE_FLAGS))
+_events_of = lru_cache(maxsize=1024)(lambda word: _sum(word, _EVENTS))
+
+
+@lru_cache(maxsize=1024)
 def flags_text(flags: int) -> str:
     """`MSG_PEEK|MSG_DONTWAIT`, or nothing."""
     names = []

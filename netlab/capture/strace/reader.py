@@ -13,18 +13,18 @@ Read first: man 1 strace; `lines` and `syscalls` for the notation.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from netlab.capture.descriptors import OWN_INODES
 from netlab.capture.strace import making, moving, processes, waiting
+from netlab.capture.strace.flat import descriptor
 from netlab.capture.strace.lines import Line, LineReader, Says
-from netlab.capture.strace.syscalls import Syscall, split_outcome
+from netlab.capture.strace.syscalls import Syscall, maybe_syscall
 from netlab.capture.strace.values import (
     DESCRIPTOR_NAME,
     Group,
     Value,
-    descriptor_from_token,
     number_from,
 )
 from netlab.capture.strace.world import World
@@ -37,6 +37,8 @@ _AT_ENTRY = {**making.ENTERED, **processes.ENTERED}
 _EXITING = frozenset({"exit", "exit_group"})
 _LISTS = frozenset({"poll", "ppoll", "ppoll_time64", "select", "_newselect", "pselect6",
                     "pselect6_time64"})  # fmt: skip
+_CALL, _ENTERED, _RESUMED, _EXITED = Says.CALL, Says.ENTERED, Says.RESUMED, Says.EXITED
+_SEVERAL = _LISTS | {"splice", "epoll_ctl", "sendfile", "sendfile64"}  # descriptors
 _FIRST = re.compile(rf"\s*(-?\d+)({DESCRIPTOR_NAME}(?:\(deleted\))?)?(?=\s*(?:,|$))")
 _SHOWN_CHARACTERS = 120
 
@@ -54,7 +56,8 @@ class StraceReader:
         self._last: Syscall | None = None  # whole, and the time of the next line is not known yet
         self._inside: dict[int, Syscall] = {}  # by thread
         self._unmet: dict[int, list[Line]] = {}  # lines of threads whose parent is not known yet
-        self._alive_ns: dict[int, int] = {}  # by process: its latest sign of life
+        self._alive_ns: dict[int, int] = {}  # by thread: its latest sign of life
+        self._ended_ns: dict[int, int] = {}  # by process: that of its threads that have ended
         self._exits_ns: dict[int, int] = {}  # by process: when its end began
         self._bounded: dict[int, list[CallRecord]] = {}  # by thread, in a log that was sorted
         self._sorted = False
@@ -93,6 +96,36 @@ class StraceReader:
                     self._world.descriptors.start(pid)
                 self._world.descriptors.thread(tid, pid)
 
+    def attach(self, pid: int, threads: Iterable[int], program: str) -> None:
+        """Tell of a process that strace was attached to, before any of the log is fed."""
+        self.announce(threads, pid)
+        if self._world.root is None:
+            self._world.root = pid
+        self._world.runs(pid, program.encode())
+
+    def hold(
+        self,
+        pid: int,
+        fd: int,
+        inode: int,
+        *,
+        family: str,
+        kind: str,
+        local: str,
+        peer: str | None,
+        closing: bool,
+    ) -> None:
+        """Tell of a socket that such a process had open then."""
+        known = self._world.descriptors
+        found = known.with_inode(inode)
+        if found is None:
+            found = known.socket(inode)
+            found.family, found.kind = family, kind
+            known.has_ends(found, local, peer)
+            found.told = peer is not None
+        known.put(pid, fd, found, closing=closing)
+        self._world.inherits(pid)
+
     def feed(self, data: bytes) -> None:
         """Take the next bytes of the log."""
         for line in self._lines.feed(data):
@@ -122,15 +155,18 @@ class StraceReader:
     # --- lines
 
     def _take(self, line: Line) -> None:
-        if line.says is Says.ATTACHED:
-            self._attached.add(line.number)
-            self._live.add(line.number)
-            return
-        if line.says is Says.OTHER and not line.time_ns:
-            self._world.fault(f"not a line of strace -f -ttt: {_shown(line.text)}")
+        if not line.time_ns:
+            if line.says is Says.ATTACHED:
+                self._attached.add(line.number)
+                self._live.add(line.number)
+            else:
+                self._world.fault(f"not a line of strace -f -ttt: {_shown(line.text)}")
             return
         tid = self._tid(line)
-        self._settle(line.time_ns)
+        if tid not in self._live:
+            self._live.add(tid)
+        if self._last is not None:
+            self._settle(line.time_ns)
         if not self._world.descriptors.knows(tid) and not self._meet(tid, line):
             self._unmet.setdefault(tid, []).append(line)
             return
@@ -161,30 +197,32 @@ class StraceReader:
             return
         if call.returned_ns is None:  # no -T
             call.returned_ns = next_ns
-        if next_ns is None or call.returned_ns is None or next_ns >= call.returned_ns:
-            call.returned_by_ns = None if self._sorted else next_ns
-        else:
+        if next_ns is not None and call.returned_ns is not None and next_ns < call.returned_ns:
             self._sorted = True
+        if not self._sorted:
+            call.returned_by_ns = next_ns
+            self._interpret(call)
+            return
         before = len(self._world.calls)
         self._interpret(call)
-        if self._sorted and len(self._world.calls) > before:
+        if len(self._world.calls) > before:
             self._bounded.setdefault(call.tid, []).extend(self._world.calls[before:])
             del self._world.calls[before:]
 
     def _use(self, tid: int, line: Line) -> None:
-        self._live.add(tid)
-        if line.says is not Says.EXITED:
-            self._alive_ns[self._world.descriptors.process_of(tid)] = line.time_ns
-        for record in self._bounded.pop(tid, ()):
-            self._world.calls.append(replace(record, returned_by_ns=line.time_ns))
         says = line.says
-        if says is Says.CALL:
+        if says is not _EXITED:
+            self._alive_ns[tid] = line.time_ns
+        if self._bounded:
+            for record in self._bounded.pop(tid, ()):
+                self._world.calls.append(replace(record, returned_by_ns=line.time_ns))
+        if says is _CALL:
             self._whole(tid, line)
-        elif says is Says.ENTERED:
+        elif says is _ENTERED:
             self._entered(tid, line)
-        elif says is Says.RESUMED:
+        elif says is _RESUMED:
             self._resumed(tid, line)
-        elif says is Says.EXITED:
+        elif says is _EXITED:
             self._exited(tid, line)
         elif says is Says.SUPERSEDED:
             self._live.discard(line.number)
@@ -233,26 +271,15 @@ class StraceReader:
             return
         if line.op not in _HANDLERS:
             return
-        call = self._call(tid, line.op, line.time_ns, line.text)
+        pid = self._world.descriptors.process_of(tid)
+        call = maybe_syscall(tid, pid, line.op, line.text, line.time_ns)
         if call is None:
             self._world.fault(f"not understood: {line.op}({_shown(line.text)}")
             return
         if call.result is None and call.errno is None:  # `= ?`: its process ended in it
             self._inside[tid] = call
             return
-        if call.returned_ns is not None:
-            call.returned_ns += call.entered_ns
         self._last = call
-
-    def _call(self, tid: int, op: str, entered_ns: int, text: str) -> Syscall | None:
-        outcome = split_outcome(text)
-        if outcome is None:
-            return None
-        pid = self._world.descriptors.process_of(tid)
-        return Syscall(
-            tid, pid, op, outcome.arguments, entered_ns, outcome.took_ns, None, outcome.result,
-            outcome.made, outcome.errno, outcome.note,
-        )  # fmt: skip
 
     def _entered(self, tid: int, line: Line) -> None:
         if line.op in _EXITING:
@@ -265,30 +292,19 @@ class StraceReader:
         if line.number:  # its thread goes on with the number of its process
             call.tid = line.number
         self._inside[call.tid] = call
-        if not self._parse(call):
-            return
         handler = _AT_ENTRY.get(line.op)
-        if handler is not None:
-            handler(self._world, call)
-        else:
-            self._look_up(call)
+        if handler is None and line.op not in _SEVERAL:
+            first = _FIRST.match(call.text)  # the rest is read when it is whole
+            if first is not None:
+                self._look_up(call, [_descriptor(first)])
+        elif self._parse(call):
+            if handler is not None:
+                handler(self._world, call)
+            else:
+                self._look_up(call, list(_descriptors(call)))
 
-    def _look_up(self, call: Syscall) -> None:
+    def _look_up(self, call: Syscall, values: list[Value]) -> None:
         """Note what the descriptors lead to when the call begins: another thread may close them."""
-        values: list[Value] = []
-        items = call.arguments.items
-        if call.op in _LISTS:
-            for item in items[:4]:
-                if isinstance(item, Group):
-                    values += [
-                        part.fields["fd"] if isinstance(part, Group) else part
-                        for part in item.items
-                        if not isinstance(part, Group) or "fd" in part.fields
-                    ]
-        else:
-            values = items[:3] if call.op in ("splice", "epoll_ctl") else items[:2]
-            if call.op not in ("splice", "epoll_ctl", "sendfile", "sendfile64"):
-                values = values[:1]
         for value in values:
             fd = number_from(value)
             if fd is not None:
@@ -305,7 +321,9 @@ class StraceReader:
         if begun.op != line.op:
             self._world.fault(f"{line.op} of {tid} goes on, but {begun.op} had begun")
             return
-        call = self._call(tid, begun.op, begun.entered_ns, begun.text + " " + line.text)
+        pid = self._world.descriptors.process_of(tid)
+        text = f"{begun.text} {line.text}" if line.text[:1] != ")" else begun.text + line.text
+        call = maybe_syscall(tid, pid, begun.op, text, begun.entered_ns)
         if call is None:
             self._world.fault(f"not understood: {line.op} resumed: {_shown(line.text)}")
             return
@@ -329,11 +347,7 @@ class StraceReader:
             first = _FIRST.match(call.text)
             if first is None:
                 return False
-            number, name = first.groups()
-            value: Value = number
-            if name is not None:
-                value = descriptor_from_token(number + name)
-            call.arguments = Group(items=[value], whole=False)
+            call.arguments = Group(items=[_descriptor(first)], whole=False)
         return True
 
     def _interpret(self, call: Syscall) -> None:
@@ -359,14 +373,35 @@ class StraceReader:
         if begun is not None:
             self._interpret(begun)
         self._live.discard(tid)
+        # The latest sign of life of the process, whose threads may have ended before.
+        alive_ns = max(self._alive_ns.pop(tid, 0), self._ended_ns.pop(pid, 0)) or line.time_ns
         if not world.descriptors.end(tid):
+            self._ended_ns[pid] = alive_ns
             return
         if not world.concerns(pid):  # one of the many that a script starts
             return
-        alive_ns = self._alive_ns.pop(pid, line.time_ns)
         call = Syscall(pid, pid, "exit", "", self._exits_ns.pop(pid, alive_ns))
         call.returned_by_ns = line.time_ns
         world.record(call, args=line.text)
+
+
+def _descriptor(first: re.Match[str]) -> Value:
+    number, name = first.groups()
+    return number if name is None else descriptor(number + name)
+
+
+def _descriptors(call: Syscall) -> Iterator[Value]:
+    """Those among the arguments of a call that has several."""
+    items = call.arguments.items
+    if call.op not in _LISTS:
+        yield from items[:3] if call.op in ("splice", "epoll_ctl") else items[:2]
+        return
+    for item in items[:4]:
+        for part in item.items if isinstance(item, Group) else ():
+            if not isinstance(part, Group):
+                yield part
+            elif "fd" in part.fields:
+                yield part.fields["fd"]
 
 
 def own_number(first_ns: int) -> int:

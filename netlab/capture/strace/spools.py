@@ -1,8 +1,8 @@
 """A folder of strace logs -> call records: live while the programs run, and after their death.
 
 Each log is named after the host and the actor of the program that strace was attached to; beside it
-lies a file with both numbers of each of its processes (`outer_pids`). Only plain reads; it never
-waits and never writes.
+lies a file with both numbers of each of its processes (`outer_pids`), if they had two. Only plain
+reads; it never waits and never writes.
 """
 
 from __future__ import annotations
@@ -79,6 +79,11 @@ class StraceSpools:
             self._collect(log, calls)
         return calls
 
+    def reader_of(self, host: str, actor: str) -> StraceReader | None:
+        """Who reads the log of a program, once there is one."""
+        found = [log for log in self._found() if (log.host, log.actor) == (host, actor)]
+        return found[0].reader if found else None
+
     @property
     def lengths_bytes(self) -> dict[str, int]:
         """How much of each log has been read, by actor."""
@@ -116,6 +121,7 @@ class _Log:
         self._path = path
         self._pids = OuterPids()
         self._pids_at = 0
+        self._inside: bool | None = None  # its programs were in a PID namespace of their own
         self._idle = 0  # how often nothing new was there while lines were held back
         self._over = False
 
@@ -127,7 +133,9 @@ class _Log:
         data = self._chunk(self._path, self.at)
         self.at += len(data)
         self._idle = 0 if data or not self._pids.waits else self._idle + 1
-        text = self._pids.feed(data, wait=self._idle < _PATIENCE)
+        if data and self._inside is None:
+            self._inside = self._path.with_suffix(PIDS).exists()
+        text = self._pids.feed(data, wait=self._idle < _PATIENCE) if self._inside else data
         if text:
             self.reader.feed(text)
         return bool(data)

@@ -12,11 +12,11 @@ import re
 from dataclasses import dataclass, field
 
 from netlab.capture.descriptors import Opened
+from netlab.capture.strace.flat import descriptor, maybe_flat
 from netlab.capture.strace.values import (
     DESCRIPTOR_NAME,
     Descriptor,
     Group,
-    descriptor_from_token,
     parse_arguments,
 )
 
@@ -28,6 +28,9 @@ _RESULT = re.compile(
     r"(?: <(\d+)\.(\d{6}(?:\d{3})?)>)?$",
     re.DOTALL,
 )
+# The end of most lines, which cannot be a part of anything else: no descriptor, no error.
+_PLAIN_RESULT = re.compile(r"\)\s+= (\d+) <(\d+)\.(\d{6}(?:\d{3})?)>\Z")
+_LONGEST_PLAIN = 48
 
 
 @dataclass(slots=True)
@@ -50,34 +53,34 @@ class Syscall:
 
     def parse(self) -> None:
         """Fill in `arguments`. Raises ValueError when they are not in strace's notation."""
-        self.arguments = parse_arguments(self.text)
+        self.arguments = maybe_flat(self.text) or parse_arguments(self.text)
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What stands behind a call's parentheses."""
+def maybe_syscall(tid: int, pid: int, op: str, text: str, entered_ns: int) -> Syscall | None:
+    """The call of which `text` has all behind the opening parenthesis; None: it has another form.
 
-    arguments: str
-    result: int | None
-    made: Descriptor | None
-    errno: str | None
-    note: str
-    took_ns: int | None  # None: strace ran without -T
-
-
-def split_outcome(text: str) -> Outcome | None:
-    """Arguments and outcome of `3, "x", 1, 0) = 1 <0.000012>`; None when it is not of this form."""
+    `returned_ns` is the end of what strace measured (-T), or None.
+    """
+    plain = _PLAIN_RESULT.search(text, max(0, len(text) - _LONGEST_PLAIN))
+    if plain is not None:
+        result, seconds, fraction = plain.groups()
+        took = int(seconds) * 1_000_000_000 + int(fraction) * (1000 if len(fraction) == 6 else 1)
+        return Syscall(
+            tid, pid, op, text[: plain.start()], entered_ns, entered_ns + took, None, int(result)
+        )
     match = _RESULT.match(text)
     if match is None:
         return None
     arguments, result, name, errno, note, seconds, fraction = match.groups()
-    took = None
+    returned_ns = None
     if seconds is not None:
-        took = int(seconds) * 1_000_000_000 + int(fraction.ljust(9, "0"))
+        returned_ns = entered_ns + int(seconds) * 1_000_000_000 + int(fraction.ljust(9, "0"))
     number = None if result is None else int(result, 0)
     if number is not None and not -(1 << 63) <= number < 1 << 63:  # a pointer, of no interest
         number = None
     made = None
     if name is not None and number is not None:
-        made = descriptor_from_token(f"{number}{name}")
-    return Outcome(arguments, number, made, errno, note or "", took)
+        made = descriptor(f"{number}{name}")
+    return Syscall(
+        tid, pid, op, arguments, entered_ns, returned_ns, None, number, made, errno, note or ""
+    )

@@ -22,7 +22,7 @@ from netlab.capture.strace.flights import Flights
 from netlab.capture.strace.names import Shown, shown_by
 from netlab.capture.strace.syscalls import Syscall
 from netlab.capture.strace.values import Descriptor, Value, number_from
-from netlab.model.call import CallRecord, Inheritance
+from netlab.model.call import CallRecord, Inheritance, Passed, Ready
 from netlab.model.recording import Loss
 
 _MOST_FAULTS = 100
@@ -206,47 +206,52 @@ class World:
 
     # --- records
 
-    def record(self, call: Syscall, **fields: Any) -> None:
-        """Add a record of the call, with what `fields` say of it."""
-        self._sockets_seen.add(call.pid)
-        self.calls.append(self._made(call, fields))
-
-    def _made(self, call: Syscall, fields: dict[str, Any]) -> CallRecord:
-        order = self._orders[call.tid] = self._orders.get(call.tid, 0) + 1
+    def _made(
+        self, call: Syscall, fd: int | None, args: str, socket: OpenSocket | None,
+        requested_bytes: int | None = None, flags: int = 0, *, ready: tuple[Ready, ...] = (),
+        local: str | None = None, address: str | None = None, new_inode: int | None = None,
+        peer_inode: int | None = None, message_bytes: tuple[int, ...] = (),
+        message_addresses: tuple[str, ...] = (), passed: tuple[Passed, ...] = (),
+        data: bytes | None = None, **more: Any,
+    ) -> CallRecord:  # fmt: skip
+        tid = call.tid
+        order = self._orders[tid] = self._orders.get(tid, 0) + 1
+        inode = family = kind = peer = None
+        if socket is not None:
+            inode, family, kind, peer = socket.inode, socket.family, socket.kind, socket.peer
+            local = local or socket.local
+            peer_inode = peer_inode or socket.peer_inode
         return CallRecord(
-            witness="strace",
-            host=self.host,
-            actor=self.actor_of(call.pid),
-            pid=call.pid,
-            tid=call.tid,
-            order=order,
-            op=fields.pop("op", call.op),
-            fd=fields.pop("fd", None),
-            args=fields.pop("args", ""),
-            entered_ns=call.entered_ns,
-            returned_ns=call.returned_ns,
-            returned_by_ns=call.returned_by_ns,
-            result=fields.pop("result", call.result),
-            errno=call.errno,
-            **fields,
-        )
+            "strace", self.host, self.actor_of(call.pid), call.pid, tid, order, call.op, fd, args,
+            call.entered_ns, call.returned_ns, call.returned_by_ns, requested_bytes, call.result,
+            call.errno, flags, inode, family, kind, local, peer, address, new_inode, peer_inode,
+            None, ready, message_bytes=message_bytes, message_addresses=message_addresses,
+            passed=passed, data=data, **more,
+        )  # fmt: skip
 
     @property
     def unproven_calls(self) -> int:
         """Calls on descriptors of which the log does not tell what they lead to."""
         return sum(map(len, self._unproven.values()))
 
-    def on_socket(self, call: Syscall, socket: OpenSocket, fd: int | None, **fields: Any) -> None:
+    def on_socket(
+        self, call: Syscall, socket: OpenSocket, fd: int | None, args: str = "",
+        requested_bytes: int | None = None, flags: int = 0, **more: Any,
+    ) -> None:  # fmt: skip
         """Add a record of a call on a socket."""
-        fields.update(
-            fd=fd, inode=socket.inode, family=socket.family, kind=socket.kind,
-            local=socket.local, peer=socket.peer, peer_inode=socket.peer_inode,
-        )  # fmt: skip
-        if socket.proven:
-            self.record(call, **fields)
-            return
-        waiting = self._unproven.setdefault(socket.inode, [])
-        if socket.references <= 0:  # it is gone, and nothing showed that it was a socket
-            del self._unproven[socket.inode]
-        elif len(waiting) < _MOST_UNPROVEN:
-            waiting.append(self._made(call, fields))
+        if not socket.proven:
+            if socket.references <= 0:  # it is gone, and nothing showed that it was a socket
+                self._unproven.pop(socket.inode, None)
+                return
+            into = self._unproven.setdefault(socket.inode, [])
+            if len(into) >= _MOST_UNPROVEN:
+                return
+        else:
+            into = self.calls
+            self._sockets_seen.add(call.pid)
+        into.append(self._made(call, fd, args, socket, requested_bytes, flags, **more))
+
+    def record(self, call: Syscall, fd: int | None = None, args: str = "", **more: Any) -> None:
+        """Add a record of a call that is on no single socket."""
+        self._sockets_seen.add(call.pid)
+        self.calls.append(self._made(call, fd, args, None, **more))

@@ -34,10 +34,10 @@ _ORDER = (
     "reading", "left (kernel stamp)", "carried", "resent", "arrived", "delivered",
     "released", "duplicate", "acked", "acknowledged (kernel stamp)", "read", "cut off",
 )  # fmt: skip
-# What the kernel's stamps tell of a byte, and the step of the frames that tells it better.
+# What the kernel's stamps tell of a byte.
 _STAMPED = {
-    Moment.SENT: ("left (kernel stamp)", Role.CARRIED),
-    Moment.ACKED: ("acknowledged (kernel stamp)", Role.ACKED),
+    Moment.SENT: "left (kernel stamp)",
+    Moment.ACKED: "acknowledged (kernel stamp)",
 }
 
 
@@ -109,7 +109,7 @@ def journey(tables: Tables, connection: Connection, side: Side, byte: int) -> Jo
         *_of_reader(tables, byte, reader),
     ]
     found += _of_wire(tables, found)
-    found += _of_kernel(tables, number, direction, byte, {step.what for step in found})
+    found += _of_kernel(tables, number, direction, byte)
     found.sort(key=lambda raw: (raw.time_ns, _rank(raw.what)))
     return Journey(
         connection=number,
@@ -194,14 +194,12 @@ def _at_end(packet: Packet) -> str:
     return f"{where}, changed, and was thrown away" if packet._spoilt else where
 
 
-def _of_kernel(
-    tables: Tables, connection: int, direction: Direction, byte: int, seen: set[str]
-) -> list[_Found]:
-    """The kernel's own stamps, where no frame says it."""
+def _of_kernel(tables: Tables, connection: int, direction: Direction, byte: int) -> list[_Found]:
+    """The kernel's own stamps, where it was asked for them."""
     found: list[_Found] = []
-    for moment, (what, frames_say) in _STAMPED.items():
+    for moment, what in _STAMPED.items():
         stamp = _first_stamp(tables, connection, direction, byte, moment)
-        if frames_say not in seen and stamp is not None:
+        if stamp is not None:
             span = byte_range(stamp.start or 0, stamp.stop or 0)
             found.append(_Found(stamp.time_ns, what, stamp.call, None, f"bytes {span} by then"))
     return found
@@ -398,7 +396,7 @@ def _unknown(
         miss("which ACK covered it", "acked", (), "no captured ACK does")
     if any(s.connection == connection.connection and s.direction == direction
            for s in tables.stamps) and "acked" not in seen:  # fmt: skip
-        miss("when it was acknowledged", _STAMPED[Moment.ACKED][0], (),
+        miss("when it was acknowledged", _STAMPED[Moment.ACKED], (),
              "the kernel's stamp had not come when the socket was last looked at")  # fmt: skip
     if "cut off" not in seen:
         miss("which call read it", "read", ("carried but not read", "sent but not read"),

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 from netlab.correlate.arrivals import arrival_ns
 from netlab.correlate.ledger import clock_notes
+from netlab.correlate.stamps import stamp_notes
 from netlab.model.call import is_inbound, is_moving, is_outbound
 from netlab.model.recording import Loss, RawRecording
 from netlab.model.tables import Call, Connection, Fate, Role, Side, Tables, Unmatched
 from netlab.model.wire import Arrival
 from netlab.show.format import address
+from netlab.show.views.copies import Copies
 from netlab.show.views.text import as_json
 
 
@@ -121,6 +123,7 @@ class Summary:
     frames: int
     calls: int
     links: int  # rows of the map
+    states: int  # samples of sockets
     stamps: int  # by the kernel, of bytes that left or were acknowledged
     frames_without_connection: int
     connections: tuple[ConnectionSummary, ...]
@@ -155,6 +158,7 @@ def summary(tables: Tables, raw: RawRecording, path: str) -> Summary:
         frames=len(tables.packets),
         calls=len(tables.calls),
         links=len(tables.spans),
+        states=len(tables.states),
         stamps=len(tables.stamps),
         frames_without_connection=sum(p.connection is None for p in tables.packets),
         connections=connections(tables),
@@ -163,7 +167,12 @@ def summary(tables: Tables, raw: RawRecording, path: str) -> Summary:
         witnesses=described.witnesses,
         losses=tuple(loss_text(loss) for loss in raw.losses),
         ledger=_ledger(tables),
-        notes=(*described.notes, *_form_notes(described.form), *clock_notes(raw)),
+        notes=(
+            *described.notes,
+            *_form_notes(described.form),
+            *clock_notes(raw),
+            *stamp_notes(tables.stamps),
+        ),
         faults=tuple(raw.faults),
     )
 
@@ -180,20 +189,31 @@ def connections(tables: Tables) -> tuple[ConnectionSummary, ...]:
     for call in tables.calls:
         if call.connection is not None:
             calls[call.connection].append(call)
-    home = {p.frame: p.connection for p in tables.packets}
-    resent: dict[int, set[int]] = defaultdict(set)
-    for span in tables.spans:
-        if span.role == Role.RESENT and span.frame is not None:
-            connection = home.get(span.frame)
-            if connection is not None:
-                resent[connection].add(span.frame)
-    for segment in tables.segments:
-        if segment.retransmission:
-            resent[segment.connection].add(segment.frame)
+    resent = _resent(tables)
     return tuple(
-        _connection(row, calls[row.connection], len(resent[row.connection]))
+        _connection(row, calls[row.connection], resent[row.connection])
         for row in tables.connections
     )
+
+
+def _resent(tables: Tables) -> Counter[int]:
+    """How many frames of each connection brought bytes again that their sender had sent before."""
+    spans = {span.frame for span in tables.spans if span.role == Role.RESENT}
+    packets = {packet.frame: packet for packet in tables.packets}
+    copies: dict[int, Copies] = defaultdict(Copies)
+    found: Counter[int] = Counter()
+    quiet = {
+        row.connection
+        for row in tables.connections
+        if row.retransmission_count == row.out_of_order_count == 0
+    }
+    for segment in tables.segments:
+        if segment.connection in quiet and not spans:
+            continue
+        packet = packets[segment.frame]
+        sign = copies[segment.connection].sign(packet, segment, segment.frame in spans)
+        found[segment.connection] += sign == "↻" and not packet._made
+    return found
 
 
 def _form_notes(form: str) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ _VERDICT_WORDS = {
     "window_full": "window full",
     "keep_alive": "keep-alive",
 }
+_SIGNS = ("↻", "≡", "⊕")  # resent, captured twice, made by the wire
 _WIRE_MTU_BYTES = 1500
 _JUMBO_BYTES = 9216  # larger frames than this no Ethernet carries
 
@@ -168,7 +169,12 @@ def segment_texts(packet: Packet, segment: Segment, tag: str) -> Texts:
     seq = f"Seq={segment.seq}"
     ack = f"Ack={segment.ack}" if segment.ack is not None and "ACK" in flags else ""
     size = f"Len={segment.payload_len_bytes}" if segment.payload_len_bytes else ""
-    verdicts = ", ".join(w for name, w in _VERDICT_WORDS.items() if getattr(segment, name))
+    known = tag[:1] in _SIGNS  # better than what a capture at one place can tell
+    verdicts = ", ".join(
+        word
+        for name, word in _VERDICT_WORDS.items()
+        if getattr(segment, name) and not (known and name == "out_of_order")
+    )
     if "SYN" in flags:
         short = flags
     full = _joined(flags, seq, ack, size)

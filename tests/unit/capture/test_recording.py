@@ -50,6 +50,9 @@ def write_live(path: Path, journal_limit: int = 100_000) -> RawRecording:
     recording.clock(raw.clock_pairs[0])
     recording.inheritances(raw.inheritances)
     recording.stamps(raw.stamps)
+    recording.samples(raw.samples[:1])
+    recording.samples(raw.samples[1:])
+    recording.kernel_events(raw.kernel_events)
     recording.frames(0, frames[4:])
     recording.calls(raw.calls[3:])
     recording.loss(raw.losses[0])
@@ -70,6 +73,8 @@ def what_was_seen(raw: RawRecording) -> list[object]:
         raw.calls,
         raw.inheritances,
         raw.stamps,
+        raw.samples,
+        raw.kernel_events,
         raw.clock_pairs,
         raw.losses,
         replace(raw.description, form="", file_version=0),

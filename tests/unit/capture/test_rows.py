@@ -7,12 +7,14 @@ from dataclasses import fields
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sample_recordings import CALL_RECORDS, INT64, MAYBE_INT, TEXT
+from sample_recordings import CALL_RECORDS, INT64, KERNEL_EVENTS, MAYBE_INT, SAMPLES, TEXT
 
 from netlab.capture import rows
 from netlab.model.call import CallRecord, Inheritance
 from netlab.model.clock import ClockPair
+from netlab.model.kernel_event import KernelEvent
 from netlab.model.recording import Loss
+from netlab.model.sample import Sample
 from netlab.model.stamp import StampRecord
 
 
@@ -33,6 +35,8 @@ def test_escaped_text_is_one_line_of_utf8_and_comes_back(text: str) -> None:
         (rows.INHERITANCES, Inheritance),
         (rows.LOSSES, Loss),
         (rows.STAMPS, StampRecord),
+        (rows.SAMPLES, Sample),
+        (rows.KERNEL_EVENTS, KernelEvent),
     ],
 )
 def test_a_schema_has_every_field(schema: rows.Schema[object], record: type) -> None:
@@ -44,6 +48,8 @@ RECORDS = st.one_of(
         st.just(rows.STAMPS),
         st.lists(st.builds(StampRecord, INT64, TEXT, INT64, INT64, TEXT, INT64), max_size=3),
     ),
+    st.tuples(st.just(rows.SAMPLES), st.lists(SAMPLES, max_size=3)),
+    st.tuples(st.just(rows.KERNEL_EVENTS), st.lists(KERNEL_EVENTS, max_size=3)),
     st.tuples(st.just(rows.CALLS), st.lists(CALL_RECORDS, max_size=3)),
     st.tuples(st.just(rows.CLOCK_PAIRS), st.lists(st.builds(ClockPair, INT64, INT64), max_size=3)),
     st.tuples(

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-import show_story
 from sample_recordings import raw_recording
 
 from netlab.capture.recording import finish
@@ -108,7 +107,7 @@ def test_where_leaves_the_rows_of_which_it_is_true(
 def test_text_of_a_capture_is_not_obeyed_by_the_terminal(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    raw = show_story.echo().raw
+    raw = raw_recording()
     raw.interfaces[0] = type(raw.interfaces[0])("evil\x1b[31m", raw.interfaces[0].link, 0)
     path = tmp_path / "evil.pcapng"
     finish(path, raw, frame_comments={}, call_messages={}, threads={}, journal_limit=9)

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from playbook import INODE, Play
 
+from netlab.correlate.stamps import stamp_notes
 from netlab.model.seqnum import SEQ_MODULUS
 from netlab.model.stamp import StampRecord
 from netlab.model.tables import Stamp
@@ -103,3 +104,37 @@ def test_an_inode_that_comes_round_again_is_another_socket() -> None:
     first, other = play.tables().stamps
     assert (first.stop, other.start, other.stop, other.call) == (10, 0, 7, second)
     assert first.connection != other.connection
+
+
+# -- stamps that the kernel dropped ----------------------------------------------------------------
+
+
+def noted(*stamps: tuple[str, int]) -> list[str]:
+    play = played()
+    play.did("client", "send", 10)
+    play.did("client", "send", 10)
+    for what, key in stamps:
+        stamp(play, what, key)
+    return stamp_notes(play.tables().stamps)
+
+
+def test_whole_sets_of_stamps_need_no_word_nor_what_is_under_way() -> None:
+    first = ("scheduled", 9), ("sent", 9), ("acked", 9)
+    assert noted(*first) == []
+    assert noted(*first, ("scheduled", 19)) == []
+    assert noted(*first, ("scheduled", 19), ("sent", 19)) == []
+    assert (
+        noted(("scheduled", 9), ("scheduled", 19), ("sent", 9), ("sent", 19), ("acked", 19)) == []
+    )
+    assert noted() == []
+
+
+def test_a_stamp_that_others_prove_to_be_missing_is_told_of() -> None:
+    one = ["1 stamp is missing: the kernel drops one for which the receive buffer has no room"]
+    assert noted(("scheduled", 9), ("acked", 9)) == one
+    assert noted(("sent", 9), ("acked", 9)) == one
+    assert noted(("scheduled", 9), ("scheduled", 19), ("sent", 19)) == one
+    two = noted(("acked", 9))
+    assert two == [
+        "2 stamps are missing: the kernel drops one for which the receive buffer has no room"
+    ]

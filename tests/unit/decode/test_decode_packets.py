@@ -20,6 +20,7 @@ from sample_frames import (
     tcp,
     udp,
 )
+from sample_links import DATA_FRAME, DATAGRAM_4, FCS, LINK_CASES, SNAP4, TUNNEL_CASES, radiotap
 
 from netlab.decode.packets import decode, flags_text
 from netlab.model.frame import Frame, Interface
@@ -28,7 +29,8 @@ from netlab.model.tables import Packet, TcpOptions
 
 FAULT = ("fault_layer", "fault_off", "fault_need", "fault_have", "fault_limited_by")
 UNSET = {field.name: field.default for field in fields(Packet)}
-by_name = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+EVERY = [*CASES, *LINK_CASES]
+by_name = pytest.mark.parametrize("case", EVERY, ids=lambda case: case.name)
 
 
 def faults(packet: Packet) -> tuple[object, ...]:
@@ -98,6 +100,34 @@ def test_a_view_of_a_file_reads_like_bytes(case: Case) -> None:
     assert decode(raw) == [one(case.data, case.link)]
 
 
+@pytest.mark.parametrize("case", TUNNEL_CASES, ids=lambda case: case.name)
+def test_the_innermost_packet_of_a_tunnel_fills_the_columns(case: Case) -> None:
+    packet = one(case.data, case.link)
+    assert {name: getattr(packet, name) for name in case.columns} == case.columns
+    assert faults(packet) == (None,) * 5
+    for kept in range(len(case.data)):  # cut anywhere: a fault, and never an exception
+        cut = one(case.data[:kept], case.link, len(case.data))
+        assert cut.fault_layer is None or cut.fault_limited_by == "snaplen", kept
+
+
+def test_packets_inside_each_other_without_end_stay_closed() -> None:
+    data = b""
+    for _ in range(3000):
+        data = ip4(data, 4, total=20)
+    packet = one(ETH4 + data)
+    assert packet.protocol == "IPv4 in IP"
+
+
+def test_the_check_sequence_that_a_card_leaves_is_no_payload() -> None:
+    """Flags say that it is there: in radiotap, and in PPI's field of 802.11."""
+    inner = DATA_FRAME + SNAP4 + DATAGRAM_4
+    with_fcs = radiotap(bytes(8) + h("10"), "03000000", inner + FCS)
+    assert one(with_fcs, 127).payload_len_bytes == 1
+    common = h("0200 1400") + bytes(8) + h("0100") + bytes(10)
+    ppi = h("0000 2000 69000000") + common + inner + FCS
+    assert one(ppi, 192).payload_len_bytes == 1
+
+
 GSO = b"x" * 3000
 BROKEN = [
     ("ihl too small", ETH4 + ip4(tcp(), 6, ihl=4), ("IPv4", 14, 20, 16, "header length")),
@@ -145,7 +175,7 @@ def test_a_broken_option_costs_only_the_options_behind_it() -> None:
 
 def test_options_of_a_wrong_length_are_passed_over() -> None:
     packet = one(ETH4 + ip4(tcp(options=h("0203 05 0304 0101 0403 01 0502 01")), 6))
-    assert packet._options == TcpOptions()
+    assert packet._options == TcpOptions(odd=True)
     assert packet.fault_layer is None
 
 

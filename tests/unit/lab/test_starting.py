@@ -103,4 +103,7 @@ def test_what_the_probe_is_told() -> None:
     assert told == {
         "NETLAB_SPOOL": "/spools", "NETLAB_ACTOR": "client", "NETLAB_HOST": "here",
         "NETLAB_QUEUES": "off", "NETLAB_TCP_INFO": "1", "NETLAB_SPOOL_LIMIT": "1048576",
+        "NETLAB_STAMPS": "",
     }  # fmt: skip
+    chosen = Watching(stamps=[443, 80]).environment("client", "here", Path("/spools"))
+    assert chosen["NETLAB_STAMPS"] == "80,443"

@@ -186,9 +186,10 @@ def test_a_stamp_that_did_not_come_is_unknown() -> None:
     assert "when it was acknowledged" not in [item.what for item in back.unknown]
 
 
-def test_with_frames_stamps_are_no_steps() -> None:
+def test_with_frames_stamps_are_steps_beside_them(golden: Callable[[str, str], None]) -> None:
     story = show_story.echo()
-    story.tables.stamps += stamped("sent", "acked").tables.stamps
-    assert journey(story.tables, story.connection, Side.CLIENT, 57) == follow(
-        "echo", Side.CLIENT, 57
-    )
+    story.tables.stamps += stamped("scheduled", "sent", "acked").tables.stamps
+    view = journey(story.tables, story.connection, Side.CLIENT, 57)
+    assert view.unknown == ()
+    text = "".join(plain(line) + "\n" for line in journey_lines(view))
+    golden("show_journey_stamps_and_frames_client.txt", text)

@@ -202,6 +202,9 @@ def test_the_summary_counts_what_the_wire_did(golden: Callable[[str, str], None]
     assert wire.delivered == 12 - 3
     assert (wire.late_median_ns, wire.late_most_ns) == (13_000, 1_300_000)
     golden("show_summary_wire.txt", text(summary_lines(found, 80)))
+    without_calls = lossy().raw()
+    shown = text(summary_lines(summary(analyse(without_calls), without_calls, "a.pcapng"), 80))
+    assert "5 →   6 ←, 2 resent" in shown  # nor is the wire's copy among them
 
 
 def test_each_rule_that_had_a_part_is_counted_by_itself() -> None:

@@ -1,0 +1,271 @@
+"""A TCP connection's rows in file order -> what tshark 4.0 says of each: its tcp.analysis.
+
+The verdicts are those of a capture at one place, read once from its first frame to its last: each
+is judged by what stood before it in the file, by when a frame *left*, and with no knowledge of a
+wire, of calls or of what came later; netlab's own judgement stands in the spans. Numbers are as on
+the wire, and one that is 0 counts as not known yet, as it does in tshark.
+Read first: "TCP Analysis" in the Wireshark User's Guide, RFC 9293 3.8. `test_verdicts` compares
+with the program itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from netlab.correlate.flows import ACK, FIN, RST, SYN
+from netlab.correlate.segments import Row, Track
+from netlab.correlate.unacked import Unacked
+from netlab.model.seqnum import SEQ_MASK, seq_add, seq_diff
+from netlab.model.tables import Direction, Packet, Segment
+
+VERDICTS = (
+    "retransmission", "fast_retransmission", "spurious_retransmission", "out_of_order",
+    "lost_segment", "ack_lost_segment", "duplicate_ack", "zero_window", "zero_window_probe",
+    "zero_window_probe_ack", "window_full", "window_update", "keep_alive", "keep_alive_ack",
+    "reused_ports",
+)  # fmt: skip
+(
+    _RETRANSMISSION, _FAST, _SPURIOUS, _OUT_OF_ORDER,
+    _LOST, _ACK_LOST, _DUPLICATE_ACK, _ZERO_WINDOW, _PROBE,
+    _PROBE_ACK, _WINDOW_FULL, _WINDOW_UPDATE, _KEEP_ALIVE, _KEEP_ALIVE_ACK,
+    _REUSED_PORTS,
+) = _BITS = tuple(1 << number for number in range(len(VERDICTS)))  # fmt: skip
+
+_FAST_WITHIN_NS = 20_000_000  # of the last that the other end said
+_OUT_OF_ORDER_WITHIN_NS = 3_000_000  # where no handshake told the round-trip time
+_MOST_IN_FLIGHT = 2_000_000_000
+_MOST_SACK_BLOCKS = 3  # of the four that fit into a header
+_UNSIGNED = 1 << 64  # intervals are that: a stamp that goes backwards makes a very long one
+_UNKNOWN, _UNUSED = -1, -2  # of a window scale
+
+
+@dataclass(slots=True)
+class _Side:
+    """What one direction has shown so far."""
+
+    base: int | None = None
+    next_seq: int = 0  # behind the highest byte seen
+    next_ns: int = 0  # when that byte came
+    whole_seq: int = 0  # as far as was seen when last a segment closed up to it
+    last_ack: int = 0
+    last_ns: int = 0
+    window: int = SEQ_MASK  # as in the header; before the first, one that no header holds
+    scale: int = _UNKNOWN
+    unscaled: bool = False  # its SYN came, and no ACK of it yet
+    duplicates: int = 0  # -1: it was ACKed for what was not seen; as good as many
+    last_found: int = 0  # the verdicts on its last segment
+    flight_known: bool = True
+    sacked_bytes: int = 0
+    unacked: Unacked = field(default_factory=Unacked)
+
+
+def judge(track: Track) -> None:
+    """Fill the verdicts of a connection's rows, what is measured between them, and their counts.
+
+    From the first segment on that tshark may read otherwise, nothing is said: a fragment of one, as
+    it is read when the last fragment is there; one whose options are damaged or cut off; and one of
+    several paths (MPTCP), whose ACKs are judged together.
+    """
+    client, server = _Side(), _Side()
+    judged = _Connection(reused=track.flow.reused)
+    taken: list[int] = []
+    for row in track.rows:
+        if _is_read_otherwise(row.packet):
+            return
+        if row.direction is Direction.C2S:
+            taken.append(judged.take(row, client, server))
+        else:
+            taken.append(judged.take(row, server, client))
+    found = Counter(taken)
+    track.verdict_counts = {
+        name: sum(count for bits, count in found.items() if bits & bit)
+        for name, bit in zip(VERDICTS, _BITS, strict=True)
+    }
+
+
+def _is_read_otherwise(packet: Packet) -> bool:
+    options = packet._options
+    cut = (packet.payload_off or 0) > packet.caplen_bytes
+    broken = cut or packet.fault_layer == "TCP options"
+    return packet._fragment_more or broken or (options is not None and options.odd)
+
+
+class _Connection:
+    """Both sides, a row after the other."""
+
+    def __init__(self, *, reused: bool) -> None:
+        self._reused = reused  # the ports, by the SYN that begins it
+        self._syn_ns: int | None = None
+        self._rtt_ns = 0
+
+    def take(self, row: Row, mine: _Side, other: _Side) -> int:
+        """Judge a row, and remember it; the verdicts as bits."""
+        packet, segment = row.packet, row.segment
+        flags, length = packet._flags, packet.payload_len_bytes or 0
+        seq, ack, window = packet.seg_seq or 0, packet.seg_ack or 0, packet.seg_wnd_raw or 0
+        found = self._begin(mine, other, seq, ack, flags)
+        if length == 1 and seq == mine.next_seq and other.window == 0:
+            found |= _PROBE
+        else:
+            found |= _windows(mine, other, seq, ack, window, length, flags)
+            if found & _DUPLICATE_ACK:
+                segment.duplicate_ack_num = mine.duplicates
+        if ack != mine.last_ack:
+            mine.duplicates = 0
+        if flags & ACK and other.whole_seq and seq_diff(ack, other.whole_seq) > 0:
+            found |= _ack_of_unseen(other)
+        if (length or flags & (SYN | FIN)) and not found & _KEEP_ALIVE:
+            old = self._old(packet, seq, length, mine, other)
+            found |= old
+            if old == _RETRANSMISSION:
+                oldest_ns = mine.unacked.oldest_ns
+                since_ns = packet.time_ns - (mine.next_ns if oldest_ns is None else oldest_ns)
+                segment.rto_ns = since_ns or None  # of 0 tshark shows none
+        _remember(packet, mine, seq, length, found)
+        mine.window, mine.last_ack, mine.last_ns = window, ack, packet.time_ns
+        acked = other.unacked.take(ack)
+        if acked is not None:
+            segment.acks_frame = acked[0]
+            segment.ack_rtt_ns = packet.time_ns - acked[1] or None
+        if length and mine.flight_known:
+            segment.bytes_in_flight = _in_flight(mine, other, flags)
+        self._end(packet, mine, other)
+        _fill(segment, found)
+        return found
+
+    def _begin(self, mine: _Side, other: _Side, seq: int, ack: int, flags: int) -> int:
+        """Where numbers begin; `reused_ports` where they begin anew."""
+        found = 0
+        if flags & SYN and not flags & ACK:
+            if self._reused:
+                found, self._reused = _REUSED_PORTS, False
+            if mine.base == seq:  # again: so far nothing has come behind it
+                mine.next_seq = mine.whole_seq
+        elif flags & SYN and mine.base is not None and mine.base != seq:
+            found = _REUSED_PORTS
+            mine.base = None
+        if mine.base is None:
+            mine.base = seq if flags & SYN else seq_add(seq, -1)
+            mine.unacked.begin_at(mine.base)
+        if flags & ACK:
+            other.flight_known = True
+            if other.base is None:
+                other.base = seq_add(ack, -1)
+                other.unacked.begin_at(other.base)
+        return found
+
+    def _old(self, packet: Packet, seq: int, length: int, mine: _Side, other: _Side) -> int:
+        """What brings nothing new: which of the four kinds it is."""
+        behind = seq_diff(seq, mine.next_seq)
+        if length and other.last_ack and seq_diff(seq_add(seq, length), other.last_ack) <= 0:
+            return _RETRANSMISSION | _SPURIOUS
+        if not mine.next_seq or behind >= 0 or (length > 1 and behind == -1):
+            return 0
+        asked_for = other.last_ack == seq and (other.duplicates >= 2 or other.duplicates < 0)
+        if asked_for and (packet.time_ns - other.last_ns) % _UNSIGNED < _FAST_WITHIN_NS:
+            return _RETRANSMISSION | _FAST
+        end = seq_add(seq, length + bool(packet._flags & (SYN | FIN)))
+        within_ns = (self._rtt_ns or _OUT_OF_ORDER_WITHIN_NS) % _UNSIGNED
+        if (packet.time_ns - mine.next_ns) % _UNSIGNED < within_ns and mine.next_seq != end:
+            return _OUT_OF_ORDER
+        return _RETRANSMISSION
+
+    def _end(self, packet: Packet, mine: _Side, other: _Side) -> None:
+        """What a packet tells of the next ones: scales, selective ACKs, the round-trip time."""
+        flags, options = packet._flags, packet._options
+        if flags & SYN:
+            scale = None if options is None else options.wscale
+            mine.unscaled = True
+            if scale is not None:
+                mine.scale = scale
+            if mine.scale == _UNKNOWN:
+                mine.scale = other.scale = _UNUSED
+            elif other.scale == _UNUSED and flags & ACK:
+                mine.scale = _UNUSED
+            if not flags & ACK:
+                self._syn_ns = packet.time_ns
+        elif flags & ACK:
+            mine.unscaled = False
+            if not self._rtt_ns and self._syn_ns is not None:  # 0 is as good as none
+                self._rtt_ns = packet.time_ns - self._syn_ns
+        mine.sacked_bytes = 0
+        if options is not None and options.sack_blocks:
+            blocks = options.sack_blocks[:_MOST_SACK_BLOCKS]
+            mine.sacked_bytes = sum(seq_add(stop, -start) for start, stop in blocks)
+
+
+def _windows(
+    mine: _Side, other: _Side, seq: int, ack: int, window: int, length: int, flags: int
+) -> int:
+    """What a segment leaves out, what it says of windows, and what it says a second time."""
+    ahead = seq_diff(seq, mine.next_seq)
+    found = 0
+    if ahead > 0 and mine.next_seq and not flags & RST:
+        found = _LOST
+        mine.flight_known = False  # until the other end speaks again
+    if flags & (SYN | FIN | RST):
+        return found
+    if window == 0:
+        found |= _ZERO_WINDOW
+    if ahead == -1 and length <= 1:
+        found |= _KEEP_ALIVE
+    if length:
+        if other.scale != _UNKNOWN:
+            shift = 0 if other.unscaled or other.scale == _UNUSED else other.scale
+            if seq_add(seq, length) == seq_add(other.last_ack, other.window << shift):
+                found |= _WINDOW_FULL
+        return found
+    if ahead or ack != mine.last_ack:
+        return found
+    if window != mine.window:
+        return found | _WINDOW_UPDATE if window else found
+    if window and other.last_found & _KEEP_ALIVE:
+        return found | _KEEP_ALIVE_ACK
+    if not window:
+        return found | _PROBE_ACK if other.last_found & _PROBE else found
+    mine.duplicates = mine.duplicates + 1 if mine.duplicates >= 0 else 1
+    return found | _DUPLICATE_ACK
+
+
+def _ack_of_unseen(other: _Side) -> int:
+    if seq_diff(other.whole_seq, other.next_seq) < 0:
+        other.whole_seq = other.next_seq
+        return _ACK_LOST
+    found = 0 if other.duplicates else _ACK_LOST
+    other.duplicates = -1
+    return found
+
+
+def _remember(packet: Packet, mine: _Side, seq: int, length: int, found: int) -> None:
+    virtual = bool(packet._flags & (SYN | FIN))
+    end = seq_add(seq, length)
+    if length or virtual:
+        whole = seq_add(end, virtual)
+        if mine.unacked.add(seq, whole, packet.frame, packet.time_ns):
+            end = whole
+    if not found & _PROBE:
+        if not mine.next_seq or seq_diff(end, mine.next_seq) > 0:
+            mine.next_seq, mine.next_ns = end, packet.time_ns
+        if not mine.whole_seq or seq == mine.whole_seq:
+            mine.whole_seq = mine.next_seq
+    mine.last_found = found
+
+
+def _in_flight(mine: _Side, other: _Side, flags: int) -> int | None:
+    size = seq_add(mine.unacked.size_bytes, -other.sacked_bytes)
+    if not 0 < size < _MOST_IN_FLIGHT:
+        return None
+    return size - bool(flags & (SYN | FIN)) or None
+
+
+def _fill(segment: Segment, found: int) -> None:
+    segment.retransmission = segment.fast_retransmission = segment.spurious_retransmission = False
+    segment.out_of_order = segment.lost_segment = segment.ack_lost_segment = False
+    segment.duplicate_ack = segment.zero_window = segment.zero_window_probe = False
+    segment.zero_window_probe_ack = segment.window_full = segment.window_update = False
+    segment.keep_alive = segment.keep_alive_ack = segment.reused_ports = False
+    if found:
+        for name, bit in zip(VERDICTS, _BITS, strict=True):
+            if found & bit:
+                setattr(segment, name, True)
