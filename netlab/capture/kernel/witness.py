@@ -35,8 +35,10 @@ from netlab.capture.kernel.syscalls import SYSCALLS
 from netlab.capture.kernel.tracefs import Tracefs
 from netlab.capture.kernel.tracepoints import (
     NETWORK,
+    ROUTES,
     SOCKET_CALLS,
     TASKS,
+    WITH_PORTS,
     Gap,
     Lost,
     Reader,
@@ -87,16 +89,14 @@ class _Source:
         self._last_ns = [now_ns for _ in instance.processors]  # of each, its latest event
         self._waiting: list[list[RawEvent]] = [[] for _ in instance.processors]
 
-    def enable(self, event: str, reader: Reader | None = None) -> bool:
+    def enable(self, event: str, condition: str = "") -> bool:
         """Whether this kernel has the event."""
-        text = self.instance.enable(event)
+        text = self.instance.enable(event, condition)
         if text is None:
             self.missing.append(event)
             return False
         form = event_format(text)
-        if reader is not None:
-            self.readers[form.id] = reader
-        elif form.name.startswith("sys_enter_"):
+        if form.name.startswith("sys_enter_"):
             self.readers[form.id] = enter_reader(form)
         elif form.name.startswith("sys_exit_"):
             self.readers[form.id] = leave_reader(form)
@@ -176,6 +176,8 @@ class KernelWitness:
             calls, network = _Source(made[0], calls=True), _Source(made[1], calls=False)
             for event in (*TASKS, *SOCKET_CALLS):
                 calls.enable(event)
+            for event in ROUTES:
+                calls.enable(event, WITH_PORTS)
             for name in SYSCALLS:
                 if calls.enable(f"syscalls/sys_enter_{name}"):
                     calls.enable(f"syscalls/sys_exit_{name}")
