@@ -34,6 +34,13 @@ _NS = 1_000_000_000
     help="What to call the program of a log, once for each.  [default: as its file]",
 )
 @click.option(
+    "--host",
+    "hosts",
+    multiple=True,
+    metavar="NAME",
+    help="The machine of a log, once for each, if they are of several.",
+)
+@click.option(
     "--output", "-o", required=True, type=click.Path(path_type=Path), metavar="RECORDING",
     help="Where to write the recording.",
 )  # fmt: skip
@@ -57,6 +64,7 @@ def command(
     more: tuple[Path, ...],
     logs: tuple[Path, ...],
     actors: tuple[str, ...],
+    hosts: tuple[str, ...],
     output: Path,
     clock_offset: str | None,
     journal_limit: int,
@@ -84,7 +92,7 @@ def command(
         context, "join", str(capture), "--strace", *map(str, files),
         left_out=("capture", "more", "logs", "output", "journal_limit"),
     )  # fmt: skip
-    order = JoinOrder(capture, files, actors, _offset_ns(clock_offset), title, journal_limit)
+    order = JoinOrder(capture, files, actors, hosts, _offset_ns(clock_offset), title, journal_limit)
     joined = join_files(order)
     write_joined(joined, output, order)
     view = summary(joined.tables, joined.raw, str(output))

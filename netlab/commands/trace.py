@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from netlab.commands.numbers import Duration
+
 if TYPE_CHECKING:
     from netlab.lab.trace import TraceResult
 
@@ -42,6 +44,14 @@ if TYPE_CHECKING:
     help="As root: run CMD as this user; by default whoever called sudo, else root.",
 )
 @click.option(
+    "--sample",
+    "sample_every_ns",
+    default=0,
+    type=Duration(1_000_000),
+    metavar="TIME",
+    help="Look at the program's TCP sockets so often: `10ms`; what changed is in `states`.",
+)
+@click.option(
     "--journal-limit",
     default=100_000,
     type=click.IntRange(0),
@@ -58,6 +68,7 @@ def command(
     all_traffic: bool,
     output: Path | None,
     user: str | None,
+    sample_every_ns: int,
     journal_limit: int,
     quiet: bool,
 ) -> int:
@@ -90,6 +101,7 @@ def command(
         all_traffic=all_traffic,
         user=user,
         journal_limit=journal_limit,
+        sample_every_ns=sample_every_ns,
         title=f"{title} -- {shlex.join(program)}" if program else title,
     )
     result = run_trace(options, say=complain)

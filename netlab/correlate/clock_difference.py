@@ -43,6 +43,11 @@ class Stretch:
         return max(low or 0, 0) if high is None else min(high, 0)
 
     @property
+    def added_ns(self) -> int:
+        """What is added: nothing where the times can be right as they are."""
+        return 0 if self.allows_zero else self.middle_ns
+
+    @property
     def allows_zero(self) -> bool:
         """Whether the times can be right as they are."""
         below = self.low_ns is None or self.low_ns <= 0
@@ -72,8 +77,8 @@ class Difference:
             return first.middle_ns + self.drift_ppb[0] * (time_ns - first.since_ns) // _PPB
         for one in reversed(self.stretches):
             if time_ns >= one.since_ns:
-                return one.middle_ns
-        return self.stretches[0].middle_ns
+                return one.added_ns
+        return self.stretches[0].added_ns
 
 
 def difference(bounds: Iterable[Bound]) -> Difference | None:

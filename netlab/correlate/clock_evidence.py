@@ -14,14 +14,15 @@ from dataclasses import dataclass
 from netlab.correlate.addresses import Endpoint, is_wildcard
 from netlab.correlate.causality import Bound, Ways, bounds_of_end, interval, moves_of
 from netlab.correlate.clock_difference import Difference, Stretch, difference, most_covered
-from netlab.correlate.hidden_ends import addresses_fit
+from netlab.correlate.hidden_ends import HiddenEnds, addresses_fit
 from netlab.correlate.matching import is_hidden
 from netlab.correlate.segments import Track
 from netlab.correlate.sockets import Socket
 from netlab.model.call import CallRecord
 from netlab.model.tables import Side
 
-_MOST_SOUGHT = 64  # sockets that are asked: each is compared with every connection
+_MOST_SOUGHT = 32  # sockets that are asked: each is compared with every connection
+_NEVER = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +107,11 @@ class Clocks:
         return bounds, count
 
     def _sought(self) -> Evidence:
+        hidden = [s for s in self._sockets if s.is_born and is_hidden(s, self._calls)]
+        if hidden and self._all_fit_as_they_are(hidden):
+            return Evidence(Difference((Stretch(-_NEVER, None, None),), 0), len(hidden))
         sets = []
-        for socket in [s for s in self._sockets if is_hidden(s, self._calls)][:_MOST_SOUGHT]:
+        for socket in hidden[:_MOST_SOUGHT]:
             side = Side.CLIENT if socket.connects else Side.SERVER
             intervals = []
             for track in self._tracks:
@@ -121,12 +125,19 @@ class Clocks:
         if not most:
             return Evidence(difference(()), 0)
         here = [place for place in places if place[0] <= 0 <= place[1]]
-        if here or len(places) == 1:
+        if here or (len(places) == 1 and most == len(sets)):
             low, high = (here or places)[0]
             known = _limit(low), _limit(high)
-            return Evidence(Difference((Stretch(-(1 << 62), *known),), 2 * most), most)
+            return Evidence(Difference((Stretch(-_NEVER, *known),), 2 * most), most)
         return Evidence(None, most, tuple(places))
+
+    def _all_fit_as_they_are(self, hidden: Sequence[Socket]) -> bool:
+        """Whether each of them may be the end of some connection without a look at the clocks."""
+        ends = HiddenEnds(
+            self._tracks, self._calls, whole=self._whole, ring_lost=self._ring_lost
+        )  # fmt: skip
+        return all(ends.any_fits(socket) for socket in hidden)
 
 
 def _limit(value: int) -> int | None:
-    return None if abs(value) >= 1 << 62 else value
+    return None if abs(value) >= _NEVER else value

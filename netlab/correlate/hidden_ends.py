@@ -105,6 +105,11 @@ class HiddenEnds:
                 for (_, side), track in free.items():
                     track.contested.add(side)
 
+    def any_fits(self, socket: Socket) -> bool:
+        """Whether there is an end that the socket can be."""
+        seeker = _Seeker(socket, moves_of(socket, self.calls))
+        return any(self.fits(seeker, track, side) for track, side in self._near(socket))
+
     def fits(self, seeker: _Seeker, track: Track, side: Side) -> bool:
         """Whether the socket can be that end."""
         if not seeker.socket.is_born:

@@ -49,6 +49,7 @@ class JoinOrder:
     capture: Path
     logs: tuple[Path, ...]
     actors: tuple[str, ...] = ()  # of the logs, in their order
+    hosts: tuple[str, ...] = ()  # where they were taken; those without a name on one machine
     offset_ns: int | None = None  # to add to the calls' times; None: find out
     title: str = ""
     journal_limit: int = JOURNAL_LIMIT
@@ -139,16 +140,19 @@ def _packets(raw: RawRecording, path: Path) -> list[Packet]:
 
 def _logs(order: JoinOrder, raw: RawRecording) -> list[Log]:
     found = find_logs(order.logs)
-    if len(order.actors) > len(found):
-        raise UsageError(
-            f"{len(order.actors)} names for {len(found)} logs", "say --actor once for each log"
-        )
+    for names, option in ((order.actors, "--actor"), (order.hosts, "--host")):
+        if len(names) > len(found):
+            what = "log" if len(found) == 1 else "logs"
+            raise UsageError(
+                f"{len(names)} names for {len(found)} {what}", f"say {option} once for each log"
+            )
     logs = []
     taken: set[str] = set()
     for place, paths in enumerate(found):
         actor = order.actors[place] if place < len(order.actors) else _actor(paths, taken)
         taken.add(actor)
-        log = read_log(paths, HOST, actor, keep_bytes=_KEEP_BYTES)
+        host = order.hosts[place] if place < len(order.hosts) else HOST
+        log = read_log(paths, host, actor, keep_bytes=_KEEP_BYTES)
         if not log.calls:
             raise BadRecording(
                 f"{log.name} holds no call on a socket",
@@ -277,10 +281,11 @@ def _description(
     order: JoinOrder, settings: Sequence[Setting], notes: Sequence[str]
 ) -> Description:
     logs = ", ".join(one.log.name for one in settings)
+    hosts = [call.host for one in settings for call in one.log.calls[:1]]
     return Description(
         netlab_version=netlab.__version__,
         title=order.title,
-        hosts=(Host(HOST, "", ()),),
+        hosts=tuple(Host(name, "", ()) for name in dict.fromkeys(hosts)),
         witnesses=(
             f"packets: the capture {order.capture.name}, taken by hand",
             f"calls: strace, by hand: {logs}",

@@ -142,7 +142,7 @@ def clock_line(setting: Setting, evidence: Evidence, offset_ns: int | None) -> s
         return f"{name}: {_drift_text(setting.added)}"
     if setting.added is not None and len(setting.added.stretches) > 1:
         return f"{name}: {_steps_text(setting.added)}"
-    added_ns = setting.added.stretches[0].middle_ns if setting.added is not None else 0
+    added_ns = setting.added.stretches[0].added_ns if setting.added is not None else 0
     if setting.asked:
         added_ns = offset_ns or 0
     if setting.asked:
@@ -185,11 +185,11 @@ def _drift_text(found: Difference) -> str:
 
 
 def _steps_text(found: Difference) -> str:
-    words = [f"{_seconds(found.stretches[0].middle_ns)} s was added to its times"]
+    words = [f"{_seconds(found.stretches[0].added_ns)} s was added to its times"]
     for one in found.stretches[1:]:
         unsure = one.since_ns if one.unsure_ns is None else one.unsure_ns
         words.append(
-            f"from {_call_time(one.since_ns)} on {_seconds(one.middle_ns)} s: one of the clocks was"
+            f"from {_call_time(one.since_ns)} on {_seconds(one.added_ns)} s: one of the clocks was"
             f" set between {_call_time(unsure)} and {_call_time(one.since_ns)}"
         )
     return "; ".join(words)

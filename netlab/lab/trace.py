@@ -28,14 +28,16 @@ from netlab.capture.layout import JOURNAL_LIMIT
 from netlab.capture.ownership import caller, remove_folder
 from netlab.capture.probe.spool import SpoolReader
 from netlab.capture.ring import PacketRing
+from netlab.capture.sampler import Sampler
+from netlab.capture.sockdiag import open_netlink
 from netlab.capture.strace.spools import LOG as LOG_SUFFIX
 from netlab.capture.strace.spools import StraceSpools, spool_name
 from netlab.lab import sysctls, tracees
 from netlab.lab.hosts import User
 from netlab.lab.interfaces import interfaces_for
-from netlab.lab.own_traffic import OwnTraffic
+from netlab.lab.own_traffic import OwnTraffic, SocketName
 from netlab.lab.program_traffic import Names, OurAddresses, OwnRing, losses_of
-from netlab.lab.recorder import Recorder, begin
+from netlab.lab.recorder import Recorder, begin, states_witness
 from netlab.lab.signals import HeldSignals
 from netlab.lab.starting import program_files
 from netlab.lab.strace_command import Command, refusal, trial
@@ -71,6 +73,7 @@ class TraceOptions:
     all_traffic: bool = False  # also frames that are not the program's
     user: str | None = None
     journal_limit: int = JOURNAL_LIMIT
+    sample_every_ns: int = 0  # how often the program's TCP sockets are looked at; 0: never
     title: str = "netlab trace"
 
 
@@ -140,6 +143,7 @@ class _Trace:
         first = options.command[0] if options.command else tracees.name_of(self._pids[0])
         self._actor = os.path.basename(first)
         self._told_to_end = 0
+        self._sampler: Sampler | None = None
 
     def run(self) -> TraceResult:
         if not self._pids:
@@ -164,10 +168,15 @@ class _Trace:
             raise
         self._opened.callback(recording.close)
         logs = _NamingSpools(spools)
-        recorder = Recorder(recording, self._rings, SpoolReader(spools), logs=logs)
+        self._open_sampler()
+        recorder = Recorder(
+            recording, self._rings, SpoolReader(spools), logs=logs, sampler=self._sampler
+        )
         try:
             tracer = self._start(keeper, user, spools)
-            names = Names(self._own, lambda: tracees.open_sockets(tracees.traced_by(tracer.pid)))
+            names = Names(
+                self._own, lambda: tracees.open_sockets(tracees.traced_by(tracer.pid)), self._heard
+            )
             logs.names = None if self._options.all_traffic else names
             if self._pids:
                 self._meet(tracer, recording, names, logs)
@@ -181,6 +190,8 @@ class _Trace:
         self._catch_up(recorder, logs, spools, names)
         self._let_close(recorder, names)
         self._note_end(tracer, recording)
+        if self._sampler is not None and self._trouble is None:
+            recording.describe(self._description())  # how often it looked is known now
         finished = self._finish(recorder, spools)
         code = 0 if self._pids else status if status >= 0 else 128 - status
         return TraceResult(self._options.path, finished, code, tuple(self._notes))
@@ -215,6 +226,21 @@ class _Trace:
             self._opened.callback(ring.close)
             self._rings.append(ring)
 
+    def _open_sampler(self) -> None:
+        """One that looks at the program's sockets once they are named; at all with all traffic."""
+        if self._options.sample_every_ns:
+            netlink = self._opened.enter_context(open_netlink())
+            self._sampler = Sampler(
+                {HOST: netlink},
+                self._options.sample_every_ns,
+                chosen=not self._options.all_traffic,
+            )
+            self._opened.callback(self._sampler.close)
+
+    def _heard(self, name: SocketName) -> None:
+        if self._sampler is not None and name.protocol == "tcp":
+            self._sampler.watch(HOST, name.local, name.peer)
+
     def _step_down(self) -> User | None:
         """Be the caller from now on; whom strace and the program must be made, if not us."""
         asked = caller()
@@ -238,6 +264,7 @@ class _Trace:
             witnesses=(
                 f"packets: a TPACKET_V3 ring on {where}, {of_whom}",
                 self._strace.witness_text,
+                *states_witness(self._options.sample_every_ns, self._sampler, of_whom),
             ),
             notes=tuple(self._notes),
         )
@@ -300,6 +327,9 @@ class _Trace:
         poller.register(tracer, select.POLLIN)
         for ring in self._rings:
             poller.register(ring, select.POLLIN)
+        if self._sampler is not None:
+            poller.register(self._sampler, select.POLLIN)
+            self._sampler.start()
         while True:
             over = tracer.fileno() in {descriptor for descriptor, _ in poller.poll(_TURN_MS)}
             for number, from_terminal in self._signals.take():

@@ -212,7 +212,7 @@ class World:
         local: str | None = None, address: str | None = None, new_inode: int | None = None,
         peer_inode: int | None = None, message_bytes: tuple[int, ...] = (),
         message_addresses: tuple[str, ...] = (), passed: tuple[Passed, ...] = (),
-        data: bytes | None = None,
+        data: bytes | None = None, **more: Any,
     ) -> CallRecord:  # fmt: skip
         tid = call.tid
         order = self._orders[tid] = self._orders.get(tid, 0) + 1
@@ -226,7 +226,7 @@ class World:
             call.entered_ns, call.returned_ns, call.returned_by_ns, requested_bytes, call.result,
             call.errno, flags, inode, family, kind, local, peer, address, new_inode, peer_inode,
             None, ready, message_bytes=message_bytes, message_addresses=message_addresses,
-            passed=passed, data=data,
+            passed=passed, data=data, **more,
         )  # fmt: skip
 
     @property

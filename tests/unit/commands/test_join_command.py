@@ -157,6 +157,53 @@ def test_a_clock_that_is_ahead_is_found_out(later_us: int, here: Path, capsys: C
     assert f"{added_us / 10**6:.9f} s was added to its times" in raw.description.notes[0]
 
 
+def named(at_us: int, port: int, later_us: int) -> list[tuple[int, str]]:
+    """A client that asked for its own port; everything `at_us` later, by a clock that is ahead."""
+    asked = f'{{sa_family=AF_INET, sin_port=htons({port}), sin_addr=inet_addr("127.0.0.1")}}, [16]'
+    lines = [*LINES[1:4], (2_900, f"getsockname(3, {asked}) = 0 <0.000010>"), LINES[4]]
+    return [(at + at_us + later_us, text) for at, text in lines]
+
+
+def again(at_us: int, port: int) -> list[tuple[int, bytes]]:
+    """The frames at another time, from another port."""
+    mine = port.to_bytes(2, "big")
+    return [(at + at_us, data.replace(b"\x9c\x40", mine, 1)) for at, data in FRAMES]
+
+
+def test_a_clock_that_was_set_in_between(here: Path, capsys: Caught) -> None:
+    """It is said between which calls; before and after it the times are put right."""
+    frames = [frame for at in range(4) for frame in again(at * 5_000_000, 40_000 + at)]
+    Path("cap.pcap").write_bytes(pcap(frames))
+    lines = [
+        line
+        for at in range(4)
+        for line in named(at * 5_000_000, 40_000 + at, 2_000_000 if at >= 2 else 0)
+    ]
+    Path("say.strace").write_text(log([LINES[0], *lines]))
+    assert join() == 0
+    said = capsys.readouterr().out
+    assert "0.000000000 s was added to its times; from the call at 1700000012." in said
+    assert " on -2.000" in said
+    assert "one of the clocks was set between the call at 1700000005." in said
+    tables = result()[1]
+    assert [call.connection for call in tables.calls if call.op == "sendto"] == [0, 1, 2, 3]
+    assert [call.start for call in tables.calls if call.op == "sendto"] == [0] * 4
+
+
+def test_clocks_that_run_apart(here: Path, capsys: Caught) -> None:
+    """One gains 100 us in a second: the difference grows evenly over ten minutes."""
+    frames = [frame for at in range(61) for frame in again(at * 10_000_000, 40_000 + at)]
+    Path("cap.pcap").write_bytes(pcap(frames))
+    lines = [line for at in range(61) for line in named(at * 10_000_000, 40_000 + at, at * 1_000)]
+    Path("say.strace").write_text(log([LINES[0], *lines]))
+    assert join() == 0
+    said = capsys.readouterr().out
+    used = float(said.partition("run apart by ")[2].partition(" ppm")[0])
+    assert abs(used + 100) < 2
+    tables = result()[1]
+    assert [call.start for call in tables.calls if call.op == "sendto"] == [0] * 61
+
+
 def test_an_offset_that_was_asked_for_is_used(here: Path, capsys: Caught) -> None:
     Path("say.strace").write_text(log(later_us=3_600_000_000))
     assert join("--clock-offset", "-3600.0000025") == 0
@@ -237,6 +284,33 @@ def test_two_connections_that_look_alike_are_named(here: Path, capsys: Caught) -
     assert sum("fit: given none" in note for note in raw.description.notes) == 2
 
 
+def test_logs_of_two_machines_may_number_their_sockets_alike(here: Path, capsys: Caught) -> None:
+    """With -y the numbers are the kernels' own: only --host tells two kernels apart."""
+    client = log().replace("(3,", "(3<socket:[9]>,").replace("= 3 ", "= 3<socket:[9]> ")
+    Path("say.strace").write_text(client.replace("close(3)", "close(3<socket:[9]>)"))
+    server = [
+        (1_000, 'execve("/bin/hear", ["hear"], 0x7ffd0 /* 9 vars */) = 0 <0.000020>'),
+        (1_010, "socket(AF_INET, SOCK_STREAM, IPPROTO_IP) = 4<socket:[8]> <0.000002>"),
+        (1_020, "bind(4<socket:[8]>, {sa_family=AF_INET, sin_port=htons(7), "
+                'sin_addr=inet_addr("0.0.0.0")}, 16) = 0 <0.000002>'),
+        (1_030, "listen(4<socket:[8]>, 5) = 0 <0.000002>"),
+        (1_040, "accept4(4<socket:[8]>, NULL, NULL, 0) = 9<socket:[9]> <0.000200>"),
+        (1_500, f'read(9<socket:[9]>, "{PAYLOAD.decode()}", 100) = {SIZE} <0.000800>'),
+        (2_500, 'read(9<socket:[9]>, "", 100) = 0 <0.000620>'),
+        (3_140, "close(9<socket:[9]>) = 0 <0.000060>"),
+        (3_300, "exit_group(0) = ?"),
+    ]  # fmt: skip
+    Path("hear.strace").write_text(log(server, pid="77  "))
+    assert join("--strace", "hear.strace", "--host", "left", "--host", "right") == 0
+    raw, tables = result()
+    assert [(row.host, row.side, row.start, row.stop) for row in tables.calls
+            if row.op in ("sendto", "read") and row.result] == [
+        ("right", "server", 0, SIZE), ("left", "client", 0, SIZE),
+    ]  # fmt: skip
+    assert [host.name for host in raw.description.hosts] == ["left", "right"]
+    assert tables.unmatched == []
+
+
 # --- files that cannot be joined
 
 
@@ -287,7 +361,9 @@ def test_files_that_are_not_there(here: Path, capsys: Caught) -> None:
 
 
 def test_more_names_than_logs(here: Path, capsys: Caught) -> None:
-    assert "2 names for 1 logs" in refusal(capsys, "--actor", "a", "--actor", "b", code=2)
+    assert "2 names for 1 log: say --actor once" in refusal(
+        capsys, "--actor", "a", "--actor", "b", code=2
+    )
 
 
 # --- where it is written
