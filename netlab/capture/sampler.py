@@ -14,11 +14,13 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from netlab.capture import sockdiag
-from netlab.capture.sockdiag import SKMEMINFO, TCP_INFO, DiagRow
+from netlab.capture.sockdiag import SKMEMINFO, TCP_INFO, DiagRow, Ends
 from netlab.capture.ticks import Ticks
 from netlab.model.sample import TCP_STATES, Sample
 
@@ -28,6 +30,8 @@ _AGAIN_NS = 1_000_000_000
 # tcpi_last_data_sent ... tcpi_last_ack_recv: milliseconds that pass without anything happening.
 _AGES = slice(44, 60)
 _MEMORY_BYTES = 4
+_TCP, _WANTED = socket.IPPROTO_TCP, (TCP_INFO, SKMEMINFO)
+Endpoint = tuple[str, int]  # address and port
 
 
 @dataclass(slots=True)
@@ -48,13 +52,21 @@ class _Place:
     host: str
     netlink: socket.socket
     known: dict[int, _Known] = field(default_factory=dict)
+    watched: dict[Ends, None] | None = None  # None: all
 
 
 class Sampler:
-    """The sockets of several hosts, each asked through a netlink socket of its own namespace."""
+    """The sockets of several hosts, each asked through a netlink socket of its own namespace.
 
-    def __init__(self, hosts: Mapping[str, socket.socket], every_ns: int) -> None:
-        self._places = [_Place(host, netlink) for host, netlink in hosts.items()]
+    All of them, or, with `chosen`, those that were named to `watch`.
+    """
+
+    def __init__(
+        self, hosts: Mapping[str, socket.socket], every_ns: int, *, chosen: bool = False
+    ) -> None:
+        self._places = [
+            _Place(host, netlink, watched={} if chosen else None) for host, netlink in hosts.items()
+        ]
         self._ticks = Ticks(every_ns)
         self.every_ns = every_ns
         self.looks = 0
@@ -64,6 +76,13 @@ class Sampler:
     def fileno(self) -> int:
         """Readable when it is time for another look."""
         return self._ticks.fileno()
+
+    def watch(self, host: str, local: Endpoint, peer: Endpoint | None) -> None:
+        """Look at this connection, or listener (no peer), too, for as long as it is there."""
+        for place in self._places:
+            if place.host == host and place.watched is not None:
+                with suppress(ValueError):
+                    place.watched[sockdiag.ends_of(local, peer)] = None
 
     def poll(self) -> list[Sample]:
         """What is new, if it is time."""
@@ -79,8 +98,8 @@ class Sampler:
         found: list[Sample] = []
         try:
             for place in self._places:
-                for family in (socket.AF_INET, socket.AF_INET6):
-                    self._look_at(place, family, found)
+                for ask in self._questions(place):
+                    self._look_at(place, ask, found)
                 place.known = {
                     cookie: known
                     for cookie, known in place.known.items()
@@ -90,15 +109,21 @@ class Sampler:
             self.refused = os.strerror(error.errno or 0).lower()
         return found
 
-    def _look_at(self, place: _Place, family: int, found: list[Sample]) -> None:
+    def _questions(self, place: _Place) -> Iterator[Callable[[], list[DiagRow]]]:
+        """What to ask of a place, one after the other: each with a moment of its own."""
+        ask, watched = place.netlink, place.watched
+        if watched is None:
+            for family in (socket.AF_INET, socket.AF_INET6):
+                yield partial(sockdiag.dump, ask, family, _TCP, states=_STATES, wanted=_WANTED)
+            return
+        for ends in list(watched):
+            yield partial(_one, ask, ends, watched)
+
+    def _look_at(
+        self, place: _Place, ask: Callable[[], list[DiagRow]], found: list[Sample]
+    ) -> None:
         before_ns = time.time_ns()
-        rows = sockdiag.dump(
-            place.netlink,
-            family,
-            socket.IPPROTO_TCP,
-            states=_STATES,
-            wanted=(TCP_INFO, SKMEMINFO),
-        )
+        rows = ask()
         now_ns = time.time_ns()
         for row in rows:
             known = place.known.get(row.cookie)
@@ -132,6 +157,15 @@ class Sampler:
     def close(self) -> None:
         """Tick no more; the netlink sockets are their owner's."""
         self._ticks.close()
+
+
+def _one(netlink: socket.socket, ends: Ends, watched: dict[Ends, None]) -> list[DiagRow]:
+    """The socket with these ends; it is watched no more when it is not there, or as good as."""
+    row = sockdiag.lookup(netlink, _TCP, ends, wanted=_WANTED)
+    if row is None or not (1 << row.state) & _STATES:
+        del watched[ends]
+        return []
+    return [row]
 
 
 def _news(row: DiagRow) -> tuple[object, ...]:

@@ -38,6 +38,11 @@ if TYPE_CHECKING:
     help="With --stream: how; raw: the bytes alone.",
 )
 @click.option("--output", "-o", metavar="OUT", help="With --stream: write to a file.")
+@click.option(
+    "--states",
+    is_flag=True,
+    help="With --connection: what was sampled of its sockets: cwnd, bytes in flight, queues.",
+)
 @click.option("--limit", metavar="N", type=WholeNumber(min=0), help="At most N rows; 0: all.")
 @click.option(
     "--where",
@@ -56,6 +61,7 @@ def command(
     stream: str | None,
     form: str | None,
     output: str | None,
+    states: bool,
     limit: int | None,
     where: str | None,
     as_json: bool,
@@ -79,6 +85,10 @@ def command(
         raise UsageError("only one look at a packet at a time", f"choose one of {', '.join(asked)}")
     if stream is not None and connection is None:
         raise UsageError("--stream is about one connection", "add --connection N")
+    if states and connection is None:
+        raise UsageError("--states is about one connection", "add --connection N")
+    if states and stream is not None:
+        raise UsageError("only one view at a time", "choose --states or --stream")
     if stream is None and (form is not None or output is not None):
         name = "--output" if form is None else "--as"
         raise UsageError(f"{name} is about a stream", "add --stream client, server or both")
@@ -96,6 +106,8 @@ def command(
         _show_packet(_packet(tables, raw, packet, deep), boxes, field, limit, as_json)
     elif connection is not None and stream is not None:
         _stream(tables, raw, connection, stream, form or "text", output, file)
+    elif connection is not None and states:
+        _states(tables, connection, limit, as_json)
     elif connection is not None:
         _ladder(tables, raw, connection, limit, as_json)
     elif view == "packets":
@@ -179,6 +191,20 @@ def _ladder(
         print(json_text(limited(ladder(tables, raw, row), limit or 0)))
     else:
         print_ladder(tables, raw, connection=row.connection, limit=limit)
+
+
+def _states(tables: Tables, connection: str, limit: int | None, as_json: bool) -> None:
+    from netlab.show import choose
+    from netlab.show.terminal.lines import emit, width_of
+    from netlab.show.terminal.states import DEFAULT_LIMIT, states_lines
+    from netlab.show.views.states import limited, states_view
+    from netlab.show.views.text import as_json as json_text
+
+    view = states_view(tables, choose.connection(tables, connection))
+    if as_json:
+        print(json_text(limited(view, limit or 0)))
+    else:
+        emit(states_lines(limited(view, DEFAULT_LIMIT if limit is None else limit), width_of(None)))
 
 
 def _stream(

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from netlab.commands.numbers import Duration
+
 if TYPE_CHECKING:
     from netlab.lab.trace import TraceResult
 
@@ -30,6 +32,13 @@ if TYPE_CHECKING:
     help="Record all that passes at this machine's interfaces, not only the program's own packets.",
 )
 @click.option(
+    "--witness",
+    type=click.Choice(["auto", "strace", "kernel", "both"]),
+    default="auto",
+    show_default=True,
+    help="Who tells of the calls: strace (auto), or as root the kernel's tracepoints.",
+)
+@click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
@@ -40,6 +49,14 @@ if TYPE_CHECKING:
     "--user",
     metavar="NAME",
     help="As root: run CMD as this user; by default whoever called sudo, else root.",
+)
+@click.option(
+    "--sample",
+    "sample_every_ns",
+    default=0,
+    type=Duration(1_000_000),
+    metavar="TIME",
+    help="Look at the program's TCP sockets so often: `10ms`; what changed is in `states`.",
 )
 @click.option(
     "--journal-limit",
@@ -56,8 +73,10 @@ def command(
     program: tuple[str, ...],
     pids: tuple[int, ...],
     all_traffic: bool,
+    witness: str,
     output: Path | None,
     user: str | None,
+    sample_every_ns: int,
     journal_limit: int,
     quiet: bool,
 ) -> int:
@@ -88,8 +107,10 @@ def command(
         command=program,
         pids=pids,
         all_traffic=all_traffic,
+        witness=witness,
         user=user,
         journal_limit=journal_limit,
+        sample_every_ns=sample_every_ns,
         title=f"{title} -- {shlex.join(program)}" if program else title,
     )
     result = run_trace(options, say=complain)

@@ -12,20 +12,20 @@ from netlab.model.call import MSG_TRUNC
 from netlab.model.tables import Role, Span, Unmatched
 
 
-def list_read(join: DatagramJoin, number: int, reason: Reason) -> None:
-    """List a read of which it is not known what it took."""
-    result = join.calls[number - 1].result
-    if result:
+def list_read(join: DatagramJoin, number: int, size: int, reason: Reason) -> None:
+    """List a read of `size` bytes of which it is not known what it took."""
+    if size:
         join.unmatched.append(
-            Unmatched(None, None, None, None, result, What.READ_NOT_CAPTURED, reason, number)
+            Unmatched(None, None, None, None, size, What.READ_NOT_CAPTURED, reason, number)
         )
 
 
-def link_read(join: DatagramJoin, d: Datagram, number: int) -> None:
-    """Link a read with the frames of the datagram that it took."""
+def link_read(join: DatagramJoin, d: Datagram, number: int, size: int) -> None:
+    """Link a read of `size` bytes with the frames of the datagram that it took."""
     record = join.calls[number - 1]
-    join.placed[number] = Placed(
-        d.flow.connection, d.direction.receiver, d.direction, d.start, d.stop
+    place_call(
+        join, number,
+        Placed(d.flow.connection, d.direction.receiver, d.direction, d.start, d.stop),
     )  # fmt: skip
     for piece in d.pieces:
         join.spans.append(
@@ -38,8 +38,9 @@ def link_read(join: DatagramJoin, d: Datagram, number: int) -> None:
                 join.spans.append(
                     Span(number, last, None, d.direction, piece.start, piece.stop, Role.RELEASED)
                 )
-    kept = record.result or 0
-    if record.flags & MSG_TRUNC and record.requested_bytes is not None:
+    kept = size
+    one = not record.message_bytes  # of several it is not known which asked for how much
+    if one and record.flags & MSG_TRUNC and record.requested_bytes is not None:
         kept = min(kept, record.requested_bytes)
     if kept < d.length:
         join.unmatched.append(
@@ -54,3 +55,14 @@ def link_read(join: DatagramJoin, d: Datagram, number: int) -> None:
                 number,
             )
         )
+
+
+def place_call(join: DatagramJoin, number: int, placed: Placed) -> None:
+    """Say where a call belongs; of several messages in a row it has all, else those that begin."""
+    before = join.placed.get(number)
+    if before is None:
+        join.placed[number] = placed
+        return
+    same = (before.connection, before.direction) == (placed.connection, placed.direction)
+    if same and before.stop == placed.start:
+        before.stop = placed.stop

@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass
 
 from netlab.correlate.addresses import Endpoint, maybe_endpoint
+from netlab.correlate.call_moves import moved_bytes
 from netlab.correlate.socket_options import maybe_option
 from netlab.correlate.sockets import Socket
 from netlab.model.call import MSG_MORE, CallRecord, is_outbound
@@ -68,11 +69,27 @@ def outbox_of(socket: Socket, calls: list[CallRecord]) -> Outbox:
             gathered = []
         elif record.result is not None:
             gathered.append(number)
-            if not corked and not record.flags & MSG_MORE:
+            if record.message_bytes and gathered == [number] and not corked:
+                box.sends += _messages(socket, calls, number)
+                gathered = []
+            elif not corked and not record.flags & MSG_MORE:
                 box.sends.append(_send(socket, calls, gathered, record, segment_bytes))
                 gathered = []
     box.held += gathered
     return box
+
+
+def _messages(socket: Socket, calls: list[CallRecord], number: int) -> list[Send]:
+    """The datagrams of one sendmmsg, each with its own destination."""
+    record = calls[number - 1]
+    found = []
+    for place, size in enumerate(record.message_bytes):
+        send = _send(socket, calls, [number], record, 0)
+        send.length = size
+        if record.message_addresses:
+            send.remote = maybe_endpoint(record.message_addresses[place]) or send.remote
+        found.append(send)
+    return found
 
 
 def _send(
@@ -89,7 +106,7 @@ def _send(
         or maybe_endpoint(first.peer)
         or socket.peer_endpoint
     )
-    length = sum(calls[n - 1].result or 0 for n in numbers)
+    length = sum(moved_bytes(calls[n - 1], outbound=True) for n in numbers)
     told = _SEGMENT.search(first.args) or _SEGMENT.search(last.args)
     if told is not None:
         segment = int(told[1])

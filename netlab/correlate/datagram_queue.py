@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 
 from netlab.correlate.addresses import Endpoint
 
+_MESSAGE = 1 << 32  # more than there are calls
+
 
 @dataclass(slots=True, eq=False)
 class Arrival:
@@ -32,9 +34,9 @@ class Arrival:
 
 @dataclass(slots=True, eq=False)
 class Read:
-    """A call that took one datagram."""
+    """A call that took one datagram, or its part that took one of several (recvmmsg)."""
 
-    number: int
+    number: int  # of the call; of its second message and further ones, see `of_message`
     thread: tuple[int, int]
     entered_ns: int
     returned_ns: int | None
@@ -46,6 +48,10 @@ class Read:
     latest: Arrival | None = None  # this read has it, or an earlier one
     crowded: bool = False  # another thread was reading
 
+    @property
+    def call(self) -> int:
+        return self.number % _MESSAGE
+
     def fits(self, arrival: Arrival) -> bool:
         if self.returned_ns is not None and arrival.arrived_ns > self.returned_ns:
             return False
@@ -56,6 +62,11 @@ class Read:
         if arrival.queued_by_ns <= self.gone_ns:
             return False
         return arrival.length == self.result or (self.may_be_cut and arrival.length > self.result)
+
+
+def of_message(call: int, place: int) -> int:
+    """A number that tells the messages of one call apart, from 0."""
+    return call + place * _MESSAGE
 
 
 @dataclass(slots=True)

@@ -15,10 +15,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from netlab.correlate.addresses import Endpoint, is_multicast, is_wildcard, maybe_endpoint
+from netlab.correlate.call_moves import moved_bytes
 from netlab.correlate.datagram_admission import Admits, Gate, may_be_for_all
 from netlab.correlate.datagram_join import DatagramJoin
 from netlab.correlate.datagram_links import link_read, list_read
-from netlab.correlate.datagram_queue import Arrival, Pairing, Read, pair_reads
+from netlab.correlate.datagram_queue import Arrival, Pairing, Read, of_message, pair_reads
 from netlab.correlate.datagram_sends import DatagramIndex
 from netlab.correlate.datagrams import Datagram
 from netlab.correlate.reasons import Reason
@@ -101,8 +102,9 @@ def match_reads(join: DatagramJoin, index: DatagramIndex, sockets: Sequence[Sock
         local = socket.local_endpoint
         if local is None or local[1] == 0:
             for number in numbers:
+                size = moved_bytes(join.calls[number - 1], outbound=False)
                 reason = Reason.HIDDEN if socket.fits else Reason.NO_PACKET_WITNESS
-                list_read(join, number, reason)
+                list_read(join, number, size, reason)
             continue
         queues.append(_queue(socket, local, numbers, join.calls, before))
     at_port: dict[tuple[str, int], list[_Queue]] = {}
@@ -177,8 +179,21 @@ def _queue(
         latest = record
         # A sample older than another thread's read says nothing about this one.
         fresh = other_threads <= before[number - 1]
-        queue.reads.append(_read_of(number, record, before[number - 1], fresh))
+        queue.reads += _reads_of(number, record, before[number - 1], fresh)
     return queue
+
+
+def _reads_of(number: int, record: CallRecord, before_ns: int, fresh: bool) -> list[Read]:
+    if not record.message_bytes:
+        return [_read_of(number, record, before_ns, fresh)]
+    found = []
+    for place, size in enumerate(record.message_bytes):  # how much each asked for is not told
+        address = record.message_addresses[place] if record.message_addresses else None
+        found.append(Read(
+            of_message(number, place), (record.pid, record.tid), record.entered_ns,
+            record.returned_ns, size, True, maybe_endpoint(address),
+        ))  # fmt: skip
+    return found
 
 
 def _read_of(number: int, record: CallRecord, before_ns: int, fresh: bool) -> Read:
@@ -293,10 +308,10 @@ def _write(join: DatagramJoin, matched: _Matched) -> None:
     for read in matched.queue.reads:
         arrival = pairing.certain.get(read.number)
         found = datagrams.get(id(arrival)) if arrival is not None else None
-        taken.append((read.number, found))
+        taken.append((read.call, found))
         if found is not None:
-            found.read_by.append(read.number)
-            link_read(join, found, read.number)
+            found.read_by.append(read.call)
+            link_read(join, found, read.call, read.result)
             continue
         possible = pairing.possible.get(read.number, [])
         captured = [datagrams[id(a)] for a in possible if a.captured]
@@ -309,7 +324,7 @@ def _write(join: DatagramJoin, matched: _Matched) -> None:
                 reason = Reason.MERGED
                 for d in datagrams.values():
                     d.read_unsure = d.read_unsure or reason
-        list_read(join, read.number, reason)
+        list_read(join, read.call, read.result, reason)
 
 
 def _why_unsure(read: Read, possible: Sequence[Arrival], shared: set[int]) -> Reason:

@@ -14,7 +14,9 @@ from collections.abc import Sequence
 from itertools import islice
 
 from netlab.correlate.addresses import Endpoint, is_wildcard
+from netlab.correlate.call_moves import moved_bytes
 from netlab.correlate.datagram_join import DatagramJoin, Placed
+from netlab.correlate.datagram_links import place_call
 from netlab.correlate.datagram_outbox import Send, outbox_of
 from netlab.correlate.datagram_queue import Arrival
 from netlab.correlate.datagrams import Datagram
@@ -53,12 +55,13 @@ def match_sends(join: DatagramJoin, index: DatagramIndex, sockets: Sequence[Sock
     groups: dict[tuple[int, Endpoint], list[Send]] = {}
     for socket in sockets:
         outbox = outbox_of(socket, join.calls)
-        _list_sends(join, outbox.held, Reason.HELD)
+        for number in outbox.held:
+            _list(join, number, moved_bytes(join.calls[number - 1], outbound=True), Reason.HELD)
         locals_seen: set[Endpoint] = set()
         for send in outbox.sends:
             if send.local is None or send.remote is None:
                 reason = Reason.HIDDEN if socket.fits else join.missing(False)
-                _list_sends(join, send.numbers, reason)
+                _list_send(join, send, reason)
                 continue
             if send.local not in locals_seen:
                 locals_seen.add(send.local)
@@ -79,9 +82,9 @@ def _link(
         if send.matched:
             continue
         if send.segment_bytes and _cut(send, candidates):
-            _list_sends(join, send.numbers, Reason.SEGMENTED)
+            _list_send(join, send, Reason.SEGMENTED)
             continue
-        _list_sends(join, send.numbers, join.missing(bool(candidates)))
+        _list_send(join, send, join.missing(bool(candidates)))
         if not ambiguous:
             join.unseen.setdefault(remote, []).append(_unseen(send))
     for d in candidates:
@@ -132,13 +135,19 @@ def _cut(send: Send, candidates: list[Datagram]) -> bool:
     return bool(found)
 
 
-def _list_sends(join: DatagramJoin, numbers: Sequence[int], reason: Reason) -> None:
-    for number in numbers:
-        moved = join.calls[number - 1].result
-        if moved:
-            join.unmatched.append(
-                Unmatched(None, None, None, None, moved, What.SENT_NOT_CAPTURED, reason, number)
-            )
+def _list_send(join: DatagramJoin, send: Send, reason: Reason) -> None:
+    if len(send.numbers) == 1:
+        _list(join, send.numbers[0], send.length, reason)
+        return
+    for number in send.numbers:
+        _list(join, number, moved_bytes(join.calls[number - 1], outbound=True), reason)
+
+
+def _list(join: DatagramJoin, number: int, size: int, reason: Reason) -> None:
+    if size:
+        join.unmatched.append(
+            Unmatched(None, None, None, None, size, What.SENT_NOT_CAPTURED, reason, number)
+        )
 
 
 def _unseen(send: Send) -> Arrival:
@@ -149,10 +158,10 @@ def _unseen(send: Send) -> Arrival:
 def _sent(join: DatagramJoin, d: Datagram) -> None:
     at = d.start
     for number in d.sent_by:
-        stop = at + (join.calls[number - 1].result or 0)
-        join.placed[number] = Placed(
-            d.flow.connection, d.direction.sender, d.direction, at, stop
-        )  # fmt: skip
+        alone = len(d.sent_by) == 1
+        stop = at + (d.length if alone else moved_bytes(join.calls[number - 1], outbound=True))
+        sender = d.direction.sender
+        place_call(join, number, Placed(d.flow.connection, sender, d.direction, at, stop))
         for piece in d.pieces:
             a, b = max(at, piece.start), min(stop, piece.stop)
             if a < b or d.length == 0:

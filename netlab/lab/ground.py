@@ -23,7 +23,7 @@ from netlab.lab.departures import Departures
 from netlab.lab.hosts import Connected, Ended, Event, House, Started
 from netlab.lab.namespaces import Refused, why_refused
 from netlab.lab.network.plan import SUBNET_BYTES, WIRE, make_plan
-from netlab.lab.recorder import Death, Recorder, begin
+from netlab.lab.recorder import Death, Recorder, begin, states_witness
 from netlab.lab.surroundings import become_caller, choose_user
 from netlab.lab.wire.patience import Patience, patience_with
 from netlab.lab.wiring import Wiring
@@ -202,21 +202,10 @@ class Ground:
                 *([f"calls: {self._strace.words}"] if self._strace is not None else ()),
                 *([f"calls: {self.kernel.words}"] if self.kernel is not None else ()),
                 *self._witnesses,
-                *self._states_text(),
+                *states_witness(self._watching.sample_every_ns, self.sampler, "of all hosts"),
             ),
             notes=self.notes,
         )
-
-    def _states_text(self) -> list[str]:
-        """What the sampler does; in the end, what it did."""
-        every_ns = self._watching.sample_every_ns
-        if not every_ns:
-            return []
-        from netlab.lab.wire.quantities import DURATION
-
-        what = "states: TCP_INFO, queues and memory of every TCP socket (sock_diag)"
-        looks = "" if self.sampler is None else self.sampler.looks_text()
-        return [f"{what}, every {DURATION.text(every_ns)}{looks}"]
 
     def open_up(self, interrupted: Callable[[], bool]) -> None:
         """Wait until the wire carries and the hosts' links are up.

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from netlab.capture.ring import PacketRing, RingFrame
 from netlab.lab.interfaces import addresses
-from netlab.lab.own_traffic import OwnTraffic, maybe_name
+from netlab.lab.own_traffic import OwnTraffic, SocketName, maybe_name
 from netlab.lab.tracees import HeldSocket
 from netlab.model.call import CallRecord
 from netlab.model.recording import Loss
@@ -53,10 +53,17 @@ class OwnRing(PacketRing):
 class Names:
     """Which sockets are the program's, told to `own` as it becomes known."""
 
-    def __init__(self, own: OwnTraffic, sockets: Callable[[], Iterable[HeldSocket]]) -> None:
-        """`sockets`: what the traced processes hold now."""
+    def __init__(
+        self,
+        own: OwnTraffic,
+        sockets: Callable[[], Iterable[HeldSocket]],
+        heard: Callable[[SocketName], None] = lambda _: None,
+    ) -> None:
+        """`sockets`: what the traced processes hold now. `heard` gets each name as often as a call
+        says it."""
         self._own = own
         self._sockets = sockets
+        self._heard = heard
         self._next_look_ns = 0
 
     def learn(self, calls: Sequence[CallRecord]) -> None:
@@ -87,6 +94,7 @@ class Names:
         name = maybe_name(kind, local, peer)
         if name is not None:
             self._own.name(name, at_ns)
+            self._heard(name)
 
 
 class OurAddresses:

@@ -52,6 +52,17 @@ def stamps_witness(stamps: StampsOf, whose: str = "") -> list[str]:
     return [f"{what} on TCP sockets{whose}"]
 
 
+def states_witness(every_ns: int, sampler: Sampler | None, of_whom: str) -> list[str]:
+    """How a description names a sampler, in the end with what it did; none without."""
+    if not every_ns:
+        return []
+    from netlab.lab.wire.quantities import DURATION
+
+    what = f"states: TCP_INFO, queues and memory of TCP sockets, {of_whom} (sock_diag)"
+    looks = "" if sampler is None else sampler.looks_text()
+    return [f"{what}, every {DURATION.text(every_ns)}{looks}"]
+
+
 @dataclass(frozen=True, slots=True)
 class Death:
     """A process that ended, as its parent saw it."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
-from netlab.capture.sockdiag import NETLINK_SOCK_DIAG, dump
+from netlab.capture.sockdiag import dump, open_netlink
 from netlab.correlate.addresses import Endpoint
 from netlab.lab.strace_command import ptrace_hint
 from netlab.model.errors import NetlabError, PrivilegeError, UsageError
@@ -160,7 +160,7 @@ def open_sockets(pids: Iterable[int]) -> list[HeldSocket]:
 def are_closing(is_ours: Callable[[Endpoint, Endpoint], bool]) -> bool:
     """Whether the kernel is still about to end a TCP connection with such ends."""
     try:
-        with _netlink() as netlink:
+        with open_netlink() as netlink:
             return any(
                 is_ours((f"{row.local[0]}", row.local[1]), (f"{row.peer[0]}", row.peer[1]))
                 for family in (socket.AF_INET, socket.AF_INET6)
@@ -168,11 +168,6 @@ def are_closing(is_ours: Callable[[Endpoint, Endpoint], bool]) -> bool:
             )
     except OSError:  # where it does not tell, nobody waits
         return False
-
-
-def _netlink() -> socket.socket:
-    kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
-    return socket.socket(socket.AF_NETLINK, kind, NETLINK_SOCK_DIAG)
 
 
 _Ends = tuple[IPv4Address | IPv6Address, int]
@@ -183,7 +178,7 @@ def _rows(wanted: set[int]) -> dict[int, _Row]:
     """What sock_diag says of the sockets with these inodes."""
     found: dict[int, _Row] = {}
     try:
-        with _netlink() as netlink:
+        with open_netlink() as netlink:
             for kind, number in (("SOCK_STREAM", 6), ("SOCK_DGRAM", 17)):
                 for family in (socket.AF_INET, socket.AF_INET6):
                     for row in dump(netlink, family, number):

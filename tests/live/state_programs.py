@@ -49,18 +49,28 @@ def fill(probe: Probe, address: str, owned: int, foreign: int) -> list[str]:
 
 
 def quiet(socks: list[socket.socket], is_quiet: Callable[[socket.socket], bool]) -> list[str]:
-    """Wait until all are, say so, wait for TERM: TCP_INFO of each then, in hexadecimal."""
+    """Wait until all are, say so, wait for TERM: TCP_INFO of each then, in hexadecimal.
+
+    They stay open until a second TERM, so that nothing changes at the other end meanwhile.
+    """
     while not all(map(is_quiet, socks)):
         select.select([], [], [], _LOOK_S)
-    sys.stdout.write("quiet\n")
-    sys.stdout.flush()
-    signal.sigwait([signal.SIGTERM])
-    return [
+    say_and_wait("quiet")
+    found = [
         socket.socket.getsockopt(
             sock, socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_BYTES
         ).hex()  # not through the probe
         for sock in socks
     ]
+    say_and_wait("taken")
+    return found
+
+
+def say_and_wait(word: str) -> None:
+    """Until TERM comes."""
+    sys.stdout.write(f"{word}\n")
+    sys.stdout.flush()
+    signal.sigwait([signal.SIGTERM])
 
 
 def queue(sock: socket.socket, request: int) -> int:

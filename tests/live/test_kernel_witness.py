@@ -204,6 +204,8 @@ def test_a_program_that_runs_already_keeps_its_sockets_numbers() -> None:
     (send,) = [call for call in seen.calls if call.op == "sendto"]
     assert (send.fd, send.inode, send.local) == (int(fd), int(inode), f"{host}:{port}")
     assert (send.family, send.kind, send.result) == ("AF_INET", "SOCK_STREAM", 23)
+    mine = [event for event in seen.events if event.local == send.local]
+    assert {event.what for event in mine} >= {"tcp_probe"}
 
 
 def test_a_process_that_is_gone_is_named_in_one_line() -> None:

@@ -29,6 +29,7 @@ from netlab.capture.kernel.tracepoints import (
     Left,
     Lost,
     Moved,
+    Routed,
     Seen,
 )
 from netlab.model.call import WAITING, CallRecord
@@ -59,6 +60,7 @@ class Calls:
         self.losses: list[Loss] = []
         self._takers: dict[type, Callable[[Any], None]] = {
             Entered: self._entered, Left: self._left, Moved: self._moved, Seen: self._seen,
+            Routed: self._routed,
             Begun: self._begun, Ended: self._ended, Executed: self._executed, Gap: self._gap,
             Lost: self._lost,
         }  # fmt: skip
@@ -142,6 +144,7 @@ class Calls:
         if call.op == "splice" and self.places.socket_at(process.pid, fd or 0) is None:
             fd = arguments["fd_in"]
         inside = self._inside[event.tid] = Inside(event.time_ns, event.name, arguments, fd)
+        self._moved_outside.discard(event.tid)
         if fd is not None:
             inside.opened = self.tables.at(process.pid, fd)
             inside.socket = self.places.socket_at(process.pid, fd)
@@ -157,6 +160,11 @@ class Calls:
                 self._moved_outside.add(event.tid)
         elif process is not None:
             self.places.moved(process.pid, process.host, inside, event)
+
+    def _routed(self, event: Routed) -> None:
+        inside = None if event.in_interrupt else self._inside.get(event.tid)
+        if inside is not None:
+            self.places.route(inside, event)
 
     def _left(self, event: Left) -> None:
         inside, process = self._inside.pop(event.tid, None), self.families.process(event.tid)
@@ -223,6 +231,7 @@ class Calls:
         number = -result if result is not None and result < 0 else 0
         if number:
             result = None if number in _RESTARTS else -1
+        many = call.op in _MANY and bool(result)
         self.families.add(
             process,
             CallRecord(
@@ -240,7 +249,8 @@ class Calls:
                 peer=socket.peer if socket is not None else None,
                 address=inside.address,
                 new_inode=new_inode,
-                message_bytes=tuple(inside.moved) if call.op in _MANY and result else (),
+                message_bytes=tuple(inside.moved) if many else (),
+                message_addresses=tuple(inside.addresses) if many and any(inside.addresses) else (),
             ),
         )  # fmt: skip
 

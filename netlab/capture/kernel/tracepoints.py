@@ -23,6 +23,8 @@ from netlab.model.sample import state_name
 
 TASKS = ("task/task_newtask", "sched/sched_process_exit", "sched/sched_process_exec")
 SOCKET_CALLS = ("sock/sock_send_length", "sock/sock_recv_length")
+ROUTES = ("fib/fib_table_lookup", "fib6/fib6_table_lookup")
+WITH_PORTS = "proto == 6 || proto == 17"  # of these a lookup tells ports
 NETWORK = ("sock/inet_sock_set_state", "tcp/tcp_probe", "tcp/tcp_retransmit_skb",
            "tcp/tcp_retransmit_synack", "tcp/tcp_send_reset", "tcp/tcp_receive_reset",
            "tcp/tcp_destroy_sock", "skb/kfree_skb", "sock/sock_rcvqueue_full")  # fmt: skip
@@ -59,6 +61,17 @@ class Moved(NamedTuple):
     protocol: int
     result: int
     outbound: bool
+
+
+class Routed(NamedTuple):
+    """Within a call, a route was looked up: to where it sends, or connects, and from which port."""
+
+    time_ns: int
+    tid: int
+    in_interrupt: bool
+    protocol: int
+    local: str  # the address is a wildcard where the socket is bound to none
+    peer: str
 
 
 class Begun(NamedTuple):
@@ -117,7 +130,7 @@ class Lost(NamedTuple):
     calls: bool
 
 
-Event = Entered | Left | Moved | Begun | Ended | Executed | Seen | Gap | Lost
+Event = Entered | Left | Moved | Routed | Begun | Ended | Executed | Seen | Gap | Lost
 Reader = Callable[[int, bytes], Event]
 
 
@@ -169,6 +182,18 @@ def _moved(form: EventFormat, *, outbound: bool) -> Reader:
         return Moved(time_ns, tid, sk, family, protocol, result, outbound)
 
     return moved
+
+
+def _routed(form: EventFormat) -> Reader:
+    family = socket.AF_INET6 if form.name.startswith("fib6") else socket.AF_INET
+    read = form.reader(("common_pid", "common_flags", "proto", "src", "sport", "dst", "dport"))
+
+    def routed(time_ns: int, data: bytes) -> Routed:
+        tid, flags, protocol, src, sport, dst, dport = read(data)
+        local, peer = _inet(family, src, sport), _inet(family, dst, dport)
+        return Routed(time_ns, tid, bool(flags & _IN_INTERRUPT), protocol, local, peer)
+
+    return routed
 
 
 def _begun(form: EventFormat) -> Reader:
@@ -355,6 +380,8 @@ def readers() -> dict[str, Callable[[EventFormat], Reader]]:
         ),
         "sock_send_length": lambda form: _moved(form, outbound=True),
         "sock_recv_length": lambda form: _moved(form, outbound=False),
+        "fib_table_lookup": _routed,
+        "fib6_table_lookup": _routed,
         "inet_sock_set_state": _state,
         "tcp_probe": lambda form: _network(form, _PROBE, _probe_fields, ends=True),
         "tcp_retransmit_skb": _retransmit,

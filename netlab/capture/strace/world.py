@@ -68,7 +68,8 @@ class World:
     def runs(self, pid: int, path: bytes) -> None:
         """A process executes a program."""
         name = path.rpartition(b"/")[2][:_COMM_BYTES].decode("utf-8", "replace")
-        self._named(pid, name)
+        # A program may have any name, and this one stands in front of everything it does.
+        self._named(pid, "".join(letter if letter.isprintable() else "?" for letter in name))
 
     def concerns(self, pid: int) -> bool:
         """Whether a process ever had a socket."""
@@ -212,7 +213,7 @@ class World:
         local: str | None = None, address: str | None = None, new_inode: int | None = None,
         peer_inode: int | None = None, message_bytes: tuple[int, ...] = (),
         message_addresses: tuple[str, ...] = (), passed: tuple[Passed, ...] = (),
-        data: bytes | None = None,
+        data: bytes | None = None, **more: Any,
     ) -> CallRecord:  # fmt: skip
         tid = call.tid
         order = self._orders[tid] = self._orders.get(tid, 0) + 1
@@ -226,7 +227,7 @@ class World:
             call.entered_ns, call.returned_ns, call.returned_by_ns, requested_bytes, call.result,
             call.errno, flags, inode, family, kind, local, peer, address, new_inode, peer_inode,
             None, ready, message_bytes=message_bytes, message_addresses=message_addresses,
-            passed=passed, data=data,
+            passed=passed, data=data, **more,
         )  # fmt: skip
 
     @property

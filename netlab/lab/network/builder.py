@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from netlab.capture.sockdiag import NETLINK_SOCK_DIAG
+from netlab.capture.sockdiag import open_netlink
 from netlab.lab import sysctls
 from netlab.lab.namespaces import HostFacts, set_baseline, step
 from netlab.lab.network import links, offloads, routes
@@ -96,11 +96,7 @@ class Network:
         for host in self.plan.hosts:
             with self._back_afterwards():
                 self.places[host.name].enter()
-                found.append(
-                    socket.socket(
-                        socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_SOCK_DIAG
-                    )
-                )
+                found.append(open_netlink())
         return found
 
     @contextmanager

@@ -150,6 +150,8 @@ def _holds(view: Summary) -> str:
         parts[0] += f" ({view.frames_without_connection:,} of no connection)"
     if view.calls:
         parts += [count(view.calls, "call"), count(view.links, "link") + " between them"]
+    if view.states:
+        parts.append(count(view.states, "state sample"))
     if view.stamps:
         parts.append(count(view.stamps, "kernel stamp"))
     parts.append(count(len(view.connections), "connection"))

@@ -123,6 +123,7 @@ class Summary:
     frames: int
     calls: int
     links: int  # rows of the map
+    states: int  # samples of sockets
     stamps: int  # by the kernel, of bytes that left or were acknowledged
     frames_without_connection: int
     connections: tuple[ConnectionSummary, ...]
@@ -157,6 +158,7 @@ def summary(tables: Tables, raw: RawRecording, path: str) -> Summary:
         frames=len(tables.packets),
         calls=len(tables.calls),
         links=len(tables.spans),
+        states=len(tables.states),
         stamps=len(tables.stamps),
         frames_without_connection=sum(p.connection is None for p in tables.packets),
         connections=connections(tables),

@@ -112,6 +112,42 @@ def test_time_wait_and_sockets_without_a_peer_are_left_out() -> None:
     assert in_private_network(work) == []
 
 
+def test_chosen_sockets_are_looked_at_for_as_long_as_they_are_there() -> None:
+    def work() -> list[list[tuple[str, int]]]:
+        looks = []
+        with netlink() as diag, socket.create_server(("127.0.0.1", 0)) as listener:
+            place = listener.getsockname()
+            it = Sampler({"a": diag}, 1000 * MS, chosen=True)
+            mine, other = socket.create_connection(place), socket.create_connection(place)
+            accepted = listener.accept()[0]
+            looks.append(it.look())
+            it.watch("a", mine.getsockname(), place)
+            it.watch("a", place, None)
+            it.watch("a", ("127.0.0.1", 1), place)  # there is no such one
+            it.watch("b", other.getsockname(), place)  # nobody knows that host
+            it.watch("a", ("a name", 1), place)
+            looks.append(it.look())
+            gone = mine.getsockname()
+            assert accepted.getpeername() == gone
+            mine.close()
+            accepted.close()
+            listener.accept()[0].close()
+            looks += [it.look(), it.look()]
+            it.watch("a", gone, place)  # a call that was read late
+            looks.append(it.look())
+            it.close()
+            other.close()
+            return [[(state_name(one.state), one.rqueue) for one in look] for look in looks]
+
+    assert in_private_network(work) == [
+        [],
+        [("ESTABLISHED", 0), ("LISTEN", 1)],
+        [("LISTEN", 0)],
+        [],
+        [],
+    ]
+
+
 def test_a_kernel_that_refuses_is_asked_no_more_and_that_is_said() -> None:
     diag = netlink()
     it = Sampler({"a": diag}, 1000 * MS)

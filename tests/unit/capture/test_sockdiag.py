@@ -117,3 +117,54 @@ def test_an_attribute_that_is_none_ends_them(tail: bytes) -> None:
     row = sockdiag.row_from(bytes([2, 1]) + bytes(70) + whole + tail)
     assert row.attributes[8] == b"\x01\0\0\0"
     assert set(row.attributes) <= {8, 2}
+
+
+# -- one socket ------------------------------------------------------------------------------------
+
+
+def find(
+    diag: socket.socket, local: tuple[str, int], peer: tuple[str, int] | None
+) -> DiagRow | None:
+    return sockdiag.lookup(
+        diag, socket.IPPROTO_TCP, sockdiag.ends_of(local, peer), wanted=(TCP_INFO,)
+    )
+
+
+@pytest.mark.parametrize(
+    ("family", "bound", "client_family"),
+    [
+        (socket.AF_INET, "127.0.0.1", socket.AF_INET),
+        (socket.AF_INET6, "::1", socket.AF_INET6),
+        (socket.AF_INET6, "::", socket.AF_INET),  # its end shows mapped addresses
+    ],
+)
+def test_a_socket_is_found_by_its_ends_and_only_by_those(
+    family: int, bound: str, client_family: int
+) -> None:
+    host = "127.0.0.1" if client_family == socket.AF_INET else "::1"
+    dual = bound == "::"
+    with (
+        sockdiag.open_netlink() as diag,
+        socket.create_server((bound, 0), family=family, dualstack_ipv6=dual) as listener,
+    ):
+        place = (host, listener.getsockname()[1])
+        with socket.create_connection(place) as client:
+            mine = client.getsockname()[:2]
+            row, back = find(diag, mine, place), find(diag, place, mine)
+            assert row is not None
+            assert back is not None
+            assert (row.state, back.state) == (1, 1)
+            assert (f"{row.local[0]}", row.local[1]) == mine
+            assert (f"{back.peer[0]}", back.peer[1]) == mine
+            assert len(row.attributes[TCP_INFO]) >= 232
+            listens = find(diag, (bound, place[1]), None)
+            assert listens is not None
+            assert (listens.state, listens.rqueue) == (10, 1)
+            # Whoever else came from there would meet the listener: that is not a connection.
+            assert find(diag, place, (host, 1)) is None
+            assert find(diag, (host, 1), place) is None
+
+
+def test_ends_that_are_no_addresses() -> None:
+    with pytest.raises(ValueError, match="nowhere"):
+        sockdiag.ends_of(("nowhere", 80), None)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from playbook import INODE, PID, Play, by_role, frames_of, number_of
 
+from netlab.correlate.ledger import ledger_mismatches
 from netlab.model.call import Passed
 from netlab.model.recording import Loss
 from netlab.model.tables import Tables
@@ -138,6 +139,20 @@ def test_the_latest_end_of_a_call_counts_for_what_it_needed() -> None:
     }
 
 
+def test_after_a_call_that_could_not_be_read_nothing_has_a_place() -> None:
+    play = opened()
+    play.did("client", "write", 10)
+    frame = play.data("c>s", 0, 10)
+    play.raw.losses.append(Loss("strace", "calls", 1, "", "", play.now_ns, PID["client"]))
+    play.data("c>s", 10, 30)
+    play.now_ns += 10**9
+    play.did("client", "write", 10)
+    play.data("c>s", 30, 40)
+    tables = play.tables()
+    assert frames_of(tables, number_of(tables, "write"), "carried") == [frame]
+    assert frames_of(tables, number_of(tables, "write", 2), "carried") == []
+
+
 def test_an_interrupted_call_moved_nothing() -> None:
     play = opened()
     play.did("server", "read", None, size=4096, errno="ERESTARTSYS")
@@ -201,3 +216,51 @@ class TestIoUring:
         play.data("c>s", 10, 100)
         tables = play.tables()
         assert "io_uring: calls not seen" not in {row.reason for row in tables.unmatched}
+
+
+class TestSeveralMessages:
+    def play(self) -> Play:
+        play = Play()
+        for side, port in (("client", 5000), ("server", 53)):
+            play.did(
+                side, "bind", 0, kind="SOCK_DGRAM", address=f"127.0.0.1:{port}",
+                local=f"127.0.0.1:{port}", peer=None, args="",
+            )  # fmt: skip
+            made = play.calls.pop()
+            socket = replace(made, op="socket", args="", address=None, local=None)
+            bind = replace(made, entered_ns=made.entered_ns + 2, returned_ns=made.entered_ns + 3)
+            play.calls += [replace(socket, returned_ns=made.entered_ns + 1), bind]
+        return play
+
+    def test_each_message_has_its_frame(self) -> None:
+        play = self.play()
+        ends = {"kind": "SOCK_DGRAM", "peer": None}
+        with play.call(
+            "client", "sendmmsg", 2, message_bytes=(30, 20), local="127.0.0.1:5000",
+            message_addresses=("127.0.0.1:53", "127.0.0.1:53"), **ends,
+        ):  # fmt: skip
+            first = play.datagram("127.0.0.1:5000", "127.0.0.1:53", 30)
+            second = play.datagram("127.0.0.1:5000", "127.0.0.1:53", 20)
+        play.did(
+            "server", "recvmmsg", 2, message_bytes=(30, 20), local="127.0.0.1:53", size=4096,
+            message_addresses=("127.0.0.1:5000", "127.0.0.1:5000"), **ends,
+        )  # fmt: skip
+        tables = play.tables()
+        for op, role in (("sendmmsg", "carried"), ("recvmmsg", "delivered")):
+            call = tables.calls[number_of(tables, op) - 1]
+            assert frames_of(tables, call.call, role) == [first, second]
+            assert (call.start, call.stop) == (0, 50)
+        assert tables.unmatched == []
+        assert ledger_mismatches(tables) == []
+
+    def test_a_message_that_was_not_captured_is_listed_alone(self) -> None:
+        play = self.play()
+        with play.call(
+            "client", "sendmmsg", 2, message_bytes=(30, 20), local="127.0.0.1:5000",
+            address=None, peer="127.0.0.1:53", kind="SOCK_DGRAM",
+        ):  # fmt: skip
+            play.datagram("127.0.0.1:5000", "127.0.0.1:53", 30)
+        tables = play.tables()
+        sent = number_of(tables, "sendmmsg")
+        assert [(r.bytes, r.call) for r in tables.unmatched if r.call == sent] == [(20, sent)]
+        assert ledger_mismatches(tables) == []

@@ -43,9 +43,7 @@ def moment(tmp_path_factory: pytest.TempPathFactory) -> Quiet:
         assert len(lab.wait_listening("server")) == 2
         address = lab.address("server")
         running["client"] = lab.start("client", programs.fill, address, OWNED, FOREIGN)
-        assert lab.wait_until(
-            lambda: all(b"quiet" in p.stdout or not p.running for p in running.values())
-        )
+        wait_for(lab, running, b"quiet")
         sampler = lab._ground.sampler
         assert sampler is not None
         looks = sampler.looks
@@ -54,12 +52,21 @@ def moment(tmp_path_factory: pytest.TempPathFactory) -> Quiet:
             ss = lab.run(host, ["ss", "-tinmHO"], actor="ss")
             assert ss.status == 0, ss.stderr
             said[host] = ss.stdout.decode()
-        for program in running.values():
-            lab.signal(program, signal.SIGTERM)
+        for said_last in (b"taken", b""):
+            for program in running.values():
+                lab.signal(program, signal.SIGTERM)
+            wait_for(lab, running, said_last)
         lab.wait(*running.values())
         for program in running.values():
             assert program.status == 0, program.stderr
     return Quiet(lab, running, said)
+
+
+def wait_for(lab: Lab, running: dict[str, Program], word: bytes) -> None:
+    """Until all have said it; none may have ended before."""
+    everyone = running.values()
+    assert lab.wait_until(lambda: all(word in p.stdout or not p.running for p in everyone))
+    assert all(p.running for p in everyone) or not word, [p.stderr for p in everyone]
 
 
 def last_samples(quiet: Quiet, host: str) -> dict[tuple[str, str], Sample]:
@@ -149,7 +156,7 @@ def test_states_are_in_order_and_no_handshake_stands_behind_its_socket(moment: Q
 def test_the_recording_says_how_often_it_looked(moment: Quiet) -> None:
     witness = moment.lab.recording.raw.description.witnesses[-1]
     assert witness.startswith(
-        "states: TCP_INFO, queues and memory of every TCP socket (sock_diag), every 2ms: "
+        "states: TCP_INFO, queues and memory of TCP sockets, of all hosts (sock_diag), every 2ms: "
     )
     looks = int(re.search(r": ([\d,]+) looks", witness)[1].replace(",", ""))  # type: ignore[index]
     assert looks > 20
@@ -166,7 +173,7 @@ def test_a_look_lasts_less_than_a_millisecond(moment: Quiet) -> None:
 
 def test_run_samples_both_hosts(tmp_path: Path) -> None:
     done = run_netlab(
-        tmp_path, "run", "--size", 200_000, "--wire", "delay 10ms", "--sample", "5ms",
+        tmp_path, "run", "--size", 200_000, "--messages", 1, "--wire", "delay 10ms", "--sample", "5ms",
         "--quiet", "-o", "a.pcapng",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -178,6 +185,9 @@ def test_run_samples_both_hosts(tmp_path: Path) -> None:
     windows = [row.snd_cwnd for row in tables.states if row.side == "client" and row.snd_cwnd]
     assert windows[0] == 10  # RFC 6928
     assert max(windows) > 10
+    shown = run_netlab(tmp_path, "inspect", "a.pcapng", "-c", "0", "--states").stdout
+    assert f"10 … {max(windows)} segments" in shown
+    assert max(map(len, shown.splitlines())) <= 80
 
 
 def test_lab_samples_programs_that_netlab_knows_nothing_of(tmp_path: Path) -> None:
