@@ -230,8 +230,10 @@ def test_what_a_small_buffer_loses_is_counted() -> None:
         seen = watching.finish()
     assert lost > 1000
     counted = [loss.count for loss in seen.losses if loss.reason == "trace buffer full"]
-    assert sum(filter(None, counted)) == lost
-    assert None not in counted
+    known = sum(filter(None, counted))
+    # A page that is full to its last byte has no room for the number.
+    assert known <= lost if None in counted else known == lost
+    assert known > 0
     assert {loss.witness for loss in seen.losses} == {"kernel"}
 
 

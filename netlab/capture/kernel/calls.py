@@ -58,6 +58,7 @@ class Calls:
         self._moved_outside: set[int] = set()  # threads in a call whose entry was not seen
         self._resumable: set[int] = set()  # threads whose wait a signal interrupted
         self._gaps = 0  # processors whose events are missing at this moment
+        self._had_gap = False
         self.losses: list[Loss] = []
         self._takers: dict[type, Callable[[Any], None]] = {
             Entered: self._entered, Left: self._left, Moved: self._moved, Seen: self._seen,
@@ -126,6 +127,7 @@ class Calls:
         """Events are missing from here on: which thread's is not known, so no call is paired."""
         if event.calls:
             self._gaps += 1
+            self._had_gap = True
             self._inside.clear()
         else:
             self._network.lost()
@@ -187,9 +189,9 @@ class Calls:
             self._returned(process, inside, event)
 
     def _unseen_entry(self, event: Left, process: Process) -> None:
-        """A call on a socket whose entry was lost, or was before the trace began."""
+        """A call on a socket whose entry was before the trace began; or lost, which is said."""
         self._moved_outside.discard(event.tid)
-        if event.time_ns >= process.since_ns and process.counts:
+        if event.time_ns >= process.since_ns and process.counts and not self._had_gap:
             reason = "entered before it was watched"
             loss = Loss("kernel", "calls", 1, reason, process.actor, event.time_ns, process.pid)
             self.families.add(process, loss)
