@@ -167,8 +167,8 @@ class HiddenEnds:
             if port != local[1] or not (is_wildcard(local) or host == local[0]):
                 continue
             at_ns = queued_ns(track, listener, self.calls)
-            if len(track.halves[Direction.S2C].syns) > 1:
-                return  # it may have been turned away at first: when it was queued is not known
+            if not _at_server(track):
+                return  # the order in which they came to the server may be another
             if at_ns is not None:
                 queued.append((at_ns - _SAME_NS, at_ns, (track.flow.connection, Side.SERVER)))
         if len(queued) != len(listener.accepts):
@@ -200,6 +200,17 @@ def _ranks(found: Sequence[tuple[int, int, N]]) -> dict[N, _Place]:
         name: (bisect_left(stops, since), last - (len(starts) - bisect_right(starts, until)))
         for since, until, name in found
     }
+
+
+def _at_server(track: Track) -> bool:
+    """Whether the frames were captured where, and hence in the order in which, the server had them.
+
+    One whose SYN-ACK was sent again may have been turned away at first.
+    """
+    answers = track.halves[Direction.S2C].syns
+    return not answers or (
+        len(answers) == 1 and answers[0].time_ns - _syn_ns(track) <= _SAME_NS // 2
+    )
 
 
 def _syn_ns(track: Track) -> int:

@@ -24,6 +24,8 @@ from netlab.explain.analysis import analyse
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Role, Tables, Unmatched
 
+# An ordinary user's namespaces have one user, and tcpdump wants to become another.
+pytestmark = pytest.mark.root
 PROGRAMS = Path(__file__).with_name("join_talk.py")
 MARK = b"netlab test: nothing comes after this"
 SIZES = (101, 30_011, 101, 200_003)
