@@ -32,6 +32,13 @@ if TYPE_CHECKING:
     help="Record all that passes at this machine's interfaces, not only the program's own packets.",
 )
 @click.option(
+    "--witness",
+    type=click.Choice(["auto", "strace", "kernel", "both"]),
+    default="auto",
+    show_default=True,
+    help="Who tells of the calls: strace (auto), or as root the kernel's tracepoints.",
+)
+@click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
@@ -66,6 +73,7 @@ def command(
     program: tuple[str, ...],
     pids: tuple[int, ...],
     all_traffic: bool,
+    witness: str,
     output: Path | None,
     user: str | None,
     sample_every_ns: int,
@@ -99,6 +107,7 @@ def command(
         command=program,
         pids=pids,
         all_traffic=all_traffic,
+        witness=witness,
         user=user,
         journal_limit=journal_limit,
         sample_every_ns=sample_every_ns,

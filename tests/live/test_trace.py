@@ -210,6 +210,78 @@ def test_threads_children_and_what_they_execute_are_followed(tmp_path: Path) -> 
     in_private_network(work)
 
 
+DATAGRAMS = """
+import socket
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("0.0.0.0", 5353))
+for connected in (True, False):
+    client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    if connected:
+        client.connect(("127.0.0.1", 5353))
+        client.send(b"x" * 101)
+    else:
+        client.sendto(b"x" * 101, ("127.0.0.1", 5353))
+    data, sender = server.recvfrom(1000)
+    server.sendto(data[:7], sender)
+    assert client.recv(100) == b"x" * 7
+    client.close()
+nobody = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+nobody.connect(("127.0.0.1", 9))
+nobody.send(b"?")
+try:
+    nobody.recv(1)
+except ConnectionRefusedError:
+    pass
+"""
+
+
+def test_datagrams_and_what_icmp_says_of_them(tmp_path: Path) -> None:
+    def work() -> None:
+        with echoing():
+            done = trace(tmp_path, "--", PYTHON, "-c", DATAGRAMS)
+        assert done.returncode == 0, done.stderr
+        _, tables = opened(tmp_path)
+        protocols = Counter(packet.protocol for packet in tables.packets)
+        assert protocols == {"UDP": 5, "ICMP": 1}
+        assert Counter(item.reason for item in tables.unmatched) == {
+            "refused: nobody listens at this port": 1
+        }
+
+    in_private_network(work)
+
+
+UNANSWERED = """
+import socket
+listener = socket.socket()
+listener.bind(("127.0.0.1", 7000))
+listener.listen(0)
+waiting = [socket.create_connection(("127.0.0.1", 7000)) for _ in range(1)]
+late = socket.socket()
+late.settimeout(None)
+import signal
+signal.signal(signal.SIGALRM, lambda *_: (_ for _ in ()).throw(TimeoutError()))
+signal.setitimer(signal.ITIMER_REAL, 3.3)
+try:
+    late.connect(("127.0.0.1", 7000))
+except TimeoutError:
+    pass
+"""
+
+
+@pytest.mark.slow
+def test_frames_of_a_connect_that_does_not_return_are_the_programs(tmp_path: Path) -> None:
+    """Nothing names its port before the call has returned, but the kernel knows."""
+
+    def work() -> None:
+        done = trace(tmp_path, "--", PYTHON, "-c", UNANSWERED)
+        assert done.returncode == 0, done.stderr
+        _, tables = opened(tmp_path)
+        syns = Counter(packet.sport for packet in tables.packets if packet.tcp_flags == "SYN")
+        assert sorted(syns.values()) == [1, 4]  # at 0, 1, 2 and 3 s
+
+    in_private_network(work)
+
+
 class Redis:
     """A redis-server that was there before."""
 
@@ -388,12 +460,20 @@ def test_a_program_that_is_killed_has_128_and_its_signal(tmp_path: Path) -> None
     in_private_network(work)
 
 
-def test_what_a_program_leaves_behind_is_recorded_until_it_is_told_to_end(tmp_path: Path) -> None:
+def test_what_a_program_leaves_behind_is_recorded_until_ctrl_c_and_goes_on(tmp_path: Path) -> None:
+    leaves = f"{PYTHON} -c 'import signal; signal.pause()' >log 2>&1 </dev/null & echo $!; exit 3"
+
     def work() -> None:
-        leaves = f"{PYTHON} -c 'import signal; signal.pause()' & exit 3"
         with Tracing(tmp_path, "--", "sh", "-c", leaves) as tracing:
-            tracing.wait_for("sh has ended; a process that it started is still recorded")
-            code, stderr = tracing.end()
+            assert tracing.process.stdout is not None
+            left = int(tracing.process.stdout.readline())
+            try:
+                tracing.wait_for("sh has ended; a process that it started is still recorded")
+                assert tracer_of(left) != 0
+                code, stderr = tracing.end()
+                assert tracer_of(left) == 0
+            finally:
+                os.kill(left, signal.SIGKILL)
         assert code == 3, stderr
         opened(tmp_path)
 
@@ -403,12 +483,12 @@ def test_what_a_program_leaves_behind_is_recorded_until_it_is_told_to_end(tmp_pa
 def test_a_killed_netlab_leaves_the_program_alone_and_its_calls_can_be_recovered(
     tmp_path: Path,
 ) -> None:
-    waits = CONVERSATION.replace("import os,", "import signal, os,", 1)
-    waits = f"print('ready', flush=True); input()\n{waits}\nprint('went on', flush=True)"
+    code = f"import os, sys\n{CONVERSATION}\nprint(os.getpid(), flush=True)\n"
+    code += "input()\nprint('went on', flush=True)"
 
     def work() -> None:
         process = subprocess.Popen(
-            netlab_arguments("trace", "-o", FILE, "--", PYTHON, "-c", waits),
+            netlab_arguments("trace", "-o", FILE, "--", PYTHON, "-c", code),
             cwd=tmp_path,
             env=environment(tmp_path),
             stdin=subprocess.PIPE,
@@ -416,13 +496,16 @@ def test_a_killed_netlab_leaves_the_program_alone_and_its_calls_can_be_recovered
         )
         assert process.stdin is not None
         assert process.stdout is not None
-        assert process.stdout.readline() == b"ready\n"
+        pid = int(process.stdout.readline())
         process.kill()
         process.wait()
+        until_s = time.monotonic() + LIMIT_S
+        while tracer_of(pid):  # strace is told to go
+            assert time.monotonic() < until_s
         process.stdin.write(b"go\n")
         process.stdin.flush()
         assert process.stdout.readline() == b"went on\n"
-        assert process.stdout.read() == b""  # strace has ended, too
+        assert process.stdout.read() == b""
         process.stdin.close()
         process.stdout.close()
         done = run_netlab(tmp_path, "recover", FILE)
@@ -542,13 +625,22 @@ def test_under_sudo_program_and_file_are_the_callers(
         assert done.stdout == "(65534, 65534, 65534)\n"
         assert (folder / FILE).stat().st_uid == 65534
         all_is_matched(opened(folder)[1])
-        done = subprocess.run(
-            [*words, "--", "passwd", "--help"],
-            cwd=folder, env=env, capture_output=True, text=True, timeout=LIMIT_S,
-        )  # fmt: skip
-        assert "/passwd is setuid: traced, it has no more rights" in done.stderr
 
     in_private_network(work)
+
+
+@pytest.mark.root
+def test_to_a_user_a_setuid_program_has_no_more_rights_and_that_is_said(
+    sudo: tuple[Path, list[str], dict[str, str]],
+) -> None:
+    folder, words, _ = sudo
+    nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+    done = subprocess.run(
+        [*nobody, *CAPTURING_USER, *words, "--", "passwd", "--help"],
+        cwd=folder, capture_output=True, text=True, timeout=LIMIT_S,
+    )  # fmt: skip
+    assert "/passwd is setuid: traced, it has no more rights" in done.stderr
+    opened(folder)
 
 
 @pytest.mark.root
@@ -572,5 +664,42 @@ def test_under_sudo_processes_of_others_can_be_attached_to(
         _, tables = opened(folder)
         assert moved(tables) == {"in": 6, "out": 7}
         assert (folder / FILE).stat().st_uid == 65534
+
+    in_private_network(work)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("witness", ["kernel", "both"])
+def test_the_kernel_tells_the_calls_of_a_program(tmp_path: Path, witness: str) -> None:
+    def work() -> None:
+        with echoing():
+            done = trace(tmp_path, "--witness", witness, "--", PYTHON, "-c", CONVERSATION)
+        assert done.returncode == 0, done.stderr
+        _, tables = opened(tmp_path)
+        sent = PIECES * (PIECE + 3)
+        assert moved(tables) == {"out": sent, "in": sent}
+        all_is_matched(tables)
+        assert len(tables.connections) == 1
+
+    in_private_network(work)
+
+
+@pytest.mark.root
+def test_the_kernel_tells_the_calls_of_redis_that_runs_already(tmp_path: Path) -> None:
+    def work() -> None:
+        with Redis(tmp_path) as redis:
+            redis.ask(b"PING")
+            arguments = ("--witness", "kernel", "-p", str(redis.process.pid))
+            with Tracing(tmp_path, *arguments) as tracing:
+                tracing.wait_for("recording process")
+                for _ in range(PIECES):
+                    redis.ask(b"PING")
+                code, stderr = tracing.end()
+            assert code == 0, stderr
+        _, tables = opened(tmp_path)
+        assert moved(tables) == {"in": PIECES * 6, "out": PIECES * 7}
+        assert [item for item in tables.unmatched if item.call] == []
+        reads = [call for call in tables.calls if call.op == "read" and call.result]
+        assert [call.start for call in reads] == [6 * n for n in range(PIECES)]
 
     in_private_network(work)

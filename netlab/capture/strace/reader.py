@@ -36,6 +36,9 @@ _EXITING = frozenset({"exit", "exit_group"})
 _CALL, _ENTERED, _RESUMED, _EXITED = Says.CALL, Says.ENTERED, Says.RESUMED, Says.EXITED
 _UNREAD = "a line of its log could not be read"
 _SHOWN_CHARACTERS = 120
+CUT_SHORT = "the log ends within a line"
+# Of sockets that are known all calls are; these are others, if they are any.
+MAYBE_SOCKETS = "calls on descriptors that may be sockets: strace -y would tell"
 
 
 class StraceReader:
@@ -91,8 +94,16 @@ class StraceReader:
                     self._world.descriptors.start(pid)
                 self._world.descriptors.thread(tid, pid)
 
-    def attach(self, pid: int, threads: Iterable[int], program: str) -> None:
-        """Tell of a process that strace was attached to, before any of the log is fed."""
+    def attach(
+        self, pid: int, threads: Iterable[int], program: str, time_ns: int, *, launched: bool
+    ) -> None:
+        """Tell of a process that strace was attached to, before any of the log is fed.
+
+        `launched`: it waits to execute the program that is wanted.
+        """
+        if self._launched is None:
+            self._launched = launched
+            self._world.descriptors.number_from(OWN_INODES + own_number(time_ns))
         self.announce(threads, pid)
         if self._world.root is None:
             self._world.root = pid
@@ -134,15 +145,13 @@ class StraceReader:
             self._replay(tid, None)
         rest = self._lines.finish().decode("latin-1")
         if rest.strip():
-            self._world.fault(f"the log ends within a line: {_shown(rest)}")
+            self._world.fault(f"{CUT_SHORT}: {_shown(rest)}")
         for call in sorted(self._inside.values(), key=lambda one: one.entered_ns):
             self._interpret(call)
         self._inside.clear()
         unproven = self._world.unproven_calls
         if unproven and not self._launched:
-            self._world.fault(
-                f"{unproven} calls on descriptors that may be sockets: strace -y would tell"
-            )
+            self._world.fault(f"{unproven} {MAYBE_SOCKETS}")
         for held in self._bounded.values():
             self._world.calls += held
         self._bounded.clear()
