@@ -433,6 +433,16 @@ def test_lines_of_a_terminal() -> None:
     assert [(one.pid, one.parent_pid) for one in reader.inheritances] == [(11, 10)]
 
 
+def test_a_remark_in_a_message_is_no_remark() -> None:
+    reader = log(
+        EXEC, SOCKET, at(10, 2, 'write(3, "strace: Process 77 attached", 27 <unfinished ...>'),
+        at(10, 3, "<... write resumed>) = 27 <0.001000>"),
+        at(10, 4, 'write(3, "/x/strace: Process 77 attached"..., 99) = 99 <0.000010>'),
+    )  # fmt: skip
+    assert reader.faults == []
+    assert texts(reader)[1:] == ["10 write(3, 27) = 27", "10 write(3, 99) = 99"]
+
+
 def test_a_number_that_comes_late_is_that_of_the_first_process() -> None:
     reader = log(
         "1700000000.000000 execve(\"/p\", [], 0x1 /* 0 vars */) = 0 <0.000100>",
