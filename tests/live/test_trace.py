@@ -210,6 +210,78 @@ def test_threads_children_and_what_they_execute_are_followed(tmp_path: Path) -> 
     in_private_network(work)
 
 
+DATAGRAMS = """
+import socket
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("0.0.0.0", 5353))
+for connected in (True, False):
+    client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    if connected:
+        client.connect(("127.0.0.1", 5353))
+        client.send(b"x" * 101)
+    else:
+        client.sendto(b"x" * 101, ("127.0.0.1", 5353))
+    data, sender = server.recvfrom(1000)
+    server.sendto(data[:7], sender)
+    assert client.recv(100) == b"x" * 7
+    client.close()
+nobody = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+nobody.connect(("127.0.0.1", 9))
+nobody.send(b"?")
+try:
+    nobody.recv(1)
+except ConnectionRefusedError:
+    pass
+"""
+
+
+def test_datagrams_and_what_icmp_says_of_them(tmp_path: Path) -> None:
+    def work() -> None:
+        with echoing():
+            done = trace(tmp_path, "--", PYTHON, "-c", DATAGRAMS)
+        assert done.returncode == 0, done.stderr
+        _, tables = opened(tmp_path)
+        protocols = Counter(packet.protocol for packet in tables.packets)
+        assert protocols == {"UDP": 5, "ICMP": 1}
+        assert Counter(item.reason for item in tables.unmatched) == {
+            "refused: nobody listens at this port": 1
+        }
+
+    in_private_network(work)
+
+
+UNANSWERED = """
+import socket
+listener = socket.socket()
+listener.bind(("127.0.0.1", 7000))
+listener.listen(0)
+waiting = [socket.create_connection(("127.0.0.1", 7000)) for _ in range(1)]
+late = socket.socket()
+late.settimeout(None)
+import signal
+signal.signal(signal.SIGALRM, lambda *_: (_ for _ in ()).throw(TimeoutError()))
+signal.setitimer(signal.ITIMER_REAL, 3.3)
+try:
+    late.connect(("127.0.0.1", 7000))
+except TimeoutError:
+    pass
+"""
+
+
+@pytest.mark.slow
+def test_frames_of_a_connect_that_does_not_return_are_the_programs(tmp_path: Path) -> None:
+    """Nothing names its port before the call has returned, but the kernel knows."""
+
+    def work() -> None:
+        done = trace(tmp_path, "--", PYTHON, "-c", UNANSWERED)
+        assert done.returncode == 0, done.stderr
+        _, tables = opened(tmp_path)
+        syns = Counter(packet.sport for packet in tables.packets if packet.tcp_flags == "SYN")
+        assert sorted(syns.values()) == [1, 4]  # at 0, 1, 2 and 3 s
+
+    in_private_network(work)
+
+
 class Redis:
     """A redis-server that was there before."""
 

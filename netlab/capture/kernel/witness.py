@@ -19,7 +19,7 @@ import os
 import struct
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from types import TracebackType
 
@@ -355,11 +355,24 @@ class KernelWitness:
 
     def _harvest(self) -> Harvest:
         families, network = self._calls.families, self._network
-        losses = [*self._losses, *self._calls.losses, *families.losses]
+        losses = [*self._losses, *_summed(self._calls.losses), *families.losses]
         found = Harvest(families.records, families.inheritances, network.events, losses)
         families.records, families.inheritances, families.losses = [], [], []
         network.events, self._losses, self._calls.losses = [], [], []
         return found
+
+
+def _summed(losses: list[Loss]) -> list[Loss]:
+    """One for all gaps in events of one kind."""
+    found: dict[str, Loss] = {}
+    for loss in losses:
+        known = found.setdefault(loss.what, loss)
+        if known is not loss:
+            unknown = known.count is None or loss.count is None
+            count = None if unknown else (known.count or 0) + (loss.count or 0)
+            since_ns = min(known.since_ns or 0, loss.since_ns or 0)
+            found[loss.what] = replace(known, count=count, since_ns=since_ns)
+    return list(found.values())
 
 
 _time_of = itemgetter(0)
