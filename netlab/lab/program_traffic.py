@@ -119,6 +119,14 @@ class OurAddresses:
         return news
 
 
+def other_links(recorded: Sequence[str]) -> list[str]:
+    """What to say of interfaces that have an address, and frames that no recording can hold."""
+    others = dict.fromkeys(name for name, _ in addresses() if name not in recorded)
+    if not others:
+        return []
+    return [f"packets of {', '.join(others)} are not recorded: they are no Ethernet frames"]
+
+
 def losses_of(own: OwnTraffic, since_ns: int) -> list[Loss]:
     """What may be missing because there was no room for it."""
     found = []

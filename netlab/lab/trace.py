@@ -34,15 +34,15 @@ from netlab.lab import sysctls, tracees
 from netlab.lab.call_witnesses import CallWitnesses
 from netlab.lab.gated import GatedProgram
 from netlab.lab.hosts import User
-from netlab.lab.interfaces import interfaces_for
+from netlab.lab.interfaces import LOOPBACK, interfaces_for
 from netlab.lab.own_traffic import OwnTraffic, SocketName
-from netlab.lab.program_traffic import Names, OurAddresses, OwnRing, losses_of
+from netlab.lab.program_traffic import Names, OurAddresses, OwnRing, losses_of, other_links
 from netlab.lab.recorder import Recorder, begin, states_witness
 from netlab.lab.signals import HeldSignals
 from netlab.lab.starting import program_files
 from netlab.lab.surroundings import become_caller, choose_user
 from netlab.model.call import CallRecord
-from netlab.model.errors import NetlabError, PrivilegeError
+from netlab.model.errors import NetlabError, PrivilegeError, UsageError
 from netlab.model.frame import LINK_ETHERNET, Interface
 from netlab.model.recording import Description, Host, Loss
 
@@ -120,7 +120,7 @@ class _Trace:
         self._names = Names(self._own, self._held_now, self._heard)
         self._sampler: Sampler | None = None
         self._start_ns = time.time_ns()
-        self._interfaces = interfaces_for(("0.0.0.0", "::"))
+        self._interfaces: list[str] = []  # one for each ring
         self._rings: list[PacketRing] = []
         self._signals = HeldSignals()
         self._program: GatedProgram | None = None
@@ -180,20 +180,26 @@ class _Trace:
         return []
 
     def _open_rings(self) -> None:
-        """A ring on each interface that has an address."""
-        for number, name in enumerate(self._interfaces):
+        """A ring on each interface that has an address and Ethernet frames."""
+        for name in interfaces_for(("0.0.0.0", "::")):
             try:
                 if self._options.all_traffic:
                     ring = PacketRing.open(name)
                 else:
-                    ring = OwnRing.on(name, number, self._own)
+                    ring = OwnRing.on(name, len(self._rings), self._own)
             except PrivilegeError as refused:
                 raise PrivilegeError(
                     f"{refused.message} here",
                     f"{refused.hint}; or use `netlab lab`, which needs no right",
                 ) from None
+            except UsageError:
+                if name == LOOPBACK:
+                    raise
+                continue  # no Ethernet, or it has just gone
             self._opened.callback(ring.close)
             self._rings.append(ring)
+            self._interfaces.append(name)
+        self._notes += other_links(self._interfaces)
 
     def _step_down(self) -> User | None:
         """Be the caller from now on; whom the program must become, if it is not us."""
