@@ -56,5 +56,10 @@ def returned_ns(record: CallRecord) -> int:
 
 
 def bound_ns(record: CallRecord) -> int | None:
-    """The latest that a call can have returned; None: it did not."""
-    return record.returned_ns if record.returned_by_ns is None else record.returned_by_ns
+    """The latest that a call can have returned; None: it did not, or nobody knows.
+
+    strace's own `returned_ns` is earlier than the return; the last line of a log has no other.
+    """
+    if record.returned_by_ns is None and record.witness != "strace":
+        return record.returned_ns
+    return record.returned_by_ns

@@ -80,6 +80,43 @@ def test_every_byte_has_its_call_and_every_event_its_frame(tmp_path: Path, witne
     }
 
 
+ECHO_DATAGRAMS = """
+import socket
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.bind(("", 80))
+got = b""
+while got != b"end":
+    got, whose = sock.recvfrom(2000)
+    sock.sendto(got, whose)
+"""
+DATAGRAMS = """
+import socket
+address = socket.gethostbyname("server"), 80
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for number in range(23):
+    sock.sendto(b"x" * (101 + number), address)
+    sock.recv(2000)
+last = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+last.connect(address)
+last.send(b"end")
+last.recv(2000)
+"""
+
+
+def test_datagrams_have_their_calls(tmp_path: Path) -> None:
+    with Lab(path=tmp_path / "a.pcapng", witness="kernel") as lab:
+        server = lab.start("server", [*PYTHON, ECHO_DATAGRAMS])
+        lab.wait_listening("server")
+        client = lab.run("client", [*PYTHON, DATAGRAMS])
+        lab.wait(server)
+        assert (client.status, client.stderr, server.status) == (0, b"", 0)
+    tables = lab.recording.tables
+    assert tables.unmatched == []
+    moving = [call for call in tables.calls if is_moving(call)]
+    assert len(moving) == 4 * 24
+    assert {call.connection for call in moving} == {0, 1}
+
+
 def test_states_tell_both_ends_lives(tmp_path: Path) -> None:
     _, tables = recorded(tmp_path / "a.pcapng", "kernel", "delay 5ms")
     lives: dict[str | None, list[str]] = {"client": [], "server": []}

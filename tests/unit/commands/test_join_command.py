@@ -241,6 +241,26 @@ def test_a_log_that_was_cut_in_a_line(here: Path, capsys: Caught) -> None:
     assert any("ends within a line" in note for note in raw.description.notes)
 
 
+def test_a_line_that_cannot_be_read_leaves_no_place_certain(here: Path, capsys: Caught) -> None:
+    """It may have been a call that moved bytes."""
+    damaged = [*LINES[:3], (1_500, "wri\x00te(3 \x01"), *LINES[3:]]
+    Path("say.strace").write_text(log(damaged))
+    assert join() == 0
+    said = capsys.readouterr()
+    assert "lost: strace: some calls of say lost, lines of the log were not understood" in said.out
+    assert "note: say.strace: not understood: wri\\x00te(3 \\x01" in said.err
+    tables = result()[1]
+    assert [call.start for call in tables.calls if call.op == "sendto"] == [None]
+
+
+def test_a_child_that_was_not_followed(here: Path, capsys: Caught) -> None:
+    forks = (1_900, "clone(child_stack=NULL, flags=CLONE_CHILD_CLEARTID|SIGCHLD) = 99 <0.000020>")
+    Path("say.strace").write_text(log([*LINES[:3], forks, *LINES[3:]]))
+    assert join() == 0
+    said = capsys.readouterr().out
+    assert "lost: strace: some calls of say lost, process 99 has no line in the log" in said
+
+
 def test_a_capture_that_was_cut_in_a_packet(here: Path, capsys: Caught) -> None:
     Path("cap.pcap").write_bytes(pcap(FRAMES)[:-5])
     assert join() == 0

@@ -123,6 +123,15 @@ def test_a_child_of_vfork_speaks_before_its_parent_goes_on() -> None:
     assert texts(reader)[-1] == "12 exit(status 0) <unfinished ...>"
 
 
+def test_a_programs_name_may_hold_anything() -> None:
+    reader = log(
+        EXEC, SOCKET, at(10, 2, "fork() = 12 <0.000010>"),
+        at(12, 3, r'execve("/tmp/\33[2J\342\200\256x y", ["x"], 0x1 /* 0 vars */) = 0 <0.000100>'),
+        at(12, 4, 'write(3, "x", 1) = 1 <0.000010>'),
+    )  # fmt: skip
+    assert on(reader, "write").actor == "prog/?[2J?x y-12"
+
+
 def test_of_two_that_fork_at_once_the_return_tells_whose_child_it_is() -> None:
     reader = log(
         EXEC, SOCKET, at(10, 2, "fork() = 20 <0.000010>"),
@@ -440,6 +449,13 @@ def test_a_damaged_line_is_a_fault_and_the_rest_is_read(line: str) -> None:
     assert [record.op for record in reader.calls if record.op in ("write", "exit")] == [
         "write", "exit",
     ]  # fmt: skip
+
+
+def test_a_call_that_is_not_understood_is_a_loss_of_its_process() -> None:
+    reader = log(EXEC, SOCKET, at(10, 2, 'read(3, "x" = 1'), at(10, 3, "close(3) = 0 <0.000010>"))
+    (loss,) = reader.losses
+    assert (loss.what, loss.pid, loss.count) == ("calls", 10, 1)
+    assert loss.since_ns == START_NS + 2_000_000
 
 
 def test_of_arguments_that_are_not_understood_the_descriptor_is() -> None:
