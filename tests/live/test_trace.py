@@ -423,7 +423,7 @@ def test_a_signal_to_netlab_is_the_programs_and_the_recording_is_finished(tmp_pa
             tracing.wait_for("ready", stdout=True)
             tracing.process.send_signal(signal.SIGINT)
             stdout, stderr = tracing.process.communicate(timeout=LIMIT_S)
-        assert stdout == b"heard 1\n"
+        assert stdout.strip() == b"heard 1"
         assert tracing.process.returncode == 5, stderr
         opened(tmp_path)
 
@@ -528,6 +528,24 @@ def test_a_killed_netlab_leaves_the_program_alone_and_its_calls_can_be_recovered
         raw = read_raw(tmp_path / FILE)
         sent = [call.result for call in raw.calls if is_outbound(call) and call.inode]
         assert Counter(sent)[PIECE] == PIECES
+
+    in_private_network(work)
+
+
+def test_at_its_limit_strace_leaves_the_process_and_that_is_said(tmp_path: Path) -> None:
+    def work() -> None:
+        with Redis(tmp_path) as redis:
+            arguments = ("--spool-limit", "300", "-p", str(redis.process.pid))
+            with Tracing(tmp_path, *arguments) as tracing:
+                tracing.wait_for("recording process")
+                redis.ask(b"PING")
+                tracing.wait_for("spool limit reached: no further call is recorded")
+                _, stderr = tracing.process.communicate(timeout=LIMIT_S)
+            assert tracing.process.returncode == 0, stderr
+            assert tracer_of(redis.process.pid) == 0
+        raw = read_raw(tmp_path / FILE)
+        assert [loss.reason for loss in raw.losses] == ["spool limit reached"]
+        assert raw.description.form == "finished"
 
     in_private_network(work)
 
