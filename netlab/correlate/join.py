@@ -8,7 +8,6 @@ ledger.
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -45,6 +44,7 @@ from netlab.correlate.urgent import urgent_marks
 from netlab.correlate.verdicts import judge
 from netlab.correlate.wakeups import Wakeups
 from netlab.model.call import WAITING, CallRecord, is_outbound
+from netlab.model.garbage import no_collection
 from netlab.model.recording import RawRecording
 from netlab.model.tables import (
     Call,
@@ -74,16 +74,10 @@ def correlate_sockets(
 ) -> tuple[Tables, list[Socket], list[Track]]:
     """The same, with what the calls were made on and the TCP connections as frames tell them."""
     records = sorted(raw.calls, key=lambda r: (r.entered_ns, r.host, r.pid, r.tid, r.order))
-    # A million small objects and no cycles: looking for garbage among them takes 40 % of the time.
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
+    with no_collection():
         work = _Correlation(raw, packets, records)
         tables = work.run()
         return tables, work.sockets, work.tracks
-    finally:
-        if collecting:
-            gc.enable()
 
 
 class _Correlation:
