@@ -31,6 +31,7 @@ from netlab.capture.kernel.tracepoints import (
     Moved,
     Routed,
     Seen,
+    Signalled,
 )
 from netlab.model.call import WAITING, CallRecord
 from netlab.model.recording import Loss
@@ -57,12 +58,13 @@ class Calls:
         self._moved_outside: set[int] = set()  # threads in a call whose entry was not seen
         self._resumable: set[int] = set()  # threads whose wait a signal interrupted
         self._gaps = 0  # processors whose events are missing at this moment
+        self._had_gap = False
         self.losses: list[Loss] = []
         self._takers: dict[type, Callable[[Any], None]] = {
             Entered: self._entered, Left: self._left, Moved: self._moved, Seen: self._seen,
             Routed: self._routed,
-            Begun: self._begun, Ended: self._ended, Executed: self._executed, Gap: self._gap,
-            Lost: self._lost,
+            Begun: self._begun, Ended: self._ended, Executed: self._executed,
+            Signalled: self._signalled, Gap: self._gap, Lost: self._lost,
         }  # fmt: skip
 
     def feed(self, event: Event) -> None:
@@ -90,6 +92,12 @@ class Calls:
     def _begun(self, event: Begun) -> None:
         self._inside.pop(event.child, None)
         self.families.begun(event)
+
+    def _signalled(self, event: Signalled) -> None:
+        """It may be the thread's end: then nothing comes of it any more but that."""
+        process = self.families.process(event.tid)
+        if process is not None and event.by_default and process.ending_ns is None:
+            process.mortal = process.mortal or (event.tid, event.number)
 
     def _executed(self, event: Executed) -> None:
         inside = self._inside.pop(event.old_tid, None)
@@ -119,6 +127,7 @@ class Calls:
         """Events are missing from here on: which thread's is not known, so no call is paired."""
         if event.calls:
             self._gaps += 1
+            self._had_gap = True
             self._inside.clear()
         else:
             self._network.lost()
@@ -145,6 +154,8 @@ class Calls:
             fd = arguments["fd_in"]
         inside = self._inside[event.tid] = Inside(event.time_ns, event.name, arguments, fd)
         self._moved_outside.discard(event.tid)
+        if process.mortal is not None and process.mortal[0] == event.tid:
+            process.mortal = None  # it did not die of it
         if fd is not None:
             inside.opened = self.tables.at(process.pid, fd)
             inside.socket = self.places.socket_at(process.pid, fd)
@@ -178,9 +189,9 @@ class Calls:
             self._returned(process, inside, event)
 
     def _unseen_entry(self, event: Left, process: Process) -> None:
-        """A call on a socket whose entry was lost, or was before the trace began."""
+        """A call on a socket whose entry was before the trace began; or lost, which is said."""
         self._moved_outside.discard(event.tid)
-        if event.time_ns >= process.since_ns and process.counts:
+        if event.time_ns >= process.since_ns and process.counts and not self._had_gap:
             reason = "entered before it was watched"
             loss = Loss("kernel", "calls", 1, reason, process.actor, event.time_ns, process.pid)
             self.families.add(process, loss)

@@ -21,7 +21,8 @@ from netlab.capture.kernel.formats import EventFormat, Field
 from netlab.model.kernel_event import KernelEvent, Tracepoint
 from netlab.model.sample import state_name
 
-TASKS = ("task/task_newtask", "sched/sched_process_exit", "sched/sched_process_exec")
+TASKS = ("task/task_newtask", "sched/sched_process_exit", "sched/sched_process_exec",
+         "signal/signal_deliver")  # fmt: skip
 SOCKET_CALLS = ("sock/sock_send_length", "sock/sock_recv_length")
 ROUTES = ("fib/fib_table_lookup", "fib6/fib6_table_lookup")
 WITH_PORTS = "proto == 6 || proto == 17"  # of these a lookup tells ports
@@ -92,6 +93,15 @@ class Ended(NamedTuple):
     last: bool | None  # of its process; None: this kernel does not say
 
 
+class Signalled(NamedTuple):
+    """A signal has reached a thread."""
+
+    time_ns: int
+    tid: int
+    number: int
+    by_default: bool  # the program has no handler for it: perhaps it dies of it
+
+
 class Executed(NamedTuple):
     """A process runs another program; the thread that asked goes on as its first."""
 
@@ -130,7 +140,7 @@ class Lost(NamedTuple):
     calls: bool
 
 
-Event = Entered | Left | Moved | Routed | Begun | Ended | Executed | Seen | Gap | Lost
+Event = Entered | Left | Moved | Routed | Begun | Ended | Signalled | Executed | Seen | Gap | Lost
 Reader = Callable[[int, bytes], Event]
 
 
@@ -220,6 +230,16 @@ def _ended(form: EventFormat) -> Reader:
         return Ended(time_ns, tid, None if last is None else bool(last))
 
     return ended
+
+
+def _signalled(form: EventFormat) -> Reader:
+    read = form.reader(("common_pid", "sig", "sa_handler"))
+
+    def signalled(time_ns: int, data: bytes) -> Signalled:
+        tid, number, handler = read(data)
+        return Signalled(time_ns, tid, number, handler == 0)
+
+    return signalled
 
 
 # --- the network's
@@ -375,6 +395,7 @@ def readers() -> dict[str, Callable[[EventFormat], Reader]]:
     return {
         "task_newtask": _begun,
         "sched_process_exit": _ended,
+        "signal_deliver": _signalled,
         "sched_process_exec": lambda form: _plain(
             Executed, form, "common_pid", "old_pid", "filename"
         ),

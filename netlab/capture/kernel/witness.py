@@ -19,7 +19,7 @@ import os
 import struct
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from types import TracebackType
 
@@ -28,6 +28,7 @@ from netlab.capture.kernel.calls import Calls
 from netlab.capture.kernel.formats import event_format
 from netlab.capture.kernel.guardian import Guardian
 from netlab.capture.kernel.instance import Instance
+from netlab.capture.kernel.looks import Looks
 from netlab.capture.kernel.network import Network
 from netlab.capture.kernel.pages import RawEvent, read_page
 from netlab.capture.kernel.processes import Held, name_of, sockets_of, threads_of
@@ -154,6 +155,7 @@ class KernelWitness:
         self._network = Network(hosts)
         self._calls = Calls(self._descriptors, self._network)
         self._offset_ns = _tai_offset_ns()
+        self._looks = Looks(self._descriptors, self._now_ns)
         self._losses: list[Loss] = []
         self._unreadable = 0
         self._open = True
@@ -279,7 +281,10 @@ class KernelWitness:
         before_ns = time.clock_gettime_ns(time.CLOCK_TAI) - _SETTLE_NS
         self._check_offset()
         self._read(before_ns)
-        return self._harvest()
+        self._looks.believe(before_ns - self._offset_ns)
+        found = self._harvest()
+        self._looks.take(found.calls)
+        return found
 
     def finish(self) -> Harvest:
         """Record no more, and give the rest; calls that have not returned come out so."""
@@ -355,11 +360,24 @@ class KernelWitness:
 
     def _harvest(self) -> Harvest:
         families, network = self._calls.families, self._network
-        losses = [*self._losses, *self._calls.losses, *families.losses]
+        losses = [*self._losses, *_summed(self._calls.losses), *families.losses]
         found = Harvest(families.records, families.inheritances, network.events, losses)
         families.records, families.inheritances, families.losses = [], [], []
         network.events, self._losses, self._calls.losses = [], [], []
         return found
+
+
+def _summed(losses: list[Loss]) -> list[Loss]:
+    """One for all gaps in events of one kind."""
+    found: dict[str, Loss] = {}
+    for loss in losses:
+        known = found.setdefault(loss.what, loss)
+        if known is not loss:
+            unknown = known.count is None or loss.count is None
+            count = None if unknown else (known.count or 0) + (loss.count or 0)
+            since_ns = min(known.since_ns or 0, loss.since_ns or 0)
+            found[loss.what] = replace(known, count=count, since_ns=since_ns)
+    return list(found.values())
 
 
 _time_of = itemgetter(0)

@@ -21,6 +21,7 @@ from netlab.capture.kernel.tracepoints import (
     Moved,
     Routed,
     Seen,
+    Signalled,
 )
 from netlab.model.kernel_event import KernelEvent
 
@@ -305,6 +306,29 @@ def test_a_dismissed_program_leaves_nothing() -> None:
     story.call("close", 0, tid=CHILD, fd=5)
     story.calls.families.name(CHILD, "host", "prog")
     assert story.told == []
+
+
+def test_an_end_by_a_signal_has_its_name() -> None:
+    story = Story()
+    story.call("socket", 3, **SOCKET)
+    story.feed(Signalled(0, PID, 17, by_default=True))  # SIGCHLD, which nobody dies of
+    story.call("close", 0, fd=3)
+    story.feed(Signalled(0, PID, 15, by_default=False))  # handled
+    story.feed(Signalled(0, PID, 9, by_default=True))
+    story.feed(Ended(0, PID, True))
+    last = story.calls.families.records[-1]
+    assert (last.op, last.args) == ("exit", "SIGKILL")
+
+
+def test_an_end_by_exit_group_is_not_the_kill_of_its_threads() -> None:
+    story = Story()
+    story.feed(Begun(0, PID, OTHER_THREAD, "prog", CLONE_THREAD | CLONE_FILES))
+    story.call("socket", 3, **SOCKET)
+    story.enter("exit_group", error_code=7)
+    story.feed(Signalled(0, OTHER_THREAD, 9, by_default=True))
+    story.feed(Ended(0, PID, None))
+    story.feed(Ended(0, OTHER_THREAD, None))
+    assert story.calls.families.records[-1].args == "status 7"
 
 
 def test_a_call_that_never_returns_is_told_at_the_end() -> None:
