@@ -66,6 +66,14 @@ if TYPE_CHECKING:
     metavar="N",
     help="How many calls Wireshark shows one by one.",
 )
+@click.option(
+    "--spool-limit",
+    default=1 << 30,
+    type=click.IntRange(1),
+    show_default=True,
+    metavar="BYTES",
+    help="Room on disk for strace's log; once it is used, no further call is recorded.",
+)
 @click.option("--quiet", is_flag=True, help="Say nothing of the recording.")
 @click.pass_context
 def command(
@@ -78,6 +86,7 @@ def command(
     user: str | None,
     sample_every_ns: int,
     journal_limit: int,
+    spool_limit: int,
     quiet: bool,
 ) -> int:
     """Record a program's socket calls and its packets on this machine's real interfaces.
@@ -110,6 +119,7 @@ def command(
         witness=witness,
         user=user,
         journal_limit=journal_limit,
+        spool_limit_bytes=spool_limit,
         sample_every_ns=sample_every_ns,
         title=f"{title} -- {shlex.join(program)}" if program else title,
     )

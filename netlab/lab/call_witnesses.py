@@ -182,6 +182,10 @@ class CallWitnesses:
 
     def unread_bytes(self) -> int:
         """How much of strace's log was not read yet."""
-        if self._log is None or self.logs is None:
+        if self.logs is None:
             return 0
-        return self._log.stat().st_size - sum(self.logs.lengths_bytes.values())
+        return self.log_bytes() - sum(self.logs.lengths_bytes.values())
+
+    def log_bytes(self) -> int:
+        """How long strace's log is."""
+        return 0 if self._log is None else self._log.stat().st_size

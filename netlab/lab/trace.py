@@ -26,23 +26,24 @@ import netlab
 from netlab.capture.bpf import SNAPLEN_BYTES
 from netlab.capture.layout import JOURNAL_LIMIT
 from netlab.capture.ownership import caller, remove_folder
+from netlab.capture.probe.probe import SPOOL_LIMIT_BYTES
 from netlab.capture.probe.spool import SpoolReader
 from netlab.capture.ring import PacketRing
 from netlab.capture.sampler import Sampler
 from netlab.capture.sockdiag import open_netlink
 from netlab.lab import sysctls, tracees
+from netlab.lab.attach_records import attach_records
 from netlab.lab.call_witnesses import CallWitnesses
 from netlab.lab.gated import GatedProgram
 from netlab.lab.hosts import User
-from netlab.lab.interfaces import interfaces_for
+from netlab.lab.interfaces import LOOPBACK, interfaces_for
 from netlab.lab.own_traffic import OwnTraffic, SocketName
-from netlab.lab.program_traffic import Names, OurAddresses, OwnRing, losses_of
+from netlab.lab.program_traffic import Names, OurAddresses, OwnRing, losses_of, other_links
 from netlab.lab.recorder import Recorder, begin, states_witness
 from netlab.lab.signals import HeldSignals
 from netlab.lab.starting import program_files
 from netlab.lab.surroundings import become_caller, choose_user
-from netlab.model.call import CallRecord
-from netlab.model.errors import NetlabError, PrivilegeError
+from netlab.model.errors import NetlabError, PrivilegeError, UsageError
 from netlab.model.frame import LINK_ETHERNET, Interface
 from netlab.model.recording import Description, Host, Loss
 
@@ -55,6 +56,7 @@ _TURN_MS = 50.0
 # How long the kernel is given, after the program's end, to close its connections in order.
 _CLOSES_WITHIN_S = 1.0
 _ENDING_TURN_S = 0.01
+_LIMIT = "spool limit reached"
 _LINGERS_S = 1.0  # before the user is told that others of the program have not ended
 Say = Callable[[str], None]
 
@@ -71,6 +73,7 @@ class TraceOptions:
     sample_every_ns: int = 0  # how often the program's TCP sockets are looked at; 0: never
     user: str | None = None
     journal_limit: int = JOURNAL_LIMIT
+    spool_limit_bytes: int = SPOOL_LIMIT_BYTES
     title: str = "netlab trace"
 
 
@@ -120,12 +123,13 @@ class _Trace:
         self._names = Names(self._own, self._held_now, self._heard)
         self._sampler: Sampler | None = None
         self._start_ns = time.time_ns()
-        self._interfaces = interfaces_for(("0.0.0.0", "::"))
+        self._interfaces: list[str] = []  # one for each ring
         self._rings: list[PacketRing] = []
         self._signals = HeldSignals()
         self._program: GatedProgram | None = None
         self._ended_s = 0.0
         self._lingering_told = False
+        self._at_limit = False
 
     def run(self) -> TraceResult:
         self._opened.enter_context(self._signals)
@@ -180,20 +184,26 @@ class _Trace:
         return []
 
     def _open_rings(self) -> None:
-        """A ring on each interface that has an address."""
-        for number, name in enumerate(self._interfaces):
+        """A ring on each interface that has an address and Ethernet frames."""
+        for name in interfaces_for(("0.0.0.0", "::")):
             try:
                 if self._options.all_traffic:
                     ring = PacketRing.open(name)
                 else:
-                    ring = OwnRing.on(name, number, self._own)
+                    ring = OwnRing.on(name, len(self._rings), self._own)
             except PrivilegeError as refused:
                 raise PrivilegeError(
                     f"{refused.message} here",
                     f"{refused.hint}; or use `netlab lab`, which needs no right",
                 ) from None
+            except UsageError:
+                if name == LOOPBACK:
+                    raise
+                continue  # no Ethernet, or it has just gone
             self._opened.callback(ring.close)
             self._rings.append(ring)
+            self._interfaces.append(name)
+        self._notes += other_links(self._interfaces)
 
     def _step_down(self) -> User | None:
         """Be the caller from now on; whom the program must become, if it is not us."""
@@ -253,7 +263,7 @@ class _Trace:
         held = tracees.open_sockets(pids)
         if self._program is not None:  # what we have open it will not have
             held = [one for one in held if not one.closes_on_exec]
-        recording.calls(_attach_records(self._actor, held, asked_ns, time.time_ns()))
+        recording.calls(attach_records(HOST, self._actor, held, asked_ns, time.time_ns()))
         self._names.hold(held, asked_ns)
         launched = self._program is not None
         self._witnesses.introduce(pids, held, HOST, self._actor, launched=launched)
@@ -305,7 +315,18 @@ class _Trace:
                 self._say(f"{error}; the program goes on")
         if self._addresses.refresh():
             self._own.reconsider()
-        self._names.advance()
+        self._heed_limit()
+        self._names.advance(time.time_ns(), behind=self._witnesses.unread_bytes() > 0)
+
+    def _heed_limit(self) -> None:
+        """A log that is too long is not written on: strace leaves the program."""
+        tracer = self._witnesses.tracer
+        if self._at_limit or tracer is None:
+            return
+        if self._witnesses.log_bytes() > self._options.spool_limit_bytes:
+            self._at_limit = True
+            tracer.detach()
+            self._say(f"{_LIMIT}: no further call is recorded; more room: --spool-limit BYTES")
 
     def _held_now(self) -> list[tracees.HeldSocket]:
         alive = [self._program.pid] if self._program is not None else []
@@ -353,8 +374,12 @@ class _Trace:
         """Say so where strace itself came to a bad end."""
         tracer = self._witnesses.tracer
         assert tracer is not None
+        if self._at_limit:
+            loss = Loss("strace", "calls", None, _LIMIT, self._actor, since_ns=tracer.ended_ns)
+            with contextlib.suppress(NetlabError):
+                recording.loss(loss)
         # It ends by the signal that it was told to detach with, too.
-        if tracer.returncode not in (0, -signal.SIGTERM):
+        elif tracer.returncode not in (0, -signal.SIGTERM):
             reason = tracer.end_text
             self._say(f"{reason}: the calls after that are missing")
             loss = Loss("strace", "calls", None, reason, self._actor, since_ns=tracer.ended_ns)
@@ -372,33 +397,3 @@ class _Trace:
             trouble=self._trouble,
             journal_limit=self._options.journal_limit,
         )
-
-
-def _attach_records(
-    actor: str, held: Sequence[tracees.HeldSocket], since_ns: int, until_ns: int
-) -> list[CallRecord]:
-    """What was open when it was attached to, a record for each descriptor."""
-    return [
-        CallRecord(
-            witness="strace",
-            host=HOST,
-            actor=actor,
-            pid=one.pid,
-            tid=one.pid,
-            order=0,
-            op="attach",
-            fd=one.fd,
-            args="",
-            entered_ns=since_ns,
-            returned_ns=until_ns,
-            result=0,
-            inode=one.inode,
-            family=one.family,
-            kind=one.kind,
-            local=one.local,
-            peer=one.peer,
-            inq_after_bytes=one.inq_bytes,
-            outq_after_bytes=one.outq_bytes,
-        )
-        for one in held
-    ]

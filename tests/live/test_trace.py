@@ -210,6 +210,93 @@ def test_threads_children_and_what_they_execute_are_followed(tmp_path: Path) -> 
     in_private_network(work)
 
 
+DATAGRAMS = """
+import socket
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("0.0.0.0", 5353))
+for connected in (True, False):
+    client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    if connected:
+        client.connect(("127.0.0.1", 5353))
+        client.send(b"x" * 101)
+    else:
+        client.sendto(b"x" * 101, ("127.0.0.1", 5353))
+    data, sender = server.recvfrom(1000)
+    server.sendto(data[:7], sender)
+    assert client.recv(100) == b"x" * 7
+    client.close()
+nobody = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+nobody.connect(("127.0.0.1", 9))
+nobody.send(b"?")
+try:
+    nobody.recv(1)
+except ConnectionRefusedError:
+    pass
+"""
+
+
+def test_datagrams_and_what_icmp_says_of_them(tmp_path: Path) -> None:
+    def work() -> None:
+        with echoing():
+            done = trace(tmp_path, "--", PYTHON, "-c", DATAGRAMS)
+        assert done.returncode == 0, done.stderr
+        _, tables = opened(tmp_path)
+        protocols = Counter(packet.protocol for packet in tables.packets)
+        assert protocols == {"UDP": 5, "ICMP": 1}
+        assert Counter(item.reason for item in tables.unmatched) == {
+            "refused: nobody listens at this port": 1
+        }
+
+    in_private_network(work)
+
+
+@pytest.mark.root
+def test_an_interface_without_ethernet_frames_is_named(tmp_path: Path) -> None:
+    def work() -> None:
+        for words in (
+            "tuntap add dev tun7 mode tun", "addr add 10.9.9.1/24 dev tun7", "link set tun7 up"
+        ):  # fmt: skip
+            subprocess.run(["ip", *words.split()], check=True)
+        done = trace(tmp_path, "--", "true")
+        assert done.returncode == 0, done.stderr
+        assert "packets of tun7 are not recorded: they are no Ethernet frames" in done.stderr
+        assert [one.name for one in opened(tmp_path)[0].interfaces] == ["lo"]
+
+    in_private_network(work)
+
+
+UNANSWERED = """
+import socket
+listener = socket.socket()
+listener.bind(("127.0.0.1", 7000))
+listener.listen(0)
+waiting = [socket.create_connection(("127.0.0.1", 7000)) for _ in range(1)]
+late = socket.socket()
+late.settimeout(None)
+import signal
+signal.signal(signal.SIGALRM, lambda *_: (_ for _ in ()).throw(TimeoutError()))
+signal.setitimer(signal.ITIMER_REAL, 3.3)
+try:
+    late.connect(("127.0.0.1", 7000))
+except TimeoutError:
+    pass
+"""
+
+
+@pytest.mark.slow
+def test_frames_of_a_connect_that_does_not_return_are_the_programs(tmp_path: Path) -> None:
+    """Nothing names its port before the call has returned, but the kernel knows."""
+
+    def work() -> None:
+        done = trace(tmp_path, "--", PYTHON, "-c", UNANSWERED)
+        assert done.returncode == 0, done.stderr
+        _, tables = opened(tmp_path)
+        syns = Counter(packet.sport for packet in tables.packets if packet.tcp_flags == "SYN")
+        assert sorted(syns.values()) == [1, 4]  # at 0, 1, 2 and 3 s
+
+    in_private_network(work)
+
+
 class Redis:
     """A redis-server that was there before."""
 
@@ -336,7 +423,7 @@ def test_a_signal_to_netlab_is_the_programs_and_the_recording_is_finished(tmp_pa
             tracing.wait_for("ready", stdout=True)
             tracing.process.send_signal(signal.SIGINT)
             stdout, stderr = tracing.process.communicate(timeout=LIMIT_S)
-        assert stdout == b"heard 1\n"
+        assert stdout.strip() == b"heard 1"
         assert tracing.process.returncode == 5, stderr
         opened(tmp_path)
 
@@ -441,6 +528,46 @@ def test_a_killed_netlab_leaves_the_program_alone_and_its_calls_can_be_recovered
         raw = read_raw(tmp_path / FILE)
         sent = [call.result for call in raw.calls if is_outbound(call) and call.inode]
         assert Counter(sent)[PIECE] == PIECES
+
+    in_private_network(work)
+
+
+def test_at_its_limit_strace_leaves_the_process_and_that_is_said(tmp_path: Path) -> None:
+    def work() -> None:
+        with Redis(tmp_path) as redis:
+            arguments = ("--spool-limit", "300", "-p", str(redis.process.pid))
+            with Tracing(tmp_path, *arguments) as tracing:
+                tracing.wait_for("recording process")
+                redis.ask(b"PING")
+                tracing.wait_for("spool limit reached: no further call is recorded")
+                _, stderr = tracing.process.communicate(timeout=LIMIT_S)
+            assert tracing.process.returncode == 0, stderr
+            assert tracer_of(redis.process.pid) == 0
+        raw = read_raw(tmp_path / FILE)
+        assert [loss.reason for loss in raw.losses] == ["spool limit reached"]
+        assert raw.description.form == "finished"
+
+    in_private_network(work)
+
+
+def test_a_killed_strace_leaves_the_program_alone_and_what_is_missing_is_said(
+    tmp_path: Path,
+) -> None:
+    def work() -> None:
+        with Redis(tmp_path) as redis:
+            with Tracing(tmp_path, "-p", str(redis.process.pid)) as tracing:
+                tracing.wait_for("recording process")
+                redis.ask(b"PING")
+                os.kill(tracer_of(redis.process.pid), signal.SIGKILL)
+                _, stderr = tracing.process.communicate(timeout=LIMIT_S)
+            assert tracing.process.returncode == 0
+            assert b"strace was ended by SIGKILL: the calls after that are missing" in stderr
+            assert redis.ask(b"PING") == b"+PONG\r\n"
+        raw = read_raw(tmp_path / FILE)
+        reasons = [loss.reason for loss in raw.losses if loss.witness == "strace"]
+        assert "strace was ended by SIGKILL" in reasons
+        # It may have been killed while it wrote.
+        assert len(reasons) == 1 or any("the log ends within a line" in one for one in reasons)
 
     in_private_network(work)
 
