@@ -27,6 +27,7 @@ from netlab.correlate.epolls import Epolls
 from netlab.correlate.flows import Flow, flows_from_packets
 from netlab.correlate.handshake import link_handshake
 from netlab.correlate.leftovers import leftover_bytes, uncaptured
+from netlab.correlate.lives import Lives
 from netlab.correlate.local_join import LocalJoin
 from netlab.correlate.matching import add_connections_without_frames, is_hidden, match_tcp
 from netlab.correlate.missing import CUT, has_gaps, is_cut_short, missing_frames
@@ -123,7 +124,8 @@ class _Correlation:
         if self.raw.kernel_events and not self.ring_lost:
             from netlab.correlate.kernel_frames import notes_from_events
 
-            self.tables.notes = notes_from_events(self.raw.kernel_events, self.tables)
+            lives = Lives(sockets.all, self.records)
+            self.tables.notes = notes_from_events(self.raw.kernel_events, self.tables, lives)
         self.tables.calls = self.calls
         return self.tables
 
