@@ -209,6 +209,48 @@ def test_a_program_that_runs_already_keeps_its_sockets_numbers() -> None:
     assert {event.what for event in mine} >= {"tcp_probe"}
 
 
+RECEIVES = """
+import socket, sys
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.bind(("127.0.0.1", 0))
+sock.settimeout(0)
+while sys.stdin.readline():
+    try:
+        sock.recv(1)
+    except BlockingIOError:
+        pass
+    print(*sock.getsockname(), flush=True)
+"""
+
+
+def test_a_datagram_socket_that_only_receives_is_looked_at() -> None:
+    with KernelWitness.open(buffer_kb=512) as watching:
+        command = [*PYTHON, "-c", RECEIVES]
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as child:
+            assert child.stdout is not None
+            assert child.stdin is not None
+            watching.follow(child.pid, host="lab", actor="prog")
+            found: list[CallRecord] = []
+
+            def knows() -> bool:
+                assert child.stdin is not None
+                assert child.stdout is not None
+                child.stdin.write("\n")
+                child.stdin.flush()
+                said.append(":".join(child.stdout.readline().split()))
+                found.extend(watching.poll().calls)
+                return any(call.local for call in found)
+
+            said: list[str] = []
+            until(knows, "the address of the socket")
+            child.stdin.close()
+            child.wait()
+    known = {call.local for call in found if call.op == "recvfrom"}
+    assert known == {None, said[0]}
+
+
 def test_a_process_that_is_gone_is_named_in_one_line() -> None:
     with subprocess.Popen(["true"]) as child:
         child.wait()

@@ -287,8 +287,10 @@ with socket.create_connection(("server", 9000)) as sock:
 """
 
 # A shell reads byte by byte from the socket that it inherits, and hands it on to others.
-INETD_SCRIPT = "read word; echo $word; cat; exec cat ask.sql"
-INETD_CLIENT = "for it in 1 2 3; do printf 'hello\\nmore\\n' | socat -t 20 - TCP:server:9000; done"
+INETD_SCRIPT = "read word; echo $word; cat; exec cat site/*"
+INETD_CLIENT = (
+    "for it in 1 2 3; do printf 'hello\\nmore\\n' | socat -t 20 - TCP:server:9000 >>told; done"
+)
 
 
 def cases(sizes: tuple[int, ...], much: int) -> dict[str, Case]:
@@ -369,7 +371,7 @@ def stranger_cases(sizes: tuple[int, ...]) -> dict[str, Case]:
         "socat inetd": one(
             "socat TCP-LISTEN:9000,fork,reuseaddr EXEC:'sh script',nofork",
             shell(INETD_CLIENT),
-            both(file("script", INETD_SCRIPT), file("ask.sql", POSTGRES_SQL)),
+            both(file("script", INETD_SCRIPT), site(SMALL[-1])),
         ),
         "asyncio": one(
             f"{sys.executable} server.py",

@@ -28,6 +28,7 @@ from netlab.capture.kernel.calls import Calls
 from netlab.capture.kernel.formats import event_format
 from netlab.capture.kernel.guardian import Guardian
 from netlab.capture.kernel.instance import Instance
+from netlab.capture.kernel.looks import Looks
 from netlab.capture.kernel.network import Network
 from netlab.capture.kernel.pages import RawEvent, read_page
 from netlab.capture.kernel.processes import Held, name_of, sockets_of, threads_of
@@ -154,6 +155,7 @@ class KernelWitness:
         self._network = Network(hosts)
         self._calls = Calls(self._descriptors, self._network)
         self._offset_ns = _tai_offset_ns()
+        self._looks = Looks(self._descriptors, self._now_ns)
         self._losses: list[Loss] = []
         self._unreadable = 0
         self._open = True
@@ -279,7 +281,10 @@ class KernelWitness:
         before_ns = time.clock_gettime_ns(time.CLOCK_TAI) - _SETTLE_NS
         self._check_offset()
         self._read(before_ns)
-        return self._harvest()
+        self._looks.believe(before_ns - self._offset_ns)
+        found = self._harvest()
+        self._looks.take(found.calls)
+        return found
 
     def finish(self) -> Harvest:
         """Record no more, and give the rest; calls that have not returned come out so."""

@@ -185,6 +185,21 @@ def test_a_killed_process_ended_after_its_last_sign_of_life() -> None:
     assert (end.entered_ns, end.returned_by_ns) == (START_NS + 2_000_000, START_NS + 9_000_000)
 
 
+@pytest.mark.parametrize(
+    "ending",
+    ["<... read resumed> <unfinished ...>) = ?", "<... read resumed>) = ?",
+     "<... read resumed>0x7ffe, 100) = ? <unavailable>"],
+)  # fmt: skip
+def test_a_call_in_which_a_process_died_never_returned(ending: str) -> None:
+    reader = log(
+        EXEC, SOCKET, at(10, 2, "read(3,  <unfinished ...>"), at(10, 8, ending),
+        at(10, 9, "+++ killed by SIGTERM +++"),
+    )  # fmt: skip
+    assert (reader.faults, reader.losses) == ([], [])
+    assert on(reader, "read").returned_ns is None
+    assert on(reader, "exit").args == "SIGTERM"
+
+
 def test_a_thread_that_executes_goes_on_as_its_process() -> None:
     reader = log(
         EXEC, "10 1700000000.001000 socket(AF_INET, SOCK_STREAM|SOCK_CLOEXEC, 0) = 3 <0.000010>",
@@ -416,6 +431,16 @@ def test_lines_of_a_terminal() -> None:
         "10 exit(status 0) <unfinished ...>",
     ]  # fmt: skip
     assert [(one.pid, one.parent_pid) for one in reader.inheritances] == [(11, 10)]
+
+
+def test_a_remark_in_a_message_is_no_remark() -> None:
+    reader = log(
+        EXEC, SOCKET, at(10, 2, 'write(3, "strace: Process 77 attached", 27 <unfinished ...>'),
+        at(10, 3, "<... write resumed>) = 27 <0.001000>"),
+        at(10, 4, 'write(3, "/x/strace: Process 77 attached"..., 99) = 99 <0.000010>'),
+    )  # fmt: skip
+    assert reader.faults == []
+    assert texts(reader)[1:] == ["10 write(3, 27) = 27", "10 write(3, 99) = 99"]
 
 
 def test_a_number_that_comes_late_is_that_of_the_first_process() -> None:
