@@ -108,6 +108,8 @@ def _pairs(
 def _same(strace: CallRecord, kernel: CallRecord) -> bool:
     if strace.op == "exit":
         return kernel.op == "exit"
+    if strace.returned_ns is None:  # its thread's end: the kernel sees it leave all the same
+        return (strace.op, strace.fd) == (kernel.op, kernel.fd)
     named = (strace.op, strace.fd, strace.result, strace.errno)
     return named == (kernel.op, kernel.fd, kernel.result, kernel.errno)
 
@@ -117,7 +119,7 @@ def _joined(strace: CallRecord, kernel: CallRecord) -> CallRecord:
         strace,
         witness=BOTH,
         entered_ns=kernel.entered_ns,
-        returned_ns=kernel.returned_ns,
+        returned_ns=None if strace.returned_ns is None else kernel.returned_ns,
         returned_by_ns=kernel.returned_by_ns,
         local=strace.local or kernel.local,
         peer=strace.peer or kernel.peer,

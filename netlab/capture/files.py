@@ -163,8 +163,10 @@ def _by_entry(call: CallRecord) -> tuple[int, str, int, int, int]:
 
 
 def _identity(call: CallRecord) -> tuple[str, str, int, int, int, int]:
-    # A pid may come round again in a long recording: the entry's time tells the two apart.
-    return call.witness, call.host, call.pid, call.tid, call.order, call.entered_ns
+    # A pid may come round again in a long recording: the entry's time tells the two apart. Of a
+    # thread that strace saw, whose it is may have become known only now.
+    pid = 0 if call.witness == "strace" else call.pid
+    return call.witness, call.host, pid, call.tid, call.order, call.entered_ns
 
 
 def _bytes(path: str | Path, name: str) -> bytes:

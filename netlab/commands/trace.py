@@ -32,6 +32,13 @@ if TYPE_CHECKING:
     help="Record all that passes at this machine's interfaces, not only the program's own packets.",
 )
 @click.option(
+    "--witness",
+    type=click.Choice(["auto", "strace", "kernel", "both"]),
+    default="auto",
+    show_default=True,
+    help="Who tells of the calls: strace (auto), or as root the kernel's tracepoints.",
+)
+@click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
@@ -59,6 +66,14 @@ if TYPE_CHECKING:
     metavar="N",
     help="How many calls Wireshark shows one by one.",
 )
+@click.option(
+    "--spool-limit",
+    default=1 << 30,
+    type=click.IntRange(1),
+    show_default=True,
+    metavar="BYTES",
+    help="Room on disk for strace's log; once it is used, no further call is recorded.",
+)
 @click.option("--quiet", is_flag=True, help="Say nothing of the recording.")
 @click.pass_context
 def command(
@@ -66,10 +81,12 @@ def command(
     program: tuple[str, ...],
     pids: tuple[int, ...],
     all_traffic: bool,
+    witness: str,
     output: Path | None,
     user: str | None,
     sample_every_ns: int,
     journal_limit: int,
+    spool_limit: int,
     quiet: bool,
 ) -> int:
     """Record a program's socket calls and its packets on this machine's real interfaces.
@@ -99,8 +116,10 @@ def command(
         command=program,
         pids=pids,
         all_traffic=all_traffic,
+        witness=witness,
         user=user,
         journal_limit=journal_limit,
+        spool_limit_bytes=spool_limit,
         sample_every_ns=sample_every_ns,
         title=f"{title} -- {shlex.join(program)}" if program else title,
     )

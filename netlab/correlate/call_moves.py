@@ -29,7 +29,9 @@ def moved_bytes(record: CallRecord, outbound: bool) -> int:
 def at_their_latest(records: Iterable[CallRecord]) -> list[CallRecord]:
     """The records with `returned_ns` as late as it can have been."""
     return [
-        record if record.returned_by_ns is None or record.returned_ns is None else _late(record)
+        record
+        if record.returned_by_ns in (None, record.returned_ns) or record.returned_ns is None
+        else _late(record)
         for record in records
     ]
 
@@ -56,5 +58,10 @@ def returned_ns(record: CallRecord) -> int:
 
 
 def bound_ns(record: CallRecord) -> int | None:
-    """The latest that a call can have returned; None: it did not."""
-    return record.returned_ns if record.returned_by_ns is None else record.returned_by_ns
+    """The latest that a call can have returned; None: it did not, or nobody knows.
+
+    strace's own `returned_ns` is earlier than the return; the last line of a log has no other.
+    """
+    if record.returned_by_ns is None and record.witness != "strace":
+        return record.returned_ns
+    return record.returned_by_ns

@@ -33,6 +33,8 @@ from netlab.model.call import (
 )
 from netlab.model.tables import Direction, Side
 
+_NEVER = 1 << 62
+
 
 class Bound(NamedTuple):
     """What one call and one frame say of the difference of the clocks: frame's less call's."""
@@ -95,7 +97,8 @@ def moves_of(socket: Socket, calls: list[CallRecord]) -> Moves:
             total += count
             sent.append((record.entered_ns, total, number))
         else:
-            read.append((bound_ns(record) or 0, count, number))
+            returned = bound_ns(record)
+            read.append((_NEVER if returned is None else returned, count, number))
     moves.sent = sent
     total = 0
     for at_ns, count, number in sorted(read):
@@ -225,7 +228,7 @@ def _came_before(moves: Moves, came: Sequence[Step]) -> list[Bound]:
     for bound, total, number in moves.read:
         while at < len(came) and came[at].stop < total:
             at += 1
-        if at == len(came):
+        if at == len(came) or bound == _NEVER:
             break
         found.append(Bound(bound, came[at].time_ns - bound, False, number, came[at].frame))
     return found

@@ -42,14 +42,16 @@ class Clocks:
         sockets: Sequence[Socket],
         tracks: Sequence[Track],
         calls: list[CallRecord],
+        ways: Ways,
         *,
         whole: bool,
         ring_lost: bool = False,
     ) -> None:
+        """`ways`: of these connections, perhaps asked for before."""
         self._sockets = [s for s in sockets if s.is_stream and not s.is_local and not s.listens]
         self._tracks, self._calls = tracks, calls
         self._whole, self._ring_lost = whole, ring_lost
-        self._ways = Ways()
+        self._ways = ways
 
     def evidence(self) -> Evidence:
         """By names where there are any, else by what fits best."""

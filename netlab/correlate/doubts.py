@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
+from netlab.correlate.call_moves import bound_ns
 from netlab.correlate.call_ranges import CallRanges, Stop
 from netlab.correlate.reasons import Reason
 from netlab.correlate.sockets import Socket
@@ -48,7 +49,7 @@ def stop_of(
     stops = [
         Stop(
             loss.since_ns if loss.since_ns is not None else -1,
-            Reason.LIMIT if loss.since_ns is not None else Reason.PROBE_GAP,
+            Reason.PROBE_GAP if loss.since_ns is None or loss.pid is not None else Reason.LIMIT,
         )
         for loss in raw.losses
         if loss.what == "calls"
@@ -66,6 +67,13 @@ def stop_of(
             stops.append(Stop(record.entered_ns, Reason.PROBE_GAP))
             break
     return min(stops, key=lambda stop: stop.time_ns, default=None)
+
+
+def _is_told_by(actor: str, loss: Loss) -> bool:
+    """Whether a loss is one of this actor: strace watches a program's descendants, too."""
+    if loss.witness == "strace" and actor.startswith(f"{loss.actor}/"):
+        return True
+    return actor == loss.actor
 
 
 def _kernel_stops(socket: Socket, calls: list[CallRecord], raw: RawRecording) -> Iterator[Stop]:
@@ -97,11 +105,12 @@ def _concerns(
     for pid, actor in _holders(socket, calls, raw):
         if loss.pid is not None and pid != loss.pid:
             continue
-        if loss.actor and actor is not None and actor != loss.actor:
+        if loss.actor and actor is not None and not _is_told_by(actor, loss):
             continue
         if loss.since_ns is None:
             return True
-        seen_later = last_entry.get(pid, 0) > loss.since_ns + _LATE_ENTRY_NS
+        # A loss that names its process is one of single calls: that others follow says nothing.
+        seen_later = last_entry.get(pid, 0) > loss.since_ns + _LATE_ENTRY_NS and loss.pid is None
         if not seen_later and not _let_go(pid, socket, calls, loss.since_ns):
             return True
     return False
@@ -146,7 +155,7 @@ def first_impossible(
         if outbound:
             limit: int | None = record.entered_ns
         else:
-            limit = record.returned_ns if record.returned_by_ns is None else record.returned_by_ns
+            limit = bound_ns(record)
         if limit is None or (found is not None and number > found):
             continue
         for held in frames:

@@ -4,7 +4,8 @@ Without sock_diag strace shows what stands in the arguments: of connect() the pe
 mostly the peer, of bind() the port; a client's own port in none. Such a socket may be any end that
 fits what is shown and to which its calls can have belonged (`causality`: when they were, and how
 many bytes they moved; `contents`: which). One that the witness met in mid-life, without a word on
-its ends, fits where what it moved stands (`contents` alone). It is given an end if the pair is
+its ends, fits where what it moved stands (`contents` alone). What nothing shows to be a TCP socket
+is given none: one of a backend says the same as its proxy's. It is given an end if the pair is
 certain (`only_ways`): nothing else fits either, or there is but one way to give each its own.
 A listener's queue is first in, first out: where all that it accepted, and all that came to it, is
 known, the places in both orders have to agree, as far as the times tell the order.
@@ -87,6 +88,7 @@ class HiddenEnds:
 
     def match(self, sockets: Sequence[Socket], index: TrackIndex) -> None:
         """Give `sockets` (hidden ones) their ends where only one way is possible."""
+        sockets = [socket for socket in sockets if self._is_tcp(socket)]
         seekers = [_Seeker(socket, moves_of(socket, self.calls)) for socket in sockets]
         places = self._places(sockets)
         for seeker in seekers:
@@ -104,6 +106,15 @@ class HiddenEnds:
                 seeker.socket.fits = sorted(free)
                 for (_, side), track in free.items():
                     track.contested.add(side)
+
+    def _is_tcp(self, socket: Socket) -> bool:
+        """Whether anything shows that it is on a network: behind a proxy others say the same."""
+        if (socket.family or "").startswith("AF_INET"):
+            return True
+        if socket.local_endpoint is not None or socket.peer_endpoint is not None:
+            return True
+        options = (self.calls[n - 1] for n in socket.calls)
+        return any(r.op.endswith("sockopt") and "_TCP" in r.args for r in options)
 
     def any_fits(self, socket: Socket) -> bool:
         """Whether there is an end that the socket can be."""
@@ -167,8 +178,8 @@ class HiddenEnds:
             if port != local[1] or not (is_wildcard(local) or host == local[0]):
                 continue
             at_ns = queued_ns(track, listener, self.calls)
-            if len(track.halves[Direction.S2C].syns) > 1:
-                return  # it may have been turned away at first: when it was queued is not known
+            if not _at_server(track):
+                return  # the order in which they came to the server may be another
             if at_ns is not None:
                 queued.append((at_ns - _SAME_NS, at_ns, (track.flow.connection, Side.SERVER)))
         if len(queued) != len(listener.accepts):
@@ -200,6 +211,17 @@ def _ranks(found: Sequence[tuple[int, int, N]]) -> dict[N, _Place]:
         name: (bisect_left(stops, since), last - (len(starts) - bisect_right(starts, until)))
         for since, until, name in found
     }
+
+
+def _at_server(track: Track) -> bool:
+    """Whether the frames were captured where, and hence in the order in which, the server had them.
+
+    One whose SYN-ACK was sent again may have been turned away at first.
+    """
+    answers = track.halves[Direction.S2C].syns
+    return not answers or (
+        len(answers) == 1 and answers[0].time_ns - _syn_ns(track) <= _SAME_NS // 2
+    )
 
 
 def _syn_ns(track: Track) -> int:

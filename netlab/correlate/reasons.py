@@ -33,7 +33,7 @@ class Reason(StrEnum):
     CAPTURE_LATE = "not captured: capture began late"
     NO_PACKET_WITNESS = "not captured: no packet witness"
     NO_CALL_WITNESS = "no call witness"
-    PROBE_LATE = "no call witness: the probe began late"
+    PROBE_LATE = "no call witness: watching began late"
     LIMIT = "recording stopped at its limit"  # or at a fault: this process noted no more calls
     PROBE_GAP = "no call witness: some calls of the process are missing"
     IO_URING = "io_uring: calls not seen"

@@ -11,7 +11,6 @@ once the peer's FIN has come; SIOCINQ has done the latter itself, SIOCOUTQ and s
 from __future__ import annotations
 
 import struct
-from dataclasses import replace
 
 from netlab.model.call import CallRecord
 from netlab.model.sample import Sample, state_name
@@ -24,6 +23,7 @@ _SENDING_ONE = frozenset(("SYN-SENT", "SYN-RECEIVED", "FIN-WAIT-1", "CLOSING", "
 _FIN_TO_SEND = frozenset(("FIN-WAIT-1", "CLOSING", "LAST-ACK"))
 _FIN_TO_READ = frozenset(("CLOSE-WAIT", "LAST-ACK", "CLOSING"))
 _UNANSWERED = "SYN-SENT"  # the peer has announced no window yet
+_SOCK_DIAG = "sock_diag"
 _US = 1_000
 
 _U32 = struct.Struct("=I")
@@ -57,51 +57,72 @@ def state_from_info(
     side: Side | None,
     inq_bytes: int | None,
     outq_bytes: int | None,
+    local: str | None = None,
+    peer: str | None = None,
+    witness: str = "probe",
+    memory: tuple[int, ...] = (),
+    state: int | None = None,
 ) -> State:
-    """One sample; what this kernel's struct does not hold is None.
+    """One sample; what this kernel's struct does not hold is None. `state`: where known beside it.
 
     `inq_bytes` and `outq_bytes` as SIOCINQ and SIOCOUTQ gave them.
     """
-    name = state_name(info[_STATE] if info else 0)
-    row = State(time_ns, host, connection, side, name)
+    if state is None:
+        state = info[_STATE] if info else 0
+    name = state_name(state)
     if name == "LISTEN":  # what the struct has of its connections-to-be is where they will begin
-        return row
+        return State(time_ns, host, connection, side, name, witness=witness, local=local)
     ssthresh = _u32(info, _SSTHRESH)
     number = info[_CA_STATE] if len(info) > _CA_STATE else len(_CA_STATES)
-    return replace(
-        row,
-        snd_cwnd=_u32(info, _CWND),
-        ssthresh=None if ssthresh is None or ssthresh >= INFINITE_SSTHRESH else ssthresh,
-        srtt_ns=_ns(info, _RTT) or None,  # 0: no round trip measured yet
-        rto_ns=_ns(info, _RTO),
-        snd_wnd_bytes=None if name == _UNANSWERED else _u32(info, _SND_WND),
-        rcv_wnd_bytes=_u32(info, _RCV_WND),
-        inq_bytes=inq_bytes,
-        outq_bytes=_without(outq_bytes, name in _SENDING_ONE),
-        notsent_bytes=_without(_u32(info, _NOTSENT), name in _FIN_TO_SEND),
-        busy_ns=_ns(info, _BUSY, _U64),
-        rwnd_limited_ns=_ns(info, _RWND_LIMITED, _U64),
-        sndbuf_limited_ns=_ns(info, _SNDBUF_LIMITED, _U64),
-        ca_state=_CA_STATES[number] if number < len(_CA_STATES) else None,
+    return State(
+        time_ns,
+        host,
+        connection,
+        side,
+        name,
+        _u32(info, _CWND),
+        None if ssthresh is None or ssthresh >= INFINITE_SSTHRESH else ssthresh,
+        _ns(info, _RTT) or None,  # 0: no round trip measured yet
+        _ns(info, _RTO),
+        None if name == _UNANSWERED else _u32(info, _SND_WND),
+        _u32(info, _RCV_WND),
+        inq_bytes,
+        _without(outq_bytes, name in _SENDING_ONE),
+        _without(_u32(info, _NOTSENT), name in _FIN_TO_SEND),
+        _ns(info, _BUSY, _U64),
+        _ns(info, _RWND_LIMITED, _U64),
+        _ns(info, _SNDBUF_LIMITED, _U64),
+        witness,
+        local,
+        peer,
+        _CA_STATES[number] if number < len(_CA_STATES) else None,
+        None,
+        None,
+        _of(memory, _RMEM_ALLOC),
+        _of(memory, _RCVBUF),
+        _of(memory, _WMEM_QUEUED),
+        _of(memory, _SNDBUF),
+        _of(memory, _DROPS),
     )
 
 
 def state_from_sample(sample: Sample, connection: int | None, side: Side | None) -> State:
     """One look from outside."""
     name = state_name(sample.state)
-    listens = name == "LISTEN"
-    if sample.tcp_info is not None:
-        row = state_from_info(
-            sample.tcp_info, sample.time_ns, sample.host, connection, side,
-            _without(sample.rqueue, name in _FIN_TO_READ), sample.wqueue,
+    if sample.tcp_info is not None and name != "LISTEN":
+        inq_bytes = _without(sample.rqueue, name in _FIN_TO_READ)
+        return state_from_info(
+            sample.tcp_info, sample.time_ns, sample.host, connection, side, inq_bytes,
+            sample.wqueue, sample.local, sample.peer, _SOCK_DIAG, sample.memory, sample.state,
         )  # fmt: skip
-    else:
-        row = State(sample.time_ns, sample.host, connection, side, name)
-    memory = sample.memory
-    return replace(
-        row,
-        state=name,
-        witness="sock_diag",
+    listens, memory = name == "LISTEN", sample.memory
+    return State(
+        sample.time_ns,
+        sample.host,
+        connection,
+        side,
+        name,
+        witness=_SOCK_DIAG,
         local=sample.local,
         peer=None if listens else sample.peer,
         accept_queue=sample.rqueue if listens else None,
@@ -121,14 +142,15 @@ def _of(memory: tuple[int, ...], place: int) -> int | None:
 def states_from_call(record: CallRecord, connection: int | None, side: Side | None) -> list[State]:
     """The samples taken before and after a call."""
     found = []
+    ends = record.local, record.peer
     if record.tcp_info_before:
         found.append(
             state_from_info(record.tcp_info_before, record.entered_ns, record.host, connection,
-                            side, record.inq_before_bytes, record.outq_before_bytes)
+                            side, record.inq_before_bytes, record.outq_before_bytes, *ends)
         )  # fmt: skip
     if record.tcp_info_after and record.returned_ns is not None:
         found.append(
             state_from_info(record.tcp_info_after, record.returned_ns, record.host, connection,
-                            side, record.inq_after_bytes, record.outq_after_bytes)
+                            side, record.inq_after_bytes, record.outq_after_bytes, *ends)
         )  # fmt: skip
-    return [replace(row, local=record.local, peer=record.peer) for row in found]
+    return found

@@ -22,10 +22,12 @@ import socket
 import sys
 import time
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
-from netlab.lab.become import READY, Orders, become
+from netlab.lab.become import Orders
 from netlab.lab.keeper import fork_keeper
+from netlab.lab.launch import launch
 from netlab.lab.namespaces import (
     HostFacts,
     Refused,
@@ -240,46 +242,23 @@ class FirstProcess:
         tracer = descriptors[1:4] if message["watched"] else []
         own = descriptors[1 + len(tracer) :]
         orders = Orders.from_file(descriptors[0])
-        read_end, write_end = os.pipe2(os.O_CLOEXEC)
-        go, go_write = os.pipe2(os.O_CLOEXEC)
+        watch = partial(self._watch, actor, host, tracer) if tracer else None
         try:
-            pid = os.fork()
+            found = launch(orders, own, proc=self._proc, place=self._place(host), watch=watch)
         except OSError as error:
-            for descriptor in (read_end, write_end, go, go_write):
-                os.close(descriptor)
             self._refuse(actor, os.strerror(error.errno or 0), "end other programs", 1)
             return
-        if pid == 0:
-            os.close(go_write)
-            become(
-                orders,
-                own,
-                report=write_end,
-                proc=self._proc,
-                place=self._place(host),
-                go=go if tracer else None,
-            )
-        os.close(write_end)
-        os.close(go)
-        self._actors[pid] = actor
-        self._pids[actor] = pid
+        self._actors[found.pid] = actor
+        self._pids[actor] = found.pid
         if orders.foreground:
-            self._foreground.add(pid)
-        report = _read_until(read_end, READY)
-        outer = int(report.partition(b"\n")[0] or pid)
-        blind = ""
-        if tracer and report.endswith(READY):
-            blind = self._watch(actor, host, outer, tracer)
-        os.close(go_write)
-        report += _read_until(read_end)
-        os.close(read_end)
-        words = report.replace(READY, b"").decode(errors="replace").split("\n")
-        if len(words) > 2:
-            self._refuse(actor, words[1], orders.hint, int(words[2]))
+            self._foreground.add(found.pid)
+        if found.failure:
+            self._refuse(actor, found.failure, orders.hint, found.exit_code)
         else:
-            self._tell({"event": "started", "actor": actor, "pid": outer, "blind": blind})
+            message = {"event": "started", "actor": actor, "pid": found.outer, "blind": found.blind}
+            self._tell(message)
 
-    def _watch(self, actor: str, host: str, outer: int, tracer: list[int]) -> str:
+    def _watch(self, actor: str, host: str, tracer: list[int], outer: int) -> str:
         """Have a program traced that waits to be executed; why it is not, or nothing."""
         place = self._place(host)
         if self._keeper is None or place is None:
@@ -299,8 +278,13 @@ class FirstProcess:
         return "the lab's helper is gone"
 
     def _pass_on(self) -> None:
-        """What the keeper says unasked is for netlab."""
+        """What the keeper says unasked is for netlab.
+
+        It may be taken already: whoever waited for an answer heard this first.
+        """
         assert self._keeper is not None
+        if not select.select([self._keeper], [], [], 0)[0]:
+            return
         received = control.receive(self._keeper)
         if received is None:
             raise BrokenPipeError  # it does not go before us
@@ -390,14 +374,6 @@ class FirstProcess:
 
     def _tell(self, message: control.Message) -> None:
         control.send(self._sock, message)
-
-
-def _read_until(descriptor: int, last: bytes | None = None) -> bytes:
-    """What is written there until its end, or until it ends in `last`."""
-    found = b""
-    while (data := os.read(descriptor, 4096)) and not (last and (found + data).endswith(last)):
-        found += data
-    return found + data
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from netlab.capture.layout import JOURNAL_LIMIT
 from netlab.capture.ownership import open_private
 from netlab.capture.recording import make_spool_folder
 from netlab.capture.strace.by_hand import COMMAND, Log, find_logs, read_log
+from netlab.correlate.causality import Ways
 from netlab.correlate.clock_evidence import Clocks
 from netlab.correlate.flows import flows_from_packets
 from netlab.correlate.join import correlate, correlate_sockets
@@ -73,15 +74,16 @@ def join_files(order: JoinOrder) -> Joined:
     packets = _packets(raw, order.capture)
     flows = flows_from_packets(packets)
     tracks = [track_from_flow(flow) for flow in flows if flow.protocol == "tcp"]
+    ways = Ways()
     settings = []
     for log in _logs(order, raw):
-        settings.append(set_clock(log, raw, tracks, order.offset_ns))
+        settings.append(set_clock(log, raw, tracks, ways, order.offset_ns))
         raw.calls += settings[-1].log.calls
         raw.inheritances += settings[-1].log.inheritances
         raw.losses += settings[-1].log.losses
     raw.calls.sort(key=lambda r: (r.entered_ns, r.host, r.pid, r.tid, r.order))
     tables, sockets, tracks = correlate_sockets(raw, packets)
-    clocks = [_clock_line(one, raw, sockets, tracks, order) for one in settings]
+    clocks = [_clock_line(one, raw, sockets, tracks, ways, order) for one in settings]
     ambiguous = [_ambiguous(socket, raw.calls, tables) for socket in sockets if socket.fits]
     notes = _notes(raw, settings)
     raw.description = _description(order, settings, [*clocks, *ambiguous[:_MOST_NOTES], *notes])
@@ -223,13 +225,14 @@ def _clock_line(
     raw: RawRecording,
     sockets: Sequence[Socket],
     tracks: Sequence[Track],
+    ways: Ways,
     order: JoinOrder,
 ) -> str:
     """What is known of a log's clock now that its sockets have connections."""
     mine = {id(call) for call in setting.log.calls}
     of_log = [s for s in sockets if s.calls and id(raw.calls[s.calls[0] - 1]) in mine]
     clocks = Clocks(
-        of_log, tracks, raw.calls,
+        of_log, tracks, raw.calls, ways,
         whole=not has_gaps(raw), ring_lost=missing_frames(raw) is not None,
     )  # fmt: skip
     return clock_line(setting, clocks.matched(), order.offset_ns)
@@ -273,7 +276,9 @@ def _kinds(sockets: Sequence[Socket], calls: list[CallRecord]) -> Counter[str]:
 def _notes(raw: RawRecording, settings: Sequence[Setting]) -> list[str]:
     notes = [f"the capture: {fault}" for fault in raw.faults]
     for one in settings:
-        notes += [f"{one.log.name}: {fault}" for fault in one.log.faults[:_MOST_NOTES]]
+        for fault, times in list(Counter(one.log.faults).items())[:_MOST_NOTES]:
+            often = f" ({times} times)" if times > 1 else ""
+            notes.append(f"{one.log.name}: {fault}{often}")
     return notes
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from netlab.capture.strace.by_hand import Log
+from netlab.correlate.causality import Ways
 from netlab.correlate.clock_difference import Difference
 from netlab.correlate.clock_evidence import Clocks, Evidence
 from netlab.correlate.missing import missing_frames
@@ -37,7 +38,7 @@ class Setting:
 
 
 def set_clock(
-    log: Log, raw: RawRecording, tracks: Sequence[Track], offset_ns: int | None
+    log: Log, raw: RawRecording, tracks: Sequence[Track], ways: Ways, offset_ns: int | None
 ) -> Setting:
     """The log with its calls on the clock of the frames.
 
@@ -49,7 +50,7 @@ def set_clock(
         _check_overlap(moved, raw, None)
         return Setting(moved, None, asked=True)
     clocks = Clocks(
-        trace_sockets(calls, log.inheritances).all, tracks, calls,
+        trace_sockets(calls, log.inheritances).all, tracks, calls, ways,
         whole=not log.losses, ring_lost=missing_frames(raw) is not None,
     )  # fmt: skip
     evidence = clocks.evidence()

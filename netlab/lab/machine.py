@@ -81,22 +81,25 @@ class Trial:
 def examine(folder: Path) -> Machine:
     """Try everything; `folder` is where recordings would be written."""
     from netlab.lab.kernel_trial import try_kernel_witness
+    from netlab.lab.trace_trial import trace_fact, try_strace
 
     trial = try_lab()
     here = capture_here()
     wired = () if trial.refused_step else (try_wire(),)
+    strace, kernel = try_strace(), try_kernel_witness()
     facts = (
         _namespaces(trial),
         *_lab(trial),
         *wired,
         here,
-        try_kernel_witness(),
+        strace,
+        kernel,
+        trace_fact(here, strace, kernel),
         _buffers(),
         _tcp_settings(),
         _disk(folder),
         _python(),
         packages(_required()),
-        _program("strace", "records the calls of the programs in a lab"),
         _program("tshark", "lists recordings and checks netlab's verdicts"),
         _program("wireshark", "opens recordings"),
     )

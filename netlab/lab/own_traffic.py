@@ -9,8 +9,10 @@ counted. `advance` says up to when names are complete: what no name can reach an
 
 A name is both ends of a connection, or the one end that a socket is bound to: then the frames of
 any peer fit. ICMP errors fit by the packet that they quote, fragments by the first of their packet.
-Pure: no sockets here, no clock. Not known: who of two holders a port with SO_REUSEPORT serves, that
-a socket bound to `::` takes no IPv4 (IPV6_V6ONLY); raw and packet sockets have no such name.
+Pure: no sockets here, no clock. A name holds to the end, also when its port has become another's;
+of more than MOST_NAMES connections the one that was named longest ago is given up. Not known: who
+of two holders a port with SO_REUSEPORT serves, that a socket bound to `::` takes no IPv4
+(IPV6_V6ONLY); raw and packet sockets have no such name.
 """
 
 from __future__ import annotations

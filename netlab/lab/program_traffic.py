@@ -65,13 +65,15 @@ class Names:
         self._sockets = sockets
         self._heard = heard
         self._next_look_ns = 0
+        self._latest_ns = 0  # of the calls learnt from
 
     def learn(self, calls: Sequence[CallRecord]) -> None:
         """What these calls say."""
         for call in calls:
+            at_ns = call.entered_ns if call.returned_ns is None else call.returned_ns
+            self._latest_ns = max(self._latest_ns, at_ns)
             if call.family not in (None, "AF_INET", "AF_INET6"):
                 continue
-            at_ns = call.entered_ns if call.returned_ns is None else call.returned_ns
             self._name(call.kind, call.local, call.peer, at_ns)
             if call.new_inode is not None:  # of accept: the address is the new socket's peer
                 self._name(call.kind, call.local, call.address, at_ns)
@@ -81,14 +83,17 @@ class Names:
         for one in sockets:
             self._name(one.kind, one.local, one.peer, time_ns)
 
-    def advance(self) -> None:
-        """Once in each turn: look where calls have not told yet, and let go of what is too old."""
-        now_ns = time.time_ns()
+    def advance(self, now_ns: int, *, behind: bool) -> None:
+        """Once in each turn: look where calls have not told yet, and let go of what is too old.
+
+        `behind`: calls have been told that were not learnt from yet.
+        """
         if now_ns >= self._next_look_ns:
             self._next_look_ns = now_ns + _LOOK_EVERY_NS
             if self._own.waits:
                 self.hold(self._sockets(), now_ns)
-        self._own.advance(now_ns - _NAMES_LATE_NS)
+        known_until_ns = min(now_ns, self._latest_ns) if behind else now_ns
+        self._own.advance(known_until_ns - _NAMES_LATE_NS)
 
     def _name(self, kind: str | None, local: str | None, peer: str | None, at_ns: int) -> None:
         name = maybe_name(kind, local, peer)
@@ -117,6 +122,14 @@ class OurAddresses:
         news = bool(found - self._known)
         self._known = found
         return news
+
+
+def other_links(recorded: Sequence[str]) -> list[str]:
+    """What to say of interfaces that have an address, and frames that no recording can hold."""
+    others = dict.fromkeys(name for name, _ in addresses() if name not in recorded)
+    if not others:
+        return []
+    return [f"packets of {', '.join(others)} are not recorded: they are no Ethernet frames"]
 
 
 def losses_of(own: OwnTraffic, since_ns: int) -> list[Loss]:

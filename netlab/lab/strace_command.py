@@ -1,86 +1,25 @@
-"""How `netlab trace` runs strace: around a program, or attached to processes that run already.
+"""How `netlab trace` runs strace: attached to processes, as `netlab lab` does and for its reasons.
 
-Turns a program (or pids) and a log's path into an argument vector, says what it costs, and tries
-whether strace may trace here at all. Read `strace_tool` for how it is found, `capture.strace.asked`
-for what it is asked.
-
-Around a program --seccomp-bpf lets pass at full speed what is not shown. The kernel fails a call
-that was to be shown (ENOSYS) where that filter outlives its tracer, so strace must then stay to
-the program's end; since 6.6 the program ends with it, otherwise. Attached there is no filter.
+Turns pids and a log's name into an argument vector, and says what strace's own complaints mean.
+Read `strace_tool` for how it is found, `capture.strace.asked` for what it is asked.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from netlab.capture.strace.asked import strace_options
 from netlab.lab.strace_tool import Strace
 from netlab.model.errors import CheckFailed, NetlabError, PrivilegeError, UsageError
 
-_ANSWERS_WITHIN_S = 10.0
-# Measured by tests/bench/test_strace_overhead.py; see there.
-_SHOWN, _OTHERS = "a call that is shown took some 0.06 ms longer", "any other system call 0.02 ms"
 
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """What is watched, by which strace."""
-
-    strace: Strace
-    program: Sequence[str] = ()  # words
-    pids: Sequence[int] = ()  # in place of a program
-    seccomp: bool = True  # where the kernel has such filters: see `trial`
-
-    def words(self, log: Path | str) -> list[str]:
-        """The argument vector; strace writes the file `log`."""
-        filtered = bool(self.program) and self.seccomp
-        return [
-            self.strace.file,
-            *strace_options(),
-            "-q",  # no words about attaching, on a stderr that is the program's; exits are kept
-            *["--seccomp-bpf"] * filtered,
-            "-o",
-            _log_word(log),
-            *(word for pid in self.pids for word in ("-p", f"{pid}")),
-            *(["--", *self.program] if self.program else []),
-        ]
-
-    @property
-    def witness_text(self) -> str:
-        """How a recording's description names this witness, and what it costs the programs."""
-        version = self.strace.version
-        if self.program and self.seccomp:
-            return f"calls: strace {version} -f --seccomp-bpf: {_SHOWN}"
-        how = "-f" if self.program else "-p, attached"
-        return f"calls: strace {version} {how}: {_SHOWN}, {_OTHERS}"
-
-
-def trial(strace: Strace) -> bool:
-    """Try it on a program that does nothing; whether --seccomp-bpf works.
-
-    Raises PrivilegeError where this process may trace nothing at all, CheckFailed for a strace that
-    fails otherwise.
-    """
-    try:
-        tried = subprocess.run(
-            Command(strace, ["true"]).words(os.devnull),
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_ANSWERS_WITHIN_S,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise CheckFailed("strace does not run", str(error)) from None
-    if tried.returncode == 0:
-        return "seccomp" not in tried.stderr  # it complains, and goes on without
-    raise refusal(tried.stderr)
+def command(strace: Strace, pids: Sequence[int], log: str) -> list[str]:
+    """The argument vector: attached to these processes, to all that they fork; it writes `log`."""
+    attached = [word for pid in pids for word in ("-p", f"{pid}")]
+    return [strace.file, *strace_options(), "-q", "-o", log, *attached]
 
 
 def refusal(stderr: str) -> NetlabError:
@@ -110,9 +49,3 @@ def ptrace_hint() -> str:
     if scope == "3":
         return "kernel.yama.ptrace_scope is 3: nobody may, until the machine is started again"
     return "run as root, or as the user whose process it is; a container needs CAP_SYS_PTRACE"
-
-
-def _log_word(log: Path | str) -> str:
-    """strace takes a name that begins with | or ! for a command."""
-    name = os.fspath(log)
-    return name if name.startswith("/") else os.path.join(os.curdir, name)

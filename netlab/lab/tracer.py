@@ -1,12 +1,12 @@
-"""strace at work: around a program that it starts, or attached to processes that run already.
+"""strace at work: attached to processes, started and ended by a keeper.
 
-A program is our child's child and has our terminal, our process group and its signals: Ctrl-C at
-the terminal reaches it without us, and strace lets it pass. Attached, strace is in a session of its
-own and is ended by us. Under sudo it must stay root then, while we become the caller for good: so
-it is the child of a *keeper*, forked before that, which does nothing but start it and end it.
+Under sudo strace must stay root, to attach to a program of any user, while netlab becomes the
+caller for good. So it is the child of a *keeper*, forked before that, which does nothing but start
+it and end it. It is in a session of its own: what the terminal says is for the program. Should it
+be killed, or we, the programs go on.
 
-Read man 1 strace (-I: with a program and -o, fatal signals are blocked; with -p they detach),
-man 2 ptrace (a tracer that ends lets its processes go on).
+Read man 1 strace (-p: it detaches on SIGTERM), man 2 ptrace (a tracer that ends lets its processes
+go on).
 """
 
 from __future__ import annotations
@@ -19,127 +19,20 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import NoReturn
 
-from netlab.lab.hosts import User
 from netlab.model.errors import CheckFailed
 from netlab.server.messages import control
 
 LOG = "/proc/self/fd/{}"  # with the descriptor that the keeper was given
 _DETACHES_WITHIN_MS = 5000
 _WORDS_BYTES = 1 << 16
-_LINGERS_S = 1.0  # before the user is told that others of the program have not ended
 
 
 class Tracer:
-    """A running strace. `fileno()` is readable once it has ended."""
-
-    pid: int
-    returncode: int | None = None  # as subprocess has it: negative for a signal
-    complaint = ""  # what it wrote on a stderr of its own
-
-    def fileno(self) -> int:
-        """For poll."""
-        raise NotImplementedError
-
-    def detach(self) -> None:
-        """Ask it to leave its processes alone."""
-        raise NotImplementedError
-
-    def wait(self) -> int:
-        """Wait for its end, and close what belongs to it."""
-        raise NotImplementedError
-
-
-class AroundProgram(Tracer):
-    """strace with a program that it starts."""
-
-    def __init__(
-        self,
-        words: Sequence[str],
-        log: Path,
-        *,
-        user: User | None,
-        before_exec: Callable[[], None],
-    ) -> None:
-        """`words` make it write `log`. `before_exec` runs in the child.
-
-        `user` (as root): who strace and program are. Raises CheckFailed where it cannot be started.
-        """
-        environment = dict(os.environ)
-        become: dict[str, object] = {}
-        if user is not None:
-            home = os.path.expanduser(f"~{user.name}")
-            environment |= {"HOME": home, "USER": user.name, "LOGNAME": user.name}
-            become = {"user": user.uid, "group": user.gid, "extra_groups": user.groups}
-        try:
-            self._process = subprocess.Popen(  # type: ignore[call-overload]
-                words, env=environment, preexec_fn=before_exec, **become
-            )
-        except (OSError, subprocess.SubprocessError) as error:
-            raise CheckFailed(f"{words[0]} cannot be started", f"{error}") from None
-        self.pid = self._process.pid
-        self._over = os.pidfd_open(self.pid)
-        self._log = log
-        self._program: int | None = None  # a descriptor
-        self._gone = False
-        self._ended_s = 0.0
-        self._told = False
-
-    def fileno(self) -> int:
-        return self._over
-
-    def is_program_alive(self) -> bool:
-        """Whether the program itself has not ended yet; what it started may have."""
-        if self._program is None and not self._gone:
-            self._find_program()
-        if self._program is not None:
-            self._gone = bool(select.select([self._program], [], [], 0)[0])
-        return not self._gone
-
-    def signal_program(self, number: int) -> None:
-        """Pass a signal on to it."""
-        if self._program is not None:
-            with suppress(OSError):  # it has ended, or is somebody else by now
-                signal.pidfd_send_signal(self._program, number)
-
-    def ended_long_ago(self) -> bool:
-        """Once True, where the program ended a while ago and strace has not."""
-        if self._told or self.is_program_alive():
-            return False
-        now_s = time.monotonic()
-        self._ended_s = self._ended_s or now_s
-        self._told = now_s - self._ended_s >= _LINGERS_S
-        return self._told
-
-    def _find_program(self) -> None:
-        """The first line of the log is the program's: strace has other children, for a moment."""
-        try:
-            with open(self._log, "rb") as log:
-                pid = int(log.read(32).partition(b" ")[0])
-        except (OSError, ValueError):
-            return  # nothing is written yet
-        try:
-            self._program = os.pidfd_open(pid)
-        except ProcessLookupError:
-            self._gone = True
-
-    def detach(self) -> None:
-        """It cannot: its filter stops the program, which must then be traced to its end."""
-
-    def wait(self) -> int:
-        self.returncode = self._process.wait()
-        os.close(self._over)
-        if self._program is not None:
-            os.close(self._program)
-        return self.returncode
-
-
-class Attached(Tracer):
-    """strace with processes that run already, started and ended by a keeper."""
+    """A strace, once `start` has been called. `fileno()` is readable once it has ended."""
 
     def __init__(self) -> None:
         """Fork the keeper. It keeps the rights that this process has now."""
@@ -150,6 +43,10 @@ class Attached(Tracer):
             _keep(theirs)
         theirs.close()
         self.pid = 0
+        self.returncode: int | None = None  # as subprocess has it: negative for a signal
+        self.complaint = ""  # what it wrote on stderr
+        self.ended_ns: int | None = None
+        self._waited = False
 
     def start(self, words: Sequence[str], log: int) -> None:
         """Have strace started; it writes to the open file `log`, which `words` name as LOG.
@@ -163,20 +60,36 @@ class Attached(Tracer):
         self.pid = answer[0]["pid"]
 
     def fileno(self) -> int:
+        """For poll."""
         return self._ours.fileno()
 
     def detach(self) -> None:
+        """Ask it to leave its processes alone."""
         with suppress(OSError):
             self._ours.shutdown(socket.SHUT_WR)
 
-    def wait(self) -> int:
+    def wait(self) -> None:
+        """Wait for its end, which `detach` hastens, and close what belongs to it; once."""
+        if self._waited:
+            return
+        self._waited = True
         self.detach()
         answer = control.receive(self._ours)
         if answer is not None:
             self.returncode, self.complaint = answer[0]["status"], answer[0]["words"]
+            self.ended_ns = answer[0]["time_ns"]
         self._ours.close()
         os.waitpid(self._keeper, 0)
-        return self.returncode if self.returncode is not None else 1
+
+    @property
+    def end_text(self) -> str:
+        """How it came to its end."""
+        code = self.returncode
+        if code is not None and code < 0:
+            return f"strace was ended by {signal.Signals(-code).name}"
+        lines = self.complaint.strip().splitlines()
+        said = lines[-1].removeprefix("strace: ") if lines else "it gave no reason"
+        return f"strace ended with status {code}: {said}"
 
 
 def _keep(sock: socket.socket) -> NoReturn:
@@ -236,7 +149,11 @@ def _carry_out(sock: socket.socket, words: list[str], log: int) -> None:
             if not words_now:
                 break
             said = (said + words_now)[-_WORDS_BYTES:]
-    answer = {"status": strace.wait(), "words": said.decode(errors="replace")[-4096:]}
+    answer = {
+        "status": strace.wait(),
+        "words": said.decode(errors="replace")[-4096:],
+        "time_ns": time.time_ns(),
+    }
     with suppress(OSError):
         control.send(sock, answer)
 

@@ -18,7 +18,7 @@ class Loss:
     """Something a witness did not see: `witness` lost `count` of `what` because of `reason`."""
 
     witness: str  # packets, probe, strace, kernel, stamps
-    what: str  # frames, calls, stamps; bytes: moved without a call that could be seen
+    what: str  # frames, calls, stamps, events; bytes: moved without a call that could be seen
     count: int | None  # None: not known how many
     reason: str  # ring full, spool limit, disk full, ...
     actor: str = ""

@@ -307,8 +307,9 @@ class Wait:
 class State:
     """A sample of one socket's kernel state; what the kernel did not say is None.
 
-    Taken around a call by the probe, or at a steady rate from outside (sock_diag): then a row
-    stands where something changed, and once a second. Bytes are the stream's: SYN and FIN, which
+    Taken around a call by the probe; at a steady rate from outside (sock_diag): then a row stands
+    where something changed, and once a second; or told by the kernel's tracepoints: each change of
+    state, and what each segment met that came in. Bytes are the stream's: SYN and FIN, which
     the kernel counts as one each, are taken out.
     """
 
@@ -329,7 +330,7 @@ class State:
     busy_ns: int | None = None
     rwnd_limited_ns: int | None = None
     sndbuf_limited_ns: int | None = None
-    witness: str = "probe"  # probe, sock_diag
+    witness: str = "probe"  # probe, sock_diag, kernel
     local: str | None = None  # 127.0.0.1:80
     peer: str | None = None
     ca_state: str | None = None  # of congestion control: open, disorder, cwr, recovery, loss

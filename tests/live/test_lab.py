@@ -146,6 +146,15 @@ def test_a_server_that_ends_before_it_listens(server: Lab) -> None:
         server.wait_listening("server")
 
 
+def test_programs_that_come_and_go_are_all_heard(lab: Lab) -> None:
+    """Each is started while the tracer of the one before may be telling of its end."""
+    for _ in range(23):
+        program = lab.start("third", ["sleep", "1000"])
+        lab.signal(program, signal.SIGTERM)
+        lab.wait(program, within_s=20)
+        assert program.status == -signal.SIGTERM
+
+
 @pytest.mark.parametrize("ends", [signal.SIGKILL, signal.SIGTERM])
 def test_how_a_program_ended_is_known(lab: Lab, ends: int) -> None:
     program = lab.start("third", ["sleep", "1000"])

@@ -255,6 +255,7 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
     assert [packet.fate for packet in packets if packet.sport == 7001] == ["delivered"] * 7
 
 
+@pytest.mark.slow  # how long that may take is counted in `test_wire_patience`
 def test_a_lab_ends_when_the_longest_delay_has(tmp_path: Path) -> None:
     # The client is over at once, 2.5 delays before the server has its data, and its own end.
     close = """

@@ -48,7 +48,7 @@ FORBID = (
         (("--server", "sh -c 'echo why >&2; exit 3'"), 1, "(status 3) before it listened: why"),
         (("--server", "sh -c 'echo busy; exec sleep 99'", "--listen-timeout", "0.7"), 1,
          "does not listen after 0.7 s: it has no TCP or UDP socket; its last line: busy"),
-        (("--server", f"{SERVE} --bind 127.0.0.1", "--listen-timeout", "3"), 1,
+        (("--server", f"{SERVE} --bind 127.0.0.1", "--listen-timeout", "3", "--witness", "none"), 1,
          "it has tcp 127.0.0.1:80 LISTEN, which other hosts cannot reach"),
         (("--wire", "delay 20ms; droop c>s data 3"), 2, "not 'droop'"),
         (("--wire", "@no-such-file"), 2, "no-such-file"),

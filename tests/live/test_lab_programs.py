@@ -24,6 +24,7 @@ from lab_process import LIMIT_S, ORDINARY_USER, ROOT, netlab_arguments, processe
 
 import netlab
 from netlab.capture.files import read_raw
+from netlab.correlate.ledger import ledger_mismatches
 from netlab.explain.analysis import analyse
 from netlab.lab.server_and_clients import LabOptions, Standing, run_lab
 from netlab.model.tables import Connection, Tables
@@ -126,7 +127,8 @@ def left_running(folder: Path) -> list[int]:
 
 
 def recorded(folder: Path, *, port: int) -> Tables:
-    """The recording, once it is so that both ends' packets are there and all arrived."""
+    """The recording, once it is so that both ends' packets are there and all arrived, and each byte
+    between the hosts has its calls on both sides."""
     raw = read_raw(folder / "l.pcapng")
     assert raw.description.form == "finished"
     assert (raw.faults, raw.losses) == ([], [])
@@ -134,6 +136,9 @@ def recorded(folder: Path, *, port: int) -> Tables:
     assert {packet.fate for packet in tables.packets} == {"delivered"}
     assert all(packet.arrived_ns is not None for packet in tables.packets)
     assert {packet.interface for packet in tables.packets} == {"client", "server"}
+    assert ledger_mismatches(tables) == []
+    wired = {connection.connection for connection in over_the_wire(tables)}
+    assert [gap for gap in tables.unmatched if gap.connection in wired] == []
     for connection in over_the_wire(tables):
         assert connection.server_port == port
         assert connection.close_kind == "fin"

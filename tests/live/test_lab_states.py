@@ -173,8 +173,8 @@ def test_a_look_lasts_less_than_a_millisecond(moment: Quiet) -> None:
 
 def test_run_samples_both_hosts(tmp_path: Path) -> None:
     done = run_netlab(
-        tmp_path, "run", "--size", 200_000, "--wire", "delay 10ms", "--sample", "5ms",
-        "--quiet", "-o", "a.pcapng",
+        tmp_path, "run", "--size", 200_000, "--messages", 1, "--wire", "delay 10ms",
+        "--sample", "5ms", "--quiet", "-o", "a.pcapng",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     raw = read_raw(tmp_path / "a.pcapng")

@@ -17,6 +17,7 @@ from test_lab_failures import FETCH, SERVE, RunningLab
 
 from netlab.capture.files import read_raw
 from netlab.correlate.ledger import ledger_mismatches
+from netlab.correlate.reasons import Reason
 from netlab.explain.analysis import analyse
 from netlab.lab.experiment import Lab
 from netlab.model.call import CallRecord
@@ -133,6 +134,43 @@ def test_pids_are_those_of_the_machine(tmp_path: Path, witness: str) -> None:
     assert [gap for gap in tables.unmatched if gap.connection in tcp] == []
 
 
+# Two processes fork at once, again and again, children that live as short as they can; each child
+# writes its number and its parent's, as the machine has them, to a socket that it inherited.
+HASTY = """
+import os, socket
+proc = int(os.environ["NETLAB_PROC_FD"])
+me = lambda: os.readlink("self", dir_fd=proc)
+ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+parents = []
+for _ in range(2):
+    if (parent := os.fork()) == 0:
+        mine = me()
+        for _ in range(CHILDREN):
+            if os.fork() == 0:
+                theirs.send(f"{mine} {me()}".encode())
+                os._exit(0)
+            os.wait()
+        os._exit(0)
+    parents.append(parent)
+for _ in range(2 * CHILDREN):
+    print(ours.recv(100).decode(), flush=True)
+for _ in parents:
+    os.wait()
+"""
+
+
+def test_children_of_two_parents_at_once_are_told_apart(tmp_path: Path) -> None:
+    with Lab(path=tmp_path / "a.pcapng") as lab:
+        script = HASTY.replace("CHILDREN", "61")
+        program = lab.run("client", [sys.executable, "-c", script])
+        assert program.status == 0, program.stderr
+    raw = recorded(tmp_path / "a.pcapng")
+    told = {tuple(map(int, line.split())) for line in program.stdout.decode().splitlines()}
+    assert len(told) == 122
+    assert {call.pid for call in seen(raw) if call.op == "sendto"} == {pid for _, pid in told}
+    assert {(item.parent_pid, item.pid) for item in raw.inheritances} >= told
+
+
 def test_none_watches_nobody(folder: Path) -> None:
     done = run_netlab(
         folder, "lab", "--server", SERVE, "--client", FETCH, "-o", "a.pcapng", "--witness", "none",
@@ -174,6 +212,21 @@ def test_signals_and_the_session_are_the_programs_own(tmp_path: Path) -> None:
     group, session, pid, told = program.stdout.split()
     assert group == session == pid
     assert (told, program.status) == (b"told", 5)
+
+
+def test_a_setuid_program_gets_no_rights_and_that_is_said(tmp_path: Path) -> None:
+    program = tmp_path / "id"
+    program.write_bytes(Path("/usr/bin/id").read_bytes())
+    program.chmod(0o4755)
+    done = run_netlab(
+        tmp_path, "lab", "--client", "./id -u", "-o", "a.pcapng", before=ORDINARY_USER
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "1000\n")
+    said = "./id is set-uid or set-gid: in a lab it gets no more rights by that"
+    assert [line for line in done.stderr.splitlines() if "set-uid" in line] == [
+        f"netlab: note: {said}"
+    ]
+    assert said in recorded(tmp_path / "a.pcapng").description.notes
 
 
 # Where there is none.
@@ -288,6 +341,56 @@ def test_strace_is_killed_and_its_program_goes_on(tmp_path: Path) -> None:
     assert len([c for c in seen(raw, "client") if c.op == "sendto"]) == 6
     tables = lab.recording.tables
     assert ledger_mismatches(tables) == []
+
+
+# A worker that answers on one connection until its client closes.
+SERVING = """
+import os, socket
+listener = socket.create_server(("", 80))
+sock, _ = listener.accept()
+if os.fork() == 0:
+    while data := os.read(sock.fileno(), 97):
+        os.write(sock.fileno(), data * 3)
+    os._exit(0)
+sock.close()
+os.wait()
+"""
+ASKING_TWICE = """
+import signal, socket
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+with socket.create_connection(("server", 80)) as sock:
+    for _ in range(2):
+        sock.sendall(b"x" * 97)
+        print(len(sock.recv(291, socket.MSG_WAITALL)), flush=True)
+        signal.sigwait({signal.SIGUSR1})
+"""
+
+
+def test_strace_is_killed_in_the_middle_of_a_connection(tmp_path: Path) -> None:
+    """What a worker did afterwards is not known, and nobody says that it did nothing."""
+    os.environ["NETLAB_TEST_MARK"] = str(tmp_path)
+    try:
+        with Lab(path=tmp_path / "a.pcapng", wire="delay 1ms") as lab:
+            server = lab.start("server", [sys.executable, "-c", SERVING])
+            lab.wait_listening("server")
+            client = lab.start("client", [sys.executable, "-c", ASKING_TWICE])
+            assert lab.wait_until(lambda: client.stdout == b"291\n")
+            assert server.pid is not None
+            os.kill(tracers(tmp_path)[server.pid], signal.SIGKILL)
+            lab.signal(client, signal.SIGUSR1)
+            assert lab.wait_until(lambda: client.stdout == b"291\n" * 2)
+            lab.signal(client, signal.SIGUSR1)
+            lab.wait(client, server)
+            assert (client.status, server.status) == (0, 0)
+    finally:
+        del os.environ["NETLAB_TEST_MARK"]
+    tables = lab.recording.tables
+    assert ledger_mismatches(tables) == []
+    (tcp,) = [c.connection for c in tables.connections if c.protocol == "tcp"]
+    gaps = [gap for gap in tables.unmatched if gap.connection == tcp]
+    assert {(gap.start, gap.stop, gap.reason) for gap in gaps} == {
+        (97, 194, Reason.LIMIT), (291, 582, Reason.LIMIT),
+    }  # fmt: skip
 
 
 def test_netlab_is_killed_and_the_log_is_recovered(tmp_path: Path) -> None:

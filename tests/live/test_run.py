@@ -18,6 +18,7 @@ from lab_process import LIMIT_S, ORDINARY_USER, Running, netlab_arguments, run_n
 from netlab.capture.files import read_raw
 from netlab.correlate.ledger import causal_violations, ledger_mismatches
 from netlab.explain.analysis import analyse
+from netlab.lab.stage import STARTS_AT_ONCE
 from netlab.model.call import INBOUND, OUTBOUND
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Direction, Role, Tables
@@ -80,16 +81,15 @@ def test_every_byte_is_accounted_for(tmp_path: Path, arguments: tuple[str, ...])
     else:
         assert tables.unmatched == []
         assert ledger["closed"]
+    cause_comes_before_effect(tables)
 
 
-@pytest.mark.parametrize("arguments", WAYS.values(), ids=WAYS.keys())
-def test_cause_comes_before_effect(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+def cause_comes_before_effect(tables: Tables) -> None:
     """No data frame before its send was entered, no recv over before the frame that delivered.
 
     No tolerance: one machine, one clock; a frame is stamped after its send was entered, and before
     anything that the receiver could do with it.
     """
-    _, _, tables = recorded(tmp_path, *arguments)
     frames = {packet.frame: packet for packet in tables.packets}
     calls = {call.call: call for call in tables.calls}
     checked = 0
@@ -107,7 +107,7 @@ def test_cause_comes_before_effect(tmp_path: Path, arguments: tuple[str, ...]) -
     assert checked >= 12
 
 
-@pytest.mark.parametrize("place", [LOOPBACK, ("--lab",)])
+@pytest.mark.parametrize("place", [LOOPBACK, pytest.param(("--lab",), marks=pytest.mark.slow)])
 def test_many_calls_do_not_keep_the_ring_from_being_read(
     tmp_path: Path, place: tuple[str, ...]
 ) -> None:
@@ -194,13 +194,18 @@ def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
     assert read_raw(tmp_path / "a.pcapng").description.form == "finished"
 
 
-@pytest.mark.parametrize("place", ["--loopback", pytest.param("--lab", marks=pytest.mark.slow)])
-def test_more_clients_than_the_lab_starts_at_once(tmp_path: Path, place: str) -> None:
-    done = run_netlab(tmp_path, "run", place, "-o", "a.pcapng", "--quiet", "--clients", "127")
+@pytest.mark.parametrize(
+    ("place", "clients"),
+    [("--loopback", 41), pytest.param("--lab", 127, marks=pytest.mark.slow)],
+)
+def test_more_clients_than_the_lab_starts_at_once(tmp_path: Path, place: str, clients: int) -> None:
+    assert clients > 2 * STARTS_AT_ONCE
+    many = ("--clients", f"{clients}")
+    done = run_netlab(tmp_path, "run", place, "-o", "a.pcapng", "--quiet", *many)
     assert (done.returncode, done.stderr) == (0, "")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.pcapng"]
     tables = analyse(read_raw(tmp_path / "a.pcapng"))
-    assert len(tables.connections) == 127
+    assert len(tables.connections) == clients
     assert tables.unmatched == []
 
 

@@ -15,7 +15,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from handled import every_mode
 from lab_process import ORDINARY_USER, Running, complaint, run_netlab
 from test_run import recorded
 from test_run_failures import forbidden
@@ -39,19 +38,17 @@ def on_two_hosts(raw: RawRecording) -> bool:
     return True
 
 
-@anyone
 @pytest.mark.parametrize(
-    "arguments",
+    ("before", "arguments"),
     [
-        (),
-        ("--ipv6",),
-        ("--udp",),
-        ("--udp", "--ipv6", "--clients", "3"),
-        ("--clients", "3"),
-        ("--port", "7"),
-        ("--size", "300007", "--messages", "2", "--tcp-info"),
+        ((), ()),
+        ((), ("--ipv6",)),
+        ((), ("--udp",)),
+        (ORDINARY_USER, ("--udp", "--ipv6", "--clients", "3")),
+        ((), ("--clients", "3")),
+        (ORDINARY_USER, ("--port", "7")),
+        ((), ("--size", "300007", "--messages", "2", "--tcp-info")),
     ],
-    ids=" ".join,
 )
 def test_every_byte_crosses_the_wire(
     tmp_path: Path, arguments: tuple[str, ...], before: tuple[str, ...]
@@ -68,7 +65,16 @@ def test_every_byte_crosses_the_wire(
         assert raw.description.notes == ()
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
+ON_A_WIRE = ("http", "stuck", "bad", "chat")  # the others over loopback only: see `test_run_modes`
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        *ON_A_WIRE,
+        *(pytest.param(s, marks=pytest.mark.slow) for s in SCENARIOS if s not in ON_A_WIRE),
+    ],
+)
 def test_every_scenario(tmp_path: Path, scenario: str) -> None:
     size = "2000003" if scenario == "stuck" else "4093"
     _, raw, tables = recorded(tmp_path, scenario, "--size", size, place=())
@@ -79,8 +85,10 @@ def test_every_scenario(tmp_path: Path, scenario: str) -> None:
     everyone_ended_once(raw)
 
 
-@anyone
-@every_mode
+@pytest.mark.parametrize(
+    ("mode", "before"),
+    [("single", ()), ("threads", ()), ("base", ORDINARY_USER), ("process", ORDINARY_USER)],
+)
 def test_every_mode(tmp_path: Path, mode: str, before: tuple[str, ...]) -> None:
     arguments = ("rpc", "--messages", "11", *as_many(mode))
     _, raw, tables = recorded(tmp_path, *arguments, before=before, place=())
@@ -105,22 +113,18 @@ def test_it_shows_where_frames_were_in_80_columns(tmp_path: Path, before: tuple[
     assert made_by.split(maxsplit=2)[2] == "netlab run echo"
 
 
-@anyone
-def test_quiet_prints_the_path_alone(tmp_path: Path, before: tuple[str, ...]) -> None:
-    done = run_netlab(tmp_path, "run", "--quiet", "-o", "a.pcapng", before=before)
+def test_quiet_prints_the_path_alone(tmp_path: Path) -> None:
+    done = run_netlab(tmp_path, "run", "--quiet", "-o", "a.pcapng")
     assert (done.returncode, done.stderr, done.stdout) == (0, "", "a.pcapng\n")
     assert on_two_hosts(read_raw(tmp_path / "a.pcapng"))
 
 
-@anyone
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_interrupted_in_the_middle(
-    tmp_path: Path, number: int, code: int, before: tuple[str, ...]
-) -> None:
-    running = Running(tmp_path, "--messages", "100000", "--think", "5", before=before)
-    running.signal(running.process.pid, number)
+def test_interrupted_in_the_middle(tmp_path: Path) -> None:
+    """As an ordinary user; more of it is in `test_run_failures`."""
+    running = Running(tmp_path, "--messages", "100000", "--think", "5", before=ORDINARY_USER)
+    running.signal(running.process.pid, signal.SIGINT)
     done = running.end()
-    assert done.returncode == code
+    assert done.returncode == 130
     assert "kept in a.pcapng" in complaint(done)
     assert [path.name for path in tmp_path.iterdir()] == ["a.pcapng"]
     raw = read_raw(tmp_path / "a.pcapng")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from lab_process import ORDINARY_USER, Running, complaint, run_netlab
+from lab_process import ORDINARY_USER, complaint, run_netlab
 
 from netlab.capture.files import read_raw
 from netlab.correlate.ledger import ledger_mismatches
@@ -87,21 +85,3 @@ def test_what_cannot_be(tmp_path: Path, arguments: tuple[str, ...], words: str) 
     assert done.returncode == 2
     assert words in complaint(done)
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("victim", "number", "code", "words"),
-    [
-        ("main", signal.SIGINT, 130, "interrupted"),
-        ("server", signal.SIGKILL, 1, "the server died (SIGKILL)"),
-        ("init", signal.SIGKILL, 1, "the lab's helper died"),
-    ],
-)
-def test_it_ends_in_order(tmp_path: Path, victim: str, number: int, code: int, words: str) -> None:
-    running = Running(tmp_path, "--lab", "--messages", "100000", "--think", "5")
-    os.kill(getattr(running.family, victim), number)
-    done = running.end()
-    assert done.returncode == code
-    assert words in complaint(done)
-    assert [path.name for path in tmp_path.iterdir()] == ["a.pcapng"]
-    assert read_raw(tmp_path / "a.pcapng").description.form == "finished"

@@ -191,6 +191,7 @@ def test_run_stamps_whom_it_is_told_to_and_follow_shows_it(tmp_path: Path) -> No
         "--byte", "4092",
     ).stdout  # fmt: skip
     steps = re.findall("[┬├┴] (\\w+)", shown)
+    assert steps.index("scheduled") + 1 == steps.index("left")
     assert steps.index("left") + 1 == steps.index("carried")
     assert steps.index("acked") + 1 == steps.index("acknowledged")
 

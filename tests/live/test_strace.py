@@ -30,6 +30,15 @@ def spoken(output: str) -> list[tuple[Spoken, int]]:
     return found
 
 
+def compiled(source: str, folder: Path) -> str:
+    """The program made of a C file beside this one."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    assert compiler, "a C compiler is needed: apt-get install gcc"
+    program = folder / Path(source).stem
+    subprocess.run([compiler, "-O1", "-o", str(program), str(TALK.with_name(source))], check=True)
+    return str(program)
+
+
 def recorded(calls: list[CallRecord]) -> list[tuple[Spoken, int]]:
     """The same of the records; those of Unix sockets and of /bin/echo, which says nothing, not."""
     found = []
@@ -78,13 +87,38 @@ def test_every_byte_has_its_frame(tmp_path: Path) -> None:
     assert tables.calls[fin.call - 1].fd == 60
 
 
+def test_threads_children_and_pipelines_share_connections(tmp_path: Path) -> None:
+    done = straced([*PYTHON, str(TALK.with_name("straced_cgi.py"))], tmp_path)
+    assert done.output.split() == ["13", "300007", "13", "300007", "13"]
+    assert done.reader.faults == []
+    tables = done.tables
+    assert ledger_mismatches(tables) == []
+    assert causal_violations(tables) == []
+    assert tables.unmatched == []
+    tcp = [
+        row for row in tables.connections if row.protocol == "tcp"
+    ]  # the user's shell has others
+    assert [row.server_bytes for row in tcp] == [13, 300007, 13, 300007, 13]
+    programs = {call.actor.split("-")[0] for call in tables.calls if call.start is not None}
+    assert programs == {"prog", "prog/sh", "prog/tr", "prog/bash", "prog/cat"}
+    # Whoever let go last, both ends' FINs have their call.
+    assert len({span.frame for span in tables.spans if span.role == "fin"}) == 10
+
+
+def test_each_message_of_one_call_has_its_datagram(tmp_path: Path) -> None:
+    done = straced([compiled("several_messages.c", tmp_path)], tmp_path)
+    assert done.output.strip() == "2"
+    tables = done.tables
+    assert ledger_mismatches(tables) == []
+    assert [(row.what, row.bytes) for row in tables.unmatched] == [("delivered but cut off", 2)]
+    for op, role in (("sendmmsg", "carried"), ("recvmmsg", "delivered")):
+        call = next(call for call in tables.calls if call.op == op)
+        spans = [span for span in tables.spans if (span.call, span.role) == (call.call, role)]
+        assert [(span.start, span.stop) for span in spans] == [(0, 3), (3, 8)]
+
+
 def test_bytes_that_io_uring_moved_are_said_to_be_unseen(tmp_path: Path) -> None:
-    program = tmp_path / "sender"
-    source = Path(__file__).with_name("io_uring_sender.c")
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    assert compiler, "a C compiler is needed: apt-get install gcc"
-    subprocess.run([compiler, "-O1", "-o", str(program), str(source)], check=True)
-    done = straced([str(program)], tmp_path)
+    done = straced([compiled("io_uring_sender.c", tmp_path)], tmp_path)
     if done.output.strip() == "refused":  # kernel.io_uring_disabled: nothing went unseen then
         assert done.reader.losses == []
         return

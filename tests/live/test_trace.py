@@ -153,6 +153,7 @@ exit 9
 """
 
 
+@pytest.mark.slow
 def test_curl_and_a_threaded_http_server_of_one_shell(tmp_path: Path) -> None:
     def work() -> None:
         done = trace(tmp_path, "--", "sh", "-c", CURL)
@@ -206,6 +207,93 @@ def test_threads_children_and_what_they_execute_are_followed(tmp_path: Path) -> 
         assert by_thread.isdisjoint({call.pid for call in accepts})  # the thread's own number
         assert len(by_child) == 1
         assert by_child.isdisjoint({call.pid for call in accepts})
+
+    in_private_network(work)
+
+
+DATAGRAMS = """
+import socket
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("0.0.0.0", 5353))
+for connected in (True, False):
+    client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    if connected:
+        client.connect(("127.0.0.1", 5353))
+        client.send(b"x" * 101)
+    else:
+        client.sendto(b"x" * 101, ("127.0.0.1", 5353))
+    data, sender = server.recvfrom(1000)
+    server.sendto(data[:7], sender)
+    assert client.recv(100) == b"x" * 7
+    client.close()
+nobody = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+nobody.connect(("127.0.0.1", 9))
+nobody.send(b"?")
+try:
+    nobody.recv(1)
+except ConnectionRefusedError:
+    pass
+"""
+
+
+def test_datagrams_and_what_icmp_says_of_them(tmp_path: Path) -> None:
+    def work() -> None:
+        with echoing():
+            done = trace(tmp_path, "--", PYTHON, "-c", DATAGRAMS)
+        assert done.returncode == 0, done.stderr
+        _, tables = opened(tmp_path)
+        protocols = Counter(packet.protocol for packet in tables.packets)
+        assert protocols == {"UDP": 5, "ICMP": 1}
+        assert Counter(item.reason for item in tables.unmatched) == {
+            "refused: nobody listens at this port": 1
+        }
+
+    in_private_network(work)
+
+
+@pytest.mark.root
+def test_an_interface_without_ethernet_frames_is_named(tmp_path: Path) -> None:
+    def work() -> None:
+        for words in (
+            "tuntap add dev tun7 mode tun", "addr add 10.9.9.1/24 dev tun7", "link set tun7 up"
+        ):  # fmt: skip
+            subprocess.run(["ip", *words.split()], check=True)
+        done = trace(tmp_path, "--", "true")
+        assert done.returncode == 0, done.stderr
+        assert "packets of tun7 are not recorded: they are no Ethernet frames" in done.stderr
+        assert [one.name for one in opened(tmp_path)[0].interfaces] == ["lo"]
+
+    in_private_network(work)
+
+
+UNANSWERED = """
+import socket
+listener = socket.socket()
+listener.bind(("127.0.0.1", 7000))
+listener.listen(0)
+waiting = [socket.create_connection(("127.0.0.1", 7000)) for _ in range(1)]
+late = socket.socket()
+late.settimeout(None)
+import signal
+signal.signal(signal.SIGALRM, lambda *_: (_ for _ in ()).throw(TimeoutError()))
+signal.setitimer(signal.ITIMER_REAL, 3.3)
+try:
+    late.connect(("127.0.0.1", 7000))
+except TimeoutError:
+    pass
+"""
+
+
+@pytest.mark.slow
+def test_frames_of_a_connect_that_does_not_return_are_the_programs(tmp_path: Path) -> None:
+    """Nothing names its port before the call has returned, but the kernel knows."""
+
+    def work() -> None:
+        done = trace(tmp_path, "--", PYTHON, "-c", UNANSWERED)
+        assert done.returncode == 0, done.stderr
+        _, tables = opened(tmp_path)
+        syns = Counter(packet.sport for packet in tables.packets if packet.tcp_flags == "SYN")
+        assert sorted(syns.values()) == [1, 4]  # at 0, 1, 2 and 3 s
 
     in_private_network(work)
 
@@ -336,7 +424,7 @@ def test_a_signal_to_netlab_is_the_programs_and_the_recording_is_finished(tmp_pa
             tracing.wait_for("ready", stdout=True)
             tracing.process.send_signal(signal.SIGINT)
             stdout, stderr = tracing.process.communicate(timeout=LIMIT_S)
-        assert stdout == b"heard 1\n"
+        assert stdout.strip() == b"heard 1"
         assert tracing.process.returncode == 5, stderr
         opened(tmp_path)
 
@@ -388,12 +476,20 @@ def test_a_program_that_is_killed_has_128_and_its_signal(tmp_path: Path) -> None
     in_private_network(work)
 
 
-def test_what_a_program_leaves_behind_is_recorded_until_it_is_told_to_end(tmp_path: Path) -> None:
+def test_what_a_program_leaves_behind_is_recorded_until_ctrl_c_and_goes_on(tmp_path: Path) -> None:
+    leaves = f"{PYTHON} -c 'import signal; signal.pause()' >log 2>&1 </dev/null & echo $!; exit 3"
+
     def work() -> None:
-        leaves = f"{PYTHON} -c 'import signal; signal.pause()' & exit 3"
         with Tracing(tmp_path, "--", "sh", "-c", leaves) as tracing:
-            tracing.wait_for("sh has ended; a process that it started is still recorded")
-            code, stderr = tracing.end()
+            assert tracing.process.stdout is not None
+            left = int(tracing.process.stdout.readline())
+            try:
+                tracing.wait_for("sh has ended; a process that it started is still recorded")
+                assert tracer_of(left) != 0
+                code, stderr = tracing.end()
+                assert tracer_of(left) == 0
+            finally:
+                os.kill(left, signal.SIGKILL)
         assert code == 3, stderr
         opened(tmp_path)
 
@@ -403,12 +499,12 @@ def test_what_a_program_leaves_behind_is_recorded_until_it_is_told_to_end(tmp_pa
 def test_a_killed_netlab_leaves_the_program_alone_and_its_calls_can_be_recovered(
     tmp_path: Path,
 ) -> None:
-    waits = CONVERSATION.replace("import os,", "import signal, os,", 1)
-    waits = f"print('ready', flush=True); input()\n{waits}\nprint('went on', flush=True)"
+    code = f"import os, sys\n{CONVERSATION}\nprint(os.getpid(), flush=True)\n"
+    code += "input()\nprint('went on', flush=True)"
 
     def work() -> None:
         process = subprocess.Popen(
-            netlab_arguments("trace", "-o", FILE, "--", PYTHON, "-c", waits),
+            netlab_arguments("trace", "-o", FILE, "--", PYTHON, "-c", code),
             cwd=tmp_path,
             env=environment(tmp_path),
             stdin=subprocess.PIPE,
@@ -416,13 +512,16 @@ def test_a_killed_netlab_leaves_the_program_alone_and_its_calls_can_be_recovered
         )
         assert process.stdin is not None
         assert process.stdout is not None
-        assert process.stdout.readline() == b"ready\n"
+        pid = int(process.stdout.readline())
         process.kill()
         process.wait()
+        until_s = time.monotonic() + LIMIT_S
+        while tracer_of(pid):  # strace is told to go
+            assert time.monotonic() < until_s
         process.stdin.write(b"go\n")
         process.stdin.flush()
         assert process.stdout.readline() == b"went on\n"
-        assert process.stdout.read() == b""  # strace has ended, too
+        assert process.stdout.read() == b""
         process.stdin.close()
         process.stdout.close()
         done = run_netlab(tmp_path, "recover", FILE)
@@ -430,6 +529,47 @@ def test_a_killed_netlab_leaves_the_program_alone_and_its_calls_can_be_recovered
         raw = read_raw(tmp_path / FILE)
         sent = [call.result for call in raw.calls if is_outbound(call) and call.inode]
         assert Counter(sent)[PIECE] == PIECES
+
+    in_private_network(work)
+
+
+@pytest.mark.slow
+def test_at_its_limit_strace_leaves_the_process_and_that_is_said(tmp_path: Path) -> None:
+    def work() -> None:
+        with Redis(tmp_path) as redis:
+            arguments = ("--spool-limit", "300", "-p", str(redis.process.pid))
+            with Tracing(tmp_path, *arguments) as tracing:
+                tracing.wait_for("recording process")
+                redis.ask(b"PING")
+                tracing.wait_for("spool limit reached: no further call is recorded")
+                _, stderr = tracing.process.communicate(timeout=LIMIT_S)
+            assert tracing.process.returncode == 0, stderr
+            assert tracer_of(redis.process.pid) == 0
+        raw = read_raw(tmp_path / FILE)
+        assert [loss.reason for loss in raw.losses] == ["spool limit reached"]
+        assert raw.description.form == "finished"
+
+    in_private_network(work)
+
+
+def test_a_killed_strace_leaves_the_program_alone_and_what_is_missing_is_said(
+    tmp_path: Path,
+) -> None:
+    def work() -> None:
+        with Redis(tmp_path) as redis:
+            with Tracing(tmp_path, "-p", str(redis.process.pid)) as tracing:
+                tracing.wait_for("recording process")
+                redis.ask(b"PING")
+                os.kill(tracer_of(redis.process.pid), signal.SIGKILL)
+                _, stderr = tracing.process.communicate(timeout=LIMIT_S)
+            assert tracing.process.returncode == 0
+            assert b"strace was ended by SIGKILL: the calls after that are missing" in stderr
+            assert redis.ask(b"PING") == b"+PONG\r\n"
+        raw = read_raw(tmp_path / FILE)
+        reasons = [loss.reason for loss in raw.losses if loss.witness == "strace"]
+        assert "strace was ended by SIGKILL" in reasons
+        # It may have been killed while it wrote.
+        assert len(reasons) == 1 or any("the log ends within a line" in one for one in reasons)
 
     in_private_network(work)
 
@@ -470,6 +610,7 @@ def test_without_strace(tmp_path: Path) -> None:
     assert "there is no strace here" in _one_line(done)
 
 
+@pytest.mark.slow
 def test_a_process_that_is_traced_already(tmp_path: Path) -> None:
     def work() -> None:
         with Redis(tmp_path) as redis, Tracing(tmp_path, "-p", str(redis.process.pid)) as first:
@@ -482,6 +623,7 @@ def test_a_process_that_is_traced_already(tmp_path: Path) -> None:
     in_private_network(work)
 
 
+@pytest.mark.slow
 def test_a_process_that_ends_while_it_is_watched(tmp_path: Path) -> None:
     def work() -> None:
         with Redis(tmp_path) as redis:
@@ -542,13 +684,22 @@ def test_under_sudo_program_and_file_are_the_callers(
         assert done.stdout == "(65534, 65534, 65534)\n"
         assert (folder / FILE).stat().st_uid == 65534
         all_is_matched(opened(folder)[1])
-        done = subprocess.run(
-            [*words, "--", "passwd", "--help"],
-            cwd=folder, env=env, capture_output=True, text=True, timeout=LIMIT_S,
-        )  # fmt: skip
-        assert "/passwd is setuid: traced, it has no more rights" in done.stderr
 
     in_private_network(work)
+
+
+@pytest.mark.root
+def test_to_a_user_a_setuid_program_has_no_more_rights_and_that_is_said(
+    sudo: tuple[Path, list[str], dict[str, str]],
+) -> None:
+    folder, words, _ = sudo
+    nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+    done = subprocess.run(
+        [*nobody, *CAPTURING_USER, *words, "--", "passwd", "--help"],
+        cwd=folder, capture_output=True, text=True, timeout=LIMIT_S,
+    )  # fmt: skip
+    assert "/passwd is setuid: traced, it has no more rights" in done.stderr
+    opened(folder)
 
 
 @pytest.mark.root
@@ -572,5 +723,42 @@ def test_under_sudo_processes_of_others_can_be_attached_to(
         _, tables = opened(folder)
         assert moved(tables) == {"in": 6, "out": 7}
         assert (folder / FILE).stat().st_uid == 65534
+
+    in_private_network(work)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("witness", ["kernel", "both"])
+def test_the_kernel_tells_the_calls_of_a_program(tmp_path: Path, witness: str) -> None:
+    def work() -> None:
+        with echoing():
+            done = trace(tmp_path, "--witness", witness, "--", PYTHON, "-c", CONVERSATION)
+        assert done.returncode == 0, done.stderr
+        _, tables = opened(tmp_path)
+        sent = PIECES * (PIECE + 3)
+        assert moved(tables) == {"out": sent, "in": sent}
+        all_is_matched(tables)
+        assert len(tables.connections) == 1
+
+    in_private_network(work)
+
+
+@pytest.mark.root
+def test_the_kernel_tells_the_calls_of_redis_that_runs_already(tmp_path: Path) -> None:
+    def work() -> None:
+        with Redis(tmp_path) as redis:
+            redis.ask(b"PING")
+            arguments = ("--witness", "kernel", "-p", str(redis.process.pid))
+            with Tracing(tmp_path, *arguments) as tracing:
+                tracing.wait_for("recording process")
+                for _ in range(PIECES):
+                    redis.ask(b"PING")
+                code, stderr = tracing.end()
+            assert code == 0, stderr
+        _, tables = opened(tmp_path)
+        assert moved(tables) == {"in": PIECES * 6, "out": PIECES * 7}
+        assert [item for item in tables.unmatched if item.call] == []
+        reads = [call for call in tables.calls if call.op == "read" and call.result]
+        assert [call.start for call in reads] == [6 * n for n in range(PIECES)]
 
     in_private_network(work)

@@ -8,7 +8,6 @@ import pytest
 from test_trace import PYTHON, echoing
 from trace_process import opened, trace
 
-from netlab.capture.files import read_raw
 from netlab.model.tables import Side
 from tests.private_network import in_private_network
 
@@ -50,12 +49,3 @@ def test_the_program_s_sockets_are_sampled(tmp_path: Path, whose: tuple[str, ...
         )
 
     in_private_network(work)
-
-
-def test_it_is_off_unless_asked_for(tmp_path: Path) -> None:
-    def work() -> None:
-        done = trace(tmp_path, "--", PYTHON, "-c", TALK)
-        assert done.returncode == 0, done.stderr
-
-    in_private_network(work)
-    assert read_raw(tmp_path / "t.pcapng").samples == []

@@ -98,7 +98,7 @@ class Tracing:
     def __exit__(self, *exception: object) -> None:
         if self.process.poll() is None:
             self.process.kill()
-        self.process.communicate()
+        self.process.communicate(timeout=LIMIT_S)
 
 
 def opened(folder: Path) -> tuple[RawRecording, Tables]:

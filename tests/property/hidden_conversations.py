@@ -62,6 +62,7 @@ class World:
             "family": "AF_INET", "kind": "SOCK_STREAM", "args": "", "fd": inode % 1000,
             "returned_ns": self.play.tick(), "result": 0, **more,
         }  # fmt: skip
+        fields["returned_by_ns"] = fields["returned_ns"]
         self.calls.append(
             CallRecord("strace", "here", f"p{pid}", pid, pid, order, op,
                        entered_ns=entered, inode=inode, **fields)
@@ -166,6 +167,9 @@ def shifted(raw: RawRecording, offset_ns: int) -> RawRecording:
         replace(
             call, entered_ns=call.entered_ns + offset_ns,
             returned_ns=None if call.returned_ns is None else call.returned_ns + offset_ns,
+            returned_by_ns=(
+                None if call.returned_by_ns is None else call.returned_by_ns + offset_ns
+            ),
         )
         for call in raw.calls
     ]  # fmt: skip

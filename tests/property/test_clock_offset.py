@@ -6,6 +6,7 @@ from hidden_conversations import Talk, World, happened, shifted, talks
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from netlab.correlate.causality import Ways
 from netlab.correlate.clock_difference import Difference
 from netlab.correlate.clock_evidence import Clocks, Evidence
 from netlab.correlate.flows import flows_from_packets
@@ -19,7 +20,7 @@ turns = st.lists(st.integers(0, 5), max_size=80)
 
 def evidence_of(raw: RawRecording, tracks: list[Track]) -> Evidence:
     sockets = trace_sockets(raw.calls, []).all
-    return Clocks(sockets, tracks, raw.calls, whole=True).evidence()
+    return Clocks(sockets, tracks, raw.calls, Ways(), whole=True).evidence()
 
 
 def allows(found: Difference, added: int) -> bool:

@@ -30,7 +30,7 @@ from netlab.model.recording import RawRecording
 from netlab.model.tables import Direction, Fate, Role, Side, Tables
 from netlab.show.at_end import seen_at
 
-EXAMPLES = int(os.environ.get("NETLAB_CONVERSATIONS", "43"))
+EXAMPLES = int(os.environ.get("NETLAB_CONVERSATIONS", "29"))
 
 
 @pytest.fixture(scope="module")

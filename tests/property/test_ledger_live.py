@@ -24,7 +24,7 @@ from netlab.explain.analysis import analyse
 from netlab.model.recording import Loss, RawRecording
 from netlab.model.tables import Direction, Role, Side, Tables
 
-EXAMPLES = int(os.environ.get("NETLAB_CONVERSATIONS", "211"))
+EXAMPLES = int(os.environ.get("NETLAB_CONVERSATIONS", "151"))
 
 
 @pytest.fixture(scope="module")

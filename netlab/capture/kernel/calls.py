@@ -29,7 +29,9 @@ from netlab.capture.kernel.tracepoints import (
     Left,
     Lost,
     Moved,
+    Routed,
     Seen,
+    Signalled,
 )
 from netlab.model.call import WAITING, CallRecord
 from netlab.model.recording import Loss
@@ -56,11 +58,13 @@ class Calls:
         self._moved_outside: set[int] = set()  # threads in a call whose entry was not seen
         self._resumable: set[int] = set()  # threads whose wait a signal interrupted
         self._gaps = 0  # processors whose events are missing at this moment
+        self._had_gap = False
         self.losses: list[Loss] = []
         self._takers: dict[type, Callable[[Any], None]] = {
             Entered: self._entered, Left: self._left, Moved: self._moved, Seen: self._seen,
-            Begun: self._begun, Ended: self._ended, Executed: self._executed, Gap: self._gap,
-            Lost: self._lost,
+            Routed: self._routed,
+            Begun: self._begun, Ended: self._ended, Executed: self._executed,
+            Signalled: self._signalled, Gap: self._gap, Lost: self._lost,
         }  # fmt: skip
 
     def feed(self, event: Event) -> None:
@@ -88,6 +92,12 @@ class Calls:
     def _begun(self, event: Begun) -> None:
         self._inside.pop(event.child, None)
         self.families.begun(event)
+
+    def _signalled(self, event: Signalled) -> None:
+        """It may be the thread's end: then nothing comes of it any more but that."""
+        process = self.families.process(event.tid)
+        if process is not None and event.by_default and process.ending_ns is None:
+            process.mortal = process.mortal or (event.tid, event.number)
 
     def _executed(self, event: Executed) -> None:
         inside = self._inside.pop(event.old_tid, None)
@@ -117,6 +127,7 @@ class Calls:
         """Events are missing from here on: which thread's is not known, so no call is paired."""
         if event.calls:
             self._gaps += 1
+            self._had_gap = True
             self._inside.clear()
         else:
             self._network.lost()
@@ -142,6 +153,9 @@ class Calls:
         if call.op == "splice" and self.places.socket_at(process.pid, fd or 0) is None:
             fd = arguments["fd_in"]
         inside = self._inside[event.tid] = Inside(event.time_ns, event.name, arguments, fd)
+        self._moved_outside.discard(event.tid)
+        if process.mortal is not None and process.mortal[0] == event.tid:
+            process.mortal = None  # it did not die of it
         if fd is not None:
             inside.opened = self.tables.at(process.pid, fd)
             inside.socket = self.places.socket_at(process.pid, fd)
@@ -158,6 +172,11 @@ class Calls:
         elif process is not None:
             self.places.moved(process.pid, process.host, inside, event)
 
+    def _routed(self, event: Routed) -> None:
+        inside = None if event.in_interrupt else self._inside.get(event.tid)
+        if inside is not None:
+            self.places.route(inside, event)
+
     def _left(self, event: Left) -> None:
         inside, process = self._inside.pop(event.tid, None), self.families.process(event.tid)
         if process is None or self._gaps:
@@ -170,9 +189,9 @@ class Calls:
             self._returned(process, inside, event)
 
     def _unseen_entry(self, event: Left, process: Process) -> None:
-        """A call on a socket whose entry was lost, or was before the trace began."""
+        """A call on a socket whose entry was before the trace began; or lost, which is said."""
         self._moved_outside.discard(event.tid)
-        if event.time_ns >= process.since_ns and process.counts:
+        if event.time_ns >= process.since_ns and process.counts and not self._had_gap:
             reason = "entered before it was watched"
             loss = Loss("kernel", "calls", 1, reason, process.actor, event.time_ns, process.pid)
             self.families.add(process, loss)
@@ -223,6 +242,7 @@ class Calls:
         number = -result if result is not None and result < 0 else 0
         if number:
             result = None if number in _RESTARTS else -1
+        many = call.op in _MANY and bool(result)
         self.families.add(
             process,
             CallRecord(
@@ -240,7 +260,8 @@ class Calls:
                 peer=socket.peer if socket is not None else None,
                 address=inside.address,
                 new_inode=new_inode,
-                message_bytes=tuple(inside.moved) if call.op in _MANY and result else (),
+                message_bytes=tuple(inside.moved) if many else (),
+                message_addresses=tuple(inside.addresses) if many and any(inside.addresses) else (),
             ),
         )  # fmt: skip
 

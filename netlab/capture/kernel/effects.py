@@ -99,6 +99,16 @@ def accept(calls: Calls, process: Process, inside: Inside, left: Left) -> None:
         calls.record(process, left.tid, inside, left, new_inode=made)
 
 
+def connect(calls: Calls, process: Process, inside: Inside, left: Left) -> None:
+    """connect: of a datagram socket nothing but the route tells where to."""
+    socket = inside.socket
+    if socket is None:
+        return
+    if left.result == 0 and socket.kind == "SOCK_DGRAM" and inside.address is not None:
+        calls.tables.has_ends(socket, socket.local, inside.address)
+    calls.record(process, left.tid, inside, left)
+
+
 def close(calls: Calls, process: Process, inside: Inside, left: Left) -> None:
     """close: every error but EBADF comes after the descriptor is gone."""
     if inside.fd is None or left.result == -errno.EBADF:
@@ -189,6 +199,7 @@ def _second_name(calls: Calls, process: Process, inside: Inside, left: Left, clo
 Effect = Callable[["Calls", Process, Inside, Left], None]
 EFFECTS: dict[str, Effect] = {
     "socket": make, "accept": accept, "accept4": accept, "close": close,
+    "connect": connect,
     "close_range": close_range, "execve": execute, "execveat": execute, "io_uring_setup": ring,
     "epoll_create": make_other, "epoll_create1": make_other, "pidfd_getfd": take_from_process,
     "dup": duplicate, "dup2": duplicate, "dup3": duplicate, "fcntl": control,

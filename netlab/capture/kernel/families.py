@@ -9,6 +9,7 @@ What this module must not know: calls, and what they mean. Read `capture.descrip
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
@@ -51,6 +52,7 @@ class Process:
     status: str = ""
     ending_ns: int | None = None  # when it called exit_group
     had_socket: bool = False
+    mortal: tuple[int, int] | None = None  # a thread, and the signal that it may die of
 
     @property
     def host(self) -> str:
@@ -183,6 +185,8 @@ class Families:
         if process is None or not self._tables.end(event.tid):
             return False
         del self._processes[process.pid]
+        if process.mortal is not None and process.ending_ns is None:
+            process.status = _signal_name(process.mortal[1])
         if process.counts and process.had_socket:
             begun_ns = process.ending_ns or event.time_ns
             self.add(
@@ -218,3 +222,11 @@ class Families:
             self.inheritances.append(item)
         else:
             self.losses.append(item)
+
+
+def _signal_name(number: int) -> str:
+    """`SIGTERM`; those of real time have no names."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

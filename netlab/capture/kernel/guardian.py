@@ -18,7 +18,7 @@ from typing import NoReturn
 
 from netlab.capture.kernel.instance import remove
 
-_TRIES, _BETWEEN_S = 200, 0.05  # children of the maker may hold files of it for a moment
+_TRIES, _BETWEEN_S = 1200, 0.05  # children of the maker may hold files of it for a moment
 _DONE_WITHIN_S = 5.0
 
 

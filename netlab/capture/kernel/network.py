@@ -19,8 +19,8 @@ from netlab.capture.kernel.tracepoints import Seen
 from netlab.model.kernel_event import KernelEvent, Tracepoint
 
 WAIT_NS = 5_000_000_000
-_WAITING_OF_ONE = 512
-_SOCKETS = 16_384
+_WAITING_OF_ONE = 64
+_STRANGERS = 4_096  # sockets that nobody watches, perhaps yet: the busiest are kept
 _PACKETS = 256
 _LOOSE = 256
 _NO_PORT = ":0"
@@ -34,8 +34,9 @@ class Life:
     sk: int
     host: str | None = None  # None: not known to be watched
     inode: int | None = None
-    local: str | None = None
+    local: str | None = None  # as its events say
     peer: str | None = None
+    told: str | None = None  # the local address as it is known from elsewhere
     state: str | None = None
     waiting: deque[KernelEvent] = field(default_factory=lambda: deque(maxlen=_WAITING_OF_ONE))
 
@@ -46,35 +47,39 @@ class Network:
     def __init__(self, hosts: Mapping[str, str] | None = None) -> None:
         """`hosts`: the host of each address, where all of its traffic is watched."""
         self._hosts = dict(hosts or {})
-        self._lives: OrderedDict[int, Life] = OrderedDict()  # the least recently used goes first
-        self._ends: dict[tuple[str, str], str] = {}  # host of (local, peer) of watched sockets
+        self._lives: dict[int, Life] = {}
+        self._strangers: OrderedDict[int, None] = OrderedDict()  # least recently seen first
+        # Of watched sockets, by local and peer and the other way round: the host.
+        self._ends: dict[tuple[str, str], str] = {}
+        self._ended: deque[tuple[int, tuple[str, str]]] = deque()  # those that are to go, and when
+        self._expected: dict[tuple[str, str], str] = {}
         self._listening: dict[str, tuple[str, str]] = {}  # port -> (local, host)
         self._packets: OrderedDict[int, Seen] = OrderedDict()
         self._full: dict[int, Seen] = {}  # by thread: SOCK_RCVQUEUE_FULL names no socket
         self._loose: deque[KernelEvent] = deque(maxlen=_LOOSE)  # of ends that nobody watches yet
         self.events: list[KernelEvent] = []
+        self._now_ns = 0
 
     def life(self, sk: int) -> Life:
         """The socket that is at this place now."""
         life = self._lives.get(sk)
         if life is None:
             life = self._lives[sk] = Life(sk)
-            while len(self._lives) > _SOCKETS:
-                self._forget_one()
-        else:
-            self._lives.move_to_end(sk)
+            self._strangers[sk] = None
+            if len(self._strangers) > _STRANGERS:
+                oldest, _ = self._strangers.popitem(last=False)
+                del self._lives[oldest]
+        elif life.host is None:
+            self._strangers.move_to_end(sk)
         return life
 
     def maybe_life(self, sk: int) -> Life | None:
+        """The socket that is at this place, if any of its events was seen."""
         return self._lives.get(sk)
 
-    def _forget_one(self) -> None:
-        """Of those that nobody watches the one that was silent longest."""
-        for sk, life in self._lives.items():
-            if life.host is None:
-                del self._lives[sk]
-                return
-        self._lives.popitem(last=False)
+    def expect(self, host: str, local: str, peer: str) -> None:
+        """A watched process has a connection with these ends already."""
+        self._expected[local, peer] = host
 
     def watch(self, sk: int, host: str, inode: int | None) -> Life:
         """A call of a watched process was made on this socket: what waited for that is told.
@@ -90,6 +95,7 @@ class Network:
 
     def _adopt(self, life: Life, host: str) -> None:
         life.host = host
+        self._strangers.pop(life.sk, None)
         self._note_ends(life)
         if life.local is not None or (life.waiting and not _is_connecting(life.waiting[0])):
             self._tell_waiting(life, host)
@@ -101,6 +107,7 @@ class Network:
     def lost(self) -> None:
         """Events are missing: what stands at which place is not known any more."""
         self._lives.clear()
+        self._strangers.clear()
         self._listening.clear()
         self._packets.clear()
         self._full.clear()
@@ -108,6 +115,7 @@ class Network:
 
     def feed(self, seen: Seen) -> None:
         """Take one event in."""
+        self._now_ns = seen.time_ns
         if seen.event.what == Tracepoint.RCVQUEUE_FULL:
             self._full[seen.tid] = seen
             return
@@ -172,6 +180,8 @@ class Network:
         known = self._hosts.get(_address(life.local))
         if known is not None:
             return known
+        if life.peer is not None and (life.local, life.peer) in self._expected:
+            return self._expected.pop((life.local, life.peer))
         if life.state not in ("SYN-RECEIVED", "ESTABLISHED"):
             return None
         listener = self._listening.get(_port(life.local))
@@ -182,6 +192,8 @@ class Network:
 
     def _tell(self, life: Life, event: KernelEvent) -> None:
         if life.host is None:
+            if self._hosts and life.local is not None:
+                return  # of another machine's network, so to speak
             while life.waiting and life.waiting[0].time_ns < event.time_ns - WAIT_NS:
                 life.waiting.popleft()
             life.waiting.append(event)
@@ -193,8 +205,15 @@ class Network:
 
     def _end(self, sk: int) -> None:
         life = self._lives.pop(sk, None)
+        self._strangers.pop(sk, None)
         if life is not None and life.host is not None:
             self._tell_waiting(life, life.host)
+            if life.local is not None and life.peer is not None:
+                self._ended.append((self._now_ns, (life.local, life.peer)))
+        while self._ended and self._ended[0][0] < self._now_ns - WAIT_NS:
+            local, peer = self._ended.popleft()[1]
+            self._ends.pop((local, peer), None)
+            self._ends.pop((peer, local), None)
         if life is not None and life.state == "LISTEN" and life.local is not None:
             self._listening.pop(_port(life.local), None)
 
@@ -245,7 +264,7 @@ def _completed(event: KernelEvent, life: Life, host: str) -> KernelEvent:
     """The event with what is known of its socket; written out, since there are many."""
     local = life.local if event.local is None or _is_connecting(event) else event.local
     return KernelEvent(
-        event.time_ns, host, event.what, local or event.local, event.peer or life.peer,
+        event.time_ns, host, event.what, local or event.local or life.told, event.peer or life.peer,
         life.inode, event.state, event.old_state, event.reason, event.errno, event.length_bytes,
         event.snd_nxt, event.snd_una, event.snd_cwnd, event.ssthresh, event.srtt_ns,
         event.snd_wnd_bytes, event.rcv_wnd_bytes,

@@ -15,11 +15,15 @@ from dataclasses import dataclass, field
 from netlab.capture.descriptors import Closed, Descriptors, Opened, OpenSocket
 from netlab.capture.kernel.network import Network
 from netlab.capture.kernel.syscalls import family_name
-from netlab.capture.kernel.tracepoints import Moved, Seen
+from netlab.capture.kernel.tracepoints import Moved, Routed, Seen
 from netlab.capture.strace.names import FAMILIES
 from netlab.model.kernel_event import Tracepoint
 
 _KINDS = {6: "SOCK_STREAM", 17: "SOCK_DGRAM"}  # by the protocol of an Internet socket
+_UDP = 17
+_NO_PORT = ":0"
+_WILDCARDS = ("0.0.0.0:", "[::]:")
+_ROUTING = frozenset({"connect", "sendto", "sendmsg", "sendmmsg"})
 _TIES = frozenset({"connect", "listen", "sendto", "sendmsg", "close", "shutdown"})
 
 
@@ -35,7 +39,9 @@ class Inside:
     socket: OpenSocket | None = None  # the same if it is a socket, or what the kernel said later
     closed: list[Closed] = field(default_factory=list)  # by an execve
     address: str | None = None
+    routed: str | None = None  # to where the latest route was looked up
     moved: list[int] = field(default_factory=list)  # bytes, message by message
+    addresses: list[str] = field(default_factory=list)  # of these messages; empty: none was named
 
 
 class Places:
@@ -73,10 +79,23 @@ class Places:
         if pid in self._doubtful:
             self._doubtful[pid].discard(inside.fd)
         inside.moved.append(event.result)
+        inside.addresses.append(inside.routed or "")
+        inside.routed = None
         here.family = here.family or family_name(event.family)
         if here.kind is None and here.family in ("AF_INET", "AF_INET6"):
             here.kind = _KINDS.get(event.protocol)
         self._place(host, event.sk, here)
+
+    def route(self, inside: Inside, event: Routed) -> None:
+        """The call sends or connects to there. A stream's ends are told by its states, later."""
+        if inside.name not in _ROUTING or event.peer.endswith(_NO_PORT):
+            return
+        inside.routed = inside.address = event.peer
+        socket = inside.socket
+        if socket is not None and socket.kind == "SOCK_DGRAM" and event.protocol == _UDP:
+            local = socket.local if event.local.endswith(_NO_PORT) else event.local
+            if local != socket.local and _says_more(local, socket.local):
+                self._tables.has_ends(socket, local, socket.peer)
 
     def tie(self, host: str, inside: Inside, seen: Seen) -> None:
         """A connect or listen changes its socket's state: so we learn where that is, and its ends.
@@ -111,6 +130,13 @@ class Places:
             return
         if (life.local, life.peer) != (socket.local, socket.peer):
             self._tables.has_ends(socket, life.local, life.peer)
+
+    def teach(self, socket: OpenSocket) -> None:
+        """Let events that name no address have the one that is known of their socket."""
+        sk = self._sk.get(socket.inode)
+        life = None if sk is None else self._network.maybe_life(sk)
+        if life is not None:
+            life.told = socket.local
 
     def gone(self, sk: int) -> None:
         """The kernel has no socket there any more."""
@@ -147,3 +173,10 @@ class Places:
         """Events were lost: any descriptor may lead elsewhere by now."""
         for pid, table in self._tables.tables.items():
             self._doubtful[pid] = {fd for fd, _ in table.sockets()}
+
+
+def _says_more(new: str | None, known: str | None) -> bool:
+    """Whether an address is worth taking over: one of a socket that is bound to none is a port."""
+    if new is None:
+        return False
+    return known is None or not new.startswith(_WILDCARDS)

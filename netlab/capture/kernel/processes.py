@@ -77,6 +77,18 @@ def sockets_of(pid: int, now: Callable[[], int]) -> tuple[dict[int, Held], int]:
     }, time_ns
 
 
+def socket_behind(pid: int, fd: int) -> Held | None:
+    """The socket that a descriptor leads to at this moment; None where that cannot be seen."""
+    try:
+        target = os.readlink(f"/proc/{pid}/fd/{fd}")
+        if not target.startswith("socket:["):
+            return None
+        inode = int(target[8:-1])
+        return _described(pid, {inode}).get(inode)
+    except OSError:
+        return None
+
+
 def _closes(pid: int, fd: int) -> bool:
     """Whether an execve closes the descriptor."""
     try:

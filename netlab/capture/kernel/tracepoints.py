@@ -21,8 +21,11 @@ from netlab.capture.kernel.formats import EventFormat, Field
 from netlab.model.kernel_event import KernelEvent, Tracepoint
 from netlab.model.sample import state_name
 
-TASKS = ("task/task_newtask", "sched/sched_process_exit", "sched/sched_process_exec")
+TASKS = ("task/task_newtask", "sched/sched_process_exit", "sched/sched_process_exec",
+         "signal/signal_deliver")  # fmt: skip
 SOCKET_CALLS = ("sock/sock_send_length", "sock/sock_recv_length")
+ROUTES = ("fib/fib_table_lookup", "fib6/fib6_table_lookup")
+WITH_PORTS = "proto == 6 || proto == 17"  # of these a lookup tells ports
 NETWORK = ("sock/inet_sock_set_state", "tcp/tcp_probe", "tcp/tcp_retransmit_skb",
            "tcp/tcp_retransmit_synack", "tcp/tcp_send_reset", "tcp/tcp_receive_reset",
            "tcp/tcp_destroy_sock", "skb/kfree_skb", "sock/sock_rcvqueue_full")  # fmt: skip
@@ -61,6 +64,17 @@ class Moved(NamedTuple):
     outbound: bool
 
 
+class Routed(NamedTuple):
+    """Within a call, a route was looked up: to where it sends, or connects, and from which port."""
+
+    time_ns: int
+    tid: int
+    in_interrupt: bool
+    protocol: int
+    local: str  # the address is a wildcard where the socket is bound to none
+    peer: str
+
+
 class Begun(NamedTuple):
     """A thread made another one, or a process."""
 
@@ -77,6 +91,15 @@ class Ended(NamedTuple):
     time_ns: int
     tid: int
     last: bool | None  # of its process; None: this kernel does not say
+
+
+class Signalled(NamedTuple):
+    """A signal has reached a thread."""
+
+    time_ns: int
+    tid: int
+    number: int
+    by_default: bool  # the program has no handler for it: perhaps it dies of it
 
 
 class Executed(NamedTuple):
@@ -117,7 +140,7 @@ class Lost(NamedTuple):
     calls: bool
 
 
-Event = Entered | Left | Moved | Begun | Ended | Executed | Seen | Gap | Lost
+Event = Entered | Left | Moved | Routed | Begun | Ended | Signalled | Executed | Seen | Gap | Lost
 Reader = Callable[[int, bytes], Event]
 
 
@@ -171,6 +194,18 @@ def _moved(form: EventFormat, *, outbound: bool) -> Reader:
     return moved
 
 
+def _routed(form: EventFormat) -> Reader:
+    family = socket.AF_INET6 if form.name.startswith("fib6") else socket.AF_INET
+    read = form.reader(("common_pid", "common_flags", "proto", "src", "sport", "dst", "dport"))
+
+    def routed(time_ns: int, data: bytes) -> Routed:
+        tid, flags, protocol, src, sport, dst, dport = read(data)
+        local, peer = _inet(family, src, sport), _inet(family, dst, dport)
+        return Routed(time_ns, tid, bool(flags & _IN_INTERRUPT), protocol, local, peer)
+
+    return routed
+
+
 def _begun(form: EventFormat) -> Reader:
     read = form.reader(("common_pid", "pid", "comm", "clone_flags"))
 
@@ -195,6 +230,16 @@ def _ended(form: EventFormat) -> Reader:
         return Ended(time_ns, tid, None if last is None else bool(last))
 
     return ended
+
+
+def _signalled(form: EventFormat) -> Reader:
+    read = form.reader(("common_pid", "sig", "sa_handler"))
+
+    def signalled(time_ns: int, data: bytes) -> Signalled:
+        tid, number, handler = read(data)
+        return Signalled(time_ns, tid, number, handler == 0)
+
+    return signalled
 
 
 # --- the network's
@@ -350,11 +395,14 @@ def readers() -> dict[str, Callable[[EventFormat], Reader]]:
     return {
         "task_newtask": _begun,
         "sched_process_exit": _ended,
+        "signal_deliver": _signalled,
         "sched_process_exec": lambda form: _plain(
             Executed, form, "common_pid", "old_pid", "filename"
         ),
         "sock_send_length": lambda form: _moved(form, outbound=True),
         "sock_recv_length": lambda form: _moved(form, outbound=False),
+        "fib_table_lookup": _routed,
+        "fib6_table_lookup": _routed,
         "inet_sock_set_state": _state,
         "tcp_probe": lambda form: _network(form, _PROBE, _probe_fields, ends=True),
         "tcp_retransmit_skb": _retransmit,

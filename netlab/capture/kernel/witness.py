@@ -19,7 +19,7 @@ import os
 import struct
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from types import TracebackType
 
@@ -28,15 +28,18 @@ from netlab.capture.kernel.calls import Calls
 from netlab.capture.kernel.formats import event_format
 from netlab.capture.kernel.guardian import Guardian
 from netlab.capture.kernel.instance import Instance
+from netlab.capture.kernel.looks import Looks
 from netlab.capture.kernel.network import Network
 from netlab.capture.kernel.pages import RawEvent, read_page
-from netlab.capture.kernel.processes import name_of, sockets_of, threads_of
+from netlab.capture.kernel.processes import Held, name_of, sockets_of, threads_of
 from netlab.capture.kernel.syscalls import SYSCALLS
 from netlab.capture.kernel.tracefs import Tracefs
 from netlab.capture.kernel.tracepoints import (
     NETWORK,
+    ROUTES,
     SOCKET_CALLS,
     TASKS,
+    WITH_PORTS,
     Gap,
     Lost,
     Reader,
@@ -87,16 +90,14 @@ class _Source:
         self._last_ns = [now_ns for _ in instance.processors]  # of each, its latest event
         self._waiting: list[list[RawEvent]] = [[] for _ in instance.processors]
 
-    def enable(self, event: str, reader: Reader | None = None) -> bool:
+    def enable(self, event: str, condition: str = "") -> bool:
         """Whether this kernel has the event."""
-        text = self.instance.enable(event)
+        text = self.instance.enable(event, condition)
         if text is None:
             self.missing.append(event)
             return False
         form = event_format(text)
-        if reader is not None:
-            self.readers[form.id] = reader
-        elif form.name.startswith("sys_enter_"):
+        if form.name.startswith("sys_enter_"):
             self.readers[form.id] = enter_reader(form)
         elif form.name.startswith("sys_exit_"):
             self.readers[form.id] = leave_reader(form)
@@ -154,6 +155,7 @@ class KernelWitness:
         self._network = Network(hosts)
         self._calls = Calls(self._descriptors, self._network)
         self._offset_ns = _tai_offset_ns()
+        self._looks = Looks(self._descriptors, self._now_ns)
         self._losses: list[Loss] = []
         self._unreadable = 0
         self._open = True
@@ -176,6 +178,8 @@ class KernelWitness:
             calls, network = _Source(made[0], calls=True), _Source(made[1], calls=False)
             for event in (*TASKS, *SOCKET_CALLS):
                 calls.enable(event)
+            for event in ROUTES:
+                calls.enable(event, WITH_PORTS)
             for name in SYSCALLS:
                 if calls.enable(f"syscalls/sys_enter_{name}"):
                     calls.enable(f"syscalls/sys_exit_{name}")
@@ -223,7 +227,9 @@ class KernelWitness:
         The process may be anywhere; what it does meanwhile is missed as a whole, never in part.
         Raises UsageError when there is none.
         """
-        self._attach(pid, nursery=False)
+        for held in self._attach(pid, nursery=False):
+            if held.local is not None and held.peer is not None:
+                self._network.expect(host, held.local, held.peer)
         self._calls.families.name(pid, host, actor)
 
     def nurse(self, pid: int) -> None:
@@ -241,7 +247,8 @@ class KernelWitness:
         """The child `pid` of a nursed process is not to be watched."""
         self._calls.families.dismiss(pid)
 
-    def _attach(self, pid: int, *, nursery: bool) -> None:
+    def _attach(self, pid: int, *, nursery: bool) -> list[Held]:
+        """Follow a process from now on; the sockets that it has."""
         instance = self._sources[0].instance
         followed: set[int] = set()
         for _ in range(_THREAD_ROUNDS):  # one may begin between the look and the word
@@ -263,6 +270,7 @@ class KernelWitness:
             pid, comm=name_of(pid), threads=sorted(followed), sockets=sockets, time_ns=time_ns,
             nursery=nursery,
         )  # fmt: skip
+        return list(held.values())
 
     def lost(self) -> int:
         """Events that found no room so far, as the kernel counts them, read or not."""
@@ -273,7 +281,12 @@ class KernelWitness:
         before_ns = time.clock_gettime_ns(time.CLOCK_TAI) - _SETTLE_NS
         self._check_offset()
         self._read(before_ns)
-        return self._harvest()
+        for socket in self._looks.believe(before_ns - self._offset_ns):
+            self._calls.places.teach(socket)
+        found = self._harvest()
+        self._looks.take(found.calls)
+        found.calls = self._looks.sift(found.calls)
+        return found
 
     def finish(self) -> Harvest:
         """Record no more, and give the rest; calls that have not returned come out so."""
@@ -284,7 +297,10 @@ class KernelWitness:
         if self._unreadable:
             self._losses.append(Loss("kernel", "events", self._unreadable, "not readable"))
             self._unreadable = 0
-        return self._harvest()
+        self._looks.believe(1 << 63)
+        found = self._harvest()
+        found.calls = self._looks.sift(found.calls)
+        return found
 
     def close(self) -> None:
         """Remove the instances. A second time it does nothing."""
@@ -349,11 +365,24 @@ class KernelWitness:
 
     def _harvest(self) -> Harvest:
         families, network = self._calls.families, self._network
-        losses = [*self._losses, *self._calls.losses, *families.losses]
+        losses = [*self._losses, *_summed(self._calls.losses), *families.losses]
         found = Harvest(families.records, families.inheritances, network.events, losses)
         families.records, families.inheritances, families.losses = [], [], []
         network.events, self._losses, self._calls.losses = [], [], []
         return found
+
+
+def _summed(losses: list[Loss]) -> list[Loss]:
+    """One for all gaps in events of one kind."""
+    found: dict[str, Loss] = {}
+    for loss in losses:
+        known = found.setdefault(loss.what, loss)
+        if known is not loss:
+            unknown = known.count is None or loss.count is None
+            count = None if unknown else (known.count or 0) + (loss.count or 0)
+            since_ns = min(known.since_ns or 0, loss.since_ns or 0)
+            found[loss.what] = replace(known, count=count, since_ns=since_ns)
+    return list(found.values())
 
 
 _time_of = itemgetter(0)

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from netlab.capture.strace.reader import StraceReader
+from netlab.capture.strace.reader import CUT_SHORT, MAYBE_SOCKETS, StraceReader
 from netlab.model.call import CallRecord, Inheritance
 from netlab.model.errors import BadRecording
 from netlab.model.recording import Loss
@@ -35,6 +35,13 @@ _RETURNED = re.compile(rb"\) += (?:-?\d|0x)")
 _TOOK = re.compile(rb"<\d+\.\d+>$")
 _EPOCH = re.compile(rb"\d{9,11}\.(\d{6,9}) ")
 _WITH_PID = re.compile(rb"(?:\[pid +\d+\] |\d+ +)\d{9,11}\.\d")
+# Faults that are about no call that moves bytes.
+_HARMLESS = re.compile(
+    r"^(?:socketpair|pipe2?|epoll_\w+|p?poll|p?select6?|[gs]etsockopt|getsockname|getpeername)\b"
+    rf"|{MAYBE_SOCKETS}"
+)
+_UNREAD = ("not understood", "not a line", "and more")  # any call may stand there
+_MOST_ACTORS = 16
 _SUFFIX = re.compile(r"(.+)\.(\d{1,10})")
 
 
@@ -113,15 +120,40 @@ def read_log(paths: list[Path], host: str, actor: str, *, keep_bytes: int = 0) -
     _take(reader, log)
     log.faults = list(reader.faults)
     log.resolution_ns = _resolution_ns(log.calls)
-    if reader.fault_count:
-        since_ns = max((call.entered_ns for call in log.calls), default=None)
-        cut = any(fault.startswith("the log ends within a line") for fault in reader.faults)
-        only_cut = cut and reader.fault_count == 1
-        reason = "the log was cut short" if only_cut else "lines of the log were not understood"
-        log.losses.append(
-            Loss("strace", "calls", None, reason, actor, since_ns if only_cut else None)
-        )
+    log.losses += _not_followed(log, actor)
+    log.losses += _gaps(reader, log, actor)
     return log
+
+
+def _gaps(reader: StraceReader, log: Log, actor: str) -> list[Loss]:
+    """What the faults of a log say of calls that may be missing."""
+    grave = [fault for fault in reader.faults if not _HARMLESS.search(fault)]
+    if not grave:
+        return []
+    if not any(fault.startswith((CUT_SHORT, *_UNREAD)) for fault in grave):
+        reason = "the log cuts them off: strace -v shows them whole"
+        return [Loss("strace", "arguments", None, reason, actor)]
+    actors = list(dict.fromkeys(call.actor for call in log.calls)) or [actor]
+    if len(actors) > _MOST_ACTORS:
+        actors = [""]
+    if len(grave) == 1 and grave[0].startswith(CUT_SHORT):
+        times = [call.returned_by_ns or call.returned_ns or call.entered_ns for call in log.calls]
+        since_ns = max(times, default=None)
+        return [
+            Loss("strace", "calls", None, "the log was cut short", one, since_ns) for one in actors
+        ]
+    reason = "lines of the log were not understood"
+    return [Loss("strace", "calls", None, reason, one) for one in actors]
+
+
+def _not_followed(log: Log, actor: str) -> list[Loss]:
+    """Children that had sockets and of which the log has no line, not even their end."""
+    seen = {call.pid for call in log.calls}
+    return [
+        Loss("strace", "calls", None, f"process {one.pid} has no line in the log (strace -f)",
+             actor, one.time_ns, one.pid)
+        for one in log.inheritances if one.pid not in seen
+    ]  # fmt: skip
 
 
 def _take(reader: StraceReader, log: Log) -> None:

@@ -22,6 +22,12 @@ _NAME = r'<(?:[A-Za-z0-9_-]+:\[[^"\\<>]*(?:->[^"\\<>]*)?\]|/[^"\\<>]*)>'
 _WORD = r"[A-Za-z0-9_|+-]+"
 _ARGUMENT = rf'(?:(-?\d+{_NAME})|("[^"\\]*+(?:\\.[^"\\]*+)*+"(?:\.\.\.)?)|({_WORD}))'
 _FLAT = re.compile(_ARGUMENT + rf"(?:, {_ARGUMENT})?" * 5 + r"\Z", re.DOTALL)
+# read, write, recvfrom and sendto without an address: most of what most programs call.
+_BUFFER = re.compile(
+    rf'(\d+{_NAME}), ("[^"\\]*+(?:\\.[^"\\]*+)*+"(?:\.\.\.)?), (\d+)'
+    rf"(?:, ({_WORD}), NULL, (NULL|0))?\Z",
+    re.DOTALL,
+)
 _ONE_EVENT = re.compile(
     rf"(-?\d+{_NAME}), \[\{{events=({_WORD}), data=\{{u32=(\d+), u64=(\d+)\}}\}}\]"
     rf", (\d+), (-?\d+)(?:, (NULL), (\d+))?\Z"
@@ -33,11 +39,18 @@ _EMPTY, _EMPTY_CUT = Text(b"", True), Text(b"", False)
 
 def maybe_flat(text: str) -> Group | None:
     """The values of arguments of one of the common shapes; None: look closer."""
+    match = _BUFFER.match(text)
+    if match is not None:
+        named, string, size, flags, length = match.groups()
+        items: list[Value] = [descriptor(named), _text(string), size]
+        if flags is not None:
+            items += [flags, "NULL", length]
+        return Group(items=items)
     match = _FLAT.match(text)
     if match is None:
         return _maybe_one_event(text)
     found = match.groups()
-    items: list[Value] = []
+    items = []
     for place in range(0, 18, 3):
         named, string, word = found[place : place + 3]
         if word is not None:

@@ -21,8 +21,12 @@ _HEAD = re.compile(
     r"(\d{9,11})\.(\d{6}(?:\d{3})?) "
     r"(?:\[[ 0-9a-f?]+\] )*"  # -n and -i
 )
+# What nearly every line of a file looks like; the rest is looked at more closely.
+_PLAIN = re.compile(r"(\d{1,7}) +(\d{9,11})\.(\d{6}(?:\d{3})?) ([a-z_0-9]+)\(")
+# Only at the end of a line: within a string a quote follows.
 _REMARK = re.compile(
-    r"(?:[^ ]*/)?strace: (?:Process (\d+)(?:<[^<>]*>)? (attached|detached)|\[)[^\n]*$"
+    r"(?:[^ ]*/)?strace: (?:Process (\d+)(?:<[^<>]*>)? (attached|detached)(?: with \d+ threads)?"
+    r'|\[[^"]*\])$'
 )
 _CALL = re.compile(r"([a-z_0-9?]+)\(")
 _RESUMED = re.compile(r"<\.\.\. ([a-z_0-9?]+) resumed> ?")
@@ -103,6 +107,13 @@ class LineReader:
     def _line(self, raw: bytes) -> Iterator[Line]:
         # Each byte a character: a string or a path may hold anything.
         text = raw.decode("latin-1")
+        plain = _PLAIN.match(text)
+        if plain is not None and text[-1] == ">" and text[-2] != "." and not self._head:
+            digits, whole_s, fraction, op = plain.groups()
+            self.resolution_ns = scale = 1000 if len(fraction) == 6 else 1
+            time_ns = int(whole_s) * 1_000_000_000 + int(fraction) * scale
+            yield Line(Says.CALL, int(digits), time_ns, op, text[plain.end() :])
+            return
         if "strace: " in text and (remark := _REMARK.search(text)):
             if remark.start() and not _whole(text[: remark.start()]):
                 self._head = text[: remark.start()]
@@ -118,10 +129,10 @@ class LineReader:
             if text.strip():
                 yield Line(Says.OTHER, None, 0, "", text)
             return
-        which, plain, seconds, fraction = head.groups()
+        which, number, seconds, fraction = head.groups()
         scale = _NS[len(fraction)]
         self.resolution_ns = scale
-        tid = which or plain
+        tid = which or number
         yield said(
             text, head.end(), int(tid) if tid else None,
             int(seconds) * 1_000_000_000 + int(fraction) * scale,

@@ -96,7 +96,10 @@ def connect(world: World, call: Syscall) -> None:
     address = address_of(items[1]) if len(items) > 1 else None
     if socket.family is None and len(items) > 1:
         socket.family = family_of(items[1])
-    if call.errno in (None, "EINPROGRESS") and call.returned_ns is not None:
+    if address is None and call.errno is None and "AF_UNSPEC" in call.text:
+        world.descriptors.has_ends(socket, socket.local, None)  # man 2 connect: no peer any more
+        socket.told = False
+    elif call.errno in (None, "EINPROGRESS") and call.returned_ns is not None:
         world.descriptors.has_ends(socket, socket.local, address or socket.peer)
         socket.told = False
     world.on_socket(call, socket, number_from(items[0]), args=address or "", address=address)

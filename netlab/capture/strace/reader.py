@@ -12,17 +12,15 @@ Read first: man 1 strace; `lines` and `syscalls` for the notation.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 
 from netlab.capture.descriptors import OWN_INODES
 from netlab.capture.strace import making, moving, processes, waiting
-from netlab.capture.strace.flat import descriptor
+from netlab.capture.strace.entries import SEVERAL, descriptors_of, first_descriptor
 from netlab.capture.strace.lines import Line, LineReader, Says
 from netlab.capture.strace.syscalls import Syscall, maybe_syscall
 from netlab.capture.strace.values import (
-    DESCRIPTOR_NAME,
     Group,
     Value,
     number_from,
@@ -35,12 +33,12 @@ _HANDLERS = {**moving.HANDLERS, **waiting.HANDLERS, **making.HANDLERS, **process
 UNDERSTOOD = frozenset(_HANDLERS) | {"exit", "exit_group"}  # names of calls
 _AT_ENTRY = {**making.ENTERED, **processes.ENTERED}
 _EXITING = frozenset({"exit", "exit_group"})
-_LISTS = frozenset({"poll", "ppoll", "ppoll_time64", "select", "_newselect", "pselect6",
-                    "pselect6_time64"})  # fmt: skip
 _CALL, _ENTERED, _RESUMED, _EXITED = Says.CALL, Says.ENTERED, Says.RESUMED, Says.EXITED
-_SEVERAL = _LISTS | {"splice", "epoll_ctl", "sendfile", "sendfile64"}  # descriptors
-_FIRST = re.compile(rf"\s*(-?\d+)({DESCRIPTOR_NAME}(?:\(deleted\))?)?(?=\s*(?:,|$))")
+_UNREAD = "a line of its log could not be read"
 _SHOWN_CHARACTERS = 120
+CUT_SHORT = "the log ends within a line"
+# Of sockets that are known all calls are; these are others, if they are any.
+MAYBE_SOCKETS = "calls on descriptors that may be sockets: strace -y would tell"
 
 
 class StraceReader:
@@ -96,8 +94,16 @@ class StraceReader:
                     self._world.descriptors.start(pid)
                 self._world.descriptors.thread(tid, pid)
 
-    def attach(self, pid: int, threads: Iterable[int], program: str) -> None:
-        """Tell of a process that strace was attached to, before any of the log is fed."""
+    def attach(
+        self, pid: int, threads: Iterable[int], program: str, time_ns: int, *, launched: bool
+    ) -> None:
+        """Tell of a process that strace was attached to, before any of the log is fed.
+
+        `launched`: it waits to execute the program that is wanted.
+        """
+        if self._launched is None:
+            self._launched = launched
+            self._world.descriptors.number_from(OWN_INODES + own_number(time_ns))
         self.announce(threads, pid)
         if self._world.root is None:
             self._world.root = pid
@@ -139,15 +145,13 @@ class StraceReader:
             self._replay(tid, None)
         rest = self._lines.finish().decode("latin-1")
         if rest.strip():
-            self._world.fault(f"the log ends within a line: {_shown(rest)}")
+            self._world.fault(f"{CUT_SHORT}: {_shown(rest)}")
         for call in sorted(self._inside.values(), key=lambda one: one.entered_ns):
             self._interpret(call)
         self._inside.clear()
         unproven = self._world.unproven_calls
         if unproven and not self._launched:
-            self._world.fault(
-                f"{unproven} calls on descriptors that may be sockets: strace -y would tell"
-            )
+            self._world.fault(f"{unproven} {MAYBE_SOCKETS}")
         for held in self._bounded.values():
             self._world.calls += held
         self._bounded.clear()
@@ -274,7 +278,7 @@ class StraceReader:
         pid = self._world.descriptors.process_of(tid)
         call = maybe_syscall(tid, pid, line.op, line.text, line.time_ns)
         if call is None:
-            self._world.fault(f"not understood: {line.op}({_shown(line.text)}")
+            self._missed(tid, line.op, line.time_ns, line.text)
             return
         if call.result is None and call.errno is None:  # `= ?`: its process ended in it
             self._inside[tid] = call
@@ -293,15 +297,15 @@ class StraceReader:
             call.tid = line.number
         self._inside[call.tid] = call
         handler = _AT_ENTRY.get(line.op)
-        if handler is None and line.op not in _SEVERAL:
-            first = _FIRST.match(call.text)  # the rest is read when it is whole
+        if handler is None and line.op not in SEVERAL:
+            first = first_descriptor(call.text)  # the rest is read when it is whole
             if first is not None:
-                self._look_up(call, [_descriptor(first)])
+                self._look_up(call, [first])
         elif self._parse(call):
             if handler is not None:
                 handler(self._world, call)
             else:
-                self._look_up(call, list(_descriptors(call)))
+                self._look_up(call, list(descriptors_of(call)))
 
     def _look_up(self, call: Syscall, values: list[Value]) -> None:
         """Note what the descriptors lead to when the call begins: another thread may close them."""
@@ -319,13 +323,13 @@ class StraceReader:
                 self._world.fault(f"{line.op} of {tid} goes on that did not begin")
             return
         if begun.op != line.op:
-            self._world.fault(f"{line.op} of {tid} goes on, but {begun.op} had begun")
+            self._missed(tid, begun.op, begun.entered_ns, f"{line.op} goes on instead")
             return
         pid = self._world.descriptors.process_of(tid)
         text = f"{begun.text} {line.text}" if line.text[:1] != ")" else begun.text + line.text
         call = maybe_syscall(tid, pid, begun.op, text, begun.entered_ns)
         if call is None:
-            self._world.fault(f"not understood: {line.op} resumed: {_shown(line.text)}")
+            self._missed(tid, line.op, begun.entered_ns, line.text)
             return
         call.at_entry = begun.at_entry
         if call.result is None and call.errno is None:
@@ -344,20 +348,32 @@ class StraceReader:
             call.parse()
         except (ValueError, RecursionError) as error:
             self._world.fault(f"{call.op}: {error}: {_shown(call.text)}")
-            first = _FIRST.match(call.text)
+            first = first_descriptor(call.text)
             if first is None:
                 return False
-            call.arguments = Group(items=[_descriptor(first)], whole=False)
+            call.arguments = Group(items=[first], whole=False)
         return True
 
     def _interpret(self, call: Syscall) -> None:
         call.pid = self._world.descriptors.process_of(call.tid)
         if not self._parse(call):
+            self._lost(call.tid, call.entered_ns)
             return
         try:
             _HANDLERS[call.op](self._world, call)
         except (ValueError, IndexError, KeyError, OverflowError) as error:
             self._world.fault(f"{call.op}: {error!r}: {_shown(call.text)}")
+            self._lost(call.tid, call.entered_ns)
+
+    def _missed(self, tid: int, op: str, time_ns: int, text: str) -> None:
+        """A call that may have been on a socket was not understood."""
+        self._world.fault(f"not understood: {op}: {_shown(text)}")
+        self._lost(tid, time_ns)
+
+    def _lost(self, tid: int, time_ns: int) -> None:
+        pid = self._world.descriptors.process_of(tid)
+        actor = self._world.actor_of(pid)
+        self._world.losses.append(Loss("strace", "calls", 1, _UNREAD, actor, time_ns, pid))
 
     # --- ends
 
@@ -383,25 +399,6 @@ class StraceReader:
         call = Syscall(pid, pid, "exit", "", self._exits_ns.pop(pid, alive_ns))
         call.returned_by_ns = line.time_ns
         world.record(call, args=line.text)
-
-
-def _descriptor(first: re.Match[str]) -> Value:
-    number, name = first.groups()
-    return number if name is None else descriptor(number + name)
-
-
-def _descriptors(call: Syscall) -> Iterator[Value]:
-    """Those among the arguments of a call that has several."""
-    items = call.arguments.items
-    if call.op not in _LISTS:
-        yield from items[:3] if call.op in ("splice", "epoll_ctl") else items[:2]
-        return
-    for item in items[:4]:
-        for part in item.items if isinstance(item, Group) else ():
-            if not isinstance(part, Group):
-                yield part
-            elif "fd" in part.fields:
-                yield part.fields["fd"]
 
 
 def own_number(first_ns: int) -> int:

@@ -24,8 +24,8 @@ LOG, PIDS = ".strace", ".pids"
 _BETWEEN = "+"  # quoted in either name
 # Some 500 calls, or 20 ms of work.
 CHUNK_BYTES = 1 << 16
-# So often a log is looked at again before it goes on without a pid that was not noted.
-_PATIENCE = 10
+# So long a log waits for a pid that was not noted yet.
+_PATIENCE_S = 1.0
 _BLOCK_BYTES = 4096
 _UNFINISHED = b" <unfinished ...>\n"  # as strace ends a half
 
@@ -122,7 +122,8 @@ class _Log:
         self._pids = OuterPids()
         self._pids_at = 0
         self._inside: bool | None = None  # its programs were in a PID namespace of their own
-        self._idle = 0  # how often nothing new was there while lines were held back
+        self._held_s: float | None = None  # since when lines are held back
+        self._half = b""  # the line that has not ended yet
         self._over = False
 
     def read_some(self) -> bool:
@@ -132,12 +133,9 @@ class _Log:
         self._note_pids()
         data = self._chunk(self._path, self.at)
         self.at += len(data)
-        self._idle = 0 if data or not self._pids.waits else self._idle + 1
         if data and self._inside is None:
             self._inside = self._path.with_suffix(PIDS).exists()
-        text = self._pids.feed(data, wait=self._idle < _PATIENCE) if self._inside else data
-        if text:
-            self.reader.feed(text)
+        self._feed(self._translated(data) if self._inside else data)
         return bool(data)
 
     def finish(self) -> None:
@@ -145,14 +143,29 @@ class _Log:
         if not self._over:
             self._over = True
             self._note_pids()
-            self.reader.feed(self._pids.feed(b"", wait=False))
-            rest = self._pids.rest()
+            self._feed(self._pids.feed(b"", wait=False))
+            self._feed(self._pids.rest())
             # strace writes a call's first half at once, and then waits for it to return: killed
             # there it leaves a line without an end. Where a block ends anything may have been cut.
-            if b"(" in rest and self.at % _BLOCK_BYTES:
-                rest += _UNFINISHED
-            self.reader.feed(rest)
+            if b"(" in self._half and self.at % _BLOCK_BYTES:
+                self._feed(_UNFINISHED)
             self.reader.finish()
+
+    def _feed(self, text: bytes) -> None:
+        if text:
+            self._half = text[text.rfind(b"\n") + 1 :] if b"\n" in text else self._half + text
+            self.reader.feed(text)
+
+    def _translated(self, data: bytes) -> bytes:
+        """With the pids of the machine; nothing while one of them is waited for."""
+        now_s = time.monotonic()
+        patient = self._held_s is None or now_s - self._held_s < _PATIENCE_S
+        text = self._pids.feed(data, wait=patient)
+        if not self._pids.waits:
+            self._held_s = None
+        elif text or self._held_s is None:
+            self._held_s = now_s
+        return text
 
     def _note_pids(self) -> None:
         path = self._path.with_suffix(PIDS)

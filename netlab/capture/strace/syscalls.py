@@ -25,7 +25,7 @@ from netlab.capture.strace.values import (
 _RESULT = re.compile(
     rf"(.*)\)\s+= (?:(-?\d+|0x[0-9a-f]+)({DESCRIPTOR_NAME}(?:\(deleted\))?)?|\?)"
     r"(?: (E[A-Z0-9_]+))?(?: \((.*)\))?(?: \((?:INJECTED|DELAYED)[^()]*\))?"
-    r"(?: <(\d+)\.(\d{6}(?:\d{3})?)>)?$",
+    r"(?: <(?:unavailable|(\d+)\.(\d{6}(?:\d{3})?))>)?$",
     re.DOTALL,
 )
 # The end of most lines, which cannot be a part of anything else: no descriptor, no error.

@@ -68,7 +68,8 @@ class World:
     def runs(self, pid: int, path: bytes) -> None:
         """A process executes a program."""
         name = path.rpartition(b"/")[2][:_COMM_BYTES].decode("utf-8", "replace")
-        self._named(pid, name)
+        # A program may have any name, and this one stands in front of everything it does.
+        self._named(pid, "".join(letter if letter.isprintable() else "?" for letter in name))
 
     def concerns(self, pid: int) -> bool:
         """Whether a process ever had a socket."""

@@ -17,7 +17,7 @@ class Copies:
 
     Some captures show each packet of the loopback twice; then even IPv4's identification is equal,
     which a packet sent again has anew (RFC 6864 lets it be 0 where it means nothing). A stack that
-    numbers badly still resends no sooner than a timer allows.
+    numbers badly still resends no sooner than a timer allows, and nobody at the very same moment.
     """
 
     def __init__(self) -> None:
@@ -35,8 +35,10 @@ class Copies:
         again = again or bool(sent.overlaps(segment.start, segment.stop))
         if segment.payload_len_bytes:
             sent.add(segment.start, segment.stop)
-        seen_ns = self._seen.setdefault(key, packet.time_ns)
-        if packet.ip_id and seen_ns < packet.time_ns < seen_ns + _TWICE_WITHIN_NS:
+        seen_ns = self._seen.get(key)
+        if seen_ns is None:
+            self._seen[key] = packet.time_ns
+        elif packet.time_ns < seen_ns + (_TWICE_WITHIN_NS if packet.ip_id else 1):
             return "≡"
         return "↻" if again else ""
 

@@ -31,11 +31,12 @@ from netlab.show.format import address, byte_range
 _LEAVING = (Role.CARRIED, Role.RESENT)
 _ARRIVING = (Role.DELIVERED, Role.RELEASED, Role.DUPLICATE)
 _ORDER = (
-    "reading", "left (kernel stamp)", "carried", "resent", "arrived", "delivered",
-    "released", "duplicate", "acked", "acknowledged (kernel stamp)", "read", "cut off",
+    "reading", "scheduled (kernel stamp)", "left (kernel stamp)", "carried", "resent", "arrived",
+    "delivered", "released", "duplicate", "acked", "acknowledged (kernel stamp)", "read", "cut off",
 )  # fmt: skip
 # What the kernel's stamps tell of a byte.
 _STAMPED = {
+    Moment.SCHEDULED: "scheduled (kernel stamp)",
     Moment.SENT: "left (kernel stamp)",
     Moment.ACKED: "acknowledged (kernel stamp)",
 }

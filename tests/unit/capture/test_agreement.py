@@ -68,6 +68,12 @@ def test_a_call_with_several_records_is_paired_one_by_one() -> None:
     ]  # fmt: skip
 
 
+def test_a_call_that_ended_with_its_thread_never_returned() -> None:
+    inside = replace(strace("epoll_wait", 100, result=None), returned_ns=None, returned_by_ns=None)
+    (call,) = joined(inside, kernel("epoll_wait", 100, result=-1, errno="EINTR"))
+    assert (call.witness, call.returned_ns, call.errno) == ("strace+kernel", None, None)
+
+
 def test_threads_are_kept_apart() -> None:
     other = replace(kernel("sendto", 100), tid=8)
     calls = joined(strace("sendto", 100), other)

@@ -142,6 +142,24 @@ def test_the_files_of_ff_are_one_log(here: Path, capsys: Caught) -> None:
     assert {call.pid for call in tables.calls} == {77}
 
 
+def test_the_files_of_ff_may_be_named_one_by_one(here: Path, capsys: Caught) -> None:
+    """As a shell names them for `say.strace.*`; the process that was forked says nothing."""
+    forks = (1_060, "clone(child_stack=NULL, flags=SIGCHLD) = 78 <0.000010>")
+    Path("say.strace").unlink()
+    Path("say.strace.77").write_text(log([*LINES[:2], forks, *LINES[2:]], pid=""))
+    Path("say.strace.78").write_text(log([(1_070, "close(3) = 0 <0.000002>"),
+                                          (1_075, "exit_group(0) = ?"),
+                                          (1_076, "+++ exited with 0 +++")], pid=""))  # fmt: skip
+    names = ["say.strace.77", "say.strace.78"]
+    assert main.run(["join", "cap.pcap", "-o", "r.pcapng", "--strace", *names]) == 0
+    said = capsys.readouterr().out
+    assert "say.strace.*: its times agree" in said
+    assert "lost" not in said
+    tables = result()[1]
+    assert is_joined(tables)
+    assert {(call.pid, call.op) for call in tables.calls} >= {(78, "close"), (77, "sendto")}
+
+
 @pytest.mark.parametrize("later_us", [500_000, -500_000, 1_500])
 def test_a_clock_that_is_ahead_is_found_out(later_us: int, here: Path, capsys: Caught) -> None:
     """Frames of another connection stand around these, so that both files overlap."""
@@ -239,6 +257,26 @@ def test_a_log_that_was_cut_in_a_line(here: Path, capsys: Caught) -> None:
     raw, tables = result()
     assert is_joined(tables)
     assert any("ends within a line" in note for note in raw.description.notes)
+
+
+def test_a_line_that_cannot_be_read_leaves_no_place_certain(here: Path, capsys: Caught) -> None:
+    """It may have been a call that moved bytes."""
+    damaged = [*LINES[:3], (1_500, "wri\x00te(3 \x01"), *LINES[3:]]
+    Path("say.strace").write_text(log(damaged))
+    assert join() == 0
+    said = capsys.readouterr()
+    assert "lost: strace: some calls of say lost, lines of the log were not understood" in said.out
+    assert "note: say.strace: not understood: wri\\x00te(3 \\x01" in said.err
+    tables = result()[1]
+    assert [call.start for call in tables.calls if call.op == "sendto"] == [None]
+
+
+def test_a_child_that_was_not_followed(here: Path, capsys: Caught) -> None:
+    forks = (1_900, "clone(child_stack=NULL, flags=CLONE_CHILD_CLEARTID|SIGCHLD) = 99 <0.000020>")
+    Path("say.strace").write_text(log([*LINES[:3], forks, *LINES[3:]]))
+    assert join() == 0
+    said = capsys.readouterr().out
+    assert "lost: strace: some calls of say lost, process 99 has no line in the log" in said
 
 
 def test_a_capture_that_was_cut_in_a_packet(here: Path, capsys: Caught) -> None:

@@ -132,7 +132,7 @@ def test_a_probe_that_began_late_without_an_end_says_so() -> None:
     tables = closes(play)
     assert tables.calls[0].connection == 0
     assert tables.calls[0].start is None
-    assert (50, "no call witness: the probe began late", 1) in {
+    assert (50, "no call witness: watching began late", 1) in {
         (u.bytes, u.reason, u.call) for u in tables.unmatched
     }
 

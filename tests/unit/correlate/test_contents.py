@@ -26,7 +26,9 @@ STRACE = {"witness": "strace"}
 
 def seen_by_strace(play: Play) -> None:
     """The calls as strace tells them: without the addresses of sockets that it met in mid-life."""
-    play.calls = [replace(call, witness="strace") for call in play.calls]
+    play.calls = [
+        replace(call, witness="strace", returned_by_ns=call.returned_ns) for call in play.calls
+    ]
 
 
 def tables_of(play: Play, stream: bytes, *, of: str = "c>s", base: int = 0) -> Tables:

@@ -26,7 +26,9 @@ def asks(play: Play, inode: int, port: int, length: int, *, reads: int | None = 
 
 
 def tables_of(play: Play) -> Tables:
-    play.calls = [replace(call, witness="strace") for call in play.calls]
+    play.calls = [
+        replace(call, witness="strace", returned_by_ns=call.returned_ns) for call in play.calls
+    ]
     tables = play.tables()
     assert ledger_mismatches(tables) == []
     assert causal_violations(tables) == []

@@ -209,7 +209,7 @@ def test_messages_from_before_the_recording_may_come_first() -> None:
     play = Play()
     send(play, 5)
     call = read(play, 5)
-    assert reasons(closes(play))[call] == "no call witness: the probe began late"
+    assert reasons(closes(play))[call] == "no call witness: watching began late"
 
 
 def test_a_reader_whose_recording_stopped_may_have_read_more() -> None:

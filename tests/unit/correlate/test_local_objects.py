@@ -89,7 +89,7 @@ def test_a_queue_that_was_there_before() -> None:
     tables = closes(play)
     assert local_spans(tables) == []
     assert {reason for _, _, reason in unmatched(tables)} == {
-        "no call witness: the probe began late"
+        "no call witness: watching began late"
     }
 
 

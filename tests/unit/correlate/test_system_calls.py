@@ -139,6 +139,20 @@ def test_the_latest_end_of_a_call_counts_for_what_it_needed() -> None:
     }
 
 
+def test_after_a_call_that_could_not_be_read_nothing_has_a_place() -> None:
+    play = opened()
+    play.did("client", "write", 10)
+    frame = play.data("c>s", 0, 10)
+    play.raw.losses.append(Loss("strace", "calls", 1, "", "", play.now_ns, PID["client"]))
+    play.data("c>s", 10, 30)
+    play.now_ns += 10**9
+    play.did("client", "write", 10)
+    play.data("c>s", 30, 40)
+    tables = play.tables()
+    assert frames_of(tables, number_of(tables, "write"), "carried") == [frame]
+    assert frames_of(tables, number_of(tables, "write", 2), "carried") == []
+
+
 def test_an_interrupted_call_moved_nothing() -> None:
     play = opened()
     play.did("server", "read", None, size=4096, errno="ERESTARTSYS")

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
 
-from netlab.lab.signals import Interruptions
+from netlab.lab.signals import HeldSignals, Interruptions
 
 
 def test_signals_are_counted_and_the_handlers_put_back() -> None:
@@ -33,3 +34,13 @@ def test_what_was_ignored_stays_ignored() -> None:
             assert interruptions.count == 0
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_held_signals_are_told_with_who_sent_them_and_end_nobody() -> None:
+    with HeldSignals() as held:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert sorted(held.take()) == [(signal.SIGINT, False), (signal.SIGTERM, False)]
+        assert held.take() == []
+        os.kill(os.getpid(), signal.SIGTERM)  # untaken, it is gone with the block
+    assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, ())

@@ -1,36 +1,21 @@
-"""How strace is asked: its options by version, what its complaints mean, a version too old."""
+"""How strace is run, what its complaints mean, a version too old."""
 
 import stat
 from pathlib import Path
 
 import pytest
 
-from netlab.lab.strace_command import Command, refusal, trial
+from netlab.lab.strace_command import command, refusal
 from netlab.lab.strace_tool import Strace, find_strace
 from netlab.model.errors import CheckFailed, PrivilegeError, UsageError
 
 STRACE = Strace("/usr/bin/strace", "6.1")
 
 
-def test_the_program_is_stopped_only_at_the_calls_shown_and_its_words_stand_last() -> None:
-    words = Command(STRACE, ["redis-cli", "-p", "1"]).words("spools/x.strace")
+def test_each_process_is_attached_to() -> None:
+    words = command(STRACE, [7, 8], "/proc/self/fd/3")
     assert words[:2] == ["/usr/bin/strace", "-f"]
-    assert {"-q", "--seccomp-bpf"} < set(words)
-    assert words[words.index("-o") + 1] == "./spools/x.strace"
-    assert words[-4:] == ["--", "redis-cli", "-p", "1"]
-
-
-def test_a_name_that_strace_would_take_for_a_command_is_a_path() -> None:
-    assert "./|reboot" in Command(STRACE, ["true"]).words("|reboot")
-    assert "/tmp/x" in Command(STRACE, ["true"]).words("/tmp/x")
-
-
-def test_attached_it_cannot_filter() -> None:
-    command = Command(STRACE, pids=[7, 8])
-    assert "--seccomp-bpf" not in command.words("x")
-    assert command.words("x")[-4:] == ["-p", "7", "-p", "8"]
-    assert "any other system call" in command.witness_text
-    assert "any other system call" not in Command(STRACE, ["true"]).witness_text
+    assert words[-6:] == ["-o", "/proc/self/fd/3", "-p", "7", "-p", "8"]
 
 
 @pytest.mark.parametrize(
@@ -69,30 +54,6 @@ def test_what_its_complaints_mean(stderr: str, kind: type[Exception]) -> None:
     assert type(found) is kind
     assert "\n" not in str(found)
     assert "strace: strace" not in str(found)
-
-
-def test_the_installed_one_can_be_tried() -> None:
-    assert trial(find_strace()) in (True, False)
-
-
-def test_one_that_may_trace_nothing(tmp_path: Path) -> None:
-    script = """case "$1" in
-      -V) echo 'strace -- version 6.1';;
-      *) echo 'strace: ptrace(PTRACE_TRACEME): Operation not permitted' >&2; exit 1;;
-    esac"""
-    with pytest.raises(PrivilegeError) as refused:
-        trial(find_strace(_folder(tmp_path, script)))
-    assert "run as root" in str(refused.value)
-
-
-def test_where_the_kernel_has_no_filters_it_goes_without(tmp_path: Path) -> None:
-    script = """case "$1" in
-      -V) echo 'strace -- version 6.1';;
-      *) echo 'strace: seccomp filter is requested but unavailable' >&2;;
-    esac"""
-    found = find_strace(_folder(tmp_path, script))
-    assert not trial(found)
-    assert "--seccomp-bpf" not in Command(found, ["true"], seccomp=False).words("x")
 
 
 def _folder(where: Path, script: str) -> str:

@@ -167,9 +167,9 @@ def stamped(*moments: str) -> show_story.Story:
 def test_without_frames_the_kernel_s_stamps_say_when(golden: Callable[[str, str], None]) -> None:
     story = stamped("scheduled", "sent", "acked")
     view = journey(story.tables, story.connection, Side.CLIENT, 57)
-    assert [(step.what, step.call) for step in view.steps[:4]] == [
-        ("written", 6), ("left (kernel stamp)", 6), ("acknowledged (kernel stamp)", 6),
-        ("returned", 6),
+    assert [(step.what, step.call) for step in view.steps[:5]] == [
+        ("written", 6), ("scheduled (kernel stamp)", 6), ("left (kernel stamp)", 6),
+        ("acknowledged (kernel stamp)", 6), ("returned", 6),
     ]  # fmt: skip
     assert [item.what for item in view.unknown] == [
         "which frame carried it", "which ACK covered it", "which frame delivered it",

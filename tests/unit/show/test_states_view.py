@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import show_story
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from show_story import START_NS, Story
 
@@ -182,6 +182,7 @@ def test_what_is_not_known_is_a_gap() -> None:
 TIMES = st.lists(st.integers(0, 5000), min_size=1, max_size=30, unique=True).map(sorted)
 
 
+@settings(max_examples=40)
 @given(TIMES, st.data())
 def test_no_peak_is_lost_and_none_invented(times: list[int], data: st.DataObject) -> None:
     values = [data.draw(st.none() | st.integers(0, 99)) for _ in times]

@@ -19,7 +19,9 @@ from netlab.capture.kernel.tracepoints import (
     Left,
     Lost,
     Moved,
+    Routed,
     Seen,
+    Signalled,
 )
 from netlab.model.kernel_event import KernelEvent
 
@@ -202,14 +204,50 @@ def test_connect_and_listen_learn_their_ends_from_the_states_of_their_own_thread
     assert {event.inode for event in story.network.events} == {connect.inode}
 
 
-def test_several_messages_of_one_call_have_their_sizes() -> None:
+DATAGRAMS = {"family": 2, "type": 2, "protocol": 0}
+
+
+def route(local: str, peer: str, *, interrupt: bool = False) -> Routed:
+    return Routed(0, PID, interrupt, 17, local, peer)
+
+
+def test_several_messages_of_one_call_have_their_sizes_and_addresses() -> None:
     story = Story()
+    story.call("socket", 3, **DATAGRAMS)
     story.enter("sendmmsg", fd=3, flags=0)
-    for moved in (7, 4093):
+    for moved, peer in ((7, "10.0.0.2:53"), (4093, "10.0.0.3:53")):
+        story.feed(route("0.0.0.0:4000", peer))
         story.feed(Moved(0, PID, A, 2, 17, moved, outbound=True))
     story.leave("sendmmsg", 2)
-    (record,) = story.calls.families.records
+    record = story.calls.families.records[-1]
     assert (record.result, record.message_bytes, record.kind) == (2, (7, 4093), "SOCK_DGRAM")
+    assert record.message_addresses == ("10.0.0.2:53", "10.0.0.3:53")
+    assert record.local == "0.0.0.0:4000"
+
+
+def test_a_datagrams_ends_are_where_its_route_leads() -> None:
+    story = Story()
+    story.call("socket", 3, **DATAGRAMS)
+    story.enter("connect", fd=3)
+    story.feed(route("10.9.9.9:9", "10.9.9.8:9", interrupt=True))  # an answer, on top of us
+    story.feed(route("0.0.0.0:4000", "10.0.0.2:53"))
+    story.leave("connect", 0)
+    story.enter("sendto", fd=3, **SEND)
+    story.feed(Moved(0, PID, A, 2, 17, 23, outbound=True))
+    story.leave("sendto", 23)
+    _, connect, send = story.calls.families.records
+    assert (connect.address, connect.peer) == ("10.0.0.2:53", "10.0.0.2:53")
+    assert (send.address, send.local, send.peer) == (None, "0.0.0.0:4000", "10.0.0.2:53")
+
+
+def test_a_connect_that_no_state_tells_of_has_the_address_of_its_route() -> None:
+    story = Story()
+    story.call("socket", 3, **SOCKET)
+    story.enter("connect", fd=3)
+    story.feed(Routed(0, PID, False, 6, "0.0.0.0:0", "203.0.113.9:80"))
+    story.leave("connect", -101)
+    record = story.calls.families.records[-1]
+    assert (record.address, record.peer, record.errno) == ("203.0.113.9:80", None, "ENETUNREACH")
 
 
 def test_a_restarted_call_shows_the_kernels_word_for_it() -> None:
@@ -268,6 +306,29 @@ def test_a_dismissed_program_leaves_nothing() -> None:
     story.call("close", 0, tid=CHILD, fd=5)
     story.calls.families.name(CHILD, "host", "prog")
     assert story.told == []
+
+
+def test_an_end_by_a_signal_has_its_name() -> None:
+    story = Story()
+    story.call("socket", 3, **SOCKET)
+    story.feed(Signalled(0, PID, 17, by_default=True))  # SIGCHLD, which nobody dies of
+    story.call("close", 0, fd=3)
+    story.feed(Signalled(0, PID, 15, by_default=False))  # handled
+    story.feed(Signalled(0, PID, 9, by_default=True))
+    story.feed(Ended(0, PID, True))
+    last = story.calls.families.records[-1]
+    assert (last.op, last.args) == ("exit", "SIGKILL")
+
+
+def test_an_end_by_exit_group_is_not_the_kill_of_its_threads() -> None:
+    story = Story()
+    story.feed(Begun(0, PID, OTHER_THREAD, "prog", CLONE_THREAD | CLONE_FILES))
+    story.call("socket", 3, **SOCKET)
+    story.enter("exit_group", error_code=7)
+    story.feed(Signalled(0, OTHER_THREAD, 9, by_default=True))
+    story.feed(Ended(0, PID, None))
+    story.feed(Ended(0, OTHER_THREAD, None))
+    assert story.calls.families.records[-1].args == "status 7"
 
 
 def test_a_call_that_never_returns_is_told_at_the_end() -> None:

@@ -123,6 +123,15 @@ def test_a_child_of_vfork_speaks_before_its_parent_goes_on() -> None:
     assert texts(reader)[-1] == "12 exit(status 0) <unfinished ...>"
 
 
+def test_a_programs_name_may_hold_anything() -> None:
+    reader = log(
+        EXEC, SOCKET, at(10, 2, "fork() = 12 <0.000010>"),
+        at(12, 3, r'execve("/tmp/\33[2J\342\200\256x y", ["x"], 0x1 /* 0 vars */) = 0 <0.000100>'),
+        at(12, 4, 'write(3, "x", 1) = 1 <0.000010>'),
+    )  # fmt: skip
+    assert on(reader, "write").actor == "prog/?[2J?x y-12"
+
+
 def test_of_two_that_fork_at_once_the_return_tells_whose_child_it_is() -> None:
     reader = log(
         EXEC, SOCKET, at(10, 2, "fork() = 20 <0.000010>"),
@@ -174,6 +183,21 @@ def test_a_killed_process_ended_after_its_last_sign_of_life() -> None:
     ]
     end = on(reader, "exit")
     assert (end.entered_ns, end.returned_by_ns) == (START_NS + 2_000_000, START_NS + 9_000_000)
+
+
+@pytest.mark.parametrize(
+    "ending",
+    ["<... read resumed> <unfinished ...>) = ?", "<... read resumed>) = ?",
+     "<... read resumed>0x7ffe, 100) = ? <unavailable>"],
+)  # fmt: skip
+def test_a_call_in_which_a_process_died_never_returned(ending: str) -> None:
+    reader = log(
+        EXEC, SOCKET, at(10, 2, "read(3,  <unfinished ...>"), at(10, 8, ending),
+        at(10, 9, "+++ killed by SIGTERM +++"),
+    )  # fmt: skip
+    assert (reader.faults, reader.losses) == ([], [])
+    assert on(reader, "read").returned_ns is None
+    assert on(reader, "exit").args == "SIGTERM"
 
 
 def test_a_thread_that_executes_goes_on_as_its_process() -> None:
@@ -409,6 +433,16 @@ def test_lines_of_a_terminal() -> None:
     assert [(one.pid, one.parent_pid) for one in reader.inheritances] == [(11, 10)]
 
 
+def test_a_remark_in_a_message_is_no_remark() -> None:
+    reader = log(
+        EXEC, SOCKET, at(10, 2, 'write(3, "strace: Process 77 attached", 27 <unfinished ...>'),
+        at(10, 3, "<... write resumed>) = 27 <0.001000>"),
+        at(10, 4, 'write(3, "/x/strace: Process 77 attached"..., 99) = 99 <0.000010>'),
+    )  # fmt: skip
+    assert reader.faults == []
+    assert texts(reader)[1:] == ["10 write(3, 27) = 27", "10 write(3, 99) = 99"]
+
+
 def test_a_number_that_comes_late_is_that_of_the_first_process() -> None:
     reader = log(
         "1700000000.000000 execve(\"/p\", [], 0x1 /* 0 vars */) = 0 <0.000100>",
@@ -440,6 +474,13 @@ def test_a_damaged_line_is_a_fault_and_the_rest_is_read(line: str) -> None:
     assert [record.op for record in reader.calls if record.op in ("write", "exit")] == [
         "write", "exit",
     ]  # fmt: skip
+
+
+def test_a_call_that_is_not_understood_is_a_loss_of_its_process() -> None:
+    reader = log(EXEC, SOCKET, at(10, 2, 'read(3, "x" = 1'), at(10, 3, "close(3) = 0 <0.000010>"))
+    (loss,) = reader.losses
+    assert (loss.what, loss.pid, loss.count) == ("calls", 10, 1)
+    assert loss.since_ns == START_NS + 2_000_000
 
 
 def test_of_arguments_that_are_not_understood_the_descriptor_is() -> None:
