@@ -29,7 +29,9 @@ def moved_bytes(record: CallRecord, outbound: bool) -> int:
 def at_their_latest(records: Iterable[CallRecord]) -> list[CallRecord]:
     """The records with `returned_ns` as late as it can have been."""
     return [
-        record if record.returned_by_ns is None or record.returned_ns is None else _late(record)
+        record
+        if record.returned_by_ns in (None, record.returned_ns) or record.returned_ns is None
+        else _late(record)
         for record in records
     ]
 

@@ -8,7 +8,6 @@ ledger.
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -28,6 +27,7 @@ from netlab.correlate.epolls import Epolls
 from netlab.correlate.flows import Flow, flows_from_packets
 from netlab.correlate.handshake import link_handshake
 from netlab.correlate.leftovers import leftover_bytes, uncaptured
+from netlab.correlate.lives import Lives
 from netlab.correlate.local_join import LocalJoin
 from netlab.correlate.matching import add_connections_without_frames, is_hidden, match_tcp
 from netlab.correlate.missing import CUT, has_gaps, is_cut_short, missing_frames
@@ -45,6 +45,7 @@ from netlab.correlate.urgent import urgent_marks
 from netlab.correlate.verdicts import judge
 from netlab.correlate.wakeups import Wakeups
 from netlab.model.call import WAITING, CallRecord, is_outbound
+from netlab.model.garbage import no_collection
 from netlab.model.recording import RawRecording
 from netlab.model.tables import (
     Call,
@@ -74,16 +75,10 @@ def correlate_sockets(
 ) -> tuple[Tables, list[Socket], list[Track]]:
     """The same, with what the calls were made on and the TCP connections as frames tell them."""
     records = sorted(raw.calls, key=lambda r: (r.entered_ns, r.host, r.pid, r.tid, r.order))
-    # A million small objects and no cycles: looking for garbage among them takes 40 % of the time.
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
+    with no_collection():
         work = _Correlation(raw, packets, records)
         tables = work.run()
         return tables, work.sockets, work.tracks
-    finally:
-        if collecting:
-            gc.enable()
 
 
 class _Correlation:
@@ -129,7 +124,8 @@ class _Correlation:
         if self.raw.kernel_events and not self.ring_lost:
             from netlab.correlate.kernel_frames import notes_from_events
 
-            self.tables.notes = notes_from_events(self.raw.kernel_events, self.tables)
+            lives = Lives(sockets.all, self.records)
+            self.tables.notes = notes_from_events(self.raw.kernel_events, self.tables, lives)
         self.tables.calls = self.calls
         return self.tables
 

@@ -17,13 +17,15 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
-from netlab.correlate.addresses import Endpoint, maybe_endpoint
+from netlab.correlate.addresses import Endpoint, is_wildcard, maybe_endpoint
 from netlab.correlate.arrivals import arrival_ns, reached
 from netlab.correlate.flows import RST
+from netlab.correlate.lives import Lives
 from netlab.model.kernel_event import KernelEvent, Tracepoint
 from netlab.model.tables import FrameNote, Packet, Tables
 
-_NEAR_NS = 2_000_000
+# From the stamp that the wire took to what the stack did: microseconds, or a busy machine's turn.
+_NEAR_NS = 20_000_000
 _RETRANSMITS = frozenset({Tracepoint.RETRANSMIT, Tracepoint.RETRANSMIT_SYNACK})
 # Reasons of what lay in a queue, or was not thrown away for a fault of its own.
 _LATER = frozenset({"QUEUE_PURGE", "SOCKET_CLOSE", "TCP_OFO_QUEUE_PRUNE", "SKB_CONSUMED"})
@@ -31,8 +33,13 @@ _LATER = frozenset({"QUEUE_PURGE", "SOCKET_CLOSE", "TCP_OFO_QUEUE_PRUNE", "SKB_C
 Ends = tuple[Endpoint, Endpoint]
 
 
-def notes_from_events(events: Iterable[KernelEvent], tables: Tables) -> list[FrameNote]:
-    """The notes, in order of their frames."""
+def notes_from_events(
+    events: Iterable[KernelEvent], tables: Tables, lives: Lives
+) -> list[FrameNote]:
+    """The notes, in order of their frames.
+
+    `lives` tell the ends of a socket that an event names by its number alone.
+    """
     again = _sent_again(tables)
     sent: dict[tuple[str, Ends], list[Packet]] = defaultdict(list)
     for packet in tables.packets:
@@ -46,12 +53,19 @@ def notes_from_events(events: Iterable[KernelEvent], tables: Tables) -> list[Fra
         if reached(packet):
             sent["came", ends].append(packet)
             sent["came to", (ends[1], ends[1])].append(packet)
+            if packet._to is not None:  # a socket may be bound to all addresses of its host
+                place = (packet._to, ends[1][1])
+                sent["came to", (place, place)].append(packet)
     departed = _Finder(sent, lambda packet: packet.time_ns)
     came = _Finder(sent, arrival_ns)
     asked: dict[tuple[str, Ends], list[KernelEvent]] = defaultdict(list)
     notes: list[FrameNote] = []
     for event in events:
         local, peer = maybe_endpoint(event.local), maybe_endpoint(event.peer)
+        if local is None and event.inode is not None:
+            socket = lives.maybe_socket(event.host, event.inode, event.time_ns)
+            if socket is not None:
+                local, peer = socket.local_endpoint, peer or socket.peer_endpoint
         if local is None:
             continue
         if event.what == Tracepoint.DROP:
@@ -118,7 +132,8 @@ def _drop(
         return []
     since_ns = event.time_ns - _NEAR_NS
     if peer is None or not peer[1]:  # a listener's
-        found = came.between("came to", (local, local), since_ns, event.time_ns)
+        place = (event.host, local[1]) if is_wildcard(local) else local
+        found = came.between("came to", (place, place), since_ns, event.time_ns)
     else:
         found = came.between("came", (peer, local), since_ns, event.time_ns)
     return [_note(event, found[0])] if len(found) == 1 else []

@@ -51,8 +51,10 @@ class NamingKernel(KernelWitness):
     """The kernel witness; which sockets the calls name is told on."""
 
     names: Names | None = None
+    polls = 0
 
     def poll(self) -> Harvest:
+        self.polls += 1
         return self._told(super().poll())
 
     def finish(self) -> Harvest:
@@ -179,6 +181,10 @@ class CallWitnesses:
     def pids(self) -> list[int]:
         """Who is traced by strace now."""
         return [] if self.tracer is None else tracees.traced_by(self.tracer.pid)
+
+    def polls(self) -> int:
+        """How often the kernel was asked."""
+        return 0 if self.kernel is None else self.kernel.polls
 
     def unread_bytes(self) -> int:
         """How much of strace's log was not read yet."""

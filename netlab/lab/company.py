@@ -18,7 +18,7 @@ from netlab.lab.actor import Output, Program
 from netlab.lab.ground import Ground
 from netlab.lab.hosts import Ended, Left, Started, Unwatched
 from netlab.lab.recorder import Death
-from netlab.lab.starting import Command, Watching, orders_for
+from netlab.lab.starting import Command, Watching, orders_for, set_id_note
 from netlab.lab.tracing import Tracing, open_logs
 
 Stdio = Literal["kept", "ours", "shell"]
@@ -80,6 +80,7 @@ class Company:
                 # whose child stops between vfork and execve waits for ever.
                 ignore=[signal.SIGTSTP] if foreground and stdio != "shell" else (),
             )
+            self._ground.know(set_id_note(orders))
             tracer, logs = None, tuple[int, ...]()
             if watched and not callable(command) and self.tracing.on:
                 tracer = self.tracing.orders(self._ground.house.user)

@@ -19,6 +19,7 @@ from netlab.explain.analysis import analyse
 from netlab.lab.wire.journal import JournalReader
 from netlab.model.errors import NetlabError
 from netlab.model.frame import departure
+from netlab.model.garbage import no_collection
 from netlab.model.recording import Loss, RawRecording
 from netlab.model.tables import Tables
 
@@ -42,12 +43,14 @@ def finish_recording(path: Path, *, journal_limit: int = JOURNAL_LIMIT) -> Finis
     return finish_raw(path, read_raw(path, ended=True), journal_limit=journal_limit)
 
 
+@no_collection()
 def finish_raw(path: Path, raw: RawRecording, *, journal_limit: int = JOURNAL_LIMIT) -> Finished:
     """The same for raw material that is already in memory."""
     raw.frames.sort(key=departure)  # as the finished file will have them
     return finish_tables(path, raw, analyse(raw), journal_limit=journal_limit)
 
 
+@no_collection()
 def finish_tables(
     path: Path, raw: RawRecording, tables: Tables, *, journal_limit: int = JOURNAL_LIMIT
 ) -> Finished:

@@ -68,6 +68,7 @@ class GatedProgram:
         reason = os.read(self._report, 4096)  # nothing: execve closed it
         self._close_gate()
         if reason:
+            self.wait()
             raise UsageError(f"{self._name}: {reason.decode()}", "see that it can be executed")
 
     def fileno(self) -> int:

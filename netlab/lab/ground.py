@@ -279,6 +279,11 @@ class Ground:
             except BadRecording as error:
                 self._disk_full = error
 
+    def know(self, note: str) -> None:
+        """What a reader of the recording must know; once, and nothing if it is empty."""
+        if note and note not in self.notes:
+            self.notes = (*self.notes, note)
+
     def lose(self, loss: Loss) -> None:
         """Write what a witness did not see; a full disk is kept in mind."""
         if self._disk_full is None:

@@ -73,7 +73,8 @@ class HeldSignals:
     """While entered, signals that would end us wait in the kernel until we `take` them.
 
     Each is told with who sent it: what the terminal sent (Ctrl-C) went to all of its foreground
-    group, so to our children, too. Read man 2 sigaction (si_code), man 2 sigtimedwait.
+    group, so to our children, too. Of a process with one thread: another would take them, and end
+    it. Read man 2 sigaction (si_code), man 2 sigtimedwait.
     """
 
     HELD = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})

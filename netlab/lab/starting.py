@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -93,6 +94,19 @@ def orders_for(
         keep=list(keep),
         hint=hint,
     )
+
+
+def set_id_note(orders: Orders) -> str:
+    """What to know of a program that would be somebody else outside; nothing of most."""
+    if not orders.files or not orders.drop:
+        return ""
+    try:
+        mode = os.stat(os.path.join(orders.cwd, orders.files[0])).st_mode
+    except OSError:
+        return ""  # it will not start either
+    if not mode & (stat.S_ISUID | stat.S_ISGID):
+        return ""
+    return f"{orders.argv[0]} is set-uid or set-gid: in a lab it gets no more rights by that"
 
 
 def program_files(argv: Sequence[str], path: str) -> list[str]:

@@ -56,6 +56,7 @@ _TURN_MS = 50.0
 # How long the kernel is given, after the program's end, to close its connections in order.
 _CLOSES_WITHIN_S = 1.0
 _ENDING_TURN_S = 0.01
+_READS_ON_WITHIN_S = 5.0
 _LIMIT = "spool limit reached"
 _LINGERS_S = 1.0  # before the user is told that others of the program have not ended
 Say = Callable[[str], None]
@@ -358,17 +359,27 @@ class _Trace:
         if tracer is not None:
             tracer.wait()
             self._note_end(recording)
-        while self._trouble is None and self._witnesses.unread_bytes():
-            before = self._witnesses.unread_bytes()
+        polled, unread = self._witnesses.polls(), -1
+        until_s = 0.0
+        while self._trouble is None and self._are_behind(polled):
+            if unread != self._witnesses.unread_bytes():
+                unread = self._witnesses.unread_bytes()
+                until_s = time.monotonic() + _READS_ON_WITHIN_S
+            elif time.monotonic() > until_s:
+                break  # a log that cannot be read on: its reader says so
+            select.select(self._rings, [], [], _ENDING_TURN_S)
             self._turn(recorder)
-            if self._witnesses.unread_bytes() == before:
-                select.select(self._rings, [], [], _ENDING_TURN_S)
         until_s = time.monotonic() + _CLOSES_WITHIN_S
         while self._program is not None and time.monotonic() < until_s:
             if not tracees.are_closing(self._own.is_connected):
                 return
             select.select(self._rings, [], [], _ENDING_TURN_S)
             self._turn(recorder)
+
+    def _are_behind(self, polled: int) -> bool:
+        """Whether a witness has more to tell; `polled` of the kernel's polls had begun before."""
+        unheard = self._witnesses.kernel is not None and self._witnesses.polls() < polled + 2
+        return unheard or self._witnesses.unread_bytes() > 0
 
     def _note_end(self, recording: LiveRecording) -> None:
         """Say so where strace itself came to a bad end."""

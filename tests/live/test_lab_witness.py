@@ -214,6 +214,21 @@ def test_signals_and_the_session_are_the_programs_own(tmp_path: Path) -> None:
     assert (told, program.status) == (b"told", 5)
 
 
+def test_a_setuid_program_gets_no_rights_and_that_is_said(tmp_path: Path) -> None:
+    program = tmp_path / "id"
+    program.write_bytes(Path("/usr/bin/id").read_bytes())
+    program.chmod(0o4755)
+    done = run_netlab(
+        tmp_path, "lab", "--client", "./id -u", "-o", "a.pcapng", before=ORDINARY_USER
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "1000\n")
+    said = "./id is set-uid or set-gid: in a lab it gets no more rights by that"
+    assert [line for line in done.stderr.splitlines() if "set-uid" in line] == [
+        f"netlab: note: {said}"
+    ]
+    assert said in recorded(tmp_path / "a.pcapng").description.notes
+
+
 # Where there is none.
 
 

@@ -153,6 +153,7 @@ exit 9
 """
 
 
+@pytest.mark.slow
 def test_curl_and_a_threaded_http_server_of_one_shell(tmp_path: Path) -> None:
     def work() -> None:
         done = trace(tmp_path, "--", "sh", "-c", CURL)
@@ -532,6 +533,7 @@ def test_a_killed_netlab_leaves_the_program_alone_and_its_calls_can_be_recovered
     in_private_network(work)
 
 
+@pytest.mark.slow
 def test_at_its_limit_strace_leaves_the_process_and_that_is_said(tmp_path: Path) -> None:
     def work() -> None:
         with Redis(tmp_path) as redis:
@@ -608,6 +610,7 @@ def test_without_strace(tmp_path: Path) -> None:
     assert "there is no strace here" in _one_line(done)
 
 
+@pytest.mark.slow
 def test_a_process_that_is_traced_already(tmp_path: Path) -> None:
     def work() -> None:
         with Redis(tmp_path) as redis, Tracing(tmp_path, "-p", str(redis.process.pid)) as first:
@@ -620,6 +623,7 @@ def test_a_process_that_is_traced_already(tmp_path: Path) -> None:
     in_private_network(work)
 
 
+@pytest.mark.slow
 def test_a_process_that_ends_while_it_is_watched(tmp_path: Path) -> None:
     def work() -> None:
         with Redis(tmp_path) as redis:

@@ -33,7 +33,7 @@ def telling_strace(folder: Path) -> None:
     os.environ["PATH"] = f"{path.parent}:{os.environ['PATH']}"
 
 
-def run(case: Case, folder: Path, wire: str) -> dict[str, object]:
+def run(case: Case, folder: Path, wire: str, size: str) -> dict[str, object]:
     case.prepare(folder)
     with Lab(case.hosts, path="l.pcapng", wire=wire, witness="strace") as lab:
 
@@ -48,7 +48,7 @@ def run(case: Case, folder: Path, wire: str) -> dict[str, object]:
             start(host, command)
             lab.wait_listening(host, within_s=60)
         client = start("client", case.client)
-        lab.wait(client, within_s=200)
+        lab.wait(client, within_s=600 if size == "huge" else 200)
         settled = lab.settle(within_s=10)
         for host, _ in reversed(case.servers):
             lab.stop(host)
@@ -64,7 +64,7 @@ def main() -> None:
     folder, name, wire, size = sys.argv[1:]
     os.chdir(folder)
     telling_strace(Path(folder))
-    print(json.dumps(run(CASES[size][name], Path(folder), wire)))
+    print(json.dumps(run(CASES[size][name], Path(folder), wire, size)))
 
 
 main()

@@ -9,6 +9,7 @@ stays without an address. Looking touches nothing of the process.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import NamedTuple
 
 from netlab.capture.descriptors import Descriptors, OpenSocket
@@ -36,16 +37,37 @@ class Looks:
         self._tables = tables
         self._now = now
         self._taken: list[_Look] = []
+        self._local: dict[int, str] = {}  # of sockets that held calls are of, by inode
+        self._held: list[CallRecord] = []  # calls of sockets whose address is about to be known
 
-    def believe(self, before_ns: int) -> None:
-        """All events before that moment have been read."""
-        later = []
+    def believe(self, before_ns: int) -> list[OpenSocket]:
+        """All events before that moment have been read; the sockets whose address is known now."""
+        later, known = [], []
         for look in self._taken:
             if look.time_ns >= before_ns:
                 later.append(look)
             elif self._tables.at(look.pid, look.fd) is look.socket and look.socket.local is None:
                 self._tables.has_ends(look.socket, look.held.local, look.held.peer)
+                self._local[look.socket.inode] = look.held.local or ""
+                known.append(look.socket)
         self._taken = later
+        return known
+
+    def sift(self, calls: Iterable[CallRecord]) -> list[CallRecord]:
+        """The calls to be told now, with the addresses that looks have brought; others wait."""
+        told: list[CallRecord] = []
+        waiting = {look.socket.inode for look in self._taken}
+        held, self._held = [*self._held, *calls], []
+        for call in held:
+            if call.inode in waiting:
+                self._held.append(call)
+            elif call.local is None and call.inode in self._local:
+                told.append(replace(call, local=self._local[call.inode]))
+            else:
+                told.append(call)
+        if not self._held:
+            self._local.clear()
+        return told
 
     def take(self, calls: Iterable[CallRecord]) -> None:
         """Look at the sockets of these calls, where it helps."""

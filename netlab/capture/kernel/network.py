@@ -34,8 +34,9 @@ class Life:
     sk: int
     host: str | None = None  # None: not known to be watched
     inode: int | None = None
-    local: str | None = None
+    local: str | None = None  # as its events say
     peer: str | None = None
+    told: str | None = None  # the local address as it is known from elsewhere
     state: str | None = None
     waiting: deque[KernelEvent] = field(default_factory=lambda: deque(maxlen=_WAITING_OF_ONE))
 
@@ -263,7 +264,7 @@ def _completed(event: KernelEvent, life: Life, host: str) -> KernelEvent:
     """The event with what is known of its socket; written out, since there are many."""
     local = life.local if event.local is None or _is_connecting(event) else event.local
     return KernelEvent(
-        event.time_ns, host, event.what, local or event.local, event.peer or life.peer,
+        event.time_ns, host, event.what, local or event.local or life.told, event.peer or life.peer,
         life.inode, event.state, event.old_state, event.reason, event.errno, event.length_bytes,
         event.snd_nxt, event.snd_una, event.snd_cwnd, event.ssthresh, event.srtt_ns,
         event.snd_wnd_bytes, event.rcv_wnd_bytes,

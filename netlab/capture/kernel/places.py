@@ -131,6 +131,13 @@ class Places:
         if (life.local, life.peer) != (socket.local, socket.peer):
             self._tables.has_ends(socket, life.local, life.peer)
 
+    def teach(self, socket: OpenSocket) -> None:
+        """Let events that name no address have the one that is known of their socket."""
+        sk = self._sk.get(socket.inode)
+        life = None if sk is None else self._network.maybe_life(sk)
+        if life is not None:
+            life.told = socket.local
+
     def gone(self, sk: int) -> None:
         """The kernel has no socket there any more."""
         socket = self._by_sk.pop(sk, None)

@@ -281,9 +281,11 @@ class KernelWitness:
         before_ns = time.clock_gettime_ns(time.CLOCK_TAI) - _SETTLE_NS
         self._check_offset()
         self._read(before_ns)
-        self._looks.believe(before_ns - self._offset_ns)
+        for socket in self._looks.believe(before_ns - self._offset_ns):
+            self._calls.places.teach(socket)
         found = self._harvest()
         self._looks.take(found.calls)
+        found.calls = self._looks.sift(found.calls)
         return found
 
     def finish(self) -> Harvest:
@@ -295,7 +297,10 @@ class KernelWitness:
         if self._unreadable:
             self._losses.append(Loss("kernel", "events", self._unreadable, "not readable"))
             self._unreadable = 0
-        return self._harvest()
+        self._looks.believe(1 << 63)
+        found = self._harvest()
+        found.calls = self._looks.sift(found.calls)
+        return found
 
     def close(self) -> None:
         """Remove the instances. A second time it does nothing."""

@@ -9,7 +9,7 @@ from netlab.explain.gloss import note_text
 from netlab.model.kernel_event import KernelEvent
 from netlab.model.tables import FrameNote
 
-FAR_NS = 5_000_000
+FAR_NS = 50_000_000
 
 
 def tell(play: Play, side: str, what: str, **more: object) -> None:
@@ -133,6 +133,18 @@ def test_a_listeners_drop_is_of_the_one_segment_that_came_to_it() -> None:
     tell(play, "server", "kfree_skb", peer="0.0.0.0:0", local="0.0.0.0:80", reason="X")
     tell(play, "server", "kfree_skb", peer=None, reason="TCP_LISTEN_OVERFLOW")
     assert notes(play) == [(syn, "kfree_skb", "TCP_LISTEN_OVERFLOW")]
+
+
+def test_a_drop_that_names_its_socket_by_number_alone_has_its_ends_from_the_calls() -> None:
+    play = Play()
+    play.handshake()
+    with play.call("server", "recv", 0, errno="EAGAIN"):
+        pass
+    play.now_ns += FAR_NS
+    data = play.data("c>s", 0, 100)
+    tell(play, "server", "kfree_skb", local=None, peer=None, inode=INODE["server"], reason="X")
+    tell(play, "server", "kfree_skb", local=None, peer=None, inode=99_999, reason="X")
+    assert notes(play) == [(data, "kfree_skb", "X")]
 
 
 @pytest.mark.parametrize("reason", ["QUEUE_PURGE", "SOCKET_CLOSE"])

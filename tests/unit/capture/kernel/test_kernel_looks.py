@@ -23,7 +23,7 @@ def bound() -> Iterator[socket.socket]:
 
 
 def looked_at(bound: socket.socket, tables: Descriptors) -> tuple[Looks, OpenSocket]:
-    """A look at 500 at a socket of ours, of which a call was told."""
+    """A look at 500 at a socket of ours, of which a call is held."""
     opened = tables.socket()
     opened.family, opened.kind = "AF_INET", "SOCK_DGRAM"
     tables.put(PID, bound.fileno(), opened)
@@ -33,6 +33,7 @@ def looked_at(bound: socket.socket, tables: Descriptors) -> tuple[Looks, OpenSoc
         inode=opened.inode, family="AF_INET", kind="SOCK_DGRAM",
     )  # fmt: skip
     looks.take([record])
+    assert looks.sift([record]) == []
     return looks, opened
 
 
@@ -43,6 +44,8 @@ def test_it_is_believed_once_all_events_up_to_it_are_read(bound: socket.socket) 
     looks.believe(501)
     host, port = bound.getsockname()
     assert opened.local == f"{host}:{port}"
+    (told,) = looks.sift([])
+    assert (told.inode, told.local) == (opened.inode, f"{host}:{port}")
 
 
 def test_it_is_not_where_the_number_leads_elsewhere_by_then(bound: socket.socket) -> None:
@@ -51,3 +54,5 @@ def test_it_is_not_where_the_number_leads_elsewhere_by_then(bound: socket.socket
     tables.put(PID, bound.fileno(), tables.socket())
     looks.believe(501)
     assert opened.local is None
+    (told,) = looks.sift([])
+    assert told.local is None
