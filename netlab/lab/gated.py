@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from netlab.lab.hosts import User
+from netlab.lab.syscalls import become_traceable
 from netlab.model.errors import CheckFailed, UsageError
 
 _PR_SET_PTRACER = 0x59616D61
@@ -115,6 +116,8 @@ def _become(user: User | None) -> dict[str, str]:
         os.setresuid(user.uid, user.uid, user.uid)
         home = os.path.expanduser(f"~{user.name}")
         environment |= {"HOME": home, "USER": user.name, "LOGNAME": user.name}
+    if os.geteuid() != 0:
+        become_traceable()
     return environment
 
 

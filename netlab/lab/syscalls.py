@@ -29,6 +29,7 @@ CAP_SYS_PTRACE = 19
 CAP_SYS_ADMIN = 21
 
 _PR_CAPBSET_DROP = 24
+_PR_SET_DUMPABLE = 4
 _PR_SET_TIMERSLACK = 29
 _PR_SET_SECUREBITS = 28
 _PR_SET_CHILD_SUBREAPER = 36
@@ -139,6 +140,20 @@ def give_up_privileges(*, keep: Sequence[int] = ()) -> None:
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
 
 
+def become_traceable() -> None:
+    """Let processes of the same user trace this one, as the next execve would in any case.
+
+    What a file gave to this program (`setcap`) is given up; capabilities that outlive an execve
+    (ambient) are kept. Read man 2 ptrace, "Ptrace access mode checking".
+    """
+    low, high = struct.unpack("<2I", struct.pack("<Q", _capabilities("CapAmb")))
+    inherited = struct.unpack("<2I", struct.pack("<Q", _capabilities("CapInh")))
+    sets = [low, low, inherited[0], high, high, inherited[1]]
+    header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
+    _call("capset", header, struct.pack("=6I", *sets))
+    _prctl(_PR_SET_DUMPABLE, 1)
+
+
 def _ambient(what: int, capability: int) -> None:
     numbers = [ctypes.c_ulong(number) for number in (what, capability, 0, 0)]
     _call("prctl", ctypes.c_int(_PR_CAP_AMBIENT), *numbers)
@@ -146,8 +161,13 @@ def _ambient(what: int, capability: int) -> None:
 
 def has_capability(capability: int) -> bool:
     """Whether it is in this process's effective set."""
+    return bool(_capabilities("CapEff") >> capability & 1)
+
+
+def _capabilities(name: str) -> int:
+    """One of this process's sets, as /proc names it; 0 where it does not."""
     with open("/proc/self/status", encoding="ascii", errors="replace") as status:
         for line in status:
-            if line.startswith("CapEff:"):
-                return bool(int(line.split()[1], 16) >> capability & 1)
-    return False
+            if line.startswith(f"{name}:"):
+                return int(line.split()[1], 16)
+    return 0

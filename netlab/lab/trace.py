@@ -283,8 +283,9 @@ class _Trace:
         poller = select.poll()
         over = [one.fileno() for one in (tracer, self._program) if one is not None]
         for pid in self._pids if tracer is None else ():
-            over.append(os.pidfd_open(pid))
-            self._opened.callback(os.close, over[-1])
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                over.append(os.pidfd_open(pid))
+                self._opened.callback(os.close, over[-1])
         for descriptor in over:
             poller.register(descriptor, select.POLLIN)
         for ring in self._rings:

@@ -8,6 +8,7 @@ import select
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sysconfig
 import tempfile
@@ -39,6 +40,8 @@ from tests.private_network import in_private_network
 REDIS = Path(__file__).resolve().parent.parent.parent / ".servers/bin"
 PYTHON = "/usr/bin/python3"
 PIECE, PIECES = 4093, 23
+# struct vfs_cap_data (linux/capability.h): revision 2, effective; permitted CAP_NET_RAW.
+CAP_NET_RAW_EP = struct.pack("<5I", 0x0200_0001, 1 << 13, 0, 0, 0)
 
 # A server in a process of its own, a client in another, one connection; then both have ended.
 CONVERSATION = f"""
@@ -683,6 +686,28 @@ def test_under_sudo_program_and_file_are_the_callers(
         assert done.returncode == 0, done.stderr
         assert done.stdout == "(65534, 65534, 65534)\n"
         assert (folder / FILE).stat().st_uid == 65534
+        all_is_matched(opened(folder)[1])
+
+    in_private_network(work)
+
+
+@pytest.mark.root
+def test_a_python_that_was_given_the_right_to_capture_is_enough(
+    sudo: tuple[Path, list[str], dict[str, str]],
+) -> None:
+    """What `setcap cap_net_raw+ep` does; the program that waits to be traced has no such right."""
+    folder, words, _ = sudo
+    granted = folder.parent / "python3"
+    shutil.copy(PYTHON, granted)
+    os.setxattr(granted, "security.capability", CAP_NET_RAW_EP)
+    nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+
+    def work() -> None:
+        done = subprocess.run(
+            [*nobody, f"{granted}", *words[1:], "--", PYTHON, "-c", CONVERSATION],
+            cwd=folder, capture_output=True, text=True, timeout=LIMIT_S,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
         all_is_matched(opened(folder)[1])
 
     in_private_network(work)
