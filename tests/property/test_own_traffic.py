@@ -16,7 +16,7 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6DestUnreach, IPv6
 from scapy.layers.l2 import ARP, Ether
 
-from netlab.lab.own_traffic import OwnTraffic, SocketName, maybe_name
+from netlab.lab.tracing.own_traffic import OwnTraffic, SocketName, maybe_name
 
 S = 1_000_000_000
 HOLD = 5 * S
