@@ -33,6 +33,7 @@ class OpenSocket:
     proven: bool = True  # False: nothing but its number is known, it may be anything
     told: bool = False  # its addresses are those of a connection, as the kernel gave them
     references: int = 0  # descriptors that lead to it, in all processes and in messages
+    former: tuple[str | None, str | None] | None = None  # ends that it has no more
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ apart by inode and host; an inode that a new socket() or accept() returns begins
 Holders are (pid, descriptor) pairs: they come with the calls that make or use a descriptor, with
 fork and with messages that carry descriptors, and go with close, exec and the end of the process.
 The *last close* is the call that let the last holder go; it is what sends the FIN (man 2 close). A
-connect() after one that failed begins a new life of the socket, with other ends. Knows nothing of
-packets.
+connect() after one that failed, or after one with AF_UNSPEC, which dissolves the connection, begins
+a new life of the socket, with other ends. Knows nothing of packets.
 """
 
 from __future__ import annotations
@@ -77,7 +77,8 @@ class Socket:
     room: list[int] = field(default_factory=list)  # calls that changed when it is writable
     twins: bool = False  # several connections of its ends fit, and nothing tells which it is
     fits: list[tuple[int, Side]] = field(default_factory=list)  # ends that it may be, where several
-    failed: bool = False  # its latest connect() did: another one begins a new life
+    failed: bool = False  # its latest connect() did, or dissolved: another begins a new life
+    connected: bool = False  # a connect() of this life returned 0, or it was accepted
     _holders: set[Holder] = field(default_factory=set)
     _landed: int = 0  # how often it was received in a message before it was seen to be sent
 
@@ -143,7 +144,7 @@ class _Tracer:
             self._held.setdefault(holder[0], set()).add(id(socket))
 
     def relive(self, old: Socket, record: CallRecord) -> Socket:
-        """The same socket after a failed connect(): its calls from here on are another's."""
+        """The same socket in a new life: its calls from here on are another's."""
         del self._now[record.host, old.inode]
         socket = self.socket(record, old.inode)
         socket.made, socket.binds = old.made, old.binds
@@ -203,7 +204,7 @@ class _Tracer:
         if record.inode is not None:
             making = record.op in _MAKING
             socket = self.socket(record, record.inode, new=making)
-            if record.op == "connect" and socket.failed:
+            if record.op == "connect" and (socket.failed or _is_anew(socket, record)):
                 socket = self.relive(socket, record)
             socket.made = socket.made or making
             socket.calls.append(number)
@@ -268,11 +269,14 @@ class _Tracer:
         network_stream = socket.is_stream and not socket.is_local
         if record.errno in _ATTEMPT_STANDS or (network_stream and socket.peer is None):
             socket.peer = _better(socket.peer, record.address)
-        socket.failed = network_stream and record.errno not in _ATTEMPT_STANDS
+        dissolved = _dissolves(socket, record)
+        socket.failed = network_stream and (record.errno not in _ATTEMPT_STANDS or dissolved)
+        socket.connected = socket.connected or record.errno is None
 
     def _accepted(self, listener: Socket, record: CallRecord, inode: int, number: int) -> None:
         made = self.socket(record, inode, new=True)
         made.made, made.accepted_by, made.listener = True, number, listener
+        made.connected = True
         made.family, made.kind = listener.family, listener.kind
         made.local = _better(made.local, record.local or listener.local)
         made.peer = _better(made.peer, record.address)
@@ -315,6 +319,22 @@ def _opens(socket: Socket, record: CallRecord) -> bool:
     """Whether this send with MSG_FASTOPEN is the socket's connect() (man 7 tcp, RFC 7413)."""
     fresh = not socket.connects and socket.accepted_by is None
     return fresh and socket.is_stream and is_outbound(record) and record.address is not None
+
+
+def _is_anew(socket: Socket, record: CallRecord) -> bool:
+    """Whether an attempt to connect begins here: one that goes on gives 0, EALREADY or EISCONN."""
+    return socket.is_stream and bool(socket.connects) and record.errno == "EINPROGRESS"
+
+
+def _dissolves(socket: Socket, record: CallRecord) -> bool:
+    """Whether this is a connect() with AF_UNSPEC (man 2 connect), which no witness names.
+
+    strace shows the address of every other one. And of two that succeed, the second is one.
+    """
+    if record.errno is not None:
+        return False
+    nowhere = record.address is None and record.witness.startswith("strace")
+    return socket.connected or nowhere
 
 
 def _better(known: str | None, new: str | None) -> str | None:

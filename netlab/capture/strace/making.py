@@ -14,6 +14,7 @@ from netlab.capture.strace.values import Descriptor, Group, Value, number_from, 
 from netlab.capture.strace.world import World
 
 _LAST_FD = (1 << 32) - 1
+_FAILED = frozenset({"ECONNREFUSED", "ECONNRESET", "EHOSTUNREACH", "ENETUNREACH", "ETIMEDOUT"})
 
 
 def make_socket(world: World, call: Syscall) -> None:
@@ -96,13 +97,27 @@ def connect(world: World, call: Syscall) -> None:
     address = address_of(items[1]) if len(items) > 1 else None
     if socket.family is None and len(items) > 1:
         socket.family = family_of(items[1])
-    if address is None and call.errno is None and "AF_UNSPEC" in call.text:
-        world.descriptors.has_ends(socket, socket.local, None)  # man 2 connect: no peer any more
-        socket.told = False
-    elif call.errno in (None, "EINPROGRESS") and call.returned_ns is not None:
-        world.descriptors.has_ends(socket, socket.local, address or socket.peer)
+    stands = call.errno in (None, "EINPROGRESS") and call.returned_ns is not None
+    if _begins_anew(socket, call, address):
+        world.parts(socket)
+    if stands and address is not None:
+        if socket.kind != "SOCK_STREAM" and socket.told:
+            socket.former = socket.local, socket.peer
+        world.descriptors.has_ends(socket, socket.local, address)
         socket.told = False
     world.on_socket(call, socket, number_from(items[0]), args=address or "", address=address)
+
+
+def _begins_anew(socket: OpenSocket, call: Syscall, address: str | None) -> bool:
+    """Whether the socket is connected to nothing any more, or was not before this attempt.
+
+    EINPROGRESS is what a first attempt returns, never one that goes on (man 2 connect).
+    """
+    if call.errno is None:
+        return address is None and "AF_UNSPEC" in call.text
+    if socket.kind == "SOCK_DGRAM" or socket.peer is None:
+        return False
+    return call.errno == "EINPROGRESS" or (call.errno in _FAILED and socket.told)
 
 
 def bind(world: World, call: Syscall) -> None:

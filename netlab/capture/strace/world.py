@@ -163,6 +163,8 @@ class World:
             return False
         if shown.inode is not None and socket.kernel_inode is not None:
             return shown.inode == socket.kernel_inode
+        if socket.former is not None and socket.former == (shown.local, shown.peer):
+            return True
         stream = socket.kind == "SOCK_STREAM" and shown.family != "AF_UNIX"
         if not stream or shown.peer is None or not socket.told:
             return True
@@ -187,11 +189,18 @@ class World:
         socket.peer_inode = shown.peer_inode or socket.peer_inode
         if shown.inode is not None and socket.kernel_inode is None:
             self.descriptors.has_inode(socket, shown.inode)
-        if shown.local is not None:
+        if shown.local is not None and socket.former != (shown.local, shown.peer):
             peer = shown.peer or socket.peer
             if (shown.local, peer) != (socket.local, socket.peer):
                 self.descriptors.has_ends(socket, shown.local, peer)
             socket.told = socket.told or shown.peer is not None
+
+    def parts(self, socket: OpenSocket) -> None:
+        """A socket has its ends no more; strace remembers a name, and goes on calling it that."""
+        if socket.told:
+            socket.former = socket.local, socket.peer
+        socket.told = False
+        self.descriptors.has_ends(socket, None, None)
 
     def shown(self, value: Value) -> Shown | None:
         """What strace calls a descriptor; None where it gives a number only."""
