@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from golden_files import GOLDEN
 from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 CAPTURES = Path(os.environ.get("NETLAB_CAPTURES", ROOT.parent / "shared" / "captures"))
-GOLDEN = Path(__file__).resolve().parent / "golden"
 
 # How long an example takes says much of what else the machine does, and nothing of the code.
 settings.register_profile("netlab", deadline=None)

@@ -12,7 +12,7 @@ import click
 from netlab.commands.numbers import Duration
 
 if TYPE_CHECKING:
-    from netlab.lab.trace import TraceResult
+    from netlab.lab.tracing.trace import TraceResult
 
 
 @click.command(context_settings={"ignore_unknown_options": False})
@@ -98,7 +98,7 @@ def command(
     """
     from netlab.commands.main import complain
     from netlab.commands.title import title_of
-    from netlab.lab.trace import TraceOptions, run_trace
+    from netlab.lab.tracing.trace import TraceOptions, run_trace
     from netlab.model.errors import UsageError
 
     if bool(program) == bool(pids):

@@ -19,7 +19,7 @@ from netlab.lab.ground import Ground
 from netlab.lab.hosts import Ended, Left, Started, Unwatched
 from netlab.lab.recorder import Death
 from netlab.lab.starting import Command, Watching, orders_for, set_id_note
-from netlab.lab.tracing import Tracing, open_logs
+from netlab.lab.tracing.watched import Tracing, open_logs
 
 Stdio = Literal["kept", "ours", "shell"]
 

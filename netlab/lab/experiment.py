@@ -39,7 +39,7 @@ from netlab.lab.recorder import stamps_witness
 from netlab.lab.signals import IMPATIENT, Interruptions
 from netlab.lab.starting import Command, Watching
 from netlab.lab.syscalls import CAP_NET_RAW
-from netlab.lab.tracing import Tracing, choose, why_blind
+from netlab.lab.tracing.watched import Tracing, choose, why_blind
 from netlab.model.errors import BadRecording, CheckFailed, NetlabError, PrivilegeError, UsageError
 
 if TYPE_CHECKING:

@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from netlab.capture.recording import LiveRecording
     from netlab.capture.sampler import Sampler
     from netlab.lab.finish import Finished
-    from netlab.lab.kernel_watch import KernelWatch
     from netlab.lab.starting import Watching
-    from netlab.lab.strace_tool import Strace
+    from netlab.lab.tracing.kernel_watch import KernelWatch
+    from netlab.lab.tracing.strace_tool import Strace
 
 DRAIN_WITHIN_S = 5.0
 _TURN_S = 0.1
@@ -118,7 +118,7 @@ class Ground:
             opened.callback(self.house.close)
             self.notes = (*self.notes, *notes, *self.house.notes)
             if self._ask_kernel:
-                from netlab.lab.kernel_watch import KernelWatch
+                from netlab.lab.tracing.kernel_watch import KernelWatch
 
                 self.kernel = KernelWatch.open(self.plan, self.house.helper_pid)
                 opened.callback(self.kernel.close)

@@ -26,8 +26,6 @@ from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 from netlab.lab.become import Orders
-from netlab.lab.keeper import fork_keeper
-from netlab.lab.launch import launch
 from netlab.lab.namespaces import (
     HostFacts,
     Refused,
@@ -40,6 +38,8 @@ from netlab.lab.namespaces import (
 )
 from netlab.lab.syscalls import adopt_orphans
 from netlab.lab.sysctls import BASELINE, FACTS, read_all
+from netlab.lab.tracing.keeper import fork_keeper
+from netlab.lab.tracing.launch import launch
 from netlab.model.errors import NetlabError
 from netlab.server.family.process import die_with_parent
 from netlab.server.messages import control

@@ -80,8 +80,8 @@ class Trial:
 
 def examine(folder: Path) -> Machine:
     """Try everything; `folder` is where recordings would be written."""
-    from netlab.lab.kernel_trial import try_kernel_witness
-    from netlab.lab.trace_trial import trace_fact, try_strace
+    from netlab.lab.tracing.kernel_trial import try_kernel_witness
+    from netlab.lab.tracing.trace_trial import trace_fact, try_strace
 
     trial = try_lab()
     here = capture_here()

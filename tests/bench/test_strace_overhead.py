@@ -20,7 +20,7 @@ import pytest
 
 from netlab.capture.strace.asked import strace_options
 from netlab.lab.experiment import Lab
-from netlab.lab.strace_tool import find_strace
+from netlab.lab.tracing.strace_tool import find_strace
 
 ROUNDS = 4_999  # a prime
 CONNECTIONS = 199

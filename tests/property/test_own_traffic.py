@@ -16,7 +16,7 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6DestUnreach, IPv6
 from scapy.layers.l2 import ARP, Ether
 
-from netlab.lab.own_traffic import OwnTraffic, SocketName, maybe_name
+from netlab.lab.tracing.own_traffic import OwnTraffic, SocketName, maybe_name
 
 S = 1_000_000_000
 HOLD = 5 * S
@@ -230,7 +230,7 @@ def test_a_new_address_of_this_machine_makes_what_waits_ours() -> None:
 def test_names_have_a_limit_too_and_the_longest_unheard_goes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("netlab.lab.own_traffic.MOST_NAMES", 2)
+    monkeypatch.setattr("netlab.lab.tracing.own_traffic.MOST_NAMES", 2)
     own = OwnTraffic(OURS.__contains__)
     own.name(NAMES[0], S)
     own.name(SocketName("tcp", CLIENT, ("1.1.1.1", 1)), S)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conftest import GOLDEN
+from golden_files import GOLDEN
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from conftest import GOLDEN
+from golden_files import GOLDEN
 from hypothesis import given
 from hypothesis import strategies as st
 

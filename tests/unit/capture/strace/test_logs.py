@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from conftest import GOLDEN
+from golden_files import GOLDEN
 
 from netlab.capture.descriptors import OWN_INODES
 from netlab.capture.journal import strace_text

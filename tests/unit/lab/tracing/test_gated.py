@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from netlab.lab.gated import GatedProgram
+from netlab.lab.tracing.gated import GatedProgram
 from netlab.model.errors import UsageError
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from netlab.lab.tracees import HeldSocket
+from netlab.lab.tracing.tracees import HeldSocket
 from netlab.model.call import CallRecord
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import struct
 
-from netlab.lab.own_traffic import HOLD_NS, OwnTraffic
-from netlab.lab.program_traffic import Names, losses_of
-from netlab.lab.tracees import HeldSocket
+from netlab.lab.tracing.own_traffic import HOLD_NS, OwnTraffic
+from netlab.lab.tracing.program_traffic import Names, losses_of
+from netlab.lab.tracing.tracees import HeldSocket
 from netlab.model.call import CallRecord
 
 S = 1_000_000_000

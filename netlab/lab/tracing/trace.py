@@ -31,18 +31,19 @@ from netlab.capture.probe.spool import SpoolReader
 from netlab.capture.ring import PacketRing
 from netlab.capture.sampler import Sampler
 from netlab.capture.sockdiag import open_netlink
-from netlab.lab import sysctls, tracees
-from netlab.lab.attach_records import attach_records
-from netlab.lab.call_witnesses import CallWitnesses
-from netlab.lab.gated import GatedProgram
+from netlab.lab import sysctls
 from netlab.lab.hosts import User
 from netlab.lab.interfaces import LOOPBACK, interfaces_for
-from netlab.lab.own_traffic import OwnTraffic, SocketName
-from netlab.lab.program_traffic import Names, OurAddresses, OwnRing, losses_of, other_links
 from netlab.lab.recorder import Recorder, begin, states_witness
 from netlab.lab.signals import HeldSignals
 from netlab.lab.starting import program_files
 from netlab.lab.surroundings import become_caller, choose_user
+from netlab.lab.tracing import tracees
+from netlab.lab.tracing.attach_records import attach_records
+from netlab.lab.tracing.call_witnesses import CallWitnesses
+from netlab.lab.tracing.gated import GatedProgram
+from netlab.lab.tracing.own_traffic import OwnTraffic, SocketName
+from netlab.lab.tracing.program_traffic import Names, OurAddresses, OwnRing, losses_of, other_links
 from netlab.model.errors import NetlabError, PrivilegeError, UsageError
 from netlab.model.frame import LINK_ETHERNET, Interface
 from netlab.model.recording import Description, Host, Loss

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from netlab.lab.hosts import Started, Unwatched
-from netlab.lab.strace_tool import Strace, find_strace
-from netlab.lab.tracing import Tracing, choose
+from netlab.lab.tracing.strace_tool import Strace, find_strace
+from netlab.lab.tracing.watched import Tracing, choose
 from netlab.model.errors import UsageError
 from netlab.model.recording import Loss
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from netlab.lab import tracees
+from netlab.lab.tracing import tracees
 from netlab.model.errors import NetlabError, PrivilegeError, UsageError
 
 STATUS = """Name:\t{name}

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from netlab.lab.strace_command import command, refusal
-from netlab.lab.strace_tool import Strace, find_strace
+from netlab.lab.tracing.strace_command import command, refusal
+from netlab.lab.tracing.strace_tool import Strace, find_strace
 from netlab.model.errors import CheckFailed, PrivilegeError, UsageError
 
 STRACE = Strace("/usr/bin/strace", "6.1")

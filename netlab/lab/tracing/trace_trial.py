@@ -10,10 +10,10 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from netlab.lab.call_witnesses import CallWitnesses
-from netlab.lab.gated import GatedProgram
 from netlab.lab.machine import Fact, Verdict, in_child
-from netlab.lab.strace_tool import find_strace
+from netlab.lab.tracing.call_witnesses import CallWitnesses
+from netlab.lab.tracing.gated import GatedProgram
+from netlab.lab.tracing.strace_tool import find_strace
 from netlab.model.errors import NetlabError, UsageError
 
 

@@ -17,11 +17,11 @@ from pathlib import Path
 from netlab.capture.kernel.witness import Harvest, KernelWitness
 from netlab.capture.strace.spools import LOG as LOG_SUFFIX
 from netlab.capture.strace.spools import StraceSpools, spool_name
-from netlab.lab import tracees
-from netlab.lab.program_traffic import Names
-from netlab.lab.strace_command import command, refusal
-from netlab.lab.strace_tool import Strace, find_strace
-from netlab.lab.tracer import LOG, Tracer
+from netlab.lab.tracing import tracees
+from netlab.lab.tracing.program_traffic import Names
+from netlab.lab.tracing.strace_command import command, refusal
+from netlab.lab.tracing.strace_tool import Strace, find_strace
+from netlab.lab.tracing.tracer import LOG, Tracer
 from netlab.model.call import CallRecord
 from netlab.model.errors import CheckFailed, UsageError
 

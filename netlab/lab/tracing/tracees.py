@@ -18,7 +18,7 @@ from pathlib import Path
 
 from netlab.capture.sockdiag import dump, open_netlink
 from netlab.correlate.addresses import Endpoint
-from netlab.lab.strace_command import ptrace_hint
+from netlab.lab.tracing.strace_command import ptrace_hint
 from netlab.model.errors import NetlabError, PrivilegeError, UsageError
 
 _PROC = Path("/proc")

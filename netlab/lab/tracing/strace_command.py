@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from netlab.capture.strace.asked import strace_options
-from netlab.lab.strace_tool import Strace
+from netlab.lab.tracing.strace_tool import Strace
 from netlab.model.errors import CheckFailed, NetlabError, PrivilegeError, UsageError
 
 

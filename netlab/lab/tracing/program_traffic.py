@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from netlab.capture.ring import PacketRing, RingFrame
 from netlab.lab.interfaces import addresses
-from netlab.lab.own_traffic import OwnTraffic, SocketName, maybe_name
-from netlab.lab.tracees import HeldSocket
+from netlab.lab.tracing.own_traffic import OwnTraffic, SocketName, maybe_name
+from netlab.lab.tracing.tracees import HeldSocket
 from netlab.model.call import CallRecord
 from netlab.model.recording import Loss
 

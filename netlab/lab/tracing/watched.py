@@ -18,8 +18,8 @@ from netlab.capture.strace.spools import LOG, PIDS, spool_name
 from netlab.lab import sysctls
 from netlab.lab.become import Orders
 from netlab.lab.hosts import Started, Unwatched, User
-from netlab.lab.strace_tool import Strace, find_strace
 from netlab.lab.syscalls import CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE
+from netlab.lab.tracing.strace_tool import Strace, find_strace
 from netlab.model.errors import UsageError
 from netlab.model.recording import Loss
 
