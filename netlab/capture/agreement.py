@@ -17,6 +17,8 @@ from netlab.model.call import CallRecord, Inheritance
 from netlab.model.recording import RawRecording
 
 BOTH = "strace+kernel"
+_WITNESSES = ("strace", "kernel")
+_ATTACH = "attach"  # no call: what was open when netlab came, in whichever call its process was
 _Inodes = dict[tuple[str, int], int]  # of host and the kernel witness's number: strace's
 
 
@@ -26,7 +28,7 @@ def agree(raw: RawRecording) -> None:
     if not {"strace", "kernel"} <= witnesses:
         return
     inodes: _Inodes = {}
-    joined = [call for call in raw.calls if call.witness not in ("strace", "kernel")]
+    joined = [call for call in raw.calls if call.witness not in _WITNESSES or call.op == _ATTACH]
     for strace, kernel in _threads(raw.calls):
         joined += _thread(strace, kernel, inodes)
     raw.calls = [_renumbered(call, inodes) if call.witness == "kernel" else call for call in joined]
@@ -49,7 +51,7 @@ def _threads(
         lambda: ([], [])
     )
     for call in calls:
-        if call.witness in ("strace", "kernel"):
+        if call.witness in _WITNESSES and call.op != _ATTACH:
             found[call.host, call.pid, call.tid][call.witness == "kernel"].append(call)
     for strace, kernel in found.values():
         strace.sort(key=_by_entry)

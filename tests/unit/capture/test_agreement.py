@@ -53,6 +53,15 @@ def test_what_one_alone_saw_stays_and_its_socket_has_straces_number() -> None:
     ]  # fmt: skip
 
 
+def test_what_was_open_when_netlab_came_is_no_call_that_parts_a_pair() -> None:
+    """strace looks up a socket's ends before the kernel notes the entry: meanwhile netlab does."""
+    late = kernel("recvfrom", 150)
+    calls = joined(strace("recvfrom", 100), strace("attach", 120), late)
+    assert [(one.op, one.witness) for one in calls] == [
+        ("attach", "strace"), ("recvfrom", "strace+kernel"),
+    ]  # fmt: skip
+
+
 def test_another_result_is_another_call() -> None:
     calls = joined(strace("sendto", 100), kernel("sendto", 100, result=8))
     assert [one.witness for one in calls] == ["strace", "kernel"]
