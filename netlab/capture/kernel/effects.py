@@ -189,8 +189,10 @@ def _second_name(calls: Calls, process: Process, inside: Inside, left: Left, clo
         calls.tables.put(pid, new, inside.opened, closing=closing)
     calls.places.closed(pid, new)
     if before is not None:
-        replaced = Inside(inside.entered_ns, inside.name, inside.arguments, new, None, before)
-        calls.record(process, left.tid, replaced, left)
+        if inside.name in ("dup2", "dup3"):
+            replaced = Inside(inside.entered_ns, inside.name, inside.arguments, new, None, before)
+            calls.record(process, left.tid, replaced, left)
+        # Else the number was free: a close by another thread has not returned yet, and notes it.
         calls.places.let_go(before)
     if inside.socket is not None:
         calls.record(process, left.tid, inside, left)
