@@ -280,7 +280,8 @@ def _second_name(
         before = world.descriptors.close(call.pid, new)
     else:
         before = world.descriptors.put(call.pid, new, opened, closing=closing)
-    if isinstance(before, OpenSocket):
+    # Else the number was free: a close by another thread has not returned yet, and notes it.
+    if isinstance(before, OpenSocket) and call.op in ("dup2", "dup3"):
         world.on_socket(call, before, new, args=args)
     if isinstance(opened, OpenSocket):
         world.on_socket(call, opened, number_from(value), args=args)
