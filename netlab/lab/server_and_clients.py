@@ -118,7 +118,7 @@ def run_lab(options: LabOptions, on_open: Callable[[Standing], None] = lambda _:
     except KeyboardInterrupt:
         result.interrupted = lab.interruptions.first
         if result.interrupted is None or not lab.has_recording:
-            raise
+            raise lab.interruptions.as_error() from None
     except NetlabError as error:
         raise _with_remains(lab, error) from None
     result.finished = lab.recording
