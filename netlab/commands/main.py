@@ -51,8 +51,8 @@ class Verbs(click.Group):
         except BrokenPipeError:
             streams.silence_output()
             return 0
-        except KeyboardInterrupt:
-            raise click.Abort from None
+        except KeyboardInterrupt as stop:
+            raise click.Abort(*stop.args) from None
         return result
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -99,7 +99,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
 
 def run(argv: list[str]) -> int:
     """Run the command line; return the exit code (0 done, 1 check failed, 2 usage, 3 privilege,
-    4 bad recording, 130 interrupted)."""
+    4 bad recording, 128 + the signal's number: interrupted)."""
     try:
         result = cli.main(args=argv, prog_name="netlab", standalone_mode=False)
     except NetlabError as error:
@@ -110,9 +110,9 @@ def run(argv: list[str]) -> int:
     except click.ClickException as error:
         complain(usage_line(error))
         return 2
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as stop:
         complain("interrupted")
-        return 130
+        return 128 + (stop.args[0] if stop.args else signal.SIGINT)
     return result if isinstance(result, int) else 0
 
 

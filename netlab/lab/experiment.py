@@ -128,7 +128,7 @@ class Lab:
             self._poller.register(self._ground.house, select.POLLIN)
             self._poller.register(self._ground.house.stderr_fileno, select.POLLIN)
             self._poller.register(self._ground.wiring, select.POLLIN)
-            self._ground.open_up(lambda: self.interruptions.count > 0)
+            self._ground.open_up(self.interruptions)
             self._ground.register_sampler(self._poller)
             self._opened = opened.pop_all()
         return self

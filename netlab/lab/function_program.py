@@ -38,7 +38,12 @@ class Call:
 def call_from(function: Callable[..., object], arguments: tuple[object, ...]) -> Call:
     """How another Python finds this function. Raises UsageError where it cannot."""
     module, name = function.__module__, function.__qualname__
-    if module == "__main__" or getattr(sys.modules.get(module), name, None) is not function:
+    if module == "__main__":
+        raise UsageError(
+            f"{name} stands in the script itself, which a host's Python would start anew",
+            "put it into a file of its own and import it",
+        )
+    if getattr(sys.modules.get(module), name, None) is not function:
         raise UsageError(
             f"{name} cannot be run on a host",
             "it must be a function at the top level of a module that can be imported",

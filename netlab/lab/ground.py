@@ -24,6 +24,7 @@ from netlab.lab.hosts import Connected, Ended, Event, House, Started
 from netlab.lab.namespaces import Refused, why_refused
 from netlab.lab.network.plan import SUBNET_BYTES, WIRE, make_plan
 from netlab.lab.recorder import Death, Recorder, begin, states_witness
+from netlab.lab.signals import Interruptions
 from netlab.lab.surroundings import become_caller, choose_user
 from netlab.lab.wire.patience import Patience, patience_with
 from netlab.lab.wiring import Wiring
@@ -207,10 +208,10 @@ class Ground:
             notes=self.notes,
         )
 
-    def open_up(self, interrupted: Callable[[], bool]) -> None:
+    def open_up(self, interruptions: Interruptions) -> None:
         """Wait until the wire carries and the hosts' links are up.
 
-        Raises NetlabError when that fails, and KeyboardInterrupt once `interrupted` says so.
+        Raises NetlabError when that fails, and KeyboardInterrupt once a signal asks to end.
         """
         poller = select.poll()
         for source in (self.house, self.wiring):
@@ -222,8 +223,8 @@ class Ground:
             for event in self.house.events():
                 self.note(event)
             self.check()
-            if interrupted():
-                raise KeyboardInterrupt
+            if interruptions.count:
+                raise interruptions.as_error()
             if self.wiring.ready and not asked:
                 self.house.connect()
                 asked = True

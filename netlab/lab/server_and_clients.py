@@ -57,8 +57,9 @@ class LabOptions:
         if self.clients and self.shell:
             raise UsageError("a shell takes the client's place", "give --client or --shell")
         if len(self.clients) > 1 and len(self.clients) != len(client_hosts):
+            hosts = "1 host" if len(client_hosts) == 1 else f"{len(client_hosts)} hosts"
             raise UsageError(
-                f"{len(self.clients)} clients on {len(client_hosts)} hosts",
+                f"{len(self.clients)} clients on {hosts}",
                 "give one --client for all of them, or one for each",
             )
         if self.shell and self.shell not in self.host_names:
@@ -117,7 +118,7 @@ def run_lab(options: LabOptions, on_open: Callable[[Standing], None] = lambda _:
     except KeyboardInterrupt:
         result.interrupted = lab.interruptions.first
         if result.interrupted is None or not lab.has_recording:
-            raise
+            raise lab.interruptions.as_error() from None
     except NetlabError as error:
         raise _with_remains(lab, error) from None
     result.finished = lab.recording

@@ -118,7 +118,7 @@ def _run_in_lab(options: RunOptions, on_progress: OnProgress) -> RunResult:
     with Interruptions() as interruptions, ExitStack() as opened:
         with interruptions.while_starting():
             opened.enter_context(ground)
-        ground.open_up(lambda: interruptions.count > 0)
+        ground.open_up(interruptions)
         stage = Stage(
             options,
             on_progress,
@@ -185,7 +185,7 @@ def _result(stage: Stage, finished: Finished, notes: tuple[str, ...]) -> RunResu
 def _never_began(stage: Stage) -> BaseException:
     """Why no client was started."""
     if stage.interruptions.count:
-        return KeyboardInterrupt()
+        return stage.interruptions.as_error()
     return stage.trouble[0] if stage.trouble else stage.disk_full or CheckFailed("no server")
 
 

@@ -53,8 +53,12 @@ class Interruptions:
             yield
         except NetlabError:
             if self.count:
-                raise KeyboardInterrupt from None
+                raise self.as_error() from None
             raise
+
+    def as_error(self) -> KeyboardInterrupt:
+        """What to raise for them: with the signal's number, of which the exit code is made."""
+        return KeyboardInterrupt(*(() if self.first is None else (int(self.first),)))
 
     def forgive(self) -> None:
         """Count anew: what came was no request to stop in the middle."""
@@ -66,7 +70,7 @@ class Interruptions:
         if self.first is None:
             self.first = number
         if self.count >= OUT_OF_PATIENCE:
-            raise KeyboardInterrupt
+            raise self.as_error()
 
 
 class HeldSignals:

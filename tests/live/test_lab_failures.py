@@ -226,6 +226,36 @@ def test_it_is_interrupted(tmp_path: Path, number: int, code: int) -> None:
     assert any("interrupted" in note for note in raw.description.notes)
 
 
+def helpers_of(pid: int) -> list[str]:
+    """Its children that build a lab."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        lines = [Path(f"/proc/{child}/cmdline").read_bytes() for child in children]
+    except OSError:
+        return []
+    return [child for child, line in zip(children, lines, strict=True) if b"lab.helper" in line]
+
+
+@pytest.mark.parametrize("verb", ["run", "lab"])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_it_is_interrupted_while_it_begins(
+    tmp_path: Path, verb: str, number: int, code: int
+) -> None:
+    more = ("--lab",) if verb == "run" else ("--client", "sleep 99")
+    words = netlab_arguments(verb, "-o", "a.pcapng", *more)
+    starting = subprocess.Popen(
+        [*ORDINARY_USER, *words], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    until_s = time.monotonic() + LIMIT_S
+    while not helpers_of(starting.pid):
+        assert time.monotonic() < until_s, "no helper"
+        select.select([], [], [], 0.002)
+    starting.send_signal(number)
+    starting.communicate(timeout=LIMIT_S)
+    assert starting.returncode == code
+
+
 def test_a_full_disk(tmp_path: Path) -> None:
     """On a small file system of its own, which has room for the wire's spool and little more."""
     (tmp_path.parent / "big").write_bytes(bytes(5_000_011))

@@ -271,6 +271,7 @@ def _maybe_numbers(said: Statement) -> Numbers:
             return Numbers(every=_number(said))
     text = said.peek()
     if not text[:1].isdigit():
+        said.offer("a number")
         return Numbers()
     if not _SPANS.fullmatch(text):
         said.fail("numbers such as 3 or 3-5 (both included) or 3,5 or 3-")
@@ -309,8 +310,7 @@ def _maybe_chance(said: Statement) -> Chance | None:
 def _end(said: Statement) -> When:
     """The time of a rule, behind which nothing may follow."""
     when = _when(said)
-    if said.peek():
-        said.fail("the end of the rule, or at, after" if when.always else "the end of the rule")
+    said.finish()
     return when
 
 

@@ -62,6 +62,7 @@ class Statement:
         self._source = source
         self._line_text = line_text
         self._at = 0
+        self._offers: list[str] = []  # what might have stood where the next word stands
         self.example = ""
 
     def peek(self) -> str:
@@ -75,11 +76,24 @@ class Statement:
     def take(self) -> str:
         """The next word; it must have been seen with `peek`."""
         self._at += 1
+        self._offers = []
         return self._words[self._at - 1].plain
 
     def maybe(self, *wanted: str) -> str:
         """Take the next word if it is one of these; empty if not."""
-        return self.take() if self.peek() in wanted and self.peek() else ""
+        if self.peek() and self.peek() in wanted:
+            return self.take()
+        self.offer(*wanted)
+        return ""
+
+    def offer(self, *wanted: str) -> None:
+        """Say what might stand here, and does not."""
+        self._offers += [word for word in wanted if word not in self._offers]
+
+    def finish(self) -> None:
+        """Nothing may follow."""
+        if self.peek():
+            self.fail(_one_of([*self._offers, "the end of the rule"]), self._offers)
 
     def need(self, *wanted: str) -> str:
         """Take the next word, which must be one of these."""

@@ -181,7 +181,9 @@ def segment_texts(packet: Packet, segment: Segment, tag: str) -> Texts:
     texts = [_joined(full, verdicts), full]
     texts.append(_joined(short, seq, ack, size))
     if segment.payload_len_bytes:
-        texts += [_joined(short, seq, size), _joined(seq, size), size]
+        ends = " ".join(word for word in short.split() if word in ("FIN", "RST"))
+        texts += [_joined(short, seq, size), _joined(ends, seq, size)]
+        texts += [_joined(ends, size)] if ends else [_joined(seq, size), size]
     elif short == "ACK":
         texts += [_joined("ACK", ack), ack]
     texts.append(short)

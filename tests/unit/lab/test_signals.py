@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from netlab.lab.signals import HeldSignals, Interruptions
+from netlab.model.errors import NetlabError
 from tests.private_network import in_child
 
 
@@ -25,6 +26,14 @@ def test_the_third_one_does_not_wait() -> None:
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+
+
+def test_what_is_raised_says_which_signal_it_was() -> None:
+    with Interruptions() as interruptions:
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt) as raised, interruptions.while_starting():
+            raise NetlabError("a child died of it, too", "wait for nothing")
+    assert raised.value.args == (signal.SIGTERM,)
 
 
 def test_what_was_ignored_stays_ignored() -> None:

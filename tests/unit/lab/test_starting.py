@@ -92,6 +92,14 @@ def test_functions_that_nobody_else_could_find() -> None:
             call_from(function, ())
 
 
+def test_a_function_of_the_script_itself_is_told_where_to_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(at_top_level, "__module__", "__main__")
+    with pytest.raises(UsageError, match=r"stands in the script itself.*a file of its own"):
+        call_from(at_top_level, ())
+
+
 @pytest.mark.parametrize("argument", [object(), b"bytes", {1, 2}])
 def test_arguments_that_json_cannot_hold(argument: object) -> None:
     with pytest.raises(UsageError, match="at_top_level"):

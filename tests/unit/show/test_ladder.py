@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from io import StringIO
 
 import pytest
@@ -21,7 +22,7 @@ from netlab.show.terminal.lines import plain
 from netlab.show.views.ladder import MOST_LANES, ladder, limited
 from netlab.show.views.marks import Ladder
 from netlab.show.views.text import as_json
-from netlab.show.views.words import outcomes, whole_texts
+from netlab.show.views.words import outcomes, segment_texts, whole_texts
 
 STORIES = ("echo", "bulk", "unix", "datagrams", "without_calls")
 
@@ -124,6 +125,18 @@ def test_a_look_at_the_queue_is_never_drawn_as_a_read() -> None:
     texts = whole_texts(story.tables.calls[0], ())
     assert [text for text in texts if "PEEK" not in text] == []
     assert texts[-1] == "recv(PEEK) = 2"
+
+
+def test_what_ends_a_stream_is_the_last_thing_left_out_of_a_frames_words() -> None:
+    tables = show_story.echo().tables
+    segment = next(s for s in tables.segments if s.payload_len_bytes)
+    packet = next(p for p in tables.packets if p.frame == segment.frame)
+    seq, size = f"Seq={segment.seq}", f"Len={segment.payload_len_bytes}"
+    for flags, end in (("FIN PSH ACK", "FIN"), ("RST PSH ACK", "RST")):
+        texts = segment_texts(replace(packet, tcp_flags=flags), segment, "")
+        assert texts[-3:] == (f"{end} {seq} {size}", f"{end} {size}", f"{end} PSH")
+    plain_data = segment_texts(replace(packet, tcp_flags="PSH ACK"), segment, "")
+    assert plain_data[-3:] == (f"{seq} {size}", size, "PSH")
 
 
 def test_limit_keeps_head_and_tail_and_says_what_is_missing() -> None:

@@ -28,6 +28,9 @@ drop c>s conn 1 s>c data 3
 drop numbers 5-3
 delay ack 2
 delay 20ms foo
+delay 20ms jitter 2ms unorderd
+loss 1% sed 7
+drop data x3
 mtu 1400 without
 reorder data 4
 reorder bytes 0..9 after 6
