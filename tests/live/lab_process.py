@@ -136,9 +136,9 @@ class Running:
         while time.monotonic() < until_s:
             assert self.process.poll() is None, self.process.communicate()
             helpers = _children(main)
-            inits = _children(helpers[0]) if helpers else []
+            parents = [*_children(helpers[0]), helpers[0]] if helpers else []
             # Without namespaces the helper itself is the parent of the programs.
-            init = inits[0] if inits and not _role(inits[0]) else helpers[0] if helpers else 0
+            init = next((pid for pid in parents if any(map(_role, _children(pid)))), 0)
             programs = {_role(pid): pid for pid in (_children(init) if init else [])}
             if "client" in programs and "server" in programs and self._recorded() > 3:
                 return Family(main, helpers[0], init, programs["server"], programs["client"])
