@@ -79,6 +79,16 @@ def unread(layer: Layer, packet: Packet) -> bool:
     return is_here and (untrusted or packet.fault_need == least)
 
 
+# RFC 9293 3.2, RFC 7323 2.2 and 3.2, RFC 2018 2 and 3.
+LENGTHS = {
+    "MSS": (4,),
+    "window scale": (3,),
+    "SACK permitted": (2,),
+    "timestamps": (10,),
+    "SACK": range(10, 42, 8),
+}
+
+
 def tcp_options(layer: Layer) -> TcpOptions:
     named = {value.column: value.raw for value in layer.fields if value.column in OPTIONS}
     options = [value for value in layer.fields if value.start >= layer.start + 20]
@@ -90,7 +100,14 @@ def tcp_options(layer: Layer) -> TcpOptions:
         if value.column == "sack_blocks" and isinstance(value.raw, bytes):
             left, right = value.raw[:4], value.raw[4:]
             blocks.append((int.from_bytes(left, "big"), int.from_bytes(right, "big")))
-    return TcpOptions(**named, sack_permitted=permitted, sack_blocks=tuple(blocks))  # type: ignore[arg-type]
+    odd = any(v.name == "MPTCP" or len(v.raw) not in LENGTHS.get(v.name, (len(v.raw),))
+              for v in options if isinstance(v.raw, bytes))  # fmt: skip
+    return TcpOptions(
+        **named,  # type: ignore[arg-type]
+        sack_permitted=permitted,
+        sack_blocks=tuple(blocks),
+        odd=odd,
+    )
 
 
 def check(frame: Frame, interface: Interface, packet: Packet) -> None:
