@@ -95,7 +95,7 @@ def tcp_options(layer: Layer) -> TcpOptions:
     permitted = any(v.raw == b"\x04\x02" and v.name == "SACK permitted" for v in options)
     blocks: list[tuple[int, int]] = []
     for value in options:
-        if value.name == "SACK" and isinstance(value.raw, bytes) and len(value.raw) % 8 == 2:
+        if value.name == "SACK" and len(value.raw) in LENGTHS["SACK"]:  # type: ignore[arg-type]
             blocks = []  # a second SACK option replaces the first
         if value.column == "sack_blocks" and isinstance(value.raw, bytes):
             left, right = value.raw[:4], value.raw[4:]
