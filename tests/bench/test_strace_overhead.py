@@ -103,6 +103,7 @@ def cost(lab: Lab, loop: list[str], starting: list[str], *, watched: bool) -> Co
 TIMED = 'date +%s%N; "$@"; date +%s%N'
 
 
+@pytest.mark.bench
 def test_requests_and_responses_watched_and_not(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -42,7 +42,7 @@ def test_json_has_every_fact_and_agrees_with_the_exit_code() -> None:
     assert set(answer["facts"][0]) == {"name", "verdict", "text", "grant"}
 
 
-@pytest.mark.parametrize("width", [80, 200])
+@pytest.mark.parametrize("width", [80, pytest.param(200, marks=pytest.mark.slow)])
 def test_the_table_fits_80_columns_and_commands_are_whole(width: int) -> None:
     result = run(width=width)
     facts = json.loads(run("--json").stdout)["facts"]

@@ -47,7 +47,7 @@ def queues(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2))])
 def test_a_kill_loses_nothing_that_had_returned(tmp_path: Path, seed: int, queues: str) -> None:
     """A child tells each returned call through a pipe; it is killed at a random count."""
     process = start(

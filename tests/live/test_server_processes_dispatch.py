@@ -148,7 +148,14 @@ def send_until_it_blocks(sock: socket.socket, piece: bytes, limit_bytes: int) ->
     return sent
 
 
-@pytest.mark.parametrize("ipc", ["seqpacket", "stream", "pipe"])
+@pytest.mark.parametrize(
+    "ipc",
+    [
+        "seqpacket",
+        pytest.param("stream", marks=pytest.mark.slow),
+        pytest.param("pipe", marks=pytest.mark.slow),
+    ],
+)
 def test_a_slow_worker_stops_the_reading_and_nothing_is_lost(ipc: str) -> None:
     with family("process", workers=1, ipc=ipc, input_limit=1 << 20, tasks=1) as served:
         with clients_of(served, 2) as (busy, watch):
