@@ -11,20 +11,14 @@ the sample says was not. So it does not matter at which end the frames were capt
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from netlab.correlate.anchors import is_anchored
 from netlab.correlate.contents import Moved
 from netlab.correlate.flows import RST
+from netlab.correlate.queue_samples import Sample, inq_samples, outq_samples
 from netlab.correlate.segments import Track
-from netlab.correlate.unseen_reads import (
-    Edge,
-    Sample,
-    acknowledged_steps,
-    arrived_steps,
-    asked_at_attach,
-    inq_samples,
-)
+from netlab.correlate.unseen_reads import Edge, acknowledged_steps, arrived_steps
 from netlab.model.call import CallRecord
 from netlab.model.tables import Direction
 
@@ -50,7 +44,7 @@ def place_by_queue(
     if outbound:
         low = Edge(_left_steps(track, direction))
         high = Edge(_acknowledged_at(track, direction, end))
-        samples = _before_end(list(_outq_samples(numbers, calls)), track, direction)
+        samples = _before_end(list(outq_samples(numbers, calls)), track, direction)
     else:
         low = Edge(acknowledged_steps(track, direction, end))
         high = Edge(arrived_steps(track, direction))
@@ -70,29 +64,6 @@ def place_by_queue(
         least = max(least, at_least - perhaps)
         greatest = min(greatest, at_most - sure)
     return least if least == greatest else None
-
-
-def _outq_samples(numbers: Sequence[int], calls: list[CallRecord]) -> Iterator[Sample]:
-    """What was asked before the entry of a call, and what after its return, by its thread."""
-    latest: dict[tuple[int, int], tuple[int, int | None]] = {}
-    for number in numbers:
-        record = calls[number - 1]
-        thread = record.pid, record.tid
-        before_ns = record.entered_ns - 1
-        since_ns, queued = latest.get(thread, (-1, None))
-        if queued is not None:
-            yield Sample(since_ns, before_ns, queued)
-        if record.op == "attach":
-            yield from asked_at_attach(record, record.outq_after_bytes)
-            continue
-        if record.outq_before_bytes is not None:
-            yield Sample(since_ns, before_ns, record.outq_before_bytes)
-        if record.returned_ns is not None:
-            since = record.entered_ns if record.op == "ioctl" else record.returned_ns
-            latest[thread] = since, record.outq_after_bytes
-    for since_ns, queued in latest.values():
-        if queued is not None:
-            yield Sample(since_ns, _EVER_NS, queued)
 
 
 def _before_end(samples: list[Sample], track: Track, direction: Direction) -> list[Sample]:

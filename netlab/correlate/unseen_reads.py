@@ -11,28 +11,18 @@ With urgent bytes the sample means something else, and nothing is concluded.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import accumulate
-from typing import NamedTuple
 
 from netlab.correlate.arrivals import arrival_ns, may_have_reached
 from netlab.correlate.call_moves import moved_bytes, returned_ns
 from netlab.correlate.call_ranges import CallRanges
 from netlab.correlate.flows import RST, URG
+from netlab.correlate.queue_samples import inq_samples
 from netlab.correlate.segments import Row, Track
 from netlab.correlate.streams import Stream
 from netlab.model.call import CallRecord
 from netlab.model.tables import Direction
-
-_EVER_NS = 1 << 62
-
-
-class Sample(NamedTuple):
-    """Bytes in the queue at some time from `since_ns` to `until_ns`."""
-
-    since_ns: int
-    until_ns: int
-    queued: int
 
 
 def maybe_unseen_read(
@@ -69,35 +59,6 @@ def maybe_unseen_read(
         if not ring_lost and arrived.at(sample.until_ns) - sample.queued <= taken[ended]:
             sure = max(sure, ended)
     return None
-
-
-def inq_samples(numbers: Sequence[int], calls: list[CallRecord]) -> Iterator[Sample]:
-    """What was asked before the entry of a call, and what after its return, by its thread."""
-    latest: dict[tuple[int, int], tuple[int, int | None]] = {}  # (returned_ns, queued) by thread
-    for number in numbers:
-        record = calls[number - 1]
-        thread = record.pid, record.tid
-        before_ns = record.entered_ns - 1
-        since_ns, queued = latest.get(thread, (-1, None))
-        if queued is not None:
-            yield Sample(since_ns, before_ns, queued)
-        if record.op == "attach":
-            yield from asked_at_attach(record, record.inq_after_bytes)
-            continue
-        if record.inq_before_bytes is not None:
-            yield Sample(since_ns, before_ns, record.inq_before_bytes)
-        if record.returned_ns is not None:
-            since = record.entered_ns if record.op == "ioctl" else record.returned_ns
-            latest[thread] = since, record.inq_after_bytes
-    for since_ns, queued in latest.values():
-        if queued is not None:
-            yield Sample(since_ns, _EVER_NS, queued)
-
-
-def asked_at_attach(record: CallRecord, queued: int | None) -> Iterator[Sample]:
-    """What was asked when a witness attached: some time within the record, by no thread of it."""
-    if queued is not None and record.returned_ns is not None:
-        yield Sample(record.entered_ns, record.returned_ns, queued)
 
 
 class Edge:
