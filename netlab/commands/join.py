@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from netlab.commands.numbers import WholeNumber
+from netlab.commands.options import journal_limit_option
 from netlab.model.errors import UsageError
 
 _NS = 1_000_000_000
@@ -49,14 +49,7 @@ _NS = 1_000_000_000
     metavar="SECONDS",
     help="Add this to the times of the calls.  [default: what causes and effects allow, mostly 0]",
 )
-@click.option(
-    "--journal-limit",
-    default=100_000,
-    type=WholeNumber(0),
-    show_default=True,
-    metavar="N",
-    help="How many calls Wireshark shows one by one.",
-)
+@journal_limit_option
 @click.pass_context
 def command(
     context: click.Context,

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from netlab.commands.numbers import Duration
+from netlab.commands.numbers import Duration, FiniteNumber, WholeNumber
+from netlab.commands.options import journal_limit_option
 
 if TYPE_CHECKING:
     from netlab.lab.server_and_clients import LabResult, Standing
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 @click.option("--wire", metavar="RULES", help="What is between: `delay 20ms; drop s>c data 2`.")
 @click.option(
     "--hosts",
-    type=click.IntRange(2, 16),
+    type=WholeNumber(2, 16),
     metavar="N",
     help="How many: client-1, server, client-2 ... By default one for each program.",
 )
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 @click.option(
     "--listen-timeout",
     default=10.0,
-    type=click.FloatRange(0.001, 3600),
+    type=FiniteNumber(0.001, 3600),
     show_default=True,
     metavar="S",
     help="How long the server may take until it listens.",
@@ -77,14 +78,7 @@ if TYPE_CHECKING:
     help="Who records the calls of the programs; auto: strace if it is installed. As root also the "
     "kernel: it costs less, and tells states, resends and drops.",
 )
-@click.option(
-    "--journal-limit",
-    default=100_000,
-    type=click.IntRange(0),
-    show_default=True,
-    metavar="N",
-    help="How many calls Wireshark shows one by one.",
-)
+@journal_limit_option
 @click.option("--quiet", is_flag=True, help="Say nothing of the recording.")
 @click.pass_context
 def command(

@@ -6,19 +6,12 @@ from pathlib import Path
 
 import click
 
-from netlab.commands.numbers import WholeNumber
+from netlab.commands.options import journal_limit_option
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option(
-    "--journal-limit",
-    default=100_000,
-    type=WholeNumber(0),
-    show_default=True,
-    metavar="N",
-    help="How many calls Wireshark shows one by one.",
-)
+@journal_limit_option
 def command(file: Path, journal_limit: int) -> None:
     """Put together what a killed recording left.
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from netlab.commands.numbers import Duration, FiniteNumber, WholeNumber
+from netlab.commands.options import journal_limit_option
 
 if TYPE_CHECKING:
     from netlab.lab.options import Progress, RunResult
@@ -125,14 +126,7 @@ _MOST_UDP_BYTES = {False: 65_507, True: 65_487}  # what an IPv4 packet, or an IP
     metavar="NAME",
     help="As root: run the programs as this user; by default whoever called sudo.",
 )
-@click.option(
-    "--journal-limit",
-    default=100_000,
-    type=WholeNumber(0),
-    show_default=True,
-    metavar="N",
-    help="How many calls Wireshark shows one by one.",
-)
+@journal_limit_option
 @click.option(
     "--spool-limit",
     default=1 << 30,

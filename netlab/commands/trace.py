@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from netlab.commands.numbers import Duration
+from netlab.commands.numbers import Duration, WholeNumber
+from netlab.commands.options import journal_limit_option
 
 if TYPE_CHECKING:
     from netlab.lab.tracing.trace import TraceResult
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     "-p",
     "--pid",
     "pids",
-    type=click.IntRange(1),
+    type=WholeNumber(1),
     metavar="PID",
     multiple=True,
     help="Attach to a process that runs already, in place of CMD; several are possible.",
@@ -58,18 +59,11 @@ if TYPE_CHECKING:
     metavar="TIME",
     help="Look at the program's TCP sockets so often: `10ms`; what changed is in `states`.",
 )
-@click.option(
-    "--journal-limit",
-    default=100_000,
-    type=click.IntRange(0),
-    show_default=True,
-    metavar="N",
-    help="How many calls Wireshark shows one by one.",
-)
+@journal_limit_option
 @click.option(
     "--spool-limit",
     default=1 << 30,
-    type=click.IntRange(1),
+    type=WholeNumber(1),
     show_default=True,
     metavar="BYTES",
     help="Room on disk for strace's log; once it is used, no further call is recorded.",
