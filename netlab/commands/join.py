@@ -75,7 +75,8 @@ def command(
     from netlab.commands.title import title_of
     from netlab.lab.join import JoinOrder, join_files, write_joined
     from netlab.show.escape import printable
-    from netlab.show.views.summary import loss_text, summary
+    from netlab.show.views.recorded import loss_text
+    from netlab.show.views.summary import summary
 
     files = (*logs, *more)
     for path in (capture, *files):

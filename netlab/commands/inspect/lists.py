@@ -29,9 +29,9 @@ def _summary(tables: Tables, raw: RawRecording, asked: Asked) -> None:
 
 
 def _connections(tables: Tables, asked: Asked) -> None:
+    from netlab.show.terminal.connections import connection_lines
     from netlab.show.terminal.lines import emit, width_of
-    from netlab.show.terminal.summary import connection_lines
-    from netlab.show.views.summary import connections, start_ns
+    from netlab.show.views.connections import connections, start_ns
     from netlab.show.views.text import as_json as json_text
 
     rows = connections(tables)

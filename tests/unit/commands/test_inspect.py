@@ -62,7 +62,7 @@ def complaint(capsys: pytest.CaptureFixture[str], *argv: str, code: int) -> str:
 
 def test_summary(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = output_of(capsys, "inspect", str(recording))
-    assert "8 frames, 5 calls" in text
+    assert "8 frames of 533 B, 5 calls" in text
     assert "127.0.0.1:40000 → 127.0.0.1:7" in text
     assert "lo: 8 frames, none lost" in text
     assert "byte ledger  closed: 101 B sent and 101 B received by calls, all matched" in text
