@@ -12,6 +12,7 @@ import click
 
 from netlab.commands.inspect.asked import Asked
 from netlab.commands.numbers import WholeNumber
+from netlab.commands.options import display_options
 
 
 @click.command("inspect")
@@ -49,6 +50,7 @@ from netlab.commands.numbers import WholeNumber
     help="With --packets, --connections: those of which it is true: `dport = 443`.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the view as JSON.")
+@display_options
 def command(**given: Any) -> None:
     """Show what a recording or capture holds. FILE may be - for standard input.
 
@@ -61,15 +63,17 @@ def command(**given: Any) -> None:
     from netlab.commands.inspect import lists, one_connection, one_packet
     from netlab.commands.main import note
     from netlab.explain.analysis import analyse
+    from netlab.show.terminal.screen import paged
 
     raw = read_raw(asked.file)
     tables = analyse(raw)
-    if asked.packet is not None:
-        one_packet.show(tables, raw, asked, asked.packet)
-    elif asked.connection is not None:
-        one_connection.show(tables, raw, asked, asked.connection)
-    else:
-        lists.show(tables, raw, asked)
+    with paged():
+        if asked.packet is not None:
+            one_packet.show(tables, raw, asked, asked.packet)
+        elif asked.connection is not None:
+            one_connection.show(tables, raw, asked, asked.connection)
+        else:
+            lists.show(tables, raw, asked)
     if asked.has_view:
         for fault in raw.faults:
             note(fault)

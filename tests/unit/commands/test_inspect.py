@@ -182,7 +182,8 @@ def test_standard_input(captures_dir: Path) -> None:
 def test_a_capture_from_elsewhere(captures_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = str(captures_dir / "files" / "four_ipv6_http_streams.pcap")
     text = output_of(capsys, "inspect", path, "-c", "tcp.0")
-    assert text.splitlines()[0].split()[1] == "[2001:618:400::5199:cc70]:35995"
+    head = next(line for line in text.splitlines() if line.lstrip().startswith("ms "))
+    assert head.split()[1] == "[2001:618:400::5199:cc70]:35995"
     assert "byte ledger" not in output_of(capsys, "inspect", path)
 
 
