@@ -19,6 +19,7 @@ from netlab.commands.options import display_options
 @click.argument("file")
 @click.option("--connections", "view", flag_value="connections", help="List the connections.")
 @click.option("--packets", "view", flag_value="packets", help="List the packets.")
+@click.option("--calls", "view", flag_value="calls", help="List the calls.")
 @click.option(
     "--connection", "-c", metavar="N", help="Draw a connection's ladder: 3, tcp.0, udp.1."
 )
@@ -47,15 +48,16 @@ from netlab.commands.options import display_options
 @click.option(
     "--where",
     metavar="SQL",
-    help="With --packets, --connections: those of which it is true: `dport = 443`.",
+    help="Only that of which it is true: `dport = 443 and retransmission`.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the view as JSON.")
 @display_options
 def command(**given: Any) -> None:
     """Show what a recording or capture holds. FILE may be - for standard input.
 
-    Without an option: a summary and the connections. A condition of --where names columns as
-    `netlab query` has them: of `frames` for packets, of `connections` for connections.
+    Without an option: a summary. A condition of --where names columns as `netlab query` has them:
+    of `frames` for the summary, packets and streams, of `connections`, `calls` and `states` for
+    those, and of `frames` or `calls` for a ladder.
     """
     asked = Asked(**given)
     asked.check()

@@ -12,7 +12,7 @@ class Asked:
     """The options of one `netlab inspect`, under their names in Python."""
 
     file: str
-    view: str | None = None  # packets, connections
+    view: str | None = None  # packets, connections, calls
     connection: str | None = None
     packet: int | None = None
     deep: bool = False
@@ -41,12 +41,12 @@ class Asked:
         if sum(one is not None for one in (self.view, self.connection, self.packet)) > 1:
             raise UsageError(
                 "only one view at a time",
-                "choose one of --connections, --packets, --connection N, --packet N",
+                "choose one of --connections, --packets, --calls, --connection N, --packet N",
             )
         self._check_packet()
         self._check_connection()
-        if self.where is not None and self.view is None:
-            raise UsageError("--where is about a list", "add --packets or --connections")
+        if self.where is not None and self.packet is not None:
+            raise UsageError("--where chooses among many", "leave it out, or --packet N")
 
     def _check_packet(self) -> None:
         looks = {"--deep": self.deep, "--boxes": self.boxes, "--field": self.field is not None}
@@ -68,5 +68,5 @@ class Asked:
         if self.stream is None and (self.form is not None or self.output is not None):
             name = "--output" if self.form is None else "--as"
             raise UsageError(f"{name} is about a stream", "add --stream client, server or both")
-        if self.stream is not None and self.as_json:
-            raise UsageError("a stream is no JSON", "choose --as text, hex, c or raw")
+        if self.form is not None and self.as_json:
+            raise UsageError("JSON has a form of its own", "leave out --as, or --json")

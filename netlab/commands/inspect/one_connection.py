@@ -25,10 +25,15 @@ def _ladder(tables: Tables, raw: RawRecording, asked: Asked, row: Connection) ->
     from netlab.show.views.ladder import ladder, limited
     from netlab.show.views.text import as_json as json_text
 
+    only = None
+    if asked.where is not None:
+        from netlab.show.chosen import frames_and_calls
+
+        only = frames_and_calls(tables, asked.where)
     if asked.as_json:
-        print(json_text(limited(ladder(tables, raw, row), asked.limit or 0)))
+        print(json_text(limited(ladder(tables, raw, row, only), asked.limit or 0)))
     else:
-        print_ladder(tables, raw, connection=row.connection, limit=asked.limit)
+        print_ladder(tables, raw, connection=row.connection, limit=asked.limit, only=only)
 
 
 def _states(tables: Tables, asked: Asked, row: Connection) -> None:
@@ -37,6 +42,10 @@ def _states(tables: Tables, asked: Asked, row: Connection) -> None:
     from netlab.show.views.states import limited, states_view
     from netlab.show.views.text import as_json as json_text
 
+    if asked.where is not None:
+        from netlab.show.chosen import states
+
+        tables = states(tables, asked.where)
     view = states_view(tables, row)
     if asked.as_json:
         print(json_text(limited(view, asked.limit or 0)))
@@ -54,6 +63,16 @@ def _stream(tables: Tables, raw: RawRecording, asked: Asked, row: Connection, si
 
     form = asked.form or "text"
     view = content(tables, raw, row, Sides(sides))
+    if asked.where is not None:
+        from netlab.show.chosen import frames
+
+        view = view.of_frames(frames(tables, asked.where))
+    if asked.as_json:
+        from netlab.show.views.text import as_json as json_text
+
+        with export.output(asked.output, asked.file, binary=False) as out:
+            out.write(f"{json_text(view)}\n".encode())
+        return
     if asked.output is None and form in ("text", "hex"):
         emit(content_lines(view, form))
         return

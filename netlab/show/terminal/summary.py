@@ -28,10 +28,15 @@ _RULES = 12
 
 
 def print_summary(
-    tables: Tables, raw: RawRecording, *, path: str | Path, console: Console | None = None
+    tables: Tables,
+    raw: RawRecording,
+    *,
+    path: str | Path,
+    where: str = "",
+    console: Console | None = None,
 ) -> None:
-    """Print what a recording holds."""
-    emit(summary_lines(summary(tables, raw, str(path)), width_of(console)), console)
+    """Print what a recording holds, or the part of it that `where` names."""
+    emit(summary_lines(summary(tables, raw, str(path), where), width_of(console)), console)
 
 
 def summary_lines(view: Summary, width: int) -> list[Line]:
@@ -45,6 +50,8 @@ def summary_lines(view: Summary, width: int) -> list[Line]:
 
     if view.title:
         say("made by", view.title)
+    if view.where:
+        say("where", view.where, "bold")
     if view.start_ns is not None and view.stop_ns is not None:
         say("time", f"{duration(view.stop_ns - view.start_ns)} from {instant(view.start_ns)}")
     say("holds", _holds(view))

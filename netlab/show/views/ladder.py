@@ -10,9 +10,10 @@ colours; `words` says what may be written, whoever draws chooses what fits.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Protocol
 
 from netlab.model.call import Ready, is_acting, is_outbound
 from netlab.model.recording import RawRecording
@@ -38,6 +39,16 @@ _SILENCE_TIMES_USUAL = 10
 _ENTERS, _PASSES, _RETURNS = 0, 1, 2  # order within one nanosecond
 
 
+class Shown(Protocol):
+    """What a condition left of a recording."""
+
+    @property
+    def frames(self) -> Collection[int]: ...
+
+    @property
+    def calls(self) -> Collection[int]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Event:
     """Something that becomes a row."""
@@ -51,8 +62,10 @@ class _Event:
     wire: WireMark | None = None
 
 
-def ladder(tables: Tables, raw: RawRecording, connection: Connection) -> Ladder:
-    """The ladder of a connection."""
+def ladder(
+    tables: Tables, raw: RawRecording, connection: Connection, only: Shown | None = None
+) -> Ladder:
+    """The ladder of a connection; of those frames and calls alone that are to be shown."""
     players = cast(tables, connection.connection)
     frames = [p for p in tables.packets if p.connection == connection.connection]
     passages, footnotes = wire_marks(tables, connection, frames)
@@ -65,6 +78,8 @@ def ladder(tables: Tables, raw: RawRecording, connection: Connection) -> Ladder:
     if any(event.wire is not None and event.wire.part == "leaves" for event in events):
         footnotes = with_sign(footnotes, "┄")
     start = _zero_ns(events, connection.connection)
+    if only is not None:
+        events = [event for event in events if _is_among(event, only)]
     names = thread_names(players)
     writer = _Writer(
         raw, connection.connection, players, names, hop_peers(tables, names), handed_over
@@ -97,6 +112,12 @@ def ladder(tables: Tables, raw: RawRecording, connection: Connection) -> Ladder:
         footnotes=tuple(footnotes),
         opening=opening(tables, raw, connection),
     )
+
+
+def _is_among(event: _Event, only: Shown) -> bool:
+    if event.call is not None:
+        return event.call.call in only.calls
+    return event.wire is not None and event.wire.frame in only.frames
 
 
 def _zero_ns(events: Sequence[_Event], connection: int) -> int:

@@ -31,6 +31,7 @@ class Summary:
     path: str  # as it was named; of standard input its name
     source: str  # recording by netlab 0.1.0, or capture
     title: str
+    where: str  # of which frames alone it speaks, in words; empty: of all
     start_ns: int | None
     stop_ns: int | None
     frames: int
@@ -57,8 +58,8 @@ class Summary:
         return as_json(self)
 
 
-def summary(tables: Tables, raw: RawRecording, path: str) -> Summary:
-    """What the recording at `path` holds."""
+def summary(tables: Tables, raw: RawRecording, path: str, where: str = "") -> Summary:
+    """What the recording at `path` holds, or the part of it that `where` names."""
     described = raw.description
     ends = [arrival_ns(p) for p in tables.packets]
     ends += [c.entered_ns if c.returned_ns is None else c.returned_ns for c in tables.calls]
@@ -70,6 +71,7 @@ def summary(tables: Tables, raw: RawRecording, path: str) -> Summary:
         path=path,
         source=source,
         title=described.title,
+        where=where,
         start_ns=start_ns(tables),
         stop_ns=max(ends, default=None),
         frames=len(tables.packets),
