@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from netlab.commands.watching import watching
 from netlab.model.errors import UsageError
 
 
@@ -50,7 +51,9 @@ def command(
     form = form or "jsonl"
     if table is not None:
         export.check(table, form)
-    raw = read_raw(file)
+    with watching() as progress:
+        progress.step("reading")
+        raw = read_raw(file)
     for fault in raw.faults:
         note(fault)
     if at is not None:
@@ -64,6 +67,10 @@ def command(
         return
     from netlab.explain.analysis import analyse
 
-    tables = analyse(raw)
-    with export.output(output, file, binary=form == "parquet") as out:
-        export.export_table(tables, table, form, out)
+    with watching() as progress:
+        tables = analyse(raw, progress)
+    with (
+        export.output(output, file, binary=form == "parquet") as out,
+        watching() as progress,
+    ):
+        export.export_table(tables, table, form, out, progress)

@@ -6,6 +6,7 @@ import click
 
 from netlab.commands.numbers import WholeNumber
 from netlab.commands.options import display_options
+from netlab.commands.watching import watching
 from netlab.model.errors import UsageError
 
 TABLE = "table"
@@ -38,10 +39,14 @@ def command(file: str, sql: str, form: str | None, limit: int | None, output: st
         raise UsageError(f"no format {form!r}", f"the formats are {known}")
     if form == TABLE and output is not None:
         raise UsageError("a table is for the eye", "add --format jsonl, csv or parquet")
-    raw = read_raw(file)
+    with watching() as progress:
+        progress.step("reading")
+        raw = read_raw(file)
+        tables = analyse(raw, progress)
+        progress.step("answering")
+        found = query(tables, sql)
     for fault in raw.faults:
         note(fault)
-    found = query(analyse(raw), sql)
     if form == TABLE:
         from netlab.show.terminal.grid import grid_lines
         from netlab.show.terminal.lines import columns_of_terminal, emit

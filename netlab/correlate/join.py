@@ -47,6 +47,7 @@ from netlab.correlate.verdicts import judge
 from netlab.correlate.wakeups import Wakeups
 from netlab.model.call import WAITING, CallRecord, is_outbound
 from netlab.model.garbage import no_collection
+from netlab.model.progress import SILENT, Progress
 from netlab.model.recording import RawRecording
 from netlab.model.tables import (
     Call,
@@ -66,18 +67,18 @@ if TYPE_CHECKING:
 _ROLE_ORDER = {role: place for place, role in enumerate(Role)}
 
 
-def correlate(raw: RawRecording, packets: list[Packet]) -> Tables:
+def correlate(raw: RawRecording, packets: list[Packet], progress: Progress = SILENT) -> Tables:
     """Join frames and calls; fills connection and direction of `packets` in passing."""
-    return correlate_sockets(raw, packets)[0]
+    return correlate_sockets(raw, packets, progress)[0]
 
 
 def correlate_sockets(
-    raw: RawRecording, packets: list[Packet]
+    raw: RawRecording, packets: list[Packet], progress: Progress = SILENT
 ) -> tuple[Tables, list[Socket], list[Track]]:
     """The same, with what the calls were made on and the TCP connections as frames tell them."""
     records = sorted(raw.calls, key=lambda r: (r.entered_ns, r.host, r.pid, r.tid, r.order))
     with no_collection():
-        work = _Correlation(raw, packets, records)
+        work = _Correlation(raw, packets, records, progress)
         tables = work.run()
         return tables, work.sockets, work.tracks
 
@@ -85,8 +86,14 @@ def correlate_sockets(
 class _Correlation:
     """The steps, and what one hands to the next."""
 
-    def __init__(self, raw: RawRecording, packets: list[Packet], records: list[CallRecord]) -> None:
-        self.raw, self.packets = raw, packets
+    def __init__(
+        self,
+        raw: RawRecording,
+        packets: list[Packet],
+        records: list[CallRecord],
+        progress: Progress,
+    ) -> None:
+        self.raw, self.packets, self.progress = raw, packets, progress
         self.records = at_their_latest(records)
         self.returned_ns = [record.returned_ns for record in records]  # as they were
         self.tables = Tables(packets=packets)
@@ -107,11 +114,12 @@ class _Correlation:
         self.tracks: list[Track] = []
 
     def run(self) -> Tables:
-        flows = flows_from_packets(self.packets)
+        flows = flows_from_packets(self.progress.over("finding connections", self.packets))
         self.tracks = tracks = self._tracks(flows)
         self.tables.connections = self._connections(flows, tracks)
         datagrams = datagrams_from_flows(flows)
         self._count_datagram_bytes(datagrams)
+        self.progress.step("joining calls")
         sockets = trace_sockets(self.records, self.raw.inheritances)
         if self.records:
             self._join_calls(sockets, flows, tracks, datagrams)
@@ -131,8 +139,9 @@ class _Correlation:
         return self.tables
 
     def _tracks(self, flows: list[Flow]) -> list[Track]:
-        tracks = [track_from_flow(flow) for flow in flows if flow.protocol == "tcp"]
-        for track in tracks:
+        tcp = [flow for flow in flows if flow.protocol == "tcp"]
+        tracks = [track_from_flow(flow) for flow in self.progress.over("following streams", tcp)]
+        for track in self.progress.over("judging segments", tracks):
             judge(track)
         rows = [row.segment for track in tracks for row in track.rows]
         rows.sort(key=lambda segment: self.place(segment.frame))

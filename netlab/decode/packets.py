@@ -15,6 +15,7 @@ from netlab.decode.arrivals import note_arrivals
 from netlab.decode.links import LINKS, read_opaque
 from netlab.decode.numbers import link_name
 from netlab.decode.transport import flags_text
+from netlab.model.progress import SILENT, Progress
 from netlab.model.tables import Fate, Packet
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["decode", "flags_text"]
 
 
-def decode(raw: RawRecording) -> list[Packet]:
+def decode(raw: RawRecording, progress: Progress = SILENT) -> list[Packet]:
     """One row per frame, in the frames' order; connection and direction are left to `correlate`."""
     known = [(i.name, link_name(i.link), LINKS.get(i.link, read_opaque)) for i in raw.interfaces]
     unknown = (
@@ -34,7 +35,7 @@ def decode(raw: RawRecording) -> list[Packet]:
     )  # a damaged file may name an interface it never declared
     fate = Fate.UNKNOWN.value
     packets = []
-    for frame in raw.frames:
+    for frame in progress.over("decoding", raw.frames):
         index = frame.interface
         name, link, read = known[index] if 0 <= index < len(known) else unknown
         data = frame.data

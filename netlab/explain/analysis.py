@@ -8,11 +8,12 @@ from __future__ import annotations
 from netlab.correlate.join import correlate
 from netlab.decode.packets import decode
 from netlab.model.frame import departure
+from netlab.model.progress import SILENT, Progress
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Tables
 
 
-def analyse(raw: RawRecording) -> Tables:
+def analyse(raw: RawRecording, progress: Progress = SILENT) -> Tables:
     """The eight tables and the byte ledger of a recording.
 
     The frames of a live recording are put into the order of time, in `raw` too, and keep their
@@ -21,4 +22,4 @@ def analyse(raw: RawRecording) -> Tables:
     """
     if raw.description.form == "live":
         raw.frames.sort(key=departure)
-    return correlate(raw, decode(raw))
+    return correlate(raw, decode(raw, progress), progress)

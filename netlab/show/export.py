@@ -17,6 +17,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from netlab.model.errors import BadRecording, UsageError
+from netlab.model.progress import SILENT, Progress
 from netlab.model.recording import RawRecording
 from netlab.model.tables import RECORDS, Tables, columns
 
@@ -35,13 +36,18 @@ def check(table: str, form: str) -> None:
         raise UsageError(f"no format {form!r}", f"the formats are {', '.join(FORMATS)}")
 
 
-def export_table(tables: Tables, table: str, form: str, out: BinaryIO) -> None:
+def export_table(
+    tables: Tables, table: str, form: str, out: BinaryIO, progress: Progress = SILENT
+) -> None:
     """Write one of the tables."""
     check(table, form)
+    if out.isatty():  # what is written is progress enough
+        progress = SILENT
     if form == "jsonl":
-        for line in json_lines(tables, table):
+        for line in json_lines(tables, table, progress):
             out.write(line)
         return
+    progress.step("writing")
     from netlab.show.frames import frame
 
     export_frame(frame(tables, table), form, out)
@@ -67,10 +73,10 @@ def export_frame(found: pl.DataFrame, form: str, out: BinaryIO) -> None:
     out.write(whole.getbuffer())
 
 
-def json_lines(tables: Tables, table: str) -> Iterator[bytes]:
+def json_lines(tables: Tables, table: str, progress: Progress = SILENT) -> Iterator[bytes]:
     """One JSON object a row, with exactly the columns' names, in order."""
     names = [column.name for column in columns(table)]
-    for row in getattr(tables, table):
+    for row in progress.over("writing", getattr(tables, table)):
         yield _ENCODE({name: getattr(row, name) for name in names}).encode() + b"\n"
 
 

@@ -13,6 +13,7 @@ import click
 from netlab.commands.inspect.asked import Asked
 from netlab.commands.numbers import WholeNumber
 from netlab.commands.options import display_options
+from netlab.commands.watching import watching
 
 
 @click.command("inspect")
@@ -67,15 +68,18 @@ def command(**given: Any) -> None:
     from netlab.explain.analysis import analyse
     from netlab.show.terminal.screen import paged
 
-    raw = read_raw(asked.file)
-    tables = analyse(raw)
-    with paged():
-        if asked.packet is not None:
-            one_packet.show(tables, raw, asked, asked.packet)
-        elif asked.connection is not None:
-            one_connection.show(tables, raw, asked, asked.connection)
-        else:
-            lists.show(tables, raw, asked)
+    with watching() as progress:
+        progress.step("reading")
+        raw = read_raw(asked.file)
+        tables = analyse(raw, progress)
+        progress.step("drawing")
+        with paged():
+            if asked.packet is not None:
+                one_packet.show(tables, raw, asked, asked.packet)
+            elif asked.connection is not None:
+                one_connection.show(tables, raw, asked, asked.connection)
+            else:
+                lists.show(tables, raw, asked)
     if asked.has_view:
         for fault in raw.faults:
             note(fault)

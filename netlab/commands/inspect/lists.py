@@ -28,9 +28,10 @@ def _summary(tables: Tables, raw: RawRecording, asked: Asked) -> None:
         tables, raw = packets_alone(tables, raw, asked.where)
         where = f"{asked.where}: {len(tables.packets):,} of {there:,} frames; connections whole"
     if asked.as_json:
+        from netlab.show.terminal.lines import emit_json
         from netlab.show.views.summary import summary
 
-        print(summary(tables, raw, asked.name, where).as_json())
+        emit_json(summary(tables, raw, asked.name, where))
         return
     from netlab.show.terminal.summary import print_summary
 
@@ -39,9 +40,8 @@ def _summary(tables: Tables, raw: RawRecording, asked: Asked) -> None:
 
 def _connections(tables: Tables, asked: Asked) -> None:
     from netlab.show.terminal.connections import connection_lines
-    from netlab.show.terminal.lines import emit, width_of
+    from netlab.show.terminal.lines import emit, emit_json, width_of
     from netlab.show.views.connections import connections, start_ns
-    from netlab.show.views.text import as_json as json_text
 
     rows = connections(tables)
     if asked.where is not None:
@@ -51,7 +51,7 @@ def _connections(tables: Tables, asked: Asked) -> None:
         rows = tuple(row for row in rows if row.connection in chosen)
     kept = rows[: asked.limit] if asked.limit else rows
     if asked.as_json:
-        print(json_text(kept))
+        emit_json(kept)
         return
     emit(connection_lines(kept, start_ns(tables), width_of(None)))
     if len(kept) < len(rows):
@@ -59,10 +59,9 @@ def _connections(tables: Tables, asked: Asked) -> None:
 
 
 def _packets(tables: Tables, raw: RawRecording, asked: Asked) -> None:
-    from netlab.show.terminal.lines import columns_of_terminal, emit, fold
+    from netlab.show.terminal.lines import columns_of_terminal, emit, emit_json, fold
     from netlab.show.terminal.packets import list_lines
     from netlab.show.views.packets import packet_lines
-    from netlab.show.views.text import as_json as json_text
 
     chosen = None
     if asked.where is not None:
@@ -71,7 +70,7 @@ def _packets(tables: Tables, raw: RawRecording, asked: Asked) -> None:
         chosen = frames(tables, asked.where)
     rows = packet_lines(tables, raw, asked.limit, chosen)
     if asked.as_json:
-        print(json_text(rows))
+        emit_json(rows)
         return
     columns = columns_of_terminal()
     there = len(tables.packets) if chosen is None else len(chosen)
@@ -83,9 +82,8 @@ def _packets(tables: Tables, raw: RawRecording, asked: Asked) -> None:
 
 def _calls(tables: Tables, raw: RawRecording, asked: Asked) -> None:
     from netlab.show.terminal.calls import list_lines
-    from netlab.show.terminal.lines import emit, width_of
+    from netlab.show.terminal.lines import emit, emit_json, width_of
     from netlab.show.views.calls import call_lines
-    from netlab.show.views.text import as_json as json_text
 
     chosen = None
     if asked.where is not None:
@@ -94,7 +92,7 @@ def _calls(tables: Tables, raw: RawRecording, asked: Asked) -> None:
         chosen = rows_where(tables, "calls", asked.where, "call")
     rows = call_lines(tables, raw, asked.limit, chosen)
     if asked.as_json:
-        print(json_text(rows))
+        emit_json(rows)
         return
     there = len(tables.calls) if chosen is None else len(chosen)
     emit(list_lines(rows, there - len(rows), width_of(None)))

@@ -22,6 +22,7 @@ from netlab.show.views.packets import (
 
 _LAYER_STYLES = ("cyan", "green", "yellow", "magenta", "blue")
 _DUMP_ROWS = 32
+_DUMP_WIDTH = 75  # columns of sixteen bytes
 _OFFSETS = 11  # columns for `65483..65535`
 _MEANING_ROOM = 34
 _CHANGES = 8  # places that a wire changed are shown one by one
@@ -55,8 +56,15 @@ def list_lines(rows: Sequence[PacketLine], left_out: int, width: int) -> list[Li
         what = f"  {printable(row.protocol):<{protocol}}  "
         between = _ends_text(source, destination, *widths)
         if indent + len(between.rstrip()) > width:
+            if indent + len(source) + 2 > width:  # an IPv6 address, on a narrow terminal
+                lines.append(head)
+                head = [(" " * max(width - len(source) - 2, 2), "")]
             lines.append([*head, (f"{source} →", "")])
-            head, between = [(" " * indent, "")], destination
+            at = min(indent, max(width - len(destination.rstrip()), 2))
+            head, between = [(" " * at, "")], destination
+            if at < indent:
+                lines.append([*head, (between, "")])
+                head, between = [(" " * indent, "")], ""
         left = width - indent - len(between) - len(what)
         if left < min(_INFO_LEAST, len(row.info)):
             lines.append([*head, (between.rstrip(), "")])
@@ -87,7 +95,7 @@ def packet_lines(view: PacketView, width: int, limit: int | None) -> list[Line]:
         ]
     for number, layer in enumerate(view.layers):
         lines += [[], *_layer(layer, _LAYER_STYLES[number % len(_LAYER_STYLES)], width)]
-    lines += [[], *_dump(view, _DUMP_ROWS if limit is None else limit)]
+    lines += [[], *_dump(view, _DUMP_ROWS if limit is None else limit, width)]
     if view.deep:
         lines += [[], [("scapy", "bold")]]
         folded = (_beneath(printable(text), width - 2) for text in view.deep)
@@ -99,18 +107,17 @@ def _head(view: PacketView, width: int) -> list[Line]:
     cut = "" if view.caplen_bytes == view.origlen_bytes else f" of {byte_count(view.origlen_bytes)}"
     place = "" if view.connection is None else f", connection {view.connection}"
     where = f" on {printable(view.interface)}" if view.interface else ""
+    when = f"{instant(view.time_ns)}, {duration(view.since_first_ns)} after the first frame"
     head = f"frame {view.frame}"
     first, *rest = fold(printable(view.info), width - len(head) - 2)
     return [
         [(head, "bold"), (f"  {first}", "")],
         *([(" " * (len(head) + 2) + more, "")] for more in rest),
-        [(f"{byte_count(view.caplen_bytes)}{cut}{where}{place}", "")],
-        [
-            (
-                f"{instant(view.time_ns)}, {duration(view.since_first_ns)} after the first frame",
-                "dim",
-            )
-        ],
+        *(
+            [(text, "")]
+            for text in fold(f"{byte_count(view.caplen_bytes)}{cut}{where}{place}", width)
+        ),
+        *([(text, "dim")] for text in fold(when, width)),
     ]
 
 
@@ -120,7 +127,7 @@ def box_lines(view: PacketView, width: int) -> list[Line]:
     for number, layer in enumerate(view.layers):
         style = _LAYER_STYLES[number % len(_LAYER_STYLES)]
         lines += [[], _layer_head(layer, style)]
-        lines += [[(text, "")] for text in boxes(layer)]
+        lines += [[(text, "")] for text in boxes(layer, width)]
     return lines
 
 
@@ -200,8 +207,11 @@ def _layer(layer: LayerBlock, style: str, width: int) -> list[Line]:
         line: Line = [
             (byte_range(field.start, field.stop).rjust(_OFFSETS), "dim"),
             (f"  {printable(field.name):<{names}}  ", style),
-            (f"{text:<{texts}}", "bold"),
         ]
+        if _OFFSETS + 2 + names + 2 + len(text) > width:  # an IPv6 address, on a narrow terminal
+            lines.append(line)
+            line = [(" " * max(width - len(text), 2), "")]
+        line.append((f"{text:<{texts}}", "bold"))
         if beside and meaning:
             line.append((f"  {meaning.pop(0)}", "dim"))
         lines.append(line)
@@ -217,8 +227,9 @@ def _layer_head(layer: LayerBlock, style: str) -> Line:
     ]
 
 
-def _dump(view: PacketView, most_rows: int) -> list[Line]:
-    """The bytes, sixteen a row: `[` where a layer begins, `|` where a field does."""
+def _dump(view: PacketView, most_rows: int, width: int) -> list[Line]:
+    """The bytes, 16 a row, or 8: `[` where a layer begins, `|` where a field does."""
+    row_bytes = 16 if width >= _DUMP_WIDTH else 8
     layer_at: dict[int, str] = {}
     signs: dict[int, str] = {}
     for number, layer in enumerate(view.layers):
@@ -230,16 +241,16 @@ def _dump(view: PacketView, most_rows: int) -> list[Line]:
         signs[layer.start] = "["
     lines: list[Line] = [[("bytes", "bold"), ("  [ a layer begins, | a field begins", "dim")]]
     data = view.data
-    kept = data[: most_rows * 16] if most_rows > 0 else data
-    for row in range(0, len(kept), 16):
-        chunk = kept[row : row + 16]
+    kept = data[: most_rows * row_bytes] if most_rows > 0 else data
+    for row in range(0, len(kept), row_bytes):
+        chunk = kept[row : row + row_bytes]
         line: Line = [(f"{row:>7}  ", "dim")]
         for at, byte in enumerate(chunk, row):
             line += [(signs.get(at, " "), "bold"), (f"{byte:02x}", layer_at.get(at, ""))]
-        line.append(("   " * (16 - len(chunk)) + "  ", ""))
+        line.append(("   " * (row_bytes - len(chunk)) + "  ", ""))
         line.append(("".join(chr(b) if 32 <= b < 127 else "·" for b in chunk), "dim"))
         lines.append(line)
     if len(kept) < len(data):
         more = f"        … {byte_count(len(data) - len(kept))} more: --limit 0 shows all"
-        lines.append([(fit(more, 120), "italic")])
+        lines.append([(fit(more, width), "italic")])
     return lines

@@ -135,6 +135,9 @@ def _connection(row: ConnectionSummary, lines: list[Line], say: _Say, width: int
     if len(plain(lines[-1])) > width:
         lines[-1] = [(f"{label}{client} →", "bold")]
         lines.append([(" " * len(label) + server, "bold"), (f"  {row.name}", "dim")])
+        if max(len(plain(line)) for line in lines[-2:]) > width:  # IPv6, few columns
+            lines[-2:] = [[(label, "bold"), (row.name, "dim")], [(f"  {client} →", "bold")],
+                          [(f"  {server}", "bold")]]  # fmt: skip
     if row.handshake_ns is not None:
         say("handshake", duration(row.handshake_ns))
     frames = row.client_packets + row.server_packets
