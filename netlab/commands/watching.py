@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 _AFTER_S = 1.0
 _EVERY_S = 0.1
-_COUNTED = 1023  # rows are counted a thousand at a time
+_PARTS = 256  # of the rows: as often they are counted
 _BAR = 24
 
 
@@ -63,8 +63,9 @@ class Watch:
     def over(self, what: str, rows: Sequence[T]) -> Iterable[T]:
         """The rows, counted."""
         self._what, self._done, self._total = what, 0, len(rows)
+        every = len(rows) // _PARTS + 1
         for number, row in enumerate(rows):
-            if not number & _COUNTED:
+            if not number % every:
                 self._done = number
             yield row
         self._done = self._total

@@ -90,7 +90,7 @@ def _connections(view: Summary, lines: list[Line], say: _Say, width: int) -> Non
             listed = sorted(used, key=lambda row: -(row.client_bytes + row.server_bytes))[:_LISTED]
         lines += [[], *connection_lines(listed, view.start_ns, width, BUSIEST)]
         if len(listed) < len(used):
-            unlisted.append(f"{len(used) - len(listed):,} that moved less")
+            unlisted.append(f"{len(used) - len(listed):,} that moved no more")
     idle = len(view.connections) - sum(row.is_used for row in view.connections)
     if 0 < idle < len(view.connections):
         unlisted.append(f"{idle:,} that moved nothing")

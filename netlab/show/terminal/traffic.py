@@ -17,6 +17,7 @@ _STYLES = {SERIOUS: "bold red", BAD: "yellow"}
 _NUMBER = 11  # columns of `1,234,567`
 _SHARE = 8
 _SIZE = 9
+_KEPT = "\0"  # a blank at which no line is broken; none is in printable text
 _FIRST_NAME, _MOST_NAME = 24, 44
 
 
@@ -99,9 +100,10 @@ def trouble_lines(rows: Sequence[Trouble], width: int, label: int) -> list[Line]
     shown = rows if len(rows) <= _TROUBLES else rows[: _TROUBLES - 1]
     for row in shown:
         first = "" if row.count == 1 else "first: "
-        where = "" if row.frame is None else f" ({first}frame {row.frame})"
-        for text in fold(printable(row.text) + where, width - label - 2):
+        where = "" if row.frame is None else f" ({first}frame {row.frame})".replace(" ", _KEPT)
+        for text in fold(printable(row.text) + where.replace(_KEPT, " ", 1), width - label):
             head = name.ljust(label) if not lines else " " * label
+            text = text.replace(_KEPT, " ")
             lines.append([(head, "dim"), (text, _STYLES.get(row.weight, ""))])
     if len(shown) < len(rows):
         more = f"… and {len(rows) - len(shown)} more: netlab inspect --json has them"
