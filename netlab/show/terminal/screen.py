@@ -168,6 +168,10 @@ class Pager:
             sys.stdout.write(held)
         else:
             self._send(held)
+            with suppress(BrokenPipeError):
+                assert self._process is not None
+                assert self._process.stdin is not None
+                self._process.stdin.flush()  # a screenful is there to be read
 
     def _send(self, text: str) -> None:
         assert self._process is not None
