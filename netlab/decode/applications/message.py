@@ -44,8 +44,8 @@ class Conversation(Protocol):
     def feed(self, side: Side, data: bytes, start: int) -> list[Said]:
         """Take the next bytes that `side` sent, and return the messages that they end.
 
-        Bytes of a side are contiguous but for gaps that were told; the sides come interleaved in the
-        order in which the bytes were first captured.
+        Bytes of a side are contiguous but for gaps that were told; the sides come interleaved, in
+        the order in which the bytes were first captured.
         """
         ...
 
