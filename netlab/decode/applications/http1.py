@@ -13,6 +13,7 @@ from enum import Enum, auto
 
 from netlab.decode.applications.http1_head import REQUEST, RESPONSE, Head
 from netlab.decode.applications.message import Application, Conversation, Item, Said
+from netlab.decode.applications.tunnel import Tunnel
 from netlab.decode.applications.unread import Unread
 from netlab.model.tables import Side
 
@@ -46,6 +47,7 @@ class _Half:
     head: Head | None = None
     looked: int = 0  # bytes of the unread ones in which no line's end is
     body_start: int = 0
+    body_stop: int | None = None  # of a chunked one, behind its last chunk's size
     body_bytes: int = 0
     left: int = 0  # bytes of body or chunk still to come
     chunks: int = 0
@@ -53,9 +55,16 @@ class _Half:
     rule: str = ""  # how the body ends
     fault: str = ""
     fed: bool = False
+    ready: list[Said] = field(default_factory=list)  # what the other side's bytes released
+
+    def taken(self) -> list[Said]:
+        ready, self.ready = self.ready, []
+        return ready
 
 
 _INSIDE = "bytes inside a message"
+_UNLIKE = "no HTTP/1 message begins like this"
+_NO_HTTP = "bytes that are no HTTP"
 _RULES = {
     "length": "Content-Length says how long it is.",
     "chunked": "It comes in chunks, each with its size; one of size 0 ends it.",
@@ -73,22 +82,24 @@ class Http1:
 
     def feed(self, side: Side, data: bytes, start: int) -> list[Said]:
         """See `Conversation`."""
-        if self._next is not None:
-            return self._next.feed(side, data, start)
         half = self._halves[side]
+        if self._next is not None:
+            return half.taken() + self._next.feed(side, data, start)
         if not half.fed and start > 0:  # the capture began later
             half.phase = _Phase.LOST
             half.fault = "the capture begins inside a message"
             half.unread.jump(start)
         half.fed = True
         half.unread.add(data, start)
-        return self._read(half)
+        before = half.taken()
+        said = self._read(half)
+        return before + said + half.taken()
 
     def gap(self, side: Side, start: int, stop: int) -> list[Said]:
         """See `Conversation`."""
-        if self._next is not None:
-            return self._next.gap(side, start, stop)
         half = self._halves[side]
+        if self._next is not None:
+            return half.taken() + self._next.gap(side, start, stop)
         half.fed = True
         size = stop - start
         if half.phase is _Phase.UNTIL_CLOSE or (
@@ -98,8 +109,10 @@ class Http1:
             half.body_bytes += size
             half.left -= size
             half.unread.jump(stop)
-            return self._read(half)
-        said = self._broken(half, f"{size:,} bytes were not captured", half.unread.stop)
+            return half.taken() + self._read(half)
+        said = half.taken() + self._broken(
+            half, f"{size:,} bytes were not captured", half.unread.stop
+        )
         half.phase = _Phase.LOST
         half.fault = "its beginning was not captured"
         half.looked = 0
@@ -108,12 +121,12 @@ class Http1:
 
     def end(self, side: Side) -> list[Said]:
         """See `Conversation`."""
-        if self._next is not None:
-            return self._next.end(side)
         half = self._halves[side]
-        said: list[Said] = []
-        if half.phase is _Phase.HELD or (side is Side.SERVER and self._client_held):
-            said += self._release()
+        if self._next is not None:
+            return half.taken() + self._next.end(side)
+        if half.phase is _Phase.HELD:
+            self._release()
+        said = half.taken()
         if half.phase is _Phase.UNTIL_CLOSE:
             return [*said, self._whole(half)]
         return said + self._broken(half, _unfinished(half), half.unread.stop)
@@ -122,18 +135,18 @@ class Http1:
     def _client_held(self) -> bool:
         return self._halves[Side.CLIENT].phase is _Phase.HELD
 
-    def _release(self) -> list[Said]:
+    def _release(self) -> None:
         """No other protocol came: what was held is HTTP."""
         client = self._halves[Side.CLIENT]
         client.phase = _Phase.FIRST
-        return self._read(client)
+        client.ready += self._read(client)
 
     def _broken(self, half: _Half, why: str, stop: int) -> list[Said]:
         """What was begun and will not be ended."""
         if half.phase is _Phase.LOST:
             start = half.unread.start - half.body_bytes
             half.body_bytes = 0
-            return [Said("HTTP/1.1", start, stop, _INSIDE, (), half.fault)] if start < stop else []
+            return [_lost(half, start, stop)] if start < stop else []
         if half.head is None:
             if not half.unread:
                 return []
@@ -148,6 +161,7 @@ class Http1:
         assert head is not None
         if half.rule in _RULES:
             end = half.unread.start if stop is None else stop
+            end = end if half.body_stop is None else half.body_stop
             size = f"{half.body_bytes:,} byte{'s' * (half.body_bytes != 1)}"
             if half.rule == "chunked":
                 size += f" in {half.chunks:,} chunk{'s' * (half.chunks != 1)}"
@@ -160,6 +174,7 @@ class Http1:
         stop = half.unread.start if stop is None else stop
         said = Said(head.protocol, head.start, stop, head.text, tuple(head.items), fault)
         half.phase, half.head, half.fault, half.rule = _Phase.FIRST, None, "", ""
+        half.body_stop = None
         half.chunks = half.body_bytes = half.missing = 0
         return said
 
@@ -197,11 +212,11 @@ class Http1:
                 return
             head = Head(at, half.side is Side.CLIENT)
             if line == b"PRI * HTTP/2.0" and head.request:
-                self._to_http2(half, at, said)
+                self._to_http2(half, at)
             elif head.first_line(line, at):
                 half.head, half.phase = head, _Phase.FIELDS
             else:
-                half.phase, half.fault = _Phase.LOST, "no HTTP/1 message begins like this"
+                half.phase, half.fault = _Phase.LOST, _UNLIKE
                 half.body_bytes = half.unread.start - at
             return
         begun = half.head
@@ -231,7 +246,7 @@ class Http1:
             return
         half.left = int(match[1], 16)
         if half.left == 0:
-            half.phase = _Phase.TRAILER
+            half.phase, half.body_stop = _Phase.TRAILER, half.unread.start
             return
         half.phase = _Phase.CHUNK
         half.chunks += 1
@@ -279,9 +294,9 @@ class Http1:
                 return
             said += self._message_ends(half)
             if tunnel:
-                self._hand_over(_tunnelled(self._halves), said)
+                self._hand_over(Tunnel())
         if asked is not None and not tunnel and self._client_held:
-            said += self._release()
+            self._release()
 
     def _message_ends(self, half: _Half) -> list[Said]:
         head = half.head
@@ -309,7 +324,7 @@ class Http1:
         half.body_bytes += half.unread.drop(match.start())
         at = half.unread.start
         if half.body_bytes:
-            said.append(Said("HTTP/1.1", at - half.body_bytes, at, _INSIDE, (), half.fault))
+            said.append(_lost(half, at - half.body_bytes, at))
         half.body_bytes, half.fault, half.phase = 0, "", _Phase.FIRST
         return True
 
@@ -322,29 +337,34 @@ class Http1:
             from netlab.decode.applications.websocket import WebSocket
 
             extensions = head.fields.get("sec-websocket-extensions", "")
-            self._hand_over(WebSocket(extensions), said)
+            self._hand_over(WebSocket(extensions))
         elif "h2c" in names:
             from netlab.decode.applications.http2 import Http2
 
             method = asked.method if asked is not None else ""
-            self._hand_over(Http2(upgraded=method), said)
+            self._hand_over(Http2(upgraded=method))
         else:
-            self._hand_over(_tunnelled(self._halves), said)
+            self._hand_over(Tunnel())
 
-    def _to_http2(self, half: _Half, at: int, said: list[Said]) -> None:
+    def _to_http2(self, half: _Half, at: int) -> None:
         from netlab.decode.applications.http2 import Http2
 
         rest = half.unread.take(len(half.unread))
         half.unread.jump(at)
         half.unread.add(b"PRI * HTTP/2.0\r\n" + rest, at)
-        self._hand_over(Http2(), said)
+        self._hand_over(Http2())
 
-    def _hand_over(self, following: Conversation, said: list[Said]) -> None:
+    def _hand_over(self, following: Conversation) -> None:
         self._next = following
         for half in self._halves.values():
             if half.unread:
                 at = half.unread.start
-                said += following.feed(half.side, half.unread.take(len(half.unread)), at)
+                half.ready += following.feed(half.side, half.unread.take(len(half.unread)), at)
+
+
+def _lost(half: _Half, start: int, stop: int) -> Said:
+    text = _NO_HTTP if half.fault == _UNLIKE else _INSIDE
+    return Said("HTTP/1.1", start, stop, text, (), half.fault)
 
 
 def _unfinished(half: _Half) -> str:
@@ -354,13 +374,6 @@ def _unfinished(half: _Half) -> str:
     if half.phase in (_Phase.CHUNK, _Phase.CHUNK_SIZE, _Phase.CHUNK_END, _Phase.TRAILER):
         return f"no end: {half.body_bytes:,} bytes in {half.chunks:,} chunks"
     return "the head has no end"
-
-
-def _tunnelled(halves: dict[Side, _Half]) -> Conversation:
-    """What is spoken in a tunnel: told by its first bytes."""
-    from netlab.decode.applications.tunnel import Tunnel
-
-    return Tunnel()
 
 
 def _likely(client: bytes, server: bytes) -> bool:

@@ -28,21 +28,24 @@ class Tunnel:
         self._held = 0
         self._opaque = False
         self._ranges: dict[Side, tuple[int, int]] = {}
+        self._ready: dict[Side, list[Said]] = {}  # what the other side's bytes released
         self._next: Conversation | None = None
 
     def feed(self, side: Side, data: bytes, start: int) -> list[Said]:
         """See `Conversation`."""
+        ready = self._ready.pop(side, [])
         if self._next is not None:
-            return self._next.feed(side, data, start)
+            return ready + self._next.feed(side, data, start)
         begin = self._ranges.get(side, (start, start))[0]
         self._ranges[side] = begin, start + len(data)
         if self._opaque:
             return []
         self._first.append(_Piece(side, data, start))
         self._held += len(data)
-        return self._guess()
+        self._guess()
+        return self._ready.pop(side, [])
 
-    def _guess(self) -> list[Said]:
+    def _guess(self) -> None:
         from netlab.decode.applications.registry import guess_stream
 
         first = {
@@ -54,18 +57,18 @@ class Tunnel:
             if self._held > _ENOUGH:
                 self._opaque = True
                 self._first.clear()
-            return []
+            return
         self._next = found.application.conversation()
-        said: list[Said] = []
         for piece in self._first:
-            said += self._next.feed(piece.side, piece.data, piece.start)
+            said = self._next.feed(piece.side, piece.data, piece.start)
+            self._ready.setdefault(piece.side, []).extend(said)
         self._first.clear()
-        return said
 
     def gap(self, side: Side, start: int, stop: int) -> list[Said]:
         """See `Conversation`."""
+        ready = self._ready.pop(side, [])
         if self._next is not None:
-            return self._next.gap(side, start, stop)
+            return ready + self._next.gap(side, start, stop)
         self._opaque = True
         self._first.clear()
         begin = self._ranges.get(side, (start, start))[0]
@@ -74,8 +77,9 @@ class Tunnel:
 
     def end(self, side: Side) -> list[Said]:
         """See `Conversation`."""
+        ready = self._ready.pop(side, [])
         if self._next is not None:
-            return self._next.end(side)
+            return ready + self._next.end(side)
         if side not in self._ranges:
             return []
         start, stop = self._ranges.pop(side)
