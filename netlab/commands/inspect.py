@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from netlab.commands.decode_as import decode_as_option, rules
 from netlab.commands.numbers import WholeNumber
 from netlab.model.errors import UsageError
 from netlab.model.recording import RawRecording
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 @click.argument("file")
 @click.option("--connections", "view", flag_value="connections", help="List the connections.")
 @click.option("--packets", "view", flag_value="packets", help="List the packets.")
+@click.option("--messages", "view", flag_value="messages", help="List what applications said.")
+@click.option("--message", metavar="M", type=int, help="Show one message's fields and bytes.")
+@decode_as_option
 @click.option(
     "--connection", "-c", metavar="N", help="Draw a connection's ladder: 3, tcp.0, udp.1."
 )
@@ -47,12 +51,14 @@ if TYPE_CHECKING:
 @click.option(
     "--where",
     metavar="SQL",
-    help="With --packets, --connections: those of which it is true: `dport = 443`.",
+    help="With --packets, --connections, --messages: those of which it is true: `dport = 443`.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the view as JSON.")
 def command(
     file: str,
     view: str | None,
+    message: int | None,
+    decode_as: tuple[str, ...],
     connection: str | None,
     packet: int | None,
     deep: bool,
@@ -69,13 +75,15 @@ def command(
     """Show what a recording or capture holds. FILE may be - for standard input.
 
     Without an option: a summary and the connections. A condition of --where names columns as
-    `netlab query` has them: of `frames` for packets, of `connections` for connections.
+    `netlab query` has them: of `frames` for packets, of `connections` for connections, of
+    `messages` for messages.
     """
-    chosen = [name for name in (view, connection, packet) if name is not None]
-    if len(chosen) > 1:
+    chosen = [name for name in (view, connection, packet, message) if name is not None]
+    if len(chosen) > 1 and not (view == "messages" and connection and len(chosen) == 2):
         raise UsageError(
             "only one view at a time",
-            "choose one of --connections, --packets, --connection N, --packet N",
+            "choose one of --connections, --packets, --messages, --connection N, --packet N, "
+            "--message M",
         )
     closer = {"--deep": deep, "--boxes": boxes, "--field": field is not None}
     asked = [name for name, given in closer.items() if given]
@@ -92,17 +100,24 @@ def command(
     if stream is None and (form is not None or output is not None):
         name = "--output" if form is None else "--as"
         raise UsageError(f"{name} is about a stream", "add --stream client, server or both")
+    if view == "messages" and (stream is not None or states):
+        raise UsageError("only one view at a time", "choose --messages, --states or --stream")
     if stream is not None and as_json:
         raise UsageError("a stream is no JSON", "choose --as text, hex, c or raw")
     if where is not None and view is None:
-        raise UsageError("--where is about a list", "add --packets or --connections")
+        raise UsageError("--where is about a list", "add --packets, --connections or --messages")
     from netlab.capture.files import read_raw
     from netlab.commands.main import note
     from netlab.explain.analysis import analyse
 
+    told = rules(decode_as)
     raw = read_raw(file)
-    tables = analyse(raw)
-    if packet is not None:
+    tables = analyse(raw, told)
+    if view == "messages":
+        _messages(tables, connection, limit, where, as_json)
+    elif message is not None:
+        _message(tables, raw, message, limit, as_json)
+    elif packet is not None:
         _show_packet(_packet(tables, raw, packet, deep), boxes, field, limit, as_json)
     elif connection is not None and stream is not None:
         _stream(tables, raw, connection, stream, form or "text", output, file)
@@ -176,6 +191,44 @@ def _packets(
         if rows and tables.calls:
             said = fold("Frames are numbered as in Wireshark, which counts calls, too.", columns)
             emit([[(text, "dim")] for text in said])
+
+
+def _messages(
+    tables: Tables, connection: str | None, limit: int | None, where: str | None, as_json: bool
+) -> None:
+    from netlab.show import choose
+    from netlab.show.terminal.lines import columns_of_terminal, emit
+    from netlab.show.terminal.messages import DEFAULT_LIMIT, list_lines
+    from netlab.show.views.messages import message_lines
+    from netlab.show.views.text import as_json as json_text
+
+    row = None if connection is None else choose.connection(tables, connection).connection
+    chosen = None
+    if where is not None:
+        from netlab.show.sql import rows_where
+
+        chosen = rows_where(tables, "messages", where, "message")
+    most = limit if as_json or limit is not None else DEFAULT_LIMIT
+    rows, there = message_lines(tables, most, chosen, row)
+    if as_json:
+        print(json_text(rows))
+    else:
+        emit(list_lines(rows, there - len(rows), columns_of_terminal()))
+
+
+def _message(
+    tables: Tables, raw: RawRecording, number: int, limit: int | None, as_json: bool
+) -> None:
+    from netlab.show.terminal.lines import columns_of_terminal, emit
+    from netlab.show.terminal.messages import message_lines
+    from netlab.show.views.messages import message_view
+    from netlab.show.views.text import as_json as json_text
+
+    view = message_view(tables, raw, number, whole=limit == 0)
+    if as_json:
+        print(json_text(view))
+    else:
+        emit(message_lines(view, columns_of_terminal(), limit))
 
 
 def _ladder(

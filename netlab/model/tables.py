@@ -369,7 +369,7 @@ class Message:
     other. Text was captured: nothing in it is harmless.
     """
 
-    message: int  # 1-based, by first frame
+    message: int  # 1-based, by the frame with which it could first be read
     connection: int
     direction: str
     protocol: str  # HTTP/1.1, TLS, DNS, ...
@@ -382,6 +382,7 @@ class Message:
     fault: str | None  # what could not be read, and why
     calls: tuple[int, ...]  # of sender and receiver that moved any of its bytes
     _said: object = None  # what decode made of it, with its fields
+    _whole: int = 0  # the frame with which all of it could be read
 
 
 @dataclass(slots=True, frozen=True)
@@ -408,6 +409,10 @@ class FrameNote:
     reason: str | None = None  # of a drop or a reset, as the kernel names it
 
 
+MessageReader = Callable[[int | None], list[Message]]  # of one connection, or of all
+_NUMBERED_MOST = 5_000  # packets: in more, the messages of one connection are read by themselves
+
+
 @dataclass(slots=True)
 class Tables:
     """A recording, read: the nine tables and the ledger of what did not match."""
@@ -423,15 +428,21 @@ class Tables:
     unmatched: list[Unmatched] = field(default_factory=list)
     notes: list[FrameNote] = field(default_factory=list)
     # Messages are read when they are first asked for: not every view needs them.
-    _read_messages: Callable[[], list[Message]] | None = field(default=None, repr=False)
+    _read_messages: MessageReader | None = field(default=None, repr=False)
     _messages: list[Message] | None = field(default=None, repr=False)
 
     @property
     def messages(self) -> list[Message]:
-        """What the applications said, a row a message, by first frame."""
+        """What the applications said, a row a message, in the order in which it could be read."""
         if self._messages is None:
-            self._messages = [] if self._read_messages is None else self._read_messages()
+            self._messages = [] if self._read_messages is None else self._read_messages(None)
         return self._messages
+
+    def messages_of(self, connection: int) -> list[Message]:
+        """Those of one connection: in a large capture without their numbers, which take long."""
+        if self._messages is None and len(self.packets) > _NUMBERED_MOST:
+            return [] if self._read_messages is None else self._read_messages(connection)
+        return [message for message in self.messages if message.connection == connection]
 
 
 RECORDS: dict[str, type[Any]] = {
