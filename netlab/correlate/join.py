@@ -33,6 +33,7 @@ from netlab.correlate.matching import add_connections_without_frames, is_hidden,
 from netlab.correlate.missing import CUT, has_gaps, is_cut_short, missing_frames
 from netlab.correlate.reasons import Reason, What
 from netlab.correlate.receiver_acks import link_receiver_acks
+from netlab.correlate.second_verdicts import judge_again
 from netlab.correlate.segments import Track, track_from_flow
 from netlab.correlate.sockets import Socket, Sockets, trace_sockets
 from netlab.correlate.stamps import stamps_of_calls
@@ -133,6 +134,7 @@ class _Correlation:
         tracks = [track_from_flow(flow) for flow in flows if flow.protocol == "tcp"]
         for track in tracks:
             judge(track)
+            judge_again(track)
         rows = [row.segment for track in tracks for row in track.rows]
         rows.sort(key=lambda segment: self.place(segment.frame))
         self.tables.segments = rows
