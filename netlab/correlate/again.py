@@ -11,8 +11,10 @@ waited:
 - a tail loss probe (RFC 8985 7): the last segment that is out, after about two round trips;
 - the recovery after a time-out: all that was out then, as ACKs make way.
 With one segment out, first and last are the same, and both timers may end at one time (Linux: the
-probe waits 2 srtt + 200 ms, but never longer than the other). Then what follows tells: the timer
-backs off (RFC 6298 5.5), and so a second time-out after the same time says that the first was none.
+probe waits 2 srtt + 200 ms, but never longer than the other). A recording that has its sender's
+settings tells: Linux arms the probe in place of the timer (tcp_schedule_loss_probe). Else what
+follows does: the timer backs off (RFC 6298 5.5), and so a second resend after the same time says
+that the first was a probe.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ _CLOCKED_NS = 20_000_000  # from an ACK that comes to what it lets go, on a busy
 _TICK_NS = 12_000_000
 _ENOUGH_DUPLICATES = 3  # RFC 5681 3.2
 RTO, FAST = "rto", "fast"
+TIMED_OUT = "time-out:"
 
 
 class Finding(NamedTuple):
@@ -157,13 +160,19 @@ def _timer(
 ) -> Finding:
     """The first that is out, after a silence: the retransmission timer, or with one out a probe."""
     text = f"{ms(waited_ns)} after frame {begun}, and no ACK of it since"
-    timed_out = Finding(Verdict.RTO, f"time-out: {text}", _frames(begun))
-    probed = copy is not None and copy.time_ns > me.una_ns  # once; then it was this time's turn
+    timed_out = Finding(Verdict.RTO, f"{TIMED_OUT} {text}", _frames(begun))
+    probed = copy is not None  # a probe is sent once; then it is the timer's turn
     if copy is not None and me.lone is not None:
         _settle_lone(me, me.lone, waited_ns, row.segment.frame)
         me.lone = None
     if stop != me.nxt or me.segments_out > 1 or not me.sack or probed:
         return timed_out
+    if me.probes_first:
+        return Finding(
+            Verdict.TAIL_LOSS_PROBE,
+            f"the only segment out, {text}: its kernel sends a probe first (tcp_early_retrans)",
+            _frames(begun),
+        )
     least = me.srtt_ns + max(4 * me.rttvar_ns, 200_000_000)
     probe_ns = min(2 * me.srtt_ns + 200_000_000, least)
     if me.near_ns == 0 and me.rtt_count and waited_ns > probe_ns * 13 // 8 + _TICK_NS:
@@ -189,6 +198,6 @@ def _settle_lone(me: Sender, lone: tuple[Row, int], waited_ns: int, frame: int) 
         least = me.srtt_ns + max(4 * me.rttvar_ns, 200_000_000)
         if least * 7 // 8 <= before_ns <= least * 5 // 4 + _TICK_NS:
             segment.verdict = Verdict.RTO
-            segment.verdict_reason = f"time-out: {said}: the timer backed off"
+            segment.verdict_reason = f"{TIMED_OUT} {said}: the timer backed off"
     if segment.verdict is not None:
         segment.verdict_frames = (*(segment.verdict_frames or ()), frame)

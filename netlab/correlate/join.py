@@ -26,6 +26,7 @@ from netlab.correlate.doubts import clock_windows, first_impossible, stop_of
 from netlab.correlate.epolls import Epolls
 from netlab.correlate.flows import Flow, flows_from_packets
 from netlab.correlate.handshake import link_handshake
+from netlab.correlate.kernels_known import all_probe_first, ends_are_known
 from netlab.correlate.leftovers import leftover_bytes, uncaptured
 from netlab.correlate.lives import Lives
 from netlab.correlate.local_join import LocalJoin
@@ -132,9 +133,10 @@ class _Correlation:
 
     def _tracks(self, flows: list[Flow]) -> list[Track]:
         tracks = [track_from_flow(flow) for flow in flows if flow.protocol == "tcp"]
+        probing = all_probe_first(self.raw.description.hosts)
         for track in tracks:
             judge(track)
-            judge_again(track)
+            judge_again(track, probes_first=probing and ends_are_known(track))
         rows = [row.segment for track in tracks for row in track.rows]
         rows.sort(key=lambda segment: self.place(segment.frame))
         self.tables.segments = rows

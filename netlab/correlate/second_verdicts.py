@@ -15,7 +15,7 @@ Read first: RFC 9293 3.8, RFC 6298, RFC 8985, RFC 2883, RFC 3522, RFC 6864.
 
 from __future__ import annotations
 
-from netlab.correlate.again import FAST, RTO, Finding, cause
+from netlab.correlate.again import FAST, RTO, TIMED_OUT, Finding, cause
 from netlab.correlate.arrivals import arrival_ns, reached
 from netlab.correlate.flows import ACK, FIN, RST, SYN
 from netlab.correlate.probes import maybe_probe
@@ -36,14 +36,20 @@ _WORDS = {
 }  # fmt: skip
 
 
-def judge_again(track: Track) -> None:
-    """Fill verdict, verdict_reason and verdict_frames of a connection's rows, and its senders."""
+def judge_again(track: Track, *, probes_first: bool = False) -> None:
+    """Fill verdict, verdict_reason and verdict_frames of a connection's rows, and its senders.
+
+    `probes_first`: both ends' kernels are known to send a tail loss probe before they time out.
+    """
     rows = track.rows
     if not rows or track.flow.to_itself:  # who hears what, cannot be told of one that is both
         return
     halves = track.halves
     sack = all(half.sack for half in halves.values())
-    senders = {d: Sender(half.base or 0, sack=sack) for d, half in halves.items()}
+    senders = {
+        d: Sender(half.base or 0, sack=sack, probes_first=probes_first)
+        for d, half in halves.items()
+    }
     track.senders = senders
     work = _Pass(track, senders)
     if not any(row.packet._wired for row in rows):
@@ -246,9 +252,7 @@ class _Pass:
         )
         _give(row, found)
         if found.verdict is Verdict.RTO:
-            if me.recover_kind != RTO or me.recover <= me.una:
-                me.recover_frame = row.segment.frame
-            if start <= me.una:  # the timer itself, not the recovery after it
+            if found.reason.startswith(TIMED_OUT):  # the timer itself, not the recovery after it
                 me.recover, me.recover_kind = nxt, RTO
                 me.recover_ns, me.recover_frame = now_ns, row.segment.frame
         elif found.verdict is Verdict.FAST_RETRANSMIT and me.recover <= me.una:
@@ -292,7 +296,7 @@ class _Pass:
                     None, f"answers the SYN of frame {answered.row.segment.frame} again, or the"
                     f" timer sent it {text}", (answered.row.segment.frame,),
                 )  # fmt: skip
-        return Finding(Verdict.RTO, f"time-out: {text}, without an answer", (first.segment.frame,))
+        return Finding(Verdict.RTO, f"{TIMED_OUT} {text}, without an answer", (first.segment.frame,))
 
     # --- it arrives
 
@@ -342,9 +346,9 @@ class _Pass:
         if segment.verdict not in _SENT_AGAIN and not _was_sent_again(segment.verdict_reason):
             return
         if stop <= ack:
-            _spurious(row, f"frame {frame} had acknowledged all it brings", frame)
+            _spurious(row, f"frame {frame} had acknowledged all it brings before it came", frame)
         elif sacked.covers(max(start, ack), stop):
-            _spurious(row, "all it brings had been selectively acknowledged", me.sack_frame)
+            _spurious(row, "all it brings had been selectively acknowledged before it came", me.sack_frame)
 
     def _duplicate_told(self, row: Row, other: Sender) -> None:
         for start, stop in other.duplicate_told(row):
@@ -354,6 +358,7 @@ class _Pass:
                     if copy.twin and not copy.settled:
                         self.twins.by_network(copy, told, row.segment.frame)
                     elif not copy.settled:
+                        other.not_lost(copy)
                         _spurious(copy.row, f"{told} says that it came a second time",
                                   row.segment.frame)  # fmt: skip
                     copy.settled = True
@@ -373,6 +378,7 @@ def _eifel(row: Row, other: Sender, ts_ecr: int) -> None:
         if options is None or options.ts_val is None or seq_diff(ts_ecr, options.ts_val) >= 0:
             continue
         copy.settled = True
+        other.not_lost(copy)
         _spurious(
             copy.row, f"the ACK of frame {row.segment.frame} echoes a timestamp from before it"
             " was sent: an earlier copy had come", row.segment.frame,

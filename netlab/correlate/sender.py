@@ -57,6 +57,7 @@ class Sender:
     base: int  # 32-bit number of seq 0
     near_ns: int | None = None  # from the capture to this end and back; 0 with a wire
     sack: bool = False  # both ends permit it
+    probes_first: bool = False  # its kernel is known to send a tail loss probe before it times out
 
     nxt: int | None = None  # one past the highest number sent
     newest: Row | None = None  # the segment that reached it
@@ -302,6 +303,11 @@ class Sender:
         start, stop = blocks[0]
         inside = len(blocks) > 1 and blocks[1][0] <= start and stop <= blocks[1][1]
         return [blocks[0]] if start < stop and (stop <= ack or inside) else []
+
+    def not_lost(self, copy: Copy) -> None:
+        """A sender that learns so takes the recovery back that began with it (RFC 3522, 5682)."""
+        if copy.row.segment.frame == self.recover_frame:
+            self.recover, self.recover_kind = 0, ""
 
     # --- clocks
 
