@@ -115,7 +115,7 @@ class _Pass:
             before = me.ids[place]
             me.ids[place] = row
             if before is not None and before.packet.ip_id == number:
-                if me.ids_vary and is_same_packet(row, before):
+                if is_same_packet(row, before):
                     self.twins.add(row, before, me)
                     return
             if me.last_id is not None:
@@ -356,7 +356,7 @@ class _Pass:
             for copy in reversed(other.copies):
                 if start <= copy.start and copy.stop <= stop and copy.start < copy.stop:
                     if copy.twin and not copy.settled:
-                        self.twins.by_network(copy, told, row.segment.frame)
+                        self.twins.by_network(copy, told, row.segment.frame, other)
                     elif not copy.settled:
                         other.not_lost(copy)
                         _spurious(copy.row, f"{told} says that it came a second time",

@@ -2,7 +2,8 @@
 
 The same IPv4 identification and the same header mean that it was sent once (a stack that sends
 bytes again makes a packet anew; RFC 6864 lets the number be 0 where it means nothing, and then
-nothing is said). Captured twice it was
+nothing is said). A stack that gives all its packets one
+number is told by that. Captured twice it was
 - where the two differ in what a hop changes (time to live, VLAN) or in the interface: then it was
   seen at two places,
 - where nearly every packet of the connection, both ways, stands twice: no network does that.
@@ -44,7 +45,7 @@ class Twins:
     """The pairs of one connection."""
 
     def __init__(self) -> None:
-        self._open: list[Row] = []
+        self._open: list[tuple[Row, Sender]] = []
         self._seen_twice = 0
 
     def add(self, row: Row, before: Row, me: Sender) -> None:
@@ -65,7 +66,7 @@ class Twins:
             )
         else:
             segment.verdict_reason = f"{named}: captured twice, or doubled by the network"
-            self._open.append(row)
+            self._open.append((row, me))
             self._seen_twice += 1
         self._remember(row, before, me)
 
@@ -81,10 +82,10 @@ class Twins:
                 Copy(row, segment.seq, stop, row.packet.time_ns, before, twin=True)
             )  # fmt: skip
 
-    def by_network(self, copy: Copy, told: str, frame: int) -> None:
+    def by_network(self, copy: Copy, told: str, frame: int, me: Sender) -> None:
         """The receiver said that it came a second time."""
         segment = copy.row.segment
-        if segment.verdict is None and copy.first is not None:
+        if segment.verdict is None and copy.first is not None and me.ids_vary:
             segment.verdict = Verdict.DUPLICATED_BY_NETWORK
             first = copy.first.segment.frame
             segment.verdict_reason = f"frame {first} once more, and {told} says that both came"
@@ -96,9 +97,9 @@ class Twins:
         numbered = sum(1 for row in rows if row.packet.ip_id)
         if pairs < _FEWEST or 2 * pairs < numbered * _NEARLY_ALL:
             return
-        for row in self._open:
+        for row, me in self._open:
             segment = row.segment
-            if segment.verdict is None:
+            if segment.verdict is None and me.ids_vary:
                 segment.verdict = Verdict.DUPLICATED_BY_CAPTURE
                 segment.verdict_reason = (
                     f"frame {(segment.verdict_frames or (0,))[0]} once more; {pairs} of the"
