@@ -80,6 +80,21 @@ class Fate(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Verdict(StrEnum):
+    """What a segment is to its sender and to the network: netlab's own, beside tshark's."""
+
+    NEW_DATA = "new_data"
+    RTO = "rto"  # sent again by the retransmission timer, or in the recovery that it began
+    FAST_RETRANSMIT = "fast_retransmit"  # sent again since ACKs told of a loss
+    TAIL_LOSS_PROBE = "tail_loss_probe"  # RFC 8985 section 7
+    SPURIOUS = "spurious"  # sent again for whatever reason, and the receiver had it
+    REORDERED = "reordered"  # sent in order, overtaken on the way
+    DUPLICATED_BY_CAPTURE = "duplicated_by_capture"  # one packet, seen twice
+    DUPLICATED_BY_NETWORK = "duplicated_by_network"  # one packet, come twice
+    KEEP_ALIVE = "keep_alive"
+    ZERO_WINDOW_PROBE = "zero_window_probe"
+
+
 @dataclass(slots=True, frozen=True)
 class TcpOptions:
     """The options of one TCP header that netlab uses; None where absent (RFC 9293, 7323, 2018)."""
@@ -185,8 +200,9 @@ class Segment:
     ack_rtt_ns: int | None = None
     rto_ns: int | None = None
     bytes_in_flight: int | None = None
-    verdict: str | None = None
+    verdict: str | None = None  # a Verdict; None with a reason: not certain
     verdict_reason: str | None = None
+    verdict_frames: tuple[int, ...] | None = None  # the evidence
 
 
 @dataclass(slots=True)
