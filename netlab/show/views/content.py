@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from operator import itemgetter
 
+from netlab.decode.payload import payload_of
 from netlab.model.errors import UsageError
 from netlab.model.ranges import RangeMap
 from netlab.model.recording import RawRecording
-from netlab.model.tables import Connection, Packet, Side, Tables
+from netlab.model.tables import Connection, Side, Tables
 
 _LAST = 1 << 62  # behind all frames
 
@@ -99,10 +100,10 @@ def _stream(
         if segment.connection != connection or segment.direction != direction:
             continue
         at = packets[segment.frame]
-        payload = _payload(tables.packets[at], raw.frames[at].data)
+        payload = payload_of(tables.packets[at], raw.frames[at].data)
         start, stop = max(segment.start, 0), min(segment.stop, segment.start + len(payload))
         for a, b, (owner, begun) in owners.overlaps(start, stop):
-            theirs = _payload(tables.packets[owner], raw.frames[owner].data)
+            theirs = payload_of(tables.packets[owner], raw.frames[owner].data)
             if theirs[a - begun : b - begun] != payload[a - segment.start : b - segment.start]:
                 frame = tables.packets[owner].frame
                 conflicts.append(Conflict(side, a, b, frame, segment.frame))
@@ -112,7 +113,7 @@ def _stream(
         if start > end:
             yield Chunk(side, end, start, None, None, b"")
         packet = tables.packets[at]
-        payload = _payload(packet, raw.frames[at].data)
+        payload = payload_of(packet, raw.frames[at].data)
         yield Chunk(
             side, start, stop, packet.frame, packet.time_ns, payload[start - begun : stop - begun]
         )
@@ -125,20 +126,15 @@ def _datagrams(tables: Tables, raw: RawRecording, connection: int, side: Side) -
     for packet, frame in zip(tables.packets, raw.frames, strict=True):
         if packet.connection != connection or packet.direction != side.outbound:
             continue
-        payload = _payload(packet, frame.data)
+        if packet._whole_in not in (None, packet.frame):  # all of it stands where it was complete
+            continue
+        payload = payload_of(packet, frame.data)
         there = packet.payload_len_bytes or 0
         stop = end + len(payload)
         yield Chunk(side, end, stop, packet.frame, packet.time_ns, payload)
         if len(payload) < there:
             yield Chunk(side, stop, end + there, None, None, b"")
         end += there
-
-
-def _payload(packet: Packet, data: memoryview | bytes) -> memoryview:
-    """The payload as far as it was captured."""
-    if packet.payload_off is None or not packet.payload_len_bytes:
-        return memoryview(b"")
-    return memoryview(data)[packet.payload_off : packet.payload_off + packet.payload_len_bytes]
 
 
 def _by_frame(every: list[Chunk]) -> list[Chunk]:
