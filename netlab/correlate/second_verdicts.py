@@ -78,8 +78,8 @@ def _events(rows: list[Row]) -> list[tuple[int, int, int]]:
     events = [(row.packet.time_ns, 0, n) for n, row in enumerate(rows) if not row.packet._made]
     for number, row in enumerate(rows):
         if row.packet._made:
-            row.segment.verdict, row.segment.verdict_reason, row.segment.verdict_frames = (
-                wire_copy(row)
+            row.segment.verdict, row.segment.verdict_reason, row.segment.verdict_frames = wire_copy(
+                row
             )
         if reached(row.packet):
             events.append((arrival_ns(row.packet), 1, number))
@@ -165,7 +165,9 @@ class _Pass:
             if me.nxt is not None or self._syns[row.direction]:
                 segment.verdict, segment.verdict_reason = Verdict.NEW_DATA, _NEW
             else:
-                segment.verdict_reason = "the first of this sender here: what came before, is not seen"
+                segment.verdict_reason = (
+                    "the first of this sender here: what came before, is not seen"
+                )
         me.send_new(row, now_ns)
         if length:
             me.after_data()
@@ -274,7 +276,9 @@ class _Pass:
             if direction is row.direction and 0 <= now_ns - at_ns <= _CLOCKED_NS + (
                 me.near_ns or 0
             ):
-                return Finding(None, f"sent again as the ICMP error of frame {frame} came", (frame,))
+                return Finding(
+                    None, f"sent again as the ICMP error of frame {frame} came", (frame,)
+                )
         return None
 
     def _syn(self, row: Row, me: Sender, now_ns: int) -> Finding:
@@ -296,7 +300,9 @@ class _Pass:
                     None, f"answers the SYN of frame {answered.row.segment.frame} again, or the"
                     f" timer sent it {text}", (answered.row.segment.frame,),
                 )  # fmt: skip
-        return Finding(Verdict.RTO, f"{TIMED_OUT} {text}, without an answer", (first.segment.frame,))
+        return Finding(
+            Verdict.RTO, f"{TIMED_OUT} {text}, without an answer", (first.segment.frame,)
+        )
 
     # --- it arrives
 
@@ -318,7 +324,11 @@ class _Pass:
         packet, segment = row.packet, row.segment
         if packet._flags & RST:
             return
-        if me.copies and me.copies[-1].row is row or (self.wired and segment.verdict in _SENT_AGAIN):
+        if (
+            me.copies
+            and me.copies[-1].row is row
+            or (self.wired and segment.verdict in _SENT_AGAIN)
+        ):
             self._in_vain(row, me)
         if segment.ack is None:
             return
@@ -348,7 +358,9 @@ class _Pass:
         if stop <= ack:
             _spurious(row, f"frame {frame} had acknowledged all it brings before it came", frame)
         elif sacked.covers(max(start, ack), stop):
-            _spurious(row, "all it brings had been selectively acknowledged before it came", me.sack_frame)
+            _spurious(
+                row, "all it brings had been selectively acknowledged before it came", me.sack_frame
+            )
 
     def _duplicate_told(self, row: Row, other: Sender) -> None:
         for start, stop in other.duplicate_told(row):
@@ -403,7 +415,9 @@ def _spurious(row: Row, why: str, frame: int | None) -> None:
     if segment.verdict not in _SENT_AGAIN and not _was_sent_again(segment.verdict_reason):
         return
     sent = _WORDS.get(Verdict(segment.verdict)) if segment.verdict else None
-    how = f"; sent again {sent}: {segment.verdict_reason}" if sent else f"; {segment.verdict_reason}"
+    how = (
+        f"; sent again {sent}: {segment.verdict_reason}" if sent else f"; {segment.verdict_reason}"
+    )
     segment.verdict, segment.verdict_reason = Verdict.SPURIOUS, why + how
     frames = (*((frame,) if frame is not None else ()), *(segment.verdict_frames or ()))
     segment.verdict_frames = tuple(dict.fromkeys(frames)) or None

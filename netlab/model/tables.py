@@ -108,6 +108,10 @@ class TcpOptions:
     odd: bool = False  # one had a wrong length and was passed over, or was MPTCP's (RFC 8684)
 
 
+Piece = tuple[int, int, int]  # where it begins and ends in the frame, and the protocol in it
+Ends = tuple[str, int, str, int]  # source, source port, destination, destination port
+
+
 @dataclass(slots=True)
 class Packet:
     """A captured frame, once. Not frozen: `correlate` fills connection and direction."""
@@ -135,7 +139,8 @@ class Packet:
     seg_seq: int | None = None
     seg_ack: int | None = None
     seg_wnd_raw: int | None = None
-    payload_off: int | None = None  # of the transport's payload, from the start of the frame
+    payload_off: int | None = None  # of the transport's payload, from the start of the frame; null
+    # in a frame that completed a fragmented packet, whose payload is in several
     payload_len_bytes: int | None = None  # as the headers declare; captured may be less
     connection: int | None = None
     direction: str | None = None
@@ -149,6 +154,11 @@ class Packet:
     _offload: int = 0  # epb_flags
     _fragment_off: int = 0  # bytes
     _fragment_more: bool = False
+    _piece: Piece | None = None  # what a fragment brings, None where nothing can be made of it
+    _parts: tuple[int, ...] = ()  # the frames whose fragments this one completed, by offset
+    _whole_in: int | None = None  # the frame that completed the packet of which this is a fragment
+    _whole: bytes | None = None  # the transport's payload of a packet that was put together
+    _carriers: tuple[Ends, ...] = ()  # the UDP ends of the tunnels it came through
     _quoted: Packet | None = None  # what an ICMP error quotes
     _icmp_text: str = ""  # what an ICMP message says: "fragmentation needed, MTU 900"
     _port_unreachable: bool = False  # an ICMP error that says: nobody listens there

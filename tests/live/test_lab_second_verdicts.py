@@ -108,20 +108,24 @@ def said(segment: Segment, verdict: Verdict, words: str) -> bool:
 @pytest.mark.parametrize("number", range(len(CASES)))
 def test_the_kernel_counted_the_same(seen: Seen, number: int) -> None:
     counted = seen.counted[number]
-    assert seen.count(number, lambda s: "time-out:" in (s.verdict_reason or "")) == (
-        counted["TCPTimeouts"]
+    assert (
+        seen.count(number, lambda s: "time-out:" in (s.verdict_reason or ""))
+        == (counted["TCPTimeouts"])
     )
-    assert seen.count(
-        number, lambda s: said(s, Verdict.FAST_RETRANSMIT, "as a fast retransmission")
-    ) == counted["TCPFastRetrans"]
+    assert (
+        seen.count(number, lambda s: said(s, Verdict.FAST_RETRANSMIT, "as a fast retransmission"))
+        == counted["TCPFastRetrans"]
+    )
     # A probe is what was not sent before, where there is any.
-    assert seen.count(number, lambda s: said(s, Verdict.TAIL_LOSS_PROBE, "as a tail loss probe")) <= (
-        counted["TCPLossProbes"]
+    assert (
+        seen.count(number, lambda s: said(s, Verdict.TAIL_LOSS_PROBE, "as a tail loss probe"))
+        <= (counted["TCPLossProbes"])
     )
     assert seen.count(number, lambda s: "in the recovery that the time-out" in (
         s.verdict_reason or "")) == counted["TCPSlowStartRetrans"]  # fmt: skip
-    assert seen.count(number, lambda s: s.verdict == Verdict.ZERO_WINDOW_PROBE) == (
-        counted["TCPWinProbe"]
+    assert (
+        seen.count(number, lambda s: s.verdict == Verdict.ZERO_WINDOW_PROBE)
+        == (counted["TCPWinProbe"])
     )
     assert seen.count(number, lambda s: s.verdict == Verdict.KEEP_ALIVE) == counted["TCPKeepAlive"]
 

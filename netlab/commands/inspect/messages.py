@@ -1,4 +1,4 @@
-"""The views of `netlab inspect` on what applications said: the list of messages, and one of them."""
+"""The views of `netlab inspect` on what applications said: all messages, or one of them."""
 
 from __future__ import annotations
 

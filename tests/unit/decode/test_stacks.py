@@ -34,7 +34,6 @@ Levels = dict[tuple[str, ...], tuple[int, int]]
 
 # Captures where tshark counts a header that netlab does not, and why.
 DIFFERENT: dict[str, str] = {
-    "fragmented-syn.pcap": "tshark gives a TCP header cut in two to the frame with its last byte",
     "tcp-malformed.pcap": "tshark names TCP before it finds that no header fits (RFC 9293 3.1)",
 }
 
