@@ -39,7 +39,12 @@ def command(file: str, sql: str, form: str | None, limit: int | None, output: st
     raw = read_raw(file)
     for fault in raw.faults:
         note(fault)
-    found = query(analyse(raw), sql)
+    tables = analyse(raw)
+    if "waits" in sql.lower():
+        from netlab.explain.waits import fill_waits
+
+        fill_waits(tables, raw)
+    found = query(tables, sql)
     if form == TABLE:
         from netlab.show.terminal.grid import grid_lines
         from netlab.show.terminal.lines import columns_of_terminal, emit

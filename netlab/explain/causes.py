@@ -60,7 +60,7 @@ BUSY = frozenset({Cause.COPY, Cause.WITNESS})
 
 @dataclass(frozen=True, slots=True)
 class Mechanism:
-    """A cause in words: what it is, what to change (empty: nothing that a program could), source."""
+    """A cause in words: what it is, what to change (empty: nothing), where that is written."""
 
     says: str
     advice: str

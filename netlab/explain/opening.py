@@ -40,7 +40,7 @@ def tell_handshake(line: Line, path: Path) -> int | None:
         return None
     line.until(syns[0].time_ns, Cause.COPY, Certainty.INFERRED)
     answer = answers[0] if answers else None
-    sent_answers = [packet for packet in sent(back.syns)]
+    sent_answers = sent(back.syns)
     heard = next((p for p in came(syns) if not sent_answers
                   or arrival_ns(p) <= sent_answers[0].time_ns), None)  # fmt: skip
     if sent_answers and path.exact:

@@ -7,8 +7,10 @@ before are told already: there are no cycles, and nothing is told twice.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from netlab.explain.causes import BUSY, Cause, Certainty
-from netlab.explain.parts import Line
+from netlab.explain.parts import Line, Part
 from netlab.explain.scene import Scene
 from netlab.explain.wording import name_of
 from netlab.model.tables import Call, Side
@@ -38,8 +40,16 @@ def tell_before(line: Line, scene: Scene, call: Call, what: str) -> None:
                     Cause.PEER_APP, Certainty.OBSERVED, (), (call.call,), text,
                 )  # fmt: skip
             else:
-                line.include([part], call.entered_ns)
+                line.include([_inside(part, earlier)], call.entered_ns)
     line.until(call.entered_ns, Cause.PEER_APP, Certainty.OBSERVED, (), (call.call,), text)
+
+
+def _inside(part: Part, call: Call) -> Part:
+    """A part of another call, which says so."""
+    if part.text.endswith(")") and "(inside " in part.text:
+        return part
+    calls = tuple(dict.fromkeys((call.call, *part.calls)))
+    return replace(part, calls=calls, text=f"{part.text} (inside {name_of(call)})")
 
 
 def _whose(call: Call) -> str:

@@ -109,8 +109,7 @@ def _lost(path: Path, sender: Sender, resend: Resend) -> tuple[tuple[int, ...], 
 def _evidence(sender: Sender, resend: Resend) -> int | None:
     """The latest ACK before it that told of bytes above a gap at these bytes."""
     acks = sender.acks_between(-1, resend.time_ns)
-    seen = 0
-    for row in reversed(acks):
+    for seen, row in enumerate(reversed(acks), 1):
         ack = (row.segment.ack or 0) - 1
         if ack < resend.start and ack < sender.una(resend.time_ns):
             return None  # before there was a gap
@@ -118,7 +117,6 @@ def _evidence(sender: Sender, resend: Resend) -> int | None:
         blocks = options.sack_blocks if options is not None else ()
         if blocks and ack <= resend.start:
             return row.segment.frame
-        seen += 1
         if row.segment.duplicate_ack:
             return row.segment.frame
         if seen > _MOST_ACKS or ack > resend.start:

@@ -113,6 +113,7 @@ class Scene:
         }
         self._in_order: dict[tuple[int, Side, Direction], Moves] = {}
         self._paths: dict[int, Path | None] = {}
+        self._of_connection: dict[int, list[Call]] | None = None
         self._tracks: dict[int, Track] | None = None
         self._states: dict[tuple[int | None, str | None], list[State]] | None = None
         self.explained: dict[int, list[Part]] = {}  # by call, of those that returned earlier
@@ -183,6 +184,15 @@ class Scene:
     def has_calls(self, connection: int, side: Side) -> bool:
         """Whether calls of this side were recorded."""
         return (connection, side) in self.ends
+
+    def of_connection(self, connection: int) -> list[Call]:
+        """The calls of a connection, in order of entry."""
+        if self._of_connection is None:
+            self._of_connection = defaultdict(list)
+            for call in self.calls:
+                if call.connection is not None:
+                    self._of_connection[call.connection].append(call)
+        return self._of_connection.get(connection, [])
 
     # --- options
 

@@ -116,6 +116,11 @@ class Sender:
         place = bisect_right(self._written_ns, time_ns)
         return self.writes[place - 1] if place else None
 
+    def writes_since(self, offset: int, time_ns: int) -> int:
+        """How many calls entered by then wrote bytes from `offset` on."""
+        place = bisect_right(self._written_ns, time_ns)
+        return place - bisect_right(self._written, offset, 0, place)
+
     def moments(self, since_ns: int, until_ns: int) -> list[int]:
         """When something changed in between, in order."""
         found = set(self.nodelay.between(since_ns, until_ns))

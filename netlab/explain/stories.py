@@ -38,6 +38,8 @@ _COPY_NS = 20_000  # a recv or send of little
 _COPY_NS_PER_BYTE = 1
 _NO_WAIT_NS = 300_000  # a call that takes no longer did not wait for anything
 _STOPS_NS = 1_500_000  # two stops by strace, on a busy machine
+_SMALLEST_BUFFER = 46_080  # tcp_sndbuf_expand in Linux: ten segments, twice, with overhead
+_OVERHEAD_OF_A_WRITE = 2_304
 _SIGNALS = RESTARTING | {"EINTR"}
 _TIMEOUT = re.compile(r"timeout=(-?\d+)")
 
@@ -162,7 +164,8 @@ def _recv(line: Line, scene: Scene, call: Call) -> int | None:
 
 def _needed(scene: Scene, call: Call) -> int:
     """The byte without which the recv would not have returned."""
-    assert call.start is not None and call.stop is not None
+    assert call.start is not None
+    assert call.stop is not None
     wanted = call.requested_bytes or 1
     need = 1
     if scene.record(call.call).flags & MSG_WAITALL:
@@ -251,8 +254,10 @@ def _frame_came(line: Line, scene: Scene, packet: Packet) -> int:
         until.until(packet.time_ns, Cause.COPY, Certainty.INFERRED, (packet.frame,),
                     (writer.call,), f"in which the stack sent {name_of(writer)}")  # fmt: skip
     else:
-        until.until(packet.time_ns, Cause.PEER_APP, Certainty.INFERRED, (packet.frame,), (),
-                    f"before frame {packet.frame} was sent, by calls that were not recorded")  # fmt: skip
+        until.until(
+            packet.time_ns, Cause.PEER_APP, Certainty.INFERRED, (packet.frame,), (),
+            f"before frame {packet.frame} was sent, by calls that were not recorded",
+        )  # fmt: skip
     tell_flight(until, packet, None)
     line.include(until.finish(), ready_ns)
     return ready_ns
@@ -295,7 +300,23 @@ def _send(line: Line, scene: Scene, call: Call) -> int | None:
         return None
     if call.errno == "ETIMEDOUT":
         return _timed_out(line, scene, call, path)
+    if not _can_be_full(scene, path, call):
+        return line.at_ns
     return tell_room(line, path, call)
+
+
+def _can_be_full(scene: Scene, path: Path, call: Call) -> bool:
+    """Whether what was queued can have filled the send buffer, all of its overhead counted."""
+    side = Side(call.side or Side.CLIENT)
+    sender = path.senders[side.outbound]
+    queued = (call.stop or 0) - sender.una(call.entered_ns)
+    writes = sender.writes_since(sender.una(call.entered_ns), call.entered_ns)
+    sizes = [
+        option.value for option in scene.options(path.connection, side)
+        if option.name in ("SO_SNDBUF", "SO_SNDBUFFORCE") and option.value is not None
+    ]  # fmt: skip
+    least = min([_SMALLEST_BUFFER, *(2 * size for size in sizes)])
+    return queued * 2 + writes * _OVERHEAD_OF_A_WRITE > least
 
 
 def _local_room(line: Line, scene: Scene, call: Call) -> int | None:

@@ -16,3 +16,15 @@ def sized(call: Call) -> str:
     if count is None:
         count = call.result if call.result is not None and call.result >= 0 else 0
     return f"{count:,} byte{'' if count == 1 else 's'}"
+
+
+def lasting(ns: int) -> str:
+    """A length of time in ASCII: `812 us`, `40.1 ms`, `1.002 s`."""
+    if ns < 1_000_000:
+        return f"{ns / 1000:.0f} us"
+    return f"{ns / 1e6:.1f} ms" if ns < 1_000_000_000 else f"{ns / 1e9:.3f} s"
+
+
+def counted(number: int, one: str) -> str:
+    """`1 byte`, `312 bytes`."""
+    return f"{number:,} {one}{'' if number == 1 else 's'}"
