@@ -17,7 +17,7 @@ from netlab.correlate.arrivals import arrival_ns, reached
 from netlab.correlate.segments import Row
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.parts import Line
-from netlab.explain.recovery import recovery_of
+from netlab.explain.recovery import recovery_of, was_lost
 from netlab.explain.scene import Path
 from netlab.explain.sender import Resend, Sender, Write
 from netlab.explain.wording import name_of, sized
@@ -153,11 +153,17 @@ def moment_of(holder: Holder, since_ns: int, until_ns: int) -> Moment:
         more=last is not None and last.more,
         finished=finished_ns is not None and finished_ns <= since_ns,
         cwnd_segments=cwnd,
-        resend=sender.next_resend(since_ns, until_ns) if nxt > una else None,
+        resend=_pending(path, sender, since_ns, until_ns) if nxt > una else None,
         next_ack=sender.ack_comes_first(since_ns),
         left=sender.next_departure(since_ns),
         paced=_paces(path, side),
     )
+
+
+def _pending(path: Path, sender: Sender, since_ns: int, until_ns: int) -> Resend | None:
+    """What will be sent again of what was in flight, if it was lost."""
+    resend = sender.next_resend(since_ns, until_ns)
+    return resend if resend is not None and was_lost(path, sender, resend) else None
 
 
 def _paces(path: Path, side: Side) -> bool:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from netlab.correlate.arrivals import arrival_ns
+from netlab.correlate.arrivals import arrival_ns, reached
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.parts import Line
 from netlab.explain.scene import Path
@@ -104,6 +104,26 @@ def _lost(path: Path, sender: Sender, resend: Resend) -> tuple[tuple[int, ...], 
     if before._wired and before.arrived_ns is not None and before.arrived_ns < resend.time_ns:
         return (before.frame,), f"the ACK of frame {before.frame} did not come", True
     return (before.frame,), f"frame {before.frame} was not acknowledged", False
+
+
+def was_lost(path: Path, sender: Sender, resend: Resend) -> bool:
+    """Whether the frame before it, or every ACK of that, is known or may be thought to be lost.
+
+    A frame that came and was not acknowledged, with no ACK lost, was not: its receiver was silent.
+    """
+    frames, _, known = _lost(path, sender, resend)
+    if not known or not frames:
+        return True
+    before = path.scene.packets[frames[0]]
+    if before.fate == Fate.DROPPED or before._spoilt or before.arrived_ns is None:
+        return True
+    back = sender.direction.reverse
+    return any(
+        row.direction is back and not reached(row.packet)
+        and before.arrived_ns <= row.packet.time_ns <= resend.time_ns
+        and (row.segment.ack or 0) - 1 >= resend.stop
+        for row in path.track.rows
+    )  # fmt: skip
 
 
 def _evidence(sender: Sender, resend: Resend) -> int | None:

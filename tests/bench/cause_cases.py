@@ -237,7 +237,7 @@ def _losses() -> Iterator[Case]:
             f"third of ten lost over {ms} ms",
             [["connect"], ["send", 10 * SEGMENT], ["recv"], ["close"]],
             [*LISTEN, ["whole", 10 * SEGMENT], ["send", 1], ["drain"], ["close"]],
-            ("server", "recv", 1), "head_of_line network fast_retransmit", 3 * ms,
+            ("server", "recv", 1), "head_of_line network fast_retransmit", 0.5 * ms,
             f"delay {ms}ms; drop c>s data 3", "peer_app",
         )  # fmt: skip
     yield case(
@@ -264,14 +264,14 @@ def _handshakes() -> Iterator[Case]:
         [*LISTEN, ["drain"], ["close"]],
         ("client", "connect", 1), "syn_retry", 1900, "drop c>s syn 1-2",
     )  # fmt: skip
-    for ms in (50, 220):
+    for ms in (1200, 1900):
         yield case(
-            f"nobody accepts for {ms} ms",
+            f"nobody accepts until {ms} ms",
             [["connect"], ["send", 11], ["recv"], ["close"]],
-            [["listen"], ["sleep", 400 + ms], ["accept"], ["recv"], ["send", 3], ["drain"],
-             ["close"]],
-            ("client", "recv", 1), "accept_queue", ms,
+            [["listen"], ["sleep", ms], ["accept"], ["recv"], ["send", 3], ["drain"], ["close"]],
+            ("client", "recv", 1), "accept_queue", 50, ipv6=ms == 1900,
         )  # fmt: skip
+    for ms in (50, 220):
         yield case(
             f"no client for {ms} ms",
             [["sleep", ms], ["connect"], ["send", 11], ["close"]],
@@ -305,15 +305,15 @@ def _ends() -> Iterator[Case]:
         "keep-alive finds a dead peer",
         [["connect"], ["set", "keepalive", 1], ["set", "keepidle", 1], ["set", "keepintvl", 1],
          ["set", "keepcnt", 2], ["send", 1], ["recv"], ["close"]],
-        [*LISTEN, ["recv"], ["sleep", 3500], ["close"]],
-        ("client", "recv", 1), "keepalive", 2500, "cut after c>s data 1 for 9s",
+        [*LISTEN, ["recv"], ["sleep", 6000], ["close"]],
+        ("client", "recv", 1), "keepalive", 2500, "cut at 300ms for 9s",
         "network peer_app",
     )  # fmt: skip
     yield case(
         "user timeout of 700 ms",
-        [["connect"], ["send", 1], ["recv"], ["set", "user_timeout", 700], ["send", 1], ["recv"],
-         ["close"]],
+        [["connect"], ["send", 1], ["recv"], ["set", "user_timeout", 700],
+         ["sleep", 400], ["send", 1], ["recv"], ["close"]],
         [*LISTEN, ["recv"], ["send", 1], ["sleep", 2000], ["close"]],
-        ("client", "recv", 2), "user_timeout", 600, "cut after c>s data 1 for 9s",
+        ("client", "recv", 2), "user_timeout", 600, "cut at 300ms for 9s",
         "network peer_app",
     )  # fmt: skip
