@@ -52,7 +52,12 @@ def command(
     raw = read_raw(file)
     for fault in raw.faults:
         note(fault)
-    found = query(analyse(raw, told), sql)
+    tables = analyse(raw, told)
+    if "waits" in sql.lower():
+        from netlab.explain.waits import fill_waits
+
+        fill_waits(tables, raw)
+    found = query(tables, sql)
     if form == TABLE:
         from netlab.show.terminal.grid import grid_lines
         from netlab.show.terminal.lines import columns_of_terminal, emit

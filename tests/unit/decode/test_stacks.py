@@ -95,7 +95,10 @@ def test_the_short_way_gives_what_reading_gives(captures_dir: Path) -> None:
         except BadRecording:
             continue
         links = [one.link for one in raw.interfaces]
-        for frame, stack in zip(raw.frames, stacks(raw, decode(raw)), strict=True):
+        packets = decode(raw)
+        for packet, frame, stack in zip(packets, raw.frames, stacks(raw, packets), strict=True):
+            if packet._parts:  # what it completed stands in several frames
+                continue
             assert stack == _read(frame, links[frame.interface]), (path.name, frame.number)
             shortened += 1
     assert shortened > 7000
