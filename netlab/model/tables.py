@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, get_args, get_type_hints
 
+from netlab.model.records import quickly_made
 from netlab.model.wire import Arrival
 
 
@@ -276,6 +277,7 @@ class Call:
     _messages: tuple[int, ...] = ()  # bytes of each, where `result` counts messages
 
 
+@quickly_made
 @dataclass(slots=True, frozen=True)
 class Span:
     """One link between a call and a frame, or between two calls: the map."""
