@@ -153,12 +153,11 @@ class Schema(Generic[R]):
 
     def lines(self, record: R, prefixes: Sequence[str]) -> list[str]:
         """The values of a record that have not the default, each behind its prefix."""
+        defaults, encoders = self._defaults, self._encoders
         return [
-            prefix + encode(value)
-            for value, default, encode, prefix in zip(
-                self._values(record), self._defaults, self._encoders, prefixes, strict=True
-            )
-            if value is not None and (default is None or value != default)
+            prefixes[place] + encoders[place](value)
+            for place, value in enumerate(self._values(record))
+            if value is not None and value != defaults[place]
         ]
 
     def parse(self, texts: Mapping[str, str]) -> R:

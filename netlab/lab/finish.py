@@ -157,8 +157,13 @@ def _renumbered(raw: RawRecording, numbers: Mapping[int, int]) -> RawRecording:
         raw,
         frames=[
             Frame(
-                numbers[frame.number], frame.time_ns, frame.interface, frame.data,
-                frame.origlen_bytes, frame.flags, frame.packet,
+                numbers[frame.number],
+                frame.time_ns,
+                frame.interface,
+                frame.data,
+                frame.origlen_bytes,
+                frame.flags,
+                frame.packet,
             )
             for frame in raw.frames
         ],  # fmt: skip
@@ -183,7 +188,12 @@ def _renumbered_tables(tables: Tables, numbers: Mapping[int, int]) -> Tables:
         span
         if span.frame is None
         else Span(
-            span.call, numbers[span.frame], span.peer_call, span.direction, span.start, span.stop,
+            span.call,
+            numbers[span.frame],
+            span.peer_call,
+            span.direction,
+            span.start,
+            span.stop,
             span.role,
         )
         for span in tables.spans

@@ -18,7 +18,7 @@ def quickly_made(record: type[R]) -> type[R]:
     """Make a frozen dataclass with slots quick to make; it has no `__post_init__`."""
     alike = [(one.name, Any, _default(one)) for one in fields(record)]  # type: ignore[arg-type]
     twin = make_dataclass(record.__name__, alike, repr=False, eq=False)
-    record.__init__ = twin.__init__  # type: ignore[method-assign]
+    record.__init__ = twin.__init__  # type: ignore[misc,method-assign]
     del record.__setattr__, record.__delattr__  # those that refuse
     return record
 
