@@ -153,20 +153,21 @@ def _holds_all(path: Path, raw: RawRecording) -> bool:
 
 def _renumbered(raw: RawRecording, numbers: Mapping[int, int]) -> RawRecording:
     """What reading the finished file gives, without reading it."""
+    frames = [
+        Frame(
+            numbers[frame.number],
+            frame.time_ns,
+            frame.interface,
+            frame.data,
+            frame.origlen_bytes,
+            frame.flags,
+            frame.packet,
+        )
+        for frame in raw.frames
+    ]
     return replace(
         raw,
-        frames=[
-            Frame(
-                numbers[frame.number],
-                frame.time_ns,
-                frame.interface,
-                frame.data,
-                frame.origlen_bytes,
-                frame.flags,
-                frame.packet,
-            )
-            for frame in raw.frames
-        ],  # fmt: skip
+        frames=frames,
         description=replace(raw.description, form="finished"),
         faults=[],
         cut_short=False,
