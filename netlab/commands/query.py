@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from netlab.commands.numbers import WholeNumber
+from netlab.commands.options import display_options
 from netlab.model.errors import UsageError
 
 TABLE = "table"
@@ -17,6 +18,7 @@ _SHOWN = 100
 @click.option("--format", "form", metavar="F", help="table (the default), jsonl, csv or parquet.")
 @click.option("--limit", metavar="N", type=WholeNumber(min=0), help="At most N rows; 0: all.")
 @click.option("--output", "-o", metavar="OUT", help="Write to a file instead of standard output.")
+@display_options
 def command(file: str, sql: str, form: str | None, limit: int | None, output: str | None) -> None:
     """Ask SQL of the tables: packets, segments, connections, calls, spans, waits, states, stamps.
 
@@ -43,8 +45,10 @@ def command(file: str, sql: str, form: str | None, limit: int | None, output: st
     if form == TABLE:
         from netlab.show.terminal.grid import grid_lines
         from netlab.show.terminal.lines import columns_of_terminal, emit
+        from netlab.show.terminal.screen import paged
 
-        emit(grid_lines(found, columns_of_terminal(), _SHOWN if limit is None else limit))
+        with paged():
+            emit(grid_lines(found, columns_of_terminal(), _SHOWN if limit is None else limit))
         return
     with export.output(output, file, binary=form == "parquet") as out:
         export.export_frame(found.head(limit) if limit else found, form, out)

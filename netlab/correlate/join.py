@@ -23,6 +23,7 @@ from netlab.correlate.connections import connection_from_flow, connection_from_t
 from netlab.correlate.datagram_join import DatagramJoin
 from netlab.correlate.datagrams import Datagram, datagrams_from_flows
 from netlab.correlate.doubts import clock_windows, first_impossible, stop_of
+from netlab.correlate.end_states import Ends
 from netlab.correlate.epolls import Epolls
 from netlab.correlate.flows import Flow, flows_from_packets
 from netlab.correlate.handshake import link_handshake
@@ -143,7 +144,12 @@ class _Correlation:
         found = []
         for flow in flows:
             track = by_flow.get(flow.connection)
-            found.append(connection_from_track(track) if track else connection_from_flow(flow))
+            if track is None:
+                found.append(connection_from_flow(flow))
+            else:
+                ends = Ends(track)
+                self.tables.end_states += ends.changes
+                found.append(connection_from_track(track, ends))
             if self.ring_lost and found[-1].close_kind in ("open", "half-close"):
                 found[-1].closed_by = found[-1].close_kind = None  # a FIN may be among the lost
         return found

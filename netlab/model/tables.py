@@ -372,6 +372,17 @@ class Unmatched:
 
 
 @dataclass(slots=True, frozen=True)
+class EndState:
+    """A change of an end's state (RFC 9293), shown by a frame that it sent or that came to it."""
+
+    connection: int
+    side: Side
+    frame: int
+    arrived: bool  # with the frame's arrival; else when it left
+    state: str  # SYN-SENT, ESTABLISHED, ...
+
+
+@dataclass(slots=True, frozen=True)
 class FrameNote:
     """What the kernel of a host reported of one frame, by a tracepoint."""
 
@@ -395,6 +406,7 @@ class Tables:
     stamps: list[Stamp] = field(default_factory=list)
     unmatched: list[Unmatched] = field(default_factory=list)
     notes: list[FrameNote] = field(default_factory=list)
+    end_states: list[EndState] = field(default_factory=list)  # of TCP, by connection, in order
 
 
 RECORDS: dict[str, type[Any]] = {
