@@ -37,7 +37,7 @@ def command(file: str, connection: str, side: str, byte: int, as_json: bool) -> 
 
     with watching() as progress:
         progress.step("reading")
-        tables = analyse(read_raw(file), progress)
+        tables = analyse(read_raw(file), progress=progress)
     view = journey(tables, choose.connection(tables, connection), Side(side), byte)
     if as_json:
         from netlab.show.views.text import as_json as json_text

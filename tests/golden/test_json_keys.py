@@ -19,6 +19,7 @@ from netlab.show.views.connections import ConnectionSummary
 from netlab.show.views.content import Content
 from netlab.show.views.journey import Journey
 from netlab.show.views.marks import Ladder
+from netlab.show.views.messages import MessageLine, MessageView
 from netlab.show.views.packets import FieldView, PacketLine, PacketView
 from netlab.show.views.states import StatesView
 from netlab.show.views.summary import Summary
@@ -35,6 +36,8 @@ VIEWS: dict[str, type[Any]] = {
     "inspect FILE --connection N --states": StatesView,
     "inspect FILE --packet N": PacketView,
     "inspect FILE --packet N --field NAME, a list of": FieldView,
+    "inspect FILE --messages, a list of": MessageLine,
+    "inspect FILE --message M": MessageView,
     "follow FILE": Journey,
 }
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from netlab.commands.decode_as import decode_as_option, rules
 from netlab.commands.inspect.asked import Asked
 from netlab.commands.numbers import WholeNumber
 from netlab.commands.options import display_options
@@ -21,6 +22,9 @@ from netlab.commands.watching import watching
 @click.option("--connections", "view", flag_value="connections", help="List the connections.")
 @click.option("--packets", "view", flag_value="packets", help="List the packets.")
 @click.option("--calls", "view", flag_value="calls", help="List the calls.")
+@click.option("--messages", "view", flag_value="messages", help="List what applications said.")
+@click.option("--message", metavar="M", type=int, help="Show one message's fields and bytes.")
+@decode_as_option
 @click.option(
     "--connection", "-c", metavar="N", help="Draw a connection's ladder: 3, tcp.0, udp.1."
 )
@@ -57,24 +61,29 @@ def command(**given: Any) -> None:
     """Show what a recording or capture holds. FILE may be - for standard input.
 
     Without an option: a summary. A condition of --where names columns as `netlab query` has them:
-    of `frames` for the summary, packets and streams, of `connections`, `calls` and `states` for
-    those, and of `frames` or `calls` for a ladder.
+    of `frames` for the summary, packets and streams, of `connections`, `calls`, `messages` and
+    `states` for those, and of `frames` or `calls` for a ladder.
     """
     asked = Asked(**given)
     asked.check()
     from netlab.capture.files import read_raw
-    from netlab.commands.inspect import lists, one_connection, one_packet
+    from netlab.commands.inspect import lists, messages, one_connection, one_packet
     from netlab.commands.main import note
     from netlab.explain.analysis import analyse
     from netlab.show.terminal.screen import paged
 
+    told = rules(asked.decode_as)
     with watching() as progress:
         progress.step("reading")
         raw = read_raw(asked.file)
-        tables = analyse(raw, progress)
+        tables = analyse(raw, told, progress=progress)
         progress.step("drawing")
         with paged():
-            if asked.packet is not None:
+            if asked.view == "messages":
+                messages.show_list(tables, asked)
+            elif asked.message is not None:
+                messages.show(tables, raw, asked, asked.message)
+            elif asked.packet is not None:
                 one_packet.show(tables, raw, asked, asked.packet)
             elif asked.connection is not None:
                 one_connection.show(tables, raw, asked, asked.connection)
