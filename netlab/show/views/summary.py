@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from netlab.correlate.arrivals import arrival_ns
-from netlab.correlate.ledger import clock_notes
-from netlab.correlate.stamps import stamp_notes
 from netlab.explain.troubles import Trouble, troubles
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Tables
@@ -92,12 +90,25 @@ def summary(tables: Tables, raw: RawRecording, path: str, where: str = "") -> Su
         notes=(
             *described.notes,
             *_form_notes(described.form),
-            *clock_notes(raw),
-            *stamp_notes(tables.stamps),
+            *_witness_notes(tables, raw),
         ),
         faults=tuple(raw.faults),
         troubles=tuple(troubles(tables, raw)),
     )
+
+
+def _witness_notes(tables: Tables, raw: RawRecording) -> tuple[str, ...]:
+    """Captures from elsewhere have neither: what judges them is not imported for those."""
+    notes: tuple[str, ...] = ()
+    if raw.clock_pairs:
+        from netlab.correlate.ledger import clock_notes
+
+        notes += tuple(clock_notes(raw))
+    if tables.stamps:
+        from netlab.correlate.stamps import stamp_notes
+
+        notes += tuple(stamp_notes(tables.stamps))
+    return notes
 
 
 def _form_notes(form: str) -> tuple[str, ...]:
