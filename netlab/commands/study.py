@@ -21,16 +21,18 @@ from netlab.model.errors import UsageError
     "--repeat", default=1, type=WholeNumber(1, 1000), metavar="N", show_default=True,
     help="Carry it out so often, and count how often the predictions hold.",
 )  # fmt: skip
+@click.option("--full", is_flag=True, help="Take all values of a sweep, however long it lasts.")
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path), metavar="FILE", help="Keep the recording."
 )
-def command(name: str | None, settings: tuple[str, ...], repeat: int, output: Path | None) -> int:
+def command(name: str | None, settings: tuple[str, ...], repeat: int, full: bool, output: Path | None) -> int:
     """Ask one question of real sockets: prediction, experiment, picture, verdict.
 
     Without NAME: what there is. NAME may be a file of your own, ./mine.py. Needs no privilege.
     Exit code 1: a prediction did not hold.
     """
-    from netlab.show.terminal.lines import emit, width_of
+    from netlab.commands.main import complain
+    from netlab.show.terminal.lines import coloured, emit, width_of
     from netlab.studies import catalogue, page
 
     width = width_of(None)
@@ -47,13 +49,17 @@ def command(name: str | None, settings: tuple[str, ...], repeat: int, output: Pa
     sys.stdout.flush()
     from netlab.studies.runner import carry_out
 
+    def say(text: str) -> None:
+        if sys.stderr.isatty():
+            complain(text)
+
     failed = 0
     for number in range(1, repeat + 1):
-        outcome = carry_out(study, p, path=output)
+        outcome = carry_out(study, p, path=output, full=full, say=say)
         if repeat > 1:
             emit(page.repeat_lines(outcome, number, width))
         else:
-            emit(page.after_lines(outcome, width))
+            emit(page.after_lines(outcome, width, colours=coloured()))
         failed += not outcome.holds
     if repeat > 1:
         emit([[(f"{repeat - failed} of {repeat} times all predictions held", "bold")]])

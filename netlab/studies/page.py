@@ -9,6 +9,8 @@ from netlab.show.escape import printable
 from netlab.show.terminal.ladder import ladder_lines
 from netlab.show.terminal.lines import Line, fit, fold
 from netlab.show.views.ladder import ladder, limited
+from netlab.studies.evidence import Evidence
+from netlab.studies.plot import plot_lines
 from netlab.studies.quantity import Kind, shown, typed
 from netlab.studies.runner import Checked, Outcome
 from netlab.studies.study import Params, Study
@@ -47,36 +49,65 @@ def before_lines(study: Study, p: Params, width: int) -> list[Line]:
     return lines
 
 
-def after_lines(outcome: Outcome, width: int) -> list[Line]:
+def after_lines(outcome: Outcome, width: int, *, colours: bool) -> list[Line]:
     """The telling moment, what was measured against what was predicted, and the verdict."""
-    study, p = outcome.study, outcome.p
+    study = outcome.study
+    last = outcome.runs[-1]
     lines: list[Line] = []
-    story = _moment(outcome, width)
+    story = _moment(study, last.evidence, width)
     if story:
         lines += [[], *story]
-    seen = study.seen(outcome.evidence)
+    seen = study.seen(last.evidence)
     if seen:
         lines += [[], *_paragraph(printable(seen), width)]
-    lines += [[], *_table(outcome.checks, width), []]
-    held = sum(check.holds for check in outcome.checks)
+    if study.sweep is not None:
+        lines += [[], *_plot(outcome, width, colours)]
+    for run in outcome.runs:
+        lines.append([])
+        if study.sweep is not None:
+            name = study.sweep.parameter
+            lines.append([(f"{name}={study.typed(name, run.p[name])}", "bold")])
+        lines += _table(run.checks, width, sources=run is last)
+    checks = [check for run in outcome.runs for check in run.checks]
+    held = sum(check.holds for check in checks)
     mark, style = ("✓", "bold green") if outcome.holds else ("✗", "bold red")
-    verdict = f"{held} of {len(outcome.checks)} predictions hold"
-    lines.append([(f"{mark} ", style), (verdict, style), (f"  {outcome.took_s:.1f} s", "dim")])
-    lines += [[], *_labelled("try next", study.text(study.next, p), width, "cyan")]
+    verdict = f"{held} of {len(checks)} predictions hold"
+    lines += [[], [(f"{mark} ", style), (verdict, style), (f"  {outcome.took_s:.1f} s", "dim")]]
+    lines += [[], *_labelled("try next", study.text(study.next, last.p), width, "cyan")]
     return lines
+
+
+def _plot(outcome: Outcome, width: int, colours: bool) -> list[Line]:
+    """The first expectation over the parameter that was swept."""
+    study = outcome.study
+    sweep = study.sweep
+    assert sweep is not None
+    expect = study.expects[0]
+    kind = next(one.kind for one in study.parameters if one.name == sweep.parameter)
+    places = [run.p[sweep.parameter] for run in outcome.runs]
+    series = [
+        (name, [(x, y) for x, y in zip(places, values, strict=True) if isinstance(y, int)])
+        for name, values in (
+            ("predicted", [run.checks[0].predicted for run in outcome.runs]),
+            ("measured", [run.checks[0].measured for run in outcome.runs]),
+        )
+    ]
+    title = f"{expect.what}, over {sweep.parameter}"
+    return plot_lines(title, series, kind, expect.kind, width, log=sweep.log, colours=colours)
 
 
 def repeat_lines(outcome: Outcome, number: int, width: int) -> list[Line]:
     """One of several runs in a line: what was measured, and what did not hold in red."""
     mark, style = ("✓", "green") if outcome.holds else ("✗", "bold red")
     line: Line = [(f"{number:>4} {mark} ", style)]
-    for check in outcome.checks:
-        line.append((f"{shown(check.kind, check.measured)}  ", "" if check.holds else "bold red"))
+    for run in outcome.runs:
+        for check in run.checks:
+            text = f"{shown(check.kind, check.measured)}  "
+            line.append((text, "" if check.holds else "bold red"))
     return [line]
 
 
-def _moment(outcome: Outcome, width: int) -> list[Line]:
-    study, evidence = outcome.study, outcome.evidence
+def _moment(study: Study, evidence: Evidence, width: int) -> list[Line]:
     if study.connection is None or study.connection >= len(evidence.tables.connections):
         return []
     row = evidence.tables.connections[study.connection]
@@ -93,8 +124,8 @@ def _moment(outcome: Outcome, width: int) -> list[Line]:
     return ladder_lines(limited(whole, _LADDER_ROWS), width)
 
 
-def _table(checks: Sequence[Checked], width: int) -> list[Line]:
-    """A line for each prediction: its mark, what it is of, predicted, measured."""
+def _table(checks: Sequence[Checked], width: int, *, sources: bool) -> list[Line]:
+    """A line for each prediction: its mark, what it is of, predicted, measured; its source."""
     heads = ("", "predicted", "measured")
     rows = [(check, _predicted(check), shown(check.kind, check.measured)) for check in checks]
     second = max(len(heads[1]), *(len(row[1]) for row in rows))
@@ -111,6 +142,8 @@ def _table(checks: Sequence[Checked], width: int) -> list[Line]:
             (f"  {fit(printable(measured), third):>{third}}", style),
         ])  # fmt: skip
         lines += [[(f"  {text}", "")] for text in more]
+        if not sources:
+            continue
         why = check.source if not check.because else f"{check.source}; room: {check.because}"
         lines += [[(f"    {text}", "dim")] for text in fold(why, width - 4)]
     return lines
@@ -123,7 +156,7 @@ def _predicted(check: Checked) -> str:
     if check.less == check.more:
         return f"{value} ±{shown(check.kind, check.more)}"
     assert isinstance(check.predicted, int)
-    low, high = check.predicted - check.less, check.predicted + check.more
+    low, high = max(check.predicted - check.less, 0), check.predicted + check.more
     return f"{shown(check.kind, low)} to {shown(check.kind, high)}"
 
 

@@ -17,6 +17,10 @@ from netlab.studies.study import Expect, Params, Study
 Say = Callable[[str], None]
 
 
+def _nothing(text: str) -> None:
+    """Tell nobody."""
+
+
 @dataclass(frozen=True, slots=True)
 class Checked:
     """A prediction and what was measured."""
@@ -33,14 +37,12 @@ class Checked:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """A study that was carried out."""
+class Run:
+    """The experiment, carried out once."""
 
-    study: Study
     p: Params
     evidence: Evidence
     checks: tuple[Checked, ...]
-    took_s: float
 
     @property
     def holds(self) -> bool:
@@ -48,20 +50,56 @@ class Outcome:
         return all(check.holds for check in self.checks)
 
 
-def carry_out(study: Study, p: Params, *, path: Path | None = None, say: Say = lambda t: None) -> Outcome:
-    """Run a study's experiment once. `path`: where the recording stays; None: nowhere.
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A study that was carried out; of a sweep, one run for each value."""
 
-    Raises as `Lab` does, and CheckFailed where the experiment itself did not come about.
+    study: Study
+    runs: tuple[Run, ...]
+    took_s: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether every prediction did, in every run."""
+        return all(run.holds for run in self.runs)
+
+
+def carry_out(
+    study: Study, p: Params, *, path: Path | None = None, full: bool = False, say: Say = _nothing
+) -> Outcome:
+    """Carry a study out.
+
+    `path`: where the recording stays (of a sweep: the last one's); None: nowhere. `full`: a sweep
+    takes all its values. Raises as `Lab` does, and CheckFailed where the experiment itself did not
+    come about.
     """
     begun_s = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="netlab-study-") as folder:
-        evidence = _experiment(study, p, path or Path(folder) / f"{study.name}.pcapng", say)
-    checks = tuple(_checked(expect, p, evidence) for expect in study.expects)
-    return Outcome(study, p, evidence, checks, time.monotonic() - begun_s)
+    runs = []
+    for one in _settings(study, p, full):
+        say(_progress(study, one))
+        with tempfile.TemporaryDirectory(prefix="netlab-study-") as folder:
+            evidence = _experiment(study, one, path or Path(folder) / f"{study.name}.pcapng")
+        checks = tuple(_checked(expect, one, evidence) for expect in study.expects)
+        runs.append(Run(one, evidence, checks))
+    return Outcome(study, tuple(runs), time.monotonic() - begun_s)
 
 
-def _experiment(study: Study, p: Params, path: Path, say: Say) -> Evidence:
-    say("the hosts are being set up")
+def _settings(study: Study, p: Params, full: bool) -> list[Params]:
+    sweep = study.sweep
+    if sweep is None:
+        return [p]
+    values = sweep.full if full and sweep.full else sweep.values
+    return [Params({**p, sweep.parameter: value}) for value in values]
+
+
+def _progress(study: Study, p: Params) -> str:
+    if study.sweep is None:
+        return "the experiment runs"
+    name = study.sweep.parameter
+    return f"the experiment runs with {name}={study.typed(name, p[name])}"
+
+
+def _experiment(study: Study, p: Params, path: Path) -> Evidence:
     lab = Lab(
         study.hosts,
         path=path,
@@ -72,9 +110,7 @@ def _experiment(study: Study, p: Params, path: Path, say: Say) -> Evidence:
     )
     with lab:
         stage = Stage(study, p, lab)
-        say("the experiment runs")
         stage.play()
-        say("the recording is finished and read")
     finished = lab.recording
     return Evidence(p, finished.raw, finished.tables, stage.returned(), dict(lab.fired))
 

@@ -117,6 +117,19 @@ class Expect:
 
 
 @dataclass(frozen=True, slots=True)
+class Sweep:
+    """The experiment is repeated with other values of one parameter; `--full` takes more of them.
+
+    The first expectation is drawn: what was predicted and what was measured, over that parameter.
+    """
+
+    parameter: str
+    values: tuple[int, ...]
+    full: tuple[int, ...] = ()
+    log: bool = False  # whether both axes are logarithmic
+
+
+@dataclass(frozen=True, slots=True)
 class Study:
     """A study. Texts may name parameters: `{rtt}`."""
 
@@ -142,6 +155,7 @@ class Study:
     cause: str = ""  # what `why` must name first, where the study is about waiting
     lacks: Callable[[], str] = lambda: ""  # what this kernel lacks for it; empty: nothing
     claims: tuple[Claim, ...] = ()
+    sweep: Sweep | None = None
     options: Mapping[str, Any] = field(default_factory=dict)  # of the Lab
 
     def params(self, given: Mapping[str, str]) -> Params:
@@ -154,6 +168,11 @@ class Study:
                 raise UsageError(f"{self.name} has no parameter {name!r}", f"it has: {there}")
             values[name] = known[name].parse(text)
         return Params(values)
+
+    def typed(self, name: str, value: int) -> str:
+        """A value of a parameter as it would be typed."""
+        kinds = {one.name: one.kind for one in self.parameters}
+        return typed(kinds[name], value)
 
     def text(self, template: str, p: Params) -> str:
         """A text with its parameters filled in."""

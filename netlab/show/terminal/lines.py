@@ -32,7 +32,7 @@ def width_of(console: Console | None) -> int:
     """Columns to lay out for: the terminal's, 80 at least and 120 at most; 80 in a pipe."""
     if console is not None:
         return min(max(console.width, NARROW), WIDE)
-    if not _coloured():
+    if not coloured():
         return NARROW
     return min(max(columns_of_terminal(), NARROW), WIDE)
 
@@ -52,7 +52,7 @@ def columns_of_terminal() -> int:
 def emit(lines: Iterable[Line], console: Console | None = None) -> None:
     """Write lines to the console, or to standard output: plain where it is no terminal."""
     if console is None:
-        if not _coloured():
+        if not coloured():
             for line in lines:
                 sys.stdout.write(plain(line) + "\n")
             return
@@ -97,7 +97,8 @@ def fold(text: str, width: int, indent: str = "") -> list[str]:
     return [*lines, current]
 
 
-def _coloured() -> bool:
+def coloured() -> bool:
+    """Whether standard output is a terminal that knows colours, or colours were asked for."""
     if os.environ.get("FORCE_COLOR"):
         return True
     return sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
