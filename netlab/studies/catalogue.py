@@ -67,9 +67,7 @@ def _from_file(path: Path) -> Study:
     if not path.is_file():
         raise UsageError(f"there is no file {path}", "`netlab study new NAME` writes one")
     if not path.stem.isidentifier() or path.stem in sys.stdlib_module_names:
-        raise UsageError(
-            f"{path.name} cannot be imported by that name", "call it like my_study.py"
-        )
+        raise UsageError(f"{path.name} cannot be imported by that name", "call it like my_study.py")
     sys.path.insert(0, str(path.resolve().parent))
     try:
         module = import_module(path.stem)
@@ -79,9 +77,7 @@ def _from_file(path: Path) -> Study:
             f"{path} cannot be imported: {type(error).__name__}", said[0] if said else ""
         ) from None
     if Path(module.__file__ or "").resolve() != path.resolve():
-        raise UsageError(
-            f"there is another module {path.stem}", "give the file a name of its own"
-        )
+        raise UsageError(f"there is another module {path.stem}", "give the file a name of its own")
     return _study_of(module)
 
 

@@ -9,8 +9,6 @@ from netlab.model.probe import Probe
 from netlab.studies.study import Params
 
 
-def run_program(
-    probe: Probe, module: str, name: str, p: dict[str, int], *arguments: object
-) -> Any:
+def run_program(probe: Probe, module: str, name: str, p: dict[str, int], *arguments: object) -> Any:
     """Call it, and give back what it returns."""
     return getattr(import_module(module), name)(probe, Params(p), *arguments)

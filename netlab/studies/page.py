@@ -11,7 +11,7 @@ from netlab.show.terminal.lines import Line, fit, fold
 from netlab.show.views.ladder import ladder, limited
 from netlab.studies.evidence import Evidence
 from netlab.studies.plot import plot_lines
-from netlab.studies.quantity import Kind, shown, typed
+from netlab.studies.quantity import Kind, Value, shown, typed
 from netlab.studies.runner import Checked, Outcome
 from netlab.studies.study import Params, Study
 
@@ -35,8 +35,8 @@ def list_lines(studies: Iterable[Study], width: int) -> list[Line]:
     return lines
 
 
-def before_lines(study: Study, p: Params, width: int) -> list[Line]:
-    """The question, how it is put, and what is expected."""
+def before_lines(study: Study, p: Params, width: int, *, tell: bool = True) -> list[Line]:
+    """The question, how it is put, and (`tell`) what is expected."""
     lines: list[Line] = [[(study.name, "bold cyan"), (f"  {study.topic.value}", "dim")], []]
     lines += _paragraph(study.text(study.question, p), width, "bold")
     lines += [[], *_paragraph(study.text(study.setup, p), width)]
@@ -45,8 +45,56 @@ def before_lines(study: Study, p: Params, width: int) -> list[Line]:
             f"{one.name}={typed(one.kind, p[one.name])} ({one.text})" for one in study.parameters
         )
         lines += [[], *_labelled("parameters", set_to, width, "dim")]
-    lines += [[], *_labelled("prediction", study.text(study.prediction, p), width, "yellow")]
+    if tell:
+        lines += [[], *_labelled("prediction", study.text(study.prediction, p), width, "yellow")]
     return lines
+
+
+def guess_lines(outcome: Outcome, guess: Value | None, width: int) -> list[Line]:
+    """What the reader said, against what was measured; then what the study says."""
+    study, last = outcome.study, outcome.runs[-1]
+    check = last.checks[0]
+    said, found = shown(check.kind, guess), shown(check.kind, check.measured)
+    off = ""
+    if isinstance(guess, int) and isinstance(check.measured, int) and guess != check.measured:
+        off = f": off by {shown(check.kind, abs(guess - check.measured))}"
+    lines: list[Line] = [[], *_labelled("you said", f"{said}, it was {found}{off}", width, "bold")]
+    return [
+        *lines,
+        [],
+        *_labelled("prediction", study.text(study.prediction, last.p), width, "yellow"),
+    ]
+
+
+def skipped_line(study: Study, names: int, lack: str) -> Line:
+    """A study that this kernel cannot show."""
+    return [("- ", "dim"), (f"{study.name:<{names}}  ", "cyan"), (f"left out: {lack}", "dim")]
+
+
+def all_lines(
+    study: Study, names: int, held: int, times: int, took_s: float, said: str, width: int
+) -> list[Line]:
+    """One study of the whole catalogue."""
+    mark, style = ("✓ ", "green") if held == times else ("✗ ", "bold red")
+    often = f"  {held} of {times} times" if times > 1 else ""
+    line: Line = [
+        (mark, style),
+        (f"{study.name:<{names}}", "cyan"),
+        (f"  {took_s:5.1f} s{often}", ""),
+    ]
+    if held == times:
+        return [line]
+    return [line, *([(f"    {text}", "red")] for text in fold(printable(said), width - 4))]
+
+
+def failures(outcome: Outcome) -> str:
+    """What did not hold, in words."""
+    return "; ".join(
+        f"{check.what}: {shown(check.kind, check.measured)}, predicted {_predicted(check)}"
+        for run in outcome.runs
+        for check in run.checks
+        if not check.holds
+    )
 
 
 def after_lines(outcome: Outcome, width: int, *, colours: bool) -> list[Line]:
@@ -116,9 +164,7 @@ def _moment(study: Study, evidence: Evidence, width: int) -> list[Line]:
     if moment is not None:
         start, stop = (time_ns - whole.start_ns for time_ns in moment)
         rows = tuple(
-            one
-            for one in whole.rows
-            if start - _MARGIN_NS <= one.time_ns <= stop + _MARGIN_NS
+            one for one in whole.rows if start - _MARGIN_NS <= one.time_ns <= stop + _MARGIN_NS
         )
         whole = replace(whole, rows=rows)
     return ladder_lines(limited(whole, _LADDER_ROWS), width)

@@ -69,10 +69,9 @@ def _panel(
 def _scale(kind: Kind, series: Sequence[Series], axis: int) -> tuple[float, str]:
     """What to divide by, and the unit that is then shown."""
     most = max(point[axis] for _, points in series for point in points)
+    steps: tuple[tuple[float, str], ...] = ()
     if kind is Kind.TIME:
         steps = ((1e9, " s"), (1e6, " ms"), (1e3, " us"))
     elif kind is Kind.SIZE:
         steps = ((float(1 << 20), " MiB"), (1024.0, " KiB"))
-    else:
-        steps = ()
     return next(((scale, unit) for scale, unit in steps if most >= scale), (1.0, ""))

@@ -1,6 +1,6 @@
 """The amounts that studies set, predict and measure: how they are typed and how they are shown.
 
-All are whole numbers of the smallest unit: nanoseconds, bytes, pieces; or words, which are compared.
+All are whole numbers of the smallest unit: nanoseconds, bytes, pieces; or words, to be compared.
 Sizes are those of buffers, so k and M are powers of 1024 as in the options of `serve`.
 """
 

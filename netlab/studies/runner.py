@@ -1,4 +1,4 @@
-"""Carries a study out: a lab, the experiment in it, the recording, and what came of each prediction."""
+"""Carries a study out: a lab, the experiment in it, and what came of each prediction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the programs of studies do again and again, each a handful of plain calls through the probe."""
+"""What the programs of studies do again and again, a handful of plain calls each."""
 
 from __future__ import annotations
 

@@ -68,4 +68,3 @@ class Stage:
 
 def _place(program: Callable[..., Any]) -> tuple[str, str]:
     return program.__module__, program.__qualname__
-

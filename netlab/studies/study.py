@@ -114,8 +114,6 @@ class Expect:
         return predicted - less <= measured <= predicted + more
 
 
-
-
 @dataclass(frozen=True, slots=True)
 class Sweep:
     """The experiment is repeated with other values of one parameter; `--full` takes more of them.

@@ -8,7 +8,7 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.quantity import Kind
-from netlab.studies.sockets import accepted, connected, read_to_end, trial
+from netlab.studies.sockets import accepted, read_to_end, trial
 from netlab.studies.stage import Stage
 from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
 
@@ -63,11 +63,12 @@ STUDY = Study(
     name="partial-send",
     topic=Topic.BUFFERS,
     question="send() was given 8 MiB and returned less. Where do the rest of the bytes go?",
-    setup="A client whose socket does not block sends 8 MiB at once to a server that does not read "
-    "(SO_SNDBUF {sndbuf}, the server's SO_RCVBUF {rcvbuf}), and goes on until nothing is taken any more.",
-    prediction="Nowhere: they are still the program's. send() takes what fits into the send buffer and "
-    "says how much that was. Full, it fails with EAGAIN. POLLOUT comes again when the peer reads. The "
-    "server in the end has every byte that was taken, and no other.",
+    setup="A client whose socket does not block sends 8 MiB at once to a server that does not"
+    " read (SO_SNDBUF {sndbuf}, the server's SO_RCVBUF {rcvbuf}), and goes on until nothing "
+    "is taken any more.",
+    prediction="Nowhere: they are still the program's. send() takes what fits into the send "
+    "buffer and says how much that was. Full, it fails with EAGAIN. POLLOUT comes again when "
+    "the peer reads. The server in the end has every byte that was taken, and no other.",
     parameters=(
         Parameter("sndbuf", Kind.SIZE, 64 << 10, 4096, 200 << 10, "SO_SNDBUF of the client"),
         Parameter("rcvbuf", Kind.SIZE, 64 << 10, 4096, 200 << 10, "SO_RCVBUF of the server"),

@@ -39,9 +39,9 @@ STUDY = Study(
     topic=Topic.BUFFERS,
     question="I set SO_RCVBUF to {rcvbuf}. What did I get, and what window does the peer see?",
     setup="A server sets SO_RCVBUF to {rcvbuf} before listen(). A client connects.",
-    prediction="The kernel doubles it, for its own overhead: getsockopt says twice as much. Of that, "
-    "half is offered as window (net.ipv4.tcp_adv_win_scale 1): about what was asked for. The window in "
-    "the SYN-ACK has 16 bits and no scale.",
+    prediction="The kernel doubles it, for its own overhead: getsockopt says twice as much. "
+    "Of that, half is offered as window (net.ipv4.tcp_adv_win_scale 1): about what was asked "
+    "for. The window in the SYN-ACK has 16 bits and no scale.",
     parameters=(Parameter("rcvbuf", Kind.SIZE, 16 << 10, 4096, 100 << 10, "as set"),),
     server=server,
     client=client,

@@ -51,6 +51,7 @@ def frames_with_data(evidence: Evidence) -> int:
 
 
 def seen(evidence: Evidence) -> str:
+    """What the recording shows."""
     frames = frames_with_data(evidence)
     carried = {
         (span.call, span.frame) for span in evidence.tables.spans if span.role == Role.CARRIED
@@ -67,11 +68,12 @@ STUDY = Study(
     name="sticky-packets",
     topic=Topic.BUFFERS,
     question="Five messages were sent with five calls. Why does one recv() return them all?",
-    setup="A client sends {messages} messages of {size}, each with a send() of its own. The server "
-    "comes to read when all of them are there.",
-    prediction="TCP carries a stream of bytes. The receiver's kernel keeps what came in one queue, and "
-    "recv() takes what is there, up to the size that was asked for: all messages at once. To tell them "
-    "apart, the bytes themselves must say where a message ends: a length in front, or a terminator.",
+    setup="A client sends {messages} messages of {size}, each with a send() of its own. The "
+    "server comes to read when all of them are there.",
+    prediction="TCP carries a stream of bytes. The receiver's kernel keeps what came in one "
+    "queue, and recv() takes what is there, up to the size that was asked for: all messages "
+    "at once. To tell them apart, the bytes themselves must say where a message ends: a "
+    "length in front, or a terminator.",
     parameters=(
         Parameter("messages", Kind.COUNT, 5, 1, 100, "how many"),
         Parameter("size", Kind.SIZE, 100, 1, 1000, "of each"),
@@ -87,6 +89,6 @@ STUDY = Study(
                calls_read_by_first_recv, "man 7 tcp: no record boundaries"),
     ),
     seen=seen,
-    next="`netlab serve --help`, the options on framing; `netlab study datagram-boundaries`: UDP keeps "
-    "messages apart.",
+    next="`netlab serve --help`, the options on framing; `netlab study datagram-boundaries`: UDP "
+    "keeps messages apart.",
 )  # fmt: skip

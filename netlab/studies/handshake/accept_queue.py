@@ -65,10 +65,12 @@ STUDY = Study(
     topic=Topic.HANDSHAKE,
     question="A server is too busy to accept(). How many clients still connect?",
     setup="A server calls listen(fd, {backlog}) and never accept(). "
-    f"Clients connect one after the other, {MORE} more than find a place; each gives up after 0.5 s.",
-    prediction="The queue holds one more than the backlog, {backlog} + 1: the kernel compares with "
-    "`greater than`. Those clients are connected, and do not know that no program has heard of them. "
-    "Of the next ones the kernel drops the SYN without a word: to them the host is silent.",
+    "Clients connect one after the other, three more than find a place; each gives up "
+    "after 0.5 s.",
+    prediction="The queue holds one more than the backlog, {backlog} + 1: the kernel compares"
+    " with `greater than`. Those clients are connected, and do not know that no program has "
+    "heard of them. Of the next ones the kernel drops the SYN without a word: to them the "
+    "host is silent.",
     parameters=(Parameter("backlog", Kind.COUNT, 5, 0, 128, "of listen()"),),
     experiment=experiment,
     expects=(

@@ -27,9 +27,9 @@ STUDY = Study(
     question="What does settimeout() do to connect()?",
     setup="The wire loses every frame of the server. The client sets a time-out of {timeout} and "
     "connects.",
-    prediction="Python makes the socket non-blocking: connect() returns EINPROGRESS at once, and the "
-    "waiting is done by poll(). It raises TimeoutError after {timeout}, though the kernel has not given "
-    "up and would send more SYNs. close() ends that.",
+    prediction="Python makes the socket non-blocking: connect() returns EINPROGRESS at once, "
+    "and the waiting is done by poll(). It raises TimeoutError after {timeout}, though the "
+    "kernel has not given up and would send more SYNs. close() ends that.",
     parameters=(
         Parameter("timeout", Kind.TIME, 500 * MS, 1 * MS, 10_000 * MS, "of the program"),
     ),

@@ -8,16 +8,15 @@ from netlab.studies.parts import MS, S, timer_room
 from netlab.studies.quantity import Kind
 from netlab.studies.study import Expect, Parameter, Study, Topic
 
-
-
 STUDY = Study(
     name="lost-synack",
     topic=Topic.HANDSHAKE,
     question="The server's SYN-ACK is lost. What does the client see, and what does it cost?",
     setup="The wire loses the first SYN-ACK; the round trip is {rtt}.",
-    prediction="To the client it looks like a lost SYN: nothing came. Its SYN goes out again after 1 s "
-    "and is answered at once, since the server's kernel still has the half-open connection. "
-    "connect() takes 1 s and a round trip. To both one frame is missing, and neither knows which.",
+    prediction="To the client it looks like a lost SYN: nothing came. Its SYN goes out again "
+    "after 1 s and is answered at once, since the server's kernel still has the half-open "
+    "connection. connect() takes 1 s and a round trip. To both one frame is missing, and "
+    "neither knows which.",
     parameters=(Parameter("rtt", Kind.TIME, 40 * MS, 0, 500 * MS, "round trip of the wire"),),
     server=server,
     client=client,

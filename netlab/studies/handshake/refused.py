@@ -27,9 +27,10 @@ STUDY = Study(
     name="refused",
     topic=Topic.HANDSHAKE,
     question="Who says `Connection refused`, and how soon?",
-    setup="A client connects to a port of a host on which no program listens; the round trip is {rtt}.",
-    prediction="The host's kernel answers the SYN with RST, and an ACK of it. connect() fails with "
-    "ECONNREFUSED after one round trip. No program of that host hears of it.",
+    setup="A client connects to a port of a host on which no program listens; the round trip is "
+    "{rtt}.",
+    prediction="The host's kernel answers the SYN with RST, and an ACK of it. connect() fails"
+    " with ECONNREFUSED after one round trip. No program of that host hears of it.",
     parameters=(RTT,),
     client=client,
     wire=delay,

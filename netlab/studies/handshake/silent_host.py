@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from netlab.model.probe import Probe
-from netlab.studies.evidence import Evidence, gap_ns
+from netlab.studies.evidence import gap_ns
 from netlab.studies.parts import MS, S, timer_room
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected, trial
@@ -40,11 +40,12 @@ STUDY = Study(
     name="silent-host",
     topic=Topic.HANDSHAKE,
     question="How long does connect() wait for a host that says nothing?",
-    setup="The wire loses every frame of the server. The client connects; its kernel may resend the "
-    "SYN {retries} times (net.ipv4.tcp_syn_retries, by default 6).",
-    prediction="A SYN again every second, five times (net.ipv4.tcp_syn_linear_timeouts is 4), then "
-    "after 2 s, 4 s and so on. connect() fails with ETIMEDOUT once so much time has gone by as if the "
-    "waits had doubled from the start: 1, 3, 7, 15 s for 0, 1, 2, 3 retries.",
+    setup="The wire loses every frame of the server. The client connects; its kernel may "
+    "resend the SYN {retries} times (net.ipv4.tcp_syn_retries, by default 6).",
+    prediction="A SYN again every second, five times (net.ipv4.tcp_syn_linear_timeouts is 4),"
+    " then after 2 s, 4 s and so on. connect() fails with ETIMEDOUT once so much time has "
+    "gone by as if the waits had doubled from the start: 1, 3, 7, 15 s for 0, 1, 2, 3 "
+    "retries.",
     parameters=(Parameter("retries", Kind.COUNT, 1, 0, 3, "tcp_syn_retries of the client"),),
     client=client,
     wire=lambda p: "drop s>c any",

@@ -40,10 +40,11 @@ STUDY = Study(
     name="three-way-handshake",
     topic=Topic.HANDSHAKE,
     question="Which frames make a connection, and which call waits for which of them?",
-    setup="A server waits in accept(). {rtt} of round trip away a client calls connect(), and closes.",
-    prediction="SYN, SYN-ACK, ACK. connect() returns when the SYN-ACK is there, one round trip after "
-    "it was called: the client may send then. accept() returns half a round trip later, when the "
-    "ACK is there. Neither program took part: the kernels do all of it.",
+    setup="A server waits in accept(). {rtt} of round trip away a client calls connect(), and "
+    "closes.",
+    prediction="SYN, SYN-ACK, ACK. connect() returns when the SYN-ACK is there, one round "
+    "trip after it was called: the client may send then. accept() returns half a round trip "
+    "later, when the ACK is there. Neither program took part: the kernels do all of it.",
     parameters=(RTT,),
     server=server,
     client=client,
@@ -76,7 +77,7 @@ STUDY = Study(
             because="the same",
         ),
     ),
-    next="`netlab study three-way-handshake --set rtt=300ms`: how many round trips are there before "
-    "a web page has its first byte?",
+    next="`netlab study three-way-handshake --set rtt=300ms`: how many round trips are there "
+    "before a web page has its first byte?",
     cause="network",
 )

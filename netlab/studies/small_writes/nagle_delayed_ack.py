@@ -67,6 +67,7 @@ def answer_waited_ns(evidence: Evidence) -> int | None:
 
 
 def moment(evidence: Evidence) -> tuple[int, int] | None:
+    """From when to when the ladder is shown."""
     head = evidence.call("send", WARM_UP, host="client")
     answer = evidence.call("recv", -1, host="client")
     if head is None or answer is None or answer.returned_ns is None:
@@ -75,6 +76,7 @@ def moment(evidence: Evidence) -> tuple[int, int] | None:
 
 
 def seen(evidence: Evidence) -> str:
+    """What the recording shows."""
     call = evidence.call("send", WARM_UP + 1, host="client")
     held = body_held_ns(evidence)
     if call is None or held is None:
@@ -96,12 +98,12 @@ STUDY = Study(
     name="nagle-delayed-ack",
     topic=Topic.SMALL_WRITES,
     question="Why does a request that is written in two parts wait 40 ms for its answer?",
-    setup="A client sends {warm} whole requests, which are answered at once. Then it sends the next "
+    setup="A client sends three whole requests, which are answered at once. Then it sends the next "
     "one in two calls: head (64 bytes), body (64 bytes), and waits for the answer. The server "
-    "answers when it has both.".replace("{warm}", "three"),
-    prediction="Nagle's algorithm lets only one small segment be on its way: the body waits for the "
-    "ACK of the head. The server has nothing to send until it has the body, so it delays that ACK "
-    "by 40 ms (TCP_DELACK_MIN). Nobody lost anything, and everybody waits.",
+    "answers when it has both.",
+    prediction="Nagle's algorithm lets only one small segment be on its way: the body waits "
+    "for the ACK of the head. The server has nothing to send until it has the body, so it "
+    "delays that ACK by 40 ms (TCP_DELACK_MIN). Nobody lost anything, and everybody waits.",
     parameters=(
         Parameter("rtt", Kind.TIME, 0, 0, 500 * MS, "round trip of the wire"),
         Parameter("nodelay", Kind.COUNT, 0, 0, 1, "1: the client sets TCP_NODELAY before"),

@@ -34,6 +34,7 @@ def closing(evidence: Evidence) -> list[Frame]:
 
 
 def is_fin(packet: Packet) -> bool:
+    """Whether a frame has FIN."""
     return "FIN" in (packet.tcp_flags or "")
 
 
@@ -44,6 +45,7 @@ def last_gap_ns(evidence: Evidence) -> int | None:
 
 
 def moment(evidence: Evidence) -> tuple[int, int] | None:
+    """From when to when the ladder is shown."""
     send = evidence.call("send")
     return (send.entered_ns, evidence.frames()[-1][0].time_ns + 1000 * MS) if send else None
 
@@ -53,10 +55,10 @@ STUDY = Study(
     topic=Topic.TEARDOWN,
     question="How many frames end a connection, and who has to say goodbye?",
     setup="A client sends eleven bytes and closes. The server reads to the end and closes, too.",
-    prediction="Each side ends its own direction with a FIN, and each FIN is acknowledged: four frames, "
-    "or three where the server's program closes before its kernel has sent the ACK, which then rides on "
-    "the FIN. The client, which closed first, sends the last ACK, a round trip after its FIN, and keeps "
-    "the connection in TIME-WAIT.",
+    prediction="Each side ends its own direction with a FIN, and each FIN is acknowledged: "
+    "four frames, or three where the server's program closes before its kernel has sent the "
+    "ACK, which then rides on the FIN. The client, which closed first, sends the last ACK, a "
+    "round trip after its FIN, and keeps the connection in TIME-WAIT.",
     parameters=(RTT,),
     server=server,
     client=client,

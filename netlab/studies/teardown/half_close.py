@@ -48,11 +48,11 @@ STUDY = Study(
     name="half-close",
     topic=Topic.TEARDOWN,
     question="Can I still receive after I have said that I am done?",
-    setup="A client sends a question, calls shutdown(SHUT_WR) and reads on. The server reads to the end "
-    "of the stream and only then answers with 5,000 bytes.",
-    prediction="Yes. The FIN ends the client's direction alone: the server's recv() returns 0, and it "
-    "may send for as long as it likes. This is how a client without a length in its protocol says where "
-    "the question ends.",
+    setup="A client sends a question, calls shutdown(SHUT_WR) and reads on. The server reads "
+    "to the end of the stream and only then answers with 5,000 bytes.",
+    prediction="Yes. The FIN ends the client's direction alone: the server's recv() returns "
+    "0, and it may send for as long as it likes. This is how a client without a length in its"
+    " protocol says where the question ends.",
     parameters=(RTT,),
     server=server,
     client=client,

@@ -33,9 +33,10 @@ STUDY = Study(
     name="linger-zero",
     topic=Topic.TEARDOWN,
     question="What does SO_LINGER {{on, 0 s}} do to close()?",
-    setup="A server sets SO_LINGER to zero seconds and closes; nothing is unread, nothing unsent.",
-    prediction="close() sends RST at once and forgets the connection: no FIN, no TIME-WAIT, and what was "
-    "still to be sent would be lost. The client's recv() fails with ECONNRESET.",
+    setup="A server sets SO_LINGER to zero seconds and closes; nothing is unread, nothing "
+    "unsent.",
+    prediction="close() sends RST at once and forgets the connection: no FIN, no TIME-WAIT, "
+    "and what was still to be sent would be lost. The client's recv() fails with ECONNRESET.",
     parameters=(RTT,),
     server=server,
     client=client,

@@ -36,7 +36,9 @@ def client(probe: Probe, p: Params) -> Any:
 
 def last_word(evidence: Evidence) -> str | None:
     """How the server ended it."""
-    frames = [f for f, _ in evidence.frames("s>c") if {"FIN", "RST"} & set((f.tcp_flags or "").split())]
+    frames = [
+        f for f, _ in evidence.frames("s>c") if {"FIN", "RST"} & set((f.tcp_flags or "").split())
+    ]
     if not frames:
         return None
     return "RST" if "RST" in (frames[0].tcp_flags or "") else "FIN"
@@ -47,9 +49,9 @@ STUDY = Study(
     topic=Topic.TEARDOWN,
     question="The server read 100 of 1,000 bytes and called close(). What does the client see?",
     setup="A client sends 1,000 bytes and waits. The server reads 100 of them and closes.",
-    prediction="Not an orderly end: bytes that the program will never read are lost, and TCP may not "
-    "keep that quiet. The kernel sends RST in place of FIN, and the client's recv() fails with "
-    "ECONNRESET, even if there was an answer on its way.",
+    prediction="Not an orderly end: bytes that the program will never read are lost, and TCP "
+    "may not keep that quiet. The kernel sends RST in place of FIN, and the client's recv() "
+    "fails with ECONNRESET, even if there was an answer on its way.",
     parameters=(RTT,),
     server=server,
     client=client,

@@ -19,7 +19,7 @@ def server(probe: Probe, p: Params) -> None:
 
 
 def client(probe: Probe, p: Params) -> Any:
-    """Waits for the end, then writes twice; the second time when the answer to the first is there."""
+    """Waits for the end, then writes twice; again once the first was answered."""
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     sock = connected(probe)
     end = len(sock.recv(1))
@@ -36,10 +36,12 @@ STUDY = Study(
     name="write-after-close",
     topic=Topic.TEARDOWN,
     question="The peer has closed. Which send() tells me?",
-    setup="A server accepts and closes. The client's recv() returns 0; it sends all the same, twice.",
-    prediction="Not the first: a FIN says only that the peer has no more to send, and a send is done when "
-    "the bytes are in the buffer. The peer's kernel answers them with RST. The second send then fails "
-    "with EPIPE, and its program is sent SIGPIPE, which by default ends it.",
+    setup="A server accepts and closes. The client's recv() returns 0; it sends all the same, "
+    "twice.",
+    prediction="Not the first: a FIN says only that the peer has no more to send, and a send "
+    "is done when the bytes are in the buffer. The peer's kernel answers them with RST. The "
+    "second send then fails with EPIPE, and its program is sent SIGPIPE, which by default "
+    "ends it.",
     parameters=(RTT,),
     server=server,
     client=client,

@@ -7,6 +7,7 @@ import struct
 from typing import Any
 
 from netlab.model.probe import Probe
+from netlab.studies.evidence import Evidence
 from netlab.studies.parts import MS, TICK_NS
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, trial
@@ -58,11 +59,10 @@ STUDY = Study(
 )  # fmt: skip
 
 
-def _between(evidence: Any) -> int | None:
+def _between(evidence: Evidence) -> int | None:
     call = evidence.call("recv", host="client")
     if call is None or call.returned_ns is None:
         return None
     return sum(
-        call.entered_ns < packet.time_ns < call.returned_ns
-        for packet, _ in evidence.frames("c>s")
+        call.entered_ns < packet.time_ns < call.returned_ns for packet, _ in evidence.frames("c>s")
     )

@@ -56,6 +56,7 @@ def gap_ns(evidence: Evidence, number: int) -> int | None:
 
 
 def moment(evidence: Evidence) -> tuple[int, int] | None:
+    """From when to when the ladder is shown."""
     times = copies_ns(evidence)
     return (times[0] - 1 * MS, times[-1] + 500 * MS) if times else None
 
@@ -80,9 +81,9 @@ STUDY = Study(
     name="rto-backoff",
     topic=Topic.TIMEOUTS,
     question="A message is lost again and again. When does it leave again?",
-    setup="After {rtt} of round trip has been measured a few times, the wire loses the next message "
-    "{losses} times. Tail loss probes are off (net.ipv4.tcp_early_retrans 0), so that only the "
-    "retransmission timer acts.",
+    setup="After {rtt} of round trip has been measured a few times, the wire loses the next "
+    "message {losses} times. Tail loss probes are off (net.ipv4.tcp_early_retrans 0), so that"
+    " only the retransmission timer acts.",
     prediction="After one RTO, then two, then four: each time the timer doubles. Linux has RTO = "
     "smoothed round trip + max(4 x variation, 200 ms); RFC 6298 would have at least 1 s.",
     parameters=(
@@ -99,7 +100,7 @@ STUDY = Study(
         Expect("the second left after", Kind.TIME, rto_ns, lambda e: gap_ns(e, 0),
                "RFC 6298 2.3; TCP_RTO_MIN of Linux: 200 ms",
                less=lambda p: 5 * MS, more=_room(1),  # type: ignore[arg-type]
-               because="the timer wheel is up to 1/8 late; the round trip was measured by a busy host"),
+               because="the timer wheel is up to 1/8 late; a busy host measures longer trips"),
         Expect("the last after the one before by", Kind.TIME,
                lambda p: rto_ns(p) * 2 ** (p.losses - 1), lambda e: gap_ns(e, e.p.losses - 1),
                "RFC 6298 5.5: back off the timer",

@@ -12,8 +12,8 @@ STUDY = Study(
     topic=Topic.TIMEOUTS,
     question="How does the retransmission timer follow the round trip?",
     setup="The same loss on wires of several round trips.",
-    prediction="RTO = round trip + 200 ms: the variation of a wire that is always the same dies down, "
-    "and then the floor of Linux, 200 ms, is what is added.",
+    prediction="RTO = round trip + 200 ms: the variation of a wire that is always the same "
+    "dies down, and then the floor of Linux, 200 ms, is what is added.",
     parameters=(
         Parameter("rtt", Kind.TIME, 20 * MS, 0, 1000 * MS, "round trip of the wire"),
         Parameter("losses", Kind.COUNT, 1, 1, 1, "how often the message is lost"),

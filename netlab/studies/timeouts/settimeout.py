@@ -26,9 +26,10 @@ STUDY = Study(
     topic=Topic.TIMEOUTS,
     question="settimeout({timeout}) in place of SO_RCVTIMEO: who keeps the time?",
     setup="A client calls settimeout() and recv(); the server never sends.",
-    prediction="Python makes the socket non-blocking and waits with poll() first; recv() is not even "
-    "called. It raises TimeoutError after {timeout}. The kernel's timer for poll() is a high-resolution "
-    "one: it is late by microseconds, where that of SO_RCVTIMEO counts in ticks.",
+    prediction="Python makes the socket non-blocking and waits with poll() first; recv() is "
+    "not even called. It raises TimeoutError after {timeout}. The kernel's timer for poll() "
+    "is a high-resolution one: it is late by microseconds, where that of SO_RCVTIMEO counts "
+    "in ticks.",
     parameters=(Parameter("timeout", Kind.TIME, 300 * MS, 1 * MS, 10_000 * MS, "of the socket"),),
     server=server,
     client=client,

@@ -39,9 +39,9 @@ STUDY = Study(
     topic=Topic.UDP,
     question="Datagrams of 100, 300, 0 and 500 bytes: what does recv(256) return each time?",
     setup="A client sends four datagrams. The server reads each into a buffer of 256 bytes.",
-    prediction="100, 256, 0, 256. Each call takes one datagram, never more; what does not fit into the "
-    "buffer is thrown away, with the flag MSG_TRUNC to those who ask recvmsg(). Nothing is joined, and "
-    "an empty datagram is a message like any other, not the end.",
+    prediction="100, 256, 0, 256. Each call takes one datagram, never more; what does not fit"
+    " into the buffer is thrown away, with the flag MSG_TRUNC to those who ask recvmsg(). "
+    "Nothing is joined, and an empty datagram is a message like any other, not the end.",
     parameters=(RTT,),
     server=server,
     client=client,

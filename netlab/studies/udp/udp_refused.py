@@ -36,10 +36,11 @@ STUDY = Study(
     name="udp-refused",
     topic=Topic.UDP,
     question="UDP has no connections. How can send() fail with ECONNREFUSED?",
-    setup="A client sends datagrams to a port that no program of the host has: from a socket that was "
-    "connect()ed to it, and from one that was not.",
-    prediction="The host answers each with ICMP port unreachable. To a connected socket that becomes the "
-    "error of its *next* call: the second send() fails with ECONNREFUSED. The other socket hears nothing.",
+    setup="A client sends datagrams to a port that no program of the host has: from a socket "
+    "that was connect()ed to it, and from one that was not.",
+    prediction="The host answers each with ICMP port unreachable. To a connected socket that "
+    "becomes the error of its *next* call: the second send() fails with ECONNREFUSED. The "
+    "other socket hears nothing.",
     parameters=(RTT,),
     client=client,
     wire=delay,
