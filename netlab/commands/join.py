@@ -78,7 +78,8 @@ def command(
     from netlab.lab.join import JoinOrder, join_files, write_joined
     from netlab.show.escape import printable
     from netlab.show.terminal.lines import columns_of_terminal, fold
-    from netlab.show.views.summary import loss_text, summary
+    from netlab.show.views.recorded import loss_text
+    from netlab.show.views.summary import summary
 
     files = (*logs, *more)
     for path in (capture, *files):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from netlab.commands.numbers import WholeNumber
+from netlab.commands.options import display_options
 from netlab.model.errors import CheckFailed, UsageError
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path), metavar="FILE", help="Keep the recording."
 )
+@display_options
 def command(
     name: str | None,
     of: str | None,
@@ -81,7 +83,8 @@ def _list(studies: list[Study]) -> int:
 
 
 def _one(study: Study, p: Params, full: bool, predict: bool, output: Path | None) -> int:
-    from netlab.show.terminal.lines import coloured, emit, width_of
+    from netlab.show.terminal.lines import emit, width_of
+    from netlab.show.terminal.screen import is_coloured
     from netlab.studies import page
     from netlab.studies.runner import carry_out
 
@@ -92,7 +95,7 @@ def _one(study: Study, p: Params, full: bool, predict: bool, output: Path | None
     outcome = carry_out(study, p, path=output, full=full, say=_say)
     if predict:
         emit(page.guess_lines(outcome, guess, width))
-    emit(page.after_lines(outcome, width, colours=coloured()))
+    emit(page.after_lines(outcome, width, colours=is_coloured()))
     return 0 if outcome.holds else 1
 
 

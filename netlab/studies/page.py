@@ -29,7 +29,7 @@ def list_lines(studies: Iterable[Study], width: int) -> list[Line]:
         if study.topic is not topic:
             topic = study.topic
             lines += [*([[]] if lines else []), [(topic.value, "bold")]]
-        first, *rest = fold(study.question, width - names - 4)
+        first, *rest = fold(study.text(study.question, study.params({})), width - names - 4)
         lines.append([(f"  {study.name:<{names}}  ", "cyan"), (first, "")])
         lines += [[(" " * (names + 4) + more, "")] for more in rest]
     return lines

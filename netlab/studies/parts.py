@@ -19,7 +19,7 @@ def delay(p: Params) -> str:
 
 def wire_room(p: Params) -> int:
     """How much later than said a frame or a process may be here: two cores, shared with others."""
-    return 15 * MS
+    return 40 * MS
 
 
 def timer_room(length_ns: int) -> int:

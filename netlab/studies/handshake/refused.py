@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from netlab.model.probe import Probe
-from netlab.studies.evidence import Evidence
+from netlab.studies.evidence import Evidence, took_ns
 from netlab.studies.parts import RTT, delay, wire_room
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected, trial
@@ -53,7 +53,7 @@ STUDY = Study(
             "after",
             Kind.TIME,
             lambda p: p.rtt,
-            lambda e: e.returned["client"]["took_ns"],
+            lambda e: took_ns(e.call("connect")),
             "RFC 9293 3.10.7.3: a reset in SYN-SENT ends it",
             more=wire_room,
             because="scheduling of the wire and the process",

@@ -32,7 +32,7 @@ def client(probe: Probe, p: Params) -> Any:
 STUDY = Study(
     name="linger-zero",
     topic=Topic.TEARDOWN,
-    question="What does SO_LINGER {{on, 0 s}} do to close()?",
+    question="What does SO_LINGER with 0 seconds do to close()?",
     setup="A server sets SO_LINGER to zero seconds and closes; nothing is unread, nothing "
     "unsent.",
     prediction="close() sends RST at once and forgets the connection: no FIN, no TIME-WAIT, "
@@ -49,5 +49,5 @@ STUDY = Study(
         Expect("the recording's verdict", Kind.WORD, lambda p: "rst",
                lambda e: e.connection.close_kind, "RFC 9293 3.5.2"),
     ),
-    next="`netlab study time-wait`: what the orderly end costs.",
+    next="`netlab study four-way-close`: the orderly end.",
 )  # fmt: skip

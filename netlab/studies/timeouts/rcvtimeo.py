@@ -54,7 +54,7 @@ STUDY = Study(
         Expect("frames that the client sent in that time", Kind.COUNT, lambda p: 0,
                lambda e: _between(e), "it is no event of TCP"),
     ),
-    next="`netlab study settimeout`: the same by poll(); `netlab study poll-timeout`.",
+    next="`netlab study settimeout`: the same by poll().",
     cause="timer",
 )  # fmt: skip
 
