@@ -264,12 +264,13 @@ def _wire_cell(mark: WireMark | None, width: int, windows: bool) -> tuple[str, s
 def _label(mark: WireMark, room: int, windows: bool) -> str:
     """What stands on a frame: with the message that it completes, where there is room for both."""
     said = printable(mark.said)
-    for text in mark.texts if said else ():
-        left = room - len(text) - 2
-        if "Len=" in text and left >= min(len(said), _SAID_LEAST):
-            return f"{text}  {fit(said, left)}"
-    text = first_fitting(mark.texts, room)
-    return f"{text} {mark.window}" if windows and mark.window else text
+    window = f" {mark.window}" if windows and mark.window else ""
+    for end in (window, "") if said else ():
+        for text in mark.texts:
+            left = room - len(text) - 2 - len(end)
+            if "Len=" in text and left >= min(len(said), _SAID_LEAST):
+                return f"{text}{end}  {fit(said, left)}"
+    return first_fitting(mark.texts, room) + window
 
 
 def _arrow(mark: WireMark, text: str, stroke: str, shaft: str) -> str:
