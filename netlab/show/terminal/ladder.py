@@ -45,6 +45,8 @@ _WIRE_STYLES = {
 _DIM = "dim"
 _SIDE_WEIGHT, _WIRE_WEIGHT = 10, 14
 _SIDE_FLOOR, _WIRE_FLOOR = 14, 22
+_SAID_FLOOR, _SAID_WIDE_FLOOR = 30, 42  # where frames name the messages that they complete
+_SAID_WIDE_FROM = 90
 _WIRE_ENOUGH = 46
 _LEAST_FAINT, _FAINT = 2, 3  # dashes of a frame that is on its way
 _SAID_LEAST = 16  # columns of a message's text that are worth their room
@@ -135,8 +137,12 @@ def _shares(view: Ladder, room: int, numbers: bool) -> tuple[int, int, int]:
         return 0, room if said else min(room, max(wire + 6, 60)), 0
     client = _wanted([row.client for row in view.rows], numbers)
     server = _wanted([row.server for row in view.rows], numbers)
+    floor = _WIRE_FLOOR
+    if any(mark.said for mark in _labels(view)):
+        floor = _SAID_FLOOR if room < _SAID_WIDE_FROM else _SAID_WIDE_FLOOR
+        wire = max(wire, floor)
     while client + wire + server > room:
-        if wire * _SIDE_WEIGHT >= max(client, server) * _WIRE_WEIGHT and wire > _WIRE_FLOOR:
+        if wire * _SIDE_WEIGHT >= max(client, server) * _WIRE_WEIGHT and wire > floor:
             wire -= 1
         elif client > server:
             client -= 1

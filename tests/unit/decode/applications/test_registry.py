@@ -1,4 +1,4 @@
-"""Which protocol it is: by content before port, by name, and without importing what is not asked."""
+"""Which protocol it is: by content before port, by name, imported when it is asked for."""
 
 from __future__ import annotations
 
