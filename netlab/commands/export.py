@@ -69,5 +69,9 @@ def command(
     from netlab.explain.analysis import analyse
 
     tables = analyse(raw, told)
+    if table == "waits":
+        from netlab.explain.waits import fill_waits
+
+        fill_waits(tables, raw)
     with export.output(output, file, binary=form == "parquet") as out:
         export.export_table(tables, table, form, out)

@@ -6,6 +6,7 @@ import click
 
 from netlab.commands.decode_as import decode_as_option, rules
 from netlab.commands.numbers import WholeNumber
+from netlab.commands.options import display_options
 from netlab.model.errors import UsageError
 
 TABLE = "table"
@@ -19,6 +20,7 @@ _SHOWN = 100
 @click.option("--limit", metavar="N", type=WholeNumber(min=0), help="At most N rows; 0: all.")
 @click.option("--output", "-o", metavar="OUT", help="Write to a file instead of standard output.")
 @decode_as_option
+@display_options
 def command(
     file: str,
     sql: str,
@@ -50,12 +52,19 @@ def command(
     raw = read_raw(file)
     for fault in raw.faults:
         note(fault)
-    found = query(analyse(raw, told), sql)
+    tables = analyse(raw, told)
+    if "waits" in sql.lower():
+        from netlab.explain.waits import fill_waits
+
+        fill_waits(tables, raw)
+    found = query(tables, sql)
     if form == TABLE:
         from netlab.show.terminal.grid import grid_lines
         from netlab.show.terminal.lines import columns_of_terminal, emit
+        from netlab.show.terminal.screen import paged
 
-        emit(grid_lines(found, columns_of_terminal(), _SHOWN if limit is None else limit))
+        with paged():
+            emit(grid_lines(found, columns_of_terminal(), _SHOWN if limit is None else limit))
         return
     with export.output(output, file, binary=form == "parquet") as out:
         export.export_frame(found.head(limit) if limit else found, form, out)

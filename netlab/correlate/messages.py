@@ -245,7 +245,7 @@ def _message(
         protocol=said.protocol,
         start=start,
         stop=stop,
-        frames=tuple(sorted({chunk.frame for chunk in carried if chunk.frame is not None})),
+        frames=tuple(sorted({frame for chunk in carried for frame in chunk.frames})),
         first_ns=min(times),
         last_ns=max(times),
         text=said.text,

@@ -178,12 +178,16 @@ def _movers(tables: Tables, message: Message) -> tuple[Mover, ...]:
 def parts_of(tables: Tables, packet: Packet, segment: Segment | None) -> tuple[MessagePart, ...]:
     """What a frame holds of messages, in the order of its bytes."""
     off, size = packet.payload_off, packet.payload_len_bytes
+    if packet._piece is not None:
+        header = 0 if packet._fragment_off else 8  # RFC 768: it is in the first fragment
+        off, stop = packet._piece[0] + header, packet._piece[1]
+        size = stop - off
     if packet.connection is None or off is None or not size:
         return ()
     if segment is not None:
         begin = segment.start
     elif packet.protocol == "UDP":
-        begin = max(packet._fragment_off - 8, 0)  # RFC 768: the header is in the first fragment
+        begin = max(packet._fragment_off - 8, 0)
     else:
         return ()
     found = []

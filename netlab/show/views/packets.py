@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import islice
 
+from netlab.decode.payload import payload_of
 from netlab.explain.ways import changed_bytes, way_text
 from netlab.model.errors import UsageError
 from netlab.model.frame import Frame
@@ -176,12 +177,11 @@ def _fates(packet: Packet) -> list[str]:
 
 
 def _payload_info(packet: Packet, frame: Frame) -> str:
-    if not packet.payload_len_bytes or packet.payload_off is None:
+    payload = bytes(payload_of(packet, frame.data))
+    if not payload:
         return ""
     from netlab.decode.quick import info as quick_info
 
-    stop = packet.payload_off + packet.payload_len_bytes
-    payload = bytes(frame.data[packet.payload_off : stop])
     return quick_info(packet.protocol, packet.sport, packet.dport, payload)
 
 
