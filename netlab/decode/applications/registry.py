@@ -76,9 +76,7 @@ def guess_stream(client: bytes, server: bytes, server_port: int | None) -> Guess
 def guess_datagrams(client: bytes, server: bytes, ports: tuple[int | None, ...]) -> Guess | None:
     """What a UDP conversation speaks, by the first datagram of each side and both ports."""
     talks = [one for one in APPLICATIONS.values() if one.datagram is not None]
-    return _guess(
-        talks, client, server, [a for a in talks if not a.udp_ports.isdisjoint(ports)]
-    )
+    return _guess(talks, client, server, [a for a in talks if not a.udp_ports.isdisjoint(ports)])
 
 
 def _guess(
