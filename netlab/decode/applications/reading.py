@@ -147,6 +147,7 @@ class Talk(ABC):
         self._lost_at: dict[Side, int] = {}
         self._held: set[Side] = set()
         self._successor: Conversation | None = None
+        self._given_up = ""
 
     # -- what a protocol says -------------------------------------------------------------------
 
@@ -171,9 +172,17 @@ class Talk(ABC):
         self._held.discard(tap.side)
         return known()
 
-    def hand_over(self, successor: Conversation) -> None:
-        """What both sides say from their next byte on is another protocol's."""
-        self._successor = successor
+    def hand_over_to(self, name: str) -> None:
+        """What both sides say from their next byte on is the protocol's of this name."""
+        from netlab.decode.applications.registry import by_name
+
+        conversation = by_name(name).conversation
+        assert conversation is not None, name
+        self._successor = conversation()
+
+    def give_up(self, why: str) -> None:
+        """What both sides say from their next byte on can be read by nobody."""
+        self._given_up = why
 
     # -- the conversation -----------------------------------------------------------------------
 
@@ -248,7 +257,7 @@ class Talk(ABC):
             draft.missing, tap.missing = tap.missing, 0
             if tap.at > draft.start:
                 yield draft.said(tap.at)
-            if self._successor is not None:
+            if self._successor is not None or self._given_up:
                 return
 
     def _run(self, side: Side) -> None:
@@ -259,6 +268,11 @@ class Talk(ABC):
             self._read_on(other)
         if self._successor is not None:
             self._pass_on()
+        elif self._given_up:
+            for one, tap in self.taps.items():
+                if one not in self._lost:
+                    self._lost[one], self._lost_at[one] = self._given_up, tap.at
+                tap.unread.jump(tap.unread.stop)
 
     def _read_on(self, side: Side) -> None:
         for said in self._loops[side]:
@@ -294,8 +308,9 @@ class Talk(ABC):
         if stop > begun:
             text = f"{stop - begun} bytes that are not read"
             why = self._lost[side]
-            fault = why if why == _GAP else f"behind bytes that could not be read: {why}"
-            self._ready[side].append(Said(self.protocol, begun, stop, text, (), fault))
+            if why not in (_GAP, self._given_up):
+                why = f"behind bytes that could not be read: {why}"
+            self._ready[side].append(Said(self.protocol, begun, stop, text, (), why))
 
     def _pass_on(self) -> None:
         """Give the successor what is not read yet."""
