@@ -181,7 +181,10 @@ class Postgres(Talk):
                 draft.add(f"{thing} {number}", text, start, base + length - 4, "", source)
             things = counted(number, thing)
             draft.text = f"{things}, {counted(size, 'byte')}"
-            draft.text = draft.text if rows else f"copied data: {draft.text}"
+            if rows and number == 1:
+                draft.text = f"1 row: {text}" if text else "1 row of no columns"
+            elif not rows:
+                draft.text = f"copied data: {draft.text}"
             draft.whole = tap.at - draft.start
             start = tap.at
             try:
