@@ -48,10 +48,15 @@ class Draft:
         self.whole = 0  # its length where its beginning tells it
         self.missing = 0  # bytes of its body that no frame holds
 
+    @property
+    def full(self) -> bool:
+        """Whether further fields are only counted."""
+        return len(self.items) >= MOST_ITEMS
+
     def add(
         self, name: str, text: str, start: int, stop: int, meaning: str = "", source: str = ""
     ) -> None:
-        if len(self.items) < MOST_ITEMS:
+        if not self.full:
             self.items.append(Item(name, text, start, stop, meaning, source))
         else:
             self.left_out += 1
