@@ -1,4 +1,4 @@
-"""The eight tables: what a recording is once it has been decoded, correlated and explained.
+"""The nine tables: what a recording is once it has been decoded, correlated and explained.
 
 One record class a table; its fields, in order, are the columns, and their types the schema. A field
 whose name begins with an underscore belongs to no table: it is what a later stage needs of the row.
@@ -8,6 +8,7 @@ Other programs build on these names: changing one changes the interface.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, get_args, get_type_hints
@@ -361,6 +362,29 @@ class Stamp:
 
 
 @dataclass(slots=True, frozen=True)
+class Message:
+    """What one side's application said at once: a request, a record, a query.
+
+    Of a UDP conversation the range counts the payloads of the sender's datagrams one behind the
+    other. Text was captured: nothing in it is harmless.
+    """
+
+    message: int  # 1-based, by first frame
+    connection: int
+    direction: str
+    protocol: str  # HTTP/1.1, TLS, DNS, ...
+    start: int
+    stop: int
+    frames: tuple[int, ...]  # that brought its bytes first
+    first_ns: int
+    last_ns: int  # when the last of them was captured
+    text: str
+    fault: str | None  # what could not be read, and why
+    calls: tuple[int, ...]  # of sender and receiver that moved any of its bytes
+    _said: object = None  # what decode made of it, with its fields
+
+
+@dataclass(slots=True, frozen=True)
 class Unmatched:
     """A line of the byte ledger: bytes of a call or a stream that found no partner."""
 
@@ -386,7 +410,7 @@ class FrameNote:
 
 @dataclass(slots=True)
 class Tables:
-    """A recording, read: the eight tables and the ledger of what did not match."""
+    """A recording, read: the nine tables and the ledger of what did not match."""
 
     packets: list[Packet] = field(default_factory=list)
     segments: list[Segment] = field(default_factory=list)
@@ -398,6 +422,16 @@ class Tables:
     stamps: list[Stamp] = field(default_factory=list)
     unmatched: list[Unmatched] = field(default_factory=list)
     notes: list[FrameNote] = field(default_factory=list)
+    # Messages are read when they are first asked for: not every view needs them.
+    _read_messages: Callable[[], list[Message]] | None = field(default=None, repr=False)
+    _messages: list[Message] | None = field(default=None, repr=False)
+
+    @property
+    def messages(self) -> list[Message]:
+        """What the applications said, a row a message, by first frame."""
+        if self._messages is None:
+            self._messages = [] if self._read_messages is None else self._read_messages()
+        return self._messages
 
 
 RECORDS: dict[str, type[Any]] = {
@@ -409,6 +443,7 @@ RECORDS: dict[str, type[Any]] = {
     "waits": Wait,
     "states": State,
     "stamps": Stamp,
+    "messages": Message,
 }
 
 

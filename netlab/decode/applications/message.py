@@ -42,10 +42,12 @@ class Conversation(Protocol):
     """Both sides of one TCP connection, read as one protocol. Never raises, whatever the bytes."""
 
     def feed(self, side: Side, data: bytes, start: int) -> list[Said]:
-        """Take the next bytes that `side` sent, and return the messages that they end.
+        """Take the next bytes that `side` sent, and return the messages of that side that they end.
 
-        Bytes of a side are contiguous but for gaps that were told; the sides come interleaved in the
-        order in which the bytes were first captured.
+        All three return messages of the side that they are called for, and no others.
+
+        Bytes of a side are contiguous but for gaps that were told; the sides come interleaved, in
+        the order in which the bytes were first captured.
         """
         ...
 
