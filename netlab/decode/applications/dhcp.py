@@ -7,7 +7,7 @@ options), RFC 3396 (an option in several pieces is one).
 from __future__ import annotations
 
 from netlab.decode.addresses import ipv4_text, mac_text
-from netlab.decode.applications.body import Body, Short
+from netlab.decode.applications.cursor import Cursor, Unreadable
 from netlab.decode.applications.dhcp_options import (
     END,
     MESSAGE_MEANINGS,
@@ -34,19 +34,19 @@ _SNAME, _FILE = slice(44, 108), slice(108, 236)
 def _datagram(payload: bytes) -> list[Said]:
     draft = Draft("DHCP" if payload[_FIXED : _FIXED + 4] == _COOKIE else "BOOTP", 0)
     draft.text = "a message"
-    body = Body(payload)
+    body = Cursor(payload)
     try:
         _fixed(draft, body)
         found = _options(draft, body) if draft.protocol == "DHCP" else {}
         draft.text = _line(draft.protocol, payload, found)
-    except Short as short:
-        draft.fault = str(short)
+    except Unreadable as bad:
+        draft.fault = bad.fault
     return [draft.said(len(payload))]
 
 
-def _fixed(draft: Draft, body: Body) -> None:
+def _fixed(draft: Draft, body: Cursor) -> None:
     def add(name: str, text: str, size: int, meaning: str = "") -> None:
-        draft.add(name, text, body.here - size, body.here, meaning, _SOURCE)
+        draft.add(name, text, body.place - size, body.place, meaning, _SOURCE)
 
     op, hardware, length, hops = body.take(4)
     draft.add("op", {1: "request", 2: "reply"}.get(op, str(op)), 0, 1,
@@ -73,7 +73,7 @@ def _fixed(draft: Draft, body: Body) -> None:
             add(name, text_of(data.partition(b"\0")[0]), size)
 
 
-def _options(draft: Draft, body: Body) -> dict[int, bytes]:
+def _options(draft: Draft, body: Cursor) -> dict[int, bytes]:
     """All options; those that overflow into the fields for names too (RFC 2132 9.3)."""
     draft.add("magic cookie", body.take(4).hex(), _FIXED, _FIXED + 4, "options follow",
               "RFC 2131 3")  # fmt: skip
@@ -82,20 +82,20 @@ def _options(draft: Draft, body: Body) -> dict[int, bytes]:
     overload = found.get(OVERLOAD, b"\0")
     where = int.from_bytes(overload[:1], "big")
     if where & 1:
-        _read_options(draft, Body(body.data, 0, _FILE.start, _FILE.stop), found)
+        _read_options(draft, Cursor(body.data, 0, _FILE.start, _FILE.stop), found)
     if where & 2:
-        _read_options(draft, Body(body.data, 0, _SNAME.start, _SNAME.stop), found)
+        _read_options(draft, Cursor(body.data, 0, _SNAME.start, _SNAME.stop), found)
     return {code: bytes(data) for code, data in found.items()}
 
 
-def _read_options(draft: Draft, body: Body, found: dict[int, bytearray]) -> None:
+def _read_options(draft: Draft, body: Cursor, found: dict[int, bytearray]) -> None:
     while body.left:
-        at = body.here
+        at = body.place
         code = body.number(1)
         if code == PAD:
             continue
         if code == END:
-            draft.add("end", "of the options", at, body.here, "", "RFC 2132 3.2")
+            draft.add("end", "of the options", at, body.place, "", "RFC 2132 3.2")
             return
         data = body.take(body.number(1))
         kind = option(code)
@@ -109,7 +109,7 @@ def _read_options(draft: Draft, body: Body, found: dict[int, bytearray]) -> None
         meaning = kind.meaning
         if code == MESSAGE_TYPE:
             meaning = MESSAGE_MEANINGS.get(data[0] if data else 0, "")
-        draft.add(kind.name, option_text(kind.kind, bytes(whole)), at, body.here, meaning,
+        draft.add(kind.name, option_text(kind.kind, bytes(whole)), at, body.place, meaning,
                   kind.source)  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from netlab.decode.addresses import ipv4_text, mac_text
-from netlab.decode.applications.body import Body, Short
+from netlab.decode.applications.cursor import Cursor, Unreadable
 from netlab.decode.applications.dns_names import read_name
 from netlab.decode.applications.reading import text_of
 
@@ -146,21 +146,21 @@ def option(code: int) -> Option:
 def option_text(kind: Kind, data: bytes) -> str:
     """The option's bytes as people read them; bytes that do not fit its kind in hex."""
     try:
-        return _TEXTS[kind](Body(data))
-    except Short:
+        return _TEXTS[kind](Cursor(data))
+    except Unreadable:
         return data.hex()
 
 
-def _addresses(data: Body) -> str:
+def _addresses(data: Cursor) -> str:
     if data.left % 4 or not data.left:
-        raise Short("no whole addresses")
+        raise Unreadable("no whole addresses")
     return ", ".join(ipv4_text(data.take(4)) for _ in range(data.left // 4))
 
 
-def _numbers(width: int) -> Callable[[Body], str]:
-    def text(data: Body) -> str:
+def _numbers(width: int) -> Callable[[Cursor], str]:
+    def text(data: Cursor) -> str:
         if data.left % width or not data.left:
-            raise Short("no whole numbers")
+            raise Unreadable("no whole numbers")
         return ", ".join(str(data.number(width)) for _ in range(data.left // width))
 
     return text
@@ -171,25 +171,25 @@ def seconds(number: int) -> str:
     return "for ever" if number == 0xFFFFFFFF else f"{number} s"
 
 
-def _flag(data: Body) -> str:
+def _flag(data: Cursor) -> str:
     return "yes" if data.number(1) else "no"
 
 
-def _message(data: Body) -> str:
+def _message(data: Cursor) -> str:
     number = data.number(1)
     return f"{MESSAGE_TYPES.get(number, 'unknown')} ({number})"
 
 
-def _overloaded(data: Body) -> str:
+def _overloaded(data: Cursor) -> str:
     number = data.number(1)
     return {1: "file", 2: "sname", 3: "file and sname"}.get(number, str(number))
 
 
-def _wanted(data: Body) -> str:
+def _wanted(data: Cursor) -> str:
     return ", ".join(option(code).name for code in data.take(data.left))
 
 
-def _client(data: Body) -> str:
+def _client(data: Cursor) -> str:
     kind = data.number(1)
     rest = data.take(data.left)
     if kind == 1 and len(rest) == 6:
@@ -200,25 +200,25 @@ def _client(data: Body) -> str:
     return text if not kind and text.isprintable() and text else f"type {kind}, {rest.hex()}"
 
 
-def _names(data: Body) -> str:
+def _names(data: Cursor) -> str:
     names = []
     while data.left:
         names.append(read_name(data))
     return ", ".join(names)
 
 
-def _routes(data: Body) -> str:
+def _routes(data: Cursor) -> str:
     routes = []
     while data.left:
         width = data.number(1)
         if width > 32:
-            raise Short("no width of a prefix")
+            raise Unreadable("no width of a prefix")
         prefix = data.take((width + 7) // 8).ljust(4, b"\0")
         routes.append(f"{ipv4_text(prefix)}/{width} via {ipv4_text(data.take(4))}")
     return ", ".join(routes)
 
 
-def _relay(data: Body) -> str:
+def _relay(data: Cursor) -> str:
     names = {1: "circuit", 2: "remote", 5: "link", 6: "subscriber", 11: "server override"}
     parts = []
     while data.left:
@@ -229,7 +229,7 @@ def _relay(data: Body) -> str:
     return ", ".join(parts)
 
 
-def _full_name(data: Body) -> str:
+def _full_name(data: Cursor) -> str:
     flags = data.number(1)
     data.take(2)
     name = read_name(data) if flags & 4 and data.left else text_of(data.take(data.left))
@@ -241,7 +241,7 @@ def _plain_or_hex(data: bytes) -> str:
     return text if text.isprintable() and text.isascii() else data.hex()
 
 
-_TEXTS: dict[Kind, Callable[[Body], str]] = {
+_TEXTS: dict[Kind, Callable[[Cursor], str]] = {
     Kind.ADDRESSES: _addresses,
     Kind.NUMBERS_8: _numbers(1),
     Kind.NUMBERS_16: _numbers(2),

@@ -6,7 +6,7 @@ Read first: RFC 8415 7.3 (message types), 8 and 9 (formats), 11 (DUID) and 21 (o
 from __future__ import annotations
 
 from netlab.decode.addresses import ipv6_text, mac_text
-from netlab.decode.applications.body import Body, Short
+from netlab.decode.applications.cursor import Cursor, Unreadable
 from netlab.decode.applications.dns_names import read_name
 from netlab.decode.applications.message import Application, Said
 from netlab.decode.applications.reading import Draft, text_of
@@ -60,28 +60,28 @@ def _datagram(payload: bytes) -> list[Said]:
     draft = Draft("DHCPv6", 0)
     draft.text = "a message"
     try:
-        _message(draft, Body(payload), 0)
-    except Short as short:
-        draft.fault = str(short)
+        _message(draft, Cursor(payload), 0)
+    except Unreadable as bad:
+        draft.fault = bad.fault
     return [draft.said(len(payload))]
 
 
-def _message(draft: Draft, body: Body, depth: int) -> None:
+def _message(draft: Draft, body: Cursor, depth: int) -> None:
     kind = body.number(1)
     name = _TYPES.get(kind, f"message of type {kind}")
-    draft.add("message type", f"{name} ({kind})", body.here - 1, body.here,
+    draft.add("message type", f"{name} ({kind})", body.place - 1, body.place,
               _MEANINGS.get(kind, ""), "RFC 8415 7.3")  # fmt: skip
     before = "" if depth == 0 else f"{draft.text}: "
     draft.text = before + name
     if kind in _RELAYS:
         hops = body.number(1)
-        draft.add("hops", str(hops), body.here - 1, body.here, "", "RFC 8415 9")
+        draft.add("hops", str(hops), body.place - 1, body.place, "", "RFC 8415 9")
         for what in ("link address", "peer address"):
             text = ipv6_text(body.take(16))
-            draft.add(what, text, body.here - 16, body.here, "", "RFC 8415 9")
+            draft.add(what, text, body.place - 16, body.place, "", "RFC 8415 9")
     else:
         number = body.number(3)
-        draft.add("transaction id", f"0x{number:06x}", body.here - 3, body.here,
+        draft.add("transaction id", f"0x{number:06x}", body.place - 3, body.place,
                   "replies repeat their request's", "RFC 8415 8")  # fmt: skip
     said: list[str] = []
     _read_options(draft, body, depth, said)
@@ -89,27 +89,27 @@ def _message(draft: Draft, body: Body, depth: int) -> None:
         draft.text += f": {', '.join(said[:4])}{', ...' if len(said) > 4 else ''}"
 
 
-def _read_options(draft: Draft, body: Body, depth: int, said: list[str]) -> None:
+def _read_options(draft: Draft, body: Cursor, depth: int, said: list[str]) -> None:
     while body.left:
-        at = body.here
+        at = body.place
         code = body.number(2)
-        data = body.part(body.number(2))
+        data = body.inside(body.number(2))
         name, source = _OPTIONS.get(code, (f"option {code}", "RFC 8415 21.1"))
         nested = depth < _DEEPEST
         begun = data.at
         try:
             text = _text(code, data, said)
-        except Short:
+        except Unreadable:
             data.at = begun
             text, nested = data.take(data.left).hex(), False
-        draft.add(name, text, at, body.here, "", source)
+        draft.add(name, text, at, body.place, "", source)
         if nested and data.left and code == 9:
             _message(draft, data, depth + 1)
         elif nested and data.left and code in (3, 4, 5, 25, 26):
             _read_options(draft, data, depth + 1, said)
 
 
-def _text(code: int, data: Body, said: list[str]) -> str:
+def _text(code: int, data: Cursor, said: list[str]) -> str:
     """An option in words; options inside it are left unread."""
     if code in (1, 2):
         text = duid_text(data.take(data.left))
@@ -184,13 +184,13 @@ def _likely(client: bytes, server: bytes) -> bool:
     """A client's first option, nearly always its id or the time it has waited, in a small type."""
     if len(client) < 12 or client[0] not in (1, 3, 4, 5, 6, 8, 9, 11):
         return False
-    body = Body(client, 0, 4)
+    body = Cursor(client, 0, 4)
     try:
         codes = []
         while body.left:
             codes.append(body.number(2))
             body.take(body.number(2))
-    except Short:
+    except Unreadable:
         return False
     return (1 in codes or client[0] == 11) and 8 in codes and max(codes) < 256
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from netlab.decode.applications.body import Body, Short
+from netlab.decode.applications.cursor import Cursor, Unreadable
 from netlab.decode.applications.dns_message import Flavour, read_message
 from netlab.decode.applications.dns_names import read_name
 from netlab.decode.applications.dns_words import TYPES
@@ -43,12 +43,12 @@ class Dns(Talk):
                   "RFC 1035 4.2.2")  # fmt: skip
         base = tap.at
         data = yield from tap.exactly(length)
-        read_message(draft, Body(data, base), self._flavour)
+        read_message(draft, Cursor(data, base), self._flavour)
 
 
 def _datagram(flavour: Flavour, payload: bytes) -> list[Said]:
     draft = Draft(flavour.value, 0)
-    body = Body(payload)
+    body = Cursor(payload)
     read_message(draft, body, flavour)
     return [draft.said(len(payload))]
 
@@ -73,13 +73,13 @@ def _is_message(data: bytes, direction: int) -> bool:
         return int.from_bytes(data[6:8], "big") > 0 and data[3] & 0x7F == 0 and data[2] == 0x84
     if not 1 <= questions <= 32 or any(data[at] > 1 for at in (6, 8, 10)):  # over 511 records
         return False
-    body = Body(data, 0, 12)
+    body = Cursor(data, 0, 12)
     try:
         for _ in range(questions):
             read_name(body)
             if body.number(2) not in TYPES or body.number(2) & 0x7FFF not in (1, 3, 255):
                 return False
-    except Short:
+    except Unreadable:
         return False
     return direction != 0 or body.left == 0 or data[6:12] != bytes(6)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from netlab.decode.applications import dns_records as records
-from netlab.decode.applications.body import Body, Short
+from netlab.decode.applications.cursor import Cursor, Unreadable
 from netlab.decode.applications.dns_names import read_name
 from netlab.decode.applications.dns_words import (
     OPCODES,
@@ -79,7 +79,7 @@ _VERBS = {
 }  # fmt: skip
 
 
-def read_message(draft: Draft, body: Body, flavour: Flavour) -> None:
+def read_message(draft: Draft, body: Cursor, flavour: Flavour) -> None:
     """Fill the draft from a whole message; where it is cut or wrong, its fault says so.
 
     Pointers count from the body's first byte, which is the message's.
@@ -87,14 +87,14 @@ def read_message(draft: Draft, body: Body, flavour: Flavour) -> None:
     draft.text = "a message"
     try:
         _Message(draft, body, flavour).read()
-    except Short as short:
-        draft.fault = str(short)
+    except Unreadable as bad:
+        draft.fault = bad.fault
 
 
 class _Message:
     """The message while it is read: what is known so far is in the draft."""
 
-    def __init__(self, draft: Draft, body: Body, flavour: Flavour) -> None:
+    def __init__(self, draft: Draft, body: Cursor, flavour: Flavour) -> None:
         self._draft = draft
         self._body = body
         self._flavour = flavour
@@ -124,16 +124,16 @@ class _Message:
         return bool(self._flags & 0x8000)
 
     def _add(self, name: str, text: str, start: int, source: str, meaning: str = "") -> None:
-        self._draft.add(name, text, start, self._body.here, meaning, source)
+        self._draft.add(name, text, start, self._body.place, meaning, source)
 
     # -- fields ---------------------------------------------------------------------------------
 
     def _header(self) -> None:
         body, draft = self._body, self._draft
-        at = body.here
+        at = body.place
         number = body.number(2)
         self._add("id", f"0x{number:04x}", at, "RFC 1035 4.1.1", "an answer repeats its query's")
-        at = body.here
+        at = body.place
         self._flags = flags = body.number(2)
         self._rcode = flags & 15
         opcode = flags >> 11 & 15
@@ -150,21 +150,21 @@ class _Message:
                       "RFC 1035 4.1.1")  # fmt: skip
         update = opcode == 5
         for place, name in enumerate(_UPDATE_SECTIONS if update else _SECTIONS):
-            at = body.here
+            at = body.place
             self._counts[place] = body.number(2)
             self._add(name, str(self._counts[place]), at,
                       "RFC 2136 2.2" if update else "RFC 1035 4.1.1")  # fmt: skip
 
     def _question(self, number: int) -> None:
         body = self._body
-        at = body.here
+        at = body.place
         name = read_name(body)
         self._add(f"question {number} name", name, at, "RFC 1035 4.1.2")
-        at = body.here
+        at = body.place
         kind = body.number(2)
         self._add(f"question {number} type", type_name(kind), at, "RFC 1035 4.1.2",
                   TYPE_MEANINGS.get(kind, ""))  # fmt: skip
-        at = body.here
+        at = body.place
         group = body.number(2)
         unicast = False
         if self._flavour == Flavour.MDNS:
@@ -180,14 +180,14 @@ class _Message:
     def _record(self, section: int, number: int) -> None:
         body = self._body
         title = f"{_TITLES[section]} {number}"
-        at = body.here
+        at = body.place
         name = read_name(body)
         self._add(f"{title} name", name, at, "RFC 1035 4.1.3")
-        at = body.here
+        at = body.place
         kind = body.number(2)
         self._add(f"{title} type", type_name(kind), at, "RFC 1035 4.1.3",
                   TYPE_MEANINGS.get(kind, ""))  # fmt: skip
-        at = body.here
+        at = body.place
         group, ttl = body.number(2), body.number(4)
         if kind == _OPT:
             self._settings(at, group, ttl)
@@ -199,11 +199,11 @@ class _Message:
         self._draft.add(f"{title} class", class_name(group), at, at + 2, "", "RFC 1035 4.1.3")
         self._draft.add(f"{title} TTL", f"{ttl} s", at + 2, at + 6,
                         "how long it may be remembered", "RFC 1035 4.1.3")  # fmt: skip
-        at = body.here
+        at = body.place
         length = body.number(2)
         self._add(f"{title} data length", str(length), at, "RFC 1035 4.1.3")
-        at = body.here
-        data = body.part(length)
+        at = body.place
+        data = body.inside(length)
         text = records.data_text(kind, data)
         self._add(f"{title} data", text, at, records.source(kind))
         kept = self._sections[section]
@@ -226,13 +226,13 @@ class _Message:
         draft.add("EDNS version", str(more >> 16 & 0xFF), at + 3, at + 4, "", "RFC 6891 6.1.3")
         if more & 0x8000:
             draft.add("DNSSEC OK", "set", at + 4, at + 5, "signatures are wanted", "RFC 3225 3")
-        options = body.part(body.number(2))
+        options = body.inside(body.number(2))
         while options.left:
-            at = options.here
+            at = options.place
             code = options.number(2)
-            data = options.part(options.number(2))
+            data = options.inside(options.number(2))
             text = records.option_text(code, data)
-            draft.add(f"EDNS {records.option_name(code)}", text, at, options.here, "",
+            draft.add(f"EDNS {records.option_name(code)}", text, at, options.place, "",
                       "RFC 6891 6.1.2")  # fmt: skip
 
     # -- the line -------------------------------------------------------------------------------

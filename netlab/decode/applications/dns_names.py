@@ -7,27 +7,27 @@ occurrence), so each leads further to the front and following them ends. Read fi
 
 from __future__ import annotations
 
-from netlab.decode.applications.body import Body, Short
+from netlab.decode.applications.cursor import Cursor, Unreadable
 
 LONGEST = 255  # bytes of a name on the wire (RFC 1035 2.3.4)
 MOST_POINTERS = 127  # as many as there can be labels; a chain of bare pointers is no name
 
 
-def read_name(body: Body) -> str:
-    """The name at the body's place, which moves behind it. Raises Short for what is no name.
+def read_name(body: Cursor) -> str:
+    """The name at the body's place, which moves behind it. Raises Unreadable for what is no name.
 
     The root is `.`; others have no dot at their end.
     """
     data = body.data
     labels: list[str] = []
     used = 1
-    at, stop = body.at, body.stop
+    at, stop = body.at, body.end
     front = at  # where the present part of the name began
     behind = 0  # where the name ends, once a pointer was followed
     pointers = 0
     while True:
         if at >= stop:
-            raise Short(f"the name at offset {body.here} has no end")
+            raise Unreadable(f"the name at offset {body.place} has no end")
         size = data[at]
         if size == 0:
             body.at = behind or at + 1
@@ -36,20 +36,22 @@ def read_name(body: Body) -> str:
             label = data[at + 1 : at + 1 + size]
             used += size + 1
             if at + 1 + size > stop:
-                raise Short(f"the name at offset {body.here} has no end")
+                raise Unreadable(f"the name at offset {body.place} has no end")
             if used > LONGEST:
-                raise Short(f"the name at offset {body.here} is longer than {LONGEST} bytes")
+                raise Unreadable(f"the name at offset {body.place} is longer than {LONGEST} bytes")
             labels.append(label_text(label))
             at += 1 + size
             continue
         if size < 192:  # 01 and 10 were never, or are no longer, in use (RFC 6891 5)
-            raise Short(f"the name at offset {body.here} has a label of unknown kind")
+            raise Unreadable(f"the name at offset {body.place} has a label of unknown kind")
         if at + 2 > stop:
-            raise Short(f"the name at offset {body.here} has no end")
+            raise Unreadable(f"the name at offset {body.place} has no end")
         target = int.from_bytes(data[at : at + 2], "big") & 0x3FFF
         pointers += 1
         if target >= front or pointers > MOST_POINTERS:
-            raise Short(f"the name at offset {body.here} points to {target}, not to before it")
+            raise Unreadable(
+                f"the name at offset {body.place} points to {target}, not to before it"
+            )
         behind = behind or at + 2
         at = front = target
         stop = len(data)

@@ -10,7 +10,7 @@ from base64 import b64encode
 from collections.abc import Callable
 
 from netlab.decode.addresses import ipv4_text, ipv6_text
-from netlab.decode.applications.body import Body, Short
+from netlab.decode.applications.cursor import Cursor, Unreadable
 from netlab.decode.applications.dns_names import read_name
 from netlab.decode.applications.dns_words import (
     ALGORITHMS,
@@ -38,7 +38,7 @@ def source(kind: int) -> str:
     return _SOURCES.get(kind, "RFC 3597 5")
 
 
-def data_text(kind: int, data: Body) -> str:
+def data_text(kind: int, data: Cursor) -> str:
     """The data in words; what is no such data, or of a type not read here, in hex (RFC 3597 5)."""
     size, begun = data.left, data.at
     if kind in _READERS:
@@ -46,14 +46,14 @@ def data_text(kind: int, data: Body) -> str:
             text = _READERS[kind](data)
             if not data.left:
                 return text
-        except Short:
+        except Unreadable:
             pass
         data.at = begun
     raw = data.take(size)
     return f"\\# {size} {raw[:64].hex()}{'...' if size > 64 else ''}".rstrip()
 
 
-def _text(data: Body) -> str:
+def _text(data: Cursor) -> str:
     """`"one" "two"`: each with its length before it."""
     parts = []
     while data.left:
@@ -61,16 +61,16 @@ def _text(data: Body) -> str:
     return " ".join(parts)
 
 
-def _soa(data: Body) -> str:
+def _soa(data: Cursor) -> str:
     names = f"{read_name(data)} {read_name(data)}"
     return " ".join([names, *(str(data.number(4)) for _ in range(5))])
 
 
-def _service(data: Body) -> str:
+def _service(data: Cursor) -> str:
     return f"{data.number(2)} {data.number(2)} {data.number(2)} {read_name(data)}"
 
 
-def _naptr(data: Body) -> str:
+def _naptr(data: Cursor) -> str:
     order = f"{data.number(2)} {data.number(2)}"
     texts = " ".join(f'"{text_of(data.take(data.number(1)))}"' for _ in range(3))
     return f"{order} {texts} {read_name(data)}"
@@ -80,19 +80,19 @@ def _algorithm(number: int) -> str:
     return ALGORITHMS.get(number, f"algorithm {number}")
 
 
-def _digest(data: Body) -> str:
+def _digest(data: Cursor) -> str:
     tag, algorithm, digest = data.number(2), _algorithm(data.number(1)), data.number(1)
     return f"key {tag}, {algorithm}, digest {digest} {data.take(data.left).hex()}"
 
 
-def _key(data: Body) -> str:
+def _key(data: Cursor) -> str:
     flags, protocol, algorithm = data.number(2), data.number(1), _algorithm(data.number(1))
     role = {256: "zone signing key", 257: "key signing key"}.get(flags, f"flags {flags}")
     key = b64encode(data.take(data.left)[:48]).decode()
     return f"{role}, protocol {protocol}, {algorithm}, {key}"
 
 
-def _signature(data: Body) -> str:
+def _signature(data: Cursor) -> str:
     kind, algorithm, labels = type_name(data.number(2)), _algorithm(data.number(1)), data.number(1)
     ttl, until, since, tag = (data.number(size) for size in (4, 4, 4, 2))
     signer = read_name(data)
@@ -103,7 +103,7 @@ def _signature(data: Body) -> str:
     )
 
 
-def _types(data: Body) -> str:
+def _types(data: Cursor) -> str:
     """The types that a name has: a map of bits for each 256 of them (RFC 4034 4.1.2)."""
     found = []
     while data.left:
@@ -115,39 +115,39 @@ def _types(data: Body) -> str:
     return " ".join(found[:64])
 
 
-def _next(data: Body) -> str:
+def _next(data: Cursor) -> str:
     return f"{read_name(data)} {_types(data)}".rstrip()
 
 
-def _hashed(data: Body) -> str:
+def _hashed(data: Cursor) -> str:
     algorithm, flags, times = data.number(1), data.number(1), data.number(2)
     salt = data.take(data.number(1)).hex() or "-"
     return f"{algorithm} {flags} {times} {salt}"
 
 
-def _next_hashed(data: Body) -> str:
+def _next_hashed(data: Cursor) -> str:
     head = _hashed(data)
     return f"{head} {data.take(data.number(1)).hex()} {_types(data)}".rstrip()
 
 
-def _certificate(data: Body) -> str:
+def _certificate(data: Cursor) -> str:
     return f"{data.number(1)} {data.number(1)} {data.number(1)} {data.take(data.left).hex()}"
 
 
-def _fingerprint(data: Body) -> str:
+def _fingerprint(data: Cursor) -> str:
     return f"{data.number(1)} {data.number(1)} {data.take(data.left).hex()}"
 
 
-def _authority(data: Body) -> str:
+def _authority(data: Cursor) -> str:
     flags, tag = data.number(1), text_of(data.take(data.number(1)))
     return f'{flags} {tag} "{text_of(data.take(data.left))}"'
 
 
-def _uri(data: Body) -> str:
+def _uri(data: Cursor) -> str:
     return f'{data.number(2)} {data.number(2)} "{text_of(data.take(data.left))}"'
 
 
-def _transaction(data: Body) -> str:
+def _transaction(data: Cursor) -> str:
     algorithm = read_name(data)
     signed, fudge = data.number(6), data.number(2)
     mac = data.take(data.number(2))
@@ -156,18 +156,18 @@ def _transaction(data: Body) -> str:
     return f"{algorithm}, at {signed}, fudge {fudge} s, mac {mac.hex()}, id {original}, {error}"
 
 
-def _binding(data: Body) -> str:
+def _binding(data: Cursor) -> str:
     priority, target = data.number(2), read_name(data)
     texts = [f"{priority} {target}"]
     while data.left:
         key = data.number(2)
-        value = data.part(data.number(2))
+        value = data.inside(data.number(2))
         name = SERVICE_KEYS.get(key, f"key{key}")
         texts.append(f"{name}={_parameter(key, value)}" if value.left else name)
     return " ".join(texts)
 
 
-def _parameter(key: int, value: Body) -> str:
+def _parameter(key: int, value: Cursor) -> str:
     if key == 0:
         keys = (value.number(2) for _ in range(value.left // 2))
         return ",".join(SERVICE_KEYS.get(one, f"key{one}") for one in keys)
@@ -187,7 +187,7 @@ def _parameter(key: int, value: Body) -> str:
     return f"({counted(value.left, 'byte')})"
 
 
-def option_text(code: int, data: Body) -> str:
+def option_text(code: int, data: Cursor) -> str:
     """An option of EDNS in words."""
     if code == 3 and data.left:
         return brief(data.take(data.left))
@@ -218,19 +218,19 @@ def option_name(code: int) -> str:
     return EDNS_OPTIONS.get(code, f"option {code}")
 
 
-def _address(data: Body) -> str:
+def _address(data: Cursor) -> str:
     return ipv4_text(data.take(4))
 
 
-def _address_6(data: Body) -> str:
+def _address_6(data: Cursor) -> str:
     return ipv6_text(data.take(16))
 
 
-def _mail(data: Body) -> str:
+def _mail(data: Cursor) -> str:
     return f"{data.number(2)} {read_name(data)}"
 
 
-_READERS: dict[int, Callable[[Body], str]] = {
+_READERS: dict[int, Callable[[Cursor], str]] = {
     1: _address, 2: read_name, 5: read_name, 6: _soa, 12: read_name, 13: _text, 15: _mail,
     16: _text, 28: _address_6, 33: _service, 35: _naptr, 39: read_name, 43: _digest,
     44: _fingerprint, 46: _signature, 47: _next, 48: _key, 50: _next_hashed, 51: _hashed,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from netlab.decode.applications import mqtt_packets as packets
-from netlab.decode.applications.body import Body, Short
+from netlab.decode.applications.cursor import Cursor, Unreadable
 from netlab.decode.applications.message import Application
 from netlab.decode.applications.mqtt_words import PACKET_MEANINGS, PACKETS
 from netlab.decode.applications.reading import Draft, Malformed, Reading, Talk, Tap
@@ -62,10 +62,10 @@ class Mqtt(Talk):
         draft.add("remaining length", str(length), draft.start + 1, base, "behind this field",
                   self._state.source("2.1.4", "2.2.3"))  # fmt: skip
         try:
-            packets.read(draft, Body(data, base), kind, flags, length, tap.side, self._state)
-        except Short as short:
+            packets.read(draft, Cursor(data, base), kind, flags, length, tap.side, self._state)
+        except Unreadable as bad:
             if len(data) == length:  # else it is there, and only not kept
-                draft.fault = str(short)
+                draft.fault = bad.fault
 
     @staticmethod
     def _length(tap: Tap) -> Reading[int]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from netlab.decode.applications.body import Body, Short
+from netlab.decode.applications.cursor import Cursor, Unreadable
 from netlab.decode.applications.mqtt_words import (
     EXPIRIES,
     PACKETS,
@@ -69,9 +69,9 @@ def version_of(connect: bytes) -> int | None:
 
 
 def read(
-    draft: Draft, body: Body, kind: int, flags: int, length: int, side: Side, state: State
+    draft: Draft, body: Cursor, kind: int, flags: int, length: int, side: Side, state: State
 ) -> None:
-    """Fill the draft from a packet's body; raises Short where it ends too early."""
+    """Fill the draft from a packet's body; raises Unreadable where it ends too early."""
     state.learn(kind, length)
     draft.protocol = state.protocol
     reader = _Packet(draft, body, kind, flags, length, side, state)
@@ -97,7 +97,7 @@ def read(
 
 class _Packet:
     def __init__(
-        self, draft: Draft, body: Body, kind: int, flags: int, length: int, side: Side,
+        self, draft: Draft, body: Cursor, kind: int, flags: int, length: int, side: Side,
         state: State,
     ) -> None:  # fmt: skip
         self._draft = draft
@@ -110,23 +110,23 @@ class _Packet:
         self._clause = f"3.{kind}"
 
     def _add(self, name: str, text: str, start: int, meaning: str = "", part: str = "") -> None:
-        self._draft.add(name, text, start, self._body.here, meaning,
+        self._draft.add(name, text, start, self._body.place, meaning,
                         self._state.source(f"{self._clause}{part}"))  # fmt: skip
 
     def _number(self, name: str, size: int, meaning: str = "", part: str = "") -> int:
-        at = self._body.here
+        at = self._body.place
         number = self._body.number(size)
         self._add(name, str(number), at, meaning, part)
         return number
 
     def _string(self, name: str, meaning: str = "", part: str = "") -> str:
-        at = self._body.here
+        at = self._body.place
         text = text_of(self._body.take(self._body.number(2)))
         self._add(name, text, at, meaning, part)
         return text
 
     def _binary(self, name: str, meaning: str = "", part: str = "") -> bytes:
-        at = self._body.here
+        at = self._body.place
         data = self._body.take(self._body.number(2))
         self._add(name, brief(data, 64), at, meaning, part)
         return data
@@ -138,19 +138,19 @@ class _Packet:
         found: dict[int, str] = {}
         if not self._state.properties:
             return found
-        part = self._body.part(self._variable(self._body))
+        part = self._body.inside(self._variable(self._body))
         while part.left:
-            at = part.here
+            at = part.place
             number = self._variable(part)
             name, form = PROPERTIES.get(number, ("", ""))
             if not name:
-                raise Short(f"no property has the number {number}, at offset {at}")
+                raise Unreadable(f"no property has the number {number}, at offset {at}")
             text = self._property(part, number, form)
             found.setdefault(number, text)
-            self._draft.add(name, text, at, part.here, "a property", "MQTT 5.0 2.2.2.2")
+            self._draft.add(name, text, at, part.place, "a property", "MQTT 5.0 2.2.2.2")
         return found
 
-    def _property(self, part: Body, number: int, form: str) -> str:
+    def _property(self, part: Cursor, number: int, form: str) -> str:
         if form == "v":
             return str(self._variable(part))
         if form == "s":
@@ -164,17 +164,17 @@ class _Packet:
         return f"{value} s" if number in EXPIRIES or number == 0x13 else str(value)
 
     @staticmethod
-    def _variable(body: Body) -> int:
+    def _variable(body: Cursor) -> int:
         value = 0
         for place in range(4):
             byte = body.number(1)
             value |= (byte & 0x7F) << 7 * place
             if byte < 0x80:
                 return value
-        raise Short(f"a number of more than four bytes before offset {body.here}")
+        raise Unreadable(f"a number of more than four bytes before offset {body.place}")
 
     def _reason(self, name: str = "reason code") -> str:
-        at = self._body.here
+        at = self._body.place
         number = self._body.number(1)
         if self._state.version == 5:
             text = REASONS.get(number, f"reason 0x{number:02x}")
@@ -188,11 +188,11 @@ class _Packet:
     def connect(self) -> None:
         body, draft = self._body, self._draft
         self._string("protocol name", part=".2.1")
-        at = body.here
+        at = body.place
         level = body.number(1)
         self._add("protocol level", f"{VERSIONS.get(level & 0x7F, 'unknown')} ({level})", at,
                   part=".2.2")  # fmt: skip
-        at = body.here
+        at = body.place
         flags = body.number(1)
         clean = "clean start" if self._state.version == 5 else "clean session"
         names = ((0x80, "user name"), (0x40, "password"), (0x20, "will retained"), (0x04, "will"),
@@ -218,7 +218,7 @@ class _Packet:
             self._binary("password", "as it is, readable by anyone", ".3.6")
 
     def accepted(self) -> None:
-        at = self._body.here
+        at = self._body.place
         present = self._body.number(1) & 1
         self._add("session present", "yes" if present else "no", at,
                   "whether the server remembers the client", ".2.2")  # fmt: skip
@@ -285,7 +285,7 @@ class _Packet:
         if self._state.properties is not None:
             return False
         self._draft.text = text
-        at = self._body.here
+        at = self._body.place
         size = len(self._body.take(self._body.left))
         self._add("properties (if this is MQTT 5) and filters", counted(size, "byte"), at)
         return True
@@ -303,7 +303,7 @@ class _Packet:
             text = self._string("topic filter", "+ stands for one level, # for all below",
                                 ".3")  # fmt: skip
             if subscribing:
-                at = self._body.here
+                at = self._body.place
                 options = self._body.number(1)
                 self._add("subscription options", self._options(options), at,
                           QOS_MEANINGS[options & 3], ".3.1")  # fmt: skip
@@ -332,7 +332,7 @@ class _Packet:
         count = 0
         while self._body.left:
             count += 1
-            at = self._body.here
+            at = self._body.place
             code = self._body.number(1)
             if self._kind == 9 and code < 3:
                 text = f"QoS {code}"

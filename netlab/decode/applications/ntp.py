@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 
 from netlab.decode.addresses import ipv4_text
-from netlab.decode.applications.body import Body, Short
+from netlab.decode.applications.cursor import Cursor, Unreadable
 from netlab.decode.applications.message import Application, Said
 from netlab.decode.applications.reading import Draft, counted, text_of
 
@@ -66,19 +66,19 @@ _EXTENSIONS = {
 def _datagram(payload: bytes) -> list[Said]:
     draft = Draft("NTP", 0)
     draft.text = "a message"
-    body = Body(payload)
+    body = Cursor(payload)
     try:
         mode = (body.data[0] & 7) if payload else -1
         if mode in (6, 7):
             _control(draft, body, mode)
         else:
             _times(draft, body, mode)
-    except Short as short:
-        draft.fault = str(short)
+    except Unreadable as bad:
+        draft.fault = bad.fault
     return [draft.said(len(payload))]
 
 
-def _first(draft: Draft, body: Body) -> tuple[int, int]:
+def _first(draft: Draft, body: Cursor) -> tuple[int, int]:
     """Version and mode."""
     first = body.number(1)
     version, mode = first >> 3 & 7, first & 7
@@ -90,7 +90,7 @@ def _first(draft: Draft, body: Body) -> tuple[int, int]:
     return version, mode
 
 
-def _times(draft: Draft, body: Body, mode: int) -> None:
+def _times(draft: Draft, body: Cursor, mode: int) -> None:
     _first(draft, body)
     draft.text = _MODES.get(mode, "a message")
     stratum = body.number(1)
@@ -102,14 +102,14 @@ def _times(draft: Draft, body: Body, mode: int) -> None:
     ):
         exponent = body.signed(1)
         text = f"{_power(exponent)} (2^{exponent} s)"
-        draft.add(name, text, body.here - 1, body.here, meaning, _HEADER)
+        draft.add(name, text, body.place - 1, body.place, meaning, _HEADER)
     for name, meaning in (
         ("root delay", "there and back to the true source"),
         ("root dispersion", "how wrong the clock may be against it"),
     ):
         value = body.number(4)
         text = f"{value / 65536 * 1000:.3f} ms"
-        draft.add(name, text, body.here - 4, body.here, meaning, _HEADER)
+        draft.add(name, text, body.place - 4, body.place, meaning, _HEADER)
     reference, meaning = _reference(stratum, body.take(4))
     draft.add("reference id", reference, 12, 16, meaning, _HEADER)
     stamps = {}
@@ -120,7 +120,7 @@ def _times(draft: Draft, body: Body, mode: int) -> None:
         ("transmit timestamp", "when this message left, by its sender's clock"),
     ):
         stamps[name] = stamp_text(body.number(8))
-        draft.add(name, stamps[name], body.here - 8, body.here, meaning, "RFC 5905 6")
+        draft.add(name, stamps[name], body.place - 8, body.place, meaning, "RFC 5905 6")
     draft.text = _line(mode, stratum, reference, meaning_of_kiss(reference), stamps)
     _behind(draft, body)
 
@@ -134,30 +134,30 @@ def _line(mode: int, stratum: int, reference: str, kiss: str, stamps: dict[str, 
     return f"{name}: {stamps['transmit timestamp']}, {_stratum_text(stratum)}"
 
 
-def _behind(draft: Draft, body: Body) -> None:
+def _behind(draft: Draft, body: Cursor) -> None:
     """Extension fields, then perhaps a key and a digest (RFC 7822 3)."""
     # RFC 7822 7.5: what is left is a MAC where it is 4, 20 or 24 bytes; a field is 16 at least.
     while body.left >= 16 and body.left not in (20, 24):
-        at = body.here
+        at = body.place
         kind, length = body.number(2), body.number(2)
         if length < 4 or length % 4:
             draft.fault = f"an extension field cannot have the length {length}"
             return
         body.take(length - 4)
         name = _EXTENSIONS.get(kind, f"type 0x{kind:04x}")
-        draft.add("extension field", f"{name}, {length} bytes", at, body.here, "", "RFC 7822 3")
+        draft.add("extension field", f"{name}, {length} bytes", at, body.place, "", "RFC 7822 3")
     if body.left in (4, 20, 24):
-        at = body.here
-        draft.add("key id", str(body.number(4)), at, body.here, "", "RFC 5905 7.3")
+        at = body.place
+        draft.add("key id", str(body.number(4)), at, body.place, "", "RFC 5905 7.3")
         if body.left:
-            at = body.here
-            draft.add("message digest", body.take(body.left).hex(), at, body.here,
+            at = body.place
+            draft.add("message digest", body.take(body.left).hex(), at, body.place,
                       "who does not know the key cannot make it", "RFC 5905 7.3")  # fmt: skip
     if body.left:
         draft.fault = f"{counted(body.left, 'byte')} behind the message"
 
 
-def _control(draft: Draft, body: Body, mode: int) -> None:
+def _control(draft: Draft, body: Cursor, mode: int) -> None:
     _first(draft, body)
     draft.text = "private message of an implementation"
     if mode == 7:
@@ -171,13 +171,13 @@ def _control(draft: Draft, body: Body, mode: int) -> None:
     if second & 0x40:
         draft.text += ", error"
     for name in ("sequence", "status", "association id", "offset"):
-        draft.add(name, str(body.number(2)), body.here - 2, body.here, "", source)
+        draft.add(name, str(body.number(2)), body.place - 2, body.place, "", source)
     count = body.number(2)
-    draft.add("count", str(count), body.here - 2, body.here, "", source)
-    at = body.here
+    draft.add("count", str(count), body.place - 2, body.place, "", source)
+    at = body.place
     data = body.take(min(count, body.left))
     if data:
-        draft.add("data", text_of(data), at, body.here, "", source)
+        draft.add("data", text_of(data), at, body.place, "", source)
     if len(data) < count:
         draft.fault = f"{len(data)} of {count} bytes of data"
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from netlab.decode.applications import postgres_fields as fields
-from netlab.decode.applications.body import Body, Short
+from netlab.decode.applications.cursor import Cursor, Unreadable
 from netlab.decode.applications.message import Application
 from netlab.decode.applications.postgres_words import ALONE, FROM_CLIENT, FROM_SERVER, REPLICATION
 from netlab.decode.applications.reading import Cut, Draft, Malformed, Reading, Talk, Tap, counted
@@ -71,9 +71,9 @@ class Postgres(Talk):
             raise Malformed(f"no session begins with a packet of {length} bytes")
         draft.whole = length
         data = yield from tap.exactly(length)
-        body = Body(data, draft.start, 4)
+        body = Cursor(data, draft.start, 4)
         draft.add(
-            "length", str(length), draft.start, body.here, "", fields.source("StartupMessage")
+            "length", str(length), draft.start, body.place, "", fields.source("StartupMessage")
         )
         if _VERSION_3[0] <= code <= _VERSION_3[1]:
             self._started = True
@@ -82,13 +82,13 @@ class Postgres(Talk):
             self._asked = "TLS" if code == _SSL else "GSSAPI encryption"
             name = "SSLRequest" if code == _SSL else "GSSENCRequest"
             draft.text = f"{self._asked}?"
-            draft.add(name, str(code), body.here, body.here + 4,
+            draft.add(name, str(code), body.place, body.place + 4,
                       "the server answers with one byte", fields.source(name))  # fmt: skip
         elif code == _CANCEL:
             body.take(4)
-            at = body.here
+            at = body.place
             process = body.number(4) if body.left >= 4 else 0
-            draft.add("process", str(process), at, body.here, "", fields.source("CancelRequest"))
+            draft.add("process", str(process), at, body.place, "", fields.source("CancelRequest"))
             draft.text = f"cancel what process {process} does"
         else:
             draft.text = f"startup of protocol {code >> 16}.{code & 0xFFFF}"
@@ -127,7 +127,7 @@ class Postgres(Talk):
                   fields.source(name))  # fmt: skip
         draft.add("length", str(length), draft.start + 1, base, "with these four bytes",
                   fields.source(name))  # fmt: skip
-        body = Body(data, base)
+        body = Cursor(data, base)
         _read(draft, lambda: self._body(draft, name, body), length - 4 - len(data))
 
     def _head(self, tap: Tap) -> Reading[tuple[str, int]]:
@@ -142,7 +142,7 @@ class Postgres(Talk):
         yield from tap.exactly(5)
         return letter, length
 
-    def _body(self, draft: Draft, name: str, body: Body) -> None:
+    def _body(self, draft: Draft, name: str, body: Cursor) -> None:
         if name in fields.PLAIN:
             fields.PLAIN[name](draft, body)
         elif name == "RowDescription":
@@ -199,8 +199,8 @@ class Postgres(Talk):
 
 def _row(data: bytes, columns: tuple[list[str], list[bool]]) -> str:
     try:
-        return fields.row_text(Body(data), *columns)
-    except Short:
+        return fields.row_text(Cursor(data), *columns)
+    except Unreadable:
         return "longer than is kept of a row" if len(data) >= _KEPT_ROW else "no row"
 
 
@@ -208,10 +208,10 @@ def _read(draft: Draft, read: Callable[[], object], beyond: int = 0) -> None:
     """Fill the draft; where the bytes do not suffice, its fault says so."""
     try:
         read()
-    except Short as short:
+    except Unreadable as bad:
         draft.text = draft.text or "a message"
         if not beyond:  # else they are there, and only not kept
-            draft.fault = str(short)
+            draft.fault = bad.fault
 
 
 def _likely(client: bytes, server: bytes) -> bool:
