@@ -58,13 +58,18 @@ def _talk(flavour: Flavour) -> Conversation:
 
 
 def _likely(client: bytes, server: bytes) -> bool:
-    return _is_message(client, 0) or _is_message(server, 0x80)
+    return _is_any(client, 0) or _is_any(server, 0x80)
+
+
+def _is_any(data: bytes, direction: int) -> bool:
+    """Whether these bytes begin with a message of DNS, with its length before it or without."""
+    length = int.from_bytes(data[:2], "big")
+    return _is_message(data, direction) or (
+        12 <= length <= len(data) - 2 and _is_message(data[2 : 2 + length], direction)
+    )
 
 
 def _is_message(data: bytes, direction: int) -> bool:
-    """Whether these bytes are a message of DNS, with its length before it or without."""
-    if len(data) > 14 and int.from_bytes(data[:2], "big") == len(data) - 2:
-        data = data[2:]
     # A standard query or its answer, no reserved bit, questions that can be read.
     if len(data) < 17 or data[2] & 0xF8 != direction or data[3] & 0x40:
         return False

@@ -52,7 +52,8 @@ class Postgres(Talk):
         if tap.side is Side.CLIENT:
             yield from self.hold(tap, lambda: not self._asked, _HELD)
             self._asked = ""
-            if not self._started and (yield from tap.peek(1)) == b"\0":
+            first = yield from tap.peek(1)
+            if not self._started and first == b"\0":
                 yield from self._start(tap, draft)
                 return
         elif self._asked:

@@ -240,6 +240,9 @@ class Talk(ABC):
         while True:
             draft = Draft(self.protocol, tap.at)
             try:
+                # What the other side has said so far counts when the first byte comes, not before.
+                yield from tap.peek(1)
+                draft = Draft(self.protocol, tap.at)
                 yield from self.message(tap, draft)
             except Cut as cut:
                 stop = tap.unread.stop

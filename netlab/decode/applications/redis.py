@@ -41,6 +41,7 @@ _NAME = re.compile(rb"[A-Za-z][A-Za-z0-9._-]*\Z")
 _CLIENT = re.compile(rb"\*[1-9][0-9]{0,6}\r\n\$[1-9][0-9]{0,3}\r\n[A-Za-z]")
 _SERVER = re.compile(rb"[+:$*_#,(%~>|]|-[A-Z]")
 _MOST_SHOWN = 8  # values in a message's line
+_DEEPEST = 128  # values in values; Redis itself goes no deeper than some ten
 _MOST_VALUES = 64  # kept of a message
 
 
@@ -127,6 +128,8 @@ class Redis(Talk):
             elif kind not in KINDS:
                 raise Malformed(f"no value begins with {brief(line, 16)!r}")
             elif kind in _AGGREGATES and not rest.startswith(b"-"):
+                if len(stack) == _DEEPEST:
+                    raise Malformed(f"values in values more than {_DEEPEST} deep")
                 opened = _opened(kind, rest)
                 draft.add(KINDS[kind][0], opened.text(), start, tap.at, KINDS[kind][1],
                           _SPEC.format(SECTIONS[kind]))  # fmt: skip
