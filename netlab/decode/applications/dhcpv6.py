@@ -9,7 +9,7 @@ from netlab.decode.addresses import ipv6_text, mac_text
 from netlab.decode.applications.cursor import Cursor, Unreadable
 from netlab.decode.applications.dns_names import read_name
 from netlab.decode.applications.message import Application, Said
-from netlab.decode.applications.reading import Draft, text_of
+from netlab.decode.applications.reading import Draft, counted, text_of
 
 _RELAYS = (12, 13)
 _DEEPEST = 8  # a relayed message in a relayed message: RFC 8415 7.6 lets relays pass 8
@@ -52,6 +52,7 @@ _OPTIONS = {
     82: ("longest time between solicits", "RFC 8415 21.24"),
     83: ("longest time between information requests", "RFC 8415 21.25"),
 }  # fmt: skip
+_NESTING = frozenset({3, 4, 5, 9, 25, 26})  # options that hold others, or a message
 _STATUSES = {0: "success", 1: "unspecified failure", 2: "no addresses available", 3: "no binding",
              4: "not on link", 5: "use multicast", 6: "no prefix available"}  # fmt: skip
 
@@ -100,12 +101,14 @@ def _read_options(draft: Draft, body: Cursor, depth: int, said: list[str]) -> No
         try:
             text = _text(code, data, said)
         except Unreadable:
+            text = ""
+        if not text or (data.left and code not in _NESTING):
             data.at = begun
             text, nested = data.take(data.left).hex(), False
         draft.add(name, text, at, body.place, "", source)
         if nested and data.left and code == 9:
             _message(draft, data, depth + 1)
-        elif nested and data.left and code in (3, 4, 5, 25, 26):
+        elif nested and data.left and code in _NESTING:
             _read_options(draft, data, depth + 1, said)
 
 
@@ -158,7 +161,7 @@ def _text(code: int, data: Cursor, said: list[str]) -> str:
     if code == 12:
         return ipv6_text(data.take(16))
     if code == 9:
-        return f"{data.left} bytes"
+        return counted(data.left, "byte")
     return data.take(data.left).hex() or "yes"
 
 

@@ -179,7 +179,8 @@ class _Message:
 
     def _record(self, section: int, number: int) -> None:
         body = self._body
-        title = f"{_TITLES[section]} {number}"
+        titles = _UPDATE_TITLES if self._flags >> 11 & 15 == 5 else _TITLES
+        title = f"{titles[section]} {number}"
         at = body.place
         name = read_name(body)
         self._add(f"{title} name", name, at, "RFC 1035 4.1.3")
@@ -261,9 +262,9 @@ class _Message:
         if self._questions and all(question.unicast for question in self._questions):
             text += " (unicast answer wanted)"
         if self._counts[2]:  # RFC 6762 8.1: who wants a name asks whether another has it
-            text = f"probe: {text} {counted(self._counts[2], 'record')} proposed"
+            text = f"probe: {text}, {counted(self._counts[2], 'record')} proposed"
         if self._counts[1]:
-            text += f" {counted(self._counts[1], 'answer')} known"
+            text += f", {counted(self._counts[1], 'answer')} known"
         return text
 
     def _answers(self, asked: str) -> str:
@@ -296,8 +297,10 @@ class _Message:
 
 
 _TITLES = ("answer", "authority", "additional")
+_UPDATE_TITLES = ("prerequisite", "update", "additional")
 _SECTIONS = ("questions", "answers", "authority records", "additional records")
-_UPDATE_SECTIONS = ("zones", "prerequisites", "updates", "additional records")
+_UPDATE_UPDATE_TITLES = ("prerequisite", "update", "additional")
+_SECTIONS = ("zones", "prerequisites", "updates", "additional records")
 _AA = (0x0400, "authoritative", "the server itself is in charge of the name", "RFC 1035 4.1.1")
 _TC = (0x0200, "truncated", "the rest did not fit: ask again over TCP", "RFC 1035 4.1.1")
 _FLAGS = {

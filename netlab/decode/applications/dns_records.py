@@ -6,6 +6,7 @@ RFC 1035 3.3, RFC 3597 (unknown types), RFC 4034 (DNSSEC), RFC 9460 (SVCB and HT
 
 from __future__ import annotations
 
+import time
 from base64 import b64encode
 from collections.abc import Callable
 
@@ -99,8 +100,13 @@ def _signature(data: Cursor) -> str:
     size = len(data.take(data.left))
     return (
         f"of {kind} by {signer}, key {tag}, {algorithm}, {counted(labels, 'label')}, TTL {ttl} s, "
-        f"from {since} to {until}, {counted(size, 'byte')}"
+        f"from {_time(since)} to {_time(until)}, {counted(size, 'byte')}"
     )
+
+
+def _time(seconds: int) -> str:
+    """A time of a signature, as RFC 4034 3.2 writes it."""
+    return time.strftime("%Y%m%d%H%M%S", time.gmtime(seconds))
 
 
 def _types(data: Cursor) -> str:
@@ -153,7 +159,9 @@ def _transaction(data: Cursor) -> str:
     mac = data.take(data.number(2))
     original, error = data.number(2), data.number(2)
     data.take(data.number(2))
-    return f"{algorithm}, at {signed}, fudge {fudge} s, mac {mac.hex()}, id {original}, {error}"
+    return (
+        f"{algorithm}, at {_time(signed)}, fudge {fudge} s, mac {mac.hex()}, id {original}, {error}"
+    )
 
 
 def _binding(data: Cursor) -> str:

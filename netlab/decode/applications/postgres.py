@@ -36,7 +36,7 @@ class Postgres(Talk):
     def __init__(self) -> None:
         super().__init__()
         self._asked = ""  # what kind of encryption the client asked for and waits to hear about
-        self._started = False
+        self._started = False  # whether the client has said who it is
         self._wanted: int | None = None  # the last authentication request
         self._columns: tuple[list[str], list[bool]] = ([], [])
         self._both = False
@@ -116,7 +116,7 @@ class Postgres(Talk):
     def _typed(self, tap: Tap, draft: Draft) -> Reading[None]:
         letter, length = yield from self._head(tap)
         draft.whole = 1 + length
-        self._started = True
+        self._started = self._started or tap.side is Side.CLIENT
         name = (FROM_CLIENT if tap.side is Side.CLIENT else FROM_SERVER)[letter]
         if name == "DataRow" or (name == "CopyData" and not self._both):
             yield from self._run_of(tap, draft, letter, length)

@@ -317,7 +317,10 @@ def _in_words(values: list[_Value], top: _Open | None) -> str:
     if top is None:
         return values[-1].text()
     text = top.text()
-    shown = ", ".join(value.text() for value in values[:_MOST_SHOWN])
+    words = [value.text() for value in values[:_MOST_SHOWN]]
+    if top.kind == "%" and all(value.depth == 1 for value in values):
+        words = [" = ".join(words[at : at + 2]) for at in range(0, len(words), 2)]
+    shown = ", ".join(words)
     more = ", ..." if len(values) > _MOST_SHOWN else ""
     return f"{text}: {shown}{more}" if shown else text
 

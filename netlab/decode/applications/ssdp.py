@@ -74,7 +74,8 @@ def _line(first: str, fields: dict[str, str]) -> str:
         text = f"who is {fields.get('ST', '?')}?"
         return text + (f" (answer within {fields['MX']} s)" if fields.get("MX") else "")
     if first.startswith("NOTIFY"):
-        state = _STATES.get(fields.get("NTS", ""), fields.get("NTS", "?"))
+        told = fields.get("NTS", "")
+        state = _STATES.get(told, f"tells {told or 'nothing'}")
         text = f"{fields.get('NT', '?')} {state}"
     elif first.startswith("HTTP/1.1 200"):
         text = f"{fields.get('ST', '?')} is here"
