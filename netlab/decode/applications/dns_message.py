@@ -299,8 +299,7 @@ class _Message:
 _TITLES = ("answer", "authority", "additional")
 _UPDATE_TITLES = ("prerequisite", "update", "additional")
 _SECTIONS = ("questions", "answers", "authority records", "additional records")
-_UPDATE_UPDATE_TITLES = ("prerequisite", "update", "additional")
-_SECTIONS = ("zones", "prerequisites", "updates", "additional records")
+_UPDATE_SECTIONS = ("zones", "prerequisites", "updates", "additional records")
 _AA = (0x0400, "authoritative", "the server itself is in charge of the name", "RFC 1035 4.1.1")
 _TC = (0x0200, "truncated", "the rest did not fit: ask again over TCP", "RFC 1035 4.1.1")
 _FLAGS = {

@@ -22,6 +22,7 @@ from netlab.decode.applications.dns_words import (
 )
 from netlab.decode.applications.reading import brief, counted, text_of
 
+_LAST_SECOND = 253_402_300_799  # of the year 9999
 _SOURCES = {
     1: "RFC 1035 3.4.1", 2: "RFC 1035 3.3.11", 5: "RFC 1035 3.3.1", 6: "RFC 1035 3.3.13",
     12: "RFC 1035 3.3.12", 13: "RFC 1035 3.3.2", 15: "RFC 1035 3.3.9", 16: "RFC 1035 3.3.14",
@@ -106,6 +107,8 @@ def _signature(data: Cursor) -> str:
 
 def _time(seconds: int) -> str:
     """A time of a signature, as RFC 4034 3.2 writes it."""
+    if seconds > _LAST_SECOND:
+        return str(seconds)
     return time.strftime("%Y%m%d%H%M%S", time.gmtime(seconds))
 
 
