@@ -1,8 +1,8 @@
 """Connections and their bytes -> the table `messages`: what the applications said, who carried it.
 
-Each connection's protocol is told, or guessed by its first bytes and its port; then its conversation
-is fed what both sides sent, interleaved as it could be read. A message knows the frames that
-brought it and the calls of both ends that moved it. Read first: `decode.applications.message`.
+Each connection's protocol is told, or guessed by its first bytes and its port; its conversation is
+fed what both sides sent, interleaved as it could be read. A message knows the frames that brought
+it and the calls of both ends that moved it. Read first: `decode.applications.message`.
 """
 
 from __future__ import annotations
@@ -33,23 +33,29 @@ class DecodeAs:
 
 
 def messages(
-    tables: Tables, raw: RawRecording, decode_as: Sequence[DecodeAs] = ()
+    tables: Tables,
+    raw: RawRecording,
+    decode_as: Sequence[DecodeAs] = (),
+    only: int | None = None,
 ) -> list[Message]:
     """The messages of all connections, numbered by the frames with which they could first be read.
 
+    Those of one connection (`only`) have no numbers: they count all messages of the capture.
     A protocol that only a port suggests is believed when at least one of its messages has a field.
     """
     streams = Reassembly(tables, raw)
     movers = _Movers(tables.calls)
     found: list[_Placed] = []
     for connection in tables.connections:
-        if connection.first_ns is None:
+        if connection.first_ns is None or only not in (None, connection.connection):
             continue
         if connection.protocol == "tcp":
             found += _of_stream(streams, connection, decode_as, movers)
         elif connection.protocol == "udp":
             found += _of_datagrams(streams, connection, decode_as, movers)
     found.sort(key=lambda placed: (placed[0], placed[1].connection))
+    if only is not None:
+        return [message for _, message in found]
     return [replace(message, message=number) for number, (_, message) in enumerate(found, 1)]
 
 
@@ -202,16 +208,17 @@ def _of_datagrams(
     return found if guess.how != "port" or _is_it(found) else []
 
 
-_Owners = RangeMap[tuple[Chunk, int]]  # with the place of the frame with which it could be read
+_Owners = RangeMap[tuple[Chunk, int, int]]  # with place and number of the frame that let it be read
 
 
 def _owners(streams: Reassembly, chunks: list[Chunk]) -> _Owners:
     owners: _Owners = RangeMap()
-    latest = 0
+    latest, frame = -1, 0
     for chunk in chunks:
         if chunk.frame is not None:
-            latest = max(latest, streams.place(chunk.frame))
-            owners.claim(chunk.start, chunk.stop, (chunk, latest))
+            place = streams.place(chunk.frame)
+            latest, frame = max((latest, frame), (place, chunk.frame))
+            owners.claim(chunk.start, chunk.stop, (chunk, latest, frame))
     return owners
 
 
@@ -229,7 +236,7 @@ def _message(
     owned = owners.overlaps(start, stop)
     if not owned:
         return []
-    carried = [chunk for _, _, (chunk, _) in owned]
+    carried = [chunk for _, _, (chunk, _, _) in owned]
     times = [chunk.time_ns for chunk in carried if chunk.time_ns is not None]
     message = Message(
         message=0,
@@ -238,13 +245,14 @@ def _message(
         protocol=said.protocol,
         start=start,
         stop=stop,
-        frames=tuple(sorted({chunk.frame for chunk in carried if chunk.frame is not None})),
+        frames=tuple(sorted({frame for chunk in carried for frame in chunk.frames})),
         first_ns=min(times),
         last_ns=max(times),
         text=said.text,
         fault=fault or said.fault or None,
         calls=movers.of(connection.connection, side.outbound, start, stop),
         _said=said,
+        _whole=owned[-1][2][2],
     )
     return [(owned[0][2][1], message)]
 

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import itemgetter
 
+from netlab.decode.payload import payload_of
 from netlab.model.ranges import RangeMap
 from netlab.model.recording import RawRecording
-from netlab.model.tables import Connection, Packet, Segment, Side, Tables
+from netlab.model.tables import Connection, Segment, Side, Tables
 
 _LAST = 1 << 62  # behind all frames
 _UDP_HEADER = 8
@@ -30,10 +31,16 @@ class Chunk:
     frame: int | None
     time_ns: int | None  # of the frame
     data: bytes | memoryview  # empty where missing
+    parts: tuple[int, ...] = ()  # the frames, of a datagram that `frame` completed
 
     @property
     def size(self) -> int:
         return self.stop - self.start
+
+    @property
+    def frames(self) -> tuple[int, ...]:
+        """All that it came in."""
+        return self.parts or (() if self.frame is None else (self.frame,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +103,21 @@ class Reassembly:
         places = self._datagrams.get((connection.connection, side.outbound), ())
         later: dict[int | None, list[int]] = {}
         for place in places:
-            if self._packets[place]._fragment_off:
-                later.setdefault(self._packets[place].ip_id, []).append(place)
+            packet = self._packets[place]
+            if packet._fragment_off and packet._whole_in is None:
+                later.setdefault(packet.ip_id, []).append(place)
         end = 0
         for place in places:
             packet = self._packets[place]
+            if packet._whole_in is not None:
+                if packet._whole_in == packet.frame:
+                    stop = end + len(self._payload(place))
+                    data = self._payload(place)
+                    yield [
+                        Chunk(side, end, stop, packet.frame, packet.time_ns, data, packet._parts)
+                    ]
+                    end = stop
+                continue
             if packet._fragment_off:
                 continue
             pieces: RangeMap[tuple[int, int]] = RangeMap()  # place of the packet, its first byte
@@ -130,13 +147,6 @@ class Reassembly:
     def _payload(self, place: int) -> memoryview:
         """The payload as far as it was captured."""
         return payload_of(self._packets[place], self._frames[place].data)
-
-
-def payload_of(packet: Packet, data: memoryview | bytes) -> memoryview:
-    """The payload of a packet as far as it was captured."""
-    if packet.payload_off is None or not packet.payload_len_bytes:
-        return memoryview(b"")
-    return memoryview(data)[packet.payload_off : packet.payload_off + packet.payload_len_bytes]
 
 
 def by_frame(every: list[Chunk]) -> list[Chunk]:

@@ -36,7 +36,9 @@ def analyse(raw: RawRecording, decode_as: Sequence[DecodeAs] = ()) -> Tables:
     return tables
 
 
-def _messages(tables: Tables, raw: RawRecording, decode_as: Sequence[DecodeAs]) -> list[Message]:
+def _messages(
+    tables: Tables, raw: RawRecording, decode_as: Sequence[DecodeAs], only: int | None
+) -> list[Message]:
     from netlab.correlate.messages import messages
 
-    return messages(tables, raw, decode_as)
+    return messages(tables, raw, decode_as, only)

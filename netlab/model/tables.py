@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, get_args, get_type_hints
 
+from netlab.model.records import quickly_made
 from netlab.model.wire import Arrival
 
 
@@ -22,17 +23,9 @@ class Direction(StrEnum):
     C2S = "c>s"
     S2C = "s>c"
 
-    @property
-    def reverse(self) -> Direction:
-        return Direction.S2C if self is Direction.C2S else Direction.C2S
-
-    @property
-    def sender(self) -> Side:
-        return Side.CLIENT if self is Direction.C2S else Side.SERVER
-
-    @property
-    def receiver(self) -> Side:
-        return Side.SERVER if self is Direction.C2S else Side.CLIENT
+    reverse: Direction
+    sender: Side
+    receiver: Side
 
 
 class Side(StrEnum):
@@ -41,13 +34,16 @@ class Side(StrEnum):
     CLIENT = "client"
     SERVER = "server"
 
-    @property
-    def outbound(self) -> Direction:
-        return Direction.C2S if self is Side.CLIENT else Direction.S2C
+    outbound: Direction
+    inbound: Direction
 
-    @property
-    def inbound(self) -> Direction:
-        return self.outbound.reverse
+
+# Plain attributes: a property that names members takes ten times as long, for each row of a table.
+Direction.C2S.reverse, Direction.S2C.reverse = Direction.S2C, Direction.C2S
+Direction.C2S.sender, Direction.S2C.sender = Side.CLIENT, Side.SERVER
+Direction.C2S.receiver, Direction.S2C.receiver = Side.SERVER, Side.CLIENT
+Side.CLIENT.outbound, Side.SERVER.outbound = Direction.C2S, Direction.S2C
+Side.CLIENT.inbound, Side.SERVER.inbound = Direction.S2C, Direction.C2S
 
 
 class Role(StrEnum):
@@ -80,6 +76,21 @@ class Fate(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Verdict(StrEnum):
+    """What a segment is to its sender and to the network: netlab's own, beside tshark's."""
+
+    NEW_DATA = "new_data"
+    RTO = "rto"  # sent again by the retransmission timer, or in the recovery that it began
+    FAST_RETRANSMIT = "fast_retransmit"  # sent again since ACKs told of a loss
+    TAIL_LOSS_PROBE = "tail_loss_probe"  # RFC 8985 section 7
+    SPURIOUS = "spurious"  # sent again for whatever reason, and the receiver had it
+    REORDERED = "reordered"  # sent in order, overtaken on the way
+    DUPLICATED_BY_CAPTURE = "duplicated_by_capture"  # one packet, seen twice
+    DUPLICATED_BY_NETWORK = "duplicated_by_network"  # one packet, come twice
+    KEEP_ALIVE = "keep_alive"
+    ZERO_WINDOW_PROBE = "zero_window_probe"
+
+
 @dataclass(slots=True, frozen=True)
 class TcpOptions:
     """The options of one TCP header that netlab uses; None where absent (RFC 9293, 7323, 2018)."""
@@ -91,6 +102,10 @@ class TcpOptions:
     ts_ecr: int | None = None
     sack_blocks: tuple[tuple[int, int], ...] = ()  # 32-bit sequence numbers as on the wire
     odd: bool = False  # one had a wrong length and was passed over, or was MPTCP's (RFC 8684)
+
+
+Piece = tuple[int, int, int]  # where it begins and ends in the frame, and the protocol in it
+Ends = tuple[str, int, str, int]  # source, source port, destination, destination port
 
 
 @dataclass(slots=True)
@@ -120,7 +135,8 @@ class Packet:
     seg_seq: int | None = None
     seg_ack: int | None = None
     seg_wnd_raw: int | None = None
-    payload_off: int | None = None  # of the transport's payload, from the start of the frame
+    payload_off: int | None = None  # of the transport's payload, from the start of the frame; null
+    # in a frame that completed a fragmented packet, whose payload is in several
     payload_len_bytes: int | None = None  # as the headers declare; captured may be less
     connection: int | None = None
     direction: str | None = None
@@ -134,6 +150,11 @@ class Packet:
     _offload: int = 0  # epb_flags
     _fragment_off: int = 0  # bytes
     _fragment_more: bool = False
+    _piece: Piece | None = None  # what a fragment brings, None where nothing can be made of it
+    _parts: tuple[int, ...] = ()  # the frames whose fragments this one completed, by offset
+    _whole_in: int | None = None  # the frame that completed the packet of which this is a fragment
+    _whole: bytes | None = None  # the transport's payload of a packet that was put together
+    _carriers: tuple[Ends, ...] = ()  # the UDP ends of the tunnels it came through
     _quoted: Packet | None = None  # what an ICMP error quotes
     _icmp_text: str = ""  # what an ICMP message says: "fragmentation needed, MTU 900"
     _port_unreachable: bool = False  # an ICMP error that says: nobody listens there
@@ -185,8 +206,9 @@ class Segment:
     ack_rtt_ns: int | None = None
     rto_ns: int | None = None
     bytes_in_flight: int | None = None
-    verdict: str | None = None
+    verdict: str | None = None  # a Verdict; None with a reason: not certain
     verdict_reason: str | None = None
+    verdict_frames: tuple[int, ...] | None = None  # the evidence
 
 
 @dataclass(slots=True)
@@ -277,6 +299,7 @@ class Call:
     _messages: tuple[int, ...] = ()  # bytes of each, where `result` counts messages
 
 
+@quickly_made
 @dataclass(slots=True, frozen=True)
 class Span:
     """One link between a call and a frame, or between two calls: the map."""
@@ -369,7 +392,7 @@ class Message:
     other. Text was captured: nothing in it is harmless.
     """
 
-    message: int  # 1-based, by first frame
+    message: int  # 1-based, by the frame with which it could first be read
     connection: int
     direction: str
     protocol: str  # HTTP/1.1, TLS, DNS, ...
@@ -382,6 +405,7 @@ class Message:
     fault: str | None  # what could not be read, and why
     calls: tuple[int, ...]  # of sender and receiver that moved any of its bytes
     _said: object = None  # what decode made of it, with its fields
+    _whole: int = 0  # the frame with which all of it could be read
 
 
 @dataclass(slots=True, frozen=True)
@@ -399,6 +423,17 @@ class Unmatched:
 
 
 @dataclass(slots=True, frozen=True)
+class EndState:
+    """A change of an end's state (RFC 9293), shown by a frame that it sent or that came to it."""
+
+    connection: int
+    side: Side
+    frame: int
+    arrived: bool  # with the frame's arrival; else when it left
+    state: str  # SYN-SENT, ESTABLISHED, ...
+
+
+@dataclass(slots=True, frozen=True)
 class FrameNote:
     """What the kernel of a host reported of one frame, by a tracepoint."""
 
@@ -406,6 +441,10 @@ class FrameNote:
     host: str
     what: str  # a Tracepoint
     reason: str | None = None  # of a drop or a reset, as the kernel names it
+
+
+MessageReader = Callable[[int | None], list[Message]]  # of one connection, or of all
+_NUMBERED_MOST = 5_000  # packets: in more, the messages of one connection are read by themselves
 
 
 @dataclass(slots=True)
@@ -422,16 +461,23 @@ class Tables:
     stamps: list[Stamp] = field(default_factory=list)
     unmatched: list[Unmatched] = field(default_factory=list)
     notes: list[FrameNote] = field(default_factory=list)
+    end_states: list[EndState] = field(default_factory=list)  # of TCP, by connection, in order
     # Messages are read when they are first asked for: not every view needs them.
-    _read_messages: Callable[[], list[Message]] | None = field(default=None, repr=False)
+    _read_messages: MessageReader | None = field(default=None, repr=False)
     _messages: list[Message] | None = field(default=None, repr=False)
 
     @property
     def messages(self) -> list[Message]:
-        """What the applications said, a row a message, by first frame."""
+        """What the applications said, a row a message, in the order in which it could be read."""
         if self._messages is None:
-            self._messages = [] if self._read_messages is None else self._read_messages()
+            self._messages = [] if self._read_messages is None else self._read_messages(None)
         return self._messages
+
+    def messages_of(self, connection: int) -> list[Message]:
+        """Those of one connection: in a large capture without their numbers, which take long."""
+        if self._messages is None and len(self.packets) > _NUMBERED_MOST:
+            return [] if self._read_messages is None else self._read_messages(connection)
+        return [message for message in self.messages if message.connection == connection]
 
 
 RECORDS: dict[str, type[Any]] = {
