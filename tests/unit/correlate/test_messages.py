@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from playbook import Play
 from sample_recordings import T0_NS
@@ -176,7 +176,8 @@ def test_one_connection_alone_gives_the_same_messages_without_numbers() -> None:
     assert tables.messages_of(0) == tables.messages
 
 
-@given(st.randoms(use_true_random=False), st.integers(1, 400))
+@settings(max_examples=50)
+@given(st.randoms(use_true_random=False), st.integers(31, 400))
 def test_any_cut_and_any_order_of_segments_says_the_same(dice: random.Random, size: int) -> None:
     talk = Talk()
     talk.opens()
