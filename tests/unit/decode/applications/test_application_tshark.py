@@ -54,7 +54,7 @@ Rows = list[dict[str, list[str]]]
 
 def by_tshark(path: Path) -> Rows:
     """What tshark reads of all these protocols."""
-    return tshark_rows(path, "udp or tcp", FIELDS)
+    return tshark_rows(path, "(udp or tcp) and not icmp", FIELDS)
 
 
 def with_field(rows: Rows, field: str) -> dict[int, dict[str, list[str]]]:
