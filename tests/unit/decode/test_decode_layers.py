@@ -19,16 +19,62 @@ from netlab.model.errors import BadRecording
 from netlab.model.frame import CHECKSUM_NOT_READY, DIRECTION_OUT, Frame, Interface
 
 HEADER_BYTES = {
-    "Ethernet": 14, "802.1Q": 4, "Linux cooked v1": 16, "Linux cooked v2": 20, "BSD loopback": 4,
-    "ARP": 8, "ARP addresses": 20, "IPv4": 20, "IPv6": 40, "IPv6 extension": 2,
-    "IPv6 fragment": 8, "TCP": 20, "UDP": 8, "ICMP": 8, "ICMPv6": 8, "LLC": 3, "SNAP": 5, "PPP": 2, "PPPoE session": 6,
-    "MPLS": 4, "GRE": 4, "ERSPAN": 8, "Cisco HDLC": 4, "FDDI": 13, "Token Ring": 14, "NFLOG": 4,
-    "pflog": 4, "802.11": 2, "802.11 addresses": 22, "802.11 radiotap": 8, "PPI": 8,
-    "IGMP": 8, "IGMPv3 query": 4, "IGMPv3 report": 8, "IGMPv3 record": 8, "IGMPv3 source": 4,
-    "SCTP": 12, "SCTP chunk": 4, "SCTP DATA": 12, "SCTP INIT": 16, "SCTP SACK": 12,
-    "SCTP SHUTDOWN": 4, "SCTP value": 0, "DCCP": 9, "DCCP short": 3, "DCCP extended": 7,
-    "UDP-Lite": 8, "VXLAN": 8, "Geneve": 8, "GTP-U": 8, "GTP-U optional": 4,
-    "QUIC long header": 5, "QUIC short header": 1, "QUIC connection ids": 2, "QUIC fields": 0,
+    "Ethernet": 14,
+    "802.1Q": 4,
+    "Linux cooked v1": 16,
+    "Linux cooked v2": 20,
+    "BSD loopback": 4,
+    "ARP": 8,
+    "ARP addresses": 20,
+    "IPv4": 20,
+    "IPv6": 40,
+    "IPv6 extension": 2,
+    "IPv6 fragment": 8,
+    "TCP": 20,
+    "UDP": 8,
+    "ICMP": 8,
+    "ICMPv6": 8,
+    "LLC": 3,
+    "SNAP": 5,
+    "PPP": 2,
+    "PPPoE session": 6,
+    "MPLS": 4,
+    "GRE": 4,
+    "ERSPAN": 8,
+    "Cisco HDLC": 4,
+    "FDDI": 13,
+    "Token Ring": 14,
+    "NFLOG": 4,
+    "pflog": 4,
+    "802.11": 2,
+    "802.11 addresses": 22,
+    "802.11 radiotap": 8,
+    "PPI": 8,
+    "IGMP": 8,
+    "IGMPv3 query": 4,
+    "IGMPv3 report": 8,
+    "IGMPv3 record": 8,
+    "IGMPv3 source": 4,
+    "SCTP": 12,
+    "SCTP chunk": 4,
+    "SCTP DATA": 12,
+    "SCTP INIT": 16,
+    "SCTP SACK": 12,
+    "SCTP SHUTDOWN": 4,
+    "SCTP value": 0,
+    "DCCP": 9,
+    "DCCP short": 3,
+    "DCCP extended": 7,
+    "UDP-Lite": 8,
+    "VXLAN": 8,
+    "VXLAN-GPE": 8,
+    "Geneve": 8,
+    "GTP-U": 8,
+    "GTP-U optional": 4,
+    "QUIC long header": 5,
+    "QUIC short header": 1,
+    "QUIC connection ids": 2,
+    "QUIC fields": 0,
 }
 OPTION_BYTES = {
     "TCP option 2": 4, "TCP option 3": 3, "TCP option 8": 10, "TCP option 19": 18,
@@ -40,7 +86,7 @@ OPTION_BYTES = {
     "MP_CAPABLE data": 2, "MPTCP checksum": 2, "MP_JOIN SYN": 12, "MP_JOIN SYN ACK": 16,
     "MP_JOIN ACK": 24, "DSS": 4, "DSS ACK of 4": 4, "DSS ACK of 8": 8, "DSS sequence of 4": 10,
     "DSS sequence of 8": 14, "ADD_ADDR": 4, "ADD_ADDR IPv4": 4, "ADD_ADDR IPv6": 16,
-    "ADD_ADDR port": 2, "ADD_ADDR HMAC": 8, "REMOVE_ADDR": 3, "MP_PRIO": 3, "MP_PRIO address": 1,
+    "ADD_ADDR port": 2, "ADD_ADDR HMAC": 8, "REMOVE_ADDR": 3, "REMOVE_ADDR address": 1, "MP_PRIO": 3, "MP_PRIO address": 1,
     "MP_FAIL": 12, "MP_FASTCLOSE": 12, "MP_TCPRST": 4, "MP_EXPERIMENTAL": 3,
 }  # fmt: skip
 
@@ -63,7 +109,9 @@ def page(found: list[Layer]) -> str:
 
 
 def test_the_table_covers_every_bit_of_each_header() -> None:
-    assert {name: table[-1].end_byte for name, table in FIELDS.items()} == HEADER_BYTES | OPTION_BYTES
+    assert {
+        name: table[-1].end_byte for name, table in FIELDS.items()
+    } == HEADER_BYTES | OPTION_BYTES
     for table in FIELDS.values():
         assert sum(field.bits for field in table) == table[-1].end_byte * 8
         assert len({field.name for field in table}) == len(table)
