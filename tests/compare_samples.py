@@ -1,19 +1,23 @@
-"""Frames that no capture at hand has, built by scapy or byte by byte, as pcap files for tshark.
+"""Frames that no capture at hand has, built by scapy or byte by byte, for tshark to read.
 
 Options of every form, tunnels, fragments in any order, rare transports, and links.
 """
 
 from __future__ import annotations
 
-import struct
 import warnings
-from collections.abc import Iterable
 from pathlib import Path
 
-from sample_frames import h
 from scapy.layers import inet, inet6, l2, sctp
 from scapy.packet import Packet as ScapyPacket
 from scapy.packet import Raw
+
+from netlab.capture import pcapng
+
+
+def h(*parts: str) -> bytes:
+    return bytes.fromhex("".join(parts))
+
 
 LINK = l2.Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
 V4 = inet.IP(src="192.0.2.1", dst="198.51.100.2", id=7)
@@ -36,8 +40,9 @@ def with_option(option: bytes, flags: str = "A", payload: bytes = b"") -> ScapyP
     segment = bytes(whole) + raw + payload
     pseudo = h("c0000201 c6336402 0006") + len(segment).to_bytes(2, "big")
     blank = segment[:16] + bytes(2) + segment[18:]
-    return LINK / inet.IP(src="192.0.2.1", dst="198.51.100.2", proto=6) / Raw(blank[:16] + inet.checksum(pseudo + blank).to_bytes(2, "big")
-                                  + blank[18:])  # fmt: skip
+    total = inet.checksum(pseudo + blank).to_bytes(2, "big")
+    ip = inet.IP(src="192.0.2.1", dst="198.51.100.2", proto=6)
+    return LINK / ip / Raw(blank[:16] + total + blank[18:])
 
 
 OPTIONS = [
@@ -58,7 +63,7 @@ OPTIONS = [
     h("1e10 3003 c0000209") + KEY_A, h("1e12 3003 c0000209 1f90") + KEY_A,
     h("1e08 3103 c0000209"), h("1e1c 3003") + bytes(range(16)) + KEY_A,
     h("1e04 4001"), h("1e05 4001 02"), h("1e03 51"), h("1e0c 6000") + KEY_A,
-    h("1e0c 7000") + KEY_A, h("1e04 8101"), h("0802"), h("0403 00"), h("0204 05b4 0303 07 0402"),
+    h("1e0c 7000") + KEY_A, h("1e04 8101"), h("0802"), h("080a 0000000a 0000000b"), h("0403 00"), h("0204 05b4 0303 07 0402"),
     h("0512 0000000a 00000014 0000001e 00000028"),
 ]  # fmt: skip
 SYN_OPTIONS = {0x22, 0xFE, 0xFD, 0x02}
@@ -219,26 +224,18 @@ def links() -> dict[int, list[bytes]]:
     }  # fmt: skip
 
 
-SETS = {"options": options, "tunnels": tunnels, "quic": quic, "transports": transports,
-        "fragments": fragments, "errors": errors}  # fmt: skip
+SETS = (options, tunnels, quic, transports, fragments, errors)
 
 
-def write_samples(folder: Path) -> list[Path]:
-    """The files, one for each set and link."""
-    paths = []
-    for name, make in SETS.items():
-        paths.append(folder / f"made-{name}.pcap")
-        write_pcap(paths[-1], 1, make())
-    for link, frames in links().items():
-        paths.append(folder / f"made-link-{link}.pcap")
-        write_pcap(paths[-1], link, frames)
-    return paths
-
-
-def write_pcap(path: Path, link: int, frames: Iterable[bytes], order: str = "<") -> None:
-    """With nanosecond stamps, a microsecond and a nanosecond apart."""
+def write_samples(path: Path) -> None:
+    """One pcapng file with all of them, an interface for each link, a microsecond apart."""
+    frames = [(1, frame) for make in SETS for frame in make()]
+    frames += [(link, frame) for link, every in links().items() for frame in every]
+    numbers = {link: at for at, link in enumerate(dict.fromkeys(link for link, _ in frames))}
     with path.open("wb") as out:
-        out.write(struct.pack(order + "IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, 262144, link))
-        for number, data in enumerate(frames):
-            at = 1_700_000_000, 1001 * number
-            out.write(struct.pack(order + "IIII", *at, len(data), len(data)) + data)
+        out.write(pcapng.section_header([]))
+        for link in numbers:
+            out.write(pcapng.interface_description(link, 0, []))
+        for at, (link, frame) in enumerate(frames):
+            time_ns = 1_700_000_000_000_000_000 + 1001 * at
+            out.write(pcapng.packet(numbers[link], time_ns, frame, len(frame), 0))

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from netlab.decode.layers import Layer, layers, whole_layers
+from netlab.decode.layers import FieldValue, Layer, layers, whole_layers
 from netlab.decode.packets import decode
 from netlab.model.frame import Frame, Interface
 from netlab.model.recording import RawRecording
@@ -225,14 +225,15 @@ def _said(
 _NO_OPTIONS = ("fault", "broken option")
 
 
-def _option(value: object, add: Callable[[str, object], None]) -> None:
-    raw, name = value.raw, value.name  # type: ignore[attr-defined]
-    if name == "SACK block":
+def _option(value: FieldValue, add: Callable[[str, object], None]) -> None:
+    raw = value.raw
+    if not isinstance(raw, bytes):
+        return
+    if value.name == "SACK block":
         add("tcp.options.sack_le", int.from_bytes(raw[:4], "big"))
         add("tcp.options.sack_re", int.from_bytes(raw[4:], "big"))
-    elif isinstance(raw, bytes) and value.bit < 0 and name not in _NO_OPTIONS:  # type: ignore[attr-defined]
-        if name == "no operation" or name == "end of options" or raw:
-            add("tcp.option_kind", raw[0])
+    elif value.bit < 0 and value.name not in _NO_OPTIONS:  # the option itself, not a field in it
+        add("tcp.option_kind", raw[0])
 
 
 def _text(raw: int | bytes, text: str, kind: str) -> str:
@@ -371,9 +372,8 @@ def _normal(name: str, text: str) -> tuple[str, ...]:
         return ()
     values = text.split(",")
     if _KINDS.get(name, "n") != "n" or name in _TEXTS:
-        return tuple(
-            value.replace(":", "") if _KINDS.get(name) == "b" else value for value in values
-        )
+        colon = ":" if _KINDS.get(name) == "b" else " "
+        return tuple(value.replace(colon, "") for value in values)
     return tuple(_number(value) for value in values)
 
 
