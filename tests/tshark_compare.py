@@ -38,7 +38,7 @@ GROUPS = ("frame", "vlan", "arp", "ip", "port", "tcp", "opt", "data", "icmp", "m
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """Where netlab's layers have a field of tshark's, and how it reads: n number, b bytes, a text."""
+    """Where netlab's layers have a field of tshark's, n a number, b bytes, a an address."""
 
     tshark: str
     group: str
