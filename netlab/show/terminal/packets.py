@@ -17,6 +17,7 @@ from netlab.show.views.packets import (
     PacketLine,
     PacketView,
     WayView,
+    WholeView,
     link_text,
 )
 
@@ -87,12 +88,29 @@ def packet_lines(view: PacketView, width: int, limit: int | None) -> list[Line]:
         ]
     for number, layer in enumerate(view.layers):
         lines += [[], *_layer(layer, _LAYER_STYLES[number % len(_LAYER_STYLES)], width)]
-    lines += [[], *_dump(view, _DUMP_ROWS if limit is None else limit)]
+    rows = _DUMP_ROWS if limit is None else limit
+    lines += [[], *_dump(view.layers, view.data, rows, "bytes")]
+    if view.whole is not None:
+        lines += [[], *_put_together(view.whole, width, rows)]
     if view.deep:
         lines += [[], [("scapy", "bold")]]
         folded = (_beneath(printable(text), width - 2) for text in view.deep)
         lines += [[(f"  {text}", "")] for texts in folded for text in texts]
     return lines
+
+
+def _put_together(whole: WholeView, width: int, rows: int) -> list[Line]:
+    """The packet that came in fragments, with its own offsets."""
+    lines = _whole_head(whole, width)
+    for number, layer in enumerate(whole.layers):
+        lines += [[], *_layer(layer, _LAYER_STYLES[number % len(_LAYER_STYLES)], width)]
+    return [*lines, [], *_dump(whole.layers, whole.data, rows, "bytes put together")]
+
+
+def _whole_head(whole: WholeView, width: int) -> list[Line]:
+    frames = ", ".join(map(str, whole.frames))
+    text = f"reassembled from frames {frames}: {byte_count(len(whole.data))}"
+    return [[(line, "bold")] for line in fold(text, width)]
 
 
 def _head(view: PacketView, width: int) -> list[Line]:
@@ -105,6 +123,7 @@ def _head(view: PacketView, width: int) -> list[Line]:
         [(head, "bold"), (f"  {first}", "")],
         *([(" " * (len(head) + 2) + more, "")] for more in rest),
         [(f"{byte_count(view.caplen_bytes)}{cut}{where}{place}", "")],
+        *_elsewhere(view),
         [
             (
                 f"{instant(view.time_ns)}, {duration(view.since_first_ns)} after the first frame",
@@ -114,10 +133,25 @@ def _head(view: PacketView, width: int) -> list[Line]:
     ]
 
 
+def _elsewhere(view: PacketView) -> list[Line]:
+    """Of a fragment, where its packet was whole."""
+    if view.whole_in in (None, view.frame):
+        return []
+    return [[(f"a fragment: its packet was whole with frame {view.whole_in}", "")]]
+
+
 def box_lines(view: PacketView, width: int) -> list[Line]:
     """One packet: what it is, and each header as its RFC draws it."""
     lines = _head(view, width)
-    for number, layer in enumerate(view.layers):
+    lines += _drawn(view.layers)
+    if view.whole is not None:
+        lines += [[], *_whole_head(view.whole, width), *_drawn(view.whole.layers)]
+    return lines
+
+
+def _drawn(layers: Sequence[LayerBlock]) -> list[Line]:
+    lines: list[Line] = []
+    for number, layer in enumerate(layers):
         style = _LAYER_STYLES[number % len(_LAYER_STYLES)]
         lines += [[], _layer_head(layer, style)]
         lines += [[(text, "")] for text in boxes(layer)]
@@ -135,7 +169,7 @@ def field_lines(found: Sequence[FieldView], width: int) -> list[Line]:
             ("value", field.text),
             ("means", field.meaning),
             ("where", f"bit {at} of the {layer.name} header, {count(bits, 'bit')} wide"),
-            ("bytes", f"{byte_range(field.start, field.stop)} of the frame"),
+            ("bytes", f"{byte_range(field.start, field.stop)} of {one.within}"),
             ("defined in", field.source),
         ]
         if field.column in _COLUMNS:
@@ -217,19 +251,18 @@ def _layer_head(layer: LayerBlock, style: str) -> Line:
     ]
 
 
-def _dump(view: PacketView, most_rows: int) -> list[Line]:
+def _dump(layers: Sequence[LayerBlock], data: bytes, most_rows: int, title: str) -> list[Line]:
     """The bytes, sixteen a row: `[` where a layer begins, `|` where a field does."""
     layer_at: dict[int, str] = {}
     signs: dict[int, str] = {}
-    for number, layer in enumerate(view.layers):
+    for number, layer in enumerate(layers):
         for field in layer.fields:
             signs[field.start] = "|"
         for at in range(layer.start, layer.stop):
             layer_at[at] = _LAYER_STYLES[number % len(_LAYER_STYLES)]
-    for layer in view.layers:
+    for layer in layers:
         signs[layer.start] = "["
-    lines: list[Line] = [[("bytes", "bold"), ("  [ a layer begins, | a field begins", "dim")]]
-    data = view.data
+    lines: list[Line] = [[(title, "bold"), ("  [ a layer begins, | a field begins", "dim")]]
     kept = data[: most_rows * 16] if most_rows > 0 else data
     for row in range(0, len(kept), 16):
         chunk = kept[row : row + 16]

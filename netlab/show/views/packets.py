@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from netlab.decode.payload import payload_of
 from netlab.explain.ways import changed_bytes, way_text
@@ -14,6 +15,9 @@ from netlab.model.frame import Frame
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Fate, Packet, Segment, Span, Tables
 from netlab.show.format import address, byte_range
+
+if TYPE_CHECKING:
+    from netlab.decode.layers import Layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,15 @@ class WayView:
 
 
 @dataclass(frozen=True, slots=True)
+class WholeView:
+    """What a packet carried that came in fragments, put together; offsets count from its start."""
+
+    frames: tuple[int, ...]  # that brought it, in order
+    layers: tuple[LayerBlock, ...]
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class PacketView:
     """One packet, whole."""
 
@@ -96,6 +109,8 @@ class PacketView:
     info: str
     way: WayView | None  # None: no wire carried it
     layers: tuple[LayerBlock, ...]
+    whole: WholeView | None  # of a frame that completed a packet in fragments
+    whole_in: int | None  # the frame that completed the packet of which this is a fragment
     calls: tuple[CallLink, ...]
     data: bytes
     deep: tuple[str, ...]  # scapy's view, where asked for
@@ -219,7 +234,27 @@ def packet_view(tables: Tables, raw: RawRecording, packet: Packet, *, deep: bool
         from netlab.decode.deep import deep as deep_look
 
         looked = deep_look(bytes(frame.data), interface.link)
-    blocks = tuple(
+    return PacketView(
+        frame=packet.frame,
+        time_ns=packet.time_ns,
+        since_first_ns=packet.time_ns - tables.packets[0].time_ns,
+        interface=packet.interface,
+        caplen_bytes=packet.caplen_bytes,
+        origlen_bytes=packet.origlen_bytes,
+        connection=packet.connection,
+        info=info(packet, segment, frame),
+        way=_way(packet, frame),
+        layers=_blocks(layers(frame, interface)),
+        whole=_whole(tables, raw, packet, frame),
+        whole_in=packet._whole_in,
+        calls=call_links(tables, packet.frame),
+        data=bytes(frame.data),
+        deep=tuple(looked),
+    )
+
+
+def _blocks(found: Sequence[Layer]) -> tuple[LayerBlock, ...]:
+    return tuple(
         LayerBlock(
             layer.name,
             layer.start,
@@ -231,23 +266,28 @@ def packet_view(tables: Tables, raw: RawRecording, packet: Packet, *, deep: bool
                 for f in layer.fields
             ),
         )
-        for layer in layers(frame, interface)
+        for layer in found
     )
-    return PacketView(
-        frame=packet.frame,
-        time_ns=packet.time_ns,
-        since_first_ns=packet.time_ns - tables.packets[0].time_ns,
-        interface=packet.interface,
-        caplen_bytes=packet.caplen_bytes,
-        origlen_bytes=packet.origlen_bytes,
-        connection=packet.connection,
-        info=info(packet, segment, frame),
-        way=_way(packet, frame),
-        layers=blocks,
-        calls=call_links(tables, packet.frame),
-        data=bytes(frame.data),
-        deep=tuple(looked),
-    )
+
+
+def _whole(tables: Tables, raw: RawRecording, packet: Packet, frame: Frame) -> WholeView | None:
+    if not packet._parts:
+        return None
+    from netlab.decode.layers import whole_layers
+
+    parts = set(packet._parts)
+    pairs = zip(tables.packets, raw.frames, strict=True)
+    found = {one.frame: (one, its) for one, its in pairs if one.frame in parts}
+    data, protocol = b"", 0
+    for number in packet._parts:
+        one, its = found[number]
+        if one._piece is not None:
+            start, stop, carried = one._piece
+            data = data[: one._fragment_off] + bytes(its.data[start:stop])
+            protocol = protocol or carried
+    interface = raw.interfaces[frame.interface]
+    shown = whole_layers(frame, interface, packet.ip_version or 0, protocol, data)
+    return WholeView(tuple(sorted(parts)), _blocks(shown), data)
 
 
 def _way(packet: Packet, frame: Frame) -> WayView | None:
@@ -295,6 +335,7 @@ class FieldView:
     name: str  # tcp.window
     layer: LayerBlock
     field: FieldLine
+    within: str = "the frame"  # what its bytes are counted in
 
 
 def field_views(view: PacketView, name: str) -> list[FieldView]:
@@ -302,9 +343,12 @@ def field_views(view: PacketView, name: str) -> list[FieldView]:
 
     Raises UsageError when it has none, with the nearest that it has.
     """
+    places = [("the frame", layer) for layer in view.layers]
+    if view.whole is not None:
+        places += [("the packet put together", layer) for layer in view.whole.layers]
     every = [
-        FieldView(f"{_slug(layer.name)}.{_slug(field.name)}", layer, field)
-        for layer in view.layers
+        FieldView(f"{_slug(layer.name)}.{_slug(field.name)}", layer, field, within)
+        for within, layer in places
         for field in layer.fields
         if field.source
     ]
