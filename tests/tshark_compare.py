@@ -19,6 +19,7 @@ from pathlib import Path
 
 from netlab.decode.layers import FieldValue, Layer, layers, whole_layers
 from netlab.decode.packets import decode
+from netlab.decode.reassembly import whole_payload
 from netlab.model.frame import Frame, Interface
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Packet
@@ -175,16 +176,10 @@ def netlab_rows(raw: RawRecording) -> dict[int, Facts]:
 def _whole(
     packet: Packet, by_number: Mapping[int, tuple[Frame, Packet]], interface: Interface
 ) -> list[Layer]:
-    parts = []
-    for number in packet._parts:
-        frame, part = by_number[number]
-        assert part._piece is not None
-        parts.append(bytes(frame.data[part._piece[0] : part._piece[1]]))
-    first = by_number[packet._parts[0]]
-    assert first[1]._piece is not None
-    version = packet.ip_version or 0
-    protocol = first[1]._piece[2]
-    return whole_layers(by_number[packet.frame][0], interface, version, protocol, b"".join(parts))
+    parts = [(part, frame.data) for frame, part in map(by_number.__getitem__, packet._parts)]
+    protocol, data = whole_payload(parts)
+    frame, _ = by_number[packet.frame]
+    return whole_layers(frame, interface, packet.ip_version or 0, protocol, data)
 
 
 def _said(

@@ -71,14 +71,15 @@ def _crc_table() -> tuple[int, ...]:
 
 
 _CRC32C = _crc_table()
+_ALL_ONES = int.from_bytes(b"\xff" * 4, "big")
 
 
 def crc32c(data: bytes) -> int:
     """The cyclic redundancy check of SCTP (Castagnoli's polynomial, bits reflected)."""
-    crc = 0xFFFFFFFF
+    crc = _ALL_ONES
     for byte in data:
         crc = crc >> 8 ^ _CRC32C[(crc ^ byte) & 0xFF]
-    return crc ^ 0xFFFFFFFF
+    return crc ^ _ALL_ONES
 
 
 def crc32c_verdict(data: bytes, place: int) -> str:

@@ -9,11 +9,13 @@ from netlab.model.tables import columns
 from netlab.show.escape import printable
 from netlab.show.format import Ruler, byte_count, byte_range, count, duration, instant
 from netlab.show.terminal.boxes import boxes
+from netlab.show.terminal.dump import DUMP_ROWS, LAYER_STYLES, dump_lines
 from netlab.show.terminal.ends import end_widths
 from netlab.show.terminal.lines import Line, first_fitting, fit, fold
+from netlab.show.terminal.messages import part_lines
+from netlab.show.views.blocks import LayerBlock
 from netlab.show.views.packets import (
     FieldView,
-    LayerBlock,
     PacketLine,
     PacketView,
     WayView,
@@ -21,8 +23,6 @@ from netlab.show.views.packets import (
     link_text,
 )
 
-_LAYER_STYLES = ("cyan", "green", "yellow", "magenta", "blue")
-_DUMP_ROWS = 32
 _OFFSETS = 11  # columns for `65483..65535`
 _MEANING_ROOM = 34
 _CHANGES = 8  # places that a wire changed are shown one by one
@@ -87,9 +87,12 @@ def packet_lines(view: PacketView, width: int, limit: int | None) -> list[Line]:
             for link in view.calls
         ]
     for number, layer in enumerate(view.layers):
-        lines += [[], *_layer(layer, _LAYER_STYLES[number % len(_LAYER_STYLES)], width)]
-    rows = _DUMP_ROWS if limit is None else limit
-    lines += [[], *_dump(view.layers, view.data, rows, "bytes")]
+        lines += [[], *_layer(layer, LAYER_STYLES[number % len(LAYER_STYLES)], width)]
+    blocks = view.layers + tuple(block for part in view.messages for block in part.blocks)
+    for number, part in enumerate(view.messages, len(view.layers)):
+        lines += [[], *part_lines(part, LAYER_STYLES[number % len(LAYER_STYLES)], width)]
+    rows = DUMP_ROWS if limit is None else limit
+    lines += [[], *dump_lines(view.data, 0, blocks, rows)]
     if view.whole is not None:
         lines += [[], *_put_together(view.whole, width, rows)]
     if view.deep:
@@ -103,8 +106,8 @@ def _put_together(whole: WholeView, width: int, rows: int) -> list[Line]:
     """The packet that came in fragments, with its own offsets."""
     lines = _whole_head(whole, width)
     for number, layer in enumerate(whole.layers):
-        lines += [[], *_layer(layer, _LAYER_STYLES[number % len(_LAYER_STYLES)], width)]
-    return [*lines, [], *_dump(whole.layers, whole.data, rows, "bytes put together")]
+        lines += [[], *_layer(layer, LAYER_STYLES[number % len(LAYER_STYLES)], width)]
+    return [*lines, [], *dump_lines(whole.data, 0, whole.layers, rows)]
 
 
 def _whole_head(whole: WholeView, width: int) -> list[Line]:
@@ -152,7 +155,7 @@ def box_lines(view: PacketView, width: int) -> list[Line]:
 def _drawn(layers: Sequence[LayerBlock]) -> list[Line]:
     lines: list[Line] = []
     for number, layer in enumerate(layers):
-        style = _LAYER_STYLES[number % len(_LAYER_STYLES)]
+        style = LAYER_STYLES[number % len(LAYER_STYLES)]
         lines += [[], _layer_head(layer, style)]
         lines += [[(text, "")] for text in boxes(layer)]
     return lines
@@ -249,30 +252,3 @@ def _layer_head(layer: LayerBlock, style: str) -> Line:
         (printable(layer.name), f"bold {style}"),
         (f"  bytes {byte_range(layer.start, layer.stop)}", "dim"),
     ]
-
-
-def _dump(layers: Sequence[LayerBlock], data: bytes, most_rows: int, title: str) -> list[Line]:
-    """The bytes, sixteen a row: `[` where a layer begins, `|` where a field does."""
-    layer_at: dict[int, str] = {}
-    signs: dict[int, str] = {}
-    for number, layer in enumerate(layers):
-        for field in layer.fields:
-            signs[field.start] = "|"
-        for at in range(layer.start, layer.stop):
-            layer_at[at] = _LAYER_STYLES[number % len(_LAYER_STYLES)]
-    for layer in layers:
-        signs[layer.start] = "["
-    lines: list[Line] = [[(title, "bold"), ("  [ a layer begins, | a field begins", "dim")]]
-    kept = data[: most_rows * 16] if most_rows > 0 else data
-    for row in range(0, len(kept), 16):
-        chunk = kept[row : row + 16]
-        line: Line = [(f"{row:>7}  ", "dim")]
-        for at, byte in enumerate(chunk, row):
-            line += [(signs.get(at, " "), "bold"), (f"{byte:02x}", layer_at.get(at, ""))]
-        line.append(("   " * (16 - len(chunk)) + "  ", ""))
-        line.append(("".join(chr(b) if 32 <= b < 127 else "·" for b in chunk), "dim"))
-        lines.append(line)
-    if len(kept) < len(data):
-        more = f"        … {byte_count(len(data) - len(kept))} more: --limit 0 shows all"
-        lines.append([(fit(more, 120), "italic")])
-    return lines

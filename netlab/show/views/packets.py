@@ -9,12 +9,15 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from netlab.decode.payload import payload_of
+from netlab.decode.reassembly import whole_payload
 from netlab.explain.ways import changed_bytes, way_text
 from netlab.model.errors import UsageError
 from netlab.model.frame import Frame
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Fate, Packet, Segment, Span, Tables
 from netlab.show.format import address, byte_range
+from netlab.show.views.blocks import FieldLine, LayerBlock
+from netlab.show.views.messages import MessagePart, parts_of
 
 if TYPE_CHECKING:
     from netlab.decode.layers import Layer
@@ -31,31 +34,6 @@ class PacketLine:
     protocol: str
     info: str
     shorter: tuple[str, ...]  # the same with less and less of it
-
-
-@dataclass(frozen=True, slots=True)
-class FieldLine:
-    """A field of a header."""
-
-    name: str
-    text: str
-    meaning: str
-    start: int
-    stop: int
-    source: str  # the document that defines it
-    bit_start: int  # from the start of the frame
-    bit_stop: int
-    column: str  # of the table `packets`, where it is one
-
-
-@dataclass(frozen=True, slots=True)
-class LayerBlock:
-    """A header and where it stands in the frame."""
-
-    name: str
-    start: int
-    stop: int
-    fields: tuple[FieldLine, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +89,7 @@ class PacketView:
     layers: tuple[LayerBlock, ...]
     whole: WholeView | None  # of a frame that completed a packet in fragments
     whole_in: int | None  # the frame that completed the packet of which this is a fragment
+    messages: tuple[MessagePart, ...]  # of the application that lie in it, at least in part
     calls: tuple[CallLink, ...]
     data: bytes
     deep: tuple[str, ...]  # scapy's view, where asked for
@@ -234,6 +213,8 @@ def packet_view(tables: Tables, raw: RawRecording, packet: Packet, *, deep: bool
         from netlab.decode.deep import deep as deep_look
 
         looked = deep_look(bytes(frame.data), interface.link)
+    blocks = _blocks(layers(frame, interface))
+    parts = parts_of(tables, packet, segment)
     return PacketView(
         frame=packet.frame,
         time_ns=packet.time_ns,
@@ -244,7 +225,8 @@ def packet_view(tables: Tables, raw: RawRecording, packet: Packet, *, deep: bool
         connection=packet.connection,
         info=info(packet, segment, frame),
         way=_way(packet, frame),
-        layers=_blocks(layers(frame, interface)),
+        layers=tuple(block for block in blocks if not (parts and block.name == "Payload")),
+        messages=parts,
         whole=_whole(tables, raw, packet, frame),
         whole_in=packet._whole_in,
         calls=call_links(tables, packet.frame),
@@ -275,19 +257,13 @@ def _whole(tables: Tables, raw: RawRecording, packet: Packet, frame: Frame) -> W
         return None
     from netlab.decode.layers import whole_layers
 
-    parts = set(packet._parts)
+    frames = set(packet._parts)
     pairs = zip(tables.packets, raw.frames, strict=True)
-    found = {one.frame: (one, its) for one, its in pairs if one.frame in parts}
-    data, protocol = b"", 0
-    for number in packet._parts:
-        one, its = found[number]
-        if one._piece is not None:
-            start, stop, carried = one._piece
-            data = data[: one._fragment_off] + bytes(its.data[start:stop])
-            protocol = protocol or carried
+    found = {one.frame: (one, its.data) for one, its in pairs if one.frame in frames}
+    protocol, data = whole_payload([found[number] for number in packet._parts])
     interface = raw.interfaces[frame.interface]
     shown = whole_layers(frame, interface, packet.ip_version or 0, protocol, data)
-    return WholeView(tuple(sorted(parts)), _blocks(shown), data)
+    return WholeView(tuple(sorted(frames)), _blocks(shown), data)
 
 
 def _way(packet: Packet, frame: Frame) -> WayView | None:
@@ -343,7 +319,8 @@ def field_views(view: PacketView, name: str) -> list[FieldView]:
 
     Raises UsageError when it has none, with the nearest that it has.
     """
-    places = [("the frame", layer) for layer in view.layers]
+    blocks = (*view.layers, *(block for part in view.messages for block in part.blocks))
+    places = [("the frame", layer) for layer in blocks]
     if view.whole is not None:
         places += [("the packet put together", layer) for layer in view.whole.layers]
     every = [
