@@ -85,7 +85,7 @@ def over_udp(port: int, head: bytes, inside: bytes) -> bytes:
 
 def tunnels() -> list[bytes]:
     ethernet, v6 = built(FRAME / INNER), built(FRAME / INNER_6)
-    arp = built(FRAME / l2.ARP(psrc="10.0.0.1", pdst="10.0.0.2"))
+    arp = built(FRAME / l2.ARP(hwsrc="02:00:00:00:00:03", psrc="10.0.0.1", pdst="10.0.0.2"))
     tagged = built(FRAME / l2.Dot1Q(vlan=9) / INNER)
     return [
         over_udp(4789, h("08000000 00000700"), ethernet),
@@ -205,7 +205,9 @@ def errors() -> list[bytes]:
         built(LINK / V6 / inet6.ICMPv6PacketTooBig(mtu=1280) / quoted_6),
         built(LINK / V6 / inet6.ICMPv6EchoRequest(id=1, seq=2, data=b"ping")),
         built(LINK / V6 / inet6.ICMPv6ND_NS(tgt="2001:db8::2")),
-        built(LINK / l2.ARP(op=2, psrc="192.0.2.1", pdst="198.51.100.2")),
+        built(
+            LINK / l2.ARP(op=2, hwsrc="02:00:00:00:00:03", psrc="192.0.2.1", pdst="198.51.100.2")
+        ),
     ]
 
 
