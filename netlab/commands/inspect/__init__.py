@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from netlab.commands.decode_as import decode_as_option, rules
 from netlab.commands.inspect.asked import Asked
 from netlab.commands.numbers import WholeNumber
 from netlab.commands.options import display_options
@@ -19,6 +20,9 @@ from netlab.commands.options import display_options
 @click.argument("file")
 @click.option("--connections", "view", flag_value="connections", help="List the connections.")
 @click.option("--packets", "view", flag_value="packets", help="List the packets.")
+@click.option("--messages", "view", flag_value="messages", help="List what applications said.")
+@click.option("--message", metavar="M", type=int, help="Show one message's fields and bytes.")
+@decode_as_option
 @click.option(
     "--connection", "-c", metavar="N", help="Draw a connection's ladder: 3, tcp.0, udp.1."
 )
@@ -47,7 +51,7 @@ from netlab.commands.options import display_options
 @click.option(
     "--where",
     metavar="SQL",
-    help="With --packets, --connections: those of which it is true: `dport = 443`.",
+    help="With --packets, --connections, --messages: those of which it is true: `dport = 443`.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the view as JSON.")
 @display_options
@@ -55,20 +59,26 @@ def command(**given: Any) -> None:
     """Show what a recording or capture holds. FILE may be - for standard input.
 
     Without an option: a summary and the connections. A condition of --where names columns as
-    `netlab query` has them: of `frames` for packets, of `connections` for connections.
+    `netlab query` has them: of `frames` for packets, of `connections` for connections, of
+    `messages` for messages.
     """
     asked = Asked(**given)
     asked.check()
     from netlab.capture.files import read_raw
-    from netlab.commands.inspect import lists, one_connection, one_packet
+    from netlab.commands.inspect import lists, messages, one_connection, one_packet
     from netlab.commands.main import note
     from netlab.explain.analysis import analyse
     from netlab.show.terminal.screen import paged
 
+    told = rules(asked.decode_as)
     raw = read_raw(asked.file)
-    tables = analyse(raw)
+    tables = analyse(raw, told)
     with paged():
-        if asked.packet is not None:
+        if asked.view == "messages":
+            messages.show_list(tables, asked)
+        elif asked.message is not None:
+            messages.show(tables, raw, asked, asked.message)
+        elif asked.packet is not None:
             one_packet.show(tables, raw, asked, asked.packet)
         elif asked.connection is not None:
             one_connection.show(tables, raw, asked, asked.connection)

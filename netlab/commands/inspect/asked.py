@@ -12,7 +12,9 @@ class Asked:
     """The options of one `netlab inspect`, under their names in Python."""
 
     file: str
-    view: str | None = None  # packets, connections
+    view: str | None = None  # packets, connections, messages
+    message: int | None = None
+    decode_as: tuple[str, ...] = ()
     connection: str | None = None
     packet: int | None = None
     deep: bool = False
@@ -29,7 +31,11 @@ class Asked:
     @property
     def has_view(self) -> bool:
         """Whether more was asked for than the summary, which says itself what is damaged."""
-        return not (self.view is None and self.connection is None and self.packet is None)
+        return any(one is not None for one in self._views)
+
+    @property
+    def _views(self) -> tuple[str | int | None, ...]:
+        return self.view, self.connection, self.packet, self.message
 
     @property
     def name(self) -> str:
@@ -38,15 +44,19 @@ class Asked:
 
     def check(self) -> None:
         """Raise UsageError for options that do not go together."""
-        if sum(one is not None for one in (self.view, self.connection, self.packet)) > 1:
+        given = sum(one is not None for one in self._views)
+        if given > 1 and not (given == 2 and self.view == "messages" and self.connection):
             raise UsageError(
                 "only one view at a time",
-                "choose one of --connections, --packets, --connection N, --packet N",
+                "choose one of --connections, --packets, --messages, --connection N, --packet N, "
+                "--message M",
             )
         self._check_packet()
         self._check_connection()
         if self.where is not None and self.view is None:
-            raise UsageError("--where is about a list", "add --packets or --connections")
+            raise UsageError(
+                "--where is about a list", "add --packets, --connections or --messages"
+            )
 
     def _check_packet(self) -> None:
         looks = {"--deep": self.deep, "--boxes": self.boxes, "--field": self.field is not None}
@@ -65,6 +75,8 @@ class Asked:
             raise UsageError(f"{given[0]} is about one connection", "add --connection N")
         if len(given) > 1:
             raise UsageError("only one view at a time", "choose --states or --stream")
+        if self.view == "messages" and given:
+            raise UsageError("only one view at a time", "choose --messages, --states or --stream")
         if self.stream is None and (self.form is not None or self.output is not None):
             name = "--output" if self.form is None else "--as"
             raise UsageError(f"{name} is about a stream", "add --stream client, server or both")

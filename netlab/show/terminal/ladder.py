@@ -50,6 +50,7 @@ _SIDE_FLOOR, _WIRE_FLOOR = 14, 22
 _WIRE_ENOUGH = 46
 _STATE = len("SYN-RECEIVED")  # the longest
 _LEAST_FAINT, _FAINT = 2, 3  # dashes of a frame that is on its way
+_SAID_LEAST = 16  # columns of a message's text that are worth their room
 _ARROW_ROOM = 4  # "─ " before a label and " ▶" behind it
 
 
@@ -141,9 +142,10 @@ def _shares(view: Ladder, room: int, numbers: bool) -> tuple[int, int, int]:
     wire = max(map(_label_width, _labels(view)), default=_WIRE_FLOOR)
     if not view.has_calls:
         beside = 2 * (_STATE + 1)
-        if any(row.client_state for row in view.rows) and wire + beside <= room:
-            return _STATE, min(room - beside, max(wire + 6, 60)), _STATE
-        return 0, min(room, max(wire + 6, 60)), 0
+        with_states = any(row.client_state for row in view.rows) and wire + beside <= room
+        side, left = (_STATE, room - beside) if with_states else (0, room)
+        said = any(mark.said for mark in _labels(view))
+        return side, left if said else min(left, max(wire + 6, 60)), side
     client = _wanted([row.client for row in view.rows], numbers)
     server = _wanted([row.server for row in view.rows], numbers)
     while client + wire + server > room:
@@ -283,14 +285,23 @@ def _wire_cell(mark: WireMark | None, width: int, windows: bool) -> tuple[str, s
     if mark is None:
         return " " * width, ""
     room = width - _ARROW_ROOM - (0 if mark.part == "whole" else _LEAST_FAINT)
-    text = first_fitting(mark.texts, room)
-    if windows and mark.window:
-        text = f"{text} {mark.window}"
+    text = _label(mark, room, windows)
     stroke = "╌" if mark.tone == "local" else "─"
     shaft = stroke * (width - len(text) - _ARROW_ROOM)
     outbound = mark.direction == Direction.C2S
     drawn = _arrow(mark, text, stroke, shaft)
     return drawn if outbound else _mirrored(drawn, text), _WIRE_STYLES[mark.tone]
+
+
+def _label(mark: WireMark, room: int, windows: bool) -> str:
+    """What stands on a frame: with the message that it completes, where there is room for both."""
+    said = printable(mark.said)
+    for text in mark.texts if said else ():
+        left = room - len(text) - 2
+        if "Len=" in text and left >= min(len(said), _SAID_LEAST):
+            return f"{text}  {fit(said, left)}"
+    text = first_fitting(mark.texts, room)
+    return f"{text} {mark.window}" if windows and mark.window else text
 
 
 def _arrow(mark: WireMark, text: str, stroke: str, shaft: str) -> str:

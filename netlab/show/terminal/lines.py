@@ -48,6 +48,11 @@ def columns_of_terminal() -> int:
     return NARROW
 
 
+def width_for_sentences() -> int:
+    """Columns to fold sentences at: the terminal's, 40 at least and 100 at most."""
+    return min(max(columns_of_terminal(), 40), 100)
+
+
 def emit(lines: Iterable[Line], console: Console | None = None) -> None:
     """Write lines to the console, or to the screen: plain where it is no terminal."""
     if console is None:

@@ -33,6 +33,7 @@ class WireMark:
     part: str = "whole"  # of its way: leaves, arrives; whole: both in one row
     end: str = ""  # lost: on the way; spoilt: thrown away by its receiver; unsure: not known
     made: bool = False  # it begins at the wire, which made it
+    said: str = ""  # the message of an application that was whole with it
 
 
 @dataclass(frozen=True, slots=True)
