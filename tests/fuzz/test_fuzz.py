@@ -21,7 +21,7 @@ from netlab.model.errors import BadRecording
 INPUTS = 41
 _LARGE_BYTES = 1 << 20
 # The shortest record of a pcap, its header alone, has 16 bytes and becomes a row of 60 columns.
-MOST_TIMES, LEAST_ROOM_BYTES = 150, 4 << 20
+MOST_TIMES, LEAST_ROOM_BYTES = 80, 4 << 20
 
 NAMES = sorted(path.name for path in (CAPTURES / "files").glob("*"))
 
