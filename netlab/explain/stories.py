@@ -80,7 +80,7 @@ def tell_return(line: Line, call: Call, ready_ns: int | None) -> None:
 
 def _not_running(line: Line, until_ns: int, rest_ns: int) -> None:
     line.until(until_ns, Cause.SCHEDULER, Certainty.INFERRED, (), (),
-               "in which nothing was to be waited for and its thread did not run")  # fmt: skip
+               "in which its thread could run and did not")  # fmt: skip
 
 
 def _traced_ns(call: Call) -> int:
@@ -358,18 +358,11 @@ def _accept(line: Line, scene: Scene, call: Call) -> int | None:
     if call.errno is not None:
         _gave_up(line, call, scene)
         return line.at_ns
-    made = _accepted(scene, call)
+    made = scene.accepted_by(call)
     path = scene.path(call.connection)
     if path is None or made is None:
         return None
     return tell_accept(line, path, made)
-
-
-def _accepted(scene: Scene, call: Call) -> Socket | None:
-    listener = scene.socket_of(call)
-    if listener is None or call.call not in listener.accepts:
-        return None
-    return listener.accepted[listener.accepts.index(call.call)]
 
 
 def _close(line: Line, scene: Scene, call: Call) -> int | None:
@@ -439,14 +432,13 @@ def _woken(line: Line, scene: Scene, call: Call, packet: Packet) -> int | None:
         return tell_reset(line, path, direction, packet)
     if packet._flags & (SYN | ACK) == SYN | ACK:
         return tell_handshake(line, path)
-    new = [start for start, _, frame in sender.stream.ready if frame == packet.frame] \
-        if packet.payload_len_bytes else []  # fmt: skip
+    first = sender.first_released(packet.frame)
     if direction is Direction.C2S:
         made = _listening(scene, call, path)
         if made is not None:
             return tell_accept(line, path, made)
-    if new:
-        return tell_byte(line, path, direction, min(new))
+    if first is not None:
+        return tell_byte(line, path, direction, first)
     if packet._flags & FIN:
         return tell_end(line, path, direction)
     return tell_room(line, path, call, Side(direction.receiver), arrival_ns(packet))
