@@ -21,11 +21,13 @@ from netlab.explain.recovery import recovery_of, was_lost
 from netlab.explain.scene import Path
 from netlab.explain.sender import Resend, Sender, Write
 from netlab.explain.wording import name_of, sized
+from netlab.model.tables import Call
 
 # An ACK that leaves later than this after the data came was delayed (Linux: 40 ms; a busy
 # machine takes its time, but not as long).
 _SAT_ON_NS = 2_000_000
 _WORK_NS = 2_000_000  # the stack's own work, on a busy machine; what takes longer is not that
+_STOP_NS = 8_000_000  # a stop by strace at the entry of a call, on a busy machine
 _DELAYED_AT_LEAST_NS = 35_000_000  # TCP_DELACK_MIN is 40 ms
 
 
@@ -120,14 +122,21 @@ def line_rest(line: Line, holder: Holder, moment: Moment) -> None:
                        f"in which the stack sent {holder.what}")  # fmt: skip
         return
     write = holder.write
-    inside = write is not None and (
-        write.call.returned_ns is None or write.call.returned_ns >= stop_ns
-    )
-    if inside and moment.flight == 0:
+    if write is not None and moment.flight == 0 and _inside(write.call, stop_ns):
+        if write.call.witness.startswith("strace") and stop_ns - line.at_ns <= _STOP_NS:
+            line.until(stop_ns, Cause.WITNESS, Certainty.INFERRED, (), holder.calls,
+                       f"stopped by strace inside {holder.what}")  # fmt: skip
+            return
         line.until(stop_ns, Cause.SCHEDULER, Certainty.INFERRED, (), holder.calls,
                    f"in which the thread inside {holder.what} did not run")  # fmt: skip
         return
     line.unknown(stop_ns, f"in which the stack held {holder.what} for a reason that is not seen")
+
+
+def _inside(call: Call, time_ns: int) -> bool:
+    """Whether a call can have been inside until then."""
+    until_ns = call.returned_by_ns if call.returned_by_ns is not None else call.returned_ns
+    return until_ns is None or until_ns >= time_ns
 
 
 def moment_of(holder: Holder, since_ns: int, until_ns: int) -> Moment:
