@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netlab.model.call import POLLIN, POLLOUT
+from netlab.model.call import POLLIN, POLLOUT, POLLPRI
 from tests.playbook import ADDRESS, INODE, Play, number_of
 from tests.waits_told import MS, causes, of, told
 
@@ -171,10 +171,19 @@ def test_a_poll_that_was_not_to_wait_has_no_timer() -> None:
 def test_a_poll_ended_by_something_else_is_unknown() -> None:
     play = Play(wired=True)
     play.handshake()
-    with play.wait("client", (INODE["client"], POLLOUT), args="timeout=-1, maxevents=64"):
+    with play.wait("client", (INODE["client"], POLLPRI), args="timeout=-1, maxevents=64"):
         play.now_ns += 50 * MS
     tables, rows = told(play)
     assert causes(rows, number_of(tables, "epoll_wait")) == [("unknown", 50)]
+
+
+def test_a_socket_that_was_writable_all_along_keeps_nobody_waiting() -> None:
+    play = Play(wired=True)
+    play.handshake()
+    with play.wait("client", (INODE["client"], POLLOUT), args="timeout=-1, maxevents=64"):
+        play.now_ns += 50 * MS
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, "epoll_wait")) == [("scheduler", 50)]
 
 
 def closing(option: str) -> Play:
