@@ -162,7 +162,7 @@ SMTP = [
     (S, b"250 2.1.0 Ok\r\n550 5.1.1 No such user\r\n354 Go ahead\r\n"),
     (C, b"Subject: hi\r\nFrom: a\r\n\r\nhello\r\n..\r\n.\r\nSTARTTLS\r\n"),
     (S, b"250 2.0.0 queued as 123\r\n454 4.7.0 TLS not available\r\n"),
-    (C, b"BDAT 10 LAST\r\n0123456789QUIT\r\n"),
+    (C, b"BDAT 10 LAST\r\n01234567\r\nQUIT\r\n"),
     (S, b"250 ok\r\n221 2.0.0 Bye\r\n"),
 ]
 FTP = [

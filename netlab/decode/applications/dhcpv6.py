@@ -32,7 +32,7 @@ _MEANINGS = {
     9: "an address is in use by another host",
     11: "the client wants settings, but no address",
 }
-_OPTIONS = {
+OPTIONS = {
     1: ("client id", "RFC 8415 21.2"), 2: ("server id", "RFC 8415 21.3"),
     3: ("addresses wanted or given (IA_NA)", "RFC 8415 21.4"),
     4: ("temporary addresses (IA_TA)", "RFC 8415 21.5"),
@@ -95,7 +95,7 @@ def _read_options(draft: Draft, body: Cursor, depth: int, said: list[str]) -> No
         at = body.place
         code = body.number(2)
         data = body.inside(body.number(2))
-        name, source = _OPTIONS.get(code, (f"option {code}", "RFC 8415 21.1"))
+        name, source = OPTIONS.get(code, (f"option {code}", "RFC 8415 21.1"))
         nested = depth < _DEEPEST
         begun = data.at
         try:
@@ -135,7 +135,7 @@ def _text(code: int, data: Cursor, said: list[str]) -> str:
         return f"{prefix}, preferred for {_time(preferred)}, valid for {_time(valid)}"
     if code == 6:
         codes = [data.number(2) for _ in range(data.left // 2)]
-        return ", ".join(_OPTIONS.get(one, (f"option {one}",))[0] for one in codes)
+        return ", ".join(OPTIONS.get(one, (f"option {one}",))[0] for one in codes)
     if code == 13:
         number = data.number(2)
         status = _STATUSES.get(number, f"status {number}")

@@ -8,6 +8,7 @@ otherwise), RFC 4795 2.1.1 (and LLMNR).
 
 from __future__ import annotations
 
+import re
 from functools import partial
 
 from netlab.decode.applications.cursor import Cursor, Unreadable
@@ -17,6 +18,9 @@ from netlab.decode.applications.dns_words import TYPES
 from netlab.decode.applications.message import Application, Conversation, Said
 from netlab.decode.applications.reading import Draft, Reading, Talk, Tap
 from netlab.model.tables import Side
+
+# A name as NetBIOS writes it, in a message that looks like DNS but is not (RFC 1002 4.2.1).
+_NETBIOS = re.compile(rb"\x20[A-P]{32}\x00\x00[\x20\x21]")
 
 
 class Dns(Talk):
@@ -72,6 +76,8 @@ def _is_any(data: bytes, direction: int) -> bool:
 def _is_message(data: bytes, direction: int) -> bool:
     # A standard query or its answer, no reserved bit, questions that can be read.
     if len(data) < 17 or data[2] & 0xF8 != direction or data[3] & 0x40:
+        return False
+    if _NETBIOS.match(data, 12):
         return False
     questions = int.from_bytes(data[4:6], "big")
     if direction and not questions:

@@ -267,7 +267,11 @@ class _Packet:
         if topic:
             self._state.aliases[key] = topic
             return topic
-        return f"{self._state.aliases.get(key, 'unknown topic')} (alias {key[1]})"
+        meant = self._state.aliases.get(key, "unknown topic")
+        here = self._body.place
+        self._draft.add("topic by alias", meant, here, here, "named with this number before",
+                        "MQTT 5.0 3.3.2.3.4")  # fmt: skip
+        return f"{meant} (alias {key[1]})"
 
     def confirmed(self) -> None:
         number = self._number("packet id", 2)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 from application_samples import TALKS, C, S, Script, play, protocol_of, texts
+from spoken import Turn, everywhere
 
-from netlab.decode.applications.registry import guess_stream
+from netlab.decode.applications.registry import by_name, guess_stream
 from netlab.model.tables import Side
 
 
@@ -15,15 +16,9 @@ def joined(script: Script, side: Side) -> bytes:
 
 @pytest.mark.parametrize("talk", TALKS)
 def test_pieces_of_any_size_give_the_same_messages(talk: str) -> None:
-    script = TALKS[talk]
-    whole = play(protocol_of(talk), script)
-    for step in (1, 2, 3, 5, 7, 11):
-        assert play(protocol_of(talk), script, step) == whole
-    # Cut once, at each place.
-    for number, (side, data) in enumerate(script):
-        for at in range(1, len(data)):
-            cut = [*script[:number], (side, data[:at]), (side, data[at:]), *script[number + 1 :]]
-            assert play(protocol_of(talk), cut) == whole, (number, at)
+    make = by_name(protocol_of(talk)).conversation
+    assert make is not None
+    everywhere(make, *(Turn(side, data) for side, data in TALKS[talk]))
 
 
 @pytest.mark.parametrize("talk", TALKS)
