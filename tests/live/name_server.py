@@ -5,6 +5,7 @@ Run as a program; prints how many questions were answered.
 
 from __future__ import annotations
 
+import signal
 import socket
 import threading
 
@@ -31,10 +32,10 @@ def answered(query: bytes) -> bytes:
     if question.name.startswith("no."):
         message.rcode = dpkt.dns.DNS_RCODE_NXDOMAIN
     elif question.name.startswith("many."):
-        message.an = [dpkt.dns.DNS.RR(**record, ip4=bytes((192, 0, 2, n))) for n in range(23)]
+        message.an = [dpkt.dns.DNS.RR(**record, ip=bytes((192, 0, 2, n))) for n in range(23)]
     else:
         data = {
-            1: {"ip4": ADDRESS}, 28: {"ip6": ADDRESS_6}, 5: {"cname": "www.example.com"},
+            1: {"ip": ADDRESS}, 28: {"ip6": ADDRESS_6}, 5: {"cname": "www.example.com"},
             2: {"nsname": "ns.example.com"}, 12: {"ptrname": "www.example.com"},
             15: {"preference": 10, "mxname": "mx.example.com"}, 16: {"text": [b"one", b"two"]},
             6: {"mname": "ns.example.com", "rname": "me.example.com", "serial": 1, "refresh": 2,
@@ -75,6 +76,7 @@ def main() -> None:
     streams = socket.create_server(("127.0.0.1", PORT))
     for serve, server in ((serve_datagrams, datagrams), (serve_streams, streams)):
         threading.Thread(target=serve, args=(server,), daemon=True).start()
+    signal.alarm(40)  # a server that fails must not keep whoever waits for this program
     count = 0
     for query in queries():
         with socket.socket(type=socket.SOCK_DGRAM) as client:
