@@ -137,6 +137,7 @@ def test_redis(tmp_path: Path) -> None:
         assert one.text.startswith(named([one], "answers")[0])
 
 
+@pytest.mark.slow
 def test_postgres(folder: Path) -> None:
     (folder / "serve").write_text(POSTGRES)
     (folder / "queries.sql").write_text(SQL)
@@ -165,6 +166,7 @@ def test_postgres(folder: Path) -> None:
     assert client[-1].text == "goodbye"
 
 
+@pytest.mark.slow
 def test_name_server(tmp_path: Path) -> None:
     program = Path(__file__).with_name("name_server.py")
 
