@@ -10,7 +10,7 @@ from netlab.show.format import Ruler, byte_count, byte_range, count, duration
 from netlab.show.terminal.dump import DUMP_ROWS, LAYER_STYLES, dump_lines
 from netlab.show.terminal.lines import Line, first_fitting, fit, fold
 from netlab.show.views.blocks import FieldLine, LayerBlock
-from netlab.show.views.messages import MessageLine, MessagePart, MessageView
+from netlab.show.views.messages import MessageLine, MessagePart, MessageView, Spoken
 
 DEFAULT_LIMIT = 200
 _ONE_LINE = 72  # columns: with fewer, what a message says stands on a line of its own
@@ -64,6 +64,17 @@ def list_lines(rows: Sequence[MessageLine], left_out: int, width: int) -> list[L
     if left_out:
         lines.append([(f"… {left_out:,} more: --limit 0 shows all", "italic")])
     return lines
+
+
+def spoken_lines(spoken: Spoken, width: int) -> list[Line]:
+    """What a connection speaks, and how that is known."""
+    head = f"connection {spoken.connection}"
+    text = "nothing that netlab reads; --decode-as says what it is"
+    if spoken.protocol:
+        how = f"by its {spoken.how}" if spoken.how != "--decode-as" else f"as {spoken.how} says"
+        text = f"{spoken.protocol}, {how}"
+    first, *rest = fold(f"{head}: {text}", width)
+    return [[(first, "")], *([(more, "")] for more in rest)]
 
 
 def _said(row: MessageLine, room: int) -> Line:
