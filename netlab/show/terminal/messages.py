@@ -170,7 +170,11 @@ def _fields(block: LayerBlock, style: str, width: int, data: bytes, start: int) 
     beside = bool(data) and width >= _HEX_FROM
     room = width - indent - (3 * _HEX_BYTES + 3 if beside else 0)
     lines: list[Line] = []
+    before = ""
     for field in block.fields:
+        # A source alone is said once of fields that follow each other.
+        source = field.source if field.meaning or field.source != before else ""
+        before = field.source
         where = byte_range(field.start, field.stop) if field.stop > field.start else ""
         name = printable(field.name)
         line: Line = [(where.rjust(_OFFSETS), "dim"), (f"  {name:<{names}}  ", style)]
@@ -185,7 +189,7 @@ def _fields(block: LayerBlock, style: str, width: int, data: bytes, start: int) 
             line.append((f"  {shown}", "dim"))
         lines.append(line)
         lines += [[(" " * indent + text, "bold")] for text in more]
-        below = "  ".join(filter(None, (field.meaning, field.source)))
+        below = "  ".join(filter(None, (field.meaning, source)))
         lines += [[(" " * indent + text, "dim")] for text in fold(printable(below), width - indent)
                   if below]  # fmt: skip
         lines += [[(" " * indent + shown, "dim")]] if shown and not fits else []
