@@ -75,7 +75,7 @@ def command(**given: Any) -> None:
     tables = analyse(raw, told)
     with paged():
         if asked.view == "messages":
-            messages.show_list(tables, asked)
+            messages.show_list(tables, raw, asked)
         elif asked.message is not None:
             messages.show(tables, raw, asked, asked.message)
         elif asked.packet is not None:
