@@ -132,3 +132,16 @@ def test_a_conversation_in_a_tunnel_leaves_its_carrier_a_stream_number() -> None
     packets = decode(RawRecording(frames=frames, interfaces=[Interface("if0", 1, 0)]))
     flows = flows_from_packets(packets)
     assert [(flow.protocol, flow.stream) for flow in flows] == [("tcp", 0), ("udp", 1)]
+
+
+def test_every_link_that_is_not_read_has_one_name() -> None:
+    from netlab.decode.links import LINKS
+    from netlab.decode.linktypes import OPAQUE_LINKS
+    from netlab.decode.numbers import link_name
+
+    assert not set(OPAQUE_LINKS) & set(LINKS)
+    assert {link_name(link) for link in (186, 189, 220, 266)} == {"USB"}
+    for link, name in OPAQUE_LINKS.items():
+        packet = one(b"anything", link)
+        assert (packet.link, packet.protocol, packet.fault_layer) == (name, name, None)
+    assert one(b"anything", 4711).link == "link type 4711"
