@@ -2,8 +2,8 @@
 
 Both byte orders, microseconds and nanoseconds, the "modified" form of old Linux kernels whose
 record headers are longer, and versions from 2.0 on, as libpcap reads them. Knows nothing of
-recordings. Read draft-ietf-opsawg-pcap first; limits are those of Wireshark 4.0 (wiretap/libpcap.c),
-so that both number the same frames.
+recordings. Read draft-ietf-opsawg-pcap first; limits are those of Wireshark 4.0
+(wiretap/libpcap.c), so that both number the same frames.
 """
 
 from __future__ import annotations

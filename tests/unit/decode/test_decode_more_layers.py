@@ -95,6 +95,12 @@ def test_a_tunnel_with_nothing_readable_inside_is_a_datagram() -> None:
     assert (echo.protocol, echo.fault_layer) == ("UDP", None)
 
 
+def test_a_tunnel_that_stays_closed_is_named() -> None:
+    assert shown(made.over_udp(51820, b"", b"secret"))[-1].name == "WireGuard"
+    assert shown(made.over_udp(1701, b"", b"secret"))[-1].name == "L2TP"
+    assert shown(made.over_udp(51821, b"", b"secret"))[-1].name == "Payload"
+
+
 def test_tunnels_in_tunnels_end_somewhere() -> None:
     inside = made.built(made.FRAME / made.INNER)
     for _ in range(20):
