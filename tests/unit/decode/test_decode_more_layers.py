@@ -11,7 +11,7 @@ from sample_frames import ETH4, ETH6, h, ip4, ip6, one, tcp
 
 from netlab.decode.checksums import crc32c
 from netlab.decode.fields_tcp import option_tables
-from netlab.decode.layers import Layer, layers
+from netlab.decode.layers import Layer, layers, whole_layers
 from netlab.decode.packets import decode
 from netlab.model.frame import Frame, Interface
 from netlab.model.recording import RawRecording
@@ -127,6 +127,27 @@ def test_whatever_a_datagram_to_a_known_port_holds(port: int, payload: bytes) ->
     for layer in found:
         for value in layer.fields:
             assert layer.start <= value.start <= value.stop <= len(data)
+
+
+@given(
+    st.sampled_from([0, 1, 2, 4, 6, 17, 33, 41, 44, 47, 58, 60, 132, 136]),
+    st.sampled_from([4, 6]),
+    st.binary(max_size=120),
+    st.integers(0, 40),
+)
+def test_whatever_a_transport_holds(protocol: int, version: int, data: bytes, cut: int) -> None:
+    """In one frame, cut by a snap length, and as what fragments brought."""
+    packed = ETH4 + ip4(data, protocol) if version == 4 else ETH6 + ip6(data, protocol)
+    held = packed[: max(len(packed) - cut, 0)]
+    frame, interface = Frame(1, 5, 0, held, len(packed)), Interface("if0", 1, 0)
+    for found, size in (
+        (layers(frame, interface), len(held)),
+        (whole_layers(frame, interface, version, protocol, data), len(data)),
+    ):
+        for layer in found:
+            for value in layer.fields:
+                assert 0 <= value.start <= value.stop <= size
+                assert value.meaning
 
 
 def test_a_conversation_in_a_tunnel_leaves_its_carrier_a_stream_number() -> None:
