@@ -80,7 +80,7 @@ def command(**given: Any) -> None:
         progress.step("drawing")
         with paged():
             if asked.view == "messages":
-                messages.show_list(tables, asked)
+                messages.show_list(tables, raw, asked)
             elif asked.message is not None:
                 messages.show(tables, raw, asked, asked.message)
             elif asked.packet is not None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from netlab.show.format import byte_count
-from netlab.show.terminal.lines import NARROW, Line
+from netlab.show.terminal.lines import Line
 from netlab.show.views.blocks import LayerBlock
 
 LAYER_STYLES = ("cyan", "green", "yellow", "magenta", "blue")
 DUMP_ROWS = 32
-_WIDTH = 75  # columns of sixteen bytes
+_WIDE = 75  # columns of a row of sixteen bytes
 
 
 def dump_lines(
@@ -18,18 +18,18 @@ def dump_lines(
     base: int,
     blocks: Sequence[LayerBlock],
     most_rows: int,
+    *,
     there: int | None = None,
-    width: int = NARROW,
+    width: int = _WIDE,
 ) -> list[Line]:
-    """The bytes, 16 a row, or 8: `[` where a layer begins, `|` where a field does; at most so many
-    rows (0: all).
+    """The bytes: `[` where a layer begins, `|` where a field does; at most so many rows (0: all).
 
     `base` is the offset of the first byte, `there` how many there are where not all are at hand.
     """
-    row_bytes = 16 if width >= _WIDTH else 8
     layer_at: dict[int, str] = {}
     signs: dict[int, str] = {}
-    kept = data[: most_rows * row_bytes] if most_rows > 0 else data
+    each = 16 if width >= _WIDE else 8
+    kept = data[: most_rows * each] if most_rows > 0 else data
     end = base + len(kept)
     for number, layer in enumerate(blocks):
         for field in layer.fields:
@@ -39,12 +39,12 @@ def dump_lines(
     for layer in blocks:
         signs[layer.start] = "["
     lines: list[Line] = [[("bytes", "bold"), ("  [ a layer begins, | a field begins", "dim")]]
-    for row in range(0, len(kept), row_bytes):
-        chunk = kept[row : row + row_bytes]
+    for row in range(0, len(kept), each):
+        chunk = kept[row : row + each]
         line: Line = [(f"{base + row:>7}  ", "dim")]
         for at, byte in enumerate(chunk, base + row):
             line += [(signs.get(at, " "), "bold"), (f"{byte:02x}", layer_at.get(at, ""))]
-        line.append(("   " * (row_bytes - len(chunk)) + "  ", ""))
+        line.append(("   " * (each - len(chunk)) + "  ", ""))
         line.append(("".join(chr(b) if 32 <= b < 127 else "·" for b in chunk), "dim"))
         lines.append(line)
     left = (len(data) if there is None else there) - len(kept)

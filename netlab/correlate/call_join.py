@@ -1,8 +1,8 @@
-"""The calls of a recording and what its frames say -> all of its tables: the order of the work.
+"""Call records, and what the frames tell -> spans, streams' ends, states: the join itself.
 
 sockets -> which socket is which connection's end -> call ranges -> streams -> spans -> what is left
-over -> states. Every step is in its own module; here they are only put together. Nothing is
-guessed: what is not known is None, or a row of the ledger.
+over -> states. Every step is in its own module; here they are only put together. A capture without
+calls needs none of it, and imports none: see `join`.
 """
 
 from __future__ import annotations
@@ -23,12 +23,11 @@ from netlab.correlate.doubts import clock_windows, first_impossible, stop_of
 from netlab.correlate.epolls import Epolls
 from netlab.correlate.flows import Flow
 from netlab.correlate.handshake import link_handshake
-from netlab.correlate.join_frames import FrameJoin
 from netlab.correlate.leftovers import leftover_bytes, uncaptured
 from netlab.correlate.lives import Lives
 from netlab.correlate.local_join import LocalJoin
 from netlab.correlate.matching import add_connections_without_frames, is_hidden, match_tcp
-from netlab.correlate.missing import CUT, has_gaps, is_cut_short
+from netlab.correlate.missing import CUT, Missing, has_gaps, is_cut_short
 from netlab.correlate.reasons import Reason, What
 from netlab.correlate.receiver_acks import link_receiver_acks
 from netlab.correlate.segments import Track
@@ -42,6 +41,7 @@ from netlab.correlate.unseen_reads import maybe_unseen_read
 from netlab.correlate.urgent import urgent_marks
 from netlab.correlate.wakeups import Wakeups
 from netlab.model.call import WAITING, CallRecord, is_outbound
+from netlab.model.recording import RawRecording
 from netlab.model.tables import (
     Call,
     Direction,
@@ -61,30 +61,36 @@ _ROLE_ORDER = {role: place for place, role in enumerate(Role)}
 class CallJoin:
     """The steps, and what one hands to the next."""
 
-    def __init__(self, frames: FrameJoin, records: list[CallRecord]) -> None:
-        raw, packets = frames.raw, frames.packets
-        self.raw, self.packets, self.frames = raw, packets, frames
+    def __init__(
+        self,
+        raw: RawRecording,
+        tables: Tables,
+        records: list[CallRecord],
+        place: Callable[[int], int],
+        missing: Missing | None,
+    ) -> None:
+        """`records` are in order of entry; `place` sorts frames; `missing`: why frames may be."""
+        self.raw, self.tables, self.place, self.missing = raw, tables, place, missing
         self.records = at_their_latest(records)
         self.returned_ns = [record.returned_ns for record in records]  # as they were
-        self.tables, self.place = frames.tables, frames.place
         self.calls = [call_row(number, record) for number, record in enumerate(records, 1)]
         self.tcp: dict[int, TcpJoin] = {}
         self.unseen = UnseenBytes(raw.losses, self.records, raw.inheritances)
         self.unsure = clock_windows(raw.clock_pairs)
-        self.by_frame = {packet.frame: packet for packet in packets} if records else {}
+        self.by_frame = {packet.frame: packet for packet in tables.packets} if records else {}
         self.last_entry: dict[int, int] = {}  # of each process; records are in order of entry
         for record in records:
             self.last_entry[record.pid] = record.entered_ns
         self.no_frames = Reason.CUT_SHORT if is_cut_short(raw) else Reason.NO_PACKET_WITNESS
-        self.missing, self.ring_lost = frames.missing, frames.ring_lost
+        self.ring_lost = missing is not None
         self.locator: Locator | None = None
         self.sockets: list[Socket] = []
 
-    def run(self) -> Tables:
+    def run(self, flows: list[Flow], tracks: list[Track], datagrams: list[Datagram]) -> None:
+        """Fill the tables with all that calls, samples and the kernel's events tell."""
         sockets = trace_sockets(self.records, self.raw.inheritances)
         if self.records:
-            frames = self.frames
-            self._join_calls(sockets, frames.flows, frames.tracks, frames.datagrams)
+            self._join_calls(sockets, flows, tracks, datagrams)
         self.tables.states = states_of(
             self.records,
             sockets,
@@ -98,7 +104,6 @@ class CallJoin:
             lives = Lives(sockets.all, self.records)
             self.tables.notes = notes_from_events(self.raw.kernel_events, self.tables, lives)
         self.tables.calls = self.calls
-        return self.tables
 
     def _join_calls(
         self, sockets: Sockets, flows: list[Flow], tracks: list[Track], datagrams: list[Datagram]
