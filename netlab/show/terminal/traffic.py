@@ -10,7 +10,7 @@ from netlab.show.format import byte_size
 from netlab.show.terminal.lines import Line, fit, fold
 from netlab.show.views.traffic import Host, Protocol
 
-_PROTOCOLS = 9  # lines
+_PROTOCOLS = 10  # lines
 _HOSTS = 4
 _TROUBLES = 8
 _STYLES = {SERIOUS: "bold red", BAD: "yellow"}
@@ -25,7 +25,10 @@ def protocol_lines(rows: Sequence[Protocol], width: int) -> list[Line]:
     """The hierarchy, a line a level; levels that only carry the next stand on its line."""
     folded = _folded(rows)
     names = [("  " * depth + printable(" > ".join(names)), row) for depth, names, row in folded]
-    shown = names if len(names) <= _PROTOCOLS else names[: _PROTOCOLS - 1]
+    shown = names
+    if len(names) > _PROTOCOLS:  # the busiest: whatever carries one of them is as busy
+        least = sorted(names, key=lambda pair: -pair[1].packets)[: _PROTOCOLS - 1]
+        shown = [pair for pair in names if pair in least]
     widest = max((len(name) for name, _ in shown), default=0)
     numbers = _NUMBER + _SHARE + _SIZE
     room = min(max(widest, _FIRST_NAME), _MOST_NAME, width - numbers)
