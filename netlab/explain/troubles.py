@@ -8,7 +8,7 @@ Read first: "TCP Analysis" in the Wireshark User's Guide, RFC 9293 3.5.3 (resets
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ from netlab.decode import faults
 from netlab.decode.sums import check_sums
 from netlab.explain.incomplete import Fragments
 from netlab.model.recording import RawRecording
-from netlab.model.tables import Connection, Packet, Tables
+from netlab.model.tables import Connection, Packet, Segment, Tables, Verdict
 
 SERIOUS, BAD, MINOR = 3, 2, 1
 
@@ -46,6 +46,7 @@ def troubles(tables: Tables, raw: RawRecording) -> list[Trouble]:
     for packet in tables.packets:
         seen.take(packet)
     twice = _captured_twice(tables, raw)
+    twice |= {s.frame for s in tables.segments if s.verdict == Verdict.DUPLICATED_BY_CAPTURE}
     found = [
         *_of_the_capture(raw),
         *_of_packets(seen, twice),
@@ -205,36 +206,58 @@ _VERDICTS = (
      "connections on ports that others had"),
 )  # fmt: skip
 _RESENT = ("retransmission", "fast_retransmission", "spurious_retransmission")
+# netlab's own verdicts, where there is one: why something was sent again, and what only looks so.
+_WHY_AGAIN: dict[str | None, str] = {
+    Verdict.RTO: "by timeout",
+    Verdict.FAST_RETRANSMIT: "fast",
+    Verdict.TAIL_LOSS_PROBE: "as a probe",
+    Verdict.SPURIOUS: "in vain",
+}
+_NOT_AGAIN = frozenset(Verdict) - frozenset(_WHY_AGAIN) - {Verdict.NEW_DATA}
 
 
 def _of_segments(tables: Tables, twice: set[int]) -> Iterator[Trouble]:
     names = (*_RESENT, *(name for name, *_ in _VERDICTS))
     counts = [f"{name}_count" for name in names]
     suspects = {
-        row.connection for row in tables.connections if any(getattr(row, count) for count in counts)
+        row.connection
+        for row in tables.connections
+        if any(getattr(row, count) for count in counts)
     }
     if not suspects:
         return
     groups = {name: _Group() for name, *_ in _VERDICTS}
     resent, sent = _Group(), 0
+    why: Counter[str] = Counter()
     for segment in tables.segments:
         sent += segment.seg_len > 0
         if segment.connection not in suspects or segment.frame in twice:
             continue
-        if segment.retransmission or segment.fast_retransmission or segment.spurious_retransmission:
+        if _is_resent(segment):
             resent.add(segment.frame)
+            why[_WHY_AGAIN.get(segment.verdict, "")] += 1
         for name, group in groups.items():
             if getattr(segment, name):
                 group.add(segment.frame)
     if resent.count:
         share = 100 * resent.count / max(sent, 1)
+        known = [f"{number:,} {word}" for word, number in why.most_common() if word]
         text = f"{_count(resent.count, 'segment')} resent, {share:.1f} % of those with content"
+        text += f": {', '.join(known)}" if known else ""
         yield Trouble("resent", BAD, resent.count, text, resent.frame)
     for name, weight, one, several in _VERDICTS:
         group = groups[name]
         if group.count:
             text = f"{group.count:,} {one if group.count == 1 else several}"
             yield Trouble(name, weight, group.count, text, group.frame)
+
+
+def _is_resent(segment: Segment) -> bool:
+    """Netlab's verdict knows more than tshark's, where it knows anything."""
+    if segment.verdict in _WHY_AGAIN:
+        return True
+    again = any(getattr(segment, name) for name in _RESENT)
+    return again and segment.verdict not in _NOT_AGAIN
 
 
 def _of_sums(tables: Tables, raw: RawRecording) -> Iterator[Trouble]:

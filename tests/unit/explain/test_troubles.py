@@ -55,7 +55,7 @@ def test_bytes_sent_again_have_their_share() -> None:
     (one,) = of(play)
     assert (one.kind, one.count, one.frame, one.connection) == ("resent", 1, again, 0)
     # Two SYNs and four segments with data have content, and one of those came again.
-    assert one.text == "1 segment resent, 16.7 % of those with content"
+    assert one.text == "1 segment resent, 16.7 % of those with content: 1 by timeout"
 
 
 def test_failed_connections_come_first() -> None:
