@@ -16,6 +16,7 @@ from netlab.correlate.flows import RST, SYN
 from netlab.decode import faults
 from netlab.decode.sums import check_sums
 from netlab.explain.incomplete import Fragments
+from netlab.model.ranges import RangeSet
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Connection, Packet, Segment, Tables, Verdict
 
@@ -229,15 +230,19 @@ def _of_segments(tables: Tables, twice: set[int]) -> Iterator[Trouble]:
     groups = {name: _Group() for name, *_ in _VERDICTS}
     resent, sent = _Group(), 0
     why: Counter[str] = Counter()
+    seen: dict[tuple[int, str], RangeSet] = defaultdict(RangeSet)
     for segment in tables.segments:
         sent += segment.seg_len > 0
         if segment.connection not in suspects or segment.frame in twice:
             continue
-        if _is_resent(segment):
+        had = seen[segment.connection, segment.direction]
+        again = _is_resent(segment, bool(had.overlaps(segment.start, segment.stop)))
+        had.add(segment.start, segment.stop)
+        if again:
             resent.add(segment.frame)
             why[_WHY_AGAIN.get(segment.verdict, "")] += 1
         for name, group in groups.items():
-            if getattr(segment, name):
+            if getattr(segment, name) and not (again and name == "out_of_order"):
                 group.add(segment.frame)
     if resent.count:
         share = 100 * resent.count / max(sent, 1)
@@ -252,11 +257,14 @@ def _of_segments(tables: Tables, twice: set[int]) -> Iterator[Trouble]:
             yield Trouble(name, weight, group.count, text, group.frame)
 
 
-def _is_resent(segment: Segment) -> bool:
-    """Netlab's verdict knows more than tshark's, where it knows anything."""
+def _is_resent(segment: Segment, had: bool) -> bool:
+    """Whether its sender sent it before; `had`: bytes of it have been seen.
+
+    netlab's verdict knows more than tshark's, where it knows anything.
+    """
     if segment.verdict in _WHY_AGAIN:
         return True
-    again = any(getattr(segment, name) for name in _RESENT)
+    again = had or any(getattr(segment, name) for name in _RESENT)
     return again and segment.verdict not in _NOT_AGAIN
 
 
