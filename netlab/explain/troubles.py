@@ -214,16 +214,15 @@ _WHY_AGAIN: dict[str | None, str] = {
     Verdict.TAIL_LOSS_PROBE: "as a probe",
     Verdict.SPURIOUS: "in vain",
 }
-_NOT_AGAIN = frozenset(Verdict) - frozenset(_WHY_AGAIN) - {Verdict.NEW_DATA}
+_NOT_AGAIN = frozenset(Verdict) - frozenset(_WHY_AGAIN)
+_PROBES = frozenset({Verdict.KEEP_ALIVE, Verdict.ZERO_WINDOW_PROBE})
 
 
 def _of_segments(tables: Tables, twice: set[int]) -> Iterator[Trouble]:
     names = (*_RESENT, *(name for name, *_ in _VERDICTS))
     counts = [f"{name}_count" for name in names]
     suspects = {
-        row.connection
-        for row in tables.connections
-        if any(getattr(row, count) for count in counts)
+        row.connection for row in tables.connections if any(getattr(row, count) for count in counts)
     }
     if not suspects:
         return
@@ -237,7 +236,8 @@ def _of_segments(tables: Tables, twice: set[int]) -> Iterator[Trouble]:
             continue
         had = seen[segment.connection, segment.direction]
         again = _is_resent(segment, bool(had.overlaps(segment.start, segment.stop)))
-        had.add(segment.start, segment.stop)
+        if segment.verdict not in _PROBES:
+            had.add(segment.start, segment.stop)
         if again:
             resent.add(segment.frame)
             why[_WHY_AGAIN.get(segment.verdict, "")] += 1
@@ -248,6 +248,8 @@ def _of_segments(tables: Tables, twice: set[int]) -> Iterator[Trouble]:
         share = 100 * resent.count / max(sent, 1)
         known = [f"{number:,} {word}" for word, number in why.most_common() if word]
         text = f"{_count(resent.count, 'segment')} resent, {share:.1f} % of those with content"
+        if known and why[""]:
+            known.append(f"{why['']:,} nobody knows why")
         text += f": {', '.join(known)}" if known else ""
         yield Trouble("resent", BAD, resent.count, text, resent.frame)
     for name, weight, one, several in _VERDICTS:
