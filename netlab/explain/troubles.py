@@ -249,7 +249,7 @@ def _of_segments(tables: Tables, twice: set[int]) -> Iterator[Trouble]:
         known = [f"{number:,} {word}" for word, number in why.most_common() if word]
         text = f"{_count(resent.count, 'segment')} resent, {share:.1f} % of those with content"
         if known and why[""]:
-            known.append(f"{why['']:,} nobody knows why")
+            known.append(f"{why['']:,} for no known reason")
         text += f": {', '.join(known)}" if known else ""
         yield Trouble("resent", BAD, resent.count, text, resent.frame)
     for name, weight, one, several in _VERDICTS:
