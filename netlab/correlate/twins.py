@@ -25,7 +25,8 @@ def is_same_packet(row: Row, before: Row) -> bool:
     """Whether two frames with one identification hold one packet."""
     a, b = row.packet, before.packet
     return (
-        a.seg_seq == b.seg_seq and a.seg_ack == b.seg_ack and a._flags == b._flags
+        a.ip_id == b.ip_id
+        and a.seg_seq == b.seg_seq and a.seg_ack == b.seg_ack and a._flags == b._flags
         and a.payload_len_bytes == b.payload_len_bytes and a.seg_wnd_raw == b.seg_wnd_raw
         and a._options == b._options
     )  # fmt: skip
