@@ -16,6 +16,8 @@ from netlab.model.seqnum import seq_diff
 from netlab.model.tables import Verdict
 
 _TWICE_WITHIN_NS = 10_000_000
+_HALF = 1 << 15  # of IPv4's identifications
+_COUNTS = 4  # packets in a row, numbered upwards
 
 
 def fills_gap(row: Row, hole: Hole, me: Sender) -> Finding | None:
@@ -63,6 +65,8 @@ def is_once_more(row: Row, first: Row, me: Sender, twins: Twins) -> Finding | No
     if mine is not None and theirs is not None:
         if seq_diff(mine, theirs) > 0:
             return None
+        if seq_diff(mine, theirs) < 0:
+            return _overtaken(frame, "its timestamp is older")
         if mine == theirs and me.ts_newest is not None and seq_diff(me.ts_newest, mine) > 0:
             twins.doubt(row, first, me)
             return Finding(
@@ -72,8 +76,11 @@ def is_once_more(row: Row, first: Row, me: Sender, twins: Twins) -> Finding | No
                 (frame,),
             )
     ids = row.packet.ip_id, first.packet.ip_id
-    if row.packet.ip_version == 4 and all(ids) and ids[0] != ids[1]:
-        return None
+    if row.packet.ip_version == 4 and ids[0] and ids[1] and ids[0] != ids[1]:
+        if (ids[0] - ids[1]) & 0xFFFF < _HALF:
+            return None
+        if me.id_steps >= _COUNTS:
+            return _overtaken(frame, "its IP identification is lower")
     if row.packet.time_ns - first.packet.time_ns > _TWICE_WITHIN_NS:  # none is doubled so late
         return None
     return Finding(
@@ -82,6 +89,11 @@ def is_once_more(row: Row, first: Row, me: Sender, twins: Twins) -> Finding | No
         " which",
         (frame,),
     )
+
+
+def _overtaken(frame: int, by: str) -> Finding:
+    return Finding(Verdict.REORDERED, f"sent before frame {frame} sent its bytes again: {by}",
+                   (frame,))  # fmt: skip
 
 
 def _stamp(row: Row) -> int | None:

@@ -113,12 +113,14 @@ class _Pass:
             if before is not None and is_same_packet(row, before):
                 self.twins.add(row, before, me)
                 return
-            if me.last_id is not None:
-                step = (number - me.last_id) & 0xFFFF
-                if step:
-                    me.ids_vary = True
-                me.id_steps = me.id_steps + 1 if 0 < step < IDS else 0
-            me.last_id = number
+            step = 0 if me.last_id is None else (number - me.last_id) & 0xFFFF
+            if step:
+                me.ids_vary = True
+            if step < IDS:
+                me.id_steps += 1
+                me.last_id = number
+            elif step < 0x10000 - IDS:  # not a little less: that would be one that was overtaken
+                me.id_steps, me.last_id = 0, number
         options = packet._options
         if options is not None and options.ts_val is not None and options.ts_val != me.ts_last:
             me.stamp(options.ts_val, now_ns)
@@ -162,6 +164,11 @@ class _Pass:
                 segment.verdict_reason = (
                     "the first of this sender here: what came before, is not seen"
                 )
+        silent_ns = now_ns - me.newest_ns
+        if silent_ns >= _SYN_LEAST_NS and me.newest_ns and me.near_ns != 0 and not me.is_near:
+            # Away from the sender it may be what was lost before it came here, and timed out.
+            me.recover = segment.seq + max(me.window or 0, me.flight_most)
+            me.recover_kind, me.recover_ns, me.recover_frame = OPEN, now_ns, segment.frame
         me.send_new(row, now_ns)
         if length:
             me.after_data()
@@ -216,7 +223,7 @@ class _Pass:
             me.recover_ns, me.recover_frame = now_ns, row.segment.frame
         if start <= me.una or found.verdict is Verdict.TAIL_LOSS_PROBE:
             me.timer_ns, me.timer_frame = now_ns, row.segment.frame
-        me.copies.append(Copy(row, start, min(stop, nxt), now_ns, first))
+        me.copies.append(Copy(row, start, stop, now_ns, first))
         if stop > nxt:
             me.send_new(row, now_ns)
 

@@ -169,6 +169,11 @@ class Sender:
                 self.holes.append(Hole(a, b, hole.before, hole.beyond))
 
     @property
+    def is_near(self) -> bool:
+        """Whether the capture stands at this end: most of the round trip is beyond it."""
+        return self.near_ns is not None and self.near_ns * 8 <= self.srtt_ns
+
+    @property
     def segments_out(self) -> int:
         return len(self.rows) - self.head
 
