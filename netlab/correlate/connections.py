@@ -10,7 +10,9 @@ from collections.abc import Iterable
 
 from netlab.correlate.arrivals import arrival_ns, reached, sent
 from netlab.correlate.flows import ACK, FIN, RST, SYN, Flow
+from netlab.correlate.measures import add_measures
 from netlab.correlate.segments import Row, Track
+from netlab.correlate.zeek import conn_of_datagrams, conn_of_track
 from netlab.model.ranges import RangeSet
 from netlab.model.tables import Connection, Direction, Side
 
@@ -28,6 +30,8 @@ def connection_from_flow(flow: Flow) -> Connection:
     frames = sent(frames)
     row.client_packets = sum(1 for packet in frames if packet.direction is Direction.C2S)
     row.server_packets = len(frames) - row.client_packets
+    if flow.protocol == "udp":
+        row.conn_state, row.history = conn_of_datagrams(flow)
     return row
 
 
@@ -49,6 +53,10 @@ def connection_from_track(track: Track) -> Connection:
     row.closed_by, row.close_kind = ends.closed_by, ends.close_kind
     for verdict, count in track.verdict_counts.items():
         setattr(row, f"{verdict}_count", count)
+    row.conn_state, row.history, row.client_missed_bytes, row.server_missed_bytes = conn_of_track(
+        track
+    )
+    add_measures(row, track)
     return row
 
 
@@ -70,6 +78,9 @@ class _Ends:
                 self._left(row)
             else:
                 self._came(row)
+                segment = row.segment  # with a wire, once the frame had come
+                segment.client_state = self.state[Side.CLIENT]
+                segment.server_state = self.state[Side.SERVER]
         if track.flow.to_itself and self.close_kind is None:
             self._with_itself()
         elif self.close_kind is None:

@@ -14,6 +14,7 @@ from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass, field
 
+from netlab.correlate.flows import SYN
 from netlab.correlate.segments import Row
 from netlab.model.ranges import RangeSet
 from netlab.model.seqnum import SEQ_MASK, seq_diff
@@ -91,6 +92,10 @@ class Sender:
     come_frame: int | None = None
     window: int | None = None  # the other's, last heard
     window_frame: int | None = None
+    window_least: int | None = None
+    window_most: int | None = None
+    window_edge: int | None = None  # offset up to which the other lets this end send
+    opened_ns: int = 0  # when it last had room for a segment again
     said: int = 0  # highest ACK that has *left* the other end; without a wire it is `una`
     said_frame: int | None = None
     said_sacked: RangeSet = field(default_factory=RangeSet)
@@ -188,20 +193,15 @@ class Sender:
         if self.first_data_ns is None:
             self.first_data_ns = self.last_data_ns = now_ns
             return
-        since_ns = self.last_data_ns
+        since_ns, free_ns = self.last_data_ns, now_ns
         if self.nxt is not None and self.una >= self.nxt and self.una_ns:
-            free_ns = max(self.una_ns + (self.near_ns or 0), since_ns)
-            if now_ns > free_ns:
-                self.idle_ns += now_ns - free_ns
-                now_free = free_ns
-            else:
-                now_free = now_ns
-        else:
-            now_free = now_ns
-        held_ns = max(now_free - since_ns, 0)
-        if self.recover > self.una:
+            heard_ns = max(self.una_ns, self.opened_ns) + (self.near_ns or 0)
+            free_ns = min(max(heard_ns, since_ns), now_ns)
+            self.idle_ns += now_ns - free_ns
+        held_ns = free_ns - since_ns
+        if held_ns > 0 and self.recover > self.una:
             self.losing_ns += held_ns
-        elif self.was_full:
+        elif held_ns > 0 and (self.was_full or self.opened_ns > since_ns):
             self.closed_ns += held_ns
         self.last_data_ns = now_ns
 
@@ -235,8 +235,21 @@ class Sender:
             self.duplicate_acks += 1
             self.duplicate_frames = (*self.duplicate_frames[:1], segment.frame)
         self.heard_ns, self.heard_frame = now_ns, segment.frame
-        if window is not None and ack >= self.una:
-            self.window, self.window_frame = window, segment.frame
+        if window is not None and ack >= self.una and not packet._flags & SYN:
+            if window != self.window:
+                self._window_changes(window, now_ns)
+                self.window = window
+            self.window_frame = segment.frame
+            if self.window_edge is None or ack - 1 + window > self.window_edge:
+                self.window_edge = ack - 1 + window
+
+    def _window_changes(self, window: int, now_ns: int) -> None:
+        if self.window is not None and self.window < self.mss <= window:
+            self.opened_ns = now_ns
+        if self.window_least is None or window < self.window_least:
+            self.window_least = window
+        if self.window_most is None or window > self.window_most:
+            self.window_most = window
 
     def _advance(self, ack: int, row: Row, now_ns: int) -> None:
         measured = None
