@@ -53,9 +53,8 @@ def connection_from_track(track: Track) -> Connection:
     row.closed_by, row.close_kind = ends.closed_by, ends.close_kind
     for verdict, count in track.verdict_counts.items():
         setattr(row, f"{verdict}_count", count)
-    row.conn_state, row.history, row.client_missed_bytes, row.server_missed_bytes = conn_of_track(
-        track
-    )
+    for name, value in conn_of_track(track)._asdict().items():
+        setattr(row, name, value)
     add_measures(row, track)
     return row
 

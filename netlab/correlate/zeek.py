@@ -11,6 +11,8 @@ Read first: Zeek's documentation of conn.log.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from netlab.correlate.flows import ACK, FIN, RST, SYN, Flow
 from netlab.correlate.segments import Row, Track
 from netlab.model.ranges import RangeSet
@@ -35,6 +37,8 @@ class _End:
         self.edge: int | None = None  # all before is captured, or given up
         self._ahead = RangeSet()
         self.missed_bytes = 0
+        self.begin: int | None = None  # of its stream, as far as is known
+        self.stop = 0
 
     def once(self, history: list[str], letter: str) -> None:
         bit = 1 << (ord(letter) - ord("A"))
@@ -66,15 +70,26 @@ class _End:
         return True
 
 
-def conn_of_track(track: Track) -> tuple[str, str, int, int]:
-    """conn_state, history, and the bytes of client and server that were not captured."""
+class Conn(NamedTuple):
+    """What Zeek would write. Streams: as long as frames and ACKs show, whatever was captured."""
+
+    conn_state: str
+    history: str
+    client_stream_bytes: int
+    server_stream_bytes: int
+    client_missed_bytes: int  # acknowledged, and not captured
+    server_missed_bytes: int
+
+
+def conn_of_track(track: Track) -> Conn:
+    """The words of a TCP connection."""
     ends = {
         Direction.C2S: _End(originator=True),
         Direction.S2C: _End(originator=False),
     }
     for direction, end in ends.items():
         if track.halves[direction].syns:
-            end.edge = 0
+            end.edge = end.begin = 0
     history: list[str] = []
     for place, row in enumerate(track.rows):
         if row.packet._made:
@@ -85,8 +100,10 @@ def conn_of_track(track: Track) -> tuple[str, str, int, int]:
         _write(row, mine, other, history, track)
         _move(row.packet._flags, mine, other)
     client, server = ends[Direction.C2S], ends[Direction.S2C]
-    state = _conn_state(client, server)
-    return state, "".join(history), client.missed_bytes, server.missed_bytes
+    return Conn(
+        _conn_state(client, server), "".join(history), client.stop - (client.begin or 0),
+        server.stop - (server.begin or 0), client.missed_bytes, server.missed_bytes,
+    )  # fmt: skip
 
 
 def _write(row: Row, mine: _End, other: _End, history: list[str], track: Track) -> None:
@@ -97,6 +114,8 @@ def _write(row: Row, mine: _End, other: _End, history: list[str], track: Track) 
     if length and not flags & RST:
         mine.once(history, "D")
         mine.sent_payload = True
+        mine.begin = segment.start if mine.begin is None else min(mine.begin, segment.start)
+        mine.stop = max(mine.stop, segment.stop)
         kept = min(length, max(packet.caplen_bytes - (packet.payload_off or 0), 0))
         if mine.edge is None and not kept:
             mine.edge = segment.start
@@ -117,8 +136,10 @@ def _write(row: Row, mine: _End, other: _End, history: list[str], track: Track) 
         mine.once(history, "R")
     if segment.ack is not None and not flags & RST:
         limit = track.halves[row.direction.reverse].fin_off
-        offset = segment.ack - 1
-        if other.acknowledged(offset if limit is None else min(offset, limit)):
+        offset = segment.ack - 1 if limit is None else min(segment.ack - 1, limit)
+        if other.begin is not None:
+            other.stop = max(other.stop, offset)
+        if other.acknowledged(offset):
             other.scaled(history, "G")
 
 

@@ -272,6 +272,7 @@ class Connection:
     keep_alive_frames: int | None = None
     zero_window_probe_frames: int | None = None
     unsure_frames: int | None = None  # without a verdict, and the reason says what is missing
+    client_stream_bytes: int | None = None  # as long as frames and ACKs show
     client_missed_bytes: int | None = None  # of its stream: acknowledged, and not captured
     client_rtt_min_ns: int | None = (
         None  # from what it sent to its ACK, none of what was sent twice
@@ -291,6 +292,7 @@ class Connection:
     client_goodput_bytes_per_s: int | None = None  # each byte once
     client_limited_by: str | None = None  # application, peer_window, own_buffer, loss, unknown
     client_limited_reason: str | None = None
+    server_stream_bytes: int | None = None
     server_missed_bytes: int | None = None
     server_rtt_min_ns: int | None = None
     server_rtt_mean_ns: int | None = None
