@@ -11,12 +11,11 @@ from __future__ import annotations
 from netlab.correlate.again import Finding
 from netlab.correlate.segments import Row
 from netlab.correlate.sender import IDS, Hole, Sender
-from netlab.correlate.twins import Twins
+from netlab.correlate.twins import Twins, is_same_header
 from netlab.model.seqnum import seq_diff
 from netlab.model.tables import Verdict
 
 _TWICE_WITHIN_NS = 10_000_000
-_HALF = 1 << 15  # of IPv4's identifications
 _COUNTS = 4  # packets in a row, numbered upwards
 
 
@@ -77,12 +76,13 @@ def is_once_more(row: Row, first: Row, me: Sender, twins: Twins) -> Finding | No
             )
     ids = row.packet.ip_id, first.packet.ip_id
     if row.packet.ip_version == 4 and ids[0] and ids[1] and ids[0] != ids[1]:
-        if (ids[0] - ids[1]) & 0xFFFF < _HALF:
-            return None
-        if me.id_steps >= _COUNTS:
-            return _overtaken(frame, "its IP identification is lower")
+        if (ids[1] - ids[0]) & 0xFFFF < IDS and me.id_steps >= _COUNTS:
+            return _overtaken(frame, "its IP identification is a little lower")
+        return None
     if row.packet.time_ns - first.packet.time_ns > _TWICE_WITHIN_NS:  # none is doubled so late
         return None
+    if is_same_header(row, first):
+        twins.maybe(row)
     return Finding(
         None,
         f"sent again, or frame {frame} once more: neither timestamps nor identifications tell"

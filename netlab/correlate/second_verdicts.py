@@ -158,7 +158,12 @@ class _Pass:
             return
         if length:
             me.measure_data(length, now_ns)
-            if me.nxt is not None or self._syns[row.direction]:
+            if segment.seq + length <= me.una and me.una_frame is not None:
+                _give(row, Finding(
+                    None, f"frame {me.una_frame} had acknowledged all it brings before it was seen:"
+                    " out of order in this capture, or sent again", (me.una_frame,)
+                ))  # fmt: skip
+            elif me.nxt is not None or self._syns[row.direction]:
                 segment.verdict, segment.verdict_reason = Verdict.NEW_DATA, _NEW
             else:
                 segment.verdict_reason = (
@@ -247,7 +252,7 @@ class _Pass:
         before = me.last_copy(0)
         first = before.row if before else me.original(0)
         if first is None:
-            return Finding(None, "its numbers were in use: a connection that was there before")
+            return Finding(None, "a SYN again; the first was answered, or is not here")
         waited_ns = now_ns - first.packet.time_ns
         text = f"{ms(waited_ns)} after frame {first.segment.frame}"
         if me.heard_ns > first.packet.time_ns or waited_ns < _SYN_LEAST_NS:
