@@ -123,7 +123,7 @@ class Twins:
 def _trip_ns(me: Sender) -> int:
     """The shortest time in which a sender can have heard that a packet was lost."""
     trips = [ns for ns in (me.rtt_min_ns, me.ts_rtt_min_ns) if ns]
-    return min(trips) if trips else 0
+    return min(trips) + (me.near_ns or 0) if trips else 0
 
 
 def _other_place(row: Row, before: Row) -> str:

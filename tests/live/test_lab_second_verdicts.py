@@ -18,7 +18,8 @@ from netlab.capture.files import read_raw
 from netlab.explain.analysis import analyse
 from netlab.lab.experiment import Lab
 from netlab.model.ranges import RangeSet
-from netlab.model.tables import Fate, Packet, Segment, Tables, Verdict
+from netlab.model.recording import RawRecording
+from netlab.model.tables import Fate, Packet, Segment, Tables, Verdictfrom netlab.show.at_end import seen_at
 
 PIECE = 12 * MSS_BYTES
 
@@ -75,6 +76,7 @@ WIRE = "; ".join(["delay 4ms", *(case.rule for case in CASES if case.rule)])
 class Seen(NamedTuple):
     """The recording, and the kernel's counters by connection."""
 
+    raw: RawRecording
     tables: Tables
     packets: dict[int, Packet]
     counted: list[dict[str, int]]
@@ -102,8 +104,9 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
         assert lab.settle()
         assert (client.status, server.status) == (0, 0), client.stderr + server.stderr
         assert [rule for rule, count in lab.fired if not count] == []
-    tables = analyse(read_raw(path))
-    return Seen(tables, {packet.frame: packet for packet in tables.packets}, client.value)
+    raw = read_raw(path)
+    tables = analyse(raw)
+    return Seen(raw, tables, {packet.frame: packet for packet in tables.packets}, client.value)
 
 
 @pytest.mark.parametrize("number", range(len(CASES)))
@@ -127,23 +130,51 @@ def left_open(seen: Seen, number: int) -> int:
     return seen.count(number, lambda s: s.verdict is None and s.verdict_reason is not None)
 
 
+def kinds(segments: list[Segment]) -> dict[str, int]:
+    """How many of each kind that the kernel counts, by the name of its counter."""
+    recovery = "in the recovery that the time-out"
+    return {
+        "TCPTimeouts": sum("time-out:" in (s.verdict_reason or "") for s in segments),
+        "TCPFastRetrans": sum(
+            said(s, Verdict.FAST_RETRANSMIT, "as a fast retransmission") for s in segments
+        ),
+        "TCPLossProbes": sum(
+            said(s, Verdict.TAIL_LOSS_PROBE, "as a tail loss probe") for s in segments
+        ),
+        "TCPSlowStartRetrans": sum(recovery in (s.verdict_reason or "") for s in segments),
+        "TCPWinProbe": sum(s.verdict == Verdict.ZERO_WINDOW_PROBE for s in segments),
+        "TCPKeepAlive": sum(s.verdict == Verdict.KEEP_ALIVE for s in segments),
+    }
+
+
 @pytest.mark.parametrize("number", range(len(CASES)))
 def test_the_kernel_counted_the_same(seen: Seen, number: int) -> None:
     """Where none is left open, as many; else none that it did not count."""
-    recovery = "in the recovery that the time-out"
-    mine = {
-        "TCPTimeouts": lambda s: "time-out:" in (s.verdict_reason or ""),
-        "TCPFastRetrans": lambda s: said(s, Verdict.FAST_RETRANSMIT, "as a fast retransmission"),
-        "TCPLossProbes": lambda s: said(s, Verdict.TAIL_LOSS_PROBE, "as a tail loss probe"),
-        "TCPSlowStartRetrans": lambda s: recovery in (s.verdict_reason or ""),
-        "TCPWinProbe": lambda s: s.verdict == Verdict.ZERO_WINDOW_PROBE,
-        "TCPKeepAlive": lambda s: s.verdict == Verdict.KEEP_ALIVE,
-    }
-    found = {name: seen.count(number, wanted) for name, wanted in mine.items()}
-    counted = {name: seen.counted[number][name] for name in mine}
+    found = kinds(seen.sent(number))
+    counted = {name: seen.counted[number][name] for name in found}
     assert all(found[name] <= counted[name] for name in found), (found, counted)
     del found["TCPLossProbes"], counted["TCPLossProbes"]  # a probe is new data where there is any
     assert found == counted or left_open(seen, number)
+
+
+@pytest.mark.parametrize("host", ["client", "server"])
+def test_a_capture_at_one_end_claims_nothing_that_the_kernel_did_not_count(
+    seen: Seen, host: str
+) -> None:
+    """What that end's own tcpdump would have seen: no wire's notes, and no calls."""
+    there = {row.client_port: row.connection for row in seen.tables.connections}
+    tables = analyse(seen_at(seen.raw, host))
+    certain = 0
+    for row in tables.connections:
+        number = there[row.client_port]
+        found = kinds([
+            s for s in tables.segments
+            if s.connection == row.connection and s.direction == "c>s"
+        ])  # fmt: skip
+        counted = {name: seen.counted[number][name] for name in found}
+        assert all(found[name] <= counted[name] for name in found), (number, found, counted)
+        certain += sum(found.values())
+    assert certain > 20
 
 
 def test_few_are_left_open(seen: Seen) -> None:
