@@ -1,11 +1,11 @@
 """Flows and their tracks -> rows of `connections`: counts, handshake, options, how it ended.
 
-States are those of RFC 9293 figure 5 as far as the packets show them: a capture at one place, read
-in order. Knows nothing of calls.
+States are those of `end_states`. Knows nothing of calls.
 """
 
 from __future__ import annotations
 
+<<<<<<< HEAD
 from collections.abc import Iterable
 
 from netlab.correlate.arrivals import arrival_ns, reached, sent
@@ -14,6 +14,12 @@ from netlab.correlate.measures import add_measures
 from netlab.correlate.segments import Row, Track
 from netlab.correlate.zeek import conn_of_datagrams, conn_of_track
 from netlab.model.ranges import RangeSet
+=======
+from netlab.correlate.arrivals import sent
+from netlab.correlate.end_states import Ends
+from netlab.correlate.flows import Flow
+from netlab.correlate.segments import Track
+>>>>>>> main
 from netlab.model.tables import Connection, Direction, Side
 
 
@@ -35,7 +41,7 @@ def connection_from_flow(flow: Flow) -> Connection:
     return row
 
 
-def connection_from_track(track: Track) -> Connection:
+def connection_from_track(track: Track, ends: Ends) -> Connection:
     """All that the frames of a TCP connection say about it."""
     row = connection_from_flow(track.flow)
     client, server = track.halves[Direction.C2S], track.halves[Direction.S2C]
@@ -47,7 +53,6 @@ def connection_from_track(track: Track) -> Connection:
     row.completeness = track.completeness
     if client.syns and server.syns and track.handshake_acks:
         row.handshake_ns = track.handshake_acks[0].time_ns - client.syns[0].time_ns
-    ends = _Ends(track)
     row.client_state = ends.state[Side.CLIENT]
     row.server_state = ends.state[Side.SERVER]
     row.closed_by, row.close_kind = ends.closed_by, ends.close_kind
@@ -57,6 +62,7 @@ def connection_from_track(track: Track) -> Connection:
         setattr(row, name, value)
     add_measures(row, track)
     return row
+<<<<<<< HEAD
 
 
 class _Ends:
@@ -190,3 +196,5 @@ def _events(rows: list[Row]) -> Iterable[tuple[Row, bool]]:
     events += [(arrival_ns(row.packet), 1, n) for n, row in enumerate(rows) if reached(row.packet)]
     for _, arrives, number in sorted(events):
         yield rows[number], not arrives
+=======
+>>>>>>> main

@@ -19,7 +19,9 @@ from netlab.explain.analysis import analyse
 from netlab.lab.experiment import Lab
 from netlab.model.ranges import RangeSet
 from netlab.model.recording import RawRecording
-from netlab.model.tables import Fate, Packet, Segment, Tables, Verdictfrom netlab.show.at_end import seen_at
+from netlab.model.tables import Fate, Packet, Segment, Tables, Verdict
+from netlab.show.at_end import seen_at
+
 
 PIECE = 12 * MSS_BYTES
 
