@@ -169,14 +169,11 @@ class _Pass:
                 segment.verdict_reason = (
                     "the first of this sender here: what came before, is not seen"
                 )
-<<<<<<< HEAD
         silent_ns = now_ns - me.newest_ns
         if silent_ns >= _SYN_LEAST_NS and me.newest_ns and me.near_ns != 0 and not me.is_near:
             # Away from the sender it may be what was lost before it came here, and timed out.
             me.recover = segment.seq + max(me.window or 0, me.flight_most)
             me.recover_kind, me.recover_ns, me.recover_frame = OPEN, now_ns, segment.frame
-=======
->>>>>>> main
         me.send_new(row, now_ns)
         if length:
             me.after_data()
@@ -293,19 +290,10 @@ class _Pass:
         packet, segment = row.packet, row.segment
         if packet._flags & RST:
             return
-<<<<<<< HEAD
         if me.copies:
             copy = self._copy_that_comes(row, me)
             if copy is not None and not copy.settled:
                 had_it(copy, me, wired=self.wired)
-=======
-        if (
-            me.copies
-            and me.copies[-1].row is row
-            or (self.wired and segment.verdict in _SENT_AGAIN)
-        ):
-            self._in_vain(row, me)
->>>>>>> main
         if segment.ack is None:
             return
         options = packet._options
@@ -323,63 +311,12 @@ class _Pass:
             if nearest:  # how long what the other sends is on its way from here to me and back
                 me.near_ns = min(nearest)
 
-<<<<<<< HEAD
     def _copy_that_comes(self, row: Row, me: Sender) -> Copy | None:
         """What was sent again and comes now: without a wire it just left."""
         if not self.wired:
             copy = me.copies[-1]
             return copy if copy.row is row and not copy.twin else None
         return next((copy for copy in me.copies if copy.row is row), None)
-=======
-    def _in_vain(self, row: Row, me: Sender) -> None:
-        """It comes to a receiver whose ACKs say that it has all that it brings."""
-        segment = row.segment
-        start, stop = segment.seq, segment.seq + segment.seg_len
-        ack, frame = (me.said, me.said_frame) if self.wired else (me.una, me.una_frame)
-        sacked = me.said_sacked if self.wired else me.sacked
-        if segment.verdict not in _SENT_AGAIN and not _was_sent_again(segment.verdict_reason):
-            return
-        if stop <= ack:
-            _spurious(row, f"frame {frame} had acknowledged all it brings before it came", frame)
-        elif sacked.covers(max(start, ack), stop):
-            _spurious(
-                row, "all it brings had been selectively acknowledged before it came", me.sack_frame
-            )
-
-    def _duplicate_told(self, row: Row, other: Sender) -> None:
-        for start, stop in other.duplicate_told(row):
-            told = f"D-SACK {byte_text(start, stop)} of frame {row.segment.frame}"
-            for copy in reversed(other.copies):
-                if start <= copy.start and copy.stop <= stop and copy.start < copy.stop:
-                    if copy.twin and not copy.settled:
-                        self.twins.by_network(copy, told, row.segment.frame, other)
-                    elif not copy.settled:
-                        other.not_lost(copy)
-                        _spurious(copy.row, f"{told} says that it came a second time",
-                                  row.segment.frame)  # fmt: skip
-                    copy.settled = True
-                    stop = min(stop, copy.start) if copy.stop == stop else stop
-                    break
-
-
-def _eifel(row: Row, other: Sender, ts_ecr: int) -> None:
-    """RFC 3522: the ACK of what was sent again echoes a timestamp from before it was."""
-    ack = row.segment.ack or 0
-    if ack <= other.una:
-        return
-    for copy in other.copies:
-        if copy.settled or copy.twin or not copy.start <= other.una < copy.stop:
-            continue
-        options = copy.row.packet._options
-        if options is None or options.ts_val is None or seq_diff(ts_ecr, options.ts_val) >= 0:
-            continue
-        copy.settled = True
-        other.not_lost(copy)
-        _spurious(
-            copy.row, f"the ACK of frame {row.segment.frame} echoes a timestamp from before it"
-            " was sent: an earlier copy had come", row.segment.frame,
-        )  # fmt: skip
->>>>>>> main
 
 
 def _give(row: Row, found: Finding | None) -> None:
@@ -388,55 +325,3 @@ def _give(row: Row, found: Finding | None) -> None:
         segment.verdict, segment.verdict_reason, segment.verdict_frames = (
             found.verdict, found.reason, found.frames or None
         )  # fmt: skip
-<<<<<<< HEAD
-=======
-
-
-def _was_sent_again(reason: str | None) -> bool:
-    """Its sender did it for certain, only why is not known."""
-    return reason is not None and reason.startswith(("sent again,", "ACKs told of a loss"))
-
-
-def _spurious(row: Row, why: str, frame: int | None) -> None:
-    segment = row.segment
-    if segment.verdict not in _SENT_AGAIN and not _was_sent_again(segment.verdict_reason):
-        return
-    sent = _WORDS.get(Verdict(segment.verdict)) if segment.verdict else None
-    how = (
-        f"; sent again {sent}: {segment.verdict_reason}" if sent else f"; {segment.verdict_reason}"
-    )
-    segment.verdict, segment.verdict_reason = Verdict.SPURIOUS, why + how
-    frames = (*((frame,) if frame is not None else ()), *(segment.verdict_frames or ()))
-    segment.verdict_frames = tuple(dict.fromkeys(frames)) or None
-
-
-def _order(row: Row, before: Row | None, beyond: Row, me: Sender) -> int | None:
-    """Whether a segment left before (-1) or after (1) the one that skipped it; None: not known.
-
-    A sender's timestamps never go back (RFC 7323 5.4), and Linux numbers the packets of a
-    connection one by one: where it did so lately, the identification tells.
-    """
-    mine, theirs = row.packet._options, beyond.packet._options
-    if mine is not None and theirs is not None:
-        if mine.ts_val is not None and theirs.ts_val is not None:
-            apart = seq_diff(mine.ts_val, theirs.ts_val)
-            if apart:
-                return -1 if apart < 0 else 1
-    ids = row.packet.ip_id, beyond.packet.ip_id, before.packet.ip_id if before else None
-    if row.packet.ip_version == 4 and ids[0] and ids[1] and ids[2]:
-        between = (ids[1] - ids[2]) & 0xFFFF
-        step = (ids[0] - ids[2]) & 0xFFFF
-        if 0 < step < between < IDS:
-            return -1
-        after = (ids[0] - ids[1]) & 0xFFFF
-        if 0 < after < IDS and between == 1:  # numbered one by one, and this one later
-            return 1
-    return None
-
-
-def _order_word(row: Row, beyond: Row) -> str:
-    mine, theirs = row.packet._options, beyond.packet._options
-    if mine is not None and theirs is not None and mine.ts_val != theirs.ts_val:
-        return "its timestamp is older"
-    return "its IP identification is lower"
->>>>>>> main

@@ -207,8 +207,6 @@ class Segment:
     ack_rtt_ns: int | None = None
     rto_ns: int | None = None
     bytes_in_flight: int | None = None
-    client_state: str | None = None  # RFC 9293 state once this frame had come, as far as is shown
-    server_state: str | None = None
     verdict: str | None = None  # a Verdict; None with a reason: not certain
     verdict_reason: str | None = None
     verdict_frames: tuple[int, ...] | None = None  # the evidence
