@@ -199,7 +199,7 @@ class Sender:
             free_ns = min(max(heard_ns, since_ns), now_ns)
             self.idle_ns += now_ns - free_ns
         held_ns = free_ns - since_ns
-        if held_ns > 0 and self.recover > self.una:
+        if held_ns > 0 and self.recover > self.una and self.recover_kind != OPEN:
             self.losing_ns += held_ns
         elif held_ns > 0 and (self.was_full or self.opened_ns > since_ns):
             self.closed_ns += held_ns

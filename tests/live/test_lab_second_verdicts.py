@@ -22,7 +22,6 @@ from netlab.model.recording import RawRecording
 from netlab.model.tables import Fate, Packet, Segment, Tables, Verdict
 from netlab.show.at_end import seen_at
 
-
 PIECE = 12 * MSS_BYTES
 
 
