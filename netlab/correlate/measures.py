@@ -30,6 +30,14 @@ def add_measures(row: Connection, track: Track) -> None:
     row.idle_max_ns = max((b - a for a, b in pairwise(times)), default=None)
     if not track.senders:
         return
+    count_verdicts(row, track)
+    for name, direction in (("client", Direction.C2S), ("server", Direction.S2C)):
+        peer = track.senders[direction.reverse]
+        _side(row, name, track.senders[direction], peer, track.half(direction).bytes_seen.total())
+
+
+def count_verdicts(row: Connection, track: Track) -> None:
+    """How many segments have which verdict."""
     counts = dict.fromkeys(Verdict, 0)
     unsure = 0
     for one in track.rows:
@@ -41,9 +49,6 @@ def add_measures(row: Connection, track: Track) -> None:
     for kind, count in counts.items():
         setattr(row, f"{kind}_frames", count)
     row.unsure_frames = unsure
-    for name, direction in (("client", Direction.C2S), ("server", Direction.S2C)):
-        peer = track.senders[direction.reverse]
-        _side(row, name, track.senders[direction], peer, track.half(direction).bytes_seen.total())
 
 
 def _side(row: Connection, name: str, me: Sender, peer: Sender, unique_bytes: int) -> None:
@@ -78,8 +83,8 @@ def _side(row: Connection, name: str, me: Sender, peer: Sender, unique_bytes: in
 def _limits(me: Sender) -> tuple[str | None, str | None]:
     """What a sender waited for most of the time between its first and its last data."""
     whole_ns = me.last_data_ns - (me.first_data_ns or 0)
-    if whole_ns <= 0:
-        return None, None  # all left at once
+    if whole_ns <= me.srtt_ns + (me.near_ns or 0):
+        return None, None  # all left at once, or in one round trip: nothing held it up
     known = me.near_ns is not None
     spent = (me.idle_ns if known else 0, me.closed_ns, me.losing_ns)
     for (name, why), ns in zip(_SHARES, spent, strict=True):

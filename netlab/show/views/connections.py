@@ -141,7 +141,7 @@ def _connection(row: Connection, calls: list[Call], resent_frames: int) -> Conne
 
 
 def _limits(row: Connection) -> tuple[str, ...]:
-    """`client by the peer's window: 71 % of 3.200 s: ...`; not by the application: that is usual."""
+    """`client by the peer's window: 71 % of 3.200 s: ...`; that it was idle, is usual."""
     found: list[str] = []
     if (row.last_ns or 0) - (row.first_ns or 0) < _WORTH_A_WORD_NS:
         return ()
