@@ -130,10 +130,12 @@ MOST_RANGES = 4096  # looked at for one segment
 
 
 def be16(buf, at):
+    """Two bytes, the first counting most."""
     return (buf[at] << 8) | buf[at + 1]
 
 
 def be32(buf, at):
+    """Four of them."""
     return (buf[at] << 24) | (buf[at + 1] << 16) | (buf[at + 2] << 8) | buf[at + 3]
 
 
@@ -146,6 +148,7 @@ def be63(buf, at):
 
 
 def seq_diff(later, earlier):
+    """The distance of two sequence numbers, with its sign."""
     return ((later - earlier + HALF_WAY) & M32) - HALF_WAY
 
 
@@ -159,17 +162,17 @@ def within(passed_ns, limit_ns):
 # --- flows
 
 
-def mix(digest, value):
+def _mix(digest, value):
     digest = (((digest ^ value) & M32) * 0x2C1B3C6D + ((value >> 32) & M32) * 0x297A2D39) & M63
     return digest ^ (digest >> 31)
 
 
-def place_of(first_high, first_low, second_high, second_low, ports, mask):
-    digest = mix(mix(mix(ports, first_low), second_low), first_high ^ (second_high << 1 & M63))
+def _place_of(first_high, first_low, second_high, second_low, ports, mask):
+    digest = _mix(_mix(_mix(ports, first_low), second_low), first_high ^ (second_high << 1 & M63))
     return digest & mask
 
 
-def same_key(flow, first_high, first_low, second_high, second_low, ports):
+def _same_key(flow, first_high, first_low, second_high, second_low, ports):
     return (
         flow.ports == ports
         and flow.first_low == first_low
@@ -183,10 +186,10 @@ def rehash(table, mask, flows, useds):
     """Fill a larger, empty table; of each key with its latest flow."""
     for k in range(useds[0].flows):
         f = flows[k]
-        at = place_of(
+        at = _place_of(
             f.first_high, f.first_low, f.second_high, f.second_low, f.ports, mask
         )  # fmt: skip
-        while table[at] >= 0 and not same_key(
+        while table[at] >= 0 and not _same_key(
             flows[table[at]], f.first_high, f.first_low, f.second_high, f.second_low, f.ports
         ):
             at = (at + 1) & mask
@@ -233,9 +236,9 @@ def sort_flows(buf, base, rows, first, last, number, table, mask, flows, useds, 
             a_low, b_low = b_low, a_low
             sport, dport = dport, sport
         ports = (int(kind) << 40) | ((marks & IS_IPV6) << 32) | (sport << 16) | dport
-        at = place_of(a_high, a_low, b_high, b_low, ports, mask)
+        at = _place_of(a_high, a_low, b_high, b_low, ports, mask)
         k = table[at]
-        while k >= 0 and not same_key(flows[k], a_high, a_low, b_high, b_low, ports):
+        while k >= 0 and not _same_key(flows[k], a_high, a_low, b_high, b_low, ports):
             at = (at + 1) & mask
             k = table[at]
         flags = int(row.flags)
@@ -303,6 +306,17 @@ def _note_bases(flow, seq, ack, flags, backward):
             flow.first_base = (ack - 1) & M32
         else:
             flow.second_base = (ack - 1) & M32
+
+
+def pick(rows, first, last, wanted, wants, picked):
+    """Which of rows first..last-1 are left aside or (`wants`) in a wanted flow; how many."""
+    count = 0
+    for i in range(first, last):
+        row = rows[i]
+        if row.kind == 0 or (wants and row.flow >= 0 and wanted[row.flow]):
+            picked[count] = i
+            count += 1
+    return count
 
 
 # --- segments
@@ -435,9 +449,9 @@ def _segment(row, talk, mine, other, from_client, nodes, used, out):
         said |= WINDOW_KNOWN | int(mine.scale) << SHIFT
     start = relative + syn - 1
     probe = length <= 1 and not syn and not fin and relative == mine.una - 1
-    if length and not probe and not flags & RST:
-        if not _add_range(nodes, used, mine, start, start + length):
-            talk.marks |= LEFT
+    has_bytes = length and not probe and not flags & RST
+    if has_bytes and not _add_range(nodes, used, mine, start, start + length):
+        talk.marks |= LEFT
     if said & ACK_KNOWN and not flags & RST and ack > other.una:
         other.una = ack
     if from_client and talk.marks & UNANSWERED and flags & (SYN | RST | ACK) == ACK and ack >= 1:
@@ -745,9 +759,9 @@ def _old(talk, mine, other, seq, length, flags, time_ns):
         return RETRANSMISSION | SPURIOUS
     if not mine.next_seq or behind >= 0 or (length > 1 and behind == -1):
         return 0
-    if other.last_ack == seq and (other.duplicates >= 2 or other.duplicates < 0):
-        if within(time_ns - other.last_ns, FAST_WITHIN_NS):
-            return RETRANSMISSION | FAST
+    asked_for = other.last_ack == seq and (other.duplicates >= 2 or other.duplicates < 0)
+    if asked_for and within(time_ns - other.last_ns, FAST_WITHIN_NS):
+        return RETRANSMISSION | FAST
     end = (seq + length + (1 if flags & (SYN | FIN) else 0)) & M32
     limit_ns = talk.rtt_ns if talk.rtt_ns else OUT_OF_ORDER_WITHIN_NS
     if within(time_ns - mine.next_ns, limit_ns) and mine.next_seq != end:
@@ -897,8 +911,8 @@ def _measure(half, nodes):
 
 LOADS = ("be16", "be32")
 KERNELS = (
-    "be63", "seq_diff", "within", "mix", "place_of", "same_key", "rehash",
-    "_begins_anew", "_note_bases", "sort_flows",
+    "be63", "seq_diff", "within", "_mix", "_place_of", "_same_key", "rehash",
+    "_begins_anew", "_note_bases", "sort_flows", "pick",
     "_open_half", "_find_bases", "_new_node", "_add_range", "_read_syn", "_answers_lost_synack",
     "_segment", "_note_completeness", "_fin_leaves", "_close",
     "_begin", "_windows", "_ack_of_unseen", "_old", "_add_unacked", "_measure", "_size_bytes",

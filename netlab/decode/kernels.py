@@ -67,30 +67,37 @@ _FARTHEST_IP = 200  # `ip_off` is a byte; nobody nests tags as deep
 
 
 def u8(buf, at):
+    """A byte."""
     return buf[at]
 
 
 def be16(buf, at):
+    """Two bytes, the first counting most."""
     return (buf[at] << 8) | buf[at + 1]
 
 
 def be32(buf, at):
+    """Four of them."""
     return (buf[at] << 24) | (buf[at + 1] << 16) | (buf[at + 2] << 8) | buf[at + 3]
 
 
 def le16(buf, at):
+    """Two bytes, the first counting least."""
     return buf[at] | (buf[at + 1] << 8)
 
 
 def le32(buf, at):
+    """Four of them."""
     return buf[at] | (buf[at + 1] << 8) | (buf[at + 2] << 16) | (buf[at + 3] << 24)
 
 
 def u16_of(buf, at, big_endian):
+    """Two bytes in the order of the file."""
     return be16(buf, at) if big_endian else le16(buf, at)
 
 
 def u32_of(buf, at, big_endian):
+    """Four of them."""
     return be32(buf, at) if big_endian else le32(buf, at)
 
 
@@ -315,9 +322,8 @@ def _tcp(buf, frame, at, stop, end, row):
     if header == 32 and at + 32 <= end and be32(buf, at + 20) == 0x0101080A:
         if bits & 2:
             row.options = HAS_TIMESTAMPS
-    elif header > 20:
-        if not _tcp_options(buf, at + 20, at + header, end, row):
-            return ASIDE
+    elif header > 20 and not _tcp_options(buf, at + 20, at + header, end, row):
+        return ASIDE
     return TCP
 
 
