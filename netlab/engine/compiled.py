@@ -40,6 +40,7 @@ ENTRIES: dict[str, tuple[Argument, ...]] = {
     ),
 }  # fmt: skip
 _MODULES = (readers, followers)
+_BARE = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy"}
 _MANY = 1 << 40  # what an array behind an address is taken to hold: the kernels know better
 
 _live: list[Any] = []  # compiled code must not be collected while its addresses are known
@@ -97,9 +98,9 @@ def _namespace(numba: Any, module: Any) -> dict[str, Any]:
     space: dict[str, Any] = {"__name__": module.__name__}
     exec(compile(inspect.getsource(module), module.__file__, "exec"), space)
     for name in module.LOADS:
-        space[name] = numba.njit("i8(u1[::1],u4)")(space[name])
+        space[name] = numba.njit("i8(u1[::1],u4)", **_BARE)(space[name])
     for name in module.KERNELS:
-        space[name] = numba.njit(space[name])
+        space[name] = numba.njit(space[name], **_BARE)
     space["carray"] = numba.carray
     _namespaces[module.__name__] = space
     return space
