@@ -13,12 +13,10 @@ from typing import Any
 
 from netlab.correlate import kernels as k
 from netlab.decode import kernels as d
-from netlab.engine.layout import layout
 from netlab.engine.records import Records
 from netlab.model.frame import Frame
 from netlab.model.recording import RawRecording
 
-_ROW = layout(d.ROW)
 _FLOWS = 1 << 12
 _NODES = 1 << 12
 
@@ -57,11 +55,12 @@ class Capture:
 
     def unread_rows(self) -> list[int]:
         """Rows of packets that are in no connection, or have a fault that a row does not hold."""
-        found = []
-        kind, marks = _ROW.place("kind"), _ROW.place("marks")
-        for index, row in enumerate(self.records.rows.rows(self.count)):
-            if row[kind] in (d.ASIDE, d.QUIET) or row[marks] & d.FAULTY:
-                found.append(index)
+        import numpy as np
+
+        rows = self.records.rows.array(self.count)
+        unread = (rows["kind"] == d.ASIDE) | (rows["kind"] == d.QUIET)
+        unread |= rows["marks"] & d.FAULTY != 0
+        found: list[int] = np.flatnonzero(unread).tolist()
         return found
 
 

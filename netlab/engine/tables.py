@@ -25,7 +25,7 @@ _FATE = Fate.UNKNOWN.value
 def packets(whole: Whole) -> Iterator[Packet]:
     """The rows of `packets`, in the file's order."""
     capture = whole.capture
-    general = whole.packets_by_row() | _read_alone(whole)
+    general = whole.packets_by_row() | read_alone(whole)
     interfaces = [(one.name, link_name(one.link)) for one in capture.raw.interfaces]
     for index, numbers in enumerate(capture.records.rows.rows(capture.count)):
         if index in general:
@@ -51,7 +51,7 @@ def packets(whole: Whole) -> Iterator[Packet]:
         )  # fmt: skip
 
 
-def _read_alone(whole: Whole) -> dict[int, Packet]:
+def read_alone(whole: Whole) -> dict[int, Packet]:
     """Packets of no connection, and those with a fault to tell, by row."""
     capture = whole.capture
     known = whole.packets_by_row()
