@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from netlab.commands.decode_as import decode_as_option, rules
 from netlab.model.errors import UsageError
 
 
@@ -13,7 +14,7 @@ from netlab.model.errors import UsageError
     "--table",
     "-t",
     metavar="T",
-    help="packets, segments, connections, calls, spans, waits, states or stamps.",
+    help="packets, segments, connections, calls, spans, waits, states, stamps or messages.",
 )
 @click.option("--format", "form", metavar="F", help="jsonl (the default), csv or parquet.")
 @click.option("--plain", is_flag=True, help="The packets alone, as pcapng without the calls.")
@@ -21,6 +22,7 @@ from netlab.model.errors import UsageError
     "--at", metavar="HOST", help="With --plain: what that host's own tcpdump would have seen."
 )
 @click.option("--output", "-o", metavar="OUT", help="Write to a file instead of standard output.")
+@decode_as_option
 def command(
     file: str,
     table: str | None,
@@ -28,6 +30,7 @@ def command(
     plain: bool,
     at: str | None,
     output: str | None,
+    decode_as: tuple[str, ...],
 ) -> None:
     """Print a table of a recording, or write its packets alone.
 
@@ -50,6 +53,7 @@ def command(
     form = form or "jsonl"
     if table is not None:
         export.check(table, form)
+    told = rules(decode_as)
     raw = read_raw(file)
     for fault in raw.faults:
         note(fault)
@@ -64,6 +68,10 @@ def command(
         return
     from netlab.explain.analysis import analyse
 
-    tables = analyse(raw)
+    tables = analyse(raw, told)
+    if table == "waits":
+        from netlab.explain.waits import fill_waits
+
+        fill_waits(tables, raw)
     with export.output(output, file, binary=form == "parquet") as out:
         export.export_table(tables, table, form, out)

@@ -23,9 +23,11 @@ from netlab.correlate.connections import connection_from_flow, connection_from_t
 from netlab.correlate.datagram_join import DatagramJoin
 from netlab.correlate.datagrams import Datagram, datagrams_from_flows
 from netlab.correlate.doubts import clock_windows, first_impossible, stop_of
+from netlab.correlate.end_states import Ends
 from netlab.correlate.epolls import Epolls
 from netlab.correlate.flows import Flow, flows_from_packets
 from netlab.correlate.handshake import link_handshake
+from netlab.correlate.kernels_known import all_probe_first, ends_are_known
 from netlab.correlate.leftovers import leftover_bytes, uncaptured
 from netlab.correlate.lives import Lives
 from netlab.correlate.local_join import LocalJoin
@@ -33,6 +35,7 @@ from netlab.correlate.matching import add_connections_without_frames, is_hidden,
 from netlab.correlate.missing import CUT, has_gaps, is_cut_short, missing_frames
 from netlab.correlate.reasons import Reason, What
 from netlab.correlate.receiver_acks import link_receiver_acks
+from netlab.correlate.second_verdicts import judge_again
 from netlab.correlate.segments import Track, track_from_flow
 from netlab.correlate.sockets import Socket, Sockets, trace_sockets
 from netlab.correlate.stamps import stamps_of_calls
@@ -131,8 +134,10 @@ class _Correlation:
 
     def _tracks(self, flows: list[Flow]) -> list[Track]:
         tracks = [track_from_flow(flow) for flow in flows if flow.protocol == "tcp"]
+        probing = all_probe_first(self.raw.description.hosts)
         for track in tracks:
             judge(track)
+            judge_again(track, probes_first=probing and ends_are_known(track))
         rows = [row.segment for track in tracks for row in track.rows]
         rows.sort(key=lambda segment: self.place(segment.frame))
         self.tables.segments = rows
@@ -143,7 +148,12 @@ class _Correlation:
         found = []
         for flow in flows:
             track = by_flow.get(flow.connection)
-            found.append(connection_from_track(track) if track else connection_from_flow(flow))
+            if track is None:
+                found.append(connection_from_flow(flow))
+            else:
+                ends = Ends(track)
+                self.tables.end_states += ends.changes
+                found.append(connection_from_track(track, ends))
             if self.ring_lost and found[-1].close_kind in ("open", "half-close"):
                 found[-1].closed_by = found[-1].close_kind = None  # a FIN may be among the lost
         return found

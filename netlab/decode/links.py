@@ -61,6 +61,7 @@ FAMILY_IPV4 = 2
 FAMILIES_IPV6 = frozenset({10, 23, 24, 28, 30})
 # Hardware types whose cooked "protocol" is not an EtherType (LINKTYPE_LINUX_SLL's page).
 COOKED_OTHER = {778: "GRE", 802: "802.11 radiotap", 803: "802.11 radiotap", 824: "netlink"}
+COOKED_SENT = 4  # a cooked header's packet type: sent by the machine that captured it
 HDLC_ADDRESSES = frozenset({0x0F, 0x8F})  # Cisco's: one receiver, all
 NFLOG_PAYLOAD = 9
 

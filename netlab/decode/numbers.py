@@ -113,9 +113,11 @@ ETHERTYPES = {
 
 IP_HOP_BY_HOP = 0
 IP_ICMP = 1
+IP_IGMP = 2
 IP_IPV4 = 4
 IP_TCP = 6
 IP_UDP = 17
+IP_DCCP = 33
 IP_IPV6 = 41
 IP_ROUTING = 43
 IP_FRAGMENT = 44
@@ -124,20 +126,22 @@ IP_AUTHENTICATION = 51
 IP_ICMPV6 = 58
 IP_NOTHING = 59
 IP_DESTINATION_OPTIONS = 60
+IP_SCTP = 132
 IP_MOBILITY = 135
+IP_UDP_LITE = 136
 IP_HIP = 139
 IP_SHIM6 = 140
 
 IP_PROTOCOLS = {
     IP_HOP_BY_HOP: "IPv6 hop-by-hop",
     IP_ICMP: "ICMP",
-    2: "IGMP",
+    IP_IGMP: "IGMP",
     IP_IPV4: "IPv4 in IP",
     IP_TCP: "TCP",
     8: "EGP",
     9: "IGP",
     IP_UDP: "UDP",
-    33: "DCCP",
+    IP_DCCP: "DCCP",
     IP_IPV6: "IPv6 in IP",
     IP_ROUTING: "IPv6 routing",
     IP_FRAGMENT: "IPv6 fragment",
@@ -155,9 +159,9 @@ IP_PROTOCOLS = {
     108: "IPComp",
     112: "VRRP",
     115: "L2TP",
-    132: "SCTP",
+    IP_SCTP: "SCTP",
     IP_MOBILITY: "IPv6 mobility",
-    136: "UDP-Lite",
+    IP_UDP_LITE: "UDP-Lite",
     137: "MPLS in IP",
     IP_HIP: "HIP",
     IP_SHIM6: "Shim6",

@@ -1,4 +1,4 @@
-"""A recording for people who write Python: eight Polars frames, and objects that show themselves.
+"""A recording for people who write Python: nine Polars frames, and objects that show themselves.
 
     >>> import netlab
     >>> rec = netlab.read(path)
@@ -81,7 +81,7 @@ class _Shown(ABC):
 
 class Recording(_Shown):
     """A recording, read: `.packets .segments .connections .calls .spans .waits .states
-    .stamps`."""
+    .stamps .messages`."""
 
     def __init__(self, tables: Tables, raw: RawRecording, path: str) -> None:
         self.tables = tables
@@ -130,6 +130,11 @@ class Recording(_Shown):
         return self._frame("stamps")
 
     @property
+    def messages(self) -> pl.DataFrame:
+        """What the applications said."""
+        return self._frame("messages")
+
+    @property
     def unmatched(self) -> list[Unmatched]:
         """The lines of the byte ledger that did not close."""
         return list(self.tables.unmatched)
@@ -150,6 +155,10 @@ class Recording(_Shown):
         if table not in self._frames:
             from netlab.show.frames import frame
 
+            if table == "waits":
+                from netlab.explain.waits import fill_waits
+
+                fill_waits(self.tables, self.raw)
             self._frames[table] = frame(self.tables, table)
         return self._frames[table]
 

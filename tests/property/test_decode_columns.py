@@ -55,9 +55,10 @@ def columns(shown: list[Layer], packet: Packet) -> dict[str, object]:
 
 def unread(layer: Layer, packet: Packet) -> bool:
     """Whether a layer is shown in part, without columns: the fault is in its own fixed header."""
-    own = {"TCP": "TCP", "UDP": "UDP"}.get(layer.name)
-    if own is not None:
-        return packet.protocol != own
+    if layer.name in ("TCP", "UDP"):
+        return packet.protocol != layer.name
+    if layer.name in ("SCTP", "DCCP", "UDP-Lite"):
+        return packet.protocol != layer.name or packet.sport is None
     if layer.name == "IPv6 fragment":
         return layer.stop - layer.start < 8
     if layer.name in ("802.1Q", "802.1ad", "802.1QinQ"):
@@ -100,7 +101,7 @@ def tcp_options(layer: Layer) -> TcpOptions:
         if value.column == "sack_blocks" and isinstance(value.raw, bytes):
             left, right = value.raw[:4], value.raw[4:]
             blocks.append((int.from_bytes(left, "big"), int.from_bytes(right, "big")))
-    odd = any(v.name == "MPTCP" or len(v.raw) not in LENGTHS.get(v.name, (len(v.raw),))
+    odd = any(v.name.startswith("MPTCP") or len(v.raw) not in LENGTHS.get(v.name, (len(v.raw),))
               for v in options if isinstance(v.raw, bytes))  # fmt: skip
     return TcpOptions(
         **named,  # type: ignore[arg-type]

@@ -9,19 +9,19 @@ from netlab.model.tables import columns
 from netlab.show.escape import printable
 from netlab.show.format import Ruler, byte_count, byte_range, count, duration, instant
 from netlab.show.terminal.boxes import boxes
+from netlab.show.terminal.dump import DUMP_ROWS, LAYER_STYLES, dump_lines
 from netlab.show.terminal.ends import end_widths
 from netlab.show.terminal.lines import Line, first_fitting, fit, fold
+from netlab.show.terminal.messages import part_lines
+from netlab.show.views.blocks import LayerBlock
 from netlab.show.views.packets import (
     FieldView,
-    LayerBlock,
     PacketLine,
     PacketView,
     WayView,
     link_text,
 )
 
-_LAYER_STYLES = ("cyan", "green", "yellow", "magenta", "blue")
-_DUMP_ROWS = 32
 _OFFSETS = 11  # columns for `65483..65535`
 _MEANING_ROOM = 34
 _CHANGES = 8  # places that a wire changed are shown one by one
@@ -86,8 +86,11 @@ def packet_lines(view: PacketView, width: int, limit: int | None) -> list[Line]:
             for link in view.calls
         ]
     for number, layer in enumerate(view.layers):
-        lines += [[], *_layer(layer, _LAYER_STYLES[number % len(_LAYER_STYLES)], width)]
-    lines += [[], *_dump(view, _DUMP_ROWS if limit is None else limit)]
+        lines += [[], *_layer(layer, LAYER_STYLES[number % len(LAYER_STYLES)], width)]
+    blocks = view.layers + tuple(block for part in view.messages for block in part.blocks)
+    for number, part in enumerate(view.messages, len(view.layers)):
+        lines += [[], *part_lines(part, LAYER_STYLES[number % len(LAYER_STYLES)], width)]
+    lines += [[], *dump_lines(view.data, 0, blocks, DUMP_ROWS if limit is None else limit)]
     if view.deep:
         lines += [[], [("scapy", "bold")]]
         folded = (_beneath(printable(text), width - 2) for text in view.deep)
@@ -118,7 +121,7 @@ def box_lines(view: PacketView, width: int) -> list[Line]:
     """One packet: what it is, and each header as its RFC draws it."""
     lines = _head(view, width)
     for number, layer in enumerate(view.layers):
-        style = _LAYER_STYLES[number % len(_LAYER_STYLES)]
+        style = LAYER_STYLES[number % len(LAYER_STYLES)]
         lines += [[], _layer_head(layer, style)]
         lines += [[(text, "")] for text in boxes(layer)]
     return lines
@@ -215,31 +218,3 @@ def _layer_head(layer: LayerBlock, style: str) -> Line:
         (printable(layer.name), f"bold {style}"),
         (f"  bytes {byte_range(layer.start, layer.stop)}", "dim"),
     ]
-
-
-def _dump(view: PacketView, most_rows: int) -> list[Line]:
-    """The bytes, sixteen a row: `[` where a layer begins, `|` where a field does."""
-    layer_at: dict[int, str] = {}
-    signs: dict[int, str] = {}
-    for number, layer in enumerate(view.layers):
-        for field in layer.fields:
-            signs[field.start] = "|"
-        for at in range(layer.start, layer.stop):
-            layer_at[at] = _LAYER_STYLES[number % len(_LAYER_STYLES)]
-    for layer in view.layers:
-        signs[layer.start] = "["
-    lines: list[Line] = [[("bytes", "bold"), ("  [ a layer begins, | a field begins", "dim")]]
-    data = view.data
-    kept = data[: most_rows * 16] if most_rows > 0 else data
-    for row in range(0, len(kept), 16):
-        chunk = kept[row : row + 16]
-        line: Line = [(f"{row:>7}  ", "dim")]
-        for at, byte in enumerate(chunk, row):
-            line += [(signs.get(at, " "), "bold"), (f"{byte:02x}", layer_at.get(at, ""))]
-        line.append(("   " * (16 - len(chunk)) + "  ", ""))
-        line.append(("".join(chr(b) if 32 <= b < 127 else "·" for b in chunk), "dim"))
-        lines.append(line)
-    if len(kept) < len(data):
-        more = f"        … {byte_count(len(data) - len(kept))} more: --limit 0 shows all"
-        lines.append([(fit(more, 120), "italic")])
-    return lines

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import islice
 
+from netlab.decode.payload import payload_of
 from netlab.explain.ways import changed_bytes, way_text
 from netlab.model.errors import UsageError
 from netlab.model.frame import Frame
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Fate, Packet, Segment, Span, Tables
 from netlab.show.format import address, byte_range
+from netlab.show.views.blocks import FieldLine, LayerBlock
+from netlab.show.views.messages import MessagePart, parts_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,31 +29,6 @@ class PacketLine:
     protocol: str
     info: str
     shorter: tuple[str, ...]  # the same with less and less of it
-
-
-@dataclass(frozen=True, slots=True)
-class FieldLine:
-    """A field of a header."""
-
-    name: str
-    text: str
-    meaning: str
-    start: int
-    stop: int
-    source: str  # the document that defines it
-    bit_start: int  # from the start of the frame
-    bit_stop: int
-    column: str  # of the table `packets`, where it is one
-
-
-@dataclass(frozen=True, slots=True)
-class LayerBlock:
-    """A header and where it stands in the frame."""
-
-    name: str
-    start: int
-    stop: int
-    fields: tuple[FieldLine, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +73,7 @@ class PacketView:
     info: str
     way: WayView | None  # None: no wire carried it
     layers: tuple[LayerBlock, ...]
+    messages: tuple[MessagePart, ...]  # of the application that lie in it, at least in part
     calls: tuple[CallLink, ...]
     data: bytes
     deep: tuple[str, ...]  # scapy's view, where asked for
@@ -198,12 +177,11 @@ def _fates(packet: Packet) -> list[str]:
 
 
 def _payload_info(packet: Packet, frame: Frame) -> str:
-    if not packet.payload_len_bytes or packet.payload_off is None:
+    payload = bytes(payload_of(packet, frame.data))
+    if not payload:
         return ""
     from netlab.decode.quick import info as quick_info
 
-    stop = packet.payload_off + packet.payload_len_bytes
-    payload = bytes(frame.data[packet.payload_off : stop])
     return quick_info(packet.protocol, packet.sport, packet.dport, payload)
 
 
@@ -233,6 +211,7 @@ def packet_view(tables: Tables, raw: RawRecording, packet: Packet, *, deep: bool
         )
         for layer in layers(frame, interface)
     )
+    parts = parts_of(tables, packet, segment)
     return PacketView(
         frame=packet.frame,
         time_ns=packet.time_ns,
@@ -243,7 +222,8 @@ def packet_view(tables: Tables, raw: RawRecording, packet: Packet, *, deep: bool
         connection=packet.connection,
         info=info(packet, segment, frame),
         way=_way(packet, frame),
-        layers=blocks,
+        layers=tuple(block for block in blocks if not (parts and block.name == "Payload")),
+        messages=parts,
         calls=call_links(tables, packet.frame),
         data=bytes(frame.data),
         deep=tuple(looked),
@@ -302,9 +282,10 @@ def field_views(view: PacketView, name: str) -> list[FieldView]:
 
     Raises UsageError when it has none, with the nearest that it has.
     """
+    blocks = (*view.layers, *(block for part in view.messages for block in part.blocks))
     every = [
         FieldView(f"{_slug(layer.name)}.{_slug(field.name)}", layer, field)
-        for layer in view.layers
+        for layer in blocks
         for field in layer.fields
         if field.source
     ]

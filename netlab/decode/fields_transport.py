@@ -1,0 +1,187 @@
+"""The header fields of IGMP, SCTP, DCCP, UDP-Lite, QUIC and of tunnels over UDP. See `fields`."""
+
+from __future__ import annotations
+
+from netlab.decode.field import Kind, table
+
+N, H, F, B = Kind.NUMBER, Kind.HEX, Kind.FLAG, Kind.BYTES
+PORTS = (
+    ("source port", 16, N, "Port of the sender.", "sport"),
+    ("destination port", 16, N, "Port of the receiver.", "dport"),
+)
+
+# fmt: off
+TRANSPORT_TABLES = (
+    table(
+        "IGMP", "RFC 2236 2",
+        ("type", 8, H, "What kind of message this is.", ""),
+        ("max response time", 8, N, "How long to wait with an answer, in tenths of a second.", ""),
+        ("checksum", 16, H, "Guards the whole message.", ""),
+        ("group", 32, Kind.IPV4, "The group that it is about; 0.0.0.0: all.", ""),
+    ),
+    table(
+        "IGMPv3 query", "RFC 3376 4.1",
+        ("reserved", 4, H, "Zero.", ""),
+        ("S: suppress", 1, F, "Routers do not reset their timers for it.", ""),
+        ("robustness", 3, N, "How many reports may be lost.", ""),
+        ("query interval", 8, N, "Of the querier, in seconds, 128 and more as a float.", ""),
+        ("sources", 16, N, "How many sources follow.", ""),
+    ),
+    table(
+        "IGMPv3 report", "RFC 3376 4.2",
+        ("type", 8, H, "What kind of message this is.", ""),
+        ("reserved", 8, H, "Zero.", ""),
+        ("checksum", 16, H, "Guards the whole message.", ""),
+        ("flags", 16, H, "Zero.", ""),
+        ("records", 16, N, "How many groups follow.", ""),
+    ),
+    table(
+        "IGMPv3 record", "RFC 3376 4.2.4",
+        ("record type", 8, N,
+         "1 only these sources, 2 all but these, 3 now only, 4 now all but, 5 allow, 6 block.", ""),
+        ("auxiliary length", 8, Kind.WORDS, "Bytes behind the sources.", ""),
+        ("sources", 16, N, "How many sources follow.", ""),
+        ("group", 32, Kind.IPV4, "The group that it is about.", ""),
+    ),
+    table("IGMPv3 source", "RFC 3376 4.1", ("source", 32, Kind.IPV4, "A sender to the group.", "")),
+    table(
+        "SCTP", "RFC 9260 3.1",
+        *PORTS,
+        ("verification tag", 32, H, "Names the association to its receiver; 0 in an INIT.", ""),
+        ("checksum", 32, H, "CRC32C of header and chunks, the lowest byte first.", ""),
+    ),
+    table(
+        "SCTP chunk", "RFC 9260 3.2",
+        ("chunk type", 8, N, "What the chunk is.", ""),
+        ("flags", 8, H, "Depend on the type.", ""),
+        ("length", 16, N, "Bytes of the chunk, without what fills it up to four.", ""),
+    ),
+    table(
+        "SCTP DATA", "RFC 9260 3.3.1",
+        ("TSN", 32, N, "Transmission sequence number.", ""),
+        ("stream", 16, N, "Which stream the message is in.", ""),
+        ("stream sequence", 16, N, "Which message of the stream.", ""),
+        ("payload protocol", 32, N, "What the message is, for its receiver.", ""),
+        ("user data", 0, B, "The message, or a part of it.", ""),
+    ),
+    table(
+        "SCTP INIT", "RFC 9260 3.3.2",
+        ("initiate tag", 32, H, "The tag that packets to the sender shall have.", ""),
+        ("receiver window", 32, N, "Bytes that the sender has room for.", ""),
+        ("outbound streams", 16, N, "How many streams the sender wants to open.", ""),
+        ("inbound streams", 16, N, "How many it takes.", ""),
+        ("initial TSN", 32, N, "The TSN of its first DATA.", ""),
+        ("parameters", 0, B, "Addresses, cookie and what both can do.", ""),
+    ),
+    table(
+        "SCTP SACK", "RFC 9260 3.3.4",
+        ("cumulative TSN ACK", 32, N, "The last TSN before the first gap.", ""),
+        ("receiver window", 32, N, "Bytes that the sender has room for.", ""),
+        ("gap blocks", 16, N, "How many ranges behind a gap follow.", ""),
+        ("duplicates", 16, N, "How many TSNs that came twice follow.", ""),
+        ("blocks", 0, B, "The ranges, and the TSNs that came twice.", ""),
+    ),
+    table(
+        "SCTP SHUTDOWN", "RFC 9260 3.3.8",
+        ("cumulative TSN ACK", 32, N, "The last TSN before the first gap.", ""),
+    ),
+    table("SCTP value", "RFC 9260 3.2", ("value", 0, B, "Depends on the chunk.", "")),
+    table(
+        "DCCP", "RFC 4340 5.1",
+        *PORTS,
+        ("data offset", 8, Kind.WORDS, "Length of this header with its options.", ""),
+        ("CCVal", 4, N, "For the congestion control of the sender.", ""),
+        ("checksum coverage", 4, N, "0: the checksum guards all.", ""),
+        ("checksum", 16, H, "Guards header, addresses and as much as the coverage says.", ""),
+        ("reserved", 3, H, "Zero.", ""),
+        ("type", 4, N,
+         "0 request, 1 response, 2 data, 3 ACK, 4 data and ACK, 5 close request, 6 close, 7 reset, "
+         "8 sync, 9 sync ACK.", ""),
+        ("X: extended", 1, F, "The sequence number has 48 bits.", ""),
+    ),
+    table("DCCP short", "RFC 4340 5.1", ("sequence number", 24, N, "Counts the packets.", "")),
+    table(
+        "DCCP extended", "RFC 4340 5.1",
+        ("reserved byte", 8, H, "Zero.", ""),
+        ("sequence number", 48, N, "Counts the packets.", ""),
+    ),
+    table(
+        "UDP-Lite", "RFC 3828 3.1",
+        *PORTS,
+        ("checksum coverage", 16, N, "How many bytes from here on are guarded; 0: all.", ""),
+        ("checksum", 16, H, "Guards addresses and as much as the coverage says.", ""),
+    ),
+    table(
+        "VXLAN", "RFC 7348 5",
+        ("reserved", 4, H, "Zero.", ""),
+        ("I: identifier", 1, F, "The network identifier counts.", ""),
+        ("reserved flags", 3, H, "Zero.", ""),
+        ("reserved bytes", 24, H, "Zero.", ""),
+        ("network identifier", 24, N, "The virtual network (VNI) that the frame belongs to.", ""),
+        ("reserved end", 8, H, "Zero.", ""),
+    ),
+    table(
+        "Geneve", "RFC 8926 3.4",
+        ("version", 2, N, "0.", ""),
+        ("options length", 6, Kind.WORDS, "Bytes of options behind this header.", ""),
+        ("O: control", 1, F, "A message of the tunnel's ends; no packet follows.", ""),
+        ("C: critical", 1, F, "Who does not know an option marked so drops the packet.", ""),
+        ("reserved", 6, H, "Zero.", ""),
+        ("type", 16, Kind.ETHERTYPE, "What follows.", ""),
+        ("network identifier", 24, N, "The virtual network (VNI) that the packet belongs to.", ""),
+        ("reserved end", 8, H, "Zero.", ""),
+        ("options", 0, B, "For the ends of the tunnel.", ""),
+    ),
+    table(
+        "GTP-U", "3GPP TS 29.281 5.1",
+        ("version", 3, N, "1.", ""),
+        ("protocol type", 1, N, "1: GTP, 0: GTP', for charging.", ""),
+        ("reserved", 1, H, "Zero.", ""),
+        ("E: extension", 1, F, "The next extension header's type counts.", ""),
+        ("S: sequence", 1, F, "The sequence number counts.", ""),
+        ("PN: N-PDU", 1, F, "The N-PDU number counts.", ""),
+        ("message type", 8, N, "1 echo, 2 its answer, 26 error, 254 end, 255 a packet.", ""),
+        ("length", 16, N, "Bytes that follow the first 8.", ""),
+        ("tunnel", 32, H, "Names the tunnel to its receiver (TEID).", ""),
+    ),
+    table(
+        "GTP-U optional", "3GPP TS 29.281 5.1",
+        ("sequence number", 16, N, "Counts the packets of the tunnel.", ""),
+        ("N-PDU number", 8, N, "For a hand-over between base stations.", ""),
+        ("next extension", 8, H, "What extension header follows; 0: none.", ""),
+        ("extensions", 0, B, "Extension headers, each with its length in words of 4 bytes.", ""),
+    ),
+    table(
+        "QUIC long header", "RFC 9000 17.2",
+        ("long header", 1, F, "Used until the keys are agreed.", ""),
+        ("fixed bit", 1, F, "Set, so that QUIC is told from others on the same port.", ""),
+        ("packet type", 2, N, "Which kind of packet; its numbers depend on the version.", ""),
+        ("protected", 4, H, "Length of the packet number, encrypted.", ""),
+        ("version", 32, H, "0x00000001 QUIC 1, 0x6b3343cf QUIC 2, 0 a list of versions.", ""),
+    ),
+    table(
+        "QUIC short header", "RFC 9000 17.3.1",
+        ("long header", 1, F, "Not set: the keys are agreed, the version is known to both.", ""),
+        ("fixed bit", 1, F, "Set, so that QUIC is told from others on the same port.", ""),
+        ("spin bit", 1, F, "Turns once a round trip, where both ends want that.", ""),
+        ("protected", 5, H, "Key phase and length of the packet number, encrypted.", ""),
+    ),
+    table(
+        "QUIC connection ids", "RFC 9000 17.2",
+        ("destination id length", 8, N, "Bytes of the connection id that follows.", ""),
+        ("destination connection id", 0, B, "What the receiver knows the connection by.", ""),
+        ("source id length", 8, N, "Bytes of the connection id that follows.", ""),
+        ("source connection id", 0, B, "What the sender wants to be called.", ""),
+    ),
+    table(
+        "QUIC fields", "RFC 9000 17.2",
+        ("token length", 0, N, "Bytes of the token that follows.", ""),
+        ("token", 0, B, "Proves the client's address: from a Retry, or an earlier connection.", ""),
+        ("length", 0, N, "Bytes of packet number and payload.", ""),
+        ("retry token", 0, B, "The client must send it back.", ""),
+        ("integrity tag", 0, B, "The sender saw the client's packet (RFC 9001 5.8).", ""),
+        ("supported version", 0, H, "One that the server can do.", ""),
+        ("encrypted", 0, B, "Packet number and frames.", ""),
+    ),
+)
+# fmt: on

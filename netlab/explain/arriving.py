@@ -1,0 +1,265 @@
+"""One byte of a stream, or its end -> why it could be read when it could, and not before.
+
+Told forward from where the line stands: until the peer's program wrote it (`peer`), until its stack
+sent it (`held`), until the copy that was taken left (`recovery`), on the wire, and behind a gap.
+Read first: reference on the meaning of `carried`, `delivered` and `released`.
+"""
+
+from __future__ import annotations
+
+import re
+
+from netlab.correlate.arrivals import arrival_ns, came
+from netlab.correlate.streams import fin_ready
+from netlab.explain.causes import Cause, Certainty
+from netlab.explain.held import Holder, tell_held
+from netlab.explain.parts import Line
+from netlab.explain.peer import tell_before
+from netlab.explain.recovery import tell_recovery
+from netlab.explain.scene import Path
+from netlab.explain.sender import Sender, Write
+from netlab.model.tables import Call, Direction, Packet, Role
+
+_RATE = re.compile(r"\brate ")
+_DELAY = re.compile(r"\bdelay (?:[cs]>[cs] )?(?:conn \d+ )?(\d+(?:\.\d+)?) ?(ns|us|ms|s)\b")
+_BY = re.compile(r"\bby (\d+(?:\.\d+)?) ?(ns|us|ms|s)\b")
+_UNITS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
+
+
+def tell_byte(line: Line, path: Path, direction: Direction, byte: int) -> int | None:
+    """Why byte `byte` was not readable earlier; returns when it was. None: it is not known."""
+    sender = path.senders[direction]
+    ready = sender.stream.ready.overlaps(byte, byte + 1)
+    frame = ready[0][2] if ready else None
+    if frame is None:
+        return None
+    packets = path.scene.packets
+    ready_ns = arrival_ns(packets[frame])
+    if ready_ns <= line.at_ns:
+        return ready_ns
+    until = Line(line.at_ns, min(ready_ns, line.stop_ns))
+    carried = sender.stream.carried.overlaps(byte, byte + 1)
+    accepted = sender.stream.accepted.overlaps(byte, byte + 1)
+    first = packets[carried[0][2]] if carried else None
+    taken = packets[accepted[0][2]] if accepted else first
+    if first is None or taken is None:
+        return None
+    writer = path.scene.writer(path.connection, direction, byte)
+    behind_ns = _later_here(sender, first, byte, ready_ns)
+    _leaves(until, path, sender, writer, byte, first)
+    if not path.exact and taken is not first:
+        tell_recovery(until, path, sender, byte, taken.time_ns)
+    _sent_again(until, path, sender, byte, taken, behind_ns)
+    tell_flight(until, taken, behind_ns)
+    _behind_gap(until, sender, byte, ready_ns, frame)
+    line.include(until.finish(), ready_ns)
+    return ready_ns
+
+
+def tell_end(line: Line, path: Path, direction: Direction) -> int | None:
+    """Why the end of the stream was not readable earlier: the FIN, or what it waited for."""
+    sender = path.senders[direction]
+    fin = fin_ready(sender.stream, path.scene.packets)
+    if fin is None:
+        return None
+    ready_ns = arrival_ns(fin)
+    length = sender.stream.half.fin_off or 0
+    if ready_ns <= line.at_ns:
+        return ready_ns
+    fins = [packet for packet in sender.stream.half.fins if not packet._made]
+    cause = caller_of(path, fins, Role.FIN, direction)
+    until = Line(line.at_ns, min(ready_ns, line.stop_ns))
+    if cause is not None:
+        tell_before(until, path.scene, cause, f"called {_plain(cause)}")
+        write = sender.last_write(cause.entered_ns)
+        if fins and write is not None and sender.nxt(cause.entered_ns) < length:
+            tell_held(until, Holder(path, sender, write), fins[0].time_ns)
+    elif fins:
+        _not_seen(until, path, sender, fins[0], None)
+    if fins:
+        until.until(fins[0].time_ns, Cause.COPY, Certainty.INFERRED, (), (),
+                    "in which the stack sent the FIN")  # fmt: skip
+    taken = next(iter(came(fins)), None)
+    if taken is not None and fins and taken is not fins[0]:
+        until.until(
+            taken.time_ns, Cause.RTO, Certainty.INFERRED, (fins[0].frame, taken.frame), (),
+            f"because the FIN of frame {fins[0].frame} was lost, until it was sent again"
+            f" (frame {taken.frame})",
+        )  # fmt: skip
+    if taken is not None:
+        tell_flight(until, taken, None)
+    _behind_gap(until, sender, length, ready_ns, fin.frame)
+    line.include(until.finish(), ready_ns)
+    return ready_ns
+
+
+def tell_reset(line: Line, path: Path, direction: Direction, packet: Packet) -> int:
+    """Why the peer's reset did not come earlier."""
+    ready_ns = arrival_ns(packet)
+    until = Line(line.at_ns, min(ready_ns, line.stop_ns))
+    cause = caller_of(path, [packet], Role.RST, direction)
+    if cause is not None:
+        tell_before(until, path.scene, cause, f"called {_plain(cause)}")
+    else:
+        _not_seen(until, path, path.senders[direction], packet, None)
+    until.until(packet.time_ns, Cause.COPY, Certainty.INFERRED, (packet.frame,), (),
+                "in which the stack sent a reset")  # fmt: skip
+    tell_flight(until, packet, None)
+    line.include(until.finish(), ready_ns)
+    return ready_ns
+
+
+def caller_of(path: Path, packets: list[Packet], role: Role, direction: Direction) -> Call | None:
+    """The call of the sending side that these frames came of."""
+    for packet in packets:
+        for span in path.scene.closers.get((role, packet.frame), ()):
+            call = path.scene.call(span.call)
+            if span.direction == direction and (call.side in (None, direction.sender)):
+                return call
+    return None
+
+
+def _plain(call: Call) -> str:
+    return f"{call.op} #{call.call}"
+
+
+def _leaves(
+    line: Line, path: Path, sender: Sender, writer: Call | None, byte: int, first: Packet
+) -> None:
+    """Until the first frame with the byte left."""
+    if writer is None:
+        _not_seen(line, path, sender, first, byte)
+        return
+    tell_before(line, path.scene, writer, f"called {_plain(writer)}")
+    if not path.exact and path.scene.has_calls(path.connection, sender.direction.receiver):
+        line.unknown(first.time_ns)
+    holder = Holder(path, sender, Write(writer, writer.stop or 0, False))
+    tell_held(line, holder, first.time_ns)
+
+
+def _not_seen(line: Line, path: Path, sender: Sender, packet: Packet, byte: int | None) -> None:
+    """The peer's calls were not recorded: what its frames alone say of the time before one left."""
+    side = sender.direction.sender
+    asked = _last_question(path, sender, packet)
+    if path.exact:
+        if asked is not None:
+            tell_flight(line, asked, None)
+        line.until(
+            packet.time_ns, Cause.PEER_APP, Certainty.INFERRED, (packet.frame,), (),
+            f"before the {side} sent frame {packet.frame}, whose calls were not recorded",
+        )  # fmt: skip
+        return
+    rtt_ns = path.scene.tables.connections[path.connection].handshake_ns
+    if asked is None or rtt_ns is None:
+        line.unknown(packet.time_ns, f"before frame {packet.frame} of the {side} was seen")
+        return
+    came_ns = max(packet.time_ns - rtt_ns, asked.time_ns)
+    frames = (asked.frame, packet.frame)
+    line.until(
+        came_ns, Cause.PEER_APP, Certainty.INFERRED, frames, (),
+        f"before the {side} answered frame {asked.frame}, whose calls were not recorded",
+    )  # fmt: skip
+    line.until(
+        packet.time_ns, Cause.NETWORK, Certainty.INFERRED, frames, (),
+        "on the wire, as long as the handshake took",
+    )  # fmt: skip
+
+
+def _last_question(path: Path, sender: Sender, packet: Packet) -> Packet | None:
+    """The last frame with payload of the other end that can have led to this one."""
+    for row in reversed(
+        path.senders[sender.direction.reverse].departures_between(-1, packet.time_ns)
+    ):
+        came_ns = arrival_ns(row.packet) if path.exact else row.packet.time_ns
+        if came_ns <= packet.time_ns:
+            return row.packet
+    return None
+
+
+def _sent_again(
+    line: Line, path: Path, sender: Sender, byte: int, taken: Packet, behind_ns: int | None
+) -> None:
+    """Until the copy left that was taken; behind a gap of its own from when later bytes came."""
+    if line.at_ns >= taken.time_ns:
+        return
+    repaired = Line(line.at_ns, min(taken.time_ns, line.stop_ns))
+    tell_recovery(repaired, path, sender, byte, taken.time_ns)
+    repaired.until(
+        taken.time_ns, Cause.RTO, Certainty.INFERRED, (taken.frame,), (),
+        f"until frame {taken.frame} sent again what was lost",
+    )  # fmt: skip
+    for part in repaired.finish():
+        if behind_ns is not None and part.stop_ns > behind_ns:
+            line.until(behind_ns, part.cause, part.certainty, part.frames, part.calls, part.text)
+            line.until(part.stop_ns, Cause.HEAD_OF_LINE, part.certainty, part.frames, part.calls,
+                       f"with later bytes here, {part.text}")  # fmt: skip
+        else:
+            line.include([part], part.stop_ns)
+
+
+def tell_flight(line: Line, packet: Packet, behind_ns: int | None) -> None:
+    """A frame's way: in the wire's queue, then on the wire."""
+    came_ns = arrival_ns(packet)
+    if line.at_ns >= came_ns:
+        return
+    certainty = Certainty.OBSERVED if packet._wired else Certainty.INFERRED
+    frames = (packet.frame,)
+    line.until(packet.time_ns, Cause.COPY, Certainty.INFERRED, frames)
+    waited_ns = queued_on_wire_ns(packet)
+    if behind_ns is not None:
+        text = f"with later bytes here, until frame {packet.frame} came"
+        own = Line(line.at_ns, min(came_ns, line.stop_ns))
+        own.until(behind_ns, Cause.NETWORK, certainty, frames, (), _on_wire(packet))
+        own.until(came_ns, Cause.HEAD_OF_LINE, certainty, frames, (), text)
+        line.include(own.finish(), came_ns)
+        return
+    if waited_ns:
+        line.until(
+            packet.time_ns + waited_ns, Cause.WIRE_QUEUE, certainty, frames, (),
+            f"in the queue of the wire (frame {packet.frame}: {_rule_of(packet)})",
+        )  # fmt: skip
+    line.until(came_ns, Cause.NETWORK, certainty, frames, (), _on_wire(packet))
+
+
+def _on_wire(packet: Packet) -> str:
+    return f"on the wire (frame {packet.frame})"
+
+
+def _rule_of(packet: Packet) -> str:
+    return packet._arrival.rule if packet._arrival is not None else ""
+
+
+def queued_on_wire_ns(packet: Packet) -> int:
+    """How long a frame waited for, and took of, the rate of the wire; its delays taken out."""
+    arrival = packet._arrival
+    if arrival is None or packet.arrived_ns is None or not _RATE.search(arrival.rule):
+        return 0
+    delays = _DELAY.findall(arrival.rule) + _BY.findall(arrival.rule)
+    delay_ns = sum(int(float(number) * _UNITS[unit]) for number, unit in delays)
+    return max(packet.arrived_ns - packet.time_ns - (arrival.late_ns or 0) - delay_ns, 0)
+
+
+def _later_here(sender: Sender, first: Packet, byte: int, ready_ns: int) -> int | None:
+    """When a byte behind this one came, while this one was not readable."""
+    stream = sender.stream
+    if stream.all_accepted and not stream.resent and not len(stream.released):
+        return None
+    here = [
+        arrival_ns(row.packet)
+        for row in sender.departures_between(first.time_ns - 1, ready_ns)
+        if row.segment.start > byte and _arrived(row.packet)
+    ]
+    soonest = min(here, default=ready_ns)
+    return soonest if soonest < ready_ns else None
+
+
+def _arrived(packet: Packet) -> bool:
+    return packet.arrived_ns is not None and not packet._spoilt if packet._wired else True
+
+
+def _behind_gap(line: Line, sender: Sender, byte: int, ready_ns: int, frame: int) -> None:
+    """The byte was here and an earlier one was not."""
+    line.until(
+        ready_ns, Cause.HEAD_OF_LINE, Certainty.OBSERVED, (frame,), (),
+        f"behind a gap that frame {frame} filled",
+    )  # fmt: skip

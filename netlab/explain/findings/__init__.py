@@ -1,0 +1,1 @@
+"""What a recording says of a connection as a whole: findings, each with evidence and advice."""

@@ -1,0 +1,161 @@
+"""Findings about how a connection ended: who reset it, who never closed, what was never read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from netlab.correlate.arrivals import arrival_ns, came
+from netlab.correlate.flows import ACK, SYN
+from netlab.correlate.reasons import Reason, What
+from netlab.correlate.streams import fin_arrival
+from netlab.explain.findings.finding import Finding, Severity
+from netlab.explain.scene import Path, Scene
+from netlab.explain.wording import counted, lasting, name_of
+from netlab.model.tables import Call, Connection, Packet, Role, Side
+
+_LEAK_NS = 1_000_000_000
+_CITED = 8
+
+
+def resets(scene: Scene, row: Connection) -> Iterator[Finding]:
+    """The first RST of each side, with whose doing it was."""
+    path = scene.path(row.connection)
+    if path is None:
+        return
+    for side in Side:
+        sent = [p for p in path.track.halves[side.outbound].resets if not p._made]
+        if sent:
+            yield _reset(scene, row, path, side, sent[0])
+
+
+def _reset(scene: Scene, row: Connection, path: Path, side: Side, packet: Packet) -> Finding:
+    calls = [
+        scene.call(span.call) for span in scene.closers.get((Role.RST, packet.frame), ())
+        if span.direction == side.outbound
+    ]  # fmt: skip
+    own = next((c for c in calls if c.side == side or c.op in ("exit", "close")), None)
+    other = next((c for c in calls if c.side != side), None)
+    who, why, advice = _defendant(scene, row, path, side, packet, own, other)
+    cited = tuple(c.call for c in (own, other) if c is not None)
+    return Finding(
+        "reset", row.connection, Severity.HIGH if own is not None else Severity.MEDIUM,
+        f"The {side} reset the connection (frame {packet.frame}): {who}{why}.",
+        advice, "RFC 9293 3.10.7; RFC 2525 2.17", (packet.frame,), cited,
+    )  # fmt: skip
+
+
+def _defendant(
+    scene: Scene,
+    row: Connection,
+    path: Path,
+    side: Side,
+    packet: Packet,
+    own: Call | None,
+    other: Call | None,
+) -> tuple[str, str, str]:
+    """(who, why, what to change)."""
+    syn = any(p.time_ns <= packet.time_ns for p in path.track.halves[side.inbound].syns)
+    answered = path.track.halves[side.outbound].syns
+    if side is Side.SERVER and not answered and syn:
+        return "", "nobody listens at that port", "Start the server first, or correct the port."
+    options = scene.options(row.connection, side)
+    linger = next((o for o in options if o.name == "SO_LINGER"), None)
+    if own is not None:
+        unread = _unread(path, side, packet)
+        if unread:
+            return (
+                f"{name_of(own)}", f" left {counted(unread, 'byte')} unread",
+                "Read to the end before close, or shut down writing first.",
+            )  # fmt: skip
+        if linger is not None:
+            return (
+                f"{name_of(own)}",
+                f" with SO_LINGER (call #{linger.call})",
+                ("Leave SO_LINGER out unless a reset is meant."),
+            )
+        if own.op == "exit":
+            return f"{name_of(own)}", " ended the process that held it", "Close before the end."
+        return f"{name_of(own)} did it", "", ""
+    if any(o.name == "TCP_USER_TIMEOUT" and o.on for o in options):
+        return "", "TCP_USER_TIMEOUT gave the peer up", ""
+    if any(o.name == "SO_KEEPALIVE" and o.on for o in options) and packet._flags & ACK:
+        return "", "its keep-alive probes had no answer", ""
+    if other is not None:
+        return (
+            "",
+            f"{name_of(other)} sent to an end that was closed already",
+            ("Stop sending once the peer has closed; look for the end of the stream first."),
+        )
+    if not packet._flags & (ACK | SYN):
+        return "", "it answers a frame for a connection that it no longer knew", ""
+    return "", "which call did it, the recording does not show", ""
+
+
+def _unread(path: Path, side: Side, packet: Packet) -> int:
+    """Bytes that had come to this side by then and no call had returned."""
+    sender = path.senders[side.inbound]
+    moves = path.scene.moves(path.connection, side, side.inbound)
+    if not path.scene.has_calls(path.connection, side):
+        return 0
+    read = max((call.stop or 0 for call in moves.calls), default=0)
+    here = [
+        row.segment.stop for row in sender.departed
+        if row.packet in came([row.packet]) and arrival_ns(row.packet) <= packet.time_ns
+    ]  # fmt: skip
+    return max(max(here, default=0) - read, 0)
+
+
+def close_wait(scene: Scene, row: Connection) -> Iterator[Finding]:
+    """A FIN came, and this side's program never closed though it lived on."""
+    path = scene.path(row.connection)
+    if path is None or any(half.resets for half in path.track.halves.values()):
+        return
+    for side in Side:
+        fin = fin_arrival(path.senders[side.inbound].stream)
+        socket = scene.ends.get((row.connection, side))
+        if fin is None or socket is None or path.track.halves[side.outbound].fins:
+            continue
+        if socket.closes or socket.shutdowns:
+            continue
+        last = scene.calls[socket.calls[-1] - 1]
+        until_ns = max((c.returned_ns or c.entered_ns for c in scene.calls), default=0)
+        open_ns = until_ns - arrival_ns(fin)
+        if open_ns < _LEAK_NS:
+            continue
+        yield Finding(
+            "close_wait", row.connection, Severity.HIGH,
+            f"The {side} stays in CLOSE-WAIT: its peer's FIN (frame {fin.frame}) came"
+            f" {lasting(open_ns)} before the end of the recording, and {last.actor} (pid"
+            f" {last.pid}) never closed descriptor {last.fd}.",
+            "Close the socket once recv returns 0.", "RFC 9293 3.6", (fin.frame,), (last.call,),
+        )  # fmt: skip
+
+
+def never_read(scene: Scene, row: Connection) -> Iterator[Finding]:
+    """Bytes whose send succeeded, that the peer's program never read."""
+    rows = [
+        item for item in scene.tables.unmatched
+        if item.connection == row.connection and item.bytes
+        and item.what in (What.CARRIED_NOT_READ, What.SENT_NOT_READ)
+        and item.reason in (Reason.CLOSED_UNREAD, Reason.STILL_QUEUED, Reason.RESET)
+    ]  # fmt: skip
+    for side in Side:
+        mine = [item for item in rows if item.direction == side.outbound]
+        if not mine or not scene.has_calls(row.connection, side.outbound.receiver):
+            continue
+        total = sum(item.bytes for item in mine)
+        writers = [
+            scene.writer(row.connection, side.outbound, item.start) for item in mine
+            if item.start is not None
+        ]  # fmt: skip
+        known = [call for call in writers if call is not None]
+        if not known:
+            continue
+        yield Finding(
+            "never_read", row.connection, Severity.HIGH,
+            f"{name_of(known[0])} succeeded, and the {side.outbound.receiver} never read"
+            f" {counted(total, 'byte')}: {mine[0].reason}.",
+            "A send that succeeds only means that the kernel took it: let the peer's program"
+            " answer.",
+            "man 2 send", (), tuple(call.call for call in known[:_CITED]),
+        )  # fmt: skip

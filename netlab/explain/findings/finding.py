@@ -1,0 +1,32 @@
+"""One finding: a sentence, how grave it is, what shows it, and what to change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    """How grave: it cost time or bytes; it may; it is worth knowing."""
+
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found. Without evidence there is none."""
+
+    kind: str
+    connection: int | None
+    severity: Severity
+    text: str
+    advice: str
+    source: str
+    frames: tuple[int, ...] = ()
+    calls: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.frames and not self.calls:
+            raise ValueError(f"a finding without evidence: {self.kind}")

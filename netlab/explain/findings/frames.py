@@ -1,0 +1,141 @@
+"""Findings that the frames alone show: they need no calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from netlab.correlate.arrivals import arrival_ns, reached
+from netlab.explain.findings.finding import Finding, Severity
+from netlab.explain.scene import Path, Scene
+from netlab.explain.sender import Sender
+from netlab.explain.wording import counted, lasting
+from netlab.model.tables import Connection, Direction, Side
+
+_STORM_COUNT = 8
+_STORM_SHARE = 0.05
+_IN_A_ROW = 4
+_CITED = 8
+_STALLS = 3
+_MS = 1_000_000
+
+
+def retransmission_storm(scene: Scene, row: Connection) -> Iterator[Finding]:
+    """Many frames sent again, or the same one again and again."""
+    path = scene.path(row.connection)
+    if path is None:
+        return
+    for direction, sender in path.senders.items():
+        again = sender.resends
+        if not again:
+            continue
+        copies: dict[int, int] = {}
+        for resend in again:
+            copies[resend.start] = copies.get(resend.start, 0) + 1
+        worst = max(copies, key=lambda start: copies[start])
+        share = len(again) / max(len(sender.departed), 1)
+        frames = tuple(resend.frame for resend in again[:_CITED])
+        if copies[worst] >= _IN_A_ROW:
+            mine = [r for r in again if r.start == worst]
+            yield Finding(
+                "retransmission_storm", row.connection, Severity.HIGH,
+                f"The {direction.sender} sent the bytes from {worst} on again"
+                f" {copies[worst]} times in {lasting(mine[-1].time_ns - mine[0].time_ns)}: nothing"
+                " came back.",
+                "Find out what swallows them: a dead peer, a firewall, an MTU.", "RFC 6298 5.5",
+                tuple(r.frame for r in mine[:_CITED]),
+            )  # fmt: skip
+        elif len(again) >= _STORM_COUNT and share >= _STORM_SHARE:
+            yield Finding(
+                "retransmission_storm", row.connection, Severity.HIGH,
+                f"{len(again):,} of {len(sender.departed):,} segments of the {direction.sender}"
+                f" ({share:.0%}) were sent again.",
+                "Find out where segments are lost.", "RFC 6298 5.5", frames,
+            )  # fmt: skip
+
+
+def window_limited(scene: Scene, row: Connection) -> Iterator[Finding]:
+    """The window was full again and again while the path could have taken more."""
+    path = scene.path(row.connection)
+    if path is None or not row.handshake_ns or row.handshake_ns < _MS:
+        return
+    for direction, sender in path.senders.items():
+        stops = _full(path, sender, direction)
+        if len(stops) < _STALLS or not sender.acks:
+            continue
+        widest = max(edge - una for edge, una, _ in stops)
+        rate = widest * 1_000_000_000 // row.handshake_ns
+        yield Finding(
+            "window_limited", row.connection, Severity.MEDIUM,
+            f"The {direction.sender} filled the window of the {direction.receiver}"
+            f" {counted(len(stops), 'time')}: with {widest:,} bytes and a round trip of"
+            f" {lasting(row.handshake_ns)} no more than {rate:,} bytes/s are possible.",
+            f"A larger SO_RCVBUF at the {direction.receiver}, before connect or listen (or none:"
+            " then the kernel adapts it).",
+            "RFC 7323 1.1", tuple(frame for _, _, frame in stops[:_CITED]),
+        )  # fmt: skip
+
+
+def _full(path: Path, sender: Sender, direction: Direction) -> list[tuple[int, int, int]]:
+    """(edge, first unacknowledged byte, frame) whenever a frame filled the window."""
+    found = []
+    for row in sender.departed:
+        at = row.packet.time_ns
+        edge, una = sender.edge(at), sender.una(at)
+        if edge is None or edge <= una or row.segment.stop != sender.nxt(at):
+            continue
+        if edge - row.segment.stop < sender.mss:
+            found.append((edge, una, row.segment.frame))
+    return found
+
+
+def handshake_lost(scene: Scene, row: Connection) -> Iterator[Finding]:
+    """SYNs that had no answer, or a second SYN-ACK."""
+    path = scene.path(row.connection)
+    if path is None:
+        return
+    syns = [p for p in path.track.halves[Direction.C2S].syns if not p._made]
+    answers = [p for p in path.track.halves[Direction.S2C].syns if not p._made]
+    if len(syns) < 2 and len(answers) < 2:
+        return
+    lost = [p for p in (*syns, *answers) if p._wired and not reached(p)]
+    ignored = [
+        p for p in syns if p._wired and reached(p)
+        and not any(0 <= a.time_ns - arrival_ns(p) < 500 * _MS for a in answers)
+        and not path.track.halves[Direction.S2C].resets
+    ]  # fmt: skip
+    what = f"{counted(len(syns), 'SYN')} and {counted(len(answers), 'SYN-ACK')} were sent"
+    if lost:
+        what += f", {len(lost)} of them lost on the wire"
+    if ignored:
+        what += f", {counted(len(ignored), 'SYN')} came and had no answer (the queue was full)"
+    if not answers:
+        what += "; none was answered"
+    waited = max(p.time_ns for p in (*syns, *answers)) - syns[0].time_ns if syns else 0
+    yield Finding(
+        "handshake_lost", row.connection, Severity.HIGH,
+        f"The handshake did not go through at once: {what}, over {lasting(waited)}.",
+        "Find out where the SYN is lost: a firewall, a full queue, a route.", "RFC 6298 2.1",
+        tuple(p.frame for p in (*syns, *answers))[:_CITED],
+    )  # fmt: skip
+
+
+def keep_alive_only(scene: Scene, row: Connection) -> Iterator[Finding]:
+    """Keep-alives on a connection over which nothing was said for long."""
+    path = scene.path(row.connection)
+    if path is None:
+        return
+    probes = [r for r in path.track.rows if r.segment.keep_alive and not r.packet._made]
+    if len(probes) < _STALLS:
+        return
+    sides = {Side(r.direction.sender) for r in probes}
+    span = probes[-1].packet.time_ns - probes[0].packet.time_ns
+    answers = [r for r in path.track.rows if r.segment.keep_alive_ack]
+    answered = "and were answered" if answers else "and had no answer"
+    yield Finding(
+        "keep_alive_only", row.connection, Severity.LOW if answers else Severity.HIGH,
+        f"{counted(len(probes), 'keep-alive probe')} of the"
+        f" {' and the '.join(sorted(sides))} went out in {lasting(span)} {answered}:"
+        " nothing else was said.",
+        "" if answers else "The peer is gone: close, and connect anew.",
+        "RFC 9293 3.8.4", tuple(r.segment.frame for r in probes[:_CITED]),
+    )  # fmt: skip

@@ -1,0 +1,59 @@
+"""The rules of findings, and the findings of a recording.
+
+A rule looks at one connection and yields findings; it stays silent where the recording does not
+show all that it needs. `RULES` is the list; what each one needs and says stands in its file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from netlab.explain.findings import ends, frames, talk, waiting
+from netlab.explain.findings.finding import Finding, Severity
+from netlab.explain.scene import Scene
+from netlab.model.tables import Connection
+
+_ORDER = list(Severity)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a finding is called, who finds it, and where the fact behind it is written."""
+
+    kind: str
+    find: Callable[[Scene, Connection], Iterable[Finding]]
+    source: str
+
+
+RULES: tuple[Rule, ...] = (
+    Rule("nagle_delayed_ack", waiting.nagle_delayed_ack, "RFC 896; RFC 5681 4.2"),
+    Rule("zero_window", waiting.zero_window, "RFC 9293 3.8.6"),
+    Rule("backlog_overflow", waiting.backlog_overflow, "man 2 listen"),
+    Rule("slow_accept", waiting.slow_accept, "man 2 listen"),
+    Rule("loss_recovery", waiting.loss_recovery, "RFC 6298; RFC 8985"),
+    Rule("small_writes", talk.small_writes, "RFC 9293 3.7.4"),
+    Rule("coalesced", talk.coalesced, "RFC 9293 3.9.1"),
+    Rule("reset", ends.resets, "RFC 9293 3.10.7; RFC 2525 2.17"),
+    Rule("close_wait", ends.close_wait, "RFC 9293 3.6"),
+    Rule("never_read", ends.never_read, "man 2 send"),
+    Rule("retransmission_storm", frames.retransmission_storm, "RFC 6298 5.5"),
+    Rule("window_limited", frames.window_limited, "RFC 7323 1.1"),
+    Rule("handshake_lost", frames.handshake_lost, "RFC 6298 2.1"),
+    Rule("keep_alive_only", frames.keep_alive_only, "RFC 9293 3.8.4"),
+)
+
+
+def findings_of(scene: Scene, connection: int | None = None) -> list[Finding]:
+    """All findings, the gravest first; of one connection, or of all."""
+    found: list[Finding] = []
+    for row in scene.tables.connections:
+        if connection in (None, row.connection):
+            found += _of(scene, row)
+    found.sort(key=lambda item: _ORDER.index(item.severity))
+    return found
+
+
+def _of(scene: Scene, row: Connection) -> Iterator[Finding]:
+    for rule in RULES:
+        yield from rule.find(scene, row)

@@ -1,0 +1,80 @@
+"""Findings about how a program cuts what it says into calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from statistics import median_low
+
+from netlab.explain.findings.finding import Finding, Severity
+from netlab.explain.scene import Scene
+from netlab.explain.wording import name_of
+from netlab.model.call import is_inbound, is_outbound
+from netlab.model.tables import Call, Connection, Side
+
+_MANY = 20
+_SMALL_BYTES = 200
+_AT_ONCE_NS = 2_000_000  # two writes this close belong together
+_CITED = 8
+
+
+def small_writes(scene: Scene, row: Connection) -> Iterator[Finding]:
+    """A side that writes much in little pieces, one right after the other."""
+    if row.protocol != "tcp":
+        return
+    for side in Side:
+        writes = [call for call in _moving(scene, row, side) if is_outbound(call)]
+        behind = [
+            later for earlier, later in pairwise(writes)
+            if earlier.returned_ns is not None
+            and later.entered_ns - earlier.returned_ns < _AT_ONCE_NS
+            and _size(later) < _SMALL_BYTES
+        ]  # fmt: skip
+        if len(behind) < _MANY:
+            continue
+        yield Finding(
+            "small_writes", row.connection, Severity.MEDIUM,
+            f"The {side} made {len(writes):,} writes of {median_low(map(_size, writes)):,} bytes in"
+            f" the median, {len(behind):,} of them right behind another: each costs a system call"
+            " and, with TCP_NODELAY, a segment.",
+            "Gather what belongs together in one call (writev, a buffer).",
+            "RFC 9293 3.7.4", (), tuple(call.call for call in behind[:_CITED]),
+        )  # fmt: skip
+
+
+def coalesced(scene: Scene, row: Connection) -> Iterator[Finding]:
+    """Reads that returned parts of several writes, or writes that took several reads."""
+    if row.protocol != "tcp":
+        return
+    for side in Side:
+        writes = scene.moves(row.connection, side, side.outbound)
+        reads = [c for c in _moving(scene, row, side.outbound.receiver) if is_inbound(c)]
+        merged = []
+        for read in reads:
+            first, last = writes.at(read.start or 0), writes.at((read.stop or 1) - 1)
+            if first is not None and last is not None and first.call != last.call:
+                merged.append((read, first, last))
+        if len(writes.calls) < 2 or not merged:
+            continue
+        read, first, last = merged[0]
+        much = "once" if len(merged) == 1 else f"{len(merged):,} times"
+        yield Finding(
+            "coalesced", row.connection, Severity.LOW,
+            f"TCP keeps no message borders: {much} a read of the {side.outbound.receiver} returned"
+            f" bytes of several writes, first {name_of(read)} of {name_of(first)} to"
+            f" {name_of(last)}.",
+            "Say in the stream where a message ends: a length before it, or a delimiter behind it.",
+            "RFC 9293 3.9.1", (), (read.call, first.call, last.call),
+        )  # fmt: skip
+
+
+def _moving(scene: Scene, row: Connection, side: Side) -> list[Call]:
+    """The calls of a side that moved bytes, in order of entry."""
+    return [
+        call for call in scene.of_connection(row.connection)
+        if call.side == side and call.start is not None and _size(call)
+    ]  # fmt: skip
+
+
+def _size(call: Call) -> int:
+    return (call.stop or 0) - (call.start or 0)

@@ -1,0 +1,135 @@
+"""Findings from the waits of a connection's calls: what cost time, and whose doing it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from netlab.explain.causes import MECHANISMS, Cause
+from netlab.explain.findings.finding import Finding, Severity
+from netlab.explain.parts import Part
+from netlab.explain.scene import Scene
+from netlab.explain.wording import lasting
+from netlab.model.tables import Call, Connection, Side
+
+_MS = 1_000_000
+_SLOW_ACCEPT_NS = 10 * _MS
+_STALL_NS = 10 * _MS
+_CITED = 8
+_RECOVERIES = (Cause.RTO, Cause.TAIL_LOSS_PROBE, Cause.FAST_RETRANSMIT, Cause.HEAD_OF_LINE)
+
+
+def _parts(scene: Scene, row: Connection, *causes: Cause) -> list[tuple[Call, Part]]:
+    """The parts of calls of this connection that have one of these causes."""
+    return [
+        (call, part)
+        for call in scene.of_connection(row.connection)
+        for part in scene.explained.get(call.call, ())
+        if part.cause in causes
+    ]
+
+
+def _evidence(found: list[tuple[Call, Part]]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    frames = dict.fromkeys(frame for _, part in found for frame in part.frames)
+    calls = dict.fromkeys(number for call, part in found for number in (call.call, *part.calls))
+    return tuple(frames)[:_CITED], tuple(calls)[:_CITED]
+
+
+def _once(found: list[tuple[Call, Part]]) -> int:
+    """How long, each moment counted once though calls of both ends waited for it."""
+    total, edge = 0, 0
+    for _, part in sorted(found, key=lambda item: item[1].start_ns):
+        total += max(part.stop_ns - max(part.start_ns, edge), 0)
+        edge = max(edge, part.stop_ns)
+    return total
+
+
+def nagle_delayed_ack(scene: Scene, row: Connection) -> Iterator[Finding]:
+    """A small segment waited for an ACK that the receiver delayed."""
+    found = _parts(scene, row, Cause.DELAYED_ACK)
+    if not found:
+        return
+    held = {part.frames[-1] for _, part in found if part.frames}
+    times = "once" if len(held) == 1 else f"{len(held)} times"
+    frames, calls = _evidence(found)
+    yield Finding(
+        "nagle_delayed_ack", row.connection, Severity.HIGH,
+        f"Nagle against delayed ACK: {times} a small write waited for an ACK that the receiver"
+        f" sat on, {lasting(_once(found))} in all.",
+        MECHANISMS[Cause.DELAYED_ACK].advice, MECHANISMS[Cause.DELAYED_ACK].source, frames, calls,
+    )  # fmt: skip
+
+
+def zero_window(scene: Scene, row: Connection) -> Iterator[Finding]:
+    """A sender stalled because the reader's program did not read."""
+    found = _parts(scene, row, Cause.PEER_WINDOW, Cause.WINDOW_PROBE)
+    stalled_ns = _once(found)
+    if stalled_ns < _STALL_NS:
+        return
+    longest = max((part for _, part in found), key=lambda part: part.length_ns)
+    frames, calls = _evidence(found)
+    yield Finding(
+        "zero_window", row.connection, Severity.HIGH,
+        f"The sender stood still for {lasting(stalled_ns)}"
+        f" {longest.text or 'because the window was closed'}.",
+        MECHANISMS[Cause.PEER_WINDOW].advice, MECHANISMS[Cause.PEER_WINDOW].source, frames, calls,
+    )  # fmt: skip
+
+
+def backlog_overflow(scene: Scene, row: Connection) -> Iterator[Finding]:
+    """The listener's queue was full: a SYN that came had no answer."""
+    found = _parts(scene, row, Cause.BACKLOG_FULL)
+    if not found:
+        return
+    frames, calls = _evidence(found)
+    listener = _listener(scene, row)
+    backlog = f" (listen({listener.args}) #{listener.call})" if listener is not None else ""
+    yield Finding(
+        "backlog_overflow", row.connection, Severity.HIGH,
+        f"The accept queue overflowed{backlog}: the client waited {lasting(_once(found))} for the"
+        " SYN to be sent again.",
+        MECHANISMS[Cause.BACKLOG_FULL].advice, MECHANISMS[Cause.BACKLOG_FULL].source, frames, calls,
+    )  # fmt: skip
+
+
+def _listener(scene: Scene, row: Connection) -> Call | None:
+    path = scene.path(row.connection)
+    server = scene.ends.get((row.connection, Side.SERVER))
+    listener = server.listener if server is not None else None
+    if listener is None and path is not None and path.track.listeners:
+        listener = path.track.listeners[0]
+    if listener is None or listener.listened_by is None:
+        return None
+    return scene.call(listener.listened_by)
+
+
+def slow_accept(scene: Scene, row: Connection) -> Iterator[Finding]:
+    """A connection that was complete stood in the queue, and nobody called accept."""
+    found = [
+        (call, part) for call, part in _parts(scene, row, Cause.ACCEPT_QUEUE)
+        if part.length_ns >= _SLOW_ACCEPT_NS
+    ]  # fmt: skip
+    if not found:
+        return
+    frames, calls = _evidence(found)
+    yield Finding(
+        "slow_accept", row.connection, Severity.MEDIUM,
+        f"The connection was complete, and for {lasting(_once(found))} nobody called accept while"
+        " the client waited.",
+        MECHANISMS[Cause.ACCEPT_QUEUE].advice, MECHANISMS[Cause.ACCEPT_QUEUE].source, frames, calls,
+    )  # fmt: skip
+
+
+def loss_recovery(scene: Scene, row: Connection) -> Iterator[Finding]:
+    """Calls waited for what was lost to be sent again."""
+    found = _parts(scene, row, *_RECOVERIES)
+    if not found:
+        return
+    lost_ns = _once(found)
+    longest = max((part for _, part in found), key=lambda part: part.length_ns)
+    frames, calls = _evidence(found)
+    yield Finding(
+        "loss_recovery", row.connection, Severity.HIGH if lost_ns > 100 * _MS else Severity.MEDIUM,
+        f"Losses cost {lasting(lost_ns)} of waiting; the longest"
+        f" {longest.text or MECHANISMS[longest.cause].says}.",
+        MECHANISMS[Cause.RTO].advice, MECHANISMS[longest.cause].source, frames, calls,
+    )  # fmt: skip

@@ -1,0 +1,172 @@
+"""connect and accept -> what they waited for: the frames of the handshake.
+
+connect: until the SYN left that came, until the SYN-ACK left that came, on the wire. A SYN that
+came and had no answer met a full queue; the listener's calls say so where they are known. accept:
+until the client's SYN left nobody wanted anything (`no_client`), then as connect, seen from the
+other end.
+Read first: RFC 9293 3.5, man 2 listen, tcp_conn_request in Linux; `correlate.accept_queue`.
+"""
+
+from __future__ import annotations
+
+from netlab.correlate.accept_queue import acks_at_server, queued_by
+from netlab.correlate.arrivals import arrival_ns, came, reached, sent
+from netlab.correlate.sockets import Socket
+from netlab.explain.arriving import tell_flight
+from netlab.explain.causes import Cause, Certainty
+from netlab.explain.parts import Line
+from netlab.explain.scene import Path
+from netlab.model.tables import Call, Direction, Packet
+
+_ANSWERED_WITHIN_NS = 500_000_000  # a SYN-ACK is sent at once; a second later it is a resend
+
+
+def complete(path: Path, socket: Socket) -> tuple[int, int] | None:
+    """(when the connection stood in its accept queue, by which frame)."""
+    packet = queued_by(path.track, socket.listener, path.scene.records)
+    if packet is None:
+        first = next(iter(acks_at_server(path.track)), None)
+        if first is None:
+            return None
+        packet = first.packet
+    return arrival_ns(packet), packet.frame
+
+
+def tell_handshake(line: Line, path: Path) -> int | None:
+    """The client's side of it: until the SYN-ACK came; returns when. None: none did."""
+    half, back = path.track.halves[Direction.C2S], path.track.halves[Direction.S2C]
+    syns, answers = sent(half.syns), came(back.syns)
+    if not syns:
+        return None
+    line.until(syns[0].time_ns, Cause.COPY, Certainty.INFERRED)
+    answer = answers[0] if answers else None
+    sent_answers = sent(back.syns)
+    heard = next((p for p in came(syns) if not sent_answers
+                  or arrival_ns(p) <= sent_answers[0].time_ns), None)  # fmt: skip
+    if sent_answers and path.exact:
+        first_answer = sent_answers[0]
+        taken = max(
+            (p for p in syns if reached(p) and arrival_ns(p) <= first_answer.time_ns),
+            key=arrival_ns, default=syns[0],
+        )  # fmt: skip
+        _resent_syns(line, path, syns, taken)
+        tell_flight(line, taken, None)
+        line.until(first_answer.time_ns, Cause.COPY, Certainty.INFERRED)
+        if answer is not None:
+            _resent_answers(line, sent_answers, answer)
+            tell_flight(line, answer, None)
+    elif answer is not None:  # seen at one end
+        for packet in syns[1:]:
+            if packet.time_ns < answer.time_ns:
+                _lost_syn(line, path, syns[0], packet)
+        line.until(arrival_ns(answer), Cause.NETWORK, Certainty.INFERRED,
+                   (syns[0].frame, answer.frame), (), "for the SYN and its answer")  # fmt: skip
+    elif heard is not None or len(syns) > 1:
+        for packet in syns[1:]:
+            _lost_syn(line, path, syns[0], packet)
+    return arrival_ns(answer) if answer is not None else None
+
+
+def _resent_syns(line: Line, path: Path, syns: list[Packet], taken: Packet) -> None:
+    before = syns[0]
+    for packet in syns[1:]:
+        if packet.time_ns > taken.time_ns:
+            break
+        _lost_syn(line, path, before, packet)
+        before = packet
+
+
+def _lost_syn(line: Line, path: Path, before: Packet, packet: Packet) -> None:
+    """From one SYN to the next: it was lost, or it came and the listener's queue was full."""
+    frames = (before.frame, packet.frame)
+    if path.exact and reached(before) and before._wired:
+        listener = path.track.listeners[0] if path.track.listeners else None
+        told = Certainty.OBSERVED if listener is not None else Certainty.INFERRED
+        line.until(
+            packet.time_ns, Cause.BACKLOG_FULL, told, frames,
+            (listener.listened_by,) if listener is not None and listener.listened_by else (),
+            f"because the listener ignored the SYN of frame {before.frame}: its queue was full",
+        )  # fmt: skip
+        return
+    sure = before._wired
+    what = "was dropped on the wire" if sure else "had no answer"
+    line.until(
+        packet.time_ns, Cause.SYN_RETRY, Certainty.OBSERVED if sure else Certainty.INFERRED,
+        frames, (),
+        f"because the SYN of frame {before.frame} {what}, until it was sent again"
+        f" (frame {packet.frame})",
+    )  # fmt: skip
+
+
+def _resent_answers(line: Line, sent_answers: list[Packet], answer: Packet) -> None:
+    first = sent_answers[0]
+    if answer is first:
+        return
+    line.until(
+        answer.time_ns, Cause.SYN_RETRY,
+        Certainty.OBSERVED if first._wired else Certainty.INFERRED,
+        (first.frame, answer.frame), (),
+        f"because the SYN-ACK of frame {first.frame} was lost, until it was sent again"
+        f" (frame {answer.frame})",
+    )  # fmt: skip
+
+
+def tell_connect(line: Line, path: Path, call: Call) -> int | None:
+    """A connect that waited: returns when it could return; None: it is not known."""
+    refusals = came(path.track.halves[Direction.S2C].resets)
+    syns = sent(path.track.halves[Direction.C2S].syns)
+    if call.errno == "ECONNREFUSED" and syns and refusals:
+        return _tell_refusal(line, path, syns, refusals[0])
+    ready_ns = tell_handshake(line, path)
+    if ready_ns is None and call.errno == "ETIMEDOUT" and syns:
+        _lost_until_the_end(line, path, syns)
+    return ready_ns
+
+
+def _tell_refusal(line: Line, path: Path, syns: list[Packet], refusal: Packet) -> int:
+    ready_ns = arrival_ns(refusal)
+    before = syns[0]
+    line.until(before.time_ns, Cause.COPY, Certainty.INFERRED)
+    for packet in syns[1:]:
+        if packet.time_ns < ready_ns:
+            _lost_syn(line, path, before, packet)
+            before = packet
+    line.until(
+        ready_ns, Cause.REFUSED, Certainty.OBSERVED, (before.frame, refusal.frame), (),
+        f"until the SYN of frame {before.frame} was refused (frame {refusal.frame})",
+    )  # fmt: skip
+    return ready_ns
+
+
+def _lost_until_the_end(line: Line, path: Path, syns: list[Packet]) -> None:
+    before = syns[0]
+    line.until(before.time_ns, Cause.COPY, Certainty.INFERRED)
+    for packet in syns[1:]:
+        _lost_syn(line, path, before, packet)
+        before = packet
+    ignored = path.exact and before._wired and reached(before)
+    cause = Cause.BACKLOG_FULL if ignored else Cause.SYN_RETRY
+    line.until(
+        line.stop_ns, cause, Certainty.OBSERVED if before._wired else Certainty.INFERRED,
+        (before.frame,), (), f"because the last SYN (frame {before.frame}) had no answer either",
+    )  # fmt: skip
+
+
+def tell_accept(line: Line, path: Path, socket: Socket) -> int | None:
+    """Until the connection stood in the queue; returns when. None: it is not known."""
+    queued = complete(path, socket)
+    syns = sent(path.track.halves[Direction.C2S].syns)
+    if queued is None or not syns:
+        return None
+    if queued[0] <= line.at_ns:
+        return queued[0]
+    until = Line(line.at_ns, min(queued[0], line.stop_ns))
+    until.until(syns[0].time_ns, Cause.NO_CLIENT, Certainty.OBSERVED, (syns[0].frame,), (),
+                "because there was no client to accept")  # fmt: skip
+    tell_handshake(until, path)
+    last = path.scene.packets[queued[1]]
+    if until.at_ns < last.time_ns:
+        until.until(last.time_ns, Cause.COPY, Certainty.INFERRED)
+    tell_flight(until, last, None)
+    line.include(until.finish(), queued[0])
+    return queued[0]

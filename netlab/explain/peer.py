@@ -1,0 +1,76 @@
+"""The time before the peer's call that was waited for -> what the peer was waiting for itself.
+
+`peer_app` is only what remains: the parts in which the peer's thread was inside a call are what
+that call waited for. Calls are told in order of their return, so all that a thread returned from
+before are told already: there are no cycles, and nothing is told twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from netlab.explain.causes import BUSY, Cause, Certainty
+from netlab.explain.parts import Line, Part
+from netlab.explain.scene import Scene
+from netlab.explain.wording import name_of
+from netlab.model.tables import Call, Side
+
+# A peer that waits for a client, a time or a signal does what its program wants.
+_OWN_WILL = BUSY | {Cause.NO_CLIENT, Cause.TIMER, Cause.SIGNAL, Cause.PEER_APP}
+_SHORT_NS = 1_000_000  # a thread that did not run for less is a program at work
+
+
+def tell_before(line: Line, scene: Scene, call: Call, what: str) -> None:
+    """Everything up to the entry of the peer's `call`; `what` it was to do: `called send #12`."""
+    _accept_queue(line, scene, call)
+    text = f"before {_whose(call)} program {what}"
+    for earlier in scene.before(call, line.at_ns):
+        if line.done:
+            return
+        line.until(earlier.entered_ns, Cause.PEER_APP, Certainty.OBSERVED, (), (call.call,), text)
+        for part in scene.explained.get(earlier.call, ()):
+            if part.stop_ns <= line.at_ns:
+                continue
+            own = part.cause in _OWN_WILL or (
+                part.cause is Cause.SCHEDULER and part.length_ns < _SHORT_NS
+            )
+            if own:
+                line.until(
+                    min(part.stop_ns, call.entered_ns),
+                    Cause.PEER_APP, Certainty.OBSERVED, (), (call.call,), text,
+                )  # fmt: skip
+            else:
+                line.include([_inside(part, earlier)], call.entered_ns)
+    line.until(call.entered_ns, Cause.PEER_APP, Certainty.OBSERVED, (), (call.call,), text)
+
+
+def _inside(part: Part, call: Call) -> Part:
+    """A part of another call, which says so."""
+    if part.text.endswith(")") and "(inside " in part.text:
+        return part
+    calls = tuple(dict.fromkeys((call.call, *part.calls)))
+    return replace(part, calls=calls, text=f"{part.text} (inside {name_of(call)})")
+
+
+def _whose(call: Call) -> str:
+    return f"the {call.side or call.actor}'s"
+
+
+def _accept_queue(line: Line, scene: Scene, call: Call) -> None:
+    """Until somebody called accept, where the peer's socket came out of one."""
+    from netlab.explain.opening import complete
+
+    socket = scene.socket_of(call)
+    if socket is None or socket.accepted_by is None or call.side != Side.SERVER:
+        return
+    accept = scene.call(socket.accepted_by)
+    path = scene.path(accept.connection)
+    if path is None or accept.entered_ns <= line.at_ns:
+        return
+    queued = complete(path, socket)
+    if queued is None or queued[0] >= accept.entered_ns or line.at_ns < queued[0]:
+        return
+    line.until(
+        accept.entered_ns, Cause.ACCEPT_QUEUE, Certainty.OBSERVED, (queued[1],), (accept.call,),
+        f"in the accept queue, before {name_of(accept)} was called",
+    )  # fmt: skip

@@ -1,0 +1,182 @@
+"""A frame that carried bytes again -> which mechanism of its sender's stack sent it.
+
+| mechanism | what the recording shows |
+|---|---|
+| fast_retransmit | ACKs with SACK blocks above it, or duplicate ones, had come and it left within \
+RACK's reordering time of one of them |
+| tail_loss_probe | none had, it is the last segment sent, and the first that a timer sent again \
+since an ACK made progress |
+| rto | none had, and it is not that: the n-th in a row |
+
+Timers fire late by a tick or an eighth of their length, never early; Linux arms the probe in the
+place of the first timer when both ends permit SACK (tcp_early_retrans 3), and never later than the
+timer would be.
+Read first: RFC 6298, RFC 8985 (sections 6 and 7), tcp_schedule_loss_probe in Linux.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from netlab.correlate.arrivals import arrival_ns, reached
+from netlab.explain.causes import Cause, Certainty
+from netlab.explain.parts import Line
+from netlab.explain.scene import Path
+from netlab.explain.sender import Resend, Sender
+from netlab.model.tables import Fate, Packet
+
+# RACK waits a quarter of the round trip for a segment that may only be late, one tick more until
+# the timer fires; a busy machine is later.
+_PROMPT_NS = 8_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """Why a frame was sent again."""
+
+    cause: Cause
+    certainty: Certainty
+    frames: tuple[int, ...]
+    text: str
+
+
+def recovery_of(path: Path, sender: Sender, resend: Resend) -> Recovery:
+    """The mechanism behind one frame."""
+    evidence = _evidence(sender, resend)
+    lost = _lost(path, sender, resend)
+    if evidence is not None:
+        told = arrival_ns(path.scene.packets[evidence])
+        prompt = resend.time_ns - told <= _PROMPT_NS + _rtt_ns(path) // 4
+        if prompt or not _first_by_timer(sender, resend):
+            certainty = Certainty.OBSERVED if prompt else Certainty.INFERRED
+            text = f"because {lost[1]}, and ACKs that showed the gap had it sent again" \
+                   f" (frame {resend.frame})"  # fmt: skip
+            return Recovery(
+                Cause.FAST_RETRANSMIT, certainty, (*lost[0], evidence, resend.frame), text
+            )
+    nth = _nth_by_timer(sender, resend)
+    certainty = Certainty.OBSERVED if lost[2] else Certainty.INFERRED
+    if nth == 1 and _may_probe(path, sender, resend):
+        text = (
+            f"because {lost[1]} with nothing behind it, until a tail loss probe sent it again"
+            f" (frame {resend.frame})"
+        )
+        return Recovery(Cause.TAIL_LOSS_PROBE, certainty, (*lost[0], resend.frame), text)
+    after_probe = nth > 1 and _may_probe(path, sender, _first_of_run(sender, resend))
+    nth -= after_probe
+    backoff = f", backed off {1 << (nth - 1)} times" if nth > 1 else ""
+    text = (
+        f"because {lost[1]}, until retransmission time-out {nth}{backoff}"
+        f" sent it again (frame {resend.frame})"
+    )
+    return Recovery(Cause.RTO, certainty, (*lost[0], resend.frame), text)
+
+
+def tell_recovery(line: Line, path: Path, sender: Sender, byte: int, until_ns: int) -> None:
+    """What happened up to `until_ns`, when the byte's frame left that was taken in the end."""
+    for resend in sender.resends_between(line.at_ns, until_ns):
+        if line.done:
+            return
+        mine = resend.start <= byte < resend.stop
+        timer = recovery_of(path, sender, resend)
+        if mine or timer.cause is Cause.TAIL_LOSS_PROBE:
+            line.until(resend.time_ns, timer.cause, timer.certainty, timer.frames, (), timer.text)
+
+
+def _lost(path: Path, sender: Sender, resend: Resend) -> tuple[tuple[int, ...], str, bool]:
+    """(the frame before it with these bytes, what became of it, whether that is known)."""
+    packets = path.scene.packets
+    before: Packet | None = None
+    for row in reversed(sender.departed):
+        if row.packet.time_ns >= resend.time_ns:
+            continue
+        if row.segment.start < resend.stop and row.segment.stop > resend.start:
+            before = packets[row.segment.frame]
+            break
+    if before is None:
+        return (), "a segment was lost", False
+    if before.fate == Fate.DROPPED:
+        rule = before._arrival.rule if before._arrival is not None else ""
+        by = f" by the wire ({rule})" if rule else " by the wire"
+        return (before.frame,), f"frame {before.frame} was dropped{by}", True
+    if before._spoilt:
+        return (before.frame,), f"frame {before.frame} was spoilt on the wire", True
+    if before._wired and before.arrived_ns is not None and before.arrived_ns < resend.time_ns:
+        return (before.frame,), f"the ACK of frame {before.frame} did not come", True
+    return (before.frame,), f"frame {before.frame} was not acknowledged", False
+
+
+def was_lost(path: Path, sender: Sender, resend: Resend) -> bool:
+    """Whether the frame before it, or every ACK of that, is known or may be thought to be lost.
+
+    A frame that came and was not acknowledged, with no ACK lost, was not: its receiver was silent.
+    """
+    frames, _, known = _lost(path, sender, resend)
+    if not known or not frames:
+        return True
+    before = path.scene.packets[frames[0]]
+    if before.fate == Fate.DROPPED or before._spoilt or before.arrived_ns is None:
+        return True
+    back = sender.direction.reverse
+    return any(
+        row.direction is back and not reached(row.packet)
+        and before.arrived_ns <= row.packet.time_ns <= resend.time_ns
+        and (row.segment.ack or 0) - 1 >= resend.stop
+        for row in path.track.rows
+    )  # fmt: skip
+
+
+def _evidence(sender: Sender, resend: Resend) -> int | None:
+    """The latest ACK before it that told of bytes above a gap at these bytes."""
+    acks = sender.acks_between(-1, resend.time_ns)
+    for seen, row in enumerate(reversed(acks), 1):
+        ack = (row.segment.ack or 0) - 1
+        if ack < resend.start and ack < sender.una(resend.time_ns):
+            return None  # before there was a gap
+        options = row.packet._options
+        blocks = options.sack_blocks if options is not None else ()
+        if blocks and ack <= resend.start:
+            return row.segment.frame
+        if row.segment.duplicate_ack:
+            return row.segment.frame
+        if seen > _MOST_ACKS or ack > resend.start:
+            return None
+    return None
+
+
+_MOST_ACKS = 64
+
+
+def _rtt_ns(path: Path) -> int:
+    row = path.scene.tables.connections[path.connection]
+    return row.handshake_ns or 0
+
+
+def _run(sender: Sender, resend: Resend) -> list[Resend]:
+    """The frames sent again since the ACK number last grew, up to and with this one."""
+    una = sender.una(resend.time_ns)
+    found: list[Resend] = []
+    for other in reversed(sender.resends_between(-1, resend.time_ns)):
+        if sender.una(other.time_ns) < una or len(found) > _MOST_ACKS:
+            break
+        found.append(other)
+    return found[::-1]
+
+
+def _nth_by_timer(sender: Sender, resend: Resend) -> int:
+    return len(_run(sender, resend))
+
+
+def _first_of_run(sender: Sender, resend: Resend) -> Resend:
+    return _run(sender, resend)[0]
+
+
+def _first_by_timer(sender: Sender, resend: Resend) -> bool:
+    """Whether nothing of what is in flight had been sent again before."""
+    return len(_run(sender, resend)) == 1
+
+
+def _may_probe(path: Path, sender: Sender, resend: Resend) -> bool:
+    """Whether it is a tail: the last segment sent, and both ends permitted SACK."""
+    halves = path.track.halves.values()
+    return all(half.sack for half in halves) and resend.stop >= sender.nxt(resend.time_ns)

@@ -1,0 +1,276 @@
+"""Tables and raw material -> what the stories of waits look things up in.
+
+Built once a recording; connections when they are first asked for. Pure; guesses nothing: what is
+not in the recording is None.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from netlab.correlate.flows import flows_from_packets
+from netlab.correlate.segments import Track, track_from_flow
+from netlab.correlate.socket_options import OptionSet, options_of
+from netlab.correlate.sockets import Socket, trace_sockets
+from netlab.correlate.streams import Reads, stream_from_track
+from netlab.explain.parts import Part
+from netlab.explain.sender import Sender, Switch, Write, sender_of
+from netlab.model.call import MSG_MORE, MSG_PEEK, CallRecord, is_inbound, is_outbound
+from netlab.model.recording import RawRecording
+from netlab.model.tables import Call, Direction, Packet, Role, Side, Span, State, Tables
+
+Thread = tuple[str, int, int]  # host, pid, tid
+
+
+@dataclass(slots=True)
+class Moves:
+    """The calls of one side that moved bytes one way, in the order of the stream."""
+
+    starts: list[int] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+
+    def at(self, byte: int) -> Call | None:
+        """The call that moved this byte."""
+        place = bisect_right(self.starts, byte)
+        if not place:
+            return None
+        call = self.calls[place - 1]
+        return call if call.stop is not None and byte < call.stop else None
+
+
+class Path:
+    """A TCP connection with frames: its streams, and what its senders knew."""
+
+    def __init__(self, scene: Scene, track: Track) -> None:
+        self.scene, self.track = scene, track
+        self.connection = track.flow.connection
+        self.exact = scene.is_exact(track)
+        self.senders: dict[Direction, Sender] = {}
+        for direction in Direction:
+            stream = stream_from_track(track, direction, self._reads(direction))
+            side = direction.sender
+            sender = sender_of(
+                track, direction, stream, scene.writes(self.connection, side), exact=self.exact
+            )
+            sender.nodelay = scene.switch(self.connection, side, "TCP_NODELAY")
+            sender.cork = scene.switch(self.connection, side, "TCP_CORK")
+            sender.finished_ns = scene.finished_ns(self.connection, side)
+            self.senders[direction] = sender
+
+    def _reads(self, direction: Direction) -> Reads:
+        moves = self.scene.moves(self.connection, direction.receiver, direction)
+        ends = sorted(
+            (call.returned_by_ns or call.returned_ns, call.stop)
+            for call in moves.calls
+            if call.returned_ns is not None and call.stop is not None
+        )
+        times = [returned for returned, _ in ends]
+
+        def until(time_ns: int | None) -> int:
+            place = len(times) if time_ns is None else bisect_right(times, time_ns)
+            return ends[place - 1][1] or 0 if place else 0
+
+        return until
+
+
+class Scene:
+    """What a recording says, ready to be asked."""
+
+    def __init__(self, tables: Tables, raw: RawRecording) -> None:
+        self.tables, self.raw = tables, raw
+        self.calls = tables.calls
+        self.records: list[CallRecord] = sorted(
+            raw.calls, key=lambda r: (r.entered_ns, r.host, r.pid, r.tid, r.order)
+        )
+        self.packets: dict[int, Packet] = {packet.frame: packet for packet in tables.packets}
+        self.spans: dict[int, list[Span]] = defaultdict(list)
+        self.closers: dict[tuple[str, int], list[Span]] = defaultdict(list)
+        self.carriers: dict[int, int] = {}  # by frame, the call that wrote its first byte
+        for span in tables.spans:
+            self.spans[span.call].append(span)
+            if span.role == Role.CARRIED and span.frame is not None:
+                self.carriers.setdefault(span.frame, span.call)
+            if span.role in (Role.FIN, Role.RST) and span.frame is not None:
+                self.closers[span.role, span.frame].append(span)
+        self.sockets = trace_sockets(self.records, raw.inheritances)
+        self.ends: dict[tuple[int, Side], Socket] = {}
+        self.threads: dict[Thread, list[Call]] = defaultdict(list)
+        self._moves: dict[tuple[int, Side, Direction], list[Call]] = defaultdict(list)
+        for call, socket in zip(self.calls, self.sockets.by_call, strict=True):
+            self.threads[call.host, call.pid, call.tid].append(call)
+            if call.connection is None or call.side is None:
+                continue
+            side = Side(call.side)
+            if socket is not None and not socket.listens:
+                self.ends[call.connection, side] = socket
+            if call.start is not None and call.direction is not None:
+                self._moves[call.connection, side, Direction(call.direction)].append(call)
+        self._entries: dict[Thread, list[int]] = {
+            thread: [call.entered_ns for call in calls] for thread, calls in self.threads.items()
+        }
+        self._in_order: dict[tuple[int, Side, Direction], Moves] = {}
+        self._paths: dict[int, Path | None] = {}
+        self._of_connection: dict[int, list[Call]] | None = None
+        self._tracks: dict[int, Track] | None = None
+        self._states: dict[tuple[int | None, str | None], list[State]] | None = None
+        self.explained: dict[int, list[Part]] = {}  # by call, of those that returned earlier
+
+    # --- calls
+
+    def call(self, number: int) -> Call:
+        return self.calls[number - 1]
+
+    def record(self, number: int) -> CallRecord:
+        return self.records[number - 1]
+
+    def socket_of(self, call: Call) -> Socket | None:
+        return self.sockets.by_call[call.call - 1]
+
+    def before(self, call: Call, since_ns: int) -> list[Call]:
+        """The calls of the same thread that were inside after `since_ns`, before this one."""
+        thread = call.host, call.pid, call.tid
+        calls, entries = self.threads[thread], self._entries[thread]
+        place = bisect_left(entries, call.entered_ns)
+        while place < len(calls) and calls[place].call < call.call:
+            place += 1
+        found = []
+        while place > 0:
+            place -= 1
+            other = calls[place]
+            if other.call == call.call:
+                continue
+            if other.returned_ns is None:
+                continue
+            if other.returned_ns <= since_ns:
+                break
+            found.append(other)
+        return found[::-1]
+
+    def moves(self, connection: int, side: Side, direction: Direction) -> Moves:
+        """The calls of one side that moved bytes in this direction."""
+        key = connection, side, direction
+        if key not in self._in_order:
+            calls = sorted(self._moves.get(key, []), key=lambda c: (c.start or 0, c.call))
+            self._in_order[key] = Moves([call.start or 0 for call in calls], calls)
+        return self._in_order[key]
+
+    def writer(self, connection: int, direction: Direction, byte: int) -> Call | None:
+        """The call that wrote this byte."""
+        return self.moves(connection, direction.sender, direction).at(byte)
+
+    def writes(self, connection: int, side: Side) -> list[Write]:
+        """The calls that wrote, in order of entry."""
+        calls = self.moves(connection, side, side.outbound).calls
+        found = [
+            Write(call, call.stop or 0, bool(self.record(call.call).flags & MSG_MORE))
+            for call in calls
+            if is_outbound(call)
+        ]
+        return sorted(found, key=lambda write: write.call.entered_ns)
+
+    def reads(self, connection: int, side: Side) -> list[Call]:
+        """The calls of one side that asked for bytes and returned, in order of entry."""
+        socket = self.ends.get((connection, side))
+        if socket is None:
+            return []
+        return [
+            self.call(n) for n in socket.calls
+            if is_inbound(self.call(n)) and not self.record(n).flags & MSG_PEEK
+        ]  # fmt: skip
+
+    def has_calls(self, connection: int, side: Side) -> bool:
+        """Whether calls of this side were recorded."""
+        return (connection, side) in self.ends
+
+    def of_connection(self, connection: int) -> list[Call]:
+        """The calls of a connection, in order of entry."""
+        if self._of_connection is None:
+            self._of_connection = defaultdict(list)
+            for call in self.calls:
+                if call.connection is not None:
+                    self._of_connection[call.connection].append(call)
+        return self._of_connection.get(connection, [])
+
+    # --- options
+
+    def options(self, connection: int, side: Side) -> list[OptionSet]:
+        """The setsockopt calls of a side, those inherited from its listener first."""
+        socket = self.ends.get((connection, side))
+        if socket is None:
+            return []
+        found: list[OptionSet] = []
+        if socket.listener is not None and socket.accepted_by is not None:
+            until = socket.accepted_by
+            numbers = [n for n in socket.listener.calls if n < until]
+            found += options_of(numbers, self.records)
+        return [*found, *options_of(socket.calls, self.records)]
+
+    def switch(self, connection: int, side: Side, name: str) -> Switch:
+        """An option that is on or off."""
+        socket = self.ends.get((connection, side))
+        if socket is None or not socket.is_born:
+            return Switch(default=None)
+        return Switch(tuple(
+            (option.entered_ns, option.on)
+            for option in self.options(connection, side) if option.name == name
+        ))  # fmt: skip
+
+    def finished_ns(self, connection: int, side: Side) -> int | None:
+        """When this side ended its stream: shutdown, or the last close."""
+        socket = self.ends.get((connection, side))
+        if socket is None:
+            return None
+        numbers = [*socket.shutdowns[:1], *([socket.last_close] if socket.last_close else [])]
+        return min((self.call(n).entered_ns for n in numbers), default=None)
+
+    # --- frames
+
+    def path(self, connection: int | None) -> Path | None:
+        """A TCP connection; None where it has no frames, or is none."""
+        if connection is None:
+            return None
+        if connection not in self._paths:
+            if self._tracks is None:
+                flows = flows_from_packets(self.tables.packets)
+                self._tracks = {
+                    flow.connection: track_from_flow(flow)
+                    for flow in flows if flow.protocol == "tcp"
+                }  # fmt: skip
+            track = self._tracks.get(connection)
+            self._paths[connection] = Path(self, track) if track is not None else None
+        return self._paths[connection]
+
+    def is_exact(self, track: Track) -> bool:
+        """Whether a frame's departure and arrival are both known.
+
+        A wire knows both; on a loopback they are one. Elsewhere the capture stands at one end.
+        """
+        first = next((row.packet for row in track.rows), None)
+        if first is None:
+            return False
+        if first._wired or (first.src == first.dst):
+            return True
+        return (first.src or "").startswith("127.") or first.interface.startswith("lo")
+
+    def states(self, connection: int | None, side: Side) -> list[State]:
+        """The samples of one end, in order of time."""
+        if self._states is None:
+            self._states = defaultdict(list)
+            for state in self.tables.states:
+                self._states[state.connection, state.side].append(state)
+        return self._states.get((connection, side), [])
+
+    def state_at(
+        self, connection: int, side: Side, time_ns: int, has: Callable[[State], object]
+    ) -> State | None:
+        """The latest sample by then that has what is asked for."""
+        states = self.states(connection, side)
+        place = bisect_right(states, time_ns, key=lambda state: state.time_ns)
+        while place:
+            place -= 1
+            if has(states[place]) is not None:
+                return states[place]
+        return None

@@ -1,0 +1,251 @@
+"""One direction of a TCP connection -> what its sender had written, sent, and was allowed to send.
+
+Departures count when they left, ACKs when they came: that is what the sender's stack knew. Knows of
+calls only what wrote bytes, and which options held when.
+Read first: RFC 9293 3.4 (SND.UNA, SND.NXT, SND.WND), tcp_minshall_update in Linux.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+
+from netlab.correlate.arrivals import arrival_ns, reached
+from netlab.correlate.flows import RST, SYN
+from netlab.correlate.segments import Row, Track
+from netlab.correlate.streams import Stream
+from netlab.model.tables import Call, Direction
+
+_TIMESTAMPS_BYTES = 12  # RFC 7323 appendix A: the option with its padding
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """An option of a socket over time: (time, on), in order; before the first it is `default`."""
+
+    changes: tuple[tuple[int, bool], ...] = ()
+    default: bool | None = False  # None: not known
+
+    def at(self, time_ns: int) -> bool | None:
+        """Whether it was on then."""
+        on = self.default
+        for changed_ns, value in self.changes:
+            if changed_ns > time_ns:
+                break
+            on = value
+        return on
+
+    def between(self, since_ns: int, until_ns: int) -> list[int]:
+        """When it changed."""
+        return [t for t, _ in self.changes if since_ns < t < until_ns]
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A call that gave bytes to the stack."""
+
+    call: Call
+    stop: int
+    more: bool  # MSG_MORE
+
+
+@dataclass(frozen=True, slots=True)
+class Resend:
+    """A frame that carried bytes again."""
+
+    time_ns: int
+    frame: int
+    start: int
+    stop: int
+
+
+@dataclass(slots=True)
+class Sender:
+    """The timeline of one direction's sender."""
+
+    direction: Direction
+    stream: Stream
+    mss: int
+    exact: bool  # frames have both times: when they left and when they came
+    nodelay: Switch = field(default_factory=Switch)
+    cork: Switch = field(default_factory=Switch)
+    departed: list[Row] = field(default_factory=list)  # with payload, in order
+    acks: list[Row] = field(default_factory=list)  # that came, in order of arrival
+    writes: list[Write] = field(default_factory=list)
+    resends: list[Resend] = field(default_factory=list)
+    finished_ns: int | None = None  # shutdown or close: Nagle lets the rest go with the FIN
+    _departed_ns: list[int] = field(default_factory=list)
+    _nxt: list[int] = field(default_factory=list)
+    _small: list[int] = field(default_factory=list)  # where the last small segment ends
+    _acks_ns: list[int] = field(default_factory=list)
+    _una: list[int] = field(default_factory=list)
+    _edge: list[int | None] = field(default_factory=list)
+    _written_ns: list[int] = field(default_factory=list)
+    _written: list[int] = field(default_factory=list)
+    _resent_ns: list[int] = field(default_factory=list)
+
+    def nxt(self, time_ns: int) -> int:
+        """One past the last byte that had left by then, that moment included."""
+        place = bisect_right(self._departed_ns, time_ns)
+        return self._nxt[place - 1] if place else 0
+
+    def una(self, time_ns: int) -> int:
+        """The first byte that was not acknowledged, as the sender knew then."""
+        place = bisect_right(self._acks_ns, time_ns)
+        return self._una[place - 1] if place else 0
+
+    def edge(self, time_ns: int) -> int | None:
+        """The right edge of the peer's window, as the sender knew it then."""
+        place = bisect_right(self._acks_ns, time_ns)
+        return self._edge[place - 1] if place else None
+
+    def small(self, time_ns: int) -> int:
+        """Where the last segment smaller than an MSS that had left by then ends (SND.SML)."""
+        place = bisect_right(self._departed_ns, time_ns)
+        return self._small[place - 1] if place else 0
+
+    def written(self, time_ns: int) -> int:
+        """One past the last byte of the calls entered by then."""
+        place = bisect_right(self._written_ns, time_ns)
+        return self._written[place - 1] if place else 0
+
+    def last_write(self, time_ns: int) -> Write | None:
+        """The latest call that wrote by then."""
+        place = bisect_right(self._written_ns, time_ns)
+        return self.writes[place - 1] if place else None
+
+    def writes_since(self, offset: int, time_ns: int) -> int:
+        """How many calls entered by then wrote bytes from `offset` on."""
+        place = bisect_right(self._written_ns, time_ns)
+        return place - bisect_right(self._written, offset, 0, place)
+
+    def moments(self, since_ns: int, until_ns: int) -> list[int]:
+        """When something changed in between, in order."""
+        found = set(self.nodelay.between(since_ns, until_ns))
+        found.update(self.cork.between(since_ns, until_ns))
+        for times in (self._departed_ns, self._acks_ns, self._written_ns):
+            found.update(times[bisect_right(times, since_ns) : bisect_left(times, until_ns)])
+        if self.finished_ns is not None and since_ns < self.finished_ns < until_ns:
+            found.add(self.finished_ns)
+        return sorted(found)
+
+    def ack_comes_first(self, time_ns: int) -> bool:
+        """Whether the next thing after that moment is an ACK, and not a frame that leaves."""
+        ack = bisect_right(self._acks_ns, time_ns)
+        left = bisect_right(self._departed_ns, time_ns)
+        if ack == len(self._acks_ns):
+            return False
+        return left == len(self._departed_ns) or self._acks_ns[ack] <= self._departed_ns[left]
+
+    def next_departure(self, time_ns: int) -> Row | None:
+        """The first frame that left after that moment."""
+        left = bisect_right(self._departed_ns, time_ns)
+        return self.departed[left] if left < len(self.departed) else None
+
+    def departures_between(self, since_ns: int, until_ns: int) -> Sequence[Row]:
+        """The frames with payload that left after `since_ns`, up to and with `until_ns`."""
+        times = self._departed_ns
+        return self.departed[bisect_right(times, since_ns) : bisect_right(times, until_ns)]
+
+    def acks_between(self, since_ns: int, until_ns: int) -> Sequence[Row]:
+        """The ACKs that came after `since_ns`, up to and with `until_ns`."""
+        low, high = bisect_right(self._acks_ns, since_ns), bisect_right(self._acks_ns, until_ns)
+        return self.acks[low:high]
+
+    def ack_of(self, offset: int, since_ns: int) -> Row | None:
+        """The first ACK after `since_ns` that covers the bytes before `offset`."""
+        for place in range(bisect_right(self._acks_ns, since_ns), len(self.acks)):
+            if self._una[place] >= offset:
+                return self.acks[place]
+        return None
+
+    def next_resend(self, since_ns: int, until_ns: int) -> Resend | None:
+        """The first frame after `since_ns` that carried again what was in flight then."""
+        una, nxt = self.una(since_ns), self.nxt(since_ns)
+        for place in range(bisect_right(self._resent_ns, since_ns), len(self.resends)):
+            resend = self.resends[place]
+            if resend.time_ns > until_ns and self.una(resend.time_ns) > una:
+                break  # what was awaited came without
+            if resend.stop > una and resend.start < nxt:
+                return resend
+            if place - bisect_right(self._resent_ns, since_ns) > _MOST_LOOKED_AT:
+                break
+        return None
+
+    def resends_between(self, since_ns: int, until_ns: int) -> Sequence[Resend]:
+        """Those after `since_ns`, up to and with `until_ns`."""
+        times = self._resent_ns
+        return self.resends[bisect_right(times, since_ns) : bisect_right(times, until_ns)]
+
+
+_MOST_LOOKED_AT = 64
+
+
+def sender_of(
+    track: Track, direction: Direction, stream: Stream, writes: list[Write], *, exact: bool
+) -> Sender:
+    """The timeline of the end that sends in this direction."""
+    found = Sender(direction, stream, segment_size(track, direction), exact, writes=writes)
+    small = nxt = 0
+    for row in track.rows:
+        segment = row.segment
+        if row.direction is direction:
+            if row.probe or row.packet._made or segment.start == segment.stop:
+                continue
+            if segment.stop > nxt:
+                if segment.payload_len_bytes % found.mss:
+                    small = segment.stop
+                nxt = segment.stop
+            found.departed.append(row)
+            found._departed_ns.append(row.packet.time_ns)
+            found._nxt.append(nxt)
+            found._small.append(small)
+        elif segment.ack is not None and reached(row.packet) and not row.packet._flags & RST:
+            found.acks.append(row)
+    _fill_acks(found)
+    found._written_ns = [write.call.entered_ns for write in writes]
+    found._written = list(accumulate((write.stop for write in writes), max))
+    times = {row.segment.frame: row.packet.time_ns for row in found.departed}
+    again: dict[int, tuple[int, int]] = {}
+    for piece in stream.resent:
+        start, stop = again.get(piece.frame, (piece.start, piece.stop))
+        again[piece.frame] = min(start, piece.start), max(stop, piece.stop)
+    found.resends = sorted(
+        (Resend(times[f], f, *again[f]) for f in again if f in times), key=lambda r: r.time_ns
+    )
+    found._resent_ns = [resend.time_ns for resend in found.resends]
+    return found
+
+
+def _fill_acks(found: Sender) -> None:
+    found.acks.sort(key=lambda row: arrival_ns(row.packet))
+    una, edge = 0, None
+    for row in found.acks:
+        ack = (row.segment.ack or 0) - 1
+        window = row.segment.seg_wnd_bytes
+        if ack >= una:
+            una = ack
+            if window is not None and not row.packet._flags & SYN:
+                edge = ack + window
+            elif row.packet._flags & SYN and row.packet.seg_wnd_raw is not None:
+                edge = max(ack, 0) + row.packet.seg_wnd_raw  # not scaled (RFC 7323 2.2)
+        found._acks_ns.append(arrival_ns(row.packet))
+        found._una.append(max(una, 0))
+        found._edge.append(edge)
+
+
+def segment_size(track: Track, direction: Direction) -> int:
+    """How many bytes a full segment of this direction has (RFC 9293 3.7.1)."""
+    said = [half.mss for half in track.halves.values()]
+    if all(said):
+        size = min(mss for mss in said if mss)
+        if all(half.timestamps for half in track.halves.values()):
+            size -= _TIMESTAMPS_BYTES
+        if size > 0:
+            return size
+    largest = max(
+        (r.segment.payload_len_bytes for r in track.rows if r.direction is direction), default=0
+    )
+    return largest or 536  # RFC 9293 3.7.1

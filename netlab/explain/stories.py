@@ -1,0 +1,460 @@
+"""A call -> its parts: what it waited for, and what its kernel and thread did then.
+
+One story a kind of call. Each begins where the call was entered, says when what it waited for was
+there, and leaves the rest to `tell_return`.
+Read first: reference on splitting the time of a call; man 2 recv, send, poll, close.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from netlab.correlate.arrivals import arrival_ns, came
+from netlab.correlate.flows import ACK, FIN, RST, SYN
+from netlab.correlate.option_changes import option_between
+from netlab.correlate.sockets import Socket
+from netlab.explain.arriving import tell_byte, tell_end, tell_flight, tell_reset
+from netlab.explain.causes import Cause, Certainty
+from netlab.explain.opening import tell_accept, tell_connect, tell_handshake
+from netlab.explain.parts import Line, Part
+from netlab.explain.peer import tell_before
+from netlab.explain.scene import Path, Scene
+from netlab.explain.sending import tell_room
+from netlab.explain.wording import name_of
+from netlab.model.call import (
+    ACCEPTING,
+    MSG_DONTWAIT,
+    MSG_WAITALL,
+    RESTARTING,
+    WAITING,
+    is_closing,
+    is_inbound,
+    is_outbound,
+)
+from netlab.model.tables import Call, Direction, Packet, Role, Side
+
+_COPY_NS = 20_000  # a recv or send of little
+_COPY_NS_PER_BYTE = 1
+_NO_WAIT_NS = 300_000  # a call that takes no longer did not wait for anything
+_STOPS_NS = 1_500_000  # two stops by strace, on a busy machine
+_SMALLEST_BUFFER = 46_080  # tcp_sndbuf_expand in Linux: ten segments, twice, with overhead
+_OVERHEAD_OF_A_WRITE = 2_304
+_SIGNALS = RESTARTING | {"EINTR"}
+_TIMEOUT = re.compile(r"timeout=(-?\d+)")
+
+
+def parts_of(scene: Scene, call: Call) -> list[Part]:
+    """The parts of a call that returned: disjoint, in order, covering it."""
+    assert call.returned_ns is not None
+    line = Line(call.entered_ns, call.returned_ns)
+    if not line.done:
+        ready_ns = _story(call)(line, scene, call)
+        tell_return(line, call, ready_ns)
+    return line.finish()
+
+
+def tell_return(line: Line, call: Call, ready_ns: int | None) -> None:
+    """From when it could return until it did. None: what it waited for is not known."""
+    if line.done:
+        return
+    left_ns = line.stop_ns - line.at_ns
+    moved = call.result or 0
+    work_ns = _COPY_NS + _COPY_NS_PER_BYTE * max(moved, 0)
+    if ready_ns is None and left_ns > max(work_ns, _NO_WAIT_NS + _traced_ns(call)):
+        line.unknown(line.stop_ns, "for a reason that the recording does not show")
+        return
+    traced_ns = _traced_ns(call)
+    if traced_ns:
+        rest_ns = left_ns - traced_ns
+        if rest_ns > 0:
+            _not_running(line, line.at_ns + rest_ns, rest_ns)
+        line.until(line.stop_ns, Cause.WITNESS, Certainty.INFERRED, (), (),
+                   f"stopped by {call.witness.split('+')[0]}")  # fmt: skip
+        return
+    rest_ns = left_ns - work_ns
+    if rest_ns > _NO_WAIT_NS:
+        _not_running(line, line.stop_ns - work_ns, rest_ns)
+    line.until(line.stop_ns, Cause.COPY, Certainty.INFERRED)
+
+
+def _not_running(line: Line, until_ns: int, rest_ns: int) -> None:
+    line.until(until_ns, Cause.SCHEDULER, Certainty.INFERRED, (), (),
+               "in which nothing was to be waited for and its thread did not run")  # fmt: skip
+
+
+def _traced_ns(call: Call) -> int:
+    return _STOPS_NS if call.witness.startswith("strace") else 0
+
+
+Story = Callable[[Line, Scene, Call], "int | None"]
+
+
+def _story(call: Call) -> Story:
+    if call.errno in _SIGNALS:
+        return _interrupted
+    if call.op in WAITING:
+        return _poll
+    if is_outbound(call):
+        return _send
+    if is_inbound(call):
+        return _recv
+    if call.op in ACCEPTING:
+        return _accept
+    if call.op == "connect":
+        return _connect
+    if is_closing(call):
+        return _close
+    return _no_wait
+
+
+def _no_wait(line: Line, scene: Scene, call: Call) -> int | None:
+    return line.at_ns
+
+
+def _interrupted(line: Line, scene: Scene, call: Call) -> int | None:
+    line.until(line.stop_ns, Cause.SIGNAL, Certainty.OBSERVED, (), (),
+               "until a signal interrupted it")  # fmt: skip
+    return line.stop_ns
+
+
+def _gave_up(line: Line, call: Call, scene: Scene) -> bool:
+    """A call that failed because its time was up, or that did not wait at all."""
+    if call.errno not in ("EAGAIN", "ETIMEDOUT", "EINPROGRESS"):
+        return False
+    if line.stop_ns - line.at_ns > _NO_WAIT_NS + _traced_ns(call) and not _may_not_wait(
+        scene, call
+    ):
+        line.until(line.stop_ns, Cause.TIMER, Certainty.INFERRED, (), (),
+                   "until its time was up")  # fmt: skip
+    return True
+
+
+def _may_not_wait(scene: Scene, call: Call) -> bool:
+    return bool(scene.record(call.call).flags & MSG_DONTWAIT)
+
+
+# --- reading
+
+
+def _recv(line: Line, scene: Scene, call: Call) -> int | None:
+    if call.errno == "EAGAIN":
+        _gave_up(line, call, scene)
+        return line.at_ns
+    socket = scene.socket_of(call)
+    if socket is not None and socket.is_local:
+        return _local(line, scene, call)
+    if socket is not None and not socket.is_stream:
+        return _datagram(line, scene, call)
+    path = scene.path(call.connection)
+    if path is None or call.side is None:
+        return _unframed(line, scene, call)
+    inbound = Side(call.side).inbound
+    if call.errno == "ETIMEDOUT":
+        return _timed_out(line, scene, call, path)
+    if call.errno is not None:
+        return _reset(line, path, call, inbound)
+    if call.start is None or call.stop is None:
+        at_end = call.result == 0 and call.requested_bytes != 0
+        return tell_end(line, path, inbound) if at_end else None
+    if call.start == call.stop:
+        return line.at_ns
+    return tell_byte(line, path, inbound, _needed(scene, call))
+
+
+def _needed(scene: Scene, call: Call) -> int:
+    """The byte without which the recv would not have returned."""
+    assert call.start is not None
+    assert call.stop is not None
+    wanted = call.requested_bytes or 1
+    need = 1
+    if scene.record(call.call).flags & MSG_WAITALL:
+        need = call.stop - call.start
+    else:
+        socket = scene.socket_of(call)
+        if socket is not None and socket.lowat:
+            lowat = option_between(
+                socket.lowat, scene.records, call.entered_ns, call.returned_ns or call.entered_ns, 1
+            )
+            need = min(lowat or 1, wanted)
+    return min(call.start + need, call.stop) - 1
+
+
+def _reset(line: Line, path: Path, call: Call, inbound: Direction) -> int | None:
+    resets = came(path.track.halves[inbound].resets)
+    before = [p for p in resets if arrival_ns(p) <= line.stop_ns]
+    return tell_reset(line, path, inbound, before[0]) if before else None
+
+
+def _timed_out(line: Line, scene: Scene, call: Call, path: Path) -> int | None:
+    """ETIMEDOUT: TCP_USER_TIMEOUT, keep-alive, or the retransmission timer gave up."""
+    side = Side(call.side or Side.CLIENT)
+    options = {o.name: o for o in scene.options(path.connection, side) if o.on}
+    heard = [
+        arrival_ns(row.packet) for row in path.track.rows
+        if row.direction is side.inbound and arrival_ns(row.packet) <= line.stop_ns
+    ]  # fmt: skip
+    since_ns = max(heard, default=line.at_ns)
+    sender = path.senders[side.outbound]
+    unacked = sender.nxt(line.stop_ns) > sender.una(line.stop_ns)
+    probes = tuple(
+        row.segment.frame for row in path.track.rows
+        if row.direction is side.outbound and row.segment.keep_alive
+        and row.packet.time_ns >= since_ns
+    )  # fmt: skip
+    line.until(since_ns, Cause.PEER_APP, Certainty.INFERRED, (), (),
+               "before the last sign of life of the peer")  # fmt: skip
+    if "TCP_USER_TIMEOUT" in options:
+        line.until(line.stop_ns, Cause.USER_TIMEOUT, Certainty.OBSERVED, probes[:8],
+                   (options["TCP_USER_TIMEOUT"].call,),
+                   "until TCP_USER_TIMEOUT gave the silent peer up")  # fmt: skip
+    elif probes and not unacked:
+        line.until(line.stop_ns, Cause.KEEPALIVE, Certainty.OBSERVED, probes[:8], (),
+                   f"until {len(probes)} keep-alive probes had no answer")  # fmt: skip
+    elif unacked:
+        frames = tuple(r.frame for r in sender.resends_between(since_ns, line.stop_ns))
+        line.until(line.stop_ns, Cause.RTO, Certainty.OBSERVED, frames[:8], (),
+                   f"until {len(frames)} resends had no answer")  # fmt: skip
+    else:
+        return None
+    return line.stop_ns
+
+
+def _unframed(line: Line, scene: Scene, call: Call) -> int | None:
+    """No frame of it was captured: the peer's calls still say when it had not sent."""
+    if call.connection is None or call.direction is None or call.start is None:
+        return None
+    writer = scene.writer(call.connection, Direction(call.direction), call.start)
+    if writer is None:
+        return None
+    tell_before(line, scene, writer, f"called {writer.op} #{writer.call}")
+    return None
+
+
+def _datagram(line: Line, scene: Scene, call: Call) -> int | None:
+    frames = [
+        scene.packets[span.frame] for span in scene.spans.get(call.call, ())
+        if span.role in (Role.DELIVERED, Role.RELEASED) and span.frame is not None
+    ]  # fmt: skip
+    if not frames:
+        return None
+    last = max(frames, key=arrival_ns)
+    return _frame_came(line, scene, last)
+
+
+def _frame_came(line: Line, scene: Scene, packet: Packet) -> int:
+    """Why a datagram did not come earlier: it had not been sent, then it was on the wire."""
+    ready_ns = arrival_ns(packet)
+    if ready_ns <= line.at_ns:
+        return ready_ns
+    until = Line(line.at_ns, min(ready_ns, line.stop_ns))
+    writer = _carrier(scene, packet.frame)
+    if writer is not None:
+        tell_before(until, scene, writer, f"called {writer.op} #{writer.call}")
+        until.until(packet.time_ns, Cause.COPY, Certainty.INFERRED, (packet.frame,),
+                    (writer.call,), f"in which the stack sent {name_of(writer)}")  # fmt: skip
+    else:
+        until.until(
+            packet.time_ns, Cause.PEER_APP, Certainty.INFERRED, (packet.frame,), (),
+            f"before frame {packet.frame} was sent, by calls that were not recorded",
+        )  # fmt: skip
+    tell_flight(until, packet, None)
+    line.include(until.finish(), ready_ns)
+    return ready_ns
+
+
+def _carrier(scene: Scene, frame: int) -> Call | None:
+    number = scene.carriers.get(frame)
+    return scene.call(number) if number is not None else None
+
+
+def _local(line: Line, scene: Scene, call: Call) -> int | None:
+    """A Unix socket, pipe or queue: until the call at its other end was made."""
+    others = [
+        scene.call(span.peer_call) for span in scene.spans.get(call.call, ())
+        if span.role in (Role.LOCAL, Role.WAKEUP) and span.peer_call is not None
+    ]  # fmt: skip
+    if not others:
+        return None
+    first = min(others, key=lambda other: other.entered_ns)
+    tell_before(line, scene, first, f"called {first.op} #{first.call}")
+    return max(first.entered_ns, line.at_ns)
+
+
+# --- writing
+
+
+def _send(line: Line, scene: Scene, call: Call) -> int | None:
+    socket = scene.socket_of(call)
+    moved = call.result or 0
+    usual_ns = _NO_WAIT_NS + 2 * _COPY_NS_PER_BYTE * max(moved, 0) + _traced_ns(call)
+    if line.stop_ns - line.at_ns <= usual_ns:
+        return line.at_ns
+    if call.errno == "EAGAIN":
+        _gave_up(line, call, scene)
+        return line.at_ns
+    if socket is not None and (socket.is_local or not socket.is_stream):
+        return line.at_ns if not socket.is_local else _local_room(line, scene, call)
+    path = scene.path(call.connection)
+    if path is None or call.side is None:
+        return None
+    if call.errno == "ETIMEDOUT":
+        return _timed_out(line, scene, call, path)
+    if not _can_be_full(scene, path, call):
+        return line.at_ns
+    return tell_room(line, path, call)
+
+
+def _can_be_full(scene: Scene, path: Path, call: Call) -> bool:
+    """Whether what was queued can have filled the send buffer, all of its overhead counted."""
+    side = Side(call.side or Side.CLIENT)
+    sender = path.senders[side.outbound]
+    queued = (call.stop or 0) - sender.una(call.entered_ns)
+    writes = sender.writes_since(sender.una(call.entered_ns), call.entered_ns)
+    sizes = [
+        option.value for option in scene.options(path.connection, side)
+        if option.name in ("SO_SNDBUF", "SO_SNDBUFFORCE") and option.value is not None
+    ]  # fmt: skip
+    least = min([_SMALLEST_BUFFER, *(2 * size for size in sizes)])
+    return queued * 2 + writes * _OVERHEAD_OF_A_WRITE > least
+
+
+def _local_room(line: Line, scene: Scene, call: Call) -> int | None:
+    """A full pipe: until the reader took something."""
+    readers = [
+        scene.call(span.peer_call) for span in scene.spans.get(call.call, ())
+        if span.role == Role.LOCAL and span.peer_call is not None
+    ]  # fmt: skip
+    inside = [r for r in readers if line.at_ns < r.entered_ns < line.stop_ns]
+    if not inside:
+        return line.at_ns
+    last = max(inside, key=lambda reader: reader.entered_ns)
+    line.until(last.entered_ns, Cause.SEND_BUFFER, Certainty.INFERRED, (), (last.call,),
+               f"because it was full, until {name_of(last)}")  # fmt: skip
+    return last.entered_ns
+
+
+# --- beginnings and ends
+
+
+def _connect(line: Line, scene: Scene, call: Call) -> int | None:
+    if call.errno in ("EINPROGRESS", "EAGAIN"):
+        _gave_up(line, call, scene)
+        return line.at_ns
+    socket = scene.socket_of(call)
+    if socket is not None and (socket.is_local or not socket.is_stream):
+        return line.at_ns
+    path = scene.path(call.connection)
+    if call.errno in ("EHOSTUNREACH", "ENETUNREACH", "EHOSTDOWN"):
+        frames = tuple(s.frame for s in scene.spans.get(call.call, ()) if s.role == Role.ICMP
+                       and s.frame is not None)  # fmt: skip
+        line.until(line.stop_ns, Cause.UNREACHABLE, Certainty.OBSERVED, frames, (),
+                   f"until it was known that there is no way ({call.errno})")  # fmt: skip
+        return line.stop_ns
+    return tell_connect(line, path, call) if path is not None else None
+
+
+def _accept(line: Line, scene: Scene, call: Call) -> int | None:
+    if call.errno is not None:
+        _gave_up(line, call, scene)
+        return line.at_ns
+    made = _accepted(scene, call)
+    path = scene.path(call.connection)
+    if path is None or made is None:
+        return None
+    return tell_accept(line, path, made)
+
+
+def _accepted(scene: Scene, call: Call) -> Socket | None:
+    listener = scene.socket_of(call)
+    if listener is None or call.call not in listener.accepts:
+        return None
+    return listener.accepted[listener.accepts.index(call.call)]
+
+
+def _close(line: Line, scene: Scene, call: Call) -> int | None:
+    if line.stop_ns - line.at_ns <= _NO_WAIT_NS + _traced_ns(call):
+        return line.at_ns
+    if call.connection is None or call.side is None:
+        return line.at_ns
+    lingers = [o for o in scene.options(call.connection, Side(call.side)) if o.name == "SO_LINGER"]
+    if not lingers:
+        return line.at_ns
+    path = scene.path(call.connection)
+    sender = path.senders[Side(call.side).outbound] if path is not None else None
+    acks = sender.acks_between(line.at_ns, line.stop_ns) if sender is not None else ()
+    if acks:
+        end_ns = arrival_ns(acks[-1].packet)
+        line.until(end_ns, Cause.LINGER, Certainty.OBSERVED, (acks[-1].segment.frame,),
+                   (lingers[-1].call,),
+                   "because SO_LINGER had it wait until the peer acknowledged all")  # fmt: skip
+        return end_ns
+    line.until(line.stop_ns, Cause.LINGER, Certainty.INFERRED, (), (lingers[-1].call,),
+               "because SO_LINGER had it wait, for as long as that says")  # fmt: skip
+    return line.stop_ns
+
+
+# --- readiness
+
+
+def _poll(line: Line, scene: Scene, call: Call) -> int | None:
+    if call.errno is not None:
+        return line.at_ns
+    if not call.result:
+        asked = _TIMEOUT.search(call.args)
+        if asked is None or asked[1] != "0":
+            line.until(line.stop_ns, Cause.TIMER, Certainty.OBSERVED, (), (),
+                       "until its time was up")  # fmt: skip
+        return line.stop_ns if line.done else line.at_ns
+    spans = [s for s in scene.spans.get(call.call, ()) if s.role == Role.WAKEUP]
+    found: list[tuple[int, int, int]] = []
+    for place, span in enumerate(spans):
+        if span.frame is not None:
+            found.append((arrival_ns(scene.packets[span.frame]), 0, place))
+        elif span.peer_call is not None:
+            found.append((scene.call(span.peer_call).entered_ns, 1, place))
+    if not found:
+        return None
+    at_ns, local, place = min(found)
+    if at_ns <= line.at_ns:
+        return at_ns
+    span = spans[place]
+    if local and span.peer_call is not None:
+        other = scene.call(span.peer_call)
+        tell_before(line, scene, other, f"called {other.op} #{other.call}")
+        return at_ns
+    return _woken(line, scene, call, scene.packets[span.frame or 0])
+
+
+def _woken(line: Line, scene: Scene, call: Call, packet: Packet) -> int | None:
+    """Until the frame came that made a descriptor ready: as the call would have waited for it."""
+    if packet.protocol != "TCP":
+        return _frame_came(line, scene, packet)
+    path = scene.path(packet.connection)
+    if path is None or packet.direction is None:
+        return None
+    direction = Direction(packet.direction)
+    sender = path.senders[direction]
+    if packet._flags & RST:
+        return tell_reset(line, path, direction, packet)
+    if packet._flags & (SYN | ACK) == SYN | ACK:
+        return tell_handshake(line, path)
+    new = [start for start, _, frame in sender.stream.ready if frame == packet.frame] \
+        if packet.payload_len_bytes else []  # fmt: skip
+    if direction is Direction.C2S:
+        made = _listening(scene, call, path)
+        if made is not None:
+            return tell_accept(line, path, made)
+    if new:
+        return tell_byte(line, path, direction, min(new))
+    if packet._flags & FIN:
+        return tell_end(line, path, direction)
+    return tell_room(line, path, call, Side(direction.receiver), arrival_ns(packet))
+
+
+def _listening(scene: Scene, call: Call, path: Path) -> Socket | None:
+    """The socket that was accepted after this wait had reported its listener; None: another."""
+    server = scene.ends.get((path.connection, Side.SERVER))
+    if server is None or server.accepted_by is None or server.accepted_by < call.call:
+        return None
+    return server

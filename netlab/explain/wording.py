@@ -1,0 +1,30 @@
+"""Names of calls and sizes, as they stand in the sentences about waits. Only ASCII."""
+
+from __future__ import annotations
+
+from netlab.model.tables import Call
+
+
+def name_of(call: Call) -> str:
+    """`client send #12`: the side where it is known, else the actor."""
+    return f"{call.side or call.actor} {call.op} #{call.call}"
+
+
+def sized(call: Call) -> str:
+    """`64 bytes`, `1 byte`."""
+    count = (call.stop - call.start) if call.stop is not None and call.start is not None else None
+    if count is None:
+        count = call.result if call.result is not None and call.result >= 0 else 0
+    return f"{count:,} byte{'' if count == 1 else 's'}"
+
+
+def lasting(ns: int) -> str:
+    """A length of time in ASCII: `812 us`, `40.1 ms`, `1.002 s`."""
+    if ns < 1_000_000:
+        return f"{ns / 1000:.0f} us"
+    return f"{ns / 1e6:.1f} ms" if ns < 1_000_000_000 else f"{ns / 1e9:.3f} s"
+
+
+def counted(number: int, one: str) -> str:
+    """`1 byte`, `312 bytes`."""
+    return f"{number:,} {one}{'' if number == 1 else 's'}"

@@ -1,0 +1,167 @@
+"""Why: bars of where the time went, the longest waits as sentences, findings, what is unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from netlab.explain.findings.finding import Finding, Severity
+from netlab.show.escape import printable
+from netlab.show.format import count, duration
+from netlab.show.terminal.lines import Line, fold
+from netlab.show.views.why import Bar, Clause, ConnectionWhy, Sentence, Why
+
+_STYLES = {
+    "peer_app": "blue", "network": "cyan", "wire_queue": "cyan", "no_client": "dim",
+    "timer": "dim", "copy": "dim", "witness": "dim", "unknown": "magenta",
+    "scheduler": "yellow", "nagle": "red", "delayed_ack": "red", "cork": "red",
+    "accept_queue": "yellow", "backlog_full": "red",
+}  # fmt: skip
+_SEVERITIES = {Severity.HIGH: "bold red", Severity.MEDIUM: "yellow", Severity.LOW: "dim"}
+_MOST_CONNECTIONS = 8
+_MOST_FINDINGS = 20
+_MOST_SLICES = 6
+_NAME = 12
+
+
+def why_lines(view: Why, width: int) -> list[Line]:
+    """All of it in lines of at most `width` columns."""
+    lines: list[Line] = []
+    for one in view.connections[:_MOST_CONNECTIONS]:
+        lines += _connection(one, width)
+    left = len(view.connections) - _MOST_CONNECTIONS
+    if left > 0:
+        lines += [[(f"... and {count(left, 'connection')}: --connection N", "italic")], []]
+    for bar in view.others:
+        lines += [[(f"{printable(bar.side)}, calls of no connection", "bold")]]
+        lines += [*_bar(bar, width), []]
+    if not view.calls:
+        lines += [[("No calls were recorded: what the frames alone say is below.", "italic")], []]
+    if view.sentences:
+        lines.append([("The longest waits", "bold")])
+        for number, sentence in enumerate(view.sentences, 1):
+            lines += _numbered(number, sentence_text(sentence), width)
+        lines.append([])
+    lines += finding_lines(view.findings, width)
+    lines += _unknown(view, width)
+    return lines
+
+
+def call_lines(view: Sentence, width: int) -> list[Line]:
+    """One call: its sentence, then each interval with its evidence."""
+    lines = [[(text, "bold")] for text in fold(printable(sentence_text(view)), width)]
+    if view.code:
+        lines.append([(f"called at {printable(view.code)}", "dim")])
+    if view.intervals:
+        lines.append([])
+    for item in view.intervals:
+        head = f"{duration(item.start_ns):>10} {duration(item.stop_ns - item.start_ns):>10}  "
+        named: Line = [(head, "dim"), (f"{item.cause} ", _STYLES.get(item.cause, "bold"))]
+        lines.append([*named, (f"({item.certainty})", "dim")])
+        indent = " " * len(head)
+        for text in fold(printable(item.text), max(width - len(head), 24)):
+            lines.append([(indent, ""), (text, "")])
+        cited = _cited(item.frames, item.calls)
+        lines += [[(indent + text, "dim")] for text in fold(cited, max(width - len(head), 24))
+                  if text]  # fmt: skip
+    return lines
+
+
+def sentence_text(view: Sentence) -> str:
+    """`server recv #17 waited 41.2 ms: 40.1 ms because ..., 0.3 ms on the wire. Set ...`"""
+    if not view.intervals:
+        return f"{view.name} never returned: nobody knows for how long it would have waited."
+    if not view.clauses:
+        return f"{view.name} took {duration(view.total_ns)} and waited for nothing."
+    text = f"{view.name} waited {duration(view.waited_ns)}: "
+    if len(view.clauses) == 1:
+        text += view.clauses[0].text + _mark(view.clauses[0])
+    else:
+        text += ", ".join(f"{duration(c.ns)} {c.text}{_mark(c)}" for c in view.clauses)
+    return f"{text}. {view.advice}".rstrip()
+
+
+def _mark(clause: Clause) -> str:
+    return " (inferred)" if clause.cause and clause.certainty == "inferred" else ""
+
+
+def _connection(view: ConnectionWhy, width: int) -> list[Line]:
+    head = f"connection {view.connection}"
+    ends = f"  {printable(view.client)} to {printable(view.server)}  {view.protocol}"
+    lines: list[Line] = [[(head, "bold"), (ends[: max(width - len(head), 0)], "dim")]]
+    for bar in view.bars:
+        lines += _bar(bar, width)
+    return [*lines, []]
+
+
+def _bar(bar: Bar, width: int) -> list[Line]:
+    """Its sum, then a line for each cause with a stroke as long as its share."""
+    head = f"{bar.side} was {duration(bar.total_ns)} in {count(bar.calls, 'call')}"
+    lines: list[Line] = [[(f"  {printable(head)}"[:width], "")]]
+    whole = bar.total_ns or 1
+    shown = [s for s in bar.slices if s.ns * 1000 >= whole][:_MOST_SLICES]
+    room = width - 4 - _NAME - 2 - 11 - 6 - 2
+    widest = max((s.ns for s in shown), default=1) or 1
+    for item in shown:
+        stroke = "#" * max(round(room * item.ns / widest), 1)
+        lines.append([
+            (f"    {item.cause:<{max(_NAME, len(item.cause))}}  ", ""),
+            (f"{duration(item.ns):>11}{item.ns / whole:>6.0%}  ", ""),
+            (stroke[: max(room - max(len(item.cause) - _NAME, 0), 1)],
+             _STYLES.get(item.cause, "red")),
+        ])  # fmt: skip
+    return lines
+
+
+def finding_lines(findings: Sequence[Finding], width: int) -> list[Line]:
+    """Each finding with its evidence and what to change."""
+    if not findings:
+        return []
+    lines: list[Line] = [[("Findings", "bold")]]
+    for item in findings[:_MOST_FINDINGS]:
+        where = f"[{item.connection}] " if item.connection is not None else ""
+        text = f"{where}{item.text} {item.advice}".rstrip()
+        head = f"  {item.severity:<7}"
+        first, *rest = fold(printable(text), width - len(head))
+        lines.append([(head, _SEVERITIES.get(Severity(item.severity), "")), (first, "")])
+        lines += [[(" " * len(head) + more, "")] for more in rest]
+        cited = _cited(item.frames, item.calls)
+        lines += [[(" " * len(head) + more, "dim")] for more in fold(cited, width - len(head))
+                  if more]  # fmt: skip
+    left = len(findings) - _MOST_FINDINGS
+    if left > 0:
+        lines.append([(f"  ... and {left} more: --json has all", "italic")])
+    return [*lines, []]
+
+
+def _cited(frames: Sequence[int], calls: Sequence[int]) -> str:
+    words = []
+    if frames:
+        words.append(f"frame{'s' if len(frames) > 1 else ''} {_listed(frames)}")
+    if calls:
+        words.append(f"call{'s' if len(calls) > 1 else ''} {_listed(calls, '#')}")
+    return ", ".join(words)
+
+
+def _listed(numbers: Sequence[int], sign: str = "") -> str:
+    shown = ", ".join(f"{sign}{number}" for number in numbers[:8])
+    return shown + (f" and {len(numbers) - 8} more" if len(numbers) > 8 else "")
+
+
+def _unknown(view: Why, width: int) -> list[Line]:
+    if not view.waited_ns:
+        return []
+    share = view.unknown_ns / view.waited_ns
+    text = f"not explained: {duration(view.unknown_ns)} of {duration(view.waited_ns)} ({share:.1%})"
+    lines: list[Line] = [[(text, "dim")]]
+    for sentence in view.unknown[:3]:
+        part = sum(c.ns for c in sentence.clauses if c.cause == "unknown")
+        said = next((c.text for c in sentence.clauses if c.cause == "unknown"), "")
+        for more in fold(f"  {sentence.name}: {duration(part)} {said}", width, "    "):
+            lines.append([(printable(more), "dim")])
+    return lines
+
+
+def _numbered(number: int, text: str, width: int) -> list[Line]:
+    head = f"{number:>3}. "
+    first, *rest = fold(printable(text), width - len(head))
+    return [[(head, "dim"), (first, "")], *[[(" " * len(head) + more, "")] for more in rest]]

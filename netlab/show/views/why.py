@@ -1,0 +1,255 @@
+"""Scene of explained calls -> where the time went: bars by cause, sentences, findings, unknown.
+
+Pure: no widths, no colours. A sentence names a call, how long it waited, and what for, longest
+first; the waits that matter stand first, which are not those of a server that has no client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from netlab.explain.causes import BUSY, MECHANISMS, Cause, Certainty
+from netlab.explain.findings.finding import Finding
+from netlab.explain.findings.rules import findings_of
+from netlab.explain.parts import Part
+from netlab.explain.scene import Scene
+from netlab.explain.waits import explained
+from netlab.explain.wording import name_of
+from netlab.model.recording import RawRecording
+from netlab.model.tables import Call, Connection, Side, Tables
+from netlab.show.format import address
+
+SENTENCES = 10
+_CLAUSES = 3  # of a sentence; what is left is summed up
+_LEAST_NS = 100_000  # a call that waited for less than this waited for nothing worth a sentence
+# How much a cause matters: an idle server waits for its clients, and nothing is wrong.
+_IDLE = frozenset({Cause.NO_CLIENT, Cause.TIMER, Cause.SIGNAL})
+_IDLE_WEIGHT, _UNKNOWN_WEIGHT, _FLIGHT_WEIGHT = 1e-3, 1e-2, 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The time of one cause."""
+
+    cause: str
+    ns: int
+    inferred_ns: int  # of it, what a rule infers
+    says: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """Where the time of one side's calls went, most first."""
+
+    side: str
+    calls: int
+    total_ns: int
+    slices: tuple[Slice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """One wait of a call."""
+
+    start_ns: int  # since the call was entered
+    stop_ns: int
+    cause: str
+    certainty: str
+    frames: tuple[int, ...]
+    calls: tuple[int, ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """One thing a call waited for, all its intervals together."""
+
+    ns: int
+    cause: str
+    certainty: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """What one call waited for."""
+
+    call: int
+    name: str
+    connection: int | None
+    total_ns: int
+    waited_ns: int
+    clauses: tuple[Clause, ...]
+    advice: str
+    code: str | None
+    intervals: tuple[Interval, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionWhy:
+    """One connection: its bars."""
+
+    connection: int
+    protocol: str
+    client: str
+    server: str
+    bars: tuple[Bar, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """All of it."""
+
+    path: str
+    calls: int
+    connections: tuple[ConnectionWhy, ...]
+    others: tuple[Bar, ...]  # calls of no connection: waits of an event loop
+    sentences: tuple[Sentence, ...]
+    findings: tuple[Finding, ...]
+    waited_ns: int
+    unknown_ns: int
+    unknown: tuple[Sentence, ...]  # the calls with most of it
+
+
+def why(tables: Tables, raw: RawRecording, path: str, connection: Connection | None = None) -> Why:
+    """Where the time of a recording went, or of one of its connections."""
+    scene = explained(tables, raw)
+    number = connection.connection if connection is not None else None
+    told = [
+        call for call in tables.calls
+        if call.call in scene.explained and (number is None or call.connection == number)
+    ]  # fmt: skip
+    ranked = sorted(told, key=lambda call: (-_weight(scene.explained[call.call], call), call.call))
+    sentences = [sentence(scene, call) for call in ranked[:SENTENCES]]
+    unknown = sorted(
+        ((_length(scene.explained[c.call], Cause.UNKNOWN), c) for c in told),
+        key=lambda item: (-item[0], item[1].call),
+    )[:SENTENCES]
+    waited = sum(_waited(scene.explained[call.call]) for call in told)
+    return Why(
+        path=path,
+        calls=len(told),
+        connections=tuple(_connections(scene, told, number)),
+        others=tuple(_bars([c for c in told if c.connection is None], scene, by_actor=True)),
+        sentences=tuple(s for s in sentences if s.waited_ns >= _LEAST_NS),
+        findings=tuple(findings_of(scene, number)),
+        waited_ns=waited,
+        unknown_ns=sum(_length(scene.explained[call.call], Cause.UNKNOWN) for call in told),
+        unknown=tuple(sentence(scene, call) for ns, call in unknown if ns >= _LEAST_NS),
+    )
+
+
+def why_call(tables: Tables, raw: RawRecording, call: Call) -> Sentence:
+    """One call, with its intervals. One that never returned has none."""
+    return sentence(explained(tables, raw), call)
+
+
+def sentence(scene: Scene, call: Call) -> Sentence:
+    """What a call waited for."""
+    parts = scene.explained.get(call.call, [])
+    total = (call.returned_ns - call.entered_ns) if call.returned_ns is not None else 0
+    clauses = _clauses(parts)
+    advice = next((a for a in map(_advice, clauses) if a), "")
+    return Sentence(
+        call=call.call,
+        name=name_of(call),
+        connection=call.connection,
+        total_ns=total,
+        waited_ns=_waited(parts),
+        clauses=tuple(clauses),
+        advice=advice,
+        code=call.code,
+        intervals=tuple(
+            Interval(
+                part.start_ns - call.entered_ns, part.stop_ns - call.entered_ns, part.cause,
+                part.certainty, part.frames, part.calls, part.text or MECHANISMS[part.cause].says,
+            )
+            for part in parts
+        ),
+    )  # fmt: skip
+
+
+def _clauses(parts: Sequence[Part]) -> list[Clause]:
+    """The waits with their time, most first; those of few together."""
+    found: dict[tuple[str, str], Clause] = {}
+    for part in parts:
+        if part.cause in BUSY:
+            continue
+        text = part.text or MECHANISMS[part.cause].says
+        before = found.get((part.cause, text))
+        ns = part.length_ns + (before.ns if before is not None else 0)
+        found[part.cause, text] = Clause(ns, part.cause, part.certainty, text)
+    clauses = sorted(found.values(), key=lambda clause: -clause.ns)
+    total = sum(clause.ns for clause in clauses)
+    kept = [c for c in clauses[:_CLAUSES] if c.ns * 50 >= total]
+    rest = total - sum(clause.ns for clause in kept)
+    if rest * 50 >= total and rest:
+        certainty = Certainty.INFERRED
+        others = len(clauses) - len(kept)
+        text = "for another reason" if others == 1 else f"for {others} other reasons"
+        kept.append(Clause(rest, "", certainty, text))
+    return kept
+
+
+def _advice(clause: Clause) -> str:
+    return MECHANISMS[Cause(clause.cause)].advice if clause.cause else ""
+
+
+def _weight(parts: Iterable[Part], call: Call) -> float:
+    """How much a call's waits matter to who asks why it was slow."""
+    weight = 0.0
+    for part in parts:
+        if part.cause in BUSY:
+            continue
+        if part.cause in _IDLE or (part.cause is Cause.PEER_APP and call.side != Side.CLIENT):
+            weight += part.length_ns * _IDLE_WEIGHT
+        elif part.cause is Cause.UNKNOWN:  # they have a list of their own
+            weight += part.length_ns * _UNKNOWN_WEIGHT
+        elif part.cause in (Cause.NETWORK, Cause.SCHEDULER):
+            weight += part.length_ns * _FLIGHT_WEIGHT
+        else:
+            weight += part.length_ns
+    return weight if call.side == Side.CLIENT else weight * 0.9
+
+
+def _waited(parts: Iterable[Part]) -> int:
+    return sum(part.length_ns for part in parts if part.cause not in BUSY)
+
+
+def _length(parts: Iterable[Part], cause: Cause) -> int:
+    return sum(part.length_ns for part in parts if part.cause is cause)
+
+
+def _connections(scene: Scene, told: Sequence[Call], number: int | None) -> Iterable[ConnectionWhy]:
+    by_connection: dict[int, list[Call]] = {}
+    for call in told:
+        if call.connection is not None:
+            by_connection.setdefault(call.connection, []).append(call)
+    for row in scene.tables.connections:
+        calls = by_connection.get(row.connection, [])
+        if not calls and row.connection != number:
+            continue
+        yield ConnectionWhy(
+            row.connection, row.protocol, address(row.client, row.client_port),
+            address(row.server, row.server_port), tuple(_bars(calls, scene)),
+        )  # fmt: skip
+
+
+def _bars(calls: Sequence[Call], scene: Scene, *, by_actor: bool = False) -> Iterable[Bar]:
+    groups: dict[str, list[Call]] = {}
+    for call in calls:
+        groups.setdefault(call.actor if by_actor else call.side or call.actor, []).append(call)
+    for side, group in groups.items():
+        times: dict[Cause, int] = {}
+        inferred: dict[Cause, int] = {}
+        for call in group:
+            for part in scene.explained[call.call]:
+                times[part.cause] = times.get(part.cause, 0) + part.length_ns
+                if part.certainty is Certainty.INFERRED:
+                    inferred[part.cause] = inferred.get(part.cause, 0) + part.length_ns
+        slices = [
+            Slice(cause, ns, inferred.get(cause, 0), MECHANISMS[cause].says)
+            for cause, ns in sorted(times.items(), key=lambda item: -item[1])
+        ]
+        yield Bar(side, len(group), sum(times.values()), tuple(slices))

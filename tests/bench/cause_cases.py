@@ -1,0 +1,319 @@
+"""Cases with a known cause: what both sides do, what the wire does, and what the target waits for.
+
+Truth is by construction: a program that sleeps, a wire that delays or loses, a buffer, an option.
+`truth` says which causes the target call's waiting time must have, and `allowed` which others may
+stand beside (a flight over a wire that delays, a thread that did not run on a busy machine).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+Steps = list[list[Any]]
+
+MSG_WAITALL, MSG_MORE = 0x100, 0x8000
+SEGMENT = 1448
+
+
+@dataclass(frozen=True)
+class Case:
+    """One conversation and what one call of it waits for."""
+
+    name: str
+    client: Steps
+    server: Steps
+    target: tuple[str, str, int]  # side, call, which of them: 1 the first, -1 the last
+    truth: frozenset[str]
+    least_ms: float  # what of the target's time must be waiting, or the case did not happen
+    wire: str = ""
+    allowed: frozenset[str] = frozenset({"network"})
+    ipv6: bool = False
+    sysctls: dict[str, dict[str, str]] = field(default_factory=dict)
+    client_first: bool = False
+    tcp_info: bool = False
+
+
+def case(
+    name: str,
+    client: Steps,
+    server: Steps,
+    target: tuple[str, str, int],
+    truth: str,
+    least_ms: float,
+    wire: str = "",
+    allowed: str = "network",
+    **more: Any,
+) -> Case:
+    return Case(
+        name, client, server, target, frozenset(truth.split()), least_ms, wire,
+        frozenset(allowed.split()), **more,
+    )  # fmt: skip
+
+
+LISTEN: Steps = [["listen"], ["accept"]]
+CLIENT_RECV = ("client", "recv", -1)
+SERVER_RECV = ("server", "recv", -1)
+
+
+def cases() -> Iterator[Case]:
+    """All of them."""
+    yield from _programs()
+    yield from _wires()
+    yield from _small_segments()
+    yield from _windows()
+    yield from _losses()
+    yield from _handshakes()
+    yield from _ends()
+
+
+def _programs() -> Iterator[Case]:
+    for ms in (30, 90, 270):
+        yield case(
+            f"server thinks {ms} ms",
+            [["connect"], ["send", 101], ["recv"], ["close"]],
+            [*LISTEN, ["recv"], ["sleep", ms], ["send", 67], ["drain"], ["close"]],
+            CLIENT_RECV, "peer_app", ms,
+        )  # fmt: skip
+        yield case(
+            f"client thinks {ms} ms",
+            [["connect"], ["sleep", ms], ["send", 101], ["recv"], ["close"]],
+            [*LISTEN, ["recv"], ["send", 67], ["drain"], ["close"]],
+            ("server", "recv", 1), "peer_app", ms - 10, ipv6=ms == 90,
+        )  # fmt: skip
+    yield case(
+        "server thinks 60 ms over 20 ms",
+        [["connect"], ["send", 101], ["recv"], ["close"]],
+        [*LISTEN, ["recv"], ["sleep", 60], ["send", 67], ["drain"], ["close"]],
+        CLIENT_RECV, "peer_app network", 100, "delay 20ms", "",
+    )  # fmt: skip
+    for ms in (40, 160):
+        yield case(
+            f"poll, server thinks {ms} ms",
+            [["connect"], ["send", 101], ["poll"], ["recv"], ["close"]],
+            [*LISTEN, ["recv"], ["sleep", ms], ["send", 67], ["drain"], ["close"]],
+            ("client", "poll", 1), "peer_app", ms,
+        )  # fmt: skip
+        yield case(
+            f"poll times out after {ms} ms",
+            [["connect"], ["poll", ms], ["send", 1], ["close"]],
+            [*LISTEN, ["drain"], ["close"]],
+            ("client", "poll", 1), "timer", ms - 2,
+        )  # fmt: skip
+        yield case(
+            f"SO_RCVTIMEO of {ms} ms",
+            [["connect"], ["receive_timeout", ms], ["recv"], ["close"]],
+            [*LISTEN, ["drain"], ["close"]],
+            ("client", "recv", 1), "timer", ms - 5,
+        )  # fmt: skip
+        yield case(
+            f"end of stream after {ms} ms",
+            [["connect"], ["recv"], ["close"]],
+            [*LISTEN, ["sleep", ms], ["close"]],
+            ("client", "recv", 1), "peer_app", ms - 10, allowed="network accept_queue",
+        )  # fmt: skip
+    yield case(
+        "reset by unread data after 50 ms",
+        [["connect"], ["send", 101], ["recv"], ["close"]],
+        [*LISTEN, ["sleep", 50], ["close"]],
+        ("client", "recv", 1), "peer_app", 40, allowed="network accept_queue",
+    )  # fmt: skip
+
+
+def _wires() -> Iterator[Case]:
+    for ms in (10, 40, 150):
+        yield case(
+            f"echo over {ms} ms",
+            [["connect"], ["ping", 3], ["close"]],
+            [*LISTEN, ["pong", 3], ["drain"], ["close"]],
+            CLIENT_RECV, "network", 2 * ms, f"delay {ms}ms", "", ipv6=ms == 40,
+        )  # fmt: skip
+        yield case(
+            f"server waits for a client {ms} ms away",
+            [["connect"], ["ping", 3], ["close"]],
+            [*LISTEN, ["pong", 3], ["drain"], ["close"]],
+            ("server", "recv", 3), "network", 2 * ms, f"delay {ms}ms", "",
+        )  # fmt: skip
+        yield case(
+            f"connect over {ms} ms",
+            [["connect"], ["send", 1], ["close"]],
+            [*LISTEN, ["drain"], ["close"]],
+            ("client", "connect", 1), "network", 2 * ms, f"delay {ms}ms", "",
+        )  # fmt: skip
+    for kbit in (200, 800):
+        ms = SEGMENT * 8 / kbit
+        yield case(
+            f"one segment at {kbit} kbit/s",
+            [["connect"], ["send", SEGMENT], ["recv"], ["close"]],
+            [*LISTEN, ["whole", SEGMENT], ["send", 1], ["drain"], ["close"]],
+            ("server", "recv", 1), "wire_queue", ms * 0.9, f"rate c>s {kbit}kbit",
+            "network peer_app",
+        )  # fmt: skip
+
+
+def _small_segments() -> Iterator[Case]:
+    for rounds in (4, 9):
+        yield case(
+            f"Nagle against delayed ACK after {rounds} rounds",
+            [["connect"], ["ping", rounds], ["send", 64], ["send", 65], ["recv"], ["close"]],
+            [*LISTEN, ["pong", rounds], ["read", 129], ["send", 3], ["drain"], ["close"]],
+            CLIENT_RECV, "delayed_ack nagle", 35,
+        )  # fmt: skip
+        yield case(
+            f"Nagle against delayed ACK, server's view, {rounds} rounds",
+            [["connect"], ["ping", rounds], ["send", 64], ["send", 65], ["recv"], ["close"]],
+            [*LISTEN, ["pong", rounds], ["read", 129], ["send", 3], ["drain"], ["close"]],
+            ("server", "recv", rounds + 2), "delayed_ack nagle", 35, ipv6=rounds == 9,
+        )  # fmt: skip
+    yield case(
+        "Nagle over 30 ms",
+        [["connect"], ["send", 64], ["send", 65], ["recv"], ["close"]],
+        [*LISTEN, ["read", 129], ["send", 3], ["drain"], ["close"]],
+        ("server", "recv", 2), "nagle", 50, "delay 30ms",
+    )  # fmt: skip
+    for ms in (25, 75, 150):
+        yield case(
+            f"cork for {ms} ms",
+            [["connect"], ["set", "cork", 1], ["send", 101], ["sleep", ms], ["set", "cork", 0],
+             ["recv"], ["close"]],
+            [*LISTEN, ["recv"], ["send", 3], ["drain"], ["close"]],
+            ("server", "recv", 1), "cork", ms - 5,
+        )  # fmt: skip
+    yield case(
+        "MSG_MORE until the next write",
+        [["connect"], ["send", 101, MSG_MORE], ["sleep", 90], ["send", 3], ["recv"], ["close"]],
+        [*LISTEN, ["recv"], ["send", 3], ["drain"], ["close"]],
+        ("server", "recv", 1), "cork", 80,
+    )  # fmt: skip
+
+
+def _windows() -> Iterator[Case]:
+    for ms in (60, 200):
+        yield case(
+            f"reader sleeps {ms} ms, small buffer",
+            [["connect"], ["send", 400_003], ["shut"], ["drain"], ["close"]],
+            [["listen", 16, "rcvbuf", 20_000], ["accept"], ["sleep", ms], ["drain"], ["close"]],
+            ("client", "sendall", 1), "peer_window", ms * 0.8, "", "network cwnd rto",
+        )  # fmt: skip
+        yield case(
+            f"buffers of 100 kB, reader sleeps {ms} ms",
+            [["connect"], ["set", "sndbuf", 50_000], ["send", 900_001], ["shut"], ["drain"],
+             ["close"]],
+            [["listen", 16, "rcvbuf", 50_000], ["accept"], ["sleep", ms], ["drain"], ["close"]],
+            ("client", "sendall", 1), "peer_window", ms * 0.8, "", "network cwnd rto",
+        )  # fmt: skip
+    for ms in (20, 60):
+        yield case(
+            f"40 segments over {ms} ms",
+            [["connect"], ["send", 40 * SEGMENT], ["recv"], ["close"]],
+            [*LISTEN, ["whole", 40 * SEGMENT], ["send", 1], ["drain"], ["close"]],
+            ("server", "recv", 1), "cwnd network", 2 * ms, f"delay {ms}ms", "peer_app",
+        )  # fmt: skip
+
+
+def _losses() -> Iterator[Case]:
+    for ms in (1, 30):
+        yield case(
+            f"lost tail over {ms} ms",
+            [["connect"], ["ping", 2], ["send", 100], ["recv"], ["close"]],
+            [*LISTEN, ["pong", 2], ["recv"], ["send", 3], ["drain"], ["close"]],
+            CLIENT_RECV, "tail_loss_probe", 190, f"delay {ms}ms; drop c>s data 3",
+        )  # fmt: skip
+        yield case(
+            f"lost answer over {ms} ms",
+            [["connect"], ["ping", 2], ["send", 100], ["recv"], ["close"]],
+            [*LISTEN, ["pong", 2], ["recv"], ["send", 3], ["drain"], ["close"]],
+            CLIENT_RECV, "tail_loss_probe", 190, f"delay {ms}ms; drop s>c data 3", ipv6=ms == 30,
+        )  # fmt: skip
+        yield case(
+            f"tail lost twice over {ms} ms",
+            [["connect"], ["ping", 2], ["send", 100], ["recv"], ["close"]],
+            [*LISTEN, ["pong", 2], ["recv"], ["send", 3], ["drain"], ["close"]],
+            CLIENT_RECV, "tail_loss_probe rto", 400,
+            f"delay {ms}ms; drop c>s data 3 copy 1-2",
+        )  # fmt: skip
+        yield case(
+            f"third of ten lost over {ms} ms",
+            [["connect"], ["send", 10 * SEGMENT], ["recv"], ["close"]],
+            [*LISTEN, ["whole", 10 * SEGMENT], ["send", 1], ["drain"], ["close"]],
+            ("server", "recv", 1), "head_of_line network fast_retransmit", 0.5 * ms,
+            f"delay {ms}ms; drop c>s data 3", "peer_app",
+        )  # fmt: skip
+    yield case(
+        "lost tail without SACK",
+        [["connect"], ["ping", 2], ["send", 100], ["recv"], ["close"]],
+        [*LISTEN, ["pong", 2], ["recv"], ["send", 3], ["drain"], ["close"]],
+        CLIENT_RECV, "rto", 190, "delay 5ms; drop c>s data 3",
+        sysctls={"client": {"net.ipv4.tcp_sack": "0"}, "server": {"net.ipv4.tcp_sack": "0"}},
+    )  # fmt: skip
+
+
+def _handshakes() -> Iterator[Case]:
+    for wire, name in (("drop c>s syn 1", "SYN"), ("drop s>c synack 1", "SYN-ACK")):
+        for ms in (0, 20):
+            yield case(
+                f"lost {name}, delay {ms} ms",
+                [["connect"], ["send", 1], ["close"]],
+                [*LISTEN, ["drain"], ["close"]],
+                ("client", "connect", 1), "syn_retry", 950, f"delay {ms + 1}ms; {wire}",
+            )  # fmt: skip
+    yield case(
+        "two SYNs lost",
+        [["connect"], ["send", 1], ["close"]],
+        [*LISTEN, ["drain"], ["close"]],
+        ("client", "connect", 1), "syn_retry", 1900, "drop c>s syn 1-2",
+    )  # fmt: skip
+    for ms in (1200, 1900):
+        yield case(
+            f"nobody accepts until {ms} ms",
+            [["connect"], ["send", 11], ["recv"], ["close"]],
+            [["listen"], ["sleep", ms], ["accept"], ["recv"], ["send", 3], ["drain"], ["close"]],
+            ("client", "recv", 1), "accept_queue", 50, ipv6=ms == 1900,
+        )  # fmt: skip
+    for ms in (50, 220):
+        yield case(
+            f"no client for {ms} ms",
+            [["sleep", ms], ["connect"], ["send", 11], ["close"]],
+            [*LISTEN, ["drain"], ["close"]],
+            ("server", "accept", 1), "no_client", ms,
+        )  # fmt: skip
+    yield case(
+        "backlog of 0 overflows",
+        [["socket"], ["connect"], ["socket"], ["connect"], ["close"]],
+        [["listen", 0], ["sleep", 1000], ["accept"], ["accept"], ["drain"], ["close"]],
+        ("client", "connect", 2), "backlog_full", 900,
+    )  # fmt: skip
+    for ms in (20, 80):
+        yield case(
+            f"refused over {ms} ms",
+            [["connect", 9], ["close"], ["connect"], ["close"]],
+            [*LISTEN, ["drain"], ["close"]],
+            ("client", "connect", 1), "refused", 2 * ms, f"delay {ms}ms",
+        )  # fmt: skip
+
+
+def _ends() -> Iterator[Case]:
+    for ms in (20, 60):
+        yield case(
+            f"linger over {ms} ms",
+            [["connect"], ["linger", 5], ["send", 5000], ["close"]],
+            [*LISTEN, ["drain"], ["close"]],
+            ("client", "close", 1), "linger", 2 * ms - 5, f"delay {ms}ms",
+        )  # fmt: skip
+    yield case(
+        "keep-alive finds a dead peer",
+        [["connect"], ["set", "keepalive", 1], ["set", "keepidle", 1], ["set", "keepintvl", 1],
+         ["set", "keepcnt", 2], ["send", 1], ["recv"], ["close"]],
+        [*LISTEN, ["recv"], ["sleep", 6000], ["close"]],
+        ("client", "recv", 1), "keepalive", 2500, "cut at 300ms for 9s",
+        "network peer_app",
+    )  # fmt: skip
+    yield case(
+        "user timeout of 700 ms",
+        [["connect"], ["send", 1], ["recv"], ["set", "user_timeout", 700],
+         ["sleep", 400], ["send", 1], ["recv"], ["close"]],
+        [*LISTEN, ["recv"], ["send", 1], ["sleep", 2000], ["close"]],
+        ("client", "recv", 2), "user_timeout", 600, "cut at 300ms for 9s",
+        "network peer_app",
+    )  # fmt: skip
