@@ -80,7 +80,16 @@ HALF = [
 # A segment that is not acknowledged, or a range of bytes that was seen: an element of a list.
 NODE = [("start", "i8"), ("stop", "i8"), ("row", "i4"), ("next", "i4")]
 # How much is in use: flows, streams of each protocol; nodes, and the first of those given back.
-USED = [("flows", "i8"), ("tcp", "i8"), ("udp", "i8"), ("nodes", "i8"), ("free", "i8")]
+USED = [
+    ("flows", "i8"),
+    ("tcp", "i8"),
+    ("udp", "i8"),
+    ("sorted", "i8"),  # rows that have a flow
+    ("left", "i8"),  # whether any flow has that mark; and any talk
+    ("nodes", "i8"),
+    ("free", "i8"),
+    ("talks_left", "i8"),
+]
 # What is said of a segment.
 OUT = [
     ("seq", "i8"),
@@ -261,6 +270,7 @@ def sort_flows(buf, base, rows, first, last, number, table, mask, flows, useds, 
             f.marks = REUSED if reused else 0
             if a_high == b_high and a_low == b_low and sport == dport:  # one socket is both ends
                 f.marks |= LEFT
+                used.left = 1
             if kind == TCP:
                 f.stream = used.tcp
                 used.tcp += 1
@@ -270,12 +280,14 @@ def sort_flows(buf, base, rows, first, last, number, table, mask, flows, useds, 
                 f.stream = used.udp
                 used.udp += 1
         row.flow = k
+        used.sorted += 1
         if kind == TCP:
             f = flows[k]
             if syn == SYN and not f.marks & SYN_SEEN:
                 f.marks |= SYN_SEEN
                 if f.client != backward:  # so far it was followed with the other for its client
                     f.marks |= LEFT
+                    used.left = 1
             _note_bases(f, int(row.seq), int(row.ack), flags, backward)
     return last
 
@@ -377,6 +389,8 @@ def follow(rows, first, last, number, flows, talks, halves, counts, nodes, useds
         _note_completeness(row, talk, number + i == flow.first_row)
         _close(row, talk, mine, other, backward, out, found)
         out.found = found
+        if talk.marks & LEFT:
+            used.talks_left = 1
     return last
 
 

@@ -36,6 +36,11 @@ class Flows:
     def count(self) -> int:
         return int(self.useds.get(0, "flows"))
 
+    @property
+    def has_left(self) -> bool:
+        """Whether any of them is left for the general path."""
+        return bool(self.useds.get(0, "left") or self.useds.get(0, "talks_left"))
+
 
 @dataclass(slots=True)
 class Capture:

@@ -21,6 +21,8 @@ _FROM_BYTES = 512 << 10  # below it, the general path is done before this is imp
 _NATIVE_FROM_BYTES = 1 << 20  # where the object code is at hand
 _COMPILE_FROM_BYTES = 24 << 20  # where it has to be made first
 _KINDS = ("plain", "native")
+TABLES = ("packets", "segments", "connections")
+_SLOW_FROM_BYTES = 64 << 20  # from here on it is worth a word that something takes long
 
 
 def maybe_read(path: str, *, keep: bool) -> Whole | None:
@@ -39,6 +41,22 @@ def maybe_read(path: str, *, keep: bool) -> Whole | None:
         return read(path, _machine(forced, size), keep=keep)
     except Unfit:
         return None
+
+
+def unknown_columns(table: str, names: list[str], path: str) -> bool:
+    """Whether a column is wanted on which the kernels have no word; of a large file it is said."""
+    from netlab.engine.known import NOT_KNOWN
+
+    wanted = [name for name in names if name in NOT_KNOWN]
+    if table != "segments" or not wanted:
+        return False
+    if (_size_bytes(path) or 0) >= _SLOW_FROM_BYTES:
+        print(
+            f"netlab: {', '.join(wanted)} are made a packet at a time; without them (--columns)"
+            " it takes seconds",
+            file=sys.stderr,
+        )
+    return True
 
 
 def forced_kind() -> str | None:

@@ -27,11 +27,32 @@ class Whole:
     path: str
     machine: Any
     capture: Capture
-    rows: list[FlowRow]  # of the kernels' flows; those that are left, too
     general: General = field(default_factory=General)
     row_of: dict[int, int] = field(default_factory=dict)  # of the frames that `general` read
-    connection_of: list[int] = field(default_factory=list)  # of the kernels' flows; -1: left
-    stream_of: list[int] = field(default_factory=list)
+    _rows: list[FlowRow] | None = None
+    _connection_of: list[int] | None = None
+    _stream_of: list[int] | None = None
+
+    @property
+    def rows(self) -> list[FlowRow]:
+        """The kernels' flows, those that are left for the general path among them."""
+        if self._rows is None:
+            self._rows = list(flow_rows(self.capture.found))
+        return self._rows
+
+    @property
+    def connection_of(self) -> list[int]:
+        """The connection that each of the kernels' flows is; -1: left."""
+        if self._connection_of is None:
+            self._connection_of = list(range(self.capture.found.count))
+        return self._connection_of
+
+    @property
+    def stream_of(self) -> list[int]:
+        """The stream number of each of them."""
+        if self._stream_of is None:
+            self._stream_of = [row.stream for row in self.rows]
+        return self._stream_of
 
     def connections(self) -> list[Connection]:
         """The rows of `connections`."""
@@ -71,12 +92,14 @@ class Whole:
 def read(path: str, machine: Any, *, keep: bool) -> Whole:
     """Read a file. Raises Unfit for one that only the general path reads."""
     capture = read_capture(path, machine, keep=keep)
-    rows = list(flow_rows(capture.found))
-    whole = Whole(path, machine, capture, rows)
+    whole = Whole(path, machine, capture)
+    if not capture.aside and not capture.found.has_left:
+        return whole
+    rows = whole.rows
     keys = touched_keys(capture.raw, (frame for _, frame in capture.aside))
     keys |= {key_of(row) for row in rows if row.is_left}
     if keys:
-        whole.rows = rows = [replace(row, is_left=key_of(row) in keys) for row in rows]
+        whole._rows = rows = [replace(row, is_left=key_of(row) in keys) for row in rows]
     wanted = [row.index for row in rows if row.is_left]
     aside = capture.aside
     if wanted:
@@ -103,13 +126,11 @@ def _number(whole: Whole) -> None:
     """Connections in order of the frame that made them, streams of the one that took the number."""
     rows, general = whole.rows, whole.general
     if not general.frames:
-        whole.connection_of = [row.index for row in rows]
-        whole.stream_of = [row.stream for row in rows]
         return
     number = whole.capture.number
     mine = [(number(row.first_row), row) for row in rows if not row.is_left]
-    whole.connection_of = [-1] * len(rows)
-    whole.stream_of = [-1] * len(rows)
+    whole._connection_of = connection_of = [-1] * len(rows)
+    whole._stream_of = stream_of = [-1] * len(rows)
     order = sorted([*((frame, 0, row.index) for frame, row in mine),
                     *((frame, 1, index) for index, frame in enumerate(general.born))])  # fmt: skip
     renumbered: dict[int, int] = {}
@@ -117,7 +138,7 @@ def _number(whole: Whole) -> None:
         if by_general:
             renumbered[index] = connection
         else:
-            whole.connection_of[index] = connection
+            connection_of[index] = connection
     streams: dict[tuple[str, int], int] = {}
     for protocol, frames in general.numbered.items():
         taken = sorted(
@@ -128,7 +149,7 @@ def _number(whole: Whole) -> None:
             if by_general:
                 streams[protocol, index] = stream
             else:
-                whole.stream_of[index] = stream
+                stream_of[index] = stream
     tables = general.tables
     for row in tables.connections:
         row.connection = renumbered[row.connection]

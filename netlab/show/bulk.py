@@ -6,6 +6,7 @@ that the general path read. Imports Polars and NumPy: only on request.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,20 +22,23 @@ from netlab.engine.whole import Whole
 from netlab.model.tables import Direction, Fate, Tables, columns
 from netlab.show.frames import frame
 
-TABLES = ("packets", "segments", "connections")
-_TYPES: dict[str, Any] = {"int": pl.Int64, "str": pl.String, "bool": pl.Boolean}
+_TYPES: dict[str, Any] = {
+    "int": pl.Int64, "str": pl.String, "bool": pl.Boolean, "list": pl.List(pl.Int64),
+}  # fmt: skip
 _DIRECTIONS = pl.Series([Direction.S2C.value, Direction.C2S.value])
 
 
-def bulk_frame(whole: Whole, table: str) -> pl.DataFrame:
-    """One of TABLES, in the file's order."""
+def bulk_frame(whole: Whole, table: str, names: Sequence[str]) -> pl.DataFrame:
+    """These columns of a table, in the file's order."""
     if table == "connections":
-        return frame(Tables(connections=whole.connections()), table)
+        return frame(Tables(connections=whole.connections()), table).select(names)
     if table == "packets":
         others = list({**read_alone(whole), **whole.packets_by_row()}.values())
-        return _whole(_packets(whole), frame(Tables(packets=others), table), table)
-    segments = whole.general.tables.segments
-    return _whole(_segments(whole), frame(Tables(segments=segments), table), table)
+        found = _whole(_packets(whole), frame(Tables(packets=others), table), table)
+    else:
+        segments = whole.general.tables.segments
+        found = _whole(_segments(whole), frame(Tables(segments=segments), table), table)
+    return found.select(names)
 
 
 def _whole(mine: pl.DataFrame, others: pl.DataFrame, table: str) -> pl.DataFrame:

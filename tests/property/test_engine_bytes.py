@@ -1,5 +1,5 @@
-"""The engine's tables are the general path's on any bytes: made frames in made files, damaged files,
-and conversations that nobody would have.
+"""The engine's tables are the general path's on any bytes: made frames in made files, in damaged
+ones, and conversations that nobody would have.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from property.test_decode_columns import frames
-from property.test_verdicts_tshark import Talk
 from same_tables import assert_same_tables
+from test_decode_columns import frames
+from test_verdicts_tshark import Talk
 
 from netlab.engine.plain import Plain
 from netlab.model.frame import Frame, Interface
@@ -49,7 +49,7 @@ def pcapng_files(draw: st.DrawFn) -> bytes:
         order = draw(st.sampled_from("<>"))
         data += block(order, 0x0A0D0D0A, struct.pack(order + "IHHq", 0x1A2B3C4D, 1, 0, -1))
         made = draw(st.lists(frames(), min_size=1, max_size=8))
-        for frame, interface in made:
+        for _, interface in made:
             resolution = draw(st.sampled_from([b"", b"\6", b"\t", b"\x8a", b"\x83", b"\0"]))
             options = struct.pack(order + "HH", 9, 1) + resolution + bytes(3) if resolution else b""
             options += draw(st.sampled_from([b"", struct.pack(order + "HHq", 14, 8, 77)]))
@@ -67,8 +67,18 @@ def pcapng_files(draw: st.DrawFn) -> bytes:
 def packet_block(draw: st.DrawFn, order: str, number: int, frame: Frame) -> bytes:
     if draw(st.integers(0, 9)) == 0:
         return block(order, 3, struct.pack(order + "I", frame.origlen_bytes) + frame.data)
-    options = draw(st.sampled_from([b"", b"", struct.pack(order + "HHI", 2, 4, 1), b"\0\0\0\0",
-                                    struct.pack(order + "HH", 1, 3) + b"why\0", b"\2\0\2\0"]))
+    options = draw(
+        st.sampled_from(
+            [
+                b"",
+                b"",
+                struct.pack(order + "HHI", 2, 4, 1),
+                b"\0\0\0\0",
+                struct.pack(order + "HH", 1, 3) + b"why\0",
+                b"\2\0\2\0",
+            ]
+        )
+    )
     high, low = draw(st.sampled_from([(0, 0), (1, 7), (377_000, 5), (1 << 31, 0)]))
     head = struct.pack(
         order + "IIIII", number, high, low, len(frame.data), frame.origlen_bytes
