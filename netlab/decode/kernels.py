@@ -36,8 +36,16 @@ ROW = [
     ("kind", "u1"),
     ("marks", "u1"),
 ]
-# An interface of the current section: how its packets are stamped and read.
-LINK = [("reader", "i4"), ("usual_stamps", "i4"), ("unit_ns", "i8"), ("longest_bytes", "i8")]
+# An interface: how its packets are stamped and read, and what came on it.
+LINK = [
+    ("reader", "i4"),
+    ("usual_stamps", "i4"),
+    ("unit_ns", "i8"),
+    ("longest_bytes", "i8"),
+    ("frames", "i8"),
+    ("wire_bytes", "i8"),
+    ("latest_ns", "i8"),
+]
 # What a scan goes by, and where it stands.
 SCAN = [
     ("big_endian", "i8"),
@@ -208,7 +216,12 @@ def decode(buf, base, links, rows, first, last):
         row.ip_off = 0
         row.ttl = 0
         row.marks = 0
-        row.kind = _packet(buf, int(row.off) - base, row, links[row.interface].reader)
+        link = links[row.interface]
+        row.kind = _packet(buf, int(row.off) - base, row, link.reader)
+        if link.frames == 0 or row.time_ns > link.latest_ns:
+            link.latest_ns = row.time_ns
+        link.frames += 1
+        link.wire_bytes += int(row.origlen_bytes)
     return last
 
 

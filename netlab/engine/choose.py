@@ -43,6 +43,11 @@ def maybe_read(path: str, *, keep: bool) -> Whole | None:
         return None
 
 
+def is_large(path: str) -> bool:
+    """Whether a look at every packet by itself would take minutes."""
+    return forced_kind() is not None or (_size_bytes(path) or 0) >= _SLOW_FROM_BYTES
+
+
 def unknown_columns(table: str, names: list[str], path: str) -> bool:
     """Whether a column is wanted on which the kernels have no word; of a large file it is said."""
     from netlab.engine.known import NOT_KNOWN

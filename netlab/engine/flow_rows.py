@@ -16,6 +16,8 @@ _M64 = (1 << 64) - 1
 _FLOW, _TALK, _HALF = layout(k.FLOW), layout(k.TALK), layout(k.HALF)
 _PORTS, _FIRST_ROW = _FLOW.place("ports"), _FLOW.place("first_row")
 _STREAM, _MARKS, _CLIENT = _FLOW.place("stream"), _FLOW.place("marks"), _FLOW.place("client")
+_FIRST_NS, _LAST_NS = _TALK.place("first_ns"), _TALK.place("last_ns")
+_PACKETS, _SEEN = _HALF.place("packets"), _HALF.place("seen_bytes")
 
 STATES = (
     None, "SYN-SENT", "SYN-RECEIVED", "ESTABLISHED", "FIN-WAIT-1", "FIN-WAIT-2", "CLOSE-WAIT",
@@ -74,31 +76,42 @@ def connections(
     halves = iter(found.halves.rows(2 * found.count))
     counts = found.counts.numbers(k.VERDICTS * found.count)
     for row in rows:
-        talk = dict(zip(_TALK.names, next(talks), strict=True))
-        both = [dict(zip(_HALF.names, next(halves), strict=True)) for _ in range(2)]
-        if not row.is_left:
+        talk, both = next(talks), (next(halves), next(halves))
+        if row.is_left:
+            continue
+        if row.protocol == "udp":
+            yield row, _shared(row, talk, both)
+        else:
             mine = counts[k.VERDICTS * row.index : k.VERDICTS * (row.index + 1)]
             yield row, _connection(row, talk, both, mine, verdicts, lost)
 
 
+def _shared(
+    row: FlowRow, talk: tuple[int, ...], both: tuple[tuple[int, ...], tuple[int, ...]]
+) -> Connection:
+    """The columns that UDP has, too."""
+    client, server = both[row.client], both[1 - row.client]
+    return Connection(
+        row.index, row.stream, row.protocol,
+        plain_address(row.text(row.client)), row.ends[row.client][1],
+        plain_address(row.text(1 - row.client)), row.ends[1 - row.client][1],
+        talk[_FIRST_NS], talk[_LAST_NS], client[_PACKETS], server[_PACKETS],
+        client[_SEEN], server[_SEEN],
+    )  # fmt: skip
+
+
 def _connection(
     row: FlowRow,
-    talk: dict[str, int],
-    both: list[dict[str, int]],
+    talk_row: tuple[int, ...],
+    both: tuple[tuple[int, ...], tuple[int, ...]],
     counts: list[int],
     verdicts: tuple[str, ...],
     lost: bool,
 ) -> Connection:
-    client, server = both[row.client], both[1 - row.client]
-    found = Connection(
-        row.index, row.stream, row.protocol,
-        plain_address(row.text(row.client)), row.ends[row.client][1],
-        plain_address(row.text(1 - row.client)), row.ends[1 - row.client][1],
-        talk["first_ns"], talk["last_ns"], client["packets"], server["packets"],
-        client["seen_bytes"], server["seen_bytes"],
-    )  # fmt: skip
-    if row.protocol != "tcp":
-        return found
+    found = _shared(row, talk_row, both)
+    talk = dict(zip(_TALK.names, talk_row, strict=True))
+    client = dict(zip(_HALF.names, both[row.client], strict=True))
+    server = dict(zip(_HALF.names, both[1 - row.client], strict=True))
     for half, side in ((client, "client"), (server, "server")):
         marks = half["marks"]
         if marks & k.MSS_KNOWN:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from struct import Struct
-from typing import NamedTuple
 
 Fields = list[tuple[str, str]]
 
@@ -13,29 +12,27 @@ _CODES = {
 }  # fmt: skip
 
 
-class Layout(NamedTuple):
+class Layout:
     """A record: its fields, one behind the other without gaps."""
 
-    fields: tuple[tuple[str, str], ...]
-    struct: Struct
+    __slots__ = ("_places", "fields", "names", "size_bytes", "struct")
 
-    @property
-    def size_bytes(self) -> int:
-        return self.struct.size
-
-    @property
-    def names(self) -> list[str]:
-        return [name for name, _ in self.fields]
+    def __init__(self, fields: Iterable[tuple[str, str]]) -> None:
+        self.fields = tuple(fields)
+        self.struct = Struct("=" + "".join(_CODES[kind] for _, kind in self.fields))
+        self.size_bytes = self.struct.size
+        self.names = [name for name, _ in self.fields]
+        self._places = {name: place for place, name in enumerate(self.names)}
 
     def place(self, name: str) -> int:
         """Which of a row's numbers a field is."""
-        return self.names.index(name)
+        return self._places[name]
 
     def rows(self, data: memoryview | bytes, count: int) -> Iterator[tuple[int, ...]]:
-        return self.struct.iter_unpack(memoryview(data)[: count * self.struct.size])
+        """The first `count` records."""
+        return self.struct.iter_unpack(memoryview(data)[: count * self.size_bytes])
 
 
 def layout(fields: Iterable[tuple[str, str]]) -> Layout:
     """The record of these fields, in the machine's byte order."""
-    listed = tuple(fields)
-    return Layout(listed, Struct("=" + "".join(_CODES[kind] for _, kind in listed)))
+    return Layout(fields)

@@ -66,6 +66,7 @@ class Records:
         self.base = 0  # of the piece in the file
         self.count = 0  # of rows in all
         self.first = 0  # the row of the file that is the first of `rows`
+        self.began_ns: int | None = None  # the first packet
         self.skipped: list[int] = []  # rows before which a frame number is no packet's
         head = os.pread(handle, pcap.FILE_HEADER_BYTES, 0)
         self._header = pcap.maybe_header(head)
@@ -105,6 +106,13 @@ class Records:
             self.number(self.first + index), self.rows.get(index, "time_ns"),
             self.rows.get(index, "interface"), data, self.rows.get(index, "origlen_bytes"),
         )  # fmt: skip
+
+    def interfaces(self) -> list[tuple[int, int, int]]:
+        """Of each interface: frames, bytes on the wire, when the latest came."""
+        layout = self.links.layout
+        places = [layout.place(name) for name in ("frames", "wire_bytes", "latest_ns")]
+        rows = self.links.rows(len(self.raw.interfaces))
+        return [(row[places[0]], row[places[1]], row[places[2]]) for row in rows]
 
     def number(self, row: int) -> int:
         """As Wireshark numbers the frame of a row of the file."""
@@ -252,6 +260,8 @@ class Records:
         first = self.count if self._keep else 0
         last = self._scans.get(0, "rows")
         if last > first:
+            if self.began_ns is None:
+                self.began_ns = self.rows.get(first, "time_ns")
             self._latest_ns()
             self.machine.run("decode", self.piece, self.base, self.links, self.rows, first, last)
             self.count = self.first + last

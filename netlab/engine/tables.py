@@ -62,12 +62,12 @@ def read_alone(whole: Whole) -> dict[int, Packet]:
             frames.append(frame)
     part = replace(capture.raw, frames=frames)
     found = {}
-    for index, packet in zip(places, decode(part), strict=True):
-        flow = capture.records.rows.get(index, "flow")
+    rows = capture.records.rows.array(capture.count)[places]
+    flows, marks = rows["flow"].tolist(), rows["marks"].tolist()
+    for index, packet, flow, mark in zip(places, decode(part), flows, marks, strict=True):
         if flow >= 0:
             packet.connection = whole.connection_of[flow]
-            backward = capture.records.rows.get(index, "marks") & d.BACKWARD
-            packet.direction = _direction(whole.rows[flow].client == backward)
+            packet.direction = _direction(whole.rows[flow].client == mark & d.BACKWARD)
         found[index] = packet
     return found
 

@@ -65,6 +65,14 @@ class Whole:
         found.sort(key=lambda made: made.connection)
         return found
 
+    @property
+    def frames_without_connection(self) -> int:
+        """How many packets are in none."""
+        sorted_ones = self.capture.found.useds.get(0, "sorted")
+        twice = len(self.general.frames) - len(self.capture.aside) if self.general.frames else 0
+        others = sum(one.connection is not None for one in self.general.tables.packets)
+        return self.capture.count - (sorted_ones - twice) - others
+
     def packets_by_row(self) -> dict[int, Packet]:
         """Those rows of `packets` that the general path made."""
         return {self.row_of[packet.frame]: packet for packet in self.general.tables.packets}
@@ -75,16 +83,18 @@ class Whole:
 
     def frames(self) -> Iterator[tuple[int, Frame]]:
         """Row and frame of those that the kernels found to be in no connection, or damaged."""
-        rows = self.capture.records.rows
+        capture = self.capture
+        places = capture.unread_rows()
+        rows = capture.records.rows.array(capture.count)[places]
+        columns = ("off", "caplen_bytes", "time_ns", "interface", "origlen_bytes")
+        numbers = zip(*(rows[name].tolist() for name in columns), strict=True)
         handle = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            for index in self.capture.unread_rows():
-                size = rows.get(index, "caplen_bytes")
-                yield index, Frame(
-                    self.capture.number(index), rows.get(index, "time_ns"),
-                    rows.get(index, "interface"), os.pread(handle, size, rows.get(index, "off")),
-                    rows.get(index, "origlen_bytes"),
-                )  # fmt: skip
+            for index, (off, size, time_ns, interface, origlen) in zip(
+                places, numbers, strict=True
+            ):
+                data = os.pread(handle, size, off)
+                yield index, Frame(capture.number(index), time_ns, interface, data, origlen)
         finally:
             os.close(handle)
 
