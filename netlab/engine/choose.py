@@ -43,6 +43,19 @@ def maybe_read(path: str, *, keep: bool) -> Whole | None:
         return None
 
 
+def warm_up() -> str | None:
+    """Compile the kernels and keep their code; what is in the way, if it cannot be had or kept."""
+    try:
+        from netlab.engine.compiled import entry_addresses, is_cached
+
+        entry_addresses()
+        if is_cached():
+            return None
+    except ImportError as error:
+        return f"there is no {error.name}: pip install numba"
+    return "the compiled code cannot be kept: every large capture takes some 10 s longer"
+
+
 def is_large(path: str) -> bool:
     """Whether a look at every packet by itself would take minutes."""
     return forced_kind() is not None or (_size_bytes(path) or 0) >= _SLOW_FROM_BYTES

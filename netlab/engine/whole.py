@@ -68,7 +68,7 @@ class Whole:
     @property
     def frames_without_connection(self) -> int:
         """How many packets are in none."""
-        sorted_ones = self.capture.found.useds.get(0, "sorted")
+        sorted_ones = int(self.capture.found.useds.get(0, "sorted"))
         twice = len(self.general.frames) - len(self.capture.aside) if self.general.frames else 0
         others = sum(one.connection is not None for one in self.general.tables.packets)
         return self.capture.count - (sorted_ones - twice) - others
