@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from netlab.correlate import kernels as k
+from netlab.engine.behind import Behind, two_threads
 from netlab.decode import kernels as d
 from netlab.engine.records import Records
 from netlab.model.frame import Frame
@@ -77,6 +79,7 @@ class Pass:
     ) -> None:
         self.machine = machine
         self.keep = keep
+        self._handle = handle
         self.records = Records(machine, handle, name, keep=keep)
         self.found = Flows(
             machine.table(k.FLOW, _FLOWS), machine.table(k.TALK, 1), machine.table(k.HALF, 1),
@@ -99,12 +102,22 @@ class Pass:
         self._wanted.put_number(index, 1)
 
     def run(self) -> None:
-        for first, last in self.records.pieces():
-            self._sort(first, last)
-            if self._wants or self._has_aside(first, last):
+        """Read the file. Flows are found here, and followed a piece behind."""
+        size = os.fstat(self._handle).st_size
+        behind = Behind(threads=two_threads(size, self.machine.name))
+        self._settle = self.records.settle = behind.wait
+        try:
+            for first, last in self.records.pieces():
+                self._sort(first, last)
                 self._take_aside(first, last)
-            if not self._wants:
-                self._follow(first, last)
+                if not self._wants:
+                    work = partial(
+                        self._follow, first, last, self.records.rows, self.records.first,
+                        self.found.count,
+                    )  # fmt: skip
+                    behind.start(work)
+        finally:
+            behind.wait()
 
     def capture(self) -> Capture:
         records = self.records
@@ -125,6 +138,7 @@ class Pass:
 
     def _enlarge(self) -> None:
         flows = self.found.flows
+        self._settle()
         flows.ensure(2 * len(flows))
         size = 1 << (2 * len(flows) - 1).bit_length()
         self._table.close()
@@ -135,9 +149,6 @@ class Pass:
         if self._wants:
             self._wanted.ensure(len(flows))
 
-    def _has_aside(self, first: int, last: int) -> bool:
-        return True
-
     def _take_aside(self, first: int, last: int) -> None:
         self._picked.ensure(last - first)
         self._wanted.ensure(self.found.count)
@@ -147,18 +158,18 @@ class Pass:
         for index in self._picked.numbers(count):
             self.aside.append((self.records.first + index, self.records.frame(index)))
 
-    def _follow(self, first: int, last: int) -> None:
-        found, records = self.found, self.records
-        found.talks.ensure(found.count)
-        found.halves.ensure(2 * found.count)
-        found.counts.ensure(k.VERDICTS * found.count)
+    def _follow(self, first: int, last: int, rows: Any, number: int, flows: int) -> None:
+        found = self.found
+        found.talks.ensure(flows)
+        found.halves.ensure(2 * flows)
+        found.counts.ensure(k.VERDICTS * flows)
         if self.keep:
             self.outs.ensure(last)
         while first < last:
             first = self.machine.run(
-                "follow", records.rows, first, last, records.first, found.flows, found.talks,
-                found.halves, found.counts, found.nodes, found.useds, len(found.nodes),
-                self.outs, int(self.keep),
+                "follow", rows, first, last, number, found.flows, found.talks, found.halves,
+                found.counts, found.nodes, found.useds, len(found.nodes), self.outs,
+                int(self.keep),
             )  # fmt: skip
             if first < last:
                 found.nodes.ensure(2 * len(found.nodes))

@@ -8,7 +8,7 @@ needs more than a row takes it before the next is read.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from netlab.capture import pcap, pcapng
@@ -60,6 +60,8 @@ class Records:
         self._handle = handle
         self._keep = keep
         self.rows = machine.table(kernels.ROW, 0)
+        self._others = machine.table(kernels.ROW, 0)  # of the piece before, which may be in use
+        self.settle: Callable[[], None] = lambda: None  # before rows move: nobody may use them
         self.links = machine.table(kernels.LINK, 1)
         self._scans = machine.table(kernels.SCAN, 1)
         self.piece = machine.piece(machine.piece_bytes)
@@ -127,7 +129,9 @@ class Records:
         if not 0 <= time_ns <= _LATEST_NS or index >= _MOST_INTERFACES:
             raise Unfit("a stamp or an interface out of all measure")
         at = self._scans.get(0, "rows")
-        self.rows.ensure(at + 1)
+        if at + 1 > len(self.rows):
+            self.settle()
+            self.rows.ensure(at + 1)
         self.rows.put(
             at, time_ns=time_ns, off=self._fed + place, caplen_bytes=caplen,
             origlen_bytes=origlen, interface=index,
@@ -188,6 +192,8 @@ class Records:
         most = begun + (self._stop - at) // 16 + 1
         if self._keep and most > (1 << 31) - 1:
             raise Unfit("more packets than rows can be numbered")
+        if self._keep and most > len(self.rows):
+            self.settle()
         self.rows.ensure(most)
         at = self.machine.run(
             self._kernel, self.piece, at, self._stop, self.base, self._scans, self.links,
@@ -245,6 +251,8 @@ class Records:
     def _begin_rows(self) -> int:
         """Where the rows of a scan begin; those of the last have been taken."""
         if not self._keep:
+            if self._scans.get(0, "rows"):
+                self.rows, self._others = self._others, self.rows
             self.first = self.count
             self._scans.put(0, rows=0)
             return 0

@@ -15,19 +15,9 @@ from same_tables import assert_same_tables
 from test_decode_columns import frames
 from test_verdicts_tshark import Talk
 
-from netlab.engine.plain import Plain
 from netlab.model.frame import Frame, Interface
 
 Made = tuple[Frame, Interface]
-
-
-@pytest.fixture(scope="module", params=["plain", "native"])
-def machine(request: pytest.FixtureRequest) -> Any:
-    if request.param == "plain":
-        return Plain()
-    from netlab.engine.native import Native
-
-    return Native()
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +102,7 @@ def damaged_files(draw: st.DrawFn) -> bytes:
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.one_of(pcapng_files(), pcap_files(), damaged_files()))
 def test_tables_of_made_files(machine: Any, path: Path, data: bytes) -> None:

@@ -6,19 +6,7 @@ import gzip
 from pathlib import Path
 from typing import Any
 
-import pytest
 from same_tables import assert_same_tables
-
-from netlab.engine.plain import Plain
-
-
-@pytest.fixture(scope="module", params=["plain", "native"])
-def machine(request: pytest.FixtureRequest) -> Any:
-    if request.param == "plain":
-        return Plain()
-    from netlab.engine.native import Native
-
-    return Native()
 
 
 def test_tables_are_the_general_paths(machine: Any, captures_dir: Path, tmp_path: Path) -> None:
