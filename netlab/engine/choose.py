@@ -12,7 +12,7 @@ import stat
 import sys
 from typing import TYPE_CHECKING, Any
 
-from netlab.model.errors import UsageError
+from netlab.model.errors import NetlabError, UsageError
 
 if TYPE_CHECKING:
     from netlab.engine.whole import Whole
@@ -41,6 +41,8 @@ def maybe_read(path: str, *, keep: bool) -> Whole | None:
         return read(path, _machine(forced, size), keep=keep)
     except Unfit:
         return None
+    except MemoryError as error:
+        raise NetlabError(f"cannot read {path}: {error}", "give it more memory") from None
 
 
 def warm_up() -> str | None:

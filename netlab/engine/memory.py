@@ -8,6 +8,7 @@ machine has left. Read first: man 2 mremap, the kernel's cgroup-v2 document (mem
 from __future__ import annotations
 
 import ctypes
+import errno
 import mmap
 import os
 import resource
@@ -50,12 +51,17 @@ class Memory:
             return
         size_bytes = max(size_bytes, len(self._map) * 3 // 2)
         size_bytes += -size_bytes % mmap.PAGESIZE
-        if self._file is None and size_bytes > max(_ALWAYS, spare_bytes() // _SLACK):
-            self._spill(size_bytes)
-        else:
-            self._map.resize(size_bytes)
-            if self._file is None and size_bytes >= _HUGE_FROM:
-                self._map.madvise(mmap.MADV_HUGEPAGE)
+        try:
+            if self._file is None and size_bytes > max(_ALWAYS, spare_bytes() // _SLACK):
+                self._spill(size_bytes)
+            else:
+                self._map.resize(size_bytes)
+                if self._file is None and size_bytes >= _HUGE_FROM:
+                    self._map.madvise(mmap.MADV_HUGEPAGE)
+        except OSError as error:
+            if error.errno != errno.ENOMEM:
+                raise
+            raise MemoryError(f"no room for {size_bytes} bytes of tables") from None
         self._find()
 
     def close(self) -> None:
@@ -111,28 +117,41 @@ def _machine_bytes() -> int:
 
 
 def _cgroup_bytes() -> list[int]:
-    """What each cgroup with a limit that the process is in has left; caches can be given up."""
+    """What each cgroup with a limit that the process is in has left."""
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
     except OSError:
         return []
     found = []
     for line in lines:
-        if not line.startswith("0::"):
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            root, names = _CGROUPS, ("memory.max", "memory.current", "file")
+        elif "memory" in controllers.split(","):  # version 1
+            root = _CGROUPS / "memory"
+            names = "memory.limit_in_bytes", "memory.usage_in_bytes", "total_cache"
+        else:
             continue
-        group = _CGROUPS / line[3:].lstrip("/")
+        group = root / path.lstrip("/")
         while True:
-            try:
-                limit = (group / "memory.max").read_text().strip()
-                used = int((group / "memory.current").read_text())
-                stat = dict(
-                    part.split() for part in (group / "memory.stat").read_text().splitlines()
-                )
-            except (OSError, ValueError):
-                limit = "max"
-            if limit != "max":
-                found.append(int(limit) - used + int(stat.get("file", 0)))
-            if group == _CGROUPS or group == group.parent:
+            left = _left_bytes(group, *names)
+            if left is not None:
+                found.append(left)
+            if group in (root, group.parent):
                 break
             group = group.parent
     return found
+
+
+def _left_bytes(group: Path, limit_name: str, used_name: str, cache_name: str) -> int | None:
+    """Up to a cgroup's limit; caches count as free, for they can be given up."""
+    try:
+        limit = (group / limit_name).read_text().strip()
+        if limit == "max":
+            return None
+        used = int((group / used_name).read_text())
+        lines = (group / "memory.stat").read_text().splitlines()
+    except OSError:
+        return None
+    stat = dict(line.split() for line in lines)
+    return int(limit) - used + int(stat.get(cache_name, 0))
