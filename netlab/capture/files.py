@@ -7,11 +7,7 @@ bounded by the file's size. Frame numbers are Wireshark 4.0's.
 
 from __future__ import annotations
 
-import errno
 import gc
-import os
-import stat
-import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +18,7 @@ from netlab.capture.agreement import agree
 from netlab.capture.compressed import maybe_decompressed
 from netlab.capture.damage import Damaged
 from netlab.capture.pcapng_file import PcapngFile
+from netlab.capture.sources import content_of
 from netlab.capture.wired import check_arrivals
 from netlab.model.call import CallRecord
 from netlab.model.errors import BadRecording, UsageError
@@ -48,7 +45,7 @@ def read_raw(path: str | Path, *, ended: bool = False) -> RawRecording:
 
 def _read(path: str | Path, ended: bool = False) -> RawRecording:
     name = "standard input" if str(path) == "-" else str(path)
-    data = _bytes(path, name)
+    data = content_of(path, name)
     if not data:
         raise BadRecording(f"{name} is empty", "nothing was recorded in it")
     plain = maybe_decompressed(data, name)
@@ -164,24 +161,9 @@ def _identity(call: CallRecord) -> tuple[str, str, int, int, int, int]:
     return call.witness, call.host, pid, call.tid, call.order, call.entered_ns
 
 
-def _bytes(path: str | Path, name: str) -> bytes:
-    # Read, not mapped: a mapped file that someone cuts short kills its reader with SIGBUS.
-    try:
-        if str(path) == "-":
-            return sys.stdin.buffer.read()
-        with open(path, "rb", buffering=0) as file:
-            if stat.S_ISDIR(os.fstat(file.fileno()).st_mode):
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-            return file.read()
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        hint = f"{reason[:1].lower()}{reason[1:]}; name a capture file, or - for standard input"
-        raise BadRecording(f"cannot read {name}", hint) from None
-
-
 def _stranger(data: bytes, name: str) -> BadRecording:
     for magic, what, hint in _STRANGERS:
-        if data.startswith(magic):
+        if data[: len(magic)] == magic:
             return BadRecording(f"{name} is not a pcap or pcapng file: {what}", hint)
     return BadRecording(
         f"{name} is not a pcap or pcapng file", "`file NAME` says what it is; name a capture file"

@@ -13,8 +13,8 @@ from functools import partial
 from typing import Any
 
 from netlab.correlate import kernels as k
-from netlab.engine.behind import Behind, two_threads
 from netlab.decode import kernels as d
+from netlab.engine.behind import Behind, two_threads
 from netlab.engine.records import Records
 from netlab.model.frame import Frame
 from netlab.model.recording import RawRecording

@@ -91,6 +91,7 @@ class Verdict(StrEnum):
     ZERO_WINDOW_PROBE = "zero_window_probe"
 
 
+@quickly_made
 @dataclass(slots=True, frozen=True)
 class TcpOptions:
     """The options of one TCP header that netlab uses; None where absent (RFC 9293, 7323, 2018)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playbook import INODE, Play, frames_of, number_of
 
-from netlab.correlate import join
+from netlab.correlate import call_join
 from netlab.correlate.call_layout import UrgentMark
 from netlab.model.call import (
     EPOLLET,
@@ -55,6 +55,13 @@ def test_readable_is_the_frame_with_the_first_unread_byte() -> None:
         call = number_of(tables, "epoll_wait", nth)
         assert frames_of(tables, call, "wakeup") == [first]
         assert (tables.calls[call - 1].connection, tables.calls[call - 1].side) == (0, "server")
+
+
+def test_something_exceptional_of_which_no_frame_is_known_has_no_waker() -> None:
+    play = Play()
+    play.handshake()
+    server_waits(play, POLLPRI)
+    assert wakers(play.tables()) == [[]]
 
 
 def test_what_a_wait_reported_is_in_its_arguments() -> None:
@@ -324,7 +331,7 @@ def test_exceptional_is_the_frame_with_the_urgent_byte(
             with play.call("client", "send", 1, flags=1, args="MSG_OOB"):
                 urgent = play.data("c>s", at, at + 1)
             marks.append(UrgentMark(at, play.now_ns - 1_000, play.now_ns - 1_000))
-    monkeypatch.setattr(join, "urgent_marks", lambda *_: {(0, Direction.C2S): tuple(marks)})
+    monkeypatch.setattr(call_join, "urgent_marks", lambda *_: {(0, Direction.C2S): tuple(marks)})
     assert wakers(play.tables(), "select") == [[] if superseded else [urgent]]
 
 
