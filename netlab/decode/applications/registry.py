@@ -24,6 +24,7 @@ _WHERE = {
     "postgres": ("postgres", "APPLICATION"),
     "mqtt": ("mqtt", "APPLICATION"),
     "redis": ("redis", "APPLICATION"),
+    "memcached": ("memcached", "APPLICATION"),
     "smtp": ("smtp", "APPLICATION"),
     "ftp": ("ftp", "APPLICATION"),
     "ssdp": ("ssdp", "APPLICATION"),
