@@ -54,6 +54,9 @@ SCAPY_UNREAD: Unread = {
         lambda sample, _: sample[1] in (0, 108) and sample[3].ip_version == 6
     ),
     "OpenBSD's number of raw IP": lambda sample, _: sample[1] == 14,
+    "MPLS in UDP or PPP, Ethernet in IPv6: scapy does not bind them": (
+        lambda sample, _: bool(sample[3]._depth) or sample[1] == 9
+    ),
     "packets put together: scapy reads each frame by itself": (
         lambda sample, _: sample[3]._whole_in is not None
     ),
@@ -73,7 +76,7 @@ def scapy_columns(sample: Sample) -> dict[str, Any]:
     found: dict[str, Any] = {}
     tags = list(each(whole, l2.Dot1Q)) + list(each(whole, l2.Dot1AD))
     if tags:
-        found["vlan"] = tags[-1].vlan
+        found["vlan"] = max(tags, key=depth_in(whole)).vlan
     if packet.protocol == "ARP":
         arp = whole[l2.ARP]
         return found | {"src": arp.psrc, "dst": arp.pdst}
@@ -188,8 +191,8 @@ DPKT_UNREAD: Unread = {
         lambda sample, _: sample[1] in (10, 50, 104, 239)
     ),
     "PPP without address and control": lambda sample, read: sample[1] == 9 and not read,
-    "ERSPAN, and tunnels over UDP: dpkt stops at the datagram": (
-        lambda sample, _: bool(sample[3]._carriers)
+    "ERSPAN, Ethernet in IPv6, and tunnels over UDP: dpkt stops before them": (
+        lambda sample, _: bool(sample[3]._depth)
     ),
     "a header that the snap length or a wrong length cut": (
         lambda sample, _: sample[3].fault_layer is not None
