@@ -6,6 +6,7 @@ Options of every form, tunnels, fragments in any order, rare transports, and lin
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 from scapy.layers import inet, inet6, l2, sctp
@@ -234,6 +235,11 @@ def write_samples(path: Path) -> None:
     """One pcapng file with all of them, an interface for each link, a microsecond apart."""
     frames = [(1, frame) for make in SETS for frame in make()]
     frames += [(link, frame) for link, every in links().items() for frame in every]
+    write_frames(path, frames)
+
+
+def write_frames(path: Path, frames: Sequence[tuple[int, bytes]]) -> None:
+    """Frames with their link types as a pcapng file."""
     numbers = {link: at for at, link in enumerate(dict.fromkeys(link for link, _ in frames))}
     with path.open("wb") as out:
         out.write(pcapng.section_header([]))

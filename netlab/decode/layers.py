@@ -30,11 +30,11 @@ from netlab.decode.layers_more import show_dccp, show_igmp, show_sctp, show_udp_
 from netlab.decode.layers_over_udp import show_quic, show_tunnel
 from netlab.decode.layers_rest import show_fault, show_left, show_rest
 from netlab.decode.layers_transport import show_icmp, show_tcp, show_udp
-from netlab.decode.links import COOKED_OTHER, COOKED_SENT, FAMILIES_IPV6, FAMILY_IPV4
+from netlab.decode.links import COOKED_OTHER, FAMILIES_IPV6, FAMILY_IPV4, sent_here
 from netlab.decode.packets import decode
 from netlab.decode.tunnels import TUNNEL_NAMES
 from netlab.decode.walk import FieldValue, Layer, Walk, number, packed
-from netlab.model.frame import DIRECTION_IN, DIRECTION_OUT, Frame, Interface
+from netlab.model.frame import Frame, Interface
 from netlab.model.recording import RawRecording
 
 __all__ = ["FieldValue", "Layer", "layers", "whole_layers"]
@@ -91,7 +91,7 @@ def whole_layers(
 
 def _walked(frame: Frame, interface: Interface) -> Walk:
     data = bytes(frame.data)
-    sent = frame.flags & (DIRECTION_IN | DIRECTION_OUT) == DIRECTION_OUT
+    sent = sent_here(frame, interface.link)
     walk = Walk(data, max(len(data), frame.origlen_bytes), frame.flags, sent)
     _link(walk, interface.link)
     return walk
@@ -104,10 +104,7 @@ def _link(walk: Walk, link: int) -> None:
     elif link in (numbers.LINK_COOKED, numbers.LINK_COOKED_2):
         size = 16 if link == numbers.LINK_COOKED else 20
         values = walk.fixed(name, 0, size)
-        if values is None:
-            return
-        walk.sent = number(values, "packet type") == COOKED_SENT
-        if number(values, "hardware type") not in COOKED_OTHER:
+        if values is not None and number(values, "hardware type") not in COOKED_OTHER:
             _ethertype(walk, number(values, "type"), size)
     elif link in (numbers.LINK_NULL, numbers.LINK_LOOP):
         values = walk.fixed(name, 0, 4)

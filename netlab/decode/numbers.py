@@ -5,6 +5,8 @@ Sources: the LINKTYPE_ registry of tcpdump.org, IANA "Protocol Numbers" and "IEE
 
 from __future__ import annotations
 
+from netlab.decode.linktypes import OPAQUE_LINKS
+
 LINK_NULL = 0
 LINK_ETHERNET = 1
 LINK_TOKEN_RING = 6
@@ -33,8 +35,6 @@ LINKS = {
     LINK_NULL: "BSD loopback",
     LINK_ETHERNET: "Ethernet",
     LINK_TOKEN_RING: "Token Ring",
-    7: "ARCNET",
-    8: "SLIP",
     LINK_PPP: "PPP",
     LINK_FDDI: "FDDI",
     LINK_RAW_BSD: "Raw IP",
@@ -50,21 +50,10 @@ LINKS = {
     LINK_PRISM: "802.11 Prism",
     LINK_RADIOTAP: "802.11 radiotap",
     LINK_AVS: "802.11 AVS",
-    187: "Bluetooth HCI H4",
-    189: "USB",
     LINK_PPI: "PPI",
-    195: "802.15.4",
-    220: "USB",
-    227: "CAN",
     LINK_IPV4: "Raw IP",
     LINK_IPV6: "Raw IP",
     LINK_NFLOG: "NFLOG",
-    249: "USBPcap",
-    251: "Bluetooth LE",
-    253: "netlink",
-    271: "vsock",
-    272: "nordic BLE",
-    274: "Ethernet mPacket",
     LINK_COOKED_2: "Linux cooked v2",
 }
 
@@ -206,7 +195,7 @@ def llc_name(access_point: int) -> str:
 
 def link_name(link: int) -> str:
     """The name of a LINKTYPE_ number."""
-    return LINKS.get(link) or f"link type {link}"
+    return LINKS.get(link) or OPAQUE_LINKS.get(link) or f"link type {link}"
 
 
 def ethertype_name(ethertype: int) -> str:

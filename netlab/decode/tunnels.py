@@ -97,6 +97,20 @@ TUNNEL_NAMES: Mapping[int, str] = {
     PORT_VXLAN_GPE: "VXLAN-GPE",
     PORT_GENEVE: "Geneve",
 }
+# Tunnels that stay closed: encrypted, or not met here. By port, as IANA's registry has them.
+CLOSED_TUNNELS: Mapping[int, str] = {
+    1701: "L2TP",
+    2268: "AMT",
+    3544: "Teredo",
+    4341: "LISP",
+    4500: "ESP or IKE in UDP",
+    4754: "GRE in UDP",
+    5247: "CAPWAP",
+    6080: "GUE",
+    6635: "MPLS in UDP",
+    8472: "OTV or old VXLAN",
+    51820: "WireGuard",
+}
 _TUNNELS: dict[int, Callable[[bytes | memoryview, int, int], Inside | None]] = {
     PORT_GTP_U: _gtp,
     PORT_VXLAN: _vxlan,

@@ -193,7 +193,7 @@ class Talk(ABC):
 
     def feed(self, side: Side, data: bytes, start: int) -> list[Said]:
         if self._successor is not None:
-            return self._successor.feed(side, data, start)
+            return self._collect(side) + self._successor.feed(side, data, start)
         tap = self.taps[side]
         if side in self._lost and self._lost[side] == _GAP and self.begins(side, data[:64]):
             self._found(side, start)
@@ -206,7 +206,7 @@ class Talk(ABC):
 
     def gap(self, side: Side, start: int, stop: int) -> list[Said]:
         if self._successor is not None:
-            return self._successor.gap(side, start, stop)
+            return self._collect(side) + self._successor.gap(side, start, stop)
         tap = self.taps[side]
         size = stop - start
         if tap.skipping >= size and side not in self._lost:
@@ -226,7 +226,7 @@ class Talk(ABC):
 
     def end(self, side: Side) -> list[Said]:
         if self._successor is not None:
-            return self._successor.end(side)
+            return self._collect(side) + self._successor.end(side)
         tap = self.taps[side]
         if not tap.ended:
             tap.ended = True

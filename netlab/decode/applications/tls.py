@@ -6,6 +6,8 @@ is counted; nothing here decrypts. Read first: RFC 8446 5 and 6, RFC 5246 6.
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 
 from netlab.decode.applications import tls_names as names
@@ -18,6 +20,7 @@ _HEADER = 5
 _LARGEST = 16_384 + 2_048  # RFC 5246 6.2.3
 _CIPHER_CHANGE, _ALERT, _HANDSHAKE, _APPLICATION, _HEARTBEAT = 20, 21, 22, 23, 24
 _TLS_1_3 = 0x0304
+_BEGINS = re.compile(rb"[\x14-\x18]\x03[\x00-\x04]")
 _LARGEST_HANDSHAKE = 1 << 18  # a claimed length above this is taken for encrypted bytes
 
 
@@ -139,11 +142,11 @@ class Tls:
         while len(half.unread) >= _HEADER:
             # Not the byte that was no record's first when the way was lost.
             skip = 1 if half.why.startswith("no TLS") and half.unread.start == half.lost_from else 0
-            at = half.unread.find(b"\x03", 1 + skip)
+            at = half.unread.search(_BEGINS, skip)
             if at < 0:
-                half.unread.drop(len(half.unread) - 1)
+                half.unread.drop(len(half.unread) - 2)  # which may be the first of three
                 return False
-            half.unread.drop(at - 1)
+            half.unread.drop(at)
             head = half.unread.peek(_HEADER)
             if len(head) < _HEADER:
                 return False
@@ -324,12 +327,12 @@ def _begun_text(half: _Half) -> str:
 def _placed(message: Said, places: list[tuple[int, int]]) -> Said:
     """A message whose offsets count in the bytes put together, with its offsets in the stream."""
 
+    begins = [begin for begin, _ in places]
+
     def place(at: int, *, end: bool = False) -> int:
         """An end belongs to the piece that it ends, not to the one that begins there."""
-        inside, outside = places[0]
-        for begin, stands in places:
-            if begin < at or (begin == at and not end):
-                inside, outside = begin, stands
+        index = (bisect_left if end else bisect_right)(begins, at) - 1
+        inside, outside = places[max(index, 0)]
         return outside + at - inside
 
     items = tuple(

@@ -69,7 +69,7 @@ def connections(tables: Tables) -> tuple[ConnectionSummary, ...]:
             calls[call.connection].append(call)
     resent = _resent(tables)
     return tuple(
-        _connection(row, calls[row.connection], resent[row.connection])
+        connection_summary(row, calls[row.connection], resent[row.connection])
         for row in tables.connections
     )
 
@@ -117,7 +117,10 @@ def _end(row: Connection, side: Side, calls: list[Call]) -> str:
     return " ".join(actors) or shown
 
 
-def _connection(row: Connection, calls: list[Call], resent_frames: int) -> ConnectionSummary:
+def connection_summary(
+    row: Connection, calls: list[Call], resent_frames: int
+) -> ConnectionSummary:
+    """A connection with the calls that were made on it."""
     return ConnectionSummary(
         connection=row.connection,
         name=connection_name(row),
