@@ -54,11 +54,11 @@ SCAPY_UNREAD: Unread = {
         lambda sample, _: sample[1] in (0, 108) and sample[3].ip_version == 6
     ),
     "OpenBSD's number of raw IP": lambda sample, _: sample[1] == 14,
-    "MPLS in UDP or PPP, Ethernet in IPv6: scapy does not bind them": (
-        lambda sample, _: bool(sample[3]._depth) or sample[1] == 9
-    ),
     "packets put together: scapy reads each frame by itself": (
         lambda sample, _: sample[3]._whole_in is not None
+    ),
+    "MPLS in UDP or PPP, Ethernet in IPv6: scapy does not bind them": (
+        lambda sample, _: bool(sample[3]._depth) or sample[1] == 9
     ),
 }
 
@@ -186,6 +186,9 @@ _DPKT_LINKS = {0: dpkt.loopback.Loopback, 1: dpkt.ethernet.Ethernet, 108: dpkt.l
                9: dpkt.ppp.PPP}  # fmt: skip
 _RAW, _RAW_LINKS = {4: dpkt.ip.IP, 6: dpkt.ip6.IP6}, {12, 14, 101, 228, 229}
 DPKT_UNREAD: Unread = {
+    "packets put together: dpkt reads each frame by itself, what is in the first one, too": (
+        lambda sample, _: sample[3]._whole_in is not None
+    ),
     "802.11: dpkt's data frames end before LLC": lambda sample, _: sample[1] in (127, 192),
     "HDLC, FDDI, PPP with HDLC's framing and the kernel's log: dpkt has no reader": (
         lambda sample, _: sample[1] in (10, 50, 104, 239)
@@ -196,9 +199,6 @@ DPKT_UNREAD: Unread = {
     ),
     "a header that the snap length or a wrong length cut": (
         lambda sample, _: sample[3].fault_layer is not None
-    ),
-    "packets put together: dpkt reads each frame by itself, what is in the first one, too": (
-        lambda sample, _: sample[3]._whole_in is not None
     ),
 }
 
