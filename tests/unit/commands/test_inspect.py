@@ -155,9 +155,9 @@ def test_follow(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_export(recording: Path, table: str, capsys: pytest.CaptureFixture[str]) -> None:
     text = output_of(capsys, "export", str(recording), "--table", table, "--format", "jsonl")
     rows = [json.loads(line) for line in text.splitlines()]
-    assert {"calls": 5, "packets": 8, "connections": 1, "waits": 0}.get(table, len(rows)) == len(
-        rows
-    )
+    known = {"calls": 5, "packets": 8, "connections": 1}
+    assert known.get(table, len(rows)) == len(rows)
+    assert rows or table in ("states", "stamps")
 
 
 def test_export_plain_is_a_capture_without_calls(
