@@ -380,8 +380,8 @@ def _together() -> Iterator[Case]:
         )  # fmt: skip
         yield case(
             f"SO_RCVLOWAT over two writes {ms} ms apart",
-            [["connect"], ["set", "nodelay", 1], ["send", 100], ["sleep", ms], ["send", 100],
-             ["recv"], ["close"]],
+            [["connect"], ["set", "nodelay", 1], ["sleep", 20], ["send", 100], ["sleep", ms],
+             ["send", 100], ["recv"], ["close"]],
             [*LISTEN, ["set", "rcvlowat", 200], ["recv"], ["set", "rcvlowat", 1], ["send", 3],
              ["drain"], ["close"]],
             ("server", "recv", 1), "peer_app", ms - 10,
