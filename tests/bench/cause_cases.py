@@ -419,6 +419,7 @@ def _together() -> Iterator[Case]:
         [["connect"], ["ping", 2], ["send", 64], ["send", 65], ["recv"], ["close"]],
         [*LISTEN, ["pong", 2], ["read", 129], ["send", 3], ["drain"], ["close"]],
         ("server", "recv", 3), "tail_loss_probe", 250, "delay 30ms; drop c>s data 3",
+        "network fast_retransmit head_of_line nagle",
     )  # fmt: skip
     yield case(
         "refused over 50 ms, IPv6",
