@@ -81,17 +81,21 @@ def tell_recovery(line: Line, path: Path, sender: Sender, byte: int, until_ns: i
         mine = resend.start <= byte < resend.stop
         timer = recovery_of(path, sender, resend)
         if mine and timer.cause is Cause.FAST_RETRANSMIT:
-            _tell_new_probe(line, path, sender, resend)
+            probe = new_probe(path, sender, line.at_ns, resend)
+            if probe is not None:
+                at_ns, by = probe
+                line.until(at_ns, by.cause, by.certainty, by.frames, (), by.text)
         if mine or timer.cause is Cause.TAIL_LOSS_PROBE:
             line.until(resend.time_ns, timer.cause, timer.certainty, timer.frames, (), timer.text)
 
 
-def _tell_new_probe(line: Line, path: Path, sender: Sender, resend: Resend) -> None:
-    """A tail loss probe sends what is new, where something is (RFC 8985 7.3).
+def new_probe(
+    path: Path, sender: Sender, since_ns: int, resend: Resend
+) -> tuple[int, Recovery] | None:
+    """A tail loss probe that sent what is new, where something is (RFC 8985 7.3), and when.
 
-    It leaves long after it was written, with no ACK before it that covered more.
+    It leaves before the resend, long after it was written, with no ACK before it that covered more.
     """
-    since_ns = line.at_ns
     for row in sender.departures_between(since_ns, resend.time_ns - 1):
         left_ns = row.packet.time_ns
         moved = sender.una(left_ns) > sender.una(since_ns)  # an ACK may have let it go
@@ -99,14 +103,14 @@ def _tell_new_probe(line: Line, path: Path, sender: Sender, resend: Resend) -> N
         if moved or write is None or left_ns - write.call.entered_ns < _LATE_NS:
             continue
         frames, lost, known = _lost(path, sender, resend)
-        line.until(
-            left_ns, Cause.TAIL_LOSS_PROBE,
-            Certainty.OBSERVED if known else Certainty.INFERRED,
-            (*frames, row.segment.frame), (),
+        certainty = Certainty.OBSERVED if known else Certainty.INFERRED
+        text = (
             f"because {lost}, until a tail loss probe sent what was next (frame"
-            f" {row.segment.frame})",
-        )  # fmt: skip
-        return
+            f" {row.segment.frame})"
+        )
+        cited = (*frames, row.segment.frame)
+        return left_ns, Recovery(Cause.TAIL_LOSS_PROBE, certainty, cited, text)
+    return None
 
 
 def _lost(path: Path, sender: Sender, resend: Resend) -> tuple[tuple[int, ...], str, bool]:
