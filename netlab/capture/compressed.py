@@ -12,11 +12,13 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from netlab.capture.sources import Spool
 from netlab.model.errors import BadRecording
 
 ROOM_TIMES = 256  # deflate's own limit is 1,032; captures compress 2 to 30 times
 ROOM_LEAST_BYTES = 64 << 20  # so that a small capture of nothing but zeros can be read
-_PIECE_BYTES = 1 << 20
+_PIECE_BYTES = 1 << 20  # of output, and of input:
+_INPUT_BYTES = 64 << 10
 # One block of four bytes can stand for 128 kB (RFC 8878, RLE_Block), and zstandard's object gives
 # all that its input holds: so little of it is handed over at a time.
 _ZSTD_INPUT_BYTES = 512
@@ -42,41 +44,59 @@ def maybe_decompressed(data: bytes, name: str) -> Plain | None:
 
     Raises BadRecording when they decompress to more than there is room for.
     """
-    found = next(((what, make) for magic, what, make in _FORMATS if data.startswith(magic)), None)
+    found = next(
+        ((what, make) for magic, what, make in _FORMATS if data[: len(magic)] == magic), None
+    )
     if found is None:
         return None
     compression, decode = found
     room = max(ROOM_LEAST_BYTES, ROOM_TIMES * len(data))
-    pieces, size, fault = [], 0, ""
-    try:
-        for piece in decode(memoryview(data)):
-            pieces.append(piece)
-            size += len(piece)
-            if size > room:
-                raise BadRecording(
-                    f"{name} decompresses to more than {room >> 20:,} MiB from {len(data):,} bytes",
-                    f"no capture does: if you trust it, decompress it first ({compression} -dc)",
-                )
-    except _Damaged as damage:
-        fault = f"the {compression} data is damaged or cut short: {damage}"
-    return Plain(b"".join(pieces), compression, fault)
+    fault = ""
+    with Spool(f"what {name} decompresses to") as spool:
+        try:
+            for piece in decode(memoryview(data)):
+                if spool.size + len(piece) > room:
+                    raise BadRecording(
+                        f"{name} decompresses to more than {room >> 20:,} MiB from "
+                        f"{len(data):,} bytes",
+                        "no capture does: if you trust it, decompress it first "
+                        f"({compression} -dc)",
+                    )
+                spool.add(piece)
+        except _Damaged as damage:
+            fault = f"the {compression} data is damaged or cut short: {damage}"
+        return Plain(spool.content(), compression, fault)
 
 
 def _gzip(data: memoryview) -> Iterator[bytes]:
-    rest: Any = data
-    while rest:
+    at = 0
+    while at < len(data):
         stream = zlib.decompressobj(31)  # 16 + 15: a gzip header, the largest window
-        while rest and not stream.eof:
-            try:
-                yield stream.decompress(rest, _PIECE_BYTES)
-            except zlib.error as error:
-                raise _Damaged(f"{error}") from None
-            rest = stream.unconsumed_tail
-        if not stream.eof:
-            yield stream.flush()
-            raise _Damaged("it ends in the middle of a stream")
-        # Padding behind the last member is usual on tapes and in copied blocks.
-        rest = stream.unused_data.lstrip(b"\0")
+        while not stream.eof:
+            given: Any = data[at : at + _INPUT_BYTES]
+            if not given:
+                yield stream.flush()
+                raise _Damaged("it ends in the middle of a stream")
+            at += len(given)
+            while given and not stream.eof:
+                try:
+                    yield stream.decompress(given, _PIECE_BYTES)
+                except zlib.error as error:
+                    raise _Damaged(f"{error}") from None
+                given = stream.unconsumed_tail
+        at = _behind_zeros(data, at - len(stream.unused_data))
+
+
+def _behind_zeros(data: memoryview, at: int) -> int:
+    """Where the zeros end that begin at `at`, if any: padding behind the last member is usual on
+    tapes and in copied blocks."""
+    while at < len(data):
+        piece = bytes(data[at : at + _INPUT_BYTES])
+        rest = piece.lstrip(b"\0")
+        at += len(piece) - len(rest)
+        if rest:
+            break
+    return at
 
 
 def _xz(data: memoryview) -> Iterator[bytes]:
@@ -101,19 +121,20 @@ def _by_members(
     data: memoryview, make: Callable[[], Any], errors: tuple[type[Exception], ...]
 ) -> Iterator[bytes]:
     """Streams one behind the other, by an object in the manner of bz2.BZ2Decompressor."""
-    rest: Any = data
-    while rest:
-        stream, given = make(), rest
+    at = 0
+    while at < len(data):
+        stream = make()
         while not stream.eof:
+            # Little at a time: what it does not need yet it copies.
+            given = data[at : at + _INPUT_BYTES] if stream.needs_input else b""
+            if stream.needs_input and not given:
+                raise _Damaged("it ends in the middle of a stream")
+            at += len(given)
             try:
-                piece = stream.decompress(given, _PIECE_BYTES)
+                yield stream.decompress(given, _PIECE_BYTES)
             except errors as error:
                 raise _Damaged(f"{error}") from None
-            yield piece
-            if stream.needs_input and not stream.eof and not piece:
-                raise _Damaged("it ends in the middle of a stream")
-            given = b""
-        rest = (stream.unused_data or b"").lstrip(b"\0")
+        at = _behind_zeros(data, at - len(stream.unused_data or b""))
 
 
 def _zstd(data: memoryview) -> Iterator[bytes]:

@@ -55,11 +55,7 @@ def strace_text(call: CallRecord) -> str:
 def entry(call: CallRecord, message: str | None = None) -> bytes:
     """The journal entry of a call; its text is `message`, or as strace would print it."""
     lines = [f"__REALTIME_TIMESTAMP={max(shown_ns(call), 0) // 1000}"]
-    lines += [
-        prefix + text
-        for prefix, text in zip(_PREFIXES, CALLS.texts(call), strict=True)
-        if text is not None
-    ]
+    lines += CALLS.lines(call, _PREFIXES)
     actor = escape(call.actor)
     lines += (
         f"_PID={call.pid}",

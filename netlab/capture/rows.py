@@ -7,7 +7,7 @@ reads the file; None is an absent value, which the empty text is not. Knows noth
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
@@ -33,7 +33,7 @@ _INT64_MIN, _INT64_MAX = -(1 << 63), (1 << 63) - 1
 
 def escape(text: str) -> str:
     """The text on one line of valid UTF-8; `unescape` undoes it exactly."""
-    if not _UNSAFE.search(text):
+    if text.isascii() and text.isprintable() and "\\" not in text:
         return text
     return _UNSAFE.sub(lambda m: "\\\\" if m[0] == "\\" else f"\\u{ord(m[0]):04x}", text)
 
@@ -145,10 +145,19 @@ class Schema(Generic[R]):
     def texts(self, record: R) -> list[str | None]:
         """The values of a record in the order of `names`; None where it has the default."""
         return [
-            None if value is None or (value == default and default is not None) else encode(value)
+            None if value is None or (default is not None and value == default) else encode(value)
             for value, default, encode in zip(
                 self._values(record), self._defaults, self._encoders, strict=True
             )
+        ]
+
+    def lines(self, record: R, prefixes: Sequence[str]) -> list[str]:
+        """The values of a record that have not the default, each behind its prefix."""
+        defaults, encoders = self._defaults, self._encoders
+        return [
+            prefixes[place] + encoders[place](value)
+            for place, value in enumerate(self._values(record))
+            if value is not None and value != defaults[place]
         ]
 
     def parse(self, texts: Mapping[str, str]) -> R:

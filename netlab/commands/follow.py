@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from netlab.commands.options import display_options
 from netlab.model.tables import Side
 
 
@@ -22,6 +23,7 @@ from netlab.model.tables import Side
     "--byte", "-b", metavar="K", type=int, required=True, help="Its offset; 0: the first."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the journey as JSON.")
+@display_options
 def command(file: str, connection: str, side: str, byte: int, as_json: bool) -> None:
     """Follow one byte: who wrote it, which frames carried it, who read it, and the times between.
 
@@ -41,5 +43,7 @@ def command(file: str, connection: str, side: str, byte: int, as_json: bool) -> 
         return
     from netlab.show.terminal.journey import journey_lines
     from netlab.show.terminal.lines import emit
+    from netlab.show.terminal.screen import paged
 
-    emit(journey_lines(view))
+    with paged():
+        emit(journey_lines(view))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
@@ -12,17 +13,18 @@ from netlab.commands.options import journal_limit_option
 from netlab.model.errors import UsageError
 
 _NS = 1_000_000_000
+_PATH = click.Path(path_type=Path, readable=False)  # what cannot be read is said by who reads it
 
 
 @click.command()
-@click.argument("capture", type=click.Path(path_type=Path))
-@click.argument("more", nargs=-1, type=click.Path(path_type=Path), metavar="")
+@click.argument("capture", type=_PATH)
+@click.argument("more", nargs=-1, type=_PATH, metavar="")
 @click.option(
     "--strace",
     "logs",
     multiple=True,
     required=True,
-    type=click.Path(path_type=Path),
+    type=_PATH,
     metavar="FILE...",
     help="Logs of `strace -f -ttt -T -o FILE`; of -ff, FILE stands for FILE.PID.",
 )
@@ -41,7 +43,7 @@ _NS = 1_000_000_000
     help="The machine of a log, once for each, if they are of several.",
 )
 @click.option(
-    "--output", "-o", required=True, type=click.Path(path_type=Path), metavar="RECORDING",
+    "--output", "-o", required=True, type=_PATH, metavar="RECORDING",
     help="Where to write the recording.",
 )  # fmt: skip
 @click.option(
@@ -75,7 +77,9 @@ def command(
     from netlab.commands.title import title_of
     from netlab.lab.join import JoinOrder, join_files, write_joined
     from netlab.show.escape import printable
-    from netlab.show.views.summary import loss_text, summary
+    from netlab.show.terminal.lines import columns_of_terminal, fold
+    from netlab.show.views.recorded import loss_text
+    from netlab.show.views.summary import summary
 
     files = (*logs, *more)
     for path in (capture, *files):
@@ -89,20 +93,30 @@ def command(
     joined = join_files(order)
     write_joined(joined, output, order)
     view = summary(joined.tables, joined.raw, str(output))
-    click.echo(
-        f"{printable(str(output))}: {_count(view.frames, 'packet')}, {_count(view.calls, 'call')}"
-    )
     sockets = ", ".join(f"{count:,} {kind}" for kind, count in joined.sockets.items())
-    click.echo(f"  TCP sockets and their connections: {sockets or 'none'}")
-    for line in (*joined.clocks, *joined.ambiguous):
-        click.echo(printable(f"  {line}"))
-    for loss in joined.raw.losses:
-        click.echo(printable(f"  lost: {loss_text(loss)}"))
-    click.echo(f"  bytes moved by calls: {view.ledger.moved_bytes:,}")
-    for row in view.ledger.lines:
-        click.echo(f"  {row.bytes:,} bytes {row.what}: {row.reason}")
+    told = [
+        f"TCP sockets and their connections: {sockets or 'none'}",
+        *joined.clocks,
+        *joined.ambiguous,
+        *(f"lost: {loss_text(loss)}" for loss in joined.raw.losses),
+        f"bytes moved by calls: {view.ledger.moved_bytes:,}",
+        *(f"{row.bytes:,} bytes {row.what}: {row.reason}" for row in view.ledger.lines),
+    ]
+    head = f"{output}: {_count(view.frames, 'packet')}, {_count(view.calls, 'call')}"
+    width = columns_of_terminal()
+    for line in (*fold(printable(head), width), *_under(told, width)):
+        click.echo(line)
     for text in joined.notes:
         note(text)
+
+
+def _under(texts: list[str], width: int) -> Iterator[str]:
+    """The texts below a head, each set in by two columns and folded."""
+    from netlab.show.escape import printable
+    from netlab.show.terminal.lines import fold
+
+    for text in texts:
+        yield from (f"  {line}" for line in fold(printable(text), width - 2, "  "))
 
 
 def _offset_ns(text: str | None) -> int | None:

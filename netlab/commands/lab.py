@@ -166,7 +166,7 @@ def _show_standing(standing: Standing) -> None:
 def _show(result: LabResult, *, quiet: bool) -> int:
     """What came of it, on stderr: stdout is the client's. The exit code."""
     from netlab.commands.main import complain, note
-    from netlab.show.views.summary import loss_text
+    from netlab.show.views.recorded import loss_text
 
     for complaint in result.complaints:
         complain(complaint)

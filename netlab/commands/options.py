@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 import click
 
 from netlab.commands.numbers import WholeNumber
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 journal_limit_option = click.option(
     "--journal-limit",
@@ -14,3 +19,36 @@ journal_limit_option = click.option(
     metavar="N",
     help="How many calls Wireshark shows one by one.",
 )
+
+
+def display_options(command: F) -> F:
+    """`--color` and `--no-pager`, for a verb that writes within `screen.paged`."""
+    colour = click.option(
+        "--color",
+        type=click.Choice(["auto", "always", "never"]),
+        default="auto",
+        show_default=True,
+        expose_value=False,
+        callback=_wish_colour,
+        help="Use colours; auto: on a terminal, unless NO_COLOR is set.",
+    )
+    pager = click.option(
+        "--pager/--no-pager",
+        default=True,
+        expose_value=False,
+        callback=_wish_pager,
+        help="What is longer than the screen goes to $PAGER (less -R), or does not.",
+    )
+    return colour(pager(command))
+
+
+def _wish_colour(_context: click.Context, _option: click.Parameter, value: str) -> None:
+    from netlab.show.terminal import screen
+
+    screen.wish(colour=screen.Colour(value))
+
+
+def _wish_pager(_context: click.Context, _option: click.Parameter, value: bool) -> None:
+    from netlab.show.terminal import screen
+
+    screen.wish(pager=value)

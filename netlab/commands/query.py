@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import click
 
+from netlab.commands.decode_as import decode_as_option, rules
 from netlab.commands.numbers import WholeNumber
+from netlab.commands.options import display_options
 from netlab.model.errors import UsageError
 
 TABLE = "table"
@@ -17,8 +19,18 @@ _SHOWN = 100
 @click.option("--format", "form", metavar="F", help="table (the default), jsonl, csv or parquet.")
 @click.option("--limit", metavar="N", type=WholeNumber(min=0), help="At most N rows; 0: all.")
 @click.option("--output", "-o", metavar="OUT", help="Write to a file instead of standard output.")
-def command(file: str, sql: str, form: str | None, limit: int | None, output: str | None) -> None:
-    """Ask SQL of the tables: packets, segments, connections, calls, spans, waits, states, stamps.
+@decode_as_option
+@display_options
+def command(
+    file: str,
+    sql: str,
+    form: str | None,
+    limit: int | None,
+    output: str | None,
+    decode_as: tuple[str, ...],
+) -> None:
+    """Ask SQL of the tables: packets, segments, connections, calls, spans, waits, states, stamps
+    and messages.
 
     `frames` has each packet with its segment and its connection (conn_...) in one row. A table is
     shown, of 100 rows unless --limit says another number; the other formats have all.
@@ -36,10 +48,11 @@ def command(file: str, sql: str, form: str | None, limit: int | None, output: st
         raise UsageError(f"no format {form!r}", f"the formats are {known}")
     if form == TABLE and output is not None:
         raise UsageError("a table is for the eye", "add --format jsonl, csv or parquet")
+    told = rules(decode_as)
     raw = read_raw(file)
     for fault in raw.faults:
         note(fault)
-    tables = analyse(raw)
+    tables = analyse(raw, told)
     if "waits" in sql.lower():
         from netlab.explain.waits import fill_waits
 
@@ -48,8 +61,10 @@ def command(file: str, sql: str, form: str | None, limit: int | None, output: st
     if form == TABLE:
         from netlab.show.terminal.grid import grid_lines
         from netlab.show.terminal.lines import columns_of_terminal, emit
+        from netlab.show.terminal.screen import paged
 
-        emit(grid_lines(found, columns_of_terminal(), _SHOWN if limit is None else limit))
+        with paged():
+            emit(grid_lines(found, columns_of_terminal(), _SHOWN if limit is None else limit))
         return
     with export.output(output, file, binary=form == "parquet") as out:
         export.export_frame(found.head(limit) if limit else found, form, out)

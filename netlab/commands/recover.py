@@ -24,7 +24,7 @@ def command(file: Path, journal_limit: int) -> None:
     from netlab.lab.finish import finish_raw, recover
     from netlab.model.errors import BadRecording
     from netlab.show.escape import printable
-    from netlab.show.views.summary import loss_text
+    from netlab.show.views.recorded import loss_text
 
     folder = spool_folder(file)
     raw = recover(file)

@@ -350,7 +350,7 @@ def _show(result: RunResult) -> None:
 def _warn_of_losses(result: RunResult) -> None:
     """One line on stderr when something is missing; the summary has the rest."""
     from netlab.commands.main import complain
-    from netlab.show.views.summary import loss_text
+    from netlab.show.views.recorded import loss_text
 
     losses = result.raw.losses
     if losses:

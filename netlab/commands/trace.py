@@ -125,7 +125,7 @@ def command(
 def _show(result: TraceResult, *, quiet: bool) -> None:
     """What came of it, on stderr: stdout is the program's."""
     from netlab.commands.main import complain, note
-    from netlab.show.views.summary import loss_text
+    from netlab.show.views.recorded import loss_text
 
     raw = result.finished.raw
     if raw.losses:

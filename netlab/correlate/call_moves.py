@@ -17,9 +17,11 @@ from netlab.model.call import MSG_ERRQUEUE, MSG_PEEK, CallRecord, is_inbound, is
 
 def moved_bytes(record: CallRecord, outbound: bool) -> int:
     """Stream bytes that a call of this direction moved."""
-    if not record.result or not (is_outbound(record) if outbound else is_inbound(record)):
+    if not record.result or record.result < 0:
         return 0
-    if record.result < 0 or record.flags & MSG_ERRQUEUE:
+    if not (is_outbound(record) if outbound else is_inbound(record)):
+        return 0
+    if record.flags & MSG_ERRQUEUE:
         return 0
     if not outbound and record.flags & MSG_PEEK:
         return 0

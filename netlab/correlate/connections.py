@@ -1,17 +1,16 @@
 """Flows and their tracks -> rows of `connections`: counts, handshake, options, how it ended.
 
-States are those of RFC 9293 figure 5 as far as the packets show them: a capture at one place, read
-in order. Knows nothing of calls.
+States are those of `end_states`. Knows nothing of calls.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from netlab.correlate.arrivals import arrival_ns, reached, sent
-from netlab.correlate.flows import ACK, FIN, RST, SYN, Flow
-from netlab.correlate.segments import Row, Track
-from netlab.model.ranges import RangeSet
+from netlab.correlate.arrivals import sent
+from netlab.correlate.end_states import Ends
+from netlab.correlate.flows import Flow
+from netlab.correlate.measures import add_measures
+from netlab.correlate.segments import Track
+from netlab.correlate.zeek import conn_of_datagrams, conn_of_track
 from netlab.model.tables import Connection, Direction, Side
 
 
@@ -28,10 +27,12 @@ def connection_from_flow(flow: Flow) -> Connection:
     frames = sent(frames)
     row.client_packets = sum(1 for packet in frames if packet.direction is Direction.C2S)
     row.server_packets = len(frames) - row.client_packets
+    if flow.protocol == "udp":
+        row.conn_state, row.history = conn_of_datagrams(flow)
     return row
 
 
-def connection_from_track(track: Track) -> Connection:
+def connection_from_track(track: Track, ends: Ends) -> Connection:
     """All that the frames of a TCP connection say about it."""
     row = connection_from_flow(track.flow)
     client, server = track.halves[Direction.C2S], track.halves[Direction.S2C]
@@ -43,140 +44,12 @@ def connection_from_track(track: Track) -> Connection:
     row.completeness = track.completeness
     if client.syns and server.syns and track.handshake_acks:
         row.handshake_ns = track.handshake_acks[0].time_ns - client.syns[0].time_ns
-    ends = _Ends(track)
     row.client_state = ends.state[Side.CLIENT]
     row.server_state = ends.state[Side.SERVER]
     row.closed_by, row.close_kind = ends.closed_by, ends.close_kind
     for verdict, count in track.verdict_counts.items():
         setattr(row, f"{verdict}_count", count)
+    for name, value in conn_of_track(track)._asdict().items():
+        setattr(row, name, value)
+    add_measures(row, track)
     return row
-
-
-class _Ends:
-    """Both ends' states after every frame of a track: what it left behind, and where it came to."""
-
-    def __init__(self, track: Track) -> None:
-        self.state: dict[Side, str | None] = {Side.CLIENT: None, Side.SERVER: None}
-        self.closed_by: str | None = None
-        self.close_kind: str | None = None
-        self._fin_end: dict[Side, int] = {}  # relative ack that covers the FIN
-        self._fin_seen: set[Side] = set()  # ends to which the other's FIN has come
-        self._fin_off: dict[Side, int] = {}  # what must be there before that FIN is taken in
-        self._have: dict[Side, RangeSet] = {}  # what a wire brought to an end
-        self._highest_ack = 0  # of any frame
-        self._acked: set[Side] = set()  # ends whose FIN was acknowledged
-        for row, leaves in _events(track.rows):
-            if leaves:
-                self._left(row)
-            else:
-                self._came(row)
-        if track.flow.to_itself and self.close_kind is None:
-            self._with_itself()
-        elif self.close_kind is None:
-            self.close_kind = ("open", "half-close", "fin")[len(self._fin_end)]
-
-    def _left(self, row: Row) -> None:
-        sender, flags, ack = row.direction.sender, row.packet._flags, row.segment.ack
-        if flags & RST:
-            self._reset(sender)
-            return
-        self._highest_ack = max(self._highest_ack, ack or 0)
-        if flags & SYN:
-            if flags & ACK:
-                self._set(sender, "SYN-RECEIVED", (None, "SYN-SENT", "LISTEN"))
-            else:
-                self._set(sender, "SYN-SENT", (None,))
-            return
-        # Data or an ACK of a connection that was there before.
-        self._set(sender, "ESTABLISHED", (None, "SYN-RECEIVED"))
-        if flags & FIN and sender not in self._fin_end:
-            self._fin_left(row)
-
-    def _came(self, row: Row) -> None:
-        receiver, flags, ack = row.direction.receiver, row.packet._flags, row.segment.ack
-        if flags & RST:
-            if len(self._acked) < 2:
-                self.state[receiver] = "CLOSED"
-            return
-        if flags & SYN:
-            if flags & ACK:
-                self._set(receiver, "ESTABLISHED", (None, "SYN-SENT"))
-            return
-        self._set(receiver, "ESTABLISHED", (None, "SYN-RECEIVED"))
-        if ack is not None and ack >= self._fin_end.get(receiver, ack + 1):
-            self._fin_acked(receiver)
-        if self._takes_fin(row):
-            self._move(
-                receiver,
-                {"ESTABLISHED": "CLOSE-WAIT", "FIN-WAIT-1": "CLOSING", "FIN-WAIT-2": "TIME-WAIT"},
-            )
-
-    def _takes_fin(self, row: Row) -> bool:
-        """Whether with this frame the other's FIN came to the end that gets it, in order."""
-        receiver, fin = row.direction.receiver, bool(row.packet._flags & FIN)
-        if receiver in self._fin_seen:
-            return False
-        if not row.packet._wired:  # what lies before it may not have been captured
-            taken = fin
-        else:
-            have = self._have.setdefault(receiver, RangeSet())
-            if row.segment.stop > row.segment.start and not row.probe:
-                have.add(row.segment.start, row.segment.stop)
-            if fin:
-                self._fin_off[receiver] = row.segment.stop
-            off = self._fin_off.get(receiver)
-            taken = off is not None and have.run_stop(0) >= off
-        if taken:
-            self._fin_seen.add(receiver)
-        return taken
-
-    def _with_itself(self) -> None:
-        """One end: its FIN comes back to it (CLOSING), and so does the ACK of it (TIME-WAIT)."""
-        end = self._fin_end.get(Side.CLIENT)
-        self.close_kind = "open" if end is None else "fin"
-        if end is not None:
-            self.closed_by = "both"
-            acked = self._highest_ack >= end
-            self.state[Side.CLIENT] = "TIME-WAIT" if acked else "CLOSING"
-        self.state[Side.SERVER] = self.state[Side.CLIENT]
-
-    def _set(self, side: Side, state: str, instead_of: tuple[str | None, ...]) -> None:
-        if self.state[side] in instead_of:
-            self.state[side] = state
-
-    def _fin_left(self, row: Row) -> None:
-        sender, receiver, ack = row.direction.sender, row.direction.receiver, row.segment.ack
-        self._fin_end[sender] = row.segment.seq + row.segment.seg_len
-        if receiver not in self._fin_end:
-            self.closed_by = str(sender)
-        elif ack is None or ack < self._fin_end[receiver]:
-            self.closed_by = "both"  # sent before the other's FIN was taken in
-            if self.state[sender] == "CLOSE-WAIT":
-                self.state[sender] = "CLOSING"  # the other's FIN comes to it in FIN-WAIT-1
-        self._move(sender, {"ESTABLISHED": "FIN-WAIT-1", "CLOSE-WAIT": "LAST-ACK"})
-
-    def _fin_acked(self, side: Side) -> None:
-        self._acked.add(side)
-        self._move(side, {"FIN-WAIT-1": "FIN-WAIT-2", "CLOSING": "TIME-WAIT", "LAST-ACK": "CLOSED"})
-
-    def _move(self, side: Side, moves: dict[str, str]) -> None:
-        self.state[side] = moves.get(self.state[side] or "", self.state[side])
-
-    def _reset(self, sender: Side) -> None:
-        if len(self._acked) == 2 or self.close_kind == "rst":
-            return  # it had ended already
-        self.closed_by, self.close_kind = str(sender), "rst"
-        self.state[sender] = "CLOSED"
-
-
-def _events(rows: list[Row]) -> Iterable[tuple[Row, bool]]:
-    """Each frame leaving (True) and arriving (False), in order; without a wire it does both."""
-    if not any(row.packet._wired for row in rows):
-        for row in rows:
-            yield row, True
-            yield row, False
-        return
-    events = [(row.packet.time_ns, 0, n) for n, row in enumerate(rows) if not row.packet._made]
-    events += [(arrival_ns(row.packet), 1, n) for n, row in enumerate(rows) if reached(row.packet)]
-    for _, arrives, number in sorted(events):
-        yield rows[number], not arrives

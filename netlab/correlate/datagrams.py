@@ -14,12 +14,10 @@ from dataclasses import dataclass, field, replace
 
 from netlab.correlate.addresses import Endpoint
 from netlab.correlate.arrivals import arrival_ns, on_its_way, reached
-from netlab.correlate.flows import Flow, fragment_bytes
+from netlab.correlate.flows import UDP_HEADER, Flow, fragment_bytes, own_payload_bytes
 from netlab.correlate.reasons import Reason
 from netlab.correlate.streams import Piece
 from netlab.model.tables import Direction, Packet
-
-_UDP_HEADER = 8
 
 
 @dataclass(slots=True, eq=False)
@@ -112,7 +110,7 @@ def _datagrams(flow: Flow) -> list[Datagram]:
         direction = flow.direction(forward)
         original = by_frame.get(packet._copy_of or 0)
         base = at[direction] if original is None else original.start
-        length = packet.payload_len_bytes or 0
+        length = own_payload_bytes(packet)
         sent_by_client = direction is Direction.C2S
         src, dst = (flow.client, flow.server) if sent_by_client else (flow.server, flow.client)
         datagram = Datagram(
@@ -138,7 +136,7 @@ def _gather(datagram: Datagram, waiting: deque[Packet]) -> None:
     while waiting and (whole is None or have < whole):
         packet = waiting.popleft()
         length = fragment_bytes(packet)
-        start = datagram.start + packet._fragment_off - _UDP_HEADER
+        start = datagram.start + packet._fragment_off - UDP_HEADER
         datagram.packets.append(packet)
         datagram.pieces.append(Piece(start, start + length, packet.frame))
         datagram.stop = max(datagram.stop, start + length)

@@ -15,9 +15,12 @@ from dataclasses import dataclass, field
 
 from netlab.correlate.addresses import Endpoint, plain_address
 from netlab.model.seqnum import seq_add
-from netlab.model.tables import Direction, Packet
+from netlab.model.tables import Direction, Ends, Packet
 
 FIN, SYN, RST, PSH, ACK, URG = 1, 2, 4, 8, 16, 32
+
+UDP_HEADER = 8  # bytes
+_TCP = 6  # IP's number for it
 
 FlowKey = tuple[str, str, int, str, int]  # protocol, src, sport, dst, dport
 
@@ -78,24 +81,31 @@ class FlowTable:
     def __init__(self) -> None:
         self.flows: list[Flow] = []
         self._by_key: dict[FlowKey, tuple[Flow, bool]] = {}
-        self._streams = {"tcp": 0, "udp": 0}
+        self.streams = {"tcp": 0, "udp": 0}  # how many of each were numbered
         self._reassembly: dict[_Whole, _Reassembly] = {}
+        self._parts: dict[int, list[Packet]] = {}  # of TCP segments, by the frame to complete them
         self._wired: dict[int, tuple[Flow, bool]] = {}  # by frame, of those that a wire carried
 
     def add(self, packet: Packet) -> None:
         """Find the packet's flow, or make one."""
+        for ends in packet._carriers:  # a tunnel takes a number like any conversation
+            flow, _ = self._find("udp", ends)
+            if flow.stream is None and not flow.packets:
+                self._number(flow)
         if packet._quoted is not None:
             self._add_error(packet, packet._quoted)
         elif packet._fragment_off and packet._copy_of in self._wired:
             flow, forward = self._wired[packet._copy_of]
             flow.fragments.append((packet, forward))
+        elif packet._whole_in is not None and "TCP" in (packet.protocol, _carried(packet)):
+            self._add_tcp_part(packet, packet._whole_in)
         elif packet._fragment_off:
             self._add_fragment(packet)
         elif packet.sport is not None and packet.protocol in ("TCP", "UDP"):
             if packet.protocol == "TCP":
                 flow, forward = self._tcp(packet)
             else:
-                flow, forward = self._find("udp", packet)
+                flow, forward = self._find("udp", _ends(packet))
             if not flow.packets and flow.protocol == "udp":
                 flow.swapped = not forward  # known from an ICMP quote only, until now
             flow.packets.append(packet)
@@ -124,11 +134,11 @@ class FlowTable:
         return found
 
     def _number(self, flow: Flow) -> None:
-        flow.stream = self._streams[flow.protocol]
-        self._streams[flow.protocol] += 1
+        flow.stream = self.streams[flow.protocol]
+        self.streams[flow.protocol] += 1
 
-    def _find(self, protocol: str, packet: Packet) -> tuple[Flow, bool]:
-        key = (protocol, packet.src or "", packet.sport or 0, packet.dst or "", packet.dport or 0)
+    def _find(self, protocol: str, ends: Ends) -> tuple[Flow, bool]:
+        key = (protocol, *ends)
         found = self._by_key.get(key)
         return found if found is not None else self._new(key)
 
@@ -142,7 +152,7 @@ class FlowTable:
         return flow, True
 
     def _tcp(self, packet: Packet) -> tuple[Flow, bool]:
-        flow, forward = self._find("tcp", packet)
+        flow, forward = self._find("tcp", _ends(packet))
         flags = packet._flags
         seq = packet.seg_seq or 0
         if not flow.packets:
@@ -150,10 +160,7 @@ class FlowTable:
         if flags & (SYN | ACK) == SYN:
             base = flow.bases[not forward]
             if base is not None and base != seq:
-                flow, forward = self._new(
-                    ("tcp", packet.src or "", packet.sport or 0, packet.dst or "",
-                     packet.dport or 0)
-                )  # fmt: skip
+                flow, forward = self._new(("tcp", *_ends(packet)))
                 flow.reused = True
             if not flow.first_syn_seen:
                 flow.first_syn_seen = True
@@ -165,6 +172,20 @@ class FlowTable:
         if flags & ACK and flow.bases[forward] is None:
             flow.bases[forward] = seq_add(packet.seg_ack or 0, -1)
         return flow, forward
+
+    def _add_tcp_part(self, packet: Packet, whole_in: int) -> None:
+        """A segment is there, as in tshark, with the frame that completed it."""
+        if packet.frame != whole_in:
+            self._parts.setdefault(whole_in, []).append(packet)
+            return
+        parts = self._parts.pop(whole_in, [])
+        if packet.protocol == "TCP":
+            flow, forward = self._tcp(packet)
+            flow.packets.append(packet)
+            flow.forward.append(forward)
+            flow.fragments += [(part, forward) for part in parts]
+            if flow.stream is None:
+                self._number(flow)
 
     def _begin_fragments(self, packet: Packet, flow: Flow, forward: bool) -> None:
         key = (packet.src, packet.dst, packet._ip_protocol, packet.ip_id)
@@ -199,10 +220,18 @@ class FlowTable:
     def _add_error(self, packet: Packet, quoted: Packet) -> None:
         if quoted.sport is None or quoted.protocol not in ("TCP", "UDP"):
             return
-        flow, forward = self._find(quoted.protocol.lower(), quoted)
+        flow, forward = self._find(quoted.protocol.lower(), _ends(quoted))
         if flow.stream is None and not flow.packets:
             self._number(flow)
         flow.errors.append((packet, forward))
+
+
+def _carried(packet: Packet) -> str:
+    return "TCP" if packet._ip_protocol == _TCP else ""
+
+
+def _ends(packet: Packet) -> Ends:
+    return packet.src or "", packet.sport or 0, packet.dst or "", packet.dport or 0
 
 
 def fragment_bytes(packet: Packet) -> int:
@@ -210,6 +239,14 @@ def fragment_bytes(packet: Packet) -> int:
     text = packet.fragment or ""
     length = text.partition("+")[2].partition(" ")[0]
     return int(length) if length.isdigit() else 0
+
+
+def own_payload_bytes(packet: Packet) -> int:
+    """How many bytes of a datagram's payload the frame itself holds."""
+    if packet.fragment is None:
+        return packet.payload_len_bytes or 0
+    held = fragment_bytes(packet)
+    return held if packet._fragment_off else max(held - UDP_HEADER, 0)
 
 
 def flows_from_packets(packets: list[Packet]) -> list[Flow]:

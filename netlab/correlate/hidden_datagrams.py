@@ -16,6 +16,7 @@ from netlab.correlate.datagram_outbox import Send, outbox_of
 from netlab.correlate.datagrams import Datagram
 from netlab.correlate.only_ways import certain_pairs
 from netlab.correlate.sockets import Socket
+from netlab.decode.payload import payload_of
 from netlab.model.call import CallRecord
 from netlab.model.frame import Frame
 from netlab.model.tables import Direction, Side
@@ -109,8 +110,7 @@ def _holds(datagram: Datagram, data: bytes | None, frames: dict[int, Frame]) -> 
     """Whether the datagram begins with these bytes, as far as both are known."""
     first = next((p for p in datagram.packets if not p._fragment_off), None)
     frame = frames.get(first.frame) if first is not None else None
-    if not data or first is None or frame is None or first.payload_off is None:
+    if not data or first is None or frame is None:
         return True
-    begin = first.payload_off
-    held = bytes(frame.data[begin : begin + min(len(data), datagram.length)])
+    held = bytes(payload_of(first, frame.data)[: min(len(data), datagram.length)])
     return data.startswith(held) or held.startswith(data)

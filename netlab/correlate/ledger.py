@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from netlab.correlate.arrivals import arrival_ns
-from netlab.correlate.flows import fragment_bytes
+from netlab.correlate.flows import own_payload_bytes
 from netlab.correlate.reasons import What
 from netlab.model.call import ACCEPTING, is_moving
 from netlab.model.clock import clock_steps
@@ -147,7 +147,7 @@ def _bytes_in_frames(tables: Tables) -> dict[_Stream, RangeSet]:
 def _datagram_bytes(packet: Packet) -> int:
     if packet._quoted is not None or packet._copy_of is not None:
         return 0
-    return fragment_bytes(packet) if packet._fragment_off else packet.payload_len_bytes or 0
+    return own_payload_bytes(packet)
 
 
 def causal_violations(tables: Tables, tolerance_ns: int = 0) -> list[str]:

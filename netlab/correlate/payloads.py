@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from netlab.correlate.segments import Track
+from netlab.decode.payload import payload_of
 from netlab.model.frame import Frame
 from netlab.model.ranges import RangeMap
 from netlab.model.tables import Direction
@@ -98,9 +99,8 @@ class Payloads:
             if row.direction is not direction or row.probe or packet._made or packet._spoilt:
                 continue
             frame = self._by_number.get(packet.frame)
-            if frame is None or packet.payload_off is None or not segment.payload_len_bytes:
+            if frame is None or not segment.payload_len_bytes:
                 continue
-            begin = packet.payload_off
-            held = memoryview(frame.data)[begin : begin + segment.payload_len_bytes]
+            held = payload_of(packet, frame.data)[: segment.payload_len_bytes]
             pieces.claim(segment.start, segment.start + len(held), (segment.start, held))
         return pieces

@@ -21,6 +21,7 @@ from netlab.model.seqnum import SEQ_MASK, seq_add, seq_diff
 from netlab.model.tables import Direction, Packet, Segment, Side
 
 if TYPE_CHECKING:
+    from netlab.correlate.sender import Sender
     from netlab.correlate.sockets import Socket
 
 # tshark's tcp.completeness bits.
@@ -73,6 +74,7 @@ class Track:
     completeness: int = 0
     handshake_acks: list[Packet] = field(default_factory=list)  # the ACK of each SYN-ACK
     verdict_counts: dict[str, int] = field(default_factory=dict)  # by `verdicts`; empty: no word
+    senders: dict[Direction, Sender] = field(default_factory=dict)  # by `second_verdicts`
     twins: bool = False  # one of several that an accept may have returned
     contested: set[Side] = field(default_factory=set)  # ends that several sockets may be, or none
     listeners: list[Socket] = field(default_factory=list)  # on its server's address, by `matching`

@@ -88,7 +88,8 @@ def _is_read_otherwise(packet: Packet) -> bool:
     options = packet._options
     cut = (packet.payload_off or 0) > packet.caplen_bytes
     broken = cut or packet.fault_layer == "TCP options"
-    return packet._fragment_more or broken or (options is not None and options.odd)
+    part = packet._fragment_more and packet._whole is None
+    return part or broken or (options is not None and options.odd)
 
 
 class _Connection:

@@ -1,5 +1,5 @@
 """What a link, a tag or a tunnel carries, by the number that it gives: EtherTypes, LLC, PPP, MPLS,
-GRE, and IP in IP.
+GRE, IP in IP, and tunnels over UDP.
 
 Of packets inside each other the innermost fills the columns: it is the one that programs speak.
 Must not know which link a frame came from. Hostile frames nest without end: from `DEEPEST` on
@@ -30,20 +30,25 @@ from netlab.decode.numbers import (
     ETHERTYPE_SERVICE_VLAN,
     ETHERTYPE_SMALLEST,
     ETHERTYPE_VLAN,
+    IP_DCCP,
     IP_GRE,
     IP_ICMP,
     IP_ICMPV6,
     IP_IPV4,
     IP_IPV6,
+    IP_SCTP,
     IP_TCP,
     IP_UDP,
+    IP_UDP_LITE,
     PPP_IPV4,
     PPP_IPV6,
     ethertype_name,
     llc_name,
     ppp_name,
 )
+from netlab.decode.ports import read_dccp, read_sctp, read_udp_lite
 from netlab.decode.transport import read_tcp, read_udp
+from netlab.decode.tunnels import TUNNEL_NAMES, inside
 
 if TYPE_CHECKING:
     from netlab.model.tables import Packet
@@ -226,6 +231,36 @@ def _read_gre_ppp(
     read_ppp(packet, data, off, stop, bound)
 
 
+def _read_udp(packet: Packet, data: bytes | memoryview, off: int, stop: int, bound: str) -> None:
+    """UDP; a packet in a tunnel over it takes the columns if it can be read."""
+    read_udp(packet, data, off, stop, bound)
+    if packet.dport in TUNNEL_NAMES and packet.protocol == "UDP":
+        _read_tunnel(packet, data, stop, bound)
+
+
+def _read_tunnel(packet: Packet, data: bytes | memoryview, stop: int, bound: str) -> None:
+    begin, length = packet.payload_off or 0, packet.payload_len_bytes or 0
+    sport, dport = packet.sport or 0, packet.dport or 0
+    if begin + length < stop:
+        stop, bound = begin + length, faults.UDP_LENGTH
+    found = inside(dport, data, begin, stop)
+    if found is None or not _goes_deeper(packet):
+        return
+    ends = packet.src or "", sport, packet.dst or "", dport
+    packet.protocol = found.tunnel
+    packet.sport = packet.dport = packet.payload_off = packet.payload_len_bytes = None
+    # First, so that the carriers stand from the outermost to the innermost.
+    packet._carriers = (*packet._carriers, ends)
+    if found.ethertype == ETHERTYPE_BRIDGING:
+        read_ethernet(packet, data, found.off, stop, bound)
+    else:
+        read_ethertype(packet, found.ethertype, data, found.off, stop, bound)
+    if packet.protocol == found.tunnel:  # nothing of it could be read
+        packet.protocol, packet._carriers = "UDP", packet._carriers[:-1]
+        packet.sport, packet.dport = sport, dport
+        packet.payload_off, packet.payload_len_bytes = begin, length
+
+
 def _read_ipv4_in_ip(
     packet: Packet, data: bytes | memoryview, off: int, stop: int, bound: str
 ) -> None:
@@ -249,19 +284,25 @@ def _goes_deeper(packet: Packet) -> bool:
 
 OVER_IPV4: dict[int, Reader] = {
     IP_TCP: read_tcp,
-    IP_UDP: read_udp,
+    IP_UDP: _read_udp,
     IP_ICMP: read_icmp,
     IP_IPV4: _read_ipv4_in_ip,
     IP_IPV6: _read_ipv6_in_ip,
     IP_GRE: read_gre,
+    IP_SCTP: read_sctp,
+    IP_DCCP: read_dccp,
+    IP_UDP_LITE: read_udp_lite,
 }
 OVER_IPV6: dict[int, Reader] = {
     IP_TCP: read_tcp,
-    IP_UDP: read_udp,
+    IP_UDP: _read_udp,
     IP_ICMPV6: read_icmpv6,
     IP_IPV4: _read_ipv4_in_ip,
     IP_IPV6: _read_ipv6_in_ip,
     IP_GRE: read_gre,
+    IP_SCTP: read_sctp,
+    IP_DCCP: read_dccp,
+    IP_UDP_LITE: read_udp_lite,
 }
 _ETHERTYPES: dict[int, Reader] = {
     ETHERTYPE_BRIDGING: read_ethernet,

@@ -1,6 +1,7 @@
 """Bytes and a checksum found in them -> what the checksum is worth, in words.
 
-Must not know layers. Read first: RFC 1071 section 1, RFC 9293 3.1 and RFC 8200 8.1 (pseudo-header).
+Must not know layers. Read first: RFC 1071 section 1, RFC 9293 3.1 and RFC 8200 8.1 (pseudo-header),
+RFC 9260 appendix A (CRC32C).
 A sender that leaves the sum to its device puts the pseudo-header's sum in the field, for the device
 to add the rest to (Linux: CHECKSUM_PARTIAL); on loopback and veth no device ever does.
 """
@@ -41,18 +42,50 @@ class PseudoHeader:
         return self.src + self.dst + length.to_bytes(4, "big") + bytes((0, 0, 0, self.protocol))
 
 
-def verdict(data: bytes, place: int, pseudo: PseudoHeader | None, left_to_device: bool) -> str:
-    """What the checksum at `place` of the whole segment `data` is worth.
+def verdict(
+    data: bytes, place: int, pseudo: PseudoHeader | None, left_to_device: bool, length: int
+) -> str:
+    """What the checksum at `place` of the segment `data`, `length` bytes long, is worth.
 
     `left_to_device`: the capture says so (epb_flags). Without that word, a field that holds exactly
     the pseudo-header's sum is taken for the same: the chance of that is 1 in 65,536.
     """
     found = int.from_bytes(data[place : place + 2], "big")
     blank = data[:place] + b"\0\0" + data[place + 2 :]
-    head = pseudo.packed(len(data)) if pseudo else b""
+    head = pseudo.packed(length) if pseudo else b""
     if ones_sum(head + data) == 0xFFFF:
         return GOOD
     partial = (ones_sum(head), ones_sum(pseudo.packed(0))) if pseudo else ()
     if left_to_device or found in partial:
         return NOT_FILLED_IN
     return f"bad, should be 0x{checksum(head + blank):04x}"
+
+
+def _crc_table() -> tuple[int, ...]:
+    table = []
+    for value in range(256):
+        for _ in range(8):
+            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
+        table.append(value)
+    return tuple(table)
+
+
+_CRC32C = _crc_table()
+_ALL_ONES = int.from_bytes(b"\xff" * 4, "big")
+
+
+def crc32c(data: bytes) -> int:
+    """The cyclic redundancy check of SCTP (Castagnoli's polynomial, bits reflected)."""
+    crc = _ALL_ONES
+    for byte in data:
+        crc = crc >> 8 ^ _CRC32C[(crc ^ byte) & 0xFF]
+    return crc ^ _ALL_ONES
+
+
+def crc32c_verdict(data: bytes, place: int) -> str:
+    """What the CRC32C at `place` of the whole packet is worth; Linux leaves 0 for its device."""
+    found = data[place : place + 4]
+    right = crc32c(data[:place] + bytes(4) + data[place + 4 :]).to_bytes(4, "little")
+    if found == right:
+        return GOOD
+    return NOT_FILLED_IN if found == bytes(4) else f"bad, should be 0x{right.hex()}"

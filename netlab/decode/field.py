@@ -7,7 +7,7 @@ byte, as in the RFCs' drawings. The tables are in `fields` and `fields_link`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from netlab.decode.addresses import ipv4_text, ipv6_text, mac_text
@@ -38,7 +38,7 @@ class Field:
     layer: str
     name: str
     bit: int  # of its first bit, from the layer's start
-    bits: int
+    bits: int  # 0: the bytes that are left
     kind: Kind
     meaning: str  # one plain sentence
     source: str  # document and section
@@ -51,6 +51,10 @@ class Field:
     @property
     def end_byte(self) -> int:
         return (self.bit + self.bits + 7) // 8
+
+    def of_bytes(self, count: int) -> Field:
+        """The same with a width, for one that takes what is left."""
+        return replace(self, bits=8 * count)
 
     def value(self, data: bytes, off: int) -> int | bytes:
         """The field of the layer at `off`: bytes for addresses and bytes, else a number."""

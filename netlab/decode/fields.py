@@ -1,16 +1,16 @@
 """The one table of header fields: where each lies, how it reads, what it means, who says so.
 
 `layers` shows frames by it, and the tests hold the columns of `packets` to it. Links, network and
-transport; the headers of less usual links and of tunnels are in `fields_link`. It must not know how
-layers follow each other.
+transport; less usual links are in `fields_link`, TCP's options in `fields_tcp`, less usual
+transports and tunnels over UDP in `fields_transport`. It must not know which layer follows which.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from netlab.decode.field import Field, Kind, table
 from netlab.decode.fields_link import LINK_TABLES
+from netlab.decode.fields_tcp import OPTION_TABLES, OptionName
+from netlab.decode.fields_transport import TRANSPORT_TABLES
 
 N, H, F = Kind.NUMBER, Kind.HEX, Kind.FLAG
 
@@ -158,62 +158,17 @@ _ICMPV6 = table(
     ("checksum", 16, H, "Guards the whole message and the addresses.", ""),
     ("rest of header", 32, Kind.BYTES, "Depends on the type.", ""),
 )
-_TCP_MSS = table(
-    "TCP option 2", "RFC 9293 3.2",
-    ("kind", 8, N, "Maximum segment size.", ""),
-    ("length", 8, N, "Bytes of this option.", ""),
-    ("maximum segment size", 16, N, "The largest payload that the sender takes.", "mss"),
-)
-_TCP_WSCALE = table(
-    "TCP option 3", "RFC 7323 2.2",
-    ("kind", 8, N, "Window scale.", ""),
-    ("length", 8, N, "Bytes of this option.", ""),
-    ("window scale", 8, N, "The sender's windows count in units of 2 to this power.", "wscale"),
-)
-_TCP_TIMESTAMPS = table(
-    "TCP option 8", "RFC 7323 3.2",
-    ("kind", 8, N, "Timestamps.", ""),
-    ("length", 8, N, "Bytes of this option.", ""),
-    ("timestamp value", 32, N, "The sender's clock when it sent this.", "ts_val"),
-    ("timestamp echo", 32, N, "The last value that the sender got from its peer.", "ts_ecr"),
-)
 # fmt: on
 
 _ALL = (
     _ETHERNET, _VLAN, _COOKED, _COOKED_2, _LOOPBACK, _ARP, _ARP_ADDRESSES, _IPV4, _IPV6,
-    _EXTENSION, _FRAGMENT, _TCP, _UDP, _ICMP, _ICMPV6, _TCP_MSS, _TCP_WSCALE, _TCP_TIMESTAMPS,
+    _EXTENSION, _FRAGMENT, _TCP, _UDP, _ICMP, _ICMPV6,
 )  # fmt: skip
-FIELDS: dict[str, tuple[Field, ...]] = {one[0].layer: one for one in (*_ALL, *LINK_TABLES)}
-
-
-@dataclass(frozen=True, slots=True)
-class OptionName:
-    """What an option kind of TCP or IPv4 is called, and who says so."""
-
-    name: str
-    meaning: str
-    source: str
-
-
-TCP_OPTIONS = {
-    0: OptionName("end of options", "What follows is padding.", "RFC 9293 3.2"),
-    1: OptionName("no operation", "Fills a byte between options.", "RFC 9293 3.2"),
-    2: OptionName("MSS", "The largest payload that the sender takes.", "RFC 9293 3.2"),
-    3: OptionName("window scale", "The sender's windows count in larger units.", "RFC 7323 2.2"),
-    4: OptionName("SACK permitted", "The sender understands SACK blocks.", "RFC 2018 2"),
-    5: OptionName("SACK", "Ranges that arrived behind a gap.", "RFC 2018 3"),
-    8: OptionName("timestamps", "Measures round trips, guards against old copies.", "RFC 7323 3.2"),
-    19: OptionName("MD5 signature", "Proves the sender (as BGP uses it).", "RFC 2385 3"),
-    28: OptionName("user timeout", "How long the sender waits for ACKs.", "RFC 5482 3"),
-    29: OptionName("TCP-AO", "Proves the sender.", "RFC 5925 2.2"),
-    30: OptionName("MPTCP", "Several paths for one connection.", "RFC 8684 3"),
-    34: OptionName("fast open", "A cookie that lets a SYN carry data.", "RFC 7413 4.1.1"),
-    69: OptionName("ENO", "Negotiates encryption.", "RFC 8547 4"),
-    172: OptionName("AccECN order 0", "Counts of bytes by their ECN mark.", "RFC 9768 3.2.3"),
-    174: OptionName("AccECN order 1", "Counts of bytes by their ECN mark.", "RFC 9768 3.2.3"),
-    253: OptionName("experiment 1", "An experiment, named by its first bytes.", "RFC 6994 3"),
-    254: OptionName("experiment 2", "An experiment, named by its first bytes.", "RFC 6994 3"),
+FIELDS: dict[str, tuple[Field, ...]] = {
+    one[0].layer: one for one in (*_ALL, *LINK_TABLES, *OPTION_TABLES, *TRANSPORT_TABLES)
 }
+
+
 IPV4_OPTIONS = {
     0: OptionName("end of options", "What follows is padding.", "RFC 791 3.1"),
     1: OptionName("no operation", "Fills a byte between options.", "RFC 791 3.1"),

@@ -26,15 +26,18 @@ from netlab.decode.layers_link import (
     show_ppp,
     show_pppoe,
 )
+from netlab.decode.layers_more import show_dccp, show_igmp, show_sctp, show_udp_lite
+from netlab.decode.layers_over_udp import show_quic, show_tunnel
+from netlab.decode.layers_rest import show_fault, show_left, show_rest
 from netlab.decode.layers_transport import show_icmp, show_tcp, show_udp
-from netlab.decode.links import COOKED_OTHER, FAMILIES_IPV6, FAMILY_IPV4
+from netlab.decode.links import COOKED_OTHER, FAMILIES_IPV6, FAMILY_IPV4, sent_here
 from netlab.decode.packets import decode
+from netlab.decode.tunnels import TUNNEL_NAMES
 from netlab.decode.walk import FieldValue, Layer, Walk, number, packed
-from netlab.model.frame import CHECKSUM_NOT_READY, Frame, Interface
+from netlab.model.frame import Frame, Interface
 from netlab.model.recording import RawRecording
-from netlab.model.tables import Packet
 
-__all__ = ["FieldValue", "Layer", "layers"]
+__all__ = ["FieldValue", "Layer", "layers", "whole_layers"]
 
 _IS_FRAGMENT = "not verified: a fragment"
 _TAGS = {
@@ -58,61 +61,40 @@ def layers(frame: Frame, interface: Interface) -> list[Layer]:
 
     A fault is a field named "fault" in the layer that could not be read.
     """
-    data = bytes(frame.data)
-    walk = Walk(data, max(len(data), frame.origlen_bytes), frame.flags)
-    _link(walk, interface.link)
-    whole = max(len(data), frame.origlen_bytes)
+    walk = _walked(frame, interface)
     raw = RawRecording(frames=[replace(frame, interface=0)], interfaces=[interface])
     packet = decode(raw)[0]
-    _fault(walk, packet)
-    _rest(walk, whole, packet)
+    show_fault(walk, packet)
+    show_rest(walk, max(len(frame.data), frame.origlen_bytes), packet)
     return walk.layers
 
 
-def _fault(walk: Walk, packet: Packet) -> None:
-    if packet.fault_layer is None or packet.fault_off is None:
-        return
-    if packet.fault_need is None:
-        text = f"not IP at all: {packet.fault_limited_by}"
-    else:
-        text = (
-            f"needs {packet.fault_need} bytes, has {packet.fault_have}: {packet.fault_limited_by}"
-        )
-    place = min(packet.fault_off, len(walk.data))
-    value = FieldValue("fault", text, f"{packet.fault_layer} could not be read.", place, place, b"")
-    owner = packet.fault_layer.removesuffix(" options")
-    for layer in walk.layers:
-        if layer.name in (packet.fault_layer, owner) and layer.start <= place:
-            layer.fields.append(value)
-            return
-    walk.layers.append(Layer(packet.fault_layer, place, place, [value]))
+def whole_layers(
+    frame: Frame, interface: Interface, version: int, protocol: int, data: bytes
+) -> list[Layer]:
+    """The layers of what a packet carried that came in fragments, put together: `data`.
+
+    `frame` is any of them; `protocol` is what its IPv4 header or IPv6 fragment header names.
+    """
+    outer = _walked(frame, interface)
+    walk = Walk(data, len(data), frame.flags, outer.sent)
+    reached = _extensions(walk, protocol, 0) if version == 6 else (protocol, 0)
+    if reached is not None:
+        number_, place = reached
+        if outer.ends is not None:
+            walk.ends = outer.ends
+            walk.pseudo = PseudoHeader(*outer.ends, number_)
+        _transport(walk, number_, place, version)
+    show_left(walk, "Payload" if walk.layers else numbers.ip_protocol_name(protocol))
+    return walk.layers
 
 
-def _rest(walk: Walk, whole: int, packet: Packet) -> None:
-    """What no header explains: payload, or an unread protocol; and what follows the packet."""
-    name = packet.protocol or packet.link
-    if packet.payload_off is not None:
-        name = "Payload"
-    elif packet.fault_layer is not None:
-        name = "Unread bytes"
-    captured = len(walk.data)
-    start = max((layer.stop for layer in walk.layers), default=0)
-    stop = min(walk.stop, captured)
-    if start < stop:
-        there = walk.stop - start
-        text = f"{there} byte{'s' * (there != 1)}" + (
-            f", {stop - start} captured" if stop - start < there else ""
-        )
-        value = FieldValue(
-            "bytes", text, "What the headers carry.", start, stop, walk.data[start:stop]
-        )
-        walk.layers.append(Layer(name, start, stop, [value]))
-    if max(start, stop) < captured and walk.stop < whole:
-        start = max(start, stop)
-        rest = walk.data[start:]
-        meaning = "Bytes after the end that the headers declare; Ethernet fills up to 60 bytes."
-        value = FieldValue("bytes", f"{len(rest)} bytes", meaning, start, captured, rest)
-        walk.layers.append(Layer("Padding", start, captured, [value]))
+def _walked(frame: Frame, interface: Interface) -> Walk:
+    data = bytes(frame.data)
+    sent = sent_here(frame, interface.link)
+    walk = Walk(data, max(len(data), frame.origlen_bytes), frame.flags, sent)
+    _link(walk, interface.link)
+    return walk
 
 
 def _link(walk: Walk, link: int) -> None:
@@ -247,7 +229,8 @@ def _ipv4(walk: Walk, off: int) -> None:
         return
     _check_ipv4_header(walk, layer, walk.data[off : off + size])
     protocol = number(values, "protocol")
-    walk.pseudo = PseudoHeader(packed(values, "source"), packed(values, "destination"), protocol)
+    walk.ends = packed(values, "source"), packed(values, "destination")
+    walk.pseudo = PseudoHeader(*walk.ends, protocol)
     walk.unverifiable = ""
     if any(kind in SOURCE_ROUTES for kind, _, _ in options):
         walk.unverifiable = "not verified: a source route changes the destination"
@@ -263,7 +246,7 @@ def _check_ipv4_header(walk: Walk, layer: Layer, header: bytes) -> None:
         return
     if ones_sum(header) == 0xFFFF:
         said = GOOD
-    elif walk.flags & CHECKSUM_NOT_READY and field.raw == 0:
+    elif field.raw == 0:  # no sender computes that, and no router lets it pass
         said = NOT_FILLED_IN
     else:
         right = checksum(header[:10] + b"\0\0" + header[12:])
@@ -288,11 +271,11 @@ def _ipv6(walk: Walk, off: int) -> None:
     walk.stop = min(walk.stop, payload + length)
     walk.unverifiable = ""
     walk.fragment_off = 0
+    walk.ends = packed(values, "source"), packed(values, "destination")
     reached = _extensions(walk, following, payload)
     if reached is not None:
         protocol, place = reached
-        source, target = packed(values, "source"), packed(values, "destination")
-        walk.pseudo = PseudoHeader(source, target, protocol)
+        walk.pseudo = PseudoHeader(*walk.ends, protocol)
         _transport(walk, protocol, place, 6)
 
 
@@ -335,7 +318,9 @@ def _transport(walk: Walk, protocol: int, off: int, version: int) -> None:
     if protocol == numbers.IP_TCP:
         show_tcp(walk, off)
     elif protocol == numbers.IP_UDP:
-        show_udp(walk, off, version)
+        ports = show_udp(walk, off, version)
+        if ports is not None and not walk.quote:
+            _over_udp(walk, ports, off + 8)
     elif protocol in _TUNNELS and not walk.quote:
         _tunnel(walk, protocol, off)
     elif protocol == (numbers.IP_ICMP if version == 4 else numbers.IP_ICMPV6):
@@ -345,6 +330,19 @@ def _transport(walk: Walk, protocol: int, off: int, version: int) -> None:
             walk.quote = True
             (_ipv4 if version == 4 else _ipv6)(walk, quoted)
             walk.stop = stop  # the quoted lengths count bytes that are not here
+    elif (show := _RARE.get((version, protocol)) or _RARE.get((0, protocol))) is not None:
+        show(walk, off)
+
+
+def _over_udp(walk: Walk, ports: tuple[int, int], off: int) -> None:
+    """A packet in a tunnel over UDP, or QUIC."""
+    if ports[1] not in TUNNEL_NAMES:
+        show_quic(walk, ports, off)
+        return
+    following = show_tunnel(walk, ports[1], off)
+    walk.depth += following is not None
+    if walk.depth <= DEEPEST and walk.unverifiable != _IS_FRAGMENT:
+        _follow(walk, following)
 
 
 def _tunnel(walk: Walk, protocol: int, off: int) -> None:
@@ -361,6 +359,12 @@ def _tunnel(walk: Walk, protocol: int, off: int) -> None:
 
 
 _TUNNELS = {numbers.IP_IPV4, numbers.IP_IPV6, numbers.IP_GRE}
+_RARE = {  # by version of IP, 0 any
+    (4, numbers.IP_IGMP): show_igmp,
+    (0, numbers.IP_SCTP): show_sctp,
+    (0, numbers.IP_DCCP): show_dccp,
+    (0, numbers.IP_UDP_LITE): show_udp_lite,
+}
 _SHOWN = {
     numbers.ETHERTYPE_PPPOE_SESSION: show_pppoe,
     numbers.ETHERTYPE_MPLS: show_mpls,

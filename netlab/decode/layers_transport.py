@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from netlab.decode.checksums import NOT_FILLED_IN, verdict
-from netlab.decode.fields import FIELDS, TCP_OPTIONS
+from netlab.decode.fields import FIELDS
+from netlab.decode.fields_tcp import EXPERIMENTS, MPTCP_SUBTYPES, TCP_OPTIONS, option_tables
 from netlab.decode.icmp import ICMP_ERRORS, ICMPV6_ERRORS
 from netlab.decode.icmp_words import (
     ICMP_TYPES,
@@ -16,17 +16,11 @@ from netlab.decode.icmp_words import (
     ICMPV6_TYPES,
     ICMPV6_UNREACHABLE,
 )
-from netlab.decode.transport import (
-    OPTION_MSS,
-    OPTION_SACK,
-    OPTION_TIMESTAMPS,
-    OPTION_WSCALE,
-    flags_text,
-)
+from netlab.decode.layers_sums import say, show_checksum
+from netlab.decode.transport import OPTION_MPTCP, OPTION_SACK, flags_text
 from netlab.decode.walk import FieldValue, Layer, Walk, number
-from netlab.model.frame import CHECKSUM_NOT_READY
 
-_OPTION_LENGTHS = {OPTION_MSS: 4, OPTION_WSCALE: 3, OPTION_TIMESTAMPS: 10}
+_EXPERIMENTAL = frozenset({253, 254})
 
 
 def show_tcp(walk: Walk, off: int) -> None:
@@ -36,15 +30,16 @@ def show_tcp(walk: Walk, off: int) -> None:
     if values is None:
         return
     layer = walk.layers[-1]
-    if size < 20 or off + size > walk.stop:
-        return
     _flags(layer)
+    if size < 20 or off + size > walk.stop:
+        show_checksum(walk, layer, off, 16)
+        return
     for kind, place, length in walk.options(layer, off + 20, off + size, TCP_OPTIONS):
-        if _OPTION_LENGTHS.get(kind) == length:
-            walk.extend(layer, FIELDS[f"TCP option {kind}"][2:], place)
-        elif kind == OPTION_SACK and length % 8 == 2:
+        if kind == OPTION_SACK and length % 8 == 2:
             _sack_blocks(walk, layer, place + 2, place + length)
-    _checksum(walk, layer, off, 16)
+        else:
+            _option(walk, layer, place, length)
+    show_checksum(walk, layer, off, 16)
 
 
 def _flags(layer: Layer) -> None:
@@ -63,6 +58,29 @@ def _flags(layer: Layer) -> None:
     layer.fields.insert(first, whole)
 
 
+def _option(walk: Walk, layer: Layer, off: int, length: int) -> None:
+    """Say which of its kind an option is, and append its fields."""
+    raw = walk.data[off : off + length]
+    kind = raw[0]
+    whole = layer.fields[-1]
+    if kind == OPTION_MPTCP and length > 2:
+        subtype = raw[2] >> 4
+        name = MPTCP_SUBTYPES.get(subtype, f"subtype {subtype}")
+        layer.fields[-1] = replace(whole, name=f"MPTCP {name}")
+    elif kind in _EXPERIMENTAL and length >= 4:
+        known = EXPERIMENTS.get(int.from_bytes(raw[2:4], "big"))
+        if known is not None:
+            layer.fields[-1] = replace(
+                whole, name=f"{known.name}, {whole.name}", meaning=known.meaning,
+                source=known.source,
+            )  # fmt: skip
+    at, skipped = off, 2  # kind and length are the option's own line
+    for table in option_tables(raw):
+        fields = FIELDS[table]
+        walk.extend(layer, fields[skipped:], at, off + length)
+        at, skipped = at + fields[-1].end_byte, 0
+
+
 def _sack_blocks(walk: Walk, layer: Layer, off: int, stop: int) -> None:
     for place in range(off, stop, 8):
         raw = walk.data[place : place + 8]
@@ -74,23 +92,24 @@ def _sack_blocks(walk: Walk, layer: Layer, off: int, stop: int) -> None:
         )  # fmt: skip
 
 
-def show_udp(walk: Walk, off: int, version: int) -> None:
-    """Add the UDP layer at `off`."""
+def show_udp(walk: Walk, off: int, version: int) -> tuple[int, int] | None:
+    """Add the UDP layer at `off`; give the ports where what it carries can be looked at."""
     values = walk.fixed("UDP", off, 8)
     if values is None:
-        return
+        return None
     layer = walk.layers[-1]
     length = number(values, "length")
     if length == 0:
         length = walk.stop - off
     if length < 8:
-        return
+        return None
     walk.stop = min(walk.stop, off + length)
     if number(values, "checksum") == 0:
         said = "none was made" if version == 4 else "none: allowed in tunnels only (RFC 6935)"
-        _say(layer, said)
+        say(layer, said)
     else:
-        _checksum(walk, layer, off, 6)
+        show_checksum(walk, layer, off, 6)
+    return number(values, "source port"), number(values, "destination port")
 
 
 def show_icmp(walk: Walk, off: int, version: int) -> int | None:
@@ -110,27 +129,5 @@ def show_icmp(walk: Walk, off: int, version: int) -> int | None:
             layer.fields[1] = replace(layer.fields[1], text=f"{reason} ({code})")
     if version == 4:
         walk.pseudo = None  # ICMP sums its own bytes alone
-    _checksum(walk, layer, off, 2)
+    show_checksum(walk, layer, off, 2)
     return off + 8 if kind in (ICMP_ERRORS if version == 4 else ICMPV6_ERRORS) else None
-
-
-def _checksum(walk: Walk, layer: Layer, off: int, place: int) -> None:
-    """Say after the checksum what it is worth."""
-    segment = walk.data[off : walk.stop]
-    there = walk.stop - off
-    if walk.quote:
-        return
-    left = bool(walk.flags & CHECKSUM_NOT_READY)
-    if walk.unverifiable:
-        said = walk.unverifiable
-    elif len(segment) < there:
-        said = NOT_FILLED_IN if left else f"not verified: {len(segment)} of {there} bytes captured"
-    else:
-        said = verdict(segment, place, walk.pseudo, left)
-    _say(layer, said)
-
-
-def _say(layer: Layer, said: str) -> None:
-    index = next(i for i, field in enumerate(layer.fields) if field.name == "checksum")
-    field = layer.fields[index]
-    layer.fields[index] = replace(field, text=f"{field.text} {said}")

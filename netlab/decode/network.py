@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from netlab.decode import faults
 from netlab.decode.addresses import AddressTexts, ipv4_text
+from netlab.decode.checksums import ones_sum
 from netlab.decode.numbers import (
     ETHERTYPE_IPV4,
     IP_AUTHENTICATION,
@@ -101,6 +102,9 @@ def read_ipv4(
             return
     if frag & 0x3FFF:
         _fragment(packet, (frag & 0x1FFF) * 8, bool(frag & _MORE_FRAGMENTS), stop - payload)
+        # No receiver keeps a fragment whose header's sum is wrong; of a cut one, not all is here.
+        if stop <= captured and ones_sum(bytes(data[off:payload])) == 0xFFFF:
+            packet._piece = payload, stop, number
         bound = faults.FRAGMENT
     _transport(packet, number, data, payload, stop, bound, transports)
 
@@ -163,6 +167,7 @@ def _extensions(
             off += 8
             if place & 0xFFF9:  # both parts zero: an atomic fragment, whole (RFC 6946)
                 _fragment(packet, place & 0xFFF8, bool(place & 1), stop - off)
+                packet._piece = (off, stop, number) if stop <= captured else None
                 bound = faults.FRAGMENT
                 if packet._fragment_off:
                     break
@@ -212,6 +217,11 @@ def _transport(
         read(packet, data, off, stop, bound)
     else:
         packet.protocol = ip_protocol_name(number)
+
+
+def read_reassembled(packet: Packet, number: int, data: bytes, transports: Transports) -> None:
+    """Go on with what the fragments carried: `data` is the IP payload, put together."""
+    _extensions(packet, number, data, 0, len(data), faults.IP_LENGTH, transports)
 
 
 def read_arp(packet: Packet, data: bytes | memoryview, off: int, stop: int, bound: str) -> None:

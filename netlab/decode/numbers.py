@@ -5,6 +5,8 @@ Sources: the LINKTYPE_ registry of tcpdump.org, IANA "Protocol Numbers" and "IEE
 
 from __future__ import annotations
 
+from netlab.decode.linktypes import OPAQUE_LINKS
+
 LINK_NULL = 0
 LINK_ETHERNET = 1
 LINK_TOKEN_RING = 6
@@ -33,8 +35,6 @@ LINKS = {
     LINK_NULL: "BSD loopback",
     LINK_ETHERNET: "Ethernet",
     LINK_TOKEN_RING: "Token Ring",
-    7: "ARCNET",
-    8: "SLIP",
     LINK_PPP: "PPP",
     LINK_FDDI: "FDDI",
     LINK_RAW_BSD: "Raw IP",
@@ -50,21 +50,10 @@ LINKS = {
     LINK_PRISM: "802.11 Prism",
     LINK_RADIOTAP: "802.11 radiotap",
     LINK_AVS: "802.11 AVS",
-    187: "Bluetooth HCI H4",
-    189: "USB",
     LINK_PPI: "PPI",
-    195: "802.15.4",
-    220: "USB",
-    227: "CAN",
     LINK_IPV4: "Raw IP",
     LINK_IPV6: "Raw IP",
     LINK_NFLOG: "NFLOG",
-    249: "USBPcap",
-    251: "Bluetooth LE",
-    253: "netlink",
-    271: "vsock",
-    272: "nordic BLE",
-    274: "Ethernet mPacket",
     LINK_COOKED_2: "Linux cooked v2",
 }
 
@@ -113,9 +102,11 @@ ETHERTYPES = {
 
 IP_HOP_BY_HOP = 0
 IP_ICMP = 1
+IP_IGMP = 2
 IP_IPV4 = 4
 IP_TCP = 6
 IP_UDP = 17
+IP_DCCP = 33
 IP_IPV6 = 41
 IP_ROUTING = 43
 IP_FRAGMENT = 44
@@ -124,20 +115,22 @@ IP_AUTHENTICATION = 51
 IP_ICMPV6 = 58
 IP_NOTHING = 59
 IP_DESTINATION_OPTIONS = 60
+IP_SCTP = 132
 IP_MOBILITY = 135
+IP_UDP_LITE = 136
 IP_HIP = 139
 IP_SHIM6 = 140
 
 IP_PROTOCOLS = {
     IP_HOP_BY_HOP: "IPv6 hop-by-hop",
     IP_ICMP: "ICMP",
-    2: "IGMP",
+    IP_IGMP: "IGMP",
     IP_IPV4: "IPv4 in IP",
     IP_TCP: "TCP",
     8: "EGP",
     9: "IGP",
     IP_UDP: "UDP",
-    33: "DCCP",
+    IP_DCCP: "DCCP",
     IP_IPV6: "IPv6 in IP",
     IP_ROUTING: "IPv6 routing",
     IP_FRAGMENT: "IPv6 fragment",
@@ -155,9 +148,9 @@ IP_PROTOCOLS = {
     108: "IPComp",
     112: "VRRP",
     115: "L2TP",
-    132: "SCTP",
+    IP_SCTP: "SCTP",
     IP_MOBILITY: "IPv6 mobility",
-    136: "UDP-Lite",
+    IP_UDP_LITE: "UDP-Lite",
     137: "MPLS in IP",
     IP_HIP: "HIP",
     IP_SHIM6: "Shim6",
@@ -202,7 +195,7 @@ def llc_name(access_point: int) -> str:
 
 def link_name(link: int) -> str:
     """The name of a LINKTYPE_ number."""
-    return LINKS.get(link) or f"link type {link}"
+    return LINKS.get(link) or OPAQUE_LINKS.get(link) or f"link type {link}"
 
 
 def ethertype_name(ethertype: int) -> str:

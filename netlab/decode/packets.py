@@ -1,9 +1,10 @@
 """Captured frames -> rows of the `packets` table.
 
 The way in to this room: `links` reads what the frame begins with, then `carried`, `network`, and
-`transport` or `icmp`, each filling its columns of the one row that was made for the frame. Nothing
-here joins packets with each other. Malformed input is fault columns, never an exception. Plain
-Python that avoids work per packet: precompiled structs, no slices, address texts looked up.
+`transport` or `icmp`, each filling its columns of the one row that was made for the frame; then
+`reassembly` joins the fragments of IP packets, and nothing else is joined here. Malformed input is
+fault columns, never an exception. Plain Python that avoids work per packet: precompiled structs, no
+slices, address texts looked up.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from netlab.decode import faults
 from netlab.decode.arrivals import note_arrivals
 from netlab.decode.links import LINKS, read_opaque
 from netlab.decode.numbers import link_name
+from netlab.decode.reassembly import put_together
 from netlab.decode.transport import flags_text
 from netlab.model.tables import Fate, Packet
 
@@ -34,6 +36,7 @@ def decode(raw: RawRecording) -> list[Packet]:
     )  # a damaged file may name an interface it never declared
     fate = Fate.UNKNOWN.value
     packets = []
+    fragments: list[tuple[Packet, bytes | memoryview]] = []
     for frame in raw.frames:
         index = frame.interface
         name, link, read = known[index] if 0 <= index < len(known) else unknown
@@ -45,7 +48,11 @@ def decode(raw: RawRecording) -> list[Packet]:
         packet._offload = frame.flags
         # Some writers give an original length below the captured one: the bytes are there.
         read(packet, data, 0, max(captured, frame.origlen_bytes), faults.FRAME_END)
+        if packet.fragment is not None:
+            fragments.append((packet, data))
         packets.append(packet)
+    if fragments:
+        put_together(fragments)
     if raw.wired:
         note_arrivals(raw, packets, _decode_one)
     return packets

@@ -6,11 +6,12 @@ Turns the fields of `fields` at a place into shown values; must not know which l
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from netlab.decode.checksums import PseudoHeader
 from netlab.decode.field import Field, bytes_text
-from netlab.decode.fields import FIELDS, OptionName
+from netlab.decode.fields import FIELDS
+from netlab.decode.fields_tcp import OptionName
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,9 @@ class Walk:
     data: bytes
     stop: int  # where the present layer's content ends; may lie past the captured bytes
     flags: int  # epb_flags
+    sent: bool = False  # by the machine that captured it, as the file says
     layers: list[Layer] = field(default_factory=list)
+    ends: tuple[bytes, bytes] | None = None  # the packed addresses of the innermost IP header
     pseudo: PseudoHeader | None = None
     unverifiable: str = ""  # why a transport's checksum cannot be checked
     fragment_off: int = 0
@@ -86,11 +89,20 @@ class Walk:
             self.layers.pop()
         return None
 
-    def extend(self, layer: Layer, fields: tuple[Field, ...], off: int) -> Values:
-        """Append to `layer` the fields at `off` that lie in the frame, and give their values."""
+    def extend(
+        self, layer: Layer, fields: tuple[Field, ...], off: int, stop: int | None = None
+    ) -> Values:
+        """Append to `layer` the fields at `off` that lie in the frame, and give their values.
+
+        A field of no width fills what is left until `stop`, and is left out where that is nothing.
+        """
         values: Values = {}
         end = min(self.stop, len(self.data))
         for item in fields:
+            if not item.bits:
+                if stop is None or stop <= off + item.first_byte:
+                    continue
+                item = item.of_bytes(stop - off - item.first_byte)
             if off + item.end_byte > end:
                 break
             value = item.value(self.data, off)
@@ -101,6 +113,24 @@ class Walk:
                            off * 8 + item.bit, item.bits)
             )  # fmt: skip
         return values
+
+    def part(self, layer: Layer, table: str, name: str, off: int, size: int) -> int | bytes | None:
+        """Append one field of a table, at a place and with a width that other fields told.
+
+        Gives its value; None, and nothing is appended, when not all of it was captured.
+        """
+        if off + size > min(self.stop, len(self.data)):
+            return None
+        item = next(field for field in FIELDS[table] if field.name == name)
+        item = replace(item, bit=0, bits=8 * size)
+        return self.extend(layer, (item,), off)[name] if size else b""
+
+    def grow(self, stop: int) -> Layer:
+        """Let the last layer reach up to `stop`, as far as that was captured."""
+        last = self.layers[-1]
+        end = max(last.start, min(stop, self.stop, len(self.data)))
+        self.layers[-1] = layer = Layer(last.name, last.start, end, last.fields)
+        return layer
 
     def u8(self, off: int) -> int | None:
         """The byte at `off`, None past the end."""

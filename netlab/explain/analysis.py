@@ -1,19 +1,29 @@
-"""Turns the raw material of a recording into its eight tables: decode, then correlate.
+"""Turns the raw material of a recording into its nine tables: decode, then correlate.
 
 Every view, export, API and test reads tables made here, so that two of them cannot disagree.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
 from netlab.correlate.join import correlate
 from netlab.decode.packets import decode
 from netlab.model.frame import departure
 from netlab.model.recording import RawRecording
-from netlab.model.tables import Tables
+from netlab.model.tables import Message, Tables
+
+if TYPE_CHECKING:
+    from netlab.correlate.messages import DecodeAs
 
 
-def analyse(raw: RawRecording) -> Tables:
-    """The eight tables and the byte ledger of a recording.
+def analyse(raw: RawRecording, decode_as: Sequence[DecodeAs] = ()) -> Tables:
+    """The nine tables and the byte ledger of a recording.
+
+    The table of messages is made when it is first asked for, and `decode_as` says for it what
+    protocol is spoken at a port.
 
     The frames of a live recording are put into the order of time, in `raw` too, and keep their
     numbers. The ring hands frames of two processors over as it gets them; the finished form is in
@@ -21,4 +31,14 @@ def analyse(raw: RawRecording) -> Tables:
     """
     if raw.description.form == "live":
         raw.frames.sort(key=departure)
-    return correlate(raw, decode(raw))
+    tables = correlate(raw, decode(raw))
+    tables._read_messages = partial(_messages, tables, raw, tuple(decode_as))
+    return tables
+
+
+def _messages(
+    tables: Tables, raw: RawRecording, decode_as: Sequence[DecodeAs], only: int | None
+) -> list[Message]:
+    from netlab.correlate.messages import messages
+
+    return messages(tables, raw, decode_as, only)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from netlab.explain.ways import way_text
 from netlab.model.call import arguments_text, is_inbound
 from netlab.model.kernel_event import Tracepoint
-from netlab.model.tables import Call, Direction, FrameNote, Role, Span, Tables
+from netlab.model.tables import Call, Direction, FrameNote, Role, Side, Span, Tables
 
 # What a frame is to a call, in words; the call's name and the bytes follow. Where the frame's
 # sender matters there are two: for a call of the side that sent the frame, and for one of the other
@@ -37,6 +37,7 @@ _ROLE_WORDS: dict[str, tuple[str, str]] = {
     Role.WAKEUP: ("wakes", "wakes"),
     Role.ICMP: ("error for", "error for"),
 }
+_SENDERS: dict[str, Side] = {direction: direction.sender for direction in Direction}
 # A datagram of a chatty server may wake and be read by many; more than this helps nobody.
 _MOST_COMMENTS = 24
 
@@ -159,7 +160,7 @@ def _span_text(span: Span, called: Callable[[int], Call]) -> str:
 
 def _sent_by_its_side(span: Span, call: Call) -> bool:
     """Whether the end that made the call is the end that sent the frame."""
-    return span.direction is not None and Direction(span.direction).sender == call.side
+    return span.direction is not None and _SENDERS[span.direction] == call.side
 
 
 def _bounded(lines: Sequence[str]) -> list[str]:

@@ -18,10 +18,10 @@ from netlab.explain import gloss
 from netlab.explain.analysis import analyse
 from netlab.lab.wire.journal import JournalReader
 from netlab.model.errors import NetlabError
-from netlab.model.frame import departure
+from netlab.model.frame import Frame, departure
 from netlab.model.garbage import no_collection
 from netlab.model.recording import Loss, RawRecording
-from netlab.model.tables import Tables
+from netlab.model.tables import Span, Tables
 
 if TYPE_CHECKING:
     from netlab.lab.recorder import Death, Recorder
@@ -147,11 +147,27 @@ def _holds_all(path: Path, raw: RawRecording) -> bool:
     return False
 
 
+# Of frames and spans there are as many as a recording has, and dataclasses.replace takes ten times
+# as long as making one does.
+
+
 def _renumbered(raw: RawRecording, numbers: Mapping[int, int]) -> RawRecording:
     """What reading the finished file gives, without reading it."""
+    frames = [
+        Frame(
+            numbers[frame.number],
+            frame.time_ns,
+            frame.interface,
+            frame.data,
+            frame.origlen_bytes,
+            frame.flags,
+            frame.packet,
+        )
+        for frame in raw.frames
+    ]
     return replace(
         raw,
-        frames=[replace(frame, number=numbers[frame.number]) for frame in raw.frames],
+        frames=frames,
         description=replace(raw.description, form="finished"),
         faults=[],
         cut_short=False,
@@ -170,7 +186,17 @@ def _renumbered_tables(tables: Tables, numbers: Mapping[int, int]) -> Tables:
         if segment.acks_frame is not None:
             segment.acks_frame = numbers[segment.acks_frame]
     tables.spans = [
-        span if span.frame is None else replace(span, frame=numbers[span.frame])
+        span
+        if span.frame is None
+        else Span(
+            span.call,
+            numbers[span.frame],
+            span.peer_call,
+            span.direction,
+            span.start,
+            span.stop,
+            span.role,
+        )
         for span in tables.spans
     ]
     tables.notes = [replace(note, frame=numbers[note.frame]) for note in tables.notes]

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from netlab.capture import ring
 from netlab.capture.ring import PacketRing
-from netlab.lab import namespaces, sysctls
+from netlab.lab import itself, namespaces, sysctls
 from netlab.model.errors import NetlabError
 from netlab.model.frame import TCP_SEGMENTATION_OFFLOAD
 
@@ -283,7 +283,7 @@ def _grant() -> str:
 def _rerun_as_root() -> str:
     """No setting forbids it: a container's seccomp profile or a missing capability does."""
     if os.geteuid() != 0:
-        return "sudo netlab doctor"
+        return itself.as_root("doctor")
     return "docker run --cap-add SYS_ADMIN --cap-add NET_ADMIN --security-opt seccomp=unconfined"
 
 

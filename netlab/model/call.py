@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+from netlab.model.records import quickly_made
+
 # Message flags (man 2 send, man 2 recv): Linux's numbers, which are part of its ABI.
 MSG_OOB = 0x1
 MSG_PEEK = 0x2
@@ -132,6 +134,7 @@ class Passed:
     inode: int
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Ready:
     """One descriptor that a select, poll or epoll_wait reported."""
@@ -162,6 +165,7 @@ def arguments_text(op: str, fd: int | None, *rest: object) -> str:
     return ", ".join([*words, f"[{fd}, ...]"] if op in _MAKING_TWO else [str(fd), *words])
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class CallRecord:
     """What one witness saw of one call. None means: not known, or not applicable.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from netlab.model.records import quickly_made
+
 # pcapng epb_flags (draft-ietf-opsawg-pcapng, "Enhanced Packet Block Flags Word").
 DIRECTION_IN = 0b01
 DIRECTION_OUT = 0b10
@@ -33,6 +35,7 @@ class Interface:
     end_ns: int | None = None
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One captured frame."""

@@ -161,16 +161,12 @@ class RangeMap(Generic[V]):
     def overlaps(self, start: int, stop: int) -> list[tuple[int, int, V]]:
         """The owned parts of start..stop with their values, in order, clipped to the range."""
         found: list[tuple[int, int, V]] = []
-        index = bisect_right(self._stops, start)
-        while index < len(self._starts) and self._starts[index] < stop:
-            found.append(
-                (
-                    max(start, self._starts[index]),
-                    min(stop, self._stops[index]),
-                    self._values[index],
-                )
-            )
-            index += 1
+        starts, stops, values = self._starts, self._stops, self._values
+        for index in range(bisect_right(stops, start), len(starts)):
+            a, b = starts[index], stops[index]
+            if a >= stop:
+                break
+            found.append((a if a > start else start, b if b < stop else stop, values[index]))
         return found
 
     def __iter__(self) -> Iterator[tuple[int, int, V]]:

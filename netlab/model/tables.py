@@ -1,4 +1,4 @@
-"""The eight tables: what a recording is once it has been decoded, correlated and explained.
+"""The nine tables: what a recording is once it has been decoded, correlated and explained.
 
 One record class a table; its fields, in order, are the columns, and their types the schema. A field
 whose name begins with an underscore belongs to no table: it is what a later stage needs of the row.
@@ -8,10 +8,12 @@ Other programs build on these names: changing one changes the interface.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, get_args, get_type_hints
 
+from netlab.model.records import quickly_made
 from netlab.model.wire import Arrival
 
 
@@ -21,17 +23,9 @@ class Direction(StrEnum):
     C2S = "c>s"
     S2C = "s>c"
 
-    @property
-    def reverse(self) -> Direction:
-        return Direction.S2C if self is Direction.C2S else Direction.C2S
-
-    @property
-    def sender(self) -> Side:
-        return Side.CLIENT if self is Direction.C2S else Side.SERVER
-
-    @property
-    def receiver(self) -> Side:
-        return Side.SERVER if self is Direction.C2S else Side.CLIENT
+    reverse: Direction
+    sender: Side
+    receiver: Side
 
 
 class Side(StrEnum):
@@ -40,13 +34,16 @@ class Side(StrEnum):
     CLIENT = "client"
     SERVER = "server"
 
-    @property
-    def outbound(self) -> Direction:
-        return Direction.C2S if self is Side.CLIENT else Direction.S2C
+    outbound: Direction
+    inbound: Direction
 
-    @property
-    def inbound(self) -> Direction:
-        return self.outbound.reverse
+
+# Plain attributes: a property that names members takes ten times as long, for each row of a table.
+Direction.C2S.reverse, Direction.S2C.reverse = Direction.S2C, Direction.C2S
+Direction.C2S.sender, Direction.S2C.sender = Side.CLIENT, Side.SERVER
+Direction.C2S.receiver, Direction.S2C.receiver = Side.SERVER, Side.CLIENT
+Side.CLIENT.outbound, Side.SERVER.outbound = Direction.C2S, Direction.S2C
+Side.CLIENT.inbound, Side.SERVER.inbound = Direction.S2C, Direction.C2S
 
 
 class Role(StrEnum):
@@ -79,6 +76,22 @@ class Fate(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Verdict(StrEnum):
+    """What a segment is to its sender and to the network: netlab's own, beside tshark's."""
+
+    NEW_DATA = "new_data"
+    RTO = "rto"  # sent again by the retransmission timer, or in the recovery that it began
+    FAST_RETRANSMIT = "fast_retransmit"  # sent again since ACKs told of a loss
+    TAIL_LOSS_PROBE = "tail_loss_probe"  # RFC 8985 section 7
+    SPURIOUS = "spurious"  # sent again for whatever reason, and the receiver had it
+    REORDERED = "reordered"  # sent in order, overtaken on the way
+    DUPLICATED_BY_CAPTURE = "duplicated_by_capture"  # one packet, seen twice
+    DUPLICATED_BY_NETWORK = "duplicated_by_network"  # one packet, come twice
+    KEEP_ALIVE = "keep_alive"
+    ZERO_WINDOW_PROBE = "zero_window_probe"
+
+
+@quickly_made
 @dataclass(slots=True, frozen=True)
 class TcpOptions:
     """The options of one TCP header that netlab uses; None where absent (RFC 9293, 7323, 2018)."""
@@ -90,6 +103,10 @@ class TcpOptions:
     ts_ecr: int | None = None
     sack_blocks: tuple[tuple[int, int], ...] = ()  # 32-bit sequence numbers as on the wire
     odd: bool = False  # one had a wrong length and was passed over, or was MPTCP's (RFC 8684)
+
+
+Piece = tuple[int, int, int]  # where it begins and ends in the frame, and the protocol in it
+Ends = tuple[str, int, str, int]  # source, source port, destination, destination port
 
 
 @dataclass(slots=True)
@@ -119,7 +136,8 @@ class Packet:
     seg_seq: int | None = None
     seg_ack: int | None = None
     seg_wnd_raw: int | None = None
-    payload_off: int | None = None  # of the transport's payload, from the start of the frame
+    payload_off: int | None = None  # of the transport's payload, from the start of the frame; null
+    # in a frame that completed a fragmented packet, whose payload is in several
     payload_len_bytes: int | None = None  # as the headers declare; captured may be less
     connection: int | None = None
     direction: str | None = None
@@ -133,6 +151,11 @@ class Packet:
     _offload: int = 0  # epb_flags
     _fragment_off: int = 0  # bytes
     _fragment_more: bool = False
+    _piece: Piece | None = None  # what a fragment brings, None where nothing can be made of it
+    _parts: tuple[int, ...] = ()  # the frames whose fragments this one completed, by offset
+    _whole_in: int | None = None  # the frame that completed the packet of which this is a fragment
+    _whole: bytes | None = None  # the transport's payload of a packet that was put together
+    _carriers: tuple[Ends, ...] = ()  # the UDP ends of the tunnels it came through
     _quoted: Packet | None = None  # what an ICMP error quotes
     _icmp_text: str = ""  # what an ICMP message says: "fragmentation needed, MTU 900"
     _port_unreachable: bool = False  # an ICMP error that says: nobody listens there
@@ -184,8 +207,9 @@ class Segment:
     ack_rtt_ns: int | None = None
     rto_ns: int | None = None
     bytes_in_flight: int | None = None
-    verdict: str | None = None
+    verdict: str | None = None  # a Verdict; None with a reason: not certain
     verdict_reason: str | None = None
+    verdict_frames: tuple[int, ...] | None = None  # the evidence
 
 
 @dataclass(slots=True)
@@ -237,6 +261,59 @@ class Connection:
     server_state: str | None = None
     closed_by: str | None = None  # client, server, both
     close_kind: str | None = None  # fin, rst, half-close, open; null: not known, frames were lost
+    handshake_kind: str | None = (
+        None  # full, half, fast_open, simultaneous, refused, unanswered ...
+    )
+    conn_state: str | None = None  # Zeek's
+    history: str | None = None  # Zeek's
+    idle_max_ns: int | None = None  # between two frames
+    new_data_frames: int | None = None  # by netlab's own verdict
+    rto_frames: int | None = None
+    fast_retransmit_frames: int | None = None
+    tail_loss_probe_frames: int | None = None
+    spurious_frames: int | None = None
+    reordered_frames: int | None = None
+    duplicated_by_capture_frames: int | None = None
+    duplicated_by_network_frames: int | None = None
+    keep_alive_frames: int | None = None
+    zero_window_probe_frames: int | None = None
+    unsure_frames: int | None = None  # without a verdict, and the reason says what is missing
+    client_stream_bytes: int | None = None  # as long as frames and ACKs show
+    client_missed_bytes: int | None = None  # of its stream: acknowledged, and not captured
+    client_rtt_min_ns: int | None = (
+        None  # from what it sent to its ACK, none of what was sent twice
+    )
+    client_rtt_mean_ns: int | None = None
+    client_rtt_smoothed_ns: int | None = None  # RFC 6298, at the end
+    client_rtt_variation_ns: int | None = None
+    client_ts_rtt_min_ns: int | None = None  # from a timestamp that it sent to its echo
+    client_ts_rtt_mean_ns: int | None = None
+    client_flight_max_bytes: int | None = None  # that it had out
+    client_window_min_bytes: int | None = None  # that it let the other send, after the handshake
+    client_window_max_bytes: int | None = None
+    client_window_edge: int | None = None  # offset of the other's stream up to which it did
+    client_throughput_bytes_per_s: int | None = (
+        None  # payload, copies too, from its first to its last ACK
+    )
+    client_goodput_bytes_per_s: int | None = None  # each byte once
+    client_limited_by: str | None = None  # application, peer_window, own_buffer, loss, unknown
+    client_limited_reason: str | None = None
+    server_stream_bytes: int | None = None
+    server_missed_bytes: int | None = None
+    server_rtt_min_ns: int | None = None
+    server_rtt_mean_ns: int | None = None
+    server_rtt_smoothed_ns: int | None = None
+    server_rtt_variation_ns: int | None = None
+    server_ts_rtt_min_ns: int | None = None
+    server_ts_rtt_mean_ns: int | None = None
+    server_flight_max_bytes: int | None = None
+    server_window_min_bytes: int | None = None
+    server_window_max_bytes: int | None = None
+    server_window_edge: int | None = None
+    server_throughput_bytes_per_s: int | None = None
+    server_goodput_bytes_per_s: int | None = None
+    server_limited_by: str | None = None
+    server_limited_reason: str | None = None
 
 
 @dataclass(slots=True)
@@ -276,6 +353,7 @@ class Call:
     _messages: tuple[int, ...] = ()  # bytes of each, where `result` counts messages
 
 
+@quickly_made
 @dataclass(slots=True, frozen=True)
 class Span:
     """One link between a call and a frame, or between two calls: the map."""
@@ -361,6 +439,30 @@ class Stamp:
 
 
 @dataclass(slots=True, frozen=True)
+class Message:
+    """What one side's application said at once: a request, a record, a query.
+
+    Of a UDP conversation the range counts the payloads of the sender's datagrams one behind the
+    other. Text was captured: nothing in it is harmless.
+    """
+
+    message: int  # 1-based, by the frame with which it could first be read
+    connection: int
+    direction: str
+    protocol: str  # HTTP/1.1, TLS, DNS, ...
+    start: int
+    stop: int
+    frames: tuple[int, ...]  # that brought its bytes first
+    first_ns: int
+    last_ns: int  # when the last of them was captured
+    text: str
+    fault: str | None  # what could not be read, and why
+    calls: tuple[int, ...]  # of sender and receiver that moved any of its bytes
+    _said: object = None  # what decode made of it, with its fields
+    _whole: int = 0  # the frame with which all of it could be read
+
+
+@dataclass(slots=True, frozen=True)
 class Unmatched:
     """A line of the byte ledger: bytes of a call or a stream that found no partner."""
 
@@ -375,6 +477,17 @@ class Unmatched:
 
 
 @dataclass(slots=True, frozen=True)
+class EndState:
+    """A change of an end's state (RFC 9293), shown by a frame that it sent or that came to it."""
+
+    connection: int
+    side: Side
+    frame: int
+    arrived: bool  # with the frame's arrival; else when it left
+    state: str  # SYN-SENT, ESTABLISHED, ...
+
+
+@dataclass(slots=True, frozen=True)
 class FrameNote:
     """What the kernel of a host reported of one frame, by a tracepoint."""
 
@@ -384,9 +497,13 @@ class FrameNote:
     reason: str | None = None  # of a drop or a reset, as the kernel names it
 
 
+MessageReader = Callable[[int | None], list[Message]]  # of one connection, or of all
+_NUMBERED_MOST = 5_000  # packets: in more, the messages of one connection are read by themselves
+
+
 @dataclass(slots=True)
 class Tables:
-    """A recording, read: the eight tables and the ledger of what did not match."""
+    """A recording, read: the nine tables and the ledger of what did not match."""
 
     packets: list[Packet] = field(default_factory=list)
     segments: list[Segment] = field(default_factory=list)
@@ -398,6 +515,23 @@ class Tables:
     stamps: list[Stamp] = field(default_factory=list)
     unmatched: list[Unmatched] = field(default_factory=list)
     notes: list[FrameNote] = field(default_factory=list)
+    end_states: list[EndState] = field(default_factory=list)  # of TCP, by connection, in order
+    # Messages are read when they are first asked for: not every view needs them.
+    _read_messages: MessageReader | None = field(default=None, repr=False)
+    _messages: list[Message] | None = field(default=None, repr=False)
+
+    @property
+    def messages(self) -> list[Message]:
+        """What the applications said, a row a message, in the order in which it could be read."""
+        if self._messages is None:
+            self._messages = [] if self._read_messages is None else self._read_messages(None)
+        return self._messages
+
+    def messages_of(self, connection: int) -> list[Message]:
+        """Those of one connection: in a large capture without their numbers, which take long."""
+        if self._messages is None and len(self.packets) > _NUMBERED_MOST:
+            return [] if self._read_messages is None else self._read_messages(connection)
+        return [message for message in self.messages if message.connection == connection]
 
 
 RECORDS: dict[str, type[Any]] = {
@@ -409,6 +543,7 @@ RECORDS: dict[str, type[Any]] = {
     "waits": Wait,
     "states": State,
     "stamps": Stamp,
+    "messages": Message,
 }
 
 

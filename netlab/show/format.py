@@ -73,6 +73,16 @@ def byte_size(count: int) -> str:
     return f"{size / 1000:,.1f} TB"
 
 
+def bit_rate(bits_per_second: int) -> str:
+    """Bits a second at a glance, as links are sold: `812 bit/s`, `1.5 Mbit/s`."""
+    rate = float(bits_per_second)
+    for unit in ("bit/s", "kbit/s", "Mbit/s", "Gbit/s"):
+        if rate < 999.5:
+            return f"{rate:.0f} {unit}" if rate >= 9.95 or unit == "bit/s" else f"{rate:.1f} {unit}"
+        rate /= 1000
+    return f"{rate:,.1f} Tbit/s"
+
+
 def byte_range(start: int, stop: int) -> str:
     """A half-open range of stream offsets: `4096..8192`."""
     return f"{start}..{stop}"

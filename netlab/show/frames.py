@@ -28,6 +28,6 @@ def frame(tables: Tables, table: str) -> pl.DataFrame:
         if column.type == "str":  # an enum's member is its text
             values = [None if value is None else str(value) for value in values]
         elif column.type == "list":
-            values = [list(value) for value in values]
+            values = [None if value is None else list(value) for value in values]
         found[column.name] = values
     return pl.DataFrame(found, schema=schema)

@@ -1,4 +1,4 @@
-"""A recording for people who write Python: eight Polars frames, and objects that show themselves.
+"""A recording for people who write Python: nine Polars frames, and objects that show themselves.
 
     >>> import netlab
     >>> rec = netlab.read(path)
@@ -81,7 +81,7 @@ class _Shown(ABC):
 
 class Recording(_Shown):
     """A recording, read: `.packets .segments .connections .calls .spans .waits .states
-    .stamps`."""
+    .stamps .messages`."""
 
     def __init__(self, tables: Tables, raw: RawRecording, path: str) -> None:
         self.tables = tables
@@ -128,6 +128,11 @@ class Recording(_Shown):
     def stamps(self) -> pl.DataFrame:
         """When the kernel sent bytes and saw them acknowledged, where it was asked to stamp."""
         return self._frame("stamps")
+
+    @property
+    def messages(self) -> pl.DataFrame:
+        """What the applications said."""
+        return self._frame("messages")
 
     @property
     def unmatched(self) -> list[Unmatched]:

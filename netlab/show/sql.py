@@ -1,6 +1,6 @@
 """SQL over the tables, and conditions that pick rows of them: Polars', with netlab's errors.
 
-Beside the eight tables there is `frames`: packets with their segments and connections in one row,
+Beside the nine tables there is `frames`: packets with their segments and connections in one row,
 so that one condition can name a port and a verdict. Only tables that a query names are made.
 Imports Polars: only on request.
 """

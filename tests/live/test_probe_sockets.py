@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from blocked import signalled_once_asleep
 
 from netlab.capture.probe import JournalProbe, SpoolReader
 from netlab.model.call import MSG_DONTWAIT, MSG_OOB, MSG_PEEK, MSG_TRUNC, CallRecord
@@ -772,17 +773,16 @@ def test_what_moved_is_known_even_when_a_handler_raises_behind_the_call(
     with first, second:
         first.send(b"some")
         before = signal.signal(signal.SIGALRM, handler)
+        data = bytes(1 << 24)
         calls: dict[str, Callable[[], object]] = {
             "recv": lambda: second.recv(100, socket.MSG_WAITALL),
-            "send": lambda: first.send(bytes(1 << 24)),
-            "sendmsg": lambda: first.sendmsg([bytes(1 << 24)]),
+            "send": lambda: first.send(data),
+            "sendmsg": lambda: first.sendmsg([data]),
         }
-        signal.setitimer(signal.ITIMER_REAL, 0.05)
         try:
-            with pytest.raises(Alarm):
+            with signalled_once_asleep(), pytest.raises(Alarm):
                 calls[op]()
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
         call = last(probe, op)
         assert (call.errno, call.args.rpartition(", ")[2]) == (None, "interrupted by Alarm")
@@ -807,18 +807,17 @@ def test_a_handler_that_raises_ends_the_call(probe: JournalProbe, op: str) -> No
 
     before = signal.signal(signal.SIGALRM, handler)
     with first, second, listener, probe.epoll() as epoll:
+        data = bytes(1 << 24)
         calls: dict[str, Callable[[], object]] = {
             "recv": lambda: second.recv(5),
-            "sendall": lambda: first.sendall(bytes(1 << 24)),
+            "sendall": lambda: first.sendall(data),
             "epoll_wait": lambda: epoll.poll(),
             "accept": lambda: listener.accept(),
         }
-        signal.setitimer(signal.ITIMER_REAL, 0.02)
         try:
-            with pytest.raises(Alarm):
+            with signalled_once_asleep(), pytest.raises(Alarm):
                 calls[op]()
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
         assert not probe.journal.off
         call = last(probe, op)

@@ -259,6 +259,10 @@ def test_stats_and_infos(way: str) -> None:
         client.sendall(pattern(0, 1009))
         read_all(client, 1009)
         first = served.wait("connect")[0]
+        # A thread counts what it sent once send() has returned; by then the client may have it.
+        answered = 0
+        while answered < 1009:
+            answered += len(served.wait("receive")[1])
         stats = served.in_loop(served.server.stats)
         assert (stats.connections, stats.accepted, stats.closed) == (2, 2, 0)
         assert stats.received_bytes == stats.sent_bytes == 1009

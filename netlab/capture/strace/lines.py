@@ -22,7 +22,11 @@ _HEAD = re.compile(
     r"(?:\[[ 0-9a-f?]+\] )*"  # -n and -i
 )
 # What nearly every line of a file looks like; the rest is looked at more closely.
-_PLAIN = re.compile(r"(\d{1,7}) +(\d{9,11})\.(\d{6}(?:\d{3})?) ([a-z_0-9]+)\(")
+_PLAIN = re.compile(
+    r"(\d{1,7}) +(\d{9,11})\.(\d{6}(?:\d{3})?) "
+    r"(?:([a-z_0-9]+)\(|<\.\.\. ([a-z_0-9]+) resumed> ?)"
+)
+_CUT = " <unfinished ...>"
 # Only at the end of a line: within a string a quote follows.
 _REMARK = re.compile(
     r"(?:[^ ]*/)?strace: (?:Process (\d+)(?:<[^<>]*>)? (attached|detached)(?: with \d+ threads)?"
@@ -48,6 +52,10 @@ class Says(IntEnum):
     SUPERSEDED = 5  # by the execve of another thread, which has its number from now on
     ATTACHED = 6
     OTHER = 7  # not understood; text: the line
+
+
+# Members of an enumeration cost a look-up at every use.
+_CALLED, _ENTERED, _RESUMING = Says.CALL, Says.ENTERED, Says.RESUMED
 
 
 @dataclass(slots=True)
@@ -79,15 +87,17 @@ class LineReader:
         if end < 0:
             self._keep(data)
             return
-        first, *lines = data[:end].split(b"\n")
-        if self._parts:
-            first = b"".join(self._parts) + first
-            self._parts, self._size = [], 0
-        if not self._skipping:
-            yield from self._line(first)
-        self._skipping = False
-        for line in lines:
-            yield from self._line(line)
+        whole = b"".join((*self._parts, data[:end]))
+        self._parts, self._size = [], 0
+        # Each byte a character: a string or a path may hold anything.
+        texts = whole.decode("latin-1").split("\n")
+        if self._skipping:
+            del texts[0]
+            self._skipping = False
+        for text in texts:
+            line = self._line(text)
+            if line is not None:
+                yield line
         self._keep(data[end + 1 :])
 
     def finish(self) -> bytes:
@@ -104,22 +114,29 @@ class LineReader:
         if self._size > LONGEST_LINE_BYTES:
             self._parts, self._size, self._skipping = [], 0, True
 
-    def _line(self, raw: bytes) -> Iterator[Line]:
-        # Each byte a character: a string or a path may hold anything.
-        text = raw.decode("latin-1")
+    def _line(self, text: str) -> Line | None:
         plain = _PLAIN.match(text)
-        if plain is not None and text[-1] == ">" and text[-2] != "." and not self._head:
-            digits, whole_s, fraction, op = plain.groups()
-            self.resolution_ns = scale = 1000 if len(fraction) == 6 else 1
-            time_ns = int(whole_s) * 1_000_000_000 + int(fraction) * scale
-            yield Line(Says.CALL, int(digits), time_ns, op, text[plain.end() :])
-            return
+        if plain is not None and text[-1] == ">" and not self._head:
+            digits, whole_s, fraction, op, resumed = plain.groups()
+            cut = text[-2] == "."
+            if not cut or (op and text.endswith(_CUT)):
+                self.resolution_ns = scale = 1000 if len(fraction) == 6 else 1
+                time_ns = int(whole_s) * 1_000_000_000 + int(fraction) * scale
+                at = plain.end()
+                if cut:
+                    return Line(_ENTERED, int(digits), time_ns, op, text[at : -len(_CUT)])
+                if op:
+                    return Line(_CALLED, int(digits), time_ns, op, text[at:])
+                return Line(_RESUMING, int(digits), time_ns, resumed, text[at:])
+        return self._uncommon(text)
+
+    def _uncommon(self, text: str) -> Line | None:
         if "strace: " in text and (remark := _REMARK.search(text)):
             if remark.start() and not _whole(text[: remark.start()]):
                 self._head = text[: remark.start()]
             if remark[2] == "attached":
-                yield Line(Says.ATTACHED, None, 0, "", "", int(remark[1]))
-            return
+                return Line(Says.ATTACHED, None, 0, "", "", int(remark[1]))
+            return None
         if self._head:
             if _HEAD.match(text) is None:
                 text = self._head + text
@@ -127,13 +144,13 @@ class LineReader:
         head = _HEAD.match(text)
         if head is None:
             if text.strip():
-                yield Line(Says.OTHER, None, 0, "", text)
-            return
+                return Line(Says.OTHER, None, 0, "", text)
+            return None
         which, number, seconds, fraction = head.groups()
         scale = _NS[len(fraction)]
         self.resolution_ns = scale
         tid = which or number
-        yield said(
+        return said(
             text, head.end(), int(tid) if tid else None,
             int(seconds) * 1_000_000_000 + int(fraction) * scale,
         )  # fmt: skip

@@ -166,9 +166,10 @@ class StraceReader:
             else:
                 self._world.fault(f"not a line of strace -f -ttt: {_shown(line.text)}")
             return
-        tid = self._tid(line)
-        if tid not in self._live:
-            self._live.add(tid)
+        tid = line.tid
+        if tid is None or self._alone == 0:
+            tid = self._tid(line)
+        self._live.add(tid)
         if self._last is not None:
             self._settle(line.time_ns)
         if not self._world.descriptors.knows(tid) and not self._meet(tid, line):
@@ -326,7 +327,9 @@ class StraceReader:
             self._missed(tid, begun.op, begun.entered_ns, f"{line.op} goes on instead")
             return
         pid = self._world.descriptors.process_of(tid)
-        text = f"{begun.text} {line.text}" if line.text[:1] != ")" else begun.text + line.text
+        # Behind a comma strace has put a blank already: two are none of the common shapes.
+        joined = line.text[:1] == ")" or begun.text[-1:] == " "
+        text = begun.text + line.text if joined else f"{begun.text} {line.text}"
         call = maybe_syscall(tid, pid, begun.op, text, begun.entered_ns)
         if call is None:
             self._missed(tid, line.op, begun.entered_ns, line.text)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 # Behind a number: `<socket:[12]>`, `<TCP:[1.2.3.4:5->6.7.8.9:10]>`, `<UNIX-STREAM:[1->2,@"n"]>`,
 # `</dev/null<char 1:3>>`. In paths < and > are escaped; -xx escapes every character.
@@ -219,8 +220,11 @@ def number_from(value: Value | None) -> int | None:
     """A word that is a number (`5`, `0x10`, `-1`, `010` in octal), the descriptor's, or None."""
     if isinstance(value, Descriptor):
         return value.fd
-    if not isinstance(value, str):
-        return None
+    return _number(value) if isinstance(value, str) else None
+
+
+@lru_cache(maxsize=4096)
+def _number(value: str) -> int | None:
     try:
         if value.startswith("0") and value[1:].isdigit():
             return int(value, 8)

@@ -10,6 +10,7 @@ import os
 import socket
 
 from netlab.capture.kernel.witness import KernelWitness
+from netlab.lab import itself
 from netlab.lab.machine import Fact, Verdict, in_child
 from netlab.model.errors import NetlabError
 
@@ -24,7 +25,7 @@ def try_kernel_witness() -> Fact:
         return Fact(_NAME, Verdict.NO, "the trial died: use --witness strace")
     found = json.loads(answer)
     if found["fault"]:
-        grant = "" if os.geteuid() == 0 else "sudo netlab doctor"
+        grant = "" if os.geteuid() == 0 else itself.as_root("doctor")
         return Fact(_NAME, Verdict.LIMITED, f"{found['fault']}; strace needs no right", grant)
     if not found["calls"]:
         return Fact(_NAME, Verdict.NO, "a trial call was not seen: use --witness strace")

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from netlab.capture.sockdiag import dump, open_netlink
 from netlab.correlate.addresses import Endpoint
+from netlab.lab import itself
 from netlab.lab.tracing.strace_command import ptrace_hint
 from netlab.model.errors import NetlabError, PrivilegeError, UsageError
 
@@ -80,7 +81,7 @@ def _check_rights(pid: int, name: str, status: dict[str, str]) -> None:
         if owners != {os.geteuid()}:
             who = _user_name(max(owners, key=lambda uid: uid != os.geteuid()))
             raise PrivilegeError(
-                f"process {pid} ({name}) belongs to {who}", f"sudo netlab trace -p {pid}"
+                f"process {pid} ({name}) belongs to {who}", itself.as_root(f"trace -p {pid}")
             )
     try:
         theirs, ours = (os.readlink(_PROC / which / "ns/net") for which in (f"{pid}", "self"))
@@ -93,7 +94,7 @@ def _check_rights(pid: int, name: str, status: dict[str, str]) -> None:
     if theirs != ours:
         raise UsageError(
             f"process {pid} ({name}) is in another network namespace",
-            f"sudo nsenter -t {pid} --net netlab trace -p {pid}",
+            f"sudo nsenter -t {pid} --net {itself.word()} trace -p {pid}",
         )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from netlab.show.escape import printable
 from netlab.show.terminal.lines import fold
-from netlab.show.views.packets import FieldLine, LayerBlock
+from netlab.show.views.blocks import FieldLine, LayerBlock
 
 ROW_BITS = 32
 WIDTH = 2 * ROW_BITS + 1

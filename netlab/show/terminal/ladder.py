@@ -17,6 +17,7 @@ from netlab.show import choose
 from netlab.show.escape import printable
 from netlab.show.format import Ruler, count, duration
 from netlab.show.terminal.lines import Line, emit, first_fitting, fit, fold, width_of
+from netlab.show.terminal.opening import opening_lines
 from netlab.show.views.ladder import ladder, limited
 from netlab.show.views.marks import CallMark, Ladder, Lane, Row, WireMark
 
@@ -43,10 +44,15 @@ _WIRE_STYLES = {
     "resent": "bold yellow",
 }
 _DIM = "dim"
+_STATE_STYLE = "italic magenta"
 _SIDE_WEIGHT, _WIRE_WEIGHT = 10, 14
 _SIDE_FLOOR, _WIRE_FLOOR = 14, 22
+_SAID_FLOOR, _SAID_WIDE_FLOOR = 30, 42  # where frames name the messages that they complete
+_SAID_WIDE_FROM = 90
 _WIRE_ENOUGH = 46
+_STATE = len("SYN-RECEIVED")  # the longest
 _LEAST_FAINT, _FAINT = 2, 3  # dashes of a frame that is on its way
+_SAID_LEAST = 16  # columns of a message's text that are worth their room
 _ARROW_ROOM = 4  # "─ " before a label and " ▶" behind it
 
 
@@ -72,7 +78,11 @@ def print_ladder(
 def ladder_lines(view: Ladder, width: int) -> list[Line]:
     """The ladder in lines of at most `width` columns."""
     layout = _layout(view, width)
-    lines = [*_heads(view, layout), *(_row(row, layout) for row in view.rows)]
+    lines = [*opening_lines(view.opening, width), *_heads(view, layout)]
+    for row in view.rows:
+        lines.append(_row(row, layout))
+        if layout.states_below and (row.client_state or row.server_state):
+            lines.append(_states_below(row, layout))
     if view.footnotes:
         lines.append([])
     for sign, text in view.footnotes:
@@ -96,6 +106,7 @@ class _Layout:
     server_width: int
     numbers: bool  # there is room for the numbers of calls
     windows: bool  # there is room for Win= in every row
+    states_below: bool  # no column is free for states: they take a line of their own
 
     @property
     def client_end(self) -> int:
@@ -120,9 +131,11 @@ def _layout(view: Ladder, width: int) -> _Layout:
     server_lanes = view.server_lane_count if view.has_calls else 0
     room = width - gutter - client_lanes - server_lanes - (2 if view.has_calls else 0)
     client, wire, server = _shares(view, room, numbers)
+    has_states = any(row.client_state or row.server_state for row in view.rows)
     return _Layout(
         width, ruler, frame_width, client, client_lanes, wire, server_lanes, server, numbers,
         windows=max(map(_label_width, _labels(view)), default=0) <= wire,
+        states_below=has_states and not client,
     )  # fmt: skip
 
 
@@ -130,11 +143,19 @@ def _shares(view: Ladder, room: int, numbers: bool) -> tuple[int, int, int]:
     """How the columns share `room`: client's text, frames, server's text."""
     wire = max(map(_label_width, _labels(view)), default=_WIRE_FLOOR)
     if not view.has_calls:
-        return 0, min(room, max(wire + 6, 60)), 0
+        beside = 2 * (_STATE + 1)
+        with_states = any(row.client_state for row in view.rows) and wire + beside <= room
+        side, left = (_STATE, room - beside) if with_states else (0, room)
+        said = any(mark.said for mark in _labels(view))
+        return side, left if said else min(left, max(wire + 6, 60)), side
     client = _wanted([row.client for row in view.rows], numbers)
     server = _wanted([row.server for row in view.rows], numbers)
+    floor = _WIRE_FLOOR
+    if any(mark.said for mark in _labels(view)):
+        floor = _SAID_FLOOR if room < _SAID_WIDE_FROM else _SAID_WIDE_FLOOR
+        wire = max(wire, floor)
     while client + wire + server > room:
-        if wire * _SIDE_WEIGHT >= max(client, server) * _WIRE_WEIGHT and wire > _WIRE_FLOOR:
+        if wire * _SIDE_WEIGHT >= max(client, server) * _WIRE_WEIGHT and wire > floor:
             wire -= 1
         elif client > server:
             client -= 1
@@ -167,8 +188,10 @@ def _heads(view: Ladder, layout: _Layout) -> list[Line]:
     client = fit(client, layout.width - layout.gutter)
     server = fit(server, layout.width - layout.gutter)
     at = max(layout.gutter, layout.client_end - len(client))
-    if not view.has_calls:
-        at = layout.gutter
+    if not view.has_calls:  # above its end of the arrows, where that leaves room for the other
+        at = layout.client_end
+        if at + len(client) + 2 + len(server) > layout.server_start:
+            at = layout.gutter
     server_end = layout.width if view.has_calls else layout.server_start
     server_at = min(layout.server_start, layout.width - len(server))
     if not view.has_calls:
@@ -189,7 +212,7 @@ def _row(row: Row, layout: _Layout) -> Line:
         line.append((("" if frame is None else f"{frame}").rjust(layout.frame_width) + " ", _DIM))
     bar = "┊" if quiet else "│"
     if layout.client_width:
-        line += _side_cell(row.client, row.client_lanes, layout, Side.CLIENT, bar)
+        line += _side_cell(row.client, row.client_lanes, layout, Side.CLIENT, bar, row.client_state)
     if row.left_out:
         line.append((_centred(_left_out_texts(row.left_out), layout.wire_width, "⋮"), "italic"))
     elif row.silence_ns is not None:
@@ -199,7 +222,7 @@ def _row(row: Row, layout: _Layout) -> Line:
     else:
         line.append(_wire_cell(row.wire, layout.wire_width, layout.windows))
     if layout.server_width:
-        line += _side_cell(row.server, row.server_lanes, layout, Side.SERVER, bar)
+        line += _side_cell(row.server, row.server_lanes, layout, Side.SERVER, bar, row.server_state)
     return line
 
 
@@ -220,9 +243,17 @@ def _texts(mark: CallMark, numbers: bool) -> tuple[str, ...]:
 
 
 def _side_cell(
-    mark: CallMark | None, lanes: Sequence[Lane], layout: _Layout, side: Side, bar: str
+    mark: CallMark | None,
+    lanes: Sequence[Lane],
+    layout: _Layout,
+    side: Side,
+    bar: str,
+    state: str,
 ) -> Line:
-    """A side's text and lanes; the client's is the mirror image of the server's."""
+    """A side's text and lanes; the client's is the mirror image of the server's.
+
+    Beside a frame the place of the call is free: there stands the end's state, where it changes.
+    """
     is_client = side is Side.CLIENT
     width = layout.client_width if is_client else layout.server_width
     lane_count = layout.client_lanes if is_client else layout.server_lanes
@@ -238,10 +269,19 @@ def _side_cell(
             cells.append(("─", style))
         else:
             cells.append((" ", ""))
-    text = first_fitting(_texts(mark, layout.numbers), width) if mark else ""
+    text = first_fitting(_texts(mark, layout.numbers), width) if mark else fit(state, width)
+    if mark is None:
+        style = _STATE_STYLE
     if is_client:
         return [(text.rjust(width), style), (" ", ""), *reversed(cells)]
     return [*cells, (" ", ""), (text.ljust(width), style)]
+
+
+def _states_below(row: Row, layout: _Layout) -> Line:
+    """The states under the ends of the arrow that changed them."""
+    between = layout.wire_width - len(row.client_state) - len(row.server_state)
+    text = f"{row.client_state}{' ' * max(between, 1)}{row.server_state}"
+    return [(" " * layout.gutter + text, _STATE_STYLE)]
 
 
 # For each edge, at the client and at the server.
@@ -252,14 +292,24 @@ def _wire_cell(mark: WireMark | None, width: int, windows: bool) -> tuple[str, s
     if mark is None:
         return " " * width, ""
     room = width - _ARROW_ROOM - (0 if mark.part == "whole" else _LEAST_FAINT)
-    text = first_fitting(mark.texts, room)
-    if windows and mark.window:
-        text = f"{text} {mark.window}"
+    text = _label(mark, room, windows)
     stroke = "╌" if mark.tone == "local" else "─"
     shaft = stroke * (width - len(text) - _ARROW_ROOM)
     outbound = mark.direction == Direction.C2S
     drawn = _arrow(mark, text, stroke, shaft)
     return drawn if outbound else _mirrored(drawn, text), _WIRE_STYLES[mark.tone]
+
+
+def _label(mark: WireMark, room: int, windows: bool) -> str:
+    """What stands on a frame: with the message that it completes, where there is room for both."""
+    said = printable(mark.said)
+    window = f" {mark.window}" if windows and mark.window else ""
+    for end in (window, "") if said else ():
+        for text in mark.texts:
+            left = room - len(text) - 2 - len(end)
+            if "Len=" in text and left >= min(len(said), _SAID_LEAST):
+                return f"{text}{end}  {fit(said, left)}"
+    return first_fitting(mark.texts, room) + window
 
 
 def _arrow(mark: WireMark, text: str, stroke: str, shaft: str) -> str:

@@ -11,7 +11,9 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
+
+from netlab.show.terminal import screen
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 Line = list[tuple[str, str]]
 
+LEAST = 60  # columns that every view keeps to
 NARROW = 80
 WIDE = 120
 
@@ -29,12 +32,8 @@ def plain(line: Line) -> str:
 
 
 def width_of(console: Console | None) -> int:
-    """Columns to lay out for: the terminal's, 80 at least and 120 at most; 80 in a pipe."""
-    if console is not None:
-        return min(max(console.width, NARROW), WIDE)
-    if not _coloured():
-        return NARROW
-    return min(max(columns_of_terminal(), NARROW), WIDE)
+    """Columns to lay out for: the terminal's, 60 at least and 120 at most; in a pipe COLUMNS."""
+    return min(max(columns_of_terminal() if console is None else console.width, LEAST), WIDE)
 
 
 def columns_of_terminal() -> int:
@@ -43,9 +42,9 @@ def columns_of_terminal() -> int:
     wanted = os.environ.get("COLUMNS", "")
     if wanted.isdecimal() and int(wanted):
         return int(wanted)
-    if sys.__stdout__ is not None:
-        with suppress(ValueError, OSError):  # closed, or no terminal
-            return os.get_terminal_size(sys.__stdout__.fileno()).columns or NARROW
+    with suppress(ValueError, OSError):  # closed, or no terminal
+        if sys.stdout.isatty():
+            return os.get_terminal_size(sys.stdout.fileno()).columns or NARROW
     return NARROW
 
 
@@ -55,17 +54,38 @@ def width_for_sentences() -> int:
 
 
 def emit(lines: Iterable[Line], console: Console | None = None) -> None:
-    """Write lines to the console, or to standard output: plain where it is no terminal."""
+    """Write lines to the console, or to the screen: plain where it is no terminal."""
     if console is None:
-        if not _coloured():
+        if not screen.is_coloured():
             for line in lines:
-                sys.stdout.write(plain(line) + "\n")
+                screen.write(plain(line) + "\n")
             return
-        from rich.console import Console
-
-        console = Console(highlight=False, emoji=False, markup=False)
+        console = _console()
     for line in lines:
         console.print(text_of(line), soft_wrap=True, highlight=False, markup=False, emoji=False)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(
+        file=cast("IO[str]", _Screen()),
+        force_terminal=True,
+        no_color=False,  # whether there are colours has been decided
+        highlight=False,
+        emoji=False,
+        markup=False,
+    )
+
+
+class _Screen:
+    """The screen as a file, for rich."""
+
+    def write(self, text: str) -> None:
+        screen.write(text)
+
+    def flush(self) -> None:
+        """Nothing is kept here."""
 
 
 def text_of(line: Line) -> Text:
@@ -100,9 +120,3 @@ def fold(text: str, width: int, indent: str = "") -> list[str]:
         else:
             current = f"{current} {word}" if current else word
     return [*lines, current]
-
-
-def _coloured() -> bool:
-    if os.environ.get("FORCE_COLOR"):
-        return True
-    return sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb")

@@ -9,19 +9,21 @@ from netlab.model.tables import columns
 from netlab.show.escape import printable
 from netlab.show.format import Ruler, byte_count, byte_range, count, duration, instant
 from netlab.show.terminal.boxes import boxes
+from netlab.show.terminal.dump import DUMP_ROWS, LAYER_STYLES, dump_lines
 from netlab.show.terminal.ends import end_widths
 from netlab.show.terminal.lines import Line, first_fitting, fit, fold
+from netlab.show.terminal.messages import part_lines
+from netlab.show.views.blocks import LayerBlock
 from netlab.show.views.packets import (
     FieldView,
-    LayerBlock,
     PacketLine,
     PacketView,
     WayView,
+    WholeView,
     link_text,
 )
+from netlab.show.views.verdicts import VerdictView
 
-_LAYER_STYLES = ("cyan", "green", "yellow", "magenta", "blue")
-_DUMP_ROWS = 32
 _OFFSETS = 11  # columns for `65483..65535`
 _MEANING_ROOM = 34
 _CHANGES = 8  # places that a wire changed are shown one by one
@@ -78,6 +80,8 @@ def packet_lines(view: PacketView, width: int, limit: int | None) -> list[Line]:
     lines = _head(view, width)
     if view.way is not None:
         lines += [[], *_way(view.way, view.since_first_ns, width)]
+    if view.verdict is not None:
+        lines += [[], *_verdict(view.verdict, width)]
     if view.calls:
         lines += [[], [("calls", "bold")]]
         widest = max(len(link.role) for link in view.calls)
@@ -86,13 +90,48 @@ def packet_lines(view: PacketView, width: int, limit: int | None) -> list[Line]:
             for link in view.calls
         ]
     for number, layer in enumerate(view.layers):
-        lines += [[], *_layer(layer, _LAYER_STYLES[number % len(_LAYER_STYLES)], width)]
-    lines += [[], *_dump(view, _DUMP_ROWS if limit is None else limit)]
+        lines += [[], *_layer(layer, LAYER_STYLES[number % len(LAYER_STYLES)], width)]
+    blocks = view.layers + tuple(block for part in view.messages for block in part.blocks)
+    for number, part in enumerate(view.messages, len(view.layers)):
+        lines += [[], *part_lines(part, LAYER_STYLES[number % len(LAYER_STYLES)], width)]
+    rows = DUMP_ROWS if limit is None else limit
+    lines += [[], *dump_lines(view.data, 0, blocks, rows)]
+    if view.whole is not None:
+        lines += [[], *_put_together(view.whole, width, rows)]
     if view.deep:
         lines += [[], [("scapy", "bold")]]
         folded = (_beneath(printable(text), width - 2) for text in view.deep)
         lines += [[(f"  {text}", "")] for texts in folded for text in texts]
     return lines
+
+
+def _verdict(verdict: VerdictView, width: int) -> list[Line]:
+    """What tshark says of a segment, what netlab says, why, and which frames show it."""
+    mine = f"{verdict.netlab}: {verdict.reason}" if verdict.reason else verdict.netlab
+    facts = [("tshark", verdict.tshark or "nothing"), ("netlab", mine or "nothing")]
+    if verdict.frames:
+        many = "s" if len(verdict.frames) > 1 else ""
+        facts.append(("evidence", f"frame{many} {', '.join(map(str, verdict.frames))}"))
+    lines: list[Line] = [[("verdict" if verdict.agree else "verdicts that differ", "bold")]]
+    for name, text in facts:
+        first, *rest = fold(text, width - 12)
+        lines.append([(f"  {name:<8}  ", "cyan"), (first, "")])
+        lines += [[(" " * 12 + more, "")] for more in rest]
+    return lines
+
+
+def _put_together(whole: WholeView, width: int, rows: int) -> list[Line]:
+    """The packet that came in fragments, with its own offsets."""
+    lines = _whole_head(whole, width)
+    for number, layer in enumerate(whole.layers):
+        lines += [[], *_layer(layer, LAYER_STYLES[number % len(LAYER_STYLES)], width)]
+    return [*lines, [], *dump_lines(whole.data, 0, whole.layers, rows)]
+
+
+def _whole_head(whole: WholeView, width: int) -> list[Line]:
+    frames = ", ".join(map(str, whole.frames))
+    text = f"reassembled from frames {frames}: {byte_count(len(whole.data))}"
+    return [[(line, "bold")] for line in fold(text, width)]
 
 
 def _head(view: PacketView, width: int) -> list[Line]:
@@ -105,6 +144,7 @@ def _head(view: PacketView, width: int) -> list[Line]:
         [(head, "bold"), (f"  {first}", "")],
         *([(" " * (len(head) + 2) + more, "")] for more in rest),
         [(f"{byte_count(view.caplen_bytes)}{cut}{where}{place}", "")],
+        *_elsewhere(view),
         [
             (
                 f"{instant(view.time_ns)}, {duration(view.since_first_ns)} after the first frame",
@@ -114,11 +154,26 @@ def _head(view: PacketView, width: int) -> list[Line]:
     ]
 
 
+def _elsewhere(view: PacketView) -> list[Line]:
+    """Of a fragment, where its packet was whole."""
+    if view.whole_in in (None, view.frame):
+        return []
+    return [[(f"a fragment: its packet was whole with frame {view.whole_in}", "")]]
+
+
 def box_lines(view: PacketView, width: int) -> list[Line]:
     """One packet: what it is, and each header as its RFC draws it."""
     lines = _head(view, width)
-    for number, layer in enumerate(view.layers):
-        style = _LAYER_STYLES[number % len(_LAYER_STYLES)]
+    lines += _drawn(view.layers)
+    if view.whole is not None:
+        lines += [[], *_whole_head(view.whole, width), *_drawn(view.whole.layers)]
+    return lines
+
+
+def _drawn(layers: Sequence[LayerBlock]) -> list[Line]:
+    lines: list[Line] = []
+    for number, layer in enumerate(layers):
+        style = LAYER_STYLES[number % len(LAYER_STYLES)]
         lines += [[], _layer_head(layer, style)]
         lines += [[(text, "")] for text in boxes(layer)]
     return lines
@@ -135,7 +190,7 @@ def field_lines(found: Sequence[FieldView], width: int) -> list[Line]:
             ("value", field.text),
             ("means", field.meaning),
             ("where", f"bit {at} of the {layer.name} header, {count(bits, 'bit')} wide"),
-            ("bytes", f"{byte_range(field.start, field.stop)} of the frame"),
+            ("bytes", f"{byte_range(field.start, field.stop)} of {one.within}"),
             ("defined in", field.source),
         ]
         if field.column in _COLUMNS:
@@ -215,31 +270,3 @@ def _layer_head(layer: LayerBlock, style: str) -> Line:
         (printable(layer.name), f"bold {style}"),
         (f"  bytes {byte_range(layer.start, layer.stop)}", "dim"),
     ]
-
-
-def _dump(view: PacketView, most_rows: int) -> list[Line]:
-    """The bytes, sixteen a row: `[` where a layer begins, `|` where a field does."""
-    layer_at: dict[int, str] = {}
-    signs: dict[int, str] = {}
-    for number, layer in enumerate(view.layers):
-        for field in layer.fields:
-            signs[field.start] = "|"
-        for at in range(layer.start, layer.stop):
-            layer_at[at] = _LAYER_STYLES[number % len(_LAYER_STYLES)]
-    for layer in view.layers:
-        signs[layer.start] = "["
-    lines: list[Line] = [[("bytes", "bold"), ("  [ a layer begins, | a field begins", "dim")]]
-    data = view.data
-    kept = data[: most_rows * 16] if most_rows > 0 else data
-    for row in range(0, len(kept), 16):
-        chunk = kept[row : row + 16]
-        line: Line = [(f"{row:>7}  ", "dim")]
-        for at, byte in enumerate(chunk, row):
-            line += [(signs.get(at, " "), "bold"), (f"{byte:02x}", layer_at.get(at, ""))]
-        line.append(("   " * (16 - len(chunk)) + "  ", ""))
-        line.append(("".join(chr(b) if 32 <= b < 127 else "·" for b in chunk), "dim"))
-        lines.append(line)
-    if len(kept) < len(data):
-        more = f"        … {byte_count(len(data) - len(kept))} more: --limit 0 shows all"
-        lines.append([(fit(more, 120), "italic")])
-    return lines

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -10,25 +10,20 @@ from netlab.model.recording import RawRecording
 from netlab.model.tables import Tables
 from netlab.show.escape import printable
 from netlab.show.format import byte_count, byte_size, count, duration, instant
-from netlab.show.terminal.ends import end_widths
+from netlab.show.terminal.connections import BUSIEST, connection_lines
 from netlab.show.terminal.lines import Line, emit, fold, plain, width_of
-from netlab.show.views.summary import (
-    ConnectionSummary,
-    InterfaceSummary,
-    Ledger,
-    Operations,
-    Summary,
-    WireSummary,
-    summary,
-    unmatched_text,
-)
+from netlab.show.terminal.traffic import host_lines, protocol_lines, trouble_lines
+from netlab.show.views.connections import ConnectionSummary, Operations
+from netlab.show.views.recorded import InterfaceSummary, Ledger, WireSummary, unmatched_text
+from netlab.show.views.summary import Summary, summary
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 _LABEL = 13
-_DETAILED = 3  # connections that get a paragraph each; more get a line each
-_LISTED = 20
+_DETAILED = 2  # connections with calls that get a paragraph each; of others, one alone
+_LISTED = 6  # of more, those that moved most
+_INTERFACES = 4
 _RULES = 12
 
 
@@ -40,7 +35,7 @@ def print_summary(
 
 
 def summary_lines(view: Summary, width: int) -> list[Line]:
-    """The summary in lines of at most `width` columns, as far as names allow."""
+    """The summary in lines of at most `width` columns, as far as names allow: one screen."""
     lines = _beside(printable(view.path), printable(view.source), width)
 
     def say(label: str, text: str, style: str = "") -> None:
@@ -55,27 +50,16 @@ def summary_lines(view: Summary, width: int) -> list[Line]:
     say("holds", _holds(view))
     if view.witnesses:
         say("witnesses", "; ".join(view.witnesses))
-    used = [row for row in view.connections if row.is_used] or view.connections
-    if len(used) <= _DETAILED:
-        for row in used:
-            lines.append([])
-            _connection(row, lines, say, width)
-    else:
-        lines += [[], *connection_lines(used[:_LISTED], view.start_ns, width)]
-    unlisted = []
-    if len(used) > max(_LISTED, _DETAILED):
-        unlisted.append(f"{len(used) - _LISTED:,} more")
-    if len(used) < len(view.connections):
-        unlisted.append(f"{len(view.connections) - len(used):,} that moved nothing")
-    if unlisted:
-        more = f"      … and {', '.join(unlisted)}: netlab inspect --connections lists them"
-        lines.append([(more, "dim")])
-    lines.append([])
     if view.interfaces:
         lost = any(one.dropped for one in view.interfaces)
         ring = "the ring" if view.wire is None else "the wire's ring"
-        seen = "; ".join(_interface(one, ring) for one in view.interfaces)
-        say("capture", seen, "bold red" if lost else "")
+        say("capture", _interfaces(view.interfaces, ring), "bold red" if lost else "")
+    if view.protocols:
+        lines += [[], *protocol_lines(view.protocols, width)]
+    if len(view.hosts) > 2:
+        lines += [[], *host_lines(view.hosts, width)]
+    _connections(view, lines, say, width)
+    lines.append([])
     if view.wire is not None:
         _wire(view.wire, say)
     for loss in view.losses:
@@ -83,69 +67,35 @@ def summary_lines(view: Summary, width: int) -> list[Line]:
     _ledger(view.ledger, say)
     for note in view.notes:
         say("note", note)
-    for fault in view.faults:
-        say("damage", fault, "bold red")
-    return lines
+    return lines + trouble_lines(view.troubles, width, _LABEL)
 
 
-def connection_lines(
-    rows: Sequence[ConnectionSummary], start_ns: int | None, width: int
-) -> list[Line]:
-    """A line a connection; where `width` is too little, what matters least is left out, and long
-    names take a line more."""
-    table = [_HEADS, *(_connection_cells(row, start_ns) for row in rows)]
-    widths = [max(len(row[column]) for row in table) for column in range(len(_HEADS))]
-    shown = list(range(len(_HEADS)))
-    for head in _LEAST_FIRST:
-        if _row_width(shown, widths) <= width:
-            break
-        shown.remove(_HEADS.index(head))
-    names = widths[_CLIENT] + widths[_SERVER]
-    room = width - _row_width(shown, widths) + names
-    client, server = end_widths([(row[_CLIENT], row[_SERVER]) for row in table], room)
-    before = [column for column in shown if column < _CLIENT]
-    behind = [column for column in shown if column > _SERVER]
-    lines: list[Line] = []
-    for number, row in enumerate(table):
-        left = "".join(f"{row[column].rjust(widths[column])}  " for column in before)
-        right = "".join(f"  {_cell(row, column, widths)}" for column in behind)
-        between = f"{row[_CLIENT]:<{client}} → {row[_SERVER]:<{server}}"
-        style = "" if number else "dim"
-        if len(row[_CLIENT]) > client or len(row[_SERVER]) > server:
-            lines.append([(f"{left}{row[_CLIENT]} →", style)])
-            left, between = " " * len(left), row[_SERVER].ljust(client + 3 + server)
-        lines.append([(left + between + right, style)])
-    return lines
-
-
-def _row_width(shown: Sequence[int], widths: Sequence[int]) -> int:
-    return sum(widths[column] + 2 for column in shown) - 1  # " → " instead of two gaps
-
-
-def _cell(row: Sequence[str], column: int, widths: Sequence[int]) -> str:
-    right = _HEADS[column] in _RIGHT
-    return row[column].rjust(widths[column]) if right else row[column].ljust(widths[column])
-
-
-_HEADS = ("#", "stream", "client", "server", "start", "took", "c>s", "s>c", "end")
-_CLIENT, _SERVER = _HEADS.index("client"), _HEADS.index("server")
-_RIGHT = ("#", "start", "took", "c>s", "s>c")
-_LEAST_FIRST = ("start", "stream", "took")
-
-
-def _connection_cells(row: ConnectionSummary, start_ns: int | None) -> tuple[str, ...]:
-    started = took = "-"
-    if row.first_ns is not None and row.last_ns is not None:
-        started = duration(row.first_ns - (start_ns or 0))
-        took = duration(row.last_ns - row.first_ns)
-    return (
-        str(row.connection), row.name, printable(row.client), printable(row.server), started, took,
-        byte_size(row.client_bytes), byte_size(row.server_bytes), row.end_word,
-    )  # fmt: skip
+def _connections(view: Summary, lines: list[Line], say: _Say, width: int) -> None:
+    used = [row for row in view.connections if row.is_used] or list(view.connections)
+    unlisted = []
+    if len(used) <= (_DETAILED if view.calls else 1):
+        for row in used:
+            lines.append([])
+            _connection(row, lines, say, width)
+    else:
+        listed = used
+        if len(used) > _LISTED:
+            listed = sorted(used, key=lambda row: -(row.client_bytes + row.server_bytes))[:_LISTED]
+        lines += [[], *connection_lines(listed, view.start_ns, width, BUSIEST)]
+        if len(listed) < len(used):
+            unlisted.append(f"{len(used) - len(listed):,} that moved less")
+    idle = len(view.connections) - sum(row.is_used for row in view.connections)
+    if 0 < idle < len(view.connections):
+        unlisted.append(f"{idle:,} that moved nothing")
+    if unlisted:
+        more = f"… and {', '.join(unlisted)}: netlab inspect --connections lists them"
+        lines += [[(text, "dim")] for text in fold(more, width)]
 
 
 def _holds(view: Summary) -> str:
     parts = [count(view.frames, "frame")]
+    if view.frame_bytes:
+        parts[0] += f" of {byte_size(view.frame_bytes)}"
     if view.frames_without_connection:
         parts[0] += f" ({view.frames_without_connection:,} of no connection)"
     if view.calls:
@@ -185,6 +135,10 @@ def _connection(row: ConnectionSummary, lines: list[Line], say: _Say, width: int
     if frames:
         resent = f", {row.resent_frames:,} resent" if row.resent_frames else ""
         say("frames", f"{row.client_packets:,} →   {row.server_packets:,} ←{resent}")
+    if row.verdicts:
+        say("verdicts", row.verdicts)
+    for text in row.limits:
+        say("limited", text)
     for side in ("client", "server", "unknown"):
         made = [one for one in row.operations if one.side == side]
         if made:
@@ -196,6 +150,19 @@ def _connection(row: ConnectionSummary, lines: list[Line], say: _Say, width: int
 def _operation(one: Operations) -> str:
     failed = f" ({one.errors})" if one.failed else ""
     return f"{one.calls:,} {one.op}{failed}"
+
+
+def _interfaces(found: tuple[InterfaceSummary, ...], ring: str) -> str:
+    shown = found if len(found) <= _INTERFACES else found[: _INTERFACES - 1]
+    said = [_interface(one, ring) for one in shown]
+    rest = found[len(shown) :]
+    if rest:
+        lost = sum(one.dropped or 0 for one in rest)
+        said.append(
+            f"and {len(rest)} more interfaces: {count(sum(one.frames for one in rest), 'frame')}"
+            + (f", {lost:,} LOST by {ring}" if lost else "")
+        )
+    return "; ".join(said)
 
 
 def _interface(one: InterfaceSummary, ring: str) -> str:

@@ -28,6 +28,8 @@ from netlab.show.format import address
 from netlab.show.views import words
 from netlab.show.views.cast import Cast, Thread, cast, is_hop, thread_of
 from netlab.show.views.marks import CallMark, Ladder, Lane, Row, WireMark
+from netlab.show.views.opening import opening
+from netlab.show.views.state_marks import latest_states, with_states
 from netlab.show.views.thread_names import full_name, hop_peers, thread_names
 from netlab.show.views.wire_marks import wire_marks, with_sign
 
@@ -74,6 +76,9 @@ def ladder(tables: Tables, raw: RawRecording, connection: Connection) -> Ladder:
         _causes(waits, players),
     )  # fmt: skip
     rows, lanes = _rows(events, start, writer)
+    rows = with_states(
+        rows, [c for c in tables.end_states if c.connection == connection.connection]
+    )
     for side, threads in players.threads.items():
         if len(threads) > 1:
             named = ", ".join(f"{names[t]} = {full_name(players, t)}" for t in threads)
@@ -96,6 +101,7 @@ def ladder(tables: Tables, raw: RawRecording, connection: Connection) -> Ladder:
         server_lane_count=lanes[Side.SERVER],
         rows=tuple(_with_silences(rows, start, waits)),
         footnotes=tuple(footnotes),
+        opening=opening(tables, raw, connection),
     )
 
 
@@ -146,11 +152,14 @@ def limited(whole: Ladder, limit: int) -> Ladder:
     tail = limit // 3
     head = limit - tail
     first_kept = rows[len(rows) - tail] if tail else rows[-1]
+    client, server = latest_states(rows[head : len(rows) - tail])
     cut = Row(
         first_kept.time_ns,
         client_lanes=first_kept.client_lanes,
         server_lanes=first_kept.server_lanes,
         left_out=len(rows) - limit,
+        client_state=client,
+        server_state=server,
     )
     note = ("⋮", f"{cut.left_out:,} rows are left out here: netlab inspect --limit 0 shows all")
     kept = (*rows[:head], cut, *rows[len(rows) - tail :])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from netlab.show.views.opening import Opening
+
 
 @dataclass(frozen=True, slots=True)
 class CallMark:
@@ -31,6 +33,7 @@ class WireMark:
     part: str = "whole"  # of its way: leaves, arrives; whole: both in one row
     end: str = ""  # lost: on the way; spoilt: thrown away by its receiver; unsure: not known
     made: bool = False  # it begins at the wire, which made it
+    said: str = ""  # the message of an application that was whole with it
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,8 @@ class Row:
     silence_ns: int | None = None  # nothing happened for so long
     cause: str = ""  # of a silence: what calls waited for meanwhile
     left_out: int = 0  # rows that a limit left out here
+    client_state: str = ""  # of TCP (RFC 9293), where it changes: what it is from here on
+    server_state: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +76,4 @@ class Ladder:
     server_lane_count: int
     rows: tuple[Row, ...]
     footnotes: tuple[tuple[str, str], ...]  # sign, what it means
+    opening: Opening | None = None  # of a TCP connection: what was offered and agreed

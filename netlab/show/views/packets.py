@@ -6,13 +6,23 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import islice
+from typing import TYPE_CHECKING
 
+from netlab.decode.payload import payload_of
+from netlab.decode.reassembly import whole_payload
 from netlab.explain.ways import changed_bytes, way_text
 from netlab.model.errors import UsageError
 from netlab.model.frame import Frame
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Fate, Packet, Segment, Span, Tables
 from netlab.show.format import address, byte_range
+from netlab.show.views.blocks import FieldLine, LayerBlock
+from netlab.show.views.messages import MessagePart, parts_of
+from netlab.show.views.verdicts import VerdictView, verdict_view
+from netlab.show.views.verdicts import word as verdict_word
+
+if TYPE_CHECKING:
+    from netlab.decode.layers import Layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,31 +36,6 @@ class PacketLine:
     protocol: str
     info: str
     shorter: tuple[str, ...]  # the same with less and less of it
-
-
-@dataclass(frozen=True, slots=True)
-class FieldLine:
-    """A field of a header."""
-
-    name: str
-    text: str
-    meaning: str
-    start: int
-    stop: int
-    source: str  # the document that defines it
-    bit_start: int  # from the start of the frame
-    bit_stop: int
-    column: str  # of the table `packets`, where it is one
-
-
-@dataclass(frozen=True, slots=True)
-class LayerBlock:
-    """A header and where it stands in the frame."""
-
-    name: str
-    start: int
-    stop: int
-    fields: tuple[FieldLine, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +67,15 @@ class WayView:
 
 
 @dataclass(frozen=True, slots=True)
+class WholeView:
+    """What a packet carried that came in fragments, put together; offsets count from its start."""
+
+    frames: tuple[int, ...]  # that brought it, in order
+    layers: tuple[LayerBlock, ...]
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class PacketView:
     """One packet, whole."""
 
@@ -95,6 +89,10 @@ class PacketView:
     info: str
     way: WayView | None  # None: no wire carried it
     layers: tuple[LayerBlock, ...]
+    whole: WholeView | None  # of a frame that completed a packet in fragments
+    whole_in: int | None  # the frame that completed the packet of which this is a fragment
+    messages: tuple[MessagePart, ...]  # of the application that lie in it, at least in part
+    verdict: VerdictView | None  # of a segment that is no plain one
     calls: tuple[CallLink, ...]
     data: bytes
     deep: tuple[str, ...]  # scapy's view, where asked for
@@ -132,13 +130,15 @@ def _said(packet: Packet, segment: Segment | None, frame: Frame) -> tuple[str, t
         heads = [packet._icmp_text, packet._icmp_text.partition(",")[0]]
     rest = [f"fragment {packet.fragment}"] if packet.fragment else []
     rest += [f"[{packet.fault_layer} unreadable]"] if packet.fault_layer else []
-    rest += _fates(packet)
+    rest += _fates(packet, segment)
     texts = [" ".join([head, *rest]).strip() + (f"  {said}" if said else "") for head in heads]
-    if fates := " ".join(_fates(packet)).replace("[made by", "[by"):  # the last that may be cut
+    if fates := " ".join(_fates(packet, segment)).replace(
+        "[made by", "[by"
+    ):  # the last that may be cut
         least = heads[-1] if packet.tcp_flags is None else heads[-1].split(" ")[0]
         texts += [f"{heads[-1]} {fates}".strip(), f"{least} {fates}"]
         if packet._icmp_text and packet._made:  # its address says so, too
-            fates = " ".join([heads[-1], *_fates(packet)[1:]])
+            fates = " ".join([heads[-1], *_fates(packet, segment)[1:]])
         texts.append(fates)
     return whole, tuple(text for text in dict.fromkeys(texts) if text != whole)
 
@@ -185,25 +185,25 @@ def info(packet: Packet, segment: Segment | None, frame: Frame) -> str:
         have = "" if packet.fault_have is None else f", has {packet.fault_have}"
         need = "" if packet.fault_need is None else f" needs {packet.fault_need} B{have}"
         parts.append(f"[{packet.fault_layer} unreadable at {packet.fault_off}:{need}]")
-    parts += _fates(packet)
+    parts += _fates(packet, segment)
     said = _payload_info(packet, frame)
     return " ".join(parts) + (f"  {said}" if said else "")
 
 
-def _fates(packet: Packet) -> list[str]:
-    """What is worth a word in a line of what the wire did."""
+def _fates(packet: Packet, segment: Segment | None) -> list[str]:
+    """What is worth a word in a line of what the wire did, and of why its sender sent it."""
     words = ["[made by the wire]"] if packet._made else []
     words += [f"[{packet.fate}]"] if packet.fate in (Fate.DROPPED, Fate.CHANGED) else []
-    return words
+    said = "" if packet._made else verdict_word(segment)
+    return [*words, f"[{said}]"] if said else words
 
 
 def _payload_info(packet: Packet, frame: Frame) -> str:
-    if not packet.payload_len_bytes or packet.payload_off is None:
+    payload = bytes(payload_of(packet, frame.data))
+    if not payload:
         return ""
     from netlab.decode.quick import info as quick_info
 
-    stop = packet.payload_off + packet.payload_len_bytes
-    payload = bytes(frame.data[packet.payload_off : stop])
     return quick_info(packet.protocol, packet.sport, packet.dport, payload)
 
 
@@ -219,7 +219,31 @@ def packet_view(tables: Tables, raw: RawRecording, packet: Packet, *, deep: bool
         from netlab.decode.deep import deep as deep_look
 
         looked = deep_look(bytes(frame.data), interface.link)
-    blocks = tuple(
+    blocks = _blocks(layers(frame, interface))
+    parts = parts_of(tables, packet, segment)
+    return PacketView(
+        frame=packet.frame,
+        time_ns=packet.time_ns,
+        since_first_ns=packet.time_ns - tables.packets[0].time_ns,
+        interface=packet.interface,
+        caplen_bytes=packet.caplen_bytes,
+        origlen_bytes=packet.origlen_bytes,
+        connection=packet.connection,
+        info=info(packet, segment, frame),
+        way=_way(packet, frame),
+        layers=tuple(block for block in blocks if not (parts and block.name == "Payload")),
+        messages=parts,
+        whole=_whole(tables, raw, packet, frame),
+        whole_in=packet._whole_in,
+        verdict=verdict_view(segment),
+        calls=call_links(tables, packet.frame),
+        data=bytes(frame.data),
+        deep=tuple(looked),
+    )
+
+
+def _blocks(found: Sequence[Layer]) -> tuple[LayerBlock, ...]:
+    return tuple(
         LayerBlock(
             layer.name,
             layer.start,
@@ -231,23 +255,22 @@ def packet_view(tables: Tables, raw: RawRecording, packet: Packet, *, deep: bool
                 for f in layer.fields
             ),
         )
-        for layer in layers(frame, interface)
+        for layer in found
     )
-    return PacketView(
-        frame=packet.frame,
-        time_ns=packet.time_ns,
-        since_first_ns=packet.time_ns - tables.packets[0].time_ns,
-        interface=packet.interface,
-        caplen_bytes=packet.caplen_bytes,
-        origlen_bytes=packet.origlen_bytes,
-        connection=packet.connection,
-        info=info(packet, segment, frame),
-        way=_way(packet, frame),
-        layers=blocks,
-        calls=call_links(tables, packet.frame),
-        data=bytes(frame.data),
-        deep=tuple(looked),
-    )
+
+
+def _whole(tables: Tables, raw: RawRecording, packet: Packet, frame: Frame) -> WholeView | None:
+    if not packet._parts:
+        return None
+    from netlab.decode.layers import whole_layers
+
+    frames = set(packet._parts)
+    pairs = zip(tables.packets, raw.frames, strict=True)
+    found = {one.frame: (one, its.data) for one, its in pairs if one.frame in frames}
+    protocol, data = whole_payload([found[number] for number in packet._parts])
+    interface = raw.interfaces[frame.interface]
+    shown = whole_layers(frame, interface, packet.ip_version or 0, protocol, data)
+    return WholeView(tuple(sorted(frames)), _blocks(shown), data)
 
 
 def _way(packet: Packet, frame: Frame) -> WayView | None:
@@ -295,6 +318,7 @@ class FieldView:
     name: str  # tcp.window
     layer: LayerBlock
     field: FieldLine
+    within: str = "the frame"  # what its bytes are counted in
 
 
 def field_views(view: PacketView, name: str) -> list[FieldView]:
@@ -302,9 +326,13 @@ def field_views(view: PacketView, name: str) -> list[FieldView]:
 
     Raises UsageError when it has none, with the nearest that it has.
     """
+    blocks = (*view.layers, *(block for part in view.messages for block in part.blocks))
+    places = [("the frame", layer) for layer in blocks]
+    if view.whole is not None:
+        places += [("the packet put together", layer) for layer in view.whole.layers]
     every = [
-        FieldView(f"{_slug(layer.name)}.{_slug(field.name)}", layer, field)
-        for layer in view.layers
+        FieldView(f"{_slug(layer.name)}.{_slug(field.name)}", layer, field, within)
+        for within, layer in places
         for field in layer.fields
         if field.source
     ]

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from netlab.model.tables import Connection, Side, State, Tables
 from netlab.show.format import address
-from netlab.show.views.summary import connection_name
+from netlab.show.views.connections import connection_name
 
 PARTS = 40  # of the time, in a course
 

@@ -14,6 +14,7 @@ from netlab.show.format import byte_range
 from netlab.show.views import words
 from netlab.show.views.copies import Copies
 from netlab.show.views.marks import WireMark
+from netlab.show.views.messages import completed
 
 Passage = tuple[int, WireMark]  # time_ns since the epoch
 
@@ -33,6 +34,7 @@ def wire_marks(
     }
     passages: list[Passage] = []
     largest: tuple[int, Packet] | None = None
+    said = completed(tables.messages_of(number))
     copies = Copies()
     signs: set[str] = set()
     for packet in frames:
@@ -55,8 +57,9 @@ def wire_marks(
         known = segment is not None and segment.seg_wnd_bytes is not None
         window = f"Win={segment.seg_wnd_bytes}" if segment is not None and known else ""
         mark = WireMark(
-            packet.frame, direction, texts, tone, window, end=_end_of(packet), made=packet._made
-        )
+            packet.frame, direction, texts, tone, window, end=_end_of(packet), made=packet._made,
+            said=said.get(packet.frame, ""),
+        )  # fmt: skip
         signs |= _SIGNS_OF_ENDS.get(mark.end, set())
         passages += _passages(packet, mark)
     footnotes = [(sign, text) for sign, text in _SIGNS.items() if sign in signs]
@@ -93,7 +96,7 @@ def _passages(packet: Packet, mark: WireMark) -> list[Passage]:
         return [(packet.time_ns, mark)]
     if packet._made:
         return [(arrived_ns, mark)]
-    leaves = replace(mark, part="leaves", end="")
+    leaves = replace(mark, part="leaves", end="", said="")
     return [(packet.time_ns, leaves), (arrived_ns, replace(mark, part="arrives"))]
 
 

@@ -63,6 +63,7 @@ def log(lines: list[tuple[int, str]] = LINES, *, later_us: int = 0, pid: str = "
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "1000")  # each thing said is one line
     Path("cap.pcap").write_bytes(pcap(FRAMES))
     Path("say.strace").write_text(log())
     return tmp_path
@@ -121,6 +122,19 @@ def test_a_capture_and_a_log_become_a_recording(here: Path, capsys: Caught) -> N
     assert raw.description.title == "netlab join cap.pcap --strace say.strace --actor old"
     assert "agree with the frames'" in raw.description.notes[0]
     assert Path("r.pcapng").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_it_says_fits_the_terminal(
+    here: Path, capsys: Caught, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert join() == 0
+    whole = capsys.readouterr().out
+    for columns in (60, 80):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        assert join() == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert max(map(len, lines)) <= columns
+        assert " ".join(lines).split() == whole.split()
 
 
 def test_pcapng_is_as_good_as_pcap(here: Path) -> None:

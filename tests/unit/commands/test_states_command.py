@@ -35,7 +35,7 @@ def recording(tmp_path: Path) -> Path:
 
 def test_the_summary_counts_them(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = output_of(capsys, "inspect", str(recording))
-    assert "8 frames, 3 state samples, 1 connection" in text
+    assert "8 frames of 533 B, 3 state samples, 1 connection" in text
     assert json.loads(output_of(capsys, "inspect", str(recording), "--json"))["states"] == 3
 
 

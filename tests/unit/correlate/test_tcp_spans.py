@@ -327,7 +327,7 @@ def test_bytes_left_in_the_receive_buffer_are_still_queued_or_closed_unread() ->
 
 
 def test_urgent_byte_leaves_a_hole_in_the_readers_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
-    from netlab.correlate import join
+    from netlab.correlate import call_join
     from netlab.correlate.call_layout import UrgentMark
     from netlab.model.tables import Direction
 
@@ -344,7 +344,7 @@ def test_urgent_byte_leaves_a_hole_in_the_readers_ranges(monkeypatch: pytest.Mon
     play.did("server", "recv", 1, flags=1, args="MSG_OOB")
     play.did("server", "recv", 3)
     monkeypatch.setattr(
-        join, "urgent_marks", lambda *_: {(0, Direction.C2S): (UrgentMark(3, marked),)}
+        call_join, "urgent_marks", lambda *_: {(0, Direction.C2S): (UrgentMark(3, marked),)}
     )
     tables = closes(play)
     assert [(c.start, c.stop) for c in tables.calls if c.op == "recv"] == [(0, 3), (3, 4), (4, 7)]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playbook import INODE, Play
 
-from netlab.correlate import join
+from netlab.correlate import call_join
 from netlab.correlate.call_layout import UrgentMark
 from netlab.correlate.ledger import ledger_mismatches
 from netlab.model.tables import Direction, Tables
@@ -40,7 +40,7 @@ class UrgentPlay(Play):
 
     def read_ranges(self, monkeypatch: pytest.MonkeyPatch) -> tuple[Ranges, Tables]:
         marks = {(0, Direction.C2S): tuple(self.marks)}
-        monkeypatch.setattr(join, "urgent_marks", lambda *_: marks)
+        monkeypatch.setattr(call_join, "urgent_marks", lambda *_: marks)
         tables = self.tables()
         assert ledger_mismatches(tables) == []
         return [(c.start, c.stop) for c in tables.calls if c.op == "recv" and c.result], tables

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playbook import INODE, Play, frames_of, number_of
 
-from netlab.correlate import join
+from netlab.correlate import call_join
 from netlab.correlate.call_layout import UrgentMark
 from netlab.model.call import (
     EPOLLET,
@@ -331,7 +331,7 @@ def test_exceptional_is_the_frame_with_the_urgent_byte(
             with play.call("client", "send", 1, flags=1, args="MSG_OOB"):
                 urgent = play.data("c>s", at, at + 1)
             marks.append(UrgentMark(at, play.now_ns - 1_000, play.now_ns - 1_000))
-    monkeypatch.setattr(join, "urgent_marks", lambda *_: {(0, Direction.C2S): tuple(marks)})
+    monkeypatch.setattr(call_join, "urgent_marks", lambda *_: {(0, Direction.C2S): tuple(marks)})
     assert wakers(play.tables(), "select") == [[] if superseded else [urgent]]
 
 

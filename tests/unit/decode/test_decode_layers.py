@@ -16,15 +16,33 @@ from netlab.decode.field import Kind
 from netlab.decode.fields import FIELDS
 from netlab.decode.layers import Layer, layers
 from netlab.model.errors import BadRecording
-from netlab.model.frame import CHECKSUM_NOT_READY, Frame, Interface
+from netlab.model.frame import CHECKSUM_NOT_READY, DIRECTION_OUT, Frame, Interface
 
 HEADER_BYTES = {
     "Ethernet": 14, "802.1Q": 4, "Linux cooked v1": 16, "Linux cooked v2": 20, "BSD loopback": 4,
-    "ARP": 8, "ARP addresses": 20, "IPv4": 20, "IPv6": 40, "IPv6 extension": 2,
-    "IPv6 fragment": 8, "TCP": 20, "UDP": 8, "ICMP": 8, "ICMPv6": 8, "TCP option 2": 4,
-    "TCP option 3": 3, "TCP option 8": 10, "LLC": 3, "SNAP": 5, "PPP": 2, "PPPoE session": 6,
+    "ARP": 8, "ARP addresses": 20, "IPv4": 20, "IPv6": 40, "IPv6 extension": 2, "IPv6 fragment": 8,
+    "TCP": 20, "UDP": 8, "ICMP": 8, "ICMPv6": 8, "LLC": 3, "SNAP": 5, "PPP": 2, "PPPoE session": 6,
     "MPLS": 4, "GRE": 4, "ERSPAN": 8, "Cisco HDLC": 4, "FDDI": 13, "Token Ring": 14, "NFLOG": 4,
-    "pflog": 4, "802.11": 2, "802.11 addresses": 22, "802.11 radiotap": 8, "PPI": 8,
+    "pflog": 4, "802.11": 2, "802.11 addresses": 22, "802.11 radiotap": 8, "PPI": 8, "IGMP": 8,
+    "IGMPv3 query": 4, "IGMPv3 report": 8, "IGMPv3 record": 8, "IGMPv3 source": 4, "SCTP": 12,
+    "SCTP chunk": 4, "SCTP DATA": 12, "SCTP INIT": 16, "SCTP SACK": 12, "SCTP SHUTDOWN": 4,
+    "SCTP value": 0, "DCCP": 9, "DCCP short": 3, "DCCP extended": 7, "UDP-Lite": 8, "VXLAN": 8,
+    "VXLAN-GPE": 8, "Geneve": 8, "GTP-U": 8, "GTP-U optional": 4, "QUIC long header": 5,
+    "QUIC short header": 1, "QUIC connection ids": 2, "QUIC fields": 0,
+}  # fmt: skip
+OPTION_BYTES = {
+    "TCP option 2": 4, "TCP option 3": 3, "TCP option 8": 10, "TCP option 19": 18,
+    "TCP option 27": 8, "TCP option 28": 4, "TCP option 29": 4, "TCP option 34": 2,
+    "TCP option 69": 2, "TCP experiment": 4, "TCP experiment head": 4, "TCP cookie": 0,
+    "TCP option head": 2, "AccECN order 0 of 1": 3, "AccECN order 0 of 2": 6,
+    "AccECN order 0 of 3": 9, "AccECN order 1 of 1": 3, "AccECN order 1 of 2": 6,
+    "AccECN order 1 of 3": 9, "MP_CAPABLE": 4, "MP_CAPABLE sender": 8, "MP_CAPABLE receiver": 8,
+    "MP_CAPABLE data": 2, "MPTCP checksum": 2, "MP_JOIN SYN": 12, "MP_JOIN SYN ACK": 16,
+    "MP_JOIN ACK": 24, "DSS": 4, "DSS ACK of 4": 4, "DSS ACK of 8": 8, "DSS sequence of 4": 10,
+    "DSS sequence of 8": 14, "ADD_ADDR": 4, "ADD_ADDR IPv4": 4, "ADD_ADDR IPv6": 16,
+    "ADD_ADDR port": 2, "ADD_ADDR HMAC": 8, "REMOVE_ADDR": 3, "REMOVE_ADDR address": 1,
+    "MP_PRIO": 3, "MP_PRIO address": 1, "MP_FAIL": 12, "MP_FASTCLOSE": 12, "MP_TCPRST": 4,
+    "MP_EXPERIMENTAL": 3,
 }  # fmt: skip
 
 
@@ -46,7 +64,9 @@ def page(found: list[Layer]) -> str:
 
 
 def test_the_table_covers_every_bit_of_each_header() -> None:
-    assert {name: table[-1].end_byte for name, table in FIELDS.items()} == HEADER_BYTES
+    assert {
+        name: table[-1].end_byte for name, table in FIELDS.items()
+    } == HEADER_BYTES | OPTION_BYTES
     for table in FIELDS.values():
         assert sum(field.bits for field in table) == table[-1].end_byte * 8
         assert len({field.name for field in table}) == len(table)
@@ -105,7 +125,13 @@ def test_checksums_left_to_the_device() -> None:
     partial = (partial & 0xFFFF) + (partial >> 16)
     sent = data[:50] + partial.to_bytes(2, "big") + data[52:]
     assert text_of(shown(sent), "TCP", "checksum") == f"0x{partial:04x} {left}"
-    assert text_of(shown(data), "IPv4", "header checksum").startswith("0x0000 bad, should be")
+    assert text_of(shown(data), "IPv4", "header checksum") == f"0x0000 {left}"
+    wrong = data[:24] + h("0001") + data[26:]
+    assert text_of(shown(wrong), "IPv4", "header checksum").startswith("0x0001 bad, should be")
+    here = "not verified: sent from here, the device may fill it in"
+    assert text_of(shown(data, flags=DIRECTION_OUT), "TCP", "checksum") == f"0xabcd {here}"
+    cooked = h("0004 0001 0006 020000000001 0000 0800") + data[14:]
+    assert text_of(shown(cooked, 113), "TCP", "checksum") == f"0xabcd {here}"
 
 
 def test_checksums_that_cannot_be_verified() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from netlab.lab import machine
+from netlab.lab import itself, machine
 from netlab.lab.machine import Fact, Trial, Verdict
 
 OK = Fact("python", Verdict.OK, "fine")
@@ -80,7 +80,7 @@ def test_refused_namespaces_name_every_setting_that_stands_in_the_way(
     )
 
 
-@pytest.mark.parametrize(("uid", "grant"), [(1000, "sudo netlab doctor"), (0, "docker run")])
+@pytest.mark.parametrize(("uid", "grant"), [(1000, itself.as_root("doctor")), (0, "docker run")])
 def test_refused_without_a_setting_to_blame(
     monkeypatch: pytest.MonkeyPatch, uid: int, grant: str
 ) -> None:

@@ -112,7 +112,8 @@ class Story:
                 Segment(number, 0, direction, seq, seg_len, length, start, start + length, ack,
                         window)
             )  # fmt: skip
-        data = bytes(row.caplen_bytes)
+        ethertype = b"\x86\xdd" if ":" in c.client else b"\x08\x00"
+        data = (bytes(12) + ethertype).ljust(row.caplen_bytes, b"\0")
         self.raw.frames.append(Frame(number, time_ns, 0, data, len(data)))
         c.first_ns = min(c.first_ns or time_ns, time_ns)
         c.last_ns = max(c.last_ns or time_ns, time_ns)

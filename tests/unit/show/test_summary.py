@@ -13,9 +13,12 @@ from show_story import Story
 from netlab.model.clock import ClockPair
 from netlab.model.recording import Loss
 from netlab.model.tables import Direction
+from netlab.show.terminal.connections import connection_lines
 from netlab.show.terminal.lines import plain
-from netlab.show.terminal.summary import connection_lines, summary_lines
-from netlab.show.views.summary import connections, end_text, summary, unmatched_text
+from netlab.show.terminal.summary import summary_lines
+from netlab.show.views.connections import connections, end_text
+from netlab.show.views.recorded import unmatched_text
+from netlab.show.views.summary import summary
 
 
 def drawn(story: Story) -> str:
@@ -153,7 +156,7 @@ def test_many_connections_get_a_line_each() -> None:
     story = show_story.echo()
     story.tables.connections *= 30
     text = drawn(story)
-    assert "… and 10 more: netlab inspect --connections" in text
+    assert "… and 24 that moved less: netlab inspect --connections" in text
     rows = connections(story.tables)
     for width in (80, 120):
         lines = connection_lines(rows, show_story.START_NS, width)

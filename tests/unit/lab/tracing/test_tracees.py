@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from netlab.lab import itself
 from netlab.lab.tracing import tracees
 from netlab.model.errors import NetlabError, PrivilegeError, UsageError
 
@@ -91,7 +92,8 @@ def test_another_users_process_is_roots_to_trace(
     process(proc, 7, uids="0\t0\t0\t0")
     found = refusal(7)
     assert isinstance(found, PrivilegeError)
-    assert str(found) == ("process 7 (redis-server) belongs to root: sudo netlab trace -p 7")
+    assert found.message == "process 7 (redis-server) belongs to root"
+    assert found.hint == itself.as_root("trace -p 7")
 
 
 def test_open_sockets_are_listed_with_their_ends_and_queues() -> None:

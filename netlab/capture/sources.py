@@ -1,0 +1,127 @@
+"""Where a capture comes from, a path or standard input -> its bytes, of whatever size.
+
+Up to `HELD_BYTES` they are read into memory. A larger file is mapped: what nobody looks at is never
+read, and what was read the kernel may forget again. Only a large one, for a mapped file that
+someone cuts short kills its reader with SIGBUS. What has no file of its own, from a pipe or out of
+a compressed file, goes on in a temporary file, which has no name and is its owner's alone
+(TMPDIR says where; man 2 open, O_TMPFILE).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import sys
+from pathlib import Path
+from typing import IO, Self, cast
+
+from netlab.model.errors import BadRecording
+
+HELD_BYTES = 64 << 20
+_PIECE_BYTES = 1 << 20
+_ZEROS = bytes(_PIECE_BYTES)
+
+
+def content_of(path: str | Path, name: str) -> bytes:
+    """All bytes of the file at `path`, or of standard input (`-`), which is called `name`.
+
+    Those of a large one are a mapping: to be indexed, sliced, searched and unpacked like bytes.
+    Raises BadRecording when it cannot be read, or is larger than what room there is.
+    """
+    try:
+        if str(path) == "-":
+            return _of_stream(sys.stdin.buffer, name)
+        with open(path, "rb", buffering=0) as file:
+            status = os.fstat(file.fileno())
+            if stat.S_ISDIR(status.st_mode):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            if stat.S_ISREG(status.st_mode):
+                large = status.st_size > HELD_BYTES
+                return _mapped(file.fileno(), status.st_size) if large else file.read()
+            return _of_stream(file, name)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        hint = f"{reason[:1].lower()}{reason[1:]}; name a capture file, or - for standard input"
+        raise BadRecording(f"cannot read {name}", hint) from None
+
+
+class Spool:
+    """Takes bytes piece by piece; what is too much for memory lies in a temporary file.
+
+    A context manager: at its end the file is closed, what `content` gave stays.
+    """
+
+    def __init__(self, name: str) -> None:
+        """`name` is what the bytes are called in an error."""
+        self.size = 0
+        self._name = name
+        self._pieces: list[bytes] = []
+        self._file: IO[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def add(self, piece: bytes) -> None:
+        """Take the next piece. Raises BadRecording when there is no room for it."""
+        self.size += len(piece)
+        if self._file is None and self.size <= HELD_BYTES:
+            self._pieces.append(piece)
+            return
+        try:
+            if self._file is None:
+                self._move_out()
+            self._write(piece)
+        except OSError as error:
+            raise self._no_room(error) from None
+
+    def content(self) -> bytes:
+        """All that was taken. Raises BadRecording when there is no room for it."""
+        if self._file is None:
+            return b"".join(self._pieces)
+        try:
+            self._file.truncate(self.size)
+            return _mapped(self._file.fileno(), self.size)
+        except OSError as error:
+            raise self._no_room(error) from None
+
+    def _move_out(self) -> None:
+        from tempfile import TemporaryFile
+
+        self._file = TemporaryFile(buffering=0)  # noqa: SIM115 - __exit__ closes it
+        for piece in self._pieces:
+            self._write(piece)
+        self._pieces.clear()
+
+    def _write(self, piece: bytes) -> None:
+        assert self._file is not None
+        if piece == _ZEROS[: len(piece)]:  # a hole, which takes no room
+            self._file.seek(len(piece), os.SEEK_CUR)
+            return
+        rest = memoryview(piece)
+        while rest:
+            rest = rest[self._file.write(rest) :]
+
+    def _no_room(self, error: OSError) -> BadRecording:
+        reason = os.strerror(error.errno or 0).lower()
+        return BadRecording(
+            f"no room for the {self.size >> 20:,} MiB and more of {self._name}",
+            f"{reason}: free some space, or let TMPDIR name a folder that has it",
+        )
+
+
+def _of_stream(stream: IO[bytes], name: str) -> bytes:
+    with Spool(name) as spool:
+        while piece := stream.read(_PIECE_BYTES):
+            spool.add(piece)
+        return spool.content()
+
+
+def _mapped(fd: int, size: int) -> bytes:
+    from mmap import ACCESS_READ, mmap
+
+    return cast(bytes, mmap(fd, size, access=ACCESS_READ))

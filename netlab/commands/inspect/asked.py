@@ -1,0 +1,90 @@
+"""What `netlab inspect` was asked for, and which options may stand together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from netlab.model.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The options of one `netlab inspect`, under their names in Python."""
+
+    file: str
+    view: str | None = None  # packets, connections, messages
+    message: int | None = None
+    decode_as: tuple[str, ...] = ()
+    connection: str | None = None
+    packet: int | None = None
+    deep: bool = False
+    boxes: bool = False
+    field: str | None = None
+    stream: str | None = None
+    form: str | None = None
+    output: str | None = None
+    states: bool = False
+    limit: int | None = None
+    where: str | None = None
+    as_json: bool = False
+
+    @property
+    def has_view(self) -> bool:
+        """Whether more was asked for than the summary, which says itself what is damaged."""
+        return any(one is not None for one in self._views)
+
+    @property
+    def is_overview(self) -> bool:
+        """Whether it is of connections or of the whole, and of no packet."""
+        one = self.connection, self.packet, self.message, self.where
+        return self.view in (None, "connections") and all(part is None for part in one)
+
+    @property
+    def _views(self) -> tuple[str | int | None, ...]:
+        return self.view, self.connection, self.packet, self.message
+
+    @property
+    def name(self) -> str:
+        """The file in words."""
+        return "standard input" if self.file == "-" else self.file
+
+    def check(self) -> None:
+        """Raise UsageError for options that do not go together."""
+        given = sum(one is not None for one in self._views)
+        if given > 1 and not (given == 2 and self.view == "messages" and self.connection):
+            raise UsageError(
+                "only one view at a time",
+                "choose one of --connections, --packets, --messages, --connection N, --packet N, "
+                "--message M",
+            )
+        self._check_packet()
+        self._check_connection()
+        if self.where is not None and self.view is None:
+            raise UsageError(
+                "--where is about a list", "add --packets, --connections or --messages"
+            )
+
+    def _check_packet(self) -> None:
+        looks = {"--deep": self.deep, "--boxes": self.boxes, "--field": self.field is not None}
+        given = [name for name, is_given in looks.items() if is_given]
+        if given and self.packet is None:
+            raise UsageError(f"{given[0]} is about one packet", "add --packet N")
+        if len(given) > 1:
+            raise UsageError(
+                "only one look at a packet at a time", f"choose one of {', '.join(given)}"
+            )
+
+    def _check_connection(self) -> None:
+        looks = {"--stream": self.stream is not None, "--states": self.states}
+        given = [name for name, is_given in looks.items() if is_given]
+        if given and self.connection is None:
+            raise UsageError(f"{given[0]} is about one connection", "add --connection N")
+        if len(given) > 1:
+            raise UsageError("only one view at a time", "choose --states or --stream")
+        if self.view == "messages" and given:
+            raise UsageError("only one view at a time", "choose --messages, --states or --stream")
+        if self.stream is None and (self.form is not None or self.output is not None):
+            name = "--output" if self.form is None else "--as"
+            raise UsageError(f"{name} is about a stream", "add --stream client, server or both")
+        if self.stream is not None and self.as_json:
+            raise UsageError("a stream is no JSON", "choose --as text, hex, c or raw")

@@ -1,0 +1,68 @@
+"""The views of `netlab inspect` on one connection: its ladder, its streams, its sockets' states."""
+
+from __future__ import annotations
+
+from netlab.commands.inspect.asked import Asked
+from netlab.model.recording import RawRecording
+from netlab.model.tables import Connection, Tables
+
+
+def show(tables: Tables, raw: RawRecording, asked: Asked, connection: str) -> None:
+    """What was asked for of the connection that was named."""
+    from netlab.show import choose
+
+    row = choose.connection(tables, connection)
+    if asked.stream is not None:
+        _stream(tables, raw, asked, row, asked.stream)
+    elif asked.states:
+        _states(tables, asked, row)
+    else:
+        _ladder(tables, raw, asked, row)
+
+
+def _ladder(tables: Tables, raw: RawRecording, asked: Asked, row: Connection) -> None:
+    from netlab.show.terminal.ladder import print_ladder
+    from netlab.show.views.ladder import ladder, limited
+    from netlab.show.views.text import as_json as json_text
+
+    if asked.as_json:
+        print(json_text(limited(ladder(tables, raw, row), asked.limit or 0)))
+    else:
+        print_ladder(tables, raw, connection=row.connection, limit=asked.limit)
+
+
+def _states(tables: Tables, asked: Asked, row: Connection) -> None:
+    from netlab.show.terminal.lines import emit, width_of
+    from netlab.show.terminal.states import DEFAULT_LIMIT, states_lines
+    from netlab.show.views.states import limited, states_view
+    from netlab.show.views.text import as_json as json_text
+
+    view = states_view(tables, row)
+    if asked.as_json:
+        print(json_text(limited(view, asked.limit or 0)))
+    else:
+        limit = DEFAULT_LIMIT if asked.limit is None else asked.limit
+        emit(states_lines(limited(view, limit), width_of(None)))
+
+
+def _stream(tables: Tables, raw: RawRecording, asked: Asked, row: Connection, sides: str) -> None:
+    from netlab.commands.main import note
+    from netlab.show import export
+    from netlab.show.terminal.content import c_lines, content_lines, notes_of, write_raw
+    from netlab.show.terminal.lines import emit, plain
+    from netlab.show.views.content import Sides, content
+
+    form = asked.form or "text"
+    view = content(tables, raw, row, Sides(sides))
+    if asked.output is None and form in ("text", "hex"):
+        emit(content_lines(view, form))
+        return
+    with export.output(asked.output, asked.file, binary=form == "raw") as out:
+        if form == "raw":
+            write_raw(view, out)
+        elif form == "c":
+            out.writelines(f"{line}\n".encode() for line in c_lines(view))
+        else:
+            out.writelines(f"{plain(line)}\n".encode() for line in content_lines(view, form))
+    for text in notes_of(view) if form in ("raw", "c") else ():
+        note(text)

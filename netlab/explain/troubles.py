@@ -1,0 +1,274 @@
+"""A recording -> what looks wrong in it: a line each, how often, and where first.
+
+What a look at the whole can tell: damage, losses of the capture itself, connections that failed,
+bytes sent again, windows closed, packets that cannot be read. It names symptoms; causes are for
+others. A capture without any of them has no troubles, and that is an answer, too.
+Read first: "TCP Analysis" in the Wireshark User's Guide, RFC 9293 3.5.3 (resets), RFC 815.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from netlab.correlate.flows import RST, SYN
+from netlab.decode import faults
+from netlab.decode.sums import check_sums
+from netlab.explain.incomplete import Fragments
+from netlab.model.recording import RawRecording
+from netlab.model.tables import Connection, Packet, Tables
+
+SERIOUS, BAD, MINOR = 3, 2, 1
+
+MOST_SUMS = (
+    50_000  # frames whose checksums are looked at: a look costs as much as reading the frame
+)
+_TWICE_WITHIN_NS = 10_000_000  # Linux resends after 200 ms at the earliest but for probes
+_KINDS_OF_FAULTS = 4  # are told apart
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something that looks wrong."""
+
+    kind: str  # a word for programs: resent, refused, ...
+    weight: int  # 3: the recording or a connection failed; 2: it suffered; 1: worth knowing
+    count: int
+    text: str  # in words, with the number
+    frame: int | None  # the first that shows it
+    connection: int | None = None  # of that frame
+
+
+def troubles(tables: Tables, raw: RawRecording) -> list[Trouble]:
+    """What looks wrong, the most serious first."""
+    seen = _Look()
+    for packet in tables.packets:
+        seen.take(packet)
+    twice = _captured_twice(tables, raw)
+    found = [
+        *_of_the_capture(raw),
+        *_of_packets(seen, twice),
+        *_of_connections(tables, seen),
+        *_of_segments(tables, twice),
+        *_of_sums(tables, raw),
+    ]
+    connections = {packet.frame: packet.connection for packet in tables.packets} if found else {}
+    found = [_with_connection(one, connections.get(one.frame or 0)) for one in found]
+    return sorted(found, key=lambda one: (-one.weight, -one.count))
+
+
+def _with_connection(one: Trouble, connection: int | None) -> Trouble:
+    return Trouble(one.kind, one.weight, one.count, one.text, one.frame, connection)
+
+
+class _Group:
+    """How often something was, and where first."""
+
+    __slots__ = ("count", "frame")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.frame: int | None = None
+
+    def add(self, frame: int | None) -> None:
+        if self.frame is None:
+            self.frame = frame
+        self.count += 1
+
+
+class _Look:
+    """One look at each packet, in the order of the file."""
+
+    def __init__(self) -> None:
+        self.cut = _Group()
+        self.backwards = _Group()
+        self.back_ns = 0  # the longest step
+        self.faults: dict[tuple[str, str], _Group] = defaultdict(_Group)
+        self.errors: dict[str, _Group] = defaultdict(_Group)
+        self.resets: dict[int, int] = {}  # connection -> first frame
+        self.syns: dict[int, int] = {}
+        self.fragments = Fragments()
+        self._latest_ns: int | None = None
+
+    def take(self, packet: Packet) -> None:
+        time_ns = packet.time_ns
+        if self._latest_ns is not None and time_ns < self._latest_ns:
+            self.backwards.add(packet.frame)
+            self.back_ns = max(self.back_ns, self._latest_ns - time_ns)
+        self._latest_ns = time_ns
+        if packet.caplen_bytes < packet.origlen_bytes:
+            self.cut.add(packet.frame)
+        if packet.fault_layer is not None and packet.fault_limited_by not in _NO_FAULTS:
+            self.faults[packet.fault_layer, packet.fault_limited_by or ""].add(packet.frame)
+        if packet._quoted is not None:
+            self.errors[packet._icmp_text.partition(",")[0]].add(packet.frame)
+        if packet._flags & (RST | SYN) and packet.connection is not None:
+            first = self.resets if packet._flags & RST else self.syns
+            first.setdefault(packet.connection, packet.frame)
+        if packet.fragment is not None and not packet._made:
+            self.fragments.take(packet)
+
+
+# The capture kept less; another fragment has the rest; errors quote beginnings: nothing is wrong.
+_NO_FAULTS = frozenset({faults.SNAPLEN, faults.FRAGMENT, faults.QUOTE})
+
+
+def _of_the_capture(raw: RawRecording) -> Iterator[Trouble]:
+    for text in raw.faults:
+        yield Trouble("damage", SERIOUS, 1, f"the file is damaged: {text}", None)
+    for one in raw.interfaces:
+        if one.dropped:
+            name = f" on {one.name}" if one.name else ""
+            text = f"{_count(one.dropped, 'frame')} lost by the capture itself{name}"
+            yield Trouble("ring_drop", SERIOUS, one.dropped, text, None)
+
+
+def _of_packets(seen: _Look, twice: set[int]) -> Iterator[Trouble]:
+    groups = sorted(seen.faults.items(), key=lambda item: -item[1].count)
+    for (layer, limit), group in groups[:_KINDS_OF_FAULTS]:
+        text = f"{_count(group.count, 'packet')} malformed: {layer} ({limit})"
+        yield Trouble("malformed", SERIOUS, group.count, text, group.frame)
+    rest = [group for _, group in groups[_KINDS_OF_FAULTS:]]
+    if rest:
+        number = sum(group.count for group in rest)
+        text = f"{_count(number, 'packet')} malformed in other ways"
+        frame = min(group.frame for group in rest if group.frame is not None)
+        yield Trouble("malformed", SERIOUS, number, text, frame)
+    for name, group in seen.errors.items():
+        text = f"{_count(group.count, 'ICMP error')}: {name}"
+        yield Trouble("icmp", BAD, group.count, text, group.frame)
+    left, first = seen.fragments.incomplete()
+    if left:
+        text = f"{_count(left, 'fragmented packet')} never completed"
+        yield Trouble("incomplete", BAD, left, text, first)
+    if seen.backwards.count:
+        milliseconds = seen.back_ns / 1_000_000
+        text = (
+            f"the clock goes backwards {_times(seen.backwards.count)},"
+            f" by up to {milliseconds:,.3f} ms"
+        )
+        yield Trouble("clock", BAD, seen.backwards.count, text, seen.backwards.frame)
+    if twice:
+        text = f"{_count(len(twice), 'frame')} captured twice"
+        yield Trouble("captured_twice", MINOR, len(twice), text, min(twice))
+    if seen.cut.count:
+        text = f"{_count(seen.cut.count, 'frame')} cut by the snap length: not all bytes are here"
+        yield Trouble("snaplen", MINOR, seen.cut.count, text, seen.cut.frame)
+
+
+def is_refused(row: Connection) -> bool:
+    """Whether each SYN got its reset, and nothing else was said."""
+    said = (row.completeness or 0) & ~0x04  # tshark's bits; this one is also set by RST ACK
+    return said == 0x21 and row.client_packets == row.server_packets
+
+
+def is_unanswered(row: Connection) -> bool:
+    """Whether there are SYNs, and nothing came back."""
+    return bool(row.completeness) and row.completeness == 0x01 and not row.server_packets
+
+
+def _of_connections(tables: Tables, seen: _Look) -> Iterator[Trouble]:
+    refused, unanswered, reset = _Group(), _Group(), _Group()
+    for row in tables.connections:
+        number = row.connection
+        if row.protocol != "tcp":
+            continue
+        if row.close_kind == "rst":
+            (refused if is_refused(row) else reset).add(seen.resets.get(number))
+        elif is_unanswered(row):
+            unanswered.add(seen.syns.get(number))
+    if refused.count:
+        text = f"{_count(refused.count, 'connection')} refused: a reset answered the SYN"
+        yield Trouble("refused", SERIOUS, refused.count, text, refused.frame)
+    if unanswered.count:
+        text = f"{_count(unanswered.count, 'connection')} never answered: SYN, and nothing back"
+        yield Trouble("unanswered", SERIOUS, unanswered.count, text, unanswered.frame)
+    if reset.count:
+        text = f"{_count(reset.count, 'connection')} ended by a reset (RST)"
+        yield Trouble("reset", BAD, reset.count, text, reset.frame)
+
+
+# Verdicts of segments: column, weight, and what is said of one and of several.
+_VERDICTS = (
+    ("ack_lost_segment", SERIOUS, "ACK of bytes that are not here: the capture lost frames",
+     "ACKs of bytes that are not here: the capture lost frames"),
+    ("lost_segment", BAD, "gap: a segment before it is not here",
+     "gaps: the segment before is not here"),
+    ("zero_window", BAD, "zero window: a receiver had no room left",
+     "zero windows: a receiver had no room left"),
+    ("window_full", MINOR, "segment that filled its receiver's window",
+     "segments that filled their receiver's window"),
+    ("out_of_order", MINOR, "segment out of order", "segments out of order"),
+    ("duplicate_ack", MINOR, "duplicate ACK", "duplicate ACKs"),
+    ("reused_ports", MINOR, "connection on ports that another had",
+     "connections on ports that others had"),
+)  # fmt: skip
+_RESENT = ("retransmission", "fast_retransmission", "spurious_retransmission")
+
+
+def _of_segments(tables: Tables, twice: set[int]) -> Iterator[Trouble]:
+    names = (*_RESENT, *(name for name, *_ in _VERDICTS))
+    counts = [f"{name}_count" for name in names]
+    suspects = {
+        row.connection for row in tables.connections if any(getattr(row, count) for count in counts)
+    }
+    if not suspects:
+        return
+    groups = {name: _Group() for name, *_ in _VERDICTS}
+    resent, sent = _Group(), 0
+    for segment in tables.segments:
+        sent += segment.seg_len > 0
+        if segment.connection not in suspects or segment.frame in twice:
+            continue
+        if segment.retransmission or segment.fast_retransmission or segment.spurious_retransmission:
+            resent.add(segment.frame)
+        for name, group in groups.items():
+            if getattr(segment, name):
+                group.add(segment.frame)
+    if resent.count:
+        share = 100 * resent.count / max(sent, 1)
+        text = f"{_count(resent.count, 'segment')} resent, {share:.1f} % of those with content"
+        yield Trouble("resent", BAD, resent.count, text, resent.frame)
+    for name, weight, one, several in _VERDICTS:
+        group = groups[name]
+        if group.count:
+            text = f"{group.count:,} {one if group.count == 1 else several}"
+            yield Trouble(name, weight, group.count, text, group.frame)
+
+
+def _of_sums(tables: Tables, raw: RawRecording) -> Iterator[Trouble]:
+    sums = check_sums(raw, tables.packets, MOST_SUMS)
+    for protocol, frames in sums.wrong.items():
+        text = f"{_count(len(frames), f'wrong {protocol} checksum')}, not by offload"
+        if sums.frames < len(tables.packets):
+            text += f" (of the first {sums.frames:,} frames)"
+        yield Trouble("checksum", SERIOUS, len(frames), text, frames[0])
+
+
+def _captured_twice(tables: Tables, raw: RawRecording) -> set[int]:
+    """Frames that are, byte for byte, one that was captured just before.
+
+    Of IPv4 packets only, whose identification a packet that is sent again has anew (RFC 6864).
+    """
+    found: set[int] = set()
+    seen: dict[tuple[object, ...], tuple[int, bytes | memoryview]] = {}
+    for frame, packet in zip(raw.frames, tables.packets, strict=True):
+        if not packet.ip_id or packet.ip_version != 4 or packet._made:
+            continue
+        key = packet.src, packet.dst, packet.ip_id, packet.sport, packet.seg_seq, packet.fragment
+        before = seen.get(key)
+        if before is not None and 0 <= packet.time_ns - before[0] < _TWICE_WITHIN_NS:
+            if before[1] == frame.data:
+                found.add(packet.frame)
+        else:
+            seen[key] = packet.time_ns, frame.data
+    return found
+
+
+def _count(number: int, one: str) -> str:
+    return f"{number:,} {one}{'' if number == 1 else 's'}"
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number:,} times"

@@ -1,0 +1,216 @@
+"""Tables and raw material -> how a TCP connection was opened: offers, agreement, round trips.
+
+What each end offered stands in its SYN; what follows from both is what the RFCs say of each option,
+named beside it. Options that no column has are read from the frames. Pure: no widths, no colours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import median_low
+
+from netlab.decode.layers import layers
+from netlab.model.recording import RawRecording
+from netlab.model.tables import Connection, Direction, Packet, Segment, Tables
+
+_ECE, _CWR, _AE = 0x40, 0x80, 0x100
+_MSS, _WSCALE, _SACK, _TIMESTAMPS, _MD5, _AO, _MPTCP, _FAST_OPEN = 2, 3, 4, 8, 19, 29, 30, 34
+_DEFAULT_MSS = {4: 536, 6: 1220}  # RFC 9293 3.7.1
+_MOST_SCALE = 14  # RFC 7323 2.3
+# A SYN ACK's AE, CWR and ECE that take up Accurate ECN (RFC 9768 3.1.1, table 2).
+_ACCURATE = {_CWR, _CWR | _ECE, _AE, _AE | _CWR}
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One thing that a SYN may offer: by whom it was, and what both made of it."""
+
+    name: str
+    client: str  # empty: not offered
+    server: str  # empty: not offered, or its SYN is not here
+    agreed: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """How the connection was opened."""
+
+    client_syn: int | None  # frame; None: not captured
+    server_syn: int | None
+    syns: int  # copies included
+    synacks: int
+    offers: tuple[Offer, ...]
+    not_offered: tuple[str, ...]  # names, by neither
+    handshake_ns: int | None  # first SYN to the ACK that completed it
+    to_synack_ns: int | None  # its two halves, where it had no copies
+    to_ack_ns: int | None
+    client_rtt_ns: int | None  # median time that ACKs of the client's segments took
+    client_rtts: int
+    server_rtt_ns: int | None
+    server_rtts: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Syn:
+    packet: Packet
+    segment: Segment | None
+    options: dict[int, bytes]  # kind -> the whole option
+
+
+def opening(tables: Tables, raw: RawRecording, connection: Connection) -> Opening | None:
+    """How a TCP connection was opened; None for anything else, and where it has no frames."""
+    if connection.protocol != "tcp" or connection.first_ns is None:
+        return None
+    number = connection.connection
+    segments = {s.frame: s for s in tables.segments if s.connection == number}
+    client: list[Packet] = []
+    server: list[Packet] = []
+    for packet in tables.packets:
+        if packet.connection == number and "SYN" in (packet.tcp_flags or "") and not packet._made:
+            (client if packet.direction == Direction.C2S else server).append(packet)
+    ours = _syn(raw, client, segments)
+    theirs = _syn(raw, server, segments)
+    offers = list(_offers(connection, ours, theirs)) if ours or theirs else []
+    made = [offer for offer in offers if offer.client or offer.server]
+    alone = len(client) == len(server) == 1 and not any(packet._wired for packet in client)
+    to_synack = server[0].time_ns - client[0].time_ns if alone else None
+    handshake = connection.handshake_ns
+    times: dict[str, list[int]] = {Direction.C2S: [], Direction.S2C: []}
+    for segment in segments.values():
+        if segment.ack_rtt_ns is not None and segment.seg_len == 0:
+            # The ACK travels against what it acknowledges.
+            acked = Direction.S2C if segment.direction == Direction.C2S else Direction.C2S
+            times[acked].append(segment.ack_rtt_ns)
+    return Opening(
+        client_syn=ours.packet.frame if ours else None,
+        server_syn=theirs.packet.frame if theirs else None,
+        syns=len(client),
+        synacks=len(server),
+        offers=tuple(made),
+        not_offered=tuple(o.name for o in offers if not o.client and not o.server),
+        handshake_ns=handshake,
+        to_synack_ns=to_synack,
+        to_ack_ns=None if handshake is None or to_synack is None else handshake - to_synack,
+        client_rtt_ns=_median(times[Direction.C2S]),
+        client_rtts=len(times[Direction.C2S]),
+        server_rtt_ns=_median(times[Direction.S2C]),
+        server_rtts=len(times[Direction.S2C]),
+    )
+
+
+def _median(times: list[int]) -> int | None:
+    return median_low(times) if times else None
+
+
+def _syn(raw: RawRecording, packets: list[Packet], segments: dict[int, Segment]) -> _Syn | None:
+    """The first of an end's SYNs with its options, as they stand in the frame."""
+    if not packets:
+        return None
+    packet = packets[0]
+    frame = next(frame for frame in raw.frames if frame.number == packet.frame)
+    options: dict[int, bytes] = {}
+    if 0 <= frame.interface < len(raw.interfaces):
+        shown = layers(frame, raw.interfaces[frame.interface])
+        headers = [layer for layer in shown if layer.name == "TCP"]
+        for field in headers[-1].fields if headers else ():
+            if isinstance(field.raw, bytes) and field.start >= headers[-1].start + 20 and field.raw:
+                options.setdefault(field.raw[0], field.raw)
+    return _Syn(packet, segments.get(packet.frame), options)
+
+
+def _offers(row: Connection, client: _Syn | None, server: _Syn | None) -> Iterator[Offer]:
+    """All that may be offered, whether it was or not."""
+    yield _mss(row, client, server)
+    yield _scale(row, client, server)
+    both = client is not None and server is not None
+    for name, ours, theirs, source in (
+        ("SACK", row.client_sack, row.server_sack, "RFC 2018 2"),
+        ("timestamps", row.client_timestamps, row.server_timestamps, "RFC 7323 3.2"),
+    ):
+        agreed = _agreed(bool(ours), bool(theirs), both)
+        yield Offer(name, _yes(ours), _yes(theirs), agreed, source)
+    yield _ecn(client, server)
+    yield _fast_open(client, server)
+    for kind, name, source in (
+        (_MPTCP, "MPTCP", "RFC 8684 3.1"), (_AO, "TCP-AO", "RFC 5925"), (_MD5, "MD5", "RFC 2385"),
+    ):  # fmt: skip
+        ours, theirs = (kind in one.options if one else False for one in (client, server))
+        if ours or theirs:
+            yield Offer(name, _yes(ours), _yes(theirs), _agreed(ours, theirs, both), source)
+
+
+def _yes(offered: bool | None) -> str:
+    return "yes" if offered else ""
+
+
+def _agreed(ours: bool, theirs: bool, both: bool) -> str:
+    """An option that needs both ends; the word of one is half of it."""
+    if not both:
+        return "not known: a SYN is not here"
+    return "in use" if ours and theirs else "off: one end did not offer it"
+
+
+def _mss(row: Connection, client: _Syn | None, server: _Syn | None) -> Offer:
+    version = (client or server or _NOBODY).packet.ip_version or 4
+    least = _DEFAULT_MSS[version]
+
+    def limit(syn: _Syn | None, mss: int | None) -> str:
+        if syn is None:
+            return "?"
+        return str(least if mss is None else mss)
+
+    # Each announces what it takes, and so what the other may send (RFC 9293 3.7.1).
+    agreed = f"up to {limit(server, row.server_mss)} B →, {limit(client, row.client_mss)} B ←"
+    ours, theirs = ("" if mss is None else str(mss) for mss in (row.client_mss, row.server_mss))
+    return Offer("MSS", ours, theirs, agreed, "RFC 9293 3.7.1")
+
+
+_NOBODY = _Syn(Packet(0, 0, None, "", "", "", 0, 0), None, {})
+
+
+def _scale(row: Connection, client: _Syn | None, server: _Syn | None) -> Offer:
+    def text(shift: int | None) -> str:
+        return "" if shift is None else f"{shift} (×{1 << min(shift, _MOST_SCALE)})"
+
+    both = client is not None and server is not None
+    agreed = _agreed(row.client_wscale is not None, row.server_wscale is not None, both)
+    return Offer(
+        "window scale", text(row.client_wscale), text(row.server_wscale), agreed, "RFC 7323 2.2"
+    )
+
+
+def _ecn(client: _Syn | None, server: _Syn | None) -> Offer:
+    asked = (client.packet._flags if client else 0) & (_AE | _CWR | _ECE)
+    answer = (server.packet._flags if server else 0) & (_AE | _CWR | _ECE)
+    ours = {_AE | _CWR | _ECE: "accurate", _CWR | _ECE: "classic"}.get(asked, "")
+    theirs = ""
+    if ours == "accurate" and answer in _ACCURATE:
+        theirs = "accurate"
+    elif ours and answer == _ECE:
+        theirs = "classic"
+    both = client is not None and server is not None
+    agreed = _agreed(bool(ours), bool(theirs), both)
+    return Offer("ECN", ours, theirs, agreed.replace("in use", f"{theirs} in use"), "RFC 9768 3.1")
+
+
+def _fast_open(client: _Syn | None, server: _Syn | None) -> Offer:
+    asked, given = (one.options.get(_FAST_OPEN) if one else None for one in (client, server))
+    ours = theirs = ""
+    if asked is not None:
+        size = len(asked) - 2
+        ours = f"cookie, {size} B" if size else "asks for one"
+    if given is not None and len(given) > 2:
+        theirs = f"cookie, {len(given) - 2} B"
+    agreed = "no cookie given: off" if ours else ""
+    if server is None:
+        agreed = "not known: a SYN is not here"
+    elif theirs:
+        agreed = "a cookie for next time"
+    sent = client.segment.payload_len_bytes if client and client.segment else 0
+    ack = server.segment.ack if server and server.segment else None
+    if sent and ack is not None:
+        taken = min(max(ack - 1, 0), sent)
+        agreed = f"{taken} of {sent} bytes in the SYN taken"
+    return Offer("fast open", ours, theirs, agreed, "RFC 7413 3")

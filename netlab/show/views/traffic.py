@@ -1,0 +1,98 @@
+"""Tables and raw material -> who spoke, and in which protocols: frames and bytes of each.
+
+Bytes are those on the wire, headers and all, as tshark counts them in `-z io,phs`; a frame counts
+once at each level of the hierarchy that it has.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+
+from netlab.decode.stacks import Stack, stacks
+from netlab.model.recording import RawRecording
+from netlab.model.tables import Packet, Tables
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """A header, under those that it was found in."""
+
+    path: tuple[str, ...]  # Ethernet, IPv4, TCP
+    packets: int
+    bytes: int
+
+    @property
+    def name(self) -> str:
+        return self.path[-1]
+
+    @property
+    def depth(self) -> int:
+        return len(self.path) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """An address, and what came from it and went to it."""
+
+    address: str
+    sent_packets: int
+    sent_bytes: int
+    received_packets: int
+    received_bytes: int
+
+    @property
+    def bytes(self) -> int:
+        return self.sent_bytes + self.received_bytes
+
+
+def protocols(tables: Tables, raw: RawRecording) -> tuple[Protocol, ...]:
+    """The hierarchy, each header before those that it carried, the busiest of them first."""
+    whole: dict[Stack, list[int]] = {}
+    for stack, packet in zip(stacks(raw, tables.packets), tables.packets, strict=True):
+        found = whole.get(stack)
+        if found is None:
+            found = whole[stack] = [0, 0]
+        found[0] += 1
+        found[1] += packet.origlen_bytes
+    packets: Counter[Stack] = Counter()
+    amounts: Counter[Stack] = Counter()
+    below: dict[Stack, set[Stack]] = defaultdict(set)
+    for stack, (number, amount) in whole.items():
+        for depth in range(1, len(stack) + 1):
+            path = stack[:depth]
+            packets[path] += number
+            amounts[path] += amount
+            below[path[:-1]].add(path)
+    rows: list[Protocol] = []
+
+    def add(path: Stack) -> None:
+        rows.append(Protocol(path, packets[path], amounts[path]))
+        for one in sorted(below[path], key=lambda child: (-packets[child], child)):
+            add(one)
+
+    for top in sorted(below[()], key=lambda path: (-packets[path], path)):
+        add(top)
+    return tuple(rows)
+
+
+def hosts(packets: list[Packet]) -> tuple[Host, ...]:
+    """Those that the network's headers name, the innermost of tunnels, the busiest first."""
+    between: dict[tuple[str | None, str | None], list[int]] = {}
+    for packet in packets:
+        pair = packet.src, packet.dst
+        found = between.get(pair)
+        if found is None:
+            found = between[pair] = [0, 0]
+        found[0] += 1
+        found[1] += packet.origlen_bytes
+    rows: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+    for (src, dst), (number, amount) in between.items():
+        if src is not None:
+            rows[src][0] += number
+            rows[src][1] += amount
+        if dst is not None:
+            rows[dst][2] += number
+            rows[dst][3] += amount
+    found_hosts = [Host(address, *numbers) for address, numbers in rows.items()]
+    return tuple(sorted(found_hosts, key=lambda host: (-host.bytes, host.address)))
