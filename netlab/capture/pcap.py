@@ -48,8 +48,10 @@ def maybe_header(data: bytes) -> PcapHeader | None:
     return None
 
 
-def records(data: bytes, header: PcapHeader) -> Iterator[tuple[int, int, int, int]]:
-    """(time_ns, start, stop, origlen_bytes) of each whole record.
+def records(
+    data: bytes, header: PcapHeader, at: int = FILE_HEADER_BYTES
+) -> Iterator[tuple[int, int, int, int]]:
+    """(time_ns, start, stop, origlen_bytes) of each whole record from `at` on.
 
     Raises Damaged at the first that is not whole, or longer than a record may be.
     """
@@ -57,7 +59,6 @@ def records(data: bytes, header: PcapHeader) -> Iterator[tuple[int, int, int, in
     unpack = Struct(header.order + "IIII").unpack_from
     step, units_ns = header.record_header_bytes, header.units_ns
     longest = max_packet_bytes(header.link)
-    at = FILE_HEADER_BYTES
     while at < size:
         start = at + step
         if start > size:

@@ -66,6 +66,11 @@ def command(**given: Any) -> None:
     """
     asked = Asked(**given)
     asked.check()
+    if asked.is_overview and not asked.decode_as:
+        from netlab.commands.inspect import bulk
+
+        if bulk.show(asked):
+            return
     from netlab.capture.files import read_raw
     from netlab.commands.inspect import lists, messages, one_connection, one_packet
     from netlab.commands.main import note
