@@ -191,14 +191,14 @@ def test_memcached(tmp_path: Path) -> None:
     in_private_network(work)
     client, server = sides(read(tmp_path / FILE), "memcached")
     assert [one.text for one in client] == [
-        "set key: 4093 bytes, for 60 s", "get key other", "incr key 1", "mg key s v", "mn",
+        "set key: 4,093 bytes, for 60 s", "get key other", "incr key 1", "mg key s v", "mn",
         "stats", "quit",
     ]  # fmt: skip
     said = [one.text for one in server]
     assert said[:5] == [
-        "set key: STORED", "get key: key (4093 bytes)",
+        "set key: STORED", "get key: key (4,093 bytes)",
         "incr key: CLIENT_ERROR cannot increment or decrement non-numeric value",
-        "mg key: value (4093 bytes)", "mn: MN",
+        "mg key: value (4,093 bytes)", "mn: MN",
     ]  # fmt: skip
     assert said[5].startswith("stats: ")
     assert said[5].endswith(" figures")

@@ -66,7 +66,7 @@ class Draft:
             meaning = "only the first are told one by one"
             self.items.append(Item("further fields", str(self.left_out), stop, stop, meaning))
         if self.missing and not self.fault:
-            self.fault = f"{self.missing} of its bytes are in no frame"
+            self.fault = f"{self.missing:,} of its bytes are in no frame"
         return Said(
             self.protocol, self.start, stop, self.text, tuple(self.items), self.fault,
             tuple(self.inner),
@@ -248,8 +248,8 @@ class Talk(ABC):
                 stop = tap.unread.stop
                 if stop > draft.start:
                     have = stop - draft.start
-                    draft.fault = f"{have} of {draft.whole} bytes" if draft.whole else (
-                        f"only its first {have} bytes")  # fmt: skip
+                    draft.fault = f"{have:,} of {draft.whole:,} bytes" if draft.whole else (
+                        f"only its first {counted(have, 'byte')}")  # fmt: skip
                     draft.fault += f", {cut}"
                     draft.text = draft.text or "a message"
                     yield draft.said(stop)
@@ -319,7 +319,7 @@ class Talk(ABC):
     def _tell_lost(self, side: Side) -> None:
         begun, stop = self._lost_at[side], self.taps[side].unread.stop
         if stop > begun:
-            text = f"{stop - begun} bytes that are not read"
+            text = f"{counted(stop - begun, 'byte')} that are not read"
             why = self._lost[side]
             if why not in (_GAP, self._given_up):
                 why = f"behind bytes that could not be read: {why}"
@@ -351,8 +351,8 @@ def text_of(data: bytes) -> str:
 
 
 def counted(number: int, thing: str, plural: str = "") -> str:
-    """`1 row`, `2 rows`."""
-    return f"{number} {thing}" if number == 1 else f"{number} {plural or thing + 's'}"
+    """`1 row`, `2,000 rows`."""
+    return f"1 {thing}" if number == 1 else f"{number:,} {plural or thing + 's'}"
 
 
 def brief(data: bytes, limit: int = 48, size: int | None = None) -> str:

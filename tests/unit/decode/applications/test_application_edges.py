@@ -96,14 +96,14 @@ def test_a_gap_within_a_body_only_counts() -> None:
         "redis", C(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$%d\r\n" % length), C(b"v" * 2048),
         gap(CLIENT, 1000), C(b"v" * 1048 + b"\r\n*1\r\n$4\r\nPING\r\n"),
     )  # fmt: skip
-    assert texts(found[CLIENT]) == ["SET k (4096 bytes)", "PING"]
-    assert faults(found, CLIENT) == ["1000 of its bytes are in no frame", ""]
+    assert texts(found[CLIENT]) == ["SET k (4,096 bytes)", "PING"]
+    assert faults(found, CLIENT) == ["1,000 of its bytes are in no frame", ""]
     published = spoken(
         "mqtt", C(h("30 80 80 08 0001 74")), C(b"v" * 70_000), gap(CLIENT, 50_000),
         C(b"v" * 11_069 + h("c000")),
     )  # fmt: skip
-    assert texts(published[CLIENT]) == ["publish t: 131069 bytes, QoS 0", "ping"]
-    assert faults(published, CLIENT) == ["50000 of its bytes are in no frame", ""]
+    assert texts(published[CLIENT]) == ["publish t: 131,069 bytes, QoS 0", "ping"]
+    assert faults(published, CLIENT) == ["50,000 of its bytes are in no frame", ""]
 
 
 RESUMED = [
@@ -231,7 +231,7 @@ def test_smtp_data_without_its_reply() -> None:
     long = spoken(
         "smtp", C(b"DATA\r\n"), *(C(b"x" * 998 + b"\r\n") for _ in range(97)), C(b".\r\n")
     )
-    assert texts(long[CLIENT]) == ["DATA", "a mail: 97 lines, 97000 bytes"]
+    assert texts(long[CLIENT]) == ["DATA", "a mail: 97 lines, 97,000 bytes"]
 
 
 def test_a_mail_that_is_refused_is_no_mail() -> None:
