@@ -68,7 +68,7 @@ class Draft:
         if self.missing and not self.fault:
             self.fault = f"{self.missing:,} of its bytes are in no frame"
         return Said(
-            self.protocol, self.start, stop, self.text, tuple(self.items), self.fault,
+            self.protocol, self.start, stop, self.text or "a message", tuple(self.items), self.fault,
             tuple(self.inner),
         )  # fmt: skip
 
@@ -251,7 +251,6 @@ class Talk(ABC):
                     draft.fault = f"{have:,} of {draft.whole:,} bytes" if draft.whole else (
                         f"only its first {counted(have, 'byte')}")  # fmt: skip
                     draft.fault += f", {cut}"
-                    draft.text = draft.text or "a message"
                     yield draft.said(stop)
                 return
             except Malformed as why:
