@@ -34,7 +34,7 @@ class Malformed(Exception):
 class Draft:
     """A message while it is being read."""
 
-    __slots__ = ("fault", "inner", "items", "left_out", "missing", "protocol", "start", "text",
+    __slots__ = ("fault", "items", "left_out", "missing", "protocol", "start", "text",
                  "whole")  # fmt: skip
 
     def __init__(self, protocol: str, start: int) -> None:
@@ -43,7 +43,6 @@ class Draft:
         self.text = ""
         self.items: list[Item] = []
         self.left_out = 0
-        self.inner: list[Said] = []
         self.fault = ""
         self.whole = 0  # its length where its beginning tells it
         self.missing = 0  # bytes of its body that no frame holds
@@ -68,9 +67,8 @@ class Draft:
         if self.missing and not self.fault:
             self.fault = f"{self.missing:,} of its bytes are in no frame"
         return Said(
-            self.protocol, self.start, stop, self.text or "a message", tuple(self.items), self.fault,
-            tuple(self.inner),
-        )  # fmt: skip
+            self.protocol, self.start, stop, self.text or "a message", tuple(self.items), self.fault
+        )
 
 
 class Tap:
