@@ -149,6 +149,9 @@ class Talk(ABC):
         self._lost: dict[Side, str] = {}  # why the bytes are no longer read
         self._lost_at: dict[Side, int] = {}
         self._held: set[Side] = set()
+        self._whole = dict.fromkeys(Side, 0)  # messages without a fault
+        self._heard: dict[Side, int] = {}  # how many the other side had said when one was lost
+        self._speaking: Side | None = None
         self._successor: Conversation | None = None
         self._given_up = ""
 
@@ -193,14 +196,27 @@ class Talk(ABC):
         if self._successor is not None:
             return self._collect(side) + self._successor.feed(side, data, start)
         tap = self.taps[side]
-        if side in self._lost and self._lost[side] == _GAP and self.begins(side, data[:64]):
+        if side in self._lost and self._may_begin(side, data):
             self._found(side, start)
+        self._speaking = side
         if side not in self._lost:
             tap.unread.add(data, start)
         else:
             tap.unread.jump(start + len(data))
         self._run(side)
         return self._collect(side)
+
+    def _may_begin(self, side: Side, data: bytes) -> bool:
+        """Whether to read again from here a side whose bytes could no longer be read.
+
+        Behind a gap, where a message may well begin. Behind what was no message (the capture began
+        in the middle of one, perhaps), where the other side has been understood in between: then
+        this is where a side begins to speak, however its bytes are cut.
+        """
+        if self._lost[side] == _GAP:
+            return self.begins(side, data[:64])
+        turns = self._speaking is not side and not self._given_up
+        return turns and self._whole[side.outbound.receiver] > self._heard[side]
 
     def gap(self, side: Side, start: int, stop: int) -> list[Said]:
         if self._successor is not None:
@@ -255,6 +271,8 @@ class Talk(ABC):
                 draft.fault = str(why)
                 draft.text = draft.text or f"no {self.protocol} message"
                 self._lost[tap.side] = draft.fault
+                self._heard[tap.side] = self._whole[tap.side.outbound.receiver]
+                self.missed(tap.side)
                 tap.unread.drop(max(0, draft.start + 1 - tap.at))
                 self._lost_at[tap.side] = tap.at
                 yield draft.said(tap.at)
@@ -286,6 +304,7 @@ class Talk(ABC):
             if said is None:
                 break
             self._ready[side].append(said)
+            self._whole[side] += not said.fault
             # What the other side held back comes before this side's next message, if that is here
             # already: else the order would depend on the pieces.
             self._let_go(side.outbound.receiver)

@@ -146,6 +146,22 @@ def test_malformed_bytes_end_the_reading_of_their_side_only() -> None:
     assert (found[SERVER][0].start, found[SERVER][1].stop) == (0, 14)
 
 
+def test_a_side_is_read_again_once_the_other_was_understood() -> None:
+    """The capture began in the middle of a reply: the next one is read, and joined to nothing."""
+    found = spoken(
+        "redis", S(b"lue\r\n"), S(b"+no\r\n"), C(b"GET a\r\n"), S(b"$1\r\nx\r\n"),
+        C(b"GET b\r\n"), S(b"$1\r\ny\r\n"),
+    )  # fmt: skip
+    assert texts(found[SERVER]) == ["no Redis message", "5 bytes that are not read", "x", "y"]
+    assert texts(found[CLIENT]) == ["GET a", "GET b"]
+
+
+def test_two_sides_that_speak_another_protocol_are_not_read_again() -> None:
+    found = spoken("redis", C(b"\1\r\n"), S(b"\3\r\n"), C(b"PING\r\n"), S(b"+OK\r\n"))
+    assert len(found[CLIENT]) == len(found[SERVER]) == 2
+    assert all(one.fault for side in Side for one in found[side])
+
+
 def test_streams_need_not_begin_at_zero() -> None:
     found = spoken("dns", C(dns_tcp(QUERY)), S(dns_tcp(ANSWER)), starts=4093)
     assert found[SERVER][0].start == 4093
