@@ -39,8 +39,8 @@ def entry_texts(call: Call) -> Texts:
     return _named(call)
 
 
-def return_texts(call: Call, ready: tuple[Ready, ...]) -> Texts:
-    """A call on its way out: `= 100  0..100  +41.2 ms`."""
+def return_texts(call: Call, ready: tuple[Ready, ...], cause: str = "") -> Texts:
+    """A call on its way out: `= 100  0..100  +41.2 ms delayed_ack`, with what it waited for."""
     if call.returned_ns is None:
         return ("still inside",)
     took = f"+{duration(call.returned_ns - call.entered_ns)}"
@@ -48,6 +48,9 @@ def return_texts(call: Call, ready: tuple[Ready, ...]) -> Texts:
     ends = outcomes(call, ready)
     texts: list[str] = []
     if call.returned_ns - call.entered_ns >= LONG_NS:
+        if cause:
+            texts += [f"{end}{_gap(span)}  {took} {cause}" for end in ends]
+            texts += [f"{span} {took} {cause}"] if span else []
         texts += [f"{end}{_gap(span)}  {took}" for end in ends]
         texts += [f"{span} {took}"] if span else []
         texts += [f"{ends[-1]} {took}", took]
