@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from netlab.correlate.reassembly import Conflict, Reassembly
 from netlab.model.recording import RawRecording
-from netlab.model.tables import Connection, Side, Tables
+from netlab.model.tables import Connection, Side, Tables, Verdict
 from netlab.show.format import byte_count, byte_range
 
 _MOST = 3
+_TWICE = (*(kind for kind in Verdict if kind is not Verdict.NEW_DATA), "unsure")
 
 
 def stream_notes(
@@ -26,7 +27,7 @@ def stream_notes(
         if missed:
             text = f"{byte_count(missed)} of the {side}'s were acknowledged, and not captured"
             notes.append(("gap", text))
-    if connection.retransmission_count == connection.out_of_order_count == 0:
+    if not any(getattr(connection, f"{kind}_frames") for kind in _TWICE):
         return notes  # nothing came twice
     streams = Reassembly(tables, raw)
     conflicts: list[Conflict] = []

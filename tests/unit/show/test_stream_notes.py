@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from playbook import Play
+
 from netlab.capture.files import read_raw
 from netlab.explain.analysis import analyse
+from netlab.model.frame import Frame
+from netlab.model.recording import RawRecording
 from netlab.show import choose
 from netlab.show.views.stream_notes import stream_notes
 
@@ -27,9 +31,23 @@ def test_frames_that_hold_different_bytes_for_one_place(captures_dir: Path) -> N
     assert ("≠", "frames 28 and 64 hold different bytes for client 13366..13378") in found
 
 
-def test_the_byte_of_a_keep_alive_contradicts_nobody(captures_dir: Path) -> None:
-    """It is any byte: here a 0 in the place of the last one sent."""
-    assert notes(captures_dir, "smb_v2_only_non_zero_reserved1.pcap") == []
+def test_the_byte_of_a_keep_alive_contradicts_nobody() -> None:
+    """It is any byte (RFC 1122 4.2.3.6); sent sooner, the same would be data."""
+    for wait_ns, count in ((1_010_000_000, 0), (1_000_000, 1)):
+        play = Play()
+        play.handshake(calls=False)
+        play.data("c>s", 0, 100)
+        play.ack("s>c", 100)
+        play.now_ns += wait_ns
+        play.data("c>s", 99, 100)
+        tables = play.tables()
+        raw = RawRecording(frames=[
+            Frame(p.frame, p.time_ns, 0, bytes(66) + b"x" * (p.payload_len_bytes or 0), 166)
+            for p in play.packets[:-1]
+        ])  # fmt: skip
+        last = play.packets[-1]
+        raw.frames.append(Frame(last.frame, last.time_ns, 0, bytes(66) + b"\0", 67))
+        assert len(stream_notes(tables, raw, tables.connections[0])) == count
 
 
 def test_a_sound_stream_has_none(captures_dir: Path) -> None:
