@@ -143,6 +143,16 @@ class Scene:
     def socket_of(self, call: Call) -> Socket | None:
         return self.sockets.by_call[call.call - 1]
 
+    def home(self, socket: Socket) -> tuple[int, Side] | None:
+        """Which end of which connection a socket is; None: it is not known."""
+        if socket.connection is not None and socket.side is not None:
+            return socket.connection, socket.side
+        for number in reversed(socket.calls):
+            call = self.call(number)
+            if call.connection is not None and call.side is not None:
+                return call.connection, Side(call.side)
+        return None
+
     def accepted_by(self, call: Call) -> Socket | None:
         """The socket that an accept returned."""
         return self._accepted.get(call.call)

@@ -117,9 +117,7 @@ def _end(row: Connection, side: Side, calls: list[Call]) -> str:
     return " ".join(actors) or shown
 
 
-def connection_summary(
-    row: Connection, calls: list[Call], resent_frames: int
-) -> ConnectionSummary:
+def connection_summary(row: Connection, calls: list[Call], resent_frames: int) -> ConnectionSummary:
     """A connection with the calls that were made on it."""
     return ConnectionSummary(
         connection=row.connection,
