@@ -317,14 +317,19 @@ class Scene:
     def is_exact(self, track: Track) -> bool:
         """Whether a frame's departure and arrival are both known.
 
-        A wire knows both; on a loopback they are one. Elsewhere the capture stands at one end.
+        A wire knows both; on a loopback, and wherever one machine is both ends, they are one.
+        Elsewhere the capture stands at one end.
         """
         first = next((row.packet for row in track.rows), None)
         if first is None:
             return False
         if first._wired or (first.src == first.dst):
             return True
-        return (first.src or "").startswith("127.") or first.interface.startswith("lo")
+        if (first.src or "").startswith("127.") or first.interface.startswith("lo"):
+            return True
+        ends = [self.ends.get((track.flow.connection, side)) for side in Side]
+        hosts = {socket.host for socket in ends if socket is not None}
+        return None not in ends and len(hosts) == 1
 
     def states(self, connection: int | None, side: Side) -> list[State]:
         """The samples of one end, in order of time."""
