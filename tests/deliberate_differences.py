@@ -1,6 +1,6 @@
 """Where netlab says something else than tshark or Zeek, and means it: why, and who says so.
 
-The one list. `tshark_compare` counts what each entry of DELIBERATE explains, `test_agreement` has
+The one list. `tshark_compare` counts what each entry of DELIBERATE explains, `test_verdict_agreement` has
 the others; a difference without an entry fails a test, and so does an entry without a difference.
 """
 
@@ -104,7 +104,7 @@ class Silent(NamedTuple):
 
 _DAMAGED = "TCP options are damaged or cut: tshark shows nothing of that, but remembers something"
 
-# Verdicts: tests/unit/correlate/test_agreement.py
+# Verdicts: tests/unit/correlate/test_verdict_agreement.py
 TSHARK_SILENT = {
     "13_tcp_option_length_zero_malformed.pcap": Silent(1, _DAMAGED),
     "heapoverflow-tcp_print.pcap": Silent(1, _DAMAGED),

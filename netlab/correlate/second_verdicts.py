@@ -32,10 +32,11 @@ _CLOCKED_NS = 20_000_000
 _SYN_LEAST_NS = 190_000_000
 
 
-def judge_again(track: Track, *, probes_first: bool = False) -> None:
+def judge_again(track: Track, *, probes_first: bool = False, ring_lost: bool = False) -> None:
     """Fill verdict, verdict_reason and verdict_frames of a connection's rows, and its senders.
 
     `probes_first`: both ends' kernels are known to send a tail loss probe before they time out.
+    `ring_lost`: frames were lost on the way into the recording, and it is not known which.
     """
     rows = track.rows
     if not rows or track.flow.to_itself:  # who hears what, cannot be told of one that is both
@@ -68,6 +69,34 @@ def judge_again(track: Track, *, probes_first: bool = False) -> None:
             else:
                 work.leaves(row, me, other, now_ns)
     work.twins.settle(rows)
+    if ring_lost or any(_has_gap(sender) for sender in senders.values()):
+        _take_back(rows)
+
+
+def _has_gap(sender: Sender) -> bool:
+    """Whether the other end acknowledged what this capture has not: so it lacks frames."""
+    if sender.nxt is not None and sender.una > sender.nxt:
+        return True
+    return any(hole.stop <= sender.una for hole in sender.holes)
+
+
+def _take_back(rows: list[Row]) -> None:
+    """Verdicts that rest on what was not heard, where it may have been and was not captured."""
+    for row in rows:
+        segment = row.segment
+        if segment.verdict in _BY_SILENCE:
+            segment.verdict_reason = (
+                f"{_BY_SILENCE[Verdict(segment.verdict)]}, if no frames are missing; but this"
+                f" capture lacks some: {segment.verdict_reason}"
+            )
+            segment.verdict = None
+
+
+_BY_SILENCE = {
+    Verdict.RTO: "sent again by the timer",
+    Verdict.TAIL_LOSS_PROBE: "a tail loss probe",
+    Verdict.KEEP_ALIVE: "a keep-alive",
+}
 
 
 def _events(rows: list[Row]) -> list[tuple[int, int, int]]:

@@ -63,7 +63,8 @@ FAMILY_IPV4 = 2
 FAMILIES_IPV6 = frozenset({23, 24, 28, 30})
 NFLOG_FAMILIES = {2: 2, 10: 24}  # Linux's numbers, and the BSDs'; to those, 10 is CCITT
 # Hardware types whose cooked "protocol" is not an EtherType (LINKTYPE_LINUX_SLL's page).
-COOKED_OTHER = {778: "GRE", 802: "802.11 radiotap", 803: "802.11 radiotap", 824: "netlink"}
+# A GRE device's (778) is GRE's, which is an EtherType.
+COOKED_OTHER = {802: "802.11 radiotap", 803: "802.11 radiotap", 824: "netlink"}
 # Where a cooked header has its packet type, and the one that means sent by this machine.
 _COOKED_TYPES = {LINK_COOKED: (0, 2, b"\0\x04"), LINK_COOKED_2: (10, 11, b"\x04")}
 HDLC_ADDRESSES = frozenset({0x0F, 0x8F})  # Cisco's: one receiver, all

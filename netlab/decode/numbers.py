@@ -120,6 +120,7 @@ IP_MOBILITY = 135
 IP_UDP_LITE = 136
 IP_HIP = 139
 IP_SHIM6 = 140
+IP_ETHERNET = 143
 
 IP_PROTOCOLS = {
     IP_HOP_BY_HOP: "IPv6 hop-by-hop",
@@ -154,17 +155,20 @@ IP_PROTOCOLS = {
     137: "MPLS in IP",
     IP_HIP: "HIP",
     IP_SHIM6: "Shim6",
-    143: "Ethernet in IP",
+    IP_ETHERNET: "Ethernet in IP",
     262: "MPTCP",
 }
 
 PPP_IPV4 = 0x0021
 PPP_IPV6 = 0x0057
+PPP_MPLS, PPP_MPLS_MULTICAST = 0x0281, 0x0283
 PPP_PROTOCOLS = {
     PPP_IPV4: "IPv4",
     0x003D: "PPP multilink",
     PPP_IPV6: "IPv6",
     0x00FD: "PPP compressed",
+    PPP_MPLS: "MPLS",
+    PPP_MPLS_MULTICAST: "MPLS multicast",
     0x8021: "PPP IPCP",
     0x8057: "PPP IPV6CP",
     0x80FD: "PPP CCP",

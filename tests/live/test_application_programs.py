@@ -66,6 +66,20 @@ with socket.create_connection(("127.0.0.1", 6379)) as one:
     assert b"two words" in one.recv(4096)
 print(got.splitlines()[-1].decode())
 """
+ASKING = """
+import socket
+with socket.create_connection(("127.0.0.1", 11211)) as one:
+    one.sendall(b"set key 7 60 4093\\r\\n" + b"v" * 4093 + b"\\r\\n")
+    one.sendall(b"get key other\\r\\nincr key 1\\r\\nmg key s v\\r\\nmn\\r\\nstats\\r\\nquit\\r\\n")
+    while one.recv(4096):
+        pass
+"""
+MEMCACHED = """
+memcached -u nobody -l 127.0.0.1 -P $PWD/memcached.pid &
+until python3 ask.py 2>ask.log; do :; done
+kill $!
+wait
+"""
 POSTGRES = """
 set -e
 initdb -D data -U me --auth=trust --no-sync --no-instructions >initdb.log
@@ -164,6 +178,31 @@ def test_postgres(folder: Path) -> None:
     assert sum(text.startswith("97 rows, ") for text in texts) == 1
     assert any(one.text.startswith("copied data: ") for one in client)
     assert client[-1].text == "goodbye"
+
+
+def test_memcached(tmp_path: Path) -> None:
+    (tmp_path / "talk").write_text(MEMCACHED)
+    (tmp_path / "ask.py").write_text(ASKING)
+
+    def work() -> None:
+        done = trace(tmp_path, "--", "sh", "talk", env={"PATH": PATH})
+        assert done.returncode == 0, done.stderr
+
+    in_private_network(work)
+    client, server = sides(read(tmp_path / FILE), "memcached")
+    assert [one.text for one in client] == [
+        "set key: 4093 bytes, for 60 s", "get key other", "incr key 1", "mg key s v", "mn",
+        "stats", "quit",
+    ]  # fmt: skip
+    said = [one.text for one in server]
+    assert said[:5] == [
+        "set key: STORED", "get key: key (4093 bytes)",
+        "incr key: CLIENT_ERROR cannot increment or decrement non-numeric value",
+        "mg key: value (4093 bytes)", "mn: MN",
+    ]  # fmt: skip
+    assert said[5].startswith("stats: ")
+    assert said[5].endswith(" figures")
+    assert [one.fault for one in (*client, *server) if one.fault] == []
 
 
 @pytest.mark.slow

@@ -36,6 +36,7 @@ _WHERE = {
     "postgres": _Where("postgres", (5432, 5433, 6432)),
     "mqtt": _Where("mqtt", (1883,)),
     "redis": _Where("redis", (6379, 6380, 16379, 26379)),
+    "memcached": _Where("memcached", (11211,)),
     "smtp": _Where("smtp", (25, 587, 2525)),
     "ftp": _Where("ftp", (21, 2121)),
     "ssdp": _Where("ssdp", None, (1900,)),

@@ -11,7 +11,7 @@ from netlab.correlate.reassembly import Reassembly
 from netlab.decode.applications.message import Item, Said
 from netlab.model.errors import UsageError
 from netlab.model.recording import RawRecording
-from netlab.model.tables import Connection, Message, Packet, Segment, Side, Tables
+from netlab.model.tables import Call, Connection, Message, Packet, Segment, Side, Tables
 from netlab.show.views.blocks import FieldLine, LayerBlock
 
 _KEPT = 4096  # bytes of a message that a view holds, unless all are asked for
@@ -267,6 +267,18 @@ def _field(item: Item, begin: int, end: int, shift: int) -> FieldLine:
     stop = max(min(item.stop, end) + shift, start)
     return FieldLine(
         item.name, item.text, item.meaning, start, stop, item.source, start * 8, stop * 8, ""
+    )
+
+
+def moved_by(tables: Tables, call: Call) -> tuple[str, ...]:
+    """The messages of which a call moved any byte: `message 12, HTTP/1.1 GET /index.html`."""
+    if call.connection is None or call.start is None:
+        return ()
+    return tuple(
+        (f"message {message.message}, " if message.message else "")
+        + f"{message.protocol} {message.text}"
+        for message in tables.messages_of(call.connection)
+        if call.call in message.calls
     )
 
 

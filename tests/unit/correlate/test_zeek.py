@@ -1,4 +1,4 @@
-"""Zeek's words on conversations made by hand; `test_agreement` has its own baselines."""
+"""Zeek's words on conversations made by hand; `test_verdict_agreement` has its own baselines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A call names the messages that it moved."""
+"""A call names the messages that it moved, as the recording has it and in why it took so long."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from netlab.explain.analysis import analyse
 from netlab.lab.finish import finish_recording
 from netlab.show.terminal.call import call_lines
 from netlab.show.terminal.lines import plain
+from netlab.show.terminal.why import call_lines as why_lines
+from netlab.show.views.why import why_call
 
 REQUEST = b"GET /\x1b[2J HTTP/1.1\r\nHost: a.example\r\nAccept: */*\r\n\r\n"
 
@@ -36,8 +38,12 @@ def test_its_lines_end_with_them_and_nothing_captured_is_obeyed(tmp_path: Path) 
     live.statistics(0, 8, 0, T0_NS, T0_NS + 30_000)
     live.close()
     finish_recording(path)
-    tables = analyse(read_raw(path))
+    raw = read_raw(path)
+    tables = analyse(raw)
     connect, send = tables.calls
     lines = [plain(line) for line in call_lines(tables, send)]
     assert lines[-1] == "  message       message 1, HTTP/1.1 GET /\\x1b[2J"
     assert not any("message" in plain(line) for line in call_lines(tables, connect)[1:])
+    why = [plain(line) for line in why_lines(why_call(tables, raw, send), 80)]
+    assert "moved message 1, HTTP/1.1 GET /\\x1b[2J" in why
+    assert why_call(tables, raw, connect).moved == ()

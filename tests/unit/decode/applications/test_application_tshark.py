@@ -31,8 +31,8 @@ from tshark_fields import column
 from netlab.model.tables import Message
 
 PORTS = {
-    "redis": 6379, "postgres": 5432, "mqtt": 1883, "smtp": 25, "ftp": 21, "dns": 53, "mdns": 5353,
-    "llmnr": 5355, "dhcp": 67, "dhcpv6": 547, "ntp": 123, "ssdp": 1900,
+    "redis": 6379, "memcached": 11211, "postgres": 5432, "mqtt": 1883, "smtp": 25, "ftp": 21,
+    "dns": 53, "mdns": 5353, "llmnr": 5355, "dhcp": 67, "dhcpv6": 547, "ntp": 123, "ssdp": 1900,
 }  # fmt: skip
 CAPTURES = [
     "many_interfaces-1.pcapng", "raw_ip.pcap", "smb_v2_only_non_zero_reserved1.pcap",

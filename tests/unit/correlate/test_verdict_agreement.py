@@ -1,6 +1,6 @@
 """Verdicts are tshark's and connections are Zeek's, on captures by others; a table shows it.
 
-.ci/test -s tests/unit/correlate/test_agreement.py
+.ci/test -s tests/unit/correlate/test_verdict_agreement.py
 """
 
 from __future__ import annotations
