@@ -11,8 +11,9 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from netlab.correlate.addresses import is_wildcard
+from netlab.correlate.addresses import Endpoint, is_wildcard
 from netlab.correlate.flows import Flow, flows_from_packets
+from netlab.correlate.reasons import What
 from netlab.correlate.segments import Track, track_from_flow
 from netlab.correlate.socket_options import OptionSet, options_of
 from netlab.correlate.sockets import Socket, trace_sockets
@@ -21,7 +22,7 @@ from netlab.explain.parts import Part
 from netlab.explain.sender import Sender, Switch, Write, sender_of
 from netlab.model.call import MSG_MORE, MSG_PEEK, CallRecord, is_inbound, is_outbound
 from netlab.model.recording import RawRecording
-from netlab.model.tables import Call, Direction, Packet, Role, Side, Span, State, Tables
+from netlab.model.tables import Call, Direction, Packet, Role, Side, Span, State, Tables, Unmatched
 
 Thread = tuple[str, int, int]  # host, pid, tid
 
@@ -40,6 +41,15 @@ class Moves:
             return None
         call = self.calls[place - 1]
         return call if call.stop is not None and byte < call.stop else None
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """The accept queue of a listener: when connections came into it, and left it, in order."""
+
+    listen: Call
+    came_ns: list[int]
+    left_ns: list[int]
 
 
 class Path:
@@ -116,6 +126,12 @@ class Scene:
         }
         self._in_order: dict[tuple[int, Side, Direction], Moves] = {}
         self._paths: dict[int, Path | None] = {}
+        self.queues: dict[Endpoint, Queue | None] = {}  # by listener's end, once asked for
+        self.unread: dict[int | None, list[Unmatched]] = defaultdict(list)  # by connection
+        for item in tables.unmatched:
+            if item.bytes and item.what in (What.CARRIED_NOT_READ, What.SENT_NOT_READ):
+                self.unread[item.connection].append(item)
+        self.end_ns = max((c.returned_ns or c.entered_ns for c in self.calls), default=0)
         self._options: dict[tuple[int, Side], list[OptionSet]] = {}
         self._reads: dict[tuple[int, Side], list[Call]] = {}
         self._accepted: dict[int, Socket] = {
