@@ -35,7 +35,7 @@ from netlab.show.views.thread_names import full_name, hop_peers, thread_names
 from netlab.show.views.wire_marks import wire_marks, with_sign
 
 _NO_WORD = frozenset({"unknown", "copy", "witness"})
-_IDLE_WORDS = frozenset({"no_client", "peer_app", "timer", "network", "scheduler"})
+_IDLE_WORDS = frozenset({"no_client", "other_event", "peer_app", "timer", "network", "scheduler"})
 _MOST_EXPLAINED = 20_000  # calls; more take a second and longer
 MOST_LANES = 4  # more calls at once on one side are drawn without a bar
 _SILENCE_AT_LEAST_NS = 1_000_000
