@@ -313,7 +313,7 @@ def _udp(buf, frame, at, stop, end, row):
     if at + 8 > stop or at + 8 > end:
         return ASIDE
     port = be16(buf, at + 2)
-    if port == GTP_U or port == VXLAN or port == GENEVE:  # what is inside is the packet
+    if port in (GTP_U, VXLAN, GENEVE):  # what is inside is the packet
         return ASIDE
     length = be16(buf, at + 4)
     if length < 8 or length > stop - at:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from heapq import nsmallest
+from itertools import islice
+from typing import Any
 
 from netlab.correlate import kernels as k
 from netlab.correlate.addresses import plain_address
@@ -16,6 +19,7 @@ _M64 = (1 << 64) - 1
 _FLOW, _TALK, _HALF = layout(k.FLOW), layout(k.TALK), layout(k.HALF)
 _PORTS, _FIRST_ROW = _FLOW.place("ports"), _FLOW.place("first_row")
 _STREAM, _MARKS, _CLIENT = _FLOW.place("stream"), _FLOW.place("marks"), _FLOW.place("client")
+_TALK_MARKS = _TALK.place("marks")
 _FIRST_NS, _LAST_NS = _TALK.place("first_ns"), _TALK.place("last_ns")
 _PACKETS, _SEEN = _HALF.place("packets"), _HALF.place("seen_bytes")
 
@@ -53,37 +57,67 @@ def address_text(number: int, version: int) -> str:
 
 def flow_rows(found: Flows) -> Iterator[FlowRow]:
     """Each flow, in order of its first frame."""
-    talk_marks = _TALK.place("marks")
     pairs = zip(found.flows.rows(found.count), found.talks.rows(found.count), strict=True)
     for index, (flow, talk) in enumerate(pairs):
-        ports = flow[_PORTS]
-        ends = (
-            ((flow[0] & _M64) << 64 | flow[1] & _M64, ports >> 16 & 0xFFFF),
-            ((flow[2] & _M64) << 64 | flow[3] & _M64, ports & 0xFFFF),
-        )
-        yield FlowRow(
-            index, "tcp" if ports >> 40 & 0xFF == k.TCP else "udp", 6 if ports >> 32 & 0xFF else 4,
-            ends, flow[_FIRST_ROW], flow[_STREAM], flow[_CLIENT],
-            bool((flow[_MARKS] | talk[talk_marks]) & k.LEFT),
-        )  # fmt: skip
+        yield _flow_row(index, flow, talk)
+
+
+def _flow_row(index: int, flow: tuple[int, ...], talk: tuple[int, ...]) -> FlowRow:
+    ports = flow[_PORTS]
+    ends = (
+        ((flow[0] & _M64) << 64 | flow[1] & _M64, ports >> 16 & 0xFFFF),
+        ((flow[2] & _M64) << 64 | flow[3] & _M64, ports & 0xFFFF),
+    )
+    return FlowRow(
+        index, "tcp" if ports >> 40 & 0xFF == k.TCP else "udp", 6 if ports >> 32 & 0xFF else 4,
+        ends, flow[_FIRST_ROW], flow[_STREAM], flow[_CLIENT],
+        bool((flow[_MARKS] | talk[_TALK_MARKS]) & k.LEFT),
+    )  # fmt: skip
 
 
 def connections(
-    found: Flows, rows: list[FlowRow], verdicts: tuple[str, ...], *, lost: bool
-) -> Iterator[tuple[FlowRow, Connection]]:
-    """The row of each flow but those that were left; `lost`: frames may be missing."""
-    talks = iter(found.talks.rows(found.count))
+    found: Flows, left: Collection[int], verdicts: tuple[str, ...], *, lost: bool, udp: bool
+) -> Iterator[Connection]:
+    """The row of each flow but those that are left; `lost`: frames may be missing.
+
+    Without `udp` of TCP alone. Connections are numbered as the flows are.
+    """
     halves = iter(found.halves.rows(2 * found.count))
     counts = found.counts.numbers(k.VERDICTS * found.count)
-    for row in rows:
-        talk, both = next(talks), (next(halves), next(halves))
-        if row.is_left:
+    pairs = zip(found.flows.rows(found.count), found.talks.rows(found.count), strict=True)
+    for index, (flow, talk) in enumerate(pairs):
+        both = next(halves), next(halves)
+        is_tcp = flow[_PORTS] >> 40 & 0xFF == k.TCP
+        if index in left or not (is_tcp or udp):
             continue
-        if row.protocol == "udp":
-            yield row, _shared(row, talk, both)
+        row = _flow_row(index, flow, talk)
+        if is_tcp:
+            mine = counts[k.VERDICTS * index : k.VERDICTS * (index + 1)]
+            yield _connection(row, talk, both, mine, verdicts, lost)
         else:
-            mine = counts[k.VERDICTS * row.index : k.VERDICTS * (row.index + 1)]
-            yield row, _connection(row, talk, both, mine, verdicts, lost)
+            yield _shared(row, talk, both)
+
+
+def busiest_udp(found: Flows, left: Collection[int], count: int) -> list[Connection]:
+    """Of the UDP flows those that moved most bytes."""
+    halves = found.halves.rows(2 * found.count)
+    sizes = []
+    for index, flow in enumerate(found.flows.rows(found.count)):
+        moved = next(halves)[_SEEN] + next(halves)[_SEEN]
+        if flow[_PORTS] >> 40 & 0xFF == k.UDP and index not in left:
+            sizes.append((-moved, index))
+    return [_one_udp(found, index) for _, index in nsmallest(count, sizes)]
+
+
+def _one_udp(found: Flows, index: int) -> Connection:
+    def row_of(table: Any, at: int) -> tuple[int, ...]:
+        return next(islice(table.rows(at + 1), at, None))
+
+    talk = row_of(found.talks, index)
+    row = _flow_row(index, row_of(found.flows, index), talk)
+    return _shared(
+        row, talk, (row_of(found.halves, 2 * index), row_of(found.halves, 2 * index + 1))
+    )
 
 
 def _shared(

@@ -29,10 +29,10 @@ def show(asked: Asked) -> bool:
             )
         else:
             from netlab.show.terminal.lines import emit, width_of
-            from netlab.show.terminal.summary import summary_lines
+            from netlab.show.terminal.summary import LISTED, summary_lines
             from netlab.show.views.bulk import bulk_summary
 
-            view = bulk_summary(whole, asked.name)
+            view = bulk_summary(whole, asked.name, busiest=None if asked.as_json else LISTED)
             if asked.as_json:
                 print(view.as_json())
             else:
