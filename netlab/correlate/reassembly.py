@@ -15,7 +15,7 @@ from operator import itemgetter
 from netlab.decode.payload import payload_of
 from netlab.model.ranges import RangeMap
 from netlab.model.recording import RawRecording
-from netlab.model.tables import Connection, Segment, Side, Tables
+from netlab.model.tables import Connection, Segment, Side, Tables, Verdict
 
 _LAST = 1 << 62  # behind all frames
 _UDP_HEADER = 8
@@ -93,6 +93,8 @@ class Reassembly:
     def _stream(self, connection: int, side: Side, conflicts: list[Conflict]) -> Iterator[Chunk]:
         owners: _Owners = RangeMap()
         for segment in self._segments.get((connection, side.outbound), ()):
+            if segment.verdict == Verdict.KEEP_ALIVE:
+                continue  # its byte is any (RFC 1122 4.2.3.6)
             at = self._place[segment.frame]
             payload = self._payload(at)
             start, stop = max(segment.start, 0), min(segment.stop, segment.start + len(payload))

@@ -19,7 +19,7 @@ from netlab.show.format import Ruler, count, duration
 from netlab.show.terminal.lines import Line, emit, first_fitting, fit, fold, width_of
 from netlab.show.terminal.opening import opening_lines
 from netlab.show.views.ladder import ladder, limited
-from netlab.show.views.marks import CallMark, Ladder, Lane, Row, WireMark
+from netlab.show.views.marks import CallMark, Ladder, Lane, Row, Shown, WireMark
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -63,6 +63,7 @@ def print_ladder(
     *,
     connection: int | None = None,
     limit: int | None = None,
+    only: Shown | None = None,
     console: Console | None = None,
 ) -> None:
     """Print the ladder of a connection (None: the first), at most `limit` rows of it (0: all)."""
@@ -72,7 +73,7 @@ def print_ladder(
         number = tables.connections[0]
     else:
         number = choose.connection(tables, str(connection))
-    drawn = limited(ladder(tables, raw, number), DEFAULT_LIMIT if limit is None else limit)
+    drawn = limited(ladder(tables, raw, number, only), DEFAULT_LIMIT if limit is None else limit)
     emit(ladder_lines(drawn, width_of(console)), console)
 
 
