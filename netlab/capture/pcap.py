@@ -1,8 +1,10 @@
 """Turns the bytes of a classic pcap file into records: stamps, lengths and slices, nothing decoded.
 
-Both byte orders, microseconds and nanoseconds, and the "modified" form of old Linux kernels whose
-record headers are longer. Knows nothing of recordings. Read draft-ietf-opsawg-pcap first; limits
-are those of Wireshark 4.0 (wiretap/libpcap.c), so that both number the same frames.
+Both byte orders, microseconds and nanoseconds, the "modified" form of old Linux kernels whose
+record headers are longer, and the old versions, and DG/UX's, in which the two lengths stand in the
+other order (libpcap's sf-pcap.c reads the same). Knows nothing of recordings.
+Read draft-ietf-opsawg-pcap first; limits are those of Wireshark 4.0 (wiretap/libpcap.c), so that
+both number the same frames.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from struct import Struct
 from netlab.capture.damage import Damaged, max_packet_bytes
 
 FILE_HEADER_BYTES = 24
+_DG_UX = (543, 0)
 _MICROSECONDS, _NANOSECONDS, _MODIFIED = 0xA1B2C3D4, 0xA1B23C4D, 0xA1B2CD34
 
 
@@ -26,6 +29,7 @@ class PcapHeader:
     record_header_bytes: int
     snaplen_bytes: int
     link: int
+    swapped: bool | None = False  # the length on the wire comes first; None: where it is the lesser
 
 
 def maybe_header(data: bytes) -> PcapHeader | None:
@@ -33,14 +37,17 @@ def maybe_header(data: bytes) -> PcapHeader | None:
     if len(data) < FILE_HEADER_BYTES:
         return None
     for order in "<>":
-        magic, major, _, _, _, snaplen, link = Struct(order + "IHHiIII").unpack_from(data)
-        if magic in (_MICROSECONDS, _NANOSECONDS, _MODIFIED) and major == 2:
+        magic, major, minor, _, _, snaplen, link = Struct(order + "IHHiIII").unpack_from(data)
+        if magic not in (_MICROSECONDS, _NANOSECONDS, _MODIFIED):
+            continue
+        if major == 2 or (major, minor) == _DG_UX:
             return PcapHeader(
                 order,
                 1 if magic == _NANOSECONDS else 1000,
                 24 if magic == _MODIFIED else 16,
                 snaplen,
                 link & 0x03FFFFFF,  # above: the length of a frame check sequence
+                None if (major, minor) == (2, 3) else major != 2 or minor < 3,
             )
     return None
 
@@ -53,13 +60,15 @@ def records(data: bytes, header: PcapHeader) -> Iterator[tuple[int, int, int, in
     size = len(data)
     unpack = Struct(header.order + "IIII").unpack_from
     step, units_ns = header.record_header_bytes, header.units_ns
-    longest = max_packet_bytes(header.link)
+    longest, swapped = max_packet_bytes(header.link), header.swapped
     at = FILE_HEADER_BYTES
     while at < size:
         start = at + step
         if start > size:
             raise Damaged(f"the file is cut short in the middle of a packet header, at byte {at}")
         seconds, fraction, caplen, origlen = unpack(data, at)
+        if swapped is not False and (swapped or caplen > origlen):
+            caplen, origlen = origlen, caplen
         if caplen > longest:
             raise Damaged(f"a packet of {caplen} bytes at byte {at}: more than a capture may hold")
         at = start + caplen
