@@ -14,7 +14,7 @@ _FUTEX = {"x86_64": "202", "aarch64": "98"}
 
 
 def is_asleep(tid: int) -> bool:
-    """Whether a thread of this process waits in a system call that is not for a lock of Python's."""
+    """Whether a thread of this process waits in a system call, and not for a lock of Python."""
     task = Path(f"/proc/self/task/{tid}")
     if (task / "stat").read_text().rpartition(")")[2].split()[0] != "S":
         return False

@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("run", "Run a server and a client, capture both, map calls onto packets."),
     "lab": ("lab", "Run any two programs on hosts with a wire between, recorded."),
     "trace": ("trace", "Record a program on this machine: its calls and its packets."),
+    "study": ("study", "Ask a question of real sockets: predict, measure, compare."),
     "serve": ("serve", "The server core for real clients, recorded on request."),
     "status": ("status", "What a running server is doing: connections, queues, processes."),
     "inspect": ("inspect", "Show a capture: summary, connections, packets, ladder."),

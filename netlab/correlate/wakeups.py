@@ -232,6 +232,8 @@ class Wakeups:
         """The frame with the urgent byte, if one alone can have been pending during the wait."""
         entered = self.calls[number - 1].entered_ns
         marks = [mark for mark in join.urgent.get(side.inbound, ()) if mark.time_ns <= until]
+        if not marks:  # nothing urgent was captured
+            return None
         pending = [
             mark for mark, later in zip(marks, [*marks[1:], None], strict=True)
             if later is None or later.time_ns >= entered

@@ -251,7 +251,10 @@ def _read_tunnel(packet: Packet, data: bytes | memoryview, stop: int, bound: str
     packet.sport = packet.dport = packet.payload_off = packet.payload_len_bytes = None
     # First, so that the carriers stand from the outermost to the innermost.
     packet._carriers = (*packet._carriers, ends)
-    read_ethertype(packet, found.ethertype, data, found.off, stop, bound)
+    if found.ethertype == ETHERTYPE_BRIDGING:
+        read_ethernet(packet, data, found.off, stop, bound)
+    else:
+        read_ethertype(packet, found.ethertype, data, found.off, stop, bound)
     if packet.protocol == found.tunnel:  # nothing of it could be read
         packet.protocol, packet._carriers = "UDP", packet._carriers[:-1]
         packet.sport, packet.dport = sport, dport

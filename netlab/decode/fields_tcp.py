@@ -186,8 +186,9 @@ OPTION_TABLES = (
     table("ADD_ADDR HMAC", "RFC 8684 3.4.1",
           ("truncated HMAC", 64, B, "Proves that the sender has the keys.", "")),
     table("REMOVE_ADDR", "RFC 8684 3.4.2", *_MPTCP,
-          ("reserved", 4, H, "Zero.", ""),
-          ("address ids", 0, B, "The addresses that are gone, a byte each.", "")),
+          ("reserved", 4, H, "Zero.", "")),
+    table("REMOVE_ADDR address", "RFC 8684 3.4.2",
+          ("address id", 8, N, "An address of the sender that is gone.", "")),
     table("MP_PRIO", "RFC 8684 3.3.8", *_MPTCP,
           ("reserved", 3, H, "Zero.", ""),
           ("B: backup", 1, F, "Use this path only when no other is left.", "")),
@@ -259,7 +260,9 @@ def _mptcp(subtype: int, raw: bytes, length: int) -> list[str]:
         return [name] if length == _LENGTHS[name] else []
     if name == "MP_PRIO":
         return {3: [name], 4: [name, "MP_PRIO address"]}.get(length, [])
-    return [name] if name in ("REMOVE_ADDR", "MP_EXPERIMENTAL") else []
+    if name == "REMOVE_ADDR":
+        return [name, *["REMOVE_ADDR address"] * (length - 3)]
+    return [name] if name == "MP_EXPERIMENTAL" else []
 
 
 def _dss(flags: int, length: int) -> list[str]:

@@ -13,7 +13,7 @@ from netlab.decode import numbers
 from netlab.decode.carried import LLC_IP_SAP, LLC_UNNUMBERED, SNAP_ETHERTYPES, SNAP_SAP, gre_size
 from netlab.decode.field import bytes_text
 from netlab.decode.fields import FIELDS
-from netlab.decode.links import HDLC_ADDRESSES, NFLOG_PAYLOAD
+from netlab.decode.links import HDLC_ADDRESSES, NFLOG_FAMILIES, NFLOG_PAYLOAD
 from netlab.decode.walk import FieldValue, Layer, Walk, number
 from netlab.decode.wireless import (
     DATA,
@@ -250,7 +250,7 @@ def _nflog(walk: Walk, off: int) -> Next | None:
         walk.layers[-1] = layer = Layer(layer.name, off, min(end, len(walk.data)), layer.fields)
         if kind == NFLOG_PAYLOAD:
             walk.stop = min(walk.stop, at + length)
-            return Next(Kind.FAMILY, number(values, "family"), end)
+            return Next(Kind.FAMILY, NFLOG_FAMILIES.get(number(values, "family"), 0), end)
         at = end
     return None
 

@@ -148,6 +148,9 @@ def show_udp_lite(walk: Walk, off: int) -> None:
     if values is None:
         return
     covered = number(values, "checksum coverage") or walk.stop - off
+    if not number(values, "checksum"):
+        say(walk.layers[-1], "none: not allowed (RFC 3828 3.1)")
+        return
     if not 8 <= covered <= walk.stop - off:
         say(walk.layers[-1], "not verified: the coverage cannot be right")
         return

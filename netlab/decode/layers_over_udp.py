@@ -11,7 +11,15 @@ from dataclasses import replace
 
 from netlab.decode.fields import FIELDS
 from netlab.decode.layers_link import Kind, Next
-from netlab.decode.tunnels import PORT_GENEVE, PORT_GTP_U, PORT_VXLAN, gtp_header_stop, inside
+from netlab.decode.tunnels import (
+    PORT_GENEVE,
+    PORT_GTP_U,
+    PORT_VXLAN,
+    PORT_VXLAN_GPE,
+    TUNNEL_NAMES,
+    gtp_header_stop,
+    inside,
+)
 from netlab.decode.walk import Layer, Walk, number
 
 QUIC_VERSIONS = {0x00000001: "QUIC 1", 0x6B3343CF: "QUIC 2"}
@@ -24,8 +32,8 @@ _TAG_BYTES = 16  # RFC 9000 17.2.5
 def show_tunnel(walk: Walk, dport: int, off: int) -> Next | None:
     """The header of a tunnel, and what follows it; None when it is none, or stays closed."""
     end = min(walk.stop, len(walk.data))
-    if dport == PORT_VXLAN:
-        walk.fixed("VXLAN", off, 8)
+    if dport in (PORT_VXLAN, PORT_VXLAN_GPE):
+        walk.fixed(TUNNEL_NAMES[dport], off, 8)
     elif dport == PORT_GENEVE:
         values = walk.fixed("Geneve", off, 8)
         if values is not None:
@@ -46,12 +54,20 @@ def show_tunnel(walk: Walk, dport: int, off: int) -> Next | None:
 def show_quic(walk: Walk, ports: tuple[int, int], off: int) -> None:
     """QUIC's headers, where this is certainly QUIC; several packets may share a datagram."""
     end = min(walk.stop, len(walk.data))
+    data, first = walk.data, off
     while off < end:
-        long = walk.data[off] & 0x80
-        reached = _long(walk, off, end) if long else _short(walk, ports, off, end)
+        # What shares the datagram but has another destination is no packet of it (RFC 9000 12.2).
+        if off > first and data[off + 5 : off + 6 + data[first + 5]] != _destination(data, first):
+            return
+        reached = _long(walk, off, end) if data[off] & 0x80 else _short(walk, ports, off, end)
         if reached is None:
             return
         off = reached
+
+
+def _destination(data: bytes, off: int) -> bytes:
+    """The length of the destination's connection id, and the id."""
+    return data[off + 5 : off + 6 + data[off + 5]]
 
 
 def _short(walk: Walk, ports: tuple[int, int], off: int, end: int) -> int | None:

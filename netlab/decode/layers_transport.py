@@ -30,9 +30,10 @@ def show_tcp(walk: Walk, off: int) -> None:
     if values is None:
         return
     layer = walk.layers[-1]
-    if size < 20 or off + size > walk.stop:
-        return
     _flags(layer)
+    if size < 20 or off + size > walk.stop:
+        show_checksum(walk, layer, off, 16)
+        return
     for kind, place, length in walk.options(layer, off + 20, off + size, TCP_OPTIONS):
         if kind == OPTION_SACK and length % 8 == 2:
             _sack_blocks(walk, layer, place + 2, place + length)

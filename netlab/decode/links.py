@@ -58,7 +58,8 @@ _BIG = struct.Struct(">I")
 _TLV = struct.Struct("<HH")
 # Address families of the BSDs, macOS, Windows and Linux (man 4 bpf; LINKTYPE_NULL's page).
 FAMILY_IPV4 = 2
-FAMILIES_IPV6 = frozenset({10, 23, 24, 28, 30})
+FAMILIES_IPV6 = frozenset({23, 24, 28, 30})
+NFLOG_FAMILIES = {2: 2, 10: 24}  # Linux's numbers, and the BSDs'; to those, 10 is CCITT
 # Hardware types whose cooked "protocol" is not an EtherType (LINKTYPE_LINUX_SLL's page).
 COOKED_OTHER = {778: "GRE", 802: "802.11 radiotap", 803: "802.11 radiotap", 824: "netlink"}
 COOKED_SENT = 4  # a cooked header's packet type: sent by the machine that captured it
@@ -202,7 +203,7 @@ def _read_nflog(packet: Packet, data: bytes | memoryview, off: int, stop: int, b
     if off + 4 > len(data):
         faults.short(packet, "NFLOG", off, 4, len(data), stop, bound)
         return
-    family, at = data[off], off + 4
+    family, at = NFLOG_FAMILIES.get(data[off], 0), off + 4
     while at < stop:
         if at + 4 > len(data):
             faults.short(packet, "NFLOG", at, 4, len(data), stop, bound)

@@ -153,3 +153,14 @@ def _read(packet: Packet, number: int, whole: bytes) -> None:
         packet._whole = whole[packet.payload_off : stop]
         packet.payload_off = None
     packet.fragment, packet._fragment_off, packet._fragment_more, packet._piece = mine
+
+
+def whole_payload(parts: Sequence[tuple[Packet, bytes | memoryview]]) -> tuple[int, bytes]:
+    """Protocol and payload of a packet once more, from the fragments that made it, by offset."""
+    number, data = 0, b""
+    for packet, frame in parts:
+        if packet._piece is not None:
+            start, stop, carried = packet._piece
+            data = data[: packet._fragment_off] + bytes(frame[start:stop])
+            number = number if packet._fragment_off else carried
+    return number, data

@@ -2,7 +2,8 @@
 
 Only the destination port tells: these protocols send both ways to the well-known one, and the
 other names a flow. Must not know the datagram around it, nor how what is inside is read.
-Read first: RFC 7348 5 (VXLAN), RFC 8926 3 (Geneve), 3GPP TS 29.281 5 (GTP-U).
+Read first: RFC 7348 5 (VXLAN), draft-ietf-nvo3-vxlan-gpe 3 (with other than Ethernet inside),
+RFC 8926 3 (Geneve), 3GPP TS 29.281 5 (GTP-U).
 """
 
 from __future__ import annotations
@@ -11,11 +12,17 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from netlab.decode.numbers import ETHERTYPE_BRIDGING, ETHERTYPE_IPV4, ETHERTYPE_IPV6
+from netlab.decode.numbers import (
+    ETHERTYPE_BRIDGING,
+    ETHERTYPE_IPV4,
+    ETHERTYPE_IPV6,
+    ETHERTYPE_MPLS,
+)
 
-PORT_GTP_U, PORT_VXLAN, PORT_GENEVE = 2152, 4789, 6081
+PORT_GTP_U, PORT_VXLAN, PORT_VXLAN_GPE, PORT_GENEVE = 2152, 4789, 4790, 6081
 
 _U16 = struct.Struct("!H")
+_GPE_PROTOCOLS = {1: ETHERTYPE_IPV4, 2: ETHERTYPE_IPV6, 3: ETHERTYPE_BRIDGING, 5: ETHERTYPE_MPLS}
 _GTP_EXTENDED = 0x07  # an extension header, a sequence number or an N-PDU number: all three fields
 _GTP_EXTENSION = 0x04
 GTP_PACKET = 255  # G-PDU: the message that carries a packet
@@ -39,6 +46,13 @@ def _vxlan(data: bytes | memoryview, off: int, stop: int) -> Inside | None:
     if off + 8 > stop or not data[off] & 0x08:  # I: there is a network identifier
         return None
     return Inside("VXLAN", ETHERTYPE_BRIDGING, off + 8)
+
+
+def _vxlan_gpe(data: bytes | memoryview, off: int, stop: int) -> Inside | None:
+    if off + 8 > stop or data[off] & 0x0C != 0x0C:  # I, and P: the last reserved byte is a number
+        return None
+    ethertype = _GPE_PROTOCOLS.get(data[off + 3])
+    return None if ethertype is None else Inside("VXLAN-GPE", ethertype, off + 8)
 
 
 def _geneve(data: bytes | memoryview, off: int, stop: int) -> Inside | None:
@@ -77,9 +91,15 @@ def gtp_header_stop(data: bytes | memoryview, off: int, stop: int) -> int | None
     return at
 
 
-TUNNEL_NAMES: Mapping[int, str] = {PORT_GTP_U: "GTP-U", PORT_VXLAN: "VXLAN", PORT_GENEVE: "Geneve"}
+TUNNEL_NAMES: Mapping[int, str] = {
+    PORT_GTP_U: "GTP-U",
+    PORT_VXLAN: "VXLAN",
+    PORT_VXLAN_GPE: "VXLAN-GPE",
+    PORT_GENEVE: "Geneve",
+}
 _TUNNELS: dict[int, Callable[[bytes | memoryview, int, int], Inside | None]] = {
     PORT_GTP_U: _gtp,
     PORT_VXLAN: _vxlan,
+    PORT_VXLAN_GPE: _vxlan_gpe,
     PORT_GENEVE: _geneve,
 }

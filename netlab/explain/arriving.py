@@ -167,9 +167,8 @@ def _not_seen(line: Line, path: Path, sender: Sender, packet: Packet, byte: int 
 
 def _last_question(path: Path, sender: Sender, packet: Packet) -> Packet | None:
     """The last frame with payload of the other end that can have led to this one."""
-    for row in reversed(
-        path.senders[sender.direction.reverse].departures_between(-1, packet.time_ns)
-    ):
+    other = path.senders[sender.direction.reverse]
+    for row in other.departures_back_from(packet.time_ns):
         came_ns = arrival_ns(row.packet) if path.exact else row.packet.time_ns
         if came_ns <= packet.time_ns:
             return row.packet

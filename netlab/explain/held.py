@@ -21,12 +21,13 @@ from netlab.explain.recovery import recovery_of, was_lost
 from netlab.explain.scene import Path
 from netlab.explain.sender import Resend, Sender, Write
 from netlab.explain.wording import name_of, sized
-from netlab.model.tables import Side
+from netlab.model.tables import Call
 
 # An ACK that leaves later than this after the data came was delayed (Linux: 40 ms; a busy
 # machine takes its time, but not as long).
 _SAT_ON_NS = 2_000_000
 _WORK_NS = 2_000_000  # the stack's own work, on a busy machine; what takes longer is not that
+_STOP_NS = 8_000_000  # a stop by strace at the entry of a call, on a busy machine
 _DELAYED_AT_LEAST_NS = 35_000_000  # TCP_DELACK_MIN is 40 ms
 
 
@@ -121,14 +122,21 @@ def line_rest(line: Line, holder: Holder, moment: Moment) -> None:
                        f"in which the stack sent {holder.what}")  # fmt: skip
         return
     write = holder.write
-    inside = write is not None and (
-        write.call.returned_ns is None or write.call.returned_ns >= stop_ns
-    )
-    if inside and moment.flight == 0:
+    if write is not None and moment.flight == 0 and _inside(write.call, stop_ns):
+        if write.call.witness.startswith("strace") and stop_ns - line.at_ns <= _STOP_NS:
+            line.until(stop_ns, Cause.WITNESS, Certainty.INFERRED, (), holder.calls,
+                       f"stopped by strace inside {holder.what}")  # fmt: skip
+            return
         line.until(stop_ns, Cause.SCHEDULER, Certainty.INFERRED, (), holder.calls,
                    f"in which the thread inside {holder.what} did not run")  # fmt: skip
         return
     line.unknown(stop_ns, f"in which the stack held {holder.what} for a reason that is not seen")
+
+
+def _inside(call: Call, time_ns: int) -> bool:
+    """Whether a call can have been inside until then."""
+    until_ns = call.returned_by_ns if call.returned_by_ns is not None else call.returned_ns
+    return until_ns is None or until_ns >= time_ns
 
 
 def moment_of(holder: Holder, since_ns: int, until_ns: int) -> Moment:
@@ -156,7 +164,7 @@ def moment_of(holder: Holder, since_ns: int, until_ns: int) -> Moment:
         resend=_pending(path, sender, since_ns, until_ns) if nxt > una else None,
         next_ack=sender.ack_comes_first(since_ns),
         left=sender.next_departure(since_ns),
-        paced=_paces(path, side),
+        paced=sender.paced,
     )
 
 
@@ -164,16 +172,6 @@ def _pending(path: Path, sender: Sender, since_ns: int, until_ns: int) -> Resend
     """What will be sent again of what was in flight, if it was lost."""
     resend = sender.next_resend(since_ns, until_ns)
     return resend if resend is not None and was_lost(path, sender, resend) else None
-
-
-def _paces(path: Path, side: Side) -> bool:
-    """Whether the socket asked for pacing, or its congestion control does it always (bbr)."""
-    for option in path.scene.options(path.connection, side):
-        if option.name == "SO_MAX_PACING_RATE" and option.on:
-            return True
-        if option.name == "TCP_CONGESTION" and b"bbr" in option.raw:
-            return True
-    return False
 
 
 # --- the rules
@@ -195,8 +193,8 @@ def _tell_window(line: Line, holder: Holder, moment: Moment) -> None:
         and not moment.next_ack
         and moment.left.segment.payload_len_bytes < moment.wanted
     )
-    acks = holder.sender.acks_between(-1, moment.since_ns)
-    frames = tuple(row.segment.frame for row in acks[-1:])
+    latest = next(holder.sender.acks_back_from(moment.since_ns), None)
+    frames = (latest.segment.frame,) if latest is not None else ()
     if probed and moment.left is not None:
         line.until(
             moment.until_ns, Cause.WINDOW_PROBE, Certainty.OBSERVED,
@@ -254,8 +252,8 @@ def _tell_nagle(line: Line, holder: Holder, moment: Moment) -> None:
     sender = holder.sender
     small = sender.small(moment.since_ns)
     carrier = next(
-        (row for row in reversed(sender.departed)
-         if row.segment.stop == small and row.packet.time_ns <= moment.since_ns), None,
+        (row for row in sender.departures_back_from(moment.since_ns)
+         if row.segment.stop == small), None,
     )  # fmt: skip
     awaited = sender.ack_of(small, moment.since_ns)
     sure = Certainty.INFERRED if moment.nodelay is None else Certainty.OBSERVED

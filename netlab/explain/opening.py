@@ -16,7 +16,7 @@ from netlab.explain.arriving import tell_flight
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.parts import Line
 from netlab.explain.scene import Path
-from netlab.model.tables import Call, Direction, Packet
+from netlab.model.tables import Call, Direction, Packet, Side
 
 _ANSWERED_WITHIN_NS = 500_000_000  # a SYN-ACK is sent at once; a second later it is a resend
 
@@ -30,6 +30,29 @@ def complete(path: Path, socket: Socket) -> tuple[int, int] | None:
             return None
         packet = first.packet
     return arrival_ns(packet), packet.frame
+
+
+def queue_at(path: Path, time_ns: int) -> tuple[Call, int, int] | None:
+    """(the listen, connections that stood in the accept queue then, its backlog)."""
+    scene = path.scene
+    listener = scene.listener(path.track)
+    if listener is None or listener.listened_by is None:
+        return None
+    listen = scene.call(listener.listened_by)
+    if not listen.args.strip().isdecimal():
+        return None
+    waiting = 0
+    for row in scene.tables.connections:
+        other = scene.path(row.connection)
+        if other is None or (row.server, row.server_port) != path.track.flow.server:
+            continue
+        server = scene.ends.get((row.connection, Side.SERVER))
+        queued = complete(other, server if server is not None else listener)
+        if queued is None or queued[0] > time_ns:
+            continue
+        taken = server.accepted_by if server is not None else None
+        waiting += taken is None or (scene.call(taken).returned_ns or time_ns) > time_ns
+    return listen, waiting, int(listen.args)
 
 
 def tell_handshake(line: Line, path: Path) -> int | None:
@@ -80,12 +103,17 @@ def _lost_syn(line: Line, path: Path, before: Packet, packet: Packet) -> None:
     """From one SYN to the next: it was lost, or it came and the listener's queue was full."""
     frames = (before.frame, packet.frame)
     if path.exact and reached(before) and before._wired:
-        listener = path.track.listeners[0] if path.track.listeners else None
-        told = Certainty.OBSERVED if listener is not None else Certainty.INFERRED
+        full = queue_at(path, arrival_ns(before))
+        certainty, said = Certainty.INFERRED, "its queue was full"
+        calls: tuple[int, ...] = ()
+        if full is not None:
+            listen, waiting, backlog = full
+            calls = (listen.call,)
+            said = f"its queue held {waiting} of {backlog + 1} connections"
+            certainty = Certainty.OBSERVED if waiting > backlog else Certainty.INFERRED
         line.until(
-            packet.time_ns, Cause.BACKLOG_FULL, told, frames,
-            (listener.listened_by,) if listener is not None and listener.listened_by else (),
-            f"because the listener ignored the SYN of frame {before.frame}: its queue was full",
+            packet.time_ns, Cause.BACKLOG_FULL, certainty, frames, calls,
+            f"because the listener ignored the SYN of frame {before.frame}: {said}",
         )  # fmt: skip
         return
     sure = before._wired

@@ -8,7 +8,7 @@ disjoint, ordered, and cover the stretch; what no story claims is `unknown`.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from netlab.explain.causes import Cause, Certainty
 
@@ -58,12 +58,8 @@ class Line:
             return
         last = self.parts[-1] if self.parts else None
         if last is not None and (last.cause, last.certainty, last.text) == (cause, certainty, text):
-            self.parts[-1] = replace(
-                last,
-                stop_ns=stop_ns,
-                frames=_union(last.frames, frames),
-                calls=_union(last.calls, calls),
-            )
+            frames, calls = _union(last.frames, frames), _union(last.calls, calls)
+            self.parts[-1] = Part(last.start_ns, stop_ns, cause, certainty, frames, calls, text)
         else:
             self.parts.append(Part(self.at_ns, stop_ns, cause, certainty, frames, calls, text))
         self.at_ns = stop_ns

@@ -11,9 +11,9 @@ from dataclasses import replace
 
 from netlab.explain.causes import BUSY, Cause, Certainty
 from netlab.explain.parts import Line, Part
-from netlab.explain.scene import Scene
+from netlab.explain.scene import Path, Scene
 from netlab.explain.wording import name_of
-from netlab.model.tables import Call, Side
+from netlab.model.tables import Call, Direction, Side
 
 # A peer that waits for a client, a time or a signal does what its program wants.
 _OWN_WILL = BUSY | {Cause.NO_CLIENT, Cause.TIMER, Cause.SIGNAL, Cause.PEER_APP}
@@ -44,6 +44,10 @@ def tell_before(line: Line, scene: Scene, call: Call, what: str) -> None:
     line.until(call.entered_ns, Cause.PEER_APP, Certainty.OBSERVED, (), (call.call,), text)
 
 
+def _syn_ns(path: Path) -> int:
+    return path.track.halves[Direction.C2S].syns[0].time_ns
+
+
 def _inside(part: Part, call: Call) -> Part:
     """A part of another call, which says so."""
     if part.text.endswith(")") and "(inside " in part.text:
@@ -68,8 +72,12 @@ def _accept_queue(line: Line, scene: Scene, call: Call) -> None:
     if path is None or accept.entered_ns <= line.at_ns:
         return
     queued = complete(path, socket)
-    if queued is None or queued[0] >= accept.entered_ns or line.at_ns < queued[0]:
+    if queued is None or queued[0] >= accept.entered_ns:
         return
+    if not path.track.halves[Direction.C2S].syns[:1] or _syn_ns(path) > line.at_ns:
+        return  # it had not begun
+    line.until(queued[0], Cause.NETWORK, Certainty.OBSERVED, (queued[1],), (),
+               f"on the wire (frame {queued[1]})")  # fmt: skip
     line.until(
         accept.entered_ns, Cause.ACCEPT_QUEUE, Certainty.OBSERVED, (queued[1],), (accept.call,),
         f"in the accept queue, before {name_of(accept)} was called",

@@ -87,9 +87,7 @@ def _lost(path: Path, sender: Sender, resend: Resend) -> tuple[tuple[int, ...], 
     """(the frame before it with these bytes, what became of it, whether that is known)."""
     packets = path.scene.packets
     before: Packet | None = None
-    for row in reversed(sender.departed):
-        if row.packet.time_ns >= resend.time_ns:
-            continue
+    for row in sender.departures_back_from(resend.time_ns - 1):
         if row.segment.start < resend.stop and row.segment.stop > resend.start:
             before = packets[row.segment.frame]
             break
@@ -128,8 +126,7 @@ def was_lost(path: Path, sender: Sender, resend: Resend) -> bool:
 
 def _evidence(sender: Sender, resend: Resend) -> int | None:
     """The latest ACK before it that told of bytes above a gap at these bytes."""
-    acks = sender.acks_between(-1, resend.time_ns)
-    for seen, row in enumerate(reversed(acks), 1):
+    for seen, row in enumerate(sender.acks_back_from(resend.time_ns), 1):
         ack = (row.segment.ack or 0) - 1
         if ack < resend.start and ack < sender.una(resend.time_ns):
             return None  # before there was a gap
@@ -156,7 +153,7 @@ def _run(sender: Sender, resend: Resend) -> list[Resend]:
     """The frames sent again since the ACK number last grew, up to and with this one."""
     una = sender.una(resend.time_ns)
     found: list[Resend] = []
-    for other in reversed(sender.resends_between(-1, resend.time_ns)):
+    for other in sender.resends_back_from(resend.time_ns):
         if sender.una(other.time_ns) < una or len(found) > _MOST_ACKS:
             break
         found.append(other)

@@ -11,7 +11,8 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from netlab.correlate.flows import flows_from_packets
+from netlab.correlate.addresses import is_wildcard
+from netlab.correlate.flows import Flow, flows_from_packets
 from netlab.correlate.segments import Track, track_from_flow
 from netlab.correlate.socket_options import OptionSet, options_of
 from netlab.correlate.sockets import Socket, trace_sockets
@@ -57,6 +58,7 @@ class Path:
             )
             sender.nodelay = scene.switch(self.connection, side, "TCP_NODELAY")
             sender.cork = scene.switch(self.connection, side, "TCP_CORK")
+            sender.paced = scene.paces(self.connection, side)
             sender.finished_ns = scene.finished_ns(self.connection, side)
             self.senders[direction] = sender
 
@@ -86,6 +88,7 @@ class Scene:
             raw.calls, key=lambda r: (r.entered_ns, r.host, r.pid, r.tid, r.order)
         )
         self.packets: dict[int, Packet] = {packet.frame: packet for packet in tables.packets}
+        self._segments = {segment.frame: segment for segment in tables.segments}
         self.spans: dict[int, list[Span]] = defaultdict(list)
         self.closers: dict[tuple[str, int], list[Span]] = defaultdict(list)
         self.carriers: dict[int, int] = {}  # by frame, the call that wrote its first byte
@@ -113,6 +116,17 @@ class Scene:
         }
         self._in_order: dict[tuple[int, Side, Direction], Moves] = {}
         self._paths: dict[int, Path | None] = {}
+        self._options: dict[tuple[int, Side], list[OptionSet]] = {}
+        self._reads: dict[tuple[int, Side], list[Call]] = {}
+        self._accepted: dict[int, Socket] = {
+            number: made
+            for socket in self.sockets.all
+            for number, made in zip(socket.accepts, socket.accepted, strict=True)
+        }
+        for number, made in self._accepted.items():
+            accept = self.calls[number - 1]
+            if accept.connection is not None:
+                self.ends.setdefault((accept.connection, Side.SERVER), made)
         self._of_connection: dict[int, list[Call]] | None = None
         self._tracks: dict[int, Track] | None = None
         self._states: dict[tuple[int | None, str | None], list[State]] | None = None
@@ -128,6 +142,10 @@ class Scene:
 
     def socket_of(self, call: Call) -> Socket | None:
         return self.sockets.by_call[call.call - 1]
+
+    def accepted_by(self, call: Call) -> Socket | None:
+        """The socket that an accept returned."""
+        return self._accepted.get(call.call)
 
     def before(self, call: Call, since_ns: int) -> list[Call]:
         """The calls of the same thread that were inside after `since_ns`, before this one."""
@@ -173,6 +191,12 @@ class Scene:
 
     def reads(self, connection: int, side: Side) -> list[Call]:
         """The calls of one side that asked for bytes and returned, in order of entry."""
+        key = connection, side
+        if key not in self._reads:
+            self._reads[key] = self._reads_of(connection, side)
+        return self._reads[key]
+
+    def _reads_of(self, connection: int, side: Side) -> list[Call]:
         socket = self.ends.get((connection, side))
         if socket is None:
             return []
@@ -194,10 +218,28 @@ class Scene:
                     self._of_connection[call.connection].append(call)
         return self._of_connection.get(connection, [])
 
+    def listener(self, track: Track) -> Socket | None:
+        """The one socket that listened at the server's end of a connection."""
+        address, port = track.flow.server
+        found = []
+        for socket in self.sockets.all:
+            local = socket.local_endpoint if socket.listens else None
+            if local is None or local[1] != port:
+                continue
+            if local[0] == address or is_wildcard(local):
+                found.append(socket)
+        return found[0] if len(found) == 1 else None
+
     # --- options
 
     def options(self, connection: int, side: Side) -> list[OptionSet]:
         """The setsockopt calls of a side, those inherited from its listener first."""
+        key = connection, side
+        if key not in self._options:
+            self._options[key] = self._options_of(connection, side)
+        return self._options[key]
+
+    def _options_of(self, connection: int, side: Side) -> list[OptionSet]:
         socket = self.ends.get((connection, side))
         if socket is None:
             return []
@@ -218,6 +260,14 @@ class Scene:
             for option in self.options(connection, side) if option.name == name
         ))  # fmt: skip
 
+    def paces(self, connection: int, side: Side) -> bool:
+        """Whether the socket asked for pacing, or its congestion control does it always (bbr)."""
+        return any(
+            (option.name == "SO_MAX_PACING_RATE" and option.on)
+            or (option.name == "TCP_CONGESTION" and b"bbr" in option.raw)
+            for option in self.options(connection, side)
+        )
+
     def finished_ns(self, connection: int, side: Side) -> int | None:
         """When this side ended its stream: shutdown, or the last close."""
         socket = self.ends.get((connection, side))
@@ -236,12 +286,18 @@ class Scene:
             if self._tracks is None:
                 flows = flows_from_packets(self.tables.packets)
                 self._tracks = {
-                    flow.connection: track_from_flow(flow)
-                    for flow in flows if flow.protocol == "tcp"
-                }  # fmt: skip
+                    flow.connection: self._track(flow) for flow in flows if flow.protocol == "tcp"
+                }
             track = self._tracks.get(connection)
             self._paths[connection] = Path(self, track) if track is not None else None
         return self._paths[connection]
+
+    def _track(self, flow: Flow) -> Track:
+        """The frames of a connection, with the verdicts that the tables have."""
+        track = track_from_flow(flow)
+        for row in track.rows:
+            row.segment = self._segments.get(row.segment.frame, row.segment)
+        return track
 
     def is_exact(self, track: Track) -> bool:
         """Whether a frame's departure and arrival are both known.

@@ -8,7 +8,7 @@ Read first: RFC 9293 3.4 (SND.UNA, SND.NXT, SND.WND), tcp_minshall_update in Lin
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
@@ -30,16 +30,18 @@ class Switch:
 
     def at(self, time_ns: int) -> bool | None:
         """Whether it was on then."""
-        on = self.default
-        for changed_ns, value in self.changes:
-            if changed_ns > time_ns:
-                break
-            on = value
-        return on
+        place = bisect_right(self.changes, time_ns, key=_changed_ns)
+        return self.changes[place - 1][1] if place else self.default
 
     def between(self, since_ns: int, until_ns: int) -> list[int]:
         """When it changed."""
-        return [t for t, _ in self.changes if since_ns < t < until_ns]
+        low = bisect_right(self.changes, since_ns, key=_changed_ns)
+        high = bisect_left(self.changes, until_ns, key=_changed_ns)
+        return [changed_ns for changed_ns, _ in self.changes[low:high]]
+
+
+def _changed_ns(change: tuple[int, bool]) -> int:
+    return change[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,7 @@ class Sender:
     acks: list[Row] = field(default_factory=list)  # that came, in order of arrival
     writes: list[Write] = field(default_factory=list)
     resends: list[Resend] = field(default_factory=list)
+    paced: bool = False  # the socket asked for pacing, or its congestion control paces
     finished_ns: int | None = None  # shutdown or close: Nagle lets the rest go with the FIN
     _departed_ns: list[int] = field(default_factory=list)
     _nxt: list[int] = field(default_factory=list)
@@ -85,6 +88,7 @@ class Sender:
     _written_ns: list[int] = field(default_factory=list)
     _written: list[int] = field(default_factory=list)
     _resent_ns: list[int] = field(default_factory=list)
+    _released: dict[int, int] | None = None
 
     def nxt(self, time_ns: int) -> int:
         """One past the last byte that had left by then, that moment included."""
@@ -110,6 +114,15 @@ class Sender:
         """One past the last byte of the calls entered by then."""
         place = bisect_right(self._written_ns, time_ns)
         return self._written[place - 1] if place else 0
+
+    def first_released(self, frame: int) -> int | None:
+        """The first byte that this frame made readable; None: it made none."""
+        if self._released is None:
+            self._released = {}
+            for start, _, brought in self.stream.ready:
+                if brought is not None:
+                    self._released.setdefault(brought, start)
+        return self._released.get(frame)
 
     def last_write(self, time_ns: int) -> Write | None:
         """The latest call that wrote by then."""
@@ -153,6 +166,21 @@ class Sender:
         """The ACKs that came after `since_ns`, up to and with `until_ns`."""
         low, high = bisect_right(self._acks_ns, since_ns), bisect_right(self._acks_ns, until_ns)
         return self.acks[low:high]
+
+    def acks_back_from(self, time_ns: int) -> Iterator[Row]:
+        """The ACKs that had come by then, the latest first."""
+        for place in range(bisect_right(self._acks_ns, time_ns) - 1, -1, -1):
+            yield self.acks[place]
+
+    def departures_back_from(self, time_ns: int) -> Iterator[Row]:
+        """The frames with payload that had left by then, the latest first."""
+        for place in range(bisect_right(self._departed_ns, time_ns) - 1, -1, -1):
+            yield self.departed[place]
+
+    def resends_back_from(self, time_ns: int) -> Iterator[Resend]:
+        """The frames with bytes sent again that had left by then, the latest first."""
+        for place in range(bisect_right(self._resent_ns, time_ns) - 1, -1, -1):
+            yield self.resends[place]
 
     def ack_of(self, offset: int, since_ns: int) -> Row | None:
         """The first ACK after `since_ns` that covers the bytes before `offset`."""

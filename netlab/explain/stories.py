@@ -7,21 +7,19 @@ Read first: reference on splitting the time of a call; man 2 recv, send, poll, c
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 from netlab.correlate.arrivals import arrival_ns, came
-from netlab.correlate.flows import ACK, FIN, RST, SYN
 from netlab.correlate.option_changes import option_between
-from netlab.correlate.sockets import Socket
-from netlab.explain.arriving import tell_byte, tell_end, tell_flight, tell_reset
+from netlab.explain.arriving import tell_byte, tell_end, tell_reset
 from netlab.explain.causes import Cause, Certainty
-from netlab.explain.opening import tell_accept, tell_connect, tell_handshake
+from netlab.explain.opening import tell_accept, tell_connect
 from netlab.explain.parts import Line, Part
 from netlab.explain.peer import tell_before
+from netlab.explain.readiness import tell_poll
 from netlab.explain.scene import Path, Scene
 from netlab.explain.sending import tell_room
-from netlab.explain.wording import name_of
+from netlab.explain.unstreamed import tell_datagram, tell_local, tell_local_room
 from netlab.model.call import (
     ACCEPTING,
     MSG_DONTWAIT,
@@ -32,7 +30,7 @@ from netlab.model.call import (
     is_inbound,
     is_outbound,
 )
-from netlab.model.tables import Call, Direction, Packet, Role, Side
+from netlab.model.tables import Call, Direction, Role, Side
 
 _COPY_NS = 20_000  # a recv or send of little
 _COPY_NS_PER_BYTE = 1
@@ -41,7 +39,6 @@ _STOPS_NS = 1_500_000  # two stops by strace, on a busy machine
 _SMALLEST_BUFFER = 46_080  # tcp_sndbuf_expand in Linux: ten segments, twice, with overhead
 _OVERHEAD_OF_A_WRITE = 2_304
 _SIGNALS = RESTARTING | {"EINTR"}
-_TIMEOUT = re.compile(r"timeout=(-?\d+)")
 
 
 def parts_of(scene: Scene, call: Call) -> list[Part]:
@@ -80,7 +77,7 @@ def tell_return(line: Line, call: Call, ready_ns: int | None) -> None:
 
 def _not_running(line: Line, until_ns: int, rest_ns: int) -> None:
     line.until(until_ns, Cause.SCHEDULER, Certainty.INFERRED, (), (),
-               "in which nothing was to be waited for and its thread did not run")  # fmt: skip
+               "in which its thread could run and did not")  # fmt: skip
 
 
 def _traced_ns(call: Call) -> int:
@@ -94,7 +91,7 @@ def _story(call: Call) -> Story:
     if call.errno in _SIGNALS:
         return _interrupted
     if call.op in WAITING:
-        return _poll
+        return tell_poll
     if is_outbound(call):
         return _send
     if is_inbound(call):
@@ -143,9 +140,9 @@ def _recv(line: Line, scene: Scene, call: Call) -> int | None:
         return line.at_ns
     socket = scene.socket_of(call)
     if socket is not None and socket.is_local:
-        return _local(line, scene, call)
+        return tell_local(line, scene, call)
     if socket is not None and not socket.is_stream:
-        return _datagram(line, scene, call)
+        return tell_datagram(line, scene, call)
     path = scene.path(call.connection)
     if path is None or call.side is None:
         return _unframed(line, scene, call)
@@ -231,56 +228,6 @@ def _unframed(line: Line, scene: Scene, call: Call) -> int | None:
     return None
 
 
-def _datagram(line: Line, scene: Scene, call: Call) -> int | None:
-    frames = [
-        scene.packets[span.frame] for span in scene.spans.get(call.call, ())
-        if span.role in (Role.DELIVERED, Role.RELEASED) and span.frame is not None
-    ]  # fmt: skip
-    if not frames:
-        return None
-    last = max(frames, key=arrival_ns)
-    return _frame_came(line, scene, last)
-
-
-def _frame_came(line: Line, scene: Scene, packet: Packet) -> int:
-    """Why a datagram did not come earlier: it had not been sent, then it was on the wire."""
-    ready_ns = arrival_ns(packet)
-    if ready_ns <= line.at_ns:
-        return ready_ns
-    until = Line(line.at_ns, min(ready_ns, line.stop_ns))
-    writer = _carrier(scene, packet.frame)
-    if writer is not None:
-        tell_before(until, scene, writer, f"called {writer.op} #{writer.call}")
-        until.until(packet.time_ns, Cause.COPY, Certainty.INFERRED, (packet.frame,),
-                    (writer.call,), f"in which the stack sent {name_of(writer)}")  # fmt: skip
-    else:
-        until.until(
-            packet.time_ns, Cause.PEER_APP, Certainty.INFERRED, (packet.frame,), (),
-            f"before frame {packet.frame} was sent, by calls that were not recorded",
-        )  # fmt: skip
-    tell_flight(until, packet, None)
-    line.include(until.finish(), ready_ns)
-    return ready_ns
-
-
-def _carrier(scene: Scene, frame: int) -> Call | None:
-    number = scene.carriers.get(frame)
-    return scene.call(number) if number is not None else None
-
-
-def _local(line: Line, scene: Scene, call: Call) -> int | None:
-    """A Unix socket, pipe or queue: until the call at its other end was made."""
-    others = [
-        scene.call(span.peer_call) for span in scene.spans.get(call.call, ())
-        if span.role in (Role.LOCAL, Role.WAKEUP) and span.peer_call is not None
-    ]  # fmt: skip
-    if not others:
-        return None
-    first = min(others, key=lambda other: other.entered_ns)
-    tell_before(line, scene, first, f"called {first.op} #{first.call}")
-    return max(first.entered_ns, line.at_ns)
-
-
 # --- writing
 
 
@@ -294,7 +241,7 @@ def _send(line: Line, scene: Scene, call: Call) -> int | None:
         _gave_up(line, call, scene)
         return line.at_ns
     if socket is not None and (socket.is_local or not socket.is_stream):
-        return line.at_ns if not socket.is_local else _local_room(line, scene, call)
+        return line.at_ns if not socket.is_local else tell_local_room(line, scene, call)
     path = scene.path(call.connection)
     if path is None or call.side is None:
         return None
@@ -317,21 +264,6 @@ def _can_be_full(scene: Scene, path: Path, call: Call) -> bool:
     ]  # fmt: skip
     least = min([_SMALLEST_BUFFER, *(2 * size for size in sizes)])
     return queued * 2 + writes * _OVERHEAD_OF_A_WRITE > least
-
-
-def _local_room(line: Line, scene: Scene, call: Call) -> int | None:
-    """A full pipe: until the reader took something."""
-    readers = [
-        scene.call(span.peer_call) for span in scene.spans.get(call.call, ())
-        if span.role == Role.LOCAL and span.peer_call is not None
-    ]  # fmt: skip
-    inside = [r for r in readers if line.at_ns < r.entered_ns < line.stop_ns]
-    if not inside:
-        return line.at_ns
-    last = max(inside, key=lambda reader: reader.entered_ns)
-    line.until(last.entered_ns, Cause.SEND_BUFFER, Certainty.INFERRED, (), (last.call,),
-               f"because it was full, until {name_of(last)}")  # fmt: skip
-    return last.entered_ns
 
 
 # --- beginnings and ends
@@ -358,18 +290,11 @@ def _accept(line: Line, scene: Scene, call: Call) -> int | None:
     if call.errno is not None:
         _gave_up(line, call, scene)
         return line.at_ns
-    made = _accepted(scene, call)
+    made = scene.accepted_by(call)
     path = scene.path(call.connection)
     if path is None or made is None:
         return None
     return tell_accept(line, path, made)
-
-
-def _accepted(scene: Scene, call: Call) -> Socket | None:
-    listener = scene.socket_of(call)
-    if listener is None or call.call not in listener.accepts:
-        return None
-    return listener.accepted[listener.accepts.index(call.call)]
 
 
 def _close(line: Line, scene: Scene, call: Call) -> int | None:
@@ -392,69 +317,3 @@ def _close(line: Line, scene: Scene, call: Call) -> int | None:
     line.until(line.stop_ns, Cause.LINGER, Certainty.INFERRED, (), (lingers[-1].call,),
                "because SO_LINGER had it wait, for as long as that says")  # fmt: skip
     return line.stop_ns
-
-
-# --- readiness
-
-
-def _poll(line: Line, scene: Scene, call: Call) -> int | None:
-    if call.errno is not None:
-        return line.at_ns
-    if not call.result:
-        asked = _TIMEOUT.search(call.args)
-        if asked is None or asked[1] != "0":
-            line.until(line.stop_ns, Cause.TIMER, Certainty.OBSERVED, (), (),
-                       "until its time was up")  # fmt: skip
-        return line.stop_ns if line.done else line.at_ns
-    spans = [s for s in scene.spans.get(call.call, ()) if s.role == Role.WAKEUP]
-    found: list[tuple[int, int, int]] = []
-    for place, span in enumerate(spans):
-        if span.frame is not None:
-            found.append((arrival_ns(scene.packets[span.frame]), 0, place))
-        elif span.peer_call is not None:
-            found.append((scene.call(span.peer_call).entered_ns, 1, place))
-    if not found:
-        return None
-    at_ns, local, place = min(found)
-    if at_ns <= line.at_ns:
-        return at_ns
-    span = spans[place]
-    if local and span.peer_call is not None:
-        other = scene.call(span.peer_call)
-        tell_before(line, scene, other, f"called {other.op} #{other.call}")
-        return at_ns
-    return _woken(line, scene, call, scene.packets[span.frame or 0])
-
-
-def _woken(line: Line, scene: Scene, call: Call, packet: Packet) -> int | None:
-    """Until the frame came that made a descriptor ready: as the call would have waited for it."""
-    if packet.protocol != "TCP":
-        return _frame_came(line, scene, packet)
-    path = scene.path(packet.connection)
-    if path is None or packet.direction is None:
-        return None
-    direction = Direction(packet.direction)
-    sender = path.senders[direction]
-    if packet._flags & RST:
-        return tell_reset(line, path, direction, packet)
-    if packet._flags & (SYN | ACK) == SYN | ACK:
-        return tell_handshake(line, path)
-    new = [start for start, _, frame in sender.stream.ready if frame == packet.frame] \
-        if packet.payload_len_bytes else []  # fmt: skip
-    if direction is Direction.C2S:
-        made = _listening(scene, call, path)
-        if made is not None:
-            return tell_accept(line, path, made)
-    if new:
-        return tell_byte(line, path, direction, min(new))
-    if packet._flags & FIN:
-        return tell_end(line, path, direction)
-    return tell_room(line, path, call, Side(direction.receiver), arrival_ns(packet))
-
-
-def _listening(scene: Scene, call: Call, path: Path) -> Socket | None:
-    """The socket that was accepted after this wait had reported its listener; None: another."""
-    server = scene.ends.get((path.connection, Side.SERVER))
-    if server is None or server.accepted_by is None or server.accepted_by < call.call:
-        return None
-    return server

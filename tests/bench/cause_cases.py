@@ -66,6 +66,8 @@ def cases() -> Iterator[Case]:
     yield from _losses()
     yield from _handshakes()
     yield from _ends()
+    yield from _other_way()
+    yield from _together()
 
 
 def _programs() -> Iterator[Case]:
@@ -316,4 +318,117 @@ def _ends() -> Iterator[Case]:
         [*LISTEN, ["recv"], ["send", 1], ["sleep", 2000], ["close"]],
         ("client", "recv", 2), "user_timeout", 600, "cut at 300ms for 9s",
         "network peer_app",
+    )  # fmt: skip
+
+
+def _other_way() -> Iterator[Case]:
+    """The same mechanisms with the server as the one that sends."""
+    for ms in (70, 190):
+        yield case(
+            f"client sleeps {ms} ms, server sends",
+            [["socket"], ["set", "rcvbuf", 30_000], ["connect"], ["sleep", ms], ["drain"],
+             ["close"]],
+            [*LISTEN, ["send", 600_007], ["shut"], ["drain"], ["close"]],
+            ("server", "sendall", 1), "peer_window", ms * 0.8, "", "network cwnd",
+        )  # fmt: skip
+        yield case(
+            f"server corks for {ms} ms",
+            [["connect"], ["recv"], ["close"]],
+            [*LISTEN, ["set", "cork", 1], ["send", 101], ["sleep", ms], ["set", "cork", 0],
+             ["drain"], ["close"]],
+            ("client", "recv", 1), "cork", ms - 5, allowed="network accept_queue",
+            ipv6=ms == 190,
+        )  # fmt: skip
+    for rounds in (5, 8):
+        yield case(
+            f"server writes head and body, {rounds} rounds",
+            [["connect"], ["ping", rounds], ["send", 12], ["recv", 64], ["recv"], ["close"]],
+            [*LISTEN, ["pong", rounds], ["recv"], ["send", 64], ["send", 65], ["drain"], ["close"]],
+            CLIENT_RECV, "delayed_ack nagle", 35,
+        )  # fmt: skip
+    for ms in (15, 45):
+        yield case(
+            f"third of ten lost on the way back over {ms} ms",
+            [["connect"], ["send", 3], ["whole", 10 * SEGMENT], ["close"]],
+            [*LISTEN, ["recv"], ["send", 10 * SEGMENT], ["drain"], ["close"]],
+            CLIENT_RECV, "head_of_line network fast_retransmit", 3 * ms,
+            f"delay {ms}ms; drop s>c data 3", "peer_app",
+        )  # fmt: skip
+        yield case(
+            f"20 segments back over {ms} ms",
+            [["connect"], ["send", 3], ["whole", 20 * SEGMENT], ["close"]],
+            [*LISTEN, ["recv"], ["send", 20 * SEGMENT], ["drain"], ["close"]],
+            CLIENT_RECV, "cwnd network", 3 * ms, f"delay {ms}ms", "peer_app", ipv6=ms == 45,
+        )  # fmt: skip
+
+
+def _together() -> Iterator[Case]:
+    """Several causes in one wait, and the rarer ones."""
+    for ms in (40, 120):
+        yield case(
+            f"server thinks {ms} ms and its answer is lost",
+            [["connect"], ["ping", 2], ["send", 100], ["recv"], ["close"]],
+            [*LISTEN, ["pong", 2], ["recv"], ["sleep", ms], ["send", 3], ["drain"], ["close"]],
+            CLIENT_RECV, "peer_app tail_loss_probe", ms + 190, "drop s>c data 3",
+        )  # fmt: skip
+        yield case(
+            f"MSG_WAITALL over two writes {ms} ms apart",
+            [["connect"], ["set", "nodelay", 1], ["send", 100], ["sleep", ms], ["send", 100],
+             ["recv"], ["close"]],
+            [*LISTEN, ["whole", 200], ["send", 3], ["drain"], ["close"]],
+            ("server", "recv", 1), "peer_app", ms - 5,
+        )  # fmt: skip
+        yield case(
+            f"SO_RCVLOWAT over two writes {ms} ms apart",
+            [["connect"], ["set", "nodelay", 1], ["send", 100], ["sleep", ms], ["send", 100],
+             ["recv"], ["close"]],
+            [*LISTEN, ["set", "rcvlowat", 200], ["recv"], ["set", "rcvlowat", 1], ["send", 3],
+             ["drain"], ["close"]],
+            ("server", "recv", 1), "peer_app", ms - 10,
+        )  # fmt: skip
+        yield case(
+            f"third of ten {ms} ms late",
+            [["connect"], ["send", 10 * SEGMENT], ["recv"], ["close"]],
+            [*LISTEN, ["whole", 10 * SEGMENT], ["send", 1], ["drain"], ["close"]],
+            ("server", "recv", 1), "head_of_line network fast_retransmit", 1,
+            f"delay 20ms; delay c>s data 3 by {ms}ms", "peer_app",
+        )  # fmt: skip
+    for kbyte in (40, 160):
+        yield case(
+            f"paced at {kbyte} kB/s",
+            [["connect"], ["set", "pacing", kbyte * 1000], ["send", 20 * SEGMENT], ["recv"],
+             ["close"]],
+            [*LISTEN, ["whole", 20 * SEGMENT], ["send", 1], ["drain"], ["close"]],
+            ("server", "recv", 1), "pacing", 50, "", "network peer_app cwnd",
+        )  # fmt: skip
+    yield case(
+        "lost FIN",
+        [["connect"], ["send", 3], ["recv"], ["close"]],
+        [*LISTEN, ["recv"], ["close"]],
+        CLIENT_RECV, "tail_loss_probe rto", 190, "drop s>c fin 1", "network peer_app",
+    )  # fmt: skip
+    yield case(
+        "20 segments at 2 Mbit/s",
+        [["connect"], ["send", 20 * SEGMENT], ["recv"], ["close"]],
+        [*LISTEN, ["whole", 20 * SEGMENT], ["send", 1], ["drain"], ["close"]],
+        ("server", "recv", 1), "wire_queue cwnd", 80, "delay 5ms; rate c>s 2mbit",
+        "network peer_app",
+    )  # fmt: skip
+    yield case(
+        "Nagle over 30 ms with a lost first write",
+        [["connect"], ["ping", 2], ["send", 64], ["send", 65], ["recv"], ["close"]],
+        [*LISTEN, ["pong", 2], ["read", 129], ["send", 3], ["drain"], ["close"]],
+        ("server", "recv", 3), "tail_loss_probe", 250, "delay 30ms; drop c>s data 3",
+    )  # fmt: skip
+    yield case(
+        "refused over 50 ms, IPv6",
+        [["connect", 9], ["close"], ["connect"], ["close"]],
+        [*LISTEN, ["drain"], ["close"]],
+        ("client", "connect", 1), "refused", 95, "delay 50ms", ipv6=True,
+    )  # fmt: skip
+    yield case(
+        "lost SYN, IPv6",
+        [["connect"], ["send", 1], ["close"]],
+        [*LISTEN, ["drain"], ["close"]],
+        ("client", "connect", 1), "syn_retry", 950, "drop c>s syn 1", ipv6=True,
     )  # fmt: skip

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from netlab.capture.files import read_raw
 from netlab.decode import faults
 from netlab.decode.fields import FIELDS
-from netlab.decode.layers import Layer, layers
+from netlab.decode.layers import Layer, layers, whole_layers
 from netlab.decode.packets import decode, flags_text
+from netlab.decode.reassembly import whole_payload
 from netlab.model.errors import BadRecording
 from netlab.model.frame import Frame, Interface
 from netlab.model.recording import RawRecording
@@ -111,15 +112,20 @@ def tcp_options(layer: Layer) -> TcpOptions:
     )
 
 
-def check(frame: Frame, interface: Interface, packet: Packet) -> None:
+def check(
+    frame: Frame, interface: Interface, packet: Packet, whole: list[Layer] | None = None
+) -> None:
     shown = layers(frame, interface)
-    said = columns(shown, packet)
+    said = columns(shown, packet) | columns(whole or [], packet)
     got = {name: getattr(packet, name) for name in COLUMNS - OPTIONS}
     got |= {name: getattr(packet, name) for name in ("tcp_flags", "_options")}
     want = dict.fromkeys(got) | {k: v for k, v in said.items() if k != "_flags"}
     assert got == want
     assert packet._flags == said.get("_flags", 0)
     check_ranges(shown, len(frame.data), packet)
+    if whole is not None:
+        carried = [layer.fields[0].raw for layer in whole if layer.name == "Payload"]
+        assert b"".join(carried) == packet._whole  # type: ignore[arg-type]
 
 
 def check_ranges(shown: list[Layer], captured: int, packet: Packet) -> None:
@@ -135,7 +141,7 @@ def check_ranges(shown: list[Layer], captured: int, packet: Packet) -> None:
     assert len(named) == (packet.fault_layer is not None)
     payload = [layer for layer in shown if layer.name == "Payload"]
     quoted = any(layer.name.startswith("quoted ") for layer in shown)
-    if payload and not quoted:
+    if payload and not quoted and packet._whole is None:
         assert payload[0].start == packet.payload_off
         assert payload[0].fields[0].text.split()[0] == str(packet.payload_len_bytes)
         assert payload[0].stop == min(captured, packet.payload_off + packet.payload_len_bytes)
@@ -148,10 +154,17 @@ def test_columns_are_the_tables_on_the_sample_captures(captures_dir: Path) -> No
             raw = read_raw(path)
         except BadRecording:
             continue
-        for frame, packet in zip(raw.frames, decode(raw), strict=True):
+        packets = decode(raw)
+        by_number = {p.frame: (p, f.data) for p, f in zip(packets, raw.frames, strict=True)}
+        for frame, packet in zip(raw.frames, packets, strict=True):
             if packet.frame > 400:  # the long ones repeat themselves
                 break
-            check(frame, raw.interfaces[frame.interface], packet)
+            interface = raw.interfaces[frame.interface]
+            whole = None
+            if packet._parts:
+                protocol, data = whole_payload([by_number[number] for number in packet._parts])
+                whole = whole_layers(frame, interface, packet.ip_version or 0, protocol, data)
+            check(frame, interface, packet, whole)
             checked += 1
     assert checked > 3000
 

@@ -18,6 +18,7 @@ from conversations import Worker, content_mismatches, steps_of, told_otherwise
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from seen_frames import Seen, differences
+from waits_told import check_recording
 from wired_rules import rules
 
 from netlab.capture.files import read_raw
@@ -221,6 +222,7 @@ def test_every_byte_is_accounted_for_whatever_the_wire_does(
     tables = analyse(raw)
 
     assert raw.faults == []
+    check_recording(tables, raw)
     assert ledger_mismatches(tables) == []
     assert causal_violations(tables, 0) == []
     assert content_mismatches(raw, tables) == []

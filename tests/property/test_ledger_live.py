@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from conversations import Worker, content_mismatches, scripts, told_otherwise
 from hypothesis import HealthCheck, given, settings
+from waits_told import check_recording
 
 from netlab.capture.files import read_raw
 from netlab.correlate.ledger import causal_violations, ledger_mismatches
@@ -116,6 +117,7 @@ def test_every_byte_of_every_call_is_accounted_for(
     path.unlink()
 
     assert raw.faults == []
+    check_recording(tables, raw)
     assert ledger_mismatches(tables) == []
     assert causal_violations(tables, 0) == []
     assert content_mismatches(raw, tables) == []
@@ -126,5 +128,6 @@ def test_every_byte_of_every_call_is_accounted_for(
     fewer = with_lost_frames(raw, script["lost"])
     if fewer.losses:
         lossy = analyse(fewer)
+        check_recording(lossy, fewer)
         assert ledger_mismatches(lossy) == []
         assert claims_beyond_loss(tables, lossy) == []

@@ -21,6 +21,18 @@ _WHERE = {
     "http2": ("http2", "APPLICATION"),
     "http": ("http1", "APPLICATION"),
     "websocket": ("websocket", "APPLICATION"),
+    "postgres": ("postgres", "APPLICATION"),
+    "mqtt": ("mqtt", "APPLICATION"),
+    "redis": ("redis", "APPLICATION"),
+    "smtp": ("smtp", "APPLICATION"),
+    "ftp": ("ftp", "APPLICATION"),
+    "ssdp": ("ssdp", "APPLICATION"),
+    "dhcp": ("dhcp", "APPLICATION"),
+    "ntp": ("ntp", "APPLICATION"),
+    "dns": ("dns", "APPLICATION"),
+    "mdns": ("dns", "MDNS"),  # these two look like DNS and are known by their ports
+    "llmnr": ("dns", "LLMNR"),
+    "dhcpv6": ("dhcpv6", "APPLICATION"),
 }
 
 

@@ -117,7 +117,11 @@ def close_wait(scene: Scene, row: Connection) -> Iterator[Finding]:
             continue
         if socket.closes or socket.shutdowns:
             continue
-        last = scene.calls[socket.calls[-1] - 1]
+        number = socket.calls[-1] if socket.calls else socket.accepted_by
+        if number is None:
+            continue
+        last = scene.call(number)
+        descriptor = last.fd if socket.calls else last.result
         until_ns = max((c.returned_ns or c.entered_ns for c in scene.calls), default=0)
         open_ns = until_ns - arrival_ns(fin)
         if open_ns < _LEAK_NS:
@@ -126,7 +130,7 @@ def close_wait(scene: Scene, row: Connection) -> Iterator[Finding]:
             "close_wait", row.connection, Severity.HIGH,
             f"The {side} stays in CLOSE-WAIT: its peer's FIN (frame {fin.frame}) came"
             f" {lasting(open_ns)} before the end of the recording, and {last.actor} (pid"
-            f" {last.pid}) never closed descriptor {last.fd}.",
+            f" {last.pid}) never closed descriptor {descriptor}.",
             "Close the socket once recv returns 0.", "RFC 9293 3.6", (fin.frame,), (last.call,),
         )  # fmt: skip
 

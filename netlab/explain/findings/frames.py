@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from netlab.correlate.arrivals import arrival_ns, reached
+from netlab.explain.causes import Cause
 from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.scene import Path, Scene
 from netlab.explain.sender import Sender
@@ -97,6 +98,12 @@ def handshake_lost(scene: Scene, row: Connection) -> Iterator[Finding]:
     answers = [p for p in path.track.halves[Direction.S2C].syns if not p._made]
     if len(syns) < 2 and len(answers) < 2:
         return
+    if any(
+        part.cause is Cause.BACKLOG_FULL
+        for call in scene.of_connection(row.connection)
+        for part in scene.explained.get(call.call, ())
+    ):
+        return  # a finding of its own
     lost = [p for p in (*syns, *answers) if p._wired and not reached(p)]
     ignored = [
         p for p in syns if p._wired and reached(p)

@@ -9,7 +9,7 @@ from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.parts import Part
 from netlab.explain.scene import Scene
 from netlab.explain.wording import lasting
-from netlab.model.tables import Call, Connection, Side
+from netlab.model.tables import Call, Connection
 
 _MS = 1_000_000
 _SLOW_ACCEPT_NS = 10 * _MS
@@ -93,10 +93,7 @@ def backlog_overflow(scene: Scene, row: Connection) -> Iterator[Finding]:
 
 def _listener(scene: Scene, row: Connection) -> Call | None:
     path = scene.path(row.connection)
-    server = scene.ends.get((row.connection, Side.SERVER))
-    listener = server.listener if server is not None else None
-    if listener is None and path is not None and path.track.listeners:
-        listener = path.track.listeners[0]
+    listener = scene.listener(path.track) if path is not None else None
     if listener is None or listener.listened_by is None:
         return None
     return scene.call(listener.listened_by)

@@ -47,6 +47,8 @@ _DIM = "dim"
 _STATE_STYLE = "italic magenta"
 _SIDE_WEIGHT, _WIRE_WEIGHT = 10, 14
 _SIDE_FLOOR, _WIRE_FLOOR = 14, 22
+_SAID_FLOOR, _SAID_WIDE_FLOOR = 30, 42  # where frames name the messages that they complete
+_SAID_WIDE_FROM = 90
 _WIRE_ENOUGH = 46
 _STATE = len("SYN-RECEIVED")  # the longest
 _LEAST_FAINT, _FAINT = 2, 3  # dashes of a frame that is on its way
@@ -148,8 +150,12 @@ def _shares(view: Ladder, room: int, numbers: bool) -> tuple[int, int, int]:
         return side, left if said else min(left, max(wire + 6, 60)), side
     client = _wanted([row.client for row in view.rows], numbers)
     server = _wanted([row.server for row in view.rows], numbers)
+    floor = _WIRE_FLOOR
+    if any(mark.said for mark in _labels(view)):
+        floor = _SAID_FLOOR if room < _SAID_WIDE_FROM else _SAID_WIDE_FLOOR
+        wire = max(wire, floor)
     while client + wire + server > room:
-        if wire * _SIDE_WEIGHT >= max(client, server) * _WIRE_WEIGHT and wire > _WIRE_FLOOR:
+        if wire * _SIDE_WEIGHT >= max(client, server) * _WIRE_WEIGHT and wire > floor:
             wire -= 1
         elif client > server:
             client -= 1
@@ -296,12 +302,13 @@ def _wire_cell(mark: WireMark | None, width: int, windows: bool) -> tuple[str, s
 def _label(mark: WireMark, room: int, windows: bool) -> str:
     """What stands on a frame: with the message that it completes, where there is room for both."""
     said = printable(mark.said)
-    for text in mark.texts if said else ():
-        left = room - len(text) - 2
-        if "Len=" in text and left >= min(len(said), _SAID_LEAST):
-            return f"{text}  {fit(said, left)}"
-    text = first_fitting(mark.texts, room)
-    return f"{text} {mark.window}" if windows and mark.window else text
+    window = f" {mark.window}" if windows and mark.window else ""
+    for end in (window, "") if said else ():
+        for text in mark.texts:
+            left = room - len(text) - 2 - len(end)
+            if "Len=" in text and left >= min(len(said), _SAID_LEAST):
+                return f"{text}{end}  {fit(said, left)}"
+    return first_fitting(mark.texts, room) + window
 
 
 def _arrow(mark: WireMark, text: str, stroke: str, shaft: str) -> str:

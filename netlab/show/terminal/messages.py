@@ -8,7 +8,7 @@ from netlab.model.tables import Direction
 from netlab.show.escape import printable
 from netlab.show.format import Ruler, byte_count, byte_range, count, duration
 from netlab.show.terminal.dump import DUMP_ROWS, LAYER_STYLES, dump_lines
-from netlab.show.terminal.lines import Line, fit, fold
+from netlab.show.terminal.lines import Line, first_fitting, fit, fold
 from netlab.show.views.blocks import FieldLine, LayerBlock
 from netlab.show.views.messages import MessageLine, MessagePart, MessageView
 
@@ -50,6 +50,10 @@ def list_lines(rows: Sequence[MessageLine], left_out: int, width: int) -> list[L
             (f"{f'{row.connection} {arrow}':<{place}}  ", ""),
             (f"{printable(row.protocol):<{protocol}}  ", "cyan"),
         ]
+        if not beside:
+            frame_text = first_fitting(
+                [frame_text, frame_text.partition(" (")[0]], width - len(head) - size - 2
+            )
         end = (f"{size_text:>{size}}  {frame_text}", "dim")
         said = _said(row, text_room)
         if beside:
@@ -113,7 +117,7 @@ def message_lines(view: MessageView, width: int, limit: int | None) -> list[Line
     rows = DUMP_ROWS if limit is None else limit
     start = view.start - view.base
     there = view.stop - view.start
-    lines += [[], *dump_lines(view.data, start, view.blocks, rows, there)]
+    lines += [[], *dump_lines(view.data, start, view.blocks, rows, there=there, width=width)]
     return lines
 
 
@@ -171,9 +175,9 @@ def _fields(block: LayerBlock, style: str, width: int, data: bytes, start: int) 
         lines.append(line)
         lines += [[(" " * indent + text, "bold")] for text in more]
         below = "  ".join(filter(None, (field.meaning, field.source)))
-        below = below if fits else "  ".join(filter(None, (below, shown)))
         lines += [[(" " * indent + text, "dim")] for text in fold(printable(below), width - indent)
                   if below]  # fmt: skip
+        lines += [[(" " * indent + shown, "dim")]] if shown and not fits else []
     return lines
 
 

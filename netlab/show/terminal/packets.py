@@ -19,6 +19,7 @@ from netlab.show.views.packets import (
     PacketLine,
     PacketView,
     WayView,
+    WholeView,
     link_text,
 )
 
@@ -90,12 +91,29 @@ def packet_lines(view: PacketView, width: int, limit: int | None) -> list[Line]:
     blocks = view.layers + tuple(block for part in view.messages for block in part.blocks)
     for number, part in enumerate(view.messages, len(view.layers)):
         lines += [[], *part_lines(part, LAYER_STYLES[number % len(LAYER_STYLES)], width)]
-    lines += [[], *dump_lines(view.data, 0, blocks, DUMP_ROWS if limit is None else limit)]
+    rows = DUMP_ROWS if limit is None else limit
+    lines += [[], *dump_lines(view.data, 0, blocks, rows)]
+    if view.whole is not None:
+        lines += [[], *_put_together(view.whole, width, rows)]
     if view.deep:
         lines += [[], [("scapy", "bold")]]
         folded = (_beneath(printable(text), width - 2) for text in view.deep)
         lines += [[(f"  {text}", "")] for texts in folded for text in texts]
     return lines
+
+
+def _put_together(whole: WholeView, width: int, rows: int) -> list[Line]:
+    """The packet that came in fragments, with its own offsets."""
+    lines = _whole_head(whole, width)
+    for number, layer in enumerate(whole.layers):
+        lines += [[], *_layer(layer, LAYER_STYLES[number % len(LAYER_STYLES)], width)]
+    return [*lines, [], *dump_lines(whole.data, 0, whole.layers, rows)]
+
+
+def _whole_head(whole: WholeView, width: int) -> list[Line]:
+    frames = ", ".join(map(str, whole.frames))
+    text = f"reassembled from frames {frames}: {byte_count(len(whole.data))}"
+    return [[(line, "bold")] for line in fold(text, width)]
 
 
 def _head(view: PacketView, width: int) -> list[Line]:
@@ -108,6 +126,7 @@ def _head(view: PacketView, width: int) -> list[Line]:
         [(head, "bold"), (f"  {first}", "")],
         *([(" " * (len(head) + 2) + more, "")] for more in rest),
         [(f"{byte_count(view.caplen_bytes)}{cut}{where}{place}", "")],
+        *_elsewhere(view),
         [
             (
                 f"{instant(view.time_ns)}, {duration(view.since_first_ns)} after the first frame",
@@ -117,10 +136,25 @@ def _head(view: PacketView, width: int) -> list[Line]:
     ]
 
 
+def _elsewhere(view: PacketView) -> list[Line]:
+    """Of a fragment, where its packet was whole."""
+    if view.whole_in in (None, view.frame):
+        return []
+    return [[(f"a fragment: its packet was whole with frame {view.whole_in}", "")]]
+
+
 def box_lines(view: PacketView, width: int) -> list[Line]:
     """One packet: what it is, and each header as its RFC draws it."""
     lines = _head(view, width)
-    for number, layer in enumerate(view.layers):
+    lines += _drawn(view.layers)
+    if view.whole is not None:
+        lines += [[], *_whole_head(view.whole, width), *_drawn(view.whole.layers)]
+    return lines
+
+
+def _drawn(layers: Sequence[LayerBlock]) -> list[Line]:
+    lines: list[Line] = []
+    for number, layer in enumerate(layers):
         style = LAYER_STYLES[number % len(LAYER_STYLES)]
         lines += [[], _layer_head(layer, style)]
         lines += [[(text, "")] for text in boxes(layer)]
@@ -138,7 +172,7 @@ def field_lines(found: Sequence[FieldView], width: int) -> list[Line]:
             ("value", field.text),
             ("means", field.meaning),
             ("where", f"bit {at} of the {layer.name} header, {count(bits, 'bit')} wide"),
-            ("bytes", f"{byte_range(field.start, field.stop)} of the frame"),
+            ("bytes", f"{byte_range(field.start, field.stop)} of {one.within}"),
             ("defined in", field.source),
         ]
         if field.column in _COLUMNS:

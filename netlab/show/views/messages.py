@@ -185,6 +185,8 @@ def parts_of(tables: Tables, packet: Packet, segment: Segment | None) -> tuple[M
     if packet.connection is None or off is None or not size:
         return ()
     if segment is not None:
+        if packet._whole is not None:  # its bytes are those of several frames
+            return ()
         begin = segment.start
     elif packet.protocol == "UDP":
         begin = max(packet._fragment_off - 8, 0)

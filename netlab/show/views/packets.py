@@ -6,8 +6,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from netlab.decode.payload import payload_of
+from netlab.decode.reassembly import whole_payload
 from netlab.explain.ways import changed_bytes, way_text
 from netlab.model.errors import UsageError
 from netlab.model.frame import Frame
@@ -16,6 +18,9 @@ from netlab.model.tables import Fate, Packet, Segment, Span, Tables
 from netlab.show.format import address, byte_range
 from netlab.show.views.blocks import FieldLine, LayerBlock
 from netlab.show.views.messages import MessagePart, parts_of
+
+if TYPE_CHECKING:
+    from netlab.decode.layers import Layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,15 @@ class WayView:
 
 
 @dataclass(frozen=True, slots=True)
+class WholeView:
+    """What a packet carried that came in fragments, put together; offsets count from its start."""
+
+    frames: tuple[int, ...]  # that brought it, in order
+    layers: tuple[LayerBlock, ...]
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class PacketView:
     """One packet, whole."""
 
@@ -73,6 +87,8 @@ class PacketView:
     info: str
     way: WayView | None  # None: no wire carried it
     layers: tuple[LayerBlock, ...]
+    whole: WholeView | None  # of a frame that completed a packet in fragments
+    whole_in: int | None  # the frame that completed the packet of which this is a fragment
     messages: tuple[MessagePart, ...]  # of the application that lie in it, at least in part
     calls: tuple[CallLink, ...]
     data: bytes
@@ -197,20 +213,7 @@ def packet_view(tables: Tables, raw: RawRecording, packet: Packet, *, deep: bool
         from netlab.decode.deep import deep as deep_look
 
         looked = deep_look(bytes(frame.data), interface.link)
-    blocks = tuple(
-        LayerBlock(
-            layer.name,
-            layer.start,
-            layer.stop,
-            tuple(
-                FieldLine(
-                    f.name, f.text, f.meaning, f.start, f.stop, f.source, *f.bit_range, f.column
-                )
-                for f in layer.fields
-            ),
-        )
-        for layer in layers(frame, interface)
-    )
+    blocks = _blocks(layers(frame, interface))
     parts = parts_of(tables, packet, segment)
     return PacketView(
         frame=packet.frame,
@@ -224,10 +227,43 @@ def packet_view(tables: Tables, raw: RawRecording, packet: Packet, *, deep: bool
         way=_way(packet, frame),
         layers=tuple(block for block in blocks if not (parts and block.name == "Payload")),
         messages=parts,
+        whole=_whole(tables, raw, packet, frame),
+        whole_in=packet._whole_in,
         calls=call_links(tables, packet.frame),
         data=bytes(frame.data),
         deep=tuple(looked),
     )
+
+
+def _blocks(found: Sequence[Layer]) -> tuple[LayerBlock, ...]:
+    return tuple(
+        LayerBlock(
+            layer.name,
+            layer.start,
+            layer.stop,
+            tuple(
+                FieldLine(
+                    f.name, f.text, f.meaning, f.start, f.stop, f.source, *f.bit_range, f.column
+                )
+                for f in layer.fields
+            ),
+        )
+        for layer in found
+    )
+
+
+def _whole(tables: Tables, raw: RawRecording, packet: Packet, frame: Frame) -> WholeView | None:
+    if not packet._parts:
+        return None
+    from netlab.decode.layers import whole_layers
+
+    frames = set(packet._parts)
+    pairs = zip(tables.packets, raw.frames, strict=True)
+    found = {one.frame: (one, its.data) for one, its in pairs if one.frame in frames}
+    protocol, data = whole_payload([found[number] for number in packet._parts])
+    interface = raw.interfaces[frame.interface]
+    shown = whole_layers(frame, interface, packet.ip_version or 0, protocol, data)
+    return WholeView(tuple(sorted(frames)), _blocks(shown), data)
 
 
 def _way(packet: Packet, frame: Frame) -> WayView | None:
@@ -275,6 +311,7 @@ class FieldView:
     name: str  # tcp.window
     layer: LayerBlock
     field: FieldLine
+    within: str = "the frame"  # what its bytes are counted in
 
 
 def field_views(view: PacketView, name: str) -> list[FieldView]:
@@ -283,9 +320,12 @@ def field_views(view: PacketView, name: str) -> list[FieldView]:
     Raises UsageError when it has none, with the nearest that it has.
     """
     blocks = (*view.layers, *(block for part in view.messages for block in part.blocks))
+    places = [("the frame", layer) for layer in blocks]
+    if view.whole is not None:
+        places += [("the packet put together", layer) for layer in view.whole.layers]
     every = [
-        FieldView(f"{_slug(layer.name)}.{_slug(field.name)}", layer, field)
-        for layer in blocks
+        FieldView(f"{_slug(layer.name)}.{_slug(field.name)}", layer, field, within)
+        for within, layer in places
         for field in layer.fields
         if field.source
     ]

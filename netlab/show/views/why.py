@@ -132,12 +132,18 @@ def why(tables: Tables, raw: RawRecording, path: str, connection: Connection | N
         calls=len(told),
         connections=tuple(_connections(scene, told, number)),
         others=tuple(_bars([c for c in told if c.connection is None], scene, by_actor=True)),
-        sentences=tuple(s for s in sentences if s.waited_ns >= _LEAST_NS),
+        sentences=tuple(_worth(sentences)),
         findings=tuple(findings_of(scene, number)),
         waited_ns=waited,
         unknown_ns=sum(_length(scene.explained[call.call], Cause.UNKNOWN) for call in told),
         unknown=tuple(sentence(scene, call) for ns, call in unknown if ns >= _LEAST_NS),
     )
+
+
+def _worth(sentences: Sequence[Sentence]) -> Iterable[Sentence]:
+    """Those that waited for long, or for long beside the longest."""
+    longest = max((one.waited_ns for one in sentences), default=0)
+    return (one for one in sentences if one.waited_ns >= max(_LEAST_NS, longest // 100))
 
 
 def why_call(tables: Tables, raw: RawRecording, call: Call) -> Sentence:
@@ -150,7 +156,7 @@ def sentence(scene: Scene, call: Call) -> Sentence:
     parts = scene.explained.get(call.call, [])
     total = (call.returned_ns - call.entered_ns) if call.returned_ns is not None else 0
     clauses = _clauses(parts)
-    advice = next((a for a in map(_advice, clauses) if a), "")
+    advice = _advice(clauses[0]) if clauses else ""
     return Sentence(
         call=call.call,
         name=name_of(call),

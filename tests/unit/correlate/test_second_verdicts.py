@@ -1,4 +1,4 @@
-"""netlab's own verdicts on conversations made by hand: where tshark guesses, and where nobody knows."""
+"""netlab's own verdicts on conversations made by hand: where tshark guesses, or nobody knows."""
 
 from __future__ import annotations
 

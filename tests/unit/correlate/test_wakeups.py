@@ -57,6 +57,13 @@ def test_readable_is_the_frame_with_the_first_unread_byte() -> None:
         assert (tables.calls[call - 1].connection, tables.calls[call - 1].side) == (0, "server")
 
 
+def test_something_exceptional_of_which_no_frame_is_known_has_no_waker() -> None:
+    play = Play()
+    play.handshake()
+    server_waits(play, POLLPRI)
+    assert wakers(play.tables()) == [[]]
+
+
 def test_what_a_wait_reported_is_in_its_arguments() -> None:
     play = Play()
     play.handshake()

@@ -1,0 +1,198 @@
+"""`netlab study`: the catalogue of experiments, and one of them carried out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from netlab.commands.numbers import WholeNumber
+from netlab.commands.options import display_options
+from netlab.model.errors import CheckFailed, UsageError
+
+if TYPE_CHECKING:
+    from netlab.studies.quantity import Value
+    from netlab.studies.study import Params, Study
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.argument("of", required=False, metavar="")
+@click.option(
+    "--set", "settings", multiple=True, metavar="PARAMETER=VALUE",
+    help="Change a parameter of the study: rtt=100ms, rcvbuf=8k.",
+)  # fmt: skip
+@click.option("--predict", is_flag=True, help="Ask for your own prediction first, and compare.")
+@click.option("--full", is_flag=True, help="Take all values of a sweep, however long it lasts.")
+@click.option(
+    "--repeat", default=1, type=WholeNumber(1, 1000), metavar="N", show_default=True,
+    help="Carry it out so often, and count how often the predictions hold.",
+)  # fmt: skip
+@click.option("--all", "every", is_flag=True, help="Carry out the whole catalogue: one table.")
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path), metavar="FILE", help="Keep the recording."
+)
+@display_options
+def command(
+    name: str | None,
+    of: str | None,
+    settings: tuple[str, ...],
+    predict: bool,
+    full: bool,
+    repeat: int,
+    every: bool,
+    output: Path | None,
+) -> int:
+    """Ask one question of real sockets: prediction, experiment, picture, verdict.
+
+    \b
+      netlab study                what there is
+      netlab study NAME           one of them
+      netlab study ./mine.py      one of your own
+      netlab study new NAME       begin one of your own: writes NAME.py
+
+    Needs no privilege. Exit code 1: a prediction did not hold.
+    """
+    from netlab.studies import catalogue
+
+    if name == "new":
+        return _new(of)
+    if of is not None:
+        raise UsageError("one study at a time", "`netlab study --all` carries out all of them")
+    about_one = bool(settings) or predict or output is not None
+    if every or name is None:
+        if about_one or name is not None or (repeat != 1 and not every):
+            raise UsageError("options are about one study", "name it: `netlab study` lists them")
+        studies = list(catalogue.catalogue().values())
+        return _all(studies, full, repeat) if every else _list(studies)
+    study = catalogue.find(name)
+    p = study.params(_pairs(settings))
+    if repeat > 1 and (output is not None or predict):
+        raise UsageError("--repeat shows no single run", "leave out --output and --predict")
+    return _repeat(study, p, full, repeat) if repeat > 1 else _one(study, p, full, predict, output)
+
+
+def _list(studies: list[Study]) -> int:
+    from netlab.show.terminal.lines import emit, width_of
+    from netlab.studies import page
+
+    emit(page.list_lines(studies, width_of(None)))
+    return 0
+
+
+def _one(study: Study, p: Params, full: bool, predict: bool, output: Path | None) -> int:
+    from netlab.show.terminal.lines import emit, width_of
+    from netlab.show.terminal.screen import is_coloured
+    from netlab.studies import page
+    from netlab.studies.runner import carry_out
+
+    width = width_of(None)
+    emit(page.before_lines(study, p, width, tell=not predict))
+    sys.stdout.flush()
+    guess = _ask(study, p) if predict else None
+    outcome = carry_out(study, p, path=output, full=full, say=_say)
+    if predict:
+        emit(page.guess_lines(outcome, guess, width))
+    emit(page.after_lines(outcome, width, colours=is_coloured()))
+    return 0 if outcome.holds else 1
+
+
+def _ask(study: Study, p: Params) -> Value:
+    """The reader's own prediction of the first thing that is measured."""
+    from netlab.studies.quantity import Kind, value_from_text
+
+    expect = study.expects[0]
+    while True:
+        text = click.prompt(f"\nYour prediction ({expect.kind}): {expect.what}").strip()
+        if expect.kind is Kind.WORD:
+            return str(text)
+        try:
+            return value_from_text(expect.kind, text.replace(" ", ""))
+        except UsageError as error:
+            click.echo(str(error))
+
+
+def _repeat(study: Study, p: Params, full: bool, repeat: int) -> int:
+    from netlab.show.terminal.lines import emit, width_of
+    from netlab.studies import page
+    from netlab.studies.runner import carry_out
+
+    held = 0
+    for number in range(1, repeat + 1):
+        outcome = carry_out(study, p, full=full)
+        emit(page.repeat_lines(outcome, number, width_of(None)))
+        sys.stdout.flush()
+        held += outcome.holds
+    emit([[(f"{held} of {repeat} times all predictions held", "bold")]])
+    return 0 if held == repeat else 1
+
+
+def _all(studies: list[Study], full: bool, repeat: int) -> int:
+    """The catalogue, a line a study; what this kernel lacks is said and not counted."""
+    from netlab.show.terminal.lines import emit, width_of
+    from netlab.studies import page
+    from netlab.studies.runner import carry_out
+
+    names = max(len(study.name) for study in studies)
+    failed = 0
+    for study in studies:
+        lack = study.lacks()
+        if lack:
+            emit([page.skipped_line(study, names, lack)])
+            continue
+        held, took_s, said = 0, 0.0, ""
+        for _ in range(repeat):
+            try:
+                outcome = carry_out(study, study.params({}), full=full)
+            except CheckFailed as error:
+                said = str(error)
+                continue
+            held += outcome.holds
+            took_s += outcome.took_s
+            said = said or page.failures(outcome)
+        emit(page.all_lines(study, names, held, repeat, took_s, said, width_of(None)))
+        sys.stdout.flush()
+        failed += held < repeat
+    emit([[], [(f"{len(studies) - failed} of {len(studies)} studies hold", "bold")]])
+    return 1 if failed else 0
+
+
+def _new(name: str | None) -> int:
+    """Write the starting point."""
+    from netlab.studies import starting_point
+
+    module = (name or "").replace("-", "_").removesuffix(".py")
+    if not module.isidentifier() or module in sys.stdlib_module_names:
+        raise UsageError("a study needs a name of its own", "netlab study new my_study")
+    path = Path(f"{module}.py")
+    text = Path(starting_point.__file__).read_text(encoding="utf-8")
+    text = text.replace("NAME.py", path.name).replace("starting-point", module.replace("_", "-"))
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise UsageError(f"{path} is there already", "choose another name") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written", f"{error.strerror}") from None
+    click.echo(f"{path} is written: netlab study ./{path}")
+    return 0
+
+
+def _say(text: str) -> None:
+    """What goes on, where somebody watches."""
+    from netlab.commands.main import complain
+
+    if sys.stderr.isatty():
+        complain(text)
+
+
+def _pairs(settings: tuple[str, ...]) -> dict[str, str]:
+    pairs = {}
+    for text in settings:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"--set {text} sets nothing", "write it like --set rtt=100ms")
+        pairs[name] = value
+    return pairs

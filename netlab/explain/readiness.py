@@ -1,0 +1,121 @@
+"""select, poll and epoll_wait -> the wait of the event that ended them.
+
+The wakeup spans name the frame, or the call at the other end, that made a descriptor ready: the
+wait is told as a recv, accept or send would have waited for it. Without one, a socket reported
+writable after a short send waited for room.
+Read first: `correlate.wakeups`, man 2 poll, man 7 epoll.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+
+from netlab.correlate.arrivals import arrival_ns
+from netlab.correlate.flows import ACK, FIN, RST, SYN
+from netlab.correlate.sockets import Socket
+from netlab.explain.arriving import tell_byte, tell_end, tell_reset
+from netlab.explain.causes import Cause, Certainty
+from netlab.explain.opening import tell_accept, tell_handshake
+from netlab.explain.parts import Line
+from netlab.explain.peer import tell_before
+from netlab.explain.scene import Path, Scene
+from netlab.explain.sending import tell_room
+from netlab.explain.unstreamed import tell_frame
+from netlab.model.call import POLLOUT, is_outbound
+from netlab.model.tables import Call, Direction, Packet, Role, Side
+
+_TIMEOUT = re.compile(r"timeout=(-?\d+)")
+
+
+def tell_poll(line: Line, scene: Scene, call: Call) -> int | None:
+    """Until a descriptor was ready; returns when. None: what it waited for is not known."""
+    if call.errno is not None:
+        return line.at_ns
+    if not call.result:
+        asked = _TIMEOUT.search(call.args)
+        if asked is None or asked[1] != "0":
+            line.until(line.stop_ns, Cause.TIMER, Certainty.OBSERVED, (), (),
+                       "until its time was up")  # fmt: skip
+        return line.stop_ns if line.done else line.at_ns
+    spans = [s for s in scene.spans.get(call.call, ()) if s.role == Role.WAKEUP]
+    found: list[tuple[int, int, int]] = []
+    for place, span in enumerate(spans):
+        if span.frame is not None:
+            found.append((arrival_ns(scene.packets[span.frame]), 0, place))
+        elif span.peer_call is not None:
+            found.append((scene.call(span.peer_call).entered_ns, 1, place))
+    if not found:
+        return _writable(line, scene, call)
+    at_ns, local, place = min(found)
+    if at_ns <= line.at_ns:
+        return at_ns
+    span = spans[place]
+    if local and span.peer_call is not None:
+        other = scene.call(span.peer_call)
+        tell_before(line, scene, other, f"called {other.op} #{other.call}")
+        return at_ns
+    return _woken(line, scene, call, scene.packets[span.frame or 0])
+
+
+def _writable(line: Line, scene: Scene, call: Call) -> int | None:
+    """A wait that several ACKs ended: which of them woke it no frame tells, but all freed room."""
+    for item, socket in scene.sockets.reported.get(call.call, ()):
+        if not item.events & POLLOUT or socket.listens or not socket.is_stream:
+            continue
+        if socket.connection is None and socket.calls:
+            known = scene.call(socket.calls[-1])
+            connection, side = known.connection, known.side
+        else:
+            connection, side = socket.connection, socket.side
+        path = scene.path(connection)
+        if path is None or side is None:
+            continue
+        if not _was_short(scene, socket, call):
+            return line.at_ns  # it had been writable all along
+        return tell_room(line, path, call, Side(side))
+    return None
+
+
+def _was_short(scene: Scene, socket: Socket, call: Call) -> bool:
+    """Whether the last send before a wait found too little room."""
+    for number in reversed(socket.calls[: bisect_left(socket.calls, call.call)]):
+        last = scene.call(number)
+        if is_outbound(last):
+            return last.errno == "EAGAIN" or (last.result or 0) < (last.requested_bytes or 0)
+        if last.op == "connect":
+            return last.errno == "EINPROGRESS"
+    return False
+
+
+def _woken(line: Line, scene: Scene, call: Call, packet: Packet) -> int | None:
+    """Until the frame came that made a descriptor ready: as the call would have waited for it."""
+    if packet.protocol != "TCP":
+        return tell_frame(line, scene, packet)
+    path = scene.path(packet.connection)
+    if path is None or packet.direction is None:
+        return None
+    direction = Direction(packet.direction)
+    sender = path.senders[direction]
+    if packet._flags & RST:
+        return tell_reset(line, path, direction, packet)
+    if packet._flags & (SYN | ACK) == SYN | ACK:
+        return tell_handshake(line, path)
+    first = sender.first_released(packet.frame)
+    if direction is Direction.C2S:
+        made = _listening(scene, call, path)
+        if made is not None:
+            return tell_accept(line, path, made)
+    if first is not None:
+        return tell_byte(line, path, direction, first)
+    if packet._flags & FIN:
+        return tell_end(line, path, direction)
+    return tell_room(line, path, call, Side(direction.receiver), arrival_ns(packet))
+
+
+def _listening(scene: Scene, call: Call, path: Path) -> Socket | None:
+    """The socket that was accepted after this wait had reported its listener; None: another."""
+    server = scene.ends.get((path.connection, Side.SERVER))
+    if server is None or server.accepted_by is None or server.accepted_by < call.call:
+        return None
+    return server

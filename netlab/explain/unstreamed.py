@@ -1,0 +1,82 @@
+"""Reads and writes without a stream on a network: datagrams, Unix sockets, pipes and queues.
+
+A datagram is read when its frame came; what a local reader waits for is the call at the other end.
+Read first: reference on datagrams; man 7 udp, man 7 unix, man 7 pipe.
+"""
+
+from __future__ import annotations
+
+from netlab.correlate.arrivals import arrival_ns
+from netlab.explain.arriving import tell_flight
+from netlab.explain.causes import Cause, Certainty
+from netlab.explain.parts import Line
+from netlab.explain.peer import tell_before
+from netlab.explain.scene import Scene
+from netlab.explain.wording import name_of
+from netlab.model.tables import Call, Packet, Role
+
+
+def tell_datagram(line: Line, scene: Scene, call: Call) -> int | None:
+    """Until the datagram was here that a read returned; returns when."""
+    frames = [
+        scene.packets[span.frame] for span in scene.spans.get(call.call, ())
+        if span.role in (Role.DELIVERED, Role.RELEASED) and span.frame is not None
+    ]  # fmt: skip
+    if not frames:
+        return None
+    last = max(frames, key=arrival_ns)
+    return tell_frame(line, scene, last)
+
+
+def tell_frame(line: Line, scene: Scene, packet: Packet) -> int:
+    """Why a datagram did not come earlier: it had not been sent, then it was on the wire."""
+    ready_ns = arrival_ns(packet)
+    if ready_ns <= line.at_ns:
+        return ready_ns
+    until = Line(line.at_ns, min(ready_ns, line.stop_ns))
+    writer = _carrier(scene, packet.frame)
+    if writer is not None:
+        tell_before(until, scene, writer, f"called {writer.op} #{writer.call}")
+        until.until(packet.time_ns, Cause.COPY, Certainty.INFERRED, (packet.frame,),
+                    (writer.call,), f"in which the stack sent {name_of(writer)}")  # fmt: skip
+    else:
+        until.until(
+            packet.time_ns, Cause.PEER_APP, Certainty.INFERRED, (packet.frame,), (),
+            f"before frame {packet.frame} was sent, by calls that were not recorded",
+        )  # fmt: skip
+    tell_flight(until, packet, None)
+    line.include(until.finish(), ready_ns)
+    return ready_ns
+
+
+def _carrier(scene: Scene, frame: int) -> Call | None:
+    number = scene.carriers.get(frame)
+    return scene.call(number) if number is not None else None
+
+
+def tell_local(line: Line, scene: Scene, call: Call) -> int | None:
+    """A Unix socket, pipe or queue: until the call at its other end was made."""
+    others = [
+        scene.call(span.peer_call) for span in scene.spans.get(call.call, ())
+        if span.role in (Role.LOCAL, Role.WAKEUP) and span.peer_call is not None
+    ]  # fmt: skip
+    if not others:
+        return None
+    first = min(others, key=lambda other: other.entered_ns)
+    tell_before(line, scene, first, f"called {first.op} #{first.call}")
+    return max(first.entered_ns, line.at_ns)
+
+
+def tell_local_room(line: Line, scene: Scene, call: Call) -> int | None:
+    """A full pipe: until the reader took something."""
+    readers = [
+        scene.call(span.peer_call) for span in scene.spans.get(call.call, ())
+        if span.role == Role.LOCAL and span.peer_call is not None
+    ]  # fmt: skip
+    inside = [r for r in readers if line.at_ns < r.entered_ns < line.stop_ns]
+    if not inside:
+        return line.at_ns
+    last = max(inside, key=lambda reader: reader.entered_ns)
+    line.until(last.entered_ns, Cause.SEND_BUFFER, Certainty.INFERRED, (), (last.call,),
+               f"because it was full, until {name_of(last)}")  # fmt: skip
+    return last.entered_ns

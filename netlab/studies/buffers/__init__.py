@@ -1,0 +1,1 @@
+"""What lies between a call and the wire."""

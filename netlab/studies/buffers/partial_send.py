@@ -1,0 +1,91 @@
+"""A socket that does not block: send() takes what fits, then nothing."""
+
+from __future__ import annotations
+
+import select
+import socket
+from typing import Any
+
+from netlab.model.probe import Probe
+from netlab.studies.quantity import Kind
+from netlab.studies.sockets import accepted, read_to_end, trial
+from netlab.studies.stage import Stage
+from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
+
+ASKED = 8 << 20  # far more than all buffers
+QUIET_MS = 300  # no ACK comes any more
+
+
+def server(probe: Probe, p: Params) -> int:
+    """Does not read until it is told to."""
+    word = probe.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    word.bind(("0.0.0.0", PORT))
+    sock = accepted(probe, rcvbuf=p.rcvbuf)
+    word.recv(1)
+    got = read_to_end(sock)
+    sock.close()
+    word.close()
+    return got
+
+
+def client(probe: Probe, p: Params) -> Any:
+    """Sends without blocking until there is no room, waits for room, and sends once more."""
+    sock = probe.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, p.sndbuf)
+    sock.connect(("server", PORT))
+    sock.setblocking(False)
+    data = b"n" * ASKED
+    found = {"first": trial(sock.send, data)}
+    writable = probe.poll()
+    writable.register(sock, select.POLLOUT)
+    sent, full = found["first"]["value"], found["first"]
+    while not full["error"] or writable.poll(QUIET_MS):  # ACKs still make room
+        full = trial(sock.send, data)
+        sent += full["value"]
+    found["full"], found["sent"] = full, {"value": sent}
+    with probe.socket(socket.AF_INET, socket.SOCK_DGRAM) as teller:
+        teller.sendto(b"n", ("server", PORT))
+    found["room"] = {"value": len(writable.poll(10_000))}
+    sock.close()
+    return found
+
+
+def experiment(stage: Stage) -> None:
+    """The server needs a word to begin to read."""
+    program = stage.start("server", server)
+    stage.lab.wait_listening("server", PORT)
+    stage.run("client", client)
+    stage.wait(program)
+    stage.lab.settle()
+
+
+STUDY = Study(
+    name="partial-send",
+    topic=Topic.BUFFERS,
+    question="send() was given 8 MiB and returned less. Where do the rest of the bytes go?",
+    setup="A client whose socket does not block sends 8 MiB at once to a server that does not"
+    " read (SO_SNDBUF {sndbuf}, the server's SO_RCVBUF {rcvbuf}), and goes on until nothing "
+    "is taken any more.",
+    prediction="Nowhere: they are still the program's. send() takes what fits into the send "
+    "buffer and says how much that was. Full, it fails with EAGAIN. POLLOUT comes again when "
+    "the peer reads. The server in the end has every byte that was taken, and no other.",
+    parameters=(
+        Parameter("sndbuf", Kind.SIZE, 64 << 10, 4096, 200 << 10, "SO_SNDBUF of the client"),
+        Parameter("rcvbuf", Kind.SIZE, 64 << 10, 4096, 200 << 10, "SO_RCVBUF of the server"),
+    ),
+    experiment=experiment,
+    expects=(
+        Expect("the first send takes less than it was given", Kind.WORD, lambda p: "yes",
+               lambda e: "yes" if 0 < e.returned["client"]["first"]["value"] < ASKED else "no",
+               "man 2 send: non-blocking"),
+        Expect("a send into the full buffer fails with", Kind.WORD, lambda p: "EAGAIN",
+               lambda e: e.returned["client"]["full"]["error"], "man 2 send"),
+        Expect("descriptors that are writable once the server reads", Kind.COUNT, lambda p: 1,
+               lambda e: e.returned["client"]["room"]["value"], "man 2 poll: POLLOUT"),
+        Expect("bytes taken from the client less those the server read", Kind.SIZE, lambda p: 0,
+               lambda e: e.returned["client"]["sent"]["value"] - e.returned["server"],
+               "RFC 9293 2.2: reliable"),
+    ),
+    connection=None,
+    next="`netlab study zero-window`: the same server on the wire.",
+)  # fmt: skip

@@ -1,0 +1,121 @@
+"""A reader that does not read: the window closes, is probed, and opens again."""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import Any
+
+from netlab.model.probe import Probe
+from netlab.studies.evidence import Evidence, Frame
+from netlab.studies.parts import MS, RTT, delay, timer_room
+from netlab.studies.quantity import Kind
+from netlab.studies.sockets import accepted, read_to_end
+from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
+
+
+def server(probe: Probe, p: Params) -> int:
+    """Sleeps before it reads."""
+    sock = accepted(probe, rcvbuf=p.rcvbuf)
+    time.sleep(p.sleep / 1e9)
+    got = read_to_end(sock)
+    sock.close()
+    return got
+
+
+def client(probe: Probe, p: Params) -> Any:
+    """Sends more than the server's buffer and its own hold; send() has to wait."""
+    sock = probe.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, p.rcvbuf)
+    sock.connect(("server", PORT))
+    sock.sendall(b"n" * p.size)
+    sock.close()
+    return p.size
+
+
+def closed(evidence: Evidence) -> list[Frame]:
+    """The frames of the server that offer a window of zero."""
+    return [(f, s) for f, s in evidence.frames("s>c") if s.seg_wnd_bytes == 0]
+
+
+def probes(evidence: Evidence) -> list[Frame]:
+    """The client's segments without data that ask for a window that is closed.
+
+    Linux sends them with the number before the next (tcp_xmit_probe_skb).
+    """
+    first = closed(evidence)
+    if not first:
+        return []
+    since_ns = first[0][0].time_ns
+    return [
+        (f, s)
+        for f, s in evidence.frames("c>s", data=False)
+        if s.keep_alive or (s.zero_window_probe and f.time_ns > since_ns)
+    ]
+
+
+def open_again_ns(evidence: Evidence) -> int | None:
+    """From the server's first recv after its sleep to the frame that opens the window."""
+    shut = closed(evidence)
+    reads = [c for c in evidence.calls("recv", host="server") if c.result]
+    if not shut or not reads:
+        return None
+    later = [
+        f.time_ns
+        for f, s in evidence.frames("s>c")
+        if f.time_ns > shut[0][0].time_ns and (s.seg_wnd_bytes or 0) > 0
+    ]
+    return later[0] - reads[0].entered_ns if later else None
+
+
+def between_probes_ns(evidence: Evidence) -> int | None:
+    """The time from the second to the third probe over that from the first to the second, in %."""
+    times = [f.time_ns for f, _ in probes(evidence)]
+    if len(times) < 3:
+        return None
+    return 100 * (times[2] - times[1]) // (times[1] - times[0])
+
+
+def moment(evidence: Evidence) -> tuple[int, int] | None:
+    """From the closing of the window to the second probe."""
+    shut, asked = closed(evidence), probes(evidence)
+    if not shut or len(asked) < 2:
+        return None
+    return shut[0][0].time_ns - 1 * MS, asked[1][0].time_ns + 2 * evidence.p.rtt
+
+
+STUDY = Study(
+    name="zero-window",
+    topic=Topic.BUFFERS,
+    question="The server sleeps for {sleep} before it reads. Who stops the client, and who wakes it?",
+    setup="A client sends {size}; the server's SO_RCVBUF is {rcvbuf}, and its program sleeps.",
+    prediction="The server's kernel takes what fits and offers a window of zero. The client's kernel "
+    "may not send, and asks again and again with probes, each wait twice as long as the one before: "
+    "the frame that opens the window could be lost. send() waits with it, for its own buffer is full. "
+    "As soon as the server reads, its kernel opens the window.",
+    parameters=(
+        Parameter("sleep", Kind.TIME, 2500 * MS, 2000 * MS, 8000 * MS, "of the server"),
+        Parameter("rcvbuf", Kind.SIZE, 16 << 10, 8 << 10, 64 << 10, "of the server, and SO_SNDBUF"),
+        Parameter("size", Kind.SIZE, 256 << 10, 128 << 10, 1 << 20, "that is sent"),
+        RTT,
+    ),
+    server=server,
+    client=client,
+    wire=delay,
+    expects=(
+        Expect("the window was closed", Kind.WORD, lambda p: "yes",
+               lambda e: "yes" if closed(e) else "no", "RFC 9293 3.8.6"),
+        Expect("each wait for a probe over the one before, in %", Kind.COUNT, lambda p: 200,
+               between_probes_ns, "RFC 9293 3.8.6.1: the interval should grow exponentially",
+               less=30, more=30, because="the timer wheel is up to 1/8 late, each time"),
+        Expect("from the first recv to the frame that opens the window", Kind.TIME, lambda p: 0,
+               open_again_ns, "tcp_cleanup_rbuf() of Linux: read enough, then an ACK at once",
+               more=lambda p: timer_room(100 * MS) + 20 * MS,
+               because="it takes a read of half the buffer, and the process must run"),
+        Expect("bytes that the server read", Kind.SIZE, lambda p: p.size,
+               lambda e: e.returned["server"], "RFC 9293 2.2: nothing was lost"),
+    ),
+    moment=moment,
+    next="`netlab study partial-send`: the same for a program that does not wait.",
+    cause="peer_window",
+)  # fmt: skip

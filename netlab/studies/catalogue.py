@@ -1,0 +1,88 @@
+"""All studies there are, by topic, and how one is found: by its name, or in a reader's own file."""
+
+from __future__ import annotations
+
+import importlib.util
+import pkgutil
+import sys
+from collections.abc import Iterator
+from difflib import get_close_matches
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+from netlab.model.errors import UsageError
+from netlab.studies.study import Study, Topic
+
+_TOPICS = {
+    Topic.LAYERS: "layers",
+    Topic.HANDSHAKE: "handshake",
+    Topic.BUFFERS: "buffers",
+    Topic.SMALL_WRITES: "small_writes",
+    Topic.TIMEOUTS: "timeouts",
+    Topic.TEARDOWN: "teardown",
+    Topic.UDP: "udp",
+    Topic.CONGESTION: "congestion",
+    Topic.IO_MODELS: "io_models",
+    Topic.PROCESSES: "processes",
+    Topic.IPC: "ipc",
+}
+
+
+@cache
+def catalogue() -> dict[str, Study]:
+    """Every study by its name, topics in the order in which they are read."""
+    found = {}
+    for topic, folder in _TOPICS.items():
+        for module in _modules(folder):
+            study = _study_of(module)
+            assert study.topic is topic, f"{study.name} lies in the folder of another topic"
+            found[study.name] = study
+    return found
+
+
+def _modules(folder: str) -> Iterator[ModuleType]:
+    name = f"netlab.studies.{folder}"
+    if importlib.util.find_spec(name) is None:
+        return
+    for entry in pkgutil.iter_modules(import_module(name).__path__):
+        yield import_module(f"{name}.{entry.name}")
+
+
+def find(name: str) -> Study:
+    """A study by its name, or by the path of a file that has one. Raises UsageError."""
+    if name.endswith(".py") or "/" in name:
+        return _from_file(Path(name))
+    studies = catalogue()
+    if name in studies:
+        return studies[name]
+    near = get_close_matches(name, studies, n=1) or [n for n in studies if name in n]
+    hint = f"is it {near[0]}?" if near else "`netlab study` lists them"
+    raise UsageError(f"there is no study {name!r}", hint)
+
+
+def _from_file(path: Path) -> Study:
+    """A reader's own: its module is imported by its file's name, here and on the hosts."""
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}", "`netlab study new NAME` writes one")
+    if not path.stem.isidentifier() or path.stem in sys.stdlib_module_names:
+        raise UsageError(f"{path.name} cannot be imported by that name", "call it like my_study.py")
+    sys.path.insert(0, str(path.resolve().parent))
+    try:
+        module = import_module(path.stem)
+    except Exception as error:
+        said = str(error).splitlines()
+        raise UsageError(
+            f"{path} cannot be imported: {type(error).__name__}", said[0] if said else ""
+        ) from None
+    if Path(module.__file__ or "").resolve() != path.resolve():
+        raise UsageError(f"there is another module {path.stem}", "give the file a name of its own")
+    return _study_of(module)
+
+
+def _study_of(module: ModuleType) -> Study:
+    study = getattr(module, "STUDY", None)
+    if not isinstance(study, Study):
+        raise UsageError(f"{module.__file__} has no study", "it must say STUDY = Study(...)")
+    return study

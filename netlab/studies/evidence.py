@@ -1,0 +1,100 @@
+"""What a study's experiment left: the tables of its recording and what its programs returned.
+
+Questions that many studies ask of them, each answered from the tables and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from netlab.model.recording import RawRecording
+from netlab.model.tables import Call, Connection, Packet, Segment, Span, Tables
+from netlab.studies.study import Params
+
+Frame = tuple[Packet, Segment]
+
+
+@dataclass
+class Evidence:
+    """A finished experiment."""
+
+    p: Params
+    raw: RawRecording
+    tables: Tables
+    returned: Mapping[str, Any]  # by actor: what the function returned
+    fired: Mapping[str, int] = field(default_factory=dict)  # each rule of the wire, how often
+
+    @property
+    def connection(self) -> Connection:
+        """The first connection."""
+        return self.tables.connections[0]
+
+    def calls(
+        self, op: str | None = None, *, host: str | None = None, connection: int | None = None
+    ) -> list[Call]:
+        """Calls in order of entry; those of one name, of one host, on one connection."""
+        return [
+            call
+            for call in self.tables.calls
+            if (op is None or call.op == op)
+            and (host is None or call.host == host)
+            and (connection is None or call.connection == connection)
+        ]
+
+    def call(self, op: str, number: int = 0, *, host: str | None = None) -> Call | None:
+        """The n-th of such calls, None where there are fewer; -1 is the last."""
+        found = self.calls(op, host=host)
+        return found[number] if -len(found) <= number < len(found) else None
+
+    @cached_property
+    def _frames(self) -> list[Frame]:
+        packets = {packet.frame: packet for packet in self.tables.packets}
+        return [(packets[segment.frame], segment) for segment in self.tables.segments]
+
+    def frames(
+        self,
+        direction: str | None = None,
+        *,
+        flags: str | None = None,
+        data: bool | None = None,
+        connection: int | None = 0,
+    ) -> list[Frame]:
+        """TCP frames in order of departure: of one way, with exactly these flags, with data or
+        without."""
+        return [
+            (packet, segment)
+            for packet, segment in self._frames
+            if (direction is None or segment.direction == direction)
+            and (flags is None or packet.tcp_flags == flags)
+            and (data is None or (segment.payload_len_bytes > 0) == data)
+            and (connection is None or segment.connection == connection)
+        ]
+
+    def packets(self, protocol: str) -> list[Packet]:
+        """All frames of a protocol: ICMP, ARP, UDP."""
+        return [packet for packet in self.tables.packets if packet.protocol == protocol]
+
+    def spans(self, call: Call, role: str) -> list[Span]:
+        """The spans of a call in one role."""
+        return [span for span in self.tables.spans if span.call == call.call and span.role == role]
+
+    def packet(self, frame: int) -> Packet:
+        """One frame's row."""
+        return next(packet for packet in self.tables.packets if packet.frame == frame)
+
+
+def took_ns(call: Call | None) -> int | None:
+    """How long a call took; None where there is none, or it did not return."""
+    if call is None or call.returned_ns is None:
+        return None
+    return call.returned_ns - call.entered_ns
+
+
+def gap_ns(frames: list[Frame], first: int = 0, second: int = 1) -> int | None:
+    """The time between the departures of two frames of a list."""
+    if max(first, second) >= len(frames):
+        return None
+    return frames[second][0].time_ns - frames[first][0].time_ns

@@ -1,0 +1,1 @@
+"""How connections come about, and how they do not."""

@@ -1,0 +1,85 @@
+"""Connections that nobody accepts: how many the kernel keeps, and what it does with the rest."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from netlab.model.probe import Probe
+from netlab.studies.evidence import Evidence
+from netlab.studies.quantity import Kind
+from netlab.studies.sockets import listening
+from netlab.studies.stage import Stage
+from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
+
+MORE = 3  # clients beyond those that find a place
+PATIENCE_S = 0.5  # shorter than the first resend of a SYN
+
+
+def server(probe: Probe, p: Params) -> None:
+    """Listens, and does not accept until somebody says so."""
+    listener = listening(probe, p.backlog)
+    told = probe.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    told.bind(("0.0.0.0", PORT))
+    told.recv(1)
+    told.close()
+    listener.close()
+
+
+def client(probe: Probe, p: Params) -> Any:
+    """So many connections as find a place, and some more; then the word to the server."""
+    socks, connected = [], 0
+    for _ in range(p.backlog + 1 + MORE):
+        sock = probe.socket(socket.AF_INET, socket.SOCK_STREAM)
+        sock.settimeout(PATIENCE_S)
+        socks.append(sock)
+        try:
+            sock.connect(("server", PORT))
+            connected += 1
+        except TimeoutError:
+            pass
+    with probe.socket(socket.AF_INET, socket.SOCK_DGRAM) as teller:
+        teller.sendto(b"n", ("server", PORT))
+    for sock in socks:
+        sock.close()
+    return connected
+
+
+def experiment(stage: Stage) -> None:
+    """The word to the server is a datagram; what is left of the connections is reset."""
+    server_program = stage.start("server", server)
+    stage.lab.wait_listening("server", PORT)
+    stage.run("client", client)
+    stage.wait(server_program)
+
+
+def unanswered(evidence: Evidence) -> int:
+    """Connections whose SYN got no answer."""
+    answered = {s.connection for _, s in evidence.frames("s>c", flags="SYN ACK", connection=None)}
+    asked = {s.connection for _, s in evidence.frames("c>s", flags="SYN", connection=None)}
+    return len(asked - answered)
+
+
+STUDY = Study(
+    name="accept-queue",
+    topic=Topic.HANDSHAKE,
+    question="A server is too busy to accept(). How many clients still connect?",
+    setup="A server calls listen(fd, {backlog}) and never accept(). "
+    "Clients connect one after the other, three more than find a place; each gives up "
+    "after 0.5 s.",
+    prediction="The queue holds one more than the backlog, {backlog} + 1: the kernel compares"
+    " with `greater than`. Those clients are connected, and do not know that no program has "
+    "heard of them. Of the next ones the kernel drops the SYN without a word: to them the "
+    "host is silent.",
+    parameters=(Parameter("backlog", Kind.COUNT, 5, 0, 128, "of listen()"),),
+    experiment=experiment,
+    expects=(
+        Expect("connects that succeed", Kind.COUNT, lambda p: p.backlog + 1,
+               lambda e: e.returned["client"], "sk_acceptq_is_full() of Linux; man 2 listen"),
+        Expect("clients whose SYN is dropped", Kind.COUNT, lambda p: MORE, unanswered,
+               "tcp_conn_request() of Linux: no answer, so that a retry may succeed"),
+    ),
+    next="`netlab study accept-queue --set backlog=0`: one client is still let in.",
+    connection=None,
+    cause="accept_queue",
+)  # fmt: skip

@@ -1,0 +1,50 @@
+"""A time-out of the program's own around connect()."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from netlab.model.probe import Probe
+from netlab.studies.parts import MS
+from netlab.studies.quantity import Kind
+from netlab.studies.sockets import trial
+from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
+
+
+def client(probe: Probe, p: Params) -> Any:
+    """Connects with settimeout() to a host that is never heard of."""
+    sock = probe.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.settimeout(p.timeout / 1e9)
+    found = trial(sock.connect, ("server", PORT))
+    sock.close()
+    return found
+
+
+STUDY = Study(
+    name="connect-timeout",
+    topic=Topic.HANDSHAKE,
+    question="What does settimeout() do to connect()?",
+    setup="The wire loses every frame of the server. The client sets a time-out of {timeout} and "
+    "connects.",
+    prediction="Python makes the socket non-blocking: connect() returns EINPROGRESS at once, "
+    "and the waiting is done by poll(). It raises TimeoutError after {timeout}, though the "
+    "kernel has not given up and would send more SYNs. close() ends that.",
+    parameters=(
+        Parameter("timeout", Kind.TIME, 500 * MS, 1 * MS, 10_000 * MS, "of the program"),
+    ),
+    client=client,
+    wire=lambda p: "drop s>c any",
+    expects=(
+        Expect("the program gets", Kind.WORD, lambda p: "timed out",
+               lambda e: e.returned["client"]["error"], "Python's socket module: TimeoutError"),
+        Expect("after", Kind.TIME, lambda p: p.timeout,
+               lambda e: e.returned["client"]["took_ns"], "man 2 poll: never early",
+               more=20 * MS, because="poll() counts in ms, and the process must run again"),
+        Expect("no reset is sent: frames of the client with RST", Kind.COUNT, lambda p: 0,
+               lambda e: sum("RST" in (f.tcp_flags or "") for f, _ in e.frames("c>s")),
+               "RFC 9293 3.10.4: CLOSE in SYN-SENT deletes the TCB"),
+    ),
+    next="The server's side of it: `netlab study accept-queue`.",
+    cause="timer",
+)  # fmt: skip

@@ -1,0 +1,30 @@
+"""What studies have in common: parameters, wires, and how exact a time can be."""
+
+from __future__ import annotations
+
+from netlab.studies.quantity import Kind
+from netlab.studies.study import Parameter, Params
+
+US, MS, S = 1_000, 1_000_000, 1_000_000_000
+# CONFIG_HZ of Debian's and most kernels: what timers are counted in.
+TICK_NS = 4 * MS
+
+RTT = Parameter("rtt", Kind.TIME, 40 * MS, 0, 1000 * MS, "round trip of the wire")
+
+
+def delay(p: Params) -> str:
+    """The wire that has a round trip of `rtt`."""
+    return f"delay {p.rtt // 2}ns" if p.rtt else ""
+
+
+def wire_room(p: Params) -> int:
+    """How much later than said a frame or a process may be here: two cores, shared with others."""
+    return 40 * MS
+
+
+def timer_room(length_ns: int) -> int:
+    """How late the kernel's timer wheel may fire, never early: 1/8 of its length, and two ticks.
+
+    kernel/time/timer.c: each level of the wheel is 8 times coarser than the one before.
+    """
+    return length_ns // 8 + 2 * TICK_NS

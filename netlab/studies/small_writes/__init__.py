@@ -1,0 +1,1 @@
+"""Small writes: Nagle, delayed ACKs, cork."""

@@ -1,0 +1,76 @@
+"""What the programs of studies do again and again, a handful of plain calls each."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import time
+from typing import Any
+
+from netlab.model.probe import Probe
+from netlab.studies.study import PORT
+
+BYTE = b"n"
+
+
+def listening(probe: Probe, backlog: int = 16, port: int = PORT, rcvbuf: int = 0) -> Any:
+    """A listener on all addresses of the host. SO_RCVBUF must be set before listen()."""
+    sock = probe.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if rcvbuf:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
+    sock.bind(("0.0.0.0", port))
+    sock.listen(backlog)
+    return sock
+
+
+def accepted(probe: Probe, **more: int) -> Any:
+    """The first connection that comes; its listener is closed."""
+    listener = listening(probe, **more)
+    sock, _ = listener.accept()
+    listener.close()
+    return sock
+
+
+def connected(probe: Probe, host: str = "server", port: int = PORT) -> Any:
+    """A connection to a host."""
+    sock = probe.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.connect((host, port))
+    return sock
+
+
+def read_to_end(sock: Any, size: int = 65536) -> int:
+    """All until the peer's FIN; how many bytes there were."""
+    got = 0
+    while data := sock.recv(size):
+        got += len(data)
+    return got
+
+
+def read_exactly(sock: Any, count: int, size: int = 65536) -> None:
+    """So many bytes, in as many calls as it takes. Raises EOFError where they do not come."""
+    while count:
+        data = sock.recv(min(count, size))
+        if not data:
+            raise EOFError(f"{count} bytes did not come")
+        count -= len(data)
+
+
+def trial(function: Any, *arguments: Any) -> dict[str, Any]:
+    """Call it: what came of it, and how long it took, in ns."""
+    begun_ns = time.monotonic_ns()
+    try:
+        result = function(*arguments)
+        name = ""
+    except TimeoutError as error:
+        result, name = None, error_name(error) if error.errno else "timed out"
+    except OSError as error:
+        result, name = None, error_name(error)
+    took_ns = time.monotonic_ns() - begun_ns
+    value = len(result) if isinstance(result, bytes) else result if isinstance(result, int) else 0
+    return {"error": name, "value": value, "took_ns": took_ns}
+
+
+def error_name(error: OSError) -> str:
+    """ECONNREFUSED and the like."""
+    return errno.errorcode.get(error.errno or 0, type(error).__name__)

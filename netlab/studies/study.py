@@ -1,0 +1,191 @@
+"""What a study is: a question, an experiment that can answer it, and what is expected of it.
+
+A study is one file with one `STUDY`. Its programs are ordinary functions at the top level of that
+file, which netlab calls on the hosts of a lab, `server(probe, p)` and `client(probe, p)`: `probe`
+makes the sockets, so that each call is recorded, and `p` has the parameters. What they return (as
+JSON has it) is evidence, like the tables of the recording. Nothing here runs anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from netlab.model.errors import UsageError
+from netlab.studies.quantity import Kind, Value, typed, value_from_text
+
+if TYPE_CHECKING:
+    from netlab.model.probe import Probe
+    from netlab.studies.evidence import Evidence
+    from netlab.studies.stage import Stage
+
+PORT = 4000  # of every study's server
+
+
+class Topic(StrEnum):
+    """The chapters, in the order in which they are read."""
+
+    LAYERS = "layers"
+    HANDSHAKE = "handshake"
+    BUFFERS = "send and receive buffers"
+    SMALL_WRITES = "small writes"
+    TIMEOUTS = "timeouts"
+    TEARDOWN = "teardown"
+    UDP = "UDP and IP"
+    CONGESTION = "congestion"
+    IO_MODELS = "I/O models"
+    PROCESSES = "processes and threads"
+    IPC = "IPC"
+
+
+class Params(Mapping[str, int]):
+    """The parameters of a run, also as attributes: `p.rtt` in ns, `p.rcvbuf` in bytes."""
+
+    def __init__(self, values: Mapping[str, int]) -> None:
+        self._values = dict(values)
+
+    def __getitem__(self, name: str) -> int:
+        return self._values[name]
+
+    def __getattr__(self, name: str) -> int:
+        try:
+            return self.__dict__["_values"][name]  # type: ignore[no-any-return]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def __iter__(self) -> Any:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """Something about a study that a reader may change."""
+
+    name: str
+    kind: Kind
+    default: int
+    least: int
+    most: int
+    text: str
+
+    def parse(self, text: str) -> int:
+        """What was typed. Raises UsageError for what it cannot be."""
+        value = value_from_text(self.kind, text)
+        if not self.least <= value <= self.most:
+            span = f"{typed(self.kind, self.least)} to {typed(self.kind, self.most)}"
+            raise UsageError(f"{self.name}={text} is out of range", f"it may be {span}")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """One number or word that is predicted, and how it is measured.
+
+    The prediction holds where the measured lies in [predicted - less, predicted + more]; words must
+    be equal. `because`: where that room comes from: the granularity of a timer, not hope.
+    """
+
+    what: str
+    kind: Kind
+    predicted: Callable[[Params], Value]
+    measured: Callable[[Evidence], Value | None]
+    source: str
+    less: Callable[[Params], int] | int = 0
+    more: Callable[[Params], int] | int = 0
+    because: str = ""
+
+    def room(self, p: Params) -> tuple[int, int]:
+        """How much less, and how much more, it may be."""
+        less = self.less(p) if callable(self.less) else self.less
+        more = self.more(p) if callable(self.more) else self.more
+        return less, more
+
+    def holds(self, p: Params, measured: Value | None) -> bool:
+        """Whether what was measured is what was predicted."""
+        predicted = self.predicted(p)
+        if isinstance(predicted, str) or isinstance(measured, str) or measured is None:
+            return measured == predicted
+        less, more = self.room(p)
+        return predicted - less <= measured <= predicted + more
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """The experiment is repeated with other values of one parameter; `--full` takes more of them.
+
+    The first expectation is drawn: what was predicted and what was measured, over that parameter.
+    """
+
+    parameter: str
+    values: tuple[int, ...]
+    full: tuple[int, ...] = ()
+    log: bool = False  # whether both axes are logarithmic
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A study. Texts may name parameters: `{rtt}`."""
+
+    name: str
+    topic: Topic
+    question: str
+    setup: str
+    prediction: str
+    expects: tuple[Expect, ...]
+    next: str  # what to try then
+    parameters: tuple[Parameter, ...] = ()
+    server: Callable[[Probe, Params], Any] | None = None
+    client: Callable[[Probe, Params], Any] | None = None
+    wire: Callable[[Params], str] = lambda p: ""
+    sysctls: Callable[[Params], Mapping[str, Mapping[str, str]]] = lambda p: {}
+    hosts: tuple[str, ...] = ("client", "server")
+    # In place of: start the server, wait until it listens, run the client, wait for both.
+    experiment: Callable[[Stage], None] | None = None
+    # Between which times (ns since the epoch) the ladder tells the story; None: all of it.
+    moment: Callable[[Evidence], tuple[int, int] | None] = lambda evidence: None
+    connection: int | None = 0  # whose ladder is shown; None: there is none to show
+    seen: Callable[[Evidence], str] = lambda evidence: ""  # what the recording shows, in words
+    cause: str = ""  # what `why` must name first, where the study is about waiting
+    lacks: Callable[[], str] = lambda: ""  # what this kernel lacks for it; empty: nothing
+    claims: tuple[Claim, ...] = ()
+    sweep: Sweep | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)  # of the Lab
+
+    def params(self, given: Mapping[str, str]) -> Params:
+        """The parameters, those that were typed in place of the defaults. Raises UsageError."""
+        values = {one.name: one.default for one in self.parameters}
+        known = {one.name: one for one in self.parameters}
+        for name, text in given.items():
+            if name not in known:
+                there = ", ".join(known) or "none"
+                raise UsageError(f"{self.name} has no parameter {name!r}", f"it has: {there}")
+            values[name] = known[name].parse(text)
+        return Params(values)
+
+    def typed(self, name: str, value: int) -> str:
+        """A value of a parameter as it would be typed."""
+        kinds = {one.name: one.kind for one in self.parameters}
+        return typed(kinds[name], value)
+
+    def text(self, template: str, p: Params) -> str:
+        """A text with its parameters filled in."""
+        kinds = {one.name: one.kind for one in self.parameters}
+        return template.format_map({name: _worded(kinds[name], p[name]) for name in p})
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A common statement that a study tests."""
+
+    text: str
+    holds: Callable[[Evidence], bool]
+    condition: str = ""  # under which it holds, where that is the truth of it
+
+
+def _worded(kind: Kind, value: int) -> str:
+    return f"{value:,} bytes" if kind is Kind.SIZE else typed(kind, value)

@@ -1,0 +1,1 @@
+"""How long everybody waits, and who decides it."""

@@ -1,0 +1,114 @@
+"""Nothing comes back: the retransmission timer, and how it doubles."""
+
+from __future__ import annotations
+
+from netlab.model.probe import Probe
+from netlab.model.tables import Role
+from netlab.studies.evidence import Evidence
+from netlab.studies.parts import MS, delay, timer_room
+from netlab.studies.quantity import Kind
+from netlab.studies.sockets import accepted, connected, read_exactly
+from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+
+WARM_UP = 8  # exchanges, so that the round trip is known and its variation has settled
+SIZE = 100
+
+
+def server(probe: Probe, p: Params) -> None:
+    """Answers each message."""
+    sock = accepted(probe)
+    for _ in range(WARM_UP):
+        read_exactly(sock, SIZE)
+        sock.send(b"n" * SIZE)
+    read_exactly(sock, SIZE)
+    sock.send(b"n" * SIZE)
+    sock.recv(1)
+    sock.close()
+
+
+def client(probe: Probe, p: Params) -> None:
+    """Some exchanges; then one whose message is lost several times."""
+    sock = connected(probe)
+    for _ in range(WARM_UP + 1):
+        sock.send(b"n" * SIZE)
+        read_exactly(sock, SIZE)
+    sock.close()
+
+
+def copies_ns(evidence: Evidence) -> list[int]:
+    """When the last message left, each time."""
+    call = evidence.call("send", WARM_UP, host="client")
+    if call is None:
+        return []
+    frames = {
+        span.frame
+        for role in (Role.CARRIED, Role.RESENT)
+        for span in evidence.spans(call, role)
+        if span.frame is not None
+    }
+    return sorted(evidence.packet(frame).time_ns for frame in frames)
+
+
+def gap_ns(evidence: Evidence, number: int) -> int | None:
+    """Between copy `number` and the next."""
+    times = copies_ns(evidence)
+    return times[number + 1] - times[number] if number + 1 < len(times) else None
+
+
+def moment(evidence: Evidence) -> tuple[int, int] | None:
+    """From when to when the ladder is shown."""
+    times = copies_ns(evidence)
+    return (times[0] - 1 * MS, times[-1] + 500 * MS) if times else None
+
+
+def wire(p: Params) -> str:
+    """All copies but the last are lost."""
+    first = WARM_UP + 1
+    rules = [delay(p), f"drop c>s data {first} copy 1-{p.losses}"]
+    return "; ".join(filter(None, rules))
+
+
+def rto_ns(p: Params) -> int:
+    """srtt + max(4 rttvar, 200 ms): the variation has died down to nothing."""
+    return p.rtt + 200 * MS
+
+
+def _room(times: int) -> object:
+    return lambda p: timer_room(times * rto_ns(p)) + 15 * MS
+
+
+STUDY = Study(
+    name="rto-backoff",
+    topic=Topic.TIMEOUTS,
+    question="A message is lost again and again. When does it leave again?",
+    setup="After {rtt} of round trip has been measured a few times, the wire loses the next "
+    "message {losses} times. Tail loss probes are off (net.ipv4.tcp_early_retrans 0), so that"
+    " only the retransmission timer acts.",
+    prediction="After one RTO, then two, then four: each time the timer doubles. Linux has RTO = "
+    "smoothed round trip + max(4 x variation, 200 ms); RFC 6298 would have at least 1 s.",
+    parameters=(
+        Parameter("rtt", Kind.TIME, 20 * MS, 0, 300 * MS, "round trip of the wire"),
+        Parameter("losses", Kind.COUNT, 3, 1, 5, "how often the message is lost"),
+    ),
+    server=server,
+    client=client,
+    wire=wire,
+    sysctls=lambda p: {"client": {"net.ipv4.tcp_early_retrans": "0"}},
+    expects=(
+        Expect("copies of the message that left", Kind.COUNT, lambda p: p.losses + 1,
+               lambda e: len(copies_ns(e)), "RFC 9293 3.8.1"),
+        Expect("the second left after", Kind.TIME, rto_ns, lambda e: gap_ns(e, 0),
+               "RFC 6298 2.3; TCP_RTO_MIN of Linux: 200 ms",
+               less=lambda p: 5 * MS, more=_room(1),  # type: ignore[arg-type]
+               because="the timer wheel is up to 1/8 late; a busy host measures longer trips"),
+        Expect("the last after the one before by", Kind.TIME,
+               lambda p: rto_ns(p) * 2 ** (p.losses - 1), lambda e: gap_ns(e, e.p.losses - 1),
+               "RFC 6298 5.5: back off the timer",
+               less=lambda p: 5 * MS * 2 ** (p.losses - 1),
+               more=lambda p: timer_room(rto_ns(p) * 2 ** (p.losses - 1)) + 15 * MS * 2 ** p.losses,
+               because="the same"),
+    ),
+    moment=moment,
+    next="`netlab study rto-rtt`: how it follows the round trip.",
+    cause="rto",
+)  # fmt: skip

@@ -1,0 +1,237 @@
+"""What a recording says of a connection as a whole: each rule where it speaks and where not."""
+
+from __future__ import annotations
+
+import pytest
+from tests.playbook import ADDRESS, INODE, Play, number_of
+from tests.waits_told import MS
+
+from netlab.explain.findings.finding import Finding, Severity
+from netlab.explain.findings.rules import RULES, findings_of
+from netlab.explain.waits import explained
+
+FULL = 1460
+
+
+def found(play: Play) -> dict[str, Finding]:
+    """The findings of a conversation, by kind; the last of each."""
+    return {one.kind: one for one in findings_of(explained(play.tables(), play.raw))}
+
+
+def opened(**more: object) -> Play:
+    play = Play(wired=True, **more)  # type: ignore[arg-type]
+    play.handshake()
+    return play
+
+
+def quiet() -> Play:
+    """A question and its answer, read and closed: there is nothing to find."""
+    play = opened()
+    with play.call("client", "send", 100, size=100):
+        play.data("c>s", 0, 100)
+    play.did("server", "recv", 100, size=4096)
+    with play.call("server", "send", 50, size=50):
+        play.data("s>c", 0, 50, 100)
+    play.ack("c>s", 50, 100)
+    play.did("client", "recv", 50, size=4096)
+    with play.call("client", "close", 0):
+        play.fin("c>s", 100, 50)
+    play.did("server", "recv", 0, size=4096)
+    with play.call("server", "close", 0):
+        play.fin("s>c", 50, 101)
+    play.ack("c>s", 51, 101)
+    return play
+
+
+def test_a_quiet_conversation_has_no_findings() -> None:
+    assert found(quiet()) == {}
+
+
+def test_a_finding_needs_evidence() -> None:
+    with pytest.raises(ValueError, match="without evidence"):
+        Finding("reset", 0, Severity.HIGH, "text", "", "")
+
+
+def test_every_rule_has_its_source() -> None:
+    assert all(rule.source for rule in RULES)
+    assert len({rule.kind for rule in RULES}) == len(RULES)
+
+
+def test_nagle_against_delayed_ack() -> None:
+    play = opened()
+    with play.call("client", "send", 64, size=64):
+        play.data("c>s", 0, 64)
+    play.did("server", "recv", 64, size=4096)
+    with play.call("server", "recv", 65, size=4096):
+        play.did("client", "send", 65, size=65)
+        play.now_ns += 40 * MS
+        ack = play.ack("s>c", 64)
+        play.data("c>s", 64, 129)
+    one = found(play)["nagle_delayed_ack"]
+    assert "once a small write waited" in one.text
+    assert "TCP_NODELAY" in one.advice
+    assert ack in one.frames
+    assert one.severity is Severity.HIGH
+
+
+def test_a_reader_that_does_not_read_is_named() -> None:
+    play = opened(window=512)
+    with play.call("client", "send", 100_000, size=100_000):
+        at = 0
+        while at + FULL <= 65_536:
+            play.data("c>s", at, at + FULL)
+            at += FULL
+        play.ack("s>c", at, window=0)
+        play.now_ns += 90 * MS
+        with play.call("server", "recv", at, size=at):
+            play.ack("s>c", at, window=512)
+    one = found(play)["zero_window"]
+    assert "stood still for 90.0 ms" in one.text
+    assert "its program first read with server recv" in one.text
+
+
+def test_small_writes_one_behind_the_other() -> None:
+    play = opened()
+    play.did("client", "setsockopt", 0, args="SOL_TCP, TCP_NODELAY, 1")
+    for number in range(30):
+        with play.call("client", "send", 10, size=10):
+            play.data("c>s", number * 10, number * 10 + 10)
+    one = found(play)["small_writes"]
+    assert "made 30 writes of 10 bytes in the median, 29 of them right behind another" in one.text
+
+
+def test_a_read_of_several_writes_is_told_as_such() -> None:
+    play = opened()
+    for start in (0, 10):
+        with play.call("client", "send", 10, size=10):
+            play.data("c>s", start, start + 10)
+    recv = play.did("server", "recv", 20, size=4096)
+    one = found(play)["coalesced"]
+    assert recv in one.calls
+    assert "TCP keeps no message borders" in one.text
+
+
+def test_reads_that_match_writes_are_none() -> None:
+    play = opened()
+    for start in (0, 10):
+        with play.call("client", "send", 10, size=10):
+            play.data("c>s", start, start + 10)
+        play.did("server", "recv", 10, size=4096)
+    assert "coalesced" not in found(play)
+
+
+def test_a_reset_by_unread_data_accuses_its_close() -> None:
+    play = opened()
+    with play.call("client", "send", 100, size=100):
+        play.data("c>s", 0, 100)
+    with play.call("server", "close", 0):
+        reset = play.rst("s>c", 0, 100)
+    found_now = found(play)
+    one = found_now["reset"]
+    assert one.frames == (reset,)
+    assert "left 100 bytes unread" in one.text
+    assert "never_read" in found_now
+    assert "never read 100 bytes" in found_now["never_read"].text
+
+
+def test_a_reset_by_linger_accuses_the_option() -> None:
+    play = opened()
+    option = play.did("server", "setsockopt", 0, args="SOL_SOCKET, SO_LINGER, {onoff=1, linger=0}")
+    with play.call("server", "close", 0):
+        play.rst("s>c", 0)
+    assert f"with SO_LINGER (call #{option})" in found(play)["reset"].text
+
+
+def test_a_reset_of_nobody_is_nobodys() -> None:
+    play = Play(wired=True)
+    with play.call("client", "connect", None, errno="ECONNREFUSED", address=ADDRESS["server"]):
+        play.syn()
+        play.frame("s>c", "RA", 0, 1)
+    assert "nobody listens at that port" in found(play)["reset"].text
+
+
+def test_a_fin_that_nobody_answers() -> None:
+    play = opened()
+    with play.call("client", "close", 0):
+        fin = play.fin("c>s", 0)
+    play.ack("s>c", 1)
+    play.did("server", "recv", 0, size=4096)
+    play.now_ns += 5000 * MS
+    play.did("server", "socket", 7, inode=999, fd=7)
+    one = found(play)["close_wait"]
+    assert one.frames == (fin,)
+    assert "never closed descriptor 5" in one.text
+
+
+def test_a_recording_that_ends_at_once_has_no_leak() -> None:
+    play = opened()
+    with play.call("client", "close", 0):
+        play.fin("c>s", 0)
+    play.did("server", "recv", 0, size=4096)
+    assert "close_wait" not in found(play)
+
+
+def test_an_overflowing_backlog() -> None:
+    play = Play(wired=True)
+    play.did("server", "listen", 0, args="0", inode=INODE["listener"], fd=3, peer=None)
+    with play.call("client", "connect", 0, address=ADDRESS["server"]):
+        play.syn()
+        play.now_ns += 1000 * MS
+        play.syn()
+        play.synack()
+        play.ack("c>s", 0)
+    kinds = found(play)
+    assert "listen(0)" in kinds["backlog_overflow"].text
+    assert "handshake_lost" not in kinds  # it is said once
+
+
+def test_a_lost_syn_is_a_handshake_that_did_not_go_through() -> None:
+    play = Play(wired=True)
+    play.syn(way="drop")
+    play.now_ns += 1000 * MS
+    play.syn(), play.synack(), play.ack("c>s", 0)
+    one = found(play)["handshake_lost"]
+    assert "2 SYNs and 1 SYN-ACK were sent, 1 of them lost on the wire" in one.text
+
+
+def test_the_same_bytes_again_and_again() -> None:
+    play = Play(wired=True)
+    play.syn(), play.synack(), play.ack("c>s", 0)
+    play.data("c>s", 0, 100, way="drop")
+    for number in range(5):
+        play.now_ns += (200 << number) * MS
+        play.data("c>s", 0, 100, way="drop")
+    one = found(play)["retransmission_storm"]
+    assert "sent the bytes from 0 on again 5 times" in one.text
+
+
+def test_one_frame_sent_again_is_no_storm() -> None:
+    play = Play(wired=True)
+    play.syn(), play.synack(), play.ack("c>s", 0)
+    play.data("c>s", 0, 100, way="drop")
+    play.now_ns += 200 * MS
+    play.data("c>s", 0, 100)
+    assert "retransmission_storm" not in found(play)
+
+
+def test_a_loss_that_nobody_waited_for_costs_nothing() -> None:
+    play = opened()
+    with play.call("client", "send", 100, size=100):
+        play.data("c>s", 0, 100, way="drop")
+    play.now_ns += 200 * MS
+    play.data("c>s", 0, 100)
+    play.did("server", "recv", 100, size=4096)
+    assert "loss_recovery" not in found(play)
+
+
+def test_a_loss_that_was_waited_for() -> None:
+    play = opened()
+    with play.call("server", "recv", 100, size=4096):
+        with play.call("client", "send", 100, size=100):
+            lost = play.data("c>s", 0, 100, way="drop")
+        play.now_ns += 210 * MS
+        play.data("c>s", 0, 100)
+    one = found(play)["loss_recovery"]
+    assert lost in one.frames
+    assert "Losses cost 210.0 ms" in one.text
+    assert number_of(play.tables(), "recv") in one.calls

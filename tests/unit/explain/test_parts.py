@@ -1,0 +1,75 @@
+"""The line that tiles a stretch of time: whatever a story says, the parts cover it."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from netlab.explain.causes import MECHANISMS, Cause, Certainty
+from netlab.explain.parts import Line, Part
+
+CAUSES = st.sampled_from(list(Cause))
+CERTAINTIES = st.sampled_from(list(Certainty))
+
+
+@given(
+    st.integers(0, 100),
+    st.integers(0, 100),
+    st.lists(st.tuples(st.integers(-20, 220), CAUSES, CERTAINTIES), max_size=12),
+)
+def test_parts_are_disjoint_ordered_and_cover(
+    start: int, length: int, said: list[tuple[int, Cause, Certainty]]
+) -> None:
+    line = Line(start, start + length)
+    for time_ns, cause, certainty in said:
+        line.until(time_ns, cause, certainty)
+    at = start
+    for part in line.finish():
+        assert part.start_ns == at < part.stop_ns
+        at = part.stop_ns
+    assert at == start + length
+
+
+@given(st.lists(st.tuples(st.integers(0, 100), st.integers(1, 30)), max_size=8))
+def test_parts_of_others_are_clipped_and_gaps_stay_unknown(pieces: list[tuple[int, int]]) -> None:
+    others = [
+        Part(start, start + length, Cause.NETWORK, Certainty.OBSERVED) for start, length in pieces
+    ]
+    line = Line(10, 90)
+    line.include(others, 80)
+    covered = {t for start, length in pieces for t in range(start, start + length)}
+    edge = 10
+    for part in line.parts:
+        assert part.start_ns == edge
+        edge = part.stop_ns
+        if part.cause is Cause.NETWORK:
+            assert covered.issuperset(range(part.start_ns, part.stop_ns))
+    assert edge <= 80
+
+
+def test_what_says_the_same_is_one_part_with_all_its_evidence() -> None:
+    line = Line(0, 10)
+    line.until(4, Cause.CWND, Certainty.INFERRED, (1,), (7,), "x")
+    line.until(8, Cause.CWND, Certainty.INFERRED, (2,), (7,), "x")
+    line.until(10, Cause.CWND, Certainty.OBSERVED, (3,), (), "x")
+    assert [(p.start_ns, p.stop_ns, p.frames, p.calls) for p in line.finish()] == [
+        (0, 8, (1, 2), (7,)), (8, 10, (3,), ()),
+    ]  # fmt: skip
+
+
+def test_what_nobody_told_is_unknown() -> None:
+    line = Line(0, 10)
+    line.until(3, Cause.COPY, Certainty.INFERRED)
+    assert [(p.cause, p.certainty) for p in line.finish()] == [
+        (Cause.COPY, Certainty.INFERRED), (Cause.UNKNOWN, Certainty.UNKNOWN),
+    ]  # fmt: skip
+
+
+def test_every_cause_has_its_words_and_those_that_a_program_can_change_their_advice() -> None:
+    assert set(MECHANISMS) == set(Cause)
+    without = {cause for cause, mechanism in MECHANISMS.items() if not mechanism.advice}
+    assert without == {Cause.COPY, Cause.NO_CLIENT, Cause.TIMER, Cause.SIGNAL, Cause.UNKNOWN}
+    for mechanism in MECHANISMS.values():
+        assert mechanism.says.isascii()
+        assert mechanism.advice.isascii()
+        assert not mechanism.advice or mechanism.advice.endswith(".")

@@ -1,0 +1,193 @@
+"""Why a stack held bytes that a program had written: each rule where it speaks and where not."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.playbook import INODE, Play, number_of
+from tests.waits_told import MS, causes, of, told
+
+MSG_MORE = 0x8000
+FULL = 1460  # the MSS that both SYNs of a play offer, without timestamps
+
+
+def two_writes(delay_ms: int, *, option: str = "", at_receiver: bool = True) -> Play:
+    """The client writes 64 and 65 bytes; the second leaves once the first is acknowledged.
+
+    `at_receiver`: the ACK is late because its sender waits; else because it is long on its way.
+    """
+    play = Play(wired=True)
+    play.handshake()
+    if option:
+        play.did("client", "setsockopt", 0, args=option)
+    with play.call("client", "send", 64, size=64):
+        play.data("c>s", 0, 64)
+    play.did("server", "recv", 64, size=4096)
+    with play.call("server", "recv", 65, size=4096):
+        play.did("client", "send", 65, size=65)
+        if at_receiver:
+            play.now_ns += delay_ms * MS
+            play.ack("s>c", 64)
+        else:
+            ack = play.ack("s>c", 64, way="hold")
+            play.now_ns += delay_ms * MS
+            play.arrives(ack)
+        play.data("c>s", 64, 129)
+    return play
+
+
+def test_nagle_against_a_delayed_ack() -> None:
+    tables, rows = told(two_writes(40))
+    recv = number_of(tables, "recv", 2, "server")
+    assert causes(rows, recv) == [("delayed_ack", 40)]
+    wait = of(rows, recv, "delayed_ack")
+    second = number_of(tables, "send", 2, "client")
+    assert wait.certainty == "observed"
+    assert wait.calls == (second,)
+    assert f"Nagle held client send #{second} (65 bytes) until the ACK that the server" in wait.text
+
+
+def test_nagle_over_a_long_wire_delays_no_ack() -> None:
+    tables, rows = told(two_writes(40, at_receiver=False))
+    assert causes(rows, number_of(tables, "recv", 2, "server")) == [("nagle", 40)]
+
+
+def test_with_nodelay_nobody_says_nagle() -> None:
+    tables, rows = told(two_writes(40, option="SOL_TCP, TCP_NODELAY, 1"))
+    found = causes(rows, number_of(tables, "recv", 2, "server"))
+    assert not {"nagle", "delayed_ack"} & {cause for cause, _ in found}
+
+
+@pytest.mark.parametrize(("option", "held"), [("SOL_TCP, TCP_NODELAY, 1", False), ("", True)])
+def test_nodelay_that_the_listener_had_is_inherited(option: str, held: bool) -> None:
+    play = Play(wired=True)
+    if option:
+        play.did("server", "setsockopt", 0, args=option, inode=INODE["listener"], fd=3, peer=None)
+    play.handshake()
+    with play.call("server", "send", 64, size=64):
+        play.data("s>c", 0, 64)
+    play.did("client", "recv", 64, size=4096)
+    with play.call("client", "recv", 65, size=4096):
+        play.did("server", "send", 65, size=65)
+        play.now_ns += 40 * MS
+        play.ack("c>s", 64)
+        play.data("s>c", 64, 129)
+    tables, rows = told(play)
+    found = causes(rows, number_of(tables, "recv", 2, "client"))
+    assert (found == [("delayed_ack", 40)]) is held
+
+
+def corked(ms: int, *, flags: int = 0) -> Play:
+    play = Play(wired=True)
+    play.handshake()
+    if not flags:
+        play.did("client", "setsockopt", 0, args="SOL_TCP, TCP_CORK, 1")
+    with play.call("server", "recv", 101, size=4096):
+        play.did("client", "send", 101, size=101, flags=flags)
+        play.now_ns += ms * MS
+        if flags:
+            play.did("client", "send", 3, size=3)
+            play.data("c>s", 0, 104)
+        else:
+            with play.call("client", "setsockopt", 0, args="SOL_TCP, TCP_CORK, 0"):
+                play.data("c>s", 0, 101)
+    return play
+
+
+def test_cork_holds_until_it_is_taken_out() -> None:
+    tables, rows = told(corked(75))
+    recv = number_of(tables, "recv", 1, "server")
+    assert causes(rows, recv) == [("cork", 75)]
+    assert of(rows, recv, "cork").certainty == "observed"
+
+
+def test_msg_more_holds_and_is_only_inferred() -> None:
+    play = corked(75, flags=MSG_MORE)
+    tables, rows = told(play)
+    recv = number_of(tables, "recv", 1, "server")
+    found = dict(causes(rows, recv))
+    assert found.get("cork") == 75
+    assert of(rows, recv, "cork").certainty == "inferred"
+
+
+@pytest.mark.parametrize("queued", [70_080, 700_800])
+def test_a_send_that_sleeps_because_nobody_reads(queued: int) -> None:
+    play = Play(wired=True, window=512)  # 65,536 bytes
+    play.handshake()
+    with play.call("client", "send", queued, size=queued):
+        at = 0
+        while at + FULL <= 65_536 and at + FULL <= queued:
+            play.data("c>s", at, at + FULL)
+            at += FULL
+        play.ack("s>c", at, window=0)
+        play.now_ns += 90 * MS
+        with play.call("server", "recv", at, size=at):
+            play.ack("s>c", at, window=512)
+    tables, rows = told(play)
+    send = number_of(tables, "send", 1, "client")
+    recv = number_of(tables, "recv", 1, "server")
+    assert causes(rows, send) == [("peer_window", 90)]
+    wait = of(rows, send, "peer_window")
+    assert wait.certainty == "observed"
+    assert recv in wait.calls
+    assert "its program first read with server recv" in wait.text
+
+
+def test_a_window_smaller_than_a_segment_waits_for_the_probe_timer() -> None:
+    play = Play(wired=True)
+    play.handshake()
+    with play.call("server", "recv", 2 * FULL, size=2 * FULL, flags=0x100):
+        with play.call("client", "send", 2 * FULL, size=2 * FULL):
+            play.data("c>s", 0, FULL)
+        play.ack("s>c", FULL, window=4)  # 512 bytes
+        play.now_ns += 211 * MS
+        play.data("c>s", FULL, FULL + 512)
+        play.ack("s>c", FULL + 512)
+        play.data("c>s", FULL + 512, 2 * FULL)
+    tables, rows = told(play)
+    recv = number_of(tables, "recv", 1, "server")
+    assert causes(rows, recv) == [("window_probe", 211)]
+
+
+def test_a_full_congestion_window_ends_with_an_ack() -> None:
+    play = Play(wired=True)
+    play.handshake()
+    play.ack("s>c", 0)  # the first window that is scaled
+    with play.call("server", "recv", 3 * FULL, size=3 * FULL, flags=0x100):
+        with play.call("client", "send", 3 * FULL, size=3 * FULL):
+            play.data("c>s", 0, FULL)
+            play.data("c>s", FULL, 2 * FULL)
+        ack = play.ack("s>c", 2 * FULL, way="hold")
+        play.now_ns += 40 * MS
+        play.arrives(ack)
+        play.data("c>s", 2 * FULL, 3 * FULL)
+    tables, rows = told(play)
+    recv = number_of(tables, "recv", 1, "server")
+    assert causes(rows, recv) == [("cwnd", 40)]
+    assert of(rows, recv, "cwnd").certainty == "inferred"
+
+
+def test_what_no_rule_explains_is_unknown() -> None:
+    """All was acknowledged, the window is open, and the last segment left late."""
+    play = Play(wired=True)
+    play.handshake()
+    with play.call("server", "recv", 2 * FULL, size=2 * FULL, flags=0x100):
+        with play.call("client", "send", 2 * FULL, size=2 * FULL):
+            play.data("c>s", 0, FULL)
+            play.ack("s>c", FULL)
+        play.now_ns += 40 * MS
+        play.data("c>s", FULL, 2 * FULL)
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, "recv", 1, "server")) == [("unknown", 40)]
+
+
+def test_a_small_send_cannot_have_waited_for_room() -> None:
+    play = Play(wired=True)
+    play.handshake()
+    with play.call("client", "send", 100, size=100):
+        play.data("c>s", 0, 100)
+        play.now_ns += 10 * MS
+        play.ack("s>c", 100)
+        play.now_ns += 10 * MS
+    tables, rows = told(play)
+    assert [c for c, _ in causes(rows, number_of(tables, "send", 1, "client"))] == ["scheduler"]

@@ -1,0 +1,213 @@
+"""Why connect, accept, select and close took as long as they took."""
+
+from __future__ import annotations
+
+from netlab.model.call import POLLIN, POLLOUT, POLLPRI
+from tests.playbook import ADDRESS, INODE, Play, number_of
+from tests.waits_told import MS, causes, of, told
+
+LISTENER = {"inode": INODE["listener"], "fd": 3, "peer": None}
+
+
+def opened(*, backlog: str = "16") -> Play:
+    play = Play(wired=True)
+    play.did("server", "listen", 0, args=backlog, **LISTENER)
+    return play
+
+
+def test_a_lost_syn() -> None:
+    play = opened()
+    with play.call("client", "connect", 0, address=ADDRESS["server"]):
+        lost = play.syn(way="drop")
+        play.now_ns += 1000 * MS
+        again = play.syn()
+        play.synack()
+        play.ack("c>s", 0)
+    with play.accept():
+        pass
+    tables, rows = told(play)
+    connect = number_of(tables, "connect")
+    assert causes(rows, connect) == [("syn_retry", 1000)]
+    assert of(rows, connect, "syn_retry").frames == (lost, again)
+    assert of(rows, connect, "syn_retry").certainty == "observed"
+
+
+def test_a_lost_synack() -> None:
+    play = opened()
+    with play.call("client", "connect", 0, address=ADDRESS["server"]):
+        play.syn()
+        play.synack(way="drop")
+        play.now_ns += 1000 * MS
+        play.synack()
+        play.ack("c>s", 0)
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, "connect")) == [("syn_retry", 1000)]
+
+
+def test_a_syn_that_came_and_had_no_answer_met_a_full_queue() -> None:
+    play = opened(backlog="0")
+    with play.call("client", "connect", 0, address=ADDRESS["server"], inode=300,
+                   local="127.0.0.1:39999"):  # fmt: skip
+        play.frame("c>s", "S", 0, sport=39999, options=play._offer())
+        play.frame("s>c", "SA", 0, 1, sport=39999, options=play._offer())
+        play.frame("c>s", "A", 1, 1, sport=39999)
+    with play.call("client", "connect", 0, address=ADDRESS["server"]):
+        play.syn()
+        play.now_ns += 1000 * MS
+        play.syn()
+        play.synack()
+        play.ack("c>s", 0)
+    tables, rows = told(play)
+    connect = number_of(tables, "connect", 2)
+    assert causes(rows, connect) == [("backlog_full", 1000)]
+    wait = of(rows, connect, "backlog_full")
+    assert wait.calls == (number_of(tables, "listen"),)
+    assert "its queue held 1 of 1 connections" in wait.text
+    assert wait.certainty == "observed"
+
+
+def test_a_queue_with_room_is_only_inferred_to_have_been_full() -> None:
+    play = opened(backlog="16")
+    with play.call("client", "connect", 0, address=ADDRESS["server"]):
+        play.syn()
+        play.now_ns += 1000 * MS
+        play.syn()
+        play.synack()
+        play.ack("c>s", 0)
+    tables, rows = told(play)
+    assert of(rows, number_of(tables, "connect"), "backlog_full").certainty == "inferred"
+
+
+def test_a_refusal() -> None:
+    play = Play(wired=True)
+    with play.call("client", "connect", None, errno="ECONNREFUSED", address=ADDRESS["server"]):
+        play.syn()
+        refusal = play.frame("s>c", "RA", 0, 1, way="hold")
+        play.now_ns += 40 * MS
+        play.arrives(refusal)
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, "connect")) == [("refused", 40)]
+
+
+def test_accept_waits_for_a_client_and_then_for_its_handshake() -> None:
+    play = opened()
+    with play.accept():
+        play.now_ns += 70 * MS
+        with play.call("client", "connect", 0, address=ADDRESS["server"]):
+            play.syn()
+            synack = play.synack(way="hold")
+            play.now_ns += 20 * MS
+            play.arrives(synack)
+            play.ack("c>s", 0)
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, "accept")) == [("no_client", 70), ("network", 20)]
+
+
+def test_a_client_waits_in_the_accept_queue() -> None:
+    play = opened()
+    with play.call("client", "connect", 0, address=ADDRESS["server"]):
+        play.syn(), play.synack(), play.ack("c>s", 0)
+    with play.call("client", "send", 10, size=10):
+        play.data("c>s", 0, 10)
+    with play.call("client", "recv", 5, size=10):
+        play.now_ns += 50 * MS
+        with play.accept():
+            pass
+        play.did("server", "recv", 10, size=10)
+        with play.call("server", "send", 5, size=5):
+            play.data("s>c", 0, 5, 10)
+    tables, rows = told(play)
+    recv = number_of(tables, "recv", 1, "client")
+    assert causes(rows, recv) == [("accept_queue", 50)]
+    assert of(rows, recv, "accept_queue").calls == (number_of(tables, "accept"),)
+
+
+def test_a_poll_waits_for_what_ended_it() -> None:
+    play = Play(wired=True)
+    play.handshake()
+    with play.wait("client", (INODE["client"], POLLIN)):
+        play.now_ns += 30 * MS
+        with play.call("server", "send", 50, size=50):
+            frame = play.data("s>c", 0, 50, way="hold")
+        play.now_ns += 20 * MS
+        play.arrives(frame)
+    play.did("client", "recv", 50, size=4096)
+    tables, rows = told(play)
+    wait = number_of(tables, "epoll_wait")
+    assert causes(rows, wait) == [("peer_app", 30), ("network", 20)]
+
+
+def test_a_poll_on_a_listener_waits_for_a_client() -> None:
+    play = opened()
+    with play.wait("server", (INODE["listener"], POLLIN)):
+        play.now_ns += 30 * MS
+        with play.call("client", "connect", 0, address=ADDRESS["server"]):
+            play.syn(), play.synack(), play.ack("c>s", 0)
+    with play.accept():
+        pass
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, "epoll_wait")) == [("no_client", 30)]
+
+
+def test_a_poll_whose_time_is_up() -> None:
+    play = Play(wired=True)
+    play.handshake()
+    with play.wait("client", args="timeout=50, maxevents=64"):
+        play.now_ns += 50 * MS
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, "epoll_wait")) == [("timer", 50)]
+
+
+def test_a_poll_that_was_not_to_wait_has_no_timer() -> None:
+    play = Play(wired=True)
+    play.handshake()
+    with play.wait("client", args="timeout=0, maxevents=64"):
+        pass
+    tables, rows = told(play)
+    number = number_of(tables, "epoll_wait")
+    assert [row.cause for row in rows if row.call == number] == ["copy"]
+
+
+def test_a_poll_ended_by_something_else_is_unknown() -> None:
+    play = Play(wired=True)
+    play.handshake()
+    with play.wait("client", (INODE["client"], POLLPRI), args="timeout=-1, maxevents=64"):
+        play.now_ns += 50 * MS
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, "epoll_wait")) == [("unknown", 50)]
+
+
+def test_a_socket_that_was_writable_all_along_keeps_nobody_waiting() -> None:
+    play = Play(wired=True)
+    play.handshake()
+    with play.wait("client", (INODE["client"], POLLOUT), args="timeout=-1, maxevents=64"):
+        play.now_ns += 50 * MS
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, "epoll_wait")) == [("scheduler", 50)]
+
+
+def closing(option: str) -> Play:
+    play = Play(wired=True)
+    play.handshake()
+    if option:
+        play.did("client", "setsockopt", 0, args=option)
+    with play.call("client", "send", 100, size=100):
+        play.data("c>s", 0, 100)
+    with play.call("client", "close", 0):
+        play.fin("c>s", 100)
+        ack = play.ack("s>c", 101, way="hold")
+        play.now_ns += 60 * MS
+        play.arrives(ack)
+    return play
+
+
+def test_close_with_linger_waits_for_the_ack() -> None:
+    tables, rows = told(closing("SOL_SOCKET, SO_LINGER, {onoff=1, linger=5}"))
+    close = number_of(tables, "close")
+    assert causes(rows, close) == [("linger", 60)]
+    assert of(rows, close, "linger").calls == (number_of(tables, "setsockopt"),)
+
+
+def test_close_without_linger_waits_for_nobody() -> None:
+    tables, rows = told(closing(""))
+    assert causes(rows, number_of(tables, "close")) == [("scheduler", 60)]

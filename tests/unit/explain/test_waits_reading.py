@@ -1,0 +1,218 @@
+"""Why a recv took as long as it took: the peer, the wire, losses, gaps, its own thread."""
+
+from __future__ import annotations
+
+from netlab.model.call import MSG_WAITALL
+from tests.playbook import Play, number_of
+from tests.waits_told import MS, causes, of, told
+
+
+def talk(**more: object) -> Play:
+    play = Play(wired=True, **more)  # type: ignore[arg-type]
+    play.handshake()
+    return play
+
+
+def asked(play: Play) -> None:
+    """The client asks 100 bytes, which the server has read."""
+    with play.call("client", "send", 100, size=100):
+        play.data("c>s", 0, 100)
+    play.ack("s>c", 100)
+    play.did("server", "recv", 100, size=4096)
+
+
+def test_a_peer_that_thinks() -> None:
+    play = talk()
+    asked(play)
+    with play.call("client", "recv", 50, size=4096):
+        play.now_ns += 30 * MS
+        with play.call("server", "send", 50, size=50):
+            play.data("s>c", 0, 50, 100)
+    tables, rows = told(play)
+    recv = number_of(tables, "recv", 1, "client")
+    assert causes(rows, recv) == [("peer_app", 30)]
+    wait = of(rows, recv, "peer_app")
+    assert wait.certainty == "observed"
+    assert wait.calls == (number_of(tables, "send", 1, "server"),)
+    assert wait.text == f"before the server's program called send #{wait.calls[0]}"
+
+
+def test_a_frame_that_is_long_on_its_way() -> None:
+    play = talk()
+    asked(play)
+    with play.call("client", "recv", 50, size=4096):
+        with play.call("server", "send", 50, size=50):
+            frame = play.data("s>c", 0, 50, 100, way="hold")
+        play.now_ns += 20 * MS
+        play.arrives(frame)
+    tables, rows = told(play)
+    recv = number_of(tables, "recv", 1, "client")
+    assert causes(rows, recv) == [("network", 20)]
+    assert of(rows, recv, "network").frames == (frame,)
+
+
+def test_the_peers_own_wait_is_not_its_programs() -> None:
+    """The server waits for the client's request: that time on the wire is no `peer_app`."""
+    play = talk()
+    with play.call("server", "recv", 100, size=4096):
+        with play.call("client", "send", 100, size=100):
+            frame = play.data("c>s", 0, 100, way="hold")
+        client = play.call("client", "recv", 50, size=4096)
+        client.__enter__()
+        play.now_ns += 20 * MS
+        play.arrives(frame)
+    play.now_ns += 5 * MS
+    with play.call("server", "send", 50, size=50):
+        answer = play.data("s>c", 0, 50, 100, way="hold")
+    play.now_ns += 20 * MS
+    play.arrives(answer)
+    client.__exit__(None, None, None)
+    tables, rows = told(play)
+    recv = number_of(tables, "recv", 1, "client")
+    assert causes(rows, recv) == [("network", 20), ("peer_app", 5), ("network", 20)]
+    inside = number_of(tables, "recv", 1, "server")
+    first = next(row for row in rows if row.call == recv and row.cause == "network")
+    assert first.text == f"on the wire (frame {frame}) (inside server recv #{inside})"
+
+
+def test_bytes_that_are_here_already_are_only_copied() -> None:
+    play = talk()
+    with play.call("server", "send", 50, size=50):
+        play.data("s>c", 0, 50)
+    play.now_ns += 50 * MS
+    play.did("client", "recv", 50, size=4096)
+    tables, rows = told(play)
+    recv = number_of(tables, "recv", 1, "client")
+    assert [row.cause for row in rows if row.call == recv] == ["copy"]
+
+
+def test_a_thread_that_does_not_run() -> None:
+    play = talk()
+    with play.call("client", "recv", 50, size=4096):
+        with play.call("server", "send", 50, size=50):
+            play.data("s>c", 0, 50)
+        play.now_ns += 30 * MS
+    tables, rows = told(play)
+    recv = number_of(tables, "recv", 1, "client")
+    assert causes(rows, recv) == [("scheduler", 30)]
+    assert of(rows, recv, "scheduler").certainty == "inferred"
+
+
+def test_a_lost_tail_is_the_probes() -> None:
+    play = talk()
+    asked(play)
+    with play.call("client", "recv", 50, size=4096):
+        with play.call("server", "send", 50, size=50):
+            lost = play.data("s>c", 0, 50, 100, way="drop")
+        play.now_ns += 210 * MS
+        again = play.data("s>c", 0, 50, 100)
+    tables, rows = told(play)
+    recv = number_of(tables, "recv", 1, "client")
+    assert causes(rows, recv) == [("tail_loss_probe", 210)]
+    assert of(rows, recv, "tail_loss_probe").frames == (lost, again)
+    assert of(rows, recv, "tail_loss_probe").certainty == "observed"
+
+
+def test_a_tail_lost_twice_is_the_probes_and_then_the_timers() -> None:
+    play = talk()
+    asked(play)
+    with play.call("client", "recv", 50, size=4096):
+        with play.call("server", "send", 50, size=50):
+            play.data("s>c", 0, 50, 100, way="drop")
+        play.now_ns += 210 * MS
+        play.data("s>c", 0, 50, 100, way="drop")
+        play.now_ns += 220 * MS
+        play.data("s>c", 0, 50, 100)
+    tables, rows = told(play)
+    recv = number_of(tables, "recv", 1, "client")
+    assert causes(rows, recv) == [("tail_loss_probe", 210), ("rto", 220)]
+    assert "time-out 1 " in of(rows, recv, "rto").text
+
+
+def test_without_sack_there_is_no_probe() -> None:
+    play = talk(sack=False)
+    asked(play)
+    with play.call("client", "recv", 50, size=4096):
+        with play.call("server", "send", 50, size=50):
+            play.data("s>c", 0, 50, 100, way="drop")
+        play.now_ns += 210 * MS
+        play.data("s>c", 0, 50, 100)
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, "recv", 1, "client")) == [("rto", 210)]
+
+
+def test_later_bytes_here_behind_a_gap() -> None:
+    """With MSG_WAITALL: three segments, the second lost; from the third's arrival the gap holds."""
+    play = talk()
+    with play.call("client", "recv", 4380, size=4380, flags=MSG_WAITALL):
+        with play.call("server", "send", 4380, size=4380):
+            play.data("s>c", 0, 1460)
+            play.data("s>c", 1460, 2920, way="drop")
+            play.data("s>c", 2920, 4380)
+        play.ack("c>s", 1460, options=play.sack_option("s>c", (2920, 4380)))
+        play.now_ns += 20 * MS
+        again = play.data("s>c", 1460, 2920)
+    tables, rows = told(play)
+    recv = number_of(tables, "recv", 1, "client")
+    assert causes(rows, recv) == [("head_of_line", 20)]
+    assert again in of(rows, recv, "head_of_line").frames
+
+
+def test_the_end_of_the_stream_is_the_peers_close() -> None:
+    play = talk()
+    with play.call("client", "recv", 0, size=4096):
+        play.now_ns += 40 * MS
+        with play.call("server", "close", 0):
+            play.fin("s>c", 0)
+    tables, rows = told(play)
+    recv = number_of(tables, "recv", 1, "client")
+    assert causes(rows, recv) == [("peer_app", 40)]
+    assert "called close" in of(rows, recv, "peer_app").text
+
+
+def test_a_recv_whose_time_is_up() -> None:
+    play = talk()
+    with play.call("client", "recv", None, size=4096, errno="EAGAIN"):
+        play.now_ns += 80 * MS
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, "recv", 1, "client")) == [("timer", 80)]
+
+
+def test_a_recv_that_was_told_not_to_wait_has_no_timer() -> None:
+    play = talk()
+    play.did("client", "recv", None, size=4096, errno="EAGAIN")
+    tables, rows = told(play)
+    recv = number_of(tables, "recv", 1, "client")
+    assert [row.cause for row in rows if row.call == recv] == ["copy"]
+
+
+def test_a_signal_interrupts() -> None:
+    play = talk()
+    with play.call("client", "recv", None, size=4096, errno="EINTR"):
+        play.now_ns += 25 * MS
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, "recv", 1, "client")) == [("signal", 25)]
+
+
+def test_a_peer_whose_calls_are_not_known_is_only_inferred() -> None:
+    play = talk()
+    with play.call("client", "send", 100, size=100):
+        play.data("c>s", 0, 100)
+    with play.call("client", "recv", 50, size=4096):
+        play.ack("s>c", 100)
+        play.now_ns += 30 * MS
+        play.data("s>c", 0, 50, 100)
+    play.calls = [call for call in play.calls if call.actor == "client"]
+    tables, rows = told(play)
+    recv = number_of(tables, "recv", 1, "client")
+    assert causes(rows, recv) == [("peer_app", 30)]
+    assert of(rows, recv, "peer_app").certainty == "inferred"
+
+
+def test_without_frames_of_the_answer_nothing_is_claimed() -> None:
+    play = talk()
+    with play.call("client", "recv", 50, size=4096):
+        play.now_ns += 30 * MS
+    tables, rows = told(play)
+    recv = number_of(tables, "recv", 1, "client")
+    assert causes(rows, recv) == [("unknown", 30)]

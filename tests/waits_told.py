@@ -1,0 +1,60 @@
+"""What `waits` says of a call, in the words of a test: causes with their milliseconds."""
+
+from __future__ import annotations
+
+from netlab.explain.waits import waits
+from netlab.model.recording import RawRecording
+from netlab.model.tables import Tables, Wait
+from tests.playbook import Play
+
+MS = 1_000_000
+
+
+def told(play: Play) -> tuple[Tables, list[Wait]]:
+    """The tables of a conversation, and the waits of all its calls."""
+    tables = play.tables()
+    rows = waits(tables, play.raw)
+    check_cover(tables, rows)
+    return tables, rows
+
+
+def causes(rows: list[Wait], call: int, least_ms: float = 1) -> list[tuple[str, int]]:
+    """(cause, milliseconds) of a call's waits of that length at least, in order."""
+    return [
+        (row.cause, round((row.stop_ns - row.start_ns) / MS)) for row in rows
+        if row.call == call and row.stop_ns - row.start_ns >= least_ms * MS
+    ]  # fmt: skip
+
+
+def of(rows: list[Wait], call: int, cause: str) -> Wait:
+    """The longest wait of a call with this cause."""
+    found = [row for row in rows if row.call == call and row.cause == cause]
+    assert found, (
+        f"call {call} has no {cause}: {[(r.cause, r.text) for r in rows if r.call == call]}"
+    )
+    return max(found, key=lambda row: row.stop_ns - row.start_ns)
+
+
+def check_cover(tables: Tables, rows: list[Wait]) -> None:
+    """The time ledger: disjoint, ordered, covering each call that returned, and nothing else."""
+    by_call: dict[int, list[Wait]] = {}
+    for row in rows:
+        by_call.setdefault(row.call, []).append(row)
+    for call in tables.calls:
+        mine = by_call.pop(call.call, [])
+        if call.returned_ns is None or call.returned_ns <= call.entered_ns:
+            assert not mine
+            continue
+        at = call.entered_ns
+        for row in mine:
+            assert row.start_ns == at < row.stop_ns, call
+            at = row.stop_ns
+        assert at == call.returned_ns, call
+    assert not by_call
+
+
+def check_recording(tables: Tables, raw: RawRecording) -> list[Wait]:
+    """The waits of a recording, whose ledger closes."""
+    rows = waits(tables, raw)
+    check_cover(tables, rows)
+    return rows
