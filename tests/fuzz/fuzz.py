@@ -26,7 +26,7 @@ from typing import NoReturn
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
 CAPTURES = Path(os.environ.get("NETLAB_CAPTURES", ROOT.parent / "shared" / "captures"))
-MOST_SECONDS = 20  # for one input, of at most 60 kB
+MOST_SECONDS = 10  # of processor time for one input, of at most some 60 kB
 MOST_MEMORY_BYTES = 2 << 30
 
 
@@ -95,16 +95,16 @@ def _work(seed: str, captures: Path, keep: Path, ended: float, reports: object) 
         data = mutants.next()
         path.write_bytes(data)
         done += 1
-        signal.alarm(MOST_SECONDS)
+        signal.setitimer(signal.ITIMER_PROF, MOST_SECONDS)
         try:
             look_at(path, random)
         except BaseException as error:
-            signal.alarm(0)
+            signal.setitimer(signal.ITIMER_PROF, 0)
             reports.put((*_kept(error, data, keep), 0))  # type: ignore[attr-defined]
             if isinstance(error, KeyboardInterrupt):
                 raise
         finally:
-            signal.alarm(0)
+            signal.setitimer(signal.ITIMER_PROF, 0)
     reports.put(("", "", "", done))  # type: ignore[attr-defined]
 
 
@@ -114,7 +114,7 @@ def _bound() -> None:
     def late(number: int, frame: FrameType | None) -> NoReturn:
         raise TooSlow
 
-    signal.signal(signal.SIGALRM, late)
+    signal.signal(signal.SIGPROF, late)
 
 
 def _kept(error: BaseException, data: bytes, keep: Path) -> tuple[str, str, str]:
