@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from golden_files import GOLDEN
@@ -72,6 +73,21 @@ def captures_dir() -> Path:
     """The sample captures by others; NETLAB_CAPTURES says where, else they lie beside the clone."""
     assert CAPTURES.is_dir(), f"no sample captures at {CAPTURES}: set NETLAB_CAPTURES"
     return CAPTURES
+
+
+@pytest.fixture(scope="module", params=["plain", "native", "native in two threads"])
+def machine(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """What runs the engine's kernels; the compiled ones are made once and kept."""
+    if request.param == "plain":
+        from netlab.engine.plain import Plain
+
+        yield Plain()
+        return
+    from netlab.engine.native import Native
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NETLAB_THREADS", "2" if "two" in request.param else "1")
+        yield Native()
 
 
 @pytest.fixture

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 
 class Damaged(ValueError):
     """The bytes are not what the format says; the text names what and where."""
+
+    def moved(self, base: int) -> Damaged:
+        """The same of a file of which what was read is a piece that begins at `base`."""
+        return Damaged(_PLACE.sub(lambda found: f"at byte {int(found[1]) + base}", str(self)))
+
+
+_PLACE = re.compile(r"at byte (\d+)")
 
 
 # Wireshark 4.0 refuses longer packets, except on these links (wiretap/wtap.c,

@@ -1,10 +1,9 @@
 """Turns the bytes of a classic pcap file into records: stamps, lengths and slices, nothing decoded.
 
 Both byte orders, microseconds and nanoseconds, the "modified" form of old Linux kernels whose
-record headers are longer, and the old versions, and DG/UX's, in which the two lengths stand in the
-other order (libpcap's sf-pcap.c reads the same). Knows nothing of recordings.
-Read draft-ietf-opsawg-pcap first; limits are those of Wireshark 4.0 (wiretap/libpcap.c), so that
-both number the same frames.
+record headers are longer, and versions from 2.0 on, as libpcap reads them. Knows nothing of
+recordings. Read draft-ietf-opsawg-pcap first; limits are those of Wireshark 4.0
+(wiretap/libpcap.c), so that both number the same frames.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from struct import Struct
 from netlab.capture.damage import Damaged, max_packet_bytes
 
 FILE_HEADER_BYTES = 24
-_DG_UX = (543, 0)
+_DG_UX = (543, 0)  # its version, with the lengths as before 2.3
 _MICROSECONDS, _NANOSECONDS, _MODIFIED = 0xA1B2C3D4, 0xA1B23C4D, 0xA1B2CD34
 
 
@@ -29,7 +28,7 @@ class PcapHeader:
     record_header_bytes: int
     snaplen_bytes: int
     link: int
-    swapped: bool | None = False  # the length on the wire comes first; None: where it is the lesser
+    minor: int  # of version 2: before 2.3 the two lengths of a record stood the other way round
 
 
 def maybe_header(data: bytes) -> PcapHeader | None:
@@ -47,27 +46,29 @@ def maybe_header(data: bytes) -> PcapHeader | None:
                 24 if magic == _MODIFIED else 16,
                 snaplen,
                 link & 0x03FFFFFF,  # above: the length of a frame check sequence
-                None if (major, minor) == (2, 3) else major != 2 or minor < 3,
+                minor,
             )
     return None
 
 
-def records(data: bytes, header: PcapHeader) -> Iterator[tuple[int, int, int, int]]:
-    """(time_ns, start, stop, origlen_bytes) of each whole record.
+def records(
+    data: bytes, header: PcapHeader, at: int = FILE_HEADER_BYTES
+) -> Iterator[tuple[int, int, int, int]]:
+    """(time_ns, start, stop, origlen_bytes) of each whole record from `at` on.
 
     Raises Damaged at the first that is not whole, or longer than a record may be.
     """
     size = len(data)
     unpack = Struct(header.order + "IIII").unpack_from
     step, units_ns = header.record_header_bytes, header.units_ns
-    longest, swapped = max_packet_bytes(header.link), header.swapped
-    at = FILE_HEADER_BYTES
+    longest = max_packet_bytes(header.link)
     while at < size:
         start = at + step
         if start > size:
             raise Damaged(f"the file is cut short in the middle of a packet header, at byte {at}")
         seconds, fraction, caplen, origlen = unpack(data, at)
-        if swapped is not False and (swapped or caplen > origlen):
+        # Writers of 2.3 did either; more cannot have been captured than there was.
+        if header.minor < 3 or (header.minor == 3 and caplen > origlen):
             caplen, origlen = origlen, caplen
         if caplen > longest:
             raise Damaged(f"a packet of {caplen} bytes at byte {at}: more than a capture may hold")

@@ -42,9 +42,12 @@ _FLAGS_ALONE = {order: _OPTION[order].pack(2, 4) for order in "<>"}
 Block = tuple[int, int, int, str]  # type, start and stop of the body, byte order
 
 
-def blocks(data: bytes) -> Iterator[Block]:
-    """Each whole block. Raises Damaged at the first that is none; what came before it stands."""
-    size, at, order = len(data), 0, "<"
+def blocks(data: bytes, order: str = "<") -> Iterator[Block]:
+    """Each whole block. Raises Damaged at the first that is none; what came before it stands.
+
+    `order` is the byte order of the section that the first of them is in.
+    """
+    size, at = len(data), 0
     two, one = _TWO_U32[order].unpack_from, _U32[order].unpack_from
     while at < size:
         if size - at < 12:

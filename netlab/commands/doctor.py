@@ -18,16 +18,28 @@ STYLES = {"ok": "green", "limited": "yellow", "no": "bold red"}
 
 @click.command(name="doctor")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
-def command(as_json: bool) -> int:
+@click.option("--warm-up", is_flag=True, help="Compile what large captures are read with, now.")
+def command(as_json: bool, warm_up: bool) -> int:
     """Say what this machine allows, and what grants the rest.
 
     Exit code 0 when `netlab run` can work here, 3 when it cannot.
     """
+    if warm_up:
+        return compile_ahead()
     from netlab.lab.machine import examine
 
     machine = examine(Path.cwd())
     click.echo(json.dumps(asdict(machine), indent=2)) if as_json else show(machine)
     return 0 if machine.can_run else 3
+
+
+def compile_ahead() -> int:
+    """Make the object code of the kernels, unless it is there; 1 where that cannot be."""
+    from netlab.engine.choose import warm_up
+
+    problem = warm_up()
+    click.echo(problem or "large captures are read by compiled code")
+    return 1 if problem else 0
 
 
 def show(machine: Machine) -> None:

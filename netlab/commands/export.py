@@ -17,6 +17,7 @@ from netlab.model.errors import UsageError
     help="packets, segments, connections, calls, spans, waits, states, stamps or messages.",
 )
 @click.option("--format", "form", metavar="F", help="jsonl (the default), csv or parquet.")
+@click.option("--columns", metavar="A,B", help="Of the table only these columns, in this order.")
 @click.option("--plain", is_flag=True, help="The packets alone, as pcapng without the calls.")
 @click.option(
     "--at", metavar="HOST", help="With --plain: what that host's own tcpdump would have seen."
@@ -27,6 +28,7 @@ def command(
     file: str,
     table: str | None,
     form: str | None,
+    columns: str | None,
     plain: bool,
     at: str | None,
     output: str | None,
@@ -45,15 +47,18 @@ def command(
         raise UsageError("--plain is always pcapng", "leave out --format")
     if at is not None and not plain:
         raise UsageError("--at is about packets", "add --plain")
+    if columns is not None and table is None:
+        raise UsageError("--columns is about a table", "add --table T")
     from netlab.capture.files import read_raw
     from netlab.capture.finished import check_plain
     from netlab.commands.main import note
     from netlab.show import export
 
     form = form or "jsonl"
-    if table is not None:
-        export.check(table, form)
+    names = export.check(table, form, columns) if table is not None else []
     told = rules(decode_as)
+    if table is not None and not decode_as and _bulk(file, table, names, form, output):
+        return
     raw = read_raw(file)
     for fault in raw.faults:
         note(fault)
@@ -74,4 +79,25 @@ def command(
 
         fill_waits(tables, raw)
     with export.output(output, file, binary=form == "parquet") as out:
-        export.export_table(tables, table, form, out)
+        export.export_table(tables, table, form, out, names)
+
+
+def _bulk(file: str, table: str, names: list[str], form: str, output: str | None) -> bool:
+    """Whether the table is that of a capture by others, large enough for the engine: then it is
+    written."""
+    from netlab.engine.choose import TABLES, maybe_read, unknown_columns
+
+    if table not in TABLES or unknown_columns(table, names, file):
+        return False
+    whole = maybe_read(file, keep=table != "connections")
+    if whole is None:
+        return False
+    from netlab.commands.main import note
+    from netlab.show import export
+    from netlab.show.bulk import bulk_frame
+
+    for fault in whole.capture.raw.faults:
+        note(fault)
+    with export.output(output, file, binary=form == "parquet") as out:
+        export.export_frame(bulk_frame(whole, table, names), form, out)
+    return True

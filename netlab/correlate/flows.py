@@ -81,7 +81,7 @@ class FlowTable:
     def __init__(self) -> None:
         self.flows: list[Flow] = []
         self._by_key: dict[FlowKey, tuple[Flow, bool]] = {}
-        self._streams = {"tcp": 0, "udp": 0}
+        self.streams = {"tcp": 0, "udp": 0}  # how many of each were numbered
         self._reassembly: dict[_Whole, _Reassembly] = {}
         self._parts: dict[int, list[Packet]] = {}  # of TCP segments, by the frame to complete them
         self._wired: dict[int, tuple[Flow, bool]] = {}  # by frame, of those that a wire carried
@@ -134,8 +134,8 @@ class FlowTable:
         return found
 
     def _number(self, flow: Flow) -> None:
-        flow.stream = self._streams[flow.protocol]
-        self._streams[flow.protocol] += 1
+        flow.stream = self.streams[flow.protocol]
+        self.streams[flow.protocol] += 1
 
     def _find(self, protocol: str, ends: Ends) -> tuple[Flow, bool]:
         key = (protocol, *ends)

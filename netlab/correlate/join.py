@@ -78,7 +78,8 @@ class _Correlation:
         probing = all_probe_first(self.raw.description.hosts)
         for track in tracks:
             judge(track)
-            judge_again(track, probes_first=probing and ends_are_known(track))
+            known = probing and ends_are_known(track)
+            judge_again(track, probes_first=known, ring_lost=self.ring_lost)
         rows = [row.segment for track in tracks for row in track.rows]
         rows.sort(key=lambda segment: self.place(segment.frame))
         self.tables.segments = rows

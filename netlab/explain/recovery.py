@@ -28,6 +28,7 @@ from netlab.model.tables import Fate, Packet
 # RACK waits a quarter of the round trip for a segment that may only be late, one tick more until
 # the timer fires; a busy machine is later.
 _PROMPT_NS = 8_000_000
+_LATE_NS = 5_000_000  # what leaves so long after its write, and after no ACK, a timer sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +80,37 @@ def tell_recovery(line: Line, path: Path, sender: Sender, byte: int, until_ns: i
             return
         mine = resend.start <= byte < resend.stop
         timer = recovery_of(path, sender, resend)
+        if mine and timer.cause is Cause.FAST_RETRANSMIT:
+            probe = new_probe(path, sender, line.at_ns, resend)
+            if probe is not None:
+                at_ns, by = probe
+                line.until(at_ns, by.cause, by.certainty, by.frames, (), by.text)
         if mine or timer.cause is Cause.TAIL_LOSS_PROBE:
             line.until(resend.time_ns, timer.cause, timer.certainty, timer.frames, (), timer.text)
+
+
+def new_probe(
+    path: Path, sender: Sender, since_ns: int, resend: Resend
+) -> tuple[int, Recovery] | None:
+    """A tail loss probe that sent what is new, where something is (RFC 8985 7.3), and when.
+
+    It leaves before the resend, long after it was written, with no ACK before it that covered more.
+    """
+    for row in sender.departures_between(since_ns, resend.time_ns - 1):
+        left_ns = row.packet.time_ns
+        moved = sender.una(left_ns) > sender.una(since_ns)  # an ACK may have let it go
+        write = sender.write_of(row.segment.start)
+        if moved or write is None or left_ns - write.call.entered_ns < _LATE_NS:
+            continue
+        frames, lost, known = _lost(path, sender, resend)
+        certainty = Certainty.OBSERVED if known else Certainty.INFERRED
+        text = (
+            f"because {lost}, until a tail loss probe sent what was next (frame"
+            f" {row.segment.frame})"
+        )
+        cited = (*frames, row.segment.frame)
+        return left_ns, Recovery(Cause.TAIL_LOSS_PROBE, certainty, cited, text)
+    return None
 
 
 def _lost(path: Path, sender: Sender, resend: Resend) -> tuple[tuple[int, ...], str, bool]:

@@ -268,13 +268,18 @@ class Scene:
             for option in self.options(connection, side)
         )
 
-    def finished_ns(self, connection: int, side: Side) -> int | None:
-        """When this side ended its stream: shutdown, or the last close."""
+    def ender(self, connection: int, side: Side) -> Call | None:
+        """The call with which this side ended its stream: shutdown, or the last close."""
         socket = self.ends.get((connection, side))
         if socket is None:
             return None
         numbers = [*socket.shutdowns[:1], *([socket.last_close] if socket.last_close else [])]
-        return min((self.call(n).entered_ns for n in numbers), default=None)
+        return min(map(self.call, numbers), key=lambda call: call.entered_ns, default=None)
+
+    def finished_ns(self, connection: int, side: Side) -> int | None:
+        """When this side ended its stream."""
+        call = self.ender(connection, side)
+        return call.entered_ns if call is not None else None
 
     # --- frames
 

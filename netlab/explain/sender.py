@@ -129,6 +129,11 @@ class Sender:
         place = bisect_right(self._written_ns, time_ns)
         return self.writes[place - 1] if place else None
 
+    def write_of(self, offset: int) -> Write | None:
+        """The call that wrote this byte, if all are known in order."""
+        place = bisect_right(self._written, offset)
+        return self.writes[place] if place < len(self.writes) else None
+
     def writes_since(self, offset: int, time_ns: int) -> int:
         """How many calls entered by then wrote bytes from `offset` on."""
         place = bisect_right(self._written_ns, time_ns)

@@ -24,27 +24,43 @@ if TYPE_CHECKING:
     import polars as pl
 
 FORMATS = ("jsonl", "csv", "parquet")
+_CSV_ROWS = 262_144
 _ENCODE = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), default=str).encode
 
 
-def check(table: str, form: str) -> None:
-    """Raise UsageError unless there is such a table and such a format."""
+def check(table: str, form: str, chosen: str | None = None) -> list[str]:
+    """The names of the columns that are asked for, `a,b,c`; without a word of it all.
+
+    Raises UsageError unless there is such a table, such a format, and each such column.
+    """
     if table not in RECORDS:
         raise UsageError(f"no table {table!r}", f"the tables are {', '.join(RECORDS)}")
     if form not in FORMATS:
         raise UsageError(f"no format {form!r}", f"the formats are {', '.join(FORMATS)}")
+    there = [column.name for column in columns(table)]
+    if chosen is None:
+        return there
+    names = [name.strip() for name in chosen.split(",")]
+    for name in names:
+        if name not in there:
+            raise UsageError(f"no column {name!r}", f"the columns are {', '.join(there)}")
+    if len(set(names)) < len(names):
+        raise UsageError("a column is named twice", f"it was: {chosen}")
+    return names
 
 
-def export_table(tables: Tables, table: str, form: str, out: BinaryIO) -> None:
-    """Write one of the tables."""
-    check(table, form)
+def export_table(
+    tables: Tables, table: str, form: str, out: BinaryIO, names: list[str] | None = None
+) -> None:
+    """Write one of the tables, or of it the columns with these names."""
+    names = names or check(table, form)
     if form == "jsonl":
-        for line in json_lines(tables, table):
+        for line in json_lines(tables, table, names):
             out.write(line)
         return
     from netlab.show.frames import frame
 
-    export_frame(frame(tables, table), form, out)
+    export_frame(frame(tables, table).select(names), form, out)
 
 
 def export_frame(found: pl.DataFrame, form: str, out: BinaryIO) -> None:
@@ -58,7 +74,9 @@ def export_frame(found: pl.DataFrame, form: str, out: BinaryIO) -> None:
         found = _lists_as_text(found)
         if out.isatty():
             found = _printable(found)
-        out.write(found.write_csv().encode())
+        for start in range(0, max(found.height, 1), _CSV_ROWS):  # not all as text at once
+            part = found.slice(start, _CSV_ROWS)
+            out.write(part.write_csv(include_header=start == 0).encode())
         return
     from io import BytesIO
 
@@ -67,9 +85,8 @@ def export_frame(found: pl.DataFrame, form: str, out: BinaryIO) -> None:
     out.write(whole.getbuffer())
 
 
-def json_lines(tables: Tables, table: str) -> Iterator[bytes]:
-    """One JSON object a row, with exactly the columns' names, in order."""
-    names = [column.name for column in columns(table)]
+def json_lines(tables: Tables, table: str, names: list[str]) -> Iterator[bytes]:
+    """One JSON object a row, with exactly these columns' names, in order."""
     for row in getattr(tables, table):
         yield _ENCODE({name: getattr(row, name) for name in names}).encode() + b"\n"
 

@@ -64,6 +64,11 @@ def command(**given: Any) -> None:
     """
     asked = Asked(**given)
     asked.check()
+    if asked.is_overview and not asked.decode_as:
+        from netlab.commands.inspect import bulk
+
+        if bulk.show(asked):
+            return
     from netlab.capture.files import read_raw
     from netlab.commands.inspect import lists, messages, one_connection, one_packet
     from netlab.commands.main import note
@@ -75,7 +80,7 @@ def command(**given: Any) -> None:
     tables = analyse(raw, told)
     with paged():
         if asked.view == "messages":
-            messages.show_list(tables, asked)
+            messages.show_list(tables, raw, asked)
         elif asked.message is not None:
             messages.show(tables, raw, asked, asked.message)
         elif asked.packet is not None:

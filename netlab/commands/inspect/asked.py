@@ -34,6 +34,12 @@ class Asked:
         return any(one is not None for one in self._views)
 
     @property
+    def is_overview(self) -> bool:
+        """Whether it is of connections or of the whole, and of no packet."""
+        one = self.connection, self.packet, self.message, self.where
+        return self.view in (None, "connections") and all(part is None for part in one)
+
+    @property
     def _views(self) -> tuple[str | int | None, ...]:
         return self.view, self.connection, self.packet, self.message
 

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from netlab.commands.inspect.asked import Asked
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Tables
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from netlab.show.views.connections import ConnectionSummary
 
 
 def show(tables: Tables, raw: RawRecording, asked: Asked) -> None:
@@ -29,10 +36,7 @@ def _summary(tables: Tables, raw: RawRecording, asked: Asked) -> None:
 
 
 def _connections(tables: Tables, asked: Asked) -> None:
-    from netlab.show.terminal.connections import connection_lines
-    from netlab.show.terminal.lines import emit, width_of
     from netlab.show.views.connections import connections, start_ns
-    from netlab.show.views.text import as_json as json_text
 
     rows = connections(tables)
     if asked.where is not None:
@@ -41,12 +45,23 @@ def _connections(tables: Tables, asked: Asked) -> None:
         chosen = rows_where(tables, "connections", asked.where, "connection")
         rows = tuple(row for row in rows if row.connection in chosen)
     kept = rows[: asked.limit] if asked.limit else rows
+    draw_connections(kept, len(rows) - len(kept), start_ns(tables), asked)
+
+
+def draw_connections(
+    rows: Sequence[ConnectionSummary], more: int, start_ns: int | None, asked: Asked
+) -> None:
+    """The rows, and how many there are more."""
+    from netlab.show.terminal.connections import connection_lines
+    from netlab.show.terminal.lines import emit, width_of
+    from netlab.show.views.text import as_json as json_text
+
     if asked.as_json:
-        print(json_text(kept))
+        print(json_text(rows))
         return
-    emit(connection_lines(kept, start_ns(tables), width_of(None)))
-    if len(kept) < len(rows):
-        emit([[(f"… {len(rows) - len(kept):,} more: --limit 0 shows all", "italic")]])
+    emit(connection_lines(rows, start_ns, width_of(None)))
+    if more:
+        emit([[(f"… {more:,} more: --limit 0 shows all", "italic")]])
 
 
 def _packets(tables: Tables, raw: RawRecording, asked: Asked) -> None:

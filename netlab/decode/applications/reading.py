@@ -193,7 +193,7 @@ class Talk(ABC):
 
     def feed(self, side: Side, data: bytes, start: int) -> list[Said]:
         if self._successor is not None:
-            return self._successor.feed(side, data, start)
+            return self._collect(side) + self._successor.feed(side, data, start)
         tap = self.taps[side]
         if side in self._lost and self._lost[side] == _GAP and self.begins(side, data[:64]):
             self._found(side, start)
@@ -206,7 +206,7 @@ class Talk(ABC):
 
     def gap(self, side: Side, start: int, stop: int) -> list[Said]:
         if self._successor is not None:
-            return self._successor.gap(side, start, stop)
+            return self._collect(side) + self._successor.gap(side, start, stop)
         tap = self.taps[side]
         size = stop - start
         if tap.skipping >= size and side not in self._lost:
@@ -226,7 +226,7 @@ class Talk(ABC):
 
     def end(self, side: Side) -> list[Said]:
         if self._successor is not None:
-            return self._successor.end(side)
+            return self._collect(side) + self._successor.end(side)
         tap = self.taps[side]
         if not tap.ended:
             tap.ended = True
@@ -271,9 +271,7 @@ class Talk(ABC):
     def _run(self, side: Side) -> None:
         """Read on, and the other side too where it waited for what this one said."""
         self._read_on(side)
-        other = side.outbound.receiver
-        if other in self._held and self._successor is None:
-            self._read_on(other)
+        self._let_go(side.outbound.receiver)
         if self._successor is not None:
             self._pass_on()
         elif self._given_up:
@@ -282,11 +280,18 @@ class Talk(ABC):
                     self._lost[one], self._lost_at[one] = self._given_up, tap.at
                 tap.unread.jump(tap.unread.stop)
 
+    def _let_go(self, side: Side) -> None:
+        if side in self._held and self._successor is None:
+            self._read_on(side)
+
     def _read_on(self, side: Side) -> None:
         for said in self._loops[side]:
             if said is None:
                 break
             self._ready[side].append(said)
+            # What the other side held back comes before this side's next message, if that is here
+            # already: else the order would depend on the pieces.
+            self._let_go(side.outbound.receiver)
         if side in self._lost:
             tap = self.taps[side]
             tap.unread.jump(tap.unread.stop)

@@ -216,7 +216,8 @@ def _row(row: Row, layout: _Layout) -> Line:
     if row.left_out:
         line.append((_centred(_left_out_texts(row.left_out), layout.wire_width, "⋮"), "italic"))
     elif row.silence_ns is not None:
-        quietly = (duration(row.silence_ns),)
+        said = duration(row.silence_ns)
+        quietly = (f"{said} {row.cause}", said) if row.cause else (said,)
         line.append((_centred(quietly, layout.wire_width, "···"), "italic dim"))
     else:
         line.append(_wire_cell(row.wire, layout.wire_width, layout.windows))

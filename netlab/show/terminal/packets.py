@@ -22,6 +22,7 @@ from netlab.show.views.packets import (
     WholeView,
     link_text,
 )
+from netlab.show.views.verdicts import VerdictView
 
 _OFFSETS = 11  # columns for `65483..65535`
 _MEANING_ROOM = 34
@@ -79,6 +80,8 @@ def packet_lines(view: PacketView, width: int, limit: int | None) -> list[Line]:
     lines = _head(view, width)
     if view.way is not None:
         lines += [[], *_way(view.way, view.since_first_ns, width)]
+    if view.verdict is not None:
+        lines += [[], *_verdict(view.verdict, width)]
     if view.calls:
         lines += [[], [("calls", "bold")]]
         widest = max(len(link.role) for link in view.calls)
@@ -99,6 +102,21 @@ def packet_lines(view: PacketView, width: int, limit: int | None) -> list[Line]:
         lines += [[], [("scapy", "bold")]]
         folded = (_beneath(printable(text), width - 2) for text in view.deep)
         lines += [[(f"  {text}", "")] for texts in folded for text in texts]
+    return lines
+
+
+def _verdict(verdict: VerdictView, width: int) -> list[Line]:
+    """What tshark says of a segment, what netlab says, why, and which frames show it."""
+    mine = f"{verdict.netlab}: {verdict.reason}" if verdict.reason else verdict.netlab
+    facts = [("tshark", verdict.tshark or "nothing"), ("netlab", mine or "nothing")]
+    if verdict.frames:
+        many = "s" if len(verdict.frames) > 1 else ""
+        facts.append(("evidence", f"frame{many} {', '.join(map(str, verdict.frames))}"))
+    lines: list[Line] = [[("verdict" if verdict.agree else "verdicts that differ", "bold")]]
+    for name, text in facts:
+        first, *rest = fold(text, width - 12)
+        lines.append([(f"  {name:<8}  ", "cyan"), (first, "")])
+        lines += [[(" " * 12 + more, "")] for more in rest]
     return lines
 
 

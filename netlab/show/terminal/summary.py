@@ -135,6 +135,10 @@ def _connection(row: ConnectionSummary, lines: list[Line], say: _Say, width: int
     if frames:
         resent = f", {row.resent_frames:,} resent" if row.resent_frames else ""
         say("frames", f"{row.client_packets:,} →   {row.server_packets:,} ←{resent}")
+    if row.verdicts:
+        say("verdicts", row.verdicts)
+    for text in row.limits:
+        say("limited", text)
     for side in ("client", "server", "unknown"):
         made = [one for one in row.operations if one.side == side]
         if made:

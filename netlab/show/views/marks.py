@@ -55,6 +55,7 @@ class Row:
     client_lanes: tuple[Lane, ...] = ()
     server_lanes: tuple[Lane, ...] = ()
     silence_ns: int | None = None  # nothing happened for so long
+    cause: str = ""  # of a silence: what calls waited for meanwhile
     left_out: int = 0  # rows that a limit left out here
     client_state: str = ""  # of TCP (RFC 9293), where it changes: what it is from here on
     server_state: str = ""

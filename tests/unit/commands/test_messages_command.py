@@ -99,6 +99,9 @@ def test_of_one_connection_of_a_condition_and_as_json(output: Output) -> None:
     every = json.loads(output("--messages", "--json", width=9999))
     assert [row["message"] for row in every] == [1, 2, 3, 4]
     assert json.loads(output("-c", "tcp.0", "--messages", "--json", width=9999)) == every
+    assert output("-c", "0", "--messages").startswith("connection 0: HTTP/1.1, by its content and")
+    told = output("-c", "0", "--messages", "-d", "tcp.port==80,ftp")
+    assert told.startswith("connection 0: FTP, as --decode-as says")
     assert "GET" not in output("--messages", "--where", "direction = 's>c'")
     assert "2 more" in output("--messages", "--limit", "2")
     one = json.loads(output("--message", "2", "--json", width=9999))

@@ -208,3 +208,17 @@ def test_bytes_beyond_a_snap_length_are_missing(limit: int) -> None:
     assert sum(chunk.size for chunk in chunks if chunk.frame is not None) == limit
     answer = tables.messages[1]
     assert answer.fault == f"{limit - 40} of 997 bytes of the body"
+
+
+def test_in_a_large_capture_one_connection_is_read_by_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    talk = Talk()
+    talk.opens()
+    talk.says(C, REQUEST)
+    tables = analyse(talk.raw())
+    monkeypatch.setattr("netlab.model.tables._NUMBERED_MOST", 2)
+    assert [m.message for m in tables.messages_of(0)] == [0]
+    assert tables._messages is None  # all of them were not read
+    assert [m.message for m in tables.messages] == [1]
+    assert tables.messages_of(0) == tables.messages

@@ -1,0 +1,43 @@
+"""`netlab inspect` of a large capture by others: its summary or connections, from the engine."""
+
+from __future__ import annotations
+
+from netlab.commands.inspect.asked import Asked
+
+
+def show(asked: Asked) -> bool:
+    """Draw what was asked for, unless the file is small or not for the engine."""
+    from netlab.engine.choose import is_large, maybe_read
+
+    if not is_large(asked.file):
+        return False
+    whole = maybe_read(asked.file, keep=False)
+    if whole is None:
+        return False
+    from netlab.commands.main import note
+    from netlab.show.terminal.screen import paged
+
+    with paged():
+        if asked.view == "connections":
+            from netlab.commands.inspect.lists import draw_connections
+            from netlab.show.views.bulk import bulk_connections
+
+            rows = whole.connections()
+            kept = rows[: asked.limit] if asked.limit else rows
+            draw_connections(
+                bulk_connections(kept), len(rows) - len(kept), whole.capture.records.began_ns, asked
+            )
+        else:
+            from netlab.show.terminal.lines import emit, width_of
+            from netlab.show.terminal.summary import summary_lines
+            from netlab.show.views.bulk import bulk_summary
+
+            view = bulk_summary(whole, asked.name)
+            if asked.as_json:
+                print(view.as_json())
+            else:
+                emit(summary_lines(view, width_of(None)))
+    if asked.has_view:
+        for fault in whole.capture.raw.faults:
+            note(fault)
+    return True

@@ -1,0 +1,186 @@
+"""A capture file -> what its packets are and say, by the kernels; whatever they leave, by the rest.
+
+`read_capture` goes over the file once, and a second time for the flows that only the general path
+follows. Without `keep` nothing is held of single packets, so that memory is bounded by the number
+of connections; with it, rows and what was said of each stand side by side.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from netlab.correlate import kernels as k
+from netlab.decode import kernels as d
+from netlab.engine.behind import Behind, two_threads
+from netlab.engine.records import Records
+from netlab.model.frame import Frame
+from netlab.model.recording import RawRecording
+
+_FLOWS = 1 << 12
+_NODES = 1 << 12
+
+
+@dataclass(slots=True)
+class Flows:
+    """What is known of conversations, as the kernels know it."""
+
+    flows: Any
+    talks: Any
+    halves: Any
+    counts: Any
+    nodes: Any
+    useds: Any
+
+    @property
+    def count(self) -> int:
+        return int(self.useds.get(0, "flows"))
+
+    @property
+    def has_left(self) -> bool:
+        """Whether any of them is left for the general path."""
+        return bool(self.useds.get(0, "left") or self.useds.get(0, "talks_left"))
+
+
+@dataclass(slots=True)
+class Capture:
+    """A capture, read: tables of numbers, and the frames that no kernel could read."""
+
+    raw: RawRecording  # without its frames
+    count: int  # of packets
+    records: Records
+    found: Flows
+    outs: Any
+    aside: list[tuple[int, Frame]] = field(default_factory=list)  # by row
+    keep: bool = True
+
+    def number(self, row: int) -> int:
+        """The frame number of a row."""
+        return self.records.number(row)
+
+    def unread_rows(self) -> list[int]:
+        """Rows of packets that are in no connection, or have a fault that a row does not hold."""
+        import numpy as np
+
+        rows = self.records.rows.array(self.count)
+        unread = (rows["kind"] == d.ASIDE) | (rows["kind"] == d.QUIET)
+        unread |= rows["marks"] & d.FAULTY != 0
+        found: list[int] = np.flatnonzero(unread).tolist()
+        return found
+
+
+class Pass:
+    """One way through a file."""
+
+    def __init__(
+        self, machine: Any, handle: int, name: str, *, keep: bool, wanted: list[int] | None = None
+    ) -> None:
+        self.machine = machine
+        self.keep = keep
+        self._handle = handle
+        self.records = Records(machine, handle, name, keep=keep)
+        self.found = Flows(
+            machine.table(k.FLOW, _FLOWS), machine.table(k.TALK, 1), machine.table(k.HALF, 1),
+            machine.table([], 1), machine.table(k.NODE, _NODES), machine.table(k.USED, 1),
+        )  # fmt: skip
+        self.found.useds.put(0, free=-1)
+        self.outs = machine.table(k.OUT, 1)
+        self._table = machine.table([], 4 * _FLOWS)
+        self._mask = 4 * _FLOWS - 1
+        self._table.fill(-1)
+        self._picked = machine.table([], 1)
+        self._wants = wanted is not None
+        self._wanted = machine.table([], max(1, len(wanted or ())))
+        for index in wanted or ():
+            self._want(index)
+        self.aside: list[tuple[int, Frame]] = []
+
+    def _want(self, index: int) -> None:
+        self._wanted.ensure(index + 1)
+        self._wanted.put_number(index, 1)
+
+    def run(self) -> None:
+        """Read the file. Flows are found here, and followed a piece behind."""
+        size = os.fstat(self._handle).st_size
+        behind = Behind(threads=two_threads(size, self.machine.name))
+        self._settle = self.records.settle = behind.wait
+        try:
+            for first, last in self.records.pieces():
+                self._sort(first, last)
+                self._take_aside(first, last)
+                if not self._wants:
+                    work = partial(
+                        self._follow, first, last, self.records.rows, self.records.first,
+                        self.found.count,
+                    )  # fmt: skip
+                    behind.start(work)
+        finally:
+            behind.wait()
+
+    def capture(self) -> Capture:
+        records = self.records
+        return Capture(
+            records.raw, records.count, records, self.found, self.outs, self.aside, self.keep
+        )
+
+    def _sort(self, first: int, last: int) -> None:
+        found, records = self.found, self.records
+        while first < last:
+            first = self.machine.run(
+                "sort_flows", records.piece, records.base, records.rows, first, last,
+                records.first, self._table, self._mask, found.flows, found.useds,
+                len(found.flows) // 2,
+            )  # fmt: skip
+            if first < last:
+                self._enlarge()
+
+    def _enlarge(self) -> None:
+        flows = self.found.flows
+        self._settle()
+        flows.ensure(2 * len(flows))
+        size = 1 << (2 * len(flows) - 1).bit_length()
+        self._table.close()
+        self._table = self.machine.table([], size)
+        self._table.fill(-1)
+        self._mask = size - 1
+        self.machine.run("rehash", self._table, self._mask, flows, self.found.useds)
+        if self._wants:
+            self._wanted.ensure(len(flows))
+
+    def _take_aside(self, first: int, last: int) -> None:
+        self._picked.ensure(last - first)
+        self._wanted.ensure(self.found.count)
+        count = self.machine.run(
+            "pick", self.records.rows, first, last, self._wanted, int(self._wants), self._picked
+        )
+        for index in self._picked.numbers(count):
+            self.aside.append((self.records.first + index, self.records.frame(index)))
+
+    def _follow(self, first: int, last: int, rows: Any, number: int, flows: int) -> None:
+        found = self.found
+        found.talks.ensure(flows)
+        found.halves.ensure(2 * flows)
+        found.counts.ensure(k.VERDICTS * flows)
+        if self.keep:
+            self.outs.ensure(last)
+        while first < last:
+            first = self.machine.run(
+                "follow", rows, first, last, number, found.flows, found.talks, found.halves,
+                found.counts, found.nodes, found.useds, len(found.nodes), self.outs,
+                int(self.keep),
+            )  # fmt: skip
+            if first < last:
+                found.nodes.ensure(2 * len(found.nodes))
+
+
+def read_capture(path: str, machine: Any, *, keep: bool) -> Capture:
+    """The packets of a file. Raises Unfit for one that only the general path reads."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        first = Pass(machine, handle, path, keep=keep)
+        first.run()
+        return first.capture()
+    finally:
+        os.close(handle)

@@ -1,0 +1,121 @@
+"""Which files the engine reads, and by which of its machines.
+
+NETLAB_ENGINE=plain or =native forces one, and the engine with it, whatever a file's size. Otherwise
+small files are left to the general path, which has an object for each packet; what is large enough
+to be worth it is read by compiled kernels, and the rest by plain ones.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from typing import TYPE_CHECKING, Any
+
+from netlab.model.errors import NetlabError, UsageError
+
+if TYPE_CHECKING:
+    from netlab.engine.whole import Whole
+
+_FROM_BYTES = 512 << 10  # below it, the general path is done before this is imported
+_NATIVE_FROM_BYTES = 1 << 20  # where the object code is at hand
+_COMPILE_FROM_BYTES = 24 << 20  # where it has to be made first
+_KINDS = ("plain", "native")
+TABLES = ("packets", "segments", "connections")
+_SLOW_FROM_BYTES = 64 << 20  # from here on it is worth a word that something takes long
+
+
+def maybe_read(path: str, *, keep: bool) -> Whole | None:
+    """A capture by the engine; None where the general path is to read it.
+
+    Raises UsageError for a machine that does not exist or cannot be had, and BadRecording.
+    """
+    forced = forced_kind()
+    size = _size_bytes(path)
+    if size is None or (forced is None and size < _FROM_BYTES):
+        return None
+    from netlab.engine.records import Unfit
+    from netlab.engine.whole import read
+
+    try:
+        return read(path, _machine(forced, size), keep=keep)
+    except Unfit:
+        return None
+    except MemoryError as error:
+        raise NetlabError(f"cannot read {path}: {error}", "give it more memory") from None
+
+
+def warm_up() -> str | None:
+    """Compile the kernels and keep their code; what is in the way, if it cannot be had or kept."""
+    try:
+        from netlab.engine.compiled import entry_addresses, is_cached
+
+        entry_addresses()
+        if is_cached():
+            return None
+    except ImportError as error:
+        return f"there is no {error.name}: pip install numba"
+    return "the compiled code cannot be kept: every large capture takes some 10 s longer"
+
+
+def is_large(path: str) -> bool:
+    """Whether a look at every packet by itself would take minutes."""
+    return forced_kind() is not None or (_size_bytes(path) or 0) >= _SLOW_FROM_BYTES
+
+
+def unknown_columns(table: str, names: list[str], path: str) -> bool:
+    """Whether a column is wanted on which the kernels have no word; of a large file it is said."""
+    from netlab.engine.known import NOT_KNOWN
+
+    wanted = [name for name in names if name in NOT_KNOWN]
+    if table != "segments" or not wanted:
+        return False
+    if (_size_bytes(path) or 0) >= _SLOW_FROM_BYTES:
+        print(
+            f"netlab: {', '.join(wanted)} are made a packet at a time; without them (--columns)"
+            " it takes seconds",
+            file=sys.stderr,
+        )
+    return True
+
+
+def forced_kind() -> str | None:
+    """What NETLAB_ENGINE says, if anything."""
+    said = os.environ.get("NETLAB_ENGINE") or None
+    if said is not None and said not in _KINDS:
+        raise UsageError(f"NETLAB_ENGINE is {said!r}", f"it may be {' or '.join(_KINDS)}")
+    return said
+
+
+def _size_bytes(path: str) -> int | None:
+    """Of a regular file; None for anything else, standard input among it."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return found.st_size if path != "-" and stat.S_ISREG(found.st_mode) else None
+
+
+def _machine(forced: str | None, size_bytes: int) -> Any:
+    from netlab.engine.plain import Plain
+
+    if forced == "plain" or (forced is None and size_bytes < _NATIVE_FROM_BYTES):
+        return Plain()
+    try:
+        from netlab.engine.compiled import is_cached
+        from netlab.engine.native import Native
+
+        if forced is None and size_bytes < _COMPILE_FROM_BYTES and not is_cached():
+            return Plain()
+        return Native()
+    except ImportError as error:
+        if forced is not None:
+            raise UsageError(
+                f"NETLAB_ENGINE is native, and there is no {error.name}", "pip install numba"
+            ) from None
+        print(
+            f"netlab: there is no {error.name}: large captures take some 50 times as long"
+            " (pip install numba)",
+            file=sys.stderr,
+        )
+        return Plain()

@@ -1,0 +1,120 @@
+"""The kernels compiled: their tables are memory, their entries are called by address.
+
+numba compiles them once, with the C calling convention; the object code lies in our own cache
+(`objects`), from which llvmlite alone loads it in later processes: importing numba takes longer
+than reading a million packets. While an entry runs, other threads may.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from typing import Any
+
+from netlab.engine.compiled import ENTRIES, entry_addresses
+from netlab.engine.layout import Fields, layout
+from netlab.engine.memory import Memory
+
+_I4 = [("number", "i4")]
+
+
+class NativeTable:
+    """Records of one kind, or (kind without fields) whole numbers of 32 bits."""
+
+    def __init__(self, fields: Fields, count: int) -> None:
+        self.layout = layout(fields or _I4)
+        self._plain_numbers = not fields
+        self._memory = Memory(count * self.layout.size_bytes)
+
+    @property
+    def address(self) -> int:
+        return self._memory.address
+
+    @property
+    def size_bytes(self) -> int:
+        return self._memory.size_bytes
+
+    @property
+    def is_spilt(self) -> bool:
+        return self._memory.is_spilt
+
+    def ensure(self, count: int) -> None:
+        self._memory.ensure(count * self.layout.size_bytes)
+
+    def fill(self, value: int) -> None:
+        assert value == -1, "every byte gets the same"
+        ctypes.memset(self._memory.address, 255, self._memory.size_bytes)
+
+    def __len__(self) -> int:
+        return self._memory.size_bytes // self.layout.size_bytes
+
+    def rows(self, count: int) -> Iterator[tuple[int, ...]]:
+        return self.layout.rows(self._memory.view, count)
+
+    def numbers(self, count: int) -> list[int]:
+        return [row[0] for row in self.rows(count)]
+
+    def get(self, index: int, name: str) -> int:
+        row = self.layout.struct.unpack_from(self._memory.view, index * self.layout.size_bytes)
+        return int(row[self.layout.place(name)])
+
+    def put(self, index: int, **values: int) -> None:
+        at, view = index * self.layout.size_bytes, self._memory.view
+        row = list(self.layout.struct.unpack_from(view, at))
+        for name, value in values.items():
+            row[self.layout.place(name)] = value
+        self.layout.struct.pack_into(view, at, *row)
+
+    def put_number(self, index: int, value: int) -> None:
+        self.layout.struct.pack_into(self._memory.view, index * self.layout.size_bytes, value)
+
+    def array(self, count: int) -> Any:
+        """The first `count` as a NumPy array, not copied: it must not outlive a growth."""
+        import numpy as np
+
+        dtype = np.dtype("i4") if self._plain_numbers else np.dtype(list(self.layout.fields))
+        return np.frombuffer(self._memory.view, dtype, count)
+
+    def close(self) -> None:
+        self._memory.close()
+
+
+class NativePiece:
+    """The bytes of a piece of the file."""
+
+    def __init__(self, size_bytes: int) -> None:
+        self._memory = Memory(size_bytes)
+
+    @property
+    def address(self) -> int:
+        return self._memory.address
+
+    @property
+    def view(self) -> memoryview:
+        return self._memory.view
+
+    def ensure(self, size_bytes: int) -> None:
+        self._memory.ensure(size_bytes)
+
+
+class Native:
+    """Runs kernels by name."""
+
+    name = "native"
+    piece_bytes = 1 << 20
+
+    def __init__(self) -> None:
+        self._entries: dict[str, Any] = {}
+        for name, address in entry_addresses().items():
+            kinds = [ctypes.c_int64] * len(ENTRIES[name])
+            self._entries[name] = ctypes.CFUNCTYPE(ctypes.c_int64, *kinds)(address)
+
+    def table(self, fields: Fields, count: int) -> NativeTable:
+        return NativeTable(fields, count)
+
+    def piece(self, size_bytes: int) -> NativePiece:
+        return NativePiece(size_bytes)
+
+    def run(self, kernel: str, *arguments: Any) -> int:
+        numbers = [getattr(one, "address", one) for one in arguments]
+        return int(self._entries[kernel](*numbers))

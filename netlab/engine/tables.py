@@ -1,0 +1,124 @@
+"""A capture that the kernels read -> records of the tables, as the general path would make them.
+
+For views of a few rows, for tests, and for JSON; bulk columns are made from the arrays elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from netlab.correlate import kernels as k
+from netlab.correlate.verdicts import VERDICTS
+from netlab.decode import kernels as d
+from netlab.decode.numbers import link_name
+from netlab.decode.packets import decode
+from netlab.decode.transport import flags_text
+from netlab.engine.layout import layout
+from netlab.engine.whole import Whole
+from netlab.model.tables import Direction, Fate, Packet, Segment
+
+_ROW, _OUT = layout(d.ROW), layout(k.OUT)
+_FATE = Fate.UNKNOWN.value
+
+
+def packets(whole: Whole) -> Iterator[Packet]:
+    """The rows of `packets`, in the file's order."""
+    capture = whole.capture
+    general = whole.packets_by_row() | read_alone(whole)
+    interfaces = [(one.name, link_name(one.link)) for one in capture.raw.interfaces]
+    for index, numbers in enumerate(capture.records.rows.rows(capture.count)):
+        if index in general:
+            yield general[index]
+            continue
+        row = dict(zip(_ROW.names, numbers, strict=True))
+        flow = whole.rows[row["flow"]]
+        name, link = interfaces[row["interface"]]
+        backward = row["marks"] & d.BACKWARD
+        is_tcp = row["kind"] == d.TCP
+        v6 = row["marks"] & d.IS_IPV6
+        yield Packet(
+            capture.number(index), row["time_ns"], None, _FATE, name, link,
+            row["caplen_bytes"], row["origlen_bytes"],
+            None if row["vlan"] == d.NO_VLAN else row["vlan"],
+            6 if v6 else 4, flow.text(backward), flow.text(1 - backward), row["ttl"],
+            None if v6 else row["ip_id"], row["ip_len_bytes"], None,
+            "TCP" if is_tcp else "UDP", flow.ends[backward][1], flow.ends[1 - backward][1],
+            flags_text(row["flags"]) if is_tcp else None, row["seq"] if is_tcp else None,
+            row["ack"] if is_tcp else None, row["window"] if is_tcp else None,
+            row["payload_off"], row["payload_len_bytes"],
+            whole.connection_of[row["flow"]], _direction(flow.client == backward),
+        )  # fmt: skip
+
+
+def read_alone(whole: Whole) -> dict[int, Packet]:
+    """Packets of no connection, and those with a fault to tell, by row."""
+    capture = whole.capture
+    known = whole.packets_by_row()
+    places, frames = [], []
+    for index, frame in whole.frames():
+        if index not in known:
+            places.append(index)
+            frames.append(frame)
+    part = replace(capture.raw, frames=frames)
+    found = {}
+    rows = capture.records.rows.array(capture.count)[places]
+    flows, marks = rows["flow"].tolist(), rows["marks"].tolist()
+    for index, packet, flow, mark in zip(places, decode(part), flows, marks, strict=True):
+        if flow >= 0:
+            packet.connection = whole.connection_of[flow]
+            packet.direction = _direction(whole.rows[flow].client == mark & d.BACKWARD)
+        found[index] = packet
+    return found
+
+
+def segments(whole: Whole) -> Iterator[Segment]:
+    """The rows of `segments`, in the file's order."""
+    capture = whole.capture
+    general = whole.segments_by_row()
+    pairs = zip(
+        capture.records.rows.rows(capture.count), capture.outs.rows(capture.count), strict=True
+    )
+    times = [row[0] for row in capture.records.rows.rows(capture.count)]
+    for index, (numbers, said) in enumerate(pairs):
+        if index in general:
+            yield general[index]
+            continue
+        row = dict(zip(_ROW.names, numbers, strict=True))
+        if row["kind"] != d.TCP or whole.rows[row["flow"]].is_left:
+            continue
+        yield _segment(whole, index, row, dict(zip(_OUT.names, said, strict=True)), times)
+
+
+def _segment(
+    whole: Whole, index: int, row: dict[str, int], out: dict[str, int], times: list[int]
+) -> Segment:
+    flow, found, length = whole.rows[row["flow"]], out["found"], row["payload_len_bytes"]
+    syn, fin = bool(row["flags"] & k.SYN), bool(row["flags"] & k.FIN)
+    start = out["seq"] + syn - 1
+    if length == 0 and start < 0:
+        start = 0
+    segment = Segment(
+        whole.capture.number(index), whole.connection_of[row["flow"]],
+        _direction(flow.client == row["marks"] & d.BACKWARD), out["seq"], length + syn + fin,
+        length, start, start + length, out["ack"] if found & k.ACK_KNOWN else None,
+        row["window"] << (found >> k.SHIFT) if found & k.WINDOW_KNOWN else None,
+    )  # fmt: skip
+    if not found & k.JUDGED:
+        return segment
+    for bit, name in enumerate(VERDICTS):
+        setattr(segment, name, bool(found >> bit & 1))
+    if found & k.DUPLICATE_ACK:
+        segment.duplicate_ack_num = out["number"]
+    elif length:
+        segment.bytes_in_flight = out["number"] or None
+    if out["acks_row"] >= 0:
+        segment.acks_frame = whole.capture.number(out["acks_row"])
+        segment.ack_rtt_ns = row["time_ns"] - times[out["acks_row"]] or None
+    if out["rto_row"] >= 0:
+        segment.rto_ns = row["time_ns"] - times[out["rto_row"]] or None
+    return segment
+
+
+def _direction(from_client: bool) -> Direction:
+    return Direction.C2S if from_client else Direction.S2C

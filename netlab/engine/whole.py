@@ -1,0 +1,172 @@
+"""A capture, read by the kernels and, where they left something, by the general path: one whole.
+
+`read` is the way in: it makes a second pass where one is needed, and numbers connections and
+streams as if one reader had seen all frames in their order.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from netlab.correlate.missing import missing_frames
+from netlab.correlate.verdicts import VERDICTS
+from netlab.engine.capture import Capture, Pass, read_capture
+from netlab.engine.flow_rows import FlowRow, connections, flow_rows
+from netlab.engine.general import General, follow, key_of, touched_keys
+from netlab.model.frame import Frame
+from netlab.model.tables import Connection, Packet, Segment
+
+
+@dataclass(slots=True)
+class Whole:
+    """All that is known of a capture by others."""
+
+    path: str
+    machine: Any
+    capture: Capture
+    general: General = field(default_factory=General)
+    row_of: dict[int, int] = field(default_factory=dict)  # of the frames that `general` read
+    _rows: list[FlowRow] | None = None
+    _connection_of: list[int] | None = None
+    _stream_of: list[int] | None = None
+
+    @property
+    def rows(self) -> list[FlowRow]:
+        """The kernels' flows, those that are left for the general path among them."""
+        if self._rows is None:
+            self._rows = list(flow_rows(self.capture.found))
+        return self._rows
+
+    @property
+    def connection_of(self) -> list[int]:
+        """The connection that each of the kernels' flows is; -1: left."""
+        if self._connection_of is None:
+            self._connection_of = list(range(self.capture.found.count))
+        return self._connection_of
+
+    @property
+    def stream_of(self) -> list[int]:
+        """The stream number of each of them."""
+        if self._stream_of is None:
+            self._stream_of = [row.stream for row in self.rows]
+        return self._stream_of
+
+    def connections(self) -> list[Connection]:
+        """The rows of `connections`."""
+        lost = missing_frames(self.capture.raw) is not None
+        found = list(self.general.tables.connections)
+        for row, made in connections(self.capture.found, self.rows, VERDICTS, lost=lost):
+            made.connection = self.connection_of[row.index]
+            made.stream = self.stream_of[row.index]
+            found.append(made)
+        found.sort(key=lambda made: made.connection)
+        return found
+
+    @property
+    def frames_without_connection(self) -> int:
+        """How many packets are in none."""
+        sorted_ones = int(self.capture.found.useds.get(0, "sorted"))
+        twice = len(self.general.frames) - len(self.capture.aside) if self.general.frames else 0
+        others = sum(one.connection is not None for one in self.general.tables.packets)
+        return self.capture.count - (sorted_ones - twice) - others
+
+    def packets_by_row(self) -> dict[int, Packet]:
+        """Those rows of `packets` that the general path made."""
+        return {self.row_of[packet.frame]: packet for packet in self.general.tables.packets}
+
+    def segments_by_row(self) -> dict[int, Segment]:
+        """Those rows of `segments` that the general path made."""
+        return {self.row_of[segment.frame]: segment for segment in self.general.tables.segments}
+
+    def frames(self) -> Iterator[tuple[int, Frame]]:
+        """Row and frame of those that the kernels found to be in no connection, or damaged."""
+        capture = self.capture
+        places = capture.unread_rows()
+        rows = capture.records.rows.array(capture.count)[places]
+        columns = ("off", "caplen_bytes", "time_ns", "interface", "origlen_bytes")
+        numbers = zip(*(rows[name].tolist() for name in columns), strict=True)
+        handle = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            for index, (off, size, time_ns, interface, origlen) in zip(
+                places, numbers, strict=True
+            ):
+                data = os.pread(handle, size, off)
+                yield index, Frame(capture.number(index), time_ns, interface, data, origlen)
+        finally:
+            os.close(handle)
+
+
+def read(path: str, machine: Any, *, keep: bool) -> Whole:
+    """Read a file. Raises Unfit for one that only the general path reads."""
+    capture = read_capture(path, machine, keep=keep)
+    whole = Whole(path, machine, capture)
+    if not capture.aside and not capture.found.has_left:
+        return whole
+    rows = whole.rows
+    keys = touched_keys(capture.raw, (frame for _, frame in capture.aside))
+    keys |= {key_of(row) for row in rows if row.is_left}
+    if keys:
+        whole._rows = rows = [replace(row, is_left=key_of(row) in keys) for row in rows]
+    wanted = [row.index for row in rows if row.is_left]
+    aside = capture.aside
+    if wanted:
+        aside = _frames_of(path, machine, wanted)
+    if aside:
+        whole.general = follow(capture.raw, (frame for _, frame in aside))
+        whole.row_of = {frame.number: row for row, frame in aside}
+    _number(whole)
+    return whole
+
+
+def _frames_of(path: str, machine: Any, wanted: list[int]) -> list[tuple[int, Frame]]:
+    """The frames of these flows, and those that no kernel reads."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        again = Pass(machine, handle, path, keep=False, wanted=wanted)
+        again.run()
+        return again.aside
+    finally:
+        os.close(handle)
+
+
+def _number(whole: Whole) -> None:
+    """Connections in order of the frame that made them, streams of the one that took the number."""
+    rows, general = whole.rows, whole.general
+    if not general.frames:
+        return
+    number = whole.capture.number
+    mine = [(number(row.first_row), row) for row in rows if not row.is_left]
+    whole._connection_of = connection_of = [-1] * len(rows)
+    whole._stream_of = stream_of = [-1] * len(rows)
+    order = sorted([*((frame, 0, row.index) for frame, row in mine),
+                    *((frame, 1, index) for index, frame in enumerate(general.born))])  # fmt: skip
+    renumbered: dict[int, int] = {}
+    for connection, (_, by_general, index) in enumerate(order):
+        if by_general:
+            renumbered[index] = connection
+        else:
+            connection_of[index] = connection
+    streams: dict[tuple[str, int], int] = {}
+    for protocol, frames in general.numbered.items():
+        taken = sorted(
+            [*((frame, 0, row.index) for frame, row in mine if row.protocol == protocol),
+             *((frame, 1, stream) for stream, frame in enumerate(frames))]
+        )  # fmt: skip
+        for stream, (_, by_general, index) in enumerate(taken):
+            if by_general:
+                streams[protocol, index] = stream
+            else:
+                stream_of[index] = stream
+    tables = general.tables
+    for row in tables.connections:
+        row.connection = renumbered[row.connection]
+        if row.stream is not None:
+            row.stream = streams[row.protocol, row.stream]
+    for packet in tables.packets:
+        if packet.connection is not None:
+            packet.connection = renumbered[packet.connection]
+    for segment in tables.segments:
+        segment.connection = renumbered[segment.connection]

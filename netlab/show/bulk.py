@@ -1,0 +1,200 @@
+"""A capture that the engine read -> Polars frames of its tables, from the arrays as they are.
+
+The columns and their values are those of `frames.frame`; no object is made of a row but for the few
+that the general path read. Imports Polars and NumPy: only on request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from netlab.correlate import kernels as k
+from netlab.correlate.verdicts import VERDICTS
+from netlab.decode import kernels as d
+from netlab.decode.numbers import link_name
+from netlab.decode.transport import flags_text
+from netlab.engine.tables import read_alone
+from netlab.engine.whole import Whole
+from netlab.model.tables import Direction, Fate, Tables, columns
+from netlab.show.frames import frame
+
+_TYPES: dict[str, Any] = {
+    "int": pl.Int64, "str": pl.String, "bool": pl.Boolean, "list": pl.List(pl.Int64),
+}  # fmt: skip
+_DIRECTIONS = pl.Series([Direction.S2C.value, Direction.C2S.value])
+
+
+def bulk_frame(whole: Whole, table: str, names: Sequence[str]) -> pl.DataFrame:
+    """These columns of a table, in the file's order."""
+    if table == "connections":
+        return frame(Tables(connections=whole.connections()), table).select(names)
+    if table == "packets":
+        others = list({**read_alone(whole), **whole.packets_by_row()}.values())
+        found = _whole(_packets(whole), frame(Tables(packets=others), table), table)
+    else:
+        segments = whole.general.tables.segments
+        found = _whole(_segments(whole), frame(Tables(segments=segments), table), table)
+    return found.select(names)
+
+
+def _whole(mine: pl.DataFrame, others: pl.DataFrame, table: str) -> pl.DataFrame:
+    """Rows of both readers, with the columns that the kernels have no word on."""
+    missing = [
+        pl.lit(None, _TYPES[column.type]).alias(column.name)
+        for column in columns(table)
+        if column.name not in mine.columns
+    ]
+    mine = mine.with_columns(missing).select(others.columns)
+    return pl.concat([mine, others]).sort("frame") if others.height else mine
+
+
+class _Rows:
+    """The rows that one reader has a word on, and what their flows are."""
+
+    def __init__(self, whole: Whole, *, tcp: bool) -> None:
+        capture = whole.capture
+        every = capture.records.rows.array(capture.count)
+        known = every["flow"] >= 0
+        if tcp:
+            known &= every["kind"] == d.TCP
+        else:
+            known &= every["marks"] & d.FAULTY == 0
+        left = np.array([row.is_left for row in whole.rows], bool)
+        if left.any():
+            known &= ~left[np.where(known, every["flow"], 0)]
+        self.every = every
+        self.places = np.arange(len(every)) if known.all() else np.flatnonzero(known)
+        self.rows = every if known.all() else every[self.places]
+        self.flow = self.rows["flow"]
+        self.backward = self.rows["marks"] & d.BACKWARD
+        self.frames = _numbers(capture.records.skipped, self.places)
+        self.skipped = capture.records.skipped
+        clients = np.array([row.client for row in whole.rows], np.uint8)
+        self.forward = (clients[self.flow] == self.backward).astype(np.int64)
+        self.connection = np.array(whole.connection_of, np.int64)[self.flow]
+
+
+def _numbers(skipped: list[int], rows: Any) -> Any:
+    """Rows as Wireshark numbers their frames."""
+    return rows + 1 + (np.searchsorted(np.array(skipped), rows, "right") if skipped else 0)
+
+
+def _packets(whole: Whole) -> pl.DataFrame:
+    of = _Rows(whole, tcp=False)
+    rows, back = of.rows, of.backward.astype(np.int64)
+    ends = _Ends(whole)
+    is_tcp = pl.Series(rows["kind"] == d.TCP)
+    is_v6 = pl.Series(rows["marks"] & d.IS_IPV6 != 0)
+    interfaces = whole.capture.raw.interfaces
+    names = pl.Series([one.name for one in interfaces], dtype=pl.String)
+    links = pl.Series([link_name(one.link) for one in interfaces], dtype=pl.String)
+    flags = pl.Series([flags_text(number) for number in range(1 << 12)])
+    frame = pl.DataFrame(
+        {
+            "frame": of.frames,
+            "time_ns": rows["time_ns"],
+            "fate": pl.repeat(Fate.UNKNOWN.value, len(rows), eager=True),
+            "interface": names.gather(rows["interface"]),
+            "link": links.gather(rows["interface"]),
+            "caplen_bytes": _wide(rows["caplen_bytes"]),
+            "origlen_bytes": _wide(rows["origlen_bytes"]),
+            "vlan": _wide(rows["vlan"]),
+            "ip_version": np.where(rows["marks"] & d.IS_IPV6, 6, 4),
+            "src": ends.texts.gather(2 * of.flow.astype(np.int64) + back),
+            "dst": ends.texts.gather(2 * of.flow.astype(np.int64) + 1 - back),
+            "ttl": _wide(rows["ttl"]),
+            "ip_id": _wide(rows["ip_id"]),
+            "ip_len_bytes": _wide(rows["ip_len_bytes"]),
+            "protocol": pl.Series(["UDP", "TCP"]).gather(is_tcp.cast(pl.UInt32)),
+            "sport": ends.ports[2 * of.flow.astype(np.int64) + back],
+            "dport": ends.ports[2 * of.flow.astype(np.int64) + 1 - back],
+            "tcp_flags": flags.gather(rows["flags"] & 0xFFF),
+            "seg_seq": _wide(rows["seq"]),
+            "seg_ack": _wide(rows["ack"]),
+            "seg_wnd_raw": _wide(rows["window"]),
+            "payload_off": _wide(rows["payload_off"]),
+            "payload_len_bytes": _wide(rows["payload_len_bytes"]),
+            "connection": of.connection,
+            "direction": _DIRECTIONS.gather(of.forward),
+        }
+    )
+    tcp_only = [
+        pl.when(is_tcp).then(pl.col(name)).alias(name)
+        for name in ("tcp_flags", "seg_seq", "seg_ack", "seg_wnd_raw")
+    ]
+    return frame.with_columns(
+        *tcp_only,
+        pl.when(pl.col("vlan") != d.NO_VLAN).then(pl.col("vlan")).alias("vlan"),
+        pl.when(~is_v6).then(pl.col("ip_id")).alias("ip_id"),
+    )
+
+
+def _segments(whole: Whole) -> pl.DataFrame:
+    of = _Rows(whole, tcp=True)
+    rows = of.rows
+    outs = whole.capture.outs.array(len(of.every))[of.places]
+    found, flags = outs["found"], rows["flags"]
+    length = _wide(rows["payload_len_bytes"])
+    syn = (flags & k.SYN != 0).astype(np.int64)
+    fin = (flags & k.FIN != 0).astype(np.int64)
+    start = outs["seq"] + syn - 1
+    start[(length == 0) & (start < 0)] = 0
+    judged = found & k.JUDGED != 0
+    shift = (found >> k.SHIFT).astype(np.int64)
+    times = of.every["time_ns"]
+    acks, rto = outs["acks_row"], outs["rto_row"]
+    duplicate = found & k.DUPLICATE_ACK != 0
+    number = _wide(outs["number"])
+    made = {
+        "frame": pl.Series(of.frames),
+        "connection": pl.Series(of.connection),
+        "direction": _DIRECTIONS.gather(of.forward),
+        "seq": pl.Series(outs["seq"]),
+        "seg_len": pl.Series(length + syn + fin),
+        "payload_len_bytes": pl.Series(length),
+        "start": pl.Series(start),
+        "stop": pl.Series(start + length),
+        "ack": _where(found & k.ACK_KNOWN != 0, outs["ack"]),
+        "seg_wnd_bytes": _where(found & k.WINDOW_KNOWN != 0, _wide(rows["window"]) << shift),
+    }
+    for bit, name in enumerate(VERDICTS):
+        made[name] = _where(judged, found >> bit & 1 != 0)
+    made["duplicate_ack_num"] = _where(duplicate, number)
+    made["acks_frame"] = _where(judged & (acks >= 0), _numbers(of.skipped, acks.astype(np.int64)))
+    rtt = rows["time_ns"] - times[acks]
+    made["ack_rtt_ns"] = _where(judged & (acks >= 0) & (rtt != 0), rtt)
+    timer = rows["time_ns"] - times[rto]
+    made["rto_ns"] = _where(judged & (rto >= 0) & (timer != 0), timer)
+    made["bytes_in_flight"] = _where(judged & ~duplicate & (length > 0) & (number > 0), number)
+    return pl.DataFrame(made)
+
+
+def _wide(numbers: Any) -> Any:
+    return numbers.astype(np.int64)
+
+
+def _where(known: Any, values: Any) -> pl.Series:
+    """The values, null where they are not known."""
+    found = pl.DataFrame({"known": known, "value": np.ascontiguousarray(values)})
+    return found.select(pl.when(pl.col("known")).then(pl.col("value"))).to_series()
+
+
+class _Ends:
+    """The address text and the port of both ends of each flow, one behind the other."""
+
+    def __init__(self, whole: Whole) -> None:
+        known: dict[tuple[int, int], str] = {}
+        texts = []
+        for row in whole.rows:
+            for end in (0, 1):
+                key = row.ip_version, row.ends[end][0]
+                text = known.get(key)
+                if text is None:
+                    text = known[key] = row.text(end)
+                texts.append(text)
+        self.texts = pl.Series(texts, dtype=pl.String)
+        self.ports = np.array([port for row in whole.rows for _, port in row.ends], np.int64)

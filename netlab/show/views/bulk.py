@@ -1,0 +1,86 @@
+"""A large capture that the engine read -> its connections, and its summary.
+
+What takes a look at each packet by itself is not in it: the hierarchy of protocols, hosts,
+checksums, frames that were captured twice. The summary says so. Of a connection, the frames that
+brought bytes again are those that tshark calls retransmissions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from netlab.engine.whole import Whole
+from netlab.explain.troubles import BAD, MINOR, SERIOUS, Trouble, is_refused, is_unanswered
+from netlab.model.tables import Connection
+from netlab.show.views.connections import ConnectionSummary, connection_summary
+from netlab.show.views.recorded import InterfaceSummary, Ledger
+from netlab.show.views.summary import Summary
+
+_NOTE = (
+    "a large capture, read in bulk: protocols, hosts, checksums and copies were not looked at"
+    " packet by packet"
+)
+# Columns of connections, and what is said of their sum.
+_COUNTS = (
+    ("retransmission_count", BAD, "segments resent"),
+    ("ack_lost_segment_count", SERIOUS, "ACKs of bytes that are not here: the capture lost frames"),
+    ("lost_segment_count", BAD, "gaps: the segment before is not here"),
+    ("zero_window_count", BAD, "zero windows: a receiver had no room left"),
+    ("window_full_count", MINOR, "segments that filled their receiver's window"),
+    ("out_of_order_count", MINOR, "segments out of order"),
+    ("duplicate_ack_count", MINOR, "duplicate ACKs"),
+    ("reused_ports_count", MINOR, "connections on ports that others had"),
+)
+
+
+def bulk_connections(rows: list[Connection]) -> tuple[ConnectionSummary, ...]:
+    """The connections of a capture."""
+    return tuple(connection_summary(row, [], row.retransmission_count or 0) for row in rows)
+
+
+def bulk_summary(whole: Whole, path: str) -> Summary:
+    """What the capture at `path` holds."""
+    capture = whole.capture
+    raw, seen = capture.raw, capture.records.interfaces()
+    rows = whole.connections()
+    return Summary(
+        path=path, source="capture", title="",
+        start_ns=capture.records.began_ns,
+        stop_ns=max((latest for frames, _, latest in seen if frames), default=None),
+        frames=capture.count, frame_bytes=sum(size for _, size, _ in seen),
+        calls=0, links=0, states=0, stamps=0,
+        frames_without_connection=whole.frames_without_connection,
+        protocols=(), hosts=(),
+        connections=bulk_connections(rows),
+        interfaces=tuple(
+            InterfaceSummary(one.name, frames, one.received, one.dropped)
+            for one, (frames, _, _) in zip(raw.interfaces, seen, strict=True)
+            if frames or one.received or one.dropped or len(raw.interfaces) == 1
+        ),
+        wire=None, witnesses=(), losses=(),
+        ledger=Ledger(0, 0, 0, None, ()),
+        notes=(*raw.description.notes, _NOTE),
+        faults=tuple(raw.faults),
+        troubles=tuple(sorted(_troubles(whole, rows), key=lambda t: (-t.weight, -t.count))),
+    )  # fmt: skip
+
+
+def _troubles(whole: Whole, rows: list[Connection]) -> Iterator[Trouble]:
+    for text in whole.capture.raw.faults:
+        yield Trouble("damage", SERIOUS, 1, f"the file is damaged: {text}", None)
+    for one in whole.capture.raw.interfaces:
+        if one.dropped:
+            text = f"{one.dropped:,} frames lost by the capture itself"
+            yield Trouble("ring_drop", SERIOUS, one.dropped, text, None)
+    reset = [row for row in rows if row.close_kind == "rst"]
+    refused = sum(map(is_refused, reset))
+    unanswered = sum(row.protocol == "tcp" and is_unanswered(row) for row in rows)
+    for kind, weight, count, text in (
+        ("refused", SERIOUS, refused, "connections refused: a reset answered the SYN"),
+        ("unanswered", SERIOUS, unanswered, "connections never answered: SYN, and nothing back"),
+        ("reset", BAD, len(reset) - refused, "connections ended by a reset (RST)"),
+        *((name.removesuffix("_count"), weight, sum(getattr(row, name) or 0 for row in rows), text)
+          for name, weight, text in _COUNTS),
+    ):  # fmt: skip
+        if count:
+            yield Trouble(kind, weight, count, f"{count:,} {text}", None)
