@@ -30,11 +30,12 @@ from netlab.show.views.cast import Cast, Thread, cast, is_hop, thread_of
 from netlab.show.views.marks import CallMark, Ladder, Lane, Row, Shown, WireMark
 from netlab.show.views.opening import opening
 from netlab.show.views.state_marks import latest_states, with_states
+from netlab.show.views.stream_notes import stream_notes
 from netlab.show.views.thread_names import full_name, hop_peers, thread_names
 from netlab.show.views.wire_marks import wire_marks, with_sign
 
 _NO_WORD = frozenset({"unknown", "copy", "witness"})
-_IDLE_WORDS = frozenset({"no_client", "peer_app", "timer", "network", "scheduler"})
+_IDLE_WORDS = frozenset({"no_client", "other_event", "peer_app", "timer", "network", "scheduler"})
 _MOST_EXPLAINED = 20_000  # calls; more take a second and longer
 MOST_LANES = 4  # more calls at once on one side are drawn without a bar
 _SILENCE_AT_LEAST_NS = 1_000_000
@@ -87,6 +88,7 @@ def ladder(
         if len(threads) > 1:
             named = ", ".join(f"{names[t]} = {full_name(players, t)}" for t in threads)
             footnotes.append((side, named))
+    footnotes += stream_notes(tables, raw, connection)
     heads = [
         address(connection.client, connection.client_port),
         address(connection.server, connection.server_port),
