@@ -204,6 +204,8 @@ def _said(
             if name == "TCP" and value.name == "address" and ":" in value.text:
                 add("tcp.options.mptcp.ipv6", value.text)
             elif spot is not None and not (spot.kind == "n" and isinstance(value.raw, bytes)):
+                if spot.group == "arp" and spot.kind == "a" and set(value.text).isdisjoint(":."):
+                    continue  # an address of another kind: tshark has other fields for those
                 add(spot.tshark, _text(value.raw, value.text, spot.kind))
             if (name, value.name) in SUMS:
                 add(SUMS[name, value.name], status(value.text))

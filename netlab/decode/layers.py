@@ -199,10 +199,11 @@ def _arp(walk: Walk, off: int) -> None:
     layer = walk.layers[-1]
     walk.layers[-1] = Layer(layer.name, layer.start, end, layer.fields)
     at = off + 8
+    is_mac = number(values, "hardware type") in _MAC_HARDWARE and sizes[0] == 6
     is_ip = number(values, "protocol type") == numbers.ETHERTYPE_IPV4 and sizes[1] == 4
     for field in FIELDS["ARP addresses"]:
         size = sizes[field.kind is FieldKind.IPV4]
-        whole = field.kind is FieldKind.MAC or is_ip
+        whole = is_mac if field.kind is FieldKind.MAC else is_ip
         walk.part(layer, "ARP addresses", field.name, at, size, None if whole else FieldKind.BYTES)
         at += size
     walk.stop = end
@@ -377,6 +378,7 @@ def _tunnel(walk: Walk, protocol: int, off: int) -> None:
         _ipv6(walk, off)
 
 
+_MAC_HARDWARE = {1, 6}  # Ethernet, and IEEE 802 (IANA "ARP Parameters")
 _TUNNELS = {numbers.IP_IPV4, numbers.IP_IPV6, numbers.IP_GRE, numbers.IP_ETHERNET}
 _RARE = {  # by version of IP, 0 any
     (4, numbers.IP_IGMP): show_igmp,
