@@ -1,7 +1,8 @@
 """Where netlab says something else than tshark or Zeek, and means it: why, and who says so.
 
-The one list. `tshark_compare` counts what each entry of DELIBERATE explains, `test_verdict_agreement` has
-the others; a difference without an entry fails a test, and so does an entry without a difference.
+The one list. `tshark_compare` counts what each entry of DELIBERATE explains,
+`test_verdict_agreement` has the others; a difference without an entry fails a test, and so does an
+entry without a difference.
 """
 
 from __future__ import annotations

@@ -42,9 +42,9 @@ FIELDS = [
 Rows = list[dict[str, list[str]]]
 
 
-def by_tshark(path: Path) -> Rows:
+def by_tshark(path: Path, *options: str) -> Rows:
     """What tshark reads of all these protocols."""
-    return tshark_rows(path, "(udp or tcp) and not icmp", FIELDS)
+    return tshark_rows(path, "(udp or tcp) and not icmp", FIELDS, options)
 
 
 def with_field(rows: Rows, field: str) -> dict[int, dict[str, list[str]]]:

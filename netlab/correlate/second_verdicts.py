@@ -15,6 +15,8 @@ Read first: RFC 9293 3.8, RFC 6298, RFC 8985, RFC 2883, RFC 3522, RFC 6864.
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 from netlab.correlate.again import TIMED_OUT, Finding, cause
 from netlab.correlate.arrivals import arrival_ns, reached
 from netlab.correlate.flows import ACK, FIN, RST, SYN
@@ -30,6 +32,7 @@ from netlab.model.tables import Direction, Verdict
 _NEW = "bytes not seen before"
 _CLOCKED_NS = 20_000_000
 _SYN_LEAST_NS = 190_000_000
+_NO_FRAME = 1 << 62  # behind all
 
 
 def judge_again(track: Track, *, probes_first: bool = False, ring_lost: bool = False) -> None:
@@ -118,10 +121,13 @@ class _Pass:
     def __init__(self, track: Track, senders: dict[Direction, Sender]) -> None:
         self.wired = False
         self.twins = Twins()
-        self._errors = [
-            (arrival_ns(packet), packet.frame, track.flow.direction(forward))
-            for packet, forward in track.flow.errors if reached(packet)
-        ]  # fmt: skip
+        self._errors: dict[Direction, list[tuple[int, int]]] = {}  # when they came, and frames
+        for packet, forward in track.flow.errors:
+            if reached(packet):
+                came = self._errors.setdefault(track.flow.direction(forward), [])
+                came.append((arrival_ns(packet), packet.frame))
+        for came in self._errors.values():
+            came.sort()
         self._latest: dict[Direction, tuple[int, Row]] = {}  # of each way: newest that arrived
         self._syns = {d: h.syn_seen for d, h in track.halves.items()}
         self._senders = senders
@@ -229,9 +235,10 @@ class _Pass:
         found = None
         if hole is not None:
             found = fills_gap(row, hole, me)
-            me.fill(hole, start, min(stop, nxt))
         elif first is not None and not self.wired:  # of a wire's copies it is known who made them
             found = is_once_more(row, first, me, self.twins)
+        if me.holes:
+            me.fill(start, stop)
         if found is not None:
             _give(row, found)
             return
@@ -267,13 +274,11 @@ class _Pass:
             return Finding(
                 None, "data that came with the SYN, which did not take it", (first.segment.frame,)
             )
-        for at_ns, frame, direction in self._errors:
-            if direction is row.direction and 0 <= now_ns - at_ns <= _CLOCKED_NS + (
-                me.near_ns or 0
-            ):
-                return Finding(
-                    None, f"sent again as the ICMP error of frame {frame} came", (frame,)
-                )
+        came = self._errors.get(row.direction, [])
+        last = bisect_right(came, (now_ns, _NO_FRAME)) - 1
+        if last >= 0 and now_ns - came[last][0] <= _CLOCKED_NS + (me.near_ns or 0):
+            frame = came[last][1]
+            return Finding(None, f"sent again as the ICMP error of frame {frame} came", (frame,))
         return None
 
     def _syn(self, row: Row, me: Sender, now_ns: int) -> Finding:

@@ -166,12 +166,17 @@ class Sender:
         """The hole that holds all of these numbers."""
         return next((h for h in self.holes if h.start <= start and stop <= h.stop), None)
 
-    def fill(self, hole: Hole, start: int, stop: int) -> None:
-        """Numbers of a hole are seen now."""
-        self.holes.remove(hole)
-        for a, b in ((hole.start, start), (stop, hole.stop)):
-            if a < b and len(self.holes) < _HOLES:
-                self.holes.append(Hole(a, b, hole.before, hole.beyond))
+    def fill(self, start: int, stop: int) -> None:
+        """Numbers below the newest are seen: of holes, only the rest remains."""
+        left: list[Hole] = []
+        for hole in self.holes:
+            if hole.stop <= start or stop <= hole.start:
+                left.append(hole)
+                continue
+            for a, b in ((hole.start, start), (stop, hole.stop)):
+                if a < b and len(left) < _HOLES:
+                    left.append(Hole(a, b, hole.before, hole.beyond))
+        self.holes = left
 
     @property
     def is_near(self) -> bool:

@@ -19,6 +19,7 @@ from netlab.model.ranges import RangeSet
 from netlab.model.tables import Direction
 
 _SCALE = 10
+_D, _A = 1 << (ord("D") - ord("A")), 1
 _NONE, _SYN, _SYNACK, _PARTIAL, _OPEN, _CLOSED, _RESET = range(7)
 _BEFORE = frozenset((_NONE, _PARTIAL))  # it was not seen to begin
 
@@ -30,20 +31,20 @@ class _End:
         self._originator = originator
         self.state = _NONE
         self.sent_payload = False
-        self._letters = 0  # bits of those written
+        self.letters = 0  # bits of those written
         self._counts = {"G": 0, "T": 0, "W": 0}
         self._next = {"G": 1, "T": 1, "W": 1}
         self.last: int | None = None  # highest number sent
         self.edge: int | None = None  # all before is captured, or given up
-        self._ahead = RangeSet()
+        self.ahead = RangeSet()
         self.missed_bytes = 0
         self.begin: int | None = None  # of its stream, as far as is known
         self.stop = 0
 
     def once(self, history: list[str], letter: str) -> None:
         bit = 1 << (ord(letter) - ord("A"))
-        if not self._letters & bit:
-            self._letters |= bit
+        if not self.letters & bit:
+            self.letters |= bit
             history.append(letter if self._originator else letter.lower())
 
     def scaled(self, history: list[str], letter: str) -> None:
@@ -55,18 +56,18 @@ class _End:
     def captured(self, start: int, stop: int) -> None:
         """These bytes of its stream are in the capture."""
         if self.edge is None or start > self.edge:
-            if self.edge is None and not self._ahead:
+            if self.edge is None and not self.ahead:
                 self.edge = start
-            self._ahead.add(start, stop)
+            self.ahead.add(start, stop)
         if self.edge is not None and start <= self.edge < stop:
-            self.edge = self._ahead.run_stop(stop) if self._ahead else stop
+            self.edge = self.ahead.run_stop(stop) if self.ahead else stop
 
     def acknowledged(self, offset: int) -> bool:
         """The other end has all before `offset`; True where some of that was not captured."""
         if self.edge is None or offset <= self.edge:
             return False
-        self.missed_bytes += sum(b - a for a, b in self._ahead.gaps(self.edge, offset))
-        self.edge = self._ahead.run_stop(offset)
+        self.missed_bytes += sum(b - a for a, b in self.ahead.gaps(self.edge, offset))
+        self.edge = self.ahead.run_stop(offset)
         return True
 
 
@@ -91,19 +92,42 @@ def conn_of_track(track: Track) -> Conn:
         if track.halves[direction].syns:
             end.edge = end.begin = 0
     history: list[str] = []
+    c2s, client, server = Direction.C2S, ends[Direction.C2S], ends[Direction.S2C]
     for place, row in enumerate(track.rows):
         if row.packet._made:
             continue
-        mine, other = ends[row.direction], ends[row.direction.reverse]
+        mine, other = (client, server) if row.direction is c2s else (server, client)
+        if mine.letters and _is_plain(row, mine, other):
+            continue
         if place == 0 and row.packet._flags & (SYN | ACK) == SYN | ACK:
             history.append("^")
         _write(row, mine, other, history, track)
         _move(row.packet._flags, mine, other)
-    client, server = ends[Direction.C2S], ends[Direction.S2C]
     return Conn(
         _conn_state(client, server), "".join(history), client.stop - (client.begin or 0),
         server.stop - (server.begin or 0), client.missed_bytes, server.missed_bytes,
     )  # fmt: skip
+
+
+def _is_plain(row: Row, mine: _End, other: _End) -> bool:
+    """Whether a frame writes nothing, as nearly all do, and then what it changes."""
+    packet, segment = row.packet, row.segment
+    length = segment.payload_len_bytes
+    if not mine.letters & (_D if length else _A) or mine.ahead or packet.seg_wnd_raw == 0:
+        return False
+    if packet._flags & (SYN | FIN | RST | ACK) != ACK:
+        return False
+    if segment.ack is not None:
+        offset = segment.ack - 1
+        if other.edge is None or offset > other.edge:
+            return False
+    if length:
+        kept = packet.caplen_bytes - (packet.payload_off or 0)
+        if segment.start != mine.edge or kept < length:
+            return False
+        mine.edge = mine.stop = segment.stop
+        mine.last = segment.seq + length
+    return True
 
 
 def _write(row: Row, mine: _End, other: _End, history: list[str], track: Track) -> None:

@@ -45,16 +45,24 @@ def tell_byte(line: Line, path: Path, direction: Direction, byte: int) -> int | 
     taken = packets[accepted[0][2]] if accepted else first
     if first is None or taken is None:
         return None
+    if not path.exact and path.scene.has_calls(path.connection, direction.sender):
+        _two_clocks(line, path, direction, byte)
+        return None
     writer = path.scene.writer(path.connection, direction, byte)
     behind_ns = _later_here(sender, first, byte, ready_ns)
     _leaves(until, path, sender, writer, byte, first)
-    if not path.exact and taken is not first:
-        tell_recovery(until, path, sender, byte, taken.time_ns)
     _sent_again(until, path, sender, byte, taken, behind_ns)
     tell_flight(until, taken, behind_ns)
     _behind_gap(until, sender, byte, ready_ns, frame)
     line.include(until.finish(), ready_ns)
     return ready_ns
+
+
+def _two_clocks(line: Line, path: Path, direction: Direction, byte: int) -> None:
+    """Calls of both ends, and a capture at one: on whose side a frame waited, nobody knows."""
+    writer = path.scene.writer(path.connection, direction, byte)
+    if writer is not None:
+        tell_before(line, path.scene, writer, f"called {_plain(writer)}")
 
 
 def tell_end(line: Line, path: Path, direction: Direction) -> int | None:
@@ -151,8 +159,6 @@ def _leaves(
         _not_seen(line, path, sender, first)
         return
     tell_before(line, path.scene, writer, f"called {_plain(writer)}")
-    if not path.exact and path.scene.has_calls(path.connection, sender.direction.receiver):
-        line.unknown(first.time_ns)
     holder = Holder(path, sender, Write(writer, writer.stop or 0, False))
     tell_held(line, holder, first.time_ns)
 

@@ -16,13 +16,13 @@ Read first: RFC 6298, RFC 8985 (sections 6 and 7), tcp_schedule_loss_probe in Li
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 from netlab.correlate.arrivals import arrival_ns, reached
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.parts import Line
 from netlab.explain.scene import Path
-from netlab.explain.sender import Resend, Sender
+from netlab.explain.sender import Recovery, Resend, Sender
 from netlab.model.tables import Fate, Packet
 
 # RACK waits a quarter of the round trip for a segment that may only be late, one tick more until
@@ -31,18 +31,17 @@ _PROMPT_NS = 8_000_000
 _LATE_NS = 5_000_000  # what leaves so long after its write, and after no ACK, a timer sent
 
 
-@dataclass(frozen=True, slots=True)
-class Recovery:
-    """Why a frame was sent again."""
-
-    cause: Cause
-    certainty: Certainty
-    frames: tuple[int, ...]
-    text: str
-
-
 def recovery_of(path: Path, sender: Sender, resend: Resend) -> Recovery:
     """The mechanism behind one frame."""
+    known = sender.recoveries.get(resend.frame)
+    if known is None:
+        found = _judged(path, sender, resend)
+        known = replace(found, lost=_was_lost(path, sender, resend))
+        sender.recoveries[resend.frame] = known
+    return known
+
+
+def _judged(path: Path, sender: Sender, resend: Resend) -> Recovery:
     evidence = _evidence(sender, resend)
     lost = _lost(path, sender, resend)
     if evidence is not None:
@@ -134,7 +133,7 @@ def _lost(path: Path, sender: Sender, resend: Resend) -> tuple[tuple[int, ...], 
     return (before.frame,), f"frame {before.frame} was not acknowledged", False
 
 
-def was_lost(path: Path, sender: Sender, resend: Resend) -> bool:
+def _was_lost(path: Path, sender: Sender, resend: Resend) -> bool:
     """Whether the frame before it, or every ACK of that, is known or may be thought to be lost.
 
     A frame that came and was not acknowledged, with no ACK lost, was not: its receiver was silent.

@@ -65,6 +65,7 @@ def sizes_of(pieces: Pieces) -> dict[Side, int]:
 @settings(max_examples=100)
 @given(st.sampled_from(TALKING), st.lists(st.tuples(SIDES, BITS), max_size=8))
 @example("redis", [(C, b"*1\r\n|1\r\n*0\r\n")])
+@example("redis", [(C, b"*1\r\n+\r\n"), (S, b"+\r\n")])
 @example("postgres", [(C, b"\0\0\0\x08\x04\xd2\x16\x30"), (S, b"Gabc"), (C, b"abc")])
 def test_any_bytes(name: str, pieces: Pieces) -> None:
     check_if_not_handed_over(name, pieces)

@@ -11,10 +11,9 @@ from netlab.model.tables import Tables
 def show_list(tables: Tables, raw: RawRecording, asked: Asked) -> None:
     """All messages, or those of one connection."""
     from netlab.show import choose
-    from netlab.show.terminal.lines import columns_of_terminal, emit
+    from netlab.show.terminal.lines import columns_of_terminal, emit, emit_json
     from netlab.show.terminal.messages import DEFAULT_LIMIT, list_lines, spoken_lines
     from netlab.show.views.messages import message_lines, spoken
-    from netlab.show.views.text import as_json as json_text
 
     only = asked.connection
     row = None if only is None else choose.connection(tables, only)
@@ -26,7 +25,7 @@ def show_list(tables: Tables, raw: RawRecording, asked: Asked) -> None:
     most = asked.limit if asked.as_json or asked.limit is not None else DEFAULT_LIMIT
     rows, there = message_lines(tables, most, chosen, None if row is None else row.connection)
     if asked.as_json:
-        print(json_text(rows))
+        emit_json(rows)
     else:
         width = columns_of_terminal()
         if row is not None:
@@ -36,13 +35,12 @@ def show_list(tables: Tables, raw: RawRecording, asked: Asked) -> None:
 
 def show(tables: Tables, raw: RawRecording, asked: Asked, number: int) -> None:
     """One message: its fields, its bytes, its frames and its calls."""
-    from netlab.show.terminal.lines import columns_of_terminal, emit
+    from netlab.show.terminal.lines import columns_of_terminal, emit, emit_json
     from netlab.show.terminal.messages import message_lines
     from netlab.show.views.messages import message_view
-    from netlab.show.views.text import as_json as json_text
 
     view = message_view(tables, raw, number, whole=asked.limit == 0)
     if asked.as_json:
-        print(json_text(view))
+        emit_json(view)
     else:
         emit(message_lines(view, columns_of_terminal(), asked.limit))

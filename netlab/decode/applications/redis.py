@@ -67,7 +67,7 @@ class _Value:
             return quoted(self.data, self.size)
         if self.kind == "=":
             return quoted(self.data[4:], self.size - 4)
-        return brief(self.data, 80, self.size)
+        return brief(self.data, 80, self.size) or '""'
 
 
 @dataclass(slots=True)
@@ -213,7 +213,7 @@ class Redis(Talk):
         if not values:
             draft.text = "an array of nothing, which is no command"
             return
-        name = text_of(values[0].data).upper()
+        name = text_of(values[0].data).upper() or '""'
         count = max(len(values), top.size if top else 0)
         shown = [value.text() for value in values[1 : 1 + _MOST_SHOWN]]
         draft.text = " ".join([name, *shown])
@@ -300,7 +300,7 @@ def _add_word(draft: Draft, value: _Value, place: int, start: int, stop: int) ->
     if place:
         draft.add(f"argument {place}", value.text(), start, stop, "", _SPEC.format("Bulk strings"))
         return
-    name = text_of(value.data).upper()
+    name = text_of(value.data).upper() or '""'
     source = f"redis.io, {name}" if name in COMMANDS else _SPEC.format("Bulk strings")
     draft.add("command", name, start, stop, COMMANDS.get(name, ""), source)
 

@@ -105,6 +105,22 @@ def guess_datagrams(client: bytes, server: bytes, ports: tuple[int | None, ...])
     return _guess(there, client, server, ports)
 
 
+def found_at_port(
+    transport: str, client: bytes, server: bytes, ports: tuple[int | None, ...]
+) -> Application | None:
+    """The protocol that is at home at one of these ports and finds its own in the first bytes.
+
+    Less than a guess: for a look at a whole capture, which is not to import what nobody speaks.
+    """
+    for name, where in _WHERE.items():
+        known = where.tcp if transport == "tcp" else where.udp
+        if known is not None and any(port in known for port in ports):
+            application = APPLICATIONS[name]
+            if application.likely(client, server):
+                return application
+    return None
+
+
 def _guess(
     there: Mapping[str, tuple[int, ...]],
     client: bytes,

@@ -44,7 +44,7 @@ def bulk_summary(whole: Whole, path: str) -> Summary:
     raw, seen = capture.raw, capture.records.interfaces()
     rows = whole.connections()
     return Summary(
-        path=path, source="capture", title="",
+        path=path, source="capture", title="", where="",
         start_ns=capture.records.began_ns,
         stop_ns=max((latest for frames, _, latest in seen if frames), default=None),
         frames=capture.count, frame_bytes=sum(size for _, size, _ in seen),

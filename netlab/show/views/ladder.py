@@ -27,14 +27,15 @@ from netlab.model.tables import (
 from netlab.show.format import address
 from netlab.show.views import words
 from netlab.show.views.cast import Cast, Thread, cast, is_hop, thread_of
-from netlab.show.views.marks import CallMark, Ladder, Lane, Row, WireMark
+from netlab.show.views.marks import CallMark, Ladder, Lane, Row, Shown, WireMark
 from netlab.show.views.opening import opening
 from netlab.show.views.state_marks import latest_states, with_states
+from netlab.show.views.stream_notes import stream_notes
 from netlab.show.views.thread_names import full_name, hop_peers, thread_names
 from netlab.show.views.wire_marks import wire_marks, with_sign
 
 _NO_WORD = frozenset({"unknown", "copy", "witness"})
-_IDLE_WORDS = frozenset({"no_client", "peer_app", "timer", "network", "scheduler"})
+_IDLE_WORDS = frozenset({"no_client", "other_event", "peer_app", "timer", "network", "scheduler"})
 _MOST_EXPLAINED = 20_000  # calls; more take a second and longer
 MOST_LANES = 4  # more calls at once on one side are drawn without a bar
 _SILENCE_AT_LEAST_NS = 1_000_000
@@ -55,8 +56,10 @@ class _Event:
     wire: WireMark | None = None
 
 
-def ladder(tables: Tables, raw: RawRecording, connection: Connection) -> Ladder:
-    """The ladder of a connection."""
+def ladder(
+    tables: Tables, raw: RawRecording, connection: Connection, only: Shown | None = None
+) -> Ladder:
+    """The ladder of a connection; of those frames and calls alone that are to be shown."""
     players = cast(tables, connection.connection)
     frames = [p for p in tables.packets if p.connection == connection.connection]
     passages, footnotes = wire_marks(tables, connection, frames)
@@ -69,6 +72,8 @@ def ladder(tables: Tables, raw: RawRecording, connection: Connection) -> Ladder:
     if any(event.wire is not None and event.wire.part == "leaves" for event in events):
         footnotes = with_sign(footnotes, "┄")
     start = _zero_ns(events, connection.connection)
+    if only is not None:
+        events = [event for event in events if _is_among(event, only)]
     names = thread_names(players)
     waits = _waits(tables, raw, players)
     writer = _Writer(
@@ -83,6 +88,7 @@ def ladder(tables: Tables, raw: RawRecording, connection: Connection) -> Ladder:
         if len(threads) > 1:
             named = ", ".join(f"{names[t]} = {full_name(players, t)}" for t in threads)
             footnotes.append((side, named))
+    footnotes += stream_notes(tables, raw, connection)
     heads = [
         address(connection.client, connection.client_port),
         address(connection.server, connection.server_port),
@@ -103,6 +109,12 @@ def ladder(tables: Tables, raw: RawRecording, connection: Connection) -> Ladder:
         footnotes=tuple(footnotes),
         opening=opening(tables, raw, connection),
     )
+
+
+def _is_among(event: _Event, only: Shown) -> bool:
+    if event.call is not None:
+        return event.call.call in only.calls
+    return event.wire is not None and event.wire.frame in only.frames
 
 
 def _waits(tables: Tables, raw: RawRecording, players: Cast) -> list[Wait]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Protocol
 
 from netlab.show.views.opening import Opening
 
@@ -77,3 +79,13 @@ class Ladder:
     rows: tuple[Row, ...]
     footnotes: tuple[tuple[str, str], ...]  # sign, what it means
     opening: Opening | None = None  # of a TCP connection: what was offered and agreed
+
+
+class Shown(Protocol):
+    """What a condition left of a recording."""
+
+    @property
+    def frames(self) -> Collection[int]: ...
+
+    @property
+    def calls(self) -> Collection[int]: ...

@@ -25,7 +25,7 @@ SENTENCES = 10
 _CLAUSES = 3  # of a sentence; what is left is summed up
 _LEAST_NS = 100_000  # a call that waited for less than this waited for nothing worth a sentence
 # How much a cause matters: an idle server waits for its clients, and nothing is wrong.
-_IDLE = frozenset({Cause.NO_CLIENT, Cause.TIMER, Cause.SIGNAL})
+_IDLE = frozenset({Cause.NO_CLIENT, Cause.TIMER, Cause.SIGNAL, Cause.OTHER_EVENT})
 _IDLE_WEIGHT, _UNKNOWN_WEIGHT, _FLIGHT_WEIGHT = 1e-3, 1e-2, 0.5
 
 

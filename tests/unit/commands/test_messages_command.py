@@ -202,3 +202,17 @@ def test_no_line_of_any_capture_is_longer_than_it_may(
                 shown += len(lines) > 1
                 assert [line for line in lines if len(line) > width] == [], path
     assert shown > 60
+
+
+def test_no_message_takes_the_place_of_a_verdict(
+    captures_dir: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    path = captures_dir / "files" / "tls-fingerprint-alert-input.pcap"
+    assert run(["inspect", str(path), "-c", "0"]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    hello = next(row for row in rows if row.startswith("154.878"))
+    late = next(row for row in rows if row.startswith("219.340"))
+    assert "client hello for www.goog" in hello
+    assert "reordered" in late  # the server hello, which would need that room
+    assert max(map(len, rows)) == 80

@@ -1,4 +1,4 @@
-"""tshark's verdicts on TCP segments, on a few conversations; `test_verdict_agreement` has captures."""
+"""tshark's verdicts on TCP segments, on a few conversations; captures: `test_verdict_agreement`."""
 
 from __future__ import annotations
 

@@ -96,14 +96,14 @@ def test_a_gap_within_a_body_only_counts() -> None:
         "redis", C(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$%d\r\n" % length), C(b"v" * 2048),
         gap(CLIENT, 1000), C(b"v" * 1048 + b"\r\n*1\r\n$4\r\nPING\r\n"),
     )  # fmt: skip
-    assert texts(found[CLIENT]) == ["SET k (4096 bytes)", "PING"]
-    assert faults(found, CLIENT) == ["1000 of its bytes are in no frame", ""]
+    assert texts(found[CLIENT]) == ["SET k (4,096 bytes)", "PING"]
+    assert faults(found, CLIENT) == ["1,000 of its bytes are in no frame", ""]
     published = spoken(
         "mqtt", C(h("30 80 80 08 0001 74")), C(b"v" * 70_000), gap(CLIENT, 50_000),
         C(b"v" * 11_069 + h("c000")),
     )  # fmt: skip
-    assert texts(published[CLIENT]) == ["publish t: 131069 bytes, QoS 0", "ping"]
-    assert faults(published, CLIENT) == ["50000 of its bytes are in no frame", ""]
+    assert texts(published[CLIENT]) == ["publish t: 131,069 bytes, QoS 0", "ping"]
+    assert faults(published, CLIENT) == ["50,000 of its bytes are in no frame", ""]
 
 
 RESUMED = [
@@ -144,6 +144,22 @@ def test_malformed_bytes_end_the_reading_of_their_side_only() -> None:
         "behind bytes that could not be read: no value begins with '?what'",
     ]
     assert (found[SERVER][0].start, found[SERVER][1].stop) == (0, 14)
+
+
+def test_a_side_is_read_again_once_the_other_was_understood() -> None:
+    """The capture began in the middle of a reply: the next one is read, and joined to nothing."""
+    found = spoken(
+        "redis", S(b"lue\r\n"), S(b"+no\r\n"), C(b"GET a\r\n"), S(b"$1\r\nx\r\n"),
+        C(b"GET b\r\n"), S(b"$1\r\ny\r\n"),
+    )  # fmt: skip
+    assert texts(found[SERVER]) == ["no Redis message", "5 bytes that are not read", "x", "y"]
+    assert texts(found[CLIENT]) == ["GET a", "GET b"]
+
+
+def test_two_sides_that_speak_another_protocol_are_not_read_again() -> None:
+    found = spoken("redis", C(b"\1\r\n"), S(b"\3\r\n"), C(b"PING\r\n"), S(b"+OK\r\n"))
+    assert len(found[CLIENT]) == len(found[SERVER]) == 2
+    assert all(one.fault for side in Side for one in found[side])
 
 
 def test_streams_need_not_begin_at_zero() -> None:
@@ -231,7 +247,7 @@ def test_smtp_data_without_its_reply() -> None:
     long = spoken(
         "smtp", C(b"DATA\r\n"), *(C(b"x" * 998 + b"\r\n") for _ in range(97)), C(b".\r\n")
     )
-    assert texts(long[CLIENT]) == ["DATA", "a mail: 97 lines, 97000 bytes"]
+    assert texts(long[CLIENT]) == ["DATA", "a mail: 97 lines, 97,000 bytes"]
 
 
 def test_a_mail_that_is_refused_is_no_mail() -> None:
