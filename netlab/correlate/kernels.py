@@ -121,7 +121,7 @@ FIN_WAIT_1, FIN_WAIT_2, CLOSE_WAIT, CLOSING, LAST_ACK, TIME_WAIT, CLOSED = 4, 5,
 BY_BOTH = 3  # closed_by: 1 and 2 are end 0 and end 1
 BY_RST = 1
 
-# `found`: the verdicts, in the order of verdicts.VERDICTS, and what else is known of a segment.
+# `found`: the verdicts in the order of `verdict_names`, and what else is known of a segment.
 RETRANSMISSION, FAST, SPURIOUS, OUT_OF_ORDER = 1, 2, 4, 8
 LOST, ACK_LOST, DUPLICATE_ACK, ZERO_WINDOW, PROBE = 16, 32, 64, 128, 256
 PROBE_ACK, WINDOW_FULL, WINDOW_UPDATE, KEEP_ALIVE, KEEP_ALIVE_ACK = 512, 1024, 2048, 4096, 8192

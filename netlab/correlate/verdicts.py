@@ -16,15 +16,10 @@ from dataclasses import dataclass, field
 from netlab.correlate.flows import ACK, FIN, RST, SYN
 from netlab.correlate.segments import Row, Track
 from netlab.correlate.unacked import Unacked
+from netlab.correlate.verdict_names import VERDICTS
 from netlab.model.seqnum import SEQ_MASK, seq_add, seq_diff
 from netlab.model.tables import Direction, Packet, Segment
 
-VERDICTS = (
-    "retransmission", "fast_retransmission", "spurious_retransmission", "out_of_order",
-    "lost_segment", "ack_lost_segment", "duplicate_ack", "zero_window", "zero_window_probe",
-    "zero_window_probe_ack", "window_full", "window_update", "keep_alive", "keep_alive_ack",
-    "reused_ports",
-)  # fmt: skip
 (
     _RETRANSMISSION, _FAST, _SPURIOUS, _OUT_OF_ORDER,
     _LOST, _ACK_LOST, _DUPLICATE_ACK, _ZERO_WINDOW, _PROBE,

@@ -314,9 +314,7 @@ def _udp(buf, frame, at, stop, end, row):
     if at + 8 > stop or at + 8 > end:
         return ASIDE
     port = be16(buf, at + 2)
-    if port == VXLAN or port == VXLAN_GPE or port == GENEVE:  # noqa: SIM109
-        return ASIDE
-    if port == GTP_U or port == MPLS:  # noqa: SIM109  (what is inside is the packet)
+    if port in (VXLAN, VXLAN_GPE, GENEVE, GTP_U, MPLS):  # what is inside is the packet
         return ASIDE
     length = be16(buf, at + 4)
     if length < 8 or length > stop - at:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from heapq import nsmallest
 
 from netlab.correlate import kernels as k
 from netlab.correlate.addresses import plain_address
@@ -12,11 +13,19 @@ from netlab.engine.capture import Flows
 from netlab.engine.layout import layout
 from netlab.model.tables import Connection
 
+Numbers = tuple[int, ...]
+
 _M64 = (1 << 64) - 1
 _FLOW, _TALK, _HALF = layout(k.FLOW), layout(k.TALK), layout(k.HALF)
 _PORTS, _FIRST_ROW = _FLOW.place("ports"), _FLOW.place("first_row")
 _STREAM, _MARKS, _CLIENT = _FLOW.place("stream"), _FLOW.place("marks"), _FLOW.place("client")
+_TALK_MARKS = _TALK.place("marks")
 _FIRST_NS, _LAST_NS = _TALK.place("first_ns"), _TALK.place("last_ns")
+_BEGAN, _SHAKEN = _TALK.place("began_ns"), _TALK.place("shaken_ns")
+_CLOSED_BY, _CLOSE_KIND = _TALK.place("closed_by"), _TALK.place("close_kind")
+_COMPLETENESS = _TALK.place("completeness")
+_HALF_MARKS, _STATE = _HALF.place("marks"), _HALF.place("state")
+_MSS, _WSCALE = _HALF.place("mss"), _HALF.place("wscale")
 _PACKETS, _SEEN = _HALF.place("packets"), _HALF.place("seen_bytes")
 
 STATES = (
@@ -53,42 +62,62 @@ def address_text(number: int, version: int) -> str:
 
 def flow_rows(found: Flows) -> Iterator[FlowRow]:
     """Each flow, in order of its first frame."""
-    talk_marks = _TALK.place("marks")
     pairs = zip(found.flows.rows(found.count), found.talks.rows(found.count), strict=True)
     for index, (flow, talk) in enumerate(pairs):
-        ports = flow[_PORTS]
-        ends = (
-            ((flow[0] & _M64) << 64 | flow[1] & _M64, ports >> 16 & 0xFFFF),
-            ((flow[2] & _M64) << 64 | flow[3] & _M64, ports & 0xFFFF),
-        )
-        yield FlowRow(
-            index, "tcp" if ports >> 40 & 0xFF == k.TCP else "udp", 6 if ports >> 32 & 0xFF else 4,
-            ends, flow[_FIRST_ROW], flow[_STREAM], flow[_CLIENT],
-            bool((flow[_MARKS] | talk[talk_marks]) & k.LEFT),
-        )  # fmt: skip
+        yield _flow_row(index, flow, talk)
+
+
+def _flow_row(index: int, flow: tuple[int, ...], talk: tuple[int, ...]) -> FlowRow:
+    ports = flow[_PORTS]
+    ends = (
+        ((flow[0] & _M64) << 64 | flow[1] & _M64, ports >> 16 & 0xFFFF),
+        ((flow[2] & _M64) << 64 | flow[3] & _M64, ports & 0xFFFF),
+    )
+    return FlowRow(
+        index, "tcp" if ports >> 40 & 0xFF == k.TCP else "udp", 6 if ports >> 32 & 0xFF else 4,
+        ends, flow[_FIRST_ROW], flow[_STREAM], flow[_CLIENT],
+        bool((flow[_MARKS] | talk[_TALK_MARKS]) & k.LEFT),
+    )  # fmt: skip
 
 
 def connections(
-    found: Flows, rows: list[FlowRow], verdicts: tuple[str, ...], *, lost: bool
-) -> Iterator[tuple[FlowRow, Connection]]:
-    """The row of each flow but those that were left; `lost`: frames may be missing."""
-    talks = iter(found.talks.rows(found.count))
-    halves = iter(found.halves.rows(2 * found.count))
+    found: Flows, left: Collection[int], verdicts: tuple[str, ...], *, lost: bool, udp: bool
+) -> Iterator[Connection]:
+    """The row of each flow but those that are left; `lost`: frames may be missing.
+
+    Without `udp` of TCP alone. Connections are numbered as the flows are.
+    """
     counts = found.counts.numbers(k.VERDICTS * found.count)
-    for row in rows:
-        talk, both = next(talks), (next(halves), next(halves))
-        if row.is_left:
+    for index, ports in enumerate(found.flows.column("ports", found.count)):
+        is_tcp = ports >> 40 & 0xFF == k.TCP
+        if index in left or not (is_tcp or udp):
             continue
-        if row.protocol == "udp":
-            yield row, _shared(row, talk, both)
+        row, talk, both = _parts(found, index)
+        if is_tcp:
+            mine = counts[k.VERDICTS * index : k.VERDICTS * (index + 1)]
+            yield _connection(row, talk, both, mine, verdicts, lost)
         else:
-            mine = counts[k.VERDICTS * row.index : k.VERDICTS * (row.index + 1)]
-            yield row, _connection(row, talk, both, mine, verdicts, lost)
+            yield _shared(row, talk, both)
 
 
-def _shared(
-    row: FlowRow, talk: tuple[int, ...], both: tuple[tuple[int, ...], tuple[int, ...]]
-) -> Connection:
+def busiest_udp(found: Flows, left: Collection[int], count: int) -> list[Connection]:
+    """Of the UDP flows those that moved most bytes."""
+    seen = found.halves.column("seen_bytes", 2 * found.count)
+    sizes = (
+        (-seen[2 * index] - seen[2 * index + 1], index)
+        for index, ports in enumerate(found.flows.column("ports", found.count))
+        if ports >> 40 & 0xFF == k.UDP and index not in left
+    )
+    return [_shared(*_parts(found, index)) for _, index in nsmallest(count, sizes)]
+
+
+def _parts(found: Flows, index: int) -> tuple[FlowRow, Numbers, tuple[Numbers, Numbers]]:
+    talk = found.talks.row(index)
+    row = _flow_row(index, found.flows.row(index), talk)
+    return row, talk, (found.halves.row(2 * index), found.halves.row(2 * index + 1))
+
+
+def _shared(row: FlowRow, talk: Numbers, both: tuple[Numbers, Numbers]) -> Connection:
     """The columns that UDP has, too."""
     client, server = both[row.client], both[1 - row.client]
     return Connection(
@@ -102,41 +131,44 @@ def _shared(
 
 def _connection(
     row: FlowRow,
-    talk_row: tuple[int, ...],
-    both: tuple[tuple[int, ...], tuple[int, ...]],
+    talk: Numbers,
+    both: tuple[Numbers, Numbers],
     counts: list[int],
     verdicts: tuple[str, ...],
     lost: bool,
 ) -> Connection:
-    found = _shared(row, talk_row, both)
-    talk = dict(zip(_TALK.names, talk_row, strict=True))
-    client = dict(zip(_HALF.names, both[row.client], strict=True))
-    server = dict(zip(_HALF.names, both[1 - row.client], strict=True))
-    for half, side in ((client, "client"), (server, "server")):
-        marks = half["marks"]
-        if marks & k.MSS_KNOWN:
-            setattr(found, f"{side}_mss", half["mss"])
-        if marks & k.WSCALE_KNOWN:
-            setattr(found, f"{side}_wscale", half["wscale"])
-        if marks & k.SENT_SYN:
-            setattr(found, f"{side}_sack", bool(marks & k.SACK_OFFERED))
-            setattr(found, f"{side}_timestamps", bool(marks & k.TIMESTAMPS_OFFERED))
-        setattr(found, f"{side}_state", STATES[half["state"]])
-    greeted = client["marks"] & k.SENT_SYN and server["marks"] & k.SENT_SYN
-    if greeted and talk["marks"] & k.SHAKEN:
-        found.handshake_ns = talk["shaken_ns"] - talk["began_ns"]
-    found.completeness = talk["completeness"]
-    by = talk["closed_by"]
+    found = _shared(row, talk, both)
+    client, server = both[row.client], both[1 - row.client]
+    mine, other = client[_HALF_MARKS], server[_HALF_MARKS]
+    marks = talk[_TALK_MARKS]
+    if mine & k.MSS_KNOWN:
+        found.client_mss = client[_MSS]
+    if other & k.MSS_KNOWN:
+        found.server_mss = server[_MSS]
+    if mine & k.WSCALE_KNOWN:
+        found.client_wscale = client[_WSCALE]
+    if other & k.WSCALE_KNOWN:
+        found.server_wscale = server[_WSCALE]
+    if mine & k.SENT_SYN:
+        found.client_sack = bool(mine & k.SACK_OFFERED)
+        found.client_timestamps = bool(mine & k.TIMESTAMPS_OFFERED)
+    if other & k.SENT_SYN:
+        found.server_sack = bool(other & k.SACK_OFFERED)
+        found.server_timestamps = bool(other & k.TIMESTAMPS_OFFERED)
+    found.client_state, found.server_state = STATES[client[_STATE]], STATES[server[_STATE]]
+    if mine & other & k.SENT_SYN and marks & k.SHAKEN:
+        found.handshake_ns = talk[_SHAKEN] - talk[_BEGAN]
+    found.completeness = talk[_COMPLETENESS]
+    by = talk[_CLOSED_BY]
     if by:
         found.closed_by = "both" if by == k.BY_BOTH else ("server", "client")[by - 1 == row.client]
-    if talk["close_kind"] == k.BY_RST:
+    if talk[_CLOSE_KIND] == k.BY_RST:
         found.close_kind = "rst"
     else:
-        fins = bool(client["marks"] & k.SENT_FIN) + bool(server["marks"] & k.SENT_FIN)
-        found.close_kind = _OPEN_KINDS[fins]
+        found.close_kind = _OPEN_KINDS[bool(mine & k.SENT_FIN) + bool(other & k.SENT_FIN)]
     if lost and found.close_kind in ("open", "half-close"):
         found.closed_by = found.close_kind = None  # a FIN may be among the lost
-    if not talk["marks"] & k.UNJUDGED:
+    if not marks & k.UNJUDGED:
         for name, count in zip(verdicts, counts, strict=True):
             setattr(found, f"{name}_count", count)
     return found

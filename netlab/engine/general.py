@@ -9,29 +9,19 @@ seen all frames in their order.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 from netlab.correlate.flows import FlowTable
 from netlab.correlate.join import correlate
 from netlab.decode.packets import decode
 from netlab.engine.flow_rows import FlowRow
+from netlab.engine.set_aside import General
 from netlab.model.frame import Frame
 from netlab.model.recording import RawRecording
-from netlab.model.tables import Packet, Tables
+from netlab.model.tables import Packet
 
 # Protocol, and both ends in order: number of the address, port. The version of IP is in the first.
 Key = tuple[str, int, tuple[int, int], tuple[int, int]]
-
-
-@dataclass(slots=True)
-class General:
-    """Frames that the general path read, and what it made of those that belong to its flows."""
-
-    frames: list[Frame] = field(default_factory=list)
-    tables: Tables = field(default_factory=Tables)
-    born: list[int] = field(default_factory=list)  # of each connection: the frame that made it
-    numbered: dict[str, list[int]] = field(default_factory=dict)  # the frame that took each stream
 
 
 def touched_keys(raw: RawRecording, frames: Iterable[Frame]) -> set[Key]:

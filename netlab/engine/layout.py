@@ -28,6 +28,11 @@ class Layout:
         """Which of a row's numbers a field is."""
         return self._places[name]
 
+    def offset_bytes(self, name: str) -> int:
+        """Where in a record a field begins."""
+        before = self.fields[: self._places[name]]
+        return Struct("=" + "".join(_CODES[kind] for _, kind in before)).size
+
     def rows(self, data: memoryview | bytes, count: int) -> Iterator[tuple[int, ...]]:
         """The first `count` records."""
         return self.struct.iter_unpack(memoryview(data)[: count * self.size_bytes])

@@ -52,7 +52,21 @@ class NativeTable:
         return self.layout.rows(self._memory.view, count)
 
     def numbers(self, count: int) -> list[int]:
-        return [row[0] for row in self.rows(count)]
+        found: list[int] = self._memory.view[: 4 * count].cast("i").tolist()
+        return found
+
+    def row(self, index: int) -> tuple[int, ...]:
+        """A record, as its numbers."""
+        return self.layout.struct.unpack_from(self._memory.view, index * self.layout.size_bytes)
+
+    def column(self, name: str, count: int) -> list[int]:
+        """A field of 64 bits of the first `count` records."""
+        place, off_bytes = self.layout.place(name), self.layout.offset_bytes(name)
+        step, left = divmod(self.layout.size_bytes, 8)
+        if left or off_bytes % 8:
+            return [row[place] for row in self.rows(count)]
+        words = self._memory.view[: count * self.layout.size_bytes].cast("q")
+        return words[off_bytes // 8 :: step].tolist() if count else []
 
     def get(self, index: int, name: str) -> int:
         row = self.layout.struct.unpack_from(self._memory.view, index * self.layout.size_bytes)

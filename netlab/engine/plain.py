@@ -54,6 +54,16 @@ class PlainTable:
     def numbers(self, count: int) -> list[int]:
         return list(self.items[:count])
 
+    def row(self, index: int) -> tuple[int, ...]:
+        """A record, as its numbers."""
+        assert self.layout is not None
+        item = self.items[index]
+        return tuple([getattr(item, name) for name in self.layout.names])
+
+    def column(self, name: str, count: int) -> list[int]:
+        """A field of the first `count` records."""
+        return [getattr(item, name) for item in self.items[:count]]
+
     def get(self, index: int, name: str) -> int:
         return int(getattr(self.items[index], name))
 

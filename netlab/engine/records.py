@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netlab.capture import pcap, pcapng
 from netlab.capture import pcapng_reader as reader
 from netlab.capture.damage import Damaged, max_packet_bytes
-from netlab.capture.pcapng_file import PcapngFile
 from netlab.decode import kernels
 from netlab.decode.numbers import (
     LINK_COOKED,
@@ -28,6 +27,9 @@ from netlab.decode.numbers import (
 )
 from netlab.model.frame import Frame, Interface
 from netlab.model.recording import RawRecording
+
+if TYPE_CHECKING:
+    from netlab.engine.blocks import Blocks
 
 _NS = 1_000_000_000
 _LATEST_NS = 1 << 62
@@ -72,7 +74,6 @@ class Records:
         self.skipped: list[int] = []  # rows before which a frame number is no packet's
         head = os.pread(handle, pcap.FILE_HEADER_BYTES, 0)
         self._header = pcap.maybe_header(head)
-        self._blocks = _Blocks(name, self)
         self._stop = 0  # of the bytes in the piece
         self.raw = RawRecording()
         if self._header is not None:
@@ -83,7 +84,10 @@ class Records:
             self._kernel = "scan_pcap"
             self._begin_pcap(self._header)
         elif head[:4] == reader.SECTION_HEADER_BYTES:
+            from netlab.engine.blocks import Blocks
+
             self._kernel = "scan_pcapng"
+            self._blocks = Blocks(name, self.add)
         else:
             raise Unfit(name)
 
@@ -294,7 +298,7 @@ class Records:
             longest_bytes=max_packet_bytes(header.link), usual_stamps=1,
         )  # fmt: skip
 
-    def _describe(self, blocks: _Blocks) -> None:
+    def _describe(self, blocks: Blocks) -> None:
         first, described = blocks.section
         self._scans.put(
             0, big_endian=int(blocks.order == ">"), first_interface=first,
@@ -308,42 +312,3 @@ class Records:
                 usual_stamps=int(usual), unit_ns=_NS // one.units_per_second if usual else 1,
                 longest_bytes=max_packet_bytes(one.link),
             )  # fmt: skip
-
-
-class _Blocks(PcapngFile):
-    """Reads blocks for `Records`: packets become rows there."""
-
-    def __init__(self, name: str, records: Records) -> None:
-        super().__init__(name)
-        self._records = records
-
-    def begin(self, number: int, time_ns: int) -> None:
-        """So many frames there were, the last of this time."""
-        self._number, self._time_ns = number, time_ns
-
-    @property
-    def number(self) -> int:
-        return self._number
-
-    @property
-    def order(self) -> str:
-        return self._order
-
-    @property
-    def section(self) -> tuple[int, list[reader.InterfaceDescription]]:
-        return self._first, self._described
-
-    @property
-    def holds_more(self) -> bool:
-        """Whether netlab wrote the file: calls and all that."""
-        raw = self._raw
-        return bool(
-            raw.description.form or raw.description.netlab_version or raw.calls or raw.losses
-            or raw.arrivals or raw.samples or raw.kernel_events or raw.clock_pairs
-            or raw.stamps or raw.inheritances or raw.description.witnesses
-        )  # fmt: skip
-
-    def _add(
-        self, index: int, begin: int, end: int, origlen: int, flags: int, packet: int | None
-    ) -> None:
-        self._records.add(self._time_ns, index, begin, end - begin, origlen)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from netlab.correlate import kernels as k
-from netlab.correlate.verdicts import VERDICTS
+from netlab.correlate.verdict_names import VERDICTS
 from netlab.decode import kernels as d
 from netlab.decode.numbers import link_name
 from netlab.decode.packets import decode

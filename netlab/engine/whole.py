@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from netlab.correlate.missing import missing_frames
-from netlab.correlate.verdicts import VERDICTS
+from netlab.correlate.verdict_names import VERDICTS
 from netlab.engine.capture import Capture, Pass, read_capture
-from netlab.engine.flow_rows import FlowRow, connections, flow_rows
-from netlab.engine.general import General, follow, key_of, touched_keys
+from netlab.engine.flow_rows import FlowRow, busiest_udp, connections, flow_rows
+from netlab.engine.set_aside import General
 from netlab.model.frame import Frame
 from netlab.model.tables import Connection, Packet, Segment
 
@@ -29,6 +29,7 @@ class Whole:
     capture: Capture
     general: General = field(default_factory=General)
     row_of: dict[int, int] = field(default_factory=dict)  # of the frames that `general` read
+    _left: frozenset[int] = frozenset()  # of the kernels' flows
     _rows: list[FlowRow] | None = None
     _connection_of: list[int] | None = None
     _stream_of: list[int] | None = None
@@ -54,16 +55,33 @@ class Whole:
             self._stream_of = [row.stream for row in self.rows]
         return self._stream_of
 
-    def connections(self) -> list[Connection]:
-        """The rows of `connections`."""
+    def connections(self, *, udp: bool = True) -> list[Connection]:
+        """The rows of `connections`; without `udp` those of TCP alone."""
         lost = missing_frames(self.capture.raw) is not None
-        found = list(self.general.tables.connections)
-        for row, made in connections(self.capture.found, self.rows, VERDICTS, lost=lost):
-            made.connection = self.connection_of[row.index]
-            made.stream = self.stream_of[row.index]
-            found.append(made)
-        found.sort(key=lambda made: made.connection)
-        return found
+        others = [row for row in self.general.tables.connections if udp or row.protocol == "tcp"]
+        mine = list(connections(self.capture.found, self._left, VERDICTS, lost=lost, udp=udp))
+        if not self.general.frames:
+            return mine
+        return sorted([*others, *map(self._numbered, mine)], key=lambda row: row.connection)
+
+    def busiest_udp(self, count: int) -> list[Connection]:
+        """The UDP conversations that moved most bytes, and as many of any others."""
+        others = [row for row in self.general.tables.connections if row.protocol == "udp"]
+        mine = busiest_udp(self.capture.found, self._left, count)
+        return [*others, *map(self._numbered, mine)]
+
+    @property
+    def connection_count(self) -> int:
+        """How many connections there are."""
+        general = len(self.general.tables.connections)
+        return self.capture.found.count - len(self._left) + general
+
+    def _numbered(self, row: Connection) -> Connection:
+        row.connection, row.stream = (
+            self.connection_of[row.connection],
+            self.stream_of[row.connection],
+        )
+        return row
 
     @property
     def frames_without_connection(self) -> int:
@@ -105,12 +123,15 @@ def read(path: str, machine: Any, *, keep: bool) -> Whole:
     whole = Whole(path, machine, capture)
     if not capture.aside and not capture.found.has_left:
         return whole
+    from netlab.engine.general import follow, key_of, touched_keys
+
     rows = whole.rows
     keys = touched_keys(capture.raw, (frame for _, frame in capture.aside))
     keys |= {key_of(row) for row in rows if row.is_left}
     if keys:
         whole._rows = rows = [replace(row, is_left=key_of(row) in keys) for row in rows]
     wanted = [row.index for row in rows if row.is_left]
+    whole._left = frozenset(wanted)
     aside = capture.aside
     if wanted:
         aside = _frames_of(path, machine, wanted)

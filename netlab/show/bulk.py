@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from netlab.correlate import kernels as k
-from netlab.correlate.verdicts import VERDICTS
+from netlab.correlate.verdict_names import VERDICTS
 from netlab.decode import kernels as d
 from netlab.decode.numbers import link_name
 from netlab.decode.transport import flags_text

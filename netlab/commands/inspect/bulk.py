@@ -32,10 +32,10 @@ def show(asked: Asked) -> bool:
             )
         else:
             from netlab.show.terminal.lines import emit, emit_json, width_of
-            from netlab.show.terminal.summary import summary_lines
+            from netlab.show.terminal.summary import LISTED, summary_lines
             from netlab.show.views.bulk import bulk_summary
 
-            view = bulk_summary(whole, asked.name)
+            view = bulk_summary(whole, asked.name, busiest=None if asked.as_json else LISTED)
             if asked.as_json:
                 emit_json(view)
             else:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _LABEL = 13
 _DETAILED = 2  # connections with calls that get a paragraph each; of others, one alone
-_LISTED = 6  # of more, those that moved most
+LISTED = 6  # of more, those that moved most
 _INTERFACES = 4
 _RULES = 12
 
@@ -80,23 +80,24 @@ def summary_lines(view: Summary, width: int) -> list[Line]:
 def _connections(view: Summary, lines: list[Line], say: _Say, width: int) -> None:
     used = [row for row in view.connections if row.is_used] or list(view.connections)
     unlisted = []
-    if len(used) <= (_DETAILED if view.calls else 1):
+    if len(used) <= (_DETAILED if view.calls else 1) and not view.connections_more:
         for row in used:
             lines.append([])
             _connection(row, lines, say, width)
     else:
         listed = used
-        if len(used) > _LISTED:
-            listed = sorted(used, key=lambda row: -(row.client_bytes + row.server_bytes))[:_LISTED]
+        if len(used) > LISTED:
+            listed = sorted(used, key=lambda row: -(row.client_bytes + row.server_bytes))[:LISTED]
         lines += [[], *connection_lines(listed, view.start_ns, width, BUSIEST)]
-        if len(listed) < len(used):
-            unlisted.append(f"{len(used) - len(listed):,} that moved no more")
+        more = len(used) - len(listed) + view.connections_more
+        if more:
+            unlisted.append(f"{more:,} that moved no more")
     idle = len(view.connections) - sum(row.is_used for row in view.connections)
     if 0 < idle < len(view.connections):
         unlisted.append(f"{idle:,} that moved nothing")
     if unlisted:
-        more = f"… and {', '.join(unlisted)}: netlab inspect --connections lists them"
-        lines += [[(text, "dim")] for text in fold(more, width)]
+        said = f"… and {', '.join(unlisted)}: netlab inspect --connections lists them"
+        lines += [[(text, "dim")] for text in fold(said, width)]
 
 
 def _holds(view: Summary) -> str:
@@ -111,7 +112,7 @@ def _holds(view: Summary) -> str:
         parts.append(count(view.states, "state sample"))
     if view.stamps:
         parts.append(count(view.stamps, "kernel stamp"))
-    parts.append(count(len(view.connections), "connection"))
+    parts.append(count(len(view.connections) + view.connections_more, "connection"))
     return ", ".join(parts)
 
 

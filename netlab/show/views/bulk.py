@@ -38,11 +38,16 @@ def bulk_connections(rows: list[Connection]) -> tuple[ConnectionSummary, ...]:
     return tuple(connection_summary(row, [], row.retransmission_count or 0) for row in rows)
 
 
-def bulk_summary(whole: Whole, path: str) -> Summary:
-    """What the capture at `path` holds."""
+def bulk_summary(whole: Whole, path: str, *, busiest: int | None = None) -> Summary:
+    """What the capture at `path` holds; of its connections all, or so many that moved most."""
     capture = whole.capture
     raw, seen = capture.raw, capture.records.interfaces()
-    rows = whole.connections()
+    rows = whole.connections(udp=busiest is None)
+    shown = rows
+    if busiest is not None:
+        moved = [*rows, *whole.busiest_udp(busiest)]
+        moved.sort(key=lambda row: (-row.client_bytes - row.server_bytes, row.connection))
+        shown = moved[:busiest]
     return Summary(
         path=path, source="capture", title="", where="",
         start_ns=capture.records.began_ns,
@@ -51,7 +56,8 @@ def bulk_summary(whole: Whole, path: str) -> Summary:
         calls=0, links=0, states=0, stamps=0,
         frames_without_connection=whole.frames_without_connection,
         protocols=(), hosts=(),
-        connections=bulk_connections(rows),
+        connections=bulk_connections(shown),
+        connections_more=whole.connection_count - len(shown),
         interfaces=tuple(
             InterfaceSummary(one.name, frames, one.received, one.dropped)
             for one, (frames, _, _) in zip(raw.interfaces, seen, strict=True)

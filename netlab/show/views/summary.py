@@ -42,6 +42,7 @@ class Summary:
     protocols: tuple[Protocol, ...]
     hosts: tuple[Host, ...]
     connections: tuple[ConnectionSummary, ...]
+    connections_more: int  # that moved less than each of those
     interfaces: tuple[InterfaceSummary, ...]
     wire: WireSummary | None  # None: there was none
     witnesses: tuple[str, ...]
@@ -82,6 +83,7 @@ def summary(tables: Tables, raw: RawRecording, path: str, where: str = "") -> Su
         protocols=protocols(tables, raw),
         hosts=hosts(tables.packets),
         connections=connections(tables),
+        connections_more=0,
         interfaces=interfaces(raw),
         wire=wire(tables, raw),
         witnesses=described.witnesses,

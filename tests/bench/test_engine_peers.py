@@ -1,0 +1,149 @@
+"""The engine beside its peers, in one run: whole processes, by processor time and by the clock.
+
+    .ci/test -m bench -s tests/bench/test_engine_peers.py
+
+The capture is 2 million packets of at most 96 bytes: $NETLAB_BENCH_CAPTURE names it, else the
+generator beside the sample captures makes it. Slow peers read its first packets only, and their
+times are multiplied. The table below `engine` in the README is what this prints.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+import sys
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from netlab.capture import pcap
+from netlab.correlate.verdicts import VERDICTS
+from netlab.engine.choose import warm_up
+from netlab.engine.known import NOT_KNOWN
+from netlab.model.tables import columns
+from tests.bench.peers import SCRIPTS, Took, best, from_debian, from_pypi, machine_text, took
+
+ROUNDS = 3
+SLOW = 20_011  # packets, for those that take 100 us for one
+NETLAB = [sys.executable, "-m", "netlab"]
+SEGMENTS = ",".join(c.name for c in columns("segments") if c.name not in NOT_KNOWN)
+ANALYSIS = [part for name in (*VERDICTS, "acks_frame", "ack_rtt", "rto", "bytes_in_flight")
+            for part in ("-e", f"tcp.analysis.{name}")]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def capture(tmp_path_factory: pytest.TempPathFactory, captures_dir: Path) -> Path:
+    named = os.environ.get("NETLAB_BENCH_CAPTURE")
+    if named:
+        return Path(named)
+    generator = captures_dir.parent / "bench" / "make_capture.py"
+    if not generator.exists():
+        pytest.fail("name a large pcap file in NETLAB_BENCH_CAPTURE", pytrace=False)
+    prefix = tmp_path_factory.mktemp("bench") / "made"
+    subprocess.run([sys.executable, generator, prefix, "2000000", "96"], check=True)
+    return prefix.with_suffix(".pcap")
+
+
+def beginning(whole: Path, packets: int, into: Path) -> Path:
+    """A capture of the first packets of another."""
+    data = whole.read_bytes()
+    header = pcap.maybe_header(data)
+    assert header is not None
+    stop = max(stop for _, _, stop, _ in islice(pcap.records(data, header), packets))
+    into.write_bytes(data[:stop])
+    return into
+
+
+def packets_in(path: Path) -> int:
+    data = path.read_bytes()
+    header = pcap.maybe_header(data)
+    assert header is not None
+    return sum(1 for _ in pcap.records(data, header))
+
+
+@pytest.mark.bench
+@pytest.mark.timeout(7200)
+def test_the_engine_beside_its_peers(capture: Path, tmp_path: Path) -> None:
+    assert warm_up() is None
+    some = beginning(capture, SLOW, tmp_path / "some.pcap")
+    there = packets_in(capture)
+    print(f"\n{machine_text()}; {there:,} packets, {capture.stat().st_size >> 20} MiB")
+    out = str(tmp_path / "out")
+    export = [*NETLAB, "export", str(capture), "-o", out, "--table"]
+    mine = {
+        "connections": best([*NETLAB, "inspect", str(capture)], ROUNDS),
+        "verdicts, CSV": best(
+            [*export, "segments", "--columns", SEGMENTS, "--format", "csv"], ROUNDS
+        ),
+        "verdicts, Parquet": best(
+            [*export, "segments", "--columns", SEGMENTS, "--format", "parquet"], ROUNDS
+        ),
+        "packets, Parquet": best([*export, "packets", "--format", "parquet"], ROUNDS),
+    }
+    for job, took_mine in mine.items():
+        show(f"netlab: {job}", took_mine, there, there, None)
+    table = mine["connections"]
+    for name, command in (
+        ("tshark -q -z conv,tcp", from_debian("tshark", "-n", "-q", "-z", "conv,tcp", "-r")),
+        ("tcptrace -l", from_debian("tcptrace", "-n", "-l")),
+        ("capinfos -c (counts only)", from_debian("capinfos", "-c")),
+        ("tcpdump -w (copies only)", from_debian("tcpdump", "-n", "-w", "/dev/null", "-r")),
+    ):
+        if command is None:
+            print(f"{name}: not there")
+            continue
+        show(name, took([*command, str(capture)]), there, there, table)
+    command = from_debian("tshark", "-n", "-T", "fields", "-e", "tcp.stream", *ANALYSIS, "-r")
+    if command is not None:
+        csv = mine["verdicts, CSV"]
+        show("tshark -T fields, verdicts", took([*command, str(capture)]), there, there, csv)
+    for name in SCRIPTS:
+        command = from_pypi(name, tmp_path)
+        if command is None:
+            print(f"{name}: cannot be installed")
+            continue
+        path, number = (capture, there) if name == "nfstream" else (some, SLOW)
+        show(name, took([*command, str(path)]), number, there, table)
+
+
+def show(name: str, one: Took, number: int, there: int, mine: Took | None) -> None:
+    """A line: what it took of this many packets, and how many times as long as netlab."""
+    per_s = number / one.cpu_s
+    line = f"{name:28} {one.wall_s:8.2f} s {one.cpu_s:8.2f} s CPU {per_s:12,.0f} packets/s"
+    line += f" {one.peak_bytes >> 20:6,} MiB"
+    if mine is not None:
+        line += f" {one.cpu_s * there / number / mine.cpu_s:8.1f} x"
+    print(line, flush=True)
+
+
+@pytest.mark.bench
+@pytest.mark.timeout(600)
+def test_the_plain_engine(capture: Path, tmp_path: Path) -> None:
+    some = beginning(capture, 200_003, tmp_path / "some.pcap")
+    one = took([*NETLAB, "inspect", str(some)], {"NETLAB_ENGINE": "plain"})
+    print(f"\n{machine_text()}")
+    show("netlab, plain", one, 200_003, 200_003, None)
+    assert one.cpu_s < 20
+
+
+@pytest.mark.bench
+@pytest.mark.timeout(600)
+def test_full_size_packets_cost_little_more_than_reading_them(tmp_path: Path) -> None:
+    """1.7 GB of 1,514-byte frames: at most 3 times what `dd` takes, in less than 256 MB."""
+    path = tmp_path / "large.pcap"
+    ip = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 1500, 1, 0x4000, 64, 6, 0, bytes(4), bytes(4))
+    with path.open("wb", buffering=1 << 20) as file:
+        file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))
+        for number in range(1_100_009):
+            sequence = number * 1460 & 0xFFFFFFFF
+            tcp = struct.pack(">HHIIHHHH", 80, 5000, sequence, 1, 0x5010, 500, 0, 0)
+            head = struct.pack("<IIII", number >> 10, number & 0x3FF, 1514, 1514)
+            file.write(head + bytes(12) + b"\x08\0" + ip + tcp + bytes(1460))
+    mine = best([*NETLAB, "inspect", str(path)], ROUNDS)
+    read = best(["dd", f"if={path}", "of=/dev/null", "bs=1M"], ROUNDS)
+    print(f"\n{machine_text()}; {path.stat().st_size >> 20} MiB")
+    show("netlab", mine, 1_100_009, 1_100_009, None)
+    print(f"dd {read.wall_s:.2f} s, {read.cpu_s:.2f} s CPU: {mine.cpu_s / read.cpu_s:.1f} times")
+    assert mine.peak_bytes < 256 << 20
