@@ -63,7 +63,7 @@ IS_IPV6 = 2
 FAULTY = 4  # the general reading has a fault to tell: TCP options cut off or damaged
 UNJUDGED = 8  # tshark may read its options otherwise, or shows nothing of it
 NO_VLAN = 0xFFFF
-GTP_U, VXLAN, GENEVE = 2152, 4789, 6081  # tunnels over UDP, by their ports
+GTP_U, VXLAN, VXLAN_GPE, GENEVE = 2152, 4789, 4790, 6081  # tunnels over UDP, by their ports
 # What a SYN offers, in `options`: MSS in 16 bits, window scale in the next 8, and these.
 HAS_MSS, HAS_WSCALE, HAS_SACK, HAS_TIMESTAMPS = 1 << 24, 1 << 25, 1 << 26, 1 << 27
 
@@ -304,16 +304,20 @@ def _packet(buf, frame, row, reader):
         return _tcp(buf, frame, start, stop, end, row)
     if protocol == UDP:
         return _udp(buf, frame, start, stop, end, row)
-    if protocol == 2:  # IGMP
-        return QUIET
-    return ASIDE
+    # ICMP that is no error quotes nothing; IGMP, ESP, EIGRP, OSPF, PIM, VRRP, SCTP carry no TCP.
+    if protocol == 1 and start < min(stop, end):
+        kind = u8(buf, start)
+        return ASIDE if kind in (3, 4, 5, 11, 12) else QUIET
+    if protocol == 58 and start < min(stop, end):
+        return QUIET if u8(buf, start) >= 128 else ASIDE
+    return QUIET if protocol in (2, 50, 88, 89, 103, 112, 132) else ASIDE
 
 
 def _udp(buf, frame, at, stop, end, row):
     if at + 8 > stop or at + 8 > end:
         return ASIDE
     port = be16(buf, at + 2)
-    if port in (GTP_U, VXLAN, GENEVE):  # what is inside is the packet
+    if port in (GTP_U, VXLAN, VXLAN_GPE, GENEVE):  # what is inside is the packet
         return ASIDE
     length = be16(buf, at + 4)
     if length < 8 or length > stop - at:
