@@ -178,11 +178,23 @@ FTP = [
     (C, b"RETR a file.txt\r\n"),
     (S, b"150 Opening\r\n226 Transfer complete\r\n"),
 ]
+MEMCACHED = [
+    (C, b"set key 5 3600 12\r\nhello, world\r\nget key other\r\n"),
+    (S, b"STORED\r\nVALUE key 5 12\r\nhello, world\r\nEND\r\n"),
+    (C, b"add key 0 0 1\r\nx\r\nget nothing\r\nset quiet 0 0 2 noreply\r\n\r\n\r\n"),
+    (S, b"NOT_STORED\r\nEND\r\n"),
+    (C, b"incr number 23\r\ndelete key\r\nnope\r\n"),
+    (S, b"119\r\nDELETED\r\nERROR\r\n"),
+    (C, b"gets key\r\nstats\r\nversion\r\n"),
+    (S, b"VALUE key 0 1 97\r\nx\r\nEND\r\nSTAT pid 1\r\nSTAT uptime 2\r\nEND\r\nVERSION 1.6\r\n"),
+    (C, b"ms key 2 T60\r\nab\r\nmg key v\r\nmn\r\nquit\r\n"),
+    (S, b"HD\r\nVA 2\r\nab\r\nMN\r\n"),
+]
 DNS = [(C, dns_tcp(QUERY, QUERY)), (S, dns_tcp(ANSWER, ANSWER))]
 
 TALKS: dict[str, Script] = {
     "redis": REDIS, "postgres": POSTGRES, "mqtt 3": MQTT_3, "mqtt 5": MQTT_5, "smtp": SMTP,
-    "ftp": FTP, "dns": DNS,
+    "ftp": FTP, "memcached": MEMCACHED, "dns": DNS,
 }  # fmt: skip
 
 

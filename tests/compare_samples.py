@@ -6,6 +6,7 @@ Options of every form, tunnels, fragments in any order, rare transports, and lin
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 from scapy.layers import inet, inet6, l2, sctp
@@ -106,6 +107,12 @@ def tunnels() -> list[bytes]:
         built(LINK / V4 / INNER), built(LINK / V4 / INNER_6), built(LINK / V6 / INNER),
         over_udp(4789, h("08000000 00000700"), built(FRAME / INNER_6)),
         built(LINK / V6 / inet.UDP(sport=5, dport=4789) / Raw(h("08000000 00000700") + ethernet)),
+        built(LINK / V4 / l2.GRE(proto=0x88BE) / Raw(ethernet)),
+        over_udp(6635, h("00064140"), built(INNER)),
+        built(LINK / inet6.IPv6(src="2001:db8::1", dst="2001:db8::2", nh=143) / Raw(ethernet)),
+        built(LINK / l2.Dot1AD(vlan=5) / l2.Dot1Q(vlan=6) / INNER),
+        built(LINK / V6 / inet6.IPv6ExtHdrRouting(addresses=["2001:db8::9"], segleft=1)
+              / inet.UDP(sport=7, dport=8) / Raw(b"routed")),
     ]  # fmt: skip
 
 
@@ -219,9 +226,10 @@ def links() -> dict[int, list[bytes]]:
         108: [h("00000002") + v4, h("00000018") + v6],
         12: [v4, v6], 14: [v4, v6], 101: [v4, v6], 228: [v4], 229: [v6],
         113: [h("0004 0001 0006 020000000001 0000 0800") + v4,
-              h("0000 0304 0006 000000000000 0000 86dd") + v6],
+              h("0000 0304 0006 000000000000 0000 86dd") + v6,
+              h("0000 030a 0000 0000000000000000 0800") + v4],
         276: [h("0800 0000 00000002 0001 04 06 020000000001 0000") + v4],
-        9: [h("ff030021") + v4, h("0057") + v6],
+        9: [h("ff030021") + v4, h("0057") + v6, h("ff030281 00064140") + v4],
         104: [h("0f000800") + v4],
         50: [h("ff030021") + v4],
     }  # fmt: skip
@@ -234,6 +242,11 @@ def write_samples(path: Path) -> None:
     """One pcapng file with all of them, an interface for each link, a microsecond apart."""
     frames = [(1, frame) for make in SETS for frame in make()]
     frames += [(link, frame) for link, every in links().items() for frame in every]
+    write_frames(path, frames)
+
+
+def write_frames(path: Path, frames: Sequence[tuple[int, bytes]]) -> None:
+    """Frames with their link types as a pcapng file."""
     numbers = {link: at for at, link in enumerate(dict.fromkeys(link for link, _ in frames))}
     with path.open("wb") as out:
         out.write(pcapng.section_header([]))

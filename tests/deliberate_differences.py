@@ -1,11 +1,18 @@
-"""Where netlab says something else than tshark, and means it: why, and who says so.
+"""Where netlab says something else than tshark or Zeek, and means it: why, and who says so.
 
-`tshark_compare` counts what each entry explains; a difference without an entry fails a test.
+The one list. `tshark_compare` counts what each entry of DELIBERATE explains,
+`test_verdict_agreement` has the others; a difference without an entry fails a test, and so does an
+entry without a difference.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from tshark_compare import SUMS, Deliberate, Difference, Facts, Row
+
+from netlab.decode import faults
+from netlab.decode.links import LINKS
 
 _TRANSPORT = ("tcp.", "udp.", "icmp.", "icmpv6.", "sctp.", "dccp.", "igmp.")
 
@@ -54,12 +61,9 @@ def _quoted_number(difference: Difference, _facts: Facts, row: Row) -> bool:
 
 
 def _cut_option(difference: Difference, facts: Facts, _row: Row) -> bool:
-    is_cut = facts.packet.fault_layer == "TCP options"
-    return (
-        is_cut
-        and difference.name == "tcp.option_kind"
-        and difference.theirs[:-1] == (difference.mine)
-    )
+    if facts.packet.fault_layer != "TCP options" or not difference.name.startswith("tcp.option"):
+        return False
+    return difference.theirs[: len(difference.mine)] == difference.mine
 
 
 def _lite_length(difference: Difference, facts: Facts, _row: Row) -> bool:
@@ -68,6 +72,49 @@ def _lite_length(difference: Difference, facts: Facts, _row: Row) -> bool:
 
 def _mapping_sum(difference: Difference, _facts: Facts, _row: Row) -> bool:
     return difference.name == "tcp.options.mptcp.checksum" and not difference.theirs
+
+
+def _closed_link(_difference: Difference, facts: Facts, _row: Row) -> bool:
+    return facts.link not in LINKS
+
+
+# What netlab names and leaves closed, though packets are in it.
+CLOSED = frozenset({"pim", "dvmrp", "avsp", "macsec", "nsh", "sflow", "openflow_v4", "nhrp", "cmd",
+                    "erspan", "wccp", "lisp"})  # fmt: skip
+
+
+def _closed_protocol(difference: Difference, _facts: Facts, row: Row) -> bool:
+    if CLOSED.isdisjoint(row["frame.protocols"].split(":")):
+        return False
+    mine, theirs = difference.mine, difference.theirs
+    return theirs[: len(mine)] == mine or (difference.name.startswith("igmp.") and not theirs)
+
+
+def _cut_header(difference: Difference, facts: Facts, _row: Row) -> bool:
+    theirs = difference.theirs
+    return facts.packet.fault_layer is not None and difference.mine[: len(theirs)] == theirs
+
+
+def _sent_here(difference: Difference, facts: Facts, _row: Row) -> bool:
+    if difference.name not in SUMS.values():
+        return False
+    return any("sent from here" in value.text for layer in facts.layers for value in layer.fields)
+
+
+def _short_header(difference: Difference, facts: Facts, _row: Row) -> bool:
+    is_short = any(layer.name == "QUIC short header" for layer in facts.layers)
+    return difference.name == "quic.dcid" and is_short
+
+
+def _other_version(difference: Difference, facts: Facts, _row: Row) -> bool:
+    is_other = facts.packet.fault_limited_by == faults.VERSION
+    return is_other and difference.theirs[: len(difference.mine)] == difference.mine
+
+
+def _big(difference: Difference, facts: Facts, _row: Row) -> bool:
+    zero = any(v.text.startswith("0: too long") for layer in facts.layers for v in layer.fields)
+    is_big = zero or (facts.packet.origlen_bytes > 65_535 and bool(facts.packet._carriers))
+    return is_big and difference.mine[: len(difference.theirs)] == difference.theirs
 
 
 DELIBERATE = [
@@ -87,6 +134,69 @@ DELIBERATE = [
                "RFC 9293 3.1", _cut_option),
     Deliberate("UDP-Lite has no length field; tshark shows what IP says",
                "RFC 3828 3.1", _lite_length),
+    Deliberate("a link that netlab only names", "the LINKTYPE_ registry", _closed_link),
+    Deliberate("a protocol that netlab names and leaves closed, though a packet is in it",
+               "RFC 7761 4.9.3 (PIM), RFC 8300 (NSH), IEEE 802.1AE", _closed_protocol),
+    Deliberate("of a header that is cut, the fields that are there are shown; the fault says it",
+               "RFC 1122 3.2.2.7", _cut_header),
+    Deliberate("a sum of a frame sent from here is not called wrong: the device may fill it in",
+               "Linux: CHECKSUM_PARTIAL", _sent_here),
+    Deliberate("a short header does not say how long its connection id is",
+               "RFC 9000 17.3.1", _short_header),
+    Deliberate("a length of 0 means more than 65,535 bytes, or left to a device: it is opened",
+               "RFC 2675 2, 4; Linux: BIG TCP", _big),
+    Deliberate("a header of another version than its EtherType says is neither",
+               "RFC 791 3.1, RFC 8200 3", _other_version),
     Deliberate("a DSS with 8-byte numbers has its checksum; tshark shows it with short ones only",
                "RFC 8684 3.3.1", _mapping_sum),
+]  # fmt: skip
+
+
+class Silent(NamedTuple):
+    """netlab says nothing of the last so many segments of a capture."""
+
+    segments: int
+    reason: str
+
+
+_DAMAGED = "TCP options are damaged or cut: tshark shows nothing of that, but remembers something"
+
+# Verdicts: tests/unit/correlate/test_verdict_agreement.py
+TSHARK_SILENT = {
+    "13_tcp_option_length_zero_malformed.pcap": Silent(1, _DAMAGED),
+    "heapoverflow-tcp_print.pcap": Silent(1, _DAMAGED),
+    "mptcp-v1.pcap": Silent(20, "several paths, whose ACKs tshark judges together"),
+    "tcp-opt.pcap": Silent(19, _DAMAGED),
+    "truncated-header.pcap": Silent(24, _DAMAGED),
+}
+
+
+class Zeek(NamedTuple):
+    """A baseline of Zeek, or one column of it, that netlab does not follow."""
+
+    capture: str
+    log: str
+    column: str  # of conn.log; connections: how many there are
+    reason: str
+
+
+ZEEK = [
+    Zeek(
+        "retransmit-timeout.pcapng", "conn-all.log", "connections",
+        "Zeek was told to end every connection after a while; tcp.stream, and netlab, do not",
+    ),
+    Zeek(
+        "llc.pcap", "conn3.log", "connections",
+        "Zeek begins a connection with each reset after a reset; tcp.stream, and netlab, go on",
+    ),
+    Zeek(
+        "pppoe-over-qinq.pcap", "conn.log", "history",
+        "Zeek has a third T, and the second t sooner: when it counts data as sent again at the 10th"
+        " and 100th time is not documented. The first time of each letter agrees",
+    ),
+    Zeek(
+        "wikipedia.pcap", "conn1.log", "connections",
+        "with likely_server_ports off, Zeek takes who sends a SYN-ACK first for the originator;"
+        " netlab, as Zeek by default, for the server",
+    ),
 ]  # fmt: skip

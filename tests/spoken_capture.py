@@ -63,18 +63,34 @@ class Talk:
         head = self._ports(side) + (8 + len(data)).to_bytes(2, "big") + b"\0\0"
         return self._ip(side, 17, head, 6, data)
 
+    def fragments(self, side: Side, data: bytes, size: int) -> list[int]:
+        """A datagram in IP fragments of `size` bytes, a multiple of 8; their frame numbers."""
+        head = self._ports(side) + (8 + len(data)).to_bytes(2, "big") + b"\0\0"
+        whole = head + data
+        return [
+            self._ip(side, 17, whole[at : at + size], None, b"",
+                     at // 8 | (0x2000 if at + size < len(whole) else 0))
+            for at in range(0, len(whole), size)
+        ]  # fmt: skip
+
     def _ports(self, side: Side) -> bytes:
         ports = (CLIENT_PORT, self.port)
         ports = ports if side is Side.CLIENT else ports[::-1]
         return b"".join(port.to_bytes(2, "big") for port in ports)
 
-    def _ip(self, side: Side, protocol: int, head: bytes, sum_at: int, data: bytes) -> int:
+    def _ip(
+        self, side: Side, protocol: int, head: bytes, sum_at: int | None, data: bytes,
+        fragment: int = 0x4000,
+    ) -> int:  # fmt: skip
+        """A packet; without `sum_at` its transport has no checksum."""
         del side
         addresses = bytes((127, 0, 0, 1)) * 2
         size = len(head) + len(data)
         pseudo = addresses + bytes((0, protocol)) + size.to_bytes(2, "big")
-        head = head[:sum_at] + checksum(pseudo + head + data) + head[sum_at + 2 :]
-        ip = b"\x45\0" + (20 + size).to_bytes(2, "big") + b"\0\0\x40\0\x40" + bytes((protocol,))
+        if sum_at is not None:
+            head = head[:sum_at] + checksum(pseudo + head + data) + head[sum_at + 2 :]
+        ip = b"\x45\0" + (20 + size).to_bytes(2, "big") + b"\0\x17"
+        ip += fragment.to_bytes(2, "big") + b"\x40" + bytes((protocol,))
         ip += checksum(ip + b"\0\0" + addresses) + addresses
         frame = bytes(12) + b"\x08\0" + ip + head + data
         number = len(self.frames) + 1

@@ -59,7 +59,8 @@ def _spots(group: str, layer: str, *pairs: str) -> list[Spot]:
 
 
 SPOTS = [
-    *(Spot("vlan.id", "vlan", tag, "VLAN") for tag in ("802.1Q", "802.1ad", "802.1QinQ")),
+    *(Spot("vlan.id", "vlan", tag, "VLAN") for tag in ("802.1Q", "802.1QinQ")),
+    *_spots("vlan", "802.1ad", "ieee8021ad.id=VLAN"),
     *_spots("arp", "ARP", "arp.hw.type=hardware type", "arp.proto.type=protocol type",
             "arp.hw.size=hardware size", "arp.proto.size=protocol size", "arp.opcode=operation",
             "arp.src.hw_mac=sender hardware|a", "arp.src.proto_ipv4=sender|a",
@@ -203,6 +204,8 @@ def _said(
             if name == "TCP" and value.name == "address" and ":" in value.text:
                 add("tcp.options.mptcp.ipv6", value.text)
             elif spot is not None and not (spot.kind == "n" and isinstance(value.raw, bytes)):
+                if spot.group == "arp" and spot.kind == "a" and set(value.text).isdisjoint(":."):
+                    continue  # an address of another kind: tshark has other fields for those
                 add(spot.tshark, _text(value.raw, value.text, spot.kind))
             if (name, value.name) in SUMS:
                 add(SUMS[name, value.name], status(value.text))
@@ -232,6 +235,8 @@ def _option(value: FieldValue, add: Callable[[str, object], None]) -> None:
 
 
 def _text(raw: int | bytes, text: str, kind: str) -> str:
+    if text.startswith("0: too long"):
+        return "0"  # the header's own number; beside it stands what it means
     if kind == "a":
         return text
     return raw.hex() if isinstance(raw, bytes) else str(raw)

@@ -1,8 +1,9 @@
 """Turns the bytes of a classic pcap file into records: stamps, lengths and slices, nothing decoded.
 
-Both byte orders, microseconds and nanoseconds, and the "modified" form of old Linux kernels whose
-record headers are longer. Knows nothing of recordings. Read draft-ietf-opsawg-pcap first; limits
-are those of Wireshark 4.0 (wiretap/libpcap.c), so that both number the same frames.
+Both byte orders, microseconds and nanoseconds, the "modified" form of old Linux kernels whose
+record headers are longer, and versions from 2.0 on, as libpcap reads them. Knows nothing of
+recordings. Read draft-ietf-opsawg-pcap first; limits are those of Wireshark 4.0
+(wiretap/libpcap.c), so that both number the same frames.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class PcapHeader:
     record_header_bytes: int
     snaplen_bytes: int
     link: int
+    minor: int  # of version 2: before 2.3 the two lengths of a record stood the other way round
 
 
 def maybe_header(data: bytes) -> PcapHeader | None:
@@ -33,7 +35,7 @@ def maybe_header(data: bytes) -> PcapHeader | None:
     if len(data) < FILE_HEADER_BYTES:
         return None
     for order in "<>":
-        magic, major, _, _, _, snaplen, link = Struct(order + "IHHiIII").unpack_from(data)
+        magic, major, minor, _, _, snaplen, link = Struct(order + "IHHiIII").unpack_from(data)
         if magic in (_MICROSECONDS, _NANOSECONDS, _MODIFIED) and major == 2:
             return PcapHeader(
                 order,
@@ -41,6 +43,7 @@ def maybe_header(data: bytes) -> PcapHeader | None:
                 24 if magic == _MODIFIED else 16,
                 snaplen,
                 link & 0x03FFFFFF,  # above: the length of a frame check sequence
+                minor,
             )
     return None
 
@@ -61,6 +64,9 @@ def records(
         if start > size:
             raise Damaged(f"the file is cut short in the middle of a packet header, at byte {at}")
         seconds, fraction, caplen, origlen = unpack(data, at)
+        # Writers of 2.3 did either; more cannot have been captured than there was.
+        if header.minor < 3 or (header.minor == 3 and caplen > origlen):
+            caplen, origlen = origlen, caplen
         if caplen > longest:
             raise Damaged(f"a packet of {caplen} bytes at byte {at}: more than a capture may hold")
         at = start + caplen

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from netlab.commands.decode_as import decode_as_option, rules
+from netlab.commands.watching import watching
 from netlab.model.errors import UsageError
 
 
@@ -59,7 +60,9 @@ def command(
     told = rules(decode_as)
     if table is not None and not decode_as and _bulk(file, table, names, form, output):
         return
-    raw = read_raw(file)
+    with watching() as progress:
+        progress.step("reading")
+        raw = read_raw(file)
     for fault in raw.faults:
         note(fault)
     if at is not None:
@@ -73,13 +76,18 @@ def command(
         return
     from netlab.explain.analysis import analyse
 
-    tables = analyse(raw, told)
-    if table == "waits":
-        from netlab.explain.waits import fill_waits
+    with watching() as progress:
+        tables = analyse(raw, told, progress=progress)
+        if table == "waits":
+            from netlab.explain.waits import fill_waits
 
-        fill_waits(tables, raw)
-    with export.output(output, file, binary=form == "parquet") as out:
-        export.export_table(tables, table, form, out, names)
+            progress.step("finding causes")
+            fill_waits(tables, raw)
+    with (
+        export.output(output, file, binary=form == "parquet") as out,
+        watching() as progress,
+    ):
+        export.export_table(tables, table, form, out, names, progress)
 
 
 def _bulk(file: str, table: str, names: list[str], form: str, output: str | None) -> bool:
@@ -89,7 +97,9 @@ def _bulk(file: str, table: str, names: list[str], form: str, output: str | None
 
     if table not in TABLES or unknown_columns(table, names, file):
         return False
-    whole = maybe_read(file, keep=table != "connections")
+    with watching() as progress:
+        progress.step("reading")
+        whole = maybe_read(file, keep=table != "connections")
     if whole is None:
         return False
     from netlab.commands.main import note

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from netlab.commands.options import display_options
+from netlab.commands.watching import watching
 from netlab.model.tables import Side
 
 
@@ -34,7 +35,9 @@ def command(file: str, connection: str, side: str, byte: int, as_json: bool) -> 
     from netlab.show import choose
     from netlab.show.views.journey import journey
 
-    tables = analyse(read_raw(file))
+    with watching() as progress:
+        progress.step("reading")
+        tables = analyse(read_raw(file), progress=progress)
     view = journey(tables, choose.connection(tables, connection), Side(side), byte)
     if as_json:
         from netlab.show.views.text import as_json as json_text

@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("status", "What a running server is doing: connections, queues, processes."),
     "inspect": ("inspect", "Show a capture: summary, connections, packets, ladder."),
     "why": ("why", "Say where the time of calls went, with causes and what to change."),
+    "diff": ("diff", "Compare two recordings of the same thing by cause and by finding."),
     "follow": ("follow", "Follow one byte from its send() to its recv()."),
     "query": ("query", "Ask SQL of the tables."),
     "export": ("export", "Print one of the tables, or write the packets alone."),
@@ -37,7 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 # They read a file, print and end. Looking for garbage among a million rows without cycles would
 # take a third of their time.
-_SHORT_LIVED = frozenset({"inspect", "why", "follow", "query", "export", "join"})
+_SHORT_LIVED = frozenset({"inspect", "why", "diff", "follow", "query", "export", "join"})
 
 
 class Verbs(click.Group):

@@ -7,6 +7,7 @@ import click
 from netlab.commands.decode_as import decode_as_option, rules
 from netlab.commands.numbers import WholeNumber
 from netlab.commands.options import display_options
+from netlab.commands.watching import watching
 from netlab.model.errors import UsageError
 
 TABLE = "table"
@@ -49,15 +50,19 @@ def command(
     if form == TABLE and output is not None:
         raise UsageError("a table is for the eye", "add --format jsonl, csv or parquet")
     told = rules(decode_as)
-    raw = read_raw(file)
+    with watching() as progress:
+        progress.step("reading")
+        raw = read_raw(file)
+        tables = analyse(raw, told, progress=progress)
+        if "waits" in sql.lower():
+            from netlab.explain.waits import fill_waits
+
+            progress.step("finding causes")
+            fill_waits(tables, raw)
+        progress.step("answering")
+        found = query(tables, sql)
     for fault in raw.faults:
         note(fault)
-    tables = analyse(raw, told)
-    if "waits" in sql.lower():
-        from netlab.explain.waits import fill_waits
-
-        fill_waits(tables, raw)
-    found = query(tables, sql)
     if form == TABLE:
         from netlab.show.terminal.grid import grid_lines
         from netlab.show.terminal.lines import columns_of_terminal, emit

@@ -22,7 +22,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from netlab.correlate.segments import Row
-from netlab.correlate.sender import Copy, Sender
+from netlab.correlate.sender import FAST, OPEN, RTO, Copy, Sender
 from netlab.correlate.verdict_words import byte_text, ms
 from netlab.model.tables import Verdict
 
@@ -30,7 +30,6 @@ _LEAST_TIMER_NS = 190_000_000  # Linux: 200 ms; a stamp may be late where the ti
 _CLOCKED_NS = 20_000_000  # from an ACK that comes to what it lets go, on a busy machine
 _TICK_NS = 12_000_000
 _ENOUGH_DUPLICATES = 3  # RFC 5681 3.2
-RTO, FAST = "rto", "fast"
 TIMED_OUT = "time-out:"
 
 
@@ -60,20 +59,35 @@ def cause(me: Sender, row: Row, start: int, stop: int, now_ns: int) -> Finding:
             _frames(me.recover_frame, me.heard_frame),
         )
     told = _told_of_loss(me, copy, start, stop)
+    if told is not None and recovering and me.recover_kind == OPEN and sent_ns < me.recover_ns:
+        return Finding(
+            None,
+            f"{told.reason}; or part of a recovery after frame {me.recover_frame}, of which it is"
+            " not known whether it was a time-out, and still went on",
+            _frames(*told.frames, me.recover_frame),
+        )
     if told is not None:
-        if clocked or (me.srtt_ns and waited_ns < me.srtt_ns):
+        window_ns = (me.srtt_ns + near_ns) // 4 + _TICK_NS  # of reordering, and a timer's tick
+        if (
+            clocked
+            or now_ns - me.heard_ns <= near_ns + window_ns
+            or (me.srtt_ns and waited_ns < me.srtt_ns)
+        ):
             return told
-        if start > me.una or waited_ns < _LEAST_TIMER_NS:
-            return Finding(
-                None,
-                f"ACKs told of a loss, but this left {ms(now_ns - me.heard_ns)} after the last:"
-                " what it waited for is not seen",
-                told.frames,
-            )
-    elif clocked and not _is_quiet(me, begun_ns):
+        return Finding(
+            None,
+            f"ACKs told of a loss, but this left {ms(now_ns - me.heard_ns)} after the last: what it"
+            " waited for is not seen",
+            told.frames,
+        )
+    if clocked and start <= me.una:
         return _unexplained(me, "ACKs came, and told of no loss")
     if start > me.una:
         return _tail(me, stop, now_ns)
+    if waited_ns < _LEAST_TIMER_NS <= now_ns - sent_ns and sent_ns:
+        # Linux: where the timer of a probe stood when the ACK came, the retransmission timer counts
+        # from when the segment was sent (tcp_rearm_rto).
+        begun_frame, waited_ns = _frame_of(copy, original), now_ns - sent_ns
     if waited_ns < _LEAST_TIMER_NS:
         if me.segments_out <= 1 or stop < (me.nxt or 0):
             return _unexplained(
@@ -92,18 +106,13 @@ def _frames(*numbers: int | None) -> tuple[int, ...]:
     return tuple(dict.fromkeys(n for n in numbers if n is not None))
 
 
-def _is_quiet(me: Sender, since_ns: int) -> bool:
-    """Nothing was heard since then, but what made the timer begin."""
-    return me.heard_ns <= since_ns
-
-
 def _unexplained(me: Sender, why: str) -> Finding:
     return Finding(None, f"sent again, why is not known: {why}", _frames(me.heard_frame))
 
 
 def _told_of_loss(me: Sender, copy: Copy | None, start: int, stop: int) -> Finding | None:
     """What ACKs said that makes these bytes lost to their sender."""
-    if me.sack_top > stop and (copy is None or me.sacked_sent_ns > copy.time_ns):
+    if me.sack_top > stop and (copy is None or me.come_ns > copy.time_ns):
         above = me.sacked.overlaps(stop, me.sack_top)
         if above:
             a, b = above[-1]
@@ -114,20 +123,28 @@ def _told_of_loss(me: Sender, copy: Copy | None, start: int, stop: int) -> Findi
                 _frames(me.sack_frame),
             )
     head = start <= me.una
-    if head and me.duplicate_acks >= _ENOUGH_DUPLICATES:
-        if copy is None or copy.time_ns < me.una_ns:
-            return Finding(
-                Verdict.FAST_RETRANSMIT,
-                f"{me.duplicate_acks} duplicate ACKs asked for it",
-                _frames(*me.duplicate_frames),
-            )
-    if head and me.recover > me.una and me.recover_kind == FAST and me.una_ns > me.recover_ns:
-        if copy is None or copy.time_ns < me.una_ns:
-            return Finding(
-                Verdict.FAST_RETRANSMIT,
-                f"in the recovery that frame {me.recover_frame} began: an ACK stopped here",
-                _frames(me.recover_frame, me.una_frame),
-            )
+    fresh = copy is None or copy.time_ns < me.una_ns
+    if head and fresh and me.duplicate_acks >= _ENOUGH_DUPLICATES:
+        return Finding(
+            Verdict.FAST_RETRANSMIT,
+            f"{me.duplicate_acks} duplicate ACKs asked for it",
+            _frames(*me.duplicate_frames),
+        )
+    original = me.original(start)
+    sent_ns = copy.time_ns if copy else original.packet.time_ns if original else me.come_ns
+    if me.sack and me.come_ns > sent_ns and me.heard_frame is not None:
+        return Finding(
+            Verdict.FAST_RETRANSMIT,
+            f"frame {me.come_frame} was sent after it and had come, by ACK {me.heard_frame}",
+            _frames(me.come_frame, me.heard_frame),
+        )
+    partial = me.recover > me.una and me.recover_kind == FAST and me.una_ns > me.recover_ns
+    if head and fresh and partial:
+        return Finding(
+            Verdict.FAST_RETRANSMIT,
+            f"in the recovery that frame {me.recover_frame} began: an ACK stopped here",
+            _frames(me.recover_frame, me.una_frame),
+        )
     return None
 
 
@@ -135,18 +152,17 @@ def _tail(me: Sender, stop: int, now_ns: int) -> Finding:
     """Not the first that is out, or too early for it: the last may be a tail loss probe."""
     if stop != me.nxt or me.recover > me.una:
         return _unexplained(me, "no ACK told of a loss, and it is not the first that was out")
-    since_ns = max(me.newest_ns, me.heard_ns)
-    since = me.heard_frame if me.heard_ns > me.newest_ns or me.newest is None else (
-        me.newest.segment.frame
-    )  # fmt: skip
-    again = [c for c in me.copies if not c.twin and c.time_ns >= max(me.una_ns, me.newest_ns)]
-    trip_ns = me.srtt_ns + (me.near_ns or 0)
+    since_ns, since = me.newest_ns, me.newest.segment.frame if me.newest else None
+    if me.heard_ns > since_ns:
+        since_ns, since = me.heard_ns, me.heard_frame
+    if any(not c.twin and c.time_ns >= max(me.una_ns, me.newest_ns) for c in me.copies):
+        return _unexplained(me, "the last that was out, and not the first sent again since")
+    if not me.rtt_count or me.near_ns is None or not me.sack:
+        return _unexplained(me, "the last that was out, and the round trip is not known")
+    trip_ns = me.srtt_ns + me.near_ns
     waited_ns = now_ns - since_ns
-    if again or not me.rtt_count or me.near_ns is None or not me.sack:
-        return _unexplained(me, "the last segment that was out, and the round trip is not known"
-                            if not again else "the last that was out, not for the first time")  # fmt: skip
     if waited_ns < 3 * trip_ns // 2:
-        return _unexplained(me, f"{ms(waited_ns)} after frame {since}: sooner than a probe is sent")
+        return _unexplained(me, f"{ms(waited_ns)} after frame {since}: too soon for a probe")
     return Finding(
         Verdict.TAIL_LOSS_PROBE,
         f"the last of {me.segments_out} segments out, {ms(waited_ns)} after frame {since}"

@@ -23,10 +23,12 @@ from netlab.correlate.doubts import clock_windows, first_impossible, stop_of
 from netlab.correlate.epolls import Epolls
 from netlab.correlate.flows import Flow
 from netlab.correlate.handshake import link_handshake
+from netlab.correlate.kernel_verdicts import settle_by_kernel
 from netlab.correlate.leftovers import leftover_bytes, uncaptured
 from netlab.correlate.lives import Lives
 from netlab.correlate.local_join import LocalJoin
 from netlab.correlate.matching import add_connections_without_frames, is_hidden, match_tcp
+from netlab.correlate.measures import count_verdicts
 from netlab.correlate.missing import CUT, Missing, has_gaps, is_cut_short
 from netlab.correlate.reasons import Reason, What
 from netlab.correlate.receiver_acks import link_receiver_acks
@@ -103,6 +105,8 @@ class CallJoin:
 
             lives = Lives(sockets.all, self.records)
             self.tables.notes = notes_from_events(self.raw.kernel_events, self.tables, lives)
+        for track in settle_by_kernel(tracks, self.tables.states, self.tables.notes):
+            count_verdicts(self.tables.connections[track.flow.connection], track)
         self.tables.calls = self.calls
 
     def _join_calls(

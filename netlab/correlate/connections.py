@@ -8,7 +8,9 @@ from __future__ import annotations
 from netlab.correlate.arrivals import sent
 from netlab.correlate.end_states import Ends
 from netlab.correlate.flows import Flow
+from netlab.correlate.measures import add_measures
 from netlab.correlate.segments import Track
+from netlab.correlate.zeek import conn_of_datagrams, conn_of_track
 from netlab.model.tables import Connection, Direction, Side
 
 
@@ -25,6 +27,8 @@ def connection_from_flow(flow: Flow) -> Connection:
     frames = sent(frames)
     row.client_packets = sum(1 for packet in frames if packet.direction is Direction.C2S)
     row.server_packets = len(frames) - row.client_packets
+    if flow.protocol == "udp":
+        row.conn_state, row.history = conn_of_datagrams(flow)
     return row
 
 
@@ -45,4 +49,7 @@ def connection_from_track(track: Track, ends: Ends) -> Connection:
     row.closed_by, row.close_kind = ends.closed_by, ends.close_kind
     for verdict, count in track.verdict_counts.items():
         setattr(row, f"{verdict}_count", count)
+    for name, value in conn_of_track(track)._asdict().items():
+        setattr(row, name, value)
+    add_measures(row, track)
     return row

@@ -11,6 +11,7 @@ Knows nothing of calls. Read first: RFC 9293 3.4.1, RFC 791 3.2, tshark's packet
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from netlab.correlate.addresses import Endpoint, plain_address
@@ -249,7 +250,7 @@ def own_payload_bytes(packet: Packet) -> int:
     return held if packet._fragment_off else max(held - UDP_HEADER, 0)
 
 
-def flows_from_packets(packets: list[Packet]) -> list[Flow]:
+def flows_from_packets(packets: Iterable[Packet]) -> list[Flow]:
     """The flows of a capture; connection and direction of the packets are filled in passing."""
     table = FlowTable()
     for packet in packets:

@@ -22,6 +22,7 @@ from netlab.correlate.segments import Track, track_from_flow
 from netlab.correlate.verdicts import judge
 from netlab.model.call import CallRecord
 from netlab.model.garbage import no_collection
+from netlab.model.progress import SILENT, Progress
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Connection, Direction, Packet, Tables
 
@@ -29,18 +30,18 @@ if TYPE_CHECKING:
     from netlab.correlate.sockets import Socket
 
 
-def correlate(raw: RawRecording, packets: list[Packet]) -> Tables:
+def correlate(raw: RawRecording, packets: list[Packet], progress: Progress = SILENT) -> Tables:
     """Join frames and calls; fills connection and direction of `packets` in passing."""
-    return correlate_sockets(raw, packets)[0]
+    return correlate_sockets(raw, packets, progress)[0]
 
 
 def correlate_sockets(
-    raw: RawRecording, packets: list[Packet]
+    raw: RawRecording, packets: list[Packet], progress: Progress = SILENT
 ) -> tuple[Tables, list[Socket], list[Track]]:
     """The same, with what the calls were made on and the TCP connections as frames tell them."""
     records = sorted(raw.calls, key=lambda r: (r.entered_ns, r.host, r.pid, r.tid, r.order))
     with no_collection():
-        work = _Correlation(raw, packets, records)
+        work = _Correlation(raw, packets, records, progress)
         tables = work.run()
         return tables, work.sockets, work.tracks
 
@@ -48,8 +49,14 @@ def correlate_sockets(
 class _Correlation:
     """The steps, and what one hands to the next."""
 
-    def __init__(self, raw: RawRecording, packets: list[Packet], records: list[CallRecord]) -> None:
-        self.raw, self.packets = raw, packets
+    def __init__(
+        self,
+        raw: RawRecording,
+        packets: list[Packet],
+        records: list[CallRecord],
+        progress: Progress,
+    ) -> None:
+        self.raw, self.packets, self.progress = raw, packets, progress
         self.records = records
         self.tables = Tables(packets=packets)
         self.place = _place_of(packets)
@@ -59,7 +66,7 @@ class _Correlation:
         self.tracks: list[Track] = []
 
     def run(self) -> Tables:
-        flows = flows_from_packets(self.packets)
+        flows = flows_from_packets(self.progress.over("finding connections", self.packets))
         self.tracks = tracks = self._tracks(flows)
         self.tables.connections = self._connections(flows, tracks)
         datagrams = datagrams_from_flows(flows)
@@ -68,17 +75,20 @@ class _Correlation:
             # Half of what this room is, and of the time that importing it takes.
             from netlab.correlate.call_join import CallJoin
 
+            self.progress.step("joining calls")
             join = CallJoin(self.raw, self.tables, self.records, self.place, self.missing)
             join.run(flows, tracks, datagrams)
             self.sockets = join.sockets
         return self.tables
 
     def _tracks(self, flows: list[Flow]) -> list[Track]:
-        tracks = [track_from_flow(flow) for flow in flows if flow.protocol == "tcp"]
+        tcp = [flow for flow in flows if flow.protocol == "tcp"]
+        tracks = [track_from_flow(flow) for flow in self.progress.over("following streams", tcp)]
         probing = all_probe_first(self.raw.description.hosts)
-        for track in tracks:
+        for track in self.progress.over("judging segments", tracks):
             judge(track)
-            judge_again(track, probes_first=probing and ends_are_known(track))
+            known = probing and ends_are_known(track)
+            judge_again(track, probes_first=known, ring_lost=self.ring_lost)
         rows = [row.segment for track in tracks for row in track.rows]
         rows.sort(key=lambda segment: self.place(segment.frame))
         self.tables.segments = rows

@@ -202,7 +202,7 @@ def _of_datagrams(
             for said in guess.application.datagram(held):
                 fault = said.fault
                 if missing:
-                    fault = fault or f"{missing:,} bytes of the datagram were not captured"
+                    fault = f"{missing:,} bytes of the datagram were not captured"
                 where = start, stop
                 found += _message(connection, side, said, owners, movers, where, fault)
     return found if guess.how != "port" or _is_it(found) else []

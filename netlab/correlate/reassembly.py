@@ -15,10 +15,11 @@ from operator import itemgetter
 from netlab.decode.payload import payload_of
 from netlab.model.ranges import RangeMap
 from netlab.model.recording import RawRecording
-from netlab.model.tables import Connection, Segment, Side, Tables
+from netlab.model.tables import Connection, Segment, Side, Tables, Verdict
 
 _LAST = 1 << 62  # behind all frames
 _UDP_HEADER = 8
+_NOTHING = memoryview(b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,10 @@ class Conflict:
     other_frame: int
 
 
+# By range: the place of the packet that brought it, the offset of its first byte, its bytes.
+_Owners = RangeMap[tuple[int, int, memoryview]]
+
+
 class Reassembly:
     """The streams of a recording, each put together when it is asked for."""
 
@@ -67,7 +72,8 @@ class Reassembly:
             self._segments.setdefault(key, []).append(segment)
         self._datagrams: dict[tuple[int | None, str | None], list[int]] = {}
         for place, packet in enumerate(tables.packets):
-            if packet.protocol == "UDP" and packet.connection is not None and not packet._made:
+            datagram = packet.protocol == "UDP" or packet._fragment_off
+            if datagram and packet.connection is not None and not packet._made:
                 sent = packet.connection, packet.direction
                 self._datagrams.setdefault(sent, []).append(place)
 
@@ -85,17 +91,18 @@ class Reassembly:
         return self._place[frame]
 
     def _stream(self, connection: int, side: Side, conflicts: list[Conflict]) -> Iterator[Chunk]:
-        owners: RangeMap[tuple[int, int]] = RangeMap()  # place of the packet, offset of its payload
+        owners: _Owners = RangeMap()
         for segment in self._segments.get((connection, side.outbound), ()):
+            if segment.verdict == Verdict.KEEP_ALIVE:
+                continue  # its byte is any (RFC 1122 4.2.3.6)
             at = self._place[segment.frame]
             payload = self._payload(at)
             start, stop = max(segment.start, 0), min(segment.stop, segment.start + len(payload))
-            for a, b, (owner, begun) in owners.overlaps(start, stop):
-                theirs = self._payload(owner)
+            for a, b, (owner, begun, theirs) in owners.overlaps(start, stop):
                 if theirs[a - begun : b - begun] != payload[a - segment.start : b - segment.start]:
                     frame = self._packets[owner].frame
                     conflicts.append(Conflict(side, a, b, frame, segment.frame))
-            owners.claim(start, stop, (at, segment.start))
+            owners.claim(start, stop, (at, segment.start, payload))
         yield from self._pieces(side, owners, 0, 0)
 
     def datagrams(self, connection: Connection, side: Side) -> Iterator[list[Chunk]]:
@@ -120,26 +127,39 @@ class Reassembly:
                 continue
             if packet._fragment_off:
                 continue
-            pieces: RangeMap[tuple[int, int]] = RangeMap()  # place of the packet, its first byte
-            pieces.claim(end, end + len(self._payload(place)), (place, end))
+            payload = self._payload(place)
+            pieces: _Owners = RangeMap()
+            pieces.claim(end, end + len(payload), (place, end, payload))
             stop = end + (packet.payload_len_bytes or 0)
-            for other in later.pop(packet.ip_id, ()) if packet._fragment_more else ():
-                begun = end + self._packets[other]._fragment_off - _UDP_HEADER
-                pieces.claim(begun, begun + len(self._payload(other)), (other, begun))
-                stop = max(stop, begun + (self._packets[other].payload_len_bytes or 0))
+            if packet._fragment_more:  # not all of it came
+                stop = max(stop, end + self._told_bytes(place))
+                for other in later.pop(packet.ip_id, ()):
+                    begun = end + self._packets[other]._fragment_off - _UDP_HEADER
+                    brought = self._brought(other)
+                    pieces.claim(begun, begun + len(brought), (other, begun, brought))
+                    stop = max(stop, begun + len(brought))
             yield list(self._pieces(side, pieces, end, stop))
             end = stop
 
-    def _pieces(
-        self, side: Side, owners: RangeMap[tuple[int, int]], end: int, last: int
-    ) -> Iterator[Chunk]:
+    def _told_bytes(self, place: int) -> int:
+        """How long the payload is by the UDP header, which is in the first fragment."""
+        off = self._packets[place].payload_off or 0
+        length = bytes(self._frames[place].data[off - 4 : off - 2])
+        return max(int.from_bytes(length, "big") - _UDP_HEADER, 0)
+
+    def _brought(self, place: int) -> memoryview:
+        """What a later fragment brings."""
+        piece = self._packets[place]._piece
+        return memoryview(self._frames[place].data)[piece[0] : piece[1]] if piece else _NOTHING
+
+    def _pieces(self, side: Side, owners: _Owners, end: int, last: int) -> Iterator[Chunk]:
         """The owned ranges from `end` to `last` as chunks, and the gaps between them."""
-        for start, stop, (at, begun) in owners:
+        for start, stop, (at, begun, data) in owners:
             if start > end:
                 yield Chunk(side, end, start, None, None, b"")
             packet = self._packets[at]
-            data = self._payload(at)[start - begun : stop - begun]
-            yield Chunk(side, start, stop, packet.frame, packet.time_ns, data)
+            held = data[start - begun : stop - begun]
+            yield Chunk(side, start, stop, packet.frame, packet.time_ns, held)
             end = stop
         if end < last:
             yield Chunk(side, end, last, None, None, b"")

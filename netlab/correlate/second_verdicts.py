@@ -15,31 +15,31 @@ Read first: RFC 9293 3.8, RFC 6298, RFC 8985, RFC 2883, RFC 3522, RFC 6864.
 
 from __future__ import annotations
 
-from netlab.correlate.again import FAST, RTO, TIMED_OUT, Finding, cause
+from bisect import bisect_right
+
+from netlab.correlate.again import TIMED_OUT, Finding, cause
 from netlab.correlate.arrivals import arrival_ns, reached
 from netlab.correlate.flows import ACK, FIN, RST, SYN
+from netlab.correlate.in_vain import duplicate_told, echo_told, had_it
+from netlab.correlate.late import fills_gap, is_once_more
 from netlab.correlate.probes import maybe_probe
 from netlab.correlate.segments import Row, Track
-from netlab.correlate.sender import IDS, Copy, Sender
+from netlab.correlate.sender import FAST, IDS, OPEN, RTO, Copy, Sender
 from netlab.correlate.twins import Twins, is_same_packet, wire_copy
-from netlab.correlate.verdict_words import byte_text, ms
-from netlab.model.seqnum import seq_diff
+from netlab.correlate.verdict_words import ms
 from netlab.model.tables import Direction, Verdict
 
 _NEW = "bytes not seen before"
 _CLOCKED_NS = 20_000_000
 _SYN_LEAST_NS = 190_000_000
-_SENT_AGAIN = frozenset({Verdict.RTO, Verdict.FAST_RETRANSMIT, Verdict.TAIL_LOSS_PROBE})
-_WORDS = {
-    Verdict.RTO: "by the timer", Verdict.FAST_RETRANSMIT: "as a fast retransmission",
-    Verdict.TAIL_LOSS_PROBE: "as a tail loss probe",
-}  # fmt: skip
+_NO_FRAME = 1 << 62  # behind all
 
 
-def judge_again(track: Track, *, probes_first: bool = False) -> None:
+def judge_again(track: Track, *, probes_first: bool = False, ring_lost: bool = False) -> None:
     """Fill verdict, verdict_reason and verdict_frames of a connection's rows, and its senders.
 
     `probes_first`: both ends' kernels are known to send a tail loss probe before they time out.
+    `ring_lost`: frames were lost on the way into the recording, and it is not known which.
     """
     rows = track.rows
     if not rows or track.flow.to_itself:  # who hears what, cannot be told of one that is both
@@ -72,6 +72,34 @@ def judge_again(track: Track, *, probes_first: bool = False) -> None:
             else:
                 work.leaves(row, me, other, now_ns)
     work.twins.settle(rows)
+    if ring_lost or any(_has_gap(sender) for sender in senders.values()):
+        _take_back(rows)
+
+
+def _has_gap(sender: Sender) -> bool:
+    """Whether the other end acknowledged what this capture has not: so it lacks frames."""
+    if sender.nxt is not None and sender.una > sender.nxt:
+        return True
+    return any(hole.stop <= sender.una for hole in sender.holes)
+
+
+def _take_back(rows: list[Row]) -> None:
+    """Verdicts that rest on what was not heard, where it may have been and was not captured."""
+    for row in rows:
+        segment = row.segment
+        if segment.verdict in _BY_SILENCE:
+            segment.verdict_reason = (
+                f"{_BY_SILENCE[Verdict(segment.verdict)]}, if no frames are missing; but this"
+                f" capture lacks some: {segment.verdict_reason}"
+            )
+            segment.verdict = None
+
+
+_BY_SILENCE = {
+    Verdict.RTO: "sent again by the timer",
+    Verdict.TAIL_LOSS_PROBE: "a tail loss probe",
+    Verdict.KEEP_ALIVE: "a keep-alive",
+}
 
 
 def _events(rows: list[Row]) -> list[tuple[int, int, int]]:
@@ -93,10 +121,13 @@ class _Pass:
     def __init__(self, track: Track, senders: dict[Direction, Sender]) -> None:
         self.wired = False
         self.twins = Twins()
-        self._errors = [
-            (arrival_ns(packet), packet.frame, track.flow.direction(forward))
-            for packet, forward in track.flow.errors if reached(packet)
-        ]  # fmt: skip
+        self._errors: dict[Direction, list[tuple[int, int]]] = {}  # when they came, and frames
+        for packet, forward in track.flow.errors:
+            if reached(packet):
+                came = self._errors.setdefault(track.flow.direction(forward), [])
+                came.append((arrival_ns(packet), packet.frame))
+        for came in self._errors.values():
+            came.sort()
         self._latest: dict[Direction, tuple[int, Row]] = {}  # of each way: newest that arrived
         self._syns = {d: h.syn_seen for d, h in track.halves.items()}
         self._senders = senders
@@ -114,20 +145,20 @@ class _Pass:
             place = number % IDS
             before = me.ids[place]
             me.ids[place] = row
-            if before is not None and before.packet.ip_id == number:
-                if is_same_packet(row, before):
-                    self.twins.add(row, before, me)
-                    return
-            if me.last_id is not None:
-                step = (number - me.last_id) & 0xFFFF
-                if step:
-                    me.ids_vary = True
-                me.id_steps = me.id_steps + 1 if 0 < step < IDS else 0
-            me.last_id = number
+            if before is not None and is_same_packet(row, before):
+                self.twins.add(row, before, me)
+                return
+            step = 0 if me.last_id is None else (number - me.last_id) & 0xFFFF
+            if step:
+                me.ids_vary = True
+            if step < IDS:
+                me.id_steps += 1
+                me.last_id = number
+            elif step < 0x10000 - IDS:  # not a little less: that would be one that was overtaken
+                me.id_steps, me.last_id = 0, number
         options = packet._options
-        if options is not None and options.ts_val is not None:
-            if options.ts_val != me.ts_last and not packet._made:
-                me.stamp(options.ts_val, now_ns)
+        if options is not None and options.ts_val is not None and options.ts_val != me.ts_last:
+            me.stamp(options.ts_val, now_ns)
         if self.wired and segment.ack is not None:
             self._said(other, row)
         if not segment.seg_len:
@@ -162,12 +193,22 @@ class _Pass:
             return
         if length:
             me.measure_data(length, now_ns)
-            if me.nxt is not None or self._syns[row.direction]:
+            if segment.seq + length <= me.una and me.una_frame is not None:
+                _give(row, Finding(
+                    None, f"frame {me.una_frame} had acknowledged all it brings before it was seen:"
+                    " out of order in this capture, or sent again", (me.una_frame,)
+                ))  # fmt: skip
+            elif me.nxt is not None or self._syns[row.direction]:
                 segment.verdict, segment.verdict_reason = Verdict.NEW_DATA, _NEW
             else:
                 segment.verdict_reason = (
                     "the first of this sender here: what came before, is not seen"
                 )
+        silent_ns = now_ns - me.newest_ns
+        if silent_ns >= _SYN_LEAST_NS and me.newest_ns and me.near_ns != 0 and not me.is_near:
+            # Away from the sender it may be what was lost before it came here, and timed out.
+            me.recover = segment.seq + max(me.window or 0, me.flight_most)
+            me.recover_kind, me.recover_ns, me.recover_frame = OPEN, now_ns, segment.frame
         me.send_new(row, now_ns)
         if length:
             me.after_data()
@@ -189,65 +230,23 @@ class _Pass:
         if segment.payload_len_bytes:
             me.measure_data(segment.payload_len_bytes, now_ns)
         hole = me.hole_of(start, min(stop, nxt))
+        before = me.last_copy(start)
+        first = before.row if before else me.original(start)
+        found = None
         if hole is not None:
-            order = _order(row, hole.before, hole.beyond, me)
-            me.fill(hole, start, min(stop, nxt))
-            if order is not None and order < 0:
-                _give(row, Finding(
-                    Verdict.REORDERED,
-                    f"sent before frame {hole.beyond.segment.frame}, which is seen first:"
-                    f" {_order_word(row, hole.beyond)}",
-                    (hole.beyond.segment.frame,),
-                ))  # fmt: skip
-                return
-            if order is None:
-                told = "" if me.sack_top <= start and not me.duplicate_acks else (
-                    ", though ACKs had shown the gap"
-                )  # fmt: skip
-                _give(row, Finding(
-                    None,
-                    f"late, or sent again after it was lost before this capture{told}:"
-                    " neither timestamps nor identifications tell which",
-                    (hole.beyond.segment.frame,),
-                ))  # fmt: skip
-                return
-        else:
-            before = me.last_copy(start)
-            first = before.row if before else me.original(start)
-            doubled = self._doubled(row, first, me)
-            if doubled is not None:
-                _give(row, doubled)
-                return
+            found = fills_gap(row, hole, me)
+        elif first is not None and not self.wired:  # of a wire's copies it is known who made them
+            found = is_once_more(row, first, me, self.twins)
+        if me.holes:
+            me.fill(start, stop)
+        if found is not None:
+            _give(row, found)
+            return
         self._again(row, me, start, stop, now_ns)
 
-    def _doubled(self, row: Row, first: Row | None, me: Sender) -> Finding | None:
-        """Whether it may be the packet `first` once more. None: it was sent anew."""
-        if self.wired or first is None:  # the wire's copies are known; others, the stack sent
-            return None
-        mine, theirs = row.packet._options, first.packet._options
-        if mine is not None and theirs is not None and mine.ts_val is not None:
-            if theirs.ts_val is not None and seq_diff(mine.ts_val, theirs.ts_val) > 0:
-                return None
-            if me.ts_newest is not None and seq_diff(me.ts_newest, mine.ts_val) > 0:
-                self.twins.doubt(row, first, me)
-                return Finding(
-                    None, f"not sent anew: its timestamp is that of frame {first.segment.frame},"
-                    " and newer ones had been sent; captured twice, or doubled by the network",
-                    (first.segment.frame,),
-                )  # fmt: skip
-        ids = row.packet.ip_id, first.packet.ip_id
-        if row.packet.ip_version == 4 and all(ids) and ids[0] != ids[1]:
-            return None
-        if row.packet.time_ns - first.packet.time_ns > 10_000_000:  # nothing is doubled so late
-            return None
-        return Finding(
-            None, f"sent again, or frame {first.segment.frame} a second time: neither timestamps"
-            " nor identifications tell which", (first.segment.frame,),
-        )  # fmt: skip
-
     def _again(self, row: Row, me: Sender, start: int, stop: int, now_ns: int) -> None:
-        before, original = me.last_copy(start), me.original(start)
-        first = before.row if before else original
+        before = me.last_copy(start)
+        first = before.row if before else me.original(start)
         nxt = me.nxt or 0
         found = self._other_reason(row, me, first, now_ns) or cause(
             me, row, start, min(stop, nxt), now_ns
@@ -260,9 +259,12 @@ class _Pass:
         elif found.verdict is Verdict.FAST_RETRANSMIT and me.recover <= me.una:
             me.recover, me.recover_kind = nxt, FAST
             me.recover_ns, me.recover_frame = now_ns, row.segment.frame
+        elif found.verdict is None and start <= me.una and me.recover_kind != RTO:
+            me.recover, me.recover_kind = nxt, OPEN
+            me.recover_ns, me.recover_frame = now_ns, row.segment.frame
         if start <= me.una or found.verdict is Verdict.TAIL_LOSS_PROBE:
             me.timer_ns, me.timer_frame = now_ns, row.segment.frame
-        me.copies.append(Copy(row, start, min(stop, nxt), now_ns, first))
+        me.copies.append(Copy(row, start, stop, now_ns, first))
         if stop > nxt:
             me.send_new(row, now_ns)
 
@@ -272,13 +274,11 @@ class _Pass:
             return Finding(
                 None, "data that came with the SYN, which did not take it", (first.segment.frame,)
             )
-        for at_ns, frame, direction in self._errors:
-            if direction is row.direction and 0 <= now_ns - at_ns <= _CLOCKED_NS + (
-                me.near_ns or 0
-            ):
-                return Finding(
-                    None, f"sent again as the ICMP error of frame {frame} came", (frame,)
-                )
+        came = self._errors.get(row.direction, [])
+        last = bisect_right(came, (now_ns, _NO_FRAME)) - 1
+        if last >= 0 and now_ns - came[last][0] <= _CLOCKED_NS + (me.near_ns or 0):
+            frame = came[last][1]
+            return Finding(None, f"sent again as the ICMP error of frame {frame} came", (frame,))
         return None
 
     def _syn(self, row: Row, me: Sender, now_ns: int) -> Finding:
@@ -286,10 +286,10 @@ class _Pass:
         before = me.last_copy(0)
         first = before.row if before else me.original(0)
         if first is None:
-            return Finding(None, "its numbers were in use: a connection that was there before")
+            return Finding(None, "a SYN again; the first was answered, or is not here")
         waited_ns = now_ns - first.packet.time_ns
         text = f"{ms(waited_ns)} after frame {first.segment.frame}"
-        if me.heard_ns and me.heard_ns > first.packet.time_ns or waited_ns < _SYN_LEAST_NS:
+        if me.heard_ns > first.packet.time_ns or waited_ns < _SYN_LEAST_NS:
             frames = (first.segment.frame,)
             return Finding(None, f"again {text}: not the timer alone, something was heard", frames)
         if row.packet._flags & ACK:
@@ -324,20 +324,18 @@ class _Pass:
         packet, segment = row.packet, row.segment
         if packet._flags & RST:
             return
-        if (
-            me.copies
-            and me.copies[-1].row is row
-            or (self.wired and segment.verdict in _SENT_AGAIN)
-        ):
-            self._in_vain(row, me)
+        if me.copies:
+            copy = self._copy_that_comes(row, me)
+            if copy is not None and not copy.settled:
+                had_it(copy, me, wired=self.wired)
         if segment.ack is None:
             return
         options = packet._options
         if options is not None:
             if options.sack_blocks:
-                self._duplicate_told(row, other)
+                duplicate_told(row, other, self.twins)
             if options.ts_ecr and other.copies:
-                _eifel(row, other, options.ts_ecr)
+                echo_told(row, other, options.ts_ecr)
             if options.ts_ecr and options.ts_ecr != other.ecr_last:
                 other.echoed(options.ts_ecr, now_ns)
         count = other.rtt_count
@@ -347,54 +345,12 @@ class _Pass:
             if nearest:  # how long what the other sends is on its way from here to me and back
                 me.near_ns = min(nearest)
 
-    def _in_vain(self, row: Row, me: Sender) -> None:
-        """It comes to a receiver whose ACKs say that it has all that it brings."""
-        segment = row.segment
-        start, stop = segment.seq, segment.seq + segment.seg_len
-        ack, frame = (me.said, me.said_frame) if self.wired else (me.una, me.una_frame)
-        sacked = me.said_sacked if self.wired else me.sacked
-        if segment.verdict not in _SENT_AGAIN and not _was_sent_again(segment.verdict_reason):
-            return
-        if stop <= ack:
-            _spurious(row, f"frame {frame} had acknowledged all it brings before it came", frame)
-        elif sacked.covers(max(start, ack), stop):
-            _spurious(
-                row, "all it brings had been selectively acknowledged before it came", me.sack_frame
-            )
-
-    def _duplicate_told(self, row: Row, other: Sender) -> None:
-        for start, stop in other.duplicate_told(row):
-            told = f"D-SACK {byte_text(start, stop)} of frame {row.segment.frame}"
-            for copy in reversed(other.copies):
-                if start <= copy.start and copy.stop <= stop and copy.start < copy.stop:
-                    if copy.twin and not copy.settled:
-                        self.twins.by_network(copy, told, row.segment.frame, other)
-                    elif not copy.settled:
-                        other.not_lost(copy)
-                        _spurious(copy.row, f"{told} says that it came a second time",
-                                  row.segment.frame)  # fmt: skip
-                    copy.settled = True
-                    stop = min(stop, copy.start) if copy.stop == stop else stop
-                    break
-
-
-def _eifel(row: Row, other: Sender, ts_ecr: int) -> None:
-    """RFC 3522: the ACK of what was sent again echoes a timestamp from before it was."""
-    ack = row.segment.ack or 0
-    if ack <= other.una:
-        return
-    for copy in other.copies:
-        if copy.settled or copy.twin or not copy.start <= other.una < copy.stop:
-            continue
-        options = copy.row.packet._options
-        if options is None or options.ts_val is None or seq_diff(ts_ecr, options.ts_val) >= 0:
-            continue
-        copy.settled = True
-        other.not_lost(copy)
-        _spurious(
-            copy.row, f"the ACK of frame {row.segment.frame} echoes a timestamp from before it"
-            " was sent: an earlier copy had come", row.segment.frame,
-        )  # fmt: skip
+    def _copy_that_comes(self, row: Row, me: Sender) -> Copy | None:
+        """What was sent again and comes now: without a wire it just left."""
+        if not self.wired:
+            copy = me.copies[-1]
+            return copy if copy.row is row and not copy.twin else None
+        return next((copy for copy in me.copies if copy.row is row), None)
 
 
 def _give(row: Row, found: Finding | None) -> None:
@@ -403,52 +359,3 @@ def _give(row: Row, found: Finding | None) -> None:
         segment.verdict, segment.verdict_reason, segment.verdict_frames = (
             found.verdict, found.reason, found.frames or None
         )  # fmt: skip
-
-
-def _was_sent_again(reason: str | None) -> bool:
-    """Its sender did it for certain, only why is not known."""
-    return reason is not None and reason.startswith(("sent again,", "ACKs told of a loss"))
-
-
-def _spurious(row: Row, why: str, frame: int | None) -> None:
-    segment = row.segment
-    if segment.verdict not in _SENT_AGAIN and not _was_sent_again(segment.verdict_reason):
-        return
-    sent = _WORDS.get(Verdict(segment.verdict)) if segment.verdict else None
-    how = (
-        f"; sent again {sent}: {segment.verdict_reason}" if sent else f"; {segment.verdict_reason}"
-    )
-    segment.verdict, segment.verdict_reason = Verdict.SPURIOUS, why + how
-    frames = (*((frame,) if frame is not None else ()), *(segment.verdict_frames or ()))
-    segment.verdict_frames = tuple(dict.fromkeys(frames)) or None
-
-
-def _order(row: Row, before: Row | None, beyond: Row, me: Sender) -> int | None:
-    """Whether a segment left before (-1) or after (1) the one that skipped it; None: not known.
-
-    A sender's timestamps never go back (RFC 7323 5.4), and Linux numbers the packets of a
-    connection one by one: where it did so lately, the identification tells.
-    """
-    mine, theirs = row.packet._options, beyond.packet._options
-    if mine is not None and theirs is not None:
-        if mine.ts_val is not None and theirs.ts_val is not None:
-            apart = seq_diff(mine.ts_val, theirs.ts_val)
-            if apart:
-                return -1 if apart < 0 else 1
-    ids = row.packet.ip_id, beyond.packet.ip_id, before.packet.ip_id if before else None
-    if row.packet.ip_version == 4 and ids[0] and ids[1] and ids[2]:
-        between = (ids[1] - ids[2]) & 0xFFFF
-        step = (ids[0] - ids[2]) & 0xFFFF
-        if 0 < step < between < IDS:
-            return -1
-        after = (ids[0] - ids[1]) & 0xFFFF
-        if 0 < after < IDS and between == 1:  # numbered one by one, and this one later
-            return 1
-    return None
-
-
-def _order_word(row: Row, beyond: Row) -> str:
-    mine, theirs = row.packet._options, beyond.packet._options
-    if mine is not None and theirs is not None and mine.ts_val != theirs.ts_val:
-        return "its timestamp is older"
-    return "its IP identification is lower"

@@ -14,6 +14,7 @@ from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass, field
 
+from netlab.correlate.flows import SYN
 from netlab.correlate.segments import Row
 from netlab.model.ranges import RangeSet
 from netlab.model.seqnum import SEQ_MASK, seq_diff
@@ -24,6 +25,7 @@ _MOST_OUT = 10_000  # segments; of what lies beyond, only the newest byte is kno
 _HOLES = 64
 _COMPACT = 512
 _MOST_SACKED = 256  # ranges
+RTO, FAST, OPEN = "rto", "fast", "open"  # what a recovery began with; open: not known
 IDS = 256  # a direct-mapped memory of the last IPv4 identifications
 
 
@@ -52,7 +54,7 @@ class Copy:
 
 @dataclass(slots=True)
 class Sender:
-    """One end: `_ns` are times of its own clock side (see above), `_frame` says from which frame."""
+    """One end of a connection; a name in `_frame` is the frame from which the rest is known."""
 
     base: int  # 32-bit number of seq 0
     near_ns: int | None = None  # from the capture to this end and back; 0 with a wire
@@ -84,9 +86,16 @@ class Sender:
     sacked: RangeSet = field(default_factory=RangeSet)
     sack_top: int = 0
     sack_frame: int | None = None
-    sacked_sent_ns: int = 0  # when the newest segment left that was selectively acknowledged
+    come_ns: int = (
+        0  # when the newest segment left that is known to have come (RFC 8985 6.2 step 2)
+    )
+    come_frame: int | None = None
     window: int | None = None  # the other's, last heard
     window_frame: int | None = None
+    window_least: int | None = None
+    window_most: int | None = None
+    window_edge: int | None = None  # offset up to which the other lets this end send
+    opened_ns: int = 0  # when it last had room for a segment again
     said: int = 0  # highest ACK that has *left* the other end; without a wire it is `una`
     said_frame: int | None = None
     said_sacked: RangeSet = field(default_factory=RangeSet)
@@ -157,12 +166,22 @@ class Sender:
         """The hole that holds all of these numbers."""
         return next((h for h in self.holes if h.start <= start and stop <= h.stop), None)
 
-    def fill(self, hole: Hole, start: int, stop: int) -> None:
-        """Numbers of a hole are seen now."""
-        self.holes.remove(hole)
-        for a, b in ((hole.start, start), (stop, hole.stop)):
-            if a < b and len(self.holes) < _HOLES:
-                self.holes.append(Hole(a, b, hole.before, hole.beyond))
+    def fill(self, start: int, stop: int) -> None:
+        """Numbers below the newest are seen: of holes, only the rest remains."""
+        left: list[Hole] = []
+        for hole in self.holes:
+            if hole.stop <= start or stop <= hole.start:
+                left.append(hole)
+                continue
+            for a, b in ((hole.start, start), (stop, hole.stop)):
+                if a < b and len(left) < _HOLES:
+                    left.append(Hole(a, b, hole.before, hole.beyond))
+        self.holes = left
+
+    @property
+    def is_near(self) -> bool:
+        """Whether the capture stands at this end: most of the round trip is beyond it."""
+        return self.near_ns is not None and self.near_ns * 8 <= self.srtt_ns
 
     @property
     def segments_out(self) -> int:
@@ -179,20 +198,15 @@ class Sender:
         if self.first_data_ns is None:
             self.first_data_ns = self.last_data_ns = now_ns
             return
-        since_ns = self.last_data_ns
+        since_ns, free_ns = self.last_data_ns, now_ns
         if self.nxt is not None and self.una >= self.nxt and self.una_ns:
-            free_ns = max(self.una_ns + (self.near_ns or 0), since_ns)
-            if now_ns > free_ns:
-                self.idle_ns += now_ns - free_ns
-                now_free = free_ns
-            else:
-                now_free = now_ns
-        else:
-            now_free = now_ns
-        held_ns = max(now_free - since_ns, 0)
-        if self.recover > self.una:
+            heard_ns = max(self.una_ns, self.opened_ns) + (self.near_ns or 0)
+            free_ns = min(max(heard_ns, since_ns), now_ns)
+            self.idle_ns += now_ns - free_ns
+        held_ns = free_ns - since_ns
+        if held_ns > 0 and self.recover > self.una and self.recover_kind != OPEN:
             self.losing_ns += held_ns
-        elif self.was_full:
+        elif held_ns > 0 and (self.was_full or self.opened_ns > since_ns):
             self.closed_ns += held_ns
         self.last_data_ns = now_ns
 
@@ -215,7 +229,7 @@ class Sender:
             return
         options = packet._options
         if options is not None and options.sack_blocks:
-            self._hear_sack(options.sack_blocks, ack, row)
+            self._hear_sack(options.sack_blocks, ack, row, now_ns)
         window = segment.seg_wnd_bytes
         if ack > self.una:
             self._advance(ack, row, now_ns)
@@ -226,8 +240,21 @@ class Sender:
             self.duplicate_acks += 1
             self.duplicate_frames = (*self.duplicate_frames[:1], segment.frame)
         self.heard_ns, self.heard_frame = now_ns, segment.frame
-        if window is not None and ack >= self.una:
-            self.window, self.window_frame = window, segment.frame
+        if window is not None and ack >= self.una and not packet._flags & SYN:
+            if window != self.window:
+                self._window_changes(window, now_ns)
+                self.window = window
+            self.window_frame = segment.frame
+            if self.window_edge is None or ack - 1 + window > self.window_edge:
+                self.window_edge = ack - 1 + window
+
+    def _window_changes(self, window: int, now_ns: int) -> None:
+        if self.window is not None and self.window < self.mss <= window:
+            self.opened_ns = now_ns
+        if self.window_least is None or window < self.window_least:
+            self.window_least = window
+        if self.window_most is None or window > self.window_most:
+            self.window_most = window
 
     def _advance(self, ack: int, row: Row, now_ns: int) -> None:
         measured = None
@@ -244,6 +271,8 @@ class Sender:
         self.head = head
         if measured is not None:
             self._measure(measured, ack, now_ns)
+            if self.copies:
+                self._has_come(ack - 1, measured, now_ns)
         self.una, self.una_ns, self.una_frame = ack, now_ns, row.segment.frame
         options = row.packet._options
         self.una_ts = None if options is None else options.ts_val
@@ -276,15 +305,25 @@ class Sender:
             self.rttvar_ns = (3 * self.rttvar_ns + abs(self.srtt_ns - rtt)) // 4
             self.srtt_ns = (7 * self.srtt_ns + rtt) // 8
 
-    def _hear_sack(self, blocks: tuple[tuple[int, int], ...], ack: int, row: Row) -> None:
+    def _has_come(self, at: int, original: Row | None, now_ns: int) -> None:
+        """Which segment brought this number: the latest copy, if it can have by now."""
+        copy = self.last_copy(at)
+        row, sent_ns = (copy.row, copy.time_ns) if copy else (original, 0)
+        if row is None:
+            return
+        sent_ns = sent_ns or row.packet.time_ns
+        if sent_ns > self.come_ns and (copy is None or now_ns - sent_ns >= self.rtt_min_ns > 0):
+            self.come_ns, self.come_frame = sent_ns, row.segment.frame
+
+    def _hear_sack(
+        self, blocks: tuple[tuple[int, int], ...], ack: int, row: Row, now_ns: int
+    ) -> None:
         for start, stop in self.relative(blocks, ack):
             if start <= ack or stop <= start or self.nxt is None or stop > self.nxt:
                 continue  # a D-SACK, or of what was not seen
             if len(self.sacked) >= _MOST_SACKED or self.sacked.covers(start, stop):
                 continue
-            newest = self.original(stop - 1)
-            if newest is not None and self.last_copy(stop - 1) is None:
-                self.sacked_sent_ns = max(self.sacked_sent_ns, newest.packet.time_ns)
+            self._has_come(stop - 1, self.original(stop - 1), now_ns)
             self.sacked.add(start, stop)
             self.sack_top = max(self.sack_top, stop)
             self.sack_frame = row.segment.frame
@@ -305,9 +344,9 @@ class Sender:
         return [blocks[0]] if start < stop and (stop <= ack or inside) else []
 
     def not_lost(self, copy: Copy) -> None:
-        """A sender that learns so takes the recovery back that began with it (RFC 3522, 5682)."""
+        """A sender that learns so may take back the recovery that began with it (RFC 3522)."""
         if copy.row.segment.frame == self.recover_frame:
-            self.recover, self.recover_kind = 0, ""
+            self.recover_kind = OPEN
 
     # --- clocks
 

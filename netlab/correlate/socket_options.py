@@ -19,6 +19,7 @@ _NAMES = {
     ("SOL_SOCKET", "25"): "SO_BINDTODEVICE",
     ("SOL_SOCKET", "26"): "SO_ATTACH_FILTER",
     ("SOL_SOCKET", "27"): "SO_DETACH_FILTER",
+    ("SOL_SOCKET", "47"): "SO_MAX_PACING_RATE",
     ("SOL_SOCKET", "50"): "SO_ATTACH_BPF",
     ("SOL_UDP", "1"): "UDP_CORK",
     ("SOL_UDP", "103"): "UDP_SEGMENT",

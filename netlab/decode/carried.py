@@ -31,6 +31,7 @@ from netlab.decode.numbers import (
     ETHERTYPE_SMALLEST,
     ETHERTYPE_VLAN,
     IP_DCCP,
+    IP_ETHERNET,
     IP_GRE,
     IP_ICMP,
     IP_ICMPV6,
@@ -42,6 +43,8 @@ from netlab.decode.numbers import (
     IP_UDP_LITE,
     PPP_IPV4,
     PPP_IPV6,
+    PPP_MPLS,
+    PPP_MPLS_MULTICAST,
     ethertype_name,
     llc_name,
     ppp_name,
@@ -162,6 +165,8 @@ def read_ppp(packet: Packet, data: bytes | memoryview, off: int, stop: int, boun
         read_ipv6(packet, data, off, stop, bound, OVER_IPV6)
     else:
         packet.protocol = ppp_name(number)
+        if number in (PPP_MPLS, PPP_MPLS_MULTICAST):  # RFC 3032 4.3
+            read_mpls(packet, data, off, stop, bound)
 
 
 def read_pppoe(packet: Packet, data: bytes | memoryview, off: int, stop: int, bound: str) -> None:
@@ -203,6 +208,9 @@ def read_gre(packet: Packet, data: bytes | memoryview, off: int, stop: int, boun
     size = gre_size(flags)
     if off + size > stop or off + size > len(data):
         faults.short(packet, "GRE", off, size, len(data), stop, bound)
+    elif ethertype == ETHERTYPE_ERSPAN and not flags & GRE_SEQUENCE:  # type I: no header of its own
+        packet.protocol = "ERSPAN"
+        read_ethernet(packet, data, off + size, stop, bound)
     elif off + size < stop:  # PPTP acknowledges with headers alone
         read_ethertype(packet, ethertype, data, off + size, stop, bound)
 
@@ -277,6 +285,14 @@ def _read_ipv6_in_ip(
         read_ipv6(packet, data, off, stop, bound, OVER_IPV6)
 
 
+def _read_ethernet_in_ip(
+    packet: Packet, data: bytes | memoryview, off: int, stop: int, bound: str
+) -> None:
+    packet.protocol = "Ethernet in IP"
+    if _goes_deeper(packet):
+        read_ethernet(packet, data, off, stop, bound)
+
+
 def _goes_deeper(packet: Packet) -> bool:
     packet._depth += 1
     return packet._depth <= DEEPEST and packet.fragment is None
@@ -289,6 +305,7 @@ OVER_IPV4: dict[int, Reader] = {
     IP_IPV4: _read_ipv4_in_ip,
     IP_IPV6: _read_ipv6_in_ip,
     IP_GRE: read_gre,
+    IP_ETHERNET: _read_ethernet_in_ip,
     IP_SCTP: read_sctp,
     IP_DCCP: read_dccp,
     IP_UDP_LITE: read_udp_lite,
@@ -300,6 +317,7 @@ OVER_IPV6: dict[int, Reader] = {
     IP_IPV4: _read_ipv4_in_ip,
     IP_IPV6: _read_ipv6_in_ip,
     IP_GRE: read_gre,
+    IP_ETHERNET: _read_ethernet_in_ip,
     IP_SCTP: read_sctp,
     IP_DCCP: read_dccp,
     IP_UDP_LITE: read_udp_lite,

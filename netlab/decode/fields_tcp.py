@@ -130,6 +130,9 @@ OPTION_TABLES = (
     *(table(f"AccECN order {order} of {count}", "RFC 9768 3.2.3", *counters[:count])
       for order, counters in enumerate(((_E0, _CE, _E1), (_E1, _CE, _E0)))
       for count in (1, 2, 3)),
+    table("MPTCP", "RFC 8684 3", *_MPTCP,
+          ("rest", 4, H, "Depends on the subtype.", ""),
+          ("value", 0, B, "Its length fits no form of the subtype.", "")),
     table("MP_CAPABLE", "RFC 8684 3.1", *_MPTCP,
           ("version", 4, N, "Of MPTCP.", ""),
           ("A: checksum required", 1, F, "DSS checksums are used.", ""),
@@ -229,7 +232,7 @@ def option_tables(raw: bytes) -> list[str]:
     if kind in (253, 254) and length >= 4:
         return _experiment(int.from_bytes(raw[2:4], "big"), length - 4)
     if kind == 30 and length >= 3:
-        return _mptcp(raw[2] >> 4, raw, length)
+        return _mptcp(raw[2] >> 4, raw, length) or ["MPTCP"]
     return []
 
 

@@ -63,7 +63,8 @@ IS_IPV6 = 2
 FAULTY = 4  # the general reading has a fault to tell: TCP options cut off or damaged
 UNJUDGED = 8  # tshark may read its options otherwise, or shows nothing of it
 NO_VLAN = 0xFFFF
-GTP_U, VXLAN, VXLAN_GPE, GENEVE = 2152, 4789, 4790, 6081  # tunnels over UDP, by their ports
+# Tunnels over UDP, by their ports: `tunnels.TUNNEL_NAMES`.
+GTP_U, VXLAN, VXLAN_GPE, GENEVE, MPLS = 2152, 4789, 4790, 6081, 6635
 # What a SYN offers, in `options`: MSS in 16 bits, window scale in the next 8, and these.
 HAS_MSS, HAS_WSCALE, HAS_SACK, HAS_TIMESTAMPS = 1 << 24, 1 << 25, 1 << 26, 1 << 27
 
@@ -317,7 +318,7 @@ def _udp(buf, frame, at, stop, end, row):
     if at + 8 > stop or at + 8 > end:
         return ASIDE
     port = be16(buf, at + 2)
-    if port in (GTP_U, VXLAN, VXLAN_GPE, GENEVE):  # what is inside is the packet
+    if port in (GTP_U, VXLAN, VXLAN_GPE, GENEVE, MPLS):  # what is inside is the packet
         return ASIDE
     length = be16(buf, at + 4)
     if length < 8 or length > stop - at:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from netlab.decode import numbers
 from netlab.decode.carried import DEEPEST
 from netlab.decode.checksums import GOOD, NOT_FILLED_IN, PseudoHeader, checksum, ones_sum
+from netlab.decode.field import Kind as FieldKind
 from netlab.decode.field import bytes_text
 from netlab.decode.fields import FIELDS, IPV4_OPTIONS, SOURCE_ROUTES
 from netlab.decode.layers_link import (
@@ -30,11 +31,11 @@ from netlab.decode.layers_more import show_dccp, show_igmp, show_sctp, show_udp_
 from netlab.decode.layers_over_udp import show_quic, show_tunnel
 from netlab.decode.layers_rest import show_fault, show_left, show_rest
 from netlab.decode.layers_transport import show_icmp, show_tcp, show_udp
-from netlab.decode.links import COOKED_OTHER, COOKED_SENT, FAMILIES_IPV6, FAMILY_IPV4
+from netlab.decode.links import COOKED_OTHER, FAMILIES_IPV6, FAMILY_IPV4, sent_here
 from netlab.decode.packets import decode
 from netlab.decode.tunnels import TUNNEL_NAMES
 from netlab.decode.walk import FieldValue, Layer, Walk, number, packed
-from netlab.model.frame import DIRECTION_IN, DIRECTION_OUT, Frame, Interface
+from netlab.model.frame import Frame, Interface
 from netlab.model.recording import RawRecording
 
 __all__ = ["FieldValue", "Layer", "layers", "whole_layers"]
@@ -91,7 +92,7 @@ def whole_layers(
 
 def _walked(frame: Frame, interface: Interface) -> Walk:
     data = bytes(frame.data)
-    sent = frame.flags & (DIRECTION_IN | DIRECTION_OUT) == DIRECTION_OUT
+    sent = sent_here(frame, interface.link)
     walk = Walk(data, max(len(data), frame.origlen_bytes), frame.flags, sent)
     _link(walk, interface.link)
     return walk
@@ -104,10 +105,7 @@ def _link(walk: Walk, link: int) -> None:
     elif link in (numbers.LINK_COOKED, numbers.LINK_COOKED_2):
         size = 16 if link == numbers.LINK_COOKED else 20
         values = walk.fixed(name, 0, size)
-        if values is None:
-            return
-        walk.sent = number(values, "packet type") == COOKED_SENT
-        if number(values, "hardware type") not in COOKED_OTHER:
+        if values is not None and number(values, "hardware type") not in COOKED_OTHER:
             _ethertype(walk, number(values, "type"), size)
     elif link in (numbers.LINK_NULL, numbers.LINK_LOOP):
         values = walk.fixed(name, 0, 4)
@@ -200,14 +198,14 @@ def _arp(walk: Walk, off: int) -> None:
         return
     layer = walk.layers[-1]
     walk.layers[-1] = Layer(layer.name, layer.start, end, layer.fields)
-    if number(values, "protocol type") == numbers.ETHERTYPE_IPV4 and sizes == (6, 4):
-        walk.extend(layer, FIELDS["ARP addresses"], off + 8)
-    else:
-        raw = walk.data[off + 8 : end]
-        meaning = "Hardware and protocol addresses of sender and target."
-        layer.fields.append(
-            FieldValue("addresses", bytes_text(raw), meaning, off + 8, end, raw, "RFC 826")
-        )
+    at = off + 8
+    is_mac = number(values, "hardware type") in _MAC_HARDWARE and sizes[0] == 6
+    is_ip = number(values, "protocol type") == numbers.ETHERTYPE_IPV4 and sizes[1] == 4
+    for field in FIELDS["ARP addresses"]:
+        size = sizes[field.kind is FieldKind.IPV4]
+        whole = is_mac if field.kind is FieldKind.MAC else is_ip
+        walk.part(layer, "ARP addresses", field.name, at, size, None if whole else FieldKind.BYTES)
+        at += size
     walk.stop = end
 
 
@@ -217,14 +215,18 @@ def _ipv4(walk: Walk, off: int) -> None:
         return
     size = (first & 15) * 4
     values = walk.fixed("IPv4", off, size)
-    if values is None or number(values, "version") != 4 or size < 20:
+    if values is None:
         return
     layer = walk.layers[-1]
+    if number(values, "version") != 4 or size < 20:
+        walk.end_at("version" if number(values, "version") != 4 else "header length")
+        return
     total = number(values, "total length")
     if total == 0:
         total = walk.stop - off
         _annotate(layer, "total length", f"0: left to a device, here {total}", total)
     if total < size:
+        walk.end_at("total length")
         return
     walk.stop = min(walk.stop, off + total)
     options = list(walk.options(layer, off + 20, off + size, IPV4_OPTIONS))
@@ -259,7 +261,10 @@ def _check_ipv4_header(walk: Walk, layer: Layer, header: bytes) -> None:
 
 def _ipv6(walk: Walk, off: int) -> None:
     values = walk.fixed("IPv6", off, 40)
-    if values is None or number(values, "version") != 6:
+    if values is None:
+        return
+    if number(values, "version") != 6:
+        walk.end_at("version")
         return
     length = number(values, "payload length")
     following = number(values, "next header")
@@ -309,10 +314,20 @@ def _extensions(walk: Walk, following: int, off: int) -> tuple[int, int] | None:
                            off + size, content, "RFC 8200 4")
             )  # fmt: skip
             if following == numbers.IP_ROUTING and walk.data[off + 3]:
-                walk.unverifiable = "not verified: a routing header changes the destination"
+                _reroute(walk, walk.data[off : off + size])
         following = number(values, "next header")
         off += size
     return following, off
+
+
+def _reroute(walk: Walk, header: bytes) -> None:
+    """The address that the checksum was made with: the last on the way (RFC 8200 8.1)."""
+    kind = header[2]
+    final = header[-16:] if kind == 0 else header[8:24] if kind in (2, 4) else b""
+    if len(final) < 16 or len(header) < 24 or walk.ends is None:
+        walk.unverifiable = "not verified: a routing header changes the destination"
+    else:  # type 4 lists its segments from the last to the first (RFC 8754 2)
+        walk.ends = walk.ends[0], final
 
 
 def _transport(walk: Walk, protocol: int, off: int, version: int) -> None:
@@ -355,13 +370,16 @@ def _tunnel(walk: Walk, protocol: int, off: int) -> None:
         return
     if protocol == numbers.IP_GRE:
         _follow(walk, show_gre(walk, off))
+    elif protocol == numbers.IP_ETHERNET:
+        _ethernet(walk, off)
     elif protocol == numbers.IP_IPV4:
         _ipv4(walk, off)
     else:
         _ipv6(walk, off)
 
 
-_TUNNELS = {numbers.IP_IPV4, numbers.IP_IPV6, numbers.IP_GRE}
+_MAC_HARDWARE = {1, 6}  # Ethernet, and IEEE 802 (IANA "ARP Parameters")
+_TUNNELS = {numbers.IP_IPV4, numbers.IP_IPV6, numbers.IP_GRE, numbers.IP_ETHERNET}
 _RARE = {  # by version of IP, 0 any
     (4, numbers.IP_IGMP): show_igmp,
     (0, numbers.IP_SCTP): show_sctp,

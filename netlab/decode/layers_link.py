@@ -104,6 +104,8 @@ def show_ppp(walk: Walk, off: int) -> Next | None:
         return Next(Kind.ETHERTYPE, numbers.ETHERTYPE_IPV4, off + size)
     if value == numbers.PPP_IPV6:
         return Next(Kind.ETHERTYPE, numbers.ETHERTYPE_IPV6, off + size)
+    if value in (numbers.PPP_MPLS, numbers.PPP_MPLS_MULTICAST):
+        return Next(Kind.ETHERTYPE, numbers.ETHERTYPE_MPLS, off + size)
     return None
 
 
@@ -151,6 +153,8 @@ def show_gre(walk: Walk, off: int) -> Next | None:
         return None
     if ethertype == numbers.ETHERTYPE_PPP:
         return Next(Kind.PPP, 0, at)
+    if ethertype == numbers.ETHERTYPE_ERSPAN and not number(values, "sequence present"):
+        return Next(Kind.ETHERNET, 0, at)  # type I has no header of its own
     return Next(Kind.ETHERTYPE, ethertype, at)
 
 

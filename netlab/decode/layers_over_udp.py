@@ -108,7 +108,9 @@ def _long(walk: Walk, off: int, end: int) -> int | None:
 
 def _plausible(data: bytes, off: int, end: int, version: int) -> bool:
     """Whether the ids fit: of a known version, or of a list of versions."""
-    if version and version not in QUIC_VERSIONS and version >> 8 != 0xFF0000:  # drafts
+    known = version in QUIC_VERSIONS or version >> 8 == 0xFF0000  # drafts
+    reserved = version & 0x0F0F0F0F == 0x0A0A0A0A  # asks for a list of versions (RFC 9000 15)
+    if version and not known and not reserved:
         return False
     if version and not data[off] & 0x40:
         return False

@@ -5,6 +5,7 @@ The last part of `layers`: names what could not be read as the row of `packets` 
 
 from __future__ import annotations
 
+from netlab.decode.tunnels import CLOSED_TUNNELS
 from netlab.decode.walk import FieldValue, Layer, Walk
 from netlab.model.tables import Packet
 
@@ -33,7 +34,8 @@ def show_rest(walk: Walk, whole: int, packet: Packet) -> None:
     """What no header explains: payload, or an unread protocol; and what follows the packet."""
     name = packet.protocol or packet.link
     if packet.payload_off is not None:
-        name = "Payload"
+        closed = CLOSED_TUNNELS.get(packet.dport or 0) if packet.protocol == "UDP" else None
+        name = closed or "Payload"
     elif packet.fault_layer is not None:
         name = "Unread bytes"
     start = show_left(walk, name)

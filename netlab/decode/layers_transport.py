@@ -103,8 +103,11 @@ def show_udp(walk: Walk, off: int, version: int) -> tuple[int, int] | None:
         length = walk.stop - off
     if length < 8:
         return None
+    there = walk.stop - off
     walk.stop = min(walk.stop, off + length)
-    if number(values, "checksum") == 0:
+    if length > there and not walk.unverifiable and number(values, "checksum"):
+        say(layer, f"not verified: {there} of {length} bytes are there")
+    elif number(values, "checksum") == 0:
         said = "none was made" if version == 4 else "none: allowed in tunnels only (RFC 6935)"
         say(layer, said)
     else:

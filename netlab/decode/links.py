@@ -48,8 +48,10 @@ from netlab.decode.numbers import (
     LINK_WIRELESS,
 )
 from netlab.decode.wireless import read_ppi, read_prism, read_radiotap, read_wireless
+from netlab.model.frame import DIRECTION_IN, DIRECTION_OUT
 
 if TYPE_CHECKING:
+    from netlab.model.frame import Frame
     from netlab.model.tables import Packet
 
 _U16 = struct.Struct("!H")
@@ -61,8 +63,10 @@ FAMILY_IPV4 = 2
 FAMILIES_IPV6 = frozenset({23, 24, 28, 30})
 NFLOG_FAMILIES = {2: 2, 10: 24}  # Linux's numbers, and the BSDs'; to those, 10 is CCITT
 # Hardware types whose cooked "protocol" is not an EtherType (LINKTYPE_LINUX_SLL's page).
-COOKED_OTHER = {778: "GRE", 802: "802.11 radiotap", 803: "802.11 radiotap", 824: "netlink"}
-COOKED_SENT = 4  # a cooked header's packet type: sent by the machine that captured it
+# A GRE device's (778) is GRE's, which is an EtherType.
+COOKED_OTHER = {802: "802.11 radiotap", 803: "802.11 radiotap", 824: "netlink"}
+# Where a cooked header has its packet type, and the one that means sent by this machine.
+_COOKED_TYPES = {LINK_COOKED: (0, 2, b"\0\x04"), LINK_COOKED_2: (10, 11, b"\x04")}
 HDLC_ADDRESSES = frozenset({0x0F, 0x8F})  # Cisco's: one receiver, all
 NFLOG_PAYLOAD = 9
 
@@ -236,6 +240,14 @@ def read_opaque(
 ) -> None:
     """A link without a reader: its name is all."""
     packet.protocol = packet.link
+
+
+def sent_here(frame: Frame, link: int) -> bool:
+    """Whether the file says that the machine which captured the frame sent it."""
+    if frame.flags & (DIRECTION_IN | DIRECTION_OUT):
+        return frame.flags & (DIRECTION_IN | DIRECTION_OUT) == DIRECTION_OUT
+    place = _COOKED_TYPES.get(link)
+    return place is not None and bytes(frame.data[place[0] : place[1]]) == place[2]
 
 
 LINKS: dict[int, Reader] = {

@@ -5,6 +5,8 @@ Sources: the LINKTYPE_ registry of tcpdump.org, IANA "Protocol Numbers" and "IEE
 
 from __future__ import annotations
 
+from netlab.decode.linktypes import OPAQUE_LINKS
+
 LINK_NULL = 0
 LINK_ETHERNET = 1
 LINK_TOKEN_RING = 6
@@ -33,8 +35,6 @@ LINKS = {
     LINK_NULL: "BSD loopback",
     LINK_ETHERNET: "Ethernet",
     LINK_TOKEN_RING: "Token Ring",
-    7: "ARCNET",
-    8: "SLIP",
     LINK_PPP: "PPP",
     LINK_FDDI: "FDDI",
     LINK_RAW_BSD: "Raw IP",
@@ -50,21 +50,10 @@ LINKS = {
     LINK_PRISM: "802.11 Prism",
     LINK_RADIOTAP: "802.11 radiotap",
     LINK_AVS: "802.11 AVS",
-    187: "Bluetooth HCI H4",
-    189: "USB",
     LINK_PPI: "PPI",
-    195: "802.15.4",
-    220: "USB",
-    227: "CAN",
     LINK_IPV4: "Raw IP",
     LINK_IPV6: "Raw IP",
     LINK_NFLOG: "NFLOG",
-    249: "USBPcap",
-    251: "Bluetooth LE",
-    253: "netlink",
-    271: "vsock",
-    272: "nordic BLE",
-    274: "Ethernet mPacket",
     LINK_COOKED_2: "Linux cooked v2",
 }
 
@@ -131,6 +120,7 @@ IP_MOBILITY = 135
 IP_UDP_LITE = 136
 IP_HIP = 139
 IP_SHIM6 = 140
+IP_ETHERNET = 143
 
 IP_PROTOCOLS = {
     IP_HOP_BY_HOP: "IPv6 hop-by-hop",
@@ -165,17 +155,20 @@ IP_PROTOCOLS = {
     137: "MPLS in IP",
     IP_HIP: "HIP",
     IP_SHIM6: "Shim6",
-    143: "Ethernet in IP",
+    IP_ETHERNET: "Ethernet in IP",
     262: "MPTCP",
 }
 
 PPP_IPV4 = 0x0021
 PPP_IPV6 = 0x0057
+PPP_MPLS, PPP_MPLS_MULTICAST = 0x0281, 0x0283
 PPP_PROTOCOLS = {
     PPP_IPV4: "IPv4",
     0x003D: "PPP multilink",
     PPP_IPV6: "IPv6",
     0x00FD: "PPP compressed",
+    PPP_MPLS: "MPLS",
+    PPP_MPLS_MULTICAST: "MPLS multicast",
     0x8021: "PPP IPCP",
     0x8057: "PPP IPV6CP",
     0x80FD: "PPP CCP",
@@ -206,7 +199,7 @@ def llc_name(access_point: int) -> str:
 
 def link_name(link: int) -> str:
     """The name of a LINKTYPE_ number."""
-    return LINKS.get(link) or f"link type {link}"
+    return LINKS.get(link) or OPAQUE_LINKS.get(link) or f"link type {link}"
 
 
 def ethertype_name(ethertype: int) -> str:

@@ -17,6 +17,7 @@ from netlab.decode.links import LINKS, read_opaque
 from netlab.decode.numbers import link_name
 from netlab.decode.reassembly import put_together
 from netlab.decode.transport import flags_text
+from netlab.model.progress import SILENT, Progress
 from netlab.model.tables import Fate, Packet
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["decode", "flags_text"]
 
 
-def decode(raw: RawRecording) -> list[Packet]:
+def decode(raw: RawRecording, progress: Progress = SILENT) -> list[Packet]:
     """One row per frame, in the frames' order; connection and direction are left to `correlate`."""
     known = [(i.name, link_name(i.link), LINKS.get(i.link, read_opaque)) for i in raw.interfaces]
     unknown = (
@@ -37,7 +38,7 @@ def decode(raw: RawRecording) -> list[Packet]:
     fate = Fate.UNKNOWN.value
     packets = []
     fragments: list[tuple[Packet, bytes | memoryview]] = []
-    for frame in raw.frames:
+    for frame in progress.over("decoding", raw.frames):
         index = frame.interface
         name, link, read = known[index] if 0 <= index < len(known) else unknown
         data = frame.data

@@ -2,7 +2,8 @@
 
 IPv4's header, TCP, UDP, ICMP and ICMPv6, over whole captures; `layers` says the same of one frame,
 field by field. Checked is what can be: whole packets that are no fragments and whose headers lie as
-most do. A sum that was left to the device is no error (`checksums`).
+most do. A sum that was left to the device is no error (`checksums`), nor is one of a frame that the
+capturing machine sent: its device may yet fill it in.
 Read first: `checksums`, RFC 9293 3.1, RFC 768, RFC 8200 8.1.
 """
 
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from netlab.decode import checksums
 from netlab.decode.checksums import PseudoHeader, ones_sum
+from netlab.decode.links import sent_here
 from netlab.decode.numbers import IP_ICMP, IP_ICMPV6, IP_TCP, IP_UDP
 from netlab.model.frame import CHECKSUM_NOT_READY
 
@@ -46,7 +48,9 @@ def check_sums(raw: RawRecording, packets: list[Packet], most: int) -> Sums:
             continue
         if packet.payload_off is None or packet.payload_len_bytes is None:
             continue
-        _check(found, packet, frame.data, bool(frame.flags & CHECKSUM_NOT_READY))
+        link = raw.interfaces[frame.interface].link  # it was read, so there is one
+        left = bool(frame.flags & CHECKSUM_NOT_READY) or sent_here(frame, link)
+        _check(found, packet, frame.data, left)
     return found
 
 

@@ -3,7 +3,7 @@
 Only the destination port tells: these protocols send both ways to the well-known one, and the
 other names a flow. Must not know the datagram around it, nor how what is inside is read.
 Read first: RFC 7348 5 (VXLAN), draft-ietf-nvo3-vxlan-gpe 3 (with other than Ethernet inside),
-RFC 8926 3 (Geneve), 3GPP TS 29.281 5 (GTP-U).
+RFC 8926 3 (Geneve), RFC 7510 3 (MPLS), 3GPP TS 29.281 5 (GTP-U).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from netlab.decode.numbers import (
     ETHERTYPE_MPLS,
 )
 
-PORT_GTP_U, PORT_VXLAN, PORT_VXLAN_GPE, PORT_GENEVE = 2152, 4789, 4790, 6081
+PORT_GTP_U, PORT_VXLAN, PORT_VXLAN_GPE, PORT_GENEVE, PORT_MPLS = 2152, 4789, 4790, 6081, 6635
 
 _U16 = struct.Struct("!H")
 _GPE_PROTOCOLS = {1: ETHERTYPE_IPV4, 2: ETHERTYPE_IPV6, 3: ETHERTYPE_BRIDGING, 5: ETHERTYPE_MPLS}
@@ -53,6 +53,10 @@ def _vxlan_gpe(data: bytes | memoryview, off: int, stop: int) -> Inside | None:
         return None
     ethertype = _GPE_PROTOCOLS.get(data[off + 3])
     return None if ethertype is None else Inside("VXLAN-GPE", ethertype, off + 8)
+
+
+def _mpls(data: bytes | memoryview, off: int, stop: int) -> Inside | None:
+    return Inside("MPLS in UDP", ETHERTYPE_MPLS, off) if off + 4 <= stop else None
 
 
 def _geneve(data: bytes | memoryview, off: int, stop: int) -> Inside | None:
@@ -96,10 +100,25 @@ TUNNEL_NAMES: Mapping[int, str] = {
     PORT_VXLAN: "VXLAN",
     PORT_VXLAN_GPE: "VXLAN-GPE",
     PORT_GENEVE: "Geneve",
+    PORT_MPLS: "MPLS in UDP",
+}
+# Tunnels that stay closed: encrypted, or not met here. By port, as IANA's registry has them.
+CLOSED_TUNNELS: Mapping[int, str] = {
+    1701: "L2TP",
+    2268: "AMT",
+    3544: "Teredo",
+    4341: "LISP",
+    4500: "ESP or IKE in UDP",
+    4754: "GRE in UDP",
+    5247: "CAPWAP",
+    6080: "GUE",
+    8472: "OTV or old VXLAN",
+    51820: "WireGuard",
 }
 _TUNNELS: dict[int, Callable[[bytes | memoryview, int, int], Inside | None]] = {
     PORT_GTP_U: _gtp,
     PORT_VXLAN: _vxlan,
     PORT_VXLAN_GPE: _vxlan_gpe,
     PORT_GENEVE: _geneve,
+    PORT_MPLS: _mpls,
 }

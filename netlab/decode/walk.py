@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from netlab.decode.checksums import PseudoHeader
-from netlab.decode.field import Field, bytes_text
+from netlab.decode.field import Field, Kind, bytes_text
 from netlab.decode.fields import FIELDS
 from netlab.decode.fields_tcp import OptionName
 
@@ -114,7 +114,9 @@ class Walk:
             )  # fmt: skip
         return values
 
-    def part(self, layer: Layer, table: str, name: str, off: int, size: int) -> int | bytes | None:
+    def part(
+        self, layer: Layer, table: str, name: str, off: int, size: int, kind: Kind | None = None
+    ) -> int | bytes | None:
         """Append one field of a table, at a place and with a width that other fields told.
 
         Gives its value; None, and nothing is appended, when not all of it was captured.
@@ -122,8 +124,14 @@ class Walk:
         if off + size > min(self.stop, len(self.data)):
             return None
         item = next(field for field in FIELDS[table] if field.name == name)
-        item = replace(item, bit=0, bits=8 * size)
+        item = replace(item, bit=0, bits=8 * size, kind=kind or item.kind)
         return self.extend(layer, (item,), off)[name] if size else b""
+
+    def end_at(self, name: str) -> None:
+        """Leave out of the last layer what follows a field: with that, nothing can be known."""
+        fields = self.layers[-1].fields
+        place = next((at for at, one in enumerate(fields) if one.name == name), len(fields))
+        del fields[place + 1 :]
 
     def grow(self, stop: int) -> Layer:
         """Let the last layer reach up to `stop`, as far as that was captured."""

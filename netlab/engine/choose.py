@@ -65,15 +65,15 @@ def is_large(path: str) -> bool:
 
 def unknown_columns(table: str, names: list[str], path: str) -> bool:
     """Whether a column is wanted on which the kernels have no word; of a large file it is said."""
-    from netlab.engine.known import NOT_KNOWN
+    from netlab.engine.known import not_known
 
-    wanted = [name for name in names if name in NOT_KNOWN]
-    if table != "segments" or not wanted:
+    wanted = sorted(not_known(table).intersection(names))
+    if not wanted:
         return False
     if (_size_bytes(path) or 0) >= _SLOW_FROM_BYTES:
         print(
-            f"netlab: {', '.join(wanted)} are made a packet at a time; without them (--columns)"
-            " it takes seconds",
+            f"netlab: {', '.join(wanted[:3])}{', ...' * (len(wanted) > 3)} are made a packet at a"
+            " time; without them (--columns) it takes seconds",
             file=sys.stderr,
         )
     return True

@@ -77,6 +77,10 @@ class Records:
         self._stop = 0  # of the bytes in the piece
         self.raw = RawRecording()
         if self._header is not None:
+            if self._header.minor < 4:
+                raise Unfit(
+                    "a version of pcap whose records have their lengths the other way round"
+                )
             self._kernel = "scan_pcap"
             self._begin_pcap(self._header)
         elif head[:4] == reader.SECTION_HEADER_BYTES:

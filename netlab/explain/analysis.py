@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from netlab.correlate.join import correlate
 from netlab.decode.packets import decode
 from netlab.model.frame import departure
+from netlab.model.progress import SILENT, Progress
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Message, Tables
 
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from netlab.correlate.messages import DecodeAs
 
 
-def analyse(raw: RawRecording, decode_as: Sequence[DecodeAs] = ()) -> Tables:
+def analyse(
+    raw: RawRecording, decode_as: Sequence[DecodeAs] = (), *, progress: Progress = SILENT
+) -> Tables:
     """The nine tables and the byte ledger of a recording.
 
     The table of messages is made when it is first asked for, and `decode_as` says for it what
@@ -31,7 +34,7 @@ def analyse(raw: RawRecording, decode_as: Sequence[DecodeAs] = ()) -> Tables:
     """
     if raw.description.form == "live":
         raw.frames.sort(key=departure)
-    tables = correlate(raw, decode(raw))
+    tables = correlate(raw, decode(raw, progress), progress)
     tables._read_messages = partial(_messages, tables, raw, tuple(decode_as))
     return tables
 

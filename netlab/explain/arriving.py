@@ -23,6 +23,7 @@ from netlab.model.tables import Call, Direction, Packet, Role
 _RATE = re.compile(r"\brate ")
 _DELAY = re.compile(r"\bdelay (?:[cs]>[cs] )?(?:conn \d+ )?(\d+(?:\.\d+)?) ?(ns|us|ms|s)\b")
 _BY = re.compile(r"\bby (\d+(?:\.\d+)?) ?(ns|us|ms|s)\b")
+_PROMPT_NS = 2_000_000  # the stack's own work, on a busy machine
 _UNITS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 
 
@@ -44,16 +45,24 @@ def tell_byte(line: Line, path: Path, direction: Direction, byte: int) -> int | 
     taken = packets[accepted[0][2]] if accepted else first
     if first is None or taken is None:
         return None
+    if not path.exact and path.scene.has_calls(path.connection, direction.sender):
+        _two_clocks(line, path, direction, byte)
+        return None
     writer = path.scene.writer(path.connection, direction, byte)
     behind_ns = _later_here(sender, first, byte, ready_ns)
     _leaves(until, path, sender, writer, byte, first)
-    if not path.exact and taken is not first:
-        tell_recovery(until, path, sender, byte, taken.time_ns)
     _sent_again(until, path, sender, byte, taken, behind_ns)
     tell_flight(until, taken, behind_ns)
     _behind_gap(until, sender, byte, ready_ns, frame)
     line.include(until.finish(), ready_ns)
     return ready_ns
+
+
+def _two_clocks(line: Line, path: Path, direction: Direction, byte: int) -> None:
+    """Calls of both ends, and a capture at one: on whose side a frame waited, nobody knows."""
+    writer = path.scene.writer(path.connection, direction, byte)
+    if writer is not None:
+        tell_before(line, path.scene, writer, f"called {_plain(writer)}")
 
 
 def tell_end(line: Line, path: Path, direction: Direction) -> int | None:
@@ -67,18 +76,17 @@ def tell_end(line: Line, path: Path, direction: Direction) -> int | None:
     if ready_ns <= line.at_ns:
         return ready_ns
     fins = [packet for packet in sender.stream.half.fins if not packet._made]
-    cause = caller_of(path, fins, Role.FIN, direction)
+    cause = caller_of(path, fins, Role.FIN, direction) or _ender(path, sender, fins)
     until = Line(line.at_ns, min(ready_ns, line.stop_ns))
     if cause is not None:
         tell_before(until, path.scene, cause, f"called {_plain(cause)}")
         write = sender.last_write(cause.entered_ns)
-        if fins and write is not None and sender.nxt(cause.entered_ns) < length:
+        if fins and write is not None and sender.una(cause.entered_ns) < length:
             tell_held(until, Holder(path, sender, write), fins[0].time_ns)
     elif fins:
-        _not_seen(until, path, sender, fins[0], None)
+        _not_seen(until, path, sender, fins[0])
     if fins:
-        until.until(fins[0].time_ns, Cause.COPY, Certainty.INFERRED, (), (),
-                    "in which the stack sent the FIN")  # fmt: skip
+        _fin_leaves(until, sender, fins[0])
     taken = next(iter(came(fins)), None)
     if taken is not None and fins and taken is not fins[0]:
         until.until(
@@ -93,6 +101,26 @@ def tell_end(line: Line, path: Path, direction: Direction) -> int | None:
     return ready_ns
 
 
+def _fin_leaves(line: Line, sender: Sender, fin: Packet) -> None:
+    """From the call that ended the stream to its FIN, with all bytes before it sent."""
+    frames = (fin.frame,)
+    if fin.time_ns - line.at_ns <= _PROMPT_NS:
+        line.until(fin.time_ns, Cause.COPY, Certainty.INFERRED, frames, (),
+                   "in which the stack sent the FIN")  # fmt: skip
+    elif sender.paced:
+        line.until(
+            fin.time_ns, Cause.PACING, Certainty.INFERRED, frames, (),
+            f"because the {sender.direction.sender} spread its segments out (pacing)",
+        )  # fmt: skip
+    line.unknown(fin.time_ns, f"before the FIN of frame {fin.frame}, for a reason that is not seen")
+
+
+def _ender(path: Path, sender: Sender, fins: list[Packet]) -> Call | None:
+    """The call after which this side could say no more, where what held its FIN is not known."""
+    call = path.scene.ender(path.connection, sender.direction.sender)
+    return call if call is not None and fins and call.entered_ns <= fins[0].time_ns else None
+
+
 def tell_reset(line: Line, path: Path, direction: Direction, packet: Packet) -> int:
     """Why the peer's reset did not come earlier."""
     ready_ns = arrival_ns(packet)
@@ -101,7 +129,7 @@ def tell_reset(line: Line, path: Path, direction: Direction, packet: Packet) -> 
     if cause is not None:
         tell_before(until, path.scene, cause, f"called {_plain(cause)}")
     else:
-        _not_seen(until, path, path.senders[direction], packet, None)
+        _not_seen(until, path, path.senders[direction], packet)
     until.until(packet.time_ns, Cause.COPY, Certainty.INFERRED, (packet.frame,), (),
                 "in which the stack sent a reset")  # fmt: skip
     tell_flight(until, packet, None)
@@ -128,18 +156,21 @@ def _leaves(
 ) -> None:
     """Until the first frame with the byte left."""
     if writer is None:
-        _not_seen(line, path, sender, first, byte)
+        _not_seen(line, path, sender, first)
         return
     tell_before(line, path.scene, writer, f"called {_plain(writer)}")
-    if not path.exact and path.scene.has_calls(path.connection, sender.direction.receiver):
-        line.unknown(first.time_ns)
     holder = Holder(path, sender, Write(writer, writer.stop or 0, False))
     tell_held(line, holder, first.time_ns)
 
 
-def _not_seen(line: Line, path: Path, sender: Sender, packet: Packet, byte: int | None) -> None:
+def _not_seen(line: Line, path: Path, sender: Sender, packet: Packet) -> None:
     """The peer's calls were not recorded: what its frames alone say of the time before one left."""
     side = sender.direction.sender
+    if path.scene.has_calls(path.connection, side):
+        line.unknown(
+            packet.time_ns, f"before frame {packet.frame}, which no recorded call explains"
+        )
+        return
     asked = _last_question(path, sender, packet)
     if path.exact:
         if asked is not None:

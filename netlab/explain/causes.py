@@ -39,6 +39,7 @@ class Cause(StrEnum):
     KEEPALIVE = "keepalive"
     USER_TIMEOUT = "user_timeout"
     SIGNAL = "signal"
+    OTHER_EVENT = "other_event"
     WINDOW_PROBE = "window_probe"
     PACING = "pacing"
     WIRE_QUEUE = "wire_queue"
@@ -171,6 +172,11 @@ MECHANISMS: dict[Cause, Mechanism] = {
         "until TCP_USER_TIMEOUT gave up", "Find out why the peer was silent.", "RFC 5482"
     ),
     Cause.SIGNAL: Mechanism("until a signal interrupted it", "", "man 7 signal"),
+    Cause.OTHER_EVENT: Mechanism(
+        "until a descriptor was ready that is no socket: a signal's, a timer's, another thread's",
+        "",
+        "man 2 poll; man 2 eventfd; man 2 signalfd",
+    ),
     Cause.WINDOW_PROBE: Mechanism(
         "the peer's window was open but smaller than a segment, until the probe timer",
         "Let the peer's program read more at a time, or give it a larger SO_RCVBUF.",

@@ -17,7 +17,7 @@ from netlab.correlate.arrivals import arrival_ns, reached
 from netlab.correlate.segments import Row
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.parts import Line
-from netlab.explain.recovery import recovery_of, was_lost
+from netlab.explain.recovery import new_probe, recovery_of
 from netlab.explain.scene import Path
 from netlab.explain.sender import Resend, Sender, Write
 from netlab.explain.wording import name_of, sized
@@ -171,7 +171,9 @@ def moment_of(holder: Holder, since_ns: int, until_ns: int) -> Moment:
 def _pending(path: Path, sender: Sender, since_ns: int, until_ns: int) -> Resend | None:
     """What will be sent again of what was in flight, if it was lost."""
     resend = sender.next_resend(since_ns, until_ns)
-    return resend if resend is not None and was_lost(path, sender, resend) else None
+    if resend is None or not recovery_of(path, sender, resend).lost:
+        return None
+    return resend
 
 
 # --- the rules
@@ -180,6 +182,10 @@ def _pending(path: Path, sender: Sender, since_ns: int, until_ns: int) -> Resend
 def _tell_loss(line: Line, holder: Holder, moment: Moment) -> None:
     assert moment.resend is not None
     found = recovery_of(holder.path, holder.sender, moment.resend)
+    if found.cause is Cause.FAST_RETRANSMIT:
+        probe = new_probe(holder.path, holder.sender, moment.since_ns, moment.resend)
+        if probe is not None and probe[0] >= moment.until_ns:
+            found = probe[1]
     line.until(moment.until_ns, found.cause, found.certainty, found.frames, holder.calls,
                f"{found.text}, and it kept {holder.what} waiting")  # fmt: skip
 

@@ -9,13 +9,15 @@ Read first: RFC 9293 3.5, man 2 listen, tcp_conn_request in Linux; `correlate.ac
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 from netlab.correlate.accept_queue import acks_at_server, queued_by
 from netlab.correlate.arrivals import arrival_ns, came, reached, sent
 from netlab.correlate.sockets import Socket
 from netlab.explain.arriving import tell_flight
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.parts import Line
-from netlab.explain.scene import Path
+from netlab.explain.scene import Path, Queue
 from netlab.model.tables import Call, Direction, Packet, Side
 
 _ANSWERED_WITHIN_NS = 500_000_000  # a SYN-ACK is sent at once; a second later it is a resend
@@ -35,24 +37,39 @@ def complete(path: Path, socket: Socket) -> tuple[int, int] | None:
 def queue_at(path: Path, time_ns: int) -> tuple[Call, int, int] | None:
     """(the listen, connections that stood in the accept queue then, its backlog)."""
     scene = path.scene
+    server = path.track.flow.server
+    if server not in scene.queues:
+        scene.queues[server] = _queue_of(path)
+    queue = scene.queues[server]
+    if queue is None:
+        return None
+    waiting = bisect_right(queue.came_ns, time_ns) - bisect_right(queue.left_ns, time_ns)
+    return queue.listen, waiting, int(queue.listen.args)
+
+
+def _queue_of(path: Path) -> Queue | None:
+    """When connections to the server's end came into its accept queue, and when they left it."""
+    scene = path.scene
     listener = scene.listener(path.track)
     if listener is None or listener.listened_by is None:
         return None
     listen = scene.call(listener.listened_by)
     if not listen.args.strip().isdecimal():
         return None
-    waiting = 0
+    came_ns, left_ns = [], []
     for row in scene.tables.connections:
+        if (row.server, row.server_port) != path.track.flow.server:
+            continue
         other = scene.path(row.connection)
-        if other is None or (row.server, row.server_port) != path.track.flow.server:
+        socket = scene.ends.get((row.connection, Side.SERVER))
+        queued = complete(other, socket or listener) if other is not None else None
+        if queued is None:
             continue
-        server = scene.ends.get((row.connection, Side.SERVER))
-        queued = complete(other, server if server is not None else listener)
-        if queued is None or queued[0] > time_ns:
-            continue
-        taken = server.accepted_by if server is not None else None
-        waiting += taken is None or (scene.call(taken).returned_ns or time_ns) > time_ns
-    return listen, waiting, int(listen.args)
+        came_ns.append(queued[0])
+        taken = socket.accepted_by if socket is not None else None
+        if taken is not None:
+            left_ns.append(max(scene.call(taken).returned_ns or queued[0], queued[0]))
+    return Queue(listen, sorted(came_ns), sorted(left_ns))
 
 
 def tell_handshake(line: Line, path: Path) -> int | None:

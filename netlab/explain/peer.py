@@ -16,7 +16,7 @@ from netlab.explain.wording import name_of
 from netlab.model.tables import Call, Direction, Side
 
 # A peer that waits for a client, a time or a signal does what its program wants.
-_OWN_WILL = BUSY | {Cause.NO_CLIENT, Cause.TIMER, Cause.SIGNAL, Cause.PEER_APP}
+_OWN_WILL = BUSY | {Cause.NO_CLIENT, Cause.TIMER, Cause.SIGNAL, Cause.OTHER_EVENT, Cause.PEER_APP}
 _SHORT_NS = 1_000_000  # a thread that did not run for less is a program at work
 
 

@@ -21,8 +21,8 @@ from netlab.explain.parts import Line
 from netlab.explain.peer import tell_before
 from netlab.explain.scene import Path, Scene
 from netlab.explain.sending import tell_room
-from netlab.explain.unstreamed import tell_frame
-from netlab.model.call import POLLOUT, is_outbound
+from netlab.explain.unstreamed import tell_frame, tell_hang_up
+from netlab.model.call import POLLHUP, POLLOUT, POLLRDHUP, is_outbound
 from netlab.model.tables import Call, Direction, Packet, Role, Side
 
 _TIMEOUT = re.compile(r"timeout=(-?\d+)")
@@ -46,7 +46,8 @@ def tell_poll(line: Line, scene: Scene, call: Call) -> int | None:
         elif span.peer_call is not None:
             found.append((scene.call(span.peer_call).entered_ns, 1, place))
     if not found:
-        return _writable(line, scene, call)
+        told = (_other_event, _hang_up, _writable)
+        return next((at for story in told if (at := story(line, scene, call)) is not None), None)
     at_ns, local, place = min(found)
     if at_ns <= line.at_ns:
         return at_ns
@@ -58,22 +59,39 @@ def tell_poll(line: Line, scene: Scene, call: Call) -> int | None:
     return _woken(line, scene, call, scene.packets[span.frame or 0])
 
 
+def _other_event(line: Line, scene: Scene, call: Call) -> int | None:
+    """A wait that reported nothing but descriptors of which the recording has no calls."""
+    ready = scene.record(call.call).ready
+    if not ready or any(item.inode is not None for item in ready):
+        return None
+    named = ", ".join(str(item.fd) for item in ready[:4])
+    line.until(
+        line.stop_ns, Cause.OTHER_EVENT, Certainty.OBSERVED, (), (),
+        f"until descriptor {named} was ready, which is no socket of the recording",
+    )  # fmt: skip
+    return line.stop_ns
+
+
+def _hang_up(line: Line, scene: Scene, call: Call) -> int | None:
+    """A wait that the end of a Unix socket or pipe ended."""
+    for item, socket in scene.sockets.reported.get(call.call, ()):
+        if socket.is_local and item.events & (POLLHUP | POLLRDHUP):
+            return tell_hang_up(line, scene, socket)
+    return None
+
+
 def _writable(line: Line, scene: Scene, call: Call) -> int | None:
     """A wait that several ACKs ended: which of them woke it no frame tells, but all freed room."""
     for item, socket in scene.sockets.reported.get(call.call, ()):
         if not item.events & POLLOUT or socket.listens or not socket.is_stream:
             continue
-        if socket.connection is None and socket.calls:
-            known = scene.call(socket.calls[-1])
-            connection, side = known.connection, known.side
-        else:
-            connection, side = socket.connection, socket.side
-        path = scene.path(connection)
-        if path is None or side is None:
+        home = scene.home(socket)
+        path = scene.path(home[0]) if home is not None else None
+        if path is None or home is None:
             continue
         if not _was_short(scene, socket, call):
             return line.at_ns  # it had been writable all along
-        return tell_room(line, path, call, Side(side))
+        return tell_room(line, path, call, home[1])
     return None
 
 

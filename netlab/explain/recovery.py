@@ -16,32 +16,32 @@ Read first: RFC 6298, RFC 8985 (sections 6 and 7), tcp_schedule_loss_probe in Li
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 from netlab.correlate.arrivals import arrival_ns, reached
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.parts import Line
 from netlab.explain.scene import Path
-from netlab.explain.sender import Resend, Sender
+from netlab.explain.sender import Recovery, Resend, Sender
 from netlab.model.tables import Fate, Packet
 
 # RACK waits a quarter of the round trip for a segment that may only be late, one tick more until
 # the timer fires; a busy machine is later.
 _PROMPT_NS = 8_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Recovery:
-    """Why a frame was sent again."""
-
-    cause: Cause
-    certainty: Certainty
-    frames: tuple[int, ...]
-    text: str
+_LATE_NS = 5_000_000  # what leaves so long after its write, and after no ACK, a timer sent
 
 
 def recovery_of(path: Path, sender: Sender, resend: Resend) -> Recovery:
     """The mechanism behind one frame."""
+    known = sender.recoveries.get(resend.frame)
+    if known is None:
+        found = _judged(path, sender, resend)
+        known = replace(found, lost=_was_lost(path, sender, resend))
+        sender.recoveries[resend.frame] = known
+    return known
+
+
+def _judged(path: Path, sender: Sender, resend: Resend) -> Recovery:
     evidence = _evidence(sender, resend)
     lost = _lost(path, sender, resend)
     if evidence is not None:
@@ -79,8 +79,37 @@ def tell_recovery(line: Line, path: Path, sender: Sender, byte: int, until_ns: i
             return
         mine = resend.start <= byte < resend.stop
         timer = recovery_of(path, sender, resend)
+        if mine and timer.cause is Cause.FAST_RETRANSMIT:
+            probe = new_probe(path, sender, line.at_ns, resend)
+            if probe is not None:
+                at_ns, by = probe
+                line.until(at_ns, by.cause, by.certainty, by.frames, (), by.text)
         if mine or timer.cause is Cause.TAIL_LOSS_PROBE:
             line.until(resend.time_ns, timer.cause, timer.certainty, timer.frames, (), timer.text)
+
+
+def new_probe(
+    path: Path, sender: Sender, since_ns: int, resend: Resend
+) -> tuple[int, Recovery] | None:
+    """A tail loss probe that sent what is new, where something is (RFC 8985 7.3), and when.
+
+    It leaves before the resend, long after it was written, with no ACK before it that covered more.
+    """
+    for row in sender.departures_between(since_ns, resend.time_ns - 1):
+        left_ns = row.packet.time_ns
+        moved = sender.una(left_ns) > sender.una(since_ns)  # an ACK may have let it go
+        write = sender.write_of(row.segment.start)
+        if moved or write is None or left_ns - write.call.entered_ns < _LATE_NS:
+            continue
+        frames, lost, known = _lost(path, sender, resend)
+        certainty = Certainty.OBSERVED if known else Certainty.INFERRED
+        text = (
+            f"because {lost}, until a tail loss probe sent what was next (frame"
+            f" {row.segment.frame})"
+        )
+        cited = (*frames, row.segment.frame)
+        return left_ns, Recovery(Cause.TAIL_LOSS_PROBE, certainty, cited, text)
+    return None
 
 
 def _lost(path: Path, sender: Sender, resend: Resend) -> tuple[tuple[int, ...], str, bool]:
@@ -104,7 +133,7 @@ def _lost(path: Path, sender: Sender, resend: Resend) -> tuple[tuple[int, ...], 
     return (before.frame,), f"frame {before.frame} was not acknowledged", False
 
 
-def was_lost(path: Path, sender: Sender, resend: Resend) -> bool:
+def _was_lost(path: Path, sender: Sender, resend: Resend) -> bool:
     """Whether the frame before it, or every ACK of that, is known or may be thought to be lost.
 
     A frame that came and was not acknowledged, with no ACK lost, was not: its receiver was silent.

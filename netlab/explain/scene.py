@@ -11,8 +11,9 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from netlab.correlate.addresses import is_wildcard
+from netlab.correlate.addresses import Endpoint, is_wildcard
 from netlab.correlate.flows import Flow, flows_from_packets
+from netlab.correlate.reasons import What
 from netlab.correlate.segments import Track, track_from_flow
 from netlab.correlate.socket_options import OptionSet, options_of
 from netlab.correlate.sockets import Socket, trace_sockets
@@ -21,7 +22,7 @@ from netlab.explain.parts import Part
 from netlab.explain.sender import Sender, Switch, Write, sender_of
 from netlab.model.call import MSG_MORE, MSG_PEEK, CallRecord, is_inbound, is_outbound
 from netlab.model.recording import RawRecording
-from netlab.model.tables import Call, Direction, Packet, Role, Side, Span, State, Tables
+from netlab.model.tables import Call, Direction, Packet, Role, Side, Span, State, Tables, Unmatched
 
 Thread = tuple[str, int, int]  # host, pid, tid
 
@@ -40,6 +41,15 @@ class Moves:
             return None
         call = self.calls[place - 1]
         return call if call.stop is not None and byte < call.stop else None
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """The accept queue of a listener: when connections came into it, and left it, in order."""
+
+    listen: Call
+    came_ns: list[int]
+    left_ns: list[int]
 
 
 class Path:
@@ -116,6 +126,12 @@ class Scene:
         }
         self._in_order: dict[tuple[int, Side, Direction], Moves] = {}
         self._paths: dict[int, Path | None] = {}
+        self.queues: dict[Endpoint, Queue | None] = {}  # by listener's end, once asked for
+        self.unread: dict[int | None, list[Unmatched]] = defaultdict(list)  # by connection
+        for item in tables.unmatched:
+            if item.bytes and item.what in (What.CARRIED_NOT_READ, What.SENT_NOT_READ):
+                self.unread[item.connection].append(item)
+        self.end_ns = max((c.returned_ns or c.entered_ns for c in self.calls), default=0)
         self._options: dict[tuple[int, Side], list[OptionSet]] = {}
         self._reads: dict[tuple[int, Side], list[Call]] = {}
         self._accepted: dict[int, Socket] = {
@@ -142,6 +158,16 @@ class Scene:
 
     def socket_of(self, call: Call) -> Socket | None:
         return self.sockets.by_call[call.call - 1]
+
+    def home(self, socket: Socket) -> tuple[int, Side] | None:
+        """Which end of which connection a socket is; None: it is not known."""
+        if socket.connection is not None and socket.side is not None:
+            return socket.connection, socket.side
+        for number in reversed(socket.calls):
+            call = self.call(number)
+            if call.connection is not None and call.side is not None:
+                return call.connection, Side(call.side)
+        return None
 
     def accepted_by(self, call: Call) -> Socket | None:
         """The socket that an accept returned."""
@@ -268,13 +294,18 @@ class Scene:
             for option in self.options(connection, side)
         )
 
-    def finished_ns(self, connection: int, side: Side) -> int | None:
-        """When this side ended its stream: shutdown, or the last close."""
+    def ender(self, connection: int, side: Side) -> Call | None:
+        """The call with which this side ended its stream: shutdown, or the last close."""
         socket = self.ends.get((connection, side))
         if socket is None:
             return None
         numbers = [*socket.shutdowns[:1], *([socket.last_close] if socket.last_close else [])]
-        return min((self.call(n).entered_ns for n in numbers), default=None)
+        return min(map(self.call, numbers), key=lambda call: call.entered_ns, default=None)
+
+    def finished_ns(self, connection: int, side: Side) -> int | None:
+        """When this side ended its stream."""
+        call = self.ender(connection, side)
+        return call.entered_ns if call is not None else None
 
     # --- frames
 
@@ -302,14 +333,19 @@ class Scene:
     def is_exact(self, track: Track) -> bool:
         """Whether a frame's departure and arrival are both known.
 
-        A wire knows both; on a loopback they are one. Elsewhere the capture stands at one end.
+        A wire knows both; on a loopback, and wherever one machine is both ends, they are one.
+        Elsewhere the capture stands at one end.
         """
         first = next((row.packet for row in track.rows), None)
         if first is None:
             return False
         if first._wired or (first.src == first.dst):
             return True
-        return (first.src or "").startswith("127.") or first.interface.startswith("lo")
+        if (first.src or "").startswith("127.") or first.interface.startswith("lo"):
+            return True
+        ends = [self.ends.get((track.flow.connection, side)) for side in Side]
+        hosts = {socket.host for socket in ends if socket is not None}
+        return None not in ends and len(hosts) == 1
 
     def states(self, connection: int | None, side: Side) -> list[State]:
         """The samples of one end, in order of time."""

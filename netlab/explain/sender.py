@@ -16,6 +16,7 @@ from netlab.correlate.arrivals import arrival_ns, reached
 from netlab.correlate.flows import RST, SYN
 from netlab.correlate.segments import Row, Track
 from netlab.correlate.streams import Stream
+from netlab.explain.causes import Cause, Certainty
 from netlab.model.tables import Call, Direction
 
 _TIMESTAMPS_BYTES = 12  # RFC 7323 appendix A: the option with its padding
@@ -63,6 +64,17 @@ class Resend:
     stop: int
 
 
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """Why a frame was sent again."""
+
+    cause: Cause
+    certainty: Certainty
+    frames: tuple[int, ...]
+    text: str
+    lost: bool = True  # what it repairs was lost, or may have been
+
+
 @dataclass(slots=True)
 class Sender:
     """The timeline of one direction's sender."""
@@ -78,6 +90,7 @@ class Sender:
     writes: list[Write] = field(default_factory=list)
     resends: list[Resend] = field(default_factory=list)
     paced: bool = False  # the socket asked for pacing, or its congestion control paces
+    recoveries: dict[int, Recovery] = field(default_factory=dict)  # by frame, once judged
     finished_ns: int | None = None  # shutdown or close: Nagle lets the rest go with the FIN
     _departed_ns: list[int] = field(default_factory=list)
     _nxt: list[int] = field(default_factory=list)
@@ -128,6 +141,11 @@ class Sender:
         """The latest call that wrote by then."""
         place = bisect_right(self._written_ns, time_ns)
         return self.writes[place - 1] if place else None
+
+    def write_of(self, offset: int) -> Write | None:
+        """The call that wrote this byte, if all are known in order."""
+        place = bisect_right(self._written, offset)
+        return self.writes[place] if place < len(self.writes) else None
 
     def writes_since(self, offset: int, time_ns: int) -> int:
         """How many calls entered by then wrote bytes from `offset` on."""

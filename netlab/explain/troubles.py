@@ -8,7 +8,7 @@ Read first: "TCP Analysis" in the Wireshark User's Guide, RFC 9293 3.5.3 (resets
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -16,8 +16,9 @@ from netlab.correlate.flows import RST, SYN
 from netlab.decode import faults
 from netlab.decode.sums import check_sums
 from netlab.explain.incomplete import Fragments
+from netlab.model.ranges import RangeSet
 from netlab.model.recording import RawRecording
-from netlab.model.tables import Connection, Packet, Tables
+from netlab.model.tables import Connection, Packet, Segment, Tables, Verdict
 
 SERIOUS, BAD, MINOR = 3, 2, 1
 
@@ -46,6 +47,7 @@ def troubles(tables: Tables, raw: RawRecording) -> list[Trouble]:
     for packet in tables.packets:
         seen.take(packet)
     twice = _captured_twice(tables, raw)
+    twice |= {s.frame for s in tables.segments if s.verdict == Verdict.DUPLICATED_BY_CAPTURE}
     found = [
         *_of_the_capture(raw),
         *_of_packets(seen, twice),
@@ -205,6 +207,15 @@ _VERDICTS = (
      "connections on ports that others had"),
 )  # fmt: skip
 _RESENT = ("retransmission", "fast_retransmission", "spurious_retransmission")
+# netlab's own verdicts, where there is one: why something was sent again, and what only looks so.
+_WHY_AGAIN: dict[str | None, str] = {
+    Verdict.RTO: "by timeout",
+    Verdict.FAST_RETRANSMIT: "fast",
+    Verdict.TAIL_LOSS_PROBE: "as a probe",
+    Verdict.SPURIOUS: "in vain",
+}
+_NOT_AGAIN = frozenset(Verdict) - frozenset(_WHY_AGAIN)
+_PROBES = frozenset({Verdict.KEEP_ALIVE, Verdict.ZERO_WINDOW_PROBE})
 
 
 def _of_segments(tables: Tables, twice: set[int]) -> Iterator[Trouble]:
@@ -217,24 +228,46 @@ def _of_segments(tables: Tables, twice: set[int]) -> Iterator[Trouble]:
         return
     groups = {name: _Group() for name, *_ in _VERDICTS}
     resent, sent = _Group(), 0
+    why: Counter[str] = Counter()
+    seen: dict[tuple[int, str], RangeSet] = defaultdict(RangeSet)
     for segment in tables.segments:
         sent += segment.seg_len > 0
         if segment.connection not in suspects or segment.frame in twice:
             continue
-        if segment.retransmission or segment.fast_retransmission or segment.spurious_retransmission:
+        had = seen[segment.connection, segment.direction]
+        again = _is_resent(segment, bool(had.overlaps(segment.start, segment.stop)))
+        if segment.verdict not in _PROBES:
+            had.add(segment.start, segment.stop)
+        if again:
             resent.add(segment.frame)
+            why[_WHY_AGAIN.get(segment.verdict, "")] += 1
         for name, group in groups.items():
-            if getattr(segment, name):
+            if getattr(segment, name) and not (again and name == "out_of_order"):
                 group.add(segment.frame)
     if resent.count:
         share = 100 * resent.count / max(sent, 1)
+        known = [f"{number:,} {word}" for word, number in why.most_common() if word]
         text = f"{_count(resent.count, 'segment')} resent, {share:.1f} % of those with content"
+        if known and why[""]:
+            known.append(f"{why['']:,} for no known reason")
+        text += f": {', '.join(known)}" if known else ""
         yield Trouble("resent", BAD, resent.count, text, resent.frame)
     for name, weight, one, several in _VERDICTS:
         group = groups[name]
         if group.count:
             text = f"{group.count:,} {one if group.count == 1 else several}"
             yield Trouble(name, weight, group.count, text, group.frame)
+
+
+def _is_resent(segment: Segment, had: bool) -> bool:
+    """Whether its sender sent it before; `had`: bytes of it have been seen.
+
+    netlab's verdict knows more than tshark's, where it knows anything.
+    """
+    if segment.verdict in _WHY_AGAIN:
+        return True
+    again = had or any(getattr(segment, name) for name in _RESENT)
+    return again and segment.verdict not in _NOT_AGAIN
 
 
 def _of_sums(tables: Tables, raw: RawRecording) -> Iterator[Trouble]:

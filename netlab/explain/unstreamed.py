@@ -7,6 +7,7 @@ Read first: reference on datagrams; man 7 udp, man 7 unix, man 7 pipe.
 from __future__ import annotations
 
 from netlab.correlate.arrivals import arrival_ns
+from netlab.correlate.sockets import Socket
 from netlab.explain.arriving import tell_flight
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.parts import Line
@@ -61,10 +62,28 @@ def tell_local(line: Line, scene: Scene, call: Call) -> int | None:
         if span.role in (Role.LOCAL, Role.WAKEUP) and span.peer_call is not None
     ]  # fmt: skip
     if not others:
-        return None
+        socket = scene.socket_of(call)
+        at_end = call.result == 0 and call.errno is None and call.requested_bytes != 0
+        return tell_hang_up(line, scene, socket) if at_end and socket is not None else None
     first = min(others, key=lambda other: other.entered_ns)
     tell_before(line, scene, first, f"called {first.op} #{first.call}")
     return max(first.entered_ns, line.at_ns)
+
+
+def tell_hang_up(line: Line, scene: Scene, socket: Socket) -> int | None:
+    """Until the other end of a Unix socket or pipe was closed; returns when."""
+    home = scene.home(socket)
+    if home is None:
+        return None
+    connection, side = home
+    other = scene.ends.get((connection, side.outbound.receiver))
+    if other is None or other.last_close is None:
+        return None
+    last = scene.call(other.last_close)
+    if last.entered_ns > line.stop_ns:
+        return None
+    tell_before(line, scene, last, f"called {last.op} #{last.call}")
+    return max(last.entered_ns, line.at_ns)
 
 
 def tell_local_room(line: Line, scene: Scene, call: Call) -> int | None:

@@ -261,6 +261,59 @@ class Connection:
     server_state: str | None = None
     closed_by: str | None = None  # client, server, both
     close_kind: str | None = None  # fin, rst, half-close, open; null: not known, frames were lost
+    handshake_kind: str | None = (
+        None  # full, half, fast_open, simultaneous, refused, unanswered ...
+    )
+    conn_state: str | None = None  # Zeek's
+    history: str | None = None  # Zeek's
+    idle_max_ns: int | None = None  # between two frames
+    new_data_frames: int | None = None  # by netlab's own verdict
+    rto_frames: int | None = None
+    fast_retransmit_frames: int | None = None
+    tail_loss_probe_frames: int | None = None
+    spurious_frames: int | None = None
+    reordered_frames: int | None = None
+    duplicated_by_capture_frames: int | None = None
+    duplicated_by_network_frames: int | None = None
+    keep_alive_frames: int | None = None
+    zero_window_probe_frames: int | None = None
+    unsure_frames: int | None = None  # without a verdict, and the reason says what is missing
+    client_stream_bytes: int | None = None  # as long as frames and ACKs show
+    client_missed_bytes: int | None = None  # of its stream: acknowledged, and not captured
+    client_rtt_min_ns: int | None = (
+        None  # from what it sent to its ACK, none of what was sent twice
+    )
+    client_rtt_mean_ns: int | None = None
+    client_rtt_smoothed_ns: int | None = None  # RFC 6298, at the end
+    client_rtt_variation_ns: int | None = None
+    client_ts_rtt_min_ns: int | None = None  # from a timestamp that it sent to its echo
+    client_ts_rtt_mean_ns: int | None = None
+    client_flight_max_bytes: int | None = None  # that it had out
+    client_window_min_bytes: int | None = None  # that it let the other send, after the handshake
+    client_window_max_bytes: int | None = None
+    client_window_edge: int | None = None  # offset of the other's stream up to which it did
+    client_throughput_bytes_per_s: int | None = (
+        None  # payload, copies too, from its first to its last ACK
+    )
+    client_goodput_bytes_per_s: int | None = None  # each byte once
+    client_limited_by: str | None = None  # application, peer_window, own_buffer, loss, unknown
+    client_limited_reason: str | None = None
+    server_stream_bytes: int | None = None
+    server_missed_bytes: int | None = None
+    server_rtt_min_ns: int | None = None
+    server_rtt_mean_ns: int | None = None
+    server_rtt_smoothed_ns: int | None = None
+    server_rtt_variation_ns: int | None = None
+    server_ts_rtt_min_ns: int | None = None
+    server_ts_rtt_mean_ns: int | None = None
+    server_flight_max_bytes: int | None = None
+    server_window_min_bytes: int | None = None
+    server_window_max_bytes: int | None = None
+    server_window_edge: int | None = None
+    server_throughput_bytes_per_s: int | None = None
+    server_goodput_bytes_per_s: int | None = None
+    server_limited_by: str | None = None
+    server_limited_reason: str | None = None
 
 
 @dataclass(slots=True)

@@ -17,6 +17,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from netlab.model.errors import BadRecording, UsageError
+from netlab.model.progress import SILENT, Progress
 from netlab.model.recording import RawRecording
 from netlab.model.tables import RECORDS, Tables, columns
 
@@ -50,14 +51,22 @@ def check(table: str, form: str, chosen: str | None = None) -> list[str]:
 
 
 def export_table(
-    tables: Tables, table: str, form: str, out: BinaryIO, names: list[str] | None = None
+    tables: Tables,
+    table: str,
+    form: str,
+    out: BinaryIO,
+    names: list[str] | None = None,
+    progress: Progress = SILENT,
 ) -> None:
     """Write one of the tables, or of it the columns with these names."""
     names = names or check(table, form)
+    if out.isatty():  # what is written is progress enough
+        progress = SILENT
     if form == "jsonl":
-        for line in json_lines(tables, table, names):
+        for line in json_lines(tables, table, names, progress):
             out.write(line)
         return
+    progress.step("writing")
     from netlab.show.frames import frame
 
     export_frame(frame(tables, table).select(names), form, out)
@@ -85,9 +94,11 @@ def export_frame(found: pl.DataFrame, form: str, out: BinaryIO) -> None:
     out.write(whole.getbuffer())
 
 
-def json_lines(tables: Tables, table: str, names: list[str]) -> Iterator[bytes]:
+def json_lines(
+    tables: Tables, table: str, names: list[str], progress: Progress = SILENT
+) -> Iterator[bytes]:
     """One JSON object a row, with exactly these columns' names, in order."""
-    for row in getattr(tables, table):
+    for row in progress.over("writing", getattr(tables, table)):
         yield _ENCODE({name: getattr(row, name) for name in names}).encode() + b"\n"
 
 

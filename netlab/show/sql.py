@@ -20,12 +20,21 @@ from netlab.show.frames import frame
 FRAMES = "frames"
 NAMES = (*RECORDS, FRAMES)
 _CONNECTION_PREFIX = "conn_"
+_PLACE = "_place"  # no column of a table has a name like that
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _READS = re.compile(r"\s*\(*\s*(?:select|with)\b", re.IGNORECASE)
 _QUOTED = re.compile(r"'(?:[^']|'')*'|\"([^\"]*)\"")
 _NO_COLUMN = re.compile(r"no column named '([^']*)' found")
 _NO_TABLE = re.compile(r"relation '([^']*)' was not found")
 _HINT = f"it is Polars' SQL; the tables are {', '.join(NAMES)}"
+
+
+class NoColumn(UsageError):
+    """A column was named that is not there; the hint has the nearest that is."""
+
+    def __init__(self, name: str, there: Iterable[str]) -> None:
+        super().__init__(f"no column {name!r}", _nearest(name, there, "the columns are"))
+        self.name = name
 
 
 def query(tables: Tables, sql: str) -> pl.DataFrame:
@@ -48,16 +57,24 @@ def query(tables: Tables, sql: str) -> pl.DataFrame:
 def rows_where(tables: Tables, name: str, condition: str, key: str) -> set[int]:
     """The values of `key` in the rows of a table of which the condition is true.
 
-    Raises UsageError for a condition that cannot be understood.
+    Raises UsageError for a condition that cannot be understood, NoColumn for such a name in it.
     """
-    found = table(tables, name)
+    return set(_filtered(table(tables, name), name, condition)[key].to_list())
+
+
+def positions_where(tables: Tables, name: str, condition: str) -> list[int]:
+    """The same by the places of the rows, from 0, for a table that has no key."""
+    found = table(tables, name).with_row_index(_PLACE)
+    return _filtered(found, name, condition)[_PLACE].to_list()
+
+
+def _filtered(found: pl.DataFrame, name: str, condition: str) -> pl.DataFrame:
     try:
-        chosen = found.filter(pl.sql_expr(condition))
+        return found.filter(pl.sql_expr(condition))
     except pl.exceptions.PolarsError as error:
-        raise _refusal(error, condition, {name: found}) from None
+        raise _refusal(error, condition, {name: found.drop(_PLACE, strict=False)}) from None
     except BaseException as error:
         raise _unless_panic(error) from None
-    return set(chosen[key].to_list())
 
 
 def table(tables: Tables, name: str) -> pl.DataFrame:
@@ -96,10 +113,10 @@ def _refusal(error: Exception, text: str, found: dict[str, pl.DataFrame]) -> Usa
     columns_there = [c for one in found.values() for c in one.columns]
     if isinstance(error, pl.exceptions.ColumnNotFoundError):
         name = _name_in(said, text)
-        return UsageError(f"no column {name!r}", _nearest(name, columns_there, "the columns are"))
+        return NoColumn(name, columns_there)
     if match := _NO_COLUMN.search(said):
         name = match[1]
-        return UsageError(f"no column {name!r}", _nearest(name, columns_there, "the columns are"))
+        return NoColumn(name, columns_there)
     if match := _NO_TABLE.search(said):
         name = match[1]
         if name in NAMES:  # there is one, but a condition sees one row of its own

@@ -380,8 +380,8 @@ def _together() -> Iterator[Case]:
         )  # fmt: skip
         yield case(
             f"SO_RCVLOWAT over two writes {ms} ms apart",
-            [["connect"], ["set", "nodelay", 1], ["send", 100], ["sleep", ms], ["send", 100],
-             ["recv"], ["close"]],
+            [["connect"], ["set", "nodelay", 1], ["sleep", 20], ["send", 100], ["sleep", ms],
+             ["send", 100], ["recv"], ["close"]],
             [*LISTEN, ["set", "rcvlowat", 200], ["recv"], ["set", "rcvlowat", 1], ["send", 3],
              ["drain"], ["close"]],
             ("server", "recv", 1), "peer_app", ms - 10,
@@ -419,6 +419,7 @@ def _together() -> Iterator[Case]:
         [["connect"], ["ping", 2], ["send", 64], ["send", 65], ["recv"], ["close"]],
         [*LISTEN, ["pong", 2], ["read", 129], ["send", 3], ["drain"], ["close"]],
         ("server", "recv", 3), "tail_loss_probe", 250, "delay 30ms; drop c>s data 3",
+        "network fast_retransmit head_of_line nagle",
     )  # fmt: skip
     yield case(
         "refused over 50 ms, IPv6",

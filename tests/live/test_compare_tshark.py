@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
+from compare_files import write_forms
 from compare_samples import write_samples
 from deliberate_differences import DELIBERATE
 from tshark_compare import (
@@ -83,6 +84,15 @@ def test_made_frames_are_as_tshark_reads_them(tmp_path: Path) -> None:
     found = by_tshark([path])
     judge(found)
     assert set(found[0].fields) == set(GROUP_OF)
+
+
+@pytest.mark.slow
+def test_every_form_of_file_is_as_tshark_reads_it(tmp_path: Path) -> None:
+    paths = write_forms(tmp_path)
+    found = by_tshark(paths)
+    judge(found)
+    assert len(found) == len(paths)
+    assert all(one.compared["frame"] == one.frames > 0 for one in found)
 
 
 @pytest.mark.slow

@@ -178,3 +178,33 @@ def test_every_byte_of_a_message_is_in_its_frames_and_in_calls_of_both_ends(
                 assert call.start <= at
                 at = max(at, call.stop)
             assert at >= message.stop
+
+
+MESSAGES = 23
+
+
+def test_every_websocket_message_of_a_run_is_one_and_is_tsharks(tmp_path: Path) -> None:
+    path = tmp_path / "chat.pcapng"
+    subprocess.run(
+        [sys.executable, "-m", "netlab", "run", "websocket", "--messages", str(MESSAGES),
+         "--size", str(SMALL), "--port", "8080", "-o", path],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    frames = [m for m in analyse(read_raw(path)).messages if m.protocol == "WebSocket"]
+    assert not any(message.fault for message in frames)
+    for direction in ("c>s", "s>c"):
+        texts = [m.text for m in frames if m.direction == direction]
+        assert texts == [f"binary, {SMALL:,} bytes"] * MESSAGES + ["close 1000 normal closure"]
+    done = subprocess.run(
+        ["tshark", "-2", "-n", "-r", path, "-Y", "websocket", "-T", "fields",
+         "-e", "frame.number", "-e", "websocket.opcode"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    theirs = [
+        (int(frame), "close" if opcode == "8" else "binary")
+        for frame, _, opcodes in (line.partition("\t") for line in done.stdout.splitlines())
+        for opcode in opcodes.split(",")
+    ]
+    ours = [(m._whole, m.text.partition(" ")[0].rstrip(",")) for m in frames]
+    assert sorted(ours) == sorted(theirs)

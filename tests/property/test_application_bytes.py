@@ -62,18 +62,26 @@ def sizes_of(pieces: Pieces) -> dict[Side, int]:
     return {side: sum(len(data) for who, data in pieces if who is side) for side in Side}
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(st.sampled_from(TALKING), st.lists(st.tuples(SIDES, BITS), max_size=8))
 @example("redis", [(C, b"*1\r\n|1\r\n*0\r\n")])
+@example("redis", [(C, b"*1\r\n+\r\n"), (S, b"+\r\n")])
 @example("postgres", [(C, b"\0\0\0\x08\x04\xd2\x16\x30"), (S, b"Gabc"), (C, b"abc")])
 def test_any_bytes(name: str, pieces: Pieces) -> None:
     check_if_not_handed_over(name, pieces)
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(mutated())
 @example(("postgres", [POSTGRES[0], POSTGRES[2], POSTGRES[3]]))  # held until the server answers
 def test_changed_talks(changed: tuple[str, Pieces]) -> None:
+    check_if_not_handed_over(*changed)
+
+
+@pytest.mark.slow
+@settings(max_examples=5000)
+@given(mutated())
+def test_many_changed_talks(changed: tuple[str, Pieces]) -> None:
     check_if_not_handed_over(*changed)
 
 
@@ -85,7 +93,7 @@ def check_if_not_handed_over(name: str, pieces: Pieces) -> None:
     assert play(name, pieces, 1) == whole
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(mutated(), st.data())
 def test_gaps(changed: tuple[str, Pieces], data: st.DataObject) -> None:
     """Some pieces are missing; what is left is read or told, in order, and never raises."""
@@ -112,7 +120,7 @@ def test_gaps(changed: tuple[str, Pieces], data: st.DataObject) -> None:
             begun = one.stop
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(
     st.sampled_from(ASKING),
     st.one_of(
@@ -138,17 +146,17 @@ def test_any_datagram(name: str, payload: bytes) -> None:
         application.likely(b"", payload)
 
 
-RECORDS = b"\0\0\1\0\1\0\0\0\0\0\0" * 5957
+RECORDS = b"\0\0\1\0\1\0\0\0\0\0\0" * 1499
 HOSTILE = {
-    "redis array": ("redis", b"*9999999\r\n" + b":1\r\n" * 10_000),
-    "redis nest": ("redis", b"*1\r\n" * 10_000),
-    "redis string": ("redis", b"$999999999\r\n" + b"x" * 200_000),
-    "redis line": ("redis", b"+" + b"x" * 200_000),
-    "smtp reply": ("smtp", b"250-a\r\n" * 7_000),
-    "smtp line": ("smtp", b"2" * 200_000),
-    "postgres rows": ("postgres", b"D\0\0\0\6\0\0" * 7_000),
-    "postgres long": ("postgres", b"T\x3f\0\0\0\xff\xff" + b"x" * 200_000),
-    "mqtt publish": ("mqtt", b"\x30\xff\xff\x7f\0\1t" + b"x" * 200_000),
+    "redis array": ("redis", b"*9999999\r\n" + b":1\r\n" * 5_003),
+    "redis nest": ("redis", b"*1\r\n" * 5_003),
+    "redis string": ("redis", b"$999999999\r\n" + b"x" * 150_001),
+    "redis line": ("redis", b"+" + b"x" * 150_001),
+    "smtp reply": ("smtp", b"250-a\r\n" * 3_001),
+    "smtp line": ("smtp", b"2" * 150_001),
+    "postgres rows": ("postgres", b"D\0\0\0\6\0\0" * 3_001),
+    "postgres long": ("postgres", b"T\x3f\0\0\0\xff\xff" + b"x" * 150_001),
+    "mqtt publish": ("mqtt", b"\x30\xff\xff\x7f\0\1t" + b"x" * 150_001),
     "dns": ("dns", b"\xff\xff" + QUERY[:4] + b"\0\0\xff\xff\0\0\0\0" + RECORDS),
 }  # fmt: skip
 
@@ -162,4 +170,4 @@ def test_memory_is_bounded_by_the_bytes(what: str) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert said[S]
-    assert peak < 4 * len(data) + 500_000
+    assert peak < 4 * len(data) + 300_000

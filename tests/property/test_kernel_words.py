@@ -53,7 +53,9 @@ def test_numbers_and_names() -> None:
     both = {name: getattr(kernels, name) for name in ("BACKWARD", "IS_IPV6", "TCP", "UDP")}
     assert both == {name: getattr(followers, name) for name in both}
     assert kernels.UNJUDGED == followers.UNJUDGED_ROW
-    tunnel_ports = {kernels.GTP_U, kernels.VXLAN, kernels.VXLAN_GPE, kernels.GENEVE}
+    tunnel_ports = {
+        kernels.GTP_U, kernels.VXLAN, kernels.VXLAN_GPE, kernels.GENEVE, kernels.MPLS,
+    }  # fmt: skip
     assert tunnel_ports == set(tunnels.TUNNEL_NAMES)
     assert (kernels.TCP, kernels.UDP) == (named.IP_TCP, named.IP_UDP)
     assert {0x8100, 0x88A8, 0x9100} == carried.VLAN_TAGS

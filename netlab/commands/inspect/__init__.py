@@ -14,12 +14,14 @@ from netlab.commands.decode_as import decode_as_option, rules
 from netlab.commands.inspect.asked import Asked
 from netlab.commands.numbers import WholeNumber
 from netlab.commands.options import display_options
+from netlab.commands.watching import watching
 
 
 @click.command("inspect")
 @click.argument("file")
 @click.option("--connections", "view", flag_value="connections", help="List the connections.")
 @click.option("--packets", "view", flag_value="packets", help="List the packets.")
+@click.option("--calls", "view", flag_value="calls", help="List the calls.")
 @click.option("--messages", "view", flag_value="messages", help="List what applications said.")
 @click.option("--message", metavar="M", type=int, help="Show one message's fields and bytes.")
 @decode_as_option
@@ -51,16 +53,16 @@ from netlab.commands.options import display_options
 @click.option(
     "--where",
     metavar="SQL",
-    help="With --packets, --connections, --messages: those of which it is true: `dport = 443`.",
+    help="Only that of which it is true: `dport = 443 and retransmission`.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the view as JSON.")
 @display_options
 def command(**given: Any) -> None:
     """Show what a recording or capture holds. FILE may be - for standard input.
 
-    Without an option: a summary and the connections. A condition of --where names columns as
-    `netlab query` has them: of `frames` for packets, of `connections` for connections, of
-    `messages` for messages.
+    Without an option: a summary. A condition of --where names columns as `netlab query` has them:
+    of `frames` for the summary, packets and streams, of `connections`, `calls`, `messages` and
+    `states` for those, and of `frames` or `calls` for a ladder.
     """
     asked = Asked(**given)
     asked.check()
@@ -76,19 +78,22 @@ def command(**given: Any) -> None:
     from netlab.show.terminal.screen import paged
 
     told = rules(asked.decode_as)
-    raw = read_raw(asked.file)
-    tables = analyse(raw, told)
-    with paged():
-        if asked.view == "messages":
-            messages.show_list(tables, asked)
-        elif asked.message is not None:
-            messages.show(tables, raw, asked, asked.message)
-        elif asked.packet is not None:
-            one_packet.show(tables, raw, asked, asked.packet)
-        elif asked.connection is not None:
-            one_connection.show(tables, raw, asked, asked.connection)
-        else:
-            lists.show(tables, raw, asked)
+    with watching() as progress:
+        progress.step("reading")
+        raw = read_raw(asked.file)
+        tables = analyse(raw, told, progress=progress)
+        progress.step("drawing")
+        with paged():
+            if asked.view == "messages":
+                messages.show_list(tables, raw, asked)
+            elif asked.message is not None:
+                messages.show(tables, raw, asked, asked.message)
+            elif asked.packet is not None:
+                one_packet.show(tables, raw, asked, asked.packet)
+            elif asked.connection is not None:
+                one_connection.show(tables, raw, asked, asked.connection)
+            else:
+                lists.show(tables, raw, asked)
     if asked.has_view:
         for fault in raw.faults:
             note(fault)

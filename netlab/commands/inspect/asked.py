@@ -12,7 +12,7 @@ class Asked:
     """The options of one `netlab inspect`, under their names in Python."""
 
     file: str
-    view: str | None = None  # packets, connections, messages
+    view: str | None = None  # packets, connections, calls, messages
     message: int | None = None
     decode_as: tuple[str, ...] = ()
     connection: str | None = None
@@ -54,15 +54,14 @@ class Asked:
         if given > 1 and not (given == 2 and self.view == "messages" and self.connection):
             raise UsageError(
                 "only one view at a time",
-                "choose one of --connections, --packets, --messages, --connection N, --packet N, "
-                "--message M",
+                "choose one of --connections, --packets, --calls, --messages, --connection N,"
+                " --packet N, --message M",
             )
         self._check_packet()
         self._check_connection()
-        if self.where is not None and self.view is None:
-            raise UsageError(
-                "--where is about a list", "add --packets, --connections or --messages"
-            )
+        one = "--packet N" if self.packet is not None else "--message M"
+        if self.where is not None and (self.packet is not None or self.message is not None):
+            raise UsageError("--where chooses among many", f"leave it out, or {one}")
 
     def _check_packet(self) -> None:
         looks = {"--deep": self.deep, "--boxes": self.boxes, "--field": self.field is not None}
@@ -86,5 +85,5 @@ class Asked:
         if self.stream is None and (self.form is not None or self.output is not None):
             name = "--output" if self.form is None else "--as"
             raise UsageError(f"{name} is about a stream", "add --stream client, server or both")
-        if self.stream is not None and self.as_json:
-            raise UsageError("a stream is no JSON", "choose --as text, hex, c or raw")
+        if self.form is not None and self.as_json:
+            raise UsageError("JSON has a form of its own", "leave out --as, or --json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from netlab.commands.inspect.asked import Asked
+from netlab.commands.watching import watching
 
 
 def show(asked: Asked) -> bool:
@@ -11,7 +12,9 @@ def show(asked: Asked) -> bool:
 
     if not is_large(asked.file):
         return False
-    whole = maybe_read(asked.file, keep=False)
+    with watching() as progress:
+        progress.step("reading")
+        whole = maybe_read(asked.file, keep=False)
     if whole is None:
         return False
     from netlab.commands.main import note
@@ -28,13 +31,13 @@ def show(asked: Asked) -> bool:
                 bulk_connections(kept), len(rows) - len(kept), whole.capture.records.began_ns, asked
             )
         else:
-            from netlab.show.terminal.lines import emit, width_of
+            from netlab.show.terminal.lines import emit, emit_json, width_of
             from netlab.show.terminal.summary import LISTED, summary_lines
             from netlab.show.views.bulk import bulk_summary
 
             view = bulk_summary(whole, asked.name, busiest=None if asked.as_json else LISTED)
             if asked.as_json:
-                print(view.as_json())
+                emit_json(view)
             else:
                 emit(summary_lines(view, width_of(None)))
     if asked.has_view:

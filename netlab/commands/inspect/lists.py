@@ -1,4 +1,4 @@
-"""The views of `netlab inspect` on a whole file: its summary, its connections, its packets."""
+"""The views of `netlab inspect` on a whole file: its summary, its connections, packets, calls."""
 
 from __future__ import annotations
 
@@ -20,19 +20,29 @@ def show(tables: Tables, raw: RawRecording, asked: Asked) -> None:
         _packets(tables, raw, asked)
     elif asked.view == "connections":
         _connections(tables, asked)
+    elif asked.view == "calls":
+        _calls(tables, raw, asked)
     else:
         _summary(tables, raw, asked)
 
 
 def _summary(tables: Tables, raw: RawRecording, asked: Asked) -> None:
+    where = ""
+    if asked.where is not None:
+        from netlab.show.chosen import packets_alone
+
+        there = len(tables.packets)
+        tables, raw = packets_alone(tables, raw, asked.where)
+        where = f"{asked.where}: {len(tables.packets):,} of {there:,} frames; connections whole"
     if asked.as_json:
+        from netlab.show.terminal.lines import emit_json
         from netlab.show.views.summary import summary
 
-        print(summary(tables, raw, asked.name).as_json())
+        emit_json(summary(tables, raw, asked.name, where))
         return
     from netlab.show.terminal.summary import print_summary
 
-    print_summary(tables, raw, path=asked.name)
+    print_summary(tables, raw, path=asked.name, where=where)
 
 
 def _connections(tables: Tables, asked: Asked) -> None:
@@ -53,11 +63,10 @@ def draw_connections(
 ) -> None:
     """The rows, and how many there are more."""
     from netlab.show.terminal.connections import connection_lines
-    from netlab.show.terminal.lines import emit, width_of
-    from netlab.show.views.text import as_json as json_text
+    from netlab.show.terminal.lines import emit, emit_json, width_of
 
     if asked.as_json:
-        print(json_text(rows))
+        emit_json(rows)
         return
     emit(connection_lines(rows, start_ns, width_of(None)))
     if more:
@@ -65,19 +74,18 @@ def draw_connections(
 
 
 def _packets(tables: Tables, raw: RawRecording, asked: Asked) -> None:
-    from netlab.show.terminal.lines import columns_of_terminal, emit, fold
+    from netlab.show.terminal.lines import columns_of_terminal, emit, emit_json, fold
     from netlab.show.terminal.packets import list_lines
     from netlab.show.views.packets import packet_lines
-    from netlab.show.views.text import as_json as json_text
 
     chosen = None
     if asked.where is not None:
-        from netlab.show.sql import FRAMES, rows_where
+        from netlab.show.chosen import frames
 
-        chosen = rows_where(tables, FRAMES, asked.where, "frame")
+        chosen = frames(tables, asked.where)
     rows = packet_lines(tables, raw, asked.limit, chosen)
     if asked.as_json:
-        print(json_text(rows))
+        emit_json(rows)
         return
     columns = columns_of_terminal()
     there = len(tables.packets) if chosen is None else len(chosen)
@@ -85,3 +93,21 @@ def _packets(tables: Tables, raw: RawRecording, asked: Asked) -> None:
     if rows and tables.calls:
         said = fold("Frames are numbered as in Wireshark, which counts calls, too.", columns)
         emit([[(text, "dim")] for text in said])
+
+
+def _calls(tables: Tables, raw: RawRecording, asked: Asked) -> None:
+    from netlab.show.terminal.calls import list_lines
+    from netlab.show.terminal.lines import emit, emit_json, width_of
+    from netlab.show.views.calls import call_lines
+
+    chosen = None
+    if asked.where is not None:
+        from netlab.show.sql import rows_where
+
+        chosen = rows_where(tables, "calls", asked.where, "call")
+    rows = call_lines(tables, raw, asked.limit, chosen)
+    if asked.as_json:
+        emit_json(rows)
+        return
+    there = len(tables.calls) if chosen is None else len(chosen)
+    emit(list_lines(rows, there - len(rows), width_of(None)))

@@ -22,24 +22,32 @@ def show(tables: Tables, raw: RawRecording, asked: Asked, connection: str) -> No
 
 def _ladder(tables: Tables, raw: RawRecording, asked: Asked, row: Connection) -> None:
     from netlab.show.terminal.ladder import print_ladder
+    from netlab.show.terminal.lines import emit_json
     from netlab.show.views.ladder import ladder, limited
-    from netlab.show.views.text import as_json as json_text
 
+    only = None
+    if asked.where is not None:
+        from netlab.show.chosen import frames_and_calls
+
+        only = frames_and_calls(tables, asked.where)
     if asked.as_json:
-        print(json_text(limited(ladder(tables, raw, row), asked.limit or 0)))
+        emit_json(limited(ladder(tables, raw, row, only), asked.limit or 0))
     else:
-        print_ladder(tables, raw, connection=row.connection, limit=asked.limit)
+        print_ladder(tables, raw, connection=row.connection, limit=asked.limit, only=only)
 
 
 def _states(tables: Tables, asked: Asked, row: Connection) -> None:
-    from netlab.show.terminal.lines import emit, width_of
+    from netlab.show.terminal.lines import emit, emit_json, width_of
     from netlab.show.terminal.states import DEFAULT_LIMIT, states_lines
     from netlab.show.views.states import limited, states_view
-    from netlab.show.views.text import as_json as json_text
 
+    if asked.where is not None:
+        from netlab.show.chosen import states
+
+        tables = states(tables, asked.where)
     view = states_view(tables, row)
     if asked.as_json:
-        print(json_text(limited(view, asked.limit or 0)))
+        emit_json(limited(view, asked.limit or 0))
     else:
         limit = DEFAULT_LIMIT if asked.limit is None else asked.limit
         emit(states_lines(limited(view, limit), width_of(None)))
@@ -48,17 +56,29 @@ def _states(tables: Tables, asked: Asked, row: Connection) -> None:
 def _stream(tables: Tables, raw: RawRecording, asked: Asked, row: Connection, sides: str) -> None:
     from netlab.commands.main import note
     from netlab.show import export
+    from netlab.show.terminal import screen
     from netlab.show.terminal.content import c_lines, content_lines, notes_of, write_raw
-    from netlab.show.terminal.lines import emit, plain
+    from netlab.show.terminal.lines import emit, emit_json, plain, width_of
     from netlab.show.views.content import Sides, content
+    from netlab.show.views.text import as_json
 
     form = asked.form or "text"
     view = content(tables, raw, row, Sides(sides))
-    if asked.output is None and form in ("text", "hex"):
-        emit(content_lines(view, form))
+    if asked.where is not None:
+        from netlab.show.chosen import frames
+
+        view = view.of_frames(frames(tables, asked.where))
+    if asked.as_json and asked.output is None:
+        emit_json(view)
         return
+    if asked.output is None and form in ("text", "hex"):
+        emit(content_lines(view, form, width_of(None)))
+        return
+    screen.about_to_write()
     with export.output(asked.output, asked.file, binary=form == "raw") as out:
-        if form == "raw":
+        if asked.as_json:
+            out.write(f"{as_json(view)}\n".encode())
+        elif form == "raw":
             write_raw(view, out)
         elif form == "c":
             out.writelines(f"{line}\n".encode() for line in c_lines(view))

@@ -11,20 +11,19 @@ def show(tables: Tables, raw: RawRecording, asked: Asked, frame: int) -> None:
     """What was asked for of the packet with this number."""
     from netlab.show import choose
     from netlab.show.terminal import packets as drawn
-    from netlab.show.terminal.lines import emit, width_of
+    from netlab.show.terminal.lines import emit, emit_json, width_of
     from netlab.show.views.packets import field_views, packet_view
-    from netlab.show.views.text import as_json as json_text
 
     view = packet_view(tables, raw, choose.packet(tables, frame), deep=asked.deep)
     width = width_of(None)
     if asked.field is not None:
         found = field_views(view, asked.field)
         if asked.as_json:
-            print(json_text(found))
+            emit_json(found)
         else:
             emit(drawn.field_lines(found, width))
     elif asked.as_json:
-        print(json_text(view))
+        emit_json(view)
     elif asked.boxes:
         emit(drawn.box_lines(view, width))
     else:

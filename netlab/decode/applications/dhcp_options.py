@@ -166,9 +166,12 @@ def _numbers(width: int) -> Callable[[Cursor], str]:
     return text
 
 
+_FOR_EVER = 2**32 - 1
+
+
 def seconds(number: int) -> str:
     """`3600 s`; all ones mean for ever (RFC 2131 3.3)."""
-    return "for ever" if number == 0xFFFFFFFF else f"{number} s"
+    return "for ever" if number == _FOR_EVER else f"{number} s"
 
 
 def _flag(data: Cursor) -> str:

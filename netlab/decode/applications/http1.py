@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from netlab.decode.applications.http1_head import REQUEST, RESPONSE, Head
@@ -172,6 +172,11 @@ class Http1:
         if half.missing and not fault:
             fault = f"{half.missing:,} bytes of the body were not captured"
         stop = half.unread.start if stop is None else stop
+        if head.items[-1].stop > stop or half.left:  # a chunk that did not come whole
+            head.items = [
+                replace(item, stop=min(item.stop, stop)) if item.stop > stop else item
+                for item in head.items
+            ]
         said = Said(head.protocol, head.start, stop, head.text, tuple(head.items), fault)
         half.phase, half.head, half.fault, half.rule = _Phase.FIRST, None, "", ""
         half.body_stop = None

@@ -6,6 +6,7 @@ is counted, never kept. Read first: RFC 9113 3.4, 4 and 6.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from netlab.decode.applications import http2_names as names
@@ -19,6 +20,9 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _HEADER = 9
 _KEPT = 1 << 20  # bytes of a frame that is no DATA: above, it is counted
 _LARGEST = (1 << 24) - 1
+_BEGINS = re.compile(  # a length of at most 16,384, a type that is known, any flags, a stream
+    rb"\x00[\x00-\x40].[\x00-\x0a\x0c\x10].[\x00-\x7f]...", re.DOTALL
+)
 _UNTOLD_LARGEST = 1 << 14  # RFC 9113 4.2, unless SETTINGS said otherwise
 
 
@@ -222,6 +226,11 @@ class Http2:
         """Look for a frame whose end another one begins at; whether it is at the front now."""
         assert half.lost_from is not None
         while len(half.unread) >= _HEADER:
+            at = half.unread.search(_BEGINS)
+            if at < 0:
+                half.unread.drop(len(half.unread) - _HEADER + 1)
+                return False
+            half.unread.drop(at)
             head = half.unread.peek(_HEADER)
             if _plausible(head, _UNTOLD_LARGEST):
                 size = _HEADER + int.from_bytes(head[:3], "big")

@@ -5,7 +5,9 @@ Read first: RFC 9113 4.1 and 6.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 from netlab.decode.applications import http2_names as names
 from netlab.decode.applications.cursor import Cursor, TooShort
@@ -160,10 +162,8 @@ class Block:
 
     def place(self, at: int, *, end: bool = False) -> int:
         """Where a byte of the block stands; an end belongs to the piece that it ends."""
-        inside, outside = self.places[0] if self.places else (0, 0)
-        for begin, stands in self.places:
-            if begin < at or (begin == at and not end):
-                inside, outside = begin, stands
+        index = (bisect_left if end else bisect_right)(self.places, at, key=itemgetter(0)) - 1
+        inside, outside = self.places[max(index, 0)]
         return outside + at - inside
 
 

@@ -19,6 +19,8 @@ _KEPT = 70_000  # of a packet's body: a topic is as long as 65,535 bytes
 _CONNECT = re.compile(
     rb"\x10[\x80-\xff]{0,3}[\x00-\x7f](\x00\x04MQTT[\x04\x05]|\x00\x06MQIsdp\x03)"
 )
+# A length, then a topic of less than 256 bytes, of which the first are no control characters.
+_TOPIC = re.compile(rb"[\x80-\xff]{0,3}[\x00-\x7f]\x00[^\x00][^\x00-\x1f\x7f]{1,4}")
 _FROM_CLIENT = frozenset({1, 3, 4, 5, 6, 7, 8, 10, 12, 14, 15})
 _FROM_SERVER = frozenset({2, 3, 4, 5, 6, 7, 9, 11, 13, 14, 15})
 _FIXED_LENGTH = {4: 2, 5: 2, 6: 2, 7: 2, 12: 0, 13: 0}  # before version 5
@@ -40,7 +42,7 @@ class Mqtt(Talk):
             return False
         flags, length = head[0] & 15, head[1]
         if kind == 3:
-            return flags >> 1 & 3 != 3
+            return flags >> 1 & 3 != 3 and bool(_TOPIC.match(head, 1))
         fits = flags == (2 if kind in (6, 8, 10) else 0)
         return fits and (kind not in _FIXED_LENGTH or length in (_FIXED_LENGTH[kind], 3, 4))
 

@@ -227,7 +227,7 @@ def complete(draft: Draft, body: Cursor) -> None:
     word = tag.split(" ")
     draft.text = tag
     if len(word) > 1 and word[-1].isdigit() and word[-1].isascii():
-        draft.text = f"{tag}: {int(word[-1][:18])} {'row' if word[-1] == '1' else 'rows'}"
+        draft.text = f"{tag}: {counted(int(word[-1][:18]), 'row')}"
 
 
 def error(draft: Draft, body: Cursor) -> None:

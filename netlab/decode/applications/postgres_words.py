@@ -28,6 +28,8 @@ ALONE = {
     "Terminate": "goodbye",
     "BindComplete": "parameters bound",
     "CloseComplete": "closed",
+    "FunctionCall": "call of a function by its number",
+    "FunctionCallResponse": "what the function returned",
     "EmptyQueryResponse": "the query was empty",
     "NoData": "no rows will come",
     "ParseComplete": "statement parsed",

@@ -34,7 +34,7 @@ class Malformed(Exception):
 class Draft:
     """A message while it is being read."""
 
-    __slots__ = ("fault", "inner", "items", "left_out", "missing", "protocol", "start", "text",
+    __slots__ = ("fault", "items", "left_out", "missing", "protocol", "start", "text",
                  "whole")  # fmt: skip
 
     def __init__(self, protocol: str, start: int) -> None:
@@ -43,7 +43,6 @@ class Draft:
         self.text = ""
         self.items: list[Item] = []
         self.left_out = 0
-        self.inner: list[Said] = []
         self.fault = ""
         self.whole = 0  # its length where its beginning tells it
         self.missing = 0  # bytes of its body that no frame holds
@@ -66,11 +65,10 @@ class Draft:
             meaning = "only the first are told one by one"
             self.items.append(Item("further fields", str(self.left_out), stop, stop, meaning))
         if self.missing and not self.fault:
-            self.fault = f"{self.missing} of its bytes are in no frame"
+            self.fault = f"{self.missing:,} of its bytes are in no frame"
         return Said(
-            self.protocol, self.start, stop, self.text, tuple(self.items), self.fault,
-            tuple(self.inner),
-        )  # fmt: skip
+            self.protocol, self.start, stop, self.text or "a message", tuple(self.items), self.fault
+        )
 
 
 class Tap:
@@ -151,6 +149,9 @@ class Talk(ABC):
         self._lost: dict[Side, str] = {}  # why the bytes are no longer read
         self._lost_at: dict[Side, int] = {}
         self._held: set[Side] = set()
+        self._whole = dict.fromkeys(Side, 0)  # messages without a fault
+        self._heard: dict[Side, int] = {}  # how many the other side had said when one was lost
+        self._speaking: Side | None = None
         self._successor: Conversation | None = None
         self._given_up = ""
 
@@ -193,10 +194,11 @@ class Talk(ABC):
 
     def feed(self, side: Side, data: bytes, start: int) -> list[Said]:
         if self._successor is not None:
-            return self._successor.feed(side, data, start)
+            return self._collect(side) + self._successor.feed(side, data, start)
         tap = self.taps[side]
-        if side in self._lost and self._lost[side] == _GAP and self.begins(side, data[:64]):
+        if side in self._lost and self._may_begin(side, data):
             self._found(side, start)
+        self._speaking = side
         if side not in self._lost:
             tap.unread.add(data, start)
         else:
@@ -204,9 +206,21 @@ class Talk(ABC):
         self._run(side)
         return self._collect(side)
 
+    def _may_begin(self, side: Side, data: bytes) -> bool:
+        """Whether to read again from here a side whose bytes could no longer be read.
+
+        Behind a gap, where a message may well begin. Behind what was no message (the capture began
+        in the middle of one, perhaps), where the other side has been understood in between: then
+        this is where a side begins to speak, however its bytes are cut.
+        """
+        if self._lost[side] == _GAP:
+            return self.begins(side, data[:64])
+        turns = self._speaking is not side and not self._given_up
+        return turns and self._whole[side.outbound.receiver] > self._heard[side]
+
     def gap(self, side: Side, start: int, stop: int) -> list[Said]:
         if self._successor is not None:
-            return self._successor.gap(side, start, stop)
+            return self._collect(side) + self._successor.gap(side, start, stop)
         tap = self.taps[side]
         size = stop - start
         if tap.skipping >= size and side not in self._lost:
@@ -226,7 +240,7 @@ class Talk(ABC):
 
     def end(self, side: Side) -> list[Said]:
         if self._successor is not None:
-            return self._successor.end(side)
+            return self._collect(side) + self._successor.end(side)
         tap = self.taps[side]
         if not tap.ended:
             tap.ended = True
@@ -248,16 +262,17 @@ class Talk(ABC):
                 stop = tap.unread.stop
                 if stop > draft.start:
                     have = stop - draft.start
-                    draft.fault = f"{have} of {draft.whole} bytes" if draft.whole else (
-                        f"only its first {have} bytes")  # fmt: skip
+                    draft.fault = f"{have:,} of {draft.whole:,} bytes" if draft.whole else (
+                        f"only its first {counted(have, 'byte')}")  # fmt: skip
                     draft.fault += f", {cut}"
-                    draft.text = draft.text or "a message"
                     yield draft.said(stop)
                 return
             except Malformed as why:
                 draft.fault = str(why)
                 draft.text = draft.text or f"no {self.protocol} message"
                 self._lost[tap.side] = draft.fault
+                self._heard[tap.side] = self._whole[tap.side.outbound.receiver]
+                self.missed(tap.side)
                 tap.unread.drop(max(0, draft.start + 1 - tap.at))
                 self._lost_at[tap.side] = tap.at
                 yield draft.said(tap.at)
@@ -271,9 +286,7 @@ class Talk(ABC):
     def _run(self, side: Side) -> None:
         """Read on, and the other side too where it waited for what this one said."""
         self._read_on(side)
-        other = side.outbound.receiver
-        if other in self._held and self._successor is None:
-            self._read_on(other)
+        self._let_go(side.outbound.receiver)
         if self._successor is not None:
             self._pass_on()
         elif self._given_up:
@@ -282,11 +295,19 @@ class Talk(ABC):
                     self._lost[one], self._lost_at[one] = self._given_up, tap.at
                 tap.unread.jump(tap.unread.stop)
 
+    def _let_go(self, side: Side) -> None:
+        if side in self._held and self._successor is None:
+            self._read_on(side)
+
     def _read_on(self, side: Side) -> None:
         for said in self._loops[side]:
             if said is None:
                 break
             self._ready[side].append(said)
+            self._whole[side] += not said.fault
+            # What the other side held back comes before this side's next message, if that is here
+            # already: else the order would depend on the pieces.
+            self._let_go(side.outbound.receiver)
         if side in self._lost:
             tap = self.taps[side]
             tap.unread.jump(tap.unread.stop)
@@ -314,7 +335,7 @@ class Talk(ABC):
     def _tell_lost(self, side: Side) -> None:
         begun, stop = self._lost_at[side], self.taps[side].unread.stop
         if stop > begun:
-            text = f"{stop - begun} bytes that are not read"
+            text = f"{counted(stop - begun, 'byte')} that are not read"
             why = self._lost[side]
             if why not in (_GAP, self._given_up):
                 why = f"behind bytes that could not be read: {why}"
@@ -346,8 +367,8 @@ def text_of(data: bytes) -> str:
 
 
 def counted(number: int, thing: str, plural: str = "") -> str:
-    """`1 row`, `2 rows`."""
-    return f"{number} {thing}" if number == 1 else f"{number} {plural or thing + 's'}"
+    """`1 row`, `2,000 rows`."""
+    return f"1 {thing}" if number == 1 else f"{number:,} {plural or thing + 's'}"
 
 
 def brief(data: bytes, limit: int = 48, size: int | None = None) -> str:

@@ -38,6 +38,8 @@ _AGGREGATES = "*%~>|"
 _COUNT = re.compile(rb"(-?[0-9]{1,19})\Z")
 _PLAIN = re.compile(r"[!#-&(-~]{1,40}\Z")  # needs no quotes
 _NAME = re.compile(rb"[A-Za-z][A-Za-z0-9._-]*\Z")
+_WORD = re.compile(rb"\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.)*)'|([^\s]+)")
+_ESCAPED = re.compile(rb"\\(.)")
 _CLIENT = re.compile(rb"\*[1-9][0-9]{0,6}\r\n\$[1-9][0-9]{0,3}\r\n[A-Za-z]")
 _SERVER = re.compile(rb"[+:$*_#,(%~>|]|-[A-Z]")
 _MOST_SHOWN = 8  # values in a message's line
@@ -65,7 +67,7 @@ class _Value:
             return quoted(self.data, self.size)
         if self.kind == "=":
             return quoted(self.data[4:], self.size - 4)
-        return brief(self.data, 80, self.size)
+        return brief(self.data, 80, self.size) or '""'
 
 
 @dataclass(slots=True)
@@ -141,8 +143,13 @@ class Redis(Talk):
                 attribute = any(one.kind == "|" for one in stack[:_MOST_SHOWN])
                 if not stack or (len(values) < _MOST_VALUES and not attribute):
                     values.append(value)
-                draft.add(KINDS[value.kind][0], value.text(), start, tap.at, KINDS[value.kind][1],
-                          _SPEC.format(SECTIONS[value.kind]))  # fmt: skip
+                place = top.size - (stack[0].left or 0) if top and len(stack) == 1 else None
+                if tap.side is Side.CLIENT and place is not None:
+                    _add_word(draft, value, place, start, tap.at)
+                else:
+                    name, meaning = KINDS[value.kind]
+                    draft.add(name, value.text(), start, tap.at, meaning,
+                              _SPEC.format(SECTIONS[value.kind]))  # fmt: skip
                 whole = _one_less(stack)
             while stack and stack[-1].left == 0:
                 if stack.pop().kind != "|":  # an attribute stands before a value, and is none
@@ -185,7 +192,7 @@ class Redis(Talk):
     def _inline(self, tap: Tap, draft: Draft) -> Reading[None]:
         start = tap.at
         line = yield from tap.line()
-        words = line.split()
+        words = _words(line)
         if not words:
             draft.text = "an empty line, which is no command"
             return
@@ -195,21 +202,23 @@ class Redis(Talk):
         draft.add("inline command", text_of(line), start, tap.at,
                   "a command as a person types it, split at its spaces",
                   _SPEC.format("Inline commands"))  # fmt: skip
+        name = text_of(words[0]).upper()
+        if name in COMMANDS:
+            start += len(line) - len(line.lstrip())
+            draft.add("command", name, start, start + len(words[0]), COMMANDS[name],
+                      f"redis.io, {name}")  # fmt: skip
         self._command(draft, values, None)
 
     def _command(self, draft: Draft, values: list[_Value], top: _Open | None) -> None:
         if not values:
             draft.text = "an array of nothing, which is no command"
             return
-        name = text_of(values[0].data).upper()
+        name = text_of(values[0].data).upper() or '""'
         count = max(len(values), top.size if top else 0)
         shown = [value.text() for value in values[1 : 1 + _MOST_SHOWN]]
         draft.text = " ".join([name, *shown])
         if count > 1 + _MOST_SHOWN:
             draft.text += f" ... ({counted(count - 1, 'argument')})"
-        if name in COMMANDS:
-            draft.add("command", name, draft.start, draft.start, COMMANDS[name],
-                      f"redis.io, {name}")  # fmt: skip
         self._ask(name, [value.data for value in values[1:]], count - 1)
 
     def _ask(self, name: str, arguments: list[bytes], count: int) -> None:
@@ -276,6 +285,24 @@ class Redis(Talk):
             asked, left = self._asked.popleft()
             if left > 1:
                 self._asked.appendleft((asked, left - 1))
+
+
+def _words(line: bytes) -> list[bytes]:
+    """The words of an inline command; what stands in quotes is one."""
+    words = []
+    for double, single, plain in _WORD.findall(line):
+        words.append(_ESCAPED.sub(rb"\1", double) or single.replace(b"\\'", b"'") or plain)
+    return words
+
+
+def _add_word(draft: Draft, value: _Value, place: int, start: int, stop: int) -> None:
+    """A command's name, or one of its arguments."""
+    if place:
+        draft.add(f"argument {place}", value.text(), start, stop, "", _SPEC.format("Bulk strings"))
+        return
+    name = text_of(value.data).upper() or '""'
+    source = f"redis.io, {name}" if name in COMMANDS else _SPEC.format("Bulk strings")
+    draft.add("command", name, start, stop, COMMANDS.get(name, ""), source)
 
 
 def _prefix(word: str) -> str:

@@ -90,7 +90,8 @@ class Smtp(Talk):
         if self._waits:
             known = yield from self.hold(tap, lambda: not self._waits, _HELD)
             if not known and self._waits == "DATA":
-                self._body = True  # so much behind DATA is a mail
+                # Without the reply: what is no command is a mail.
+                self._body = not self.begins(Side.CLIENT, tap.unread.peek(64))
             self._waits = ""
         if self._chunk is not None:
             yield from self._chunk_of(tap, draft)

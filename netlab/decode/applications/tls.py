@@ -6,6 +6,8 @@ is counted; nothing here decrypts. Read first: RFC 8446 5 and 6, RFC 5246 6.
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 
 from netlab.decode.applications import tls_names as names
@@ -18,6 +20,9 @@ _HEADER = 5
 _LARGEST = 16_384 + 2_048  # RFC 5246 6.2.3
 _CIPHER_CHANGE, _ALERT, _HANDSHAKE, _APPLICATION, _HEARTBEAT = 20, 21, 22, 23, 24
 _TLS_1_3 = 0x0304
+_SHORTEST_SSL2 = 9  # bytes: type, version, three lengths
+_SSL2_VERSIONS = (b"", b"\0", b"\3", b"\0\2", b"\3\0", b"\3\1", b"\3\2", b"\3\3")
+_BEGINS = re.compile(rb"[\x14-\x18]\x03[\x00-\x04]")
 _LARGEST_HANDSHAKE = 1 << 18  # a claimed length above this is taken for encrypted bytes
 
 
@@ -113,7 +118,7 @@ class Tls:
                     continue
                 return said
             if not _is_header(head):
-                if half.unread.start == 0 and _is_ssl2(half.unread.peek(3)):
+                if half.unread.start == 0 and _is_ssl2(head):
                     if not self._ssl2(half, said):
                         return said
                     continue
@@ -139,11 +144,11 @@ class Tls:
         while len(half.unread) >= _HEADER:
             # Not the byte that was no record's first when the way was lost.
             skip = 1 if half.why.startswith("no TLS") and half.unread.start == half.lost_from else 0
-            at = half.unread.find(b"\x03", 1 + skip)
+            at = half.unread.search(_BEGINS, skip)
             if at < 0:
-                half.unread.drop(len(half.unread) - 1)
+                half.unread.drop(len(half.unread) - 2)  # which may be the first of three
                 return False
-            half.unread.drop(at - 1)
+            half.unread.drop(at)
             head = half.unread.peek(_HEADER)
             if len(head) < _HEADER:
                 return False
@@ -262,7 +267,12 @@ def _may_begin(head: bytes) -> bool:
 
 
 def _is_ssl2(head: bytes) -> bool:
-    return bool(head) and head[0] & 0x80 != 0 and head[2:3] in (b"", b"\x01")
+    """Whether up to five bytes begin a client hello in SSL 2.0's form (RFC 5246 E.2)."""
+    if not head or not head[0] & 0x80 or head[2:3] not in (b"", b"\x01"):
+        return False
+    if len(head) >= 2 and int.from_bytes(head[:2], "big") & 0x7FFF < _SHORTEST_SSL2:
+        return False
+    return head[3:5] in _SSL2_VERSIONS
 
 
 def _header_items(head: bytes, at: int) -> list[Item]:
@@ -324,12 +334,12 @@ def _begun_text(half: _Half) -> str:
 def _placed(message: Said, places: list[tuple[int, int]]) -> Said:
     """A message whose offsets count in the bytes put together, with its offsets in the stream."""
 
+    begins = [begin for begin, _ in places]
+
     def place(at: int, *, end: bool = False) -> int:
         """An end belongs to the piece that it ends, not to the one that begins there."""
-        inside, outside = places[0]
-        for begin, stands in places:
-            if begin < at or (begin == at and not end):
-                inside, outside = begin, stands
+        index = (bisect_left if end else bisect_right)(begins, at) - 1
+        inside, outside = places[max(index, 0)]
         return outside + at - inside
 
     items = tuple(
@@ -354,8 +364,8 @@ def _moved(places: list[tuple[int, int]], size: int) -> list[tuple[int, int]]:
 
 def _likely(client: bytes, server: bytes) -> bool:
     if client:
-        if _is_ssl2(client[:3]) and len(client) >= 5:
-            return client[3:5] in (b"\x03\x00", b"\x03\x01", b"\x03\x02", b"\x03\x03")
+        if len(client) >= _HEADER and _is_ssl2(client[:_HEADER]):
+            return True
         if not _is_header(client[:_HEADER]):
             return False
         if client[0] == _HANDSHAKE:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 
 class Unread:
     """Bytes that were handed over, in order; a protocol takes them off the front.
@@ -50,6 +52,11 @@ class Unread:
         """How many bytes stand before `what`, looked for behind `skip` bytes; -1: not there."""
         end = len(self._held) if within is None else within
         return self._held.find(what, skip, end)
+
+    def search(self, pattern: re.Pattern[bytes], skip: int = 0) -> int:
+        """How many bytes stand before the first match behind `skip` bytes; -1: there is none."""
+        match = pattern.search(self._held, skip)
+        return -1 if match is None else match.start()
 
     def jump(self, start: int) -> None:
         """Forget all that is held; the next byte is at `start`."""

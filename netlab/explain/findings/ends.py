@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from netlab.correlate.arrivals import arrival_ns, came
 from netlab.correlate.flows import ACK, SYN
-from netlab.correlate.reasons import Reason, What
+from netlab.correlate.reasons import Reason
 from netlab.correlate.streams import fin_arrival
 from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.scene import Path, Scene
@@ -122,8 +122,7 @@ def close_wait(scene: Scene, row: Connection) -> Iterator[Finding]:
             continue
         last = scene.call(number)
         descriptor = last.fd if socket.calls else last.result
-        until_ns = max((c.returned_ns or c.entered_ns for c in scene.calls), default=0)
-        open_ns = until_ns - arrival_ns(fin)
+        open_ns = scene.end_ns - arrival_ns(fin)
         if open_ns < _LEAK_NS:
             continue
         yield Finding(
@@ -137,12 +136,8 @@ def close_wait(scene: Scene, row: Connection) -> Iterator[Finding]:
 
 def never_read(scene: Scene, row: Connection) -> Iterator[Finding]:
     """Bytes whose send succeeded, that the peer's program never read."""
-    rows = [
-        item for item in scene.tables.unmatched
-        if item.connection == row.connection and item.bytes
-        and item.what in (What.CARRIED_NOT_READ, What.SENT_NOT_READ)
-        and item.reason in (Reason.CLOSED_UNREAD, Reason.STILL_QUEUED, Reason.RESET)
-    ]  # fmt: skip
+    reasons = (Reason.CLOSED_UNREAD, Reason.STILL_QUEUED, Reason.RESET)
+    rows = [item for item in scene.unread.get(row.connection, ()) if item.reason in reasons]
     for side in Side:
         mine = [item for item in rows if item.direction == side.outbound]
         if not mine or not scene.has_calls(row.connection, side.outbound.receiver):

@@ -1,6 +1,7 @@
 """A header as its RFC draws it: 32 bits a row, with the values of one packet in the boxes.
 
-Layers in, lines of text out, 65 columns wide. A box has the field's name and, below it, its
+Layers in, lines of text out, 65 columns wide, or 33 with 16 bits a row where there is less room. A
+box has the field's name and, below it, its
 value; a field of one bit has its letters and its bit one below the other. What does not fit into
 its box gets a number there, and its text below the drawing. Read first: RFC 9293 3.1.
 """
@@ -54,16 +55,17 @@ class _Piece:
         return 2 * self.bits - 1
 
 
-def boxes(layer: LayerBlock) -> list[str]:
+def boxes(layer: LayerBlock, width: int = WIDTH) -> list[str]:
     """The drawing of a header, and what did not fit into it; empty for bytes without a header."""
+    row_bits = ROW_BITS if width >= WIDTH else ROW_BITS // 2
     drawn = _drawn(layer) if any(field.source for field in layer.fields) else []
     if not drawn:
         return []
     base = layer.start * 8
     last = max(field.bit_stop for field in drawn)
-    lines = [_TENS, _ONES]
+    lines = [_TENS[: 2 * row_bits], _ONES[: 2 * row_bits]]
     notes = [(printable(f.name), printable(f.text)) for f in layer.fields if f.name == "fault"]
-    rows = [_row(drawn, base, at) for at in range(base, last, ROW_BITS)]
+    rows = [_row(drawn, base, at, row_bits) for at in range(base, last, row_bits)]
     lines.append(_rule(rows[0]))
     for number, pieces in enumerate(rows):
         lines += _row_lines(pieces, notes)
@@ -71,7 +73,7 @@ def boxes(layer: LayerBlock) -> list[str]:
         lines.append(_rule(pieces, below))
     widest = max((len(name) for name, _ in notes), default=0)
     for name, text in notes:
-        first, *rest = fold(text, WIDTH - widest - 4)
+        first, *rest = fold(text, min(width, WIDTH) - widest - 4)
         lines.append(f"  {name:<{widest}}  {first}")
         lines += [" " * (widest + 4) + more for more in rest]
     return lines
@@ -106,27 +108,29 @@ def _sums_up(whole: FieldLine, parts: Sequence[FieldLine]) -> bool:
     return min(part.bit_start for part in parts) == whole.bit_start
 
 
-def _row(fields: Iterable[FieldLine], base: int, at: int) -> list[_Piece]:
+def _row(fields: Iterable[FieldLine], base: int, at: int, row_bits: int) -> list[_Piece]:
     pieces = []
     for field in fields:
-        start, stop = max(field.bit_start, at), min(field.bit_stop, at + ROW_BITS)
+        start, stop = max(field.bit_start, at), min(field.bit_stop, at + row_bits)
         if start < stop:
-            pieces.append(_Piece((start - base) % ROW_BITS, stop - start, field, _part(field, at)))
+            pieces.append(
+                _Piece((start - base) % row_bits, stop - start, field, _part(field, at, row_bits))
+            )
     return pieces
 
 
-def _part(field: FieldLine, at: int) -> int:
+def _part(field: FieldLine, at: int, row_bits: int) -> int:
     """Which part of the field lies in the row at bit `at`, counted from the one with the text: the
     first that is a whole row, or the larger of two."""
     sizes = []
-    row = at - (at - field.bit_start + ROW_BITS - 1) // ROW_BITS * ROW_BITS
+    row = at - (at - field.bit_start + row_bits - 1) // row_bits * row_bits
     while row < field.bit_stop:
-        start, stop = max(field.bit_start, row), min(field.bit_stop, row + ROW_BITS)
+        start, stop = max(field.bit_start, row), min(field.bit_stop, row + row_bits)
         if start < stop:
             sizes.append((row, stop - start))
-        row += ROW_BITS
+        row += row_bits
     best = max(sizes, key=lambda item: (item[1], -item[0]))[0]
-    return (at - best) // ROW_BITS
+    return (at - best) // row_bits
 
 
 def _row_lines(pieces: Sequence[_Piece], notes: list[tuple[str, str]]) -> list[str]:

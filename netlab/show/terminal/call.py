@@ -7,6 +7,7 @@ from netlab.model.tables import Call, Tables
 from netlab.show.escape import printable
 from netlab.show.format import byte_range
 from netlab.show.terminal.lines import Line
+from netlab.show.views.messages import moved_by
 
 
 def call_lines(tables: Tables, call: Call) -> list[Line]:
@@ -20,9 +21,6 @@ def call_lines(tables: Tables, call: Call) -> list[Line]:
         if span.start is not None and span.stop is not None and span.start != span.stop:
             moved = f", bytes {byte_range(span.start, span.stop)}"
         lines.append([(f"  {span.role:<14}", "cyan"), (partner + moved, "")])
-    for message in tables.messages_of(call.connection) if call.connection is not None else ():
-        if call.call in message.calls:
-            number = f"message {message.message}, " if message.message else ""
-            text = f"{number}{message.protocol} {message.text}"
-            lines.append([(f"  {'message':<14}", "cyan"), (printable(text), "")])
+    for text in moved_by(tables, call):
+        lines.append([(f"  {'message':<14}", "cyan"), (printable(text), "")])
     return lines

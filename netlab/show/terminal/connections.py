@@ -44,6 +44,9 @@ def connection_lines(
         if len(row[_CLIENT]) > client or len(row[_SERVER]) > server:
             lines.append([(f"{left}{row[_CLIENT]} →", style)])
             left, between = " " * len(left), row[_SERVER].ljust(client + 3 + server)
+            if len(between) > client + 3 + server:
+                lines.append([(left + between, style)])
+                between = " " * (client + 3 + server)
         lines.append([(left + between + right, style)])
     return lines
 

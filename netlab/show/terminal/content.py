@@ -12,29 +12,34 @@ from typing import BinaryIO
 from netlab.model.tables import Side
 from netlab.show.escape import printable
 from netlab.show.format import byte_count, byte_range
-from netlab.show.terminal.lines import Line
+from netlab.show.terminal.lines import NARROW, Line, fold
 from netlab.show.views.content import Chunk, Conflict, Content
 
 _STYLES = {Side.CLIENT: "cyan", Side.SERVER: "green"}
 _C_ROW = 12
+_HEX_WIDTH = 80  # columns of sixteen bytes
 _TEXT_ROW = 4096  # a line without an end is cut here, so that a terminal need not hold megabytes
 
 
-def content_lines(view: Content, form: str) -> Iterator[Line]:
-    """The chunks, each under the frame that brought it, then what is not certain."""
+def content_lines(view: Content, form: str, width: int = NARROW) -> Iterator[Line]:
+    """The chunks, each under the frame that brought it, then what is not certain.
+
+    Text is as wide as it is: it was not made for a terminal.
+    """
     for chunk in view.chunks:
         yield _head(chunk)
         if chunk.frame is None:
             continue
         data = bytes(chunk.data)
         if form == "hex":
-            yield from _hex(data, chunk.start)
+            yield from _hex(data, chunk.start, 16 if width >= _HEX_WIDTH else 8)
         else:
             yield from _text(data)
     if not view.chunks:
         yield [("(no bytes)", "italic")]
     for conflict in view.conflicts:
-        yield [(_conflict(conflict), "bold red")]
+        for text in fold(_conflict(conflict), width):
+            yield [(text, "bold red")]
 
 
 def c_lines(view: Content) -> Iterator[str]:
@@ -73,7 +78,7 @@ def _head(chunk: Chunk) -> Line:
     arrow = "→" if chunk.side is Side.CLIENT else "←"
     where = f"{chunk.side} {byte_range(chunk.start, chunk.stop)}"
     if chunk.frame is None:
-        return [(f"{arrow} {where}  {byte_count(chunk.size)} missing in the capture", "bold red")]
+        return [(f"{arrow} {where}  {byte_count(chunk.size)} missing", "bold red")]
     return [(f"{arrow} {where}", f"bold {_STYLES[chunk.side]}"), (f"  frame {chunk.frame}", "dim")]
 
 
@@ -85,12 +90,14 @@ def _text(data: bytes) -> Iterator[Line]:
             yield [(f"  {printable(part)}", "")]
 
 
-def _hex(data: bytes, start: int) -> Iterator[Line]:
-    """Sixteen a row, counted from the beginning of the stream."""
-    for at in range(0, len(data), 16):
-        row = data[at : at + 16]
+def _hex(data: bytes, start: int, row_bytes: int) -> Iterator[Line]:
+    """Sixteen a row, or eight, counted from the beginning of the stream."""
+    for at in range(0, len(data), row_bytes):
+        row = data[at : at + row_bytes]
         text = "".join(chr(byte) if 32 <= byte < 127 else "·" for byte in row)
-        halves = f"{row[:8].hex(' '):<23}  {row[8:].hex(' '):<23}"
+        halves = "  ".join(
+            f"{row[half : half + 8].hex(' '):<23}" for half in range(0, row_bytes, 8)
+        )
         yield [(f"  {start + at:>8}  ", "dim"), (f"{halves}  ", ""), (text, "dim")]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 _USUAL = 21  # `255.255.255.255:65535`
+_LEAST = 6  # less is no column
 
 
 def end_widths(ends: Iterable[tuple[str, str]], room: int) -> tuple[int, int]:
@@ -16,7 +17,8 @@ def end_widths(ends: Iterable[tuple[str, str]], room: int) -> tuple[int, int]:
     pairs = list(ends)
     left = max((len(one) for one, _ in pairs), default=0)
     right = max((len(one) for _, one in pairs), default=0)
-    while left + right > room and max(left, right) > _USUAL:
+    least = min(_USUAL, max(room // 2, _LEAST))
+    while left + right > room and max(left, right) > least:
         if left > right:
             left -= 1
         else:

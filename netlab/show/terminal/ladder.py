@@ -19,7 +19,7 @@ from netlab.show.format import Ruler, count, duration
 from netlab.show.terminal.lines import Line, emit, first_fitting, fit, fold, width_of
 from netlab.show.terminal.opening import opening_lines
 from netlab.show.views.ladder import ladder, limited
-from netlab.show.views.marks import CallMark, Ladder, Lane, Row, WireMark
+from netlab.show.views.marks import CallMark, Ladder, Lane, Row, Shown, WireMark
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,7 +52,8 @@ _SAID_WIDE_FROM = 90
 _WIRE_ENOUGH = 46
 _STATE = len("SYN-RECEIVED")  # the longest
 _LEAST_FAINT, _FAINT = 2, 3  # dashes of a frame that is on its way
-_SAID_LEAST = 16  # columns of a message's text that are worth their room
+_SAID_LEAST = (24, 14)  # columns of a message's text that are worth their room, first and last
+_SHAFT_LEAST = 2  # columns of an arrow that no text takes
 _ARROW_ROOM = 4  # "─ " before a label and " ▶" behind it
 
 
@@ -62,6 +63,7 @@ def print_ladder(
     *,
     connection: int | None = None,
     limit: int | None = None,
+    only: Shown | None = None,
     console: Console | None = None,
 ) -> None:
     """Print the ladder of a connection (None: the first), at most `limit` rows of it (0: all)."""
@@ -71,7 +73,7 @@ def print_ladder(
         number = tables.connections[0]
     else:
         number = choose.connection(tables, str(connection))
-    drawn = limited(ladder(tables, raw, number), DEFAULT_LIMIT if limit is None else limit)
+    drawn = limited(ladder(tables, raw, number, only), DEFAULT_LIMIT if limit is None else limit)
     emit(ladder_lines(drawn, width_of(console)), console)
 
 
@@ -216,7 +218,8 @@ def _row(row: Row, layout: _Layout) -> Line:
     if row.left_out:
         line.append((_centred(_left_out_texts(row.left_out), layout.wire_width, "⋮"), "italic"))
     elif row.silence_ns is not None:
-        quietly = (duration(row.silence_ns),)
+        said = duration(row.silence_ns)
+        quietly = (f"{said} {row.cause}", said) if row.cause else (said,)
         line.append((_centred(quietly, layout.wire_width, "···"), "italic dim"))
     else:
         line.append(_wire_cell(row.wire, layout.wire_width, layout.windows))
@@ -303,12 +306,29 @@ def _label(mark: WireMark, room: int, windows: bool) -> str:
     """What stands on a frame: with the message that it completes, where there is room for both."""
     said = printable(mark.said)
     window = f" {mark.window}" if windows and mark.window else ""
-    for end in (window, "") if said else ():
-        for text in mark.texts:
-            left = room - len(text) - 2 - len(end)
-            if "Len=" in text and left >= min(len(said), _SAID_LEAST):
-                return f"{text}{end}  {fit(said, left)}"
+    texts = mark.texts
+    if said and len(texts[0]) <= room:  # no message is worth a verdict that there is room for
+        texts = tuple(text for text in texts if _behind_len(text) == _behind_len(texts[0]))
+    for least in _SAID_LEAST if said else ():
+        for end in (window, ""):
+            for text in texts:
+                left = room - len(text) - len(end) - 2 - _SHAFT_LEAST
+                if "Len=" in text and left >= min(len(said), least):
+                    return f"{text}{end}  {_cut(said, left)}"
     return first_fitting(mark.texts, room) + window
+
+
+def _behind_len(text: str) -> str:
+    """Verdicts and signs: `gap before ×3` of `ACK Seq=1 Len=4 gap before ×3`."""
+    return text.partition("Len=")[2].partition(" ")[2]
+
+
+def _cut(said: str, room: int) -> str:
+    """The text in so much room; how many messages there are besides (`GET / +2`) stays."""
+    text, plus, more = said.rpartition(" +")
+    if len(said) <= room or not more.isdigit():
+        return fit(said, room)
+    return fit(text, room - len(plus + more)) + plus + more
 
 
 def _arrow(mark: WireMark, text: str, stroke: str, shaft: str) -> str:

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from netlab.show.terminal import screen
 
@@ -63,6 +63,13 @@ def emit(lines: Iterable[Line], console: Console | None = None) -> None:
         console = _console()
     for line in lines:
         console.print(text_of(line), soft_wrap=True, highlight=False, markup=False, emoji=False)
+
+
+def emit_json(view: Any) -> None:
+    """Write a view, or several, as JSON."""
+    from netlab.show.views.text import as_json
+
+    screen.write(as_json(view) + "\n")
 
 
 def _console() -> Console:

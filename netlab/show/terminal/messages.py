@@ -10,7 +10,7 @@ from netlab.show.format import Ruler, byte_count, byte_range, count, duration
 from netlab.show.terminal.dump import DUMP_ROWS, LAYER_STYLES, dump_lines
 from netlab.show.terminal.lines import Line, first_fitting, fit, fold
 from netlab.show.views.blocks import FieldLine, LayerBlock
-from netlab.show.views.messages import MessageLine, MessagePart, MessageView
+from netlab.show.views.messages import MessageLine, MessagePart, MessageView, Spoken
 
 DEFAULT_LIMIT = 200
 _ONE_LINE = 72  # columns: with fewer, what a message says stands on a line of its own
@@ -64,6 +64,17 @@ def list_lines(rows: Sequence[MessageLine], left_out: int, width: int) -> list[L
     if left_out:
         lines.append([(f"… {left_out:,} more: --limit 0 shows all", "italic")])
     return lines
+
+
+def spoken_lines(spoken: Spoken, width: int) -> list[Line]:
+    """What a connection speaks, and how that is known."""
+    head = f"connection {spoken.connection}"
+    text = "nothing that netlab reads; --decode-as says what it is"
+    if spoken.protocol:
+        how = f"by its {spoken.how}" if spoken.how != "--decode-as" else f"as {spoken.how} says"
+        text = f"{spoken.protocol}, {how}"
+    first, *rest = fold(f"{head}: {text}", width)
+    return [[(first, "")], *([(more, "")] for more in rest)]
 
 
 def _said(row: MessageLine, room: int) -> Line:
@@ -159,7 +170,11 @@ def _fields(block: LayerBlock, style: str, width: int, data: bytes, start: int) 
     beside = bool(data) and width >= _HEX_FROM
     room = width - indent - (3 * _HEX_BYTES + 3 if beside else 0)
     lines: list[Line] = []
+    before = ""
     for field in block.fields:
+        # A source alone is said once of fields that follow each other.
+        source = field.source if field.meaning or field.source != before else ""
+        before = field.source
         where = byte_range(field.start, field.stop) if field.stop > field.start else ""
         name = printable(field.name)
         line: Line = [(where.rjust(_OFFSETS), "dim"), (f"  {name:<{names}}  ", style)]
@@ -174,7 +189,7 @@ def _fields(block: LayerBlock, style: str, width: int, data: bytes, start: int) 
             line.append((f"  {shown}", "dim"))
         lines.append(line)
         lines += [[(" " * indent + text, "bold")] for text in more]
-        below = "  ".join(filter(None, (field.meaning, field.source)))
+        below = "  ".join(filter(None, (field.meaning, source)))
         lines += [[(" " * indent + text, "dim")] for text in fold(printable(below), width - indent)
                   if below]  # fmt: skip
         lines += [[(" " * indent + shown, "dim")]] if shown and not fits else []

@@ -22,6 +22,7 @@ from netlab.show.views.packets import (
     WholeView,
     link_text,
 )
+from netlab.show.views.verdicts import VerdictView
 
 _OFFSETS = 11  # columns for `65483..65535`
 _MEANING_ROOM = 34
@@ -56,8 +57,15 @@ def list_lines(rows: Sequence[PacketLine], left_out: int, width: int) -> list[Li
         what = f"  {printable(row.protocol):<{protocol}}  "
         between = _ends_text(source, destination, *widths)
         if indent + len(between.rstrip()) > width:
+            if indent + len(source) + 2 > width:  # an IPv6 address, on a narrow terminal
+                lines.append(head)
+                head = [(" " * max(width - len(source) - 2, 2), "")]
             lines.append([*head, (f"{source} →", "")])
-            head, between = [(" " * indent, "")], destination
+            at = min(indent, max(width - len(destination.rstrip()), 2))
+            head, between = [(" " * at, "")], destination
+            if at < indent:
+                lines.append([*head, (between, "")])
+                head, between = [(" " * indent, "")], ""
         left = width - indent - len(between) - len(what)
         if left < min(_INFO_LEAST, len(row.info)):
             lines.append([*head, (between.rstrip(), "")])
@@ -79,6 +87,8 @@ def packet_lines(view: PacketView, width: int, limit: int | None) -> list[Line]:
     lines = _head(view, width)
     if view.way is not None:
         lines += [[], *_way(view.way, view.since_first_ns, width)]
+    if view.verdict is not None:
+        lines += [[], *_verdict(view.verdict, width)]
     if view.calls:
         lines += [[], [("calls", "bold")]]
         widest = max(len(link.role) for link in view.calls)
@@ -92,7 +102,7 @@ def packet_lines(view: PacketView, width: int, limit: int | None) -> list[Line]:
     for number, part in enumerate(view.messages, len(view.layers)):
         lines += [[], *part_lines(part, LAYER_STYLES[number % len(LAYER_STYLES)], width)]
     rows = DUMP_ROWS if limit is None else limit
-    lines += [[], *dump_lines(view.data, 0, blocks, rows)]
+    lines += [[], *dump_lines(view.data, 0, blocks, rows, width=width)]
     if view.whole is not None:
         lines += [[], *_put_together(view.whole, width, rows)]
     if view.deep:
@@ -102,12 +112,27 @@ def packet_lines(view: PacketView, width: int, limit: int | None) -> list[Line]:
     return lines
 
 
+def _verdict(verdict: VerdictView, width: int) -> list[Line]:
+    """What tshark says of a segment, what netlab says, why, and which frames show it."""
+    mine = f"{verdict.netlab}: {verdict.reason}" if verdict.reason else verdict.netlab
+    facts = [("tshark", verdict.tshark or "nothing"), ("netlab", mine or "nothing")]
+    if verdict.frames:
+        many = "s" if len(verdict.frames) > 1 else ""
+        facts.append(("evidence", f"frame{many} {', '.join(map(str, verdict.frames))}"))
+    lines: list[Line] = [[("verdict" if verdict.agree else "verdicts that differ", "bold")]]
+    for name, text in facts:
+        first, *rest = fold(text, width - 12)
+        lines.append([(f"  {name:<8}  ", "cyan"), (first, "")])
+        lines += [[(" " * 12 + more, "")] for more in rest]
+    return lines
+
+
 def _put_together(whole: WholeView, width: int, rows: int) -> list[Line]:
     """The packet that came in fragments, with its own offsets."""
     lines = _whole_head(whole, width)
     for number, layer in enumerate(whole.layers):
         lines += [[], *_layer(layer, LAYER_STYLES[number % len(LAYER_STYLES)], width)]
-    return [*lines, [], *dump_lines(whole.data, 0, whole.layers, rows)]
+    return [*lines, [], *dump_lines(whole.data, 0, whole.layers, rows, width=width)]
 
 
 def _whole_head(whole: WholeView, width: int) -> list[Line]:
@@ -120,19 +145,18 @@ def _head(view: PacketView, width: int) -> list[Line]:
     cut = "" if view.caplen_bytes == view.origlen_bytes else f" of {byte_count(view.origlen_bytes)}"
     place = "" if view.connection is None else f", connection {view.connection}"
     where = f" on {printable(view.interface)}" if view.interface else ""
+    when = f"{instant(view.time_ns)}, {duration(view.since_first_ns)} after the first frame"
     head = f"frame {view.frame}"
     first, *rest = fold(printable(view.info), width - len(head) - 2)
     return [
         [(head, "bold"), (f"  {first}", "")],
         *([(" " * (len(head) + 2) + more, "")] for more in rest),
-        [(f"{byte_count(view.caplen_bytes)}{cut}{where}{place}", "")],
+        *(
+            [(text, "")]
+            for text in fold(f"{byte_count(view.caplen_bytes)}{cut}{where}{place}", width)
+        ),
         *_elsewhere(view),
-        [
-            (
-                f"{instant(view.time_ns)}, {duration(view.since_first_ns)} after the first frame",
-                "dim",
-            )
-        ],
+        *([(text, "dim")] for text in fold(when, width)),
     ]
 
 
@@ -146,18 +170,18 @@ def _elsewhere(view: PacketView) -> list[Line]:
 def box_lines(view: PacketView, width: int) -> list[Line]:
     """One packet: what it is, and each header as its RFC draws it."""
     lines = _head(view, width)
-    lines += _drawn(view.layers)
+    lines += _drawn(view.layers, width)
     if view.whole is not None:
-        lines += [[], *_whole_head(view.whole, width), *_drawn(view.whole.layers)]
+        lines += [[], *_whole_head(view.whole, width), *_drawn(view.whole.layers, width)]
     return lines
 
 
-def _drawn(layers: Sequence[LayerBlock]) -> list[Line]:
+def _drawn(layers: Sequence[LayerBlock], width: int) -> list[Line]:
     lines: list[Line] = []
     for number, layer in enumerate(layers):
         style = LAYER_STYLES[number % len(LAYER_STYLES)]
         lines += [[], _layer_head(layer, style)]
-        lines += [[(text, "")] for text in boxes(layer)]
+        lines += [[(text, "")] for text in boxes(layer, width)]
     return lines
 
 
@@ -237,8 +261,11 @@ def _layer(layer: LayerBlock, style: str, width: int) -> list[Line]:
         line: Line = [
             (byte_range(field.start, field.stop).rjust(_OFFSETS), "dim"),
             (f"  {printable(field.name):<{names}}  ", style),
-            (f"{text:<{texts}}", "bold"),
         ]
+        if _OFFSETS + 2 + names + 2 + len(text) > width:  # an IPv6 address, on a narrow terminal
+            lines.append(line)
+            line = [(" " * max(width - len(text), 2), "")]
+        line.append((f"{text:<{texts}}", "bold"))
         if beside and meaning:
             line.append((f"  {meaning.pop(0)}", "dim"))
         lines.append(line)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -37,6 +37,7 @@ class _Wishes:
 
 _wishes = _Wishes()
 _pager: Pager | None = None
+_before: Callable[[], None] | None = None
 _DUMB = ("", "dumb")
 _ROWS = 24
 
@@ -63,8 +64,23 @@ def is_terminal() -> bool:
     return sys.stdout.isatty() and os.environ.get("TERM", "") not in _DUMB
 
 
+def before_writing(call: Callable[[], None] | None) -> None:
+    """What is to be called once, before anything is written; None: nothing any more."""
+    global _before
+    _before = call
+
+
+def about_to_write() -> None:
+    """Make room on the terminal: for one who writes to standard output by another way, too."""
+    if _before is not None:
+        call = _before
+        before_writing(None)
+        call()
+
+
 def write(text: str) -> None:
     """Write to the pager, or else to standard output."""
+    about_to_write()
     if _pager is None:
         sys.stdout.write(text)
     else:
@@ -152,6 +168,10 @@ class Pager:
             sys.stdout.write(held)
         else:
             self._send(held)
+            with suppress(BrokenPipeError):
+                assert self._process is not None
+                assert self._process.stdin is not None
+                self._process.stdin.flush()  # a screenful is there to be read
 
     def _send(self, text: str) -> None:
         assert self._process is not None

@@ -28,7 +28,14 @@ def states_lines(view: StatesView, width: int) -> list[Line]:
     name = (f"  {view.name}", _DIM)
     lines: list[Line] = [[(f"{label}{client} → {server}", "bold"), name]]
     if len(plain(lines[0])) > width:
+        room = width - len(label)
         lines = [[(f"{label}{client} →", "bold")], [(" " * len(label) + server, "bold"), name]]
+        if max(len(client) + 2, len(server) + len(view.name) + 2) > room:  # IPv6, few columns
+            lines = [
+                [(label, "bold"), name],
+                [(f"  {client} →", "bold")],
+                [(f"  {server}", "bold")],
+            ]
     if not view.ends:
         text = (
             "of its sockets no state was sampled: --sample 10ms of `netlab lab` and `netlab run`"

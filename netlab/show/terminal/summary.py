@@ -28,10 +28,15 @@ _RULES = 12
 
 
 def print_summary(
-    tables: Tables, raw: RawRecording, *, path: str | Path, console: Console | None = None
+    tables: Tables,
+    raw: RawRecording,
+    *,
+    path: str | Path,
+    where: str = "",
+    console: Console | None = None,
 ) -> None:
-    """Print what a recording holds."""
-    emit(summary_lines(summary(tables, raw, str(path)), width_of(console)), console)
+    """Print what a recording holds, or the part of it that `where` names."""
+    emit(summary_lines(summary(tables, raw, str(path), where), width_of(console)), console)
 
 
 def summary_lines(view: Summary, width: int) -> list[Line]:
@@ -45,6 +50,8 @@ def summary_lines(view: Summary, width: int) -> list[Line]:
 
     if view.title:
         say("made by", view.title)
+    if view.where:
+        say("where", view.where, "bold")
     if view.start_ns is not None and view.stop_ns is not None:
         say("time", f"{duration(view.stop_ns - view.start_ns)} from {instant(view.start_ns)}")
     say("holds", _holds(view))
@@ -84,7 +91,7 @@ def _connections(view: Summary, lines: list[Line], say: _Say, width: int) -> Non
         lines += [[], *connection_lines(listed, view.start_ns, width, BUSIEST)]
         more = len(used) - len(listed) + view.connections_more
         if more:
-            unlisted.append(f"{more:,} that moved less")
+            unlisted.append(f"{more:,} that moved no more")
     idle = len(view.connections) - sum(row.is_used for row in view.connections)
     if 0 < idle < len(view.connections):
         unlisted.append(f"{idle:,} that moved nothing")
@@ -129,6 +136,9 @@ def _connection(row: ConnectionSummary, lines: list[Line], say: _Say, width: int
     if len(plain(lines[-1])) > width:
         lines[-1] = [(f"{label}{client} →", "bold")]
         lines.append([(" " * len(label) + server, "bold"), (f"  {row.name}", "dim")])
+        if max(len(plain(line)) for line in lines[-2:]) > width:  # IPv6, few columns
+            lines[-2:] = [[(label, "bold"), (row.name, "dim")], [(f"  {client} →", "bold")],
+                          [(f"  {server}", "bold")]]  # fmt: skip
     if row.handshake_ns is not None:
         say("handshake", duration(row.handshake_ns))
     frames = row.client_packets + row.server_packets
@@ -136,6 +146,10 @@ def _connection(row: ConnectionSummary, lines: list[Line], say: _Say, width: int
     if frames:
         resent = f", {row.resent_frames:,} resent" if row.resent_frames else ""
         say("frames", f"{row.client_packets:,} →   {row.server_packets:,} ←{resent}")
+    if row.verdicts:
+        say("verdicts", row.verdicts)
+    for text in row.limits:
+        say("limited", text)
     for side in ("client", "server", "unknown"):
         made = [one for one in row.operations if one.side == side]
         if made:

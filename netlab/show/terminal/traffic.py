@@ -10,13 +10,14 @@ from netlab.show.format import byte_size
 from netlab.show.terminal.lines import Line, fit, fold
 from netlab.show.views.traffic import Host, Protocol
 
-_PROTOCOLS = 9  # lines
+_PROTOCOLS = 10  # lines
 _HOSTS = 4
 _TROUBLES = 8
 _STYLES = {SERIOUS: "bold red", BAD: "yellow"}
 _NUMBER = 11  # columns of `1,234,567`
 _SHARE = 8
 _SIZE = 9
+_KEPT = "\0"  # a blank at which no line is broken; none is in printable text
 _FIRST_NAME, _MOST_NAME = 24, 44
 
 
@@ -24,7 +25,10 @@ def protocol_lines(rows: Sequence[Protocol], width: int) -> list[Line]:
     """The hierarchy, a line a level; levels that only carry the next stand on its line."""
     folded = _folded(rows)
     names = [("  " * depth + printable(" > ".join(names)), row) for depth, names, row in folded]
-    shown = names if len(names) <= _PROTOCOLS else names[: _PROTOCOLS - 1]
+    shown = names
+    if len(names) > _PROTOCOLS:  # the busiest: whatever carries one of them is as busy
+        least = sorted(names, key=lambda pair: -pair[1].packets)[: _PROTOCOLS - 1]
+        shown = [pair for pair in names if pair in least]
     widest = max((len(name) for name, _ in shown), default=0)
     numbers = _NUMBER + _SHARE + _SIZE
     room = min(max(widest, _FIRST_NAME), _MOST_NAME, width - numbers)
@@ -99,9 +103,10 @@ def trouble_lines(rows: Sequence[Trouble], width: int, label: int) -> list[Line]
     shown = rows if len(rows) <= _TROUBLES else rows[: _TROUBLES - 1]
     for row in shown:
         first = "" if row.count == 1 else "first: "
-        where = "" if row.frame is None else f" ({first}frame {row.frame})"
-        for text in fold(printable(row.text) + where, width - label - 2):
+        where = "" if row.frame is None else f" ({first}frame {row.frame})".replace(" ", _KEPT)
+        for text in fold(printable(row.text) + where.replace(_KEPT, " ", 1), width - label):
             head = name.ljust(label) if not lines else " " * label
+            text = text.replace(_KEPT, " ")
             lines.append([(head, "dim"), (text, _STYLES.get(row.weight, ""))])
     if len(shown) < len(rows):
         more = f"… and {len(rows) - len(shown)} more: netlab inspect --json has them"

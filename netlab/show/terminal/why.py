@@ -51,6 +51,8 @@ def call_lines(view: Sentence, width: int) -> list[Line]:
     lines = [[(text, "bold")] for text in fold(printable(sentence_text(view)), width)]
     if view.code:
         lines.append([(f"called at {printable(view.code)}", "dim")])
+    for one in view.moved:
+        lines += [[(text, "cyan")] for text in fold(f"moved {printable(one)}", width)]
     if view.intervals:
         lines.append([])
     for item in view.intervals:

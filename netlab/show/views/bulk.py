@@ -49,7 +49,7 @@ def bulk_summary(whole: Whole, path: str, *, busiest: int | None = None) -> Summ
         moved.sort(key=lambda row: (-row.client_bytes - row.server_bytes, row.connection))
         shown = moved[:busiest]
     return Summary(
-        path=path, source="capture", title="",
+        path=path, source="capture", title="", where="",
         start_ns=capture.records.began_ns,
         stop_ns=max((latest for frames, _, latest in seen if frames), default=None),
         frames=capture.count, frame_bytes=sum(size for _, size, _ in seen),

@@ -11,6 +11,7 @@ from netlab.model.call import is_inbound, is_moving, is_outbound
 from netlab.model.tables import Call, Connection, Role, Side, Tables
 from netlab.show.format import address
 from netlab.show.views.copies import Copies
+from netlab.show.views.verdicts import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,8 @@ class ConnectionSummary:
     server_bytes: int
     bits_per_second: int | None  # of payload, both ways, from first frame to last; None: at once
     resent_frames: int
+    verdicts: str  # `2 fast retransmit, 1 spurious`: of its segments, where they are no plain ones
+    limits: tuple[str, ...]  # what kept each side from sending faster, where that is known
     operations: tuple[Operations, ...]
     end: str  # how it ended, in words
     end_word: str  # the same in a word or two
@@ -114,9 +117,7 @@ def _end(row: Connection, side: Side, calls: list[Call]) -> str:
     return " ".join(actors) or shown
 
 
-def connection_summary(
-    row: Connection, calls: list[Call], resent_frames: int
-) -> ConnectionSummary:
+def connection_summary(row: Connection, calls: list[Call], resent_frames: int) -> ConnectionSummary:
     """A connection with the calls that were made on it."""
     return ConnectionSummary(
         connection=row.connection,
@@ -132,10 +133,28 @@ def connection_summary(
         server_bytes=row.server_bytes,
         bits_per_second=_rate(row),
         resent_frames=resent_frames,
+        verdicts=counted(row),
+        limits=_limits(row),
         operations=_operations(calls),
         end=end_text(row),
         end_word=_end_word(row),
     )
+
+
+def _limits(row: Connection) -> tuple[str, ...]:
+    """`client by the peer's window: 71 % of 3.200 s: ...`; that it was idle, is usual."""
+    found: list[str] = []
+    if (row.last_ns or 0) - (row.first_ns or 0) < _WORTH_A_WORD_NS:
+        return ()
+    for side in Side:
+        cause = getattr(row, f"{side}_limited_by")
+        if cause in _LIMITS:
+            found.append(f"{side} by {_LIMITS[cause]}: {getattr(row, f'{side}_limited_reason')}")
+    return tuple(found)
+
+
+_WORTH_A_WORD_NS = 100_000_000
+_LIMITS = {"peer_window": "the peer's window", "loss": "loss", "own_buffer": "its own buffer"}
 
 
 def _rate(row: Connection) -> int | None:

@@ -6,7 +6,8 @@ escapes them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from netlab.correlate.reassembly import Chunk, Conflict, Reassembly, by_frame
@@ -33,6 +34,12 @@ class Content:
     sides: Sides
     chunks: tuple[Chunk, ...]
     conflicts: tuple[Conflict, ...]
+
+    def of_frames(self, frames: Collection[int]) -> Content:
+        """What those frames brought; nothing is said of gaps."""
+        chunks = tuple(chunk for chunk in self.chunks if chunk.frame in frames)
+        conflicts = tuple(one for one in self.conflicts if one.frame in frames)
+        return replace(self, chunks=chunks, conflicts=conflicts)
 
 
 def content(tables: Tables, raw: RawRecording, connection: Connection, sides: Sides) -> Content:

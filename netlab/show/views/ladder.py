@@ -22,16 +22,21 @@ from netlab.model.tables import (
     Role,
     Side,
     Tables,
+    Wait,
 )
 from netlab.show.format import address
 from netlab.show.views import words
 from netlab.show.views.cast import Cast, Thread, cast, is_hop, thread_of
-from netlab.show.views.marks import CallMark, Ladder, Lane, Row, WireMark
+from netlab.show.views.marks import CallMark, Ladder, Lane, Row, Shown, WireMark
 from netlab.show.views.opening import opening
 from netlab.show.views.state_marks import latest_states, with_states
+from netlab.show.views.stream_notes import stream_notes
 from netlab.show.views.thread_names import full_name, hop_peers, thread_names
 from netlab.show.views.wire_marks import wire_marks, with_sign
 
+_NO_WORD = frozenset({"unknown", "copy", "witness"})
+_IDLE_WORDS = frozenset({"no_client", "other_event", "peer_app", "timer", "network", "scheduler"})
+_MOST_EXPLAINED = 20_000  # calls; more take a second and longer
 MOST_LANES = 4  # more calls at once on one side are drawn without a bar
 _SILENCE_AT_LEAST_NS = 1_000_000
 _SILENCE_TIMES_USUAL = 10
@@ -51,8 +56,10 @@ class _Event:
     wire: WireMark | None = None
 
 
-def ladder(tables: Tables, raw: RawRecording, connection: Connection) -> Ladder:
-    """The ladder of a connection."""
+def ladder(
+    tables: Tables, raw: RawRecording, connection: Connection, only: Shown | None = None
+) -> Ladder:
+    """The ladder of a connection; of those frames and calls alone that are to be shown."""
     players = cast(tables, connection.connection)
     frames = [p for p in tables.packets if p.connection == connection.connection]
     passages, footnotes = wire_marks(tables, connection, frames)
@@ -65,10 +72,14 @@ def ladder(tables: Tables, raw: RawRecording, connection: Connection) -> Ladder:
     if any(event.wire is not None and event.wire.part == "leaves" for event in events):
         footnotes = with_sign(footnotes, "┄")
     start = _zero_ns(events, connection.connection)
+    if only is not None:
+        events = [event for event in events if _is_among(event, only)]
     names = thread_names(players)
+    waits = _waits(tables, raw, players)
     writer = _Writer(
-        raw, connection.connection, players, names, hop_peers(tables, names), handed_over
-    )
+        raw, connection.connection, players, names, hop_peers(tables, names), handed_over,
+        _causes(waits, players),
+    )  # fmt: skip
     rows, lanes = _rows(events, start, writer)
     rows = with_states(
         rows, [c for c in tables.end_states if c.connection == connection.connection]
@@ -77,6 +88,7 @@ def ladder(tables: Tables, raw: RawRecording, connection: Connection) -> Ladder:
         if len(threads) > 1:
             named = ", ".join(f"{names[t]} = {full_name(players, t)}" for t in threads)
             footnotes.append((side, named))
+    footnotes += stream_notes(tables, raw, connection)
     heads = [
         address(connection.client, connection.client_port),
         address(connection.server, connection.server_port),
@@ -93,10 +105,47 @@ def ladder(tables: Tables, raw: RawRecording, connection: Connection) -> Ladder:
         has_calls=bool(players.calls),
         client_lane_count=lanes[Side.CLIENT],
         server_lane_count=lanes[Side.SERVER],
-        rows=tuple(_with_silences(rows)),
+        rows=tuple(_with_silences(rows, start, waits)),
         footnotes=tuple(footnotes),
         opening=opening(tables, raw, connection),
     )
+
+
+def _is_among(event: _Event, only: Shown) -> bool:
+    if event.call is not None:
+        return event.call.call in only.calls
+    return event.wire is not None and event.wire.frame in only.frames
+
+
+def _waits(tables: Tables, raw: RawRecording, players: Cast) -> list[Wait]:
+    """The waits of the calls that are drawn, as far as they are worth a word.
+
+    Not of very many calls, nor where no call visibly waited: then they need not be made.
+    """
+    drawn = {
+        call.call for call, _ in players.calls
+        if call.returned_ns is not None and call.returned_ns - call.entered_ns >= words.LONG_NS
+    }  # fmt: skip
+    if not drawn or len(tables.calls) > _MOST_EXPLAINED:
+        return []
+    from netlab.explain.waits import fill_waits
+
+    fill_waits(tables, raw)
+    return [w for w in tables.waits if w.call in drawn and w.cause not in _NO_WORD]
+
+
+def _causes(waits: Sequence[Wait], players: Cast) -> dict[int, str]:
+    """What most of the time of each call went into that visibly waited."""
+    times: dict[int, dict[str, int]] = {}
+    for wait in waits:
+        mine = times.setdefault(wait.call, {})
+        mine[wait.cause] = mine.get(wait.cause, 0) + wait.stop_ns - wait.start_ns
+    found: dict[int, str] = {}
+    for call, _ in players.calls:
+        for cause, ns in times.get(call.call, {}).items():
+            if call.returned_ns is not None and 2 * ns > call.returned_ns - call.entered_ns:
+                found[call.call] = cause
+    return found
 
 
 def _zero_ns(events: Sequence[_Event], connection: int) -> int:
@@ -203,6 +252,7 @@ class _Writer:
     names: dict[Thread, str]
     hop_peers: dict[int, str]  # by call
     handed_over: dict[int, tuple[int, WireMark]]
+    causes: dict[int, str]  # by call, what it waited for
 
     def mark(self, event: _Event, lane: int | None) -> CallMark:
         call = event.call
@@ -214,7 +264,7 @@ class _Writer:
             texts = words.hop_texts(call, self.hop_peers.get(call.call, ""))
             tone = "hop" if tone == "call" else tone
         elif event.edge == "closes":
-            texts = words.return_texts(call, self._ready(call))
+            texts = words.return_texts(call, self._ready(call), self.causes.get(call.call, ""))
         else:
             texts = words.whole_texts(call, self._ready(call))
         thread = thread_of(call)
@@ -307,7 +357,7 @@ def _lanes(taken: dict[int, Lane | None]) -> tuple[Lane, ...]:
     return tuple(sorted(held, key=lambda lane: lane.lane))
 
 
-def _with_silences(rows: Sequence[Row]) -> list[Row]:
+def _with_silences(rows: Sequence[Row], start: int, waits: Sequence[Wait]) -> list[Row]:
     """The rows with a row between two that lie unusually far apart."""
     gaps = [b.time_ns - a.time_ns for a, b in pairwise(rows)]
     if not gaps:
@@ -325,7 +375,19 @@ def _with_silences(rows: Sequence[Row]) -> list[Row]:
                     at[side] = (*at[side], Lane(mark.lane, mark.tone))
             found.append(
                 Row(row.time_ns - gap, client_lanes=at[Side.CLIENT],
-                    server_lanes=at[Side.SERVER], silence_ns=gap)
+                    server_lanes=at[Side.SERVER], silence_ns=gap,
+                    cause=_cause_of(start + row.time_ns - gap, gap, waits))
             )  # fmt: skip
         found.append(row)
     return found
+
+
+def _cause_of(since_ns: int, length_ns: int, waits: Sequence[Wait]) -> str:
+    """What a call waited for during most of a silence; of several the one that says most."""
+    until_ns = since_ns + length_ns
+    found = {
+        wait.cause for wait in waits
+        if 2 * (min(wait.stop_ns, until_ns) - max(wait.start_ns, since_ns)) > length_ns
+    }  # fmt: skip
+    idle = found & _IDLE_WORDS
+    return min(found - idle or idle, default="")

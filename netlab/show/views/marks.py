@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Protocol
 
 from netlab.show.views.opening import Opening
 
@@ -55,6 +57,7 @@ class Row:
     client_lanes: tuple[Lane, ...] = ()
     server_lanes: tuple[Lane, ...] = ()
     silence_ns: int | None = None  # nothing happened for so long
+    cause: str = ""  # of a silence: what calls waited for meanwhile
     left_out: int = 0  # rows that a limit left out here
     client_state: str = ""  # of TCP (RFC 9293), where it changes: what it is from here on
     server_state: str = ""
@@ -76,3 +79,13 @@ class Ladder:
     rows: tuple[Row, ...]
     footnotes: tuple[tuple[str, str], ...]  # sign, what it means
     opening: Opening | None = None  # of a TCP connection: what was offered and agreed
+
+
+class Shown(Protocol):
+    """What a condition left of a recording."""
+
+    @property
+    def frames(self) -> Collection[int]: ...
+
+    @property
+    def calls(self) -> Collection[int]: ...

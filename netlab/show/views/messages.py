@@ -6,12 +6,12 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from netlab.correlate.messages import said_of
+from netlab.correlate.messages import DecodeAs, protocol_of, said_of
 from netlab.correlate.reassembly import Reassembly
 from netlab.decode.applications.message import Item, Said
 from netlab.model.errors import UsageError
 from netlab.model.recording import RawRecording
-from netlab.model.tables import Message, Packet, Segment, Side, Tables
+from netlab.model.tables import Call, Connection, Message, Packet, Segment, Side, Tables
 from netlab.show.views.blocks import FieldLine, LayerBlock
 
 _KEPT = 4096  # bytes of a message that a view holds, unless all are asked for
@@ -85,6 +85,25 @@ class MessagePart:
     fault: str | None
     blocks: tuple[LayerBlock, ...]  # the message, then what of what it holds is here
     texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """What a connection speaks."""
+
+    connection: int
+    protocol: str  # empty: nothing that netlab reads
+    how: str  # content and port, content, port, --decode-as
+
+
+def spoken(
+    tables: Tables, raw: RawRecording, connection: Connection, decode_as: Sequence[DecodeAs]
+) -> Spoken:
+    """What a connection speaks, and how that is known."""
+    guess = protocol_of(tables, raw, connection, decode_as)
+    if guess is None:
+        return Spoken(connection.connection, "", "")
+    return Spoken(connection.connection, guess.application.title, guess.how)
 
 
 def message_lines(
@@ -248,6 +267,18 @@ def _field(item: Item, begin: int, end: int, shift: int) -> FieldLine:
     stop = max(min(item.stop, end) + shift, start)
     return FieldLine(
         item.name, item.text, item.meaning, start, stop, item.source, start * 8, stop * 8, ""
+    )
+
+
+def moved_by(tables: Tables, call: Call) -> tuple[str, ...]:
+    """The messages of which a call moved any byte: `message 12, HTTP/1.1 GET /index.html`."""
+    if call.connection is None or call.start is None:
+        return ()
+    return tuple(
+        (f"message {message.message}, " if message.message else "")
+        + f"{message.protocol} {message.text}"
+        for message in tables.messages_of(call.connection)
+        if call.call in message.calls
     )
 
 

@@ -16,6 +16,7 @@ from netlab.model.tables import Connection, Direction, Packet, Segment, Tables
 
 _ECE, _CWR, _AE = 0x40, 0x80, 0x100
 _MSS, _WSCALE, _SACK, _TIMESTAMPS, _MD5, _AO, _MPTCP, _FAST_OPEN = 2, 3, 4, 8, 19, 29, 30, 34
+_EXPERIMENTS, _FAST_OPEN_MAGIC = (253, 254), b"\xf9\x89"
 _DEFAULT_MSS = {4: 536, 6: 1220}  # RFC 9293 3.7.1
 _MOST_SCALE = 14  # RFC 7323 2.3
 # A SYN ACK's AE, CWR and ECE that take up Accurate ECN (RFC 9768 3.1.1, table 2).
@@ -116,8 +117,15 @@ def _syn(raw: RawRecording, packets: list[Packet], segments: dict[int, Segment])
         headers = [layer for layer in shown if layer.name == "TCP"]
         for field in headers[-1].fields if headers else ():
             if isinstance(field.raw, bytes) and field.start >= headers[-1].start + 20 and field.raw:
-                options.setdefault(field.raw[0], field.raw)
+                options.setdefault(*_kind_and_option(field.raw))
     return _Syn(packet, segments.get(packet.frame), options)
+
+
+def _kind_and_option(raw: bytes) -> tuple[int, bytes]:
+    """An experiment's option as the one that it became: fast open began as one (RFC 7413 7)."""
+    if raw[0] in _EXPERIMENTS and raw[2:4] == _FAST_OPEN_MAGIC:
+        return _FAST_OPEN, raw[:2] + raw[4:]
+    return raw[0], raw
 
 
 def _offers(row: Connection, client: _Syn | None, server: _Syn | None) -> Iterator[Offer]:

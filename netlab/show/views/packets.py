@@ -18,6 +18,8 @@ from netlab.model.tables import Fate, Packet, Segment, Span, Tables
 from netlab.show.format import address, byte_range
 from netlab.show.views.blocks import FieldLine, LayerBlock
 from netlab.show.views.messages import MessagePart, parts_of
+from netlab.show.views.verdicts import VerdictView, verdict_view
+from netlab.show.views.verdicts import word as verdict_word
 
 if TYPE_CHECKING:
     from netlab.decode.layers import Layer
@@ -90,6 +92,7 @@ class PacketView:
     whole: WholeView | None  # of a frame that completed a packet in fragments
     whole_in: int | None  # the frame that completed the packet of which this is a fragment
     messages: tuple[MessagePart, ...]  # of the application that lie in it, at least in part
+    verdict: VerdictView | None  # of a segment that is no plain one
     calls: tuple[CallLink, ...]
     data: bytes
     deep: tuple[str, ...]  # scapy's view, where asked for
@@ -127,13 +130,15 @@ def _said(packet: Packet, segment: Segment | None, frame: Frame) -> tuple[str, t
         heads = [packet._icmp_text, packet._icmp_text.partition(",")[0]]
     rest = [f"fragment {packet.fragment}"] if packet.fragment else []
     rest += [f"[{packet.fault_layer} unreadable]"] if packet.fault_layer else []
-    rest += _fates(packet)
+    rest += _fates(packet, segment)
     texts = [" ".join([head, *rest]).strip() + (f"  {said}" if said else "") for head in heads]
-    if fates := " ".join(_fates(packet)).replace("[made by", "[by"):  # the last that may be cut
+    if fates := " ".join(_fates(packet, segment)).replace(
+        "[made by", "[by"
+    ):  # the last that may be cut
         least = heads[-1] if packet.tcp_flags is None else heads[-1].split(" ")[0]
         texts += [f"{heads[-1]} {fates}".strip(), f"{least} {fates}"]
         if packet._icmp_text and packet._made:  # its address says so, too
-            fates = " ".join([heads[-1], *_fates(packet)[1:]])
+            fates = " ".join([heads[-1], *_fates(packet, segment)[1:]])
         texts.append(fates)
     return whole, tuple(text for text in dict.fromkeys(texts) if text != whole)
 
@@ -180,16 +185,17 @@ def info(packet: Packet, segment: Segment | None, frame: Frame) -> str:
         have = "" if packet.fault_have is None else f", has {packet.fault_have}"
         need = "" if packet.fault_need is None else f" needs {packet.fault_need} B{have}"
         parts.append(f"[{packet.fault_layer} unreadable at {packet.fault_off}:{need}]")
-    parts += _fates(packet)
+    parts += _fates(packet, segment)
     said = _payload_info(packet, frame)
     return " ".join(parts) + (f"  {said}" if said else "")
 
 
-def _fates(packet: Packet) -> list[str]:
-    """What is worth a word in a line of what the wire did."""
+def _fates(packet: Packet, segment: Segment | None) -> list[str]:
+    """What is worth a word in a line of what the wire did, and of why its sender sent it."""
     words = ["[made by the wire]"] if packet._made else []
     words += [f"[{packet.fate}]"] if packet.fate in (Fate.DROPPED, Fate.CHANGED) else []
-    return words
+    said = "" if packet._made else verdict_word(segment)
+    return [*words, f"[{said}]"] if said else words
 
 
 def _payload_info(packet: Packet, frame: Frame) -> str:
@@ -229,6 +235,7 @@ def packet_view(tables: Tables, raw: RawRecording, packet: Packet, *, deep: bool
         messages=parts,
         whole=_whole(tables, raw, packet, frame),
         whole_in=packet._whole_in,
+        verdict=verdict_view(segment),
         calls=call_links(tables, packet.frame),
         data=bytes(frame.data),
         deep=tuple(looked),

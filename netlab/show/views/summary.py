@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from netlab.correlate.arrivals import arrival_ns
-from netlab.correlate.ledger import clock_notes
-from netlab.correlate.stamps import stamp_notes
 from netlab.explain.troubles import Trouble, troubles
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Tables
@@ -31,6 +29,7 @@ class Summary:
     path: str  # as it was named; of standard input its name
     source: str  # recording by netlab 0.1.0, or capture
     title: str
+    where: str  # of which frames alone it speaks, in words; empty: of all
     start_ns: int | None
     stop_ns: int | None
     frames: int
@@ -58,8 +57,8 @@ class Summary:
         return as_json(self)
 
 
-def summary(tables: Tables, raw: RawRecording, path: str) -> Summary:
-    """What the recording at `path` holds."""
+def summary(tables: Tables, raw: RawRecording, path: str, where: str = "") -> Summary:
+    """What the recording at `path` holds, or the part of it that `where` names."""
     described = raw.description
     ends = [arrival_ns(p) for p in tables.packets]
     ends += [c.entered_ns if c.returned_ns is None else c.returned_ns for c in tables.calls]
@@ -71,6 +70,7 @@ def summary(tables: Tables, raw: RawRecording, path: str) -> Summary:
         path=path,
         source=source,
         title=described.title,
+        where=where,
         start_ns=start_ns(tables),
         stop_ns=max(ends, default=None),
         frames=len(tables.packets),
@@ -92,12 +92,25 @@ def summary(tables: Tables, raw: RawRecording, path: str) -> Summary:
         notes=(
             *described.notes,
             *_form_notes(described.form),
-            *clock_notes(raw),
-            *stamp_notes(tables.stamps),
+            *_witness_notes(tables, raw),
         ),
         faults=tuple(raw.faults),
         troubles=tuple(troubles(tables, raw)),
     )
+
+
+def _witness_notes(tables: Tables, raw: RawRecording) -> tuple[str, ...]:
+    """Captures from elsewhere have neither: what judges them is not imported for those."""
+    notes: tuple[str, ...] = ()
+    if raw.clock_pairs:
+        from netlab.correlate.ledger import clock_notes
+
+        notes += tuple(clock_notes(raw))
+    if tables.stamps:
+        from netlab.correlate.stamps import stamp_notes
+
+        notes += tuple(stamp_notes(tables.stamps))
+    return notes
 
 
 def _form_notes(form: str) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 
@@ -10,9 +10,17 @@ def as_json(view: Any) -> str:
     """A view (a dataclass, or a sequence of them) as indented JSON; bytes are hexadecimal."""
     import json  # here: what a terminal shows needs none of it
 
-    plain = [asdict(row) for row in view] if isinstance(view, (list, tuple)) else asdict(view)
-    return json.dumps(plain, indent=2, default=_text, ensure_ascii=True)
+    return json.dumps(_plain(view), indent=2, ensure_ascii=True)
 
 
-def _text(value: object) -> str:
-    return value.hex() if isinstance(value, (bytes, memoryview)) else str(value)
+def _plain(value: Any) -> Any:
+    """As `dataclasses.asdict`, which would copy every memoryview and fails at that."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, (bytes, memoryview)):
+        return value.hex()
+    return value if value is None or isinstance(value, (int, float)) else str(value)

@@ -1,7 +1,8 @@
 """Tables and raw material -> who spoke, and in which protocols: frames and bytes of each.
 
 Bytes are those on the wire, headers and all, as tshark counts them in `-z io,phs`; a frame counts
-once at each level of the hierarchy that it has.
+once at each level of the hierarchy that it has. What an application says is read by `messages`;
+here its frames are those with payload, of a connection whose first bytes at its usual port are its.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from dataclasses import dataclass
 
 from netlab.decode.stacks import Stack, stacks
 from netlab.model.recording import RawRecording
-from netlab.model.tables import Packet, Tables
+from netlab.model.tables import Direction, Packet, Tables
+
+_TRANSPORTS = frozenset({"TCP", "UDP"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +51,11 @@ class Host:
 
 def protocols(tables: Tables, raw: RawRecording) -> tuple[Protocol, ...]:
     """The hierarchy, each header before those that it carried, the busiest of them first."""
+    spoken = _applications(tables, raw)
     whole: dict[Stack, list[int]] = {}
     for stack, packet in zip(stacks(raw, tables.packets), tables.packets, strict=True):
+        if packet.payload_len_bytes and packet.connection in spoken and stack[-1] in _TRANSPORTS:
+            stack = (*stack, spoken[packet.connection])
         found = whole.get(stack)
         if found is None:
             found = whole[stack] = [0, 0]
@@ -74,6 +80,32 @@ def protocols(tables: Tables, raw: RawRecording) -> tuple[Protocol, ...]:
     for top in sorted(below[()], key=lambda path: (-packets[path], path)):
         add(top)
     return tuple(rows)
+
+
+def _applications(tables: Tables, raw: RawRecording) -> dict[int | None, str]:
+    """What connections speak, by their first payload each way."""
+    first: dict[tuple[int, str], bytes] = {}
+    for packet, frame in zip(tables.packets, raw.frames, strict=True):
+        if not packet.payload_len_bytes or packet.connection is None or packet.fragment:
+            continue
+        key = packet.connection, packet.direction or ""
+        if key not in first and packet.payload_off is not None and packet.sport is not None:
+            start = packet.payload_off
+            first[key] = bytes(frame.data[start : start + packet.payload_len_bytes])
+    if not first:
+        return {}
+    from netlab.decode.applications.registry import found_at_port
+
+    found: dict[int | None, str] = {}
+    for row in tables.connections:
+        client = first.get((row.connection, Direction.C2S), b"")
+        server = first.get((row.connection, Direction.S2C), b"")
+        ports = (row.server_port,) if row.protocol == "tcp" else (row.client_port, row.server_port)
+        if client or server:
+            application = found_at_port(row.protocol, client, server, ports)
+            if application is not None:
+                found[row.connection] = application.title
+    return found
 
 
 def hosts(packets: list[Packet]) -> tuple[Host, ...]:

@@ -7,7 +7,7 @@ first; the waits that matter stand first, which are not those of a server that h
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from netlab.explain.causes import BUSY, MECHANISMS, Cause, Certainty
 from netlab.explain.findings.finding import Finding
@@ -19,12 +19,13 @@ from netlab.explain.wording import name_of
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Call, Connection, Side, Tables
 from netlab.show.format import address
+from netlab.show.views.messages import moved_by
 
 SENTENCES = 10
 _CLAUSES = 3  # of a sentence; what is left is summed up
 _LEAST_NS = 100_000  # a call that waited for less than this waited for nothing worth a sentence
 # How much a cause matters: an idle server waits for its clients, and nothing is wrong.
-_IDLE = frozenset({Cause.NO_CLIENT, Cause.TIMER, Cause.SIGNAL})
+_IDLE = frozenset({Cause.NO_CLIENT, Cause.TIMER, Cause.SIGNAL, Cause.OTHER_EVENT})
 _IDLE_WEIGHT, _UNKNOWN_WEIGHT, _FLIGHT_WEIGHT = 1e-3, 1e-2, 0.5
 
 
@@ -84,6 +85,7 @@ class Sentence:
     advice: str
     code: str | None
     intervals: tuple[Interval, ...]
+    moved: tuple[str, ...] = ()  # messages of an application, where the call alone is asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +150,7 @@ def _worth(sentences: Sequence[Sentence]) -> Iterable[Sentence]:
 
 def why_call(tables: Tables, raw: RawRecording, call: Call) -> Sentence:
     """One call, with its intervals. One that never returned has none."""
-    return sentence(explained(tables, raw), call)
+    return replace(sentence(explained(tables, raw), call), moved=moved_by(tables, call))
 
 
 def sentence(scene: Scene, call: Call) -> Sentence:

@@ -11,6 +11,7 @@ from netlab.model.call import WAITING, Ready, events_text, is_inbound, is_moving
 from netlab.model.frame import TCP_SEGMENTATION_OFFLOAD
 from netlab.model.tables import Call, Packet, Segment
 from netlab.show.format import byte_range, duration
+from netlab.show.views.verdicts import word as verdict_word
 
 LONG_NS = 1_000_000  # from here on a call has visibly waited
 
@@ -26,7 +27,9 @@ _VERDICT_WORDS = {
     "window_full": "window full",
     "keep_alive": "keep-alive",
 }
+_GUESSED = frozenset(("out_of_order", "zero_window_probe", "keep_alive"))  # netlab has its own word
 _SIGNS = ("↻", "≡", "⊕")  # resent, captured twice, made by the wire
+_COPIES = ("≡", "⊕")
 _WIRE_MTU_BYTES = 1500
 _JUMBO_BYTES = 9216  # larger frames than this no Ethernet carries
 
@@ -36,8 +39,8 @@ def entry_texts(call: Call) -> Texts:
     return _named(call)
 
 
-def return_texts(call: Call, ready: tuple[Ready, ...]) -> Texts:
-    """A call on its way out: `= 100  0..100  +41.2 ms`."""
+def return_texts(call: Call, ready: tuple[Ready, ...], cause: str = "") -> Texts:
+    """A call on its way out: `= 100  0..100  +41.2 ms delayed_ack`, with what it waited for."""
     if call.returned_ns is None:
         return ("still inside",)
     took = f"+{duration(call.returned_ns - call.entered_ns)}"
@@ -45,6 +48,9 @@ def return_texts(call: Call, ready: tuple[Ready, ...]) -> Texts:
     ends = outcomes(call, ready)
     texts: list[str] = []
     if call.returned_ns - call.entered_ns >= LONG_NS:
+        if cause:
+            texts += [f"{end}{_gap(span)}  {took} {cause}" for end in ends]
+            texts += [f"{span} {took} {cause}"] if span else []
         texts += [f"{end}{_gap(span)}  {took}" for end in ends]
         texts += [f"{span} {took}"] if span else []
         texts += [f"{ends[-1]} {took}", took]
@@ -169,12 +175,14 @@ def segment_texts(packet: Packet, segment: Segment, tag: str) -> Texts:
     seq = f"Seq={segment.seq}"
     ack = f"Ack={segment.ack}" if segment.ack is not None and "ACK" in flags else ""
     size = f"Len={segment.payload_len_bytes}" if segment.payload_len_bytes else ""
-    known = tag[:1] in _SIGNS  # better than what a capture at one place can tell
-    verdicts = ", ".join(
+    own = "" if tag[:1] in _COPIES else verdict_word(segment)  # the sign says it
+    known = own or tag[:1] in _SIGNS  # better than what a capture at one place can tell
+    said = [
         word
         for name, word in _VERDICT_WORDS.items()
-        if getattr(segment, name) and not (known and name == "out_of_order")
-    )
+        if getattr(segment, name) and not (known and name in _GUESSED)
+    ]
+    verdicts = ", ".join([own, *said] if own else said)
     if "SYN" in flags:
         short = flags
     full = _joined(flags, seq, ack, size)

@@ -87,12 +87,13 @@ def moment(evidence: Evidence) -> tuple[int, int] | None:
 STUDY = Study(
     name="zero-window",
     topic=Topic.BUFFERS,
-    question="The server sleeps for {sleep} before it reads. Who stops the client, and who wakes it?",
+    question="The server sleeps for {sleep} before it reads. Who stops the client, and who "
+    "wakes it?",
     setup="A client sends {size}; the server's SO_RCVBUF is {rcvbuf}, and its program sleeps.",
-    prediction="The server's kernel takes what fits and offers a window of zero. The client's kernel "
-    "may not send, and asks again and again with probes, each wait twice as long as the one before: "
-    "the frame that opens the window could be lost. send() waits with it, for its own buffer is full. "
-    "As soon as the server reads, its kernel opens the window.",
+    prediction="The server's kernel takes what fits and offers a window of zero. The client's"
+    " kernel may not send, and asks again and again with probes, each wait twice as long as "
+    "the one before: the frame that opens the window could be lost. send() waits with it, for"
+    " its own buffer is full. As soon as the server reads, its kernel opens the window.",
     parameters=(
         Parameter("sleep", Kind.TIME, 2500 * MS, 2000 * MS, 8000 * MS, "of the server"),
         Parameter("rcvbuf", Kind.SIZE, 16 << 10, 8 << 10, 64 << 10, "of the server, and SO_SNDBUF"),

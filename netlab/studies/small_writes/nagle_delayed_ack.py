@@ -98,9 +98,9 @@ STUDY = Study(
     name="nagle-delayed-ack",
     topic=Topic.SMALL_WRITES,
     question="Why does a request that is written in two parts wait 40 ms for its answer?",
-    setup="A client sends three whole requests, which are answered at once. Then it sends the next "
-    "one in two calls: head (64 bytes), body (64 bytes), and waits for the answer. The server "
-    "answers when it has both.",
+    setup="A client sends three whole requests, which are answered at once. Then it sends the"
+    " next one in two calls: head (64 bytes), body (64 bytes), and waits for the answer. The "
+    "server answers when it has both.",
     prediction="Nagle's algorithm lets only one small segment be on its way: the body waits "
     "for the ACK of the head. The server has nothing to send until it has the body, so it "
     "delays that ACK by 40 ms (TCP_DELACK_MIN). Nobody lost anything, and everybody waits.",

@@ -48,6 +48,18 @@ def test_what_was_built_is_read(order: str, magic: int, records: list[Record]) -
     ] == [(s * 10**9 + f * unit_ns, body, origlen) for s, f, body, origlen in records]
 
 
+def test_versions_before_2_4_have_their_lengths_the_other_way_round() -> None:
+    """Up to 2.2 always, in 2.3 where more would have been captured than there was (libpcap)."""
+    head = "<IHHiIII"
+    for minor, swapped in ((2, True), (3, True), (3, False), (4, False)):
+        data = pack(head, 0xA1B2C3D4, 2, minor, 0, 0, 262_144, 1)
+        lengths = (99, 3) if swapped else (3, 99)
+        data += pack("<IIII", 1, 2, *lengths) + b"abc"
+        header = pcap.maybe_header(data)
+        assert header is not None
+        assert list(pcap.records(data, header)) == [(1_000_002_000, 40, 43, 99)]
+
+
 def test_a_file_cut_anywhere_gives_its_whole_packets(tmp_path: Path) -> None:
     records = [(n, 0, bytes([n]) * (7 + n), 99) for n in range(5)]
     data = file_bytes("<", 0xA1B2C3D4, records)

@@ -99,6 +99,9 @@ def test_of_one_connection_of_a_condition_and_as_json(output: Output) -> None:
     every = json.loads(output("--messages", "--json", width=9999))
     assert [row["message"] for row in every] == [1, 2, 3, 4]
     assert json.loads(output("-c", "tcp.0", "--messages", "--json", width=9999)) == every
+    assert output("-c", "0", "--messages").startswith("connection 0: HTTP/1.1, by its content and")
+    told = output("-c", "0", "--messages", "-d", "tcp.port==80,ftp")
+    assert told.startswith("connection 0: FTP, as --decode-as says")
     assert "GET" not in output("--messages", "--where", "direction = 's>c'")
     assert "2 more" in output("--messages", "--limit", "2")
     one = json.loads(output("--message", "2", "--json", width=9999))
@@ -199,3 +202,17 @@ def test_no_line_of_any_capture_is_longer_than_it_may(
                 shown += len(lines) > 1
                 assert [line for line in lines if len(line) > width] == [], path
     assert shown > 60
+
+
+def test_no_message_takes_the_place_of_a_verdict(
+    captures_dir: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    path = captures_dir / "files" / "tls-fingerprint-alert-input.pcap"
+    assert run(["inspect", str(path), "-c", "0"]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    hello = next(row for row in rows if row.startswith("154.878"))
+    late = next(row for row in rows if row.startswith("219.340"))
+    assert "client hello for www.goog" in hello
+    assert "reordered" in late  # the server hello, which would need that room
+    assert max(map(len, rows)) == 80

@@ -84,7 +84,9 @@ def test_what_json_cannot_hold_is_null(path: Path, capfd: pytest.CaptureFixture[
         (("query", "select frme from packets"), "no column 'frme': did you mean frame?"),
         (("query", "select 1", "--format", "xml"), "no format 'xml'"),
         (("query", "select 1", "-o", "x"), "a table is for the eye"),
-        (("inspect", "--where", "frame = 1"), "--where is about a list"),
+        (("inspect", "-p", "1", "--where", "frame = 1"), "--where chooses among many"),
+        (("inspect", "-c", "0", "--where", "oop = 1"), "no column 'oop': did you mean op?"),
+        (("inspect", "--calls", "--where", "ops = 1"), "no column 'ops': did you mean op?"),
         (("inspect", "--packets", "--where", "fram = 1"), "no column 'fram': did you mean frame?"),
     ],
 )

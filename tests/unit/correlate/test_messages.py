@@ -208,3 +208,52 @@ def test_bytes_beyond_a_snap_length_are_missing(limit: int) -> None:
     assert sum(chunk.size for chunk in chunks if chunk.frame is not None) == limit
     answer = tables.messages[1]
     assert answer.fault == f"{limit - 40} of 997 bytes of the body"
+
+
+def test_in_a_large_capture_one_connection_is_read_by_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    talk = Talk()
+    talk.opens()
+    talk.says(C, REQUEST)
+    tables = analyse(talk.raw())
+    monkeypatch.setattr("netlab.model.tables._NUMBERED_MOST", 2)
+    assert [m.message for m in tables.messages_of(0)] == [0]
+    assert tables._messages is None  # all of them were not read
+    assert [m.message for m in tables.messages] == [1]
+    assert tables.messages_of(0) == tables.messages
+
+
+def test_a_datagram_in_fragments_is_one_message_with_their_frames() -> None:
+    query = QUERY[:12] + b"\x3f" + b"a" * 63 + QUERY[12:]
+    talk = Talk(53)
+    frames = talk.fragments(C, query, 48)
+    after = talk.datagram(C, QUERY)
+    assert len(frames) == 3
+    first, second = read(talk)
+    assert (first.frames, first.fault, first._whole) == (tuple(frames), None, frames[-1])
+    assert (first.start, first.stop) == (0, len(query))
+    assert (second.frames, second.start) == ((after,), len(query))
+    assert first.text == f"A {'a' * 63}.example.org?"
+
+
+@pytest.mark.parametrize(("lost", "frames"), [(1, (1, 3)), (2, (1, 2))])
+def test_a_datagram_without_one_of_its_fragments_is_read_as_far_as_it_goes(
+    lost: int, frames: tuple[int, ...]
+) -> None:
+    query = QUERY[:12] + b"\x3f" + b"a" * 63 + QUERY[12:]
+    talk = Talk(53)
+    talk.fragments(C, query, 48)
+    del talk.frames[lost]
+    (message,) = read(talk)
+    assert (message.start, message.stop, message.frames) == (0, len(query), frames)
+    assert message.fault
+
+
+def test_a_gap_in_a_datagram_is_the_fault_where_nothing_else_is_one() -> None:
+    talk = Talk(53)
+    talk.fragments(C, QUERY + bytes(300), 104)
+    del talk.frames[1]
+    (message,) = read(talk)
+    assert message.text.startswith("A example.org?")
+    assert message.fault == "104 bytes of the datagram were not captured"

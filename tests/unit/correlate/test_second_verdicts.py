@@ -1,4 +1,4 @@
-"""netlab's own verdicts on conversations made by hand: where tshark guesses, or nobody knows."""
+"""netlab's own verdicts on hand-made conversations: where tshark guesses, where nobody knows."""
 
 from __future__ import annotations
 
@@ -391,3 +391,18 @@ def test_a_recovery_after_a_time_out_is_the_time_outs() -> None:
     assert of(play, timer).verdict == Verdict.RTO
     assert of(play, again).verdict == Verdict.RTO
     assert of(play, again).verdict_frames == (timer, ack)
+
+
+def test_silence_proves_nothing_in_a_capture_that_lacks_frames() -> None:
+    for lacks in (False, True):
+        play = begun(sack=False)
+        at = trip(play)
+        play.data("c>s", at, at + 1000)
+        play.now_ns += 220 * MS
+        again = play.data("c>s", at, at + 1000)
+        play.ack("s>c", at + 1000)
+        play.data("c>s", at + 2000, at + 3000)
+        play.ack("s>c", at + 3000 if lacks else at + 1000)
+        segment = of(play, again)
+        assert segment.verdict == (None if lacks else Verdict.RTO)
+        assert ("capture lacks some" in (segment.verdict_reason or "")) is lacks

@@ -1,73 +1,11 @@
-"""The verdicts on TCP segments: tshark's on captures by others, and a few told as conversations."""
+"""tshark's verdicts on TCP segments, on a few conversations; captures: `test_verdict_agreement`."""
 
 from __future__ import annotations
 
-import csv
-import gzip
-from collections import Counter
-from pathlib import Path
-
 from playbook import Play
-from tshark_verdicts import judged_by_netlab, judged_by_tshark
 
-from netlab.capture.files import read_raw
 from netlab.correlate.verdicts import VERDICTS
-from netlab.explain.analysis import analyse
-from netlab.model.errors import BadRecording
-from netlab.model.tables import Segment, TcpOptions
-
-csv.field_size_limit(1 << 30)
-
-# Of these netlab says nothing: from the first segment on whose options are damaged or cut off
-# (tshark shows nothing of it, but remembers something), and of several paths.
-SILENT = {
-    "13_tcp_option_length_zero_malformed.pcap": 1,
-    "fragmented-syn.pcap": 0,  # a fragment too short for TCP is in no connection
-    "heapoverflow-tcp_print.pcap": 1,
-    "mptcp-v1.pcap": 20,
-    "tcp-opt.pcap": 19,
-    "truncated-header.pcap": 24,
-}
-
-
-def test_verdicts_are_tsharks(captures_dir: Path, tmp_path: Path) -> None:
-    compared, silent = 0, Counter[str]()
-    found: Counter[str] = Counter()
-    for path in sorted((captures_dir / "files").iterdir()):
-        table = captures_dir / "expected" / f"{path.name}.tcp.tsv"
-        source = path
-        if path.suffix == ".gz":
-            source = tmp_path / path.stem
-            source.write_bytes(gzip.decompress(path.read_bytes()))
-        try:
-            raw = read_raw(source)
-        except BadRecording:
-            continue
-        with table.open(newline="", encoding="utf-8", errors="replace") as lines:
-            rows = list(csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
-        # Of a packet in a tunnel, or quoted by ICMP, tshark lists more than one header.
-        there = judged_by_tshark(row for row in rows if "," not in row["tcp.srcport"])
-        tables = analyse(raw)
-        here = judged_by_netlab(tables.segments)
-        for frame in here.keys() & there.keys():
-            assert here[frame] == there[frame], f"{path.name} frame {frame}"
-            found.update(here[frame])
-            compared += 1
-        if left_out := len(tables.segments) - len(here):
-            silent[path.name] = left_out
-        for row in tables.connections:
-            mine = [s for s in tables.segments if s.connection == row.connection]
-            if row.protocol == "tcp":
-                for name in VERDICTS:
-                    assert getattr(row, f"{name}_count") == _count(mine, name), path.name
-    assert compared > 6000
-    assert dict(silent) == {name: count for name, count in SILENT.items() if count}
-    assert set(VERDICTS) <= set(found)
-
-
-def _count(segments: list[Segment], name: str) -> int | None:
-    said = [getattr(segment, name) for segment in segments]
-    return None if None in said else sum(said)
+from netlab.model.tables import TcpOptions
 
 
 def verdicts(play: Play) -> list[str]:

@@ -57,6 +57,9 @@ SCAPY_UNREAD: Unread = {
     "packets put together: scapy reads each frame by itself": (
         lambda sample, _: sample[3]._whole_in is not None
     ),
+    "MPLS in UDP or PPP, Ethernet in IPv6: scapy does not bind them": (
+        lambda sample, _: bool(sample[3]._depth) or sample[1] == 9
+    ),
 }
 
 
@@ -73,7 +76,7 @@ def scapy_columns(sample: Sample) -> dict[str, Any]:
     found: dict[str, Any] = {}
     tags = list(each(whole, l2.Dot1Q)) + list(each(whole, l2.Dot1AD))
     if tags:
-        found["vlan"] = tags[-1].vlan
+        found["vlan"] = max(tags, key=depth_in(whole)).vlan
     if packet.protocol == "ARP":
         arp = whole[l2.ARP]
         return found | {"src": arp.psrc, "dst": arp.pdst}
@@ -183,19 +186,19 @@ _DPKT_LINKS = {0: dpkt.loopback.Loopback, 1: dpkt.ethernet.Ethernet, 108: dpkt.l
                9: dpkt.ppp.PPP}  # fmt: skip
 _RAW, _RAW_LINKS = {4: dpkt.ip.IP, 6: dpkt.ip6.IP6}, {12, 14, 101, 228, 229}
 DPKT_UNREAD: Unread = {
+    "packets put together: dpkt reads each frame by itself, what is in the first one, too": (
+        lambda sample, _: sample[3]._whole_in is not None
+    ),
     "802.11: dpkt's data frames end before LLC": lambda sample, _: sample[1] in (127, 192),
     "HDLC, FDDI, PPP with HDLC's framing and the kernel's log: dpkt has no reader": (
         lambda sample, _: sample[1] in (10, 50, 104, 239)
     ),
     "PPP without address and control": lambda sample, read: sample[1] == 9 and not read,
-    "ERSPAN, and tunnels over UDP: dpkt stops at the datagram": (
-        lambda sample, _: bool(sample[3]._carriers)
+    "ERSPAN, Ethernet in IPv6, and tunnels over UDP: dpkt stops before them": (
+        lambda sample, _: bool(sample[3]._depth)
     ),
     "a header that the snap length or a wrong length cut": (
         lambda sample, _: sample[3].fault_layer is not None
-    ),
-    "packets put together: dpkt reads each frame by itself, what is in the first one, too": (
-        lambda sample, _: sample[3]._whole_in is not None
     ),
 }
 

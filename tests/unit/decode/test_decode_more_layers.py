@@ -11,7 +11,7 @@ from sample_frames import ETH4, ETH6, h, ip4, ip6, one, tcp
 
 from netlab.decode.checksums import crc32c
 from netlab.decode.fields_tcp import option_tables
-from netlab.decode.layers import Layer, layers
+from netlab.decode.layers import Layer, layers, whole_layers
 from netlab.decode.packets import decode
 from netlab.model.frame import Frame, Interface
 from netlab.model.recording import RawRecording
@@ -95,6 +95,12 @@ def test_a_tunnel_with_nothing_readable_inside_is_a_datagram() -> None:
     assert (echo.protocol, echo.fault_layer) == ("UDP", None)
 
 
+def test_a_tunnel_that_stays_closed_is_named() -> None:
+    assert shown(made.over_udp(51820, b"", b"secret"))[-1].name == "WireGuard"
+    assert shown(made.over_udp(1701, b"", b"secret"))[-1].name == "L2TP"
+    assert shown(made.over_udp(51821, b"", b"secret"))[-1].name == "Payload"
+
+
 def test_tunnels_in_tunnels_end_somewhere() -> None:
     inside = made.built(made.FRAME / made.INNER)
     for _ in range(20):
@@ -123,6 +129,27 @@ def test_whatever_a_datagram_to_a_known_port_holds(port: int, payload: bytes) ->
             assert layer.start <= value.start <= value.stop <= len(data)
 
 
+@given(
+    st.sampled_from([0, 1, 2, 4, 6, 17, 33, 41, 44, 47, 58, 60, 132, 136]),
+    st.sampled_from([4, 6]),
+    st.binary(max_size=120),
+    st.integers(0, 40),
+)
+def test_whatever_a_transport_holds(protocol: int, version: int, data: bytes, cut: int) -> None:
+    """In one frame, cut by a snap length, and as what fragments brought."""
+    packed = ETH4 + ip4(data, protocol) if version == 4 else ETH6 + ip6(data, protocol)
+    held = packed[: max(len(packed) - cut, 0)]
+    frame, interface = Frame(1, 5, 0, held, len(packed)), Interface("if0", 1, 0)
+    for found, size in (
+        (layers(frame, interface), len(held)),
+        (whole_layers(frame, interface, version, protocol, data), len(data)),
+    ):
+        for layer in found:
+            for value in layer.fields:
+                assert 0 <= value.start <= value.stop <= size
+                assert value.meaning
+
+
 def test_a_conversation_in_a_tunnel_leaves_its_carrier_a_stream_number() -> None:
     """As tshark counts: the datagram's own conversation first, then the one inside."""
     from netlab.correlate.flows import flows_from_packets
@@ -132,3 +159,16 @@ def test_a_conversation_in_a_tunnel_leaves_its_carrier_a_stream_number() -> None
     packets = decode(RawRecording(frames=frames, interfaces=[Interface("if0", 1, 0)]))
     flows = flows_from_packets(packets)
     assert [(flow.protocol, flow.stream) for flow in flows] == [("tcp", 0), ("udp", 1)]
+
+
+def test_every_link_that_is_not_read_has_one_name() -> None:
+    from netlab.decode.links import LINKS
+    from netlab.decode.linktypes import OPAQUE_LINKS
+    from netlab.decode.numbers import link_name
+
+    assert not set(OPAQUE_LINKS) & set(LINKS)
+    assert {link_name(link) for link in (186, 189, 220, 266)} == {"USB"}
+    for link, name in OPAQUE_LINKS.items():
+        packet = one(b"anything", link)
+        assert (packet.link, packet.protocol, packet.fault_layer) == (name, name, None)
+    assert one(b"anything", 4711).link == "link type 4711"

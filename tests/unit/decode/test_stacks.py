@@ -102,3 +102,17 @@ def test_the_short_way_gives_what_reading_gives(captures_dir: Path) -> None:
             assert stack == _read(frame, links[frame.interface]), (path.name, frame.number)
             shortened += 1
     assert shortened > 7000
+
+
+def test_what_applications_say_stands_below_their_transport(captures_dir: Path) -> None:
+    """Of datagrams each is a message: there the numbers are tshark's, too."""
+    name = "wikipedia.pcap"
+    raw = read_raw(captures_dir / "files" / name)
+    found = {row.path[-2:]: row.packets for row in protocols(analyse(raw), raw)}
+    table = captures_dir / "expected" / f"{name}.frames.tsv"
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    stacks_of = [row["frame.protocols"].split(":") for row in rows]
+    assert found["UDP", "DNS"] == sum("dns" in names for names in stacks_of) == 28
+    assert found["UDP", "LLMNR"] == sum("llmnr" in names for names in stacks_of if "ip" in names)
+    assert found["TCP", "HTTP/1.1"] == 30

@@ -12,7 +12,7 @@ from netlab.capture.files import read_raw
 from netlab.decode.packets import decode
 from netlab.decode.sums import Sums, check_sums
 from netlab.model.errors import BadRecording
-from netlab.model.frame import CHECKSUM_NOT_READY, Frame
+from netlab.model.frame import CHECKSUM_NOT_READY, DIRECTION_IN, DIRECTION_OUT, Frame
 from netlab.model.recording import RawRecording
 
 DATA = ethernet_tcp(True, 0x18, 1000, 2000, b"hello, sums")
@@ -41,6 +41,12 @@ def test_one_wrong_bit_is_found(at: int, protocol: str) -> None:
 def test_what_is_left_to_the_device_is_no_error() -> None:
     found = sums_of(changed(60, 4), flags=CHECKSUM_NOT_READY)
     assert (found.wrong, found.not_filled_in) == ({}, 1)
+
+
+def test_a_wrong_sum_of_a_frame_sent_from_here_is_not_called_wrong() -> None:
+    found = sums_of(changed(60, 4), flags=DIRECTION_OUT)
+    assert (found.wrong, found.not_filled_in) == ({}, 1)
+    assert sums_of(changed(60, 4), flags=DIRECTION_IN).wrong == {"TCP": [1]}
 
 
 def test_no_more_frames_than_asked_are_looked_at() -> None:

@@ -6,7 +6,17 @@ import gzip
 from pathlib import Path
 from typing import Any
 
-from same_tables import assert_same_tables
+from compare_files import write_forms
+from compare_samples import write_samples
+from same_tables import assert_same_tables, same_rows
+
+from netlab.capture.files import read_raw
+from netlab.decode import kernels
+from netlab.decode.tunnels import TUNNEL_NAMES
+from netlab.engine import tables
+from netlab.engine.records import Unfit
+from netlab.engine.whole import read
+from netlab.explain.analysis import analyse
 
 
 def test_tables_are_the_general_paths(machine: Any, captures_dir: Path, tmp_path: Path) -> None:
@@ -25,3 +35,23 @@ def test_tables_are_the_general_paths(machine: Any, captures_dir: Path, tmp_path
     assert followed > 6000
     assert 0 < left < 1800
     assert len(unread) < 25, unread
+
+
+def test_packets_of_made_frames_are_the_general_paths(machine: Any, tmp_path: Path) -> None:
+    """Tunnels, fragments in any order, every TCP option, rare transports, links, forms of files."""
+    made = tmp_path / "made.pcapng"
+    write_samples(made)
+    unfit = []
+    for path in (made, *write_forms(tmp_path)):
+        try:
+            whole = read(str(path), machine, keep=True)
+        except Unfit:
+            unfit.append(path.name)
+            continue
+        same_rows(list(tables.packets(whole)), analyse(read_raw(path)).packets)
+    assert unfit == ["le-2.2.pcap", "le-2.3.pcap", "be-2.2.pcap", "be-2.3.pcap"]
+
+
+def test_each_tunnel_over_udp_is_left_to_the_general_path() -> None:
+    ports = {kernels.GTP_U, kernels.VXLAN, kernels.VXLAN_GPE, kernels.GENEVE, kernels.MPLS}
+    assert ports == set(TUNNEL_NAMES)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from tests.playbook import ADDRESS, INODE, Play, number_of
-from tests.waits_told import MS
 
 from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.findings.rules import RULES, findings_of
 from netlab.explain.waits import explained
+from tests.playbook import ADDRESS, INODE, Play, number_of
+from tests.waits_told import MS
 
 FULL = 1460
 

@@ -68,7 +68,8 @@ def test_what_nobody_told_is_unknown() -> None:
 def test_every_cause_has_its_words_and_those_that_a_program_can_change_their_advice() -> None:
     assert set(MECHANISMS) == set(Cause)
     without = {cause for cause, mechanism in MECHANISMS.items() if not mechanism.advice}
-    assert without == {Cause.COPY, Cause.NO_CLIENT, Cause.TIMER, Cause.SIGNAL, Cause.UNKNOWN}
+    idle = {Cause.NO_CLIENT, Cause.TIMER, Cause.SIGNAL, Cause.OTHER_EVENT}
+    assert without == idle | {Cause.COPY, Cause.UNKNOWN}
     for mechanism in MECHANISMS.values():
         assert mechanism.says.isascii()
         assert mechanism.advice.isascii()

@@ -177,6 +177,27 @@ def test_a_poll_ended_by_something_else_is_unknown() -> None:
     assert causes(rows, number_of(tables, "epoll_wait")) == [("unknown", 50)]
 
 
+def test_a_poll_ended_by_a_descriptor_that_is_no_socket() -> None:
+    play = Play(wired=True)
+    play.handshake()
+    with play.wait("client", (None, POLLIN), args="timeout=-1, maxevents=64"):  # type: ignore[arg-type]
+        play.now_ns += 50 * MS
+    tables, rows = told(play)
+    wait = number_of(tables, "epoll_wait")
+    assert causes(rows, wait) == [("other_event", 50)]
+    assert "descriptor 9 was ready" in of(rows, wait, "other_event").text
+
+
+def test_a_socket_among_them_makes_it_unknown_again() -> None:
+    play = Play(wired=True)
+    play.handshake()
+    found = (None, POLLIN), (INODE["client"], POLLPRI)
+    with play.wait("client", *found, args="timeout=-1, maxevents=64"):  # type: ignore[arg-type]
+        play.now_ns += 50 * MS
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, "epoll_wait")) == [("unknown", 50)]
+
+
 def test_a_socket_that_was_writable_all_along_keeps_nobody_waiting() -> None:
     play = Play(wired=True)
     play.handshake()

@@ -120,7 +120,7 @@ def test_the_command_writes_the_bytes_alone(
         (["--stream", "both"], "--stream is about one connection"),
         (["-c", "0", "--as", "hex"], "--as is about a stream"),
         (["-c", "0", "-o", "x"], "--output is about a stream"),
-        (["-c", "0", "--stream", "both", "--json"], "a stream is no JSON"),
+        (["-c", "0", "--stream", "both", "--as", "hex", "--json"], "JSON has a form of its own"),
     ],
 )
 def test_mistakes(

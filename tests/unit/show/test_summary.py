@@ -156,7 +156,7 @@ def test_many_connections_get_a_line_each() -> None:
     story = show_story.echo()
     story.tables.connections *= 30
     text = drawn(story)
-    assert "… and 24 that moved less: netlab inspect --connections" in text
+    assert "… and 24 that moved no more: netlab inspect --connections" in text
     rows = connections(story.tables)
     for width in (80, 120):
         lines = connection_lines(rows, show_story.START_NS, width)

@@ -193,3 +193,10 @@ def test_messages_are_the_same_however_the_bytes_are_cut(
 @given(st.lists(st.one_of(TURN, st.builds(gap, st.sampled_from(Side), st.integers(1, 99)))))
 def test_gaps_anywhere_raise_nothing_and_places_stay_inside(turns: list[Turn]) -> None:
     said(Http1, *turns)
+
+
+def test_a_chunk_that_is_cut_off_ends_where_the_bytes_do() -> None:
+    stream = CHUNKED[: CHUNKED.index(b"Network")]
+    (answer,) = everywhere(Http1, C(GET), S(stream))[Side.SERVER]
+    assert answer.fault == "no end: 17 bytes in 2 chunks"
+    assert [one.stop for one in answer.items if one.name == "chunk"][-1] == len(stream)

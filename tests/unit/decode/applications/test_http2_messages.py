@@ -79,6 +79,7 @@ NAMES = st.text(st.characters(codec="utf-8", categories=["L", "N", "P"]), max_si
 HEADERS = st.lists(st.tuples(st.sampled_from([":path", "accept", "x-a", "x-b"]) | NAMES, NAMES))
 
 
+@settings(max_examples=40)
 @given(st.lists(st.tuples(HEADERS, st.sampled_from([None, 0, 64, 4096])), max_size=6))
 def test_what_another_encodes_is_read(
     blocks: list[tuple[list[tuple[str, str]], int | None]],

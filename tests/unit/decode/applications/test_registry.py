@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netlab.decode.applications.registry import (
+    _WHERE,
     APPLICATIONS,
     by_name,
     guess_datagrams,
@@ -25,8 +26,11 @@ def test_every_protocol_is_registered_under_its_own_name() -> None:
     for name, application in APPLICATIONS.items():
         assert application.name == name
         assert application.conversation or application.datagram
-        assert not application.tcp_ports or application.conversation
-        assert not application.udp_ports or application.datagram
+        where = _WHERE[name]
+        assert application.tcp_ports == set(where.tcp or ())
+        assert application.udp_ports == set(where.udp or ())
+        assert (application.conversation is None) is (where.tcp is None)
+        assert (application.datagram is None) is (where.udp is None)
         assert not application.likely(b"", b"")
 
 
@@ -58,8 +62,9 @@ def test_a_name_that_there_is_not_is_refused_with_the_nearest() -> None:
 
 def test_a_protocol_is_imported_when_it_is_asked_for() -> None:
     code = (
-        "import sys; from netlab.decode.applications.registry import APPLICATIONS as a;"
-        "a['http']; room = 'netlab.decode.applications.';"
+        "import sys;"
+        "from netlab.decode.applications.registry import guess_stream as guess;"
+        "guess(b'GET / HTTP/1.1\\r\\n\\r\\n', b'', 80); room = 'netlab.decode.applications.';"
         "assert room + 'http1' in sys.modules; assert room + 'tls' not in sys.modules;"
         "assert 'hpack' not in sys.modules"
     )

@@ -60,7 +60,7 @@ def test_ipv6_is_answered_by_packet_too_big() -> None:
     headers = maybe_headers(made.frame)
     assert headers is not None
     pseudo = PseudoHeader(headers.src, headers.dst, 58)
-    assert verdict(made.frame[54:], 2, pseudo, False) == GOOD
+    assert verdict(made.frame[54:], 2, pseudo, False, len(made.frame) - 54) == GOOD
 
 
 def test_what_fits_passes_and_ipv6_of_1280_bytes_always_does() -> None:

@@ -1,0 +1,69 @@
+"""What changed between two recordings: causes side by side, then findings."""
+
+from __future__ import annotations
+
+from netlab.show.escape import printable
+from netlab.show.format import count, duration
+from netlab.show.terminal.lines import Line, fold
+from netlab.show.views.difference import CauseRow, Difference, FindingRow
+
+_MOST = 20
+_NUMBER = 11
+
+
+def difference_lines(view: Difference, width: int) -> list[Line]:
+    """All of it in lines of at most `width` columns."""
+    lines: list[Line] = []
+    for sign, path, calls, waited in (
+        ("A", view.first, view.first_calls, view.first_waited_ns),
+        ("B", view.second, view.second_calls, view.second_waited_ns),
+    ):
+        tail = f"  {count(calls, 'call')}, {duration(waited)} waited"
+        name = printable(path)
+        room = max(width - len(tail) - 3, 8)
+        shown = name if len(name) <= room else f"...{name[-(room - 3) :]}"
+        lines.append([(f"{sign}  ", "bold"), (shown, ""), (tail, "dim")])
+    lines.append([])
+    shown_rows = [row for row in view.causes if row.first_ns or row.second_ns][:_MOST]
+    named = max((len(_name(row)) for row in shown_rows), default=0)
+    named = min(named, max(width - 3 * _NUMBER - 1, 12))
+    lines.append(
+        [(f"{'':<{named}}{'A':>{_NUMBER}}{'B':>{_NUMBER}}{'B - A':>{_NUMBER + 1}}", "dim")]
+    )
+    for row in shown_rows:
+        lines.append(_cause(row, named))
+    left = len(view.causes) - len(shown_rows)
+    if left > 0:
+        lines.append([(f"... and {left} more: --json has all", "italic")])
+    if view.findings:
+        lines += [[], [("Findings", "bold"), ("  in A, in B", "dim")]]
+    for finding in view.findings:
+        lines += _finding(finding, width)
+    return lines
+
+
+def _name(row: CauseRow) -> str:
+    return f"{printable(row.side)} {row.cause}"
+
+
+def _cause(row: CauseRow, named: int) -> Line:
+    change = row.difference_ns
+    sign = "+" if change > 0 else ""
+    style = "red" if change > 0 else "green" if change < 0 else "dim"
+    return [
+        (f"{_name(row)[:named]:<{named}}", ""),
+        (f"{_time(row.first_ns):>{_NUMBER}}{_time(row.second_ns):>{_NUMBER}}", ""),
+        (f"{sign + duration(change):>{_NUMBER + 1}}", style),
+    ]
+
+
+def _time(ns: int) -> str:
+    return duration(ns) if ns else "-"
+
+
+def _finding(row: FindingRow, width: int) -> list[Line]:
+    head = f"  {row.first:>3} {row.second:>3}  "
+    style = "red" if row.second > row.first else "green" if row.second < row.first else ""
+    text = f"{row.kind}: {row.text}"
+    first, *rest = fold(printable(text), width - len(head))
+    return [[(head, style), (first, "")], *[[(" " * len(head) + more, "")] for more in rest]]

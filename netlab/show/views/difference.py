@@ -1,0 +1,92 @@
+"""Two recordings of the same thing -> where the time of their calls went, cause by cause, and which
+findings one has and the other has not.
+
+Sides are compared with sides, calls of no connection with each other by who made them. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from netlab.explain.causes import Cause
+from netlab.explain.findings.finding import Finding
+from netlab.show.views.why import Bar, Why
+
+
+@dataclass(frozen=True, slots=True)
+class CauseRow:
+    """The time of one cause on one side, in the first recording and in the second."""
+
+    side: str
+    cause: str
+    first_ns: int
+    second_ns: int
+
+    @property
+    def difference_ns(self) -> int:
+        return self.second_ns - self.first_ns
+
+
+@dataclass(frozen=True, slots=True)
+class FindingRow:
+    """How often a kind of finding stands in each, and what it says there."""
+
+    kind: str
+    severity: str
+    first: int
+    second: int
+    text: str  # of the second, or of the first where the second has none
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What changed."""
+
+    first: str
+    second: str
+    first_calls: int
+    second_calls: int
+    first_waited_ns: int
+    second_waited_ns: int
+    causes: tuple[CauseRow, ...]  # the largest difference first
+    findings: tuple[FindingRow, ...]
+
+
+def difference(first: Why, second: Why) -> Difference:
+    """What changed from the first recording to the second."""
+    before, after = _times(first), _times(second)
+    rows = [
+        CauseRow(side, cause, before.get((side, cause), 0), after.get((side, cause), 0))
+        for side, cause in {**before, **after}
+    ]
+    rows.sort(key=lambda row: (-abs(row.difference_ns), row.side, row.cause))
+    return Difference(
+        first.path, second.path, first.calls, second.calls, first.waited_ns, second.waited_ns,
+        tuple(rows), tuple(_findings(first.findings, second.findings)),
+    )  # fmt: skip
+
+
+def _times(view: Why) -> dict[tuple[str, str], int]:
+    found: dict[tuple[str, str], int] = {}
+    bars: list[Bar] = [bar for one in view.connections for bar in one.bars]
+    for bar in [*bars, *view.others]:
+        for item in bar.slices:
+            key = bar.side, str(Cause(item.cause))
+            found[key] = found.get(key, 0) + item.ns
+    return found
+
+
+def _findings(first: Iterable[Finding], second: Iterable[Finding]) -> Iterable[FindingRow]:
+    before, after = _by_kind(first), _by_kind(second)
+    for kind in {**before, **after}:
+        mine, theirs = before.get(kind, []), after.get(kind, [])
+        shown = (theirs or mine)[0]
+        yield FindingRow(kind, shown.severity, len(mine), len(theirs), shown.text)
+
+
+def _by_kind(findings: Iterable[Finding]) -> dict[str, list[Finding]]:
+    found: dict[str, list[Finding]] = {}
+    for one in findings:
+        found.setdefault(one.kind, []).append(one)
+    return found

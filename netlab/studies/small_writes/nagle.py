@@ -1,0 +1,85 @@
+"""Many small writes: Nagle's algorithm gathers them while one is on its way."""
+
+from __future__ import annotations
+
+import socket
+
+from netlab.model.probe import Probe
+from netlab.studies.evidence import Evidence
+from netlab.studies.parts import MS, delay
+from netlab.studies.quantity import Kind
+from netlab.studies.sockets import accepted, connected, read_exactly, read_to_end
+from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+
+
+def server(probe: Probe, p: Params) -> int:
+    """Reads until all is there, and says so."""
+    sock = accepted(probe)
+    read_exactly(sock, p.writes * p.size)
+    sock.send(b"all")
+    got = p.writes * p.size + read_to_end(sock)
+    sock.close()
+    return got
+
+
+def client(probe: Probe, p: Params) -> None:
+    """Writes small pieces, one right after the other."""
+    sock = connected(probe)
+    if p.nodelay:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for _ in range(p.writes):
+        sock.send(b"n" * p.size)
+    sock.recv(100)  # a close would send at once what Nagle holds
+    sock.close()
+
+
+def frames(evidence: Evidence) -> int:
+    """Segments of the client that carry data."""
+    return len(evidence.frames("c>s", data=True))
+
+
+def second_after_ns(evidence: Evidence) -> int | None:
+    """From the first segment with data to the second."""
+    found = evidence.frames("c>s", data=True)
+    return found[1][0].time_ns - found[0][0].time_ns if len(found) > 1 else None
+
+
+def predicted_frames(p: Params) -> int:
+    """With Nagle: the first write, then all others in as few segments as can be."""
+    if p.nodelay:
+        return p.writes
+    return 1 + -(-(p.writes - 1) * p.size // 1448)
+
+
+STUDY = Study(
+    name="nagle",
+    topic=Topic.SMALL_WRITES,
+    question="{writes} writes of {size}: how many segments leave?",
+    setup="A client calls send() {writes} times, one right after the other. The round trip is"
+    " {rtt}.",
+    prediction="Two: the first write leaves at once, since nothing is on its way. Nagle's "
+    "algorithm holds the others until its ACK is there, a round trip later; they leave "
+    "together. With TCP_NODELAY each write is a segment: more headers than data, and no "
+    "waiting.",
+    parameters=(
+        Parameter("writes", Kind.COUNT, 10, 2, 100, "calls of send()"),
+        Parameter("size", Kind.SIZE, 50, 1, 140, "of each"),
+        Parameter("rtt", Kind.TIME, 60 * MS, 20 * MS, 500 * MS, "round trip of the wire"),
+        Parameter("nodelay", Kind.COUNT, 0, 0, 1, "1: with TCP_NODELAY"),
+    ),
+    server=server,
+    client=client,
+    wire=delay,
+    expects=(
+        Expect("segments with data", Kind.COUNT, predicted_frames, frames,
+               "RFC 896; RFC 9293 3.7.4"),
+        Expect("the second after the first", Kind.TIME, lambda p: 0 if p.nodelay else p.rtt,
+               second_after_ns, "it waits for the ACK; the first is acknowledged at once",
+               more=40 * MS, because="scheduling of the wire and the process"),
+        Expect("bytes that the server read", Kind.SIZE, lambda p: p.writes * p.size,
+               lambda e: e.returned["server"], "RFC 9293 2.2"),
+    ),
+    next="`netlab study nagle --set nodelay=1`, then `netlab study nagle-delayed-ack`: when "
+    "the ACK is late as well.",
+    cause="nagle",
+)  # fmt: skip

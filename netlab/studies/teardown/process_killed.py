@@ -1,0 +1,63 @@
+"""kill -9: what the other side sees."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+from netlab.model.probe import Probe
+from netlab.studies.parts import RTT, delay
+from netlab.studies.quantity import Kind
+from netlab.studies.sockets import accepted, connected, trial
+from netlab.studies.stage import Stage
+from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
+from netlab.studies.teardown.unread_data import last_word
+
+
+def server(probe: Probe, p: Params) -> None:
+    """Reads a little of what is there, and is killed by itself."""
+    sock = accepted(probe)
+    sock.recv(p.read)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def client(probe: Probe, p: Params) -> Any:
+    """Says something, and waits."""
+    sock = connected(probe)
+    sock.send(b"n" * 100)
+    found = trial(sock.recv, 100)
+    sock.close()
+    return found
+
+
+def experiment(stage: Stage) -> None:
+    """The server's end is no failure here."""
+    stage.start("server", server)
+    stage.lab.wait_listening("server", PORT)
+    stage.run("client", client)
+    stage.lab.settle()
+
+
+STUDY = Study(
+    name="process-killed",
+    topic=Topic.TEARDOWN,
+    question="The server is killed with SIGKILL. Does the client ever hear of it?",
+    setup="A client sends 100 bytes; the server reads {read} and is killed.",
+    prediction="At once. The process cannot do anything any more, but its kernel closes its "
+    "descriptors: with all read it sends FIN, as close() would have, with bytes unread RST. "
+    "Only a machine that is switched off says nothing.",
+    parameters=(Parameter("read", Kind.SIZE, 100, 1, 100, "that the server had read"), RTT),
+    experiment=experiment,
+    wire=delay,
+    expects=(
+        Expect("the server's last word is", Kind.WORD,
+               lambda p: "FIN" if p.read == 100 else "RST", last_word,
+               "exit_files() of Linux; RFC 9293 3.6 and 3.10.4"),
+        Expect("the client's recv() says", Kind.WORD,
+               lambda p: "end" if p.read == 100 else "ECONNRESET",
+               lambda e: e.returned["client"]["error"] or "end", "man 2 recv"),
+    ),
+    next="`netlab study process-killed --set read=50`, then `netlab study keepalive`: when the "
+    "machine is gone.",
+)  # fmt: skip

@@ -1,0 +1,77 @@
+"""One segment of several is lost: what comes behind it tells the sender."""
+
+from __future__ import annotations
+
+from netlab.model.probe import Probe
+from netlab.studies.evidence import Evidence
+from netlab.studies.parts import MS, RTT, delay
+from netlab.studies.quantity import Kind
+from netlab.studies.sockets import accepted, connected, read_to_end
+from netlab.studies.study import Expect, Params, Study, Topic
+
+SEGMENTS, LOST = 10, 3
+SIZE = 1448  # of a segment: MSS 1460 less 12 bytes of timestamps
+
+
+def server(probe: Probe, p: Params) -> int:
+    """Reads to the end."""
+    sock = accepted(probe)
+    got = read_to_end(sock)
+    sock.close()
+    return got
+
+
+def client(probe: Probe, p: Params) -> None:
+    """Sends ten segments at once."""
+    sock = connected(probe)
+    sock.sendall(b"n" * (SEGMENTS * SIZE))
+    sock.close()
+
+
+def copies_ns(evidence: Evidence) -> list[int]:
+    """When the lost segment left, each time."""
+    start = (LOST - 1) * SIZE
+    return [f.time_ns for f, s in evidence.frames("c>s", data=True) if s.start == start]
+
+
+def again_ns(evidence: Evidence) -> int | None:
+    """How long after its first copy the second left."""
+    times = copies_ns(evidence)
+    return times[1] - times[0] if len(times) > 1 else None
+
+
+def duplicates(evidence: Evidence) -> int:
+    """ACKs of the server that say the same again."""
+    return sum(s.duplicate_ack is True for _, s in evidence.frames("s>c"))
+
+
+STUDY = Study(
+    name="fast-retransmit",
+    topic=Topic.TIMEOUTS,
+    question="One of ten segments is lost. How soon does the sender know?",
+    setup="A client sends ten full segments at once; the wire loses the third. The round trip is "
+    "{rtt}.",
+    prediction="After one round trip: each segment behind the gap makes the receiver say "
+    "again what it waits for, with the ranges it has (SACK). That is proof enough, and the "
+    "segment leaves again, long before the retransmission timer would have fired (round trip "
+    "+ 200 ms).",
+    parameters=(RTT,),
+    server=server,
+    client=client,
+    wire=lambda p: "; ".join(filter(None, [delay(p), f"drop c>s data {LOST}"])),
+    expects=(
+        Expect("copies of the lost segment that left", Kind.COUNT, lambda p: 2,
+               lambda e: len(copies_ns(e)), "RFC 5681 3.2"),
+        Expect("the second left after", Kind.TIME, lambda p: p.rtt, again_ns,
+               "RFC 8985 (RACK): a round trip, and a reordering window of a quarter of it",
+               more=lambda p: p.rtt // 4 + 40 * MS,
+               because="the reordering window; scheduling of the wire"),
+        Expect("duplicate ACKs", Kind.COUNT, lambda p: SEGMENTS - LOST, duplicates,
+               "RFC 5681 4.2: one for each segment behind the gap", less=SEGMENTS - LOST - 2,
+               because="segments that come at once may be answered by one ACK"),
+        Expect("bytes that the server read", Kind.SIZE, lambda p: SEGMENTS * SIZE,
+               lambda e: e.returned["server"], "RFC 9293 2.2"),
+    ),
+    next="`netlab study tail-loss`: the last segment has nothing behind it.",
+    cause="fast_retransmit",
+)  # fmt: skip

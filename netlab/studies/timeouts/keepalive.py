@@ -1,0 +1,85 @@
+"""Keep-alive: how long until a dead peer is noticed, when nobody has anything to say."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from netlab.model.probe import Probe
+from netlab.studies.evidence import Evidence
+from netlab.studies.parts import MS, S, timer_room
+from netlab.studies.quantity import Kind
+from netlab.studies.sockets import accepted, connected, trial
+from netlab.studies.stage import Stage
+from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
+
+
+def server(probe: Probe, p: Params) -> None:
+    """Answers once, then waits."""
+    sock = accepted(probe)
+    sock.recv(100)
+    sock.send(b"yes")
+    sock.recv(100)
+
+
+def client(probe: Probe, p: Params) -> Any:
+    """Waits for a peer that has gone."""
+    sock = connected(probe)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, p.idle // S)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, p.interval // S)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, p.count)
+    sock.send(b"are you there?")
+    sock.recv(100)
+    found = trial(sock.recv, 100)
+    sock.close()
+    return found
+
+
+def experiment(stage: Stage) -> None:
+    """The server hears no end of it: it is stopped."""
+    stage.start("server", server)
+    stage.lab.wait_listening("server", PORT)
+    stage.run("client", client)
+    stage.lab.stop("server")
+
+
+def probes(evidence: Evidence) -> int:
+    """Keep-alives that left."""
+    return sum(s.keep_alive is True for _, s in evidence.frames("c>s"))
+
+
+def dead_ns(p: Params) -> int:
+    """idle + interval x count."""
+    return p.idle + p.interval * p.count
+
+
+STUDY = Study(
+    name="keepalive",
+    topic=Topic.TIMEOUTS,
+    question="The peer's machine has vanished, and nobody sends. When is it noticed?",
+    setup="A client sets SO_KEEPALIVE with idle {idle}, interval {interval} and count "
+    "{count}, and waits in recv(). The wire is cut.",
+    prediction="After the idle time a probe leaves (a segment with an old number, which asks "
+    "for an ACK), then one after each interval. When {count} were not answered, recv() fails "
+    "with ETIMEDOUT: idle + interval x count. The defaults are 2 hours, 75 s and 9.",
+    parameters=(
+        Parameter("idle", Kind.TIME, 1 * S, 1 * S, 10 * S, "TCP_KEEPIDLE, whole seconds"),
+        Parameter("interval", Kind.TIME, 1 * S, 1 * S, 10 * S, "TCP_KEEPINTVL, whole seconds"),
+        Parameter("count", Kind.COUNT, 2, 1, 9, "TCP_KEEPCNT"),
+    ),
+    experiment=experiment,
+    wire=lambda p: "cut after s>c data 1",
+    expects=(
+        Expect("recv() fails with", Kind.WORD, lambda p: "ETIMEDOUT",
+               lambda e: e.returned["client"]["error"], "man 7 tcp"),
+        Expect("after", Kind.TIME, dead_ns, lambda e: e.returned["client"]["took_ns"],
+               "RFC 9293 3.8.4; man 7 tcp", less=10 * MS,
+               more=lambda p: timer_room(dead_ns(p)) + 40 * MS,
+               because="the timer wheel is up to 1/8 late, each time"),
+        Expect("keep-alives on the wire", Kind.COUNT, lambda p: p.count, probes,
+               "tcp_keepalive_timer() of Linux"),
+    ),
+    next="`netlab study user-timeout`: when there is data on its way.",
+    cause="keepalive",
+)  # fmt: skip

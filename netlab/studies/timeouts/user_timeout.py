@@ -1,0 +1,72 @@
+"""TCP_USER_TIMEOUT: how long data may stay unacknowledged."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from netlab.model.probe import Probe
+from netlab.studies.parts import MS, S, timer_room
+from netlab.studies.quantity import Kind
+from netlab.studies.sockets import accepted, connected, trial
+from netlab.studies.stage import Stage
+from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
+
+
+def server(probe: Probe, p: Params) -> None:
+    """Answers once, then waits."""
+    sock = accepted(probe)
+    sock.recv(100)
+    sock.send(b"yes")
+    sock.recv(100)
+
+
+def client(probe: Probe, p: Params) -> Any:
+    """Speaks while the wire is cut, and waits for the answer."""
+    sock = connected(probe)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, p.timeout // MS)
+    sock.send(b"are you there?")
+    sock.recv(100)
+    sock.send(b"still there?")
+    found = trial(sock.recv, 100)
+    sock.close()
+    return found
+
+
+def experiment(stage: Stage) -> None:
+    """The server hears no end of it: it is stopped."""
+    stage.start("server", server)
+    stage.lab.wait_listening("server", PORT)
+    stage.run("client", client)
+    stage.lab.stop("server")
+
+
+STUDY = Study(
+    name="user-timeout",
+    topic=Topic.TIMEOUTS,
+    question="The peer is gone without a word. How do I hear of it in {timeout}, not in 15 "
+    "minutes?",
+    setup="A client sets TCP_USER_TIMEOUT to {timeout}. Then the wire is cut behind its first "
+    "message; it sends another and waits.",
+    prediction="By default Linux would resend for some 15 minutes (tcp_retries2). With the "
+    "option the connection is given up, and recv() fails with ETIMEDOUT. RFC 5482 counts from"
+    " the segment that is not acknowledged; Linux counts from its first resend by the timer, "
+    "which here comes after a tail loss probe (200 ms) and an RTO (200 ms): {timeout} and 400"
+    " ms.",
+    parameters=(
+        Parameter("timeout", Kind.TIME, 1000 * MS, 300 * MS, 10 * S, "TCP_USER_TIMEOUT"),
+    ),
+    experiment=experiment,
+    wire=lambda p: "cut after data 2",
+    expects=(
+        Expect("recv() fails with", Kind.WORD, lambda p: "ETIMEDOUT",
+               lambda e: e.returned["client"]["error"], "man 7 tcp, TCP_USER_TIMEOUT"),
+        Expect("after", Kind.TIME, lambda p: p.timeout + 400 * MS,
+               lambda e: e.returned["client"]["took_ns"],
+               "RFC 5482; tcp_clamp_rto_to_user_timeout() and retrans_stamp of Linux",
+               less=10 * MS, more=lambda p: timer_room(p.timeout + 400 * MS) + 40 * MS,
+               because="the timer wheel is up to 1/8 late, each time"),
+    ),
+    next="`netlab study keepalive`: when nobody sends anything.",
+    cause="user_timeout",
+)  # fmt: skip

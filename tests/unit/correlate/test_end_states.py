@@ -1,0 +1,122 @@
+"""Both ends' states at each frame, as far as the frames show them (RFC 9293 figure 5)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from itertools import pairwise
+from pathlib import Path
+
+from playbook import Play
+
+from netlab.capture.files import read_raw
+from netlab.explain.analysis import analyse
+from netlab.model.errors import BadRecording
+from netlab.model.tables import Side
+
+STATES = {
+    "LISTEN", "SYN-SENT", "SYN-RECEIVED", "ESTABLISHED", "FIN-WAIT-1", "FIN-WAIT-2",
+    "CLOSE-WAIT", "CLOSING", "LAST-ACK", "TIME-WAIT", "CLOSED",
+}  # fmt: skip
+
+
+def told(play: Play) -> list[tuple[int, str, str]]:
+    """(frame, side, state); with `(arrived)` where it is the arrival that changed it."""
+    return [
+        (c.frame, f"{c.side}{' (arrived)' if c.arrived else ''}", c.state)
+        for c in play.tables().end_states
+    ]
+
+
+def opened() -> Play:
+    play = Play()
+    play.handshake(calls=False)
+    return play
+
+
+OPENED = [
+    (1, "client", "SYN-SENT"),
+    (2, "server", "SYN-RECEIVED"),
+    (2, "client (arrived)", "ESTABLISHED"),
+    (3, "server (arrived)", "ESTABLISHED"),
+]
+
+
+def test_a_clean_end_goes_through_every_state() -> None:
+    play = opened()
+    play.fin("c>s", 0)
+    play.ack("s>c", 1)
+    play.fin("s>c", 0, 1)
+    play.ack("c>s", 1, 1)
+    assert told(play) == [
+        *OPENED,
+        (4, "client", "FIN-WAIT-1"),
+        (4, "server (arrived)", "CLOSE-WAIT"),
+        (5, "client (arrived)", "FIN-WAIT-2"),
+        (6, "server", "LAST-ACK"),
+        (6, "client (arrived)", "TIME-WAIT"),
+        (7, "server (arrived)", "CLOSED"),
+    ]
+
+
+def test_fins_that_cross_close_both_ends_at_once() -> None:
+    play = opened()
+    play.fin("c>s", 0)
+    play.fin("s>c", 0)
+    play.ack("c>s", 1, 1)
+    play.ack("s>c", 1, 1)
+    last = {side: state for _, side, state in told(play)}
+    assert last["client (arrived)"] == last["server (arrived)"] == "TIME-WAIT"
+
+
+def test_a_refused_connection_was_never_listened_for() -> None:
+    play = Play()
+    play.syn()
+    play.frame("s>c", "RA", 0, 1)
+    assert told(play) == [
+        (1, "client", "SYN-SENT"),
+        (2, "server", "CLOSED"),
+        (2, "client (arrived)", "CLOSED"),
+    ]
+
+
+def test_a_reset_closes_its_sender_when_it_leaves_and_its_receiver_when_it_comes() -> None:
+    play = opened()
+    play.rst("s>c", 0)
+    assert told(play)[4:] == [(4, "server", "CLOSED"), (4, "client (arrived)", "CLOSED")]
+
+
+def test_a_capture_that_began_late_begins_established() -> None:
+    play = Play()
+    play.data("c>s", 5_000, 5_100, ack=700)
+    assert told(play) == [(1, "client", "ESTABLISHED"), (1, "server (arrived)", "ESTABLISHED")]
+
+
+def test_what_a_wire_dropped_changes_only_its_sender() -> None:
+    play = Play(wired=True)
+    play.syn(way="drop")
+    play.syn()
+    play.synack(way="drop")
+    assert told(play) == [(1, "client", "SYN-SENT"), (3, "server", "SYN-RECEIVED")]
+
+
+def test_the_last_change_of_each_end_is_what_its_connection_says(captures_dir: Path) -> None:
+    """Over all captures: each is of RFC 9293, none stands twice in a row, the last is the row's."""
+    compared = 0
+    for path in sorted((captures_dir / "files").iterdir()):
+        try:
+            tables = analyse(read_raw(path))
+        except BadRecording:
+            continue
+        course: dict[tuple[int, Side], list[str]] = defaultdict(list)
+        for change in tables.end_states:
+            course[change.connection, change.side].append(change.state)
+        for row in tables.connections:
+            if (row.client, row.client_port) == (row.server, row.server_port):
+                continue
+            for side in Side:
+                states = course[row.connection, side]
+                assert set(states) <= STATES
+                assert all(a != b for a, b in pairwise(states))
+                assert (states[-1] if states else None) == getattr(row, f"{side}_state")
+                compared += bool(states)
+    assert compared > 100

@@ -1,0 +1,201 @@
+"""The causes that few calls meet: each where it speaks and where it is silent."""
+
+from __future__ import annotations
+
+import pytest
+
+from netlab.model.wire import Arrival
+from tests.playbook import ADDRESS, Play, number_of
+from tests.waits_told import MS, causes, of, told
+
+FULL = 1460
+
+
+def opened(*options: str, side: str = "client") -> Play:
+    play = Play(wired=True)
+    play.handshake()
+    for option in options:
+        play.did(side, "setsockopt", 0, args=option)
+    return play
+
+
+def queued(rule: str, *, flight_ms: int = 60) -> Play:
+    """A segment whose way took so long, by a wire that says why."""
+    play = opened()
+    with play.call("server", "recv", FULL, size=FULL):
+        with play.call("client", "send", FULL, size=FULL):
+            frame = play.data("c>s", 0, FULL, way="hold")
+        play.now_ns += flight_ms * MS
+        play.arrives(frame)
+    packet = play.packets[-1]
+    packet._arrival = Arrival(frame, "delivered", packet.arrived_ns, 0, rule)
+    return play
+
+
+def test_the_rate_of_the_wire_is_its_queue_and_its_delay_is_not() -> None:
+    tables, rows = told(queued("rate 200kbit; delay 20ms"))
+    recv = number_of(tables, "recv")
+    assert causes(rows, recv) == [("wire_queue", 40), ("network", 20)]
+    assert "rate 200kbit" in of(rows, recv, "wire_queue").text
+
+
+def test_a_wire_without_a_rate_has_no_queue() -> None:
+    tables, rows = told(queued("delay 60ms"))
+    assert causes(rows, number_of(tables, "recv")) == [("network", 60)]
+
+
+def blocked_by_a_loss(*, sacked: bool) -> Play:
+    """A send that fills the buffer while its first segment is lost; the ACK of all ends it."""
+    play = Play(wired=True)
+    play.handshake()
+    play.ack("s>c", 0)
+    size = 100 * FULL
+    with play.call("client", "send", size, size=size):
+        play.data("c>s", 0, FULL, way="drop")
+        for number in range(1, 4):
+            play.data("c>s", number * FULL, (number + 1) * FULL)
+        options = play.sack_option("c>s", (FULL, 4 * FULL)) if sacked else None
+        play.now_ns += 20 * MS
+        if sacked:
+            play.ack("s>c", 0, options=options)
+        else:
+            play.now_ns += 200 * MS
+        play.data("c>s", 0, FULL)
+        play.ack("s>c", 4 * FULL)
+    return play
+
+
+def test_acks_that_show_the_gap_have_it_sent_again() -> None:
+    tables, rows = told(blocked_by_a_loss(sacked=True))
+    send = number_of(tables, "send")
+    assert causes(rows, send) == [("fast_retransmit", 20)]
+    assert of(rows, send, "fast_retransmit").certainty == "observed"
+
+
+def test_without_such_acks_it_is_the_timer() -> None:
+    tables, rows = told(blocked_by_a_loss(sacked=False))
+    assert causes(rows, number_of(tables, "send")) == [("rto", 220)]
+
+
+def silence(*options: str, probes: bool) -> Play:
+    play = opened(*options)
+    with play.call("client", "send", 10, size=10):
+        play.data("c>s", 0, 10)
+    play.did("server", "recv", 10, size=10)
+    play.ack("s>c", 10)
+    with play.call("client", "recv", None, size=10, errno="ETIMEDOUT"):
+        for _ in range(3):
+            play.now_ns += 1000 * MS
+            if probes:
+                play.frame("c>s", "A", 10, 1, way="drop")  # one before the next byte, empty
+    return play
+
+
+def test_keep_alive_probes_without_answer() -> None:
+    tables, rows = told(silence("SOL_SOCKET, SO_KEEPALIVE, 1", probes=True))
+    recv = number_of(tables, "recv", 1, "client")
+    assert [cause for cause, _ in causes(rows, recv)] == ["keepalive"]
+    assert "3 keep-alive probes had no answer" in of(rows, recv, "keepalive").text
+
+
+def test_a_user_timeout_is_named_before_the_probes() -> None:
+    option = "SOL_TCP, TCP_USER_TIMEOUT, 2500"
+    tables, rows = told(silence("SOL_SOCKET, SO_KEEPALIVE, 1", option, probes=True))
+    recv = number_of(tables, "recv", 1, "client")
+    assert [cause for cause, _ in causes(rows, recv)] == ["user_timeout"]
+    assert of(rows, recv, "user_timeout").calls == (number_of(tables, "setsockopt", 2),)
+
+
+def test_a_time_out_of_which_nothing_is_seen_is_unknown() -> None:
+    tables, rows = told(silence(probes=False))
+    recv = number_of(tables, "recv", 1, "client")
+    assert [cause for cause, _ in causes(rows, recv)] == ["unknown"]
+
+
+def paced(*options: str) -> Play:
+    play = opened(*options)
+    with play.call("server", "recv", 2 * FULL, size=2 * FULL, flags=0x100):
+        with play.call("client", "send", 2 * FULL, size=2 * FULL):
+            play.data("c>s", 0, FULL)
+            play.ack("s>c", FULL)
+        play.now_ns += 40 * MS
+        play.data("c>s", FULL, 2 * FULL)
+    return play
+
+
+def test_a_socket_that_asked_for_pacing_spreads_its_segments() -> None:
+    tables, rows = told(paced("SOL_SOCKET, 47, 100000"))
+    recv = number_of(tables, "recv")
+    assert causes(rows, recv) == [("pacing", 40)]
+    assert of(rows, recv, "pacing").certainty == "inferred"
+
+
+def test_one_that_did_not_is_not_said_to_pace() -> None:
+    tables, rows = told(paced())
+    assert causes(rows, number_of(tables, "recv")) == [("unknown", 40)]
+
+
+@pytest.mark.parametrize("errno", ["EHOSTUNREACH", "ENETUNREACH"])
+def test_no_way_there(errno: str) -> None:
+    play = Play(wired=True)
+    with play.call("client", "connect", None, errno=errno, address=ADDRESS["server"]):
+        play.syn(way="drop")
+        play.now_ns += 30 * MS
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, "connect")) == [("unreachable", 30)]
+
+
+def test_a_connect_that_went_on_without_waiting_waited_for_nothing() -> None:
+    play = Play(wired=True)
+    play.did("client", "connect", None, errno="EINPROGRESS", address=ADDRESS["server"])
+    _, rows = told(play)
+    assert [row.cause for row in rows] == ["copy"]
+
+
+def test_a_probe_of_new_bytes_is_a_tail_loss_probe() -> None:
+    """The first write is lost, Nagle holds the second; the probe sends the second."""
+    play = opened()
+    with play.call("server", "recv", 129, size=129, flags=0x100):
+        with play.call("client", "send", 64, size=64):
+            lost = play.data("c>s", 0, 64, way="drop")
+        play.did("client", "send", 65, size=65)
+        play.now_ns += 210 * MS
+        probe = play.data("c>s", 64, 129)
+        play.ack("s>c", 0, options=play.sack_option("c>s", (64, 129)))
+        play.data("c>s", 0, 64)
+    tables, rows = told(play)
+    recv = number_of(tables, "recv")
+    assert "tail_loss_probe" in dict(causes(rows, recv))
+    assert of(rows, recv, "tail_loss_probe").frames[0] == lost
+    assert probe in of(rows, recv, "tail_loss_probe").frames
+
+
+def strace_of(play: Play) -> Play:
+    from dataclasses import replace
+
+    play.calls = [
+        replace(call, witness="strace", returned_by_ns=call.returned_ns) for call in play.calls
+    ]
+    return play
+
+
+def test_what_strace_stops_is_the_witness_and_not_the_scheduler() -> None:
+    play = opened()
+    with play.call("client", "recv", 50, size=4096):
+        with play.call("server", "send", 50, size=50):
+            play.data("s>c", 0, 50)
+        play.now_ns += 1 * MS
+    tables, rows = told(strace_of(play))
+    recv = number_of(tables, "recv")
+    assert of(rows, recv, "witness").certainty == "inferred"
+    assert not [row for row in rows if row.cause == "scheduler"]
+
+
+def test_the_probe_stops_nobody() -> None:
+    play = opened()
+    with play.call("client", "recv", 50, size=4096):
+        with play.call("server", "send", 50, size=50):
+            play.data("s>c", 0, 50)
+        play.now_ns += 1 * MS
+    _, rows = told(play)
+    assert not [row for row in rows if row.cause == "witness"]
