@@ -49,8 +49,8 @@ def _read(reader: Callable[[], R]) -> tuple[R | None, str]:
         return None, UNFIT
 
 
-def same_rows(here: Sequence[Any], there: Sequence[Any], left_out: Collection[str]) -> None:
-    """The public columns of two tables are equal, but those left out; the first difference is told."""
+def same_rows(here: Sequence[Any], there: Sequence[Any], left_out: Collection[str] = ()) -> None:
+    """The public columns of two tables are equal, but those left out; else the first is told."""
     for mine, other in zip(here, there, strict=False):
         names = [one.name for one in fields(other) if not one.name.startswith("_")]
         names = [name for name in names if name not in left_out]
