@@ -305,16 +305,20 @@ def _packet(buf, frame, row, reader):
         return _tcp(buf, frame, start, stop, end, row)
     if protocol == UDP:
         return _udp(buf, frame, start, stop, end, row)
-    if protocol == 2:  # IGMP
-        return QUIET
-    return ASIDE
+    # ICMP that is no error quotes nothing; IGMP, ESP, EIGRP, OSPF, PIM, VRRP, SCTP carry no TCP.
+    if protocol == 1 and start < min(stop, end):
+        kind = u8(buf, start)
+        return ASIDE if kind in (3, 4, 5, 11, 12) else QUIET
+    if protocol == 58 and start < min(stop, end):
+        return QUIET if u8(buf, start) >= 128 else ASIDE
+    return QUIET if protocol in (2, 50, 88, 89, 103, 112, 132) else ASIDE
 
 
 def _udp(buf, frame, at, stop, end, row):
     if at + 8 > stop or at + 8 > end:
         return ASIDE
     port = be16(buf, at + 2)
-    if port in (VXLAN, VXLAN_GPE, GENEVE, GTP_U, MPLS):  # what is inside is the packet
+    if port in (GTP_U, VXLAN, VXLAN_GPE, GENEVE, MPLS):  # what is inside is the packet
         return ASIDE
     length = be16(buf, at + 4)
     if length < 8 or length > stop - at:

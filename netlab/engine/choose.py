@@ -22,7 +22,6 @@ _NATIVE_FROM_BYTES = 1 << 20  # where the object code is at hand
 _COMPILE_FROM_BYTES = 24 << 20  # where it has to be made first
 _KINDS = ("plain", "native")
 TABLES = ("packets", "segments", "connections")
-_NAMED = 4  # columns, in a word about several
 _SLOW_FROM_BYTES = 64 << 20  # from here on it is worth a word that something takes long
 
 
@@ -66,15 +65,15 @@ def is_large(path: str) -> bool:
 
 def unknown_columns(table: str, names: list[str], path: str) -> bool:
     """Whether a column is wanted on which the kernels have no word; of a large file it is said."""
-    from netlab.engine.known import NOT_KNOWN
+    from netlab.engine.known import not_known
 
-    wanted = [name for name in names if name in NOT_KNOWN]
-    if table not in ("segments", "connections") or not wanted:
+    wanted = sorted(not_known(table).intersection(names))
+    if not wanted:
         return False
     if (_size_bytes(path) or 0) >= _SLOW_FROM_BYTES:
         print(
-            f"netlab: {', '.join(wanted[:_NAMED])}{' ...' if wanted[_NAMED:] else ''} are made a"
-            " packet at a time; without them (--columns) it takes seconds",
+            f"netlab: {', '.join(wanted[:3])}{', ...' * (len(wanted) > 3)} are made a packet at a"
+            " time; without them (--columns) it takes seconds",
             file=sys.stderr,
         )
     return True

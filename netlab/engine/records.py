@@ -198,7 +198,7 @@ class Records:
         """
         begun = self._begin_rows()
         most = begun + (self._stop - at) // 16 + 1
-        if self._keep and most > (1 << 31) - 1:
+        if self.first + most > (1 << 31) - 1:
             raise Unfit("more packets than rows can be numbered")
         if self._keep and most > len(self.rows):
             self.settle()

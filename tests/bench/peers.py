@@ -51,7 +51,6 @@ class Took:
 
     wall_s: float
     cpu_s: float
-    peak_bytes: int
 
 
 def took(command: list[str], environment: dict[str, str] | None = None) -> Took:
@@ -65,11 +64,31 @@ def took(command: list[str], environment: dict[str, str] | None = None) -> Took:
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
         raise subprocess.CalledProcessError(child.returncode, command)
-    return Took(time.monotonic() - begun, _cpu_s(usage), usage.ru_maxrss << 10)
+    return Took(time.monotonic() - begun, _cpu_s(usage))
 
 
 def _cpu_s(usage: resource.struct_rusage) -> float:
     return usage.ru_utime + usage.ru_stime
+
+
+_PEAK = """
+import sys
+from netlab.__main__ import main
+sys.argv = ["netlab", *sys.argv[1:]]
+try:
+    main()
+finally:
+    lines = open("/proc/self/status").read().splitlines()
+    print(next(line.split()[1] for line in lines if line.startswith("VmHWM")), file=sys.stderr)
+"""
+
+
+def peak_bytes(*arguments: str) -> int:
+    """The most memory that netlab had at a time."""
+    done = subprocess.run(
+        [sys.executable, "-c", _PEAK, *arguments], check=True, capture_output=True, text=True
+    )
+    return int(done.stderr.split()[-1]) << 10
 
 
 def best(command: list[str], rounds: int) -> Took:

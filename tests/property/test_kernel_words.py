@@ -1,0 +1,80 @@
+"""What the kernels repeat, since they import nothing, is what the modules say that it is."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from types import ModuleType
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from netlab.correlate import flows, segments, unacked, verdicts
+from netlab.correlate import kernels as followers
+from netlab.correlate.verdict_names import VERDICTS
+from netlab.decode import carried, kernels, tunnels
+from netlab.decode import numbers as named
+from netlab.engine.layout import layout
+from netlab.model import seqnum
+
+NUMBERS = st.integers(0, seqnum.SEQ_MASK)
+TIMES = st.integers(-(1 << 62), 1 << 62)
+
+
+@given(NUMBERS, NUMBERS)
+def test_distances_of_sequence_numbers(later: int, earlier: int) -> None:
+    assert followers.seq_diff(later, earlier) == seqnum.seq_diff(later, earlier)
+
+
+@given(TIMES, TIMES.filter(bool))
+def test_a_time_that_is_unsigned(passed_ns: int, limit_ns: int) -> None:
+    said = passed_ns % (1 << 64) < limit_ns % (1 << 64)
+    assert followers.within(passed_ns, limit_ns) == said
+
+
+def test_numbers_and_names() -> None:
+    assert (followers.FIN, followers.SYN, followers.RST, followers.ACK) == (
+        flows.FIN, flows.SYN, flows.RST, flows.ACK,
+    )  # fmt: skip
+    assert len(VERDICTS) == followers.VERDICTS
+    assert followers.LARGEST_SCALE == segments._LARGEST_SCALE
+    assert followers.MOST_UNACKED == unacked._MOST
+    assert followers.MOST_IN_FLIGHT == verdicts._MOST_IN_FLIGHT
+    assert {1 << bit: name for bit, name in enumerate(VERDICTS)} == {
+        getattr(followers, short): name
+        for short, name in zip(
+            ("RETRANSMISSION", "FAST", "SPURIOUS", "OUT_OF_ORDER", "LOST", "ACK_LOST",
+             "DUPLICATE_ACK", "ZERO_WINDOW", "PROBE", "PROBE_ACK", "WINDOW_FULL",
+             "WINDOW_UPDATE", "KEEP_ALIVE", "KEEP_ALIVE_ACK", "REUSED_PORTS"),
+            VERDICTS, strict=True,
+        )
+    }  # fmt: skip
+    both = {name: getattr(kernels, name) for name in ("BACKWARD", "IS_IPV6", "TCP", "UDP")}
+    assert both == {name: getattr(followers, name) for name in both}
+    assert kernels.UNJUDGED == followers.UNJUDGED_ROW
+    tunnel_ports = {
+        kernels.GTP_U, kernels.VXLAN, kernels.VXLAN_GPE, kernels.GENEVE, kernels.MPLS,
+    }  # fmt: skip
+    assert tunnel_ports == set(tunnels.TUNNEL_NAMES)
+    assert (kernels.TCP, kernels.UDP) == (named.IP_TCP, named.IP_UDP)
+    assert {0x8100, 0x88A8, 0x9100} == carried.VLAN_TAGS
+
+
+def test_a_packet_is_a_line_of_cache() -> None:
+    assert layout(kernels.ROW).size_bytes == 64
+    assert layout(kernels.ROW).size_bytes + layout(followers.OUT).size_bytes <= 100
+
+
+@pytest.mark.parametrize("module", [kernels, followers])
+def test_kernels_import_nothing(module: ModuleType) -> None:
+    tree = ast.parse(inspect.getsource(module))
+    allowed = {"abs", "int", "max", "min", "range"}
+    defined = {name for name in vars(module) if not name.startswith("__")}
+    for node in ast.walk(tree):
+        assert not isinstance(node, ast.Import | ast.ImportFrom | ast.Try | ast.Raise | ast.Lambda)
+        if isinstance(node, ast.Call):
+            assert isinstance(node.func, ast.Name)
+            assert node.func.id in allowed | defined
+    functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    assert functions == {*module.KERNELS, *module.LOADS}
