@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 from netlab.capture.sources import Spool
@@ -22,6 +23,8 @@ _INPUT_BYTES = 64 << 10
 # One block of four bytes can stand for 128 kB (RFC 8878, RLE_Block), and zstandard's object gives
 # all that its input holds: so little of it is handed over at a time.
 _ZSTD_INPUT_BYTES = 512
+# An .xz file says how much memory is wanted for it, up to 4 GiB; `xz -9` writes 65 MiB.
+_XZ_MEMORY_BYTES = 256 << 20
 
 
 class Plain(NamedTuple):
@@ -102,7 +105,8 @@ def _behind_zeros(data: memoryview, at: int) -> int:
 def _xz(data: memoryview) -> Iterator[bytes]:
     from lzma import LZMADecompressor, LZMAError
 
-    return _by_members(data, LZMADecompressor, (LZMAError, EOFError))
+    make = partial(LZMADecompressor, memlimit=_XZ_MEMORY_BYTES)
+    return _by_members(data, make, (LZMAError, EOFError))
 
 
 def _bzip2(data: memoryview) -> Iterator[bytes]:

@@ -15,6 +15,7 @@ from struct import Struct
 from netlab.capture.damage import Damaged, max_packet_bytes
 
 FILE_HEADER_BYTES = 24
+_DG_UX = (543, 0)  # its version, with the lengths as before 2.3
 _MICROSECONDS, _NANOSECONDS, _MODIFIED = 0xA1B2C3D4, 0xA1B23C4D, 0xA1B2CD34
 
 
@@ -36,7 +37,9 @@ def maybe_header(data: bytes) -> PcapHeader | None:
         return None
     for order in "<>":
         magic, major, minor, _, _, snaplen, link = Struct(order + "IHHiIII").unpack_from(data)
-        if magic in (_MICROSECONDS, _NANOSECONDS, _MODIFIED) and major == 2:
+        if magic not in (_MICROSECONDS, _NANOSECONDS, _MODIFIED):
+            continue
+        if major == 2 or (major, minor) == _DG_UX:
             return PcapHeader(
                 order,
                 1 if magic == _NANOSECONDS else 1000,

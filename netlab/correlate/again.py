@@ -113,13 +113,13 @@ def _unexplained(me: Sender, why: str) -> Finding:
 def _told_of_loss(me: Sender, copy: Copy | None, start: int, stop: int) -> Finding | None:
     """What ACKs said that makes these bytes lost to their sender."""
     if me.sack_top > stop and (copy is None or me.come_ns > copy.time_ns):
-        above = me.sacked.overlaps(stop, me.sack_top)
-        if above:
-            a, b = above[-1]
-            low = next((y for _, y in reversed(list(me.sacked)) if y <= start), me.una)
+        lowest, highest = me.sacked.ends_within(stop, me.sack_top)
+        if highest is not None and lowest is not None:
+            low = me.sacked.stop_before(start)
+            gap = byte_text(me.una if low is None else low, lowest[0])
             return Finding(
                 Verdict.FAST_RETRANSMIT,
-                f"SACK {byte_text(a, b)} showed the gap {byte_text(low, above[0][0])}",
+                f"SACK {byte_text(*highest)} showed the gap {gap}",
                 _frames(me.sack_frame),
             )
     head = start <= me.una

@@ -20,7 +20,9 @@ class Unacked:
     also in order of the stream, and an ACK is found in it by bisection. If not, an ACK that is
     repeated looks only at what came since."""
 
-    __slots__ = ("_ack", "_base", "_beyond", "_ends", "_frames", "_in_order", "_seqs", "_times")
+    __slots__ = (
+        "_ack", "_base", "_beyond", "_ends", "_frames", "_in_order", "_reach", "_seqs", "_times",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self._base = 0
@@ -31,6 +33,7 @@ class Unacked:
         self._in_order = True
         self._ack = -1  # the last
         self._beyond = 0  # so many at the beginning lie beyond it
+        self._reach: tuple[int, int] | None = None  # the lowest and the highest; None: to be sought
 
     def begin_at(self, base: int) -> None:
         """Count from this number; what is in the list is counted anew."""
@@ -39,6 +42,7 @@ class Unacked:
         self._ends = [seq_add(end, shift) for end in self._ends]
         self._in_order = not self._seqs
         self._ack = -1
+        self._reach = None
 
     def add(self, seq: int, end: int, frame: int, time_ns: int) -> bool:
         """Note a segment; False where there are too many."""
@@ -49,6 +53,10 @@ class Unacked:
             self._in_order = seq <= end
         elif not self._ends[-1] <= seq <= end:
             self._in_order = False
+        if self._reach is not None:
+            low, high = self._reach
+            if seq < low or end > high:
+                self._reach = min(low, seq), max(high, end)
         self._seqs.append(seq)
         self._ends.append(end)
         self._frames.append(frame)
@@ -65,7 +73,10 @@ class Unacked:
         """From the first byte in the list to the last."""
         if self._in_order:
             return self._ends[-1] - self._seqs[0] if self._ends else 0
-        return max(self._ends) - min(self._seqs)
+        if self._reach is None:
+            self._reach = min(self._seqs), max(self._ends)
+        low, high = self._reach
+        return high - low
 
     def take(self, ack: int) -> tuple[int, int] | None:
         """Take out what an ACK covers; frame and time of the oldest that ends just there."""
@@ -86,6 +97,7 @@ class Unacked:
             found = self._frames[covered - 1], self._times[covered - 1]
             if covered > 1 and self._ends[covered - 2] == ack:  # of no bytes
                 return self._take_one_by_one(ack)
+        self._reach = None
         for column in (self._seqs, self._ends, self._frames, self._times):
             del column[:covered]
         if self._seqs and self._seqs[0] < ack:
@@ -103,9 +115,11 @@ class Unacked:
                 kept.append(index)
                 if 0 < seq_add(ack, -seqs[index]) < _FAR:
                     seqs[index] = ack
+                    self._reach = None
             elif beyond == 0 and found is None:
                 found = self._frames[index], self._times[index]
         if first + len(kept) < len(ends):
+            self._reach = None
             for column in (seqs, ends, self._frames, self._times):
                 column[first:] = [column[index] for index in kept]
             self._in_order = self._in_order or not ends

@@ -109,7 +109,7 @@ OPTION_TABLES = (
           ("nonce", 30, H, "Proves that no router raised the rate.", ""),
           ("reserved bits", 2, H, "Zero.", "")),
     table("TCP option 28", "RFC 5482 3", _kind("User timeout."), LENGTH,
-          ("in minutes", 1, F, "The time counts minutes, else seconds.", ""),
+          ("G: in minutes", 1, F, "The time counts minutes, else seconds.", ""),
           ("user timeout", 15, N, "How long sent bytes may stay without an ACK.", "")),
     table("TCP option 29", "RFC 5925 2.2", _kind("Authentication."), LENGTH,
           ("key id", 8, N, "Which key signed this segment.", ""),

@@ -17,10 +17,18 @@ from netlab.decode.icmp_words import (
     ICMPV6_UNREACHABLE,
 )
 from netlab.decode.layers_sums import say, show_checksum
-from netlab.decode.transport import OPTION_MPTCP, OPTION_SACK, flags_text
+from netlab.decode.transport import (
+    OPTION_MPTCP,
+    OPTION_MSS,
+    OPTION_SACK,
+    OPTION_TIMESTAMPS,
+    OPTION_WSCALE,
+    flags_text,
+)
 from netlab.decode.walk import FieldValue, Layer, Walk, number
 
 _EXPERIMENTAL = frozenset({253, 254})
+_USUAL = frozenset({OPTION_MSS, OPTION_WSCALE, OPTION_TIMESTAMPS})
 
 
 def show_tcp(walk: Walk, off: int) -> None:
@@ -74,7 +82,8 @@ def _option(walk: Walk, layer: Layer, off: int, length: int) -> None:
                 whole, name=f"{known.name}, {whole.name}", meaning=known.meaning,
                 source=known.source,
             )  # fmt: skip
-    at, skipped = off, 2  # kind and length are the option's own line
+    # Of the usual ones, kind and length are the option's own line; others are drawn in full.
+    at, skipped = off, 2 if kind in _USUAL else 0
     for table in option_tables(raw):
         fields = FIELDS[table]
         walk.extend(layer, fields[skipped:], at, off + length)

@@ -88,6 +88,24 @@ class RangeSet:
             index += 1
         return found
 
+    def ends_within(
+        self, start: int, stop: int
+    ) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
+        """The first and the last of the `overlaps` with start..stop, without the others."""
+        starts, stops = self._starts, self._stops
+        first, last = bisect_right(stops, start), bisect_left(starts, stop) - 1
+        if first > last:
+            return None, None
+        return (
+            (max(start, starts[first]), min(stop, stops[first])),
+            (max(start, starts[last]), min(stop, stops[last])),
+        )
+
+    def stop_before(self, at: int) -> int | None:
+        """Where the last range ends that lies below `at` as a whole; None: there is none."""
+        index = bisect_right(self._stops, at) - 1
+        return self._stops[index] if index >= 0 else None
+
     def run_stop(self, at: int) -> int:
         """Where the run of bytes that holds `at` ends; `at` itself when it is absent."""
         index = bisect_right(self._stops, at)

@@ -5,11 +5,13 @@ Questions that many studies ask of them, each answered from the tables and nothi
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from netlab.explain.waits import waits
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Call, Connection, Packet, Segment, Span, Tables
 from netlab.studies.study import Params
@@ -80,6 +82,19 @@ class Evidence:
     def spans(self, call: Call, role: str) -> list[Span]:
         """The spans of a call in one role."""
         return [span for span in self.tables.spans if span.call == call.call and span.role == role]
+
+    def main_cause(self, waits_on: str) -> str | None:
+        """What `netlab why` says of the longest such call: the cause of most of its time."""
+        host, _, op = waits_on.partition(" ")
+        over = [call for call in self.calls(op or None, host=host) if call.returned_ns is not None]
+        if not over:
+            return None
+        longest = max(over, key=lambda call: (call.returned_ns or 0) - call.entered_ns)
+        times: Counter[str] = Counter()
+        for wait in waits(self.tables, self.raw):
+            if wait.call == longest.call:
+                times[str(wait.cause)] += wait.stop_ns - wait.start_ns
+        return times.most_common(1)[0][0] if times else None
 
     def packet(self, frame: int) -> Packet:
         """One frame's row."""

@@ -79,9 +79,23 @@ def carry_out(
         say(_progress(study, one))
         with tempfile.TemporaryDirectory(prefix="netlab-study-") as folder:
             evidence = _experiment(study, one, path or Path(folder) / f"{study.name}.pcapng")
-        checks = tuple(_checked(expect, one, evidence) for expect in study.expects)
+        checks = tuple(_checked(expect, one, evidence) for expect in expectations(study))
         runs.append(Run(one, evidence, checks))
     return Outcome(study, tuple(runs), time.monotonic() - begun_s)
+
+
+def expectations(study: Study) -> tuple[Expect, ...]:
+    """What the study expects, and that `netlab why` finds the same mechanism."""
+    if not study.cause:
+        return study.expects
+    found = Expect(
+        f"`netlab why` of the longest {study.waits_on}",
+        Kind.WORD,
+        lambda p: study.cause,
+        lambda evidence: evidence.main_cause(study.waits_on),
+        "the recording alone",
+    )
+    return (*study.expects, found)
 
 
 def _settings(study: Study, p: Params, full: bool) -> list[Params]:

@@ -20,12 +20,15 @@ from netlab.commands.decode_as import rules
 from netlab.commands.inspect import lists, messages, one_connection, one_packet
 from netlab.commands.inspect.asked import Asked
 from netlab.decode.applications.registry import APPLICATIONS
+from netlab.engine import tables as engine_tables
+from netlab.engine.records import Unfit
+from netlab.engine.whole import read
 from netlab.explain import gloss
 from netlab.explain.analysis import analyse
 from netlab.model.errors import BadRecording, NetlabError, UsageError
 from netlab.model.recording import RawRecording
 from netlab.model.tables import RECORDS, Packet, Tables
-from netlab.show.export import export_plain, json_lines
+from netlab.show.export import export_plain, export_table
 from netlab.show.terminal.why import call_lines, why_lines
 from netlab.show.views.why import why, why_call
 
@@ -44,8 +47,12 @@ class Broken(AssertionError):
     """A promise that does not hold."""
 
 
-def look_at(path: Path, random: Random) -> str:
-    """Read the file, make its tables, draw every view; gives what became of it in a word."""
+def look_at(path: Path, random: Random, machine: Any) -> str:
+    """Read the file, make its tables, draw every view; gives what became of it in a word.
+
+    `machine` runs the engine's kernels.
+    """
+    _read_by_engine(path, machine)
     try:
         raw = read_raw(path)
     except BadRecording:
@@ -60,6 +67,17 @@ def look_at(path: Path, random: Random) -> str:
     _draw_why(path, raw, tables, random)
     _export(path, raw, tables)
     return "faulty" if raw.faults or any(p.fault_layer for p in tables.packets) else "read"
+
+
+def _read_by_engine(path: Path, machine: Any) -> None:
+    """That its tables are the general path's, other tests say, on well-formed bytes and others."""
+    try:
+        whole = read(str(path), machine, keep=True)
+    except (BadRecording, Unfit):
+        return
+    rows = [*whole.connections(), *engine_tables.segments(whole), *engine_tables.packets(whole)]
+    if not rows and whole.capture.raw.frames:
+        raise Broken("the engine has frames and no rows")
 
 
 def _told(raw: RawRecording, random: Random) -> list[Any]:
@@ -122,7 +140,7 @@ def _draw_connections(path: Path, raw: RawRecording, tables: Tables, random: Ran
 def _draw_messages(path: Path, raw: RawRecording, tables: Tables, random: Random) -> None:
     for as_json in (False, True):
         with _captured():
-            messages.show_list(tables, Asked(str(path), view="messages", as_json=as_json))
+            messages.show_list(tables, raw, Asked(str(path), view="messages", as_json=as_json))
     for row in _some(tables.messages, random):
         for look in ({}, {"as_json": True}, {"limit": 0}):
             with _captured():
@@ -139,9 +157,10 @@ def _draw_why(path: Path, raw: RawRecording, tables: Tables, random: Random) -> 
 
 def _export(path: Path, raw: RawRecording, tables: Tables) -> None:
     for table in RECORDS:
-        for line in json_lines(tables, table):
-            if not line.endswith(b"\n"):
-                raise Broken(f"{table}: {line!r}")
+        rows = io.BytesIO()
+        export_table(tables, table, "jsonl", rows)
+        if rows.getvalue().count(b"\n") != len(getattr(tables, table)):
+            raise Broken(f"{table}: its lines are not its rows")
     gloss.frame_comments(tables)
     gloss.call_messages(tables)
     gloss.frame_threads(tables)

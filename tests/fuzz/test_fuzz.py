@@ -15,6 +15,7 @@ from looks import look_at
 from mutants import Mutants, samples_of
 
 from netlab.capture.files import read_raw
+from netlab.engine.plain import Plain
 from netlab.explain.analysis import analyse
 from netlab.model.errors import BadRecording
 
@@ -41,7 +42,7 @@ NAMES = sorted(path.name for path in (CAPTURES / "files").glob("*"))
 def test_every_view_of_every_sample(name: str, captures_dir: Path, tmp_path: Path) -> None:
     path = tmp_path / name
     path.write_bytes((captures_dir / "files" / name).read_bytes())
-    said = look_at(path, Random(name))
+    said = look_at(path, Random(name), Plain())
     if "malformed" in name or "truncated" in name or path.suffix == ".bin":
         assert said in ("faulty", "read")
     else:
@@ -54,7 +55,7 @@ def test_damaged_captures_through_every_view(captures_dir: Path, tmp_path: Path)
     said = set()
     for _ in range(INPUTS):
         path.write_bytes(mutants.next())
-        said.add(look_at(path, random))
+        said.add(look_at(path, random, Plain()))
     assert said == {"read", "faulty", "refused"}
 
 

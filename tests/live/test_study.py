@@ -13,6 +13,7 @@ from netlab.capture.files import read_raw
 from netlab.correlate.ledger import ledger_mismatches
 from netlab.explain.analysis import analyse
 from netlab.studies.catalogue import catalogue
+from netlab.studies.runner import expectations
 
 WITHIN_S = 120
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,7 +34,7 @@ def test_a_study_holds_and_its_recording_is_whole(name: str, tmp_path: Path) -> 
     assert done.returncode == 0, done.stdout + done.stderr
     assert max(map(len, done.stdout.splitlines())) <= 80
     lines = done.stdout.splitlines()
-    assert sum(line.startswith("✓ ") for line in lines) == len(catalogue()[name].expects) + 1
+    assert sum(line.startswith("✓ ") for line in lines) == len(expectations(catalogue()[name])) + 1
     raw = read_raw(tmp_path / "r.pcapng")
     assert raw.faults == []
     assert ledger_mismatches(analyse(raw)) == []

@@ -74,6 +74,7 @@ def test_any_bytes(name: str, pieces: Pieces) -> None:
 @settings(max_examples=100)
 @given(mutated())
 @example(("postgres", [POSTGRES[0], POSTGRES[2], POSTGRES[3]]))  # held until the server answers
+@example(("postgres", [POSTGRES[0], (C, b"\0\x1f\0\3"), POSTGRES[3], (C, b"Q\0\0\0\5\0")]))
 def test_changed_talks(changed: tuple[str, Pieces]) -> None:
     check_if_not_handed_over(*changed)
 

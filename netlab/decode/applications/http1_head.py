@@ -17,7 +17,7 @@ REQUEST = re.compile(
     rb" [^\s\x00]{1,65535} HTTP/1\.[0-9]\r?\n"
 )
 RESPONSE = re.compile(rb"HTTP/1\.[0-9] [1-5][0-9]{2}(?: [^\r\n]*)?\r?\n")
-_REQUEST_LINE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([^\s\x00]+) (HTTP/1\.[0-9])")
+_REQUEST_LINE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([^\x00]+) (HTTP/1\.[0-9])")
 _STATUS_LINE = re.compile(r"(HTTP/1\.[0-9]) ([1-9][0-9]{2})(?: (.*))?")
 _DIGITS = re.compile(r"[0-9]{1,19}")
 
@@ -98,6 +98,8 @@ class Head:
 
         if self.request:
             self.method, self.target, self.protocol = match[1], match[2], match[3]
+            if self.target.split() != [self.target]:  # RFC 9112 3.2: invalid, yet it happens
+                self.fault = "white space in the target"
             self.items += [
                 item("method", 1, "What is to be done with the target.", "RFC 9110 9"),
                 item("target", 2, "What it is to be done with.", "RFC 9112 3.2"),

@@ -60,8 +60,11 @@ class Postgres(Talk):
             yield from self._encryption(tap, draft)
             if not self._asked:
                 return
-            self._asked = ""
-        yield from self._typed(tap, draft)
+        try:
+            yield from self._typed(tap, draft)
+        finally:
+            if tap.side is Side.SERVER:
+                self._asked = ""  # an error, mostly: what the client held back goes on
 
     # -- the beginning --------------------------------------------------------------------------
 

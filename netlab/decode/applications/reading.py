@@ -131,6 +131,19 @@ class Tap:
             looked = safe
             yield None
 
+    def count_until(self, mark: bytes, what: bytes) -> Reading[int]:
+        """How often the byte `what` stands before `mark`; both are passed over, nothing is kept."""
+        number = 0
+        while True:
+            found = self.unread.find(mark)
+            size = found if found >= 0 else max(0, len(self.unread) - len(mark) + 1)
+            number += self.unread.peek(size).count(what)
+            self.unread.drop(size)
+            if found >= 0:
+                self.unread.drop(len(mark))
+                return number
+            yield None
+
     def line(self, keep: int = LONGEST_LINE) -> Reading[bytes]:
         """A line without its end, which is LF with or without CR before it."""
         line = yield from self.until(b"\n", keep)

@@ -26,6 +26,7 @@ from netlab.decode.applications.replies import Reply, read_reply
 from netlab.model.tables import Side
 
 _HELD = 1 << 16
+_DOT = b".\r\n"
 _COMMANDS = {
     "HELO": ("RFC 5321 4.1.1.1", "who the client is"),
     "EHLO": ("RFC 5321 4.1.1.1", "who the client is, and what can the server do?"),
@@ -151,20 +152,30 @@ class Smtp(Talk):
     def _mail(self, tap: Tap, draft: Draft) -> Reading[None]:
         """The mail up to its dot; its header fields are told, its lines counted."""
         self._body = False
-        lines = 0
-        header = True
-        name = ""
         draft.text = "a mail"
-        while True:
+        lines = yield from self._header(tap, draft)
+        # Only CR LF ends lines here: who took a bare LF for one would see other mails (RFC 5321
+        # 4.1.1.4). The mark's first CR LF ends the last line.
+        if (yield from tap.peek(3)) == _DOT:
+            yield from tap.exactly(3)
+        else:
+            lines += 1 + (yield from tap.count_until(b"\r\n" + _DOT, b"\n"))
+        start = tap.at - 3
+        draft.add("end of mail", ".", start, tap.at, "a line with only a dot", "RFC 5321 4.1.1.4")
+        draft.text += f": {counted(lines, 'line')}, {counted(start - draft.start, 'byte')}"
+        if self._joined:
+            self._asked.append("mail")
+
+    @staticmethod
+    def _header(tap: Tap, draft: Draft) -> Reading[int]:
+        """The lines up to the empty one, which is passed over, or to the dot, which is not."""
+        lines = 0
+        while (yield from tap.peek(3)) != _DOT:
             start = tap.at
-            line = yield from tap.line(1024)
-            if line == b".":
-                break
+            line = yield from tap.until(b"\r\n", 1024)
             lines += 1
-            if header and not line:
-                header = False
-            if not header:
-                continue
+            if not line:
+                break
             key, colon, value = line.partition(b":")
             name = text_of(key).lower() if colon else ""
             if name in _SHOWN_FIELDS:
@@ -172,10 +183,7 @@ class Smtp(Talk):
                 draft.add(name, text, start, tap.at, "", "RFC 5322 3.6")
                 if name == "subject":
                     draft.text = f'a mail "{text[:80]}"'
-        draft.add("end of mail", ".", start, tap.at, "a line with only a dot", "RFC 5321 4.1.1.4")
-        draft.text += f": {counted(lines, 'line')}, {counted(start - draft.start, 'byte')}"
-        if self._joined:
-            self._asked.append("mail")
+        return lines
 
     def _chunk_of(self, tap: Tap, draft: Draft) -> Reading[None]:
         size, self._chunk = self._chunk or 0, None

@@ -154,7 +154,7 @@ def _texts(piece: _Piece, notes: list[tuple[str, str]]) -> list[str]:
     if piece.part:
         return ["", ""]
     name, value = printable(field.name), _value(field)
-    short = SHORT.get(name, name)
+    short = SHORT.get(name, name.partition(": ")[0])  # a flag's letter stands before its name
     if field.bit_stop - field.bit_start == 1:
         return [*short[:3], _bit(field)]
     label = name if len(name) <= room else short

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import median_low
 
-from netlab.decode.layers import layers
+from netlab.decode.tcp_options import tcp_options
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Connection, Direction, Packet, Segment, Tables
 
@@ -113,11 +113,8 @@ def _syn(raw: RawRecording, packets: list[Packet], segments: dict[int, Segment])
     frame = next(frame for frame in raw.frames if frame.number == packet.frame)
     options: dict[int, bytes] = {}
     if 0 <= frame.interface < len(raw.interfaces):
-        shown = layers(frame, raw.interfaces[frame.interface])
-        headers = [layer for layer in shown if layer.name == "TCP"]
-        for field in headers[-1].fields if headers else ():
-            if isinstance(field.raw, bytes) and field.start >= headers[-1].start + 20 and field.raw:
-                options.setdefault(*_kind_and_option(field.raw))
+        for option in tcp_options(packet, frame, raw.interfaces[frame.interface]).values():
+            options.setdefault(*_kind_and_option(option))
     return _Syn(packet, segments.get(packet.frame), options)
 
 

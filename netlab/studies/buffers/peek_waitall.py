@@ -73,4 +73,5 @@ STUDY = Study(
     ),
     next="`netlab study sticky-packets`.",
     cause="peer_app",
+    waits_on="server recv",
 )  # fmt: skip

@@ -81,5 +81,4 @@ STUDY = Study(
     ),
     next="`netlab study accept-queue --set backlog=0`: one client is still let in.",
     connection=None,
-    cause="accept_queue",
 )  # fmt: skip

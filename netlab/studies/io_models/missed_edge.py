@@ -67,4 +67,5 @@ STUDY = Study(
     ),
     next="`netlab study missed-edge --set edge=0`.",
     cause="timer",
+    waits_on="server epoll_wait",
 )  # fmt: skip

@@ -68,4 +68,5 @@ STUDY = Study(
     ),
     next="`netlab study nagle`: what holds them without it.",
     cause="cork",
+    waits_on="server recv",
 )  # fmt: skip

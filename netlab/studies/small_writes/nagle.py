@@ -81,5 +81,4 @@ STUDY = Study(
     ),
     next="`netlab study nagle --set nodelay=1`, then `netlab study nagle-delayed-ack`: when "
     "the ACK is late as well.",
-    cause="nagle",
 )  # fmt: skip

@@ -136,5 +136,5 @@ STUDY = Study(
     moment=moment,
     seen=seen,
     next="`netlab study nagle-delayed-ack --set nodelay=1`, or write head and body in one send.",
-    cause="nagle",
+    cause="delayed_ack",
 )

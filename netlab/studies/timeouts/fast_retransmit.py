@@ -73,5 +73,6 @@ STUDY = Study(
                lambda e: e.returned["server"], "RFC 9293 2.2"),
     ),
     next="`netlab study tail-loss`: the last segment has nothing behind it.",
-    cause="fast_retransmit",
+    cause="head_of_line",
+    waits_on="server recv",
 )  # fmt: skip

@@ -7,6 +7,7 @@ import gzip
 import lzma
 import shutil
 import subprocess
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -119,6 +120,19 @@ def test_a_frame_of_zstd_that_repeats_one_byte_is_bounded_too(tmp_path: Path) ->
     path.write_bytes(b"\x28\xb5\x2f\xfd\x00\x58" + block * 3_000)
     with pytest.raises(BadRecording, match="decompresses to more than 64 MiB from 12,006 bytes"):
         read_raw(path)
+
+
+def test_an_xz_that_wants_much_memory_is_damaged() -> None:
+    wanted = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 1 << 20}]
+    data = bytearray(lzma.compress(b"capture", filters=wanted))
+    at = data.index(b"\x21\x01", 12) + 2  # the filter's properties: the size of its dictionary
+    data[at] = 39  # 3 GiB
+    head = bytes(data[12 : 12 + (data[12] + 1) * 4 - 4])
+    data[12 + len(head) : 16 + len(head)] = zlib.crc32(head).to_bytes(4, "little")
+    found = maybe_decompressed(bytes(data), "x")
+    assert found is not None
+    assert found.data == b""
+    assert "limit" in found.fault
 
 
 @pytest.mark.parametrize("way", PROGRAMS)

@@ -48,16 +48,28 @@ def test_what_was_built_is_read(order: str, magic: int, records: list[Record]) -
     ] == [(s * 10**9 + f * unit_ns, body, origlen) for s, f, body, origlen in records]
 
 
-def test_versions_before_2_4_have_their_lengths_the_other_way_round() -> None:
-    """Up to 2.2 always, in 2.3 where more would have been captured than there was (libpcap)."""
-    head = "<IHHiIII"
-    for minor, swapped in ((2, True), (3, True), (3, False), (4, False)):
-        data = pack(head, 0xA1B2C3D4, 2, minor, 0, 0, 262_144, 1)
-        lengths = (99, 3) if swapped else (3, 99)
-        data += pack("<IIII", 1, 2, *lengths) + b"abc"
-        header = pcap.maybe_header(data)
-        assert header is not None
-        assert list(pcap.records(data, header)) == [(1_000_002_000, 40, 43, 99)]
+@pytest.mark.parametrize(
+    ("version", "lengths"),
+    [
+        ((2, 0), [(60, 20), (20, 20)]),
+        ((2, 2), [(60, 20), (20, 20)]),
+        ((543, 0), [(60, 20), (20, 20)]),
+        ((2, 3), [(60, 20), (20, 60), (20, 20)]),  # some wrote them so, some so
+        ((2, 4), [(20, 60), (20, 20)]),
+        ((2, 5), [(20, 60), (20, 20)]),
+    ],
+)
+@pytest.mark.parametrize("order", "<>")
+def test_old_versions_have_the_lengths_in_the_other_order(
+    version: tuple[int, int], lengths: list[tuple[int, int]], order: str
+) -> None:
+    data = pack(order + "IHHiIII", 0xA1B2C3D4, *version, 0, 0, 262_144, 1)
+    for first, second in lengths:
+        data += pack(order + "IIII", 1, 0, first, second) + bytes(20)
+    header = pcap.maybe_header(data)
+    assert header is not None
+    found = [(stop - start, origlen) for _, start, stop, origlen in pcap.records(data, header)]
+    assert found == [(20, max(pair)) for pair in lengths]
 
 
 def test_a_file_cut_anywhere_gives_its_whole_packets(tmp_path: Path) -> None:

@@ -29,6 +29,10 @@ def test_a_range_set_is_a_set_of_bytes(
     wanted = set(range(*asked))
     assert bytes_of(ours.gaps(*asked)) == wanted - model
     assert bytes_of(ours.overlaps(*asked)) == wanted & model
+    parts = ours.overlaps(*asked)
+    assert ours.ends_within(*asked) == ((parts[0], parts[-1]) if parts else (None, None))
+    below = [stop for _, stop in ours if stop <= asked[0]]
+    assert ours.stop_before(asked[0]) == (below[-1] if below else None)
     assert ours.covers(*asked) == (wanted <= model)
 
 

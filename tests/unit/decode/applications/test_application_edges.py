@@ -250,6 +250,22 @@ def test_smtp_data_without_its_reply() -> None:
     assert texts(long[CLIENT]) == ["DATA", "a mail: 97 lines, 97,000 bytes"]
 
 
+@pytest.mark.parametrize(
+    ("mail", "text"),
+    [
+        (b".\r\n", "a mail: 0 lines, 0 bytes"),
+        (b"\r\n.\r\n", "a mail: 1 line, 2 bytes"),
+        (b"Subject: a\r\n.\r\n", 'a mail "a": 1 line, 12 bytes'),
+        (b"To: b\r\n\r\nx\r\n..\r\n\r\n.\r\n", "a mail: 5 lines, 18 bytes"),
+        (b"To: b\r\n\r\nx\n.\ny\r\n.\r\n", "a mail: 5 lines, 16 bytes"),
+    ],
+)
+def test_a_mail_ends_with_a_dot_between_line_ends(mail: bytes, text: str) -> None:
+    """A bare LF ends no line: a dot between two of them is a line of the mail."""
+    found = spoken("smtp", C(b"DATA\r\n"), S(b"354 go\r\n"), C(mail + b"QUIT\r\n"))
+    assert texts(found[CLIENT]) == ["DATA", text, "QUIT"]
+
+
 def test_a_mail_that_is_refused_is_no_mail() -> None:
     found = spoken("smtp", C(b"DATA\r\n"), S(b"503 first RCPT\r\n"), C(b"RSET\r\n"))
     assert texts(found[CLIENT]) == ["DATA", "RSET"]

@@ -107,6 +107,11 @@ def test_a_folded_line_goes_on_and_a_bare_line_feed_ends_a_line() -> None:
     checked(request, stream, host=b"Host: a\n  .b")
 
 
+def test_a_space_in_the_target_is_a_fault_and_the_target_is_all_of_it() -> None:
+    (request,) = everywhere(Http1, C(b"GET /Hello you HTTP/1.0\r\n\r\n"))[Side.CLIENT]
+    assert (request.text, request.fault) == ("GET /Hello you", "white space in the target")
+
+
 def test_reading_goes_on_behind_bytes_that_are_no_http() -> None:
     spoken = everywhere(Http1, C(b"\x16\x03\x01 garbage\r\nmore\r\n" + GET + b"rest"))
     assert texts(spoken[Side.CLIENT]) == [
