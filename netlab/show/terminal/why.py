@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from netlab.explain.findings.finding import Finding, Severity
+from netlab.explain.findings.finding import Severity
+from netlab.explain.findings.groups import Group
 from netlab.show.escape import printable
 from netlab.show.format import count, duration
 from netlab.show.terminal.lines import Line, fold
@@ -20,6 +21,7 @@ _SEVERITIES = {Severity.HIGH: "bold red", Severity.MEDIUM: "yellow", Severity.LO
 _MOST_CONNECTIONS = 8
 _MOST_FINDINGS = 20
 _MOST_SLICES = 6
+_MOST_RUNS = 6  # of connection numbers
 _NAME = 12
 
 
@@ -41,7 +43,7 @@ def why_lines(view: Why, width: int) -> list[Line]:
         for number, sentence in enumerate(view.sentences, 1):
             lines += _numbered(number, sentence_text(sentence), width)
         lines.append([])
-    lines += finding_lines(view.findings, width)
+    lines += finding_lines(view.grouped, width)
     lines += _unknown(view, width)
     return lines
 
@@ -114,25 +116,44 @@ def _bar(bar: Bar, width: int) -> list[Line]:
     return lines
 
 
-def finding_lines(findings: Sequence[Finding], width: int) -> list[Line]:
-    """Each finding with its evidence and what to change."""
-    if not findings:
+def finding_lines(found: Sequence[Group], width: int) -> list[Line]:
+    """Each finding with its evidence and what to change; one that repeats once, with its count."""
+    if not found:
         return []
     lines: list[Line] = [[("Findings", "bold")]]
-    for item in findings[:_MOST_FINDINGS]:
-        where = f"[{item.connection}] " if item.connection is not None else ""
-        text = f"{where}{item.text} {item.advice}".rstrip()
+    for item in found[:_MOST_FINDINGS]:
         head = f"  {item.severity:<7}"
-        first, *rest = fold(printable(text), width - len(head))
+        first, *rest = fold(printable(finding_text(item)), width - len(head))
         lines.append([(head, _SEVERITIES.get(Severity(item.severity), "")), (first, "")])
         lines += [[(" " * len(head) + more, "")] for more in rest]
         cited = _cited(item.frames, item.calls)
         lines += [[(" " * len(head) + more, "dim")] for more in fold(cited, width - len(head))
                   if more]  # fmt: skip
-    left = len(findings) - _MOST_FINDINGS
+    left = len(found) - _MOST_FINDINGS
     if left > 0:
         lines.append([(f"  ... and {left} more: --json has all", "italic")])
     return [*lines, []]
+
+
+def finding_text(item: Group) -> str:
+    """`[0-5] 6 times: The server reset the connection ...`"""
+    where = f"[{_ranges(item.connections)}] " if item.connections else ""
+    often = ""
+    if item.count > 1:
+        often = f"{item.count} times: " if item.alike else f"{item.count} times, the first: "
+    return f"{where}{often}{item.text} {item.advice}".rstrip()
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """`0-5, 7`; of many the first few."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and runs[-1][1] == number - 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    shown = [f"{first}-{last}" if last > first else f"{first}" for first, last in runs[:_MOST_RUNS]]
+    return ", ".join(shown) + (", ..." if len(runs) > _MOST_RUNS else "")
 
 
 def _cited(frames: Sequence[int], calls: Sequence[int]) -> str:
