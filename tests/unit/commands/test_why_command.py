@@ -133,15 +133,3 @@ def test_diff_puts_the_largest_change_first(
     assert changes == sorted(changes, reverse=True)
     text = output_of(capsys, "diff", ECHO, HOSTS)
     golden("diff.txt", text.replace(ECHO, "echo.pcapng").replace(HOSTS, "hosts.pcapng"))
-
-
-def test_json_keeps_each_finding_beside_those_that_are_said_once(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    story = lossy()
-    path = tmp_path / "lossy.pcapng"
-    story.write_live(path)
-    said = json.loads(output_of(capsys, "why", str(path), "--json"))
-    assert said["findings"]
-    assert sum(one["count"] for one in said["grouped"]) == len(said["findings"])
-    assert {one["text"] for one in said["grouped"]} & {one["text"] for one in said["findings"]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,9 @@ from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.findings.groups import grouped
 from netlab.show.terminal.lines import plain
 from netlab.show.terminal.why import finding_lines, finding_text
+from netlab.show.views.text import as_json
+from netlab.show.views.why import why
+from tests.playbook import Play
 
 RESET = Finding(
     "reset", 0, Severity.HIGH, "The server reset the connection (frame 70): close #40 did it.",
@@ -73,3 +77,16 @@ def test_many_connections_fit_the_lines(width: int) -> None:
     assert max(map(len, lines)) <= width
     assert "[0, 2, 4, 6, 8, 10, ...] 30 times" in " ".join(lines)
     assert "and 22 more" in " ".join(" ".join(lines).split())
+
+
+def test_json_keeps_each_finding_beside_those_that_are_said_once() -> None:
+    play = Play(wired=True)
+    for sport in (40001, 40002, 40003):
+        play.frame("c>s", "S", 0, sport=sport)
+        play.frame("s>c", "RA", 0, 1, sport=sport)
+    said = json.loads(as_json(why(play.tables(), play.raw, "refused")))
+    assert [one["connection"] for one in said["findings"]] == [0, 1, 2]
+    assert [one["frames"] for one in said["findings"]] == [[2], [4], [6]]
+    (one,) = said["grouped"]
+    assert (one["count"], one["connections"], one["frames"]) == (3, [0, 1, 2], [2, 4, 6])
+    assert "nobody listens at that port" in one["text"]
