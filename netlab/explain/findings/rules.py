@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from netlab.explain.findings import ends, frames, talk, waiting
+from netlab.explain.findings import ends, frames, listeners, talk, waiting
 from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.scene import Scene
 from netlab.model.tables import Connection
@@ -30,6 +30,7 @@ RULES: tuple[Rule, ...] = (
     Rule("nagle_delayed_ack", waiting.nagle_delayed_ack, "RFC 896; RFC 5681 4.2"),
     Rule("zero_window", waiting.zero_window, "RFC 9293 3.8.6"),
     Rule("backlog_overflow", waiting.backlog_overflow, "man 2 listen"),
+    Rule("syn_flood", listeners.syn_flood, "RFC 4987"),
     Rule("slow_accept", waiting.slow_accept, "man 2 listen"),
     Rule("loss_recovery", waiting.loss_recovery, "RFC 6298; RFC 8985"),
     Rule("small_writes", talk.small_writes, "RFC 9293 3.7.4"),
