@@ -30,6 +30,7 @@ class Group:
     source: str
     frames: tuple[int, ...]
     calls: tuple[int, ...]
+    code: tuple[str, ...]
 
 
 def grouped(findings: Iterable[Finding]) -> list[Group]:
@@ -53,4 +54,5 @@ def _group(members: list[Finding]) -> Group:
         alike, texts.pop() if alike else first.text, first.advice, first.source,
         tuple(dict.fromkeys(frame for one in members for frame in one.frames)),
         tuple(dict.fromkeys(call for one in members for call in one.calls)),
+        tuple(dict.fromkeys(line for one in members for line in one.code)),
     )  # fmt: skip

@@ -7,7 +7,7 @@ show all that it needs. `RULES` is the list; what each one needs and says stands
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from netlab.explain.findings import ends, frames, listeners, talk, waiting
 from netlab.explain.findings.finding import Finding, Severity
@@ -51,8 +51,16 @@ def findings_of(scene: Scene, connection: int | None = None) -> list[Finding]:
     for row in scene.tables.connections:
         if connection in (None, row.connection):
             found += _of(scene, row)
+    found = [_placed(scene, item) for item in found]
     found.sort(key=lambda item: _ORDER.index(item.severity))
     return found
+
+
+def _placed(scene: Scene, item: Finding) -> Finding:
+    """With the lines of the program that made the calls it cites."""
+    lines = [scene.call(number).code for number in item.calls]
+    known = tuple(dict.fromkeys(line for line in lines if line))
+    return replace(item, code=known) if known else item
 
 
 def _of(scene: Scene, row: Connection) -> Iterator[Finding]:

@@ -21,6 +21,7 @@ _SEVERITIES = {Severity.HIGH: "bold red", Severity.MEDIUM: "yellow", Severity.LO
 _MOST_CONNECTIONS = 8
 _MOST_FINDINGS = 20
 _MOST_SLICES = 6
+_MOST_LINES = 3  # of a program
 _MOST_RUNS = 6  # of connection numbers
 _NAME = 12
 
@@ -76,7 +77,8 @@ def sentence_text(view: Sentence) -> str:
         return f"{view.name} never returned: nobody knows for how long it would have waited."
     if not view.clauses:
         return f"{view.name} took {duration(view.total_ns)} and waited for nothing."
-    text = f"{view.name} waited {duration(view.waited_ns)}: "
+    where = f" at {view.code}" if view.code else ""
+    text = f"{view.name}{where} waited {duration(view.waited_ns)}: "
     if len(view.clauses) == 1:
         text += view.clauses[0].text + _mark(view.clauses[0])
     else:
@@ -126,7 +128,7 @@ def finding_lines(found: Sequence[Group], width: int) -> list[Line]:
         first, *rest = fold(printable(finding_text(item)), width - len(head))
         lines.append([(head, _SEVERITIES.get(Severity(item.severity), "")), (first, "")])
         lines += [[(" " * len(head) + more, "")] for more in rest]
-        cited = _cited(item.frames, item.calls)
+        cited = _cited(item.frames, item.calls, item.code)
         lines += [[(" " * len(head) + more, "dim")] for more in fold(cited, width - len(head))
                   if more]  # fmt: skip
     left = len(found) - _MOST_FINDINGS
@@ -156,12 +158,15 @@ def _ranges(numbers: Sequence[int]) -> str:
     return ", ".join(shown) + (", ..." if len(runs) > _MOST_RUNS else "")
 
 
-def _cited(frames: Sequence[int], calls: Sequence[int]) -> str:
+def _cited(frames: Sequence[int], calls: Sequence[int], code: Sequence[str] = ()) -> str:
     words = []
     if frames:
         words.append(f"frame{'s' if len(frames) > 1 else ''} {_listed(frames)}")
     if calls:
         words.append(f"call{'s' if len(calls) > 1 else ''} {_listed(calls, '#')}")
+    if code:
+        more = ", ..." if len(code) > _MOST_LINES else ""
+        words.append(f"at {', '.join(map(printable, code[:_MOST_LINES]))}{more}")
     return ", ".join(words)
 
 
