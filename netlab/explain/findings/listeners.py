@@ -78,17 +78,16 @@ def _turned_away_by(scene: Scene, server: Endpoint) -> list[int]:
     return scene.turned_away[server]
 
 
-def syn_flood(scene: Scene, row: Connection) -> Iterator[Finding]:
+def syn_flood(scene: Scene) -> Iterator[Finding]:
     """Many handshakes with one listener of which the client's ACK never came.
 
-    Said once a listener, of no connection; that they were meant to harm no frame can show.
+    That they were meant to harm no frame can show.
     """
-    server = row.server, row.server_port
-    if row.protocol != "tcp" or row.handshake_ns is not None:
-        return
-    answers = _half_open(scene).get(server, [])
-    if len(answers) < _MANY_HALF_OPEN or answers[0].connection != row.connection:
-        return
+    for (server, port), answers in _half_open(scene).items():
+        yield from _flood(server, port, answers)
+
+
+def _flood(server: str, port: int | None, answers: list[Packet]) -> Iterator[Finding]:
     times = sorted(packet.time_ns for packet in answers)
     at_once = zip(times, times[_MANY_HALF_OPEN - 1 :], strict=False)
     if not any(last - first < _FLOOD_NS for first, last in at_once):
@@ -97,7 +96,7 @@ def syn_flood(scene: Scene, row: Connection) -> Iterator[Finding]:
     addresses = "1 address" if sources == 1 else f"{sources:,} addresses"
     yield Finding(
         "syn_flood", None, Severity.MEDIUM,
-        f"{len(answers):,} handshakes with port {row.server_port} of {row.server} stayed half open"
+        f"{len(answers):,} handshakes with port {port} of {server} stayed half open"
         f" in {lasting(times[-1] - times[0])}: SYN-ACKs went out to {addresses}, and no ACK came."
         " A SYN flood looks like that, and so does a way back that is broken.",
         "Look whether those addresses exist and whether the SYN-ACK reaches them;"
@@ -108,18 +107,16 @@ def syn_flood(scene: Scene, row: Connection) -> Iterator[Finding]:
 
 def _half_open(scene: Scene) -> dict[tuple[str, int | None], list[Packet]]:
     """The first SYN-ACK of each handshake that the client never completed, by server's end."""
-    if scene.half_open is None:
-        found: dict[tuple[str, int | None], list[Packet]] = defaultdict(list)
-        last_ns = max((packet.time_ns for packet in scene.tables.packets), default=0)
-        for row in scene.tables.connections:
-            if row.protocol != "tcp" or row.handshake_ns is not None or not row.server_packets:
-                continue
-            path = scene.path(row.connection)
-            answer = _unacknowledged(path) if path is not None else None
-            if answer is not None and last_ns - answer.time_ns >= _UNANSWERED_NS:
-                found[row.server, row.server_port].append(answer)
-        scene.half_open = dict(found)
-    return scene.half_open
+    found: dict[tuple[str, int | None], list[Packet]] = defaultdict(list)
+    last_ns = max((packet.time_ns for packet in scene.tables.packets), default=0)
+    for row in scene.tables.connections:
+        if row.protocol != "tcp" or row.handshake_ns is not None or not row.server_packets:
+            continue
+        path = scene.path(row.connection)
+        answer = _unacknowledged(path) if path is not None else None
+        if answer is not None and last_ns - answer.time_ns >= _UNANSWERED_NS:
+            found[row.server, row.server_port].append(answer)
+    return found
 
 
 def _unacknowledged(path: Path) -> Packet | None:

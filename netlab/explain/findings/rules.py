@@ -1,7 +1,8 @@
 """The rules of findings, and the findings of a recording.
 
 A rule looks at one connection and yields findings; it stays silent where the recording does not
-show all that it needs. `RULES` is the list; what each one needs and says stands in its file.
+show all that it needs. `RULES` is the list; what each one needs and says stands in its file. What
+only many connections together show is in `WHOLE`, and not said of one alone.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from netlab.explain.findings import ends, frames, listeners, talk, waiting
+from netlab.explain.findings import ends, frames, idle, listeners, ports, talk, waiting
 from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.scene import Scene
 from netlab.model.tables import Connection
@@ -26,11 +27,19 @@ class Rule:
     source: str
 
 
+@dataclass(frozen=True, slots=True)
+class WholeRule:
+    """The same, of a finding about many connections together."""
+
+    kind: str
+    find: Callable[[Scene], Iterable[Finding]]
+    source: str
+
+
 RULES: tuple[Rule, ...] = (
     Rule("nagle_delayed_ack", waiting.nagle_delayed_ack, "RFC 896; RFC 5681 4.2"),
     Rule("zero_window", waiting.zero_window, "RFC 9293 3.8.6"),
     Rule("backlog_overflow", waiting.backlog_overflow, "man 2 listen"),
-    Rule("syn_flood", listeners.syn_flood, "RFC 4987"),
     Rule("slow_accept", waiting.slow_accept, "man 2 listen"),
     Rule("loss_recovery", waiting.loss_recovery, "RFC 6298; RFC 8985"),
     Rule("small_writes", talk.small_writes, "RFC 9293 3.7.4"),
@@ -42,6 +51,12 @@ RULES: tuple[Rule, ...] = (
     Rule("window_limited", frames.window_limited, "RFC 7323 1.1"),
     Rule("handshake_lost", frames.handshake_lost, "RFC 6298 2.1"),
     Rule("keep_alive_only", frames.keep_alive_only, "RFC 9293 3.8.4"),
+    Rule("keep_alive_unused", idle.keep_alive_unused, "man 7 tcp"),
+    Rule("idle_timeout", idle.idle_timeout, "man 2 poll"),
+)
+WHOLE: tuple[WholeRule, ...] = (
+    WholeRule("syn_flood", listeners.syn_flood, "RFC 4987"),
+    WholeRule("time_wait", ports.time_wait, "RFC 9293 3.6.1"),
 )
 
 
@@ -51,6 +66,8 @@ def findings_of(scene: Scene, connection: int | None = None) -> list[Finding]:
     for row in scene.tables.connections:
         if connection in (None, row.connection):
             found += _of(scene, row)
+    if connection is None:
+        found += [item for rule in WHOLE for item in rule.find(scene)]
     found = [_placed(scene, item) for item in found]
     found.sort(key=lambda item: _ORDER.index(item.severity))
     return found
