@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netlab.show.escape import printable
 from netlab.show.format import byte_range
-from netlab.show.terminal.lines import Line, fit, fold
+from netlab.show.terminal.lines import Line, cells, fit, fold, pieces
 from netlab.show.views.blocks import FieldLine, LayerBlock
 
 _OFFSETS = 11  # columns for `65483..65535`
@@ -46,9 +46,9 @@ def field_lines(
             line = [(where.rjust(offsets), "dim"), (f"  {fit(name, width - offsets - 2)}", style)]
             lines.append(line)
             line = [(" " * indent, "")]
-        fits = beside and len(printable(field.text)) <= room
+        fits = beside and cells(printable(field.text)) <= room
         first, *more = folded(field.text, room if fits else width - indent)
-        line.append((f"{first:<{room}}" if fits else first, "bold"))
+        line.append((first + " " * (room - cells(first)) if fits else first, "bold"))
         if fits:
             line.append((f"  {hexadecimal}", "dim"))
         lines.append(line)
@@ -96,5 +96,4 @@ def folded(text: str, room: int) -> list[str]:
     text = printable(text)
     room = max(room, 8)
     most = room * _VALUE_LINES
-    text = fit(text, most)
-    return [text[at : at + room] for at in range(0, len(text), room)] or [""]
+    return pieces(fit(text, most), room)

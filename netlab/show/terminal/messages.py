@@ -9,7 +9,7 @@ from netlab.show.escape import printable
 from netlab.show.format import Ruler, byte_count, byte_range, count, duration
 from netlab.show.terminal.dump import DUMP_ROWS, LAYER_STYLES, dump_lines
 from netlab.show.terminal.fields import field_lines, folded
-from netlab.show.terminal.lines import Line, first_fitting, fit, fold
+from netlab.show.terminal.lines import Line, cells, first_fitting, fit, fold
 from netlab.show.views.blocks import LayerBlock
 from netlab.show.views.messages import MessageLine, MessagePart, MessageView, Spoken
 
@@ -54,7 +54,7 @@ def list_lines(rows: Sequence[MessageLine], left_out: int, width: int) -> list[L
         end = (f"{size_text:>{size}}  {frame_text}", "dim")
         said = _said(row, text_room)
         if beside:
-            used = sum(len(text) for text, _ in said)
+            used = sum(cells(text) for text, _ in said)
             lines.append([*before, *said, (" " * (text_room - used + 2), ""), end])
         else:
             lines += [[*before, end], [(" " * (number + 2), ""), *said]]
@@ -81,7 +81,7 @@ def _said(row: MessageLine, room: int) -> Line:
         return [(fit(text, room), "")]
     fault = f"  [{printable(row.fault)}]"
     text = fit(text, max(room - len(fault), room - max(room // 3, 16)))
-    return [(text, ""), (fit(fault, room - len(text)), "bold red")]
+    return [(text, ""), (fit(fault, room - cells(text)), "bold red")]
 
 
 def _frames_text(frames: Sequence[int]) -> str:

@@ -13,7 +13,7 @@ from netlab.show.terminal.boxes import boxes
 from netlab.show.terminal.dump import DUMP_ROWS, LAYER_STYLES, dump_lines
 from netlab.show.terminal.ends import end_widths
 from netlab.show.terminal.fields import field_lines
-from netlab.show.terminal.lines import Line, first_fitting, fit, fold
+from netlab.show.terminal.lines import Line, cells, first_fitting, fit, fold, pieces
 from netlab.show.terminal.messages import part_lines
 from netlab.show.views.blocks import LayerBlock
 from netlab.show.views.messages import MessagePart
@@ -131,13 +131,15 @@ def _tree_and_bytes(
         return [*tree, [], *dump_lines(data, 0, blocks, rows, width=width)]
     # Half as many bytes stand in a row: twice as many rows show as much.
     dump = [[], *dump_lines(data, 0, blocks, rows * 2, width=_BYTES_ROOM - 2)]
-    return [_beside(left, right, room) for left, right in zip_longest(tree, dump, fillvalue=[])]
+    nothing: Line = []
+    both = zip_longest(tree, dump, fillvalue=nothing)
+    return [_beside(left, right, room) for left, right in both]
 
 
 def _beside(left: Line, right: Line, room: int) -> Line:
     if not right:
         return left
-    used = sum(len(text) for text, _ in left)
+    used = sum(cells(text) for text, _ in left)
     return [*left, (" " * (room - used + 2), ""), *right]
 
 
@@ -271,8 +273,8 @@ def _beneath(text: str, width: int) -> list[str]:
     indent = len(name + equals) if equals and len(name) < width // 2 else 0
     room = width - indent
     value = text[indent:]
-    pieces = [value[at : at + room] for at in range(0, len(value), room)] or [""]
-    return [text[:indent] + pieces[0], *(" " * indent + piece for piece in pieces[1:])]
+    first, *rest = pieces(value, room)
+    return [text[:indent] + first, *(" " * indent + piece for piece in rest)]
 
 
 def _layer(layer: LayerBlock, style: str, width: int, data: bytes) -> list[Line]:

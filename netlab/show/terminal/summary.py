@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,6 +20,8 @@ from netlab.show.views.summary import Summary, summary
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from netlab.correlate.messages import DecodeAs
+
 _LABEL = 13
 _DETAILED = 2  # connections with calls that get a paragraph each; of others, one alone
 LISTED = 6  # of more, those that moved most
@@ -33,10 +35,12 @@ def print_summary(
     *,
     path: str | Path,
     where: str = "",
+    decode_as: Sequence[DecodeAs] = (),
     console: Console | None = None,
 ) -> None:
     """Print what a recording holds, or the part of it that `where` names."""
-    emit(summary_lines(summary(tables, raw, str(path), where), width_of(console)), console)
+    view = summary(tables, raw, str(path), where, decode_as)
+    emit(summary_lines(view, width_of(console)), console)
 
 
 def summary_lines(view: Summary, width: int) -> list[Line]:

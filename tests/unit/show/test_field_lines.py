@@ -7,12 +7,13 @@ from pathlib import Path
 import compare_samples as made
 import pytest
 from compare_samples import LINK, built
+from rich.cells import cell_len
 from scapy.layers import inet
 
 from netlab.capture.files import read_raw
 from netlab.explain.analysis import analyse
 from netlab.show.terminal.fields import field_lines, place, raw
-from netlab.show.terminal.lines import LEAST, plain
+from netlab.show.terminal.lines import LEAST, cells, fit, fold, pieces, plain
 from netlab.show.terminal.packets import packet_lines
 from netlab.show.views.blocks import FieldLine, LayerBlock
 from netlab.show.views.packets import PacketView, packet_view
@@ -78,3 +79,25 @@ def test_places_of_ten_figures_keep_to_the_width(width: int) -> None:
     block = LayerBlock("TLS", far // 8, far // 8 + 32, fields)
     lines = field_lines(block, "", width, bytes(32), far // 8, 20)
     assert all(len(plain(line)) <= width for line in lines)
+
+
+@pytest.mark.parametrize("text", ["中文" * 40, "a中" * 50, "plain " * 20, "é→…" * 30, ""])
+@pytest.mark.parametrize("width", [8, 13, 60])
+def test_wide_letters_take_two_columns_wherever_text_is_cut(text: str, width: int) -> None:
+    assert cells(text) == cell_len(text)
+    cut = fit(text, width)
+    assert cell_len(cut) <= width
+    assert cut == text or cut.endswith("…")
+    assert "".join(pieces(text, width)) == text
+    assert all(cell_len(piece) <= width for piece in pieces(text, width))
+    words = text.replace("文", "文 ")
+    assert all(cell_len(line) <= width or " " not in line for line in fold(words, width))
+    assert " ".join(fold(words, width)) == words
+
+
+@pytest.mark.parametrize("width", [LEAST, 80, 120])
+def test_a_value_of_wide_letters_keeps_to_the_width(width: int) -> None:
+    fields = (field(0, 64, name="host", text="中文" * 9), field(64, 72))
+    block = LayerBlock("HTTP/1.1", 0, 9, fields)
+    lines = field_lines(block, "", width, bytes(9), 0, 20)
+    assert all(cell_len(plain(line)) <= width for line in lines)
