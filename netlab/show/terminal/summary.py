@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Tables
 from netlab.show.escape import printable
-from netlab.show.format import byte_count, byte_size, count, duration, instant
+from netlab.show.format import bit_rate, byte_count, byte_size, count, duration, instant
 from netlab.show.terminal.connections import BUSIEST, connection_lines
 from netlab.show.terminal.lines import Line, emit, fold, plain, width_of
 from netlab.show.terminal.traffic import host_lines, protocol_lines, trouble_lines
@@ -146,7 +146,10 @@ def _connection(row: ConnectionSummary, lines: list[Line], say: _Say, width: int
     if row.handshake_ns is not None:
         say("handshake", duration(row.handshake_ns))
     frames = row.client_packets + row.server_packets
-    say("bytes", f"{byte_count(row.client_bytes)} →   {byte_count(row.server_bytes)} ←")
+    moved = f"{byte_count(row.client_bytes)} →   {byte_count(row.server_bytes)} ←"
+    if row.bits_per_second and row.client_bytes + row.server_bytes:
+        moved += f", {bit_rate(row.bits_per_second)} together"
+    say("bytes", moved)
     if frames:
         resent = f", {row.resent_frames:,} resent" if row.resent_frames else ""
         say("frames", f"{row.client_packets:,} →   {row.server_packets:,} ←{resent}")
