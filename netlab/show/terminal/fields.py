@@ -28,7 +28,8 @@ def field_lines(
     offsets = max(_OFFSETS, *map(len, places)) if places else _OFFSETS
     indent = offsets + 2 + names + 2
     # Under a long name too little room would be left for what a field means.
-    under = indent if names <= _NAMES_SHORT else offsets + 4
+    short = names <= _NAMES_SHORT and width - indent > 3 * _HEX_BYTES
+    under = indent if short else offsets + 4
     shown = [raw(field, data, start) for field in block.fields]
     bytes_room = max(map(len, shown), default=0) + 2
     room = width - indent - bytes_room if data else width - indent

@@ -75,7 +75,10 @@ def test_a_packet_has_each_field_with_bits_raw_value_and_source(
 @pytest.mark.parametrize("width", [LEAST, 80, 120])
 def test_places_of_ten_figures_keep_to_the_width(width: int) -> None:
     far = 1_180_489_197 * 8
-    fields = (field(far, far + 256, name="random", text="f8b1" * 16), field(far, far + 1))
+    fields = (
+        field(far, far + 256, name="supported_versions", text="f8b1" * 16),
+        field(far, far + 1),
+    )
     block = LayerBlock("TLS", far // 8, far // 8 + 32, fields)
     lines = field_lines(block, "", width, bytes(32), far // 8, 20)
     assert all(len(plain(line)) <= width for line in lines)
