@@ -38,7 +38,7 @@ def why_lines(view: Why, width: int) -> list[Line]:
         lines += [[(f"{printable(bar.side)}, calls of no connection", "bold")]]
         lines += [*_bar(bar, width), []]
     if not view.calls:
-        lines += [[("No calls were recorded: what the frames alone say is below.", "italic")], []]
+        lines += [[(text, "italic")] for text in fold(_without_calls(view), width)] + [[]]
     if view.sentences:
         lines.append([("The longest waits", "bold")])
         for number, sentence in enumerate(view.sentences, 1):
@@ -47,6 +47,12 @@ def why_lines(view: Why, width: int) -> list[Line]:
     lines += finding_lines(view.grouped, width)
     lines += _unknown(view, width)
     return lines
+
+
+def _without_calls(view: Why) -> str:
+    if view.findings:
+        return "No calls were recorded: what the frames alone say is below."
+    return "No calls were recorded, and in the frames alone nothing that took time is found."
 
 
 def call_lines(view: Sentence, width: int) -> list[Line]:
