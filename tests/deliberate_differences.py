@@ -2,7 +2,7 @@
 
 The one list. `tshark_compare` counts what each entry of DELIBERATE explains,
 `test_verdict_agreement` has the others; a difference without an entry fails a test, and so does an
-entry without a difference.
+entry without a difference: `deliberate_samples` has the frames that no capture at hand has.
 """
 
 from __future__ import annotations
@@ -91,7 +91,8 @@ def _closed_link(difference: Difference, facts: Facts, _row: Row) -> bool:
 
 # What netlab names and leaves closed, though packets are in it.
 CLOSED = ("pim", "avsp", "macsec", "nsh", "sflow", "openflow_v4", "nhrp", "cmd", "erspan", "wccp",
-          "lisp", "lisp-data", "etherip", "ieee8021ah", "trill", "teredo", "l2tp", "udp:gre")  # fmt: skip
+          "lisp", "lisp-data", "etherip", "ieee8021ah", "trill", "teredo", "l2tp",
+          "udp:gre")  # fmt: skip
 # Types of IGMP that tshark shows with fields of another name.
 IGMP_OF_OTHERS = ("igmp:dvmrp", "igmp:pim")
 
@@ -115,7 +116,7 @@ def _rarp(difference: Difference, facts: Facts, _row: Row) -> bool:
     return is_reverse and difference.name.startswith("arp.") and not difference.mine
 
 
-def _other_way(difference: Difference, facts: Facts, row: Row) -> bool:
+def _other_way(difference: Difference, facts: Facts, _row: Row) -> bool:
     """What a tunnel's own port sends to another, which no tunnel's end does."""
     packet = facts.packet
     if packet.sport not in TUNNEL_NAMES or packet.dport in TUNNEL_NAMES:
@@ -124,10 +125,13 @@ def _other_way(difference: Difference, facts: Facts, row: Row) -> bool:
 
 
 def _cut_header(difference: Difference, facts: Facts, _row: Row) -> bool:
-    theirs = difference.theirs
-    if (difference.mine, theirs) == (("2",), ("0",)):  # a sum of what is not all there
-        return difference.name in SUMS.values() and facts.packet.fault_layer is not None
-    return facts.packet.fault_layer is not None and difference.mine[: len(theirs)] == theirs
+    mine, theirs, layer = difference.mine, difference.theirs, facts.packet.fault_layer
+    if layer is None:
+        return False
+    if difference.name in SUMS.values() and (mine, theirs) == (("2",), ("0",)):
+        return True  # of what is not all there
+    is_cut = difference.name.partition(".")[0] == layer.lower()
+    return is_cut and len(mine) > len(theirs) and mine[: len(theirs)] == theirs
 
 
 def _sent_here(difference: Difference, facts: Facts, _row: Row) -> bool:
@@ -140,10 +144,14 @@ def _sent_here(difference: Difference, facts: Facts, _row: Row) -> bool:
 
 def _short_header(difference: Difference, facts: Facts, _row: Row) -> bool:
     is_short = any(layer.name == "QUIC short header" for layer in facts.layers)
-    return difference.name == "quic.dcid" and is_short and len(difference.mine) < len(difference.theirs)
+    return (
+        difference.name == "quic.dcid"
+        and is_short
+        and len(difference.mine) < len(difference.theirs)
+    )
 
 
-def _unseen_short(difference: Difference, facts: Facts, row: Row) -> bool:
+def _unseen_short(difference: Difference, facts: Facts, _row: Row) -> bool:
     is_short = any(layer.name == "QUIC short header" for layer in facts.layers)
     return difference.name == "quic.header_form" and is_short and not difference.theirs
 

@@ -91,5 +91,15 @@ def big() -> list[bytes]:
 
 
 def quic_short() -> list[bytes]:
-    """A short header at QUIC's port, of a connection whose beginning nobody saw."""
-    return [built(LINK / V4 / inet.UDP(sport=49153, dport=443) / Raw(h("40") + bytes(38)))]
+    """Short headers at QUIC's port: one of a connection that nobody saw begin, one that was seen."""
+    there = inet.UDP(sport=49154, dport=443)
+    back = inet.IP(src="198.51.100.2", dst="192.0.2.1") / inet.UDP(sport=443, dport=49154)
+    name = h("f067a5502a4262b5")
+    first = h("c3 00000001 08 8394c8f03e515708 04 01020304 00 4040") + bytes(64)
+    answer = h("c3 00000001 04 01020304 08") + name + h("00 4040") + bytes(64)
+    return [
+        built(LINK / V4 / inet.UDP(sport=49153, dport=443) / Raw(h("40") + bytes(38))),
+        built(LINK / V4 / there / Raw(first)),
+        built(LINK / back / Raw(answer)),
+        built(LINK / V4 / there / Raw(h("40") + name + bytes(30))),
+    ]

@@ -88,8 +88,12 @@ def test_made_frames_are_as_tshark_reads_them(tmp_path: Path) -> None:
 
 
 # Captures of which netlab says something else than tshark for a reason that no made frame has.
-DAMAGED = ("206_example_b.pcap", "be-difficult-test202.pcapng", "smb_v2_only_non_zero_reserved1.pcap",
-           "clusterfuzz-testcase-FuzzTarget-5188876846235648.bin")  # fmt: skip
+DAMAGED = (
+    "206_example_b.pcap",
+    "be-difficult-test202.pcapng",
+    "smb_v2_only_non_zero_reserved1.pcap",
+    "clusterfuzz-testcase-FuzzTarget-5188876846235648.bin",
+)
 
 
 def test_every_deliberate_difference_is_needed(captures_dir: Path, tmp_path: Path) -> None:
