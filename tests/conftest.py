@@ -11,9 +11,7 @@ from typing import Any
 import pytest
 from golden_files import GOLDEN
 from hypothesis import settings
-
-ROOT = Path(__file__).resolve().parent.parent
-CAPTURES = Path(os.environ.get("NETLAB_CAPTURES", ROOT.parent / "shared" / "captures"))
+from sample_captures import CAPTURES
 
 # How long an example takes says much of what else the machine does, and nothing of the code.
 settings.register_profile("netlab", deadline=None)

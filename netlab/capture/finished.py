@@ -35,11 +35,31 @@ from netlab.capture.rows import (
 )
 from netlab.model.call import is_acting
 from netlab.model.errors import BadRecording
+from netlab.model.frame import Frame
 from netlab.model.recording import RawRecording
 
 _WRITE_BYTES = 1 << 20
 # At one displayed time: first the calls that act, then packets, then the calls that received.
 _ACTS, _PACKET, _RECEIVED = range(3)
+
+
+def number_frames(raw: RawRecording, *, journal_limit: int = JOURNAL_LIMIT) -> None:
+    """Give the frames, which are in order of time, the numbers that the finished file will have.
+
+    Wireshark numbers packets and journal entries alike. To be done before anything is derived from
+    them: texts name frames, too.
+    """
+    order = _in_order(raw)
+    packed = _packed_calls(raw, order, journal_limit)
+    frames = list(raw.frames)
+    for kind, index, number in _listed(raw, order, packed):
+        if kind == _PACKET:
+            one = frames[index]
+            frames[index] = Frame(
+                number, one.time_ns, one.interface, one.data, one.origlen_bytes, one.flags,
+                one.packet,
+            )  # fmt: skip
+    raw.frames[:] = frames
 
 
 def finish(
@@ -50,18 +70,16 @@ def finish(
     call_messages: Mapping[int, str],
     threads: Mapping[int, tuple[int, int]],
     journal_limit: int = JOURNAL_LIMIT,
-) -> dict[int, int]:
+) -> None:
     """Rewrite FILE in its finished form; it stays as it was when that fails (BadRecording).
 
     `frame_comments` and `threads` (process, thread) go by the raw frame's number, `call_messages`
-    by index into `raw.calls`. Returns the number in the finished file of each raw frame's number.
+    by index into `raw.calls`.
     """
-    numbers: dict[int, int] = {}
-    blocks = _finished(raw, frame_comments, call_messages, threads, journal_limit, numbers)
+    blocks = _finished(raw, frame_comments, call_messages, threads, journal_limit)
     with replacing(Path(path)) as fd:
         for chunk in _chunks(blocks):
             write_all(fd, chunk)
-    return numbers
 
 
 def check_plain(raw: RawRecording) -> None:
@@ -108,9 +126,8 @@ def _finished(
     call_messages: Mapping[int, str],
     threads: Mapping[int, tuple[int, int]],
     journal_limit: int,
-    numbers: dict[int, int],
 ) -> Iterator[bytes]:
-    """The blocks of the finished form; fills `numbers` as it goes."""
+    """The blocks of the finished form."""
     yield preamble(raw.description, raw.interfaces, "finished")
     yield from table_blocks(Kind.CLOCK_PAIRS, CLOCK_PAIRS, raw.clock_pairs)
     yield from table_blocks(Kind.INHERITANCES, INHERITANCES, raw.inheritances)
@@ -123,13 +140,9 @@ def _finished(
     order = _in_order(raw)
     packed = _packed_calls(raw, order, journal_limit)
     left = Counter(second_of(raw.calls[index]) for index in packed)
-    noted: set[int] = set()
-    listed = 0  # Wireshark numbers packets and journal entries alike
-    for kind, index in order:
+    for kind, index, number in _listed(raw, order, packed):
         if kind == _PACKET:
             frame = raw.frames[index]
-            listed += 1
-            numbers[frame.number] = listed
             yield pcapng.packet(
                 frame.interface,
                 frame.time_ns,
@@ -143,15 +156,29 @@ def _finished(
             continue
         call = raw.calls[index]
         if index not in packed:
-            listed += 1
             entry = journal.entry(call, call_messages.get(index))
             yield pcapng.block(pcapng.JOURNAL_EXPORT, entry)
-        elif (second := second_of(call)) not in noted:
-            noted.add(second)
-            listed += 1
-            yield packed_note(journal.shown_ns(call), left[second])
+        elif number:
+            yield packed_note(journal.shown_ns(call), left[second_of(call)])
     yield from table_blocks(Kind.CALLS, CALLS, (raw.calls[index] for index in sorted(packed)))
     yield from _statistics(raw, range(len(raw.interfaces)))
+
+
+def _listed(
+    raw: RawRecording, order: list[tuple[int, int]], packed: frozenset[int]
+) -> Iterator[tuple[int, int, int]]:
+    """(what, index, number in Wireshark) of all, in order; 0: a packed call behind its note."""
+    noted: set[int] = set()
+    listed = 0
+    for kind, index in order:
+        if kind != _PACKET and index in packed:
+            second = second_of(raw.calls[index])
+            if second in noted:
+                yield kind, index, 0
+                continue
+            noted.add(second)
+        listed += 1
+        yield kind, index, listed
 
 
 def _in_order(raw: RawRecording) -> list[tuple[int, int]]:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from netlab.capture import journal, pcapng
-from netlab.capture.finished import finish, plain
+from netlab.capture.finished import finish, number_frames, plain
 from netlab.capture.layout import (
     JOURNAL_LIMIT,
     fits_journal,
@@ -281,6 +281,7 @@ __all__ = [
     "LiveRecording",
     "finish",
     "make_spool_folder",
+    "number_frames",
     "plain",
     "spool_folder",
 ]

@@ -345,6 +345,7 @@ def _show(result: RunResult) -> None:
     click.echo(f"\nRecording: {name}")
     click.echo(f"  wireshark {name}       calls between the packets (or tshark -r)")
     click.echo(f"  netlab inspect {name}  summary, packets, ladders")
+    click.echo(f"  netlab why {name}      where the time went, and what to change")
 
 
 def _warn_of_losses(result: RunResult) -> None:

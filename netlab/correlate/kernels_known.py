@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from netlab.correlate.segments import Track
 from netlab.model.recording import Host
+from netlab.model.tables import Packet
 
 _PROBING = frozenset(("3", "4"))  # net.ipv4.tcp_early_retrans: tail loss probes are sent
 
@@ -17,6 +18,14 @@ def all_probe_first(hosts: Sequence[Host]) -> bool:
     """Whether each host's kernel sends a tail loss probe before its timer runs out."""
     settings = [dict(host.sysctls).get("net.ipv4.tcp_early_retrans") for host in hosts]
     return bool(settings) and all(value in _PROBING for value in settings)
+
+
+def may_probe_first(hosts: Sequence[Host], packet: Packet) -> bool:
+    """Whether the host that sent a frame may send tail loss probes: nothing known forbids it."""
+    for host in hosts:
+        if host.name == packet.interface:
+            return dict(host.sysctls).get("net.ipv4.tcp_early_retrans", "3") in _PROBING
+    return True
 
 
 def ends_are_known(track: Track) -> bool:

@@ -19,7 +19,6 @@ from netlab.engine.records import Records
 from netlab.model.frame import Frame
 from netlab.model.recording import RawRecording
 
-_FLOWS = 1 << 12
 _NODES = 1 << 12
 
 
@@ -81,14 +80,16 @@ class Pass:
         self.keep = keep
         self._handle = handle
         self.records = Records(machine, handle, name, keep=keep)
+        flows = machine.flows
         self.found = Flows(
-            machine.table(k.FLOW, _FLOWS), machine.table(k.TALK, 1), machine.table(k.HALF, 1),
-            machine.table([], 1), machine.table(k.NODE, _NODES), machine.table(k.USED, 1),
+            machine.table(k.FLOW, flows), machine.table(k.TALK, flows),
+            machine.table(k.HALF, 2 * flows), machine.table([], 1),
+            machine.table(k.NODE, _NODES), machine.table(k.USED, 1),
         )  # fmt: skip
         self.found.useds.put(0, free=-1)
         self.outs = machine.table(k.OUT, 1)
-        self._table = machine.table([], 4 * _FLOWS)
-        self._mask = 4 * _FLOWS - 1
+        self._table = machine.table([], 4 * flows)
+        self._mask = 4 * flows - 1
         self._table.fill(-1)
         self._picked = machine.table([], 1)
         self._wants = wanted is not None

@@ -116,6 +116,7 @@ class Native:
 
     name = "native"
     piece_bytes = 1 << 20
+    flows = 1 << 16  # for which there is room at first: memory is taken when it is used
 
     def __init__(self) -> None:
         self._entries: dict[str, Any] = {}

@@ -106,6 +106,7 @@ class Plain:
 
     name = "plain"
     piece_bytes = 256 << 10
+    flows = 1 << 8  # for which there is room at first
 
     def table(self, fields: Fields, count: int) -> PlainTable:
         return PlainTable(fields, count)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 from netlab.correlate.missing import missing_frames
@@ -63,6 +64,14 @@ class Whole:
         if not self.general.frames:
             return mine
         return sorted([*others, *map(self._numbered, mine)], key=lambda row: row.connection)
+
+    def first_connections(self, count: int) -> list[Connection]:
+        """So many of the rows of `connections`, from the first on."""
+        if self.general.frames:
+            return self.connections()[:count]
+        lost = missing_frames(self.capture.raw) is not None
+        found = connections(self.capture.found, self._left, VERDICTS, lost=lost, udp=True)
+        return list(islice(found, count))
 
     def busiest_udp(self, count: int) -> list[Connection]:
         """The UDP conversations that moved most bytes, and as many of any others."""

@@ -119,6 +119,16 @@ def _resent_syns(line: Line, path: Path, syns: list[Packet], taken: Packet) -> N
 def _lost_syn(line: Line, path: Path, before: Packet, packet: Packet) -> None:
     """From one SYN to the next: it was lost, or it came and the listener's queue was full."""
     frames = (before.frame, packet.frame)
+    answer = _answer_that_was_lost(path, before, packet)
+    if answer is not None:
+        line.until(
+            packet.time_ns, Cause.SYN_RETRY, Certainty.OBSERVED,
+            (before.frame, answer.frame, packet.frame), (),
+            f"because the answer to the SYN of frame {before.frame} (frame {answer.frame},"
+            f" {answer.tcp_flags}) was lost on the wire, until it was sent again"
+            f" (frame {packet.frame})",
+        )  # fmt: skip
+        return
     if path.exact and reached(before) and before._wired:
         full = queue_at(path, arrival_ns(before))
         certainty, said = Certainty.INFERRED, "its queue was full"
@@ -141,6 +151,19 @@ def _lost_syn(line: Line, path: Path, before: Packet, packet: Packet) -> None:
         f"because the SYN of frame {before.frame} {what}, until it was sent again"
         f" (frame {packet.frame})",
     )  # fmt: skip
+
+
+def _answer_that_was_lost(path: Path, syn: Packet, following: Packet | None) -> Packet | None:
+    """What the other end said to a SYN before the `following` one, if it left and did not come."""
+    if not path.exact or not syn._wired or not reached(syn):
+        return None
+    back = path.track.halves[Direction.S2C]
+    for packet in (*sent(back.syns), *back.resets):
+        since = packet.time_ns >= arrival_ns(syn)
+        in_time = since and (following is None or packet.time_ns < following.time_ns)
+        if in_time and packet._wired and not reached(packet):
+            return packet
+    return None
 
 
 def _resent_answers(line: Line, sent_answers: list[Packet], answer: Packet) -> None:
@@ -189,6 +212,14 @@ def _lost_until_the_end(line: Line, path: Path, syns: list[Packet]) -> None:
     for packet in syns[1:]:
         _lost_syn(line, path, before, packet)
         before = packet
+    answer = _answer_that_was_lost(path, before, None)
+    if answer is not None:
+        line.until(
+            line.stop_ns, Cause.SYN_RETRY, Certainty.OBSERVED, (before.frame, answer.frame), (),
+            f"because the answer to the last SYN (frame {before.frame}) was lost as well"
+            f" (frame {answer.frame})",
+        )  # fmt: skip
+        return
     ignored = path.exact and before._wired and reached(before)
     cause = Cause.BACKLOG_FULL if ignored else Cause.SYN_RETRY
     line.until(

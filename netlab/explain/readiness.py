@@ -25,7 +25,7 @@ from netlab.explain.unstreamed import tell_frame, tell_hang_up
 from netlab.model.call import POLLHUP, POLLOUT, POLLRDHUP, is_outbound
 from netlab.model.tables import Call, Direction, Packet, Role, Side
 
-_TIMEOUT = re.compile(r"timeout=(-?\d+)")
+_TIMEOUT = re.compile(r"timeout=(-?\d+(?:\.\d+)?)")  # of select in s, of the others in ms
 
 
 def tell_poll(line: Line, scene: Scene, call: Call) -> int | None:
@@ -34,7 +34,7 @@ def tell_poll(line: Line, scene: Scene, call: Call) -> int | None:
         return line.at_ns
     if not call.result:
         asked = _TIMEOUT.search(call.args)
-        if asked is None or asked[1] != "0":
+        if asked is None or float(asked[1]) != 0:
             line.until(line.stop_ns, Cause.TIMER, Certainty.OBSERVED, (), (),
                        "until its time was up")  # fmt: skip
         return line.stop_ns if line.done else line.at_ns

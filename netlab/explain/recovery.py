@@ -19,6 +19,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from netlab.correlate.arrivals import arrival_ns, reached
+from netlab.correlate.kernels_known import may_probe_first
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.parts import Line
 from netlab.explain.scene import Path
@@ -203,6 +204,8 @@ def _first_by_timer(sender: Sender, resend: Resend) -> bool:
 
 
 def _may_probe(path: Path, sender: Sender, resend: Resend) -> bool:
-    """Whether it is a tail: the last segment sent, and both ends permitted SACK."""
+    """Whether it is the last segment sent, both ends permitted SACK, and its kernel probes."""
     halves = path.track.halves.values()
-    return all(half.sack for half in halves) and resend.stop >= sender.nxt(resend.time_ns)
+    if not all(half.sack for half in halves) or resend.stop < sender.nxt(resend.time_ns):
+        return False
+    return may_probe_first(path.scene.raw.description.hosts, path.scene.packets[resend.frame])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from netlab.correlate.arrivals import arrival_ns, came
+from netlab.correlate.arrivals import arrival_ns, came, reached
 from netlab.correlate.option_changes import option_between
 from netlab.explain.arriving import tell_byte, tell_end, tell_reset
 from netlab.explain.causes import Cause, Certainty
@@ -189,7 +189,8 @@ def _timed_out(line: Line, scene: Scene, call: Call, path: Path) -> int | None:
     options = {o.name: o for o in scene.options(path.connection, side) if o.on}
     heard = [
         arrival_ns(row.packet) for row in path.track.rows
-        if row.direction is side.inbound and arrival_ns(row.packet) <= line.stop_ns
+        if row.direction is side.inbound and reached(row.packet)
+        and arrival_ns(row.packet) <= line.stop_ns
     ]  # fmt: skip
     since_ns = max(heard, default=line.at_ns)
     sender = path.senders[side.outbound]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -18,10 +18,10 @@ from netlab.explain import gloss
 from netlab.explain.analysis import analyse
 from netlab.lab.wire.journal import JournalReader
 from netlab.model.errors import NetlabError
-from netlab.model.frame import Frame, departure
+from netlab.model.frame import departure
 from netlab.model.garbage import no_collection
 from netlab.model.recording import Loss, RawRecording
-from netlab.model.tables import Span, Tables
+from netlab.model.tables import Tables
 
 if TYPE_CHECKING:
     from netlab.lab.recorder import Death, Recorder
@@ -47,6 +47,7 @@ def finish_recording(path: Path, *, journal_limit: int = JOURNAL_LIMIT) -> Finis
 def finish_raw(path: Path, raw: RawRecording, *, journal_limit: int = JOURNAL_LIMIT) -> Finished:
     """The same for raw material that is already in memory."""
     raw.frames.sort(key=departure)  # as the finished file will have them
+    recording.number_frames(raw, journal_limit=journal_limit)
     return finish_tables(path, raw, analyse(raw), journal_limit=journal_limit)
 
 
@@ -54,8 +55,8 @@ def finish_raw(path: Path, raw: RawRecording, *, journal_limit: int = JOURNAL_LI
 def finish_tables(
     path: Path, raw: RawRecording, tables: Tables, *, journal_limit: int = JOURNAL_LIMIT
 ) -> Finished:
-    """The same for raw material, frames in order of departure, whose tables are made already."""
-    numbers = recording.finish(
+    """The same for raw material, frames in order and numbered, whose tables are made already."""
+    recording.finish(
         path,
         raw,
         frame_comments=gloss.frame_comments(tables),
@@ -63,7 +64,8 @@ def finish_tables(
         threads=gloss.frame_threads(tables),
         journal_limit=journal_limit,
     )
-    return Finished(_renumbered(raw, numbers), _renumbered_tables(tables, numbers))
+    finished = replace(raw.description, form="finished")
+    return Finished(replace(raw, description=finished, faults=[], cut_short=False), tables)
 
 
 def recover(path: Path) -> RawRecording:
@@ -145,63 +147,3 @@ def _holds_all(path: Path, raw: RawRecording) -> bool:
             raw.calls, raw.inheritances, raw.arrivals, len(raw.frames)
         )  # fmt: skip
     return False
-
-
-# Of frames and spans there are as many as a recording has, and dataclasses.replace takes ten times
-# as long as making one does.
-
-
-def _renumbered(raw: RawRecording, numbers: Mapping[int, int]) -> RawRecording:
-    """What reading the finished file gives, without reading it."""
-    frames = [
-        Frame(
-            numbers[frame.number],
-            frame.time_ns,
-            frame.interface,
-            frame.data,
-            frame.origlen_bytes,
-            frame.flags,
-            frame.packet,
-        )
-        for frame in raw.frames
-    ]
-    return replace(
-        raw,
-        frames=frames,
-        description=replace(raw.description, form="finished"),
-        faults=[],
-        cut_short=False,
-    )
-
-
-def _renumbered_tables(tables: Tables, numbers: Mapping[int, int]) -> Tables:
-    for packet in tables.packets:
-        packet.frame = numbers[packet.frame]
-        if packet._copy_of is not None:
-            packet._copy_of = numbers[packet._copy_of]
-        if packet._quoted is not None:
-            packet._quoted.frame = packet.frame
-    for segment in tables.segments:
-        segment.frame = numbers[segment.frame]
-        if segment.acks_frame is not None:
-            segment.acks_frame = numbers[segment.acks_frame]
-    tables.spans = [
-        span
-        if span.frame is None
-        else Span(
-            span.call,
-            numbers[span.frame],
-            span.peer_call,
-            span.direction,
-            span.start,
-            span.stop,
-            span.role,
-        )
-        for span in tables.spans
-    ]
-    tables.notes = [replace(note, frame=numbers[note.frame]) for note in tables.notes]
-    tables.waits = [
-        replace(wait, frames=tuple(numbers[frame] for frame in wait.frames))
-        for wait in tables.waits
-    ]
-    return tables

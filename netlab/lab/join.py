@@ -18,7 +18,7 @@ import netlab
 from netlab.capture.files import read_raw
 from netlab.capture.layout import JOURNAL_LIMIT
 from netlab.capture.ownership import open_private
-from netlab.capture.recording import make_spool_folder
+from netlab.capture.recording import make_spool_folder, number_frames
 from netlab.capture.strace.by_hand import COMMAND, Log, find_logs, read_log
 from netlab.correlate.causality import Ways
 from netlab.correlate.clock_evidence import Clocks
@@ -82,6 +82,8 @@ def join_files(order: JoinOrder) -> Joined:
         raw.inheritances += settings[-1].log.inheritances
         raw.losses += settings[-1].log.losses
     raw.calls.sort(key=lambda r: (r.entered_ns, r.host, r.pid, r.tid, r.order))
+    number_frames(raw, journal_limit=order.journal_limit)
+    packets = decode(raw)
     tables, sockets, tracks = correlate_sockets(raw, packets)
     clocks = [_clock_line(one, raw, sockets, tracks, ways, order) for one in settings]
     ambiguous = [_ambiguous(socket, raw.calls, tables) for socket in sockets if socket.fits]

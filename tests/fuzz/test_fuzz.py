@@ -10,9 +10,9 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from conftest import CAPTURES
 from looks import look_at
 from mutants import Mutants, samples_of
+from sample_captures import CAPTURES
 
 from netlab.capture.files import read_raw
 from netlab.engine.plain import Plain

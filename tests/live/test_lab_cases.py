@@ -62,7 +62,7 @@ def test_a_lost_synack_costs_a_time_out_and_no_other_connection(tmp_path: Path) 
     assert [packet.fate for packet in syns] == [Fate.DELIVERED] * len(syns)
     assert synacks[0] is lost
     assert all(packet.arrived_ns for packet in synacks[1:])
-    assert len(syns) + len(synacks) > 3
+    assert len(syns) + len(synacks) >= 3
     # Connect was ended by one that came, and saw nothing of the other.
     heard = case.frames(Role.SYNACK, "connect")
     assert heard == synacks[1 : 1 + len(heard)] != []

@@ -102,7 +102,8 @@ def test_every_mode(tmp_path: Path, mode: str, before: tuple[str, ...]) -> None:
 def test_it_shows_where_frames_were_in_80_columns(tmp_path: Path, before: tuple[str, ...]) -> None:
     done = run_netlab(tmp_path, "run", "-o", "a.pcapng", before=before)
     assert (done.returncode, done.stderr) == (0, "")
-    head = done.stdout.splitlines()[0].split()
+    head = next(line for line in done.stdout.splitlines() if "  client " in line and "ms" in line)
+    head = head.split()
     assert (head[1], head[-1]) == ("client", "server")
     assert not head[2].startswith("127.")
     assert max(map(len, done.stdout.splitlines())) <= 80

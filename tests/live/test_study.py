@@ -17,7 +17,10 @@ from netlab.studies.runner import expectations
 
 WITHIN_S = 120
 ROOT = Path(__file__).resolve().parents[2]
-QUICK = ("nagle-delayed-ack", "refused", "unread-data", "datagram-boundaries", "sticky-packets")
+QUICK = (
+    "nagle-delayed-ack", "refused", "unread-data", "datagram-boundaries", "sticky-packets",
+    "silent-host", "poll-timeout",
+)  # fmt: skip
 
 
 def study(folder: Path, *words: str, said: str = "") -> subprocess.CompletedProcess[str]:

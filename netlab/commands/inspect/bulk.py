@@ -25,10 +25,12 @@ def show(asked: Asked) -> bool:
             from netlab.commands.inspect.lists import draw_connections
             from netlab.show.views.bulk import bulk_connections
 
-            rows = whole.connections()
-            kept = rows[: asked.limit] if asked.limit else rows
+            kept = whole.first_connections(asked.limit) if asked.limit else whole.connections()
             draw_connections(
-                bulk_connections(kept), len(rows) - len(kept), whole.capture.records.began_ns, asked
+                bulk_connections(kept),
+                whole.connection_count - len(kept),
+                whole.capture.records.began_ns,
+                asked,
             )
         else:
             from netlab.show.terminal.lines import emit, emit_json, width_of

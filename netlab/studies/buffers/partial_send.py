@@ -7,9 +7,9 @@ import socket
 from typing import Any
 
 from netlab.model.probe import Probe
+from netlab.studies.programs import until_the_server_was_told
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, read_to_end, trial
-from netlab.studies.stage import Stage
 from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
 
 ASKED = 8 << 20  # far more than all buffers
@@ -50,15 +50,6 @@ def client(probe: Probe, p: Params) -> Any:
     return found
 
 
-def experiment(stage: Stage) -> None:
-    """The server needs a word to begin to read."""
-    program = stage.start("server", server)
-    stage.lab.wait_listening("server", PORT)
-    stage.run("client", client)
-    stage.wait(program)
-    stage.lab.settle()
-
-
 STUDY = Study(
     name="partial-send",
     topic=Topic.BUFFERS,
@@ -73,7 +64,9 @@ STUDY = Study(
         Parameter("sndbuf", Kind.SIZE, 64 << 10, 4096, 200 << 10, "SO_SNDBUF of the client"),
         Parameter("rcvbuf", Kind.SIZE, 64 << 10, 4096, 200 << 10, "SO_RCVBUF of the server"),
     ),
-    experiment=experiment,
+    server=server,
+    client=client,
+    experiment=until_the_server_was_told,
     expects=(
         Expect("the first send takes less than it was given", Kind.WORD, lambda p: "yes",
                lambda e: "yes" if 0 < e.returned["client"]["first"]["value"] < ASKED else "no",

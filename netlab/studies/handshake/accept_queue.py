@@ -7,9 +7,9 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
+from netlab.studies.programs import until_the_server_was_told
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import listening
-from netlab.studies.stage import Stage
 from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
 
 MORE = 3  # clients beyond those that find a place
@@ -45,14 +45,6 @@ def client(probe: Probe, p: Params) -> Any:
     return connected
 
 
-def experiment(stage: Stage) -> None:
-    """The word to the server is a datagram; what is left of the connections is reset."""
-    server_program = stage.start("server", server)
-    stage.lab.wait_listening("server", PORT)
-    stage.run("client", client)
-    stage.wait(server_program)
-
-
 def unanswered(evidence: Evidence) -> int:
     """Connections whose SYN got no answer."""
     answered = {s.connection for _, s in evidence.frames("s>c", flags="SYN ACK", connection=None)}
@@ -72,7 +64,9 @@ STUDY = Study(
     "heard of them. Of the next ones the kernel drops the SYN without a word: to them the "
     "host is silent.",
     parameters=(Parameter("backlog", Kind.COUNT, 5, 0, 128, "of listen()"),),
-    experiment=experiment,
+    server=server,
+    client=client,
+    experiment=until_the_server_was_told,
     expects=(
         Expect("connects that succeed", Kind.COUNT, lambda p: p.backlog + 1,
                lambda e: e.returned["client"], "sk_acceptq_is_full() of Linux; man 2 listen"),

@@ -5,19 +5,12 @@ from __future__ import annotations
 from netlab.model.probe import Probe
 from netlab.model.tables import Packet
 from netlab.studies.evidence import Evidence
+from netlab.studies.programs import reads_to_the_end
 from netlab.studies.quantity import Kind
-from netlab.studies.sockets import accepted, connected, read_to_end
+from netlab.studies.sockets import connected
 from netlab.studies.study import Expect, Parameter, Params, Study, Topic
 
 ETHERNET, IPV4, TCP = 14, 20, 32
-
-
-def server(probe: Probe, p: Params) -> int:
-    """Reads to the end."""
-    sock = accepted(probe)
-    got = read_to_end(sock)
-    sock.close()
-    return got
 
 
 def client(probe: Probe, p: Params) -> None:
@@ -43,7 +36,7 @@ STUDY = Study(
     "preamble, checksum and the gap. Each layer knows the one below only as a way to get "
     "bytes there.",
     parameters=(Parameter("size", Kind.SIZE, 100, 1, 1448, "of the message"),),
-    server=server,
+    server=reads_to_the_end,
     client=client,
     expects=(
         Expect("bytes of the frame", Kind.SIZE, lambda p: p.size + ETHERNET + IPV4 + TCP,

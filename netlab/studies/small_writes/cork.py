@@ -9,20 +9,13 @@ from typing import Any
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
 from netlab.studies.parts import MS
+from netlab.studies.programs import reads_to_the_end
 from netlab.studies.quantity import Kind
 from netlab.studies.small_writes.nagle import frames
-from netlab.studies.sockets import accepted, connected, read_to_end
+from netlab.studies.sockets import connected
 from netlab.studies.study import Expect, Parameter, Params, Study, Topic
 
 PIECES = (100, 200, 300)
-
-
-def server(probe: Probe, p: Params) -> int:
-    """Reads to the end."""
-    sock = accepted(probe)
-    got = read_to_end(sock)
-    sock.close()
-    return got
 
 
 def client(probe: Probe, p: Params) -> Any:
@@ -55,7 +48,7 @@ STUDY = Study(
     parameters=(
         Parameter("pause", Kind.TIME, 100 * MS, 20 * MS, 180 * MS, "before it is pulled"),
     ),
-    server=server,
+    server=reads_to_the_end,
     client=client,
     expects=(
         Expect("segments with data", Kind.COUNT, lambda p: 1, frames, "man 7 tcp, TCP_CORK"),

@@ -6,17 +6,10 @@ from netlab.model.probe import Probe
 from netlab.model.tables import Packet
 from netlab.studies.evidence import Evidence, Frame
 from netlab.studies.parts import MS, RTT, delay, wire_room
+from netlab.studies.programs import reads_to_the_end
 from netlab.studies.quantity import Kind
-from netlab.studies.sockets import accepted, connected, read_to_end
+from netlab.studies.sockets import connected
 from netlab.studies.study import Expect, Params, Study, Topic
-
-
-def server(probe: Probe, p: Params) -> int:
-    """Reads to the end, and closes."""
-    sock = accepted(probe)
-    got = read_to_end(sock)
-    sock.close()
-    return got
 
 
 def client(probe: Probe, p: Params) -> None:
@@ -60,7 +53,7 @@ STUDY = Study(
     "ACK, which then rides on the FIN. The client, which closed first, sends the last ACK, a "
     "round trip after its FIN, and keeps the connection in TIME-WAIT.",
     parameters=(RTT,),
-    server=server,
+    server=reads_to_the_end,
     client=client,
     wire=delay,
     expects=(

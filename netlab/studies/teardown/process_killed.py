@@ -8,10 +8,10 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.parts import RTT, delay
+from netlab.studies.programs import until_the_client_has_ended
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, trial
-from netlab.studies.stage import Stage
-from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Expect, Parameter, Params, Study, Topic
 from netlab.studies.teardown.unread_data import last_word
 
 
@@ -31,14 +31,6 @@ def client(probe: Probe, p: Params) -> Any:
     return found
 
 
-def experiment(stage: Stage) -> None:
-    """The server's end is no failure here."""
-    stage.start("server", server)
-    stage.lab.wait_listening("server", PORT)
-    stage.run("client", client)
-    stage.lab.settle()
-
-
 STUDY = Study(
     name="process-killed",
     topic=Topic.TEARDOWN,
@@ -48,7 +40,9 @@ STUDY = Study(
     "descriptors: with all read it sends FIN, as close() would have, with bytes unread RST. "
     "Only a machine that is switched off says nothing.",
     parameters=(Parameter("read", Kind.SIZE, 100, 1, 100, "that the server had read"), RTT),
-    experiment=experiment,
+    server=server,
+    client=client,
+    experiment=until_the_client_has_ended,
     wire=delay,
     expects=(
         Expect("the server's last word is", Kind.WORD,

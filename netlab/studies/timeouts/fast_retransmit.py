@@ -5,20 +5,13 @@ from __future__ import annotations
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
 from netlab.studies.parts import MS, RTT, delay
+from netlab.studies.programs import reads_to_the_end
 from netlab.studies.quantity import Kind
-from netlab.studies.sockets import accepted, connected, read_to_end
+from netlab.studies.sockets import connected
 from netlab.studies.study import Expect, Params, Study, Topic
 
 SEGMENTS, LOST = 10, 3
 SIZE = 1448  # of a segment: MSS 1460 less 12 bytes of timestamps
-
-
-def server(probe: Probe, p: Params) -> int:
-    """Reads to the end."""
-    sock = accepted(probe)
-    got = read_to_end(sock)
-    sock.close()
-    return got
 
 
 def client(probe: Probe, p: Params) -> None:
@@ -56,7 +49,7 @@ STUDY = Study(
     "segment leaves again, long before the retransmission timer would have fired (round trip "
     "+ 200 ms).",
     parameters=(RTT,),
-    server=server,
+    server=reads_to_the_end,
     client=client,
     wire=lambda p: "; ".join(filter(None, [delay(p), f"drop c>s data {LOST}"])),
     expects=(

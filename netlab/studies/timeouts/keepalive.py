@@ -8,18 +8,10 @@ from typing import Any
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
 from netlab.studies.parts import MS, S, timer_room
+from netlab.studies.programs import answers_once, until_the_client_has_ended
 from netlab.studies.quantity import Kind
-from netlab.studies.sockets import accepted, connected, trial
-from netlab.studies.stage import Stage
-from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
-
-
-def server(probe: Probe, p: Params) -> None:
-    """Answers once, then waits."""
-    sock = accepted(probe)
-    sock.recv(100)
-    sock.send(b"yes")
-    sock.recv(100)
+from netlab.studies.sockets import connected, trial
+from netlab.studies.study import Expect, Parameter, Params, Study, Topic
 
 
 def client(probe: Probe, p: Params) -> Any:
@@ -34,14 +26,6 @@ def client(probe: Probe, p: Params) -> Any:
     found = trial(sock.recv, 100)
     sock.close()
     return found
-
-
-def experiment(stage: Stage) -> None:
-    """The server hears no end of it: it is stopped."""
-    stage.start("server", server)
-    stage.lab.wait_listening("server", PORT)
-    stage.run("client", client)
-    stage.lab.stop("server")
 
 
 def probes(evidence: Evidence) -> int:
@@ -68,7 +52,9 @@ STUDY = Study(
         Parameter("interval", Kind.TIME, 1 * S, 1 * S, 10 * S, "TCP_KEEPINTVL, whole seconds"),
         Parameter("count", Kind.COUNT, 2, 1, 9, "TCP_KEEPCNT"),
     ),
-    experiment=experiment,
+    server=answers_once,
+    client=client,
+    experiment=until_the_client_has_ended,
     wire=lambda p: "cut after s>c data 1",
     expects=(
         Expect("recv() fails with", Kind.WORD, lambda p: "ETIMEDOUT",

@@ -7,18 +7,10 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.parts import MS, S, timer_room
+from netlab.studies.programs import answers_once, until_the_client_has_ended
 from netlab.studies.quantity import Kind
-from netlab.studies.sockets import accepted, connected, trial
-from netlab.studies.stage import Stage
-from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
-
-
-def server(probe: Probe, p: Params) -> None:
-    """Answers once, then waits."""
-    sock = accepted(probe)
-    sock.recv(100)
-    sock.send(b"yes")
-    sock.recv(100)
+from netlab.studies.sockets import connected, trial
+from netlab.studies.study import Expect, Parameter, Params, Study, Topic
 
 
 def client(probe: Probe, p: Params) -> Any:
@@ -31,14 +23,6 @@ def client(probe: Probe, p: Params) -> Any:
     found = trial(sock.recv, 100)
     sock.close()
     return found
-
-
-def experiment(stage: Stage) -> None:
-    """The server hears no end of it: it is stopped."""
-    stage.start("server", server)
-    stage.lab.wait_listening("server", PORT)
-    stage.run("client", client)
-    stage.lab.stop("server")
 
 
 STUDY = Study(
@@ -56,7 +40,9 @@ STUDY = Study(
     parameters=(
         Parameter("timeout", Kind.TIME, 1000 * MS, 300 * MS, 10 * S, "TCP_USER_TIMEOUT"),
     ),
-    experiment=experiment,
+    server=answers_once,
+    client=client,
+    experiment=until_the_client_has_ended,
     wire=lambda p: "cut after data 2",
     expects=(
         Expect("recv() fails with", Kind.WORD, lambda p: "ETIMEDOUT",
