@@ -91,7 +91,7 @@ def big() -> list[bytes]:
 
 
 def quic_short() -> list[bytes]:
-    """Short headers at QUIC's port: one of a connection that nobody saw begin, one that was seen."""
+    """Short headers at QUIC's port, of a connection whose beginning nobody saw, and of another."""
     there = inet.UDP(sport=49154, dport=443)
     back = inet.IP(src="198.51.100.2", dst="192.0.2.1") / inet.UDP(sport=443, dport=49154)
     name = h("f067a5502a4262b5")
