@@ -106,6 +106,11 @@ def _closed_protocol(difference: Difference, _facts: Facts, row: Row) -> bool:
     return difference.name.partition(".")[0] in names and difference.theirs[: len(mine)] == mine
 
 
+def _redirected(difference: Difference, facts: Facts, _row: Row) -> bool:
+    is_closed = facts.packet.protocol == "EtherType 0x883e"
+    return is_closed and difference.theirs[: len(difference.mine)] == difference.mine
+
+
 def _igmp_of_others(difference: Difference, _facts: Facts, row: Row) -> bool:
     is_theirs = row["frame.protocols"].endswith(IGMP_OF_OTHERS)
     return is_theirs and difference.name.startswith("igmp.") and not difference.theirs
@@ -187,6 +192,8 @@ DELIBERATE = [
     Deliberate("a link that netlab only names", "the LINKTYPE_ registry", _closed_link),
     Deliberate("a protocol that netlab names and leaves closed, though a packet is in it",
                "RFC 7761 4.9.3 (PIM), RFC 8300 (NSH), IEEE 802.1AE", _closed_protocol),
+    Deliberate("WCCP's redirected packet, in GRE behind four bytes; tshark has no name for them",
+               "draft-mclaggan-wccp-v2rev1 3.12", _redirected),
     Deliberate("a type of IGMP that others own: tshark shows it with fields of their name",
                "RFC 1075 3, RFC 9776 4", _igmp_of_others),
     Deliberate("RARP is named; nobody asks for an address that way any more",

@@ -63,6 +63,7 @@ def closed() -> list[bytes]:
         in_ip(2, h("1301 ecf2 0006 ff03")),
         in_ip(2, h("1400 0000 10000000 00000000")),
         in_ip(47, h("1000 22eb 00000001 2001 0000 00000000 0000 0000") + frame),
+        in_ip(47, h("0000 883e 00000000") + packet),
         in_ip(97, h("3000") + frame),
         link + h("894f 0fc6 0101 000001ff") + bytes(16) + packet,
         link + h("88e5 0000 00000001 0800") + packet + bytes(16),

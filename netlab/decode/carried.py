@@ -62,6 +62,7 @@ SNAP_SAP = 0xAA
 # SNAP's organisations under which an EtherType follows: RFC 1042, and IEEE 802.1H's bridge tunnel.
 SNAP_ETHERTYPES = frozenset({b"\x00\x00\x00", b"\x00\x00\xf8"})
 LLC_IP_SAP = 0x06
+PPP_ADDRESS = 0xFF  # of HDLC, all stations: control follows, then the protocol (RFC 1662 3.1)
 LLC_UNNUMBERED = 0x03  # the two low bits of control: then it is one byte long
 DEEPEST = 8
 _U16 = struct.Struct("!H")
@@ -235,7 +236,7 @@ def _read_gre_ppp(
     packet: Packet, data: bytes | memoryview, off: int, stop: int, bound: str
 ) -> None:
     """PPTP: PPP with or without its address and control bytes (RFC 2637 4.1)."""
-    if bytes(data[off : off + 2]) == b"\xff\x03":
+    if off < min(stop, len(data)) and data[off] == PPP_ADDRESS:
         off += 2
     read_ppp(packet, data, off, stop, bound)
 
