@@ -76,12 +76,18 @@ def protocol_of(
     return _guess_stream(every, connection, decode_as)[0]
 
 
-def _told(connection: Connection, decode_as: Sequence[DecodeAs]) -> Guess | None:
+def told_of(connection: Connection, decode_as: Sequence[DecodeAs]) -> Application | None:
+    """What the rules say that a connection speaks."""
     ports = connection.client_port, connection.server_port
     for rule in reversed(decode_as):  # the last word holds
         if rule.transport == connection.protocol and rule.port in ports:
-            return Guess(rule.application, "--decode-as")
+            return rule.application
     return None
+
+
+def _told(connection: Connection, decode_as: Sequence[DecodeAs]) -> Guess | None:
+    application = told_of(connection, decode_as)
+    return None if application is None else Guess(application, "--decode-as")
 
 
 def _guess_stream(

@@ -3,6 +3,15 @@
 A cause is a row of `MECHANISMS`. The condition under which it is named, and the evidence cited, are
 in the rule that names it: `held` (why a sender's stack kept bytes), `recovery` (why they were sent
 again), and the stories of single calls.
+
+Autocorking is no cause here. Linux holds a small write while an earlier packet of the socket has
+not been freed by queue or device (tcp_should_autocork), and no frame, call or TCP_INFO shows when
+that was: frames are stamped behind the queue, and their memory is freed at yet another time. On a
+veth, and so in the lab, it cannot happen at all: the driver lets go of the socket's memory as the
+packet goes in. Time that it may have cost elsewhere stays `unknown`.
+
+`other_event` is what an event loop waits for beside its sockets; `readiness` names it only where no
+socket or pipe of the recording is among what was reported.
 """
 
 from __future__ import annotations

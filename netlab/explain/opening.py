@@ -222,8 +222,10 @@ def _lost_until_the_end(line: Line, path: Path, syns: list[Packet]) -> None:
         return
     ignored = path.exact and before._wired and reached(before)
     cause = Cause.BACKLOG_FULL if ignored else Cause.SYN_RETRY
+    queue = queue_at(path, arrival_ns(before)) if ignored else None
+    sure = before._wired if not ignored else queue is not None and queue[1] > queue[2]
     line.until(
-        line.stop_ns, cause, Certainty.OBSERVED if before._wired else Certainty.INFERRED,
+        line.stop_ns, cause, Certainty.OBSERVED if sure else Certainty.INFERRED,
         (before.frame,), (), f"because the last SYN (frame {before.frame}) had no answer either",
     )  # fmt: skip
 

@@ -127,6 +127,7 @@ class Scene:
         self._in_order: dict[tuple[int, Side, Direction], Moves] = {}
         self._paths: dict[int, Path | None] = {}
         self.queues: dict[Endpoint, Queue | None] = {}  # by listener's end, once asked for
+        self.turned_away: dict[Endpoint, list[int]] = {}  # connections; the same
         self.unread: dict[int | None, list[Unmatched]] = defaultdict(list)  # by connection
         for item in tables.unmatched:
             if item.bytes and item.what in (What.CARRIED_NOT_READ, What.SENT_NOT_READ):

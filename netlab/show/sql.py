@@ -33,7 +33,12 @@ class NoColumn(UsageError):
     """A column was named that is not there; the hint has the nearest that is."""
 
     def __init__(self, name: str, there: Iterable[str]) -> None:
-        super().__init__(f"no column {name!r}", _nearest(name, there, "the columns are"))
+        nearest = _nearest(name, there, "the columns are")
+        others = [table for table in NAMES if name in columns_of(table)]
+        if others:
+            other = f"it is a column of {', '.join(others)}"
+            nearest = f"{other}; {nearest}" if nearest.endswith("?") else other
+        super().__init__(f"no column {name!r}", nearest)
         self.name = name
 
 

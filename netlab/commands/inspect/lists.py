@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from netlab.commands.decode_as import rules
 from netlab.commands.inspect.asked import Asked
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Tables
@@ -28,6 +29,7 @@ def show(tables: Tables, raw: RawRecording, asked: Asked) -> None:
 
 def _summary(tables: Tables, raw: RawRecording, asked: Asked) -> None:
     where = ""
+    told = rules(asked.decode_as)
     if asked.where is not None:
         from netlab.show.chosen import packets_alone
 
@@ -38,11 +40,11 @@ def _summary(tables: Tables, raw: RawRecording, asked: Asked) -> None:
         from netlab.show.terminal.lines import emit_json
         from netlab.show.views.summary import summary
 
-        emit_json(summary(tables, raw, asked.name, where))
+        emit_json(summary(tables, raw, asked.name, where, told))
         return
     from netlab.show.terminal.summary import print_summary
 
-    print_summary(tables, raw, path=asked.name, where=where)
+    print_summary(tables, raw, path=asked.name, where=where, decode_as=told)
 
 
 def _connections(tables: Tables, asked: Asked) -> None:

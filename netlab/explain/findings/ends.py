@@ -36,7 +36,7 @@ def _reset(scene: Scene, row: Connection, path: Path, side: Side, packet: Packet
     own = next((c for c in calls if c.side == side or c.op in ("exit", "close")), None)
     other = next((c for c in calls if c.side != side), None)
     who, why, advice = _defendant(scene, row, path, side, packet, own, other)
-    cited = tuple(c.call for c in (own, other) if c is not None)
+    cited = tuple(dict.fromkeys(c.call for c in (own, other) if c is not None))
     return Finding(
         "reset", row.connection, Severity.HIGH if own is not None else Severity.MEDIUM,
         f"The {side} reset the connection (frame {packet.frame}): {who}{why}.",

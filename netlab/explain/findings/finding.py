@@ -26,6 +26,7 @@ class Finding:
     source: str
     frames: tuple[int, ...] = ()
     calls: tuple[int, ...] = ()
+    code: tuple[str, ...] = ()  # file:line of those calls, where it is known
 
     def __post_init__(self) -> None:
         if not self.frames and not self.calls:

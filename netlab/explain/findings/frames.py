@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from netlab.correlate.arrivals import arrival_ns, reached
 from netlab.explain.causes import Cause
 from netlab.explain.findings.finding import Finding, Severity
+from netlab.explain.findings.listeners import turned_away
 from netlab.explain.scene import Path, Scene
 from netlab.explain.sender import Sender
 from netlab.explain.wording import counted, lasting
@@ -98,7 +99,7 @@ def handshake_lost(scene: Scene, row: Connection) -> Iterator[Finding]:
     answers = [p for p in path.track.halves[Direction.S2C].syns if not p._made]
     if len(syns) < 2 and len(answers) < 2:
         return
-    if any(
+    if turned_away(path) or any(
         part.cause is Cause.BACKLOG_FULL
         for call in scene.of_connection(row.connection)
         for part in scene.explained.get(call.call, ())
@@ -114,7 +115,7 @@ def handshake_lost(scene: Scene, row: Connection) -> Iterator[Finding]:
     if lost:
         what += f", {len(lost)} of them lost on the wire"
     if ignored:
-        what += f", {counted(len(ignored), 'SYN')} came and had no answer (the queue was full)"
+        what += f", {counted(len(ignored), 'SYN')} came and had no answer (a full queue does that)"
     if not answers:
         what += "; none was answered"
     waited = max(p.time_ns for p in (*syns, *answers)) - syns[0].time_ns if syns else 0

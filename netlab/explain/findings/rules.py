@@ -1,15 +1,16 @@
 """The rules of findings, and the findings of a recording.
 
 A rule looks at one connection and yields findings; it stays silent where the recording does not
-show all that it needs. `RULES` is the list; what each one needs and says stands in its file.
+show all that it needs. `RULES` is the list; what each one needs and says stands in its file. What
+only many connections together show is in `WHOLE`, and not said of one alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from netlab.explain.findings import ends, frames, talk, waiting
+from netlab.explain.findings import ends, frames, idle, listeners, ports, talk, waiting
 from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.scene import Scene
 from netlab.model.tables import Connection
@@ -23,6 +24,15 @@ class Rule:
 
     kind: str
     find: Callable[[Scene, Connection], Iterable[Finding]]
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class WholeRule:
+    """The same, of a finding about many connections together."""
+
+    kind: str
+    find: Callable[[Scene], Iterable[Finding]]
     source: str
 
 
@@ -41,6 +51,12 @@ RULES: tuple[Rule, ...] = (
     Rule("window_limited", frames.window_limited, "RFC 7323 1.1"),
     Rule("handshake_lost", frames.handshake_lost, "RFC 6298 2.1"),
     Rule("keep_alive_only", frames.keep_alive_only, "RFC 9293 3.8.4"),
+    Rule("keep_alive_unused", idle.keep_alive_unused, "man 7 tcp"),
+    Rule("idle_timeout", idle.idle_timeout, "man 2 poll"),
+)
+WHOLE: tuple[WholeRule, ...] = (
+    WholeRule("syn_flood", listeners.syn_flood, "RFC 4987"),
+    WholeRule("time_wait", ports.time_wait, "RFC 9293 3.6.1"),
 )
 
 
@@ -50,8 +66,18 @@ def findings_of(scene: Scene, connection: int | None = None) -> list[Finding]:
     for row in scene.tables.connections:
         if connection in (None, row.connection):
             found += _of(scene, row)
+    if connection is None:
+        found += [item for rule in WHOLE for item in rule.find(scene)]
+    found = [_placed(scene, item) for item in found]
     found.sort(key=lambda item: _ORDER.index(item.severity))
     return found
+
+
+def _placed(scene: Scene, item: Finding) -> Finding:
+    """With the lines of the program that made the calls it cites."""
+    lines = [scene.call(number).code for number in item.calls]
+    known = tuple(dict.fromkeys(line for line in lines if line))
+    return replace(item, code=known) if known else item
 
 
 def _of(scene: Scene, row: Connection) -> Iterator[Finding]:

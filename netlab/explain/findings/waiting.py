@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from netlab.explain.causes import MECHANISMS, Cause
+from netlab.explain.causes import MECHANISMS, Cause, Certainty
+from netlab.explain.findings import listeners
 from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.parts import Part
 from netlab.explain.scene import Scene
@@ -78,14 +79,17 @@ def zero_window(scene: Scene, row: Connection) -> Iterator[Finding]:
 def backlog_overflow(scene: Scene, row: Connection) -> Iterator[Finding]:
     """The listener's queue was full: a SYN that came had no answer."""
     found = _parts(scene, row, Cause.BACKLOG_FULL)
-    if not found:
+    if not found:  # no call waited for it to be sent again
+        yield from listeners.overflow(scene, row)
         return
     frames, calls = _evidence(found)
+    sure = any(part.certainty is Certainty.OBSERVED for _, part in found)
+    word = "overflowed" if sure else "seems to have overflowed"
     listener = _listener(scene, row)
     backlog = f" (listen({listener.args}) #{listener.call})" if listener is not None else ""
     yield Finding(
         "backlog_overflow", row.connection, Severity.HIGH,
-        f"The accept queue overflowed{backlog}: the client waited {lasting(_once(found))} for the"
+        f"The accept queue {word}{backlog}: the client waited {lasting(_once(found))} for the"
         " SYN to be sent again.",
         MECHANISMS[Cause.BACKLOG_FULL].advice, MECHANISMS[Cause.BACKLOG_FULL].source, frames, calls,
     )  # fmt: skip

@@ -26,11 +26,14 @@ def connection_lines(
     table = [_HEADS, *(_connection_cells(row, start_ns) for row in rows)]
     widths = [max(len(row[column]) for row in table) for column in range(len(_HEADS))]
     shown = list(range(len(_HEADS)))
+    names = widths[_CLIENT] + widths[_SERVER]
     for head in least_first:
-        if _row_width(shown, widths) <= width:
+        taken = _row_width(shown, widths)
+        if head == least_first[-1] == "rate":  # before it goes, the ends take two lines
+            taken += max(widths[_CLIENT], widths[_SERVER]) - names
+        if taken <= width:
             break
         shown.remove(_HEADS.index(head))
-    names = widths[_CLIENT] + widths[_SERVER]
     room = width - _row_width(shown, widths) + names
     client, server = end_widths([(row[_CLIENT], row[_SERVER]) for row in table], room)
     before = [column for column in shown if column < _CLIENT]

@@ -233,7 +233,13 @@ def _left_out_texts(rows: int) -> tuple[str, ...]:
 
 
 def _centred(texts: Sequence[str], width: int, dots: str) -> str:
-    return f"{dots} {first_fitting(texts, width - 2 * len(dots) - 2)} {dots}".center(width)
+    """The first text that leaves a blank on either side, between as many dots as fit."""
+    for text in texts:
+        for few in range(len(dots), 0, -1):
+            whole = f"{dots[:few]} {text} {dots[:few]}"
+            if len(whole) + 2 <= width:
+                return whole.center(width)
+    return fit(texts[-1], width).center(width)
 
 
 def _texts(mark: CallMark, numbers: bool) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import unicodedata
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any, cast
@@ -24,6 +25,7 @@ Line = list[tuple[str, str]]
 LEAST = 60  # columns that every view keeps to
 NARROW = 80
 WIDE = 120
+_FIRST_WIDE = "\u1100"  # before it no letter is wide
 
 
 def plain(line: Line) -> str:
@@ -106,24 +108,60 @@ def text_of(line: Line) -> Text:
     return text
 
 
+def cells(text: str) -> int:
+    """Columns that a text takes: two for each letter that terminals draw wide (UAX 11)."""
+    if text.isascii():
+        return len(text)
+    return len(text) + sum(map(_is_wide, text))
+
+
+def _is_wide(letter: str) -> bool:
+    return letter >= _FIRST_WIDE and unicodedata.east_asian_width(letter) in "WF"
+
+
 def fit(text: str, width: int) -> str:
-    """The text in at most `width` characters; a cut shows as `…`."""
-    return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
+    """The text in at most `width` columns; a cut shows as `…`."""
+    if cells(text) <= width:
+        return text
+    kept = text[: max(width - 1, 0)]
+    while kept and cells(kept) >= width:
+        kept = kept[:-1]
+    return kept + "…"
 
 
 def first_fitting(texts: Sequence[str], width: int) -> str:
     """The first text that fits, else the last one cut."""
-    return next((text for text in texts if len(text) <= width), fit(texts[-1], width))
+    return next((text for text in texts if cells(text) <= width), fit(texts[-1], width))
+
+
+def pieces(text: str, width: int) -> list[str]:
+    """The text in pieces of at most `width` columns, words or not; one that is empty of none."""
+    if text.isascii():
+        return [text[at : at + width] for at in range(0, len(text), width)] or [""]
+    found = [""]
+    used = 0
+    for letter in text:
+        wide = cells(letter)
+        if found[-1] and used + wide > width:
+            found.append("")
+            used = 0
+        found[-1] += letter
+        used += wide
+    return found
 
 
 def fold(text: str, width: int, indent: str = "") -> list[str]:
     """The text in lines of at most `width`, later ones indented; long words stand alone."""
     lines: list[str] = []
     current = ""
+    used = 0
     for word in text.split(" "):
-        if current and len(current) + 1 + len(word) > width:
+        size = cells(word)
+        if current and used + 1 + size > width:
             lines.append(current)
             current = indent + word
+            used = len(indent) + size
         else:
+            used += size + (1 if current else 0)
             current = f"{current} {word}" if current else word
     return [*lines, current]

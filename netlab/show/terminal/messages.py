@@ -8,17 +8,14 @@ from netlab.model.tables import Direction
 from netlab.show.escape import printable
 from netlab.show.format import Ruler, byte_count, byte_range, count, duration
 from netlab.show.terminal.dump import DUMP_ROWS, LAYER_STYLES, dump_lines
-from netlab.show.terminal.lines import Line, first_fitting, fit, fold
-from netlab.show.views.blocks import FieldLine, LayerBlock
+from netlab.show.terminal.fields import field_lines, folded
+from netlab.show.terminal.lines import Line, cells, first_fitting, fit, fold
+from netlab.show.views.blocks import LayerBlock
 from netlab.show.views.messages import MessageLine, MessagePart, MessageView, Spoken
 
 DEFAULT_LIMIT = 200
 _ONE_LINE = 72  # columns: with fewer, what a message says stands on a line of its own
-_OFFSETS = 11  # columns for `65483..65535`
 _NAMES_MOST = 20
-_HEX_BYTES = 8
-_HEX_FROM = 76  # columns: from here on bytes stand beside the value, else behind its meaning
-_VALUE_LINES = 4  # of a long value; all of it is in the JSON
 _FRAMES_SHOWN = 8
 
 
@@ -57,7 +54,7 @@ def list_lines(rows: Sequence[MessageLine], left_out: int, width: int) -> list[L
         end = (f"{size_text:>{size}}  {frame_text}", "dim")
         said = _said(row, text_room)
         if beside:
-            used = sum(len(text) for text, _ in said)
+            used = sum(cells(text) for text, _ in said)
             lines.append([*before, *said, (" " * (text_room - used + 2), ""), end])
         else:
             lines += [[*before, end], [(" " * (number + 2), ""), *said]]
@@ -84,7 +81,7 @@ def _said(row: MessageLine, room: int) -> Line:
         return [(fit(text, room), "")]
     fault = f"  [{printable(row.fault)}]"
     text = fit(text, max(room - len(fault), room - max(room // 3, 16)))
-    return [(text, ""), (fit(fault, room - len(text)), "bold red")]
+    return [(text, ""), (fit(fault, room - cells(text)), "bold red")]
 
 
 def _frames_text(frames: Sequence[int]) -> str:
@@ -124,7 +121,7 @@ def message_lines(view: MessageView, width: int, limit: int | None) -> list[Line
         style = LAYER_STYLES[number % len(LAYER_STYLES)]
         title = f"{block.name}  {view.texts[number]}" if number else block.name
         lines += [[], *_ranged(title, block, f"bold {style}", width)]
-        lines += _fields(block, style, width, view.data, view.start - view.base)
+        lines += field_lines(block, style, width, view.data, view.start - view.base, _NAMES_MOST)
     rows = DUMP_ROWS if limit is None else limit
     start = view.start - view.base
     there = view.stop - view.start
@@ -146,12 +143,12 @@ def part_lines(part: MessagePart, style: str, width: int) -> list[Line]:
     for number, block in enumerate(part.blocks):
         if number:
             lines += _ranged(f"  {part.texts[number]}", block, style, width)
-        lines += _fields(block, style, width, b"", 0)
+        lines += field_lines(block, style, width, b"", 0, _NAMES_MOST)
     return lines
 
 
 def _titled(head: str, text: str, width: int, style: str = "") -> list[Line]:
-    first, *rest = _folded(text, width - len(head) - 2)
+    first, *rest = folded(text, width - len(head) - 2)
     return [
         [(printable(head), f"bold {style}".strip()), (f"  {first}", "")],
         *([(" " * (len(head) + 2) + more, "")] for more in rest),
@@ -161,52 +158,3 @@ def _titled(head: str, text: str, width: int, style: str = "") -> list[Line]:
 def _ranged(title: str, block: LayerBlock, style: str, width: int) -> list[Line]:
     where = f"  bytes {byte_range(block.start, block.stop)}"
     return [[(fit(printable(title), width - len(where)), style), (where, "dim")]]
-
-
-def _fields(block: LayerBlock, style: str, width: int, data: bytes, start: int) -> list[Line]:
-    """Each field: where it stands, its name, its value, its bytes, and under that what it means."""
-    names = min(max((len(field.name) for field in block.fields), default=0), _NAMES_MOST)
-    indent = _OFFSETS + 2 + names + 2
-    beside = bool(data) and width >= _HEX_FROM
-    room = width - indent - (3 * _HEX_BYTES + 3 if beside else 0)
-    lines: list[Line] = []
-    before = ""
-    for field in block.fields:
-        # A source alone is said once of fields that follow each other.
-        source = field.source if field.meaning or field.source != before else ""
-        before = field.source
-        where = byte_range(field.start, field.stop) if field.stop > field.start else ""
-        name = printable(field.name)
-        line: Line = [(where.rjust(_OFFSETS), "dim"), (f"  {name:<{names}}  ", style)]
-        if len(name) > names:
-            lines.append([(where.rjust(_OFFSETS), "dim"), (f"  {fit(name, width - 13)}", style)])
-            line = [(" " * indent, "")]
-        shown = _hex(field, data, start)
-        fits = beside and len(printable(field.text)) <= room
-        first, *more = _folded(field.text, room if fits else width - indent)
-        line.append((f"{first:<{room}}" if fits else first, "bold"))
-        if fits:
-            line.append((f"  {shown}", "dim"))
-        lines.append(line)
-        lines += [[(" " * indent + text, "bold")] for text in more]
-        below = "  ".join(filter(None, (field.meaning, source)))
-        lines += [[(" " * indent + text, "dim")] for text in fold(printable(below), width - indent)
-                  if below]  # fmt: skip
-        lines += [[(" " * indent + shown, "dim")]] if shown and not fits else []
-    return lines
-
-
-def _hex(field: FieldLine, data: bytes, start: int) -> str:
-    """The first bytes of a field: `47 45 54`."""
-    there = data[max(field.start - start, 0) : max(field.stop - start, 0)]
-    more = "…" if field.stop - field.start > _HEX_BYTES else ""
-    return there[:_HEX_BYTES].hex(" ") + (more if there else "")
-
-
-def _folded(text: str, room: int) -> list[str]:
-    """Captured text in lines of at most `room`, words or not; a long one is cut."""
-    text = printable(text)
-    room = max(room, 8)
-    most = room * _VALUE_LINES
-    text = fit(text, most)
-    return [text[at : at + room] for at in range(0, len(text), room)] or [""]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from netlab.model.frame import WIRE
 from netlab.model.tables import columns
@@ -11,9 +12,11 @@ from netlab.show.format import Ruler, byte_count, byte_range, count, duration, i
 from netlab.show.terminal.boxes import boxes
 from netlab.show.terminal.dump import DUMP_ROWS, LAYER_STYLES, dump_lines
 from netlab.show.terminal.ends import end_widths
-from netlab.show.terminal.lines import Line, first_fitting, fit, fold
+from netlab.show.terminal.fields import field_lines
+from netlab.show.terminal.lines import Line, cells, first_fitting, fit, fold, pieces
 from netlab.show.terminal.messages import part_lines
 from netlab.show.views.blocks import LayerBlock
+from netlab.show.views.messages import MessagePart
 from netlab.show.views.packets import (
     FieldView,
     PacketLine,
@@ -24,8 +27,9 @@ from netlab.show.views.packets import (
 )
 from netlab.show.views.verdicts import VerdictView
 
-_OFFSETS = 11  # columns for `65483..65535`
-_MEANING_ROOM = 34
+_NAMES_MOST = 24
+_BESIDE_FROM = 116  # columns: from here on the bytes stand beside the fields, else under them
+_BYTES_ROOM = 45  # columns for eight bytes a row, and a margin
 _CHANGES = 8  # places that a wire changed are shown one by one
 _PROTOCOL_MOST = 8
 _INFO_LEAST = 16  # columns; with less, what a packet says stands on a line of its own
@@ -96,13 +100,8 @@ def packet_lines(view: PacketView, width: int, limit: int | None) -> list[Line]:
             [(f"  {link.role:<{widest}}  ", "cyan"), (printable(link_text(link)), "")]
             for link in view.calls
         ]
-    for number, layer in enumerate(view.layers):
-        lines += [[], *_layer(layer, LAYER_STYLES[number % len(LAYER_STYLES)], width)]
-    blocks = view.layers + tuple(block for part in view.messages for block in part.blocks)
-    for number, part in enumerate(view.messages, len(view.layers)):
-        lines += [[], *part_lines(part, LAYER_STYLES[number % len(LAYER_STYLES)], width)]
     rows = DUMP_ROWS if limit is None else limit
-    lines += [[], *dump_lines(view.data, 0, blocks, rows, width=width)]
+    lines += _tree_and_bytes(view.layers, view.messages, view.data, width, rows)
     if view.whole is not None:
         lines += [[], *_put_together(view.whole, width, rows)]
     if view.deep:
@@ -110,6 +109,38 @@ def packet_lines(view: PacketView, width: int, limit: int | None) -> list[Line]:
         folded = (_beneath(printable(text), width - 2) for text in view.deep)
         lines += [[(f"  {text}", "")] for texts in folded for text in texts]
     return lines
+
+
+def _tree_and_bytes(
+    layers: Sequence[LayerBlock],
+    messages: Sequence[MessagePart],
+    data: bytes,
+    width: int,
+    rows: int,
+) -> list[Line]:
+    """The layers with their fields, and the bytes: beside them where there is room, else below."""
+    beside = width >= _BESIDE_FROM
+    room = width - _BYTES_ROOM if beside else width
+    tree: list[Line] = []
+    for number, layer in enumerate(layers):
+        tree += [[], *_layer(layer, LAYER_STYLES[number % len(LAYER_STYLES)], room, data)]
+    for number, part in enumerate(messages, len(layers)):
+        tree += [[], *part_lines(part, LAYER_STYLES[number % len(LAYER_STYLES)], room)]
+    blocks = [*layers, *(block for part in messages for block in part.blocks)]
+    if not beside:
+        return [*tree, [], *dump_lines(data, 0, blocks, rows, width=width)]
+    # Half as many bytes stand in a row: twice as many rows show as much.
+    dump = [[], *dump_lines(data, 0, blocks, rows * 2, width=_BYTES_ROOM - 2)]
+    nothing: Line = []
+    both = zip_longest(tree, dump, fillvalue=nothing)
+    return [_beside(left, right, room) for left, right in both]
+
+
+def _beside(left: Line, right: Line, room: int) -> Line:
+    if not right:
+        return left
+    used = sum(cells(text) for text, _ in left)
+    return [*left, (" " * (room - used + 2), ""), *right]
 
 
 def _verdict(verdict: VerdictView, width: int) -> list[Line]:
@@ -130,9 +161,7 @@ def _verdict(verdict: VerdictView, width: int) -> list[Line]:
 def _put_together(whole: WholeView, width: int, rows: int) -> list[Line]:
     """The packet that came in fragments, with its own offsets."""
     lines = _whole_head(whole, width)
-    for number, layer in enumerate(whole.layers):
-        lines += [[], *_layer(layer, LAYER_STYLES[number % len(LAYER_STYLES)], width)]
-    return [*lines, [], *dump_lines(whole.data, 0, whole.layers, rows, width=width)]
+    return [*lines, *_tree_and_bytes(whole.layers, (), whole.data, width, rows)]
 
 
 def _whole_head(whole: WholeView, width: int) -> list[Line]:
@@ -185,7 +214,7 @@ def _drawn(layers: Sequence[LayerBlock], width: int) -> list[Line]:
     return lines
 
 
-def field_lines(found: Sequence[FieldView], width: int) -> list[Line]:
+def explained_lines(found: Sequence[FieldView], width: int) -> list[Line]:
     """What a field is, where it stands, what it says and who says so."""
     lines: list[Line] = []
     for one in found:
@@ -244,34 +273,17 @@ def _beneath(text: str, width: int) -> list[str]:
     indent = len(name + equals) if equals and len(name) < width // 2 else 0
     room = width - indent
     value = text[indent:]
-    pieces = [value[at : at + room] for at in range(0, len(value), room)] or [""]
-    return [text[:indent] + pieces[0], *(" " * indent + piece for piece in pieces[1:])]
+    first, *rest = pieces(value, room)
+    return [text[:indent] + first, *(" " * indent + piece for piece in rest)]
 
 
-def _layer(layer: LayerBlock, style: str, width: int) -> list[Line]:
-    lines = [_layer_head(layer, style)]
-    names = max((len(field.name) for field in layer.fields), default=0)
-    texts = max((len(field.text) for field in layer.fields), default=0)
-    before = _OFFSETS + 2 + names + 2 + texts + 2
-    beside = width - before >= _MEANING_ROOM  # else what a field means stands under it
-    indent = " " * (before if beside else _OFFSETS + 2)
-    for field in layer.fields:
-        text, *more_text = fold(printable(field.text), width - (_OFFSETS + 2 + names + 2))
-        meaning = fold(printable(field.meaning), width - len(indent)) if field.meaning else []
-        line: Line = [
-            (byte_range(field.start, field.stop).rjust(_OFFSETS), "dim"),
-            (f"  {printable(field.name):<{names}}  ", style),
-        ]
-        if _OFFSETS + 2 + names + 2 + len(text) > width:  # an IPv6 address, on a narrow terminal
-            lines.append(line)
-            line = [(" " * max(width - len(text), 2), "")]
-        line.append((f"{text:<{texts}}", "bold"))
-        if beside and meaning:
-            line.append((f"  {meaning.pop(0)}", "dim"))
-        lines.append(line)
-        lines += [[(" " * (_OFFSETS + 2 + names + 2) + more, "bold")] for more in more_text]
-        lines += [[(indent + more, "dim")] for more in meaning]
-    return lines
+def _layer(layer: LayerBlock, style: str, width: int, data: bytes) -> list[Line]:
+    bits = next((field.bit_stop for field in layer.fields if field.bit_stop % 8), None)
+    head = _layer_head(layer, style)
+    if bits is not None:
+        byte, bit = divmod(bits, 8)
+        head.append((f"  ({byte}.{bit}: bit {bit} of byte {byte})", "dim"))
+    return [head, *field_lines(layer, style, width, data, 0, _NAMES_MOST)]
 
 
 def _layer_head(layer: LayerBlock, style: str) -> Line:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Tables
 from netlab.show.escape import printable
-from netlab.show.format import byte_count, byte_size, count, duration, instant
+from netlab.show.format import bit_rate, byte_count, byte_size, count, duration, instant
 from netlab.show.terminal.connections import BUSIEST, connection_lines
 from netlab.show.terminal.lines import Line, emit, fold, plain, width_of
 from netlab.show.terminal.traffic import host_lines, protocol_lines, trouble_lines
@@ -19,6 +19,8 @@ from netlab.show.views.summary import Summary, summary
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from netlab.correlate.messages import DecodeAs
 
 _LABEL = 13
 _DETAILED = 2  # connections with calls that get a paragraph each; of others, one alone
@@ -33,10 +35,12 @@ def print_summary(
     *,
     path: str | Path,
     where: str = "",
+    decode_as: Sequence[DecodeAs] = (),
     console: Console | None = None,
 ) -> None:
     """Print what a recording holds, or the part of it that `where` names."""
-    emit(summary_lines(summary(tables, raw, str(path), where), width_of(console)), console)
+    view = summary(tables, raw, str(path), where, decode_as)
+    emit(summary_lines(view, width_of(console)), console)
 
 
 def summary_lines(view: Summary, width: int) -> list[Line]:
@@ -142,7 +146,10 @@ def _connection(row: ConnectionSummary, lines: list[Line], say: _Say, width: int
     if row.handshake_ns is not None:
         say("handshake", duration(row.handshake_ns))
     frames = row.client_packets + row.server_packets
-    say("bytes", f"{byte_count(row.client_bytes)} →   {byte_count(row.server_bytes)} ←")
+    moved = f"{byte_count(row.client_bytes)} →   {byte_count(row.server_bytes)} ←"
+    if row.bits_per_second and row.client_bytes + row.server_bytes:
+        moved += f", {bit_rate(row.bits_per_second)} together"
+    say("bytes", moved)
     if frames:
         resent = f", {row.resent_frames:,} resent" if row.resent_frames else ""
         say("frames", f"{row.client_packets:,} →   {row.server_packets:,} ←{resent}")

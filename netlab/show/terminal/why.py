@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from netlab.explain.findings.finding import Finding, Severity
+from netlab.explain.findings.finding import Severity
+from netlab.explain.findings.groups import Group
 from netlab.show.escape import printable
 from netlab.show.format import count, duration
 from netlab.show.terminal.lines import Line, fold
@@ -20,6 +21,8 @@ _SEVERITIES = {Severity.HIGH: "bold red", Severity.MEDIUM: "yellow", Severity.LO
 _MOST_CONNECTIONS = 8
 _MOST_FINDINGS = 20
 _MOST_SLICES = 6
+_MOST_LINES = 3  # of a program
+_MOST_RUNS = 6  # of connection numbers
 _NAME = 12
 
 
@@ -35,15 +38,21 @@ def why_lines(view: Why, width: int) -> list[Line]:
         lines += [[(f"{printable(bar.side)}, calls of no connection", "bold")]]
         lines += [*_bar(bar, width), []]
     if not view.calls:
-        lines += [[("No calls were recorded: what the frames alone say is below.", "italic")], []]
+        lines += [[(text, "italic")] for text in fold(_without_calls(view), width)] + [[]]
     if view.sentences:
         lines.append([("The longest waits", "bold")])
         for number, sentence in enumerate(view.sentences, 1):
             lines += _numbered(number, sentence_text(sentence), width)
         lines.append([])
-    lines += finding_lines(view.findings, width)
+    lines += finding_lines(view.grouped, width)
     lines += _unknown(view, width)
     return lines
+
+
+def _without_calls(view: Why) -> str:
+    if view.findings:
+        return "No calls were recorded: what the frames alone say is below."
+    return "No calls were recorded, and in the frames alone nothing that took time is found."
 
 
 def call_lines(view: Sentence, width: int) -> list[Line]:
@@ -74,7 +83,8 @@ def sentence_text(view: Sentence) -> str:
         return f"{view.name} never returned: nobody knows for how long it would have waited."
     if not view.clauses:
         return f"{view.name} took {duration(view.total_ns)} and waited for nothing."
-    text = f"{view.name} waited {duration(view.waited_ns)}: "
+    where = f" at {view.code}" if view.code else ""
+    text = f"{view.name}{where} waited {duration(view.waited_ns)}: "
     if len(view.clauses) == 1:
         text += view.clauses[0].text + _mark(view.clauses[0])
     else:
@@ -114,33 +124,55 @@ def _bar(bar: Bar, width: int) -> list[Line]:
     return lines
 
 
-def finding_lines(findings: Sequence[Finding], width: int) -> list[Line]:
-    """Each finding with its evidence and what to change."""
-    if not findings:
+def finding_lines(found: Sequence[Group], width: int) -> list[Line]:
+    """Each finding with its evidence and what to change; one that repeats once, with its count."""
+    if not found:
         return []
     lines: list[Line] = [[("Findings", "bold")]]
-    for item in findings[:_MOST_FINDINGS]:
-        where = f"[{item.connection}] " if item.connection is not None else ""
-        text = f"{where}{item.text} {item.advice}".rstrip()
+    for item in found[:_MOST_FINDINGS]:
         head = f"  {item.severity:<7}"
-        first, *rest = fold(printable(text), width - len(head))
+        first, *rest = fold(printable(finding_text(item)), width - len(head))
         lines.append([(head, _SEVERITIES.get(Severity(item.severity), "")), (first, "")])
         lines += [[(" " * len(head) + more, "")] for more in rest]
-        cited = _cited(item.frames, item.calls)
+        cited = _cited(item.frames, item.calls, item.code)
         lines += [[(" " * len(head) + more, "dim")] for more in fold(cited, width - len(head))
                   if more]  # fmt: skip
-    left = len(findings) - _MOST_FINDINGS
+    left = len(found) - _MOST_FINDINGS
     if left > 0:
         lines.append([(f"  ... and {left} more: --json has all", "italic")])
     return [*lines, []]
 
 
-def _cited(frames: Sequence[int], calls: Sequence[int]) -> str:
+def finding_text(item: Group) -> str:
+    """`[0-5] 6 times: The server reset the connection ...`"""
+    where = f"[{_ranges(item.connections)}] " if item.connections else ""
+    often = ""
+    if item.count > 1:
+        often = f"{item.count} times: " if item.alike else f"{item.count} times, the first: "
+    return f"{where}{often}{item.text} {item.advice}".rstrip()
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """`0-5, 7`; of many the first few."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and runs[-1][1] == number - 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    shown = [f"{first}-{last}" if last > first else f"{first}" for first, last in runs[:_MOST_RUNS]]
+    return ", ".join(shown) + (", ..." if len(runs) > _MOST_RUNS else "")
+
+
+def _cited(frames: Sequence[int], calls: Sequence[int], code: Sequence[str] = ()) -> str:
     words = []
     if frames:
         words.append(f"frame{'s' if len(frames) > 1 else ''} {_listed(frames)}")
     if calls:
         words.append(f"call{'s' if len(calls) > 1 else ''} {_listed(calls, '#')}")
+    if code:
+        more = ", ..." if len(code) > _MOST_LINES else ""
+        words.append(f"at {', '.join(map(printable, code[:_MOST_LINES]))}{more}")
     return ", ".join(words)
 
 

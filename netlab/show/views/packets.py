@@ -341,9 +341,22 @@ def field_views(view: PacketView, name: str) -> list[FieldView]:
     if found:
         return found
     names = list(dict.fromkeys(one.name for one in every))
-    close = get_close_matches(wanted, names, n=1, cutoff=0.4)
+    close = _of_header(wanted, every) or get_close_matches(wanted, names, n=1, cutoff=0.6)
     hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(names)}"
     raise UsageError(f"frame {view.frame} has no field {name!r}", hint)
+
+
+def _of_header(wanted: str, every: Sequence[FieldView]) -> list[str]:
+    """The nearest field of the header that was meant: tshark's `ip` is `ipv4` here."""
+    header, _, field = wanted.partition(".")
+    meant = [one for one in every if field and _slug(one.layer.name).startswith(header)]
+    names = {one.name.rpartition(".")[2]: one.name for one in reversed(meant)}
+    table = {one.field.column: one.name for one in reversed(meant) if one.field.column}
+    last = field.rpartition(".")[2]  # of flags.syn
+    for known, cutoff in ((names, 0.6), (table, 0.6), (names, 0.4)):
+        if close := get_close_matches(last, known, n=1, cutoff=cutoff):
+            return [known[close[0]]]
+    return []
 
 
 def _names(one: FieldView) -> tuple[str, ...]:

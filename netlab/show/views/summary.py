@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from netlab.correlate.arrivals import arrival_ns
 from netlab.explain.troubles import Trouble, troubles
@@ -20,6 +22,9 @@ from netlab.show.views.recorded import (
 )
 from netlab.show.views.text import as_json
 from netlab.show.views.traffic import Host, Protocol, hosts, protocols
+
+if TYPE_CHECKING:
+    from netlab.correlate.messages import DecodeAs
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,13 @@ class Summary:
         return as_json(self)
 
 
-def summary(tables: Tables, raw: RawRecording, path: str, where: str = "") -> Summary:
+def summary(
+    tables: Tables,
+    raw: RawRecording,
+    path: str,
+    where: str = "",
+    decode_as: Sequence[DecodeAs] = (),
+) -> Summary:
     """What the recording at `path` holds, or the part of it that `where` names."""
     described = raw.description
     ends = [arrival_ns(p) for p in tables.packets]
@@ -80,7 +91,7 @@ def summary(tables: Tables, raw: RawRecording, path: str, where: str = "") -> Su
         states=len(tables.states),
         stamps=len(tables.stamps),
         frames_without_connection=sum(p.connection is None for p in tables.packets),
-        protocols=protocols(tables, raw),
+        protocols=protocols(tables, raw, decode_as),
         hosts=hosts(tables.packets),
         connections=connections(tables),
         connections_more=0,

@@ -8,11 +8,17 @@ here its frames are those with payload, of a connection whose first bytes at its
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from netlab.decode.stacks import Stack, stacks
 from netlab.model.recording import RawRecording
-from netlab.model.tables import Direction, Packet, Tables
+from netlab.model.tables import Connection, Direction, Packet, Tables
+
+if TYPE_CHECKING:
+    from netlab.correlate.messages import DecodeAs
+    from netlab.decode.applications.message import Application
 
 _TRANSPORTS = frozenset({"TCP", "UDP"})
 
@@ -49,9 +55,11 @@ class Host:
         return self.sent_bytes + self.received_bytes
 
 
-def protocols(tables: Tables, raw: RawRecording) -> tuple[Protocol, ...]:
+def protocols(
+    tables: Tables, raw: RawRecording, decode_as: Sequence[DecodeAs] = ()
+) -> tuple[Protocol, ...]:
     """The hierarchy, each header before those that it carried, the busiest of them first."""
-    spoken = _applications(tables, raw)
+    spoken = _applications(tables, raw, decode_as)
     whole: dict[Stack, list[int]] = {}
     for stack, packet in zip(stacks(raw, tables.packets), tables.packets, strict=True):
         if packet.payload_len_bytes and packet.connection in spoken and stack[-1] in _TRANSPORTS:
@@ -82,8 +90,10 @@ def protocols(tables: Tables, raw: RawRecording) -> tuple[Protocol, ...]:
     return tuple(rows)
 
 
-def _applications(tables: Tables, raw: RawRecording) -> dict[int | None, str]:
-    """What connections speak, by their first payload each way."""
+def _applications(
+    tables: Tables, raw: RawRecording, decode_as: Sequence[DecodeAs]
+) -> dict[int | None, str]:
+    """What connections speak: as told, else by their first payload each way."""
     first: dict[tuple[int, str], bytes] = {}
     for packet, frame in zip(tables.packets, raw.frames, strict=True):
         if not packet.payload_len_bytes or packet.connection is None or packet.fragment:
@@ -102,10 +112,23 @@ def _applications(tables: Tables, raw: RawRecording) -> dict[int | None, str]:
         server = first.get((row.connection, Direction.S2C), b"")
         ports = (row.server_port,) if row.protocol == "tcp" else (row.client_port, row.server_port)
         if client or server:
-            application = found_at_port(row.protocol, client, server, ports)
+            application = _told(row, decode_as)
+            if application is None:
+                application = found_at_port(row.protocol, client, server, ports)
+            if application is None and row.protocol == "udp":
+                # A conversation may begin with an answer: the query had other ends (RFC 6762 6).
+                application = found_at_port(row.protocol, server, client, ports)
             if application is not None:
                 found[row.connection] = application.title
     return found
+
+
+def _told(row: Connection, decode_as: Sequence[DecodeAs]) -> Application | None:
+    if not decode_as:
+        return None
+    from netlab.correlate.messages import told_of
+
+    return told_of(row, decode_as)
 
 
 def hosts(packets: list[Packet]) -> tuple[Host, ...]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from netlab.explain.causes import BUSY, MECHANISMS, Cause, Certainty
 from netlab.explain.findings.finding import Finding
+from netlab.explain.findings.groups import Group, grouped
 from netlab.explain.findings.rules import findings_of
 from netlab.explain.parts import Part
 from netlab.explain.scene import Scene
@@ -109,6 +110,7 @@ class Why:
     others: tuple[Bar, ...]  # calls of no connection: waits of an event loop
     sentences: tuple[Sentence, ...]
     findings: tuple[Finding, ...]
+    grouped: tuple[Group, ...]  # the same, those that repeat said once
     waited_ns: int
     unknown_ns: int
     unknown: tuple[Sentence, ...]  # the calls with most of it
@@ -129,13 +131,15 @@ def why(tables: Tables, raw: RawRecording, path: str, connection: Connection | N
         key=lambda item: (-item[0], item[1].call),
     )[:SENTENCES]
     waited = sum(_waited(scene.explained[call.call]) for call in told)
+    findings = findings_of(scene, number)
     return Why(
         path=path,
         calls=len(told),
         connections=tuple(_connections(scene, told, number)),
         others=tuple(_bars([c for c in told if c.connection is None], scene, by_actor=True)),
         sentences=tuple(_worth(sentences)),
-        findings=tuple(findings_of(scene, number)),
+        findings=tuple(findings),
+        grouped=tuple(grouped(findings)),
         waited_ns=waited,
         unknown_ns=sum(_length(scene.explained[call.call], Cause.UNKNOWN) for call in told),
         unknown=tuple(sentence(scene, call) for ns, call in unknown if ns >= _LEAST_NS),

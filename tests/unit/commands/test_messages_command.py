@@ -216,3 +216,46 @@ def test_no_message_takes_the_place_of_a_verdict(
     assert "client hello for www.goog" in hello
     assert "reordered" in late  # the server hello, which would need that room
     assert max(map(len, rows)) == 80
+
+
+def test_the_summary_names_what_decode_as_says(output: Output) -> None:
+    assert "HTTP/1.1" in output()
+    told = output("-d", "tcp.port==80,mqtt")
+    assert "MQTT" in told
+    assert "HTTP/1.1" not in told
+    known = json.loads(output("-d", "tcp.port==80,mqtt", "--json", width=200))["protocols"]
+    paths = [one["path"][-1] for one in known]
+    assert "MQTT" in paths
+
+
+@pytest.mark.parametrize(
+    ("asked", "meant"),
+    [
+        ("ip.ttl", "ipv4.time-to-live"),
+        ("ip.src", "ipv4.source"),
+        ("tcp.dstport", "tcp.destination-port"),
+        ("tcp.window_size", "tcp.window"),
+        ("tcp.flags.syn", "tcp.syn"),
+        ("http.host", "http1.1.host"),
+    ],
+)
+def test_a_field_named_as_tshark_does_finds_its_name_here(
+    asked: str, meant: str, output: Output
+) -> None:
+    said = output("--packet", "4", "--field", asked, code=2)
+    assert f"did you mean {meant}?" in said
+
+
+def test_a_name_like_nothing_gets_the_list(output: Output) -> None:
+    assert "it has " in output("--packet", "4", "--field", "frame.len", code=2)
+
+
+def test_answers_without_their_query_count_as_what_they_are(
+    captures_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["inspect", str(captures_dir / "files" / "wikipedia.pcap"), "--json"]) == 0
+    rows = {tuple(p["path"]): p for p in json.loads(capsys.readouterr().out)["protocols"]}
+    # tshark 4.0, -z io,phs
+    assert rows["Ethernet", "IPv4", "UDP", "mDNS"]["packets"] == 3
+    assert rows["Ethernet", "IPv4", "UDP", "mDNS"]["bytes"] == 379
+    assert rows["Ethernet", "IPv6", "UDP", "mDNS"]["bytes"] == 213

@@ -116,6 +116,16 @@ def test_a_capture_without_calls_says_so_and_what_its_frames_show(
     assert "No calls were recorded" in text
 
 
+def test_where_frames_show_nothing_none_of_it_is_announced(
+    captures_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = captures_dir / "files" / "tcp-handshake-nano.pcap"
+    text = " ".join(output_of(capsys, "why", str(path)).split())
+    assert text == (
+        "No calls were recorded, and in the frames alone nothing that took time is found."
+    )
+
+
 def test_diff_of_a_recording_with_itself_changes_nothing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

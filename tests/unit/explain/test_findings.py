@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from netlab.explain.findings.finding import Finding, Severity
-from netlab.explain.findings.rules import RULES, findings_of
+from netlab.explain.findings.rules import RULES, WHOLE, findings_of
 from netlab.explain.waits import explained
 from tests.playbook import ADDRESS, INODE, Play, number_of
 from tests.waits_told import MS
@@ -53,8 +53,9 @@ def test_a_finding_needs_evidence() -> None:
 
 
 def test_every_rule_has_its_source() -> None:
-    assert all(rule.source for rule in RULES)
-    assert len({rule.kind for rule in RULES}) == len(RULES)
+    rules = [*RULES, *WHOLE]
+    assert all(rule.source for rule in rules)
+    assert len({rule.kind for rule in rules}) == len(rules)
 
 
 def test_nagle_against_delayed_ack() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from netlab.model.call import POLLIN, POLLOUT, POLLPRI
 from tests.playbook import ADDRESS, INODE, Play, number_of
 from tests.waits_told import MS, causes, of, told
@@ -76,6 +78,50 @@ def test_a_queue_with_room_is_only_inferred_to_have_been_full() -> None:
         play.ack("c>s", 0)
     tables, rows = told(play)
     assert of(rows, number_of(tables, "connect"), "backlog_full").certainty == "inferred"
+
+
+def refused(first: str | None, *, errno: str) -> Play:
+    """Two SYNs that come; what becomes of the answer to the first; the second is refused."""
+    play = Play(wired=True)
+    with play.call("client", "connect", None, errno=errno, address=ADDRESS["server"]):
+        for way in (first, "carry" if errno == "ECONNREFUSED" else first):
+            play.syn()
+            if way is not None:
+                play.frame("s>c", "RA", 0, 1, way=way)
+            if errno != "ECONNREFUSED" or way is first:
+                play.now_ns += 1000 * MS
+    return play
+
+
+@pytest.mark.parametrize("errno", ["ECONNREFUSED", "ETIMEDOUT"])
+def test_a_listener_whose_answer_was_lost_did_not_ignore_the_syn(errno: str) -> None:
+    tables, rows = told(refused("drop", errno=errno))
+    connect = number_of(tables, "connect")
+    whole = 1000 if errno == "ECONNREFUSED" else 2000
+    assert sum(ms for cause, ms in causes(rows, connect)) == whole
+    assert {cause for cause, _ in causes(rows, connect)} == {"syn_retry"}
+    wait = of(rows, connect, "syn_retry")
+    assert wait.frames[:2] in ((1, 2), (3, 4))
+    assert wait.certainty == "observed"
+    assert "was lost" in wait.text
+
+
+def test_one_that_said_nothing_did() -> None:
+    tables, rows = told(refused(None, errno="ECONNREFUSED"))
+    connect = number_of(tables, "connect")
+    assert causes(rows, connect) == [("backlog_full", 1000)]
+    assert of(rows, connect, "backlog_full").certainty == "inferred"
+
+
+def test_a_synack_that_never_came_is_no_full_queue_either() -> None:
+    play = opened()
+    with play.call("client", "connect", None, errno="ETIMEDOUT", address=ADDRESS["server"]):
+        for _ in range(2):
+            play.syn()
+            play.synack(way="drop")
+            play.now_ns += 1000 * MS
+    tables, rows = told(play)
+    assert {cause for cause, _ in causes(rows, number_of(tables, "connect"))} == {"syn_retry"}
 
 
 def test_a_refusal() -> None:
@@ -156,6 +202,24 @@ def test_a_poll_whose_time_is_up() -> None:
         play.now_ns += 50 * MS
     tables, rows = told(play)
     assert causes(rows, number_of(tables, "epoll_wait")) == [("timer", 50)]
+
+
+def test_the_time_of_select_is_in_seconds() -> None:
+    play = Play(wired=True)
+    play.handshake()
+    with play.wait("client", op="select", args="timeout=0.15"):
+        play.now_ns += 150 * MS
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, "select")) == [("timer", 150)]
+
+
+def test_a_select_of_no_seconds_does_not_wait() -> None:
+    play = Play(wired=True)
+    play.handshake()
+    with play.wait("client", op="select", args="timeout=0.0"):
+        play.now_ns += 2 * MS
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, "select")) == [("scheduler", 2)]
 
 
 def test_a_poll_that_was_not_to_wait_has_no_timer() -> None:

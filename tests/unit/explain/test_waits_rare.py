@@ -98,6 +98,30 @@ def test_keep_alive_probes_without_answer() -> None:
     assert "3 keep-alive probes had no answer" in of(rows, recv, "keepalive").text
 
 
+@pytest.mark.parametrize(
+    ("way", "expected"),
+    [
+        ("drop", [("keepalive", 3000)]),
+        ("carry", [("peer_app", 2000), ("keepalive", 1000)]),
+    ],
+)
+def test_only_what_arrives_is_a_sign_of_life(way: str, expected: list[tuple[str, int]]) -> None:
+    play = opened("SOL_SOCKET, SO_KEEPALIVE, 1")
+    with play.call("client", "send", 10, size=10):
+        play.data("c>s", 0, 10)
+    play.did("server", "recv", 10, size=10)
+    play.ack("s>c", 10)
+    with play.call("client", "recv", None, size=10, errno="ETIMEDOUT"):
+        for answered in (True, True, False):
+            play.frame("c>s", "A", 10, 1)
+            if answered:
+                play.now_ns += 1000 * MS
+                play.ack("s>c", 10, way=way)
+        play.now_ns += 1000 * MS
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, "recv", 1, "client")) == expected
+
+
 def test_a_user_timeout_is_named_before_the_probes() -> None:
     option = "SOL_TCP, TCP_USER_TIMEOUT, 2500"
     tables, rows = told(silence("SOL_SOCKET, SO_KEEPALIVE, 1", option, probes=True))

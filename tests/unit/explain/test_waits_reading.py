@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
 from netlab.model.call import MSG_WAITALL
+from netlab.model.recording import Host
 from tests.playbook import Play, number_of
 from tests.waits_told import MS, causes, of, told
 
@@ -111,6 +116,32 @@ def test_a_lost_tail_is_the_probes() -> None:
     assert causes(rows, recv) == [("tail_loss_probe", 210)]
     assert of(rows, recv, "tail_loss_probe").frames == (lost, again)
     assert of(rows, recv, "tail_loss_probe").certainty == "observed"
+
+
+@pytest.mark.parametrize(
+    ("host", "early_retrans", "cause"),
+    [
+        ("server", "0", "rto"),
+        ("server", "3", "tail_loss_probe"),
+        ("client", "0", "tail_loss_probe"),  # the other end's setting is its own
+    ],
+)
+def test_a_kernel_that_is_told_not_to_probe_sends_no_probe(
+    host: str, early_retrans: str, cause: str
+) -> None:
+    play = talk()
+    asked(play)
+    with play.call("client", "recv", 50, size=4096):
+        with play.call("server", "send", 50, size=50):
+            play.data("s>c", 0, 50, 100, way="drop")
+        play.now_ns += 210 * MS
+        play.data("s>c", 0, 50, 100)
+    for packet in play.packets:
+        packet.interface = "server" if packet.sport == 80 else "client"
+    set_so = Host(host, "6.1.0", (("net.ipv4.tcp_early_retrans", early_retrans),))
+    play.raw.description = replace(play.raw.description, hosts=(set_so,))
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, "recv", 1, "client")) == [(cause, 210)]
 
 
 def test_a_tail_lost_twice_is_the_probes_and_then_the_timers() -> None:

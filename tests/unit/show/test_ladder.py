@@ -69,6 +69,19 @@ def test_a_blocked_call_keeps_its_bar_from_entry_to_return() -> None:
     assert any(row.silence_ns for row in rows[opened:closed])
 
 
+@pytest.mark.parametrize("width", [60, 70, 79, 80, 81, 97, 120])
+def test_a_silence_keeps_a_blank_on_either_side(width: int) -> None:
+    view = view_of(show_story.echo())
+    quiet = next(row for row in view.rows if row.silence_ns is not None)
+    for cause in ("timer", "no_client", "other_event", "fast_retransmit"):
+        shown = replace(view, rows=(replace(quiet, silence_ns=71_300_000, cause=cause),))
+        lines = ("".join(text for text, _ in one) for one in ladder_lines(shown, width))
+        line = next(text for text in lines if "71.3 ms" in text)
+        before, _, behind = line.partition("71.3 ms")
+        assert " \u00b7" in before
+        assert "\u00b7 " in behind, line
+
+
 def test_each_frame_and_call_stands_exactly_once() -> None:
     story = show_story.echo()
     rows = view_of(story).rows

@@ -99,6 +99,7 @@ def test_a_mistake_gets_one_line(sql: str, message: str, hint: str, tables: Tabl
     ("condition", "message"),
     [
         ("dprt = 3", "no column 'dprt': did you mean dport?"),
+        ("op = 'send'", "no column 'op': it is a column of calls; did you mean stop?"),
         ("dport =", "this SQL cannot be answered: "),
         ("frame", "this SQL cannot be answered: "),
         ("frame in (select frame from packets)", "a condition names columns, no tables: use"),

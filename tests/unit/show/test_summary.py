@@ -13,7 +13,7 @@ from show_story import Story
 from netlab.model.clock import ClockPair
 from netlab.model.recording import Loss
 from netlab.model.tables import Direction
-from netlab.show.terminal.connections import connection_lines
+from netlab.show.terminal.connections import BUSIEST, connection_lines
 from netlab.show.terminal.lines import plain
 from netlab.show.terminal.summary import summary_lines
 from netlab.show.views.connections import connections, end_text
@@ -162,3 +162,16 @@ def test_many_connections_get_a_line_each() -> None:
         lines = connection_lines(rows, show_story.START_NS, width)
         assert len(lines) == 31
         assert all(len(text) <= width for ((text, _),) in lines)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_busiest_keep_their_rate_where_their_names_can_be_cut_in_two(width: int) -> None:
+    long = "[2001:618:400:1234:5678:9abc:def0:cc70]:35995"
+    base = connections(show_story.echo().tables)[0]
+    rows = [
+        replace(base, connection=number, client=long, server=long, bits_per_second=68_000)
+        for number in range(3)
+    ]
+    lines = [plain(line) for line in connection_lines(rows, None, width, BUSIEST)]
+    assert all(len(line) <= width for line in lines)
+    assert sum("68 kbit/s" in line for line in lines) == 3

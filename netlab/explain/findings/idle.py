@@ -1,0 +1,139 @@
+"""Findings about silence: a close after it, like a timer's, and keep-alives that never came.
+
+What a program meant no recording shows. A close right after a wait of its thread whose time was up,
+or a whole number of five seconds after the last byte, is told as what it looks like.
+Read first: man 7 tcp (TCP_KEEPIDLE), man 2 poll.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+from netlab.correlate.arrivals import arrival_ns, reached, sent
+from netlab.explain.causes import Cause
+from netlab.explain.findings.finding import Finding, Severity
+from netlab.explain.scene import Path, Scene
+from netlab.explain.wording import lasting, name_of
+from netlab.model.tables import Call, Connection, Packet, Role, Side
+
+_S = 1_000_000_000
+_SILENCE_NS = _S
+_BEHIND_TIMER_NS = 50_000_000  # a program on a busy machine closes so long after its wait
+_ROUND_NS = 5 * _S  # what people write into a configuration: 5, 10, 15, 30, 60 seconds
+_KEEP_IDLE_S = 7_200  # net.ipv4.tcp_keepalive_time, where nobody changed it
+
+
+def idle_timeout(scene: Scene, row: Connection) -> Iterator[Finding]:
+    """One side ended the connection after a long silence, as a timer does."""
+    path = scene.path(row.connection)
+    if path is None or row.handshake_ns is None:
+        return
+    end = _first_end(path)
+    spoken = [r.packet for r in path.track.rows if r.segment.payload_len_bytes and not r.probe]
+    if end is None or not spoken:
+        return
+    side, packet = end
+    before = [p for p in spoken if p.time_ns <= packet.time_ns]
+    if not before:
+        return
+    last = max(before, key=arrival_ns)
+    silent_ns = packet.time_ns - arrival_ns(last)
+    if silent_ns < _SILENCE_NS:
+        return
+    timer = _timer_before(scene, row, side, packet)
+    late_ns = silent_ns % _ROUND_NS
+    is_round = silent_ns >= _ROUND_NS and late_ns < _BEHIND_TIMER_NS
+    if timer is None and not is_round:
+        return
+    shown = f", right after {name_of(timer[0])} had waited in vain" if timer is not None else ""
+    yield Finding(
+        "idle_timeout", row.connection, Severity.LOW,
+        f"The {side} closed the connection (frame {packet.frame}) after {lasting(silent_ns)}"
+        f" without a byte{shown}, as an idle time-out does.",
+        "Where the other side still wanted it: a longer time-out here, or a shorter one there, so"
+        " that who sends is the one who closes.",
+        "man 2 poll", (last.frame, packet.frame),
+        tuple(call.call for call in timer) if timer is not None else (),
+    )  # fmt: skip
+
+
+def _first_end(path: Path) -> tuple[Side, Packet] | None:
+    """Which side ended the connection first, and with which frame."""
+    found = [
+        (packet.time_ns, side, packet)
+        for side in Side
+        for packet in sent((
+            *path.track.halves[side.outbound].fins, *path.track.halves[side.outbound].resets,
+        ))
+    ]  # fmt: skip
+    if not found:
+        return None
+    _, side, packet = min(found, key=lambda item: item[0])
+    return side, packet
+
+
+def _timer_before(
+    scene: Scene, row: Connection, side: Side, packet: Packet
+) -> tuple[Call, Call] | None:
+    """(a wait whose time was up, the close that the same thread made right after it)."""
+    for role in (Role.FIN, Role.RST):
+        for span in scene.closers.get((role, packet.frame), ()):
+            close = scene.call(span.call)
+            if close.connection != row.connection or close.side != side:
+                continue
+            for wait in reversed(scene.before(close, close.entered_ns - _BEHIND_TIMER_NS)):
+                parts = scene.explained.get(wait.call, ())
+                if parts and any(part.cause is Cause.TIMER for part in parts):
+                    return wait, close
+    return None
+
+
+def keep_alive_unused(scene: Scene, row: Connection) -> Iterator[Finding]:
+    """SO_KEEPALIVE is on, and no silence was long enough for a first probe."""
+    path = scene.path(row.connection)
+    if path is None or row.handshake_ns is None:
+        return
+    for side in Side:
+        options = scene.options(row.connection, side)
+        switch = next((o for o in reversed(options) if o.name == "SO_KEEPALIVE"), None)
+        if switch is None or not switch.value:
+            continue
+        rows = path.track.rows
+        if any(r.segment.keep_alive for r in rows if r.direction is side.outbound):
+            continue
+        silent_ns, frame = _longest_silence(path)
+        idle_s, said = _keep_idle(scene, row, side)
+        if not _SILENCE_NS <= silent_ns < idle_s * _S:
+            continue
+        yield Finding(
+            "keep_alive_unused", row.connection, Severity.LOW,
+            f"Keep-alives of the {side} did nothing: the first probe goes out after {idle_s:,} s of"
+            f" silence ({said}), and the longest was {lasting(silent_ns)} (from frame {frame}).",
+            "A shorter TCP_KEEPIDLE, where a dead peer is to be found sooner.",
+            "man 7 tcp", (frame,), (switch.call,),
+        )  # fmt: skip
+
+
+def _longest_silence(path: Path) -> tuple[int, int]:
+    """(how long no frame came or went, the frame before it)."""
+    packets = [row.packet for row in path.track.rows if reached(row.packet)]
+    packets.sort(key=arrival_ns)
+    gaps = [
+        (arrival_ns(after) - arrival_ns(first), first.frame) for first, after in pairwise(packets)
+    ]
+    return max(gaps, default=(0, 0))
+
+
+def _keep_idle(scene: Scene, row: Connection, side: Side) -> tuple[int, str]:
+    """(seconds of silence before the first probe, who says so)."""
+    options = scene.options(row.connection, side)
+    option = next((o for o in reversed(options) if o.name == "TCP_KEEPIDLE"), None)
+    if option is not None and option.value is not None:
+        return option.value, f"TCP_KEEPIDLE, call #{option.call}"
+    socket = scene.ends.get((row.connection, side))
+    for host in scene.raw.description.hosts:
+        value = dict(host.sysctls).get("net.ipv4.tcp_keepalive_time", "")
+        if socket is not None and host.name == socket.host and value.isdecimal():
+            return int(value), "net.ipv4.tcp_keepalive_time"
+    return _KEEP_IDLE_S, "the default of net.ipv4.tcp_keepalive_time"

@@ -1,0 +1,175 @@
+"""Findings about silence and about ports: idle time-outs, unused keep-alives, TIME-WAIT."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from netlab.explain.findings.finding import Finding, Severity
+from netlab.explain.findings.rules import findings_of
+from netlab.explain.waits import explained
+from netlab.model.recording import Host
+from tests.playbook import Play
+from tests.waits_told import MS
+
+
+def of(play: Play, kind: str) -> list[Finding]:
+    return [one for one in findings_of(explained(play.tables(), play.raw)) if one.kind == kind]
+
+
+def spoken(*options: str) -> Play:
+    """A connection over which something was said, in whole."""
+    play = Play(wired=True)
+    play.handshake()
+    for option in options:
+        play.did("server", "setsockopt", 0, args=option)
+    with play.call("client", "send", 100, size=100):
+        play.data("c>s", 0, 100)
+    play.did("server", "recv", 100, size=4096)
+    play.ack("s>c", 100)
+    return play
+
+
+def closed(play: Play) -> int:
+    with play.call("server", "close", 0):
+        return play.fin("s>c", 0, 100)
+
+
+def timed_out(wait_ms: int, *, then_ms: int = 0) -> tuple[Play, int]:
+    play = spoken()
+    with play.wait("server", args=f"timeout={wait_ms}, maxevents=64"):
+        play.now_ns += wait_ms * MS
+    play.now_ns += then_ms * MS
+    return play, closed(play)
+
+
+def test_a_close_right_after_a_wait_in_vain_is_an_idle_time_out() -> None:
+    play, fin = timed_out(3210)
+    (one,) = of(play, "idle_timeout")
+    assert f"The server closed the connection (frame {fin}) after 3.210 s without a byte" in (
+        one.text
+    )
+    assert "right after server epoll_wait #6 had waited in vain" in one.text
+    assert one.frames == (4, fin)
+    assert one.calls == (6, 7)
+    assert one.severity is Severity.LOW
+
+
+def test_without_such_a_wait_a_round_silence_is_one() -> None:
+    play = spoken()
+    play.now_ns += 15_007 * MS
+    fin = closed(play)
+    (one,) = of(play, "idle_timeout")
+    assert one.frames == (4, fin)
+    assert one.calls == ()
+    assert "in vain" not in one.text
+
+
+@pytest.mark.parametrize(
+    "play",
+    [timed_out(900)[0], timed_out(3210, then_ms=200)[0]],
+    ids=["a short silence", "a close that came later than its timer"],
+)
+def test_other_closes_are_no_idle_time_outs(play: Play) -> None:
+    assert of(play, "idle_timeout") == []
+
+
+def test_a_silence_of_no_round_length_is_nobodys_timer() -> None:
+    play = spoken()
+    play.now_ns += 13_210 * MS
+    closed(play)
+    assert of(play, "idle_timeout") == []
+
+
+def silent(seconds: float, *options: str, probe: bool = False) -> Play:
+    play = spoken(*options)
+    play.now_ns += round(seconds * 1000) * MS
+    if probe:
+        play.frame("s>c", "A", 0, 101)
+        play.frame("c>s", "A", 101, 1)
+    with play.call("client", "send", 1, size=1):
+        play.data("c>s", 100, 101)
+    return play
+
+
+ON, IDLE = "SOL_SOCKET, SO_KEEPALIVE, 1", "SOL_TCP, TCP_KEEPIDLE, 30"
+
+
+def test_keep_alives_that_never_came() -> None:
+    (one,) = of(silent(7, ON, IDLE), "keep_alive_unused")
+    assert "Keep-alives of the server did nothing" in one.text
+    assert "after 30 s of silence (TCP_KEEPIDLE, call #5)" in one.text
+    assert "the longest was 7.000 s (from frame 5)" in one.text
+    assert one.calls == (4,)
+
+
+def test_without_an_option_the_hosts_setting_counts() -> None:
+    (one,) = of(silent(7, ON), "keep_alive_unused")
+    assert "after 7,200 s of silence (the default of" in one.text
+    play = silent(7, ON)
+    host = Host("localhost", "6.1.0", (("net.ipv4.tcp_keepalive_time", "11"),))
+    play.raw.description = replace(play.raw.description, hosts=(host,))
+    (one,) = of(play, "keep_alive_unused")
+    assert "after 11 s of silence (net.ipv4.tcp_keepalive_time)" in one.text
+
+
+@pytest.mark.parametrize(
+    "play",
+    [
+        silent(7),
+        silent(7, ON, "SOL_SOCKET, SO_KEEPALIVE, 0"),
+        silent(0.5, ON),
+        silent(31, ON, IDLE),
+        silent(31, ON, IDLE, probe=True),
+    ],
+    ids=["off", "off again", "no silence", "long enough for a probe", "probes"],
+)
+def test_other_keep_alives_are_not_told(play: Play) -> None:
+    assert of(play, "keep_alive_unused") == []
+
+
+def short_ones(count: int, *, first: str = "c>s", lived_ms: int = 3, reset: bool = False) -> Play:
+    """Connections that one side closes first."""
+    play = Play(wired=True)
+    then = "s>c" if first == "c>s" else "c>s"
+    for sport in range(41000, 41000 + count):
+        play.frame("c>s", "S", 0, sport=sport, options=play._offer())
+        play.frame("s>c", "SA", 0, 1, sport=sport, options=play._offer())
+        play.frame("c>s", "A", 1, 1, sport=sport)
+        play.now_ns += lived_ms * MS
+        play.frame(first, "FA", 1, 1, sport=sport)
+        if reset:
+            play.frame(then, "RA", 1, 2, sport=sport)
+            continue
+        play.frame(then, "FA", 1, 2, sport=sport)
+        play.frame(first, "A", 2, 2, sport=sport)
+    return play
+
+
+def test_many_short_connections_that_the_client_closes_first_use_its_ports_up() -> None:
+    (one,) = of(short_ones(23), "time_wait")
+    assert "127.0.0.1 closed 23 short connections to port 80 of 127.0.0.1 first" in one.text
+    assert "3.0 ms long in the median" in one.text
+    assert one.frames[:2] == (4, 10)
+    assert one.severity is Severity.LOW
+
+
+@pytest.mark.parametrize(
+    "play",
+    [
+        short_ones(22),
+        short_ones(23, first="s>c"),
+        short_ones(23, lived_ms=1001),
+        short_ones(23, reset=True),
+    ],
+    ids=["few", "closed by the server", "long ones", "reset"],
+)
+def test_other_connections_wait_for_nobodys_port(play: Play) -> None:
+    assert of(play, "time_wait") == []
+
+
+def test_what_many_show_together_is_not_said_of_one() -> None:
+    play = short_ones(23)
+    scene = explained(play.tables(), play.raw)
+    assert "time_wait" not in {one.kind for one in findings_of(scene, 0)}
