@@ -105,6 +105,10 @@ def tunnels() -> list[bytes]:
         built(LINK / V4 / l2.GRE(proto=0x6558) / FRAME / INNER),
         built(LINK / V4 / l2.GRE(proto=0x0800, key_present=1, key=5) / INNER),
         built(LINK / V4 / INNER), built(LINK / V4 / INNER_6), built(LINK / V6 / INNER),
+        *(built(LINK / inet.IP(src="192.0.2.1", dst="198.51.100.2", proto=47)
+                / Raw(h("3001 880b 002e 0000 00000001", head, "0021") + built(INNER)))
+          for head in ("ff03", "ff04")),
+        h("020000000002 020000000001 8864 1100 0001 002e ff03 0021") + built(INNER),
         over_udp(4789, h("08000000 00000700"), built(FRAME / INNER_6)),
         built(LINK / V6 / inet.UDP(sport=5, dport=4789) / Raw(h("08000000 00000700") + ethernet)),
         built(LINK / V4 / l2.GRE(proto=0x88BE) / Raw(ethernet)),
@@ -229,7 +233,7 @@ def links() -> dict[int, list[bytes]]:
               h("0000 0304 0006 000000000000 0000 86dd") + v6,
               h("0000 030a 0000 0000000000000000 0800") + v4],
         276: [h("0800 0000 00000002 0001 04 06 020000000001 0000") + v4],
-        9: [h("ff030021") + v4, h("0057") + v6, h("ff030281 00064140") + v4],
+        9: [h("ff030021") + v4, h("0057") + v6, h("ff030281 00064140") + v4, h("ff0421") + v4],
         104: [h("0f000800") + v4],
         50: [h("ff030021") + v4],
     }  # fmt: skip

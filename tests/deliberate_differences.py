@@ -2,7 +2,7 @@
 
 The one list. `tshark_compare` counts what each entry of DELIBERATE explains,
 `test_verdict_agreement` has the others; a difference without an entry fails a test, and so does an
-entry without a difference.
+entry without a difference: `deliberate_samples` has the frames that no capture at hand has.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from tshark_compare import SUMS, Deliberate, Difference, Facts, Row
 
 from netlab.decode import faults
 from netlab.decode.links import LINKS
+from netlab.decode.tunnels import TUNNEL_NAMES
 
 _TRANSPORT = ("tcp.", "udp.", "icmp.", "icmpv6.", "sctp.", "dccp.", "igmp.")
 
@@ -31,7 +32,11 @@ def _no_time(difference: Difference, _facts: Facts, _row: Row) -> bool:
 def _fraction(difference: Difference, _facts: Facts, _row: Row) -> bool:
     if difference.name != "frame.time_epoch" or not difference.theirs:
         return False
-    return int(difference.theirs[0].partition(".")[2]) >= 10**9
+    seconds, _, fraction = difference.theirs[0].partition(".")
+    if int(fraction) < 10**9:
+        return False
+    mine = int(difference.mine[0].replace(".", "")) - int(seconds) * 10**9
+    return mine % (1 << 32) == int(fraction)
 
 
 def _first_fragment(difference: Difference, facts: Facts, _row: Row) -> bool:
@@ -61,49 +66,99 @@ def _quoted_number(difference: Difference, _facts: Facts, row: Row) -> bool:
 
 
 def _cut_option(difference: Difference, facts: Facts, _row: Row) -> bool:
-    if facts.packet.fault_layer != "TCP options" or not difference.name.startswith("tcp.option"):
+    is_broken = any(value.name == "broken option" for one in facts.layers for value in one.fields)
+    if not is_broken or not difference.name.startswith("tcp.option"):
         return False
     return difference.theirs[: len(difference.mine)] == difference.mine
 
 
 def _lite_length(difference: Difference, facts: Facts, _row: Row) -> bool:
-    return difference.name == "udp.length" and facts.packet.protocol == "UDP-Lite"
+    is_lite = facts.packet.protocol == "UDP-Lite"
+    return difference.name == "udp.length" and is_lite and not difference.mine
 
 
 def _mapping_sum(difference: Difference, _facts: Facts, _row: Row) -> bool:
     return difference.name == "tcp.options.mptcp.checksum" and not difference.theirs
 
 
-def _closed_link(_difference: Difference, facts: Facts, _row: Row) -> bool:
-    return facts.link not in LINKS
+def _closed_link(difference: Difference, facts: Facts, _row: Row) -> bool:
+    if facts.link in LINKS:
+        return False
+    if difference.name in ("frame.cap_len", "frame.len"):  # without what is no part of the frame
+        return int(difference.mine[0]) > int(difference.theirs[0])
+    return not difference.mine
 
 
 # What netlab names and leaves closed, though packets are in it.
-CLOSED = frozenset({"pim", "dvmrp", "avsp", "macsec", "nsh", "sflow", "openflow_v4", "nhrp", "cmd",
-                    "erspan", "wccp", "lisp"})  # fmt: skip
+CLOSED = ("pim", "avsp", "macsec", "nsh", "sflow", "openflow_v4", "nhrp", "cmd", "erspan", "wccp",
+          "lisp", "lisp-data", "etherip", "ieee8021ah", "trill", "teredo", "l2tp",
+          "udp:gre")  # fmt: skip
+# Types of IGMP that tshark shows with fields of another name.
+IGMP_OF_OTHERS = ("igmp:dvmrp", "igmp:pim")
 
 
 def _closed_protocol(difference: Difference, _facts: Facts, row: Row) -> bool:
-    if CLOSED.isdisjoint(row["frame.protocols"].split(":")):
+    """Of what stands behind the closed one, and there alone, netlab has less."""
+    stack = row["frame.protocols"]
+    inside = [stack.partition(f":{name}:")[2] for name in CLOSED]
+    names = max(inside, key=len).split(":")
+    mine = difference.mine
+    return difference.name.partition(".")[0] in names and difference.theirs[: len(mine)] == mine
+
+
+def _redirected(difference: Difference, facts: Facts, _row: Row) -> bool:
+    is_closed = facts.packet.protocol == "EtherType 0x883e"
+    return is_closed and difference.theirs[: len(difference.mine)] == difference.mine
+
+
+def _igmp_of_others(difference: Difference, _facts: Facts, row: Row) -> bool:
+    is_theirs = row["frame.protocols"].endswith(IGMP_OF_OTHERS)
+    return is_theirs and difference.name.startswith("igmp.") and not difference.theirs
+
+
+def _rarp(difference: Difference, facts: Facts, _row: Row) -> bool:
+    is_reverse = facts.packet.protocol == "RARP"
+    return is_reverse and difference.name.startswith("arp.") and not difference.mine
+
+
+def _other_way(difference: Difference, facts: Facts, _row: Row) -> bool:
+    """What a tunnel's own port sends to another, which no tunnel's end does."""
+    packet = facts.packet
+    if packet.sport not in TUNNEL_NAMES or packet.dport in TUNNEL_NAMES:
         return False
-    mine, theirs = difference.mine, difference.theirs
-    return theirs[: len(mine)] == mine or (difference.name.startswith("igmp.") and not theirs)
+    return difference.theirs[: len(difference.mine)] == difference.mine
 
 
 def _cut_header(difference: Difference, facts: Facts, _row: Row) -> bool:
-    theirs = difference.theirs
-    return facts.packet.fault_layer is not None and difference.mine[: len(theirs)] == theirs
+    mine, theirs, layer = difference.mine, difference.theirs, facts.packet.fault_layer
+    if layer is None:
+        return False
+    if difference.name in SUMS.values() and (mine, theirs) == (("2",), ("0",)):
+        return True  # of what is not all there
+    is_cut = difference.name.partition(".")[0] == layer.lower()
+    return is_cut and len(mine) > len(theirs) and mine[: len(theirs)] == theirs
 
 
 def _sent_here(difference: Difference, facts: Facts, _row: Row) -> bool:
-    if difference.name not in SUMS.values():
+    pairs = list(zip(difference.mine, difference.theirs, strict=False))
+    same = all(mine == theirs or (mine, theirs) == ("2", "0") for mine, theirs in pairs)
+    if difference.name not in SUMS.values() or not same:
         return False
     return any("sent from here" in value.text for layer in facts.layers for value in layer.fields)
 
 
 def _short_header(difference: Difference, facts: Facts, _row: Row) -> bool:
     is_short = any(layer.name == "QUIC short header" for layer in facts.layers)
-    return difference.name == "quic.dcid" and is_short
+    return (
+        difference.name == "quic.dcid"
+        and is_short
+        and len(difference.mine) < len(difference.theirs)
+    )
+
+
+def _unseen_short(difference: Difference, facts: Facts, _row: Row) -> bool:
+    is_short = any(layer.name == "QUIC short header" for layer in facts.layers)
+    return difference.name == "quic.header_form" and is_short and not difference.theirs
 
 
 def _other_version(difference: Difference, facts: Facts, _row: Row) -> bool:
@@ -137,12 +192,22 @@ DELIBERATE = [
     Deliberate("a link that netlab only names", "the LINKTYPE_ registry", _closed_link),
     Deliberate("a protocol that netlab names and leaves closed, though a packet is in it",
                "RFC 7761 4.9.3 (PIM), RFC 8300 (NSH), IEEE 802.1AE", _closed_protocol),
+    Deliberate("WCCP's redirected packet, in GRE behind four bytes; tshark has no name for them",
+               "draft-mclaggan-wccp-v2rev1 3.12", _redirected),
+    Deliberate("a type of IGMP that others own: tshark shows it with fields of their name",
+               "RFC 1075 3, RFC 9776 4", _igmp_of_others),
+    Deliberate("RARP is named; nobody asks for an address that way any more",
+               "RFC 903", _rarp),
+    Deliberate("a tunnel is told by the port it is sent to; the other one names a flow",
+               "RFC 7348 5, RFC 8926 3.3, 3GPP TS 29.281 4.4.2", _other_way),
     Deliberate("of a header that is cut, the fields that are there are shown; the fault says it",
                "RFC 1122 3.2.2.7", _cut_header),
     Deliberate("a sum of a frame sent from here is not called wrong: the device may fill it in",
                "Linux: CHECKSUM_PARTIAL", _sent_here),
     Deliberate("a short header does not say how long its connection id is",
                "RFC 9000 17.3.1", _short_header),
+    Deliberate("a short header at QUIC's port is one; tshark wants to have seen the long one",
+               "RFC 9000 17.3.1", _unseen_short),
     Deliberate("a length of 0 means more than 65,535 bytes, or left to a device: it is opened",
                "RFC 2675 2, 4; Linux: BIG TCP", _big),
     Deliberate("a header of another version than its EtherType says is neither",

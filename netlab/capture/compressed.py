@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -82,12 +83,24 @@ def _gzip(data: memoryview) -> Iterator[bytes]:
                 raise _Damaged("it ends in the middle of a stream")
             at += len(given)
             while given and not stream.eof:
+                before = stream.copy()
                 try:
-                    yield stream.decompress(given, _PIECE_BYTES)
+                    piece = stream.decompress(given, _PIECE_BYTES)
                 except zlib.error as error:
+                    yield _before_damage(before, given)
                     raise _Damaged(f"{error}") from None
+                yield piece
                 given = stream.unconsumed_tail
         at = _behind_zeros(data, at - len(stream.unused_data))
+
+
+def _before_damage(stream: Any, given: Any) -> bytes:
+    """What zlib kept to itself when it met the damage: it gives all of a call or nothing."""
+    found = bytearray()
+    with suppress(zlib.error):
+        for at in range(len(given)):
+            found += stream.decompress(given[at : at + 1])
+    return bytes(found)
 
 
 def _behind_zeros(data: memoryview, at: int) -> int:

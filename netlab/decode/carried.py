@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from netlab.decode import faults
 from netlab.decode.icmp import read_icmp, read_icmpv6
-from netlab.decode.network import Reader, read_arp, read_ipv4, read_ipv6
+from netlab.decode.network import Reader, read_arp, read_behind, read_ipv4, read_ipv6
 from netlab.decode.numbers import (
     ETHERTYPE_ARP,
     ETHERTYPE_BRIDGING,
@@ -30,6 +30,7 @@ from netlab.decode.numbers import (
     ETHERTYPE_SERVICE_VLAN,
     ETHERTYPE_SMALLEST,
     ETHERTYPE_VLAN,
+    IP_AUTHENTICATION,
     IP_DCCP,
     IP_ETHERNET,
     IP_GRE,
@@ -61,6 +62,7 @@ SNAP_SAP = 0xAA
 # SNAP's organisations under which an EtherType follows: RFC 1042, and IEEE 802.1H's bridge tunnel.
 SNAP_ETHERTYPES = frozenset({b"\x00\x00\x00", b"\x00\x00\xf8"})
 LLC_IP_SAP = 0x06
+PPP_ADDRESS = 0xFF  # of HDLC, all stations: control follows, then the protocol (RFC 1662 3.1)
 LLC_UNNUMBERED = 0x03  # the two low bits of control: then it is one byte long
 DEEPEST = 8
 _U16 = struct.Struct("!H")
@@ -234,7 +236,7 @@ def _read_gre_ppp(
     packet: Packet, data: bytes | memoryview, off: int, stop: int, bound: str
 ) -> None:
     """PPTP: PPP with or without its address and control bytes (RFC 2637 4.1)."""
-    if bytes(data[off : off + 2]) == b"\xff\x03":
+    if off < min(stop, len(data)) and data[off] == PPP_ADDRESS:
         off += 2
     read_ppp(packet, data, off, stop, bound)
 
@@ -293,6 +295,14 @@ def _read_ethernet_in_ip(
         read_ethernet(packet, data, off, stop, bound)
 
 
+def _read_authentication(
+    packet: Packet, data: bytes | memoryview, off: int, stop: int, bound: str
+) -> None:
+    """What the header vouches for follows it in the open (RFC 4302 section 2)."""
+    packet.protocol = "AH"
+    read_behind(packet, IP_AUTHENTICATION, data, off, stop, bound, OVER_IPV4)
+
+
 def _goes_deeper(packet: Packet) -> bool:
     packet._depth += 1
     return packet._depth <= DEEPEST and packet.fragment is None
@@ -309,6 +319,7 @@ OVER_IPV4: dict[int, Reader] = {
     IP_SCTP: read_sctp,
     IP_DCCP: read_dccp,
     IP_UDP_LITE: read_udp_lite,
+    IP_AUTHENTICATION: _read_authentication,
 }
 OVER_IPV6: dict[int, Reader] = {
     IP_TCP: read_tcp,

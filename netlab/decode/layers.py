@@ -339,6 +339,11 @@ def _transport(walk: Walk, protocol: int, off: int, version: int) -> None:
         ports = show_udp(walk, off, version)
         if ports is not None and not walk.quote:
             _over_udp(walk, ports, off + 8)
+    elif protocol == numbers.IP_AUTHENTICATION and not walk.quote:
+        reached = _extensions(walk, protocol, off)
+        if reached is not None and walk.ends is not None:
+            walk.pseudo = PseudoHeader(*walk.ends, reached[0])
+            _transport(walk, *reached, version)
     elif protocol in _TUNNELS and not walk.quote:
         _tunnel(walk, protocol, off)
     elif protocol == (numbers.IP_ICMP if version == 4 else numbers.IP_ICMPV6):

@@ -10,7 +10,14 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from netlab.decode import numbers
-from netlab.decode.carried import LLC_IP_SAP, LLC_UNNUMBERED, SNAP_ETHERTYPES, SNAP_SAP, gre_size
+from netlab.decode.carried import (
+    LLC_IP_SAP,
+    LLC_UNNUMBERED,
+    PPP_ADDRESS,
+    SNAP_ETHERTYPES,
+    SNAP_SAP,
+    gre_size,
+)
 from netlab.decode.field import bytes_text
 from netlab.decode.fields import FIELDS
 from netlab.decode.links import HDLC_ADDRESSES, NFLOG_FAMILIES, NFLOG_PAYLOAD
@@ -78,10 +85,11 @@ def show_llc(walk: Walk, off: int) -> Next | None:
 
 
 def show_ppp(walk: Walk, off: int) -> Next | None:
-    """PPP: address and control where they stand, then the protocol number."""
+    """PPP: address and control where they stand, which is not in PPPoE, then the protocol."""
     end = min(walk.stop, len(walk.data))
     start = off
-    if walk.data[off : min(off + 2, end)] == b"\xff\x03":
+    in_pppoe = bool(walk.layers) and walk.layers[-1].name == "PPPoE session"
+    if walk.u8(off) == PPP_ADDRESS and not in_pppoe:
         off += 2
     first = walk.u8(off)
     size = 1 if first is not None and first & 1 else 2
@@ -90,7 +98,7 @@ def show_ppp(walk: Walk, off: int) -> Next | None:
     layer = walk.add("PPP", start, off + size)
     if off > start:
         raw = walk.data[start:off]
-        meaning = "Address and control of HDLC, always the same."
+        meaning = "Address and control of HDLC, usually ff 03."
         layer.fields.append(
             FieldValue("address, control", bytes_text(raw), meaning, start, off, raw, "RFC 1662 3")
         )

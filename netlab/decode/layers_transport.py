@@ -24,6 +24,7 @@ from netlab.decode.transport import (
     OPTION_TIMESTAMPS,
     OPTION_WSCALE,
     flags_text,
+    udp_length_is_open,
 )
 from netlab.decode.walk import FieldValue, Layer, Walk, number
 
@@ -36,18 +37,23 @@ def show_tcp(walk: Walk, off: int) -> None:
     size = ((walk.u8(off + 12) or 0) >> 4) * 4
     values = walk.fixed("TCP", off, size)
     if values is None:
+        _flags_of_cut(walk, off)
         return
     layer = walk.layers[-1]
     _flags(layer)
-    if size < 20 or off + size > walk.stop:
-        show_checksum(walk, layer, off, 16)
-        return
     for kind, place, length in walk.options(layer, off + 20, off + size, TCP_OPTIONS):
         if kind == OPTION_SACK and length % 8 == 2:
             _sack_blocks(walk, layer, place + 2, place + length)
         else:
             _option(walk, layer, place, length)
     show_checksum(walk, layer, off, 16)
+
+
+def _flags_of_cut(walk: Walk, off: int) -> None:
+    """The same line where the header ends behind the flags."""
+    layer = walk.layers[-1] if walk.layers else None
+    if layer is not None and layer.start == off and layer.fields[-1].start > off + 12:
+        _flags(layer)
 
 
 def _flags(layer: Layer) -> None:
@@ -108,7 +114,7 @@ def show_udp(walk: Walk, off: int, version: int) -> tuple[int, int] | None:
         return None
     layer = walk.layers[-1]
     length = number(values, "length")
-    if length == 0:
+    if length == 0 and udp_length_is_open(version, walk.stop - off):
         length = walk.stop - off
     if length < 8:
         return None

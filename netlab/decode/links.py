@@ -14,6 +14,7 @@ from netlab.decode import faults
 from netlab.decode.carried import (
     OVER_IPV4,
     OVER_IPV6,
+    PPP_ADDRESS,
     read_ethernet,
     read_ethertype,
     read_ip,
@@ -193,7 +194,7 @@ def _read_ppp_link(
     if first in HDLC_ADDRESSES:
         _read_hdlc(packet, data, off, stop, bound)
         return
-    if first == 0xFF:  # address and control: FF 03
+    if first == PPP_ADDRESS:
         if off + 2 > len(data):
             faults.short(packet, packet.link, off, 2, len(data), stop, bound)
             return

@@ -141,13 +141,13 @@ def read_ipv6(
         stop = payload + length
         bound = faults.IP_LENGTH
     if number in _EXTENSIONS or number == IP_FRAGMENT:
-        _extensions(packet, number, data, payload, stop, bound, transports)
+        read_behind(packet, number, data, payload, stop, bound, transports)
         return
     packet._ip_protocol = number
     _transport(packet, number, data, payload, stop, bound, transports)
 
 
-def _extensions(
+def read_behind(
     packet: Packet,
     number: int,
     data: bytes | memoryview,
@@ -156,6 +156,7 @@ def _extensions(
     bound: str,
     transports: Transports,
 ) -> None:
+    """Pass over the extension headers at `off`, the first of which is `number`, if any."""
     captured = len(data)
     while number in _EXTENSIONS or number == IP_FRAGMENT:
         layer = ip_protocol_name(number)
@@ -221,7 +222,7 @@ def _transport(
 
 def read_reassembled(packet: Packet, number: int, data: bytes, transports: Transports) -> None:
     """Go on with what the fragments carried: `data` is the IP payload, put together."""
-    _extensions(packet, number, data, 0, len(data), faults.IP_LENGTH, transports)
+    read_behind(packet, number, data, 0, len(data), faults.IP_LENGTH, transports)
 
 
 def read_arp(packet: Packet, data: bytes | memoryview, off: int, stop: int, bound: str) -> None:

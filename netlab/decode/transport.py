@@ -159,6 +159,14 @@ def option_places(
     return places
 
 
+def udp_length_is_open(version: int | None, there: int) -> bool:
+    """Whether a length of 0 means all that is `there`, and is not just wrong.
+
+    IPv6 has jumbograms (RFC 2675 section 4); IPv4 only what Linux's BIG TCP puts into tunnels.
+    """
+    return version == 6 or there > 0xFFFF
+
+
 def read_udp(packet: Packet, data: bytes | memoryview, off: int, stop: int, bound: str) -> None:
     """Fill the UDP columns; `data` is the whole frame."""
     captured = len(data)
@@ -167,7 +175,7 @@ def read_udp(packet: Packet, data: bytes | memoryview, off: int, stop: int, boun
         return
     sport, dport, length, _ = _UDP.unpack_from(data, off)
     there = stop - off
-    if length == 0:  # more than 65,535 bytes: a jumbogram (RFC 2675 section 4)
+    if length == 0 and udp_length_is_open(packet.ip_version, there):
         length = there
     elif length < 8:
         faults.note(packet, "UDP", off, 8, length, faults.UDP_LENGTH)

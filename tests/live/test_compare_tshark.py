@@ -16,8 +16,9 @@ from pathlib import Path
 
 import pytest
 from compare_files import write_forms
-from compare_samples import write_samples
+from compare_samples import write_frames, write_samples
 from deliberate_differences import DELIBERATE
+from deliberate_samples import departures
 from tshark_compare import (
     GROUP_OF,
     Comparison,
@@ -84,6 +85,32 @@ def test_made_frames_are_as_tshark_reads_them(tmp_path: Path) -> None:
     found = by_tshark([path])
     judge(found)
     assert set(found[0].fields) == set(GROUP_OF)
+
+
+# Captures of which netlab says something else than tshark for a reason that no made frame has.
+DAMAGED = (
+    "206_example_b.pcap",
+    "be-difficult-test202.pcapng",
+    "smb_v2_only_non_zero_reserved1.pcap",
+    "clusterfuzz-testcase-FuzzTarget-5188876846235648.bin",
+)
+
+
+def test_every_deliberate_difference_is_needed(captures_dir: Path, tmp_path: Path) -> None:
+    """An entry without a frame that it explains could hide what nobody means."""
+    path = tmp_path / "departures.pcapng"
+    write_samples(path)
+    with_departures = tmp_path / "more.pcapng"
+    write_frames(with_departures, departures())
+    found = by_tshark([path, with_departures])
+    found += [
+        compare(name, netlab_rows(read_raw(captures_dir / "files" / name)),
+                expected_rows(captures_dir / "expected", name), DELIBERATE)
+        for name in DAMAGED
+    ]  # fmt: skip
+    judge(found)
+    meant = {place for one in found for place in one.meant}
+    assert [entry.why for place, entry in enumerate(DELIBERATE) if place not in meant] == []
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import subprocess
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import lz4.frame
 import pytest
@@ -72,6 +73,28 @@ def test_what_is_cut_short_gives_its_beginning_and_says_so(
     assert found is not None
     assert data.startswith(found.data)
     assert way in found.fault
+
+
+@given(data=st.binary(min_size=1, max_size=9_000), bad=st.integers(1, 8))
+def test_a_gzip_whose_sum_or_size_is_wrong_gives_all_that_is_in_it(data: bytes, bad: int) -> None:
+    whole = bytearray(gzip.compress(data))
+    whole[-bad] ^= 0x55
+    found = maybe_decompressed(bytes(whole), "x")
+    assert found is not None
+    assert found.data == data
+    assert "damaged" in found.fault
+
+
+def test_a_gzip_damaged_in_its_middle_gives_what_came_before() -> None:
+    data = Random(31).randbytes(9_973)
+    whole = bytearray(gzip.compress(data, compresslevel=0))
+    # Stored as it is: the damage is in a byte of the content, which only the sum tells.
+    whole[len(whole) // 2] ^= 0x55
+    found = maybe_decompressed(bytes(whole), "x")
+    assert found is not None
+    assert len(found.data) == len(data)
+    assert sum(a != b for a, b in zip(found.data, data, strict=True)) == 1
+    assert "damaged" in found.fault
 
 
 @pytest.mark.parametrize("way", WAYS)

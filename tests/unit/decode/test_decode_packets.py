@@ -152,6 +152,8 @@ BROKEN = [
      ("IPv4 options", 34, 2, 1, "option length")),
     ("extension past payload", ETH6 + ip6(h("06ff 0000 0000 0000"), 0),
      ("IPv6 hop-by-hop", 54, 2048, 8, "ip total length")),
+    ("udp length of nothing", ETH4 + ip4(udp(b"abc", length=0), 17),
+     ("UDP", 34, 8, 0, "udp length")),
     ("arp sizes", MACS + h("0806 0001 0800 ff 04 0001") + bytes(20),
      ("ARP", 14, 526, 28, "frame end")),
 ]  # fmt: skip
@@ -198,6 +200,24 @@ def test_a_jumbo_option_tells_the_length() -> None:
     jumbo = h("0600 c204") + (28 + 70_000).to_bytes(4, "big")
     packet = one(ETH6 + ip6(jumbo + tcp(b"x" * 70_000), 0, length=0) + b"padding")
     assert (packet.payload_len_bytes, packet.fault_layer) == (70_000, None)
+
+
+def test_a_udp_length_of_zero_is_a_jumbogram_where_there_can_be_one() -> None:
+    packet = one(ETH6 + ip6(udp(b"abc", length=0), 17))
+    assert (packet.payload_len_bytes, packet.fault_layer) == (3, None)
+    packet = one(ETH4 + ip4(udp(b"x" * 70_000, length=0), 17, total=0))
+    assert (packet.payload_len_bytes, packet.fault_layer) == (70_000, None)
+
+
+@pytest.mark.parametrize("six", [False, True])
+def test_behind_an_authentication_header_stands_the_segment(six: bool) -> None:
+    header = h("0604 0000 00000001 00000001") + bytes(12)
+    packet = one(
+        ETH6 + ip6(header + tcp(b"abc"), 51) if six else ETH4 + ip4(header + tcp(b"abc"), 51)
+    )
+    assert (packet.protocol, packet.payload_len_bytes, packet.fault_layer) == ("TCP", 3, None)
+    packet = one(ETH4 + ip4(header[:20], 51))
+    assert faults(packet) == ("AH", 34, 24, 20, "ip total length")
 
 
 def test_an_ipv6_packet_of_nothing_is_not_a_jumbo() -> None:
