@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netlab.correlate import kernels as k
 from netlab.decode import kernels as d
@@ -18,6 +18,9 @@ from netlab.engine.behind import Behind, two_threads
 from netlab.engine.records import Records
 from netlab.model.frame import Frame
 from netlab.model.recording import RawRecording
+
+if TYPE_CHECKING:
+    from netlab.engine.traffic import Traffic
 
 _NODES = 1 << 12
 
@@ -54,6 +57,7 @@ class Capture:
     outs: Any
     aside: list[tuple[int, Frame]] = field(default_factory=list)  # by row
     keep: bool = True
+    traffic: Traffic | None = None  # where it was to be counted
 
     def number(self, row: int) -> int:
         """The frame number of a row."""
@@ -74,10 +78,18 @@ class Pass:
     """One way through a file."""
 
     def __init__(
-        self, machine: Any, handle: int, name: str, *, keep: bool, wanted: list[int] | None = None
+        self,
+        machine: Any,
+        handle: int,
+        name: str,
+        *,
+        keep: bool,
+        wanted: list[int] | None = None,
+        traffic: Traffic | None = None,
     ) -> None:
         self.machine = machine
         self.keep = keep
+        self._traffic = traffic
         self._handle = handle
         self.records = Records(machine, handle, name, keep=keep)
         flows = machine.flows
@@ -111,6 +123,8 @@ class Pass:
             for first, last in self.records.pieces():
                 self._sort(first, last)
                 self._take_aside(first, last)
+                if self._traffic is not None:
+                    self._traffic.add_rows(self.records, first, last)
                 if not self._wants:
                     work = partial(
                         self._follow, first, last, self.records.rows, self.records.first,
@@ -122,9 +136,13 @@ class Pass:
 
     def capture(self) -> Capture:
         records = self.records
+        if self._traffic is not None:
+            self._traffic.add_frames((frame for _, frame in self.aside), records.raw.interfaces)
+            self._traffic.finish(self.found, records.raw.interfaces)
         return Capture(
-            records.raw, records.count, records, self.found, self.outs, self.aside, self.keep
-        )
+            records.raw, records.count, records, self.found, self.outs, self.aside, self.keep,
+            self._traffic,
+        )  # fmt: skip
 
     def _sort(self, first: int, last: int) -> None:
         found, records = self.found, self.records
@@ -176,11 +194,11 @@ class Pass:
                 found.nodes.ensure(2 * len(found.nodes))
 
 
-def read_capture(path: str, machine: Any, *, keep: bool) -> Capture:
+def read_capture(path: str, machine: Any, *, keep: bool, traffic: Traffic | None = None) -> Capture:
     """The packets of a file. Raises Unfit for one that only the general path reads."""
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        first = Pass(machine, handle, path, keep=keep)
+        first = Pass(machine, handle, path, keep=keep, traffic=traffic)
         first.run()
         return first.capture()
     finally:

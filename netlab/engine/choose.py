@@ -25,9 +25,10 @@ TABLES = ("packets", "segments", "connections")
 _SLOW_FROM_BYTES = 64 << 20  # from here on it is worth a word that something takes long
 
 
-def maybe_read(path: str, *, keep: bool) -> Whole | None:
+def maybe_read(path: str, *, keep: bool, with_traffic: bool = False) -> Whole | None:
     """A capture by the engine; None where the general path is to read it.
 
+    `with_traffic`: what passed of each protocol and host is counted, too.
     Raises UsageError for a machine that does not exist or cannot be had, and BadRecording.
     """
     forced = forced_kind()
@@ -35,10 +36,12 @@ def maybe_read(path: str, *, keep: bool) -> Whole | None:
     if size is None or (forced is None and size < _FROM_BYTES):
         return None
     from netlab.engine.records import Unfit
+    from netlab.engine.traffic import Traffic
     from netlab.engine.whole import read
 
+    traffic = Traffic() if with_traffic else None
     try:
-        return read(path, _machine(forced, size), keep=keep)
+        return read(path, _machine(forced, size), keep=keep, traffic=traffic)
     except Unfit:
         return None
     except MemoryError as error:

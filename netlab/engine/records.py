@@ -124,6 +124,13 @@ class Records:
         rows = self.links.rows(len(self.raw.interfaces))
         return [(row[places[0]], row[places[1]], row[places[2]]) for row in rows]
 
+    @property
+    def links_so_far(self) -> list[int]:
+        """The link types of the interfaces that the file has described until now."""
+        if self._header is not None:
+            return [one.link for one in self.raw.interfaces]
+        return [one.link for one in self._blocks.section[1]]
+
     def number(self, row: int) -> int:
         """As Wireshark numbers the frame of a row of the file."""
         if not self.skipped:

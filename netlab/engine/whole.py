@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netlab.correlate.missing import missing_frames
 from netlab.correlate.verdict_names import VERDICTS
@@ -19,6 +19,9 @@ from netlab.engine.flow_rows import FlowRow, busiest_udp, connections, flow_rows
 from netlab.engine.set_aside import General
 from netlab.model.frame import Frame
 from netlab.model.tables import Connection, Packet, Segment
+
+if TYPE_CHECKING:
+    from netlab.engine.traffic import Traffic
 
 
 @dataclass(slots=True)
@@ -126,9 +129,10 @@ class Whole:
             os.close(handle)
 
 
-def read(path: str, machine: Any, *, keep: bool) -> Whole:
-    """Read a file. Raises Unfit for one that only the general path reads."""
-    capture = read_capture(path, machine, keep=keep)
+def read(path: str, machine: Any, *, keep: bool, traffic: Traffic | None = None) -> Whole:
+    """Read a file; count its `traffic` if asked to. Raises Unfit for one that only the general path
+    reads."""
+    capture = read_capture(path, machine, keep=keep, traffic=traffic)
     whole = Whole(path, machine, capture)
     if not capture.aside and not capture.found.has_left:
         return whole

@@ -14,7 +14,7 @@ def show(asked: Asked) -> bool:
         return False
     with watching() as progress:
         progress.step("reading")
-        whole = maybe_read(asked.file, keep=False)
+        whole = maybe_read(asked.file, keep=False, with_traffic=asked.view is None)
     if whole is None:
         return False
     from netlab.commands.main import note

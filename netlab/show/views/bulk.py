@@ -1,8 +1,8 @@
 """A large capture that the engine read -> its connections, and its summary.
 
-What takes a look at each packet by itself is not in it: the hierarchy of protocols, hosts,
-checksums, frames that were captured twice. The summary says so. Of a connection, the frames that
-brought bytes again are those that tshark calls retransmissions.
+What takes a look at each packet by itself is not in it: checksums, frames that were captured twice,
+the applications among the protocols. The summary says so. Of a connection, the frames that brought
+bytes again are those that tshark calls retransmissions.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from netlab.model.tables import Connection
 from netlab.show.views.connections import ConnectionSummary, connection_summary
 from netlab.show.views.recorded import InterfaceSummary, Ledger
 from netlab.show.views.summary import Summary
+from netlab.show.views.traffic import hierarchy, host_rows
 
 _NOTE = (
-    "a large capture, read in bulk: protocols, hosts, checksums and copies were not looked at"
+    "a large capture, read in bulk: checksums, copies and what applications say were not looked at"
     " packet by packet"
 )
 # Columns of connections, and what is said of their sum.
@@ -41,6 +42,8 @@ def bulk_connections(rows: list[Connection]) -> tuple[ConnectionSummary, ...]:
 def bulk_summary(whole: Whole, path: str, *, busiest: int | None = None) -> Summary:
     """What the capture at `path` holds; of its connections all, or so many that moved most."""
     capture = whole.capture
+    traffic = capture.traffic
+    assert traffic is not None, "it was not counted"
     raw, seen = capture.raw, capture.records.interfaces()
     rows = whole.connections(udp=busiest is None)
     shown = rows
@@ -55,7 +58,7 @@ def bulk_summary(whole: Whole, path: str, *, busiest: int | None = None) -> Summ
         frames=capture.count, frame_bytes=sum(size for _, size, _ in seen),
         calls=0, links=0, states=0, stamps=0,
         frames_without_connection=whole.frames_without_connection,
-        protocols=(), hosts=(),
+        protocols=hierarchy(traffic.stacks), hosts=host_rows(traffic.between),
         connections=bulk_connections(shown),
         connections_more=whole.connection_count - len(shown),
         interfaces=tuple(

@@ -8,7 +8,7 @@ here its frames are those with payload, of a connection whose first bytes at its
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -69,6 +69,11 @@ def protocols(
             found = whole[stack] = [0, 0]
         found[0] += 1
         found[1] += packet.origlen_bytes
+    return hierarchy(whole)
+
+
+def hierarchy(whole: Mapping[Stack, Sequence[int]]) -> tuple[Protocol, ...]:
+    """The same of frames and bytes that were counted by stack."""
     packets: Counter[Stack] = Counter()
     amounts: Counter[Stack] = Counter()
     below: dict[Stack, set[Stack]] = defaultdict(set)
@@ -141,6 +146,13 @@ def hosts(packets: list[Packet]) -> tuple[Host, ...]:
             found = between[pair] = [0, 0]
         found[0] += 1
         found[1] += packet.origlen_bytes
+    return host_rows(between)
+
+
+def host_rows(
+    between: Mapping[tuple[str | None, str | None], Sequence[int]],
+) -> tuple[Host, ...]:
+    """The same of frames and bytes that were counted by source and destination."""
     rows: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     for (src, dst), (number, amount) in between.items():
         if src is not None:
