@@ -76,6 +76,10 @@ def _short(walk: Walk, ports: tuple[int, int], off: int, end: int) -> int | None
     # 21 bytes are the least that a receiver answers to; less is no packet of QUIC (RFC 9000 10.3).
     if walk.data[off] & 0x40 and (behind_long or at_port) and end - off >= 21:
         walk.fixed("QUIC short header", off, 1)
+        if not behind_long:
+            fields = walk.layers[-1].fields
+            text = f"{fields[0].text}; taken for QUIC by its port and the next bit alone"
+            fields[0] = replace(fields[0], text=text)
     return None
 
 

@@ -71,7 +71,8 @@ def verdict_view(segment: Segment | None) -> VerdictView | None:
         mine = "new data" if segment.verdict == Verdict.NEW_DATA else ""
     if not mine and not theirs:
         return None
-    agree = segment.verdict in _SAME[theirs] if theirs else mine == "new data"
+    # Who is not certain contradicts nobody who says nothing.
+    agree = segment.verdict in _SAME[theirs] if theirs else mine in ("new data", "not certain")
     return VerdictView(
         theirs, mine, segment.verdict_reason or "", segment.verdict_frames or (), agree
     )
