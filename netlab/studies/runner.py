@@ -79,19 +79,20 @@ def carry_out(
         say(_progress(study, one))
         with tempfile.TemporaryDirectory(prefix="netlab-study-") as folder:
             evidence = _experiment(study, one, path or Path(folder) / f"{study.name}.pcapng")
-        checks = tuple(_checked(expect, one, evidence) for expect in expectations(study))
+        checks = tuple(_checked(expect, one, evidence) for expect in expectations(study, one))
         runs.append(Run(one, evidence, checks))
     return Outcome(study, tuple(runs), time.monotonic() - begun_s)
 
 
-def expectations(study: Study) -> tuple[Expect, ...]:
+def expectations(study: Study, p: Params) -> tuple[Expect, ...]:
     """What the study expects, and that `netlab why` finds the same mechanism."""
-    if not study.cause:
+    cause = study.cause if isinstance(study.cause, str) else study.cause(p)
+    if not cause:
         return study.expects
     found = Expect(
         f"`netlab why` of the longest {study.waits_on}",
         Kind.WORD,
-        lambda p: study.cause,
+        lambda p: cause,
         lambda evidence: evidence.main_cause(study.waits_on),
         "the recording alone",
     )

@@ -150,7 +150,9 @@ class Study:
     moment: Callable[[Evidence], tuple[int, int] | None] = lambda evidence: None
     connection: int | None = 0  # whose ladder is shown; None: there is none to show
     seen: Callable[[Evidence], str] = lambda evidence: ""  # what the recording shows, in words
-    cause: str = ""  # what `why` must name for the longest call of `waits_on`; empty: no waiting
+    cause: str | Callable[[Params], str] = (
+        ""  # what `why` must name for the longest call of `waits_on`; empty: no waiting
+    )
     waits_on: str = "client"  # a host, or a host and the name of its call
     lacks: Callable[[], str] = lambda: ""  # what this kernel lacks for it; empty: nothing
     claims: tuple[Claim, ...] = ()

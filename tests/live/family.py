@@ -192,11 +192,20 @@ def family(mode: str, *, ready: bool = True, **given: Any) -> Iterator[Family]:
 
 def is_alive(pid: int) -> bool:
     """Whether a process is there, and no zombie."""
+    return state_of(pid) not in "ZX"
+
+
+def is_asleep(pid: int) -> bool:
+    """Whether a process waits for something to happen."""
+    return state_of(pid) == "S"
+
+
+def state_of(pid: int) -> str:
+    """The letter that ps has for a process; Z for none."""
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
-        return False
-    return state not in "ZX"
+        return "Z"
 
 
 def wait_gone(pid: int) -> None:

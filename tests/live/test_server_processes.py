@@ -7,7 +7,7 @@ import signal
 import socket
 
 import pytest
-from family import Client, Family, both_modes, family, is_alive, until, wait_gone
+from family import Client, Family, both_modes, family, is_alive, is_asleep, until, wait_gone
 
 
 def expect(served: Family, status: int, number: int = signal.SIGTERM) -> str:
@@ -41,8 +41,10 @@ def test_everybody_starts_in_order_and_ends_in_order(mode: str) -> None:
 @pytest.mark.parametrize("poller", ["epoll", "edge"])
 def test_idle_workers_take_connections_in_turn(poller: str) -> None:
     with family("base", workers=3, poller=poller) as served:
+        workers = served.pids("worker_start").values()
         clients, names = [], []
-        for _ in range(30):  # each when the one before has its answer: all workers are idle
+        for _ in range(30):
+            until(lambda: all(map(is_asleep, workers)), "all workers are idle")
             clients.append(served.connect())
             names.append(clients[-1].ask("server.role.name"))
         assert min(names.count(f"worker-{number}") for number in range(3)) >= 5, names

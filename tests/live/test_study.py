@@ -36,8 +36,11 @@ def test_a_study_holds_and_its_recording_is_whole(name: str, tmp_path: Path) -> 
     done = study(tmp_path, name, "-o", "r.pcapng")
     assert done.returncode == 0, done.stdout + done.stderr
     assert max(map(len, done.stdout.splitlines())) <= 80
+    one = catalogue()[name]
     lines = done.stdout.splitlines()
-    assert sum(line.startswith("✓ ") for line in lines) == len(expectations(catalogue()[name])) + 1
+    assert (
+        sum(line.startswith("✓ ") for line in lines) == len(expectations(one, one.params({}))) + 1
+    )
     raw = read_raw(tmp_path / "r.pcapng")
     assert raw.faults == []
     assert ledger_mismatches(analyse(raw)) == []
@@ -50,9 +53,12 @@ def test_every_other_study_holds(name: str, tmp_path: Path) -> None:
 
 
 def test_a_parameter_changes_the_experiment(tmp_path: Path) -> None:
+    """With TCP_NODELAY nothing is held, and so why need not find what held it."""
     done = study(tmp_path, "nagle-delayed-ack", "--set", "nodelay=1")
     assert done.returncode == 0, done.stdout
-    assert "40" not in done.stdout.split("predicted")[1]
+    lines = done.stdout.splitlines()
+    assert sum(line.startswith("✓ ") for line in lines) == 3
+    assert not any("netlab why" in line for line in lines)
 
 
 def test_a_study_of_ones_own(tmp_path: Path) -> None:

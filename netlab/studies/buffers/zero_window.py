@@ -8,7 +8,7 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence, Frame
-from netlab.studies.parts import MS, RTT, delay, timer_room
+from netlab.studies.parts import BUSY_NS, MS, RTT, delay, timer_room
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, read_to_end
 from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
@@ -111,7 +111,7 @@ STUDY = Study(
                less=30, more=30, because="the timer wheel is up to 1/8 late, each time"),
         Expect("from the first recv to the frame that opens the window", Kind.TIME, lambda p: 0,
                open_again_ns, "tcp_cleanup_rbuf() of Linux: read enough, then an ACK at once",
-               more=lambda p: timer_room(100 * MS) + 20 * MS,
+               more=lambda p: timer_room(100 * MS) + BUSY_NS,
                because="it takes a read of half the buffer, and the process must run"),
         Expect("bytes that the server read", Kind.SIZE, lambda p: p.size,
                lambda e: e.returned["server"], "RFC 9293 2.2: nothing was lost"),

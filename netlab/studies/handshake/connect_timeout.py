@@ -6,7 +6,7 @@ import socket
 from typing import Any
 
 from netlab.model.probe import Probe
-from netlab.studies.parts import MS
+from netlab.studies.parts import BUSY_NS, MS
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import trial
 from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
@@ -40,7 +40,7 @@ STUDY = Study(
                lambda e: e.returned["client"]["error"], "Python's socket module: TimeoutError"),
         Expect("after", Kind.TIME, lambda p: p.timeout,
                lambda e: e.returned["client"]["took_ns"], "man 2 poll: never early",
-               more=20 * MS, because="poll() counts in ms, and the process must run again"),
+               more=BUSY_NS, because="poll() counts in ms, and the process must run again"),
         Expect("no reset is sent: frames of the client with RST", Kind.COUNT, lambda p: 0,
                lambda e: sum("RST" in (f.tcp_flags or "") for f, _ in e.frames("c>s")),
                "RFC 9293 3.10.4: CLOSE in SYN-SENT deletes the TCB"),

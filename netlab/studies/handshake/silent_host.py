@@ -6,7 +6,7 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import gap_ns
-from netlab.studies.parts import MS, S, timer_room
+from netlab.studies.parts import BUSY_NS, S, timer_room
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected, trial
 from netlab.studies.study import Expect, Parameter, Params, Study, Topic
@@ -85,7 +85,7 @@ STUDY = Study(
             lambda p: schedule(p.retries)[1] * S,
             lambda e: e.returned["client"]["took_ns"],
             "tcp_write_timeout() and retransmits_timed_out() of Linux",
-            more=lambda p: timer_room(schedule(p.retries)[1] * S) + 20 * MS,
+            more=lambda p: timer_room(schedule(p.retries)[1] * S) + BUSY_NS,
             because="the same for each",
         ),
     ),

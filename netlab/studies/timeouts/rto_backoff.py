@@ -5,7 +5,7 @@ from __future__ import annotations
 from netlab.model.probe import Probe
 from netlab.model.tables import Role
 from netlab.studies.evidence import Evidence
-from netlab.studies.parts import MS, delay, timer_room
+from netlab.studies.parts import BUSY_NS, MS, delay, timer_room
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, read_exactly
 from netlab.studies.study import Expect, Parameter, Params, Study, Topic
@@ -74,7 +74,7 @@ def rto_ns(p: Params) -> int:
 
 
 def _room(times: int) -> object:
-    return lambda p: timer_room(times * rto_ns(p)) + 15 * MS
+    return lambda p: timer_room(times * rto_ns(p)) + BUSY_NS
 
 
 STUDY = Study(
@@ -105,7 +105,7 @@ STUDY = Study(
                lambda p: rto_ns(p) * 2 ** (p.losses - 1), lambda e: gap_ns(e, e.p.losses - 1),
                "RFC 6298 5.5: back off the timer",
                less=lambda p: 5 * MS * 2 ** (p.losses - 1),
-               more=lambda p: timer_room(rto_ns(p) * 2 ** (p.losses - 1)) + 15 * MS * 2 ** p.losses,
+               more=lambda p: timer_room(rto_ns(p) * 2 ** (p.losses - 1)) + BUSY_NS * 2 ** p.losses,
                because="the same"),
     ),
     moment=moment,

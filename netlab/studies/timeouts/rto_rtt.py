@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netlab.studies.parts import MS, timer_room
+from netlab.studies.parts import BUSY_NS, MS, timer_room
 from netlab.studies.quantity import Kind
 from netlab.studies.study import Expect, Parameter, Study, Sweep, Topic
 from netlab.studies.timeouts.rto_backoff import client, gap_ns, moment, rto_ns, server, wire
@@ -25,7 +25,7 @@ STUDY = Study(
     expects=(
         Expect("the lost message leaves again after", Kind.TIME, rto_ns, lambda e: gap_ns(e, 0),
                "RFC 6298 2.3; TCP_RTO_MIN of Linux",
-               less=lambda p: 5 * MS, more=lambda p: timer_room(rto_ns(p)) + 15 * MS,
+               less=lambda p: 5 * MS, more=lambda p: timer_room(rto_ns(p)) + BUSY_NS,
                because="the timer wheel is up to 1/8 late"),
     ),
     moment=moment,
