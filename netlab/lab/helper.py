@@ -126,7 +126,8 @@ class FirstProcess:
         self._pids: dict[str, int] = {}
         self._foreground: set[int] = set()  # pids that have a terminal
         self._killed_ns: dict[int, int] = {}
-        self._emptying: set[str] = set()  # hosts whose last process is waited for
+        # Hosts whose last process is waited for; with those that were there, as /proc has them.
+        self._emptying: dict[str, dict[str, int]] = {}
 
     def serve(self, kind: str, detail: str) -> None:
         """Set up, say so, then do what netlab asks until it closes the connection."""
@@ -337,24 +338,27 @@ class FirstProcess:
         """Send a signal to every process of a host, daemons too; tell how many there are, and
         again once none is left."""
         there = self._population(host)
-        for pid in there:
+        for pid in there.values():
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
         self._tell({"event": "left", "host": host, "count": len(there)})
         if there:
-            self._emptying.add(host)
+            self._emptying[host] = there
             self._tell_if_empty(host)
 
     def _tell_if_empty(self, host: str) -> None:
-        if not self._population(host):
-            self._emptying.discard(host)
+        if not self._population(host) and not any(map(_ends, self._emptying[host])):
+            del self._emptying[host]
             self._tell({"event": "left", "host": host, "count": 0})
 
-    def _population(self, host: str) -> list[int]:
-        """The processes of a host, zombies left out, by their pid in this process namespace."""
+    def _population(self, host: str) -> dict[str, int]:
+        """The processes of a host, as /proc names them, with their pid in this process namespace.
+
+        Zombies are left out, and so is who ends just now: it has given up its namespaces.
+        """
         assert self._network is not None
         network = os.fstat(self._network.places[host].network)
-        found = []
+        found = {}
         for entry in os.listdir("/proc"):
             if not entry.isdecimal():
                 continue
@@ -365,7 +369,7 @@ class FirstProcess:
             except (OSError, StopIteration):
                 continue  # gone, or not ours to look at
             if (theirs.st_dev, theirs.st_ino) == (network.st_dev, network.st_ino):
-                found.append(int(pids.split()[-1]))
+                found[entry] = int(pids.split()[-1])
         return found
 
     def _end_all(self) -> None:
@@ -374,6 +378,19 @@ class FirstProcess:
 
     def _tell(self, message: control.Message) -> None:
         control.send(self._sock, message)
+
+
+def _ends(entry: str) -> bool:
+    """Whether this process is not a zombie yet.
+
+    The kernel takes its namespaces first and then closes its sockets (do_exit: files whose last
+    user it was are closed by exit_task_work, after exit_task_namespaces).
+    """
+    try:
+        with open(f"/proc/{entry}/stat", "rb") as stat:
+            return stat.read().rpartition(b") ")[2][:1] not in (b"Z", b"X")
+    except OSError:
+        return False
 
 
 if __name__ == "__main__":

@@ -181,8 +181,11 @@ def test_a_capture_at_one_end_claims_nothing_that_the_kernel_did_not_count(
 
 
 def test_few_are_left_open(seen: Seen) -> None:
-    """Only where the sender may have taken back a time-out that turned out to be in vain."""
-    assert [number for number in range(len(CASES)) if left_open(seen, number)] in ([], [6])
+    """Only where the sender may have taken back a time-out that turned out to be in vain: after a
+    cut, and where chance may take all of a round's ACKs."""
+    open_there = {number: left_open(seen, number) for number in range(len(CASES))}
+    assert {number for number, count in open_there.items() if count} <= {6, 11, 12}
+    assert all(open_there[number] <= len(seen.sent(number)) / 10 for number in (11, 12))
 
 
 def test_new_is_what_no_frame_brought_before(seen: Seen) -> None:
