@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path), metavar="FILE", help="Keep the recording."
 )
+@click.option(
+    "--regenerate", is_flag=True,
+    help="Keep the story, and a small recording, under captures/ here.",
+)  # fmt: skip
 @display_options
 def command(
     name: str | None,
@@ -44,6 +48,7 @@ def command(
     repeat: int,
     every: bool,
     output: Path | None,
+    regenerate: bool,
 ) -> int:
     """Ask one question of real sockets: prediction, experiment, picture, verdict.
 
@@ -62,6 +67,14 @@ def command(
     if of is not None:
         raise UsageError("one study at a time", "`netlab study --all` carries out all of them")
     about_one = bool(settings) or predict or output is not None
+    if regenerate:
+        if about_one or full or repeat != 1 or (name is None and not every):
+            raise UsageError(
+                "a story is told with what a study has by itself",
+                "netlab study NAME --regenerate, or --all --regenerate",
+            )
+        chosen = [catalogue.find(name)] if name else list(catalogue.catalogue().values())
+        return _regenerate(chosen)
     if every or name is None:
         if about_one or name is not None or (repeat != 1 and not every):
             raise UsageError("options are about one study", "name it: `netlab study` lists them")
@@ -136,7 +149,7 @@ def _all(studies: list[Study], full: bool, repeat: int) -> int:
     from netlab.studies.runner import carry_out
 
     names = max(len(study.name) for study in studies)
-    failed = 0
+    carried_out = failed = 0
     for study in studies:
         lack = study.lacks()
         if lack:
@@ -154,8 +167,37 @@ def _all(studies: list[Study], full: bool, repeat: int) -> int:
             said = said or page.failures(outcome)
         emit(page.all_lines(study, names, held, repeat, took_s, said, width_of(None)))
         sys.stdout.flush()
+        carried_out += 1
         failed += held < repeat
-    emit([[], [(f"{len(studies) - failed} of {len(studies)} studies hold", "bold")]])
+    emit([[], [(f"{carried_out - failed} of {carried_out} studies hold", "bold")]])
+    return 1 if failed else 0
+
+
+def _regenerate(studies: list[Study]) -> int:
+    """Carry them out, and keep their stories; what did not hold leaves its story as it was."""
+    import tempfile
+
+    from netlab.studies import page
+    from netlab.studies.runner import carry_out
+    from netlab.studies.story import keep
+
+    failed = 0
+    for study in studies:
+        lack = study.lacks()
+        if lack:
+            click.echo(f"- {study.name}: left out: {lack}")
+            continue
+        with tempfile.TemporaryDirectory(prefix="netlab-study-") as folder:
+            recording = Path(folder) / f"{study.name}.pcapng"
+            outcome = carry_out(study, study.params({}), path=recording)
+            if outcome.holds:
+                new = keep(outcome, recording, Path("captures"))
+                click.echo(
+                    f"✓ {study.name}: {'a new recording' if new else 'its story told again'}"
+                )
+            else:
+                click.echo(f"✗ {study.name}: {page.failures(outcome)}")
+        failed += not outcome.holds
     return 1 if failed else 0
 
 

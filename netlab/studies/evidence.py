@@ -83,13 +83,17 @@ class Evidence:
         """The spans of a call in one role."""
         return [span for span in self.tables.spans if span.call == call.call and span.role == role]
 
-    def main_cause(self, waits_on: str) -> str | None:
-        """What `netlab why` says of the longest such call: the cause of most of its time."""
+    def longest(self, waits_on: str) -> Call | None:
+        """The call of a host, or of a host and a name, that took longest; None: none returned."""
         host, _, op = waits_on.partition(" ")
         over = [call for call in self.calls(op or None, host=host) if call.returned_ns is not None]
-        if not over:
+        return max(over, key=lambda call: (call.returned_ns or 0) - call.entered_ns, default=None)
+
+    def main_cause(self, waits_on: str) -> str | None:
+        """What `netlab why` says of the longest such call: the cause of most of its time."""
+        longest = self.longest(waits_on)
+        if longest is None:
             return None
-        longest = max(over, key=lambda call: (call.returned_ns or 0) - call.entered_ns)
         times: Counter[str] = Counter()
         for wait in waits(self.tables, self.raw):
             if wait.call == longest.call:

@@ -102,20 +102,15 @@ def after_lines(outcome: Outcome, width: int, *, colours: bool) -> list[Line]:
     study = outcome.study
     last = outcome.runs[-1]
     lines: list[Line] = []
-    story = _moment(study, last.evidence, width)
+    story = moment_lines(study, last.evidence, width)
     if story:
         lines += [[], *story]
     seen = study.seen(last.evidence)
     if seen:
         lines += [[], *_paragraph(printable(seen), width)]
     if study.sweep is not None:
-        lines += [[], *_plot(outcome, width, colours)]
-    for run in outcome.runs:
-        lines.append([])
-        if study.sweep is not None:
-            name = study.sweep.parameter
-            lines.append([(f"{name}={study.typed(name, run.p[name])}", "bold")])
-        lines += _table(run.checks, width, sources=run is last)
+        lines += [[], *plot_of_sweep(outcome, width, colours)]
+    lines += [[], *measured_lines(outcome, width)]
     checks = [check for run in outcome.runs for check in run.checks]
     held = sum(check.holds for check in checks)
     mark, style = ("✓", "bold green") if outcome.holds else ("✗", "bold red")
@@ -125,7 +120,20 @@ def after_lines(outcome: Outcome, width: int, *, colours: bool) -> list[Line]:
     return lines
 
 
-def _plot(outcome: Outcome, width: int, colours: bool) -> list[Line]:
+def measured_lines(outcome: Outcome, width: int) -> list[Line]:
+    """Predicted against measured; of a sweep, for each value of its parameter."""
+    study = outcome.study
+    lines: list[Line] = []
+    for run in outcome.runs:
+        lines += [[]] if lines else []
+        if study.sweep is not None:
+            name = study.sweep.parameter
+            lines.append([(f"{name}={study.typed(name, run.p[name])}", "bold")])
+        lines += _table(run.checks, width, sources=run is outcome.runs[-1])
+    return lines
+
+
+def plot_of_sweep(outcome: Outcome, width: int, colours: bool) -> list[Line]:
     """The first expectation over the parameter that was swept."""
     study = outcome.study
     sweep = study.sweep
@@ -155,7 +163,8 @@ def repeat_lines(outcome: Outcome, number: int, width: int) -> list[Line]:
     return [line]
 
 
-def _moment(study: Study, evidence: Evidence, width: int) -> list[Line]:
+def moment_lines(study: Study, evidence: Evidence, width: int) -> list[Line]:
+    """The ladder of the telling moment; empty where a study has none to show."""
     if study.connection is None or study.connection >= len(evidence.tables.connections):
         return []
     row = evidence.tables.connections[study.connection]

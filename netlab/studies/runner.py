@@ -79,9 +79,16 @@ def carry_out(
         say(_progress(study, one))
         with tempfile.TemporaryDirectory(prefix="netlab-study-") as folder:
             evidence = _experiment(study, one, path or Path(folder) / f"{study.name}.pcapng")
-        checks = tuple(_checked(expect, one, evidence) for expect in expectations(study, one))
-        runs.append(Run(one, evidence, checks))
+        runs.append(checked(study, evidence))
     return Outcome(study, tuple(runs), time.monotonic() - begun_s)
+
+
+def checked(study: Study, evidence: Evidence) -> Run:
+    """What came of each prediction."""
+    p = evidence.p
+    return Run(
+        p, evidence, tuple(_checked(expect, p, evidence) for expect in expectations(study, p))
+    )
 
 
 def expectations(study: Study, p: Params) -> tuple[Expect, ...]:

@@ -1,0 +1,96 @@
+"""Every study has its story under captures/, and a recording of it tells that story again.
+
+`netlab study --all --regenerate` carries them out anew; with `--update-golden` the stories are told
+again from the recordings that lie there. Read the difference before you commit it.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from netlab.capture.files import read_raw
+from netlab.correlate.ledger import causal_violations, ledger_mismatches
+from netlab.explain.analysis import analyse
+from netlab.explain.waits import waits
+from netlab.studies.catalogue import catalogue
+from netlab.studies.story import MOST_BYTES, Kept, story_text
+
+CAPTURES = Path(__file__).resolve().parents[2] / "captures"
+MOST_BYTES_TOGETHER = 8_000_000
+KEPT = {name: Kept(CAPTURES / name) for name in catalogue()}
+RECORDED = [name for name, kept in KEPT.items() if kept.recording.exists()]
+NOT_CALLED = re.compile(r"\b(?:never|not|without) (?:calls? )?\w+\(\)")
+PYTHONS_OWN = {"settimeout"}  # methods that ask nothing of the kernel
+CALL = re.compile(r"\b(\w+)\(\)|call #(\d+)|frames? (\d+)")
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_every_study_has_a_story(name: str) -> None:
+    study = catalogue()[name]
+    text = KEPT[name].story.read_text(encoding="utf-8")
+    assert text.startswith(f"# {study.text(study.question, study.params({}))}\n")
+    assert "\n✓ " in text
+    assert "\n✗ " not in text
+
+
+def test_there_are_no_stories_of_studies_that_are_gone() -> None:
+    told = {story.parent.name for story in CAPTURES.glob("*/story.md")}
+    assert told - set(KEPT) == {"echo", "hosts"}
+
+
+def test_recordings_are_small() -> None:
+    sizes = {path.name: path.stat().st_size for path in CAPTURES.glob("*/*.pcapng")}
+    assert {name for name, size in sizes.items() if size > MOST_BYTES} == set()
+    assert sum(sizes.values()) <= MOST_BYTES_TOGETHER
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_the_recording_tells_the_story(name: str, request: pytest.FixtureRequest) -> None:
+    """Ladder, causes and every prediction come out of it as they did when it was made."""
+    kept = KEPT[name]
+    outcome = kept.outcome(catalogue()[name])
+    assert [check.what for check in outcome.runs[0].checks if not check.holds] == []
+    told = story_text(outcome, kept=True)
+    if request.config.getoption("--update-golden"):
+        kept.story.write_text(told, encoding="utf-8")
+    assert kept.story.read_text(encoding="utf-8") == told
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_its_ledgers_close(name: str) -> None:
+    """Of bytes, and of time: waits are in order, do not overlap, and cover each call."""
+    raw = read_raw(KEPT[name].recording)
+    assert raw.faults == []
+    tables = analyse(raw)
+    assert ledger_mismatches(tables) == []
+    assert causal_violations(tables) == []
+    parts: dict[int, list[tuple[int, int]]] = {}
+    for wait in waits(tables, raw):
+        parts.setdefault(wait.call, []).append((wait.start_ns, wait.stop_ns))
+    for call in tables.calls:
+        mine = parts.get(call.call)
+        if mine is None or call.returned_ns is None:
+            continue
+        assert mine[0][0] == call.entered_ns
+        assert mine[-1][1] == call.returned_ns
+        assert all(before[1] == after[0] for before, after in pairwise(mine))
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_a_story_names_only_what_its_recording_shows(name: str) -> None:
+    """Calls by their names and numbers, frames by theirs."""
+    study = catalogue()[name]
+    outcome = KEPT[name].outcome(study)
+    evidence = outcome.runs[0].evidence
+    words = NOT_CALLED.sub("", f"{study.text(study.setup, evidence.p)} {study.seen(evidence)}")
+    ops = {call.op for call in evidence.tables.calls} | PYTHONS_OWN
+    numbers = {call.call for call in evidence.tables.calls}
+    frames = {packet.frame for packet in evidence.tables.packets}
+    for op, call, frame in CALL.findall(words):
+        assert not op or op in ops, op
+        assert not call or int(call) in numbers
+        assert not frame or int(frame) in frames
