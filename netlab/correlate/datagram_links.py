@@ -14,9 +14,10 @@ from netlab.model.tables import Role, Span, Unmatched
 
 def list_read(join: DatagramJoin, number: int, size: int, reason: Reason) -> None:
     """List a read of `size` bytes of which it is not known what it took."""
+    what = What.READ_NOT_PLACED if reason is Reason.UNNAMED else What.READ_NOT_CAPTURED
     if size:
         join.unmatched.append(
-            Unmatched(None, None, None, None, size, What.READ_NOT_CAPTURED, reason, number)
+            Unmatched(None, None, None, None, size, what, reason, number)
         )
 
 

@@ -103,7 +103,7 @@ def match_reads(join: DatagramJoin, index: DatagramIndex, sockets: Sequence[Sock
         if local is None or local[1] == 0:
             for number in numbers:
                 size = moved_bytes(join.calls[number - 1], outbound=False)
-                reason = Reason.HIDDEN if socket.fits else Reason.NO_PACKET_WITNESS
+                reason = Reason.HIDDEN if socket.fits else index.unnamed
                 list_read(join, number, size, reason)
             continue
         queues.append(_queue(socket, local, numbers, join.calls, before))

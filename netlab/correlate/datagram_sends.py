@@ -29,6 +29,8 @@ class DatagramIndex:
     """Datagrams by their ends, with and without the address here (wildcard-bound sockets)."""
 
     def __init__(self, datagrams: Sequence[Datagram]) -> None:
+        # Why a read on a socket whose ends nothing shows took nothing that is known.
+        self.unnamed = Reason.UNNAMED if datagrams else Reason.NO_PACKET_WITNESS
         self._from_port: dict[tuple[int, Endpoint], list[Datagram]] = {}
         self._to: dict[Endpoint, list[Datagram]] = {}
         self._to_port: dict[int, list[Datagram]] = {}
