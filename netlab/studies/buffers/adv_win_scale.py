@@ -25,7 +25,7 @@ def window(p: Params) -> int:
     """Half of the doubled buffer; before 6.6 all but 1 / 2^scale of it. In whole segments."""
     space = 2 * p.rcvbuf
     share = space // 2 if is_ignored() else space - (space >> p.scale)
-    return min(share // X, 65_535)
+    return min(share // SEGMENT * SEGMENT, 65_535)
 
 
 def is_half(evidence: Evidence) -> bool:
