@@ -13,7 +13,7 @@ from typing import Any
 
 from netlab.explain.waits import waits
 from netlab.model.recording import RawRecording
-from netlab.model.tables import Call, Connection, Packet, Segment, Span, Tables
+from netlab.model.tables import Call, Connection, Packet, Role, Segment, Span, Tables
 from netlab.studies.study import Params
 
 Frame = tuple[Packet, Segment]
@@ -117,3 +117,11 @@ def gap_ns(frames: list[Frame], first: int = 0, second: int = 1) -> int | None:
     if max(first, second) >= len(frames):
         return None
     return frames[second][0].time_ns - frames[first][0].time_ns
+
+
+def held_ns(evidence: Evidence, call: Call | None) -> int | None:
+    """How long the last bytes of a send lay in its stack: from its entry until they left."""
+    if call is None:
+        return None
+    frames = [span.frame for span in evidence.spans(call, Role.CARRIED) if span.frame is not None]
+    return evidence.packet(max(frames)).time_ns - call.entered_ns if frames else None

@@ -9,8 +9,11 @@ from netlab.studies.study import PORT, Params
 
 
 def reads_to_the_end(probe: Probe, p: Params) -> int:
-    """A server that reads all until the client's FIN, and closes; how many bytes there were."""
-    sock = accepted(probe)
+    """A server that reads all until the client's FIN, and closes; how many bytes there were.
+
+    Its SO_RCVBUF is the study's `rcvbuf`, where that is one of its parameters.
+    """
+    sock = accepted(probe, rcvbuf=p.get("rcvbuf", 0))
     got = read_to_end(sock)
     sock.close()
     return got

@@ -1,0 +1,97 @@
+"""Segmentation offload: the stack hands down one large packet where the wire would have many."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from pathlib import Path
+from typing import Any
+
+from netlab.model.probe import Probe
+from netlab.studies.quantity import Kind
+from netlab.studies.programs import reads_to_the_end
+from netlab.studies.sockets import connected, listening, read_to_end
+from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
+
+SEGMENT = 1448
+SEGS_OUT = 136  # tcpi_segs_out in struct tcp_info of linux/tcp.h
+SIZE = 1 << 20
+
+
+def packets_sent(device: str) -> int:
+    """How many a network device has been given to send."""
+    return int(Path(f"/sys/class/net/{device}/statistics/tx_packets").read_text())
+
+
+def segments_sent(sock: Any) -> int:
+    """How many segments the connection has sent, each counted."""
+    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, SEGS_OUT + 4)
+    (count,) = struct.unpack_from("=I", info, SEGS_OUT)
+    return int(count)
+
+
+def sends(sock: Any, device: str) -> dict[str, int]:
+    """Send a mebibyte: segments of the connection, packets of the device."""
+    before = packets_sent(device)
+    sock.sendall(b"n" * SIZE)
+    sock.shutdown(socket.SHUT_WR)
+    sock.recv(1)  # all was acknowledged
+    found = {"segments": segments_sent(sock), "packets": packets_sent(device) - before}
+    sock.close()
+    return found
+
+
+def ratio(counted: dict[str, int]) -> int:
+    """Packets for each 100 segments."""
+    return 100 * counted["packets"] // counted["segments"]
+
+
+def client(probe: Probe, p: Params) -> Any:
+    """Once to the server, over a link without offload; once to itself, over one with it."""
+    found = {"off": sends(connected(probe), "eth0")}
+    listener = listening(probe)
+    sock = probe.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, p.segment)
+    sock.connect(("127.0.0.1", PORT))
+    mine, _ = listener.accept()
+    reader = threading.Thread(target=lambda: (read_to_end(mine), mine.close()))
+    reader.start()
+    found["on"] = sends(sock, "lo")
+    reader.join()
+    listener.close()
+    return found
+
+
+STUDY = Study(
+    name="segmentation-offload",
+    topic=Topic.BUFFERS,
+    question="A capture shows frames of 60,000 bytes on a link whose MTU is 1,500. Who sends "
+    "such frames?",
+    setup="A client sends a mebibyte twice, in segments of at most {segment}: to a server, over a"
+    " link whose offloads are off as everywhere in the lab, and to itself over the loopback "
+    "device, which has them. Segments are counted by TCP_INFO, packets by the device.",
+    prediction="Nobody: with segmentation offload TCP hands down one packet of up to 64 KiB, "
+    "once through the stack instead of forty times, and the device (or the kernel, just before "
+    "it) cuts it into segments. A capture is taken before that. So a device with offload is "
+    "given far fewer packets than the connection sends segments; without it, as many. Only "
+    "ACKs and a FIN go alone.",
+    parameters=(
+        Parameter("segment", Kind.SIZE, SEGMENT, 536, SEGMENT, "MSS of the loopback connection"),
+    ),
+    server=reads_to_the_end,
+    client=client,
+    expects=(
+        Expect("offload off: packets for 100 segments", Kind.COUNT, lambda p: 100,
+               lambda e: ratio(e.returned["client"]["off"]),
+               "Documentation/networking/segmentation-offloads.rst",
+               less=1, more=1, because="SYN and ACKs of the handshake came before the count"),
+        Expect("offload on: packets for 100 segments", Kind.COUNT, lambda p: 0,
+               lambda e: ratio(e.returned["client"]["on"]),
+               "the same; tcp_tso_autosize() of Linux",
+               more=50,
+               because="a packet has two segments and more; the reader's ACKs are counted too"),
+    ),
+    connection=None,
+    next="`netlab study one-message`.",
+)  # fmt: skip

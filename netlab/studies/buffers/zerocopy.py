@@ -1,0 +1,82 @@
+"""MSG_ZEROCOPY: the kernel sends from the program's own memory, and says when it is done."""
+
+from __future__ import annotations
+
+import select
+import socket
+import struct
+import time
+from typing import Any
+
+from netlab.model.probe import Probe
+from netlab.studies.parts import BUSY_NS, MS, RTT, delay
+from netlab.studies.programs import reads_to_the_end
+from netlab.studies.quantity import Kind
+from netlab.studies.sockets import connected
+from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+
+SO_ZEROCOPY, MSG_ZEROCOPY, MSG_ERRQUEUE = 60, 0x4000000, 0x2000
+# struct sock_extended_err of linux/errqueue.h: errno, origin, type, code, pad, info, data.
+EXTENDED = struct.Struct("=IBBBBII")
+ORIGIN_ZEROCOPY, CODE_COPIED = 5, 1
+SIZE = 32 << 10  # worth it from about 10 KiB on, says the kernel's documentation
+
+
+def client(probe: Probe, p: Params) -> Any:
+    """Sends a few times; after each waits until its memory is its own again."""
+    sock = connected(probe)
+    sock.setsockopt(socket.SOL_SOCKET, SO_ZEROCOPY, 1)
+    told = probe.poll()
+    told.register(sock, 0)  # POLLERR comes unasked
+    numbers, copied, waits_ns = [], 0, []
+    for _ in range(p.sends):
+        sock.send(b"n" * SIZE, MSG_ZEROCOPY)
+        begun_ns = time.monotonic_ns()
+        while len(numbers) == len(waits_ns) and told.poll(5000):
+            _, ancillary, _, _ = sock.recvmsg(0, 512, MSG_ERRQUEUE)
+            for _, _, data in ancillary:
+                _, origin, _, code, _, first, last = EXTENDED.unpack_from(data)
+                if origin == ORIGIN_ZEROCOPY:
+                    numbers += range(first, last + 1)
+                    copied += code == CODE_COPIED
+        waits_ns.append(time.monotonic_ns() - begun_ns)
+    sock.close()
+    return {"numbers": numbers, "copied": copied, "least wait": min(waits_ns)}
+
+
+STUDY = Study(
+    name="zerocopy",
+    topic=Topic.BUFFERS,
+    question="send() with MSG_ZEROCOPY returned. May the program change its buffer now?",
+    setup="A client sends 32 KiB with MSG_ZEROCOPY, {sends} times, and reads the socket's error "
+    "queue after each. The round trip is {rtt}.",
+    prediction="Not yet: the packets point at the program's own memory, and may have to be sent "
+    "again. When all is acknowledged, a round trip later, the error queue says which sends are "
+    "done, by number: 0, 1, 2... It also says when the kernel has had to copy after all. Here it"
+    " has: the links of the lab cannot gather a frame from several places (scatter-gather is "
+    "off), and then it costs more than a plain send().",
+    parameters=(
+        Parameter("sends", Kind.COUNT, 3, 1, 20, "with MSG_ZEROCOPY"),
+        RTT,
+    ),
+    server=reads_to_the_end,
+    client=client,
+    wire=delay,
+    expects=(
+        Expect("sends that the error queue told of", Kind.WORD,
+               lambda p: ", ".join(map(str, range(p.sends))),
+               lambda e: ", ".join(map(str, e.returned["client"]["numbers"])),
+               "Documentation/networking/msg_zerocopy.rst: Notification Parsing"),
+        Expect("of them copied after all", Kind.COUNT, lambda p: p.sends,
+               lambda e: e.returned["client"]["copied"],
+               "the same: SO_EE_CODE_ZEROCOPY_COPIED; tcp_sendmsg_locked() of Linux asks for "
+               "NETIF_F_SG"),
+        Expect("after send() by, at least", Kind.TIME, lambda p: p.rtt,
+               lambda e: e.returned["client"]["least wait"],
+               "the last ACK is a round trip away",
+               less=2 * MS, more=lambda p: 3 * p.rtt + BUSY_NS,
+               because="send() itself takes a while; 32 KiB may need several round trips at first"),
+    ),
+    connection=None,
+    next="`netlab study sendfile`: no copy, from a file.",
+)  # fmt: skip
