@@ -105,9 +105,9 @@ STUDY = Study(
     topic=Topic.IO_MODELS,
     question="There is nothing to read yet. Should recv() wait, or come back with empty hands?",
     setup="A client asks, and the server needs {think} to answer. The client waits in recv(). "
-    "Then, its socket set to non-blocking, it calls recv() until there is something. The third time "
-    "it waits in poll() and calls recv() once.",
-    prediction="Waiting does not cost anything: the process sleeps in the kernel until the byte "
+    "Then, its socket set to non-blocking, it calls recv() until there is something. Last, it "
+    "waits in poll() and calls recv() once.",
+    prediction="Waiting costs no processor time: the process sleeps in the kernel until the byte "
     "wakes it. The non-blocking call fails at once with EAGAIN, and a loop around it uses up "
     "the processor without being any faster. poll() sleeps as well, but can do so "
     "for many sockets at once: that is what non-blocking sockets are for.",
