@@ -1,0 +1,186 @@
+"""What select, poll and epoll cost while most connections say nothing."""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Callable
+from typing import Any
+
+from netlab.model.probe import Probe
+from netlab.studies.crowd import Crowd, crowd, descriptor_limit, most_connections, too_few
+from netlab.studies.evidence import Evidence
+from netlab.studies.quantity import Kind, shown
+from netlab.studies.sockets import accepted, connected
+from netlab.studies.stage import Stage
+from netlab.studies.study import PORT, Claim, Curves, Expect, Parameter, Params, Study, Topic
+
+STEPS = (10, 30, 100, 300, 900, 3000, 10_000)
+BASE, FEW = 100, 900  # idle connections that others are compared with; the most for select
+ROUNDS, LEAST_NS = 5, 2_000_000  # the best of so many rounds, each at least so long
+NAMES = ("select", "poll", "epoll_wait")
+
+
+def steps(p: Params) -> list[int]:
+    """How many idle connections there are, one time after the other."""
+    most = most_connections(p.most)
+    return [*(step for step in STEPS if step < most), most]
+
+
+def server(probe: Probe, p: Params) -> Any:
+    """With one connection that always has a byte to read, and ever more that have none."""
+    idle = Crowd()
+    sock = accepted(probe)
+    found: dict[str, list[list[int]]] = {name: [] for name in NAMES}
+    watched, poll, epoll = [sock.fileno()], select.poll(), select.epoll()
+    poll.register(sock, select.POLLIN)
+    epoll.register(sock, select.EPOLLIN)
+    poll.poll(10_000)  # the client's byte is there
+    refused = ""
+    for count in steps(p):
+        for new in idle.grow(count):
+            watched.append(new.fileno())
+            poll.register(new, select.POLLIN)
+            epoll.register(new, select.EPOLLIN)
+        found["poll"].append([count, cost_ns(lambda: poll.poll(0))])
+        found["epoll_wait"].append([count, cost_ns(lambda: epoll.poll(0))])
+        if count <= FEW:
+            found["select"].append([count, cost_ns(lambda: select.select(watched, (), (), 0)[0])])
+            continue
+        try:
+            select.select(watched, (), (), 0)
+        except ValueError as error:
+            refused = f"{error}"
+    idle.close()
+    sock.send(b"n")
+    sock.close()
+    return {"costs": found, "refused": refused}
+
+
+def cost_ns(wait: Callable[[], list[Any]]) -> int:
+    """Processor time of one call. Other programs cannot lengthen it but by emptying the caches."""
+    best = 0
+    for _ in range(ROUNDS):
+        calls, begun_ns = 0, time.thread_time_ns()
+        while (took_ns := time.thread_time_ns() - begun_ns) < LEAST_NS:
+            for _ in range(8):
+                assert len(wait()) == 1
+            calls += 8
+        best = min(best or took_ns, took_ns // calls)
+    return best
+
+
+def client(probe: Probe, p: Params) -> None:
+    """The one connection that is not idle."""
+    sock = connected(probe)
+    sock.send(b"n")
+    sock.recv(1)
+    sock.close()
+
+
+def experiment(stage: Stage) -> None:
+    """The crowd connects on the server's own host."""
+    program = stage.start("server", server)
+    stage.lab.wait_listening("server", PORT)
+    idle = stage.start("server", crowd)
+    stage.run("client", client)
+    stage.wait(program, idle)
+    stage.lab.settle()
+
+
+def costs(evidence: Evidence, name: str) -> dict[int, int]:
+    """What a call cost, in ns, by how many were idle."""
+    return dict(evidence.returned["server"]["costs"][name])
+
+
+def growth(evidence: Evidence, name: str) -> int:
+    """How many times as much it cost with the most as with 100."""
+    found = costs(evidence, name)
+    return round(found[max(found)] / found[BASE])
+
+
+def table(evidence: Evidence) -> list[list[str]]:
+    """The costs in numbers."""
+    found = [costs(evidence, name) for name in NAMES]
+    rows = [
+        [f"{count:,}", *(shown(Kind.TIME, one.get(count)) for one in found)]
+        for count in steps(evidence.p)
+    ]
+    return [
+        ["idle", *NAMES],
+        *([text.replace("not seen", "cannot") for text in row] for row in rows),
+    ]
+
+
+def seen(evidence: Evidence) -> str:
+    """How many there were, and why no more."""
+    return (
+        f"A process may have {descriptor_limit():,} descriptors here (ulimit -Hn), and so "
+        f"{steps(evidence.p)[-1]:,} idle connections were held."
+    )
+
+
+def curves(evidence: Evidence) -> Curves:
+    """The same as curves."""
+    series = tuple((name, tuple(costs(evidence, name).items())) for name in NAMES)
+    return Curves("processor time of one call, over idle connections", series,
+                  Kind.COUNT, Kind.TIME, log=True)  # fmt: skip
+
+
+def _grows(name: str, most: Callable[[Params], int]) -> Expect:
+    def predicted(p: Params) -> int:
+        return most(p) // BASE
+
+    return Expect(
+        f"{name}() takes with the most, times {name}() with {BASE}", Kind.COUNT, predicted,
+        lambda e: growth(e, name), f"man 2 {name}: the kernel asks each descriptor",
+        less=lambda p: predicted(p) * 3 // 4, more=lambda p: predicted(p) * 7,
+        because="a call has a fixed part, which makes it less; a long list does not stay in the "
+        "processor's caches, which makes it more",
+    )  # fmt: skip
+
+
+STUDY = Study(
+    name="wait-cost",
+    topic=Topic.IO_MODELS,
+    question="One connection is busy, thousands say nothing. What do the thousands cost?",
+    setup="A server holds 10 idle connections, then more, up to {most}, or to what its limit on "
+    "descriptors leaves (500 are kept free), and one with a byte to read. It asks "
+    "select(), poll() and epoll_wait() which one that is, again and again, and measures "
+    "the processor time of a call. The idle ones come over the server's own loopback and are "
+    "not recorded.",
+    prediction="select() and poll() are handed the whole list each time, and the kernel asks each "
+    "descriptor: ten times the connections, ten times the cost. epoll keeps the list in the "
+    "kernel, and what becomes ready is put on a second list: epoll_wait() only takes from "
+    "there, and costs the same with any number. select() ends at descriptor 1,023: "
+    "its sets are 1,024 bits.",
+    parameters=(Parameter("most", Kind.COUNT, 16_000, 1000, 16_000, "idle connections, at most"),),
+    server=server,
+    client=client,
+    experiment=experiment,
+    expects=(
+        _grows("poll", lambda p: steps(p)[-1]),
+        _grows("select", lambda p: FEW),
+        Expect(f"epoll_wait() takes with the most, times epoll_wait() with {BASE}", Kind.COUNT,
+               lambda p: 1, lambda e: growth(e, "epoll_wait"),
+               "man 7 epoll: the ready list; ep_send_events() of Linux",
+               less=1, more=3, because="a factor of 4: caches that others use too"),
+        Expect("select() with a descriptor of 1,024 or more", Kind.WORD,
+               lambda p: "refused",
+               lambda e: "refused" if e.returned["server"]["refused"] else "taken",
+               "man 2 select: FD_SETSIZE is 1,024; Python raises ValueError"),
+    ),
+    seen=seen,
+    table=table,
+    curves=curves,
+    connection=None,
+    lacks=lambda: too_few(1100),
+    next="`netlab study c10k`: 10,000 connections that are answered.",
+    claims=(
+        Claim("select ends at 1,024 descriptors", lambda e: bool(e.returned["server"]["refused"])),
+        Claim("poll has no limit, but looks at every descriptor",
+              lambda e: growth(e, "poll") > steps(e.p)[-1] // (4 * BASE)),
+        Claim("epoll costs the same however many connections are idle",
+              lambda e: growth(e, "epoll_wait") <= 4),
+    ),
+)  # fmt: skip
