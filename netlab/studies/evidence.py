@@ -6,7 +6,7 @@ Questions that many studies ask of them, each answered from the tables and nothi
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -113,3 +113,8 @@ def gap_ns(frames: list[Frame], first: int = 0, second: int = 1) -> int | None:
     if max(first, second) >= len(frames):
         return None
     return frames[second][0].time_ns - frames[first][0].time_ns
+
+
+def told(name: str, actor: str = "client") -> Callable[[Evidence], Any]:
+    """What a program returned under this name."""
+    return lambda evidence: evidence.returned[actor][name]
