@@ -14,6 +14,7 @@ from netlab.studies.plot import plot_lines
 from netlab.studies.quantity import Kind, Value, shown, typed
 from netlab.studies.runner import Checked, Outcome
 from netlab.studies.study import Params, Study
+from netlab.studies.table import table_lines
 
 _LADDER_ROWS = 30
 _MARGIN_NS = 1_000  # around the moment, so that its first and last event are in it
@@ -108,6 +109,16 @@ def after_lines(outcome: Outcome, width: int, *, colours: bool) -> list[Line]:
     seen = study.seen(last.evidence)
     if seen:
         lines += [[], *_paragraph(printable(seen), width)]
+    rows = study.table(last.evidence)
+    if rows:
+        lines += [[], *table_lines(rows, width)]
+    curves = study.curves(last.evidence)
+    if curves is not None:
+        drawn = plot_lines(
+            curves.title, curves.series, curves.across, curves.upright, width,
+            log=curves.log, colours=colours,
+        )  # fmt: skip
+        lines += [[], *drawn]
     if study.sweep is not None:
         lines += [[], *_plot(outcome, width, colours)]
     for run in outcome.runs:

@@ -48,7 +48,10 @@ def _panel(
 
     (x_scale, x_unit), (y_scale, y_unit) = scales
     ys = [y / y_scale for _, points in every for _, y in points]
-    options: dict[str, Any] = {"x_as_log": True, "y_as_log": True} if log else {"y_min": 0}
+    xs = [x / x_scale for _, points in every for x, _ in points]
+    options: dict[str, Any] = {"x_min": min(xs), "x_max": max(xs), "y_min": 0}
+    if log:
+        options |= {"x_as_log": True, "y_as_log": True, "y_min": min(ys) / 1.05}
     drawn = plot_to_string(
         xs=[[x / x_scale for x, _ in points] for _, points in panel],
         ys=[[y / y_scale for _, y in points] for _, points in panel],

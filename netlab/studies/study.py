@@ -8,7 +8,7 @@ JSON has it) is evidence, like the tables of the recording. Nothing here runs an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -128,6 +128,17 @@ class Sweep:
 
 
 @dataclass(frozen=True, slots=True)
+class Curves:
+    """Several series over one axis, all measured in one run: (name, points) each."""
+
+    title: str
+    series: tuple[tuple[str, tuple[tuple[int, int], ...]], ...]
+    across: Kind
+    upright: Kind
+    log: bool = False  # whether both axes are logarithmic
+
+
+@dataclass(frozen=True, slots=True)
 class Study:
     """A study. Texts may name parameters: `{rtt}`."""
 
@@ -150,6 +161,9 @@ class Study:
     moment: Callable[[Evidence], tuple[int, int] | None] = lambda evidence: None
     connection: int | None = 0  # whose ladder is shown; None: there is none to show
     seen: Callable[[Evidence], str] = lambda evidence: ""  # what the recording shows, in words
+    # What was found as rows of cells, the first row are the heads; and as curves.
+    table: Callable[[Evidence], Sequence[Sequence[str]]] = lambda evidence: ()
+    curves: Callable[[Evidence], Curves | None] = lambda evidence: None
     cause: str | Callable[[Params], str] = (
         ""  # what `why` must name for the longest call of `waits_on`; empty: no waiting
     )
