@@ -130,9 +130,9 @@ STUDY = Study(
     prediction="Who has a connection is told: the kernel closes what the dead process had open, "
     "and reading gives the end. Sending to a pipe or a Unix socket fails at once. TCP takes the "
     "first send, since a FIN only says that the peer will not send; the RST that comes back fails "
-    "the second. A Unix datagram socket hears nothing, but its first send is refused. Queues and shared memory "
-    "have no peer at all: they take every message, and nobody will ever read it. So servers lay a "
-    "pipe beside them, whose end is the message.",
+    "the second. A Unix datagram socket hears nothing, but its first send is refused. Queues and "
+    "shared memory have no peer at all: they take every message, and nobody will ever read it. So "
+    "servers lay a pipe beside them, whose end is the message.",
     client=client,
     connection=None,
     lacks=lacks,
