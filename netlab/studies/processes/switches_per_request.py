@@ -60,7 +60,7 @@ def _switches(mode: str, what: str, each: int) -> Expect:
         f"{what}: switches for {ROUND} requests", Kind.COUNT, lambda p: each * ROUND,
         lambda e: e.returned["client"][mode][0],
         "man 7 sched: a thread that waits gives up its processor; man 5 proc_pid_status",
-        less=each * ROUND // 4, more=each * ROUND * 3 // 4,
+        less=each * ROUND // 4, more=each * ROUND,
         because="fewer where a thread that was held up finds the next message there, more where "
         "a busy machine takes the processor away in between; so it is the median of all rounds",
     )  # fmt: skip
