@@ -6,7 +6,7 @@ Questions that many studies ask of them, each answered from the tables and nothi
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -125,3 +125,8 @@ def held_ns(evidence: Evidence, call: Call | None) -> int | None:
         return None
     frames = [span.frame for span in evidence.spans(call, Role.CARRIED) if span.frame is not None]
     return evidence.packet(max(frames)).time_ns - call.entered_ns if frames else None
+
+
+def told(name: str, actor: str = "client") -> Callable[[Evidence], Any]:
+    """What a program returned under this name."""
+    return lambda evidence: evidence.returned[actor][name]

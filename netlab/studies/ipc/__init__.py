@@ -1,0 +1,1 @@
+"""Ways for two processes of one machine to talk."""

@@ -1,0 +1,151 @@
+"""The peer is killed: which kinds of IPC tell, which call, and which say nothing for ever."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import socket
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any
+
+from netlab.model.probe import Probe
+from netlab.studies.evidence import told
+from netlab.studies.family import ended, forked
+from netlab.studies.quantity import Kind
+from netlab.studies.sockets import listening, trial
+from netlab.studies.study import PORT, Expect, Params, Study, Topic
+
+Call = Callable[[], object]
+Ends = tuple[Call, Call, Call]  # the survivor's receive and send, and to close the other end
+
+
+def lacks() -> str:
+    """Python's own library has no message queues."""
+    missing = [name for name in ("posix_ipc", "sysv_ipc") if not find_spec(name)]
+    return f"the package {missing[0]}: pip install netlab[ipc]" if missing else ""
+
+
+def client(probe: Probe, p: Params) -> Any:
+    """For each kind: a child that has the other end is killed, then one receive, two sends."""
+    with contextlib.ExitStack() as after:
+        kinds = {
+            "pipe": _pipes(probe),
+            "stream": _unix(probe, socket.SOCK_STREAM),
+            "seqpacket": _unix(probe, socket.SOCK_SEQPACKET),
+            "datagram": _unix(probe, socket.SOCK_DGRAM),
+            "tcp": _tcp(probe),
+            "posix": _posix(after),
+            "sysv": _sysv(after),
+        }
+        return {name: _after_death(probe, *ends) for name, ends in kinds.items()}
+
+
+def _after_death(probe: Probe, receive: Call, send: Call, close_other: Call) -> str:
+    pid = forked(probe, "child", lambda: os.kill(os.getpid(), signal.SIGKILL))
+    close_other()
+    ended(pid)
+    return ", ".join((_said(receive), _said(send), _said(send)))
+
+
+def _said(call: Call) -> str:
+    """What came of a call, in a word."""
+    found = trial(call)
+    return found["error"] or ("sent" if found["value"] else "end")
+
+
+def _pipes(probe: Probe) -> Ends:
+    (back, back_in), (there_out, there) = probe.pipe(), probe.pipe()
+
+    def close_other() -> None:
+        back_in.close()
+        there_out.close()
+
+    return lambda: back.read(10), lambda: there.write(b"n"), close_other
+
+
+def _unix(probe: Probe, kind: int) -> Ends:
+    ours, other = probe.socketpair(socket.AF_UNIX, kind)
+    ours.setblocking(False)
+    return lambda: ours.recv(10), lambda: ours.send(b"n"), other.close
+
+
+def _tcp(probe: Probe) -> Ends:
+    listener = listening(probe)
+    ours = probe.socket(socket.AF_INET, socket.SOCK_STREAM)
+    ours.connect(("127.0.0.1", PORT))
+    other, _ = listener.accept()
+    listener.close()
+    ours.settimeout(20)
+    return lambda: ours.recv(10), lambda: ours.send(b"n"), other.close
+
+
+def _posix(after: contextlib.ExitStack) -> Ends:
+    import posix_ipc
+
+    queue = posix_ipc.MessageQueue(None, posix_ipc.O_CREX, mode=0o600, max_message_size=100)
+    queue.unlink()
+    queue.block = False
+    after.callback(queue.close)
+    return _told(queue.receive, posix_ipc.BusyError), _told(
+        lambda: queue.send(b"n"), posix_ipc.BusyError
+    ), lambda: None  # fmt: skip
+
+
+def _sysv(after: contextlib.ExitStack) -> Ends:
+    import sysv_ipc
+
+    queue = sysv_ipc.MessageQueue(None, sysv_ipc.IPC_CREX, mode=0o600)
+    after.callback(queue.remove)
+    return _told(lambda: queue.receive(block=False), sysv_ipc.BusyError), _told(
+        lambda: queue.send(b"n", block=False), sysv_ipc.BusyError
+    ), lambda: None  # fmt: skip
+
+
+def _told(call: Call, busy: type[Exception]) -> Call:
+    """The package's call, its word for `nothing there` or `no room` as the kernel's."""
+
+    def as_the_kernel_says() -> int:
+        try:
+            call()
+        except busy as error:
+            raise BlockingIOError(errno.EAGAIN, str(error)) from None
+        return 1
+
+    return as_the_kernel_says
+
+
+def _row(name: str, what: str, said: str, source: str) -> Expect:
+    return Expect(what, Kind.WORD, lambda p: said, told(name), source)
+
+
+STUDY = Study(
+    name="peer-death",
+    topic=Topic.IPC,
+    question="The process at the other end is killed. Who tells me, and at which call?",
+    setup="For each kind of IPC a child holds the other end and is killed with SIGKILL. Then the "
+    "survivor tries to receive once, and to send twice, without blocking.",
+    prediction="Who has a connection is told: the kernel closes what the dead process had open, "
+    "and reading gives the end. Sending to a pipe or a Unix socket fails at once. TCP takes the "
+    "first send, since a FIN only says that the peer will not send; the RST that comes back fails "
+    "the second. A Unix datagram socket hears nothing, but its first send is refused. Queues and "
+    "shared memory have no peer at all: they take every message, and nobody will ever read it. So "
+    "servers lay a pipe beside them, whose end is the message.",
+    client=client,
+    connection=None,
+    lacks=lacks,
+    expects=(
+        _row("pipe", "pipe", "end, EPIPE, EPIPE", "man 7 pipe"),
+        _row("stream", "Unix stream", "end, EPIPE, EPIPE", "man 7 unix; man 2 send, EPIPE"),
+        _row("seqpacket", "Unix seqpacket", "end, EPIPE, EPIPE", "man 7 unix"),
+        _row("tcp", "TCP on loopback", "end, sent, EPIPE", "RFC 9293 3.6 and 3.10.7.1"),
+        _row("datagram", "Unix datagram", "EAGAIN, ECONNREFUSED, ENOTCONN",
+             "unix_dgram_sendmsg() of Linux: a dead peer is refused and forgotten"),
+        _row("posix", "POSIX queue", "EAGAIN, sent, sent", "man 7 mq_overview"),
+        _row("sysv", "System V queue", "EAGAIN, sent, sent",
+             "man 2 msgsnd (there an empty queue is ENOMSG)"),
+    ),
+    next="`netlab study write-after-close`: the RST between two machines.",
+)  # fmt: skip
