@@ -54,6 +54,8 @@ class DiagRow:
     wqueue: int
     inode: int
     attributes: dict[int, bytes]
+    timer: int = 0  # which one runs, as in tcp_diag: 3 is that of TIME-WAIT
+    expires_ms: int = 0  # in which it is over
 
     @property
     def local(self) -> tuple[IPv4Address | IPv6Address, int]:
@@ -127,8 +129,8 @@ def ends_of(local: tuple[str, int], peer: tuple[str, int] | None) -> Ends:
 
 def row_from(message: bytes) -> DiagRow:
     """One struct inet_diag_msg, with the attributes behind it."""
-    (family, state, _, _, port, peer_port, source, destination, _, cookie, _, rqueue, wqueue, _,
-     inode) = _ROW.unpack_from(message)  # fmt: skip
+    (family, state, timer, _, port, peer_port, source, destination, _, cookie, expires_ms, rqueue,
+     wqueue, _, inode) = _ROW.unpack_from(message)  # fmt: skip
     attributes = {}
     at = _ROW.size
     while at + _ATTRIBUTE.size <= len(message):
@@ -138,7 +140,7 @@ def row_from(message: bytes) -> DiagRow:
         attributes[kind] = message[at + _ATTRIBUTE.size : at + length]
         at += (length + 3) & ~3
     ends = (family, port, peer_port, source, destination)
-    return DiagRow(state, ends, cookie, rqueue, wqueue, inode, attributes)
+    return DiagRow(state, ends, cookie, rqueue, wqueue, inode, attributes, timer, expires_ms)
 
 
 def _as_ipv4(ends: Ends) -> tuple[object, ...]:

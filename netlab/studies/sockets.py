@@ -74,3 +74,16 @@ def trial(function: Any, *arguments: Any) -> dict[str, Any]:
 def error_name(error: OSError) -> str:
     """ECONNREFUSED and the like."""
     return errno.errorcode.get(error.errno or 0, type(error).__name__)
+
+
+def told(probe: Probe, port: int = PORT) -> Any:
+    """A socket at which the other host can say `go on` (see `tell`): `recv(1)` waits for it."""
+    sock = probe.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind(("0.0.0.0", port))
+    return sock
+
+
+def tell(probe: Probe, host: str = "server", port: int = PORT) -> None:
+    """Say `go on` to the program of a host."""
+    with probe.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.sendto(BYTE, (host, port))

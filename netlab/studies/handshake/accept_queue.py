@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 from typing import Any
 
@@ -9,7 +10,7 @@ from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
 from netlab.studies.programs import until_the_server_was_told
 from netlab.studies.quantity import Kind
-from netlab.studies.sockets import listening
+from netlab.studies.sockets import listening, trial
 from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
 
 MORE = 3  # clients beyond those that find a place
@@ -29,15 +30,19 @@ def server(probe: Probe, p: Params) -> None:
 def client(probe: Probe, p: Params) -> Any:
     """So many connections as find a place, and some more; then the word to the server."""
     socks, connected = [], 0
-    for _ in range(p.backlog + 1 + MORE):
+    for _ in range(p.backlog + 1):
         sock = probe.socket(socket.AF_INET, socket.SOCK_STREAM)
         sock.settimeout(PATIENCE_S)
         socks.append(sock)
-        try:
-            sock.connect(("server", PORT))
-            connected += 1
-        except TimeoutError:
-            pass
+        connected += trial(sock.connect, ("server", PORT))["error"] == ""
+    ready = probe.poll()
+    for _ in range(MORE):
+        sock = probe.socket(socket.AF_INET, socket.SOCK_STREAM)
+        sock.setblocking(False)
+        socks.append(sock)
+        sock.connect_ex(("server", PORT))
+        ready.register(sock, select.POLLOUT)
+    connected += len(ready.poll(PATIENCE_S * 1000))
     with probe.socket(socket.AF_INET, socket.SOCK_DGRAM) as teller:
         teller.sendto(b"n", ("server", PORT))
     for sock in socks:
@@ -57,8 +62,8 @@ STUDY = Study(
     topic=Topic.HANDSHAKE,
     question="A server is too busy to accept(). How many clients still connect?",
     setup="A server calls listen(fd, {backlog}) and never accept(). "
-    "Clients connect one after the other, three more than find a place; each gives up "
-    "after 0.5 s.",
+    "Clients connect one after the other, as many as find a place; then three more, which "
+    "give up after 0.5 s.",
     prediction="The queue holds one more than the backlog, {backlog} + 1: the kernel compares"
     " with `greater than`. Those clients are connected, and do not know that no program has "
     "heard of them. Of the next ones the kernel drops the SYN without a word: to them the "

@@ -1,0 +1,88 @@
+"""One end has forgotten the connection, the other has not been told."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import Any
+
+from netlab.model.probe import Probe
+from netlab.studies.evidence import Evidence
+from netlab.studies.parts import RTT, delay, wire_room
+from netlab.studies.quantity import Kind
+from netlab.studies.sockets import accepted, connected, tell, told, trial
+from netlab.studies.study import Expect, Params, Study, Topic
+
+CLIENT_PORT = 4001
+
+
+def server(probe: Probe, p: Params) -> None:
+    """Answers once and forgets the connection, as a machine that starts anew does."""
+    word = told(probe)
+    sock = accepted(probe)
+    sock.recv(100)
+    sock.send(b"yes")
+    word.recv(1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+    tell(probe, "client", CLIENT_PORT)
+    word.close()
+
+
+def client(probe: Probe, p: Params) -> Any:
+    """Goes on as if nothing had happened."""
+    word = told(probe, CLIENT_PORT)
+    sock = connected(probe)
+    sock.send(b"are you there?")
+    sock.recv(100)
+    tell(probe)
+    word.recv(1)
+    found = {"send": trial(sock.send, b"still there?"), "recv": trial(sock.recv, 100)}
+    sock.close()
+    word.close()
+    return found
+
+
+def answer(evidence: Evidence) -> str | None:
+    """The flags of the server's last frame."""
+    frames = evidence.frames("s>c")
+    return frames[-1][0].tcp_flags if frames else None
+
+
+def moment(evidence: Evidence) -> tuple[int, int] | None:
+    """From the message to one who has forgotten."""
+    call = evidence.call("send", 1, host="client")
+    return (call.entered_ns, call.entered_ns + 10 * evidence.p.rtt + 10**9) if call else None
+
+
+STUDY = Study(
+    name="half-open",
+    topic=Topic.HANDSHAKE,
+    question="The server was switched off and on again. How does its client hear of it?",
+    setup="A server answers once and then forgets the connection without the client's knowing "
+    "(it resets, and the wire loses the reset, as with a machine that lost its power). The "
+    "client goes on.",
+    prediction="Not by waiting: the connection is half-open, and for the client all is well. Its "
+    "next segment comes to a kernel that knows no such connection, which says so: RST, with "
+    "the number that the client expects. recv() fails with ECONNRESET after a round trip.",
+    parameters=(RTT,),
+    server=server,
+    client=client,
+    wire=lambda p: "; ".join(filter(None, [delay(p), "drop s>c rst 1"])),
+    expects=(
+        Expect("send() to one who has forgotten returns", Kind.SIZE, lambda p: 12,
+               lambda e: e.returned["client"]["send"]["value"], "man 2 send: into the buffer"),
+        Expect("the answer", Kind.WORD, lambda p: "RST", answer,
+               "RFC 9293 3.5.1 and 3.5.2: reset generation, case 1"),
+        Expect("recv() fails with", Kind.WORD, lambda p: "ECONNRESET",
+               lambda e: e.returned["client"]["recv"]["error"], "man 2 recv"),
+        Expect("after", Kind.TIME, lambda p: p.rtt,
+               lambda e: e.returned["client"]["recv"]["took_ns"], "there and back",
+               less=lambda p: min(p.rtt, 5_000_000), more=wire_room,
+               because="the send before it; scheduling of the wire"),
+    ),
+    moment=moment,
+    next="`netlab study keepalive`: for a client that only waits.",
+    cause="network",
+    waits_on="client recv",
+)  # fmt: skip

@@ -1,0 +1,97 @@
+"""TIME-WAIT: who closes first must remember."""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import Any
+
+from netlab.model.probe import Probe
+from netlab.studies.evidence import Evidence
+from netlab.studies.kernel_states import known, passed, states, wait_until
+from netlab.studies.parts import MS, RTT, S, delay, wire_room
+from netlab.studies.quantity import Kind
+from netlab.studies.sockets import accepted, connected, trial
+from netlab.studies.stage import Stage
+from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
+
+LASTS_NS = 60 * S
+
+
+def server(probe: Probe, p: Params) -> Any:
+    """Closes when the client has, and watches what its kernel does with the connection."""
+    sock = accepted(probe)
+    sock.recv(1)
+    sock.close()
+    return passed(PORT)
+
+
+def client(probe: Probe, p: Params) -> Any:
+    """Closes first; looks at the connection at once, and again after a while."""
+    sock = connected(probe)
+    port = sock.getsockname()[1]
+    sock.close()
+    wait_until(port, lambda now: now == ["TIME-WAIT"])
+    first = known(port)
+    other = probe.socket(socket.AF_INET, socket.SOCK_STREAM)
+    bound = trial(other.bind, ("0.0.0.0", port))
+    other.close()
+    time.sleep(p.watch / 1e9)
+    return {
+        "states": [one.state for one in first],
+        "expires_ns": max((one.expires_ns for one in first), default=0),
+        "bind": bound["error"] or "bound",
+        "later": states(port),
+    }
+
+
+def experiment(stage: Stage) -> None:
+    """It may take longer than other studies."""
+    program = stage.start("server", server)
+    stage.lab.wait_listening("server", PORT)
+    watcher = stage.start("client", client)
+    stage.lab.wait(watcher, within_s=stage.p.watch / 1e9 + 60)
+    stage.wait(program, watcher)
+
+
+def last_ack_ns(evidence: Evidence) -> int | None:
+    """How long the server's kernel had it in LAST-ACK."""
+    return next((ns for state, ns in evidence.returned["server"] if state == "LAST-ACK"), None)
+
+
+STUDY = Study(
+    name="time-wait",
+    topic=Topic.TIMEOUTS,
+    question="Both sides have closed, and all is acknowledged. What does TIME-WAIT wait for?",
+    setup="A client closes first, the server after it. The client asks its kernel at once, and "
+    "again after {watch} (sock_diag, which `ss -o` asks too).",
+    prediction="For whatever may still be under way: a copy of the server's FIN, if the client's "
+    "last ACK was lost, and old segments that a new connection between the same ports might "
+    "take for its own. Only the side that closed first waits, without any process: 60 s in "
+    "Linux (RFC 9293: twice the maximum segment lifetime, 4 minutes). Its port is taken that "
+    "long. The server's kernel forgets as soon as the last ACK is there.",
+    parameters=(
+        Parameter("watch", Kind.TIME, 1 * S, 1 * S, 75 * S, "from the first look to the second"),
+        RTT,
+    ),
+    server=server,
+    client=client,
+    experiment=experiment,
+    wire=delay,
+    expects=(
+        Expect("the client's timer still has, at first", Kind.TIME, lambda p: LASTS_NS,
+               lambda e: e.returned["client"]["expires_ns"], "TCP_TIMEWAIT_LEN of Linux",
+               less=100 * MS, more=8 * MS, because="a look every 2 ms, and ticks"),
+        Expect("the state of its connection later", Kind.WORD,
+               lambda p: "TIME-WAIT" if p.watch < LASTS_NS else "gone",
+               lambda e: ", ".join(e.returned["client"]["later"]) or "gone", "RFC 9293 3.6.1"),
+        Expect("bind() to its port meanwhile", Kind.WORD, lambda p: "EADDRINUSE",
+               lambda e: e.returned["client"]["bind"], "man 2 bind"),
+        Expect("the server's kernel was in LAST-ACK for", Kind.TIME, lambda p: p.rtt,
+               last_ack_ns, "RFC 9293 3.6: until its FIN is acknowledged",
+               less=lambda p: min(p.rtt, 10 * MS), more=wire_room,
+               because="a look every 2 ms; scheduling"),
+    ),
+    next="`netlab study time-wait --set watch=70s`: its end. Then `netlab study reuse-address`: a "
+    "server that closed first, and is to start again.",
+)  # fmt: skip
