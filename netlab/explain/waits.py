@@ -22,12 +22,6 @@ def waits(tables: Tables, raw: RawRecording) -> list[Wait]:
         return waits_of(explained(tables, raw))
 
 
-def fill_waits(tables: Tables, raw: RawRecording) -> None:
-    """Make the table, which `analyse` leaves empty: most views need none of it."""
-    if not tables.waits:
-        tables.waits = waits(tables, raw)
-
-
 def explained(tables: Tables, raw: RawRecording) -> Scene:
     """The scene with all calls told."""
     scene = Scene(tables, raw)
