@@ -270,22 +270,29 @@ def _tell_nagle(line: Line, holder: Holder, moment: Moment) -> None:
     if carrier is None or awaited is None or not reached(carrier.packet):
         line.until(stop_ns, Cause.NAGLE, sure, frames, holder.calls, held)
         return
-    came_ns, left_ns = arrival_ns(carrier.packet), awaited.packet.time_ns
     receiver = sender.direction.receiver
     delayed = (
         f"because Nagle held {holder.what} until the ACK that the {receiver} delayed"
         f" (frame {awaited.segment.frame})"
     )
-    if not sender.exact:
-        rtt_ns = holder.path.scene.tables.connections[holder.path.connection].handshake_ns or 0
-        came_ns = carrier.packet.time_ns + rtt_ns
-        if left_ns - came_ns < _DELAYED_AT_LEAST_NS:
-            came_ns = left_ns
-        sure = Certainty.INFERRED
-    if left_ns - came_ns > _SAT_ON_NS:
+    sure = sure if sender.exact else Certainty.INFERRED
+    sat = sat_on(holder, carrier, awaited)
+    if sat is not None:
+        came_ns, left_ns = sat
         line.until(min(came_ns, stop_ns), Cause.NAGLE, sure, frames, holder.calls, held)
         line.until(min(left_ns, stop_ns), Cause.DELAYED_ACK, sure, frames, holder.calls, delayed)
     line.until(stop_ns, Cause.NAGLE, sure, frames, holder.calls, held)
+
+
+def sat_on(holder: Holder, carrier: Row, awaited: Row) -> tuple[int, int] | None:
+    """Since when and until when a receiver sat on its ACK; None: it did not, as far as is known."""
+    sender = holder.sender
+    came_ns, left_ns = arrival_ns(carrier.packet), awaited.packet.time_ns
+    if sender.exact:
+        return (came_ns, left_ns) if left_ns - came_ns > _SAT_ON_NS else None
+    rtt_ns = holder.path.scene.tables.connections[holder.path.connection].handshake_ns or 0
+    came_ns = carrier.packet.time_ns + rtt_ns
+    return (came_ns, left_ns) if left_ns - came_ns >= _DELAYED_AT_LEAST_NS else None
 
 
 def _tell_cwnd(line: Line, holder: Holder, moment: Moment) -> None:

@@ -1,18 +1,23 @@
 """A send that slept, or a wait for room -> what kept the buffer full, moment by moment.
 
 The buffer is freed by ACKs, so a sender sleeps until one comes, and often: in a moment with bytes
-unsent it is what holds those (`held`), with all sent it is the wire that the ACK has to cross.
+unsent it is what holds those (`held`). With all sent it is the buffer itself that is too small for
+the way there and back: more room, and the program would have written on (`send_buffer`), whether
+the ACK is on the wire or its sender sits on it (`delayed_ack`).
 Read first: sk_stream_wait_memory and sk_stream_write_space in Linux.
 """
 
 from __future__ import annotations
 
-from netlab.correlate.arrivals import arrival_ns
+from dataclasses import replace
+
+from netlab.correlate.arrivals import arrival_ns, reached
 from netlab.explain.causes import Cause, Certainty
-from netlab.explain.held import RULES, Holder, line_rest, moment_of
+from netlab.explain.held import RULES, Holder, Moment, line_rest, moment_of, sat_on
 from netlab.explain.parts import Line
 from netlab.explain.scene import Path
 from netlab.explain.sender import Write
+from netlab.model.call import is_outbound
 from netlab.model.tables import Call, Side
 
 
@@ -36,13 +41,47 @@ def tell_room(
         if line.done or stop_ns <= line.at_ns:
             continue
         moment = moment_of(holder, line.at_ns, stop_ns)
+        if call.returned_ns is None and is_outbound(call):  # how much it queued is not known
+            moment = replace(moment, unsent=max(moment.unsent, call.requested_bytes or 1))
+        kept = Line(line.at_ns, min(stop_ns, line.stop_ns))
         rule = next((rule for rule in RULES if rule.condition(moment)), None)
         if rule is not None:
-            rule.tell(line, holder, moment)
+            rule.tell(kept, holder, moment)
         elif moment.flight:
-            line.until(
-                stop_ns, Cause.NETWORK, Certainty.OBSERVED, (), holder.calls,
-                "for ACKs on the wire, with all sent and the buffer full",
-            )  # fmt: skip
+            _tell_full(kept, holder, moment)
+        for part in kept.parts:
+            line.include([replace(part, text=_said(part.text))], part.stop_ns)
         line_rest(line, holder, moment)
     return until_ns
+
+
+def _said(text: str) -> str:
+    return text if "send buffer" in text else f"with the send buffer full, {text}"
+
+
+def _tell_full(line: Line, holder: Holder, moment: Moment) -> None:
+    """All was sent, window and congestion window had room: an ACK was awaited, and no more."""
+    sender = holder.sender
+    una = sender.una(moment.since_ns)
+    awaited = sender.ack_of(una + 1, moment.since_ns)
+    sure = Certainty.OBSERVED if sender.exact else Certainty.INFERRED
+    text = "because the send buffer was full of what was sent and not acknowledged"
+    if awaited is None:
+        line.until(moment.until_ns, Cause.SEND_BUFFER, Certainty.INFERRED, (), holder.calls, text)
+        return
+    frames = (awaited.segment.frame,)
+    stop = (awaited.segment.ack or 0) - 1
+    carrier = next(
+        (row for row in sender.departures_back_from(awaited.packet.time_ns)
+         if row.segment.stop <= stop and reached(row.packet)), None,
+    )  # fmt: skip
+    sat = sat_on(holder, carrier, awaited) if carrier is not None and sender.exact else None
+    if sat is not None:
+        came_ns, left_ns = sat
+        line.until(came_ns, Cause.SEND_BUFFER, sure, frames, holder.calls, text)
+        line.until(
+            left_ns, Cause.DELAYED_ACK, sure, frames, holder.calls,
+            "because the send buffer was full of what was sent, and the"
+            f" {sender.direction.receiver} delayed its ACK",
+        )  # fmt: skip
+    line.until(moment.until_ns, Cause.SEND_BUFFER, sure, frames, holder.calls, text)

@@ -91,6 +91,31 @@ def test_a_reader_that_does_not_read_is_named() -> None:
     assert "its program first read with server recv" in one.text
 
 
+def blocked(wait_ms: int) -> Play:
+    """A send that gave all to the wire, and slept until its ACK came."""
+    play = opened()
+    play.ack("s>c", 0)
+    size = 30 * FULL
+    with play.call("client", "send", size, size=size):
+        for at in range(0, size, FULL):
+            play.data("c>s", at, at + FULL)
+        ack = play.ack("s>c", size, way="hold")
+        play.now_ns += wait_ms * MS
+        play.arrives(ack)
+    return play
+
+
+def test_a_send_buffer_too_small_for_the_path() -> None:
+    one = found(blocked(40))["send_buffer"]
+    assert "The send buffer of the client was too small for the path: for 40.0 ms" in one.text
+    assert "while 43,800 bytes were on their way or their ACK was" in one.text
+    assert "SO_SNDBUF" in one.advice
+
+
+def test_a_send_that_was_soon_over_needs_no_larger_buffer() -> None:
+    assert "send_buffer" not in found(blocked(4))
+
+
 def test_small_writes_one_behind_the_other() -> None:
     play = opened()
     play.did("client", "setsockopt", 0, args="SOL_TCP, TCP_NODELAY, 1")

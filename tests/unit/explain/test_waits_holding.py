@@ -133,6 +133,57 @@ def test_a_send_that_sleeps_because_nobody_reads(queued: int) -> None:
     assert "its program first read with server recv" in wait.text
 
 
+def all_sent(*, at_receiver: bool = False) -> Play:
+    """A send that gave all to the wire and sleeps: its buffer is full until the ACK."""
+    play = Play(wired=True)
+    play.handshake()
+    play.ack("s>c", 0)  # the first window that is scaled
+    size = 30 * FULL
+    with play.call("client", "send", size, size=size):
+        for at in range(0, size, FULL):
+            play.data("c>s", at, at + FULL)
+        if at_receiver:
+            play.now_ns += 40 * MS
+            play.ack("s>c", size)
+        else:
+            ack = play.ack("s>c", size, way="hold")
+            play.now_ns += 40 * MS
+            play.arrives(ack)
+    return play
+
+
+def test_a_buffer_too_small_for_the_way_there_and_back() -> None:
+    tables, rows = told(all_sent())
+    send = number_of(tables, "send")
+    assert causes(rows, send) == [("send_buffer", 40)]
+    wait = of(rows, send, "send_buffer")
+    assert wait.certainty == "observed"
+    assert wait.text == "because the send buffer was full of what was sent and not acknowledged"
+
+
+def test_a_buffer_that_a_delayed_ack_keeps_full() -> None:
+    tables, rows = told(all_sent(at_receiver=True))
+    send = number_of(tables, "send")
+    assert causes(rows, send) == [("delayed_ack", 40)]
+    assert "the server delayed its ACK" in of(rows, send, "delayed_ack").text
+
+
+def test_a_buffer_is_not_blamed_for_what_the_window_holds() -> None:
+    """As in the send that nobody reads: bytes are left that the window does not let go."""
+    play = Play(wired=True, window=512)
+    play.handshake()
+    with play.call("client", "send", 90_000, size=90_000):
+        for at in range(0, 44 * FULL, FULL):
+            play.data("c>s", at, at + FULL)
+        play.ack("s>c", 44 * FULL, window=0)
+        play.now_ns += 40 * MS
+        play.ack("s>c", 44 * FULL, window=512)
+    tables, rows = told(play)
+    send = number_of(tables, "send")
+    assert causes(rows, send) == [("peer_window", 40)]
+    assert of(rows, send, "peer_window").text.startswith("with the send buffer full, because the")
+
+
 def test_a_window_smaller_than_a_segment_waits_for_the_probe_timer() -> None:
     play = Play(wired=True)
     play.handshake()
