@@ -3,7 +3,8 @@
 The buffer is freed by ACKs, so a sender sleeps until one comes, and often: in a moment with bytes
 unsent it is what holds those (`held`). With all sent it is the buffer itself that is too small for
 the way there and back: more room, and the program would have written on (`send_buffer`), whether
-the ACK is on the wire or its sender sits on it (`delayed_ack`).
+the ACK is on the wire or its sender sits on it (`delayed_ack`). A send returns when its last byte
+is in the buffer, so from when that left it waited for nothing.
 Read first: sk_stream_wait_memory and sk_stream_write_space in Linux.
 """
 
@@ -11,9 +12,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from netlab.correlate.arrivals import arrival_ns, reached
-from netlab.explain.causes import Cause, Certainty
-from netlab.explain.held import RULES, Holder, Moment, line_rest, moment_of, sat_on
+from netlab.correlate.arrivals import arrival_ns
+from netlab.explain.held import RULES, Holder, line_rest, moment_of, tell_full
 from netlab.explain.parts import Line
 from netlab.explain.scene import Path
 from netlab.explain.sender import Write
@@ -35,6 +35,10 @@ def tell_room(
         if not acks:
             return None
         until_ns = arrival_ns(acks[-1].packet)
+    if call.stop is not None and is_outbound(call):
+        last = sender.stream.carried.overlaps(call.stop - 1, call.stop)
+        if last:
+            until_ns = min(until_ns, path.scene.packets[last[0][2]].time_ns)
     write = Write(call, call.stop, False) if call.stop is not None else None
     holder = Holder(path, sender, write or sender.last_write(line.at_ns))
     for stop_ns in [*sender.moments(line.at_ns, until_ns), until_ns]:
@@ -48,7 +52,7 @@ def tell_room(
         if rule is not None:
             rule.tell(kept, holder, moment)
         elif moment.flight:
-            _tell_full(kept, holder, moment)
+            tell_full(kept, holder, moment)
         for part in kept.parts:
             line.include([replace(part, text=_said(part.text))], part.stop_ns)
         line_rest(line, holder, moment)
@@ -57,31 +61,3 @@ def tell_room(
 
 def _said(text: str) -> str:
     return text if "send buffer" in text else f"with the send buffer full, {text}"
-
-
-def _tell_full(line: Line, holder: Holder, moment: Moment) -> None:
-    """All was sent, window and congestion window had room: an ACK was awaited, and no more."""
-    sender = holder.sender
-    una = sender.una(moment.since_ns)
-    awaited = sender.ack_of(una + 1, moment.since_ns)
-    sure = Certainty.OBSERVED if sender.exact else Certainty.INFERRED
-    text = "because the send buffer was full of what was sent and not acknowledged"
-    if awaited is None:
-        line.until(moment.until_ns, Cause.SEND_BUFFER, Certainty.INFERRED, (), holder.calls, text)
-        return
-    frames = (awaited.segment.frame,)
-    stop = (awaited.segment.ack or 0) - 1
-    carrier = next(
-        (row for row in sender.departures_back_from(awaited.packet.time_ns)
-         if row.segment.stop <= stop and reached(row.packet)), None,
-    )  # fmt: skip
-    sat = sat_on(holder, carrier, awaited) if carrier is not None and sender.exact else None
-    if sat is not None:
-        came_ns, left_ns = sat
-        line.until(came_ns, Cause.SEND_BUFFER, sure, frames, holder.calls, text)
-        line.until(
-            left_ns, Cause.DELAYED_ACK, sure, frames, holder.calls,
-            "because the send buffer was full of what was sent, and the"
-            f" {sender.direction.receiver} delayed its ACK",
-        )  # fmt: skip
-    line.until(moment.until_ns, Cause.SEND_BUFFER, sure, frames, holder.calls, text)

@@ -7,6 +7,7 @@ import pytest
 from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.findings.rules import RULES, WHOLE, findings_of
 from netlab.explain.waits import explained
+from netlab.model.call import POLLOUT
 from tests.playbook import ADDRESS, INODE, Play, number_of
 from tests.waits_told import MS
 
@@ -92,13 +93,14 @@ def test_a_reader_that_does_not_read_is_named() -> None:
 
 
 def blocked(wait_ms: int) -> Play:
-    """A send that gave all to the wire, and slept until its ACK came."""
+    """A send with room for half; what it took left, and a poll waits for the ACK."""
     play = opened()
     play.ack("s>c", 0)
     size = 30 * FULL
-    with play.call("client", "send", size, size=size):
+    with play.call("client", "send", size, size=2 * size):
         for at in range(0, size, FULL):
             play.data("c>s", at, at + FULL)
+    with play.wait("client", (INODE["client"], POLLOUT), args="timeout=-1, maxevents=64"):
         ack = play.ack("s>c", size, way="hold")
         play.now_ns += wait_ms * MS
         play.arrives(ack)
