@@ -36,20 +36,27 @@ def of(rows: list[Wait], call: int, cause: str) -> Wait:
 
 
 def check_cover(tables: Tables, rows: list[Wait]) -> None:
-    """The time ledger: disjoint, ordered, covering each call that returned, and nothing else."""
+    """The time ledger: disjoint, ordered, covering each call, and nothing else.
+
+    One that never returned is covered up to an end that is the same for all of its process.
+    """
     by_call: dict[int, list[Wait]] = {}
     for row in rows:
         by_call.setdefault(row.call, []).append(row)
+    ends: dict[tuple[str, int], int] = {}
     for call in tables.calls:
         mine = by_call.pop(call.call, [])
-        if call.returned_ns is None or call.returned_ns <= call.entered_ns:
+        returned_ns = call.returned_ns
+        if returned_ns is None and mine:
+            returned_ns = ends.setdefault((call.host, call.pid), mine[-1].stop_ns)
+        if call.op == "exit" or returned_ns is None or returned_ns <= call.entered_ns:
             assert not mine
             continue
         at = call.entered_ns
         for row in mine:
             assert row.start_ns == at < row.stop_ns, call
             at = row.stop_ns
-        assert at == call.returned_ns, call
+        assert at == returned_ns, call
     assert not by_call
 
 

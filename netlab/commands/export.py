@@ -78,15 +78,12 @@ def command(
 
     with watching() as progress:
         tables = analyse(raw, told, progress=progress)
-        if table == "waits":
-            from netlab.explain.waits import fill_waits
-
-            progress.step("finding causes")
-            fill_waits(tables, raw)
     with (
         export.output(output, file, binary=form == "parquet") as out,
         watching() as progress,
     ):
+        if table == "waits":  # made when its rows are asked for
+            progress.step("finding causes")
         export.export_table(tables, table, form, out, names, progress)
 
 

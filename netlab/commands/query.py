@@ -54,12 +54,7 @@ def command(
         progress.step("reading")
         raw = read_raw(file)
         tables = analyse(raw, told, progress=progress)
-        if "waits" in sql.lower():
-            from netlab.explain.waits import fill_waits
-
-            progress.step("finding causes")
-            fill_waits(tables, raw)
-        progress.step("answering")
+        progress.step("finding causes" if "waits" in sql.lower() else "answering")
         found = query(tables, sql)
     for fault in raw.faults:
         note(fault)

@@ -14,7 +14,7 @@ from netlab.decode.packets import decode
 from netlab.model.frame import departure
 from netlab.model.progress import SILENT, Progress
 from netlab.model.recording import RawRecording
-from netlab.model.tables import Message, Tables
+from netlab.model.tables import Message, Tables, Wait
 
 if TYPE_CHECKING:
     from netlab.correlate.messages import DecodeAs
@@ -25,8 +25,8 @@ def analyse(
 ) -> Tables:
     """The nine tables and the byte ledger of a recording.
 
-    The table of messages is made when it is first asked for, and `decode_as` says for it what
-    protocol is spoken at a port.
+    The tables of waits and of messages are made when they are first asked for; `decode_as` says for
+    the latter what protocol is spoken at a port.
 
     The frames of a live recording are put into the order of time, in `raw` too, and keep their
     numbers. The ring hands frames of two processors over as it gets them; the finished form is in
@@ -35,8 +35,15 @@ def analyse(
     if raw.description.form == "live":
         raw.frames.sort(key=departure)
     tables = correlate(raw, decode(raw, progress), progress)
+    tables._read_waits = partial(_waits, tables, raw)
     tables._read_messages = partial(_messages, tables, raw, tuple(decode_as))
     return tables
+
+
+def _waits(tables: Tables, raw: RawRecording) -> list[Wait]:
+    from netlab.explain.waits import waits
+
+    return waits(tables, raw)
 
 
 def _messages(

@@ -18,7 +18,7 @@ from netlab.explain.peer import tell_before
 from netlab.explain.recovery import tell_recovery
 from netlab.explain.scene import Path
 from netlab.explain.sender import Sender, Write
-from netlab.model.tables import Call, Direction, Packet, Role
+from netlab.model.tables import Call, Direction, Fate, Packet, Role
 
 _RATE = re.compile(r"\brate ")
 _DELAY = re.compile(r"\bdelay (?:[cs]>[cs] )?(?:conn \d+ )?(\d+(?:\.\d+)?) ?(ns|us|ms|s)\b")
@@ -56,6 +56,33 @@ def tell_byte(line: Line, path: Path, direction: Direction, byte: int) -> int | 
     _behind_gap(until, sender, byte, ready_ns, frame)
     line.include(until.finish(), ready_ns)
     return ready_ns
+
+
+def tell_unarrived(line: Line, path: Path, direction: Direction, byte: int) -> None:
+    """Why a byte that was written had not come by the end of the line."""
+    sender = path.senders[direction]
+    carried = sender.stream.carried.overlaps(byte, byte + 1)
+    first = path.scene.packets[carried[0][2]] if carried else None
+    writer = path.scene.writer(path.connection, direction, byte)
+    if first is None:
+        if writer is not None:
+            tell_before(line, path.scene, writer, f"called {_plain(writer)}")
+            tell_held(line, Holder(path, sender, Write(writer, writer.stop or 0, False)),
+                      line.stop_ns)  # fmt: skip
+        return
+    _leaves(line, path, sender, writer, byte, first)
+    tell_recovery(line, path, sender, byte, line.stop_ns)
+    again = (r for r in sender.resends_back_from(line.stop_ns) if r.start <= byte < r.stop)
+    last = next(again, None)
+    packet = path.scene.packets[last.frame] if last is not None else first
+    if packet.fate == Fate.DROPPED or packet._spoilt:
+        line.until(
+            line.stop_ns, Cause.RTO, Certainty.INFERRED, (packet.frame,), (),
+            f"because frame {packet.frame} was lost, and by then it had not been sent again",
+        )  # fmt: skip
+    elif packet._wired and packet.arrived_ns is None:
+        line.until(line.stop_ns, Cause.NETWORK, Certainty.OBSERVED, (packet.frame,), (),
+                   _on_wire(packet))  # fmt: skip
 
 
 def _two_clocks(line: Line, path: Path, direction: Direction, byte: int) -> None:

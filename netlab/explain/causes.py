@@ -114,7 +114,8 @@ MECHANISMS: dict[Cause, Mechanism] = {
     ),
     Cause.SEND_BUFFER: Mechanism(
         "the send buffer was full",
-        "Let the reader read sooner, or set a larger SO_SNDBUF.",
+        "Set a larger SO_SNDBUF, or none: then the kernel adapts it. Where a reader is slow, let it"
+        " read sooner.",
         "man 7 socket",
     ),
     Cause.RTO: Mechanism(

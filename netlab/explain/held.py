@@ -51,6 +51,7 @@ class Moment:
     next_ack: bool  # an ACK comes before a frame leaves
     left: Row | None  # the next frame that leaves
     paced: bool  # the sender's socket or host paces
+    starved: bool  # the call that writes is inside, and the stack has nothing left to send
 
     @property
     def small(self) -> bool:
@@ -165,7 +166,16 @@ def moment_of(holder: Holder, since_ns: int, until_ns: int) -> Moment:
         next_ack=sender.ack_comes_first(since_ns),
         left=sender.next_departure(since_ns),
         paced=sender.paced,
+        starved=nxt > una and _is_inside(sender, nxt, since_ns) and sender.starved(since_ns),
     )
+
+
+def _is_inside(sender: Sender, nxt: int, since_ns: int) -> bool:
+    """Whether the call that wrote the next byte to be sent was inside then."""
+    write = sender.write_of(nxt)
+    if write is None or write.call.entered_ns > since_ns:
+        return False
+    return write.call.returned_ns is None or write.call.returned_ns > since_ns
 
 
 def _pending(path: Path, sender: Sender, since_ns: int, until_ns: int) -> Resend | None:
@@ -270,22 +280,29 @@ def _tell_nagle(line: Line, holder: Holder, moment: Moment) -> None:
     if carrier is None or awaited is None or not reached(carrier.packet):
         line.until(stop_ns, Cause.NAGLE, sure, frames, holder.calls, held)
         return
-    came_ns, left_ns = arrival_ns(carrier.packet), awaited.packet.time_ns
     receiver = sender.direction.receiver
     delayed = (
         f"because Nagle held {holder.what} until the ACK that the {receiver} delayed"
         f" (frame {awaited.segment.frame})"
     )
-    if not sender.exact:
-        rtt_ns = holder.path.scene.tables.connections[holder.path.connection].handshake_ns or 0
-        came_ns = carrier.packet.time_ns + rtt_ns
-        if left_ns - came_ns < _DELAYED_AT_LEAST_NS:
-            came_ns = left_ns
-        sure = Certainty.INFERRED
-    if left_ns - came_ns > _SAT_ON_NS:
+    sure = sure if sender.exact else Certainty.INFERRED
+    sat = sat_on(holder, carrier, awaited)
+    if sat is not None:
+        came_ns, left_ns = sat
         line.until(min(came_ns, stop_ns), Cause.NAGLE, sure, frames, holder.calls, held)
         line.until(min(left_ns, stop_ns), Cause.DELAYED_ACK, sure, frames, holder.calls, delayed)
     line.until(stop_ns, Cause.NAGLE, sure, frames, holder.calls, held)
+
+
+def sat_on(holder: Holder, carrier: Row, awaited: Row) -> tuple[int, int] | None:
+    """Since when and until when a receiver sat on its ACK; None: it did not, as far as is known."""
+    sender = holder.sender
+    came_ns, left_ns = arrival_ns(carrier.packet), awaited.packet.time_ns
+    if sender.exact:
+        return (came_ns, left_ns) if left_ns - came_ns > _SAT_ON_NS else None
+    rtt_ns = holder.path.scene.tables.connections[holder.path.connection].handshake_ns or 0
+    came_ns = carrier.packet.time_ns + rtt_ns
+    return (came_ns, left_ns) if left_ns - came_ns >= _DELAYED_AT_LEAST_NS else None
 
 
 def _tell_cwnd(line: Line, holder: Holder, moment: Moment) -> None:
@@ -306,6 +323,33 @@ def _tell_pacing(line: Line, holder: Holder, moment: Moment) -> None:
     )  # fmt: skip
 
 
+def tell_full(line: Line, holder: Holder, moment: Moment) -> None:
+    """All that the buffer had room for was sent: an ACK was awaited, and no more."""
+    sender = holder.sender
+    awaited = sender.ack_of(sender.una(moment.since_ns) + 1, moment.since_ns)
+    sure = Certainty.OBSERVED if sender.exact and not moment.unsent else Certainty.INFERRED
+    text = "because the send buffer was full of what was sent and not acknowledged"
+    if awaited is None:
+        line.until(moment.until_ns, Cause.SEND_BUFFER, Certainty.INFERRED, (), holder.calls, text)
+        return
+    frames = (awaited.segment.frame,)
+    stop = (awaited.segment.ack or 0) - 1
+    carrier = next(
+        (row for row in sender.departures_back_from(awaited.packet.time_ns)
+         if row.segment.stop <= stop and reached(row.packet)), None,
+    )  # fmt: skip
+    sat = sat_on(holder, carrier, awaited) if carrier is not None and sender.exact else None
+    if sat is not None and sat[1] - sat[0] >= _DELAYED_AT_LEAST_NS:
+        came_ns, left_ns = sat
+        line.until(came_ns, Cause.SEND_BUFFER, sure, frames, holder.calls, text)
+        line.until(
+            left_ns, Cause.DELAYED_ACK, sure, frames, holder.calls,
+            "because the send buffer was full of what was sent, and the"
+            f" {sender.direction.receiver} delayed its ACK",
+        )  # fmt: skip
+    line.until(moment.until_ns, Cause.SEND_BUFFER, sure, frames, holder.calls, text)
+
+
 def _nagle_holds(m: Moment) -> bool:
     return m.small and m.unsent > 0 and m.small_out and not m.nodelay and not m.finished
 
@@ -324,5 +368,6 @@ RULES: tuple[Rule, ...] = (
     Rule(Cause.CORK, _cork_holds, _tell_cork),
     Rule(Cause.NAGLE, _nagle_holds, _tell_nagle),
     Rule(Cause.PACING, lambda m: m.paced and m.unsent > 0 and not m.next_ack, _tell_pacing),
+    Rule(Cause.SEND_BUFFER, lambda m: m.starved and m.unsent > 0, tell_full),
     Rule(Cause.CWND, lambda m: m.unsent > 0 and m.flight > 0 and m.next_ack, _tell_cwnd),
 )

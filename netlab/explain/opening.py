@@ -186,7 +186,8 @@ def tell_connect(line: Line, path: Path, call: Call) -> int | None:
     if call.errno == "ECONNREFUSED" and syns and refusals:
         return _tell_refusal(line, path, syns, refusals[0])
     ready_ns = tell_handshake(line, path)
-    if ready_ns is None and call.errno == "ETIMEDOUT" and syns:
+    gave_up = call.errno == "ETIMEDOUT" or call.returned_ns is None
+    if ready_ns is None and gave_up and syns:
         _lost_until_the_end(line, path, syns)
     return ready_ns
 

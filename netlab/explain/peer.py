@@ -24,7 +24,20 @@ def tell_before(line: Line, scene: Scene, call: Call, what: str) -> None:
     """Everything up to the entry of the peer's `call`; `what` it was to do: `called send #12`."""
     _accept_queue(line, scene, call)
     text = f"before {_whose(call)} program {what}"
-    for earlier in scene.before(call, line.at_ns):
+    _walk(line, scene, scene.before(call, line.at_ns), call, call.entered_ns, text)
+
+
+def tell_silent(line: Line, scene: Scene, last: Call, text: str) -> None:
+    """Everything up to the end, in which the thread of the peer's `last` call sent nothing."""
+    earlier = [call for call in (*scene.before(last, line.at_ns), last) if call.returned_ns]
+    _walk(line, scene, earlier, last, line.stop_ns, text)
+
+
+def _walk(
+    line: Line, scene: Scene, earlier_calls: list[Call], call: Call, until_ns: int, text: str
+) -> None:
+    """The waits of the peer's earlier calls, and between them the peer's program."""
+    for earlier in earlier_calls:
         if line.done:
             return
         line.until(earlier.entered_ns, Cause.PEER_APP, Certainty.OBSERVED, (), (call.call,), text)
@@ -36,12 +49,12 @@ def tell_before(line: Line, scene: Scene, call: Call, what: str) -> None:
             )
             if own:
                 line.until(
-                    min(part.stop_ns, call.entered_ns),
+                    min(part.stop_ns, until_ns),
                     Cause.PEER_APP, Certainty.OBSERVED, (), (call.call,), text,
                 )  # fmt: skip
             else:
-                line.include([_inside(part, earlier)], call.entered_ns)
-    line.until(call.entered_ns, Cause.PEER_APP, Certainty.OBSERVED, (), (call.call,), text)
+                line.include([_inside(part, earlier)], until_ns)
+    line.until(until_ns, Cause.PEER_APP, Certainty.OBSERVED, (), (call.call,), text)
 
 
 def _syn_ns(path: Path) -> int:

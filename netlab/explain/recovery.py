@@ -129,7 +129,9 @@ def _lost(path: Path, sender: Sender, resend: Resend) -> tuple[tuple[int, ...], 
         return (before.frame,), f"frame {before.frame} was dropped{by}", True
     if before._spoilt:
         return (before.frame,), f"frame {before.frame} was spoilt on the wire", True
-    if before._wired and before.arrived_ns is not None and before.arrived_ns < resend.time_ns:
+    if before._wired and before.arrived_ns is not None:
+        if before.arrived_ns >= resend.time_ns:
+            return (before.frame,), f"frame {before.frame} was still on its way", True
         return (before.frame,), f"the ACK of frame {before.frame} did not come", True
     return (before.frame,), f"frame {before.frame} was not acknowledged", False
 
@@ -138,6 +140,7 @@ def _was_lost(path: Path, sender: Sender, resend: Resend) -> bool:
     """Whether the frame before it, or every ACK of that, is known or may be thought to be lost.
 
     A frame that came and was not acknowledged, with no ACK lost, was not: its receiver was silent.
+    Nor was one that is on its way and comes: its timer was too early for the wire.
     """
     frames, _, known = _lost(path, sender, resend)
     if not known or not frames:
@@ -145,6 +148,8 @@ def _was_lost(path: Path, sender: Sender, resend: Resend) -> bool:
     before = path.scene.packets[frames[0]]
     if before.fate == Fate.DROPPED or before._spoilt or before.arrived_ns is None:
         return True
+    if before.arrived_ns >= resend.time_ns:
+        return False
     back = sender.direction.reverse
     return any(
         row.direction is back and not reached(row.packet)

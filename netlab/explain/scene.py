@@ -88,6 +88,19 @@ class Path:
         return until
 
 
+def _end_ns(tables: Tables, raw: RawRecording) -> int:
+    """The last moment of which the recording knows something."""
+    return max(
+        (
+            *(call.returned_ns or call.entered_ns for call in tables.calls),
+            *(packet.arrived_ns or packet.time_ns for packet in tables.packets[-1:]),
+            *(state.time_ns for state in tables.states[-1:]),
+            *(pair.realtime_ns for pair in raw.clock_pairs[-1:]),
+        ),
+        default=0,
+    )
+
+
 class Scene:
     """What a recording says, ready to be asked."""
 
@@ -132,7 +145,8 @@ class Scene:
         for item in tables.unmatched:
             if item.bytes and item.what in (What.CARRIED_NOT_READ, What.SENT_NOT_READ):
                 self.unread[item.connection].append(item)
-        self.end_ns = max((c.returned_ns or c.entered_ns for c in self.calls), default=0)
+        self.end_ns = _end_ns(tables, raw)
+        self.exits = {(c.host, c.pid): c for c in self.calls if c.op == "exit"}
         self._options: dict[tuple[int, Side], list[OptionSet]] = {}
         self._reads: dict[tuple[int, Side], list[Call]] = {}
         self._accepted: dict[int, Socket] = {

@@ -101,6 +101,7 @@ class Sender:
     _written_ns: list[int] = field(default_factory=list)
     _written: list[int] = field(default_factory=list)
     _resent_ns: list[int] = field(default_factory=list)
+    _most: list[int] = field(default_factory=list)  # in flight since bytes were last sent again
     _released: dict[int, int] | None = None
 
     def nxt(self, time_ns: int) -> int:
@@ -122,6 +123,30 @@ class Sender:
         """Where the last segment smaller than an MSS that had left by then ends (SND.SML)."""
         place = bisect_right(self._departed_ns, time_ns)
         return self._small[place - 1] if place else 0
+
+    def most(self, time_ns: int) -> int:
+        """The most bytes in flight by then, since bytes were last sent again: cwnd was no less."""
+        place = bisect_right(self._departed_ns, time_ns)
+        return self._most[place - 1] if place else 0
+
+    def starved(self, since_ns: int) -> bool:
+        """Whether nothing was there to send from then until the next frame left.
+
+        With room in the peer's window and less in flight than there had been before, it was silent
+        after an ACK: what was queued would have left with that.
+        """
+        left = bisect_right(self._departed_ns, since_ns)
+        until_ns = self._departed_ns[left] if left < len(self.departed) else None
+        nxt, most = self.nxt(since_ns), self.most(since_ns)
+        for place in range(max(bisect_right(self._acks_ns, since_ns) - 1, 0), len(self.acks)):
+            came_ns = max(self._acks_ns[place], since_ns)
+            if until_ns is not None and came_ns + _SILENT_NS > until_ns:
+                return False
+            edge = self._edge[place]
+            room = edge is not None and edge - nxt >= self.mss
+            if room and nxt - self._una[place] + 2 * self.mss <= most:
+                return True
+        return False
 
     def written(self, time_ns: int) -> int:
         """One past the last byte of the calls entered by then."""
@@ -227,6 +252,7 @@ class Sender:
 
 
 _MOST_LOOKED_AT = 64
+_SILENT_NS = 1_000_000  # a stack sends at once what an ACK lets go; a busy machine takes its time
 
 
 def sender_of(
@@ -251,6 +277,7 @@ def sender_of(
         elif segment.ack is not None and reached(row.packet) and not row.packet._flags & RST:
             found.acks.append(row)
     _fill_acks(found)
+    _fill_most(found)
     found._written_ns = [write.call.entered_ns for write in writes]
     found._written = list(accumulate((write.stop for write in writes), max))
     times = {row.segment.frame: row.packet.time_ns for row in found.departed}
@@ -280,6 +307,16 @@ def _fill_acks(found: Sender) -> None:
         found._acks_ns.append(arrival_ns(row.packet))
         found._una.append(max(una, 0))
         found._edge.append(edge)
+
+
+def _fill_most(found: Sender) -> None:
+    most = edge = 0
+    for at, row in enumerate(found.departed):
+        again = row.segment.start is not None and row.segment.start < edge
+        edge = max(edge, found._nxt[at])
+        flight = found._nxt[at] - found.una(found._departed_ns[at])
+        most = flight if again else max(most, flight)
+        found._most.append(most)
 
 
 def segment_size(track: Track, direction: Direction) -> int:

@@ -1,18 +1,23 @@
 """A send that slept, or a wait for room -> what kept the buffer full, moment by moment.
 
 The buffer is freed by ACKs, so a sender sleeps until one comes, and often: in a moment with bytes
-unsent it is what holds those (`held`), with all sent it is the wire that the ACK has to cross.
+unsent it is what holds those (`held`). With all sent it is the buffer itself that is too small for
+the way there and back: more room, and the program would have written on (`send_buffer`), whether
+the ACK is on the wire or its sender sits on it (`delayed_ack`). A send returns when its last byte
+is in the buffer, so from when that left it waited for nothing.
 Read first: sk_stream_wait_memory and sk_stream_write_space in Linux.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from netlab.correlate.arrivals import arrival_ns
-from netlab.explain.causes import Cause, Certainty
-from netlab.explain.held import RULES, Holder, line_rest, moment_of
+from netlab.explain.held import RULES, Holder, line_rest, moment_of, tell_full
 from netlab.explain.parts import Line
 from netlab.explain.scene import Path
 from netlab.explain.sender import Write
+from netlab.model.call import is_outbound
 from netlab.model.tables import Call, Side
 
 
@@ -30,19 +35,29 @@ def tell_room(
         if not acks:
             return None
         until_ns = arrival_ns(acks[-1].packet)
+    if call.stop is not None and is_outbound(call):
+        last = sender.stream.carried.overlaps(call.stop - 1, call.stop)
+        if last:
+            until_ns = min(until_ns, path.scene.packets[last[0][2]].time_ns)
     write = Write(call, call.stop, False) if call.stop is not None else None
     holder = Holder(path, sender, write or sender.last_write(line.at_ns))
     for stop_ns in [*sender.moments(line.at_ns, until_ns), until_ns]:
         if line.done or stop_ns <= line.at_ns:
             continue
         moment = moment_of(holder, line.at_ns, stop_ns)
+        if call.returned_ns is None and is_outbound(call):  # how much it queued is not known
+            moment = replace(moment, unsent=max(moment.unsent, call.requested_bytes or 1))
+        kept = Line(line.at_ns, min(stop_ns, line.stop_ns))
         rule = next((rule for rule in RULES if rule.condition(moment)), None)
         if rule is not None:
-            rule.tell(line, holder, moment)
+            rule.tell(kept, holder, moment)
         elif moment.flight:
-            line.until(
-                stop_ns, Cause.NETWORK, Certainty.OBSERVED, (), holder.calls,
-                "for ACKs on the wire, with all sent and the buffer full",
-            )  # fmt: skip
+            tell_full(kept, holder, moment)
+        for part in kept.parts:
+            line.include([replace(part, text=_said(part.text))], part.stop_ns)
         line_rest(line, holder, moment)
     return until_ns
+
+
+def _said(text: str) -> str:
+    return text if "send buffer" in text else f"with the send buffer full, {text}"

@@ -2,7 +2,7 @@
 
 Calls are told in order of their return: what a peer's thread was inside of before the call that was
 waited for is told by then (`peer`). The time ledger closes by construction (`parts`). A call that
-never returned has no row: nobody knows its end.
+never returned is told last, up to the end of its process or of the recording (`unreturned`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from netlab.explain.causes import Cause
 from netlab.explain.parts import Part
 from netlab.explain.scene import Scene
 from netlab.explain.stories import parts_of
+from netlab.explain.unreturned import parts_until_the_end
 from netlab.model.garbage import no_collection
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Tables, Wait
@@ -22,18 +23,15 @@ def waits(tables: Tables, raw: RawRecording) -> list[Wait]:
         return waits_of(explained(tables, raw))
 
 
-def fill_waits(tables: Tables, raw: RawRecording) -> None:
-    """Make the table, which `analyse` leaves empty: most views need none of it."""
-    if not tables.waits:
-        tables.waits = waits(tables, raw)
-
-
 def explained(tables: Tables, raw: RawRecording) -> Scene:
     """The scene with all calls told."""
     scene = Scene(tables, raw)
     over = [call for call in tables.calls if call.returned_ns is not None]
     for call in sorted(over, key=lambda c: (c.returned_ns or 0, c.call)):
         scene.explained[call.call] = parts_of(scene, call)
+    for call in tables.calls:
+        if call.returned_ns is None and call.op != "exit":
+            scene.explained[call.call] = parts_until_the_end(scene, call)
     return scene
 
 

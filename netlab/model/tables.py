@@ -497,6 +497,7 @@ class FrameNote:
     reason: str | None = None  # of a drop or a reset, as the kernel names it
 
 
+WaitReader = Callable[[], list[Wait]]
 MessageReader = Callable[[int | None], list[Message]]  # of one connection, or of all
 _NUMBERED_MOST = 5_000  # packets: in more, the messages of one connection are read by themselves
 
@@ -510,15 +511,23 @@ class Tables:
     connections: list[Connection] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
-    waits: list[Wait] = field(default_factory=list)
     states: list[State] = field(default_factory=list)
     stamps: list[Stamp] = field(default_factory=list)
     unmatched: list[Unmatched] = field(default_factory=list)
     notes: list[FrameNote] = field(default_factory=list)
     end_states: list[EndState] = field(default_factory=list)  # of TCP, by connection, in order
-    # Messages are read when they are first asked for: not every view needs them.
+    # Waits and messages are made when they are first asked for: not every view needs them.
+    _read_waits: WaitReader | None = field(default=None, repr=False)
+    _waits: list[Wait] | None = field(default=None, repr=False)
     _read_messages: MessageReader | None = field(default=None, repr=False)
     _messages: list[Message] | None = field(default=None, repr=False)
+
+    @property
+    def waits(self) -> list[Wait]:
+        """What calls waited for, a row an interval, in order of calls and of time."""
+        if self._waits is None:
+            self._waits = [] if self._read_waits is None else self._read_waits()
+        return self._waits
 
     @property
     def messages(self) -> list[Message]:

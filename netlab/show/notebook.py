@@ -155,10 +155,6 @@ class Recording(_Shown):
         if table not in self._frames:
             from netlab.show.frames import frame
 
-            if table == "waits":
-                from netlab.explain.waits import fill_waits
-
-                fill_waits(self.tables, self.raw)
             self._frames[table] = frame(self.tables, table)
         return self._frames[table]
 

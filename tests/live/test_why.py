@@ -30,7 +30,7 @@ def played(name: str, folder: Path, witness: str = "probe") -> tuple[Tables, Raw
         path = folder / f"{attempt}.pcapng"
         raw, tables = record(case, path, witness)
         check_recording(tables, raw)
-        result = score(case, raw, tables)
+        result = score(case, tables)
         if result.right:
             break
     assert result.right, (result.by_cause, case.truth)

@@ -39,6 +39,7 @@ class WholeRule:
 RULES: tuple[Rule, ...] = (
     Rule("nagle_delayed_ack", waiting.nagle_delayed_ack, "RFC 896; RFC 5681 4.2"),
     Rule("zero_window", waiting.zero_window, "RFC 9293 3.8.6"),
+    Rule("send_buffer", waiting.send_buffer, "man 7 socket"),
     Rule("backlog_overflow", waiting.backlog_overflow, "man 2 listen"),
     Rule("slow_accept", waiting.slow_accept, "man 2 listen"),
     Rule("loss_recovery", waiting.loss_recovery, "RFC 6298; RFC 8985"),

@@ -9,8 +9,8 @@ from netlab.explain.findings import listeners
 from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.parts import Part
 from netlab.explain.scene import Scene
-from netlab.explain.wording import lasting
-from netlab.model.tables import Call, Connection
+from netlab.explain.wording import counted, lasting
+from netlab.model.tables import Call, Connection, Side
 
 _MS = 1_000_000
 _SLOW_ACCEPT_NS = 10 * _MS
@@ -46,7 +46,7 @@ def _once(found: list[tuple[Call, Part]]) -> int:
 
 def nagle_delayed_ack(scene: Scene, row: Connection) -> Iterator[Finding]:
     """A small segment waited for an ACK that the receiver delayed."""
-    found = _parts(scene, row, Cause.DELAYED_ACK)
+    found = [item for item in _parts(scene, row, Cause.DELAYED_ACK) if "Nagle" in item[1].text]
     if not found:
         return
     held = {part.frames[-1] for _, part in found if part.frames}
@@ -73,6 +73,41 @@ def zero_window(scene: Scene, row: Connection) -> Iterator[Finding]:
         f"The sender stood still for {lasting(stalled_ns)}"
         f" {longest.text or 'because the window was closed'}.",
         MECHANISMS[Cause.PEER_WINDOW].advice, MECHANISMS[Cause.PEER_WINDOW].source, frames, calls,
+    )  # fmt: skip
+
+
+def send_buffer(scene: Scene, row: Connection) -> Iterator[Finding]:
+    """A program that could not write on, with all that it had written sent."""
+    found = _parts(scene, row, Cause.SEND_BUFFER)
+    found += [item for item in _parts(scene, row, Cause.DELAYED_ACK) if "Nagle" not in item[1].text]
+    stalled_ns = _once(found)
+    if stalled_ns < _STALL_NS:
+        return
+    call, longest = max(found, key=lambda item: item[1].length_ns)
+    path = scene.path(row.connection)
+    if path is None:  # a pipe or a Unix socket
+        text = f"The writer stood still for {lasting(stalled_ns)} {longest.text}."
+    else:
+        sender = path.senders[Side(call.side or Side.CLIENT).outbound]
+        last_ns = longest.stop_ns - 1
+        flight = sender.nxt(last_ns) - sender.una(last_ns)
+        gone = counted(flight, "byte")
+        text = (
+            f"The send buffer of the {sender.direction.sender} was too small for the path: for"
+            f" {lasting(stalled_ns)} its program could not write on, while {gone} were on their"
+            " way or their ACK was"
+        )
+        if row.handshake_ns and row.handshake_ns >= _MS:
+            rate = flight * 1_000_000_000 // row.handshake_ns
+            text += (
+                f"; with a round trip of {lasting(row.handshake_ns)} that is at most"
+                f" {rate:,} bytes/s"
+            )
+        text += "."
+    frames, calls = _evidence(found)
+    yield Finding(
+        "send_buffer", row.connection, Severity.MEDIUM, text,
+        MECHANISMS[Cause.SEND_BUFFER].advice, MECHANISMS[Cause.SEND_BUFFER].source, frames, calls,
     )  # fmt: skip
 
 

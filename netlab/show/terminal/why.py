@@ -79,12 +79,17 @@ def call_lines(view: Sentence, width: int) -> list[Line]:
 
 def sentence_text(view: Sentence) -> str:
     """`server recv #17 waited 41.2 ms: 40.1 ms because ..., 0.3 ms on the wire. Set ...`"""
-    if not view.intervals:
-        return f"{view.name} never returned: nobody knows for how long it would have waited."
-    if not view.clauses:
-        return f"{view.name} took {duration(view.total_ns)} and waited for nothing."
     where = f" at {view.code}" if view.code else ""
-    text = f"{view.name}{where} waited {duration(view.waited_ns)}: "
+    if view.ended_with:
+        text = f"{view.name}{where} had not returned when {view.ended_with} ended"
+        text += f", after {duration(view.total_ns)}" if view.total_ns else ""
+        if not view.clauses:
+            return f"{text}."
+        text += ": "
+    elif not view.clauses:
+        return f"{view.name} took {duration(view.total_ns)} and waited for nothing."
+    else:
+        text = f"{view.name}{where} waited {duration(view.waited_ns)}: "
     if len(view.clauses) == 1:
         text += view.clauses[0].text + _mark(view.clauses[0])
     else:

@@ -75,7 +75,7 @@ def ladder(
     if only is not None:
         events = [event for event in events if _is_among(event, only)]
     names = thread_names(players)
-    waits = _waits(tables, raw, players)
+    waits = _waits(tables, players)
     writer = _Writer(
         raw, connection.connection, players, names, hop_peers(tables, names), handed_over,
         _causes(waits, players),
@@ -117,7 +117,7 @@ def _is_among(event: _Event, only: Shown) -> bool:
     return event.wire is not None and event.wire.frame in only.frames
 
 
-def _waits(tables: Tables, raw: RawRecording, players: Cast) -> list[Wait]:
+def _waits(tables: Tables, players: Cast) -> list[Wait]:
     """The waits of the calls that are drawn, as far as they are worth a word.
 
     Not of very many calls, nor where no call visibly waited: then they need not be made.
@@ -128,9 +128,6 @@ def _waits(tables: Tables, raw: RawRecording, players: Cast) -> list[Wait]:
     }  # fmt: skip
     if not drawn or len(tables.calls) > _MOST_EXPLAINED:
         return []
-    from netlab.explain.waits import fill_waits
-
-    fill_waits(tables, raw)
     return [w for w in tables.waits if w.call in drawn and w.cause not in _NO_WORD]
 
 

@@ -15,6 +15,7 @@ from netlab.explain.findings.groups import Group, grouped
 from netlab.explain.findings.rules import findings_of
 from netlab.explain.parts import Part
 from netlab.explain.scene import Scene
+from netlab.explain.unreturned import end_of
 from netlab.explain.waits import explained
 from netlab.explain.wording import name_of
 from netlab.model.recording import RawRecording
@@ -86,6 +87,7 @@ class Sentence:
     advice: str
     code: str | None
     intervals: tuple[Interval, ...]
+    ended_with: str = ""  # the recording, its process: of a call that never returned
     moved: tuple[str, ...] = ()  # messages of an application, where the call alone is asked for
 
 
@@ -153,21 +155,21 @@ def _worth(sentences: Sequence[Sentence]) -> Iterable[Sentence]:
 
 
 def why_call(tables: Tables, raw: RawRecording, call: Call) -> Sentence:
-    """One call, with its intervals. One that never returned has none."""
+    """One call, with its intervals; of one that never returned they go on to the end."""
     return replace(sentence(explained(tables, raw), call), moved=moved_by(tables, call))
 
 
 def sentence(scene: Scene, call: Call) -> Sentence:
     """What a call waited for."""
     parts = scene.explained.get(call.call, [])
-    total = (call.returned_ns - call.entered_ns) if call.returned_ns is not None else 0
+    inside = call.returned_ns is None and call.op != "exit"
     clauses = _clauses(parts)
     advice = _advice(clauses[0]) if clauses else ""
     return Sentence(
         call=call.call,
         name=name_of(call),
         connection=call.connection,
-        total_ns=total,
+        total_ns=sum(part.length_ns for part in parts),
         waited_ns=_waited(parts),
         clauses=tuple(clauses),
         advice=advice,
@@ -179,6 +181,7 @@ def sentence(scene: Scene, call: Call) -> Sentence:
             )
             for part in parts
         ),
+        ended_with=end_of(scene, call)[1] if inside else "",
     )  # fmt: skip
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tests.bench.cause_bench import MS, Score
 from tests.bench.cause_cases import case, cases
 
@@ -34,6 +36,16 @@ def test_a_false_cause_that_is_observed_is_found() -> None:
     assert scored({"cork": 20}, nagle=80, cork=20).wrong_observed == ["cork"]
     assert scored({}, nagle=80, cork=20).wrong_observed == []
     assert scored({"network": 20}, nagle=80, network=20).wrong_observed == []
+
+
+def test_what_may_stand_beside_it_cannot_take_the_place_of_the_truth() -> None:
+    assert not scored({}, nagle=8, network=90).right
+
+
+def test_of_several_causes_each_must_have_its_time() -> None:
+    both = case("both", [], [], CASE.target, "nagle cork", 100, each={"nagle": 40, "cork": 40})
+    assert replace(scored({}, nagle=50, cork=50), case=both).right
+    assert not replace(scored({}, nagle=90, cork=10), case=both).right
 
 
 def test_a_case_that_did_not_happen_is_not_right() -> None:

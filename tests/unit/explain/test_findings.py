@@ -7,6 +7,7 @@ import pytest
 from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.findings.rules import RULES, WHOLE, findings_of
 from netlab.explain.waits import explained
+from netlab.model.call import POLLOUT
 from tests.playbook import ADDRESS, INODE, Play, number_of
 from tests.waits_told import MS
 
@@ -89,6 +90,32 @@ def test_a_reader_that_does_not_read_is_named() -> None:
     one = found(play)["zero_window"]
     assert "stood still for 90.0 ms" in one.text
     assert "its program first read with server recv" in one.text
+
+
+def blocked(wait_ms: int) -> Play:
+    """A send with room for half; what it took left, and a poll waits for the ACK."""
+    play = opened()
+    play.ack("s>c", 0)
+    size = 30 * FULL
+    with play.call("client", "send", size, size=2 * size):
+        for at in range(0, size, FULL):
+            play.data("c>s", at, at + FULL)
+    with play.wait("client", (INODE["client"], POLLOUT), args="timeout=-1, maxevents=64"):
+        ack = play.ack("s>c", size, way="hold")
+        play.now_ns += wait_ms * MS
+        play.arrives(ack)
+    return play
+
+
+def test_a_send_buffer_too_small_for_the_path() -> None:
+    one = found(blocked(40))["send_buffer"]
+    assert "The send buffer of the client was too small for the path: for 40.0 ms" in one.text
+    assert "while 43,800 bytes were on their way or their ACK was" in one.text
+    assert "SO_SNDBUF" in one.advice
+
+
+def test_a_send_that_was_soon_over_needs_no_larger_buffer() -> None:
+    assert "send_buffer" not in found(blocked(4))
 
 
 def test_small_writes_one_behind_the_other() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from netlab.model.call import POLLOUT
 from tests.playbook import INODE, Play, number_of
 from tests.waits_told import MS, causes, of, told
 
@@ -131,6 +132,89 @@ def test_a_send_that_sleeps_because_nobody_reads(queued: int) -> None:
     assert wait.certainty == "observed"
     assert recv in wait.calls
     assert "its program first read with server recv" in wait.text
+
+
+def all_sent(*, at_receiver: bool = False, size: int = 30 * FULL) -> Play:
+    """A send that found room for less than all; what it took left, and a poll waits for room."""
+    play = Play(wired=True)
+    play.handshake()
+    play.ack("s>c", 0)  # the first window that is scaled
+    with play.call("client", "send", size, size=2 * size):
+        for at in range(0, size, FULL):
+            play.data("c>s", at, at + FULL)
+    with play.wait("client", (INODE["client"], POLLOUT), args="timeout=-1, maxevents=64"):
+        if at_receiver:
+            play.now_ns += 40 * MS
+            play.ack("s>c", size)
+        else:
+            ack = play.ack("s>c", size, way="hold")
+            play.now_ns += 40 * MS
+            play.arrives(ack)
+    return play
+
+
+def test_a_buffer_too_small_for_the_way_there_and_back() -> None:
+    tables, rows = told(all_sent())
+    wait = number_of(tables, "epoll_wait")
+    assert causes(rows, wait) == [("send_buffer", 40)]
+    told_so = of(rows, wait, "send_buffer")
+    assert told_so.certainty == "observed"
+    assert told_so.text == "because the send buffer was full of what was sent and not acknowledged"
+
+
+def test_a_buffer_that_a_delayed_ack_keeps_full() -> None:
+    tables, rows = told(all_sent(at_receiver=True))
+    wait = number_of(tables, "epoll_wait")
+    assert causes(rows, wait) == [("delayed_ack", 40)]
+    assert "the server delayed its ACK" in of(rows, wait, "delayed_ack").text
+
+
+def one_of_two(*, silent_ms: int) -> Play:
+    """A send that sleeps with ten segments out; five are acknowledged, and then it goes on."""
+    play = Play(wired=True)
+    play.handshake()
+    play.ack("s>c", 0)
+    size = 40 * FULL
+    with play.call("client", "send", size, size=size):
+        for at in range(0, 10 * FULL, FULL):
+            play.data("c>s", at, at + FULL)
+        ack = play.ack("s>c", 5 * FULL, way="hold")
+        play.now_ns += 20 * MS
+        play.arrives(ack)
+        play.now_ns += silent_ms * MS
+        if silent_ms:
+            play.ack("s>c", 10 * FULL)
+        for at in range(10 * FULL, size, FULL):
+            play.data("c>s", at, at + FULL)
+    return play
+
+
+def test_a_sender_that_is_silent_though_an_ack_made_room_has_nothing_in_its_buffer() -> None:
+    tables, rows = told(one_of_two(silent_ms=10))
+    send = number_of(tables, "send")
+    assert causes(rows, send) == [("send_buffer", 30)]
+    assert of(rows, send, "send_buffer").certainty == "inferred"
+
+
+def test_one_that_goes_on_at_once_had_it_held_by_the_congestion_window() -> None:
+    tables, rows = told(one_of_two(silent_ms=0))
+    assert causes(rows, number_of(tables, "send")) == [("cwnd", 20)]
+
+
+def test_a_buffer_is_not_blamed_for_what_the_window_holds() -> None:
+    """As in the send that nobody reads: bytes are left that the window does not let go."""
+    play = Play(wired=True, window=512)
+    play.handshake()
+    with play.call("client", "send", 90_000, size=90_000):
+        for at in range(0, 44 * FULL, FULL):
+            play.data("c>s", at, at + FULL)
+        play.ack("s>c", 44 * FULL, window=0)
+        play.now_ns += 40 * MS
+        play.ack("s>c", 44 * FULL, window=512)
+    tables, rows = told(play)
+    send = number_of(tables, "send")
+    assert causes(rows, send) == [("peer_window", 40)]
+    assert of(rows, send, "peer_window").text.startswith("with the send buffer full, because the")
 
 
 def test_a_window_smaller_than_a_segment_waits_for_the_probe_timer() -> None:

@@ -1,0 +1,230 @@
+"""A call that never returned -> what it still waited for when its process or the recording ended.
+
+Each story ends there, so nothing ended the wait: it says what had not come by then. Where it had
+come, and the call was inside all the same, nobody knows why.
+Read first: `stories` (the same of calls that returned), reference on calls still inside.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+from netlab.correlate.arrivals import arrival_ns, reached, sent
+from netlab.correlate.sockets import Socket
+from netlab.explain.arriving import tell_byte, tell_unarrived
+from netlab.explain.causes import Cause, Certainty
+from netlab.explain.opening import tell_connect
+from netlab.explain.parts import Line, Part
+from netlab.explain.peer import tell_silent
+from netlab.explain.scene import Path, Scene
+from netlab.explain.sending import tell_room
+from netlab.explain.wording import name_of
+from netlab.model.call import ACCEPTING, MSG_WAITALL, WAITING, is_inbound, is_outbound
+from netlab.model.tables import Call, Direction, Side
+
+_TIMEOUT = re.compile(r"timeout=(\d+(?:\.\d+)?)")
+
+
+def end_of(scene: Scene, call: Call) -> tuple[int, str]:
+    """(until when the call was inside, whose end that was).
+
+    Of a process that was killed only its parent knows the end, a moment later: that is the bound.
+    """
+    left = scene.exits.get((call.host, call.pid))
+    if left is None:
+        return max(scene.end_ns, call.entered_ns), "the recording"
+    return max(left.returned_by_ns or left.entered_ns, call.entered_ns), "its process"
+
+
+def parts_until_the_end(scene: Scene, call: Call) -> list[Part]:
+    """The parts of a call that never returned: disjoint, in order, up to the end."""
+    line = Line(call.entered_ns, end_of(scene, call)[0])
+    if not line.done:
+        _story(call)(line, scene, call)
+        line.unknown(line.stop_ns, "for a reason that the recording does not show")
+    return line.finish()
+
+
+def _story(call: Call) -> Callable[[Line, Scene, Call], None]:
+    if call.op in WAITING:
+        return _poll
+    if call.op in ACCEPTING:
+        return _accept
+    if call.op == "connect":
+        return _connect
+    if is_outbound(call):
+        return _send
+    return _recv if is_inbound(call) else _other
+
+
+def _other(line: Line, scene: Scene, call: Call) -> None:
+    """What a call like this waits for is not known."""
+
+
+# --- reading
+
+
+def _recv(line: Line, scene: Scene, call: Call) -> None:
+    socket = scene.socket_of(call)
+    path = scene.path(call.connection)
+    if socket is not None and (socket.is_local or not socket.is_stream):
+        _message(line, scene, socket)
+        return
+    if path is None or call.side is None:
+        return
+    side = Side(call.side)
+    sender = path.senders[side.inbound]
+    byte = _awaited(scene, call, side)
+    if sender.stream.ready.overlaps(byte, byte + 1):
+        tell_byte(line, path, side.inbound, byte)
+    elif scene.writer(path.connection, side.inbound, byte) is not None or _left(path, side, byte):
+        tell_unarrived(line, path, side.inbound, byte)
+    elif sender.stream.half.fins or _came_reset(path, side.inbound, line.stop_ns):
+        return  # its end was sent: that the recv did not see it has a reason of its own
+    else:
+        _nothing_sent(line, path, side)
+
+
+def _awaited(scene: Scene, call: Call, side: Side) -> int:
+    """The byte without which the recv did not return."""
+    moves = scene.moves(call.connection or 0, side, side.inbound)
+    first = max((other.stop or 0 for other in moves.calls), default=0)
+    if scene.record(call.call).flags & MSG_WAITALL:
+        return first + max(call.requested_bytes or 1, 1) - 1
+    return first
+
+
+def _left(path: Path, side: Side, byte: int) -> bool:
+    """Whether a frame with the byte left its sender."""
+    return bool(path.senders[side.inbound].stream.carried.overlaps(byte, byte + 1))
+
+
+def _came_reset(path: Path, direction: Direction, until_ns: int) -> bool:
+    """Whether a reset of this direction had come by then."""
+    resets = path.track.halves[direction].resets
+    return any(reached(packet) and arrival_ns(packet) <= until_ns for packet in resets)
+
+
+def _nothing_sent(line: Line, path: Path, side: Side) -> None:
+    """The peer's program had sent nothing more: what it did instead, as far as that is known."""
+    other = side.inbound.sender
+    scene = path.scene
+    last = next(
+        (call for call in reversed(scene.of_connection(path.connection)) if call.side == other),
+        None,
+    )
+    if last is None:
+        line.until(
+            line.stop_ns, Cause.PEER_APP, Certainty.INFERRED, (), (),
+            f"because the {other} had sent nothing more by then",
+        )  # fmt: skip
+        return
+    said = f"because the {other}'s program had sent nothing more by then"
+    if last.returned_ns is None and last.op != "exit":
+        said += f": it was inside {name_of(last)} itself"
+    tell_silent(line, scene, last, said)
+
+
+def _message(line: Line, scene: Scene, socket: Socket) -> None:
+    """A datagram socket, a Unix socket, a pipe: nothing came."""
+    home = scene.home(socket)
+    if socket.is_local:
+        other = scene.ends.get((home[0], home[1].inbound.sender)) if home is not None else None
+        sure = other is not None and bool(other.calls)
+        line.until(
+            line.stop_ns, Cause.PEER_APP, Certainty.OBSERVED if sure else Certainty.INFERRED,
+            (), (), "because nothing had been written at the other end by then",
+        )  # fmt: skip
+        return
+    local = socket.local_endpoint
+    if local is None:
+        return
+    for packet in scene.tables.packets:
+        if packet.dport == local[1] and line.at_ns <= packet.time_ns <= line.stop_ns:
+            return  # a datagram for it left: where it went is not told here
+    line.until(line.stop_ns, Cause.PEER_APP, Certainty.INFERRED, (), (),
+               "because no datagram had been sent to it by then")  # fmt: skip
+
+
+# --- writing, beginnings, waits for several
+
+
+def _send(line: Line, scene: Scene, call: Call) -> None:
+    path = scene.path(call.connection)
+    if path is not None and call.side is not None:
+        tell_room(line, path, call, until_ns=line.stop_ns)
+
+
+def _connect(line: Line, scene: Scene, call: Call) -> None:
+    path = scene.path(call.connection)
+    if path is not None and sent(path.track.halves[Direction.C2S].syns):
+        tell_connect(line, path, call)
+
+
+def _accept(line: Line, scene: Scene, call: Call) -> None:
+    socket = scene.socket_of(call)
+    if socket is not None and socket.listens:
+        _no_client(line, scene, [socket])
+
+
+def _no_client(line: Line, scene: Scene, listeners: list[Socket]) -> bool:
+    """Nobody came to one of these; False: somebody did."""
+    ends = [one.local_endpoint for one in listeners]
+    ports = {end[1] for end in ends if end is not None}
+    rows = [row for row in scene.tables.connections if row.server_port in ports]
+    for row in rows:
+        path = scene.path(row.connection)
+        syns = path.track.halves[Direction.C2S].syns if path is not None else ()
+        if any(reached(p) and line.at_ns <= arrival_ns(p) <= line.stop_ns for p in syns):
+            return False
+    line.until(
+        line.stop_ns, Cause.NO_CLIENT, Certainty.OBSERVED if ports else Certainty.INFERRED, (), (),
+        "because no client had come by then",
+    )  # fmt: skip
+    return True
+
+
+def _poll(line: Line, scene: Scene, call: Call) -> None:
+    """None of its descriptors was ready: which those are is not known, but whose they can be."""
+    if _TIMEOUT.search(call.args):
+        line.until(line.stop_ns, Cause.TIMER, Certainty.INFERRED, (), (),
+                   "because its time was not up yet")  # fmt: skip
+        return
+    held = list(_held_by(scene, call, line.stop_ns))
+    streams = [one for one in held if not one.listens and not one.is_local and one.is_stream]
+    for home in map(scene.home, streams):
+        path = scene.path(home[0]) if home is not None else None
+        if path is None or home is None or _came(path, home[1], line):
+            return
+    if streams:
+        named = "its connection" if len(streams) == 1 else f"its {len(streams)} connections"
+        line.until(line.stop_ns, Cause.PEER_APP, Certainty.INFERRED, (), (),
+                   f"because nothing had come on {named} by then")  # fmt: skip
+        return
+    listeners = [one for one in held if one.listens]
+    if listeners:
+        _no_client(line, scene, listeners)
+
+
+def _held_by(scene: Scene, call: Call, until_ns: int) -> Iterator[Socket]:
+    """The sockets that the process of a call used, and had not closed by then."""
+    for socket in scene.sockets.all:
+        if socket.host != call.host:
+            continue
+        last = socket.last_close
+        if last is not None and scene.call(last).entered_ns < until_ns:
+            continue
+        numbers = [*socket.calls, *([socket.accepted_by] if socket.accepted_by else [])]
+        if any(scene.call(n).pid == call.pid and n < call.call for n in numbers):
+            yield socket
+
+
+def _came(path: Path, side: Side, line: Line) -> bool:
+    """Whether bytes, an end or a reset came to this side in the time of a line."""
+    half = path.track.halves[side.inbound]
+    packets = [row.packet for row in path.senders[side.inbound].departed]
+    return any(
+        reached(p) and line.at_ns <= arrival_ns(p) <= line.stop_ns
+        for p in (*packets, *half.fins, *half.resets)
+    )  # fmt: skip

@@ -1,0 +1,213 @@
+"""Calls that never returned: what they still waited for when their process, or all, ended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from netlab.show.terminal.why import sentence_text
+from netlab.show.views.why import why_call
+from tests.playbook import ADDRESS, INODE, Play, number_of
+from tests.waits_told import MS, causes, of, told
+
+FULL = 1460
+LISTENER = {"inode": INODE["listener"], "fd": 3, "peer": None}
+
+
+def opened() -> Play:
+    play = Play(wired=True)
+    play.handshake()
+    return play
+
+
+def waiting(play: Play) -> Any:
+    """A recv of the client's that never returns."""
+    return play.call("client", "recv", None, size=100, inside=True)
+
+
+def ends(play: Play, after_ms: int = 300) -> Play:
+    """The recording goes on so long: the last that is seen of it is a call of somebody else."""
+    play.now_ns += after_ms * MS
+    play.did("server", "socket", 99, inode=999, fd=99, pid=77, tid=77, peer=None, local=None)
+    return play
+
+
+def said(play: Play, op: str, side: str) -> str:
+    tables = play.tables()
+    call = tables.calls[number_of(tables, op, 1, side) - 1]
+    return sentence_text(why_call(tables, play.raw, call))
+
+
+def test_two_that_wait_for_each_other() -> None:
+    play = opened()
+    with play.call("client", "recv", None, size=100, inside=True):
+        play.now_ns += 20 * MS
+        with play.call("server", "recv", None, size=100, inside=True):
+            pass
+    tables, rows = told(ends(play))
+    client, server = (number_of(tables, "recv", 1, side) for side in ("client", "server"))
+    assert causes(rows, client) == [("peer_app", 320)]
+    assert causes(rows, server) == [("peer_app", 300)]
+    wait = of(rows, client, "peer_app")
+    assert wait.certainty == "observed"
+    assert wait.text == (
+        "because the server's program had sent nothing more by then: it was inside"
+        f" server recv #{server} itself"
+    )
+    assert said(play, "recv", "client").startswith(
+        f"client recv #{client} had not returned when the recording ended, after 320"
+    )
+
+
+def test_the_end_of_its_process_is_the_end_of_the_wait() -> None:
+    play = opened()
+    with play.call("client", "recv", None, size=100, inside=True):
+        play.now_ns += 50 * MS
+        with play.call("client", "exit", None, inode=None, fd=None, inside=True):
+            pass
+    tables, rows = told(ends(play))
+    assert causes(rows, number_of(tables, "recv")) == [("peer_app", 50)]
+    assert not [row for row in rows if row.call == number_of(tables, "exit")]
+    assert "had not returned when its process ended, after 50" in said(play, "recv", "client")
+
+
+def test_a_peer_whose_calls_are_not_known_is_only_inferred() -> None:
+    play = opened()
+    with play.call("client", "recv", None, size=100, inside=True):
+        pass
+    play.calls = [call for call in play.calls if call.actor == "client"]
+    play.now_ns += 300 * MS
+    play.did("client", "socket", 99, inode=999, fd=99, pid=77, tid=77, peer=None, local=None)
+    tables, rows = told(play)
+    recv = number_of(tables, "recv")
+    assert causes(rows, recv) == [("peer_app", 300)]
+    assert of(rows, recv, "peer_app").certainty == "inferred"
+
+
+def test_what_was_lost_and_not_sent_again() -> None:
+    play = opened()
+    with waiting(play), play.call("server", "send", 50, size=50):
+        lost = play.data("s>c", 0, 50, way="drop")
+    tables, rows = told(ends(play))
+    recv = number_of(tables, "recv")
+    assert causes(rows, recv) == [("rto", 300)]
+    assert of(rows, recv, "rto").frames == (lost,)
+    assert of(rows, recv, "rto").certainty == "inferred"
+
+
+def test_what_was_still_on_the_wire() -> None:
+    play = opened()
+    with waiting(play), play.call("server", "send", 50, size=50):
+        play.data("s>c", 0, 50, way="hold")
+    tables, rows = told(ends(play))
+    assert causes(rows, number_of(tables, "recv")) == [("network", 300)]
+
+
+def test_what_had_come_is_no_reason_to_wait() -> None:
+    play = opened()
+    with waiting(play), play.call("server", "send", 50, size=50):
+        play.data("s>c", 0, 50)
+    tables, rows = told(ends(play))
+    assert causes(rows, number_of(tables, "recv")) == [("unknown", 300)]
+
+
+def test_what_a_cork_holds_for_ever() -> None:
+    play = opened()
+    play.did("server", "setsockopt", 0, args="SOL_TCP, TCP_CORK, 1")
+    with play.call("client", "recv", None, size=100, inside=True):
+        play.did("server", "send", 50, size=50)
+    tables, rows = told(ends(play))
+    assert causes(rows, number_of(tables, "recv")) == [("cork", 300)]
+
+
+def test_an_end_that_was_sent_is_not_silence() -> None:
+    play = opened()
+    with waiting(play), play.call("server", "close", 0):
+        play.fin("s>c", 0)
+    tables, rows = told(ends(play))
+    assert causes(rows, number_of(tables, "recv")) == [("unknown", 300)]
+
+
+def test_a_send_that_nobody_reads() -> None:
+    play = Play(wired=True, window=512)  # 65,536 bytes
+    play.handshake()
+    with play.call("client", "send", None, size=700_000, inside=True):
+        at = 0
+        while at + FULL <= 65_536:
+            play.data("c>s", at, at + FULL)
+            at += FULL
+        play.ack("s>c", at, window=0)
+    tables, rows = told(ends(play))
+    send = number_of(tables, "send")
+    assert causes(rows, send) == [("peer_window", 300)]
+    assert "its program never read" in of(rows, send, "peer_window").text
+
+
+def test_an_accept_to_which_nobody_came() -> None:
+    play = Play(wired=True)
+    play.did("server", "listen", 0, args="16", **LISTENER)
+    with play.call("server", "accept", None, inside=True, **LISTENER):
+        pass
+    tables, rows = told(ends(play))
+    accept = number_of(tables, "accept")
+    assert causes(rows, accept) == [("no_client", 300)]
+    assert of(rows, accept, "no_client").certainty == "observed"
+
+
+def test_an_accept_to_which_somebody_came_is_not_said_to_be_alone() -> None:
+    play = Play(wired=True)
+    play.did("server", "listen", 0, args="16", **LISTENER)
+    with play.call("server", "accept", None, inside=True, **LISTENER):
+        play.syn(), play.synack(), play.ack("c>s", 0)
+    tables, rows = told(ends(play))
+    assert causes(rows, number_of(tables, "accept")) == [("unknown", 300)]
+
+
+def test_a_connect_whose_syns_are_lost() -> None:
+    play = Play(wired=True)
+    with play.call("client", "connect", None, address=ADDRESS["server"], inside=True):
+        play.syn(way="drop")
+        play.now_ns += 1000 * MS
+        play.syn(way="drop")
+    tables, rows = told(ends(play))
+    connect = number_of(tables, "connect")
+    assert {cause for cause, _ in causes(rows, connect)} == {"syn_retry"}
+    assert sum(ms for _, ms in causes(rows, connect)) == 1300
+
+
+@pytest.mark.parametrize(
+    ("args", "comes", "expected"),
+    [
+        ("timeout=-1", False, "peer_app"),
+        ("timeout=-1", True, "unknown"),
+        ("timeout=60000", False, "timer"),
+    ],
+)
+def test_a_wait_for_several(args: str, comes: bool, expected: str) -> None:
+    play = opened()
+    with play.wait("client", args=args, inside=True):
+        if comes:
+            play.did("server", "send", 50, size=50)
+            play.data("s>c", 0, 50)
+    tables, rows = told(ends(play))
+    wait = number_of(tables, "epoll_wait")
+    assert causes(rows, wait) == [(expected, 300)]
+    assert of(rows, wait, expected).certainty != "observed"
+
+
+def test_a_wait_of_one_who_only_listens() -> None:
+    play = Play(wired=True)
+    play.did("server", "listen", 0, args="16", **LISTENER)
+    with play.wait("server", args="timeout=-1", inside=True):
+        pass
+    tables, rows = told(ends(play))
+    assert causes(rows, number_of(tables, "epoll_wait")) == [("no_client", 300)]
+
+
+def test_a_wait_of_one_who_holds_nothing_is_unknown() -> None:
+    play = Play(wired=True)
+    with play.wait("server", args="timeout=-1", inside=True):
+        pass
+    tables, rows = told(ends(play))
+    assert causes(rows, number_of(tables, "epoll_wait")) == [("unknown", 300)]
