@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from netlab.model.probe import Probe
-from netlab.studies.quantity import Kind
 from netlab.studies.programs import reads_to_the_end
+from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected, listening, read_to_end
 from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
 

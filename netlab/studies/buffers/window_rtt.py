@@ -14,9 +14,10 @@ from netlab.studies.quantity import Kind
 from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Sweep, Topic
 
 ROUNDS = 12  # windows that are sent, so that slow start is a small part of it
-# A frame of 1,448 bytes of data takes 2,304 bytes of the receiver's memory: 2,048, and the kernel's
-# own record of it (SKB_TRUESIZE).
-SEGMENT, MEMORY = 1448, 2304
+SEGMENT = 1448  # MSS 1460 less 12 bytes of timestamps
+# A frame with a segment takes 2,304 bytes of the receiver's memory: 2,048, and the kernel's own
+# record of it (SKB_TRUESIZE). The share of data is kept in 256ths (scaling_ratio of Linux).
+SHARE = SEGMENT * 256 // 2304
 
 
 def client(probe: Probe, p: Params) -> None:
@@ -30,7 +31,7 @@ def client(probe: Probe, p: Params) -> None:
 
 def window(p: Params) -> int:
     """What of the doubled buffer can be data, in whole segments."""
-    return 2 * p.rcvbuf * SEGMENT // MEMORY // SEGMENT * SEGMENT
+    return 2 * p.rcvbuf * SHARE // 256 // SEGMENT * SEGMENT
 
 
 def bytes_a_second(evidence: Evidence) -> int | None:
@@ -71,7 +72,7 @@ STUDY = Study(
     wire=delay,
     expects=(
         Expect("bytes a second", Kind.SIZE, rate, bytes_a_second,
-               "RFC 9293 3.8.6; SKB_TRUESIZE of Linux",
+               "RFC 9293 3.8.6; tcp_measure_rcv_mss() of Linux",
                less=lambda p: rate(p) - (window(p) - 2 * SEGMENT) * S // (p.rtt + BUSY_NS // 2),
                more=lambda p: rate(p) // 20,
                because="windows are of whole segments; a busy machine makes round trips longer"),

@@ -9,6 +9,7 @@ from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected
 from netlab.studies.study import Expect, Parameter, Params, Study, Sweep, Topic
 
+
 def client(probe: Probe, p: Params) -> None:
     """Sends a little, so that windows are offered after the handshake."""
     sock = connected(probe)
