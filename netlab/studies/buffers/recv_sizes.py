@@ -20,7 +20,7 @@ def server(probe: Probe, p: Params) -> Any:
     all_there.register(sock, select.POLLIN)
     all_there.poll()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
-    sizes = []
+    sizes: list[int] = []
     while sum(sizes) < p.message:
         sizes.append(len(sock.recv(p.room)))
     nothing_left = trial(sock.recv, p.room, socket.MSG_DONTWAIT)

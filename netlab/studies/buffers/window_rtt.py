@@ -57,7 +57,7 @@ STUDY = Study(
     topic=Topic.BUFFERS,
     question="How does throughput depend on the receive buffer, when a round trip takes {rtt}?",
     setup="A client sends data as fast as it may to servers with an SO_RCVBUF of several sizes; "
-    "its own SO_SNDBUF is twice as large. The wire has no limit of its own, only a round trip of {rtt}.",
+    "its own SO_SNDBUF is twice as large. The wire has no limit but a round trip of {rtt}.",
     prediction="It is the buffer's window divided by the round trip: a window may be on its way,"
     " and the next byte leaves when the first is acknowledged. Twice the buffer, twice as fast; "
     "twice the distance, half as fast, however fast the line is. What matters is the smaller of"

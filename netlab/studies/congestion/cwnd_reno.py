@@ -118,7 +118,7 @@ STUDY = Study(
                "RFC 5681 3.1 (4): ssthresh = max(FlightSize / 2, 2 SMSS)"),
         Expect("segments more, 5 rounds later", Kind.COUNT, lambda p: GROWTH_ROUNDS, growth,
                "RFC 5681 3.1: one segment in a round trip",
-               less=1, more=1, because="the first of them may have been begun when the loss was made good"),
+               less=1, more=1, because="the loss is made good within a round"),
     ),
     moment=moment,
     seen=seen,
