@@ -13,18 +13,27 @@ from netlab.studies.congestion.cwnd_reno import (
     wire,
 )
 from netlab.studies.evidence import Evidence
-from netlab.studies.parts import MS, lacks_algorithm
+from netlab.studies.parts import MS, S, lacks_algorithm
 from netlab.studies.programs import reads_to_the_end
 from netlab.studies.quantity import Kind
-from netlab.studies.study import Expect, Parameter, Study, Topic
+from netlab.studies.study import Expect, Parameter, Params, Study, Topic
 
-BETA_PERCENT = 100 * 717 // 1024  # beta of tcp_cubic.c
+BETA, C = 717 / 1024, 0.4  # of tcp_cubic.c; C in segments per s^3
+BETA_PERCENT = int(100 * BETA)
+WINDOW = 40  # segments, when one of them is lost
 
 
 def first_round(evidence: Evidence) -> int | None:
     """The first whole round after the loss, in % of the window before."""
     rounds, before = rounds_after(evidence)[1:], at_loss(evidence)
     return 100 * rounds[0] // before if rounds and before else None
+
+
+def grown(p: Params) -> int:
+    """What four round trips add, in % of the window: W(t) = C (t - K)^3 + W_max."""
+    k_s = (WINDOW * (1 - BETA) / C) ** (1 / 3)
+    after = C * (4 * p.rtt / S - k_s) ** 3 + WINDOW
+    return 3 + max(int(100 * after / WINDOW) - BETA_PERCENT, 0)
 
 
 STUDY = Study(
@@ -47,8 +56,9 @@ STUDY = Study(
                share, "RFC 9438 4.6: beta 0.7; 717/1024 in tcp_cubic.c",
                less=3, because="whole segments: less than one of 40 is lost in rounding"),
         Expect("the first round after it, in % of the window", Kind.COUNT,
-               lambda p: BETA_PERCENT, first_round, "the same",
-               less=6, more=6, because="two segments; it grows by one in a round trip"),
+               lambda p: BETA_PERCENT, first_round, "the same; RFC 9438 4.2",
+               less=3, more=grown,
+               because="a segment; what cubic's function adds in four round trips"),
     ),
     moment=moment,
     seen=seen,
