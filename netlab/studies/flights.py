@@ -71,6 +71,10 @@ class Flights:
         place = bisect_right(self.acked, (at_ns, 1 << 62))
         return left - (self.acked[place - 1][1] if place else 0)
 
+    def most(self) -> int:
+        """The most segments that were on their way."""
+        return max(self.on_the_way(time_ns) for time_ns, _, _ in self.sent) // SEGMENT
+
     def on_the_way_behind(self, lost: int) -> int | None:
         """Bytes on their way, that offset first, once all before it was acknowledged: what the
         congestion window allowed, before an ACK could tell of the loss."""

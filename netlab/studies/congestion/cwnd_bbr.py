@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import struct
 from typing import Any
 
 from netlab.model.probe import Probe
@@ -13,10 +12,10 @@ from netlab.studies.flights import SEGMENT, Flights
 from netlab.studies.parts import MS, S, delay, lacks_algorithm
 from netlab.studies.programs import reads_to_the_end
 from netlab.studies.quantity import Kind
+from netlab.studies.sockets import CWND, tcp_info
 from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
 
 FRAME_BITS = 8 * 1514  # of a full segment, as the wire counts it
-CWND = 80  # tcpi_snd_cwnd in struct tcp_info of linux/tcp.h
 # bbr_quantization_budget() and bbr_target_cwnd(): three bursts of two segments, and two more.
 BUDGET = 3 * 2 + 2
 AGGREGATION_NS = 100 * MS  # bbr_extra_acked_max_us: so much more, because ACKs come in bunches
@@ -27,7 +26,7 @@ def client(probe: Probe, p: Params) -> Any:
     sock = probe.socket(socket.AF_INET, socket.SOCK_STREAM)
     sock.connect(("server", PORT))
     sock.sendall(b"n" * (p.time // frame_ns(p) * SEGMENT))
-    (window,) = struct.unpack_from("=I", sock.getsockopt(6, socket.TCP_INFO, 104), CWND)
+    window = tcp_info(sock, CWND)
     sock.close()
     return window
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import struct
 from typing import Any
 
 from netlab.model.probe import Probe
@@ -12,11 +11,11 @@ from netlab.studies.flights import SEGMENT, Flights
 from netlab.studies.parts import MS, WIDE_RMEM, delay
 from netlab.studies.programs import reads_to_the_end
 from netlab.studies.quantity import Kind
+from netlab.studies.sockets import SSTHRESH, tcp_info
 from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
 
 LOST = 31  # the first segment of the third round, in which 40 are on their way
 SEGMENTS = 300
-SSTHRESH = 76  # tcpi_snd_ssthresh in struct tcp_info of linux/tcp.h
 GROWTH_ROUNDS = 5
 
 
@@ -28,7 +27,7 @@ def client(probe: Probe, p: Params) -> Any:
     sock.sendall(b"n" * (SEGMENTS * SEGMENT))
     sock.shutdown(socket.SHUT_WR)
     sock.recv(1)  # all was acknowledged
-    (threshold,) = struct.unpack_from("=I", sock.getsockopt(6, socket.TCP_INFO, 104), SSTHRESH)
+    threshold = tcp_info(sock, SSTHRESH)
     sock.close()
     return threshold
 

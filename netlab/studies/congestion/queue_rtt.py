@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import socket
-import struct
 from typing import Any
 
 from netlab.model.probe import Probe
-from netlab.studies.evidence import Evidence
 from netlab.studies.flights import SEGMENT, Flights
 from netlab.studies.parts import BUSY_NS, MS, US, S, delay
 from netlab.studies.quantity import Kind
-from netlab.studies.sockets import accepted, read_to_end
+from netlab.studies.sockets import SRTT_US, accepted, read_to_end, tcp_info
 from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Sweep, Topic
 
 FRAME_NS = 8 * 1514 * S // 4_000_000  # that a line of 4 Mbit/s takes for a full segment
-RTT_AT = 68  # tcpi_rtt in struct tcp_info of linux/tcp.h, in us
 WARM_UP, ROUNDS = 60, 4
 
 
@@ -27,7 +24,7 @@ def client(probe: Probe, p: Params) -> Any:
     sock.sendall(b"n" * ((WARM_UP + ROUNDS * p.flight) * SEGMENT))
     sock.shutdown(socket.SHUT_WR)
     sock.recv(1)  # all was acknowledged
-    (srtt_us,) = struct.unpack_from("=I", sock.getsockopt(6, socket.TCP_INFO, 104), RTT_AT)
+    srtt_us = tcp_info(sock, SRTT_US)
     sock.close()
     return srtt_us * US
 
@@ -45,12 +42,6 @@ def server(probe: Probe, p: Params) -> None:
 def trip_ns(p: Params) -> int:
     """The line's own round trip, or the time that all of them take to pass it."""
     return max(p.rtt + FRAME_NS, p.flight * FRAME_NS)
-
-
-def most(evidence: Evidence) -> int:
-    """The most segments that were on their way."""
-    flights = Flights(evidence)
-    return max(flights.on_the_way(time_ns) for time_ns, _, _ in flights.sent) // SEGMENT
 
 
 STUDY = Study(
@@ -78,7 +69,8 @@ STUDY = Study(
                less=lambda p: trip_ns(p) // 8 + 2 * FRAME_NS,
                more=lambda p: trip_ns(p) // 8 + BUSY_NS,
                because="an average with weights of 1/8; a busy machine makes trips longer"),
-        Expect("segments on their way at most", Kind.COUNT, lambda p: p.flight, most,
+        Expect("segments on their way at most", Kind.COUNT, lambda p: p.flight,
+               lambda e: Flights(e).most(),
                "the window: netlab study window-rtt", less=1, more=1, because="whole segments"),
     ),
     sweep=Sweep("flight", (4, 24, 64), (4, 8, 16, 24, 32, 48, 64, 80)),
