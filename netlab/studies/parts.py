@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from netlab.studies.quantity import Kind
 from netlab.studies.study import Parameter, Params
 
@@ -33,3 +35,13 @@ def timer_room(length_ns: int) -> int:
     kernel/time/timer.c: each level of the wheel is 8 times coarser than the one before.
     """
     return length_ns // 8 + 2 * TICK_NS
+
+
+# net.ipv4.tcp_rmem of a receiver whose window is to be no limit: it begins with a mebibyte.
+WIDE_RMEM = "4096 1048576 6291456"
+
+
+def lacks_algorithm(name: str) -> str:
+    """What to say where this kernel has no such congestion control; empty where it has."""
+    there = Path("/proc/sys/net/ipv4/tcp_available_congestion_control").read_text().split()
+    return "" if name in there else f"this kernel has no {name} (or has not loaded it)"

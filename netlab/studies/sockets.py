@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import struct
 import time
 from typing import Any
 
@@ -69,6 +70,16 @@ def trial(function: Any, *arguments: Any) -> dict[str, Any]:
     took_ns = time.monotonic_ns() - begun_ns
     value = len(result) if isinstance(result, bytes) else result if isinstance(result, int) else 0
     return {"error": name, "value": value, "took_ns": took_ns}
+
+
+# Where struct tcp_info of linux/tcp.h has what: numbers of 32 bits.
+SRTT_US, SSTHRESH, CWND, SEGS_OUT = 68, 76, 80, 136
+
+
+def tcp_info(sock: Any, place: int) -> int:
+    """One number of a socket's TCP_INFO."""
+    raw = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, place + 4)
+    return int(struct.unpack_from("=I", raw, place)[0])
 
 
 def error_name(error: OSError) -> str:

@@ -47,7 +47,7 @@ STUDY = Study(
     topic=Topic.BUFFERS,
     question="Each message has its length in front. What may a reader not assume?",
     setup="A client sends five messages, each with its length before it as a number of 4 bytes,"
-    " as one stream, {piece} to a call. The server calls recv({room}).",
+    " as one stream, {piece} to a call. The server calls recv() with room for {room}.",
     prediction="Nothing about where a recv() ends: not even the 4 bytes of a length need come "
     "together. A reader that keeps what it has until length and message are whole finds all of"
     " them, whatever bytes they hold; newlines inside do no harm. The price: the length must be "

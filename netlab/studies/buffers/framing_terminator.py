@@ -62,8 +62,8 @@ STUDY = Study(
     topic=Topic.BUFFERS,
     question="Messages end with a newline. Does the reader find them, however they are cut?",
     setup="A client sends a few lines as one stream, {piece} to a call, so that most calls end "
-    "within a line. The server calls recv({room}) and keeps what it has until a newline is in"
-    " it.",
+    "within a line. The server calls recv() with room for {room}, and keeps what it has until "
+    "a newline is in it.",
     prediction="All of them, the empty one too. The reader needs memory between two calls: what"
     " came behind the last newline belongs to a line whose rest is still on its way. The price: "
     "no message may have the terminator inside. With inside=1 one has, and becomes two.",

@@ -73,7 +73,7 @@ STUDY = Study(
     prediction="Without it as old as the send buffer is long: POLLOUT means room in the buffer, "
     "and a fast program fills it far ahead of a slow line; the kernel even makes it larger. With "
     "TCP_NOTSENT_LOWAT there is POLLOUT only while less than {lowat} have not been sent, so what "
-    "the program writes last leaves soon: it can still change its mind.",
+    "it writes last leaves soon: it can decide late what that is.",
     parameters=(
         Parameter("lowat", Kind.SIZE, 16 << 10, 4096, 16 << 10, "TCP_NOTSENT_LOWAT"),
         Parameter("time", Kind.TIME, 600 * MS, 400 * MS, 3000 * MS, "that the client writes"),

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import socket
-import struct
 import threading
 from pathlib import Path
 from typing import Any
 
 from netlab.model.probe import Probe
-from netlab.studies.quantity import Kind
 from netlab.studies.programs import reads_to_the_end
-from netlab.studies.sockets import connected, listening, read_to_end
+from netlab.studies.quantity import Kind
+from netlab.studies.sockets import SEGS_OUT, connected, listening, read_to_end, tcp_info
 from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
 
 SEGMENT = 1448
-SEGS_OUT = 136  # tcpi_segs_out in struct tcp_info of linux/tcp.h
 SIZE = 1 << 20
 
 
@@ -24,20 +22,13 @@ def packets_sent(device: str) -> int:
     return int(Path(f"/sys/class/net/{device}/statistics/tx_packets").read_text())
 
 
-def segments_sent(sock: Any) -> int:
-    """How many segments the connection has sent, each counted."""
-    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, SEGS_OUT + 4)
-    (count,) = struct.unpack_from("=I", info, SEGS_OUT)
-    return int(count)
-
-
 def sends(sock: Any, device: str) -> dict[str, int]:
     """Send a mebibyte: segments of the connection, packets of the device."""
     before = packets_sent(device)
     sock.sendall(b"n" * SIZE)
     sock.shutdown(socket.SHUT_WR)
     sock.recv(1)  # all was acknowledged
-    found = {"segments": segments_sent(sock), "packets": packets_sent(device) - before}
+    found = {"segments": tcp_info(sock, SEGS_OUT), "packets": packets_sent(device) - before}
     sock.close()
     return found
 

@@ -20,7 +20,7 @@ def server(probe: Probe, p: Params) -> Any:
     all_there.register(sock, select.POLLIN)
     all_there.poll()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
-    sizes = []
+    sizes: list[int] = []
     while sum(sizes) < p.message:
         sizes.append(len(sock.recv(p.room)))
     nothing_left = trial(sock.recv, p.room, socket.MSG_DONTWAIT)
@@ -45,7 +45,8 @@ def pieces(p: Params) -> str:
 STUDY = Study(
     name="recv-sizes",
     topic=Topic.BUFFERS,
-    question="One send() of {message}, and recv({room}) on the other side: what comes back?",
+    question="One send() of {message}; the other side has room for {room} in each recv(). What "
+    "comes back?",
     setup="A client sends {message} with one call. The server waits until all of it is there,"
     " then calls recv() with room for {room}, again and again.",
     prediction="As much as was asked for, as long as there is that much, then the rest: a recv()"

@@ -7,7 +7,7 @@ from bisect import bisect_right
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
-from netlab.studies.parts import MS, delay
+from netlab.studies.parts import MS, WIDE_RMEM, delay
 from netlab.studies.programs import reads_to_the_end
 from netlab.studies.quantity import Kind
 from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Sweep, Topic
@@ -67,7 +67,7 @@ STUDY = Study(
     wire=delay,
     sysctls=lambda p: {
         "client": {"net.ipv4.tcp_congestion_control": "reno"},
-        "server": {"net.ipv4.tcp_rmem": "4096 1048576 6291456"},
+        "server": {"net.ipv4.tcp_rmem": WIDE_RMEM},
     },
     expects=(
         Expect("the most that was on its way", Kind.SIZE, lambda p: p.sndbuf, most_on_its_way,

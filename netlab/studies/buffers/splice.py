@@ -72,8 +72,7 @@ def same(evidence: Evidence) -> str:
 def calls_of_the_proxy(evidence: Evidence) -> int:
     """Its calls that had bytes in their hands."""
     return sum(
-        call.start is not None and call.start != call.stop
-        for call in evidence.calls(host="server")
+        call.start is not None and call.start != call.stop for call in evidence.calls(host="server")
     )
 
 

@@ -50,7 +50,7 @@ STUDY = Study(
     topic=Topic.BUFFERS,
     question="One byte is sent with MSG_OOB. Does it overtake the others?",
     setup="A client sends abc, then U with MSG_OOB, then def. The server waits for POLLPRI, then "
-    "calls recv(), recv(MSG_OOB), and recv() to the end; inline={inline} sets SO_OOBINLINE.",
+    "calls recv(), recv(MSG_OOB), and recv() to the end; with inline=1 it has set SO_OOBINLINE.",
     prediction="No: it travels in the same stream, at its place, and the header points to it. "
     "The receiver hears of it by POLLPRI (and SIGURG). A recv() stops at the mark, so that the "
     "program knows where it is; recv(MSG_OOB) fetches the byte, and the next recv() goes on "

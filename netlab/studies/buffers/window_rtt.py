@@ -14,9 +14,10 @@ from netlab.studies.quantity import Kind
 from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Sweep, Topic
 
 ROUNDS = 12  # windows that are sent, so that slow start is a small part of it
-# A frame of 1,448 bytes of data takes 2,304 bytes of the receiver's memory: 2,048, and the kernel's
-# own record of it (SKB_TRUESIZE).
-SEGMENT, MEMORY = 1448, 2304
+SEGMENT = 1448  # MSS 1460 less 12 bytes of timestamps
+# A frame with a segment takes 2,304 bytes of the receiver's memory: 2,048, and the kernel's own
+# record of it (SKB_TRUESIZE). The share of data is kept in 256ths (scaling_ratio of Linux).
+SHARE = SEGMENT * 256 // 2304
 
 
 def client(probe: Probe, p: Params) -> None:
@@ -30,7 +31,7 @@ def client(probe: Probe, p: Params) -> None:
 
 def window(p: Params) -> int:
     """What of the doubled buffer can be data, in whole segments."""
-    return 2 * p.rcvbuf * SEGMENT // MEMORY // SEGMENT * SEGMENT
+    return 2 * p.rcvbuf * SHARE // 256 // SEGMENT * SEGMENT
 
 
 def bytes_a_second(evidence: Evidence) -> int | None:
@@ -51,12 +52,17 @@ def rate(p: Params) -> int:
     return window(p) * S // p.rtt
 
 
+def room(p: Params) -> int:
+    """How much slower: two segments less in a window, and trips that are longer by a while."""
+    return rate(p) - (window(p) - 2 * SEGMENT) * S // (p.rtt + BUSY_NS // 2)
+
+
 STUDY = Study(
     name="window-rtt",
     topic=Topic.BUFFERS,
     question="How does throughput depend on the receive buffer, when a round trip takes {rtt}?",
     setup="A client sends data as fast as it may to servers with an SO_RCVBUF of several sizes; "
-    "its own SO_SNDBUF is twice as large. The wire has no limit of its own, only a round trip of {rtt}.",
+    "its own SO_SNDBUF is twice as large. The wire has no limit but a round trip of {rtt}.",
     prediction="It is the buffer's window divided by the round trip: a window may be on its way,"
     " and the next byte leaves when the first is acknowledged. Twice the buffer, twice as fast; "
     "twice the distance, half as fast, however fast the line is. What matters is the smaller of"
@@ -71,13 +77,13 @@ STUDY = Study(
     wire=delay,
     expects=(
         Expect("bytes a second", Kind.SIZE, rate, bytes_a_second,
-               "RFC 9293 3.8.6; SKB_TRUESIZE of Linux",
-               less=lambda p: rate(p) - (window(p) - 2 * SEGMENT) * S // (p.rtt + BUSY_NS // 2),
+               "RFC 9293 3.8.6; tcp_measure_rcv_mss() of Linux",
+               less=room,
                more=lambda p: rate(p) // 20,
                because="windows are of whole segments; a busy machine makes round trips longer"),
     ),
     sweep=Sweep("rcvbuf", (8 << 10, 32 << 10, 64 << 10), (8 << 10, 16 << 10, 32 << 10, 64 << 10)),
     connection=None,
-    next="`netlab study sndbuf-rtt`: the other side's buffer.",
+    next="`netlab study throughput-rtt`: the same over the round trip.",
     cause="peer_window",
 )  # fmt: skip

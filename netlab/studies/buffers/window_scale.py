@@ -9,6 +9,7 @@ from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected
 from netlab.studies.study import Expect, Parameter, Params, Study, Sweep, Topic
 
+
 def client(probe: Probe, p: Params) -> None:
     """Sends a little, so that windows are offered after the handshake."""
     sock = connected(probe)
@@ -17,7 +18,7 @@ def client(probe: Probe, p: Params) -> None:
 
 
 def scale(p: Params) -> int:
-    """How far half of the doubled buffer must be shifted to fit, one bit in hand.
+    """How far half of the doubled buffer must be shifted to fit into 16 bits.
 
     tcp_select_initial_window() of Linux: ilog2(space) - 15.
     """

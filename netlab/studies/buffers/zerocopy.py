@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 import socket
 import struct
 import time
@@ -28,7 +27,9 @@ def client(probe: Probe, p: Params) -> Any:
     sock.setsockopt(socket.SOL_SOCKET, SO_ZEROCOPY, 1)
     told = probe.poll()
     told.register(sock, 0)  # POLLERR comes unasked
-    numbers, copied, waits_ns = [], 0, []
+    copied = 0
+    numbers: list[int] = []
+    waits_ns: list[int] = []
     for _ in range(p.sends):
         sock.send(b"n" * SIZE, MSG_ZEROCOPY)
         begun_ns = time.monotonic_ns()

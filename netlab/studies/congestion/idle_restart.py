@@ -1,0 +1,84 @@
+"""A connection that was idle: it begins anew."""
+
+from __future__ import annotations
+
+import socket
+
+from netlab.model.probe import Probe
+from netlab.studies.evidence import Evidence
+from netlab.studies.flights import SEGMENT, Flights
+from netlab.studies.parts import MS, WIDE_RMEM, delay
+from netlab.studies.quantity import Kind
+from netlab.studies.sockets import accepted, read_exactly
+from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
+
+INITIAL = 10
+GROWS, BURST = 70, 60  # segments: the first lets the window grow to 80, the second is counted
+
+
+def server(probe: Probe, p: Params) -> None:
+    """Says when the first part is there; then reads to the end."""
+    sock = accepted(probe)
+    read_exactly(sock, GROWS * SEGMENT)
+    sock.send(b"all")
+    while sock.recv(1 << 16):
+        pass
+    sock.close()
+
+
+def client(probe: Probe, p: Params) -> None:
+    """Lets the congestion window grow, is idle, and has something to send again."""
+    sock = probe.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 200 << 10)
+    sock.connect(("server", PORT))
+    sock.sendall(b"n" * (GROWS * SEGMENT))
+    sock.recv(100)
+    probe.poll().poll(p.idle / MS)  # nothing is registered: it waits, and that is all
+    sock.sendall(b"n" * (BURST * SEGMENT))
+    sock.close()
+
+
+def at_once(evidence: Evidence) -> int | None:
+    """Segments that left after the pause before anything was acknowledged."""
+    rounds = Flights(evidence).rounds(GROWS * SEGMENT)
+    return rounds[0] if rounds else None
+
+
+STUDY = Study(
+    name="idle-restart",
+    topic=Topic.CONGESTION,
+    question="A connection had grown fast, then was idle for {idle}. How much leaves at once when "
+    "there is something to send again?",
+    setup="A client with reno sends 70 segments, by which its congestion window grows to 80. It "
+    "is idle for {idle}, then has 60 segments to send; net.ipv4.tcp_slow_start_after_idle is "
+    "{restart}.",
+    prediction="10 segments, as on a new connection: what was learned of the network is old. Linux"
+    " halves the window for every retransmission time-out (round trip + 200 ms) of silence, down"
+    " to the initial window. A connection that is kept open for the next request begins slowly "
+    "again. With tcp_slow_start_after_idle 0 the window stays, and all 60 leave at once.",
+    parameters=(
+        Parameter("idle", Kind.TIME, 1800 * MS, 1500 * MS, 5000 * MS, "nothing is sent"),
+        Parameter("restart", Kind.COUNT, 1, 0, 1, "net.ipv4.tcp_slow_start_after_idle"),
+        Parameter("rtt", Kind.TIME, 100 * MS, 80 * MS, 120 * MS, "round trip of the wire"),
+    ),
+    server=server,
+    client=client,
+    wire=delay,
+    sysctls=lambda p: {
+        "client": {
+            "net.ipv4.tcp_congestion_control": "reno",
+            "net.ipv4.tcp_slow_start_after_idle": f"{p.restart}",
+        },
+        "server": {"net.ipv4.tcp_rmem": WIDE_RMEM},
+    },
+    expects=(
+        Expect("segments that leave at once", Kind.COUNT,
+               lambda p: INITIAL if p.restart else BURST, at_once,
+               "RFC 5681 4.1; tcp_cwnd_restart() of Linux"),
+    ),
+    seen=lambda e: "Segments in each round before: "
+    + ", ".join(map(str, Flights(e).rounds()[:3])) + "; after: "
+    + ", ".join(map(str, Flights(e).rounds(GROWS * SEGMENT))) + ".",
+    connection=None,
+    next="`netlab study idle-restart --set restart=0`.",
+)  # fmt: skip

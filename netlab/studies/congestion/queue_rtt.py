@@ -1,0 +1,79 @@
+"""More on its way than the line holds: it waits in a queue, and the round trip grows."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from netlab.model.probe import Probe
+from netlab.studies.flights import SEGMENT, Flights
+from netlab.studies.parts import BUSY_NS, MS, US, S, delay
+from netlab.studies.quantity import Kind
+from netlab.studies.sockets import SRTT_US, accepted, read_to_end, tcp_info
+from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Sweep, Topic
+
+FRAME_NS = 8 * 1514 * S // 4_000_000  # that a line of 4 Mbit/s takes for a full segment
+WARM_UP, ROUNDS = 60, 4
+
+
+def client(probe: Probe, p: Params) -> Any:
+    """Sends, has the last of it in its buffer, and asks its kernel for the round trip."""
+    sock = probe.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 200 << 10)
+    sock.connect(("server", PORT))
+    sock.sendall(b"n" * ((WARM_UP + ROUNDS * p.flight) * SEGMENT))
+    sock.shutdown(socket.SHUT_WR)
+    sock.recv(1)  # all was acknowledged
+    srtt_us = tcp_info(sock, SRTT_US)
+    sock.close()
+    return srtt_us * US
+
+
+def server(probe: Probe, p: Params) -> None:
+    """Reads to the end; its SO_RCVBUF is the one whose window is so many segments.
+
+    Doubled, 160 / 256 of it are window: see window-rtt.
+    """
+    sock = accepted(probe, rcvbuf=(p.flight + 1) * SEGMENT * 4 // 5)
+    read_to_end(sock)
+    sock.close()
+
+
+def trip_ns(p: Params) -> int:
+    """The line's own round trip, or the time that all of them take to pass it."""
+    return max(p.rtt + FRAME_NS, p.flight * FRAME_NS)
+
+
+STUDY = Study(
+    name="queue-rtt",
+    topic=Topic.CONGESTION,
+    question="A line of 4 Mbit/s has a round trip of {rtt}. What is the round trip when more and "
+    "more segments are on their way?",
+    setup="A client sends over that line; the server's SO_RCVBUF lets so many segments be on "
+    "their way at once. What waits at the line waits in a queue that loses nothing.",
+    prediction="As it is, up to what the line holds: {rtt} at 4 Mbit/s are 14 segments. From "
+    "there each segment more waits 3 ms in the queue, and nothing gets faster: the round trip is "
+    "segments x 3 ms. A sender that waits for losses to learn its limit fills whatever queue "
+    "there is, and everybody else's packets stand in it too: bufferbloat.",
+    parameters=(
+        Parameter("flight", Kind.COUNT, 32, 4, 80, "segments on their way at once"),
+        Parameter("rtt", Kind.TIME, 40 * MS, 20 * MS, 80 * MS, "round trip of the wire"),
+    ),
+    server=server,
+    client=client,
+    wire=lambda p: f"{delay(p)}; rate 4mbit",
+    sysctls=lambda p: {"client": {"net.ipv4.tcp_congestion_control": "reno"}},
+    expects=(
+        Expect("the smoothed round trip", Kind.TIME, trip_ns, lambda e: e.returned["client"],
+               "Little's law: packets on their way = rate x time; tcpi_rtt of Linux",
+               less=lambda p: trip_ns(p) // 8 + 2 * FRAME_NS,
+               more=lambda p: trip_ns(p) // 8 + BUSY_NS,
+               because="an average with weights of 1/8; a busy machine makes trips longer"),
+        Expect("segments on their way at most", Kind.COUNT, lambda p: p.flight,
+               lambda e: Flights(e).most(),
+               "the window: netlab study window-rtt", less=1, more=1, because="whole segments"),
+    ),
+    sweep=Sweep("flight", (4, 24, 64), (4, 8, 16, 24, 32, 48, 64, 80)),
+    connection=None,
+    next="`netlab study cwnd-bbr`: a sender that stays out of the queue.",
+)  # fmt: skip

@@ -1,0 +1,98 @@
+"""What a sender had on its way: round by round, and at every moment.
+
+A round begins with a segment and ends when its ACK has come back, as RFC 8312 and RFC 9438 count
+round trips. It is told from the order of frames at the sender alone, not from times, so a busy
+machine does not change it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from functools import cached_property
+
+from netlab.studies.evidence import Evidence
+
+SEGMENT = 1448  # MSS 1460 less 12 bytes of timestamps
+
+
+@dataclass
+class Flights:
+    """The client's data on one connection. Offsets are the stream's; times ns since the epoch."""
+
+    evidence: Evidence
+    connection: int = 0
+
+    @cached_property
+    def sent(self) -> list[tuple[int, int, int]]:
+        """Each segment with data, copies too, as it left: time, first byte, byte behind."""
+        return [
+            (frame.time_ns, segment.start, segment.stop)
+            for frame, segment in self.evidence.frames("c>s", data=True, connection=self.connection)
+        ]
+
+    @cached_property
+    def acked(self) -> list[tuple[int, int]]:
+        """Each ACK as it came back: time, bytes that it says are there. Only those that say more
+        than the one before."""
+        arrived = sorted(
+            (frame.arrived_ns, segment.ack - 1)
+            for frame, segment in self.evidence.frames("s>c", connection=self.connection)
+            if frame.arrived_ns is not None and segment.ack
+        )
+        found: list[tuple[int, int]] = []
+        for time_ns, until in arrived:
+            if until > (found[-1][1] if found else 0):
+                found.append((time_ns, until))
+        return found
+
+    def rounds(self, start: int = 0) -> list[int]:
+        """How many segments left in each round, from the one on that begins at this offset.
+
+        Without copies.
+        """
+        segments = []
+        for time_ns, first, stop in self.sent:
+            if first >= start:
+                segments.append((time_ns, first))
+                start = stop
+        found: list[int] = []
+        while segments:
+            began = segments[0][1]
+            over_ns = next((time_ns for time_ns, until in self.acked if until > began), None)
+            mine = [one for one in segments if over_ns is None or one[0] < over_ns]
+            found.append(len(mine))
+            segments = segments[len(mine) :]
+        return found
+
+    def on_the_way(self, at_ns: int) -> int:
+        """Bytes that had left by then (that moment included) and were not acknowledged."""
+        left = max((stop for time_ns, _, stop in self.sent if time_ns <= at_ns), default=0)
+        place = bisect_right(self.acked, (at_ns, 1 << 62))
+        return left - (self.acked[place - 1][1] if place else 0)
+
+    def most(self) -> int:
+        """The most segments that were on their way."""
+        return max(self.on_the_way(time_ns) for time_ns, _, _ in self.sent) // SEGMENT
+
+    def on_the_way_behind(self, lost: int) -> int | None:
+        """Bytes on their way, that offset first, once all before it was acknowledged: what the
+        congestion window allowed, before an ACK could tell of the loss."""
+        arrived = sorted(
+            (frame.arrived_ns, segment.ack or 0)
+            for frame, segment in self.evidence.frames("s>c", connection=self.connection)
+            if frame.arrived_ns is not None
+        )
+        place = next((n for n, (_, ack) in enumerate(arrived) if ack == lost + 1), None)
+        if place is None or place + 1 >= len(arrived):
+            return None
+        return self.on_the_way(arrived[place + 1][0] - 1)
+
+    def first_copy_ns(self) -> int | None:
+        """When something left for the second time."""
+        most = 0
+        for time_ns, first, stop in self.sent:
+            if first < most:
+                return time_ns
+            most = max(most, stop)
+        return None
