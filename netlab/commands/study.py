@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("--all", "every", is_flag=True, help="Carry out the whole catalogue: one table.")
 @click.option(
+    "--claims", is_flag=True,
+    help="Test common statements about sockets: held, false, or under which condition.",
+)  # fmt: skip
+@click.option(
     "--output", "-o", type=click.Path(path_type=Path), metavar="FILE", help="Keep the recording."
 )
 @display_options
@@ -43,6 +47,7 @@ def command(
     full: bool,
     repeat: int,
     every: bool,
+    claims: bool,
     output: Path | None,
 ) -> int:
     """Ask one question of real sockets: prediction, experiment, picture, verdict.
@@ -52,6 +57,7 @@ def command(
       netlab study NAME           one of them
       netlab study ./mine.py      one of your own
       netlab study new NAME       begin one of your own: writes NAME.py
+      netlab study --claims       what people say about sockets, and whether it is so here
 
     Needs no privilege. Exit code 1: a prediction did not hold.
     """
@@ -62,6 +68,10 @@ def command(
     if of is not None:
         raise UsageError("one study at a time", "`netlab study --all` carries out all of them")
     about_one = bool(settings) or predict or output is not None
+    if claims:
+        if about_one or every or full or repeat != 1:
+            raise UsageError("--claims goes with no other option", "leave the others out")
+        return _claims([catalogue.find(name)] if name else list(catalogue.catalogue().values()))
     if every or name is None:
         if about_one or name is not None or (repeat != 1 and not every):
             raise UsageError("options are about one study", "name it: `netlab study` lists them")
@@ -157,6 +167,29 @@ def _all(studies: list[Study], full: bool, repeat: int) -> int:
         failed += held < repeat
     emit([[], [(f"{len(studies) - failed} of {len(studies)} studies hold", "bold")]])
     return 1 if failed else 0
+
+
+def _claims(studies: list[Study]) -> int:
+    """What people say about sockets, and what the studies say of it."""
+    from netlab.show.terminal.lines import emit, width_of
+    from netlab.studies.claims import Judged, Verdict, counted, judged, judged_lines, with_claims
+
+    testing = with_claims(studies)
+    if not testing:
+        raise UsageError(f"{studies[0].name} tests no statement", "`netlab study --claims`: all")
+    names = max(len(study.name) for study in testing)
+    found: list[Judged] = []
+    topic = None
+    for study in testing:
+        if study.topic is not topic:
+            emit([*([[]] if topic else []), [(study.topic.value, "bold")]])
+            topic = study.topic
+        for one in judged(study, _say):
+            emit(judged_lines(one, names, width_of(None)))
+            found.append(one)
+        sys.stdout.flush()
+    emit([[], [(counted(found), "bold")]])
+    return 1 if any(one.verdict is Verdict.UNTESTED for one in found) else 0
 
 
 def _new(name: str | None) -> int:
