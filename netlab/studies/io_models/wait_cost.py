@@ -115,8 +115,8 @@ def table(evidence: Evidence) -> list[list[str]]:
 def seen(evidence: Evidence) -> str:
     """How many there were, and why no more."""
     return (
-        f"A process may have {descriptor_limit():,} descriptors here (ulimit -Hn), and so "
-        f"{steps(evidence.p)[-1]:,} idle connections were held."
+        f"{steps(evidence.p)[-1]:,} idle connections were held; a process may have "
+        f"{descriptor_limit():,} descriptors here (ulimit -Hn)."
     )
 
 
