@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     help="Change a parameter of the study: rtt=100ms, rcvbuf=8k.",
 )  # fmt: skip
 @click.option("--predict", is_flag=True, help="Ask for your own prediction first, and compare.")
+@click.option(
+    "--claims", is_flag=True,
+    help="Test common statements about sockets: held, false, or under which condition.",
+)  # fmt: skip
 @click.option("--full", is_flag=True, help="Take all values of a sweep, however long it lasts.")
 @click.option(
     "--repeat", default=1, type=WholeNumber(1, 1000), metavar="N", show_default=True,
     help="Carry it out so often, and count how often the predictions hold.",
 )  # fmt: skip
 @click.option("--all", "every", is_flag=True, help="Carry out the whole catalogue: one table.")
-@click.option(
-    "--claims", is_flag=True,
-    help="Test common statements about sockets: held, false, or under which condition.",
-)  # fmt: skip
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path), metavar="FILE", help="Keep the recording."
 )
@@ -44,10 +44,10 @@ def command(
     of: str | None,
     settings: tuple[str, ...],
     predict: bool,
+    claims: bool,
     full: bool,
     repeat: int,
     every: bool,
-    claims: bool,
     output: Path | None,
 ) -> int:
     """Ask one question of real sockets: prediction, experiment, picture, verdict.
@@ -67,11 +67,11 @@ def command(
         return _new(of)
     if of is not None:
         raise UsageError("one study at a time", "`netlab study --all` carries out all of them")
-    about_one = bool(settings) or predict or output is not None
     if claims:
-        if about_one or every or full or repeat != 1:
+        if settings or predict or output or every or full or repeat != 1:
             raise UsageError("--claims goes with no other option", "leave the others out")
         return _claims([catalogue.find(name)] if name else list(catalogue.catalogue().values()))
+    about_one = bool(settings) or predict or output is not None
     if every or name is None:
         if about_one or name is not None or (repeat != 1 and not every):
             raise UsageError("options are about one study", "name it: `netlab study` lists them")
@@ -90,6 +90,29 @@ def _list(studies: list[Study]) -> int:
 
     emit(page.list_lines(studies, width_of(None)))
     return 0
+
+
+def _claims(studies: list[Study]) -> int:
+    """What people say about sockets, and what the studies say of it."""
+    from netlab.show.terminal.lines import emit, width_of
+    from netlab.studies.claims import Judged, Verdict, counted, judged, judged_lines, with_claims
+
+    testing = with_claims(studies)
+    if not testing:
+        raise UsageError(f"{studies[0].name} tests no statement", "`netlab study --claims`: all")
+    names = max(len(study.name) for study in testing)
+    found: list[Judged] = []
+    topic = None
+    for study in testing:
+        if study.topic is not topic:
+            emit([*([[]] if topic else []), [(study.topic.value, "bold")]])
+            topic = study.topic
+        for one in judged(study, _say):
+            emit(judged_lines(one, names, width_of(None)))
+            found.append(one)
+        sys.stdout.flush()
+    emit([[], [(counted(found), "bold")]])
+    return 1 if any(one.verdict is Verdict.UNTESTED for one in found) else 0
 
 
 def _one(study: Study, p: Params, full: bool, predict: bool, output: Path | None) -> int:
@@ -167,29 +190,6 @@ def _all(studies: list[Study], full: bool, repeat: int) -> int:
         failed += held < repeat
     emit([[], [(f"{len(studies) - failed} of {len(studies)} studies hold", "bold")]])
     return 1 if failed else 0
-
-
-def _claims(studies: list[Study]) -> int:
-    """What people say about sockets, and what the studies say of it."""
-    from netlab.show.terminal.lines import emit, width_of
-    from netlab.studies.claims import Judged, Verdict, counted, judged, judged_lines, with_claims
-
-    testing = with_claims(studies)
-    if not testing:
-        raise UsageError(f"{studies[0].name} tests no statement", "`netlab study --claims`: all")
-    names = max(len(study.name) for study in testing)
-    found: list[Judged] = []
-    topic = None
-    for study in testing:
-        if study.topic is not topic:
-            emit([*([[]] if topic else []), [(study.topic.value, "bold")]])
-            topic = study.topic
-        for one in judged(study, _say):
-            emit(judged_lines(one, names, width_of(None)))
-            found.append(one)
-        sys.stdout.flush()
-    emit([[], [(counted(found), "bold")]])
-    return 1 if any(one.verdict is Verdict.UNTESTED for one in found) else 0
 
 
 def _new(name: str | None) -> int:
