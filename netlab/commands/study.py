@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     help="Change a parameter of the study: rtt=100ms, rcvbuf=8k.",
 )  # fmt: skip
 @click.option("--predict", is_flag=True, help="Ask for your own prediction first, and compare.")
+@click.option(
+    "--claims", is_flag=True,
+    help="Test common statements about sockets: held, false, or under which condition.",
+)  # fmt: skip
 @click.option("--full", is_flag=True, help="Take all values of a sweep, however long it lasts.")
 @click.option(
     "--repeat", default=1, type=WholeNumber(1, 1000), metavar="N", show_default=True,
@@ -44,6 +48,7 @@ def command(
     of: str | None,
     settings: tuple[str, ...],
     predict: bool,
+    claims: bool,
     full: bool,
     repeat: int,
     every: bool,
@@ -57,6 +62,7 @@ def command(
       netlab study NAME           one of them
       netlab study ./mine.py      one of your own
       netlab study new NAME       begin one of your own: writes NAME.py
+      netlab study --claims       what people say about sockets, and whether it is so here
 
     Needs no privilege. Exit code 1: a prediction did not hold.
     """
@@ -66,6 +72,10 @@ def command(
         return _new(of)
     if of is not None:
         raise UsageError("one study at a time", "`netlab study --all` carries out all of them")
+    if claims:
+        if settings or predict or output or every or full or repeat != 1:
+            raise UsageError("--claims goes with no other option", "leave the others out")
+        return _claims([catalogue.find(name)] if name else list(catalogue.catalogue().values()))
     about_one = bool(settings) or predict or output is not None
     if regenerate:
         if about_one or full or repeat != 1 or (name is None and not every):
@@ -93,6 +103,29 @@ def _list(studies: list[Study]) -> int:
 
     emit(page.list_lines(studies, width_of(None)))
     return 0
+
+
+def _claims(studies: list[Study]) -> int:
+    """What people say about sockets, and what the studies say of it."""
+    from netlab.show.terminal.lines import emit, width_of
+    from netlab.studies.claims import Judged, Verdict, counted, judged, judged_lines, with_claims
+
+    testing = with_claims(studies)
+    if not testing:
+        raise UsageError(f"{studies[0].name} tests no statement", "`netlab study --claims`: all")
+    names = max(len(study.name) for study in testing)
+    found: list[Judged] = []
+    topic = None
+    for study in testing:
+        if study.topic is not topic:
+            emit([*([[]] if topic else []), [(study.topic.value, "bold")]])
+            topic = study.topic
+        for one in judged(study, _say):
+            emit(judged_lines(one, names, width_of(None)))
+            found.append(one)
+        sys.stdout.flush()
+    emit([[], [(counted(found), "bold")]])
+    return 1 if any(one.verdict is Verdict.UNTESTED for one in found) else 0
 
 
 def _one(study: Study, p: Params, full: bool, predict: bool, output: Path | None) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from netlab.capture.files import read_raw
 from netlab.correlate.ledger import ledger_mismatches
 from netlab.explain.analysis import analyse
 from netlab.studies.catalogue import catalogue
+from netlab.studies.claims import Verdict, judged
 from netlab.studies.runner import expectations
 
 WITHIN_S = 120
@@ -23,10 +25,12 @@ QUICK = (
 )  # fmt: skip
 
 
-def study(folder: Path, *words: str, said: str = "") -> subprocess.CompletedProcess[str]:
+def study(
+    folder: Path, *words: str, said: str = "", within_s: float = WITHIN_S
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "netlab", "study", *words], cwd=folder, input=said, text=True,
-        capture_output=True, timeout=WITHIN_S, check=False,
+        capture_output=True, timeout=within_s, check=False,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
 
@@ -102,6 +106,8 @@ def test_one_that_breaks_is_told_in_a_line(tmp_path: Path) -> None:
         (("--predict",), "options are about one study"),
         (("new",), "a study needs a name of its own"),
         (("refused", "refused"), "one study at a time"),
+        (("--claims", "--all"), "--claims goes with no other option"),
+        (("--claims", "settimeout"), "settimeout tests no statement"),
     ],
 )
 def test_what_cannot_be_done(words: tuple[str, ...], says: str, tmp_path: Path) -> None:
@@ -110,6 +116,39 @@ def test_what_cannot_be_done(words: tuple[str, ...], says: str, tmp_path: Path) 
     (line,) = done.stderr.splitlines()
     assert says in line
     assert list(tmp_path.iterdir()) == []
+
+
+def test_statements_are_judged_by_what_was_measured(tmp_path: Path) -> None:
+    done = study(tmp_path, "--claims", "datagram-boundaries")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    topic, held, false, rest, blank, count = done.stdout.splitlines()
+    assert topic == "UDP and IP"
+    assert held.startswith("✓ held   UDP keeps message boundaries  ")
+    assert false.startswith("✗ false  What recv() leaves of a datagram comes with the  ")
+    assert false.endswith("  datagram-boundaries")
+    assert (rest, blank) == ("         next recv()", "")
+    assert count == "2 statements: 1 held, 1 false"
+
+
+def test_a_statement_is_open_where_its_study_does_not_hold_itself() -> None:
+    one = catalogue()["datagram-boundaries"]
+    wrong = replace(one.expects[0], predicted=lambda p: "something else")
+    for broken, why in (
+        (replace(one, expects=(wrong,)), "a prediction of its study did not hold"),
+        (replace(one, lacks=lambda: "UDP"), "this kernel lacks UDP"),
+    ):
+        found = list(judged(broken, lambda text: None))
+        assert [(each.verdict, each.why) for each in found] == [(Verdict.UNTESTED, why)] * 2
+
+
+@pytest.mark.slow
+def test_every_statement_is_tested(tmp_path: Path) -> None:
+    done = study(tmp_path, "--claims", within_s=20 * WITHIN_S)
+    assert done.returncode == 0, done.stdout
+    claims = [claim for one in catalogue().values() for claim in one.claims]
+    assert f"{len(claims)} statements: " in done.stdout
+    assert "not tested" not in done.stdout
 
 
 def test_the_catalogue_is_listed(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from netlab.model.probe import Probe
 from netlab.studies.programs import until_the_server_was_told
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, read_to_end, trial
-from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import PORT, Claim, Expect, Parameter, Params, Study, Topic
 
 ASKED = 8 << 20  # far more than all buffers
 QUIET_MS = 300  # no ACK comes any more
@@ -80,5 +80,10 @@ STUDY = Study(
                "RFC 9293 2.2: reliable"),
     ),
     connection=None,
+    claims=(
+        Claim("send() sends all it is given",
+              lambda e: e.returned["client"]["first"]["value"] == ASKED,
+              "on a socket that blocks"),
+    ),
     next="`netlab study zero-window`: the same server on the wire.",
 )  # fmt: skip

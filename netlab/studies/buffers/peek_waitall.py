@@ -10,7 +10,7 @@ from netlab.studies.evidence import Evidence, took_ns
 from netlab.studies.parts import MS
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, read_to_end
-from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Claim, Expect, Parameter, Params, Study, Topic
 
 PIECE = 100
 
@@ -70,6 +70,10 @@ STUDY = Study(
                less=40 * MS, more=40 * MS, because="the same"),
         Expect("frames with data", Kind.COUNT, lambda p: 4,
                lambda e: len(e.frames("c>s", data=True)), "the receiver's options are its own"),
+    ),
+    claims=(
+        Claim("recv(n) returns n bytes", lambda e: e.returned["server"][1] == 2 * PIECE,
+              "with MSG_WAITALL, or when they are there already"),
     ),
     next="`netlab study sticky-packets`.",
     cause="peer_app",

@@ -9,7 +9,7 @@ from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected, listening, read_to_end
-from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Claim, Expect, Parameter, Params, Study, Topic
 
 
 def server(probe: Probe, p: Params) -> Any:
@@ -51,6 +51,10 @@ STUDY = Study(
         Expect("the window of the SYN-ACK", Kind.SIZE, lambda p: min(p.rcvbuf, 65_535), offered,
                "tcp_select_initial_window() of Linux: a multiple of the MSS",
                less=lambda p: min(p.rcvbuf, 1460) + p.rcvbuf // 4, because="whole segments"),
+    ),
+    claims=(
+        Claim("getsockopt(SO_RCVBUF) gives back what was set",
+              lambda e: e.returned["server"] == e.p.rcvbuf),
     ),
     next="`netlab study zero-window`.",
 )  # fmt: skip

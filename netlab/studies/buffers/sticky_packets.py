@@ -12,7 +12,7 @@ from netlab.studies.evidence import Evidence
 from netlab.studies.parts import delay
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected
-from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Claim, Expect, Parameter, Params, Study, Topic
 
 
 def server(probe: Probe, p: Params) -> Any:
@@ -94,6 +94,9 @@ STUDY = Study(
                calls_read_by_first_recv, "man 7 tcp: no record boundaries"),
     ),
     seen=seen,
+    claims=(
+        Claim("TCP keeps message boundaries", lambda e: calls_read_by_first_recv(e) == 1),
+    ),
     next="`netlab serve --help`, the options on framing; `netlab study datagram-boundaries`: UDP "
     "keeps messages apart.",
 )  # fmt: skip

@@ -11,7 +11,7 @@ from netlab.studies.evidence import Evidence, Frame
 from netlab.studies.parts import BUSY_NS, MS, RTT, delay, timer_room
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, read_to_end
-from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import PORT, Claim, Expect, Parameter, Params, Study, Topic
 
 
 def server(probe: Probe, p: Params) -> int:
@@ -117,6 +117,10 @@ STUDY = Study(
                lambda e: e.returned["server"], "RFC 9293 2.2: nothing was lost"),
     ),
     moment=moment,
+    claims=(
+        Claim("TCP loses data when the receiver is too slow",
+              lambda e: e.returned["server"] != e.p.size),
+    ),
     next="`netlab study partial-send`: the same for a program that does not wait.",
     cause="peer_window",
 )  # fmt: skip

@@ -11,7 +11,7 @@ from netlab.studies.evidence import Evidence
 from netlab.studies.programs import until_the_server_was_told
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import listening, trial
-from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import PORT, Claim, Expect, Parameter, Params, Study, Topic
 
 MORE = 3  # clients beyond those that find a place
 PATIENCE_S = 0.5  # shorter than the first resend of a SYN
@@ -77,6 +77,11 @@ STUDY = Study(
                lambda e: e.returned["client"], "sk_acceptq_is_full() of Linux; man 2 listen"),
         Expect("clients whose SYN is dropped", Kind.COUNT, lambda p: MORE, unanswered,
                "tcp_conn_request() of Linux: no answer, so that a retry may succeed"),
+    ),
+    claims=(
+        Claim("connect() succeeds only once the server has called accept()",
+              lambda e: e.returned["client"] == 0),
+        Claim("listen(fd, N) lets N clients wait", lambda e: e.returned["client"] == e.p.backlog),
     ),
     next="`netlab study accept-queue --set backlog=0`: one client is still let in.",
     connection=None,

@@ -9,7 +9,7 @@ from netlab.studies.evidence import Evidence, took_ns
 from netlab.studies.parts import RTT, delay, wire_room
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected, trial
-from netlab.studies.study import Expect, Params, Study, Topic
+from netlab.studies.study import Claim, Expect, Params, Study, Topic
 
 
 def client(probe: Probe, p: Params) -> Any:
@@ -57,6 +57,13 @@ STUDY = Study(
             "RFC 9293 3.10.7.3: a reset in SYN-SENT ends it",
             more=wire_room,
             because="scheduling of the wire and the process",
+        ),
+    ),
+    claims=(
+        Claim(
+            "A host says at once that nobody listens at a port",
+            lambda e: answer(e) == "RST ACK",
+            "if no firewall is silent in its place",
         ),
     ),
     next="`netlab study silent-host`: a firewall that drops in place of refusing.",

@@ -9,7 +9,7 @@ from netlab.studies.evidence import gap_ns
 from netlab.studies.parts import BUSY_NS, S, timer_room
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected, trial
-from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Claim, Expect, Parameter, Params, Study, Topic
 
 LINEAR = 4  # the default of tcp_syn_linear_timeouts since Linux 6.5
 
@@ -87,6 +87,13 @@ STUDY = Study(
             "tcp_write_timeout() and retransmits_timed_out() of Linux",
             more=lambda p: timer_room(schedule(p.retries)[1] * S) + BUSY_NS,
             because="the same for each",
+        ),
+    ),
+    claims=(
+        Claim(
+            "connect() fails at once where there is no such host",
+            lambda e: e.returned["client"]["took_ns"] < S,
+            "if a router or the host itself says so",
         ),
     ),
     next="`netlab study connect-timeout`: a program that does not wait for its kernel to give up.",

@@ -11,7 +11,7 @@ from netlab.studies.evidence import Evidence
 from netlab.studies.parts import BUSY_NS, MS
 from netlab.studies.quantity import Kind, shown
 from netlab.studies.sockets import accepted, connected
-from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Claim, Expect, Parameter, Params, Study, Topic
 
 WAYS = ("blocking", "spinning", "polling")
 
@@ -129,6 +129,10 @@ STUDY = Study(
     ),
     moment=moment,
     table=table,
+    claims=(
+        Claim("A program that waits in recv() uses up the processor",
+              lambda e: found(e, "blocking", "worked_ns") > found(e, "blocking", "took_ns") // 2),
+    ),
     next="`netlab study every-call`: what all the other calls do.",
     cause="peer_app",
     waits_on="client recv",

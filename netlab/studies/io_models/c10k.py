@@ -155,7 +155,7 @@ STUDY = Study(
     cause="peer_app",
     waits_on="client recv",
     claims=(
-        Claim("one process can serve 10,000 connections (C10K)",
+        Claim("One process can serve 10,000 connections (C10K)",
               lambda e: e.returned["server#2"] >= 10_000),
     ),
 )  # fmt: skip

@@ -9,7 +9,7 @@ from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected
-from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Claim, Expect, Parameter, Params, Study, Topic
 
 WITHIN_S = 10
 PIECES_SHOWN = 4
@@ -93,5 +93,10 @@ STUDY = Study(
                "ep_poll_callback() of Linux: it is called for each segment"),
     ),
     moment=moment,
+    claims=(
+        Claim("epoll reports a socket for as long as there is something to read",
+              lambda e: e.returned["server"]["level"] > e.returned["server"]["edge"],
+              "without EPOLLET"),
+    ),
     next="`netlab study missed-edge`: what becomes of a program that did not read to the end.",
 )  # fmt: skip

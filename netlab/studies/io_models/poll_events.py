@@ -13,7 +13,7 @@ from netlab.model.call import POLL_NAMES
 from netlab.model.probe import Probe
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected, listening
-from netlab.studies.study import Expect, Params, Study, Topic
+from netlab.studies.study import Claim, Expect, Params, Study, Topic
 
 ALL = select.POLLIN | select.POLLOUT | select.POLLRDHUP
 STATES = {
@@ -40,6 +40,7 @@ def server(probe: Probe, p: Params) -> Any:
     for sock in socks:
         poll.register(sock, ALL)
     said = dict(poll.poll(0))
+    socks[1].recv(2, socket.MSG_WAITALL)  # the last client has seen that it is connected
     fds = [*(sock.fileno() for sock in socks), listener.fileno(), closed]
     for sock in (*socks, listener):
         sock.close()
@@ -54,6 +55,7 @@ def client(probe: Probe, p: Params) -> None:
     resets.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     resets.close()
     waits = connected(probe)
+    speaks.send(b"n")
     idle.recv(1)  # until the server closes
     for sock in (idle, speaks, ends, waits):
         sock.close()
@@ -87,5 +89,10 @@ STUDY = Study(
     client=client,
     expects=tuple(_state(number, name) for number, name in enumerate(STATES)),
     connection=3,
+    claims=(
+        Claim("POLLHUP tells that the peer has closed",
+              lambda e: bool(e.returned["server"][2] & select.POLLHUP),
+              "once both directions are over"),
+    ),
     next="`netlab study select`: the same in three lists.",
 )  # fmt: skip

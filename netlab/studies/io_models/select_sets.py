@@ -97,8 +97,8 @@ STUDY = Study(
     lacks=lambda: too_few(SETSIZE + 1),
     next="`netlab study wait-cost`: what it costs to hand over a long list each time.",
     claims=(
-        Claim("select() ends at 1,024 connections",
+        Claim("select() ends at 1,024",
               lambda e: e.returned["server"]["limit"] == "refused",
-              "the highest descriptor counts, not how many there are"),
+              "by the number of a descriptor, not by how many there are"),
     ),
 )  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.quantity import Kind
-from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import PORT, Claim, Expect, Parameter, Params, Study, Topic
 
 RULED_OFF = PORT + 1  # a datagram to this port ends a round
 PATIENCE_S = 0.1
@@ -30,9 +30,9 @@ def server(probe: Probe, p: Params) -> Any:
     sock.bind(("0.0.0.0", PORT))
     found = {}
     for name, number in signals.items():
-        fcntl.fcntl(sock, fcntl.F_SETSIG, number if name == "SIGRTMIN" else 0)
         _, asker = over.recvfrom(1)  # all of this round have come
         found[name] = {"signals": _taken(number), "datagrams": _read(sock)}
+        fcntl.fcntl(sock, fcntl.F_SETSIG, signal.SIGRTMIN)  # from the next round on
         over.sendto(b"y", asker)
     sock.close()
     over.close()
@@ -106,5 +106,10 @@ STUDY = Study(
                _datagrams("SIGRTMIN"), "man 7 udp"),
     ),
     connection=None,
+    claims=(
+        Claim("There is a SIGIO for each message",
+              lambda e: len(e.returned["server"]["SIGIO"]["signals"]) == e.p.messages,
+              "if each is taken before the next message comes"),
+    ),
     next="`netlab study level-edge`: epoll tells of the same changes.",
 )  # fmt: skip

@@ -143,7 +143,7 @@ STUDY = Study(
     cause="accept_queue",
     waits_on="client recv",
     claims=(
-        Claim("one connection wakes every process that waits for it",
+        Claim("One connection wakes every process that waits for it",
               lambda e: e.returned["server"]["plain"]["woke"] == e.p.processes > 1,
               "without EPOLLEXCLUSIVE"),
     ),

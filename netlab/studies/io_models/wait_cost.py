@@ -115,8 +115,8 @@ def table(evidence: Evidence) -> list[list[str]]:
 def seen(evidence: Evidence) -> str:
     """How many there were, and why no more."""
     return (
-        f"A process may have {descriptor_limit():,} descriptors here (ulimit -Hn), and so "
-        f"{steps(evidence.p)[-1]:,} idle connections were held."
+        f"{steps(evidence.p)[-1]:,} idle connections were held; a process may have "
+        f"{descriptor_limit():,} descriptors here (ulimit -Hn)."
     )
 
 
@@ -177,10 +177,9 @@ STUDY = Study(
     lacks=lambda: too_few(1100),
     next="`netlab study c10k`: 10,000 connections that are answered.",
     claims=(
-        Claim("select ends at 1,024 descriptors", lambda e: bool(e.returned["server"]["refused"])),
-        Claim("poll has no limit, but looks at every descriptor",
+        Claim("poll() has no limit, but looks at every descriptor",
               lambda e: growth(e, "poll") > steps(e.p)[-1] // (4 * BASE)),
-        Claim("epoll costs the same however many connections are idle",
+        Claim("epoll costs the same, however many connections are idle",
               lambda e: growth(e, "epoll_wait") <= 4),
     ),
 )  # fmt: skip

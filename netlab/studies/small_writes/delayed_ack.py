@@ -6,10 +6,10 @@ import socket
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
-from netlab.studies.parts import MS, timer_room
+from netlab.studies.parts import MS, TICK_NS, timer_room
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected
-from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Claim, Expect, Parameter, Params, Study, Topic
 
 WARM_UP = 3  # exchanges: the server answers, and so its socket is in ping-pong mode
 
@@ -67,6 +67,10 @@ STUDY = Study(
                ack_after_ns, "RFC 1122 4.2.3.2 (less than 0.5 s); TCP_DELACK_MIN of Linux",
                less=1 * MS, more=timer_room(40 * MS) + 5 * MS,
                because="the timer wheel is up to 1/8 late, and a tick"),
+    ),
+    claims=(
+        Claim("Every segment is acknowledged at once",
+              lambda e: (ack_after_ns(e) or 0) < TICK_NS),
     ),
     next="`netlab study nagle-delayed-ack`: what it does to a sender that waits for it.",
     cause="",

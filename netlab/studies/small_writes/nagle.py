@@ -9,7 +9,7 @@ from netlab.studies.evidence import Evidence
 from netlab.studies.parts import MS, delay
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, read_exactly, read_to_end
-from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Claim, Expect, Parameter, Params, Study, Topic
 
 
 def server(probe: Probe, p: Params) -> int:
@@ -78,6 +78,9 @@ STUDY = Study(
                more=40 * MS, because="scheduling of the wire and the process"),
         Expect("bytes that the server read", Kind.SIZE, lambda p: p.writes * p.size,
                lambda e: e.returned["server"], "RFC 9293 2.2"),
+    ),
+    claims=(
+        Claim("Each send() makes a segment of its own", lambda e: frames(e) == e.p.writes),
     ),
     next="`netlab study nagle --set nodelay=1`, then `netlab study nagle-delayed-ack`: when "
     "the ACK is late as well.",

@@ -9,7 +9,7 @@ from netlab.model.tables import Role
 from netlab.studies.evidence import Evidence, took_ns
 from netlab.studies.parts import BUSY_NS
 from netlab.studies.quantity import Kind
-from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import PORT, Claim, Expect, Parameter, Params, Study, Topic
 
 MS = 1_000_000
 HEAD, BODY = b"h" * 64, b"b" * 64
@@ -136,6 +136,13 @@ STUDY = Study(
     ),
     moment=moment,
     seen=seen,
+    claims=(
+        Claim(
+            "Nagle's algorithm and delayed ACKs together cost 40 ms",
+            lambda e: (body_held_ns(e) or 0) >= 39 * MS,
+            "where a request is written in two calls",
+        ),
+    ),
     next="`netlab study nagle-delayed-ack --set nodelay=1`, or write head and body in one send.",
     cause=lambda p: "" if p.nodelay else "delayed_ack",
 )

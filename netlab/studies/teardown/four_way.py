@@ -9,7 +9,7 @@ from netlab.studies.parts import MS, RTT, delay, wire_room
 from netlab.studies.programs import reads_to_the_end
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected
-from netlab.studies.study import Expect, Params, Study, Topic
+from netlab.studies.study import Claim, Expect, Params, Study, Topic
 
 
 def client(probe: Probe, p: Params) -> None:
@@ -35,6 +35,11 @@ def last_gap_ns(evidence: Evidence) -> int | None:
     """From the client's FIN to the last ACK."""
     frames = closing(evidence)
     return frames[-1][0].time_ns - frames[0][0].time_ns if frames else None
+
+
+def in_time_wait(evidence: Evidence) -> str:
+    """Which end was in TIME-WAIT, if one was."""
+    return next((str(s.side) for s in evidence.tables.end_states if s.state == "TIME-WAIT"), "")
 
 
 def moment(evidence: Evidence) -> tuple[int, int] | None:
@@ -72,5 +77,11 @@ STUDY = Study(
                "RFC 9293 3.6: a FIN comes after all data"),
     ),
     moment=moment,
+    claims=(
+        Claim("TIME-WAIT is a fault",
+              lambda e: e.connection.close_kind != "fin" or not in_time_wait(e)),
+        Claim("TIME-WAIT is the server's", lambda e: in_time_wait(e) == "server",
+              "if it closes first"),
+    ),
     next="`netlab study half-close`: one direction ends, the other goes on.",
 )  # fmt: skip

@@ -9,7 +9,7 @@ from netlab.studies.evidence import Evidence
 from netlab.studies.parts import RTT, delay
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, read_to_end
-from netlab.studies.study import Expect, Params, Study, Topic
+from netlab.studies.study import Claim, Expect, Params, Study, Topic
 
 ANSWER = 5000
 
@@ -63,6 +63,9 @@ STUDY = Study(
         Expect("bytes on the wire after it", Kind.SIZE, lambda p: ANSWER, after_fin, "the same"),
         Expect("the question was read whole", Kind.SIZE, lambda p: 10,
                lambda e: e.returned["server"], "man 2 shutdown"),
+    ),
+    claims=(
+        Claim("After FIN nothing can be received any more", lambda e: e.returned["client"] == 0),
     ),
     next="`netlab study four-way-close`.",
 )  # fmt: skip

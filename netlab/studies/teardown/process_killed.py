@@ -11,7 +11,7 @@ from netlab.studies.parts import RTT, delay
 from netlab.studies.programs import until_the_client_has_ended
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, trial
-from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Claim, Expect, Parameter, Params, Study, Topic
 from netlab.studies.teardown.unread_data import last_word
 
 
@@ -51,6 +51,10 @@ STUDY = Study(
         Expect("the client's recv() says", Kind.WORD,
                lambda p: "end" if p.read == 100 else "ECONNRESET",
                lambda e: e.returned["client"]["error"] or "end", "man 2 recv"),
+    ),
+    claims=(
+        Claim("A process that is killed leaves its peer without a word",
+              lambda e: last_word(e) is None, "if its machine dies with it"),
     ),
     next="`netlab study process-killed --set read=50`, then `netlab study keepalive`: when the "
     "machine is gone.",

@@ -9,7 +9,7 @@ from netlab.studies.evidence import Evidence
 from netlab.studies.parts import RTT, delay
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, trial
-from netlab.studies.study import Expect, Params, Study, Topic
+from netlab.studies.study import Claim, Expect, Params, Study, Topic
 
 SENT, TAKEN = 1000, 100
 
@@ -64,5 +64,6 @@ STUDY = Study(
         Expect("bytes the server had read", Kind.SIZE, lambda p: TAKEN,
                lambda e: e.returned["server"], "its program"),
     ),
+    claims=(Claim("close() always sends FIN", lambda e: last_word(e) == "FIN"),),
     next="`netlab study linger-zero`: a reset on purpose.",
 )  # fmt: skip

@@ -7,10 +7,11 @@ import signal
 from typing import Any
 
 from netlab.model.probe import Probe
+from netlab.studies.evidence import Evidence
 from netlab.studies.parts import RTT, delay
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, trial
-from netlab.studies.study import Expect, Params, Study, Topic
+from netlab.studies.study import Claim, Expect, Params, Study, Topic
 
 
 def server(probe: Probe, p: Params) -> None:
@@ -30,6 +31,11 @@ def client(probe: Probe, p: Params) -> Any:
     second = trial(sock.send, b"hello?")
     sock.close()
     return {"end": end, "first": first, "second": second}
+
+
+def resets(evidence: Evidence) -> int:
+    """How many the server's kernel sent."""
+    return sum("RST" in (f.tcp_flags or "") for f, _ in evidence.frames("s>c"))
 
 
 STUDY = Study(
@@ -53,9 +59,12 @@ STUDY = Study(
                lambda e: e.returned["client"]["first"]["value"], "man 2 send"),
         Expect("the second send() fails with", Kind.WORD, lambda p: "EPIPE",
                lambda e: e.returned["client"]["second"]["error"], "man 2 send, EPIPE"),
-        Expect("resets that the server's kernel sent", Kind.COUNT, lambda p: 1,
-               lambda e: sum("RST" in (f.tcp_flags or "") for f, _ in e.frames("s>c")),
+        Expect("resets that the server's kernel sent", Kind.COUNT, lambda p: 1, resets,
                "RFC 9293 3.10.7.1: no connection any more"),
+    ),
+    claims=(
+        Claim("A successful send() means that the peer has the bytes",
+              lambda e: not e.returned["client"]["first"]["error"] and not resets(e)),
     ),
     next="`netlab study half-close`: when it is right to write on.",
 )  # fmt: skip

@@ -8,7 +8,7 @@ from netlab.studies.parts import MS, RTT, delay
 from netlab.studies.programs import reads_to_the_end
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected
-from netlab.studies.study import Expect, Params, Study, Topic
+from netlab.studies.study import Claim, Expect, Params, Study, Topic
 
 SEGMENTS, LOST = 10, 3
 SIZE = 1448  # of a segment: MSS 1460 less 12 bytes of timestamps
@@ -64,6 +64,10 @@ STUDY = Study(
                because="segments that come at once may be answered by one ACK"),
         Expect("bytes that the server read", Kind.SIZE, lambda p: SEGMENTS * SIZE,
                lambda e: e.returned["server"], "RFC 9293 2.2"),
+    ),
+    claims=(
+        Claim("A lost segment is sent again only when its timer has run out",
+              lambda e: (again_ns(e) or 0) >= e.p.rtt + 200 * MS),
     ),
     next="`netlab study tail-loss`: the last segment has nothing behind it.",
     cause="head_of_line",

@@ -11,7 +11,7 @@ from netlab.studies.parts import MS, S, timer_room
 from netlab.studies.programs import answers_once, until_the_client_has_ended
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected, trial
-from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Claim, Expect, Parameter, Params, Study, Topic
 
 
 def client(probe: Probe, p: Params) -> Any:
@@ -65,6 +65,11 @@ STUDY = Study(
                because="the timer wheel is up to 1/8 late, each time"),
         Expect("keep-alives on the wire", Kind.COUNT, lambda p: p.count, probes,
                "tcp_keepalive_timer() of Linux"),
+    ),
+    claims=(
+        Claim("TCP notices when the peer has vanished",
+              lambda e: e.returned["client"]["error"] == "ETIMEDOUT",
+              "with SO_KEEPALIVE, or when there are bytes to send"),
     ),
     next="`netlab study user-timeout`: when there is data on its way.",
     cause="keepalive",

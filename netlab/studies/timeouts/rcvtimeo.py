@@ -11,7 +11,7 @@ from netlab.studies.evidence import Evidence
 from netlab.studies.parts import BUSY_NS, MS, TICK_NS
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, trial
-from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Claim, Expect, Parameter, Params, Study, Topic
 
 
 def server(probe: Probe, p: Params) -> None:
@@ -53,6 +53,9 @@ STUDY = Study(
                because="the timer wheel is up to 1/8 late, and the process must run again"),
         Expect("frames that the client sent in that time", Kind.COUNT, lambda p: 0,
                lambda e: _between(e), "it is no event of TCP"),
+    ),
+    claims=(
+        Claim("A time-out of recv() ends the connection", lambda e: _between(e) != 0),
     ),
     next="`netlab study settimeout`: the same by poll().",
     cause="timer",

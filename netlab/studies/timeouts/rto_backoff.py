@@ -8,7 +8,7 @@ from netlab.studies.evidence import Evidence
 from netlab.studies.parts import BUSY_NS, MS, delay, timer_room
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, read_exactly
-from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Claim, Expect, Parameter, Params, Study, Topic
 
 WARM_UP = 8  # exchanges, so that the round trip is known and its variation has settled
 SIZE = 100
@@ -53,6 +53,12 @@ def gap_ns(evidence: Evidence, number: int) -> int | None:
     """Between copy `number` and the next."""
     times = copies_ns(evidence)
     return times[number + 1] - times[number] if number + 1 < len(times) else None
+
+
+def doubles(evidence: Evidence) -> bool:
+    """Whether the second wait was twice the first, or nearly so."""
+    first_ns, second_ns = gap_ns(evidence, 0), gap_ns(evidence, 1)
+    return first_ns is not None and second_ns is not None and 2 * second_ns > 3 * first_ns
 
 
 def moment(evidence: Evidence) -> tuple[int, int] | None:
@@ -109,6 +115,10 @@ STUDY = Study(
                because="the same"),
     ),
     moment=moment,
+    claims=(
+        Claim("Each time a segment is lost again, the wait doubles",
+              doubles),
+    ),
     next="`netlab study rto-rtt`: how it follows the round trip.",
     cause="rto",
 )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 from netlab.model.probe import Probe
 from netlab.studies.parts import RTT, delay
 from netlab.studies.quantity import Kind
-from netlab.studies.study import PORT, Expect, Params, Study, Topic
+from netlab.studies.study import PORT, Claim, Expect, Params, Study, Topic
 
 SIZES = (100, 300, 0, 500)
 ROOM = 256
@@ -57,6 +57,13 @@ STUDY = Study(
                lambda p: 300 - ROOM + 500 - ROOM,
                lambda e: sum(u.bytes for u in e.tables.unmatched if "truncated" in u.reason),
                "every byte is accounted for"),
+    ),
+    claims=(
+        Claim("UDP keeps message boundaries",
+              lambda e: [size for size, _ in e.returned["server"]]
+              == [min(size, ROOM) for size in SIZES]),
+        Claim("What recv() leaves of a datagram comes with the next recv()",
+              lambda e: e.returned["server"][2][0] == SIZES[1] - ROOM),
     ),
     next="`netlab study sticky-packets`: TCP, with the same program.",
 )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.quantity import Kind
-from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import PORT, Claim, Expect, Parameter, Params, Study, Topic
 
 PIECE = 1480  # MTU 1500 less the IPv4 header
 WORD = b"that was all"
@@ -66,6 +66,11 @@ STUDY = Study(
                lambda e: len(e.returned["server"]), "RFC 791 3.2: reassembly"),
         Expect("their bytes", Kind.SIZE, lambda p: 0 if p.lose else p.size,
                lambda e: sum(e.returned["server"]), "the same"),
+    ),
+    claims=(
+        Claim("A datagram travels as one packet",
+              lambda e: sum(f.fragment is not None for f in e.tables.packets) <= 1,
+              "if it fits into the MTU"),
     ),
     next="`netlab study udp-fragments --set lose=1`.",
 )  # fmt: skip

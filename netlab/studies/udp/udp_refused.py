@@ -10,7 +10,7 @@ from netlab.model.probe import Probe
 from netlab.studies.parts import RTT, delay
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import trial
-from netlab.studies.study import PORT, Expect, Params, Study, Topic
+from netlab.studies.study import PORT, Claim, Expect, Params, Study, Topic
 
 
 def client(probe: Probe, p: Params) -> Any:
@@ -56,5 +56,10 @@ STUDY = Study(
                "RFC 792: destination unreachable; the second datagram was not sent"),
     ),
     connection=0,
+    claims=(
+        Claim("UDP tells its program when a port is closed",
+              lambda e: e.returned["client"]["second"]["error"] == "ECONNREFUSED",
+              "if the socket is connected, and with the next call"),
+    ),
     next="`netlab study refused`: TCP's own word for it.",
 )  # fmt: skip
