@@ -110,7 +110,8 @@ def lines(kind: str, how: str) -> tuple[Line, Line]:
         memory = mmap.mmap(-1, mmap.PAGESIZE + 2 * RING_BYTES)
         return RingLine(memory, 0), RingLine(memory, 1)
     if kind == TCP:
-        ends = tuple(StreamChannel(sock, _PROBE) for sock in _tcp_pair())
+        one, other = _tcp_pair()
+        ends: tuple[Channel, Channel] = StreamChannel(one, _PROBE), StreamChannel(other, _PROBE)
     else:
         name = {PIPE: "pipe", UNIX: "stream", SHARED: "ring"}[kind]
         ends = make_pair(name, _PROBE)
@@ -182,7 +183,7 @@ def flow_bytes_per_s(kind: str, cores: int, size: int) -> int:
 
 def _best_ns(once: Callable[[], int]) -> int:
     begun_s = time.monotonic()
-    found = []
+    found: list[int] = []
     while len(found) < LEAST_ROUNDS or time.monotonic() - begun_s < BUDGET_S:
         found.append(once())
     return min(found)

@@ -29,7 +29,7 @@ def client(probe: Probe, p: Params) -> Any:
         for sock in socks:
             ask(sock, b"hello")
         found[name] = max(_waits_ns(probe, socks, p))
-    socks, who = [], []
+    socks, who = [], list[str]()
     while len(socks) < MOST and (len(set(who)) < 2 or min(map(who.count, who)) < EACH):
         socks.append(connected(probe, port=BASE))
         who.append(ask(socks[-1], b"hello"))

@@ -73,17 +73,17 @@ def _figures() -> list[int]:
 
 def ran(evidence: Evidence, name: str) -> int:
     """In what percent of the time they ran, both together."""
-    return sum(one[0] for one in evidence.returned["client"][name])
+    return sum(int(one[0]) for one in evidence.returned["client"][name])
 
 
 def wanted(evidence: Evidence, name: str) -> int:
     """In what percent of the time they ran or could have run, both together."""
-    return min(sum(one[0] + one[1] for one in evidence.returned["client"][name]), 100 * TWO)
+    return min(sum(int(one[0] + one[1]) for one in evidence.returned["client"][name]), 100 * TWO)
 
 
 def slept(evidence: Evidence, name: str) -> int:
     """How often they fell asleep, both together."""
-    return sum(one[2] for one in evidence.returned["client"][name])
+    return sum(int(one[2]) for one in evidence.returned["client"][name])
 
 
 def table(evidence: Evidence) -> list[list[str]]:
