@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import resource
+import select
 import signal
 import threading
 import time
@@ -80,6 +81,23 @@ def ask(sock: Any, message: bytes) -> str:
 def callers(probe: Probe, count: int, port: int = PORT) -> list[Any]:
     """So many connections to the server."""
     return [connected(probe, port=port) for _ in range(count)]
+
+
+def answers_ns(probe: Probe, socks: list[Any], message: bytes) -> list[int]:
+    """Send the message on all connections; how long each waits for its answer, which is read."""
+    poll = probe.poll()
+    begun_ns, waits = {}, dict[int, int]()
+    for sock in socks:
+        poll.register(sock, select.POLLIN)
+        begun_ns[sock.fileno()] = time.monotonic_ns()
+        sock.send(message)
+    while len(waits) < len(socks):
+        for descriptor, _ in poll.poll(20_000):
+            waits[descriptor] = time.monotonic_ns() - begun_ns[descriptor]
+            poll.unregister(descriptor)
+    for sock in socks:
+        sock.recv(ANSWER_BYTES)
+    return [waits[sock.fileno()] for sock in socks]
 
 
 def crash_moment(evidence: Evidence) -> tuple[int, int] | None:

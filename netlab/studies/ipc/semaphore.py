@@ -67,7 +67,7 @@ def _state(taken: Callable[[], bool]) -> str:
 
 def stuck(evidence: Evidence) -> bool:
     """Whether the kernel left a dead process's semaphore as it was."""
-    return told("posix")(evidence) == HELD
+    return bool(told("posix")(evidence) == HELD)
 
 
 STUDY = Study(

@@ -18,7 +18,7 @@ WORKERS, EACH, MOST = 2, 2, 100
 def client(probe: Probe, p: Params) -> Any:
     """Connections to both workers; then the first one makes its worker crash."""
     who: list[str] = []
-    socks = []
+    socks: list[Any] = []
     while len(socks) < MOST and (len(set(who)) < WORKERS or min(map(who.count, who)) < EACH):
         socks.append(connected(probe))
         who.append(ask(socks[-1], b"hello"))

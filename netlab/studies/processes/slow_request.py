@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +10,7 @@ from netlab.model.probe import Probe
 from netlab.studies.evidence import told
 from netlab.studies.parts import BUSY_NS, MS
 from netlab.studies.quantity import Kind
-from netlab.studies.serving import ANSWER_BYTES, ask, core
+from netlab.studies.serving import ANSWER_BYTES, answers_ns, ask, core
 from netlab.studies.sockets import connected
 from netlab.studies.stage import Stage
 from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
@@ -29,7 +28,7 @@ def client(probe: Probe, p: Params) -> Any:
         for sock in socks:
             ask(sock, b"hello")
         found[name] = max(_waits_ns(probe, socks, p))
-    socks, who = [], []
+    socks, who = [], list[str]()
     while len(socks) < MOST and (len(set(who)) < 2 or min(map(who.count, who)) < EACH):
         socks.append(connected(probe, port=BASE))
         who.append(ask(socks[-1], b"hello"))
@@ -44,20 +43,8 @@ def _waits_ns(probe: Probe, socks: list[Any], p: Params) -> list[int]:
     slow, *others = socks
     slow.send(b"sleep %d" % (p.slow // MS))
     time.sleep(head_start_ns(p) / 1e9)
-    poll = probe.poll()
-    begun_ns = {}
-    for sock in others:
-        poll.register(sock, select.POLLIN)
-        begun_ns[sock.fileno()] = time.monotonic_ns()
-        sock.send(b"hello")
-    waits: dict[int, int] = {}
-    while len(waits) < len(others):
-        for descriptor, _ in poll.poll(20_000):
-            waits[descriptor] = time.monotonic_ns() - begun_ns[descriptor]
-            poll.unregister(descriptor)
-    for sock in (*others, slow):
-        sock.recv(ANSWER_BYTES)
-    found = [waits[sock.fileno()] for sock in others]
+    found = answers_ns(probe, others, b"hello")
+    slow.recv(ANSWER_BYTES)
     for sock in socks:
         sock.close()
     return found

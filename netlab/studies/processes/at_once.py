@@ -1,0 +1,87 @@
+"""Many requests at once, each of which must wait for something: when is the last one answered?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from netlab.model.probe import Probe
+from netlab.studies.evidence import Evidence, told
+from netlab.studies.parts import BUSY_NS, MS, TICK_NS
+from netlab.studies.quantity import Kind, shown
+from netlab.studies.serving import MODES, answers_ns, ask, callers, with_each_mode
+from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
+
+WORKERS = 2
+
+
+def client(probe: Probe, p: Params) -> Any:
+    """All ask each server at once; how long the first and the last waits."""
+    found = {}
+    for number, mode in enumerate(MODES):
+        socks = callers(probe, p.clients, PORT + number)
+        for sock in socks:
+            ask(sock, b"hello")
+        waits = answers_ns(probe, socks, b"sleep %d" % (p.each // MS))
+        found[mode] = [min(waits), max(waits)]
+        for sock in socks:
+            sock.close()
+    return found
+
+
+def table(evidence: Evidence) -> list[list[str]]:
+    """The first and the last answer of each server."""
+    return [
+        ["server", "first answer", "last answer"],
+        *(
+            [mode, *(shown(Kind.TIME, wait) for wait in told(mode)(evidence))]
+            for mode in MODES
+        ),
+    ]  # fmt: skip
+
+
+def _last(mode: str, what: str, workers: int | None, source: str) -> Expect:
+    """`workers`: how many do it, None for as many as there are requests."""
+
+    def in_a_row(p: Params) -> int:
+        return -(-p.clients // (workers or p.clients))
+
+    uneven = mode == "base"
+    return Expect(
+        f"{what}: the last answer after", Kind.TIME, lambda p: p.each * in_a_row(p),
+        lambda e: told(mode)(e)[1], source, less=lambda p: min(BUSY_NS, p.each // 2),
+        more=lambda p: BUSY_NS + 2 * TICK_NS * in_a_row(p) + (p.each * p.clients // 8) * uneven,
+        because="on a busy machine each may come back late from its sleep, by the turns of others"
+        + ", and one worker may have accepted more than its half" * uneven,
+    )  # fmt: skip
+
+
+STUDY = Study(
+    name="at-once",
+    topic=Topic.PROCESSES,
+    question="{clients} requests come at once, and each takes {each} of waiting. When is the last "
+    "one answered?",
+    setup="The server's function sleeps for {each}, as if it waited for a database. {clients} "
+    "clients ask at once: a server with a thread for each, one with a single loop, two workers "
+    "that accept for themselves, and a master with two workers.",
+    prediction="Threads: after {each}, for they all sleep at the same time. One loop: after "
+    "{clients} times that, one after the other. Two workers: half of it, whoever has the sockets. "
+    "So for functions that wait, the number of threads or workers is the number of requests that "
+    "are under way; a loop gets by with one only if its functions never wait.",
+    parameters=(
+        Parameter("clients", Kind.COUNT, 16, 8, 64, "at once"),
+        Parameter("each", Kind.TIME, 20 * MS, 10 * MS, 200 * MS, "of waiting"),
+    ),
+    client=client,
+    experiment=with_each_mode,
+    connection=None,
+    table=table,
+    expects=(
+        _last("threads", "threads", None, "man 7 pthreads: each sleeps for itself"),
+        _last("single", "one loop", 1, "one thing at a time"),
+        _last("base", "workers that accept", WORKERS, "one thing at a time, twice"),
+        _last("process", "master and workers", WORKERS, "one thing at a time, twice"),
+    ),
+    next="`netlab study slow-request`: one slow among quick ones.",
+    cause="peer_app",
+    waits_on="client poll",
+)  # fmt: skip
