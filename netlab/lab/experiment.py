@@ -115,7 +115,7 @@ class Lab:
             notes=notes,
             witnesses=stamps_witness(stamps),
             resolve=resolve,
-            next_hops=[(h, o, v) for h, pairs in (next_hops or {}).items() for o, v in pairs.items()],
+            next_hops=[(h, o, v) for h, ways in (next_hops or {}).items() for o, v in ways.items()],
         )
         self._opened = ExitStack()
         self._poller = select.poll()

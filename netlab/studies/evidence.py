@@ -126,4 +126,3 @@ def gap_ns(frames: list[Frame], first: int = 0, second: int = 1) -> int | None:
     if max(first, second) >= len(frames):
         return None
     return frames[second][0].time_ns - frames[first][0].time_ns
-

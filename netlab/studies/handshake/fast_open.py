@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence

@@ -118,4 +118,3 @@ STUDY = Study(
     connection=None,
     next="`netlab study zero-window`: how TCP keeps its sender back.",
 )  # fmt: skip
-

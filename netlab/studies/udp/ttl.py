@@ -74,7 +74,8 @@ STUDY = Study(
                lambda p: "first router" if p.ttl % 2 else "second router",
                lambda e: sender(e), "the client's frame is for the first"),
         Expect("recv() fails with", Kind.WORD, lambda p: "EHOSTUNREACH",
-               lambda e: e.returned["client"]["error"], "man 7 ip, IP_RECVERR; __udp4_lib_err() of Linux"),
+               lambda e: e.returned["client"]["error"],
+               "man 7 ip, IP_RECVERR; __udp4_lib_err() of Linux"),
     ),
     connection=None,
     next="`netlab study routing-loop --set ttl=64`: what a loop costs. `netlab study two-hops`: "
