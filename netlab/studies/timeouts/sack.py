@@ -60,5 +60,7 @@ STUDY = Study(
         Expect("bytes that the server read", Kind.SIZE, lambda p: SEGMENTS * SIZE,
                lambda e: e.returned["server"], "RFC 9293 2.2"),
     ),
+    cause="head_of_line",
+    waits_on="server recv",
     next="`netlab study sack --set sack=0`.",
 )  # fmt: skip

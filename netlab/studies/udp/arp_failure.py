@@ -56,5 +56,7 @@ STUDY = Study(
                "RFC 1122 2.3.2.2: kept until there is an address"),
     ),
     connection=None,
+    cause="unreachable",
+    waits_on="client connect",
     next="`netlab study silent-host`: the host is there and its firewall drops.",
 )  # fmt: skip

@@ -97,6 +97,8 @@ STUDY = Study(
         Expect("ICMP messages", Kind.COUNT, lambda p: 0, lambda e: len(e.packets("ICMP")),
                "filtered"),
     ),
+    cause=lambda p: "rto" if p.probing else "",
+    waits_on="client recv",
     next="`netlab study black-hole --set probing=0`: the default.",
 )  # fmt: skip
 
