@@ -90,5 +90,11 @@ STUDY = Study(
                less=1 * MS, more=wire_room, because="scheduling"),
     ),
     moment=moment,
+    seen=lambda e: (
+        "The ladder has the server ESTABLISHED at the first ACK, as RFC 9293 would: that Linux "
+        "takes no notice of it shows only in accept()."
+        if e.p.defer
+        else ""
+    ),
     next="`netlab study defer-accept --set defer=0`.",
 )  # fmt: skip

@@ -46,6 +46,18 @@ def on_link(evidence: Evidence, number: int) -> str | None:
     return " to ".join(names)
 
 
+def seen(evidence: Evidence) -> str:
+    """Both frames."""
+    told = []
+    for packet in hops(evidence):
+        source, target = evidence.macs(packet)
+        told.append(
+            f"frame from {source} to {target}, packet from {packet.src} to {packet.dst}, "
+            f"TTL {packet.ttl}"
+        )
+    return f"On the wire: {'; '.join(told)}."
+
+
 def by_address(evidence: Evidence) -> str:
     """From which IP address to which, in all frames alike; by their last number."""
     found = {(str(f.src), str(f.dst)) for f in hops(evidence)}
@@ -101,5 +113,6 @@ STUDY = Study(
                "RFC 768"),
     ),
     connection=None,
+    seen=seen,
     next="`netlab study routing-loop`: routers that do not know the way.",
 )  # fmt: skip

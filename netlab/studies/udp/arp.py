@@ -11,6 +11,7 @@ from netlab.studies.sockets import connected, listening
 from netlab.studies.study import Expect, Params, Study, Topic
 
 ALL = "ff:ff:ff:ff:ff:ff"
+OPERATION_AT, REQUEST = 14 + 7, 1
 
 
 def server(probe: Probe, p: Params) -> None:
@@ -33,6 +34,16 @@ def to_whom(evidence: Evidence) -> str:
     """Who the ARP frames were for, in order."""
     frames = evidence.packets("ARP")
     return ", ".join("all" if evidence.macs(f)[1] == ALL else "one" for f in frames)
+
+
+def seen(evidence: Evidence) -> str:
+    """What was asked and answered."""
+    told = []
+    for packet in evidence.packets("ARP")[:2]:
+        source, target = evidence.macs(packet)
+        kind = "request" if evidence.data(packet)[OPERATION_AT] == REQUEST else "reply"
+        told.append(f"{source} to {target}: ARP {kind}")
+    return f"Before the SYN: {'; '.join(told)}." if told else ""
 
 
 def syns(evidence: Evidence) -> list[Packet]:
@@ -74,6 +85,7 @@ STUDY = Study(
                lambda e: took_ns(e.call("connect")), "RFC 1122 2.3.2.2: the packet is kept",
                more=wire_room, because="the answer, and scheduling"),
     ),
+    seen=seen,
     next="`netlab study arp-failure`: nobody has it. `netlab study ipv6-neighbours`: without "
     "broadcast.",
 )  # fmt: skip

@@ -51,6 +51,12 @@ def helps_ns(p: Params) -> int:
     return RTO_NS * (1 + 2 + 4)
 
 
+def moment(evidence: Evidence) -> tuple[int, int] | None:
+    """From the large message on."""
+    call = evidence.call("sendall", 1)
+    return (call.entered_ns, call.entered_ns + 4 * S) if call else None
+
+
 STUDY = Study(
     name="black-hole",
     topic=Topic.UDP,
@@ -97,6 +103,7 @@ STUDY = Study(
         Expect("ICMP messages", Kind.COUNT, lambda p: 0, lambda e: len(e.packets("ICMP")),
                "filtered"),
     ),
+    moment=moment,
     cause=lambda p: "rto" if p.probing else "",
     waits_on="client recv",
     next="`netlab study black-hole --set probing=0`: the default.",

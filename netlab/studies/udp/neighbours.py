@@ -48,6 +48,16 @@ def of_type(evidence: Evidence, kind: int) -> list[Packet]:
     ]
 
 
+def seen(evidence: Evidence) -> str:
+    """Who asked whom, and was answered."""
+    told = [
+        f"{name}, {packet.src} to {packet.dst} ({evidence.macs(packet)[1]})"
+        for kind, name in ((SOLICITATION, "solicitation"), (ADVERTISEMENT, "advertisement"))
+        for packet in of_type(evidence, kind)
+    ]
+    return f"Before the SYN: {'; '.join(told)}." if told else ""
+
+
 def asked(evidence: Evidence) -> str | None:
     """The address that the question went to."""
     found = of_type(evidence, SOLICITATION)
@@ -94,5 +104,6 @@ STUDY = Study(
         Expect("advertisements before the SYN", Kind.COUNT, lambda p: 1,
                lambda e: len(of_type(e, ADVERTISEMENT)), "RFC 4861 7.2.4"),
     ),
+    seen=seen,
     next="`netlab study arp`: how IPv4 does it.",
 )  # fmt: skip

@@ -10,7 +10,7 @@ from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected
 from netlab.studies.study import Expect, Parameter, Params, Study, Topic
 
-SENT = 20_011
+SENT = 5_003
 HEADERS = 20 + 32  # of IPv4, and of TCP with timestamps
 LINK_MTU = 1500
 
@@ -46,16 +46,22 @@ def too_large_after(evidence: Evidence) -> int | None:
     )
 
 
+def moment(evidence: Evidence) -> tuple[int, int] | None:
+    """From the first segment until its copy is there."""
+    call = evidence.call("sendall")
+    return (call.entered_ns, call.entered_ns + 2 * evidence.p.rtt) if call else None
+
+
 STUDY = Study(
     name="path-mtu",
     topic=Topic.UDP,
     question="My link takes 1,500 bytes, one further on only {mtu}. How does TCP find out?",
-    setup="A client sends 20,011 bytes. In the middle there is a link with an MTU of {mtu}, whose "
+    setup="A client sends 5,003 bytes. In the middle there is a link with an MTU of {mtu}, whose "
     "router answers as RFC 1191 says.",
     prediction="By losing a packet. TCP sets `don't fragment` in each; the router throws away "
     "those that do not fit, and sends ICMP `fragmentation needed`, with its MTU. The kernel "
     "remembers that for this destination, cuts the same bytes smaller, {mtu} less 52 of headers, "
-    "and sends them again. Other segments never were too large again. The program knows nothing.",
+    "and sends them again. No segment is too large from then on. The program knows nothing.",
     parameters=(
         Parameter("mtu", Kind.SIZE, 1400, 576, 1499, "of the link in the middle"),
         RTT,
@@ -75,5 +81,6 @@ STUDY = Study(
         Expect("bytes that the server read", Kind.SIZE, lambda p: SENT,
                lambda e: e.returned["server"], "RFC 9293 2.2"),
     ),
+    moment=moment,
     next="`netlab study black-hole`: a router that does not say it.",
 )  # fmt: skip

@@ -41,6 +41,11 @@ def ttls(evidence: Evidence) -> list[int]:
     return [packet.ttl or 0 for packet in evidence.packets("UDP")]
 
 
+def seen(evidence: Evidence) -> str:
+    """The TTL on each link."""
+    return f"TTL of the datagram, each time: {', '.join(map(str, ttls(evidence)))}."
+
+
 STUDY = Study(
     name="routing-loop",
     topic=Topic.UDP,
@@ -78,6 +83,7 @@ STUDY = Study(
                "man 7 ip, IP_RECVERR; __udp4_lib_err() of Linux"),
     ),
     connection=None,
+    seen=seen,
     next="`netlab study routing-loop --set ttl=64`: what a loop costs. `netlab study two-hops`: "
     "a router that knows the way.",
 )  # fmt: skip
