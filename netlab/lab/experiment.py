@@ -64,7 +64,9 @@ class Lab:
     `tcp_info`, `stamps` and `spool_limit_bytes` are the probe's, as in `netlab.record`. `witness`
     of the calls of commands: `strace`, `kernel` (as root), `both`, `none`, or `auto`, which is
     strace where there is one. `sample_every_ns`: how often the state of every TCP socket of the
-    hosts is read; 0: never.
+    hosts is read; 0: never. `resolve`: the hosts ask for each other's MAC, by ARP and neighbour
+    discovery, which otherwise they know from the start. `next_hops`: by host, what is for which
+    other goes to whom: {"client": {"server": "router"}}; `router` then needs net.ipv4.ip_forward.
 
     Opening it raises UsageError for what cannot be done as asked, PrivilegeError where this machine
     allows no namespaces. All that wait raise KeyboardInterrupt once a signal asks to end (at a
@@ -88,6 +90,8 @@ class Lab:
         witness: str = "auto",
         stamps: StampsOf = False,
         sample_every_ns: int = 0,
+        resolve: bool = False,
+        next_hops: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         self.path = Path(path)
         self.interruptions = Interruptions()
@@ -110,6 +114,8 @@ class Lab:
             kernel=witness in ("kernel", "both"),
             notes=notes,
             witnesses=stamps_witness(stamps),
+            resolve=resolve,
+            next_hops=[(h, o, v) for h, ways in (next_hops or {}).items() for o, v in ways.items()],
         )
         self._opened = ExitStack()
         self._poller = select.poll()

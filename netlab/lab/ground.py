@@ -87,13 +87,18 @@ class Ground:
         kernel: bool = False,
         notes: Sequence[str] = (),
         witnesses: Sequence[str] = (),
+        resolve: bool = False,
+        next_hops: Iterable[tuple[str, str, str]] = (),
     ) -> None:
         """Check what can be checked before anything is opened. Raises UsageError.
 
         `strace`: what watches commands; `kernel`: whether the kernel is asked, too; `notes`: what a
         reader must know besides.
         """
-        self.plan = make_plan(hosts, os.urandom(SUBNET_BYTES), server=server, sysctls=sysctls)
+        self.plan = make_plan(
+            hosts, os.urandom(SUBNET_BYTES), server=server, sysctls=sysctls, resolve=resolve,
+            next_hops=next_hops,
+        )  # fmt: skip
         self.notes: tuple[str, ...] = tuple(notes)
         self.connected = False
         self._rules = rules

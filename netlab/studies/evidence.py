@@ -100,6 +100,19 @@ class Evidence:
                 times[str(wait.cause)] += wait.stop_ns - wait.start_ns
         return times.most_common(1)[0][0] if times else None
 
+    @cached_property
+    def _data(self) -> dict[int, bytes]:
+        return {frame.number: bytes(frame.data) for frame in self.raw.frames}
+
+    def data(self, packet: Packet) -> bytes:
+        """The bytes of a frame, from the link header on."""
+        return self._data[packet.frame]
+
+    def macs(self, packet: Packet) -> tuple[str, str]:
+        """Who sent it to whom on its link: 02:00:00:00:00:01 and the like."""
+        data = self.data(packet)
+        return data[6:12].hex(":"), data[:6].hex(":")
+
     def packet(self, frame: int) -> Packet:
         """One frame's row."""
         return next(packet for packet in self.tables.packets if packet.frame == frame)

@@ -49,23 +49,27 @@ def wait_until(port: int, done: Callable[[list[str]], bool], within_s: float = W
 
 
 def passed(port: int, last: str = "", within_s: float = WITHIN_S) -> list[tuple[str, int]]:
-    """The states that the only connection of this port goes through, and for how many ns each,
-    until it is in the `last` or gone. One that is shorter than a look may be missed."""
+    """The states that the only connection of this port goes through, and for how many ns each, from
+    the first look that saw it until one did no longer; until it is in the `last`, or gone.
+
+    One that is shorter than the time between two looks may be missed.
+    """
     until_s = time.monotonic() + within_s
-    found: list[tuple[str, int, int]] = []
+    found: list[tuple[str, int]] = []  # each state, and when it was first seen
     while time.monotonic() < until_s:
         now = states(port)
-        now_ns = time.monotonic_ns()
-        if not now or now[0] == last:
-            if now:
-                found.append((last, now_ns, now_ns))
+        state = now[0] if now else ""
+        if not found or found[-1][0] != state:
+            found.append((state, time.monotonic_ns()))
+        if state in ("", last):
             break
-        if found and found[-1][0] == now[0]:
-            found[-1] = (now[0], found[-1][1], now_ns)
-        else:
-            found.append((now[0], now_ns, now_ns))
         time.sleep(LOOK_S)
-    return [(state, to_ns - from_ns) for state, from_ns, to_ns in found]
+    ends = [*(begun_ns for _, begun_ns in found[1:]), time.monotonic_ns()]
+    return [
+        (state, end_ns - begun_ns)
+        for (state, begun_ns), end_ns in zip(found, ends, strict=True)
+        if state
+    ]
 
 
 def _known(row: DiagRow) -> Known:

@@ -154,16 +154,20 @@ class Network:
         )
 
     def _connect(self, host: PlannedHost) -> None:
-        links.bring_up(LINK, quiet=True)
+        links.bring_up(LINK, quiet=not self.plan.resolve)
         algorithm = self._algorithms[host.name]
         ipv6 = routes.has_ipv6()
         for address in (host.ipv4, host.ipv6) if ipv6 else (host.ipv4,):
             links.add_address(LINK, address)
             routes.add_link_route(LINK, address, algorithm)
+        if self.plan.resolve:
+            return
+        next_hops = dict(host.next_hops)
         for other in self.plan.hosts:
             if other is not host:
+                hop = self.plan.host(next_hops.get(other.name, other.name))
                 for neighbour in (other.ipv4, other.ipv6) if ipv6 else (other.ipv4,):
-                    links.add_neighbour(LINK, neighbour.ip, other.mac)
+                    links.add_neighbour(LINK, neighbour.ip, hop.mac)
 
 
 _PING = "net.ipv4.ping_group_range"

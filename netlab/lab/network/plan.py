@@ -35,6 +35,7 @@ class PlannedHost:
     address4: str  # with the prefix length: 10.7.9.1/24
     address6: str
     sysctls: tuple[tuple[str, str], ...] = ()  # beyond the baseline, in the order to write
+    next_hops: tuple[tuple[str, str], ...] = ()  # what is for a host goes to another: both names
 
     @property
     def ipv4(self) -> IPv4Interface:
@@ -51,6 +52,7 @@ class Plan:
 
     hosts: tuple[PlannedHost, ...]
     server: str = SERVER
+    resolve: bool = False  # hosts ask for each other's MAC, and are not told beforehand
 
     def host(self, name: str) -> PlannedHost:
         """The host of that name; UsageError when there is none."""
@@ -71,8 +73,9 @@ class Plan:
         hosts = []
         for host in fields["hosts"]:
             pairs = tuple((name, value) for name, value in host.pop("sysctls"))
-            hosts.append(PlannedHost(**host, sysctls=pairs))
-        return cls(tuple(hosts), fields["server"])
+            hops = tuple((other, hop) for other, hop in host.pop("next_hops"))
+            hosts.append(PlannedHost(**host, sysctls=pairs, next_hops=hops))
+        return cls(tuple(hosts), fields["server"], fields["resolve"])
 
 
 def client_names(count: int) -> tuple[str, ...]:
@@ -94,11 +97,14 @@ def make_plan(
     *,
     server: str = SERVER,
     sysctls: Iterable[tuple[str, str, str]] = (),
+    resolve: bool = False,
+    next_hops: Iterable[tuple[str, str, str]] = (),
 ) -> Plan:
     """Number the hosts. `subnet`: SUBNET_BYTES bytes, what is to be different from other labs.
 
     The n-th host has the MAC 02:00:00:00:00:n, 10.a.b.n and fd..::n. `sysctls` are host, name and
-    value. Raises UsageError for names that cannot be.
+    value; `next_hops` a host, another, and to whose MAC it sends what is for that one. Raises
+    UsageError for names that cannot be.
     """
     if not 1 <= len(names) <= MOST_HOSTS:
         raise UsageError(f"a lab of {len(names)} hosts", f"1 to {MOST_HOSTS}")
@@ -112,6 +118,10 @@ def make_plan(
     for host, name, _ in wanted:
         if host not in names:
             raise UsageError(f"there is no host {host!r} to set {name} on", ", ".join(names))
+    hops = list(next_hops)
+    for hop in hops:
+        if unknown := set(hop) - set(names):
+            raise UsageError(f"there is no host {min(unknown)!r} on the way", ", ".join(names))
     first, second, *_ = subnet
     prefix6 = f"fd{subnet[0]:02x}:{subnet[1]:02x}{subnet[2]:02x}:{subnet[3]:02x}{subnet[4]:02x}:"
     hosts = [
@@ -122,10 +132,11 @@ def make_plan(
             f"10.{first}.{second}.{n}/24",
             f"{IPv6Interface(f'{prefix6}:{n:x}/64')}",
             tuple((key, value) for host, key, value in wanted if host == name),
+            tuple((other, hop) for host, other, hop in hops if host == name),
         )
         for n, name in enumerate(names, 1)
     ]
-    return Plan(tuple(hosts), server)
+    return Plan(tuple(hosts), server, resolve)
 
 
 def sysctl_from_text(text: str) -> tuple[str, str, str]:

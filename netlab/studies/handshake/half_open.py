@@ -83,6 +83,4 @@ STUDY = Study(
     ),
     moment=moment,
     next="`netlab study keepalive`: for a client that only waits.",
-    cause="network",
-    waits_on="client recv",
 )  # fmt: skip

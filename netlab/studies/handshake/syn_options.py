@@ -51,21 +51,15 @@ def scale(p: Params) -> int:
     return min(max(most.bit_length() - 1 - 15, 0), 14)
 
 
-def in_use(p: Params) -> str:
-    """What both have offered."""
-    names = {"SACK": p.sack, "timestamps": p.timestamps, "window scale": p.scaling}
-    return ", ".join(name for name, offered in names.items() if offered) or "none"
-
-
-def used(evidence: Evidence) -> str:
-    """What both have offered, as the recording has it."""
+def is_used(evidence: Evidence, option: str) -> str:
+    """Whether both have offered it."""
     one = evidence.connection
-    names = {
+    both = {
         "SACK": one.client_sack and one.server_sack,
         "timestamps": one.client_timestamps and one.server_timestamps,
-        "window scale": one.client_wscale is not None and one.server_wscale is not None,
+        "scaling": one.client_wscale is not None and one.server_wscale is not None,
     }
-    return ", ".join(name for name, both in names.items() if both) or "none"
+    return "yes" if both[option] else "no"
 
 
 def moment(evidence: Evidence) -> tuple[int, int] | None:
@@ -111,7 +105,17 @@ STUDY = Study(
         Expect("window scale that it offers", Kind.COUNT, scale,
                lambda e: e.connection.client_wscale,
                "tcp_select_initial_window() of Linux: from tcp_rmem and net.core.rmem_max"),
-        Expect("in use by both", Kind.WORD, in_use, used, "RFC 2018 2; RFC 7323 1.3"),
+        *(
+            Expect(f"{name} is in use", Kind.WORD,
+                   lambda p, name=name: "yes" if p[name.lower()] else "no",  # type: ignore[misc]
+                   lambda e, name=name: is_used(e, name),  # type: ignore[misc]
+                   source)
+            for name, source in (
+                ("SACK", "RFC 2018 2: if both have said so"),
+                ("timestamps", "RFC 7323 3.2: if both have sent them"),
+                ("scaling", "RFC 7323 2.2: if both have"),
+            )
+        ),
         Expect("payload of the first full segment", Kind.SIZE,
                lambda p: MTU - IPV4 - TCP - (12 if p.timestamps else 0),
                lambda e: max((s.payload_len_bytes for _, s in e.frames("c>s")), default=None),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from netlab.decode.checksums import checksum
 from netlab.model.probe import Probe
 from netlab.model.tables import Packet
 from netlab.studies.evidence import Evidence
@@ -26,15 +27,36 @@ def frame(evidence: Evidence) -> Packet | None:
     return found[0][0] if found else None
 
 
+def cards(evidence: Evidence) -> str | None:
+    """The MAC addresses, by their last number: the lab numbers its hosts."""
+    found = frame(evidence)
+    if found is None:
+        return None
+    return ", ".join(f"card {int(mac[-2:], 16)}" for mac in evidence.macs(found))
+
+
+def sums(evidence: Evidence) -> str | None:
+    """What is left when header, and segment with its pseudo-header, are summed up."""
+    found = frame(evidence)
+    if found is None:
+        return None
+    packet = evidence.data(found)[ETHERNET:]
+    header, segment = packet[:IPV4], packet[IPV4 : found.ip_len_bytes]
+    pseudo = header[12:20] + bytes([0, header[9]]) + len(segment).to_bytes(2, "big")
+    return f"{checksum(header)}, {checksum(pseudo + segment)}"
+
+
 STUDY = Study(
     name="one-message",
     topic=Topic.LAYERS,
     question="A program sends {size}. How many bytes are on the wire, and who added which?",
     setup="A client sends one message of {size} over TCP on Ethernet.",
-    prediction="66 bytes more: TCP adds 32 (20, and 12 of options: the timestamps of both "
-    "ends), IPv4 adds 20, Ethernet 14. The network card adds 24 more that no capture shows: "
-    "preamble, checksum and the gap. Each layer knows the one below only as a way to get "
-    "bytes there.",
+    prediction="66 bytes more. TCP adds 32: ports, numbers, a checksum over all of the segment, "
+    "and 12 of options, the timestamps of both ends. IPv4 adds 20: the addresses of the two "
+    "hosts, a checksum of its own header alone, and a TTL of 64, so that no packet goes in circles "
+    "for ever. Ethernet adds 14: the addresses of the two network cards on this link. The card "
+    "adds 24 more that no capture shows: preamble, checksum and the gap. Each layer takes what is "
+    "above it for bytes, and does not look inside; the MTU, 1,500, is for all but Ethernet.",
     parameters=(Parameter("size", Kind.SIZE, 100, 1, 1448, "of the message"),),
     server=reads_to_the_end,
     client=client,
@@ -47,8 +69,16 @@ STUDY = Study(
         Expect("of these, the TCP segment's payload", Kind.SIZE, lambda p: p.size,
                lambda e: f.payload_len_bytes if (f := frame(e)) else None,
                "RFC 791 3.1: 20; RFC 9293 3.1: 20; RFC 7323 3.2: 12"),
+        Expect("TTL", Kind.COUNT, lambda p: 64, lambda e: f.ttl if (f := frame(e)) else None,
+               "RFC 1700: 64; net.ipv4.ip_default_ttl"),
+        Expect("checksums of IP and TCP, summed up with the rest", Kind.WORD,
+               lambda p: "0, 0", sums, "RFC 1071: all words and the sum itself give 0"),
+        Expect("the frame goes from and to", Kind.WORD,
+               lambda p: "card 1, card 2", cards,
+               "RFC 894: the cards of client and server, as the lab numbers them"),
         Expect("the server read", Kind.SIZE, lambda p: p.size, lambda e: e.returned["server"],
                "RFC 9293 2.2"),
     ),
-    next="`netlab study one-message --set size=1`: 67 bytes for one. Then `netlab study nagle`.",
+    next="`netlab study one-message --set size=1`: 67 bytes for one. Then `netlab study two-hops`: "
+    "what a router changes.",
 )  # fmt: skip

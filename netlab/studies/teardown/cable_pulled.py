@@ -50,7 +50,7 @@ def answered_ns(p: Params) -> int:
 
 def room_ns(p: Params) -> int:
     """Each timer is up to 1/8 late."""
-    return timer_room(resends(p)[-1]) + BUSY_NS * 2 ** len(resends(p)) // 4
+    return timer_room(resends(p)[-1]) + (BUSY_NS << len(resends(p))) // 4
 
 
 def moment(evidence: Evidence) -> tuple[int, int] | None:

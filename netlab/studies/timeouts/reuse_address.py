@@ -24,7 +24,7 @@ def bound(probe: Probe, reuse: int, port: int) -> Any:
 
 def server(probe: Probe, p: Params) -> Any:
     """Serves a client at each of four ports and closes first; then begins anew."""
-    listeners = []
+    listeners: list[Any] = []
     for number, (old, _) in reversed(list(enumerate(CASES))):  # the first port is ready last
         listeners.insert(0, bound(probe, old, PORT + number))
         listeners[0].listen(1)

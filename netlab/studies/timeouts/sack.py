@@ -19,6 +19,19 @@ def again_ns(evidence: Evidence, number: int) -> int | None:
     return times[1] - times[0] if len(times) > 1 else None
 
 
+def moment(evidence: Evidence) -> tuple[int, int] | None:
+    """From what tells of the gaps until both are filled."""
+    frames = evidence.frames("c>s", data=True)
+    resent = [
+        f.time_ns
+        for n, (f, s) in enumerate(frames)
+        if any(s.start == earlier.start for _, earlier in frames[:n])
+    ]
+    if not resent:
+        return None
+    return resent[0] - 3 * MS, resent[-1] + evidence.p.rtt // 2 + 10 * MS
+
+
 def blocks(evidence: Evidence) -> int:
     """Segments of the server that name ranges."""
     return sum(bool(f._options and f._options.sack_blocks) for f, _ in evidence.frames("s>c"))
@@ -60,5 +73,8 @@ STUDY = Study(
         Expect("bytes that the server read", Kind.SIZE, lambda p: SEGMENTS * SIZE,
                lambda e: e.returned["server"], "RFC 9293 2.2"),
     ),
+    moment=moment,
+    cause="head_of_line",
+    waits_on="server recv",
     next="`netlab study sack --set sack=0`.",
 )  # fmt: skip

@@ -91,5 +91,7 @@ STUDY = Study(
                "one at once, then one for each gap", less=lambda p: lasts_ns(p) // p.gap // 3,
                more=1, because="the client sleeps longer than it asked for, on a busy machine"),
     ),
+    cause="peer_app",
+    waits_on="server recv",
     next="`netlab study slow-client --set deadline=0ms`: no limit but the client's patience.",
 )  # fmt: skip

@@ -44,6 +44,27 @@ def rows(kernel: Kernel) -> list[DiagRow]:
     return sockdiag.dump(kernel, socket.AF_INET, socket.IPPROTO_TCP)  # type: ignore[arg-type]
 
 
+def test_a_timer_that_runs_is_told() -> None:
+    """TIME-WAIT's: a minute, from now on."""
+    with (
+        socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 4) as diag,
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname()) as client,
+    ):
+        server, _ = listener.accept()
+        port = client.getsockname()[1]
+        server.close()
+        assert client.recv(1) == b""
+        client.close()
+        (row,) = (
+            row
+            for row in sockdiag.dump(diag, socket.AF_INET, socket.IPPROTO_TCP)
+            if row.peer[1] == port
+        )
+    assert row.timer == 3
+    assert 0 < row.expires_ms <= 60_008
+
+
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
 def test_pyroute2_reads_the_same_in_the_same_bytes(
     family: int, monkeypatch: pytest.MonkeyPatch
@@ -77,6 +98,7 @@ def test_pyroute2_reads_the_same_in_the_same_bytes(
             theirs["idiag_dst"].removeprefix("::ffff:"), theirs["idiag_dport"],
         )  # fmt: skip
         assert (row.rqueue, row.wqueue) == (theirs["idiag_rqueue"], theirs["idiag_wqueue"])
+        assert (row.timer, row.expires_ms) == (theirs["idiag_timer"], theirs["idiag_expires"])
         assert (row.cookie, row.inode) == (theirs["idiag_cookie"], theirs["idiag_inode"])
         info, memory = theirs.get_attr("INET_DIAG_INFO"), theirs.get_attr("INET_DIAG_SKMEMINFO")
         if info is None:

@@ -56,15 +56,25 @@ def test_names_that_can_be_no_hosts(names: tuple[str, ...]) -> None:
 
 def test_a_plan_survives_json() -> None:
     sysctls = [("client", "net.ipv4.tcp_sack", "0"), ("client", "net.ipv4.tcp_rmem", "1 2 3")]
-    plan = make_plan(("client", "server"), SUBNET, sysctls=sysctls)
+    hops = [("client", "server", "router")]
+    plan = make_plan(
+        ("client", "server", "router"), SUBNET, sysctls=sysctls, resolve=True, next_hops=hops
+    )
     assert Plan.from_json(plan.as_json()) == plan
     assert plan.host("client").sysctls == tuple((name, value) for _, name, value in sysctls)
     assert plan.host("server").sysctls == ()
+    assert plan.resolve
+    assert [host.next_hops for host in plan.hosts] == [(("server", "router"),), (), ()]
 
 
 def test_a_sysctl_of_a_host_that_is_not_there() -> None:
     with pytest.raises(UsageError, match="'clint'"):
         make_plan(("client", "server"), SUBNET, sysctls=[("clint", "net.ipv4.tcp_sack", "0")])
+
+
+def test_a_way_over_a_host_that_is_not_there() -> None:
+    with pytest.raises(UsageError, match="'rooter'"):
+        make_plan(("client", "server"), SUBNET, next_hops=[("client", "server", "rooter")])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,100 @@
+"""TCP_DEFER_ACCEPT: accept() returns when there is something to read."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from netlab.model.probe import Probe
+from netlab.studies.evidence import Evidence
+from netlab.studies.parts import BUSY_NS, MS, RTT, delay, wire_room
+from netlab.studies.quantity import Kind
+from netlab.studies.sockets import BYTE, connected
+from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
+
+DEFER_S = 5
+
+
+def server(probe: Probe, p: Params) -> Any:
+    """Waits for a client that has something to say."""
+    listener = probe.socket(socket.AF_INET, socket.SOCK_STREAM)
+    if p.defer:
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, DEFER_S)
+    listener.bind(("0.0.0.0", PORT))
+    listener.listen(1)
+    sock, _ = listener.accept()
+    sock.setblocking(False)
+    try:
+        at_once = len(sock.recv(100))
+    except BlockingIOError:
+        at_once = 0
+    sock.setblocking(True)
+    sock.recv(100)
+    sock.close()
+    listener.close()
+    return at_once
+
+
+def client(probe: Probe, p: Params) -> None:
+    """Connects, thinks, and speaks."""
+    sock = connected(probe)
+    probe.poll().poll(p.thinks / 1e6)
+    sock.send(BYTE)
+    sock.close()
+
+
+def accepted_ns(evidence: Evidence) -> int | None:
+    """From the arrival of the client's first ACK to the return of accept()."""
+    call = evidence.call("accept")
+    acks = evidence.frames("c>s", flags="ACK")
+    if call is None or call.returned_ns is None or not acks or acks[0][0].arrived_ns is None:
+        return None
+    return call.returned_ns - acks[0][0].arrived_ns
+
+
+def moment(evidence: Evidence) -> tuple[int, int] | None:
+    """From the SYN until both are done."""
+    frames = evidence.frames()
+    return (frames[0][0].time_ns, frames[-1][0].time_ns) if frames else None
+
+
+STUDY = Study(
+    name="defer-accept",
+    topic=Topic.HANDSHAKE,
+    question="Why wake a server for a client that has not said anything yet?",
+    setup="A server sets TCP_DEFER_ACCEPT on its listener and waits in accept(). A client "
+    "connects, thinks for {thinks}, and sends a byte; the round trip is {rtt}.",
+    prediction="It need not be. To the client all is as ever: it is connected after a round trip. "
+    "But the server's kernel takes no notice of the ACK and stays in SYN-RECEIVED, until data "
+    "comes, {thinks} later: only then accept() returns, and the first recv() need not wait. (A "
+    "server that speaks first, as in SMTP, must not do this.) Without the option accept() "
+    "returns with the ACK.",
+    parameters=(
+        Parameter("thinks", Kind.TIME, 300 * MS, 100 * MS, 900 * MS, "how long the client thinks"),
+        Parameter("defer", Kind.COUNT, 1, 0, 1, "1: TCP_DEFER_ACCEPT is set"),
+        RTT,
+    ),
+    server=server,
+    client=client,
+    wire=delay,
+    expects=(
+        Expect("accept() returns after the client's ACK by", Kind.TIME,
+               lambda p: p.thinks if p.defer else 0, accepted_ns,
+               "man 7 tcp, TCP_DEFER_ACCEPT; tcp_check_req() of Linux",
+               less=lambda p: 1 * MS, more=lambda p: 2 * BUSY_NS,
+               because="two processes must be scheduled, and the wire"),
+        Expect("bytes that recv() finds at once", Kind.SIZE, lambda p: p.defer,
+               lambda e: e.returned["server"], "the same"),
+        Expect("connect() takes", Kind.TIME, lambda p: p.rtt,
+               lambda e: e.connection.handshake_ns, "RFC 9293 3.5: the client's part is as ever",
+               less=1 * MS, more=wire_room, because="scheduling"),
+    ),
+    moment=moment,
+    seen=lambda e: (
+        "The ladder has the server ESTABLISHED at the first ACK, as RFC 9293 would: that Linux "
+        "takes no notice of it shows only in accept()."
+        if e.p.defer
+        else ""
+    ),
+    next="`netlab study defer-accept --set defer=0`.",
+)  # fmt: skip

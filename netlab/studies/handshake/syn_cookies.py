@@ -1,0 +1,75 @@
+"""SYN cookies: a listener that keeps nothing of a SYN."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from netlab.model.probe import Probe
+from netlab.studies.evidence import Evidence
+from netlab.studies.programs import reads_to_the_end
+from netlab.studies.quantity import Kind
+from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
+
+PATIENCE_MS = 1_600  # a SYN-ACK is sent again after 1 s, or 1/8 later
+SAID = b"hello"
+
+
+def client(probe: Probe, p: Params) -> Any:
+    """Connects, says nothing for a while, and speaks."""
+    sock = probe.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.connect(("server", PORT))
+    probe.poll().poll(PATIENCE_MS)
+    sock.send(SAID)
+    sock.close()
+
+
+def before_speaking(evidence: Evidence) -> int | None:
+    """SYN-ACKs that left before the client spoke."""
+    data = evidence.frames("c>s", data=True)
+    if not data:
+        return None
+    synacks = evidence.frames("s>c", flags="SYN ACK")
+    return sum(packet.time_ns < data[0][0].time_ns for packet, _ in synacks)
+
+
+def accepted_by(evidence: Evidence) -> str | None:
+    """Whether accept() returned only when there was data."""
+    call = evidence.call("accept")
+    data = evidence.frames("c>s", data=True)
+    if call is None or call.returned_ns is None or not data:
+        return None
+    return "data" if call.returned_ns > data[0][0].time_ns else "the SYN-ACK's second ACK"
+
+
+STUDY = Study(
+    name="syn-cookies",
+    topic=Topic.HANDSHAKE,
+    question="A server keeps nothing of a SYN, and yet it knows the client by its ACK. How?",
+    setup="The server's kernel answers every SYN with a cookie (net.ipv4.tcp_syncookies is "
+    "{cookies}; 1, the default, does it when the queue is full, 0 never). The wire loses "
+    "the client's first ACK; the client says nothing for 1.6 s and then sends five bytes.",
+    prediction="The number of its SYN-ACK is the memory: a hash of both ends and a secret, with "
+    "the MSS in a few bits. An ACK of that number proves that there was a SYN. But what is not "
+    "kept has no timer: where the ACK is lost, nobody sends the SYN-ACK again, and accept() "
+    "returns only when the client speaks. A server that speaks first would wait for ever. "
+    "With a queue in place of cookies it is sent again after 1 s.",
+    parameters=(
+        Parameter("cookies", Kind.COUNT, 2, 0, 2, "tcp_syncookies of the server"),
+    ),
+    server=reads_to_the_end,
+    client=client,
+    wire=lambda p: "drop c>s ack 1",
+    sysctls=lambda p: {"server": {"net.ipv4.tcp_syncookies": str(p.cookies)}},
+    expects=(
+        Expect("SYN-ACKs until the client speaks", Kind.COUNT,
+               lambda p: 1 if p.cookies == 2 else 2, before_speaking,
+               "cookie_v4_init_sequence() of Linux; RFC 4987 3.6"),
+        Expect("what lets accept() return", Kind.WORD,
+               lambda p: "data" if p.cookies == 2 else "the SYN-ACK's second ACK", accepted_by,
+               "cookie_v4_check() of Linux: any ACK with the right number"),
+        Expect("bytes that the server read", Kind.SIZE, lambda p: len(SAID),
+               lambda e: e.returned["server"], "RFC 4987 3.6"),
+    ),
+    next="`netlab study syn-flood`: what they are for.",
+)  # fmt: skip
