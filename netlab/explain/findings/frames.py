@@ -78,16 +78,16 @@ def window_limited(scene: Scene, row: Connection) -> Iterator[Finding]:
 
 
 def _full(path: Path, sender: Sender, direction: Direction) -> list[tuple[int, int, int]]:
-    """(edge, first unacknowledged byte, frame) whenever a frame filled the window."""
-    found = []
+    """(edge, first unacknowledged byte, frame) whenever a frame filled the window: its last."""
+    found: dict[int, tuple[int, int, int]] = {}
     for row in sender.departed:
         at = row.packet.time_ns
         edge, una = sender.edge(at), sender.una(at)
         if edge is None or edge <= una or row.segment.stop != sender.nxt(at):
             continue
         if edge - row.segment.stop < sender.mss:
-            found.append((edge, una, row.segment.frame))
-    return found
+            found[edge] = edge, una, row.segment.frame
+    return list(found.values())
 
 
 def handshake_lost(scene: Scene, row: Connection) -> Iterator[Finding]:
@@ -144,6 +144,7 @@ def keep_alive_only(scene: Scene, row: Connection) -> Iterator[Finding]:
         f"{counted(len(probes), 'keep-alive probe')} of the"
         f" {' and the '.join(sorted(sides))} went out in {lasting(span)} {answered}:"
         " nothing else was said.",
-        "" if answers else "The peer is gone: close, and connect anew.",
+        "Close a connection that nobody uses; a longer TCP_KEEPIDLE, where it is meant to idle."
+        if answers else "The peer is gone: close, and connect anew.",
         "RFC 9293 3.8.4", tuple(r.segment.frame for r in probes[:_CITED]),
     )  # fmt: skip

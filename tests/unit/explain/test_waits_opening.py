@@ -296,3 +296,29 @@ def test_close_with_linger_waits_for_the_ack() -> None:
 def test_close_without_linger_waits_for_nobody() -> None:
     tables, rows = told(closing(""))
     assert causes(rows, number_of(tables, "close")) == [("scheduler", 60)]
+
+
+def test_a_server_that_accepts_at_once_leaves_nobody_in_its_queue() -> None:
+    play = opened()
+    with play.call("client", "connect", 0, address=ADDRESS["server"]):
+        play.syn(), play.synack(), play.ack("c>s", 0)
+    with play.accept():
+        pass
+    with play.call("client", "recv", 5, size=10):
+        play.now_ns += 50 * MS
+        with play.call("server", "send", 5, size=5):
+            play.data("s>c", 0, 5)
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, "recv")) == [("peer_app", 50)]
+
+
+def test_an_accept_whose_client_stands_there_waits_for_nobody() -> None:
+    play = opened()
+    with play.call("client", "connect", 0, address=ADDRESS["server"]):
+        play.syn(), play.synack(), play.ack("c>s", 0)
+    play.now_ns += 50 * MS
+    with play.accept():
+        pass
+    tables, rows = told(play)
+    accept = number_of(tables, "accept")
+    assert [row.cause for row in rows if row.call == accept] == ["copy"]
