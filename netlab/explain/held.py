@@ -123,7 +123,7 @@ def line_rest(line: Line, holder: Holder, moment: Moment) -> None:
                        f"in which the stack sent {holder.what}")  # fmt: skip
         return
     write = holder.write
-    if write is not None and moment.flight == 0 and _inside(write.call, stop_ns):
+    if write is not None and _by_its_thread(moment) and _inside(write.call, stop_ns):
         if write.call.witness.startswith("strace") and stop_ns - line.at_ns <= _STOP_NS:
             line.until(stop_ns, Cause.WITNESS, Certainty.INFERRED, (), holder.calls,
                        f"stopped by strace inside {holder.what}")  # fmt: skip
@@ -132,6 +132,16 @@ def line_rest(line: Line, holder: Holder, moment: Moment) -> None:
                    f"in which the thread inside {holder.what} did not run")  # fmt: skip
         return
     line.unknown(stop_ns, f"in which the stack held {holder.what} for a reason that is not seen")
+
+
+def _by_its_thread(moment: Moment) -> bool:
+    """Whether only the writing thread can have had the next frame sent.
+
+    Nothing is in flight; or no ACK came before it, on a veth, which has no queue that holds it.
+    """
+    if moment.flight == 0:
+        return True
+    return not moment.next_ack and moment.left is not None and moment.left.packet._wired
 
 
 def _inside(call: Call, time_ns: int) -> bool:

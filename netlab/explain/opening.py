@@ -216,6 +216,29 @@ def tell_connect(line: Line, path: Path, call: Call) -> int | None:
     return ready_ns
 
 
+def unanswered(path: Path | None, until_ns: int) -> tuple[str, tuple[int, ...], tuple[int, ...]]:
+    """(what became of the last SYN by then, frames, calls), where it had no answer."""
+    if path is None:
+        return "", (), ()
+    syns = [p for p in sent(path.track.halves[Direction.C2S].syns) if p.time_ns <= until_ns]
+    back = path.track.halves[Direction.S2C]
+    if not syns or any(arrival_ns(p) <= until_ns for p in came((*back.syns, *back.resets))):
+        return "", (), ()
+    last = syns[-1]
+    if not path.exact or not last._wired:
+        return f": the SYN of frame {last.frame} had no answer", (last.frame,), ()
+    if not reached(last):
+        return f": the SYN of frame {last.frame} was lost on the wire", (last.frame,), ()
+    full = queue_at(path, arrival_ns(last))
+    if full is None or full[1] <= full[2]:
+        return f": the SYN of frame {last.frame} came and had no answer", (last.frame,), ()
+    listen, waiting, backlog = full
+    return (
+        f": the listener ignored the SYN of frame {last.frame}, for its queue held {waiting} of"
+        f" {backlog + 1} connections", (last.frame,), (listen.call,),
+    )  # fmt: skip
+
+
 def _tell_refusal(line: Line, path: Path, syns: list[Packet], refusal: Packet) -> int:
     ready_ns = arrival_ns(refusal)
     before = syns[0]

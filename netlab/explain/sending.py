@@ -51,7 +51,7 @@ def tell_room(
         rule = next((rule for rule in RULES if rule.condition(moment)), None)
         if rule is not None:
             rule.tell(kept, holder, moment)
-        elif moment.flight:
+        elif moment.flight and not moment.unsent:
             tell_full(kept, holder, moment)
         for part in kept.parts:
             line.include([replace(part, text=_said(part.text))], part.stop_ns)

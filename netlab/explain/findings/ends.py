@@ -61,6 +61,12 @@ def _defendant(
     options = scene.options(row.connection, side)
     linger = next((o for o in options if o.name == "SO_LINGER"), None)
     if own is not None:
+        closed = scene.socket_of(own)
+        if closed is not None and closed.listens:
+            return (
+                f"{name_of(own)}", " closed its listener before anybody had accepted it",
+                "Accept what stands in the queue, or stop new clients, before closing a listener.",
+            )  # fmt: skip
         unread = _unread(path, side, packet)
         if unread:
             return (

@@ -18,6 +18,7 @@ from netlab.explain.scene import Scene
 from netlab.explain.unreturned import end_of
 from netlab.explain.waits import explained
 from netlab.explain.wording import name_of
+from netlab.model.call import ACCEPTING
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Call, Connection, Side, Tables
 from netlab.show.format import address
@@ -100,6 +101,7 @@ class ConnectionWhy:
     client: str
     server: str
     bars: tuple[Bar, ...]
+    weight: float  # how much its waits matter beside those of others
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,13 +200,21 @@ def _clauses(parts: Sequence[Part]) -> list[Clause]:
     clauses = sorted(found.values(), key=lambda clause: -clause.ns)
     total = sum(clause.ns for clause in clauses)
     kept = [c for c in clauses[:_CLAUSES] if c.ns * 50 >= total]
-    rest = total - sum(clause.ns for clause in kept)
+    left = clauses[len(kept) :]
+    rest = sum(clause.ns for clause in left)
     if rest * 50 >= total and rest:
-        certainty = Certainty.INFERRED
-        others = len(clauses) - len(kept)
-        text = "for another reason" if others == 1 else f"for {others} other reasons"
-        kept.append(Clause(rest, "", certainty, text))
+        kept.append(Clause(rest, "", Certainty.INFERRED, _others(left)))
     return kept
+
+
+def _others(left: Sequence[Clause]) -> str:
+    """`for 3 other reasons (network, scheduler)`: their causes, most time first."""
+    times: dict[str, int] = {}
+    for clause in left:
+        times[clause.cause] = times.get(clause.cause, 0) + clause.ns
+    causes = sorted(times, key=lambda cause: -times[cause])
+    named = ", ".join(causes[:_CLAUSES]) + (", ..." if len(causes) > _CLAUSES else "")
+    return f"for {'another reason' if len(left) == 1 else f'{len(left)} other reasons'} ({named})"
 
 
 def _advice(clause: Clause) -> str:
@@ -217,7 +227,7 @@ def _weight(parts: Iterable[Part], call: Call) -> float:
     for part in parts:
         if part.cause in BUSY:
             continue
-        if part.cause in _IDLE or (part.cause is Cause.PEER_APP and call.side != Side.CLIENT):
+        if _is_idle(part.cause, call):
             weight += part.length_ns * _IDLE_WEIGHT
         elif part.cause is Cause.UNKNOWN:  # they have a list of their own
             weight += part.length_ns * _UNKNOWN_WEIGHT
@@ -226,6 +236,15 @@ def _weight(parts: Iterable[Part], call: Call) -> float:
         else:
             weight += part.length_ns
     return weight if call.side == Side.CLIENT else weight * 0.9
+
+
+def _is_idle(cause: Cause, call: Call) -> bool:
+    """Whether this is how a program waits for something to do, and nothing is wrong."""
+    if cause is Cause.TIMER and call.op == "connect":
+        return False
+    if cause in _IDLE or (cause is Cause.PEER_APP and call.side != Side.CLIENT):
+        return True
+    return call.op in ACCEPTING and cause in (Cause.NETWORK, Cause.SCHEDULER)
 
 
 def _waited(parts: Iterable[Part]) -> int:
@@ -248,6 +267,7 @@ def _connections(scene: Scene, told: Sequence[Call], number: int | None) -> Iter
         yield ConnectionWhy(
             row.connection, row.protocol, address(row.client, row.client_port),
             address(row.server, row.server_port), tuple(_bars(calls, scene)),
+            sum(_weight(scene.explained[call.call], call) for call in calls),
         )  # fmt: skip
 
 

@@ -130,6 +130,29 @@ def probed(times: int, *, answered: bool = True) -> Play:
     return play
 
 
+def probed_window(times: int) -> Play:
+    """Probes of a closed window look like keep-alives: bytes wait behind them."""
+    play = full_window(stalled_ms=0)
+    play.calls.pop()
+    play.packets.pop()
+    for _ in range(times):
+        play.now_ns += 400 * MS
+        play.frame("c>s", "A", 44 * FULL, 1)
+        play.ack("s>c", 44 * FULL, window=0)
+    return play
+
+
+def spoken_between(probes: int) -> Play:
+    play = probed(2)
+    play.now_ns += 1000 * MS
+    play.data("c>s", 10, 20), play.ack("s>c", 20)
+    for _ in range(probes):
+        play.now_ns += 1000 * MS
+        play.frame("c>s", "A", 20, 1)
+        play.ack("s>c", 20)
+    return play
+
+
 SPEAKS: dict[str, Callable[[], Play]] = {
     "nagle_delayed_ack": lambda: two_writes(late_ms=40),
     "zero_window": lambda: full_window(stalled_ms=11),
@@ -153,6 +176,8 @@ SILENT: list[tuple[str, Callable[[], Play], str]] = [
     ("window_limited", lambda: filled(2), "twice"),
     ("window_limited", lambda: filled(3, round_trip_ms=0), "no way to speak of"),
     ("keep_alive_only", lambda: probed(2), "two"),
+    ("keep_alive_only", lambda: probed_window(4), "probes of a closed window"),
+    ("keep_alive_only", lambda: spoken_between(2), "bytes between them"),
 ]
 
 
@@ -169,6 +194,18 @@ def test_it_speaks_with_evidence_and_says_what_to_change(kind: str) -> None:
 )
 def test_it_is_silent(kind: str, play: Callable[[], Play]) -> None:
     assert of(play(), kind) == []
+
+
+def test_a_listener_that_is_closed_resets_those_in_its_queue() -> None:
+    play = Play(wired=True)
+    play.did("server", "listen", 0, args="16", inode=INODE["listener"], fd=3, peer=None)
+    with play.call("client", "connect", 0, address=ADDRESS["server"]):
+        play.syn(), play.synack(), play.ack("c>s", 0)
+    with play.call("server", "close", 0, inode=INODE["listener"], fd=3, peer=None):
+        play.rst("s>c", 0)
+    (one,) = of(play, "reset")
+    assert "closed its listener before anybody had accepted it" in one.text
+    assert "Accept what stands in the queue" in one.advice
 
 
 def test_keep_alives_without_answer_are_grave() -> None:
