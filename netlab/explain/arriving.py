@@ -12,7 +12,8 @@ import re
 from netlab.correlate.arrivals import arrival_ns, came
 from netlab.correlate.streams import fin_ready
 from netlab.explain.causes import Cause, Certainty
-from netlab.explain.held import Holder, tell_held
+from netlab.explain.held import tell_held
+from netlab.explain.moments import Holder
 from netlab.explain.parts import Line
 from netlab.explain.peer import tell_before
 from netlab.explain.recovery import tell_recovery

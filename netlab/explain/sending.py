@@ -13,7 +13,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from netlab.correlate.arrivals import arrival_ns
-from netlab.explain.held import RULES, Holder, line_rest, moment_of, tell_full
+from netlab.explain.held import RULES, tell_full
+from netlab.explain.moments import Holder, line_rest, moment_of
 from netlab.explain.parts import Line
 from netlab.explain.scene import Path
 from netlab.explain.sender import Write

@@ -147,7 +147,7 @@ def _wires() -> Iterator[Case]:
             [*LISTEN, ["drain"], ["close"]],
             ("client", "connect", 1), "network", 2 * ms, f"delay {ms}ms", "",
         )  # fmt: skip
-    for kbit in (200, 800):
+    for kbit in (100, 300):
         ms = SEGMENT * 8 / kbit
         yield case(
             f"one segment at {kbit} kbit/s",

@@ -9,7 +9,7 @@ from netlab.explain.findings.groups import Group
 from netlab.show.escape import printable
 from netlab.show.format import count, duration
 from netlab.show.terminal.lines import Line, fold
-from netlab.show.views.why import Bar, Clause, ConnectionWhy, Sentence, Why
+from netlab.show.views.why import Bar, Clause, ConnectionWhy, Sentence, Silence, Why
 
 _STYLES = {
     "peer_app": "blue", "network": "cyan", "wire_queue": "cyan", "no_client": "dim",
@@ -29,6 +29,7 @@ _NAME = 12
 def why_lines(view: Why, width: int) -> list[Line]:
     """All of it in lines of at most `width` columns."""
     lines: list[Line] = []
+    advised: set[str] = set()
     shown = _shown(view.connections)
     for one in shown:
         lines += _connection(one, width)
@@ -43,11 +44,18 @@ def why_lines(view: Why, width: int) -> list[Line]:
         lines += [[(text, "italic")] for text in fold(_without_calls(view), width)] + [[]]
     if view.sentences:
         lines.append([("The longest waits", "bold")])
-        advised: set[str] = set()
         for number, sentence in enumerate(view.sentences, 1):
             said = sentence_text(sentence, advise=sentence.advice not in advised)
             lines += _numbered(number, said, width)
             advised.add(sentence.advice)
+        lines.append([])
+    if view.silences:
+        lines.append([("The longest silences", "bold"), ("  (all inferred)", "dim")])
+        advised = set()
+        for number, silence in enumerate(view.silences, 1):
+            said = silence_text(silence, advise=silence.advice not in advised)
+            lines += _numbered(number, said, width)
+            advised.add(silence.advice)
         lines.append([])
     lines += finding_lines(view.grouped, width)
     lines += _unknown(view, width)
@@ -61,9 +69,16 @@ def _shown(found: Sequence[ConnectionWhy]) -> list[ConnectionWhy]:
 
 
 def _without_calls(view: Why) -> str:
-    if view.findings:
+    if view.findings or view.silences:
         return "No calls were recorded: what the frames alone say is below."
     return "No calls were recorded, and in the frames alone nothing that took time is found."
+
+
+def silence_text(view: Silence, *, advise: bool = True) -> str:
+    """`[0] for 245.5 ms, 1.203 s after its first frame: because ...`"""
+    when = duration(view.start_ns)
+    text = f"[{view.connection}] {duration(view.ns)}, {when} after its first frame: {view.text}"
+    return f"{text}. {view.advice if advise else ''}".rstrip()
 
 
 def call_lines(view: Sentence, width: int) -> list[Line]:
@@ -124,6 +139,8 @@ def _connection(view: ConnectionWhy, width: int) -> list[Line]:
 def _bar(bar: Bar, width: int) -> list[Line]:
     """Its sum, then a line for each cause with a stroke as long as its share."""
     head = f"{bar.side} was {duration(bar.total_ns)} in {count(bar.calls, 'call')}"
+    if not bar.side:
+        head = f"silent for {duration(bar.total_ns)}, {count(bar.calls, 'time')}"
     lines: list[Line] = [[(f"  {printable(head)}"[:width], "")]]
     whole = bar.total_ns or 1
     shown = [s for s in bar.slices if s.ns * 1000 >= whole][:_MOST_SLICES]
