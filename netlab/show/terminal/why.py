@@ -30,6 +30,8 @@ def why_lines(view: Why, width: int) -> list[Line]:
     """All of it in lines of at most `width` columns."""
     lines: list[Line] = []
     advised: set[str] = set()
+    if not view.calls:
+        lines += [[(text, "italic")] for text in fold(_without_calls(view), width)] + [[]]
     shown = _shown(view.connections)
     for one in shown:
         lines += _connection(one, width)
@@ -40,8 +42,6 @@ def why_lines(view: Why, width: int) -> list[Line]:
     for bar in view.others:
         lines += [[(f"{printable(bar.side)}, calls of no connection", "bold")]]
         lines += [*_bar(bar, width), []]
-    if not view.calls:
-        lines += [[(text, "italic")] for text in fold(_without_calls(view), width)] + [[]]
     if view.sentences:
         lines.append([("The longest waits", "bold")])
         for number, sentence in enumerate(view.sentences, 1):
