@@ -12,7 +12,8 @@ import re
 from netlab.correlate.arrivals import arrival_ns, came
 from netlab.correlate.streams import fin_ready
 from netlab.explain.causes import Cause, Certainty
-from netlab.explain.held import Holder, tell_held
+from netlab.explain.held import tell_held
+from netlab.explain.moments import Holder
 from netlab.explain.parts import Line
 from netlab.explain.peer import tell_before
 from netlab.explain.recovery import tell_recovery
@@ -113,6 +114,7 @@ def tell_end(line: Line, path: Path, direction: Direction) -> int | None:
     elif fins:
         _not_seen(until, path, sender, fins[0])
     if fins:
+        _process_ends(until, cause, fins[0])
         _fin_leaves(until, sender, fins[0])
     taken = next(iter(came(fins)), None)
     if taken is not None and fins and taken is not fins[0]:
@@ -126,6 +128,20 @@ def tell_end(line: Line, path: Path, direction: Direction) -> int | None:
     _behind_gap(until, sender, length, ready_ns, fin.frame)
     line.include(until.finish(), ready_ns)
     return ready_ns
+
+
+def _process_ends(line: Line, cause: Call | None, packet: Packet) -> None:
+    """Of a process that was killed nobody saw the moment: what it sent then tells it."""
+    if cause is None or cause.op != "exit" or (cause.returned_by_ns or 0) < packet.time_ns:
+        return
+    line.until(
+        packet.time_ns, Cause.PEER_APP, Certainty.INFERRED, (packet.frame,), (cause.call,),
+        f"before {_whose(cause)} process ended ({_plain(cause)})",
+    )  # fmt: skip
+
+
+def _whose(call: Call) -> str:
+    return f"the {call.side or call.actor}'s"
 
 
 def _fin_leaves(line: Line, sender: Sender, fin: Packet) -> None:
@@ -157,8 +173,12 @@ def tell_reset(line: Line, path: Path, direction: Direction, packet: Packet) -> 
         tell_before(until, path.scene, cause, f"called {_plain(cause)}")
     else:
         _not_seen(until, path, path.senders[direction], packet)
-    until.until(packet.time_ns, Cause.COPY, Certainty.INFERRED, (packet.frame,), (),
-                "in which the stack sent a reset")  # fmt: skip
+    _process_ends(until, cause, packet)
+    if packet.time_ns - until.at_ns <= _PROMPT_NS:
+        until.until(packet.time_ns, Cause.COPY, Certainty.INFERRED, (packet.frame,), (),
+                    "in which the stack sent a reset")  # fmt: skip
+    until.unknown(packet.time_ns, f"before the reset of frame {packet.frame}, for a reason that"
+                  " is not seen")  # fmt: skip
     tell_flight(until, packet, None)
     line.include(until.finish(), ready_ns)
     return ready_ns

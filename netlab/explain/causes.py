@@ -6,9 +6,12 @@ again), and the stories of single calls.
 
 Autocorking is no cause here. Linux holds a small write while an earlier packet of the socket has
 not been freed by queue or device (tcp_should_autocork), and no frame, call or TCP_INFO shows when
-that was: frames are stamped behind the queue, and their memory is freed at yet another time. On a
-veth, and so in the lab, it cannot happen at all: the driver lets go of the socket's memory as the
-packet goes in. Time that it may have cost elsewhere stays `unknown`.
+that was: frames are stamped behind the queue, and what frees their memory is at yet another time.
+TCPAutoCorking in /proc/net/netstat counts for a whole namespace, once a hold however many writes it
+holds, and gives no time (40 writes into a token bucket of 200 kbit/s: 7 segments, the counter 1).
+On a veth, and so in the lab, it cannot happen, nor on a loopback without a queue: the driver lets
+go of the socket's memory as the packet goes in (100,000 writes there: the counter 0). What it may
+have cost elsewhere stays `unknown`, as the time in that queue does.
 
 `other_event` is what an event loop waits for beside its sockets; `readiness` names it only where no
 socket or pipe of the recording is among what was reported.

@@ -1,7 +1,6 @@
 """Bytes that a program had written and its stack had not sent -> why, moment by moment.
 
-Between two changes (a frame that left, an ACK that came, a call, an option) the sender's state is
-constant: a `Moment`. `RULES` are asked in order; the first whose condition holds names the cause.
+`RULES` are asked of each moment, in order; the first whose condition holds names the cause.
 They are those of tcp_write_xmit in Linux, in its order: nothing new while a loss is repaired, the
 peer's window, cork and Nagle for what is smaller than a segment, the congestion window.
 Read first: RFC 896, RFC 9293 3.7.4 and 3.8.6, Minshall's form of Nagle (tcp_nagle_check).
@@ -16,72 +15,15 @@ from dataclasses import dataclass
 from netlab.correlate.arrivals import arrival_ns, reached
 from netlab.correlate.segments import Row
 from netlab.explain.causes import Cause, Certainty
+from netlab.explain.moments import Holder, Moment, line_rest, moment_of
 from netlab.explain.parts import Line
 from netlab.explain.recovery import new_probe, recovery_of
-from netlab.explain.scene import Path
-from netlab.explain.sender import Resend, Sender, Write
-from netlab.explain.wording import name_of, sized
-from netlab.model.tables import Call
+from netlab.explain.wording import name_of
 
 # An ACK that leaves later than this after the data came was delayed (Linux: 40 ms; a busy
 # machine takes its time, but not as long).
 _SAT_ON_NS = 2_000_000
-_WORK_NS = 2_000_000  # the stack's own work, on a busy machine; what takes longer is not that
-_STOP_NS = 8_000_000  # a stop by strace at the entry of a call, on a busy machine
 _DELAYED_AT_LEAST_NS = 35_000_000  # TCP_DELACK_MIN is 40 ms
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """What a sender's stack knew between two changes."""
-
-    since_ns: int
-    until_ns: int
-    unsent: int  # bytes written, not sent
-    flight: int  # bytes sent, not acknowledged
-    room: int | None  # bytes that the peer's window allows beyond; None: not known
-    mss: int
-    small_out: bool  # a segment smaller than an MSS is not acknowledged
-    nodelay: bool | None
-    corked: bool | None
-    more: bool  # the last write said MSG_MORE
-    finished: bool
-    cwnd_segments: int | None  # as the kernel told, not long before
-    resend: Resend | None  # what will be sent again, of what was in flight
-    next_ack: bool  # an ACK comes before a frame leaves
-    left: Row | None  # the next frame that leaves
-    paced: bool  # the sender's socket or host paces
-    starved: bool  # the call that writes is inside, and the stack has nothing left to send
-
-    @property
-    def small(self) -> bool:
-        """What is to be sent next is less than a full segment."""
-        return self.unsent < self.mss
-
-    @property
-    def wanted(self) -> int:
-        return min(self.unsent, self.mss)
-
-
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """Whose bytes, and how they are called."""
-
-    path: Path
-    sender: Sender
-    write: Write | None
-
-    @property
-    def what(self) -> str:
-        """`client send #12 (64 bytes)`."""
-        if self.write is None:
-            return "bytes"
-        call = self.write.call
-        return f"{name_of(call)} ({sized(call)})"
-
-    @property
-    def calls(self) -> tuple[int, ...]:
-        return (self.write.call.call,) if self.write is not None else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,83 +49,6 @@ def tell_held(line: Line, holder: Holder, until_ns: int) -> None:
             if rule is not None:
                 rule.tell(line, holder, moment)
             line_rest(line, holder, moment)
-
-
-def line_rest(line: Line, holder: Holder, moment: Moment) -> None:
-    """What no rule explains: the stack at work, the thread that was to hand bytes over, unknown."""
-    stop_ns = min(moment.until_ns, line.stop_ns)
-    if line.at_ns >= stop_ns:
-        return
-    if stop_ns - line.at_ns <= _WORK_NS:
-        last = line.parts[-1] if line.parts else None
-        if last is not None and last.cause is not Cause.PEER_APP:
-            line.until(stop_ns, last.cause, last.certainty, last.frames, last.calls, last.text)
-        else:
-            line.until(stop_ns, Cause.COPY, Certainty.INFERRED, (), holder.calls,
-                       f"in which the stack sent {holder.what}")  # fmt: skip
-        return
-    write = holder.write
-    if write is not None and moment.flight == 0 and _inside(write.call, stop_ns):
-        if write.call.witness.startswith("strace") and stop_ns - line.at_ns <= _STOP_NS:
-            line.until(stop_ns, Cause.WITNESS, Certainty.INFERRED, (), holder.calls,
-                       f"stopped by strace inside {holder.what}")  # fmt: skip
-            return
-        line.until(stop_ns, Cause.SCHEDULER, Certainty.INFERRED, (), holder.calls,
-                   f"in which the thread inside {holder.what} did not run")  # fmt: skip
-        return
-    line.unknown(stop_ns, f"in which the stack held {holder.what} for a reason that is not seen")
-
-
-def _inside(call: Call, time_ns: int) -> bool:
-    """Whether a call can have been inside until then."""
-    until_ns = call.returned_by_ns if call.returned_by_ns is not None else call.returned_ns
-    return until_ns is None or until_ns >= time_ns
-
-
-def moment_of(holder: Holder, since_ns: int, until_ns: int) -> Moment:
-    """The state of the sender from `since_ns` until the next change."""
-    sender, path = holder.sender, holder.path
-    nxt, una, edge = sender.nxt(since_ns), sender.una(since_ns), sender.edge(since_ns)
-    last = sender.last_write(since_ns)
-    finished_ns = sender.finished_ns
-    side = sender.direction.sender
-    state = path.scene.state_at(path.connection, side, until_ns, lambda s: s.snd_cwnd)
-    cwnd = state.snd_cwnd if state is not None else None
-    return Moment(
-        since_ns=since_ns,
-        until_ns=until_ns,
-        unsent=max(sender.written(since_ns) - nxt, 0),
-        flight=max(nxt - una, 0),
-        room=None if edge is None else edge - nxt,
-        mss=sender.mss,
-        small_out=una < sender.small(since_ns) <= nxt,
-        nodelay=sender.nodelay.at(since_ns),
-        corked=sender.cork.at(since_ns),
-        more=last is not None and last.more,
-        finished=finished_ns is not None and finished_ns <= since_ns,
-        cwnd_segments=cwnd,
-        resend=_pending(path, sender, since_ns, until_ns) if nxt > una else None,
-        next_ack=sender.ack_comes_first(since_ns),
-        left=sender.next_departure(since_ns),
-        paced=sender.paced,
-        starved=nxt > una and _is_inside(sender, nxt, since_ns) and sender.starved(since_ns),
-    )
-
-
-def _is_inside(sender: Sender, nxt: int, since_ns: int) -> bool:
-    """Whether the call that wrote the next byte to be sent was inside then."""
-    write = sender.write_of(nxt)
-    if write is None or write.call.entered_ns > since_ns:
-        return False
-    return write.call.returned_ns is None or write.call.returned_ns > since_ns
-
-
-def _pending(path: Path, sender: Sender, since_ns: int, until_ns: int) -> Resend | None:
-    """What will be sent again of what was in flight, if it was lost."""
-    resend = sender.next_resend(since_ns, until_ns)
-    if resend is None or not recovery_of(path, sender, resend).lost:
-        return None
-    return resend
 
 
 # --- the rules

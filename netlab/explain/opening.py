@@ -17,7 +17,7 @@ from netlab.correlate.sockets import Socket
 from netlab.explain.arriving import tell_flight
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.parts import Line
-from netlab.explain.scene import Path, Queue
+from netlab.explain.scene import Path, Queue, Scene
 from netlab.model.tables import Call, Direction, Packet, Side
 
 _ANSWERED_WITHIN_NS = 500_000_000  # a SYN-ACK is sent at once; a second later it is a resend
@@ -44,7 +44,29 @@ def queue_at(path: Path, time_ns: int) -> tuple[Call, int, int] | None:
     if queue is None:
         return None
     waiting = bisect_right(queue.came_ns, time_ns) - bisect_right(queue.left_ns, time_ns)
-    return queue.listen, waiting, int(queue.listen.args)
+    return queue.listen, waiting, backlog_of(scene, queue.listen)
+
+
+def backlog_of(scene: Scene, listen: Call) -> int:
+    """What a listen's backlog comes to: no more than its host's net.core.somaxconn, if known.
+
+    Linux compares them as unsigned numbers, so that a negative one asks for all there is.
+    """
+    asked = int(listen.args)
+    most = next(
+        (dict(host.sysctls).get("net.core.somaxconn", "") for host in
+         scene.raw.description.hosts if host.name == listen.host), "",
+    )  # fmt: skip
+    if not most.isdecimal():
+        return asked if asked >= 0 else 1 << 31
+    return int(most) if asked < 0 else min(asked, int(most))
+
+
+def clipped_text(listen: Call, backlog: int) -> str:
+    """Says of a listen whose backlog the host cut: `, of which net.core.somaxconn leaves 128`."""
+    if str(backlog) == listen.args.strip():
+        return ""
+    return f", of which net.core.somaxconn leaves {backlog}"
 
 
 def _queue_of(path: Path) -> Queue | None:
@@ -54,7 +76,7 @@ def _queue_of(path: Path) -> Queue | None:
     if listener is None or listener.listened_by is None:
         return None
     listen = scene.call(listener.listened_by)
-    if not listen.args.strip().isdecimal():
+    if not listen.args.strip().removeprefix("-").isdecimal():
         return None
     came_ns, left_ns = [], []
     for row in scene.tables.connections:
@@ -137,6 +159,8 @@ def _lost_syn(line: Line, path: Path, before: Packet, packet: Packet) -> None:
             listen, waiting, backlog = full
             calls = (listen.call,)
             said = f"its queue held {waiting} of {backlog + 1} connections"
+            if clipped := clipped_text(listen, backlog):
+                said += f" (listen({listen.args}){clipped})"
             certainty = Certainty.OBSERVED if waiting > backlog else Certainty.INFERRED
         line.until(
             packet.time_ns, Cause.BACKLOG_FULL, certainty, frames, calls,
@@ -190,6 +214,29 @@ def tell_connect(line: Line, path: Path, call: Call) -> int | None:
     if ready_ns is None and gave_up and syns:
         _lost_until_the_end(line, path, syns)
     return ready_ns
+
+
+def unanswered(path: Path | None, until_ns: int) -> tuple[str, tuple[int, ...], tuple[int, ...]]:
+    """(what became of the last SYN by then, frames, calls), where it had no answer."""
+    if path is None:
+        return "", (), ()
+    syns = [p for p in sent(path.track.halves[Direction.C2S].syns) if p.time_ns <= until_ns]
+    back = path.track.halves[Direction.S2C]
+    if not syns or any(arrival_ns(p) <= until_ns for p in came((*back.syns, *back.resets))):
+        return "", (), ()
+    last = syns[-1]
+    if not path.exact or not last._wired:
+        return f": the SYN of frame {last.frame} had no answer", (last.frame,), ()
+    if not reached(last):
+        return f": the SYN of frame {last.frame} was lost on the wire", (last.frame,), ()
+    full = queue_at(path, arrival_ns(last))
+    if full is None or full[1] <= full[2]:
+        return f": the SYN of frame {last.frame} came and had no answer", (last.frame,), ()
+    listen, waiting, backlog = full
+    return (
+        f": the listener ignored the SYN of frame {last.frame}, for its queue held {waiting} of"
+        f" {backlog + 1} connections", (last.frame,), (listen.call,),
+    )  # fmt: skip
 
 
 def _tell_refusal(line: Line, path: Path, syns: list[Packet], refusal: Packet) -> int:

@@ -17,6 +17,7 @@ from netlab.model.tables import Call, Direction, Side
 
 # A peer that waits for a client, a time or a signal does what its program wants.
 _OWN_WILL = BUSY | {Cause.NO_CLIENT, Cause.TIMER, Cause.SIGNAL, Cause.OTHER_EVENT, Cause.PEER_APP}
+_STOPS_NS = 10_000_000  # stops by strace between two calls, on a busy machine
 _SHORT_NS = 1_000_000  # a thread that did not run for less is a program at work
 
 
@@ -40,7 +41,7 @@ def _walk(
     for earlier in earlier_calls:
         if line.done:
             return
-        line.until(earlier.entered_ns, Cause.PEER_APP, Certainty.OBSERVED, (), (call.call,), text)
+        _program(line, earlier.entered_ns, call, text)
         for part in scene.explained.get(earlier.call, ()):
             if part.stop_ns <= line.at_ns:
                 continue
@@ -48,13 +49,17 @@ def _walk(
                 part.cause is Cause.SCHEDULER and part.length_ns < _SHORT_NS
             )
             if own:
-                line.until(
-                    min(part.stop_ns, until_ns),
-                    Cause.PEER_APP, Certainty.OBSERVED, (), (call.call,), text,
-                )  # fmt: skip
+                _program(line, min(part.stop_ns, until_ns), call, text)
             else:
                 line.include([_inside(part, earlier)], until_ns)
-    line.until(until_ns, Cause.PEER_APP, Certainty.OBSERVED, (), (call.call,), text)
+    _program(line, until_ns, call, text)
+
+
+def _program(line: Line, until_ns: int, call: Call, text: str) -> None:
+    """The peer's program, up to then: of what strace traced, a short time may be strace's own."""
+    traced = call.witness.startswith("strace") and until_ns - line.at_ns <= _STOPS_NS
+    certainty = Certainty.INFERRED if traced else Certainty.OBSERVED
+    line.until(until_ns, Cause.PEER_APP, certainty, (), (call.call,), text)
 
 
 def _syn_ns(path: Path) -> int:

@@ -101,7 +101,7 @@ class Sender:
     _written_ns: list[int] = field(default_factory=list)
     _written: list[int] = field(default_factory=list)
     _resent_ns: list[int] = field(default_factory=list)
-    _most: list[int] = field(default_factory=list)  # in flight since bytes were last sent again
+    _most: list[int] = field(default_factory=list)  # in flight since the last resend or pause
     _released: dict[int, int] | None = None
 
     def nxt(self, time_ns: int) -> int:
@@ -125,7 +125,7 @@ class Sender:
         return self._small[place - 1] if place else 0
 
     def most(self, time_ns: int) -> int:
-        """The most bytes in flight by then, since bytes were last sent again: cwnd was no less."""
+        """The most bytes in flight by then, since the last resend or pause: cwnd was no less."""
         place = bisect_right(self._departed_ns, time_ns)
         return self._most[place - 1] if place else 0
 
@@ -252,6 +252,7 @@ class Sender:
 
 
 _MOST_LOOKED_AT = 64
+_PAUSE_NS = 200_000_000  # no RTO is less; after one of silence cwnd begins anew (RFC 5681 4.1)
 _SILENT_NS = 1_000_000  # a stack sends at once what an ACK lets go; a busy machine takes its time
 
 
@@ -314,8 +315,10 @@ def _fill_most(found: Sender) -> None:
     for at, row in enumerate(found.departed):
         again = row.segment.start is not None and row.segment.start < edge
         edge = max(edge, found._nxt[at])
-        flight = found._nxt[at] - found.una(found._departed_ns[at])
-        most = flight if again else max(most, flight)
+        left_ns = found._departed_ns[at]
+        paused = at > 0 and left_ns - found._departed_ns[at - 1] >= _PAUSE_NS
+        flight = found._nxt[at] - found.una(left_ns)
+        most = flight if again or paused else max(most, flight)
         found._most.append(most)
 
 

@@ -13,7 +13,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from netlab.correlate.arrivals import arrival_ns
-from netlab.explain.held import RULES, Holder, line_rest, moment_of, tell_full
+from netlab.explain.held import RULES, tell_full
+from netlab.explain.moments import Holder, line_rest, moment_of
 from netlab.explain.parts import Line
 from netlab.explain.scene import Path
 from netlab.explain.sender import Write
@@ -51,7 +52,7 @@ def tell_room(
         rule = next((rule for rule in RULES if rule.condition(moment)), None)
         if rule is not None:
             rule.tell(kept, holder, moment)
-        elif moment.flight:
+        elif moment.flight and not moment.unsent:
             tell_full(kept, holder, moment)
         for part in kept.parts:
             line.include([replace(part, text=_said(part.text))], part.stop_ns)

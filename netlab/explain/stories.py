@@ -13,7 +13,7 @@ from netlab.correlate.arrivals import arrival_ns, came, reached
 from netlab.correlate.option_changes import option_between
 from netlab.explain.arriving import tell_byte, tell_end, tell_reset
 from netlab.explain.causes import Cause, Certainty
-from netlab.explain.opening import tell_accept, tell_connect
+from netlab.explain.opening import tell_accept, tell_connect, unanswered
 from netlab.explain.parts import Line, Part
 from netlab.explain.peer import tell_before
 from netlab.explain.readiness import tell_poll
@@ -39,6 +39,7 @@ _STOPS_NS = 1_500_000  # two stops by strace, on a busy machine
 _SMALLEST_BUFFER = 46_080  # tcp_sndbuf_expand in Linux: ten segments, twice, with overhead
 _OVERHEAD_OF_A_WRITE = 2_304
 _SIGNALS = RESTARTING | {"EINTR"}
+_NONE: tuple[str, tuple[int, ...], tuple[int, ...]] = ("", (), ())
 
 
 def parts_of(scene: Scene, call: Call) -> list[Part]:
@@ -115,15 +116,21 @@ def _interrupted(line: Line, scene: Scene, call: Call) -> int | None:
     return line.stop_ns
 
 
-def _gave_up(line: Line, call: Call, scene: Scene) -> bool:
-    """A call that failed because its time was up, or that did not wait at all."""
+def _gave_up(
+    line: Line, call: Call, scene: Scene, said: tuple[str, tuple[int, ...], tuple[int, ...]] = _NONE
+) -> bool:
+    """A call that failed because its time was up, or that did not wait at all.
+
+    `said`: what had not come by then, with the frames and calls that show it.
+    """
     if call.errno not in ("EAGAIN", "ETIMEDOUT", "EINPROGRESS"):
         return False
     if line.stop_ns - line.at_ns > _NO_WAIT_NS + _traced_ns(call) and not _may_not_wait(
         scene, call
     ):
-        line.until(line.stop_ns, Cause.TIMER, Certainty.INFERRED, (), (),
-                   "until its time was up")  # fmt: skip
+        text, frames, calls = said
+        line.until(line.stop_ns, Cause.TIMER, Certainty.INFERRED, frames, calls,
+                   f"until its time was up{text}")  # fmt: skip
     return True
 
 
@@ -272,7 +279,7 @@ def _can_be_full(scene: Scene, path: Path, call: Call) -> bool:
 
 def _connect(line: Line, scene: Scene, call: Call) -> int | None:
     if call.errno in ("EINPROGRESS", "EAGAIN"):
-        _gave_up(line, call, scene)
+        _gave_up(line, call, scene, unanswered(scene.path(call.connection), line.stop_ns))
         return line.at_ns
     socket = scene.socket_of(call)
     if socket is not None and (socket.is_local or not socket.is_stream):

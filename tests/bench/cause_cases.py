@@ -147,7 +147,7 @@ def _wires() -> Iterator[Case]:
             [*LISTEN, ["drain"], ["close"]],
             ("client", "connect", 1), "network", 2 * ms, f"delay {ms}ms", "",
         )  # fmt: skip
-    for kbit in (200, 800):
+    for kbit in (100, 300):
         ms = SEGMENT * 8 / kbit
         yield case(
             f"one segment at {kbit} kbit/s",
@@ -229,14 +229,14 @@ def _buffers() -> Iterator[Case]:
              ["close"]],
             [*LISTEN, ["drain"], ["close"]],
             ("client", "sendall", 1), "send_buffer cwnd", 8 * ms, f"delay {ms}ms",
-            "network delayed_ack", ipv6=ms == 45, each={"send_buffer": 3 * ms},
+            "network delayed_ack", ipv6=ms == 45, each={"send_buffer": 2 * ms},
         )  # fmt: skip
         yield case(
             f"server's small send buffer over {ms} ms",
             [["connect"], ["drain"], ["close"]],
             [*LISTEN, ["set", "sndbuf", 2048], ["send", 400_009], ["shut"], ["drain"], ["close"]],
             ("server", "sendall", 1), "send_buffer cwnd", 8 * ms, f"delay {ms}ms",
-            "network delayed_ack", each={"send_buffer": 3 * ms},
+            "network delayed_ack", each={"send_buffer": 2 * ms},
         )  # fmt: skip
     # With these sizes Linux 6.18 ends with 904, 24 and 904 bytes of window, which the probe fills.
     for ms, size in ((500, 100_000), (900, 130_000)):
@@ -283,11 +283,11 @@ def _losses() -> Iterator[Case]:
             each={"tail_loss_probe": 190, "rto": 190},
         )  # fmt: skip
         yield case(
-            f"third of ten lost over {ms} ms",
+            f"third of ten lost over {2 + ms} ms",
             [["connect"], ["send", 10 * SEGMENT], ["recv"], ["close"]],
             [*LISTEN, ["whole", 10 * SEGMENT], ["send", 1], ["drain"], ["close"]],
             ("server", "recv", 1), "head_of_line network fast_retransmit", 0.5 * ms,
-            f"delay {ms}ms; drop c>s data 3", "peer_app",
+            f"delay {2 + ms}ms; drop c>s data 3", "peer_app",
         )  # fmt: skip
     yield case(
         "lost tail without SACK",

@@ -17,12 +17,14 @@ import pytest
 from netlab.show.views.calls import CallLine
 from netlab.show.views.connections import ConnectionSummary
 from netlab.show.views.content import Content
+from netlab.show.views.difference import Difference
 from netlab.show.views.journey import Journey
 from netlab.show.views.marks import Ladder
 from netlab.show.views.messages import MessageLine, MessageView
 from netlab.show.views.packets import FieldView, PacketLine, PacketView
 from netlab.show.views.states import StatesView
 from netlab.show.views.summary import Summary
+from netlab.show.views.why import Sentence, Why
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 BLOCK = re.compile(r"(<!-- keys -->\n```\n)(.*?)(```\n)", re.DOTALL)
@@ -38,6 +40,9 @@ VIEWS: dict[str, type[Any]] = {
     "inspect FILE --packet N --field NAME, a list of": FieldView,
     "inspect FILE --messages, a list of": MessageLine,
     "inspect FILE --message M": MessageView,
+    "why FILE": Why,
+    "why FILE --call N": Sentence,
+    "diff A B": Difference,
     "follow FILE": Journey,
 }
 

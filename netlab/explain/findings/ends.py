@@ -61,6 +61,12 @@ def _defendant(
     options = scene.options(row.connection, side)
     linger = next((o for o in options if o.name == "SO_LINGER"), None)
     if own is not None:
+        closed = scene.socket_of(own)
+        if closed is not None and closed.listens:
+            return (
+                f"{name_of(own)}", " closed its listener before anybody had accepted it",
+                "Accept what stands in the queue, or stop new clients, before closing a listener.",
+            )  # fmt: skip
         unread = _unread(path, side, packet)
         if unread:
             return (
@@ -75,11 +81,20 @@ def _defendant(
             )
         if own.op == "exit":
             return f"{name_of(own)}", " ended the process that held it", "Close before the end."
-        return f"{name_of(own)} did it", "", ""
+        return (
+            f"{name_of(own)} did it", "",
+            "Look whether bytes were left unread, or SO_LINGER was on.",
+        )  # fmt: skip
     if any(o.name == "TCP_USER_TIMEOUT" and o.on for o in options):
-        return "", "TCP_USER_TIMEOUT gave the peer up", ""
+        return (
+            "", "TCP_USER_TIMEOUT gave the peer up",
+            "Find out why the peer was silent, or set a longer TCP_USER_TIMEOUT.",
+        )  # fmt: skip
     if any(o.name == "SO_KEEPALIVE" and o.on for o in options) and packet._flags & ACK:
-        return "", "its keep-alive probes had no answer", ""
+        return (
+            "", "its keep-alive probes had no answer",
+            "Find out why the peer was silent, and connect anew.",
+        )  # fmt: skip
     if other is not None:
         return (
             "",
@@ -87,8 +102,15 @@ def _defendant(
             ("Stop sending once the peer has closed; look for the end of the stream first."),
         )
     if not packet._flags & (ACK | SYN):
-        return "", "it answers a frame for a connection that it no longer knew", ""
-    return "", "which call did it, the recording does not show", ""
+        return (
+            "", "it answers a frame for a connection that it no longer knew",
+            "That end restarted or gave up, and the other did not notice: a time-out or keep-alives"
+            " there, then connect anew.",
+        )  # fmt: skip
+    return (
+        "", "which call did it, the recording does not show",
+        f"Record the calls of the {side}, too: netlab lab, netlab trace.",
+    )  # fmt: skip
 
 
 def _unread(path: Path, side: Side, packet: Packet) -> int:

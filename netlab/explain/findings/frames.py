@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from netlab.correlate.arrivals import arrival_ns, reached
+from netlab.correlate.segments import Row
 from netlab.explain.causes import Cause
 from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.findings.listeners import turned_away
@@ -78,16 +79,16 @@ def window_limited(scene: Scene, row: Connection) -> Iterator[Finding]:
 
 
 def _full(path: Path, sender: Sender, direction: Direction) -> list[tuple[int, int, int]]:
-    """(edge, first unacknowledged byte, frame) whenever a frame filled the window."""
-    found = []
+    """(edge, first unacknowledged byte, frame) whenever a frame filled the window: its last."""
+    found: dict[int, tuple[int, int, int]] = {}
     for row in sender.departed:
         at = row.packet.time_ns
         edge, una = sender.edge(at), sender.una(at)
         if edge is None or edge <= una or row.segment.stop != sender.nxt(at):
             continue
         if edge - row.segment.stop < sender.mss:
-            found.append((edge, una, row.segment.frame))
-    return found
+            found[edge] = edge, una, row.segment.frame
+    return list(found.values())
 
 
 def handshake_lost(scene: Scene, row: Connection) -> Iterator[Finding]:
@@ -132,18 +133,41 @@ def keep_alive_only(scene: Scene, row: Connection) -> Iterator[Finding]:
     path = scene.path(row.connection)
     if path is None:
         return
-    probes = [r for r in path.track.rows if r.segment.keep_alive and not r.packet._made]
+    probes = _longest_silence(path)
     if len(probes) < _STALLS:
         return
     sides = {Side(r.direction.sender) for r in probes}
     span = probes[-1].packet.time_ns - probes[0].packet.time_ns
-    answers = [r for r in path.track.rows if r.segment.keep_alive_ack]
+    since_ns = probes[0].packet.time_ns
+    answers = [
+        r for r in path.track.rows if r.segment.keep_alive_ack and r.packet.time_ns >= since_ns
+    ]
     answered = "and were answered" if answers else "and had no answer"
     yield Finding(
         "keep_alive_only", row.connection, Severity.LOW if answers else Severity.HIGH,
         f"{counted(len(probes), 'keep-alive probe')} of the"
         f" {' and the '.join(sorted(sides))} went out in {lasting(span)} {answered}:"
         " nothing else was said.",
-        "" if answers else "The peer is gone: close, and connect anew.",
+        "Close a connection that nobody uses; a longer TCP_KEEPIDLE, where it is meant to idle."
+        if answers else "The peer is gone: close, and connect anew.",
         "RFC 9293 3.8.4", tuple(r.segment.frame for r in probes[:_CITED]),
     )  # fmt: skip
+
+
+def _longest_silence(path: Path) -> list[Row]:
+    """The most keep-alive probes between which nothing was said.
+
+    A probe of a closed window looks like one, and is none: its sender has bytes to send.
+    """
+    best: list[Row] = []
+    found: list[Row] = []
+    for row in path.track.rows:
+        if row.segment.payload_len_bytes and not row.probe and not row.segment.keep_alive:
+            found = []
+        elif row.segment.keep_alive and not row.packet._made and row.direction is not None:
+            sender = path.senders[row.direction]
+            edge = sender.edge(row.packet.time_ns)
+            if edge is None or edge > sender.nxt(row.packet.time_ns):
+                found = [*found, row]
+                best = max(best, found, key=len)
+    return best

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from netlab.explain.causes import MECHANISMS, Cause, Certainty
 from netlab.explain.findings import listeners
 from netlab.explain.findings.finding import Finding, Severity
+from netlab.explain.opening import backlog_of, clipped_text
 from netlab.explain.parts import Part
 from netlab.explain.scene import Scene
 from netlab.explain.wording import counted, lasting
@@ -121,7 +122,10 @@ def backlog_overflow(scene: Scene, row: Connection) -> Iterator[Finding]:
     sure = any(part.certainty is Certainty.OBSERVED for _, part in found)
     word = "overflowed" if sure else "seems to have overflowed"
     listener = _listener(scene, row)
-    backlog = f" (listen({listener.args}) #{listener.call})" if listener is not None else ""
+    backlog = ""
+    if listener is not None and listener.args.strip().removeprefix("-").isdecimal():
+        clipped = clipped_text(listener, backlog_of(scene, listener))
+        backlog = f" (listen({listener.args}) #{listener.call}{clipped})"
     yield Finding(
         "backlog_overflow", row.connection, Severity.HIGH,
         f"The accept queue {word}{backlog}: the client waited {lasting(_once(found))} for the"

@@ -9,7 +9,7 @@ from netlab.explain.findings.groups import Group
 from netlab.show.escape import printable
 from netlab.show.format import count, duration
 from netlab.show.terminal.lines import Line, fold
-from netlab.show.views.why import Bar, Clause, ConnectionWhy, Sentence, Why
+from netlab.show.views.why import Bar, Clause, ConnectionWhy, Sentence, Silence, Why
 
 _STYLES = {
     "peer_app": "blue", "network": "cyan", "wire_queue": "cyan", "no_client": "dim",
@@ -29,30 +29,56 @@ _NAME = 12
 def why_lines(view: Why, width: int) -> list[Line]:
     """All of it in lines of at most `width` columns."""
     lines: list[Line] = []
-    for one in view.connections[:_MOST_CONNECTIONS]:
+    advised: set[str] = set()
+    if not view.calls:
+        lines += [[(text, "italic")] for text in fold(_without_calls(view), width)] + [[]]
+    shown = _shown(view.connections)
+    for one in shown:
         lines += _connection(one, width)
-    left = len(view.connections) - _MOST_CONNECTIONS
+    left = len(view.connections) - len(shown)
     if left > 0:
-        lines += [[(f"... and {count(left, 'connection')}: --connection N", "italic")], []]
+        text = f"... and {count(left, 'connection')} that waited for less: --connection N"
+        lines += [[(text[:width], "italic")], []]
     for bar in view.others:
         lines += [[(f"{printable(bar.side)}, calls of no connection", "bold")]]
         lines += [*_bar(bar, width), []]
-    if not view.calls:
-        lines += [[(text, "italic")] for text in fold(_without_calls(view), width)] + [[]]
     if view.sentences:
         lines.append([("The longest waits", "bold")])
         for number, sentence in enumerate(view.sentences, 1):
-            lines += _numbered(number, sentence_text(sentence), width)
+            said = sentence_text(sentence, advise=sentence.advice not in advised)
+            lines += _numbered(number, said, width)
+            advised.add(sentence.advice)
+        lines.append([])
+    if view.silences:
+        lines.append([("The longest silences", "bold"), ("  (all inferred)", "dim")])
+        advised = set()
+        for number, silence in enumerate(view.silences, 1):
+            said = silence_text(silence, advise=silence.advice not in advised)
+            lines += _numbered(number, said, width)
+            advised.add(silence.advice)
         lines.append([])
     lines += finding_lines(view.grouped, width)
     lines += _unknown(view, width)
     return lines
 
 
+def _shown(found: Sequence[ConnectionWhy]) -> list[ConnectionWhy]:
+    """Those whose waits matter most, in their order."""
+    most = sorted(found, key=lambda one: (-one.weight, one.connection))[:_MOST_CONNECTIONS]
+    return sorted(most, key=lambda one: one.connection)
+
+
 def _without_calls(view: Why) -> str:
-    if view.findings:
+    if view.findings or view.silences:
         return "No calls were recorded: what the frames alone say is below."
     return "No calls were recorded, and in the frames alone nothing that took time is found."
+
+
+def silence_text(view: Silence, *, advise: bool = True) -> str:
+    """`[0] for 245.5 ms, 1.203 s after its first frame: because ...`"""
+    when = duration(view.start_ns)
+    text = f"[{view.connection}] {duration(view.ns)}, {when} after its first frame: {view.text}"
+    return f"{text}. {view.advice if advise else ''}".rstrip()
 
 
 def call_lines(view: Sentence, width: int) -> list[Line]:
@@ -77,7 +103,7 @@ def call_lines(view: Sentence, width: int) -> list[Line]:
     return lines
 
 
-def sentence_text(view: Sentence) -> str:
+def sentence_text(view: Sentence, *, advise: bool = True) -> str:
     """`server recv #17 waited 41.2 ms: 40.1 ms because ..., 0.3 ms on the wire. Set ...`"""
     where = f" at {view.code}" if view.code else ""
     if view.ended_with:
@@ -94,7 +120,7 @@ def sentence_text(view: Sentence) -> str:
         text += view.clauses[0].text + _mark(view.clauses[0])
     else:
         text += ", ".join(f"{duration(c.ns)} {c.text}{_mark(c)}" for c in view.clauses)
-    return f"{text}. {view.advice}".rstrip()
+    return f"{text}. {view.advice if advise else ''}".rstrip()
 
 
 def _mark(clause: Clause) -> str:
@@ -113,18 +139,21 @@ def _connection(view: ConnectionWhy, width: int) -> list[Line]:
 def _bar(bar: Bar, width: int) -> list[Line]:
     """Its sum, then a line for each cause with a stroke as long as its share."""
     head = f"{bar.side} was {duration(bar.total_ns)} in {count(bar.calls, 'call')}"
+    if not bar.side:
+        head = f"silent for {duration(bar.total_ns)}, {count(bar.calls, 'time')}"
     lines: list[Line] = [[(f"  {printable(head)}"[:width], "")]]
     whole = bar.total_ns or 1
     shown = [s for s in bar.slices if s.ns * 1000 >= whole][:_MOST_SLICES]
-    room = width - 4 - _NAME - 2 - 11 - 6 - 2
+    named = max((len(item.cause) for item in shown), default=0)
+    named = max(named, _NAME)
+    room = width - 4 - named - 2 - 11 - 6 - 2
     widest = max((s.ns for s in shown), default=1) or 1
     for item in shown:
         stroke = "#" * max(round(room * item.ns / widest), 1)
         lines.append([
-            (f"    {item.cause:<{max(_NAME, len(item.cause))}}  ", ""),
+            (f"    {item.cause:<{named}}  ", ""),
             (f"{duration(item.ns):>11}{item.ns / whole:>6.0%}  ", ""),
-            (stroke[: max(room - max(len(item.cause) - _NAME, 0), 1)],
-             _STYLES.get(item.cause, "red")),
+            (stroke, _STYLES.get(item.cause, "red")),
         ])  # fmt: skip
     return lines
 

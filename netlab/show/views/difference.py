@@ -72,7 +72,7 @@ def _times(view: Why) -> dict[tuple[str, str], int]:
     bars: list[Bar] = [bar for one in view.connections for bar in one.bars]
     for bar in [*bars, *view.others]:
         for item in bar.slices:
-            key = bar.side, str(Cause(item.cause))
+            key = bar.side or "silence:", str(Cause(item.cause))
             found[key] = found.get(key, 0) + item.ns
     return found
 

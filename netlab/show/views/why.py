@@ -15,9 +15,11 @@ from netlab.explain.findings.groups import Group, grouped
 from netlab.explain.findings.rules import findings_of
 from netlab.explain.parts import Part
 from netlab.explain.scene import Scene
+from netlab.explain.silences import silences_of
 from netlab.explain.unreturned import end_of
 from netlab.explain.waits import explained
 from netlab.explain.wording import name_of
+from netlab.model.call import ACCEPTING
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Call, Connection, Side, Tables
 from netlab.show.format import address
@@ -43,10 +45,10 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """Where the time of one side's calls went, most first."""
+    """Where the time of one side's calls went, most first; of no side: a connection's silences."""
 
     side: str
-    calls: int
+    calls: int  # or silences
     total_ns: int
     slices: tuple[Slice, ...]
 
@@ -100,6 +102,21 @@ class ConnectionWhy:
     client: str
     server: str
     bars: tuple[Bar, ...]
+    weight: float  # how much its waits matter beside those of others
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """A time in which a connection without calls stood still, and why."""
+
+    connection: int
+    start_ns: int  # since the connection's first frame
+    ns: int
+    cause: str
+    certainty: str
+    frames: tuple[int, ...]
+    text: str
+    advice: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +128,7 @@ class Why:
     connections: tuple[ConnectionWhy, ...]
     others: tuple[Bar, ...]  # calls of no connection: waits of an event loop
     sentences: tuple[Sentence, ...]
+    silences: tuple[Silence, ...]  # of connections without calls
     findings: tuple[Finding, ...]
     grouped: tuple[Group, ...]  # the same, those that repeat said once
     waited_ns: int
@@ -132,14 +150,19 @@ def why(tables: Tables, raw: RawRecording, path: str, connection: Connection | N
         ((_length(scene.explained[c.call], Cause.UNKNOWN), c) for c in told),
         key=lambda item: (-item[0], item[1].call),
     )[:SENTENCES]
+    quiet = {
+        row.connection: parts for row in tables.connections
+        if number in (None, row.connection) and (parts := silences_of(scene, row.connection))
+    }  # fmt: skip
     waited = sum(_waited(scene.explained[call.call]) for call in told)
     findings = findings_of(scene, number)
     return Why(
         path=path,
         calls=len(told),
-        connections=tuple(_connections(scene, told, number)),
+        connections=tuple(_connections(scene, told, number, quiet)),
         others=tuple(_bars([c for c in told if c.connection is None], scene, by_actor=True)),
         sentences=tuple(_worth(sentences)),
+        silences=tuple(_longest(scene, quiet)),
         findings=tuple(findings),
         grouped=tuple(grouped(findings)),
         waited_ns=waited,
@@ -198,13 +221,21 @@ def _clauses(parts: Sequence[Part]) -> list[Clause]:
     clauses = sorted(found.values(), key=lambda clause: -clause.ns)
     total = sum(clause.ns for clause in clauses)
     kept = [c for c in clauses[:_CLAUSES] if c.ns * 50 >= total]
-    rest = total - sum(clause.ns for clause in kept)
+    left = clauses[len(kept) :]
+    rest = sum(clause.ns for clause in left)
     if rest * 50 >= total and rest:
-        certainty = Certainty.INFERRED
-        others = len(clauses) - len(kept)
-        text = "for another reason" if others == 1 else f"for {others} other reasons"
-        kept.append(Clause(rest, "", certainty, text))
+        kept.append(Clause(rest, "", Certainty.INFERRED, _others(left)))
     return kept
+
+
+def _others(left: Sequence[Clause]) -> str:
+    """`for 3 other reasons (network, scheduler)`: their causes, most time first."""
+    times: dict[str, int] = {}
+    for clause in left:
+        times[clause.cause] = times.get(clause.cause, 0) + clause.ns
+    causes = sorted(times, key=lambda cause: -times[cause])
+    named = ", ".join(causes[:_CLAUSES]) + (", ..." if len(causes) > _CLAUSES else "")
+    return f"for {'another reason' if len(left) == 1 else f'{len(left)} other reasons'} ({named})"
 
 
 def _advice(clause: Clause) -> str:
@@ -217,7 +248,7 @@ def _weight(parts: Iterable[Part], call: Call) -> float:
     for part in parts:
         if part.cause in BUSY:
             continue
-        if part.cause in _IDLE or (part.cause is Cause.PEER_APP and call.side != Side.CLIENT):
+        if _is_idle(part.cause, call):
             weight += part.length_ns * _IDLE_WEIGHT
         elif part.cause is Cause.UNKNOWN:  # they have a list of their own
             weight += part.length_ns * _UNKNOWN_WEIGHT
@@ -228,6 +259,15 @@ def _weight(parts: Iterable[Part], call: Call) -> float:
     return weight if call.side == Side.CLIENT else weight * 0.9
 
 
+def _is_idle(cause: Cause, call: Call) -> bool:
+    """Whether this is how a program waits for something to do, and nothing is wrong."""
+    if cause is Cause.TIMER and call.op == "connect":
+        return False
+    if cause in _IDLE or (cause is Cause.PEER_APP and call.side != Side.CLIENT):
+        return True
+    return call.op in ACCEPTING and cause in (Cause.NETWORK, Cause.SCHEDULER)
+
+
 def _waited(parts: Iterable[Part]) -> int:
     return sum(part.length_ns for part in parts if part.cause not in BUSY)
 
@@ -236,18 +276,42 @@ def _length(parts: Iterable[Part], cause: Cause) -> int:
     return sum(part.length_ns for part in parts if part.cause is cause)
 
 
-def _connections(scene: Scene, told: Sequence[Call], number: int | None) -> Iterable[ConnectionWhy]:
+def _longest(scene: Scene, quiet: dict[int, list[Part]]) -> Iterable[Silence]:
+    """The silences that matter most: one that a program wanted matters less."""
+    every = [(part, number) for number, parts in quiet.items() for part in parts]
+    every.sort(key=lambda item: -_silence_weight(item[0]))
+    for part, number in every[:SENTENCES]:
+        begun_ns = scene.tables.connections[number].first_ns or 0
+        yield Silence(
+            number, part.start_ns - begun_ns, part.length_ns, part.cause, part.certainty,
+            part.frames, part.text, MECHANISMS[part.cause].advice,
+        )  # fmt: skip
+
+
+def _silence_weight(part: Part) -> float:
+    if part.cause is Cause.PEER_APP:
+        return part.length_ns * (_FLIGHT_WEIGHT if "answered" in part.text else _IDLE_WEIGHT)
+    return part.length_ns * (_FLIGHT_WEIGHT if part.cause is Cause.NETWORK else 1)
+
+
+def _connections(
+    scene: Scene, told: Sequence[Call], number: int | None, quiet: dict[int, list[Part]]
+) -> Iterable[ConnectionWhy]:
     by_connection: dict[int, list[Call]] = {}
     for call in told:
         if call.connection is not None:
             by_connection.setdefault(call.connection, []).append(call)
     for row in scene.tables.connections:
         calls = by_connection.get(row.connection, [])
-        if not calls and row.connection != number:
+        silences = quiet.get(row.connection, [])
+        if not calls and not silences and row.connection != number:
             continue
+        bars = [*_bars(calls, scene), *([_bar("", len(silences), silences)] if silences else [])]
+        weight = sum(_weight(scene.explained[call.call], call) for call in calls)
         yield ConnectionWhy(
             row.connection, row.protocol, address(row.client, row.client_port),
-            address(row.server, row.server_port), tuple(_bars(calls, scene)),
+            address(row.server, row.server_port), tuple(bars),
+            weight + sum(map(_silence_weight, silences)),
         )  # fmt: skip
 
 
@@ -256,15 +320,19 @@ def _bars(calls: Sequence[Call], scene: Scene, *, by_actor: bool = False) -> Ite
     for call in calls:
         groups.setdefault(call.actor if by_actor else call.side or call.actor, []).append(call)
     for side, group in groups.items():
-        times: dict[Cause, int] = {}
-        inferred: dict[Cause, int] = {}
-        for call in group:
-            for part in scene.explained[call.call]:
-                times[part.cause] = times.get(part.cause, 0) + part.length_ns
-                if part.certainty is Certainty.INFERRED:
-                    inferred[part.cause] = inferred.get(part.cause, 0) + part.length_ns
-        slices = [
-            Slice(cause, ns, inferred.get(cause, 0), MECHANISMS[cause].says)
-            for cause, ns in sorted(times.items(), key=lambda item: -item[1])
-        ]
-        yield Bar(side, len(group), sum(times.values()), tuple(slices))
+        parts = [part for call in group for part in scene.explained[call.call]]
+        yield _bar(side, len(group), parts)
+
+
+def _bar(side: str, count: int, parts: Sequence[Part]) -> Bar:
+    times: dict[Cause, int] = {}
+    inferred: dict[Cause, int] = {}
+    for part in parts:
+        times[part.cause] = times.get(part.cause, 0) + part.length_ns
+        if part.certainty is Certainty.INFERRED:
+            inferred[part.cause] = inferred.get(part.cause, 0) + part.length_ns
+    slices = [
+        Slice(cause, ns, inferred.get(cause, 0), MECHANISMS[cause].says)
+        for cause, ns in sorted(times.items(), key=lambda item: -item[1])
+    ]
+    return Bar(side, count, sum(times.values()), tuple(slices))

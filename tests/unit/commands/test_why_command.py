@@ -118,11 +118,23 @@ def test_a_capture_without_calls_says_so_and_what_its_frames_show(
 def test_where_frames_show_nothing_none_of_it_is_announced(
     captures_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = captures_dir / "files" / "tcp-handshake-nano.pcap"
+    path = captures_dir / "files" / "truncated_dns_2.pcap"
     text = " ".join(output_of(capsys, "why", str(path)).split())
     assert text == (
         "No calls were recorded, and in the frames alone nothing that took time is found."
     )
+
+
+def test_of_a_capture_by_others_its_silences_are_told(
+    captures_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = captures_dir / "files" / "tcp-handshake-nano.pcap"
+    text = output_of(capsys, "why", str(path))
+    assert "silent for 127.5 ms, 1 time" in text
+    assert "1. [0] 127.5 ms, 0 ns after its first frame: for the answer to the SYN." in text
+    said = json.loads(output_of(capsys, "why", str(path), "--json"))
+    assert [one["cause"] for one in said["silences"]] == ["network"]
+    assert said["connections"][0]["bars"][0]["side"] == ""
 
 
 def test_diff_of_a_recording_with_itself_changes_nothing(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from netlab.explain.findings.finding import Finding
 from netlab.explain.findings.rules import findings_of
 from netlab.explain.waits import explained
+from netlab.model.recording import Host
 from tests.playbook import ADDRESS, INODE, Play, number_of
 from tests.waits_told import MS
 
@@ -19,7 +22,7 @@ def of(play: Play, kind: str) -> list[Finding]:
     return [one for one in found(play) if one.kind == kind]
 
 
-def queue_of(backlog: int, clients: int) -> Play:
+def queue_of(backlog: int | str, clients: int) -> Play:
     """A listener with so many connections that nobody has accepted yet."""
     play = Play(wired=True)
     play.did("server", "listen", 0, args=f"{backlog}", inode=INODE["listener"], fd=3, peer=None)
@@ -62,6 +65,29 @@ def test_other_reasons_for_silence_are_no_overflow(clients: int, way: str) -> No
     play = queue_of(2, clients)
     gives_up(play, 40001, way=way)
     assert of(play, "backlog_overflow") == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "somaxconn", "clients", "said"),
+    [
+        ("4096", "2", 3, "listen(4096) #1, of which net.core.somaxconn leaves 2): it held 3 of 3"),
+        ("-1", "2", 3, "listen(-1) #1, of which net.core.somaxconn leaves 2): it held 3 of 3"),
+        ("2", "4096", 3, "listen(2) #1): it held 3 of 3"),
+        ("4096", "4096", 3, ""),
+        ("-1", "", 3, ""),
+    ],
+)
+def test_a_backlog_is_no_more_than_its_host_allows(
+    asked: str, somaxconn: str, clients: int, said: str
+) -> None:
+    play = queue_of(asked, clients)
+    gives_up(play, 40001)
+    sysctls = (("net.core.somaxconn", somaxconn),) if somaxconn else ()
+    hosts = (Host("localhost", "6.1.0", sysctls), Host("other", "6.1.0", ()))
+    play.raw.description = replace(play.raw.description, hosts=hosts)
+    found_now = of(play, "backlog_overflow")
+    assert bool(found_now) is bool(said)
+    assert said in (found_now[0].text if found_now else "")
 
 
 def test_without_the_listeners_calls_nothing_is_said_of_its_queue() -> None:

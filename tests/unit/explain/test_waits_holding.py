@@ -275,3 +275,32 @@ def test_a_small_send_cannot_have_waited_for_room() -> None:
         play.now_ns += 10 * MS
     tables, rows = told(play)
     assert [c for c, _ in causes(rows, number_of(tables, "send", 1, "client"))] == ["scheduler"]
+
+
+def test_a_cork_that_is_out_holds_nothing() -> None:
+    play = Play(wired=True)
+    play.handshake()
+    play.did("client", "setsockopt", 0, args="SOL_TCP, TCP_CORK, 1")
+    play.did("client", "setsockopt", 0, args="SOL_TCP, TCP_CORK, 0")
+    with play.call("server", "recv", 101, size=4096):
+        play.did("client", "send", 101, size=101)
+        play.now_ns += 75 * MS
+        play.data("c>s", 0, 101)
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, "recv")) == [("unknown", 75)]
+
+
+def test_a_thread_that_does_not_run_while_it_takes_the_cork_out() -> None:
+    play = Play(wired=True)
+    play.handshake()
+    play.did("client", "setsockopt", 0, args="SOL_TCP, TCP_CORK, 1")
+    with play.call("server", "recv", 101, size=4096):
+        play.did("client", "send", 101, size=101)
+        play.now_ns += 75 * MS
+        with play.call("client", "setsockopt", 0, args="SOL_TCP, TCP_CORK, 0"):
+            play.now_ns += 20 * MS
+            play.data("c>s", 0, 101)
+    tables, rows = told(play)
+    recv = number_of(tables, "recv")
+    assert causes(rows, recv) == [("cork", 75), ("scheduler", 20)]
+    assert "inside client setsockopt" in of(rows, recv, "scheduler").text

@@ -296,3 +296,54 @@ def test_close_with_linger_waits_for_the_ack() -> None:
 def test_close_without_linger_waits_for_nobody() -> None:
     tables, rows = told(closing(""))
     assert causes(rows, number_of(tables, "close")) == [("scheduler", 60)]
+
+
+def test_a_server_that_accepts_at_once_leaves_nobody_in_its_queue() -> None:
+    play = opened()
+    with play.call("client", "connect", 0, address=ADDRESS["server"]):
+        play.syn(), play.synack(), play.ack("c>s", 0)
+    with play.accept():
+        pass
+    with play.call("client", "recv", 5, size=10):
+        play.now_ns += 50 * MS
+        with play.call("server", "send", 5, size=5):
+            play.data("s>c", 0, 5)
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, "recv")) == [("peer_app", 50)]
+
+
+def test_an_accept_whose_client_stands_there_waits_for_nobody() -> None:
+    play = opened()
+    with play.call("client", "connect", 0, address=ADDRESS["server"]):
+        play.syn(), play.synack(), play.ack("c>s", 0)
+    play.now_ns += 50 * MS
+    with play.accept():
+        pass
+    tables, rows = told(play)
+    accept = number_of(tables, "accept")
+    assert [row.cause for row in rows if row.call == accept] == ["copy"]
+
+
+def given_up(way: str, *, backlog: str = "16", clients: int = 0) -> tuple[str, tuple[int, ...]]:
+    """What is said of a connect whose program's own timer ended it."""
+    play = opened(backlog=backlog)
+    for sport in range(39000, 39000 + clients):
+        play.frame("c>s", "S", 0, sport=sport, options=play._offer())
+        play.frame("s>c", "SA", 0, 1, sport=sport, options=play._offer())
+        play.frame("c>s", "A", 1, 1, sport=sport)
+    with play.call("client", "connect", None, errno="EAGAIN", address=ADDRESS["server"]):
+        play.syn(way=way)
+        play.now_ns += 500 * MS
+    tables, rows = told(play)
+    connect = number_of(tables, "connect")
+    assert causes(rows, connect) == [("timer", 500)]
+    wait = of(rows, connect, "timer")
+    return wait.text, wait.calls
+
+
+def test_a_connect_that_was_given_up_says_what_became_of_its_syn() -> None:
+    assert "was lost on the wire" in given_up("drop")[0]
+    assert "came and had no answer" in given_up("carry")[0]
+    text, calls = given_up("carry", backlog="1", clients=2)
+    assert "the listener ignored the SYN of frame 7, for its queue held 2 of 2 connections" in text
+    assert calls == (1,)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from netlab.model.call import POLLOUT
 from netlab.model.wire import Arrival
-from tests.playbook import ADDRESS, Play, number_of
+from tests.playbook import ADDRESS, INODE, Play, number_of
 from tests.waits_told import MS, causes, of, told
 
 FULL = 1460
@@ -223,3 +224,52 @@ def test_the_probe_stops_nobody() -> None:
         play.now_ns += 1 * MS
     _, rows = told(play)
     assert not [row for row in rows if row.cause == "witness"]
+
+
+def killed(*, by_ms: int) -> Play:
+    """A server whose last sign of life is its accept; its FIN comes 60 ms later."""
+    play = opened()
+    with play.call("client", "recv", 0, size=100):
+        bound_ns = play.now_ns + by_ms * MS
+        with play.call("server", "exit", None, inode=None, fd=None, inside=True, args="SIGKILL",
+                       returned_by_ns=bound_ns):  # fmt: skip
+            pass
+        play.now_ns += 60 * MS
+        play.fin("s>c", 0)
+    return play
+
+
+def test_the_moment_of_a_kill_is_told_by_the_fin() -> None:
+    tables, rows = told(killed(by_ms=70))
+    recv = number_of(tables, "recv")
+    assert causes(rows, recv) == [("peer_app", 60)]
+    wait = of(rows, recv, "peer_app")
+    assert wait.certainty == "inferred"
+    assert "before the server's process ended" in wait.text
+
+
+def test_a_fin_long_after_a_process_ended_has_another_reason() -> None:
+    tables, rows = told(killed(by_ms=1))
+    assert causes(rows, number_of(tables, "recv")) == [("unknown", 60)]
+
+
+def early_again(*, flight_ms: int) -> Play:
+    """A poll for room while what was sent is still on its way, and sent again too early."""
+    play = opened()
+    play.ack("s>c", 0)
+    with play.call("client", "send", FULL, size=2 * FULL):
+        first = play.data("c>s", 0, FULL, way="hold")
+    with play.wait("client", (INODE["client"], POLLOUT), args="timeout=-1, maxevents=64"):
+        play.now_ns += 210 * MS
+        play.data("c>s", 0, FULL, way="hold")
+        play.now_ns += flight_ms * MS
+        play.arrives(first)
+        play.arrives(first + 1)
+        play.ack("s>c", FULL)
+    return play
+
+
+def test_what_is_still_on_its_way_was_not_lost() -> None:
+    tables, rows = told(early_again(flight_ms=30))
+    found = {cause for cause, _ in causes(rows, number_of(tables, "epoll_wait"))}
+    assert found == {"send_buffer"}

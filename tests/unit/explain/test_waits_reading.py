@@ -247,3 +247,16 @@ def test_without_frames_of_the_answer_nothing_is_claimed() -> None:
     tables, rows = told(play)
     recv = number_of(tables, "recv", 1, "client")
     assert causes(rows, recv) == [("unknown", 30)]
+
+
+def test_a_plain_recv_is_not_behind_a_gap_of_its_own_first_byte() -> None:
+    """As above, but for one byte: what it waits for is the lost segment itself."""
+    play = talk()
+    play.did("client", "setsockopt", 0, args="SOL_TCP, TCP_NODELAY, 1")
+    with play.call("client", "recv", 1460, size=1460):
+        with play.call("server", "send", 1460, size=1460):
+            play.data("s>c", 0, 1460, way="drop")
+        play.now_ns += 210 * MS
+        play.data("s>c", 0, 1460)
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, "recv", 1, "client")) == [("tail_loss_probe", 210)]

@@ -1,0 +1,221 @@
+"""Findings that a hair's breadth separates from none: where each speaks and where it is silent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from netlab.explain.findings.finding import Finding
+from netlab.explain.findings.rules import findings_of
+from netlab.explain.waits import explained
+from tests.playbook import ADDRESS, INODE, Play
+from tests.waits_told import MS
+
+FULL = 1460
+
+
+def of(play: Play, kind: str) -> list[Finding]:
+    return [one for one in findings_of(explained(play.tables(), play.raw)) if one.kind == kind]
+
+
+def opened(**more: int) -> Play:
+    play = Play(wired=True, **more)  # type: ignore[arg-type]
+    play.handshake()
+    return play
+
+
+def two_writes(*, late_ms: int, on_its_way: bool = False) -> Play:
+    """A small write behind a small write: the ACK between them is sat on, or long on its way."""
+    play = opened()
+    with play.call("client", "send", 64, size=64):
+        play.data("c>s", 0, 64)
+    play.did("server", "recv", 64, size=4096)
+    with play.call("server", "recv", 65, size=4096):
+        play.did("client", "send", 65, size=65)
+        if on_its_way:
+            ack = play.ack("s>c", 64, way="hold")
+            play.now_ns += late_ms * MS
+            play.arrives(ack)
+        else:
+            play.now_ns += late_ms * MS
+            play.ack("s>c", 64)
+        play.data("c>s", 64, 129)
+    return play
+
+
+def full_window(*, stalled_ms: int) -> Play:
+    play = opened(window=512)
+    with play.call("client", "send", 100_000, size=100_000):
+        at = 0
+        while at + FULL <= 65_536:
+            play.data("c>s", at, at + FULL)
+            at += FULL
+        play.ack("s>c", at, window=0)
+        play.now_ns += stalled_ms * MS
+        with play.call("server", "recv", at, size=at):
+            play.ack("s>c", at, window=512)
+    return play
+
+
+def queued(*, for_ms: int) -> Play:
+    """A client that asks while nobody calls accept."""
+    play = Play(wired=True)
+    play.did("server", "listen", 0, args="16", inode=INODE["listener"], fd=3, peer=None)
+    with play.call("client", "connect", 0, address=ADDRESS["server"]):
+        play.syn(), play.synack(), play.ack("c>s", 0)
+    with play.call("client", "send", 10, size=10):
+        play.data("c>s", 0, 10)
+    with play.call("client", "recv", 5, size=10):
+        play.now_ns += for_ms * MS
+        with play.accept():
+            pass
+        play.did("server", "recv", 10, size=10)
+        with play.call("server", "send", 5, size=5):
+            play.data("s>c", 0, 5, 10)
+    return play
+
+
+def writes(count: int, size: int = 10, apart_ms: int = 0) -> Play:
+    play = opened()
+    play.did("client", "setsockopt", 0, args="SOL_TCP, TCP_NODELAY, 1")
+    for number in range(count):
+        play.now_ns += apart_ms * MS
+        with play.call("client", "send", size, size=size):
+            play.data("c>s", number * size, (number + 1) * size)
+    return play
+
+
+def closed(*, read: bool) -> Play:
+    """The server closes after the client's 100 bytes: read, or not, which resets."""
+    play = opened()
+    with play.call("client", "send", 100, size=100):
+        play.data("c>s", 0, 100)
+    if read:
+        play.did("server", "recv", 100, size=4096)
+    with play.call("server", "close", 0):
+        (play.fin if read else play.rst)("s>c", 0, 100)
+    return play
+
+
+def filled(times: int, *, round_trip_ms: int = 20) -> Play:
+    """A sender that fills the window of 8,192 bytes again and again, over a long way."""
+    play = Play(wired=True, window=64)  # 8,192 bytes
+    play.syn()
+    play.now_ns += round_trip_ms * MS
+    play.synack(), play.ack("c>s", 0)
+    play.ack("s>c", 0)
+    at = 0
+    for _ in range(times):
+        for size in (FULL, FULL, FULL, FULL, FULL, 892):
+            play.data("c>s", at, at + size)
+            at += size
+        play.now_ns += round_trip_ms * MS
+        play.ack("s>c", at)
+    return play
+
+
+def probed(times: int, *, answered: bool = True) -> Play:
+    """Keep-alives: one before the next byte, empty."""
+    play = opened()
+    with play.call("client", "send", 10, size=10):
+        play.data("c>s", 0, 10)
+    play.did("server", "recv", 10, size=10)
+    play.ack("s>c", 10)
+    for _ in range(times):
+        play.now_ns += 1000 * MS
+        play.frame("c>s", "A", 10, 1)
+        if answered:
+            play.ack("s>c", 10)
+    return play
+
+
+def probed_window(times: int) -> Play:
+    """Probes of a closed window look like keep-alives: bytes wait behind them."""
+    play = full_window(stalled_ms=0)
+    play.calls.pop()
+    play.packets.pop()
+    for _ in range(times):
+        play.now_ns += 400 * MS
+        play.frame("c>s", "A", 44 * FULL, 1)
+        play.ack("s>c", 44 * FULL, window=0)
+    return play
+
+
+def spoken_between(probes: int) -> Play:
+    play = probed(2)
+    play.now_ns += 1000 * MS
+    play.data("c>s", 10, 20), play.ack("s>c", 20)
+    for _ in range(probes):
+        play.now_ns += 1000 * MS
+        play.frame("c>s", "A", 20, 1)
+        play.ack("s>c", 20)
+    return play
+
+
+SPEAKS: dict[str, Callable[[], Play]] = {
+    "nagle_delayed_ack": lambda: two_writes(late_ms=40),
+    "zero_window": lambda: full_window(stalled_ms=11),
+    "slow_accept": lambda: queued(for_ms=11),
+    "small_writes": lambda: writes(21),
+    "reset": lambda: closed(read=False),
+    "never_read": lambda: closed(read=False),
+    "window_limited": lambda: filled(3),
+    "keep_alive_only": lambda: probed(3),
+}
+SILENT: list[tuple[str, Callable[[], Play], str]] = [
+    ("nagle_delayed_ack", lambda: two_writes(late_ms=40, on_its_way=True), "the ACK's long way"),
+    ("nagle_delayed_ack", lambda: two_writes(late_ms=1), "an ACK in time"),
+    ("zero_window", lambda: full_window(stalled_ms=9), "a short stall"),
+    ("slow_accept", lambda: queued(for_ms=9), "an accept in time"),
+    ("small_writes", lambda: writes(20), "few"),
+    ("small_writes", lambda: writes(30, size=200), "larger ones"),
+    ("small_writes", lambda: writes(30, apart_ms=2), "each on its own"),
+    ("reset", lambda: closed(read=True), "a FIN"),
+    ("never_read", lambda: closed(read=True), "all read"),
+    ("window_limited", lambda: filled(2), "twice"),
+    ("window_limited", lambda: filled(3, round_trip_ms=0), "no way to speak of"),
+    ("keep_alive_only", lambda: probed(2), "two"),
+    ("keep_alive_only", lambda: probed_window(4), "probes of a closed window"),
+    ("keep_alive_only", lambda: spoken_between(2), "bytes between them"),
+]
+
+
+@pytest.mark.parametrize("kind", SPEAKS)
+def test_it_speaks_with_evidence_and_says_what_to_change(kind: str) -> None:
+    (one,) = of(SPEAKS[kind](), kind)
+    assert one.frames or one.calls
+    assert one.advice
+    assert one.source
+
+
+@pytest.mark.parametrize(
+    ("kind", "play"), [item[:2] for item in SILENT], ids=[f"{k}: {why}" for k, _, why in SILENT]
+)
+def test_it_is_silent(kind: str, play: Callable[[], Play]) -> None:
+    assert of(play(), kind) == []
+
+
+def test_a_listener_that_is_closed_resets_those_in_its_queue() -> None:
+    play = Play(wired=True)
+    play.did("server", "listen", 0, args="16", inode=INODE["listener"], fd=3, peer=None)
+    with play.call("client", "connect", 0, address=ADDRESS["server"]):
+        play.syn(), play.synack(), play.ack("c>s", 0)
+    with play.call("server", "close", 0, inode=INODE["listener"], fd=3, peer=None):
+        play.rst("s>c", 0)
+    (one,) = of(play, "reset")
+    assert "closed its listener before anybody had accepted it" in one.text
+    assert "Accept what stands in the queue" in one.advice
+
+
+def test_keep_alives_without_answer_are_grave() -> None:
+    (one,) = of(probed(3, answered=False), "keep_alive_only")
+    assert one.severity == "high"
+    assert "had no answer" in one.text
+    assert "connect anew" in one.advice
+
+
+def test_what_a_window_allows_is_said_in_bytes_a_second() -> None:
+    (one,) = of(filled(3), "window_limited")
+    assert "The client filled the window of the server 3 times: with 8,192 bytes" in one.text
+    assert "SO_RCVBUF at the server" in one.advice
