@@ -110,13 +110,18 @@ def _segment(
         setattr(segment, name, bool(found >> bit & 1))
     if found & k.DUPLICATE_ACK:
         segment.duplicate_ack_num = out["number"]
+        if out["rto_row"] >= 0:
+            segment.duplicate_ack_frame = whole.capture.number(out["rto_row"])
     elif length:
         segment.bytes_in_flight = out["number"] or None
+        segment.push_bytes = out["push_bytes"] or None
     if out["acks_row"] >= 0:
         segment.acks_frame = whole.capture.number(out["acks_row"])
         segment.ack_rtt_ns = row["time_ns"] - times[out["acks_row"]] or None
-    if out["rto_row"] >= 0:
+    if out["rto_row"] >= 0 and not found & k.DUPLICATE_ACK:
         segment.rto_ns = row["time_ns"] - times[out["rto_row"]] or None
+        if segment.rto_ns:
+            segment.rto_frame = whole.capture.number(out["rto_row"])
     return segment
 
 

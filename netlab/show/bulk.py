@@ -164,12 +164,19 @@ def _segments(whole: Whole) -> pl.DataFrame:
     for bit, name in enumerate(VERDICTS):
         made[name] = _where(judged, found >> bit & 1 != 0)
     made["duplicate_ack_num"] = _where(duplicate, number)
+    named = judged & (rto >= 0)
+    rto_frames = _numbers(of.skipped, rto.astype(np.int64))
+    made["duplicate_ack_frame"] = _where(named & duplicate, rto_frames)
     made["acks_frame"] = _where(judged & (acks >= 0), _numbers(of.skipped, acks.astype(np.int64)))
     rtt = rows["time_ns"] - times[acks]
     made["ack_rtt_ns"] = _where(judged & (acks >= 0) & (rtt != 0), rtt)
     timer = rows["time_ns"] - times[rto]
-    made["rto_ns"] = _where(judged & (rto >= 0) & (timer != 0), timer)
-    made["bytes_in_flight"] = _where(judged & ~duplicate & (length > 0) & (number > 0), number)
+    timed = named & ~duplicate & (timer != 0)
+    made["rto_ns"] = _where(timed, timer)
+    made["rto_frame"] = _where(timed, rto_frames)
+    out = judged & ~duplicate & (length > 0) & (number > 0)
+    made["bytes_in_flight"] = _where(out, number)
+    made["push_bytes"] = _where(out, _wide(outs["push_bytes"]))
     return pl.DataFrame(made)
 
 
