@@ -1,4 +1,6 @@
-"""A TCP connection's rows in file order -> what tshark 4.0 says of each: its tcp.analysis.
+"""A TCP connection's rows in file order -> what tshark says of each: its tcp.analysis.
+
+It is tshark 4.0; what a newer release says otherwise, as far as it is known, is in `releases`.
 
 The verdicts are those of a capture at one place, read once from its first frame to its last: each
 is judged by what stood before it in the file, by when a frame *left*, and with no knowledge of a
@@ -14,6 +16,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from netlab.correlate.flows import ACK, FIN, PSH, RST, SYN
+from netlab.correlate.releases import Release, opens_after_probe, repeats_by_sack
 from netlab.correlate.segments import Row, Track
 from netlab.correlate.unacked import Unacked
 from netlab.correlate.verdict_names import VERDICTS
@@ -61,7 +64,7 @@ class _Side:
     unacked: Unacked = field(default_factory=Unacked)
 
 
-def judge(track: Track) -> None:
+def judge(track: Track, release: Release = Release.V4_0) -> None:
     """Fill the verdicts of a connection's rows, what is measured between them, and their counts.
 
     From the first segment on that tshark may read otherwise, nothing is said: a fragment of one, as
@@ -70,15 +73,15 @@ def judge(track: Track) -> None:
     tshark shows nothing, though it goes by all that it read of it; what that was, is said here.
     """
     client, server = _Side(), _Side()
-    judged = _Connection(reused=track.flow.reused)
+    judged = _Connection(release, reused=track.flow.reused)
     taken: list[int] = []
     for row in track.rows:
         if _is_read_otherwise(row.packet):
             return
-        if row.direction is Direction.C2S:
-            taken.append(judged.take(row, client, server))
-        else:
-            taken.append(judged.take(row, server, client))
+        mine, other = (client, server) if row.direction is Direction.C2S else (server, client)
+        if release is not Release.V4_0 and judged.is_unknown(row, mine, other):
+            return
+        taken.append(judged.take(row, mine, other))
         track.initial_rtt_ns = judged.rtt_ns or None
     found = Counter(taken)
     track.verdict_counts = {
@@ -104,11 +107,37 @@ def _has_cut_options(packet: Packet) -> bool:
 class _Connection:
     """Both sides, a row after the other."""
 
-    def __init__(self, *, reused: bool) -> None:
+    def __init__(self, release: Release, *, reused: bool) -> None:
         self._reused = reused  # the ports, by the SYN that begins it
+        self._later = release is not Release.V4_0
+        self._is_unknown = False  # from here on: see `releases`
         self._syn_ns: int | None = None
         self._brings_early_data = False  # a SYN with a Fast Open cookie did
         self.rtt_ns = 0
+
+    def is_unknown(self, row: Row, mine: _Side, other: _Side) -> bool:
+        """Whether a release after 4.0 may go by a rule here that nobody has written down."""
+        packet = row.packet
+        ack, flags = packet.seg_ack or 0, packet._flags
+        options = packet._options
+        blocks = () if options is None else options.sack_blocks
+        if _is_repeated(packet, mine) and packet.seg_wnd_raw != mine.window:
+            unsure = repeats_by_sack(ack, packet.seg_wnd_raw or 0, blocks) is None
+            self._is_unknown = self._is_unknown or unsure
+        unseen = flags & ACK and other.whole_seq and seq_diff(ack, other.whole_seq) > 0
+        if unseen and not self._opens(packet, mine, other):
+            self._is_unknown = True  # "ACKed unseen segment" has another rule (issue 18558)
+        return self._is_unknown
+
+    def _opens(self, packet: Packet, mine: _Side, other: _Side) -> bool:
+        """Whether it answers a zero-window probe, and has room."""
+        if packet._flags & (SYN | FIN | RST) or not other.last_found & _PROBE:
+            return False
+        if packet.payload_len_bytes or packet.seg_seq != mine.next_seq:
+            return False
+        blocks = () if packet._options is None else packet._options.sack_blocks
+        probe_end = seq_add(other.next_seq, 1)
+        return opens_after_probe(packet.seg_ack or 0, packet.seg_wnd_raw or 0, blocks, probe_end)
 
     def take(self, row: Row, mine: _Side, other: _Side) -> int:
         """Judge a row, and remember it; the verdicts as bits."""
@@ -120,12 +149,15 @@ class _Connection:
             found |= _PROBE
         else:
             found |= _windows(mine, other, seq, ack, window, length, flags)
+            if self._later:
+                found = self._as_later(packet, mine, other, found)
             if found & _DUPLICATE_ACK:
                 segment.duplicate_ack_num = mine.duplicates
                 segment.duplicate_ack_frame = mine.ack_frame
         if ack != mine.last_ack:
             mine.duplicates, mine.ack_frame = 0, packet.frame
-        if flags & ACK and other.whole_seq and seq_diff(ack, other.whole_seq) > 0:
+        unseen = flags & ACK and other.whole_seq and seq_diff(ack, other.whole_seq) > 0
+        if unseen and not self._later:
             found |= _ack_of_unseen(other)
         if (length or flags & (SYN | FIN)) and not found & _KEEP_ALIVE:
             old = self._old(packet, seq, length, mine, other)
@@ -151,6 +183,17 @@ class _Connection:
         found |= self._fast_open(packet, length, flags, seq_add(ack, -(other.base or 0)))
         self._end(packet, mine, other)
         _fill(segment, found)
+        return found
+
+    def _as_later(self, packet: Packet, mine: _Side, other: _Side, found: int) -> int:
+        """What 4.4 makes of what 4.0 says of windows and duplicates."""
+        options = packet._options
+        if found & _WINDOW_UPDATE and options is not None and options.sack_blocks:
+            mine.duplicates = mine.duplicates + 1 if mine.duplicates >= 0 else 1
+            return found & ~_WINDOW_UPDATE | _DUPLICATE_ACK
+        if self._opens(packet, mine, other):
+            self._is_unknown = True  # of what follows: the guide does not say what is new then
+            return found | _WINDOW_UPDATE
         return found
 
     def _begin(self, mine: _Side, other: _Side, seq: int, ack: int, flags: int) -> int:
@@ -228,6 +271,13 @@ class _Connection:
         if options is not None and options.sack_blocks:
             blocks = options.sack_blocks[:_MOST_SACK_BLOCKS]
             mine.sacked_bytes = sum(seq_add(stop, -start) for start, stop in blocks)
+
+
+def _is_repeated(packet: Packet, mine: _Side) -> bool:
+    """Whether it is an ACK alone, of what its sender had acknowledged before."""
+    if packet.payload_len_bytes or packet._flags & (SYN | FIN | RST):
+        return False
+    return packet.seg_seq == mine.next_seq and packet.seg_ack == mine.last_ack
 
 
 def _windows(
