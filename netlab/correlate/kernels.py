@@ -122,6 +122,7 @@ UNSCALED, FLIGHT_UNKNOWN, PUSHED = 2048, 4096, 8192
 
 NO_STATE, SYN_SENT, SYN_RECEIVED, ESTABLISHED = 0, 1, 2, 3
 FIN_WAIT_1, FIN_WAIT_2, CLOSE_WAIT, CLOSING, LAST_ACK, TIME_WAIT, CLOSED = 4, 5, 6, 7, 8, 9, 10
+STATES = 11
 BY_BOTH = 3  # closed_by: 1 and 2 are end 0 and end 1
 BY_RST = 1
 
@@ -132,6 +133,7 @@ PROBE_ACK, WINDOW_FULL, WINDOW_UPDATE, KEEP_ALIVE, KEEP_ALIVE_ACK = 512, 1024, 2
 REUSED_PORTS, TFO_SYN, TFO_ACK, TFO_IGNORED = 1 << 14, 1 << 15, 1 << 16, 1 << 17
 VERDICTS = 18
 JUDGED, ACK_KNOWN, WINDOW_KNOWN, SHIFT = 1 << 18, 1 << 19, 1 << 20, 21
+STATES_AT = 25  # behind the window's scale: the sender's state, times STATES, and the other's
 
 UNKNOWN, UNUSED = -1, -2
 LARGEST_SCALE = 14
@@ -393,7 +395,7 @@ def follow(rows, first, last, number, flows, talks, halves, counts, nodes, useds
         found |= _segment(row, talk, mine, other, flow.client == backward, nodes, used, out)
         _note_completeness(row, talk, number + i == flow.first_row)
         _close(row, talk, mine, other, backward, out, found)
-        out.found = found
+        out.found = found | (int(mine.state) * STATES + int(other.state)) << STATES_AT
         if talk.marks & LEFT:
             used.talks_left = 1
     return last

@@ -14,6 +14,7 @@ from netlab.decode import kernels as d
 from netlab.decode.numbers import link_name
 from netlab.decode.packets import decode
 from netlab.decode.transport import flags_text
+from netlab.engine.flow_rows import STATES
 from netlab.engine.layout import layout
 from netlab.engine.whole import Whole
 from netlab.model.tables import Direction, Fate, Packet, Segment
@@ -102,8 +103,10 @@ def _segment(
         whole.capture.number(index), whole.connection_of[row["flow"]],
         _direction(flow.client == row["marks"] & d.BACKWARD), out["seq"], length + syn + fin,
         length, start, start + length, out["ack"] if found & k.ACK_KNOWN else None,
-        row["window"] << (found >> k.SHIFT) if found & k.WINDOW_KNOWN else None,
+        row["window"] << (found >> k.SHIFT & 15) if found & k.WINDOW_KNOWN else None,
     )  # fmt: skip
+    mine, other = divmod(found >> k.STATES_AT, k.STATES)
+    segment.sender_state, segment.receiver_state = STATES[mine], STATES[other]
     if not found & k.JUDGED:
         return segment
     for bit, name in enumerate(VERDICTS):

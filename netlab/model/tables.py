@@ -211,6 +211,8 @@ class Segment:
     rto_frame: int | None = None  # from which rto_ns counts
     bytes_in_flight: int | None = None
     push_bytes: int | None = None  # tshark's push_bytes_sent: payload since the last PSH
+    sender_state: str | None = None  # RFC 9293: the state in which it left its sender
+    receiver_state: str | None = None  # and the other end's once it had come; None: it did not
     verdict: str | None = None  # a Verdict; None with a reason: not certain
     verdict_reason: str | None = None
     verdict_frames: tuple[int, ...] | None = None  # the evidence

@@ -17,6 +17,7 @@ from netlab.correlate.verdict_names import VERDICTS
 from netlab.decode import kernels as d
 from netlab.decode.numbers import link_name
 from netlab.decode.transport import flags_text
+from netlab.engine.flow_rows import STATES
 from netlab.engine.tables import read_alone
 from netlab.engine.whole import Whole
 from netlab.model.tables import Direction, Fate, Tables, columns
@@ -144,7 +145,7 @@ def _segments(whole: Whole) -> pl.DataFrame:
     start = outs["seq"] + syn - 1
     start[(length == 0) & (start < 0)] = 0
     judged = found & k.JUDGED != 0
-    shift = (found >> k.SHIFT).astype(np.int64)
+    shift = (found >> k.SHIFT & 15).astype(np.int64)
     times = of.every["time_ns"]
     acks, rto = outs["acks_row"], outs["rto_row"]
     duplicate = found & k.DUPLICATE_ACK != 0
@@ -177,6 +178,9 @@ def _segments(whole: Whole) -> pl.DataFrame:
     out = judged & ~duplicate & (length > 0) & (number > 0)
     made["bytes_in_flight"] = _where(out, number)
     made["push_bytes"] = _where(out, _wide(outs["push_bytes"]))
+    states = pl.Series(STATES, dtype=pl.String)
+    made["sender_state"] = states.gather((found >> k.STATES_AT) // k.STATES)
+    made["receiver_state"] = states.gather((found >> k.STATES_AT) % k.STATES)
     return pl.DataFrame(made)
 
 
