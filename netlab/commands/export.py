@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from netlab.commands.decode_as import decode_as_option, rules
+from netlab.commands.options import tshark_compat_option
 from netlab.commands.watching import watching
 from netlab.model.errors import UsageError
 
@@ -25,6 +26,7 @@ from netlab.model.errors import UsageError
 )
 @click.option("--output", "-o", metavar="OUT", help="Write to a file instead of standard output.")
 @decode_as_option
+@tshark_compat_option
 def command(
     file: str,
     table: str | None,
@@ -34,6 +36,7 @@ def command(
     at: str | None,
     output: str | None,
     decode_as: tuple[str, ...],
+    tshark_compat: str,
 ) -> None:
     """Print a table of a recording, or write its packets alone.
 
@@ -53,12 +56,15 @@ def command(
     from netlab.capture.files import read_raw
     from netlab.capture.finished import check_plain
     from netlab.commands.main import note
+    from netlab.correlate.releases import Release
     from netlab.show import export
 
     form = form or "jsonl"
     names = export.check(table, form, columns) if table is not None else []
     told = rules(decode_as)
-    if table is not None and not decode_as and _bulk(file, table, names, form, output):
+    release = Release(tshark_compat)
+    usual = not decode_as and release is Release.V4_0
+    if table is not None and usual and _bulk(file, table, names, form, output):
         return
     with watching() as progress:
         progress.step("reading")
@@ -77,7 +83,7 @@ def command(
     from netlab.explain.analysis import analyse
 
     with watching() as progress:
-        tables = analyse(raw, told, progress=progress)
+        tables = analyse(raw, told, progress=progress, release=release)
     with (
         export.output(output, file, binary=form == "parquet") as out,
         watching() as progress,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import click
 
 from netlab.commands.options import display_options
@@ -34,11 +36,15 @@ def command(file: str, connection: str, side: str, byte: int, as_json: bool) -> 
     from netlab.explain.analysis import analyse
     from netlab.show import choose
     from netlab.show.views.journey import journey
+    from netlab.show.views.stream_notes import other_copies
 
     with watching() as progress:
         progress.step("reading")
-        tables = analyse(read_raw(file), progress=progress)
-    view = journey(tables, choose.connection(tables, connection), Side(side), byte)
+        raw = read_raw(file)
+        tables = analyse(raw, progress=progress)
+    chosen = choose.connection(tables, connection)
+    view = journey(tables, chosen, Side(side), byte)
+    view = replace(view, other_copies=other_copies(tables, raw, chosen, Side(side), byte))
     if as_json:
         from netlab.show.views.text import as_json as json_text
 

@@ -21,6 +21,16 @@ journal_limit_option = click.option(
 )
 
 
+tshark_compat_option = click.option(
+    "--tshark-compat",
+    "tshark_compat",
+    type=click.Choice(["4.0", "4.4"]),
+    default="4.0",
+    show_default=True,
+    help="The tshark whose verdicts are given; null where a newer one's rule is not known.",
+)
+
+
 def display_options(command: F) -> F:
     """`--color` and `--no-pager`, for a verb that writes within `screen.paged`."""
     colour = click.option(

@@ -6,7 +6,7 @@ import click
 
 from netlab.commands.decode_as import decode_as_option, rules
 from netlab.commands.numbers import WholeNumber
-from netlab.commands.options import display_options
+from netlab.commands.options import display_options, tshark_compat_option
 from netlab.commands.watching import watching
 from netlab.model.errors import UsageError
 
@@ -21,6 +21,7 @@ _SHOWN = 100
 @click.option("--limit", metavar="N", type=WholeNumber(min=0), help="At most N rows; 0: all.")
 @click.option("--output", "-o", metavar="OUT", help="Write to a file instead of standard output.")
 @decode_as_option
+@tshark_compat_option
 @display_options
 def command(
     file: str,
@@ -29,6 +30,7 @@ def command(
     limit: int | None,
     output: str | None,
     decode_as: tuple[str, ...],
+    tshark_compat: str,
 ) -> None:
     """Ask SQL of the tables: packets, segments, connections, calls, spans, waits, states, stamps
     and messages.
@@ -39,6 +41,7 @@ def command(
     """
     from netlab.capture.files import read_raw
     from netlab.commands.main import note
+    from netlab.correlate.releases import Release
     from netlab.explain.analysis import analyse
     from netlab.show import export
     from netlab.show.sql import query
@@ -53,7 +56,7 @@ def command(
     with watching() as progress:
         progress.step("reading")
         raw = read_raw(file)
-        tables = analyse(raw, told, progress=progress)
+        tables = analyse(raw, told, progress=progress, release=Release(tshark_compat))
         progress.step("finding causes" if "waits" in sql.lower() else "answering")
         found = query(tables, sql)
     for fault in raw.faults:

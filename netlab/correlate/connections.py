@@ -44,6 +44,7 @@ def connection_from_track(track: Track, ends: Ends) -> Connection:
     row.completeness = track.completeness
     if client.syns and server.syns and track.handshake_acks:
         row.handshake_ns = track.handshake_acks[0].time_ns - client.syns[0].time_ns
+    row.initial_rtt_ns = track.initial_rtt_ns
     row.client_state = ends.state[Side.CLIENT]
     row.server_state = ends.state[Side.SERVER]
     row.closed_by, row.close_kind = ends.closed_by, ends.close_kind

@@ -35,13 +35,18 @@ class Ends:
         for row, leaves in _events(track.rows):
             if leaves:
                 self._left(row)
+                row.segment.sender_state = self.state[row.direction.sender]
             else:
                 self._came(row)
+                row.segment.receiver_state = self.state[row.direction.receiver]
             if self.state != shown and not track.flow.to_itself:
                 for side, state in self.state.items():
                     if state is not None and state != shown[side]:
                         self._changed(row, leaves, side, state)
                 shown.update(self.state)
+        if track.flow.to_itself:  # both ends are one, and what it is in between is not followed
+            for row in track.rows:
+                row.segment.sender_state = row.segment.receiver_state = None
         if track.flow.to_itself and self.close_kind is None:
             self._with_itself()
         elif self.close_kind is None:

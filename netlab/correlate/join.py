@@ -17,6 +17,7 @@ from netlab.correlate.end_states import Ends
 from netlab.correlate.flows import Flow, flows_from_packets
 from netlab.correlate.kernels_known import all_probe_first, ends_are_known
 from netlab.correlate.missing import missing_frames
+from netlab.correlate.releases import Release
 from netlab.correlate.second_verdicts import judge_again
 from netlab.correlate.segments import Track, track_from_flow
 from netlab.correlate.verdicts import judge
@@ -30,18 +31,29 @@ if TYPE_CHECKING:
     from netlab.correlate.sockets import Socket
 
 
-def correlate(raw: RawRecording, packets: list[Packet], progress: Progress = SILENT) -> Tables:
-    """Join frames and calls; fills connection and direction of `packets` in passing."""
-    return correlate_sockets(raw, packets, progress)[0]
+def correlate(
+    raw: RawRecording,
+    packets: list[Packet],
+    progress: Progress = SILENT,
+    release: Release = Release.V4_0,
+) -> Tables:
+    """Join frames and calls; fills connection and direction of `packets` in passing.
+
+    `release`: the tshark whose verdicts its columns hold.
+    """
+    return correlate_sockets(raw, packets, progress, release)[0]
 
 
 def correlate_sockets(
-    raw: RawRecording, packets: list[Packet], progress: Progress = SILENT
+    raw: RawRecording,
+    packets: list[Packet],
+    progress: Progress = SILENT,
+    release: Release = Release.V4_0,
 ) -> tuple[Tables, list[Socket], list[Track]]:
     """The same, with what the calls were made on and the TCP connections as frames tell them."""
     records = sorted(raw.calls, key=lambda r: (r.entered_ns, r.host, r.pid, r.tid, r.order))
     with no_collection():
-        work = _Correlation(raw, packets, records, progress)
+        work = _Correlation(raw, packets, records, progress, release)
         tables = work.run()
         return tables, work.sockets, work.tracks
 
@@ -55,8 +67,10 @@ class _Correlation:
         packets: list[Packet],
         records: list[CallRecord],
         progress: Progress,
+        release: Release,
     ) -> None:
         self.raw, self.packets, self.progress = raw, packets, progress
+        self.release = release
         self.records = records
         self.tables = Tables(packets=packets)
         self.place = _place_of(packets)
@@ -86,7 +100,7 @@ class _Correlation:
         tracks = [track_from_flow(flow) for flow in self.progress.over("following streams", tcp)]
         probing = all_probe_first(self.raw.description.hosts)
         for track in self.progress.over("judging segments", tracks):
-            judge(track)
+            judge(track, self.release)
             known = probing and ends_are_known(track)
             judge_again(track, probes_first=known, ring_lost=self.ring_lost)
         rows = [row.segment for track in tracks for row in track.rows]

@@ -61,6 +61,8 @@ HALF = [
     ("ranges", "i4"),
     ("marks", "i4"),
     ("next_row", "i4"),
+    ("ack_row", "i4"),  # the last that changed its ACK; -1: none
+    ("push_bytes", "i4"),  # since its last PSH
     ("duplicates", "i4"),
     ("last_found", "i4"),
     ("unacked", "i4"),  # how many
@@ -95,29 +97,32 @@ OUT = [
     ("seq", "i8"),
     ("ack", "i8"),
     ("acks_row", "i4"),  # -1: none
-    ("rto_row", "i4"),  # what its timer ran from; -1: none
+    ("rto_row", "i4"),  # what its timer ran from, or what ACK it repeats; -1: none
     ("number", "u4"),  # of a duplicate ACK which it is; of data the bytes in flight
     ("found", "u4"),
+    ("push_bytes", "u4"),
 ]
 
-FIN, SYN, RST, ACK = 1, 2, 4, 16
+FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
 TCP, UDP = 6, 17
-BACKWARD, IS_IPV6, UNJUDGED_ROW = 1, 2, 8  # marks of rows
+BACKWARD, IS_IPV6, CUT, UNJUDGED_ROW = 1, 2, 4, 8  # marks of rows
 HAS_MSS, HAS_WSCALE, HAS_SACK, HAS_TIMESTAMPS = 1 << 24, 1 << 25, 1 << 26, 1 << 27
+HAS_COOKIE = 1 << 28
 M32 = 0xFFFFFFFF
 M63 = 0x7FFFFFFFFFFFFFFF
 HALF_WAY = 1 << 31
 
 # Marks of flows and talks.
 SYN_SEEN, REUSED, LEFT, FIRST_BASE, SECOND_BASE = 1, 2, 4, 8, 16
-OPENED, UNJUDGED, SYN_TIMED, UNANSWERED, SHAKEN = 32, 64, 128, 256, 512
+OPENED, UNJUDGED, SYN_TIMED, UNANSWERED, SHAKEN, EARLY_DATA = 32, 64, 128, 256, 512, 1024
 # Marks of halves. SYN_KNOWN: it sent one, or the number is proven.
 HAS_BASE, SENT_SYN, SYN_KNOWN, MSS_KNOWN, WSCALE_KNOWN, SACK_OFFERED = 1, 2, 4, 8, 16, 32
 TIMESTAMPS_OFFERED, SENT_OTHERS, SENT_FIN, GOT_FIN, FIN_ACKED = 64, 128, 256, 512, 1024
-UNSCALED, FLIGHT_UNKNOWN = 2048, 4096
+UNSCALED, FLIGHT_UNKNOWN, PUSHED = 2048, 4096, 8192
 
 NO_STATE, SYN_SENT, SYN_RECEIVED, ESTABLISHED = 0, 1, 2, 3
 FIN_WAIT_1, FIN_WAIT_2, CLOSE_WAIT, CLOSING, LAST_ACK, TIME_WAIT, CLOSED = 4, 5, 6, 7, 8, 9, 10
+STATES = 11
 BY_BOTH = 3  # closed_by: 1 and 2 are end 0 and end 1
 BY_RST = 1
 
@@ -125,9 +130,10 @@ BY_RST = 1
 RETRANSMISSION, FAST, SPURIOUS, OUT_OF_ORDER = 1, 2, 4, 8
 LOST, ACK_LOST, DUPLICATE_ACK, ZERO_WINDOW, PROBE = 16, 32, 64, 128, 256
 PROBE_ACK, WINDOW_FULL, WINDOW_UPDATE, KEEP_ALIVE, KEEP_ALIVE_ACK = 512, 1024, 2048, 4096, 8192
-REUSED_PORTS = 1 << 14
-VERDICTS = 15
-JUDGED, ACK_KNOWN, WINDOW_KNOWN, SHIFT = 1 << 15, 1 << 16, 1 << 17, 18
+REUSED_PORTS, TFO_SYN, TFO_ACK, TFO_IGNORED = 1 << 14, 1 << 15, 1 << 16, 1 << 17
+VERDICTS = 18
+JUDGED, ACK_KNOWN, WINDOW_KNOWN, SHIFT = 1 << 18, 1 << 19, 1 << 20, 21
+STATES_AT = 25  # behind the window's scale: the sender's state, times STATES, and the other's
 
 UNKNOWN, UNUSED = -1, -2
 LARGEST_SCALE = 14
@@ -375,6 +381,7 @@ def follow(rows, first, last, number, flows, talks, halves, counts, nodes, useds
             out.acks_row = -1
             out.rto_row = -1
             out.number = 0
+            out.push_bytes = 0
             _find_bases(talk, mine, other, row)
         else:
             found = _judge(row, flow, talk, mine, other, nodes, used, number + i, out)
@@ -388,7 +395,7 @@ def follow(rows, first, last, number, flows, talks, halves, counts, nodes, useds
         found |= _segment(row, talk, mine, other, flow.client == backward, nodes, used, out)
         _note_completeness(row, talk, number + i == flow.first_row)
         _close(row, talk, mine, other, backward, out, found)
-        out.found = found
+        out.found = found | (int(mine.state) * STATES + int(other.state)) << STATES_AT
         if talk.marks & LEFT:
             used.talks_left = 1
     return last
@@ -404,6 +411,7 @@ def _open_half(half):
     half.tail = -1
     half.beyond = -1
     half.next_row = -1
+    half.ack_row = -1
     half.factor = UNKNOWN
 
 
@@ -679,14 +687,17 @@ def _judge(row, flow, talk, mine, other, nodes, used, number, out):
     found = _begin(flow, talk, mine, other, row, number)
     out.number = 0
     out.rto_row = -1
+    out.push_bytes = 0
     if length == 1 and seq == mine.next_seq and other.window == 0:
         found |= PROBE
     else:
         found |= _windows(mine, other, seq, ack, int(row.window), length, flags)
         if found & DUPLICATE_ACK:
             out.number = mine.duplicates
+            out.rto_row = mine.ack_row
     if ack != mine.last_ack:
         mine.duplicates = 0
+        mine.ack_row = number
     if flags & ACK and other.whole_seq and seq_diff(ack, other.whole_seq) > 0:
         found |= _ack_of_unseen(other)
     if (length or flags & (SYN | FIN)) and not found & KEEP_ALIVE:
@@ -700,11 +711,32 @@ def _judge(row, flow, talk, mine, other, nodes, used, number, out):
     mine.last_ns = time_ns
     out.acks_row = _take(other, nodes, used, ack)
     if length and not mine.marks & FLIGHT_UNKNOWN:
+        mine.push_bytes = length if mine.marks & PUSHED else mine.push_bytes + length
+        mine.marks |= PUSHED
+        if not flags & PSH:
+            mine.marks ^= PUSHED
         size = (_size_bytes(mine) - other.sacked_bytes) & M32
         if 0 < size < MOST_IN_FLIGHT:
             out.number = size - (1 if flags & (SYN | FIN) else 0)
-    _learn(talk, mine, other, int(row.options), flags, time_ns)
+            if out.number:
+                out.push_bytes = mine.push_bytes
+    if flags & SYN:
+        found |= _fast_open(talk, int(row.options), length, flags, (ack - other.base) & M32)
+    _learn(talk, mine, other, int(row.options), flags, time_ns, int(row.marks) & CUT)
     return found
+
+
+def _fast_open(talk, options, length, flags, acked):
+    """What became of data in a SYN (RFC 7413). `acked`: relative to the first number."""
+    if not flags & ACK:
+        if not options & HAS_COOKIE:
+            return 0
+        if length:
+            talk.marks |= EARLY_DATA
+        return TFO_SYN
+    if acked > 1:
+        return TFO_ACK
+    return TFO_IGNORED if talk.marks & EARLY_DATA else 0
 
 
 def _begin(flow, talk, mine, other, row, number):
@@ -800,7 +832,7 @@ def _remember(mine, nodes, used, number, seq, length, flags, found, time_ns):
     mine.last_found = found
 
 
-def _learn(talk, mine, other, options, flags, time_ns):
+def _learn(talk, mine, other, options, flags, time_ns, cut):
     """What a segment tells of the next ones: scales, selective ACKs, the round-trip time."""
     mine.sacked_bytes = 0
     if flags & SYN:
@@ -808,7 +840,9 @@ def _learn(talk, mine, other, options, flags, time_ns):
         if options & HAS_WSCALE:
             scale = (options >> 16) & 0xFF
             mine.factor = min(scale, 40)  # from 32 on it shifts all away
-        if mine.factor == UNKNOWN:
+        if cut:  # what it would have offered is not known
+            pass
+        elif mine.factor == UNKNOWN:
             mine.factor = UNUSED
             other.factor = UNUSED
         elif other.factor == UNUSED and flags & ACK:
@@ -930,5 +964,5 @@ KERNELS = (
     "_open_half", "_find_bases", "_new_node", "_add_range", "_read_syn", "_answers_lost_synack",
     "_segment", "_note_completeness", "_fin_leaves", "_close",
     "_begin", "_windows", "_ack_of_unseen", "_old", "_add_unacked", "_measure", "_size_bytes",
-    "_take", "_remember", "_learn", "_judge", "follow",
+    "_take", "_remember", "_learn", "_fast_open", "_judge", "follow",
 )  # fmt: skip

@@ -27,8 +27,11 @@ def maybe_probe(me: Sender, other: Sender, row: Row, now_ns: int) -> Finding | N
         return None
     closed = me.window == 0
     if segment.seq == me.nxt and segment.payload_len_bytes == 1 and closed:
-        if me.una < me.nxt:
+        heard = _heard_of_turn(me, row, now_ns)
+        if me.una < me.nxt or heard is False:
             return None
+        if heard is None:
+            return _not_known(me, "new data")
         return Finding(
             Verdict.ZERO_WINDOW_PROBE,
             f"one byte beyond the window, which frame {me.window_frame} had closed",
@@ -46,17 +49,59 @@ def maybe_probe(me: Sender, other: Sender, row: Row, now_ns: int) -> Finding | N
             f" this byte, and whether its sender had heard frame {me.una_frame} is not known",
             _frames(me.newest.segment.frame, me.una_frame),
         )
-    if closed:
+    heard = _heard_of_turn(me, row, now_ns)
+    if heard is None:
+        return _not_known(me, "a keep-alive")
+    if closed and heard:
         return Finding(
             Verdict.ZERO_WINDOW_PROBE,
             f"nothing is out, and the window has been closed since frame {me.window_frame}",
             _frames(me.window_frame),
+        )
+    if not heard and not closed and me.turn is not None:
+        return Finding(
+            Verdict.ZERO_WINDOW_PROBE,
+            f"nothing is out, and its sender had not heard yet that frame {me.turn.frame} opened"
+            " the window",
+            _frames(me.turn.frame),
         )
     return Finding(
         Verdict.KEEP_ALIVE,
         f"nothing is out, and nothing was sent for {waited}",
         _frames(me.newest.segment.frame, me.una_frame),
     )
+
+
+def _not_known(me: Sender, else_what: str) -> Finding:
+    how = "closed" if me.window == 0 else "opened"
+    frame = me.turn.frame if me.turn else None
+    return Finding(
+        None,
+        f"{else_what}, or a probe of a closed window: frame {frame} {how} it, and whether its"
+        " sender had heard that is not known",
+        _frames(frame),
+    )
+
+
+def _heard_of_turn(me: Sender, row: Row, now_ns: int) -> bool | None:
+    """Whether its sender had heard that the window closed, or opened, when it sent this.
+
+    A capture at the other end sees the news leave, and may see what was sent before it came. None:
+    not known.
+    """
+    turn = me.turn
+    if turn is None or me.near_ns == 0:
+        return True
+    echo = row.packet._options.ts_ecr if row.packet._options is not None else None
+    if echo and turn.stamp is not None:
+        later = seq_diff(echo, turn.stamp)
+        if later:
+            return later > 0
+        return True if turn.is_first else None
+    if me.newest_ns > turn.time_ns:  # it has sent more since
+        return True
+    trips_ns = 2 * (me.near_ns or 0) + _LEAST_NS
+    return True if me.window == 0 and now_ns - turn.time_ns > trips_ns else None
 
 
 def _knew(me: Sender, row: Row) -> bool:

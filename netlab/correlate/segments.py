@@ -74,6 +74,7 @@ class Track:
     completeness: int = 0
     handshake_acks: list[Packet] = field(default_factory=list)  # the ACK of each SYN-ACK
     verdict_counts: dict[str, int] = field(default_factory=dict)  # by `verdicts`; empty: no word
+    initial_rtt_ns: int | None = None  # by `verdicts`
     senders: dict[Direction, Sender] = field(default_factory=dict)  # by `second_verdicts`
     twins: bool = False  # one of several that an accept may have returned
     contested: set[Side] = field(default_factory=set)  # ends that several sockets may be, or none

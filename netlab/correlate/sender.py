@@ -53,6 +53,16 @@ class Copy:
 
 
 @dataclass(slots=True)
+class Turn:
+    """A window that was open closed, or one that was closed opened."""
+
+    frame: int
+    time_ns: int
+    stamp: int | None  # the frame's timestamp
+    is_first: bool  # with that timestamp: an echo of it is an echo of this frame, or of a later one
+
+
+@dataclass(slots=True)
 class Sender:
     """One end of a connection; a name in `_frame` is the frame from which the rest is known."""
 
@@ -81,6 +91,7 @@ class Sender:
     una_ts: int | None = None  # the timestamp of the frame that brought it
     heard_ns: int = 0  # anything with an ACK
     heard_frame: int | None = None
+    heard_stamp: int | None = None  # its timestamp
     duplicate_acks: int = 0
     duplicate_frames: tuple[int, ...] = ()  # the first and the last of them
     sacked: RangeSet = field(default_factory=RangeSet)
@@ -92,6 +103,7 @@ class Sender:
     come_frame: int | None = None
     window: int | None = None  # the other's, last heard
     window_frame: int | None = None
+    turn: Turn | None = None  # when it last closed, or opened after that
     window_least: int | None = None
     window_most: int | None = None
     window_edge: int | None = None  # offset up to which the other lets this end send
@@ -242,11 +254,17 @@ class Sender:
         self.heard_ns, self.heard_frame = now_ns, segment.frame
         if window is not None and ack >= self.una and not packet._flags & SYN:
             if window != self.window:
+                if self.window is not None and (window == 0) != (self.window == 0):
+                    stamp = None if options is None else options.ts_val
+                    first = stamp != self.heard_stamp
+                    self.turn = Turn(segment.frame, now_ns, stamp, first)
                 self._window_changes(window, now_ns)
                 self.window = window
             self.window_frame = segment.frame
             if self.window_edge is None or ack - 1 + window > self.window_edge:
                 self.window_edge = ack - 1 + window
+        if options is not None:
+            self.heard_stamp = options.ts_val
 
     def _window_changes(self, window: int, now_ns: int) -> None:
         if self.window is not None and self.window < self.mss <= window:

@@ -64,9 +64,9 @@ class Unacked:
         return True
 
     @property
-    def oldest_ns(self) -> int | None:
-        """When the segment was seen that is in the list for the longest time."""
-        return self._times[0] if self._times else None
+    def oldest(self) -> tuple[int, int] | None:
+        """Frame and time of the segment that is in the list for the longest time."""
+        return (self._frames[0], self._times[0]) if self._times else None
 
     @property
     def size_bytes(self) -> int:

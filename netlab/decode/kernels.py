@@ -61,12 +61,13 @@ ASIDE, QUIET, TCP, UDP = 0, 1, 6, 17
 BACKWARD = 1  # sent by the end that the flow's key names second
 IS_IPV6 = 2
 FAULTY = 4  # the general reading has a fault to tell: TCP options cut off or damaged
-UNJUDGED = 8  # tshark may read its options otherwise, or shows nothing of it
+UNJUDGED = 8  # tshark may read its options otherwise: damaged ones, and those of several paths
 NO_VLAN = 0xFFFF
 # Tunnels over UDP, by their ports: `tunnels.TUNNEL_NAMES`.
 GTP_U, VXLAN, VXLAN_GPE, GENEVE, MPLS = 2152, 4789, 4790, 6081, 6635
 # What a SYN offers, in `options`: MSS in 16 bits, window scale in the next 8, and these.
 HAS_MSS, HAS_WSCALE, HAS_SACK, HAS_TIMESTAMPS = 1 << 24, 1 << 25, 1 << 26, 1 << 27
+HAS_COOKIE = 1 << 28  # of Fast Open
 
 # Readers of links.
 CLOSED, ETHERNET, COOKED, COOKED_2, RAW_IP, RAW_IPV4, RAW_IPV6 = 0, 1, 2, 3, 4, 5, 6
@@ -349,14 +350,17 @@ def _tcp(buf, frame, at, stop, end, row):
     return TCP
 
 
+def _is_cut(buf, at, stop):
+    """Whether an option has a length that fits into its header, and only the frame ends in it."""
+    return 2 <= u8(buf, at + 1) <= stop - at
+
+
 def _tcp_options(buf, at, stop, end, row):
     """What options the rows need, as `transport.read_tcp` reads them; False where none has room.
 
     A SYN with SACK blocks has none: nobody sends such.
     """
     marks = int(row.marks)
-    if stop > end:
-        marks |= UNJUDGED
     limit = min(stop, end)
     offered = 0
     sacked = 0
@@ -369,7 +373,15 @@ def _tcp_options(buf, at, stop, end, row):
         elif kind == 0:
             ended = True
         elif at + 2 > limit or u8(buf, at + 1) < 2 or at + u8(buf, at + 1) > limit:
-            marks |= FAULTY | UNJUDGED
+            marks |= FAULTY
+            if at + 2 > stop or (at + 2 <= limit and not _is_cut(buf, at, stop)):
+                marks |= UNJUDGED
+            elif kind == 5 and at + 2 <= limit and u8(buf, at + 1) % 8 == 2 and not has_blocks:
+                has_blocks = True
+                block = at + 2  # those before the cut
+                while block + 8 <= limit and block < at + 26:
+                    sacked += (be32(buf, block + 4) - be32(buf, block)) & 0xFFFFFFFF
+                    block += 8
             ended = True
         else:
             length = u8(buf, at + 1)
@@ -405,6 +417,11 @@ def _tcp_options(buf, at, stop, end, row):
                     marks |= UNJUDGED
             elif kind == 30:  # one of several paths
                 marks |= UNJUDGED
+            elif kind == 34:
+                if length > 2:
+                    offered |= HAS_COOKIE
+            elif (kind == 253 or kind == 254) and length > 4 and be16(buf, at + 2) == 0xF989:
+                offered |= HAS_COOKIE  # as it was before it had a kind of its own
             at += length
     if not ended and limit < stop:  # cut exactly between two options
         marks |= FAULTY
@@ -418,6 +435,6 @@ def _tcp_options(buf, at, stop, end, row):
 
 LOADS = ("u8", "be16", "be32", "le16", "le32")
 KERNELS = (
-    "u16_of", "u32_of", "_usual_options", "_udp", "_tcp_options", "_tcp", "_packet",
+    "u16_of", "u32_of", "_usual_options", "_udp", "_is_cut", "_tcp_options", "_tcp", "_packet",
     "scan_pcap", "scan_pcapng", "decode",
 )  # fmt: skip

@@ -29,6 +29,10 @@ OPTION_SACK_PERMITTED = 4
 OPTION_SACK = 5
 OPTION_TIMESTAMPS = 8
 OPTION_MPTCP = 30
+OPTION_FAST_OPEN = 34
+OPTIONS_EXPERIMENTAL = (253, 254)  # RFC 6994; Fast Open began as one of them (RFC 7413 4.1.1)
+_FAST_OPEN_ID = b"\xf9\x89"
+LAYER = "TCP options"  # as faults name it
 _LENGTHS = {OPTION_MSS: 4, OPTION_WSCALE: 3, OPTION_SACK_PERMITTED: 2, OPTION_TIMESTAMPS: 10}
 
 _TCP = struct.Struct("!HHIIHHHH")
@@ -96,7 +100,7 @@ def _options(packet: Packet, data: bytes | memoryview, off: int, stop: int) -> T
         if kinds == _ONLY_TIMESTAMPS:
             return TcpOptions(ts_val=ts_val, ts_ecr=ts_ecr)
     mss = wscale = first_ts = second_ts = None
-    sack_permitted = odd = False
+    sack_permitted = odd = has_cookie = False
     blocks: tuple[tuple[int, int], ...] = ()
     for kind, start, length in option_places(packet, data, off, stop):
         # As in Linux (tcp_parse_options): a known option of a wrong length is passed over.
@@ -114,7 +118,22 @@ def _options(packet: Packet, data: bytes | memoryview, off: int, stop: int) -> T
             blocks = tuple(_TWO_NUMBERS.iter_unpack(data[start + 2 : start + length]))
         elif kind == OPTION_MPTCP:
             odd = True
-    return TcpOptions(mss, wscale, sack_permitted, first_ts, second_ts, blocks, odd)
+        elif kind == OPTION_FAST_OPEN:
+            has_cookie = has_cookie or length > 2
+        elif kind in OPTIONS_EXPERIMENTAL:
+            named = data[start + 2 : start + 4] == _FAST_OPEN_ID
+            has_cookie = has_cookie or (named and length > 4)
+    if captured < stop and not blocks and packet.fault_layer == LAYER:
+        blocks = _cut_blocks(data, packet.fault_off or 0)
+    return TcpOptions(mss, wscale, sack_permitted, first_ts, second_ts, blocks, odd, has_cookie)
+
+
+def _cut_blocks(data: bytes | memoryview, off: int) -> tuple[tuple[int, int], ...]:
+    """Of a SACK option that the snap length cut: the blocks before the cut."""
+    if len(data) < off + 2 or data[off] != OPTION_SACK or data[off + 1] % 8 != 2:
+        return ()
+    whole = (len(data) - off - 2) // _TWO_NUMBERS.size * _TWO_NUMBERS.size
+    return tuple(_TWO_NUMBERS.iter_unpack(data[off + 2 : off + 2 + whole]))
 
 
 def _right_length(kind: int, length: int) -> bool:
@@ -125,7 +144,7 @@ def _right_length(kind: int, length: int) -> bool:
 
 
 def option_places(
-    packet: Packet, data: bytes | memoryview, off: int, stop: int, layer: str = "TCP options"
+    packet: Packet, data: bytes | memoryview, off: int, stop: int, layer: str = LAYER
 ) -> list[tuple[int, int, int]]:
     """(kind, place, length) of each whole option but padding, up to the end or the first fault.
 

@@ -23,6 +23,7 @@ _TALK_MARKS = _TALK.place("marks")
 _FIRST_NS, _LAST_NS = _TALK.place("first_ns"), _TALK.place("last_ns")
 _BEGAN, _SHAKEN = _TALK.place("began_ns"), _TALK.place("shaken_ns")
 _CLOSED_BY, _CLOSE_KIND = _TALK.place("closed_by"), _TALK.place("close_kind")
+_INITIAL_RTT = _TALK.place("rtt_ns")
 _COMPLETENESS = _TALK.place("completeness")
 _HALF_MARKS, _STATE = _HALF.place("marks"), _HALF.place("state")
 _MSS, _WSCALE = _HALF.place("mss"), _HALF.place("wscale")
@@ -158,6 +159,7 @@ def _connection(
     found.client_state, found.server_state = STATES[client[_STATE]], STATES[server[_STATE]]
     if mine & other & k.SENT_SYN and marks & k.SHAKEN:
         found.handshake_ns = talk[_SHAKEN] - talk[_BEGAN]
+    found.initial_rtt_ns = talk[_INITIAL_RTT] or None
     found.completeness = talk[_COMPLETENESS]
     by = talk[_CLOSED_BY]
     if by:

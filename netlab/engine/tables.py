@@ -14,6 +14,7 @@ from netlab.decode import kernels as d
 from netlab.decode.numbers import link_name
 from netlab.decode.packets import decode
 from netlab.decode.transport import flags_text
+from netlab.engine.flow_rows import STATES
 from netlab.engine.layout import layout
 from netlab.engine.whole import Whole
 from netlab.model.tables import Direction, Fate, Packet, Segment
@@ -102,21 +103,28 @@ def _segment(
         whole.capture.number(index), whole.connection_of[row["flow"]],
         _direction(flow.client == row["marks"] & d.BACKWARD), out["seq"], length + syn + fin,
         length, start, start + length, out["ack"] if found & k.ACK_KNOWN else None,
-        row["window"] << (found >> k.SHIFT) if found & k.WINDOW_KNOWN else None,
+        row["window"] << (found >> k.SHIFT & 15) if found & k.WINDOW_KNOWN else None,
     )  # fmt: skip
+    mine, other = divmod(found >> k.STATES_AT, k.STATES)
+    segment.sender_state, segment.receiver_state = STATES[mine], STATES[other]
     if not found & k.JUDGED:
         return segment
     for bit, name in enumerate(VERDICTS):
         setattr(segment, name, bool(found >> bit & 1))
     if found & k.DUPLICATE_ACK:
         segment.duplicate_ack_num = out["number"]
+        if out["rto_row"] >= 0:
+            segment.duplicate_ack_frame = whole.capture.number(out["rto_row"])
     elif length:
         segment.bytes_in_flight = out["number"] or None
+        segment.push_bytes = out["push_bytes"] or None
     if out["acks_row"] >= 0:
         segment.acks_frame = whole.capture.number(out["acks_row"])
         segment.ack_rtt_ns = row["time_ns"] - times[out["acks_row"]] or None
-    if out["rto_row"] >= 0:
+    if out["rto_row"] >= 0 and not found & k.DUPLICATE_ACK:
         segment.rto_ns = row["time_ns"] - times[out["rto_row"]] or None
+        if segment.rto_ns:
+            segment.rto_frame = whole.capture.number(out["rto_row"])
     return segment
 
 

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from netlab.correlate.join import correlate
+from netlab.correlate.releases import Release
 from netlab.decode.packets import decode
 from netlab.model.frame import departure
 from netlab.model.progress import SILENT, Progress
@@ -21,12 +22,16 @@ if TYPE_CHECKING:
 
 
 def analyse(
-    raw: RawRecording, decode_as: Sequence[DecodeAs] = (), *, progress: Progress = SILENT
+    raw: RawRecording,
+    decode_as: Sequence[DecodeAs] = (),
+    *,
+    progress: Progress = SILENT,
+    release: Release = Release.V4_0,
 ) -> Tables:
     """The nine tables and the byte ledger of a recording.
 
     The tables of waits and of messages are made when they are first asked for; `decode_as` says for
-    the latter what protocol is spoken at a port.
+    the latter what protocol is spoken at a port. `release`: the tshark whose verdicts are given.
 
     The frames of a live recording are put into the order of time, in `raw` too, and keep their
     numbers. The ring hands frames of two processors over as it gets them; the finished form is in
@@ -34,7 +39,7 @@ def analyse(
     """
     if raw.description.form == "live":
         raw.frames.sort(key=departure)
-    tables = correlate(raw, decode(raw, progress), progress)
+    tables = correlate(raw, decode(raw, progress), progress, release)
     tables._read_waits = partial(_waits, tables, raw)
     tables._read_messages = partial(_messages, tables, raw, tuple(decode_as))
     return tables

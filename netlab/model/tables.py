@@ -103,6 +103,7 @@ class TcpOptions:
     ts_ecr: int | None = None
     sack_blocks: tuple[tuple[int, int], ...] = ()  # 32-bit sequence numbers as on the wire
     odd: bool = False  # one had a wrong length and was passed over, or was MPTCP's (RFC 8684)
+    has_cookie: bool = False  # of Fast Open, not only the wish for one (RFC 7413 4.1.1)
 
 
 Piece = tuple[int, int, int]  # where it begins and ends in the frame, and the protocol in it
@@ -203,10 +204,15 @@ class Segment:
     tfo_ack: bool | None = None
     tfo_ignored: bool | None = None
     duplicate_ack_num: int | None = None
+    duplicate_ack_frame: int | None = None  # the ACK that it repeats
     acks_frame: int | None = None
     ack_rtt_ns: int | None = None
     rto_ns: int | None = None
+    rto_frame: int | None = None  # from which rto_ns counts
     bytes_in_flight: int | None = None
+    push_bytes: int | None = None  # tshark's push_bytes_sent: payload since the last PSH
+    sender_state: str | None = None  # RFC 9293: the state in which it left its sender
+    receiver_state: str | None = None  # and the other end's once it had come; None: it did not
     verdict: str | None = None  # a Verdict; None with a reason: not certain
     verdict_reason: str | None = None
     verdict_frames: tuple[int, ...] | None = None  # the evidence
@@ -230,6 +236,7 @@ class Connection:
     client_bytes: int = 0  # payload bytes of the stream that the client sent, each byte once
     server_bytes: int = 0
     handshake_ns: int | None = None  # first SYN to the ACK that completed
+    initial_rtt_ns: int | None = None  # tshark's: last SYN to the first ACK that is none
     client_mss: int | None = None
     server_mss: int | None = None
     client_wscale: int | None = None

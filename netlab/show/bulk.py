@@ -17,6 +17,7 @@ from netlab.correlate.verdict_names import VERDICTS
 from netlab.decode import kernels as d
 from netlab.decode.numbers import link_name
 from netlab.decode.transport import flags_text
+from netlab.engine.flow_rows import STATES
 from netlab.engine.tables import read_alone
 from netlab.engine.whole import Whole
 from netlab.model.tables import Direction, Fate, Tables, columns
@@ -144,7 +145,7 @@ def _segments(whole: Whole) -> pl.DataFrame:
     start = outs["seq"] + syn - 1
     start[(length == 0) & (start < 0)] = 0
     judged = found & k.JUDGED != 0
-    shift = (found >> k.SHIFT).astype(np.int64)
+    shift = (found >> k.SHIFT & 15).astype(np.int64)
     times = of.every["time_ns"]
     acks, rto = outs["acks_row"], outs["rto_row"]
     duplicate = found & k.DUPLICATE_ACK != 0
@@ -164,12 +165,22 @@ def _segments(whole: Whole) -> pl.DataFrame:
     for bit, name in enumerate(VERDICTS):
         made[name] = _where(judged, found >> bit & 1 != 0)
     made["duplicate_ack_num"] = _where(duplicate, number)
+    named = judged & (rto >= 0)
+    rto_frames = _numbers(of.skipped, rto.astype(np.int64))
+    made["duplicate_ack_frame"] = _where(named & duplicate, rto_frames)
     made["acks_frame"] = _where(judged & (acks >= 0), _numbers(of.skipped, acks.astype(np.int64)))
     rtt = rows["time_ns"] - times[acks]
     made["ack_rtt_ns"] = _where(judged & (acks >= 0) & (rtt != 0), rtt)
     timer = rows["time_ns"] - times[rto]
-    made["rto_ns"] = _where(judged & (rto >= 0) & (timer != 0), timer)
-    made["bytes_in_flight"] = _where(judged & ~duplicate & (length > 0) & (number > 0), number)
+    timed = named & ~duplicate & (timer != 0)
+    made["rto_ns"] = _where(timed, timer)
+    made["rto_frame"] = _where(timed, rto_frames)
+    out = judged & ~duplicate & (length > 0) & (number > 0)
+    made["bytes_in_flight"] = _where(out, number)
+    made["push_bytes"] = _where(out, _wide(outs["push_bytes"]))
+    states = pl.Series(STATES, dtype=pl.String)
+    made["sender_state"] = states.gather((found >> k.STATES_AT) // k.STATES)
+    made["receiver_state"] = states.gather((found >> k.STATES_AT) % k.STATES)
     return pl.DataFrame(made)
 
 

@@ -109,7 +109,14 @@ def tcp_options(layer: Layer) -> TcpOptions:
         sack_permitted=permitted,
         sack_blocks=tuple(blocks),
         odd=odd,
+        has_cookie=any(is_cookie(v.raw) for v in options if isinstance(v.raw, bytes)),
     )
+
+
+def is_cookie(option: bytes) -> bool:
+    """RFC 7413 4.1.1 and appendix A."""
+    experimental = option[:1] in (b"\xfd", b"\xfe") and option[2:4] == b"\xf9\x89"
+    return len(option) > (4 if experimental else 2) and (experimental or option[:1] == b"\x22")
 
 
 def check(

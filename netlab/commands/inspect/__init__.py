@@ -13,7 +13,7 @@ import click
 from netlab.commands.decode_as import decode_as_option, rules
 from netlab.commands.inspect.asked import Asked
 from netlab.commands.numbers import WholeNumber
-from netlab.commands.options import display_options
+from netlab.commands.options import display_options, tshark_compat_option
 from netlab.commands.watching import watching
 
 
@@ -55,6 +55,7 @@ from netlab.commands.watching import watching
     metavar="SQL",
     help="Only that of which it is true: `dport = 443 and retransmission`.",
 )
+@tshark_compat_option
 @click.option("--json", "as_json", is_flag=True, help="Print the view as JSON.")
 @display_options
 def command(**given: Any) -> None:
@@ -64,9 +65,12 @@ def command(**given: Any) -> None:
     of `frames` for the summary, packets and streams, of `connections`, `calls`, `messages` and
     `states` for those, and of `frames` or `calls` for a ladder.
     """
+    from netlab.correlate.releases import Release
+
     asked = Asked(**given)
     asked.check()
-    if asked.is_overview and not asked.decode_as:
+    usual = not asked.decode_as and asked.tshark_compat == Release.V4_0
+    if asked.is_overview and usual:
         from netlab.commands.inspect import bulk
 
         if bulk.show(asked):
@@ -81,7 +85,7 @@ def command(**given: Any) -> None:
     with watching() as progress:
         progress.step("reading")
         raw = read_raw(asked.file)
-        tables = analyse(raw, told, progress=progress)
+        tables = analyse(raw, told, progress=progress, release=Release(asked.tshark_compat))
         progress.step("drawing")
         with paged():
             if asked.view == "messages":

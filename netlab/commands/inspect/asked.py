@@ -15,6 +15,7 @@ class Asked:
     view: str | None = None  # packets, connections, calls, messages
     message: int | None = None
     decode_as: tuple[str, ...] = ()
+    tshark_compat: str = "4.0"
     connection: str | None = None
     packet: int | None = None
     deep: bool = False

@@ -48,6 +48,9 @@ def journey_lines(view: Journey) -> list[Line]:
     if len(view.steps) > 1:
         whole = duration(view.steps[-1].since_start_ns)
         lines += [[], [(f"{whole:>10}  from the first of these to the last", "dim")]]
+    for frame in view.other_copies:
+        text = f"frame {frame} holds another byte here than the first that has it"
+        lines += _folded([(f"{'differs':>10}  ", "bold red")], text)
     for item in view.unknown:
         what = item.what
         if item.verdict != "unknown":  # `which call read it` -> `no call read it`

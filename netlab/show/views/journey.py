@@ -90,6 +90,7 @@ class Journey:
     stream_bytes: int  # how far this stream is known to go
     steps: tuple[Step, ...]
     unknown: tuple[Unknown, ...]
+    other_copies: tuple[int, ...] = ()  # frames that hold another byte there than the first one
 
 
 def journey(tables: Tables, connection: Connection, side: Side, byte: int) -> Journey:
@@ -256,9 +257,8 @@ def _of_segments(
         if s.direction == direction.reverse
         and s.ack is not None
         and s.ack > byte + 1
-        and copies
         and reached(packets[s.frame])
-        and packets[s.frame].time_ns >= packets[copies[0].frame].time_ns
+        and (not copies or packets[s.frame].time_ns >= packets[copies[0].frame].time_ns)
     )
     first = next(iter(sorted(acks, key=lambda s: arrival_ns(packets[s.frame]))), None)
     if first is not None:

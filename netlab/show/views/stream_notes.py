@@ -30,10 +30,7 @@ def stream_notes(
     if not any(getattr(connection, f"{kind}_frames") for kind in _TWICE):
         return notes  # nothing came twice
     streams = Reassembly(tables, raw)
-    conflicts: list[Conflict] = []
-    for side in Side:
-        for _ in streams.chunks(connection, side, conflicts):
-            pass
+    conflicts = [one for side in Side for one in _conflicts(streams, connection, side)]
     for one in conflicts[:_MOST]:
         where = f"{one.side} {byte_range(one.start, one.stop)}"
         text = f"frames {one.frame} and {one.other_frame} hold different bytes for {where}"
@@ -41,3 +38,21 @@ def stream_notes(
     if len(conflicts) > _MOST:
         notes.append(("≠", f"… and {len(conflicts) - _MOST:,} more such places"))
     return notes
+
+
+def other_copies(
+    tables: Tables, raw: RawRecording, connection: Connection, side: Side, byte: int
+) -> tuple[int, ...]:
+    """The frames that hold another byte at this place of a stream than the first that has it."""
+    if connection.protocol != "tcp":
+        return ()
+    found = _conflicts(Reassembly(tables, raw), connection, side)
+    frames = [one.other_frame for one in found if one.start <= byte < one.stop]
+    return tuple(dict.fromkeys(frames))
+
+
+def _conflicts(streams: Reassembly, connection: Connection, side: Side) -> list[Conflict]:
+    found: list[Conflict] = []
+    for _ in streams.chunks(connection, side, found):
+        pass
+    return found

@@ -120,3 +120,22 @@ def test_the_last_change_of_each_end_is_what_its_connection_says(captures_dir: P
                 assert (states[-1] if states else None) == getattr(row, f"{side}_state")
                 compared += bool(states)
     assert compared > 100
+
+
+def test_each_segment_has_the_states_of_both_ends() -> None:
+    play = opened()
+    play.fin("c>s", 0)
+    play.fin("s>c", 0, 1)
+    play.ack("c>s", 1, 1)
+    assert [(s.sender_state, s.receiver_state) for s in play.tables().segments] == [
+        ("SYN-SENT", None), ("SYN-RECEIVED", "ESTABLISHED"), ("ESTABLISHED", "ESTABLISHED"),
+        ("FIN-WAIT-1", "CLOSE-WAIT"), ("LAST-ACK", "TIME-WAIT"), ("TIME-WAIT", "CLOSED"),
+    ]  # fmt: skip
+
+
+def test_what_did_not_come_finds_no_state_at_the_other_end() -> None:
+    play = Play(wired=True)
+    play.handshake(calls=False)
+    play.data("c>s", 0, 100, way="drop")
+    last = play.tables().segments[-1]
+    assert (last.sender_state, last.receiver_state) == ("ESTABLISHED", None)

@@ -128,6 +128,45 @@ def test_a_closed_window_is_probed_at_the_last_number_or_with_the_next_byte() ->
         assert last(play).verdict_frames == (closed,)
 
 
+@pytest.mark.parametrize(("echo", "verdict"), [
+    (7, Verdict.ZERO_WINDOW_PROBE),  # of the ACK that closed it
+    (8, Verdict.KEEP_ALIVE),  # of the one that opened it
+    (None, None),
+])  # fmt: skip
+def test_what_probed_a_window_is_a_probe_though_news_that_it_is_open_were_on_their_way(
+    echo: int | None, verdict: Verdict | None
+) -> None:
+    """A capture at the receiver's end sees the window open before its sender hears of it."""
+
+    def stamps(val: int) -> TcpOptions | None:
+        return stamped(val, 2) if echo else None
+
+    play = begun()
+    play.data("c>s", 0, 1000, options=stamps(2))
+    play.now_ns += MS
+    play.ack("s>c", 1000, window=0, options=stamps(7))
+    play.now_ns += 1_640 * MS
+    opened = play.ack("s>c", 1000, window=400, options=stamps(8))
+    play.now_ns += MS
+    play.frame("c>s", "A", 1000, 1, options=stamped(3, echo) if echo else None)
+    assert last(play).verdict == verdict
+    assert verdict is Verdict.KEEP_ALIVE or last(play).verdict_frames == (opened,)
+    assert last(play).keep_alive  # says tshark
+
+
+def test_a_keep_alive_that_crossed_the_news_of_a_closed_window_is_one() -> None:
+    for echo, verdict in ((7, Verdict.KEEP_ALIVE), (8, Verdict.ZERO_WINDOW_PROBE)):
+        play = begun()
+        play.data("c>s", 0, 1000, options=stamped(2))
+        play.now_ns += MS
+        play.ack("s>c", 1000, options=stamped(7, 2))
+        play.now_ns += 1_640 * MS
+        play.ack("s>c", 1000, window=0, options=stamped(8, 2))
+        play.now_ns += MS
+        play.frame("c>s", "A", 1000, 1, options=stamped(3, echo))
+        assert last(play).verdict == verdict
+
+
 def test_the_byte_of_a_probe_is_new_data_when_the_window_opens() -> None:
     play = begun()
     play.data("c>s", 0, 1000)

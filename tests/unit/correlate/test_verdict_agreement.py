@@ -14,18 +14,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deliberate_differences import TSHARK_SILENT, ZEEK, Zeek
-from tshark_verdicts import judged_by_netlab, judged_by_tshark
+from deliberate_differences import TSHARK_HIDES, TSHARK_SILENT, ZEEK, Zeek
+from tshark_verdicts import (
+    NUMBERS,
+    TIMES,
+    assert_same_initial_rtts,
+    judged_by_netlab,
+    judged_by_tshark,
+    shows_nothing,
+)
 
 from netlab.capture.files import read_raw
 from netlab.correlate.verdicts import VERDICTS
 from netlab.explain.analysis import analyse
 from netlab.model.errors import BadRecording
+from netlab.model.seqnum import SEQ_MODULUS
 from netlab.model.tables import Connection, Segment, Tables
 
 csv.field_size_limit(1 << 30)
 
-_NUMBERS = ("duplicate_ack_num", "acks_frame", "bytes_in_flight", "ack_rtt_ns", "rto_ns")
+_COMPLETENESS = "completeness_final"
+_DERIVED = ("tcp.seq", "tcp.ack", "tcp.window_size", "tcp.stream", _COMPLETENESS)
 _ZEEK_COLUMNS = (
     "orig_bytes", "resp_bytes", "orig_pkts", "resp_pkts", "conn_state", "history", "missed_bytes",
 )  # fmt: skip
@@ -41,6 +50,9 @@ class Compared:
     said: Counter[str] = field(default_factory=Counter)
     differ: list[str] = field(default_factory=list)
     silent: int = 0
+    hidden: int = 0  # verdicts on a segment of which tshark shows nothing
+    derived: Counter[str] = field(default_factory=Counter)
+    initial_rtts: int = 0
 
 
 @pytest.fixture(scope="module")
@@ -61,12 +73,19 @@ def _compare(captures: Path, place: Path) -> Iterator[Compared]:
             continue
         expected = captures / "expected" / f"{path.name}.tcp.tsv"
         with expected.open(newline="", encoding="utf-8", errors="replace") as lines:
-            rows = list(csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
+            every = list(csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
         # Of a packet in a tunnel, or quoted by ICMP, tshark lists more than one header.
-        there = judged_by_tshark(row for row in rows if "," not in row["tcp.srcport"])
+        rows = [row for row in every if "," not in row["tcp.srcport"]]
+        there = judged_by_tshark(rows)
         here = judged_by_netlab(tables.segments)
         one = Compared(path.name, tables, silent=len(tables.segments) - len(here))
+        hidden = {packet.frame for packet in tables.packets if shows_nothing(packet)}
+        one.initial_rtts = assert_same_initial_rtts(rows, tables.connections)
+        _compare_derived(one, {int(row["frame.number"]): row for row in rows})
         for frame in here.keys() & there.keys():
+            if frame in hidden and not there[frame]:
+                one.hidden += 1
+                continue
             one.frames += 1
             one.said.update(list(there[frame]))
             one.differ += [
@@ -77,12 +96,39 @@ def _compare(captures: Path, place: Path) -> Iterator[Compared]:
         yield one
 
 
+def _compare_derived(one: Compared, rows: dict[int, dict[str, str]]) -> None:
+    """Relative numbers, the scaled window, stream and completeness, where netlab says what."""
+    connections = {row.connection: row for row in one.tables.connections}
+    # Of a stream's first frame tshark tells less: what that frame itself adds is not in it.
+    begun = {segment.connection: segment.frame for segment in reversed(one.tables.segments)}
+    for segment in one.tables.segments:
+        row, connection = rows.get(segment.frame), connections[segment.connection]
+        if row is None:
+            continue
+        here = (
+            segment.seq % SEQ_MODULUS, segment.ack and segment.ack % SEQ_MODULUS,
+            segment.seg_wnd_bytes, connection.stream, connection.completeness,
+        )  # fmt: skip
+        for name, mine in zip(_DERIVED, here, strict=True):
+            if name == _COMPLETENESS and segment.frame == begun[segment.connection]:
+                continue
+            if mine is not None and row[name]:
+                one.derived[name] += 1
+                if str(mine) != row[name]:
+                    one.differ.append(f"frame {segment.frame}: {name}")
+
+
 def test_verdicts_are_tsharks(compared: list[Compared]) -> None:
     assert {one.name: one.differ for one in compared if one.differ} == {}
     assert {one.name: one.silent for one in compared if one.silent} == {
         name: entry.segments for name, entry in TSHARK_SILENT.items()
     }
+    assert {one.name: one.hidden for one in compared if one.hidden} == {
+        name: entry.segments for name, entry in TSHARK_HIDES.items()
+    }
     assert sum(one.frames for one in compared) > 6000
+    assert sum(one.initial_rtts for one in compared) > 70
+    assert all(sum(one.derived[name] for one in compared) > 5000 for name in _DERIVED)
     said = sum((one.said for one in compared), Counter[str]())
     assert set(VERDICTS) <= set(said)
     _show_tshark(compared, said)
@@ -112,7 +158,8 @@ def _show_tshark(compared: list[Compared], said: Counter[str]) -> None:
                 f" {len(one.differ):>6} {one.silent:>6}"
             )
     print(f"\n{'verdict or number':<28} {'agree':>7} {'differ':>6}")
-    for name in (*VERDICTS, *_NUMBERS):
+    said = sum((one.derived for one in compared), said)
+    for name in (*VERDICTS, *NUMBERS, *TIMES, *_DERIVED):
         wrong = sum(text.endswith(f": {name}") for one in compared for text in one.differ)
         print(f"{name:<28} {said[name]:>7,} {wrong:>6}")
 

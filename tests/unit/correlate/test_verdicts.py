@@ -76,7 +76,7 @@ def test_a_gap_and_an_ack_of_what_was_not_seen() -> None:
 
 
 def test_nothing_is_said_from_a_segment_on_that_tshark_may_read_otherwise() -> None:
-    for odd in ("fragment", "options", "cut"):
+    for odd in ("fragment", "options", "damaged"):
         play = Play()
         play.handshake(calls=False)
         play.data("c>s", 0, 100)
@@ -85,9 +85,57 @@ def test_nothing_is_said_from_a_segment_on_that_tshark_may_read_otherwise() -> N
         elif odd == "options":
             play.packets[-1]._options = TcpOptions(odd=True)
         else:
-            play.packets[-1].caplen_bytes = 60
+            play.packets[-1].fault_layer = "TCP options"
+            play.packets[-1].fault_limited_by = "option length"
         play.ack("s>c", 100)
         tables = play.tables()
         assert [s.retransmission for s in tables.segments] == [False] * 3 + [None] * 2
         assert tables.segments[-1].acks_frame is None
         assert tables.connections[0].retransmission_count is None
+
+
+def test_options_that_the_snap_length_cut_cost_no_verdict() -> None:
+    """tshark shows nothing of such a segment, but goes by it."""
+    play = Play(window=64)
+    play.frame("c>s", "S", 0, options=TcpOptions(mss=1460, wscale=2))
+    play.frame("s>c", "SA", 0, 1, options=TcpOptions(mss=1460))  # a scale may have been behind it
+    play.packets[-1].fault_layer, play.packets[-1].fault_limited_by = "TCP options", "snaplen"
+    play.ack("c>s", 0)
+    play.data("c>s", 0, 64)
+    play.data("c>s", 32, 64)
+    play.ack("s>c", 64)
+    assert verdicts(play)[1:] == ["", "", "", "retransmission", ""]  # no window_full: not known
+    assert play.tables().segments[-1].acks_frame == 4
+
+
+def test_data_in_a_syn_is_taken_or_not() -> None:
+    cookie = TcpOptions(has_cookie=True)
+    taken, left = Play(), Play()
+    for play, ack in ((taken, 101), (left, 1)):
+        play.frame("c>s", "S", 0, length=100, options=cookie)
+        play.frame("s>c", "SA", 0, ack)
+    assert verdicts(taken) == ["tfo_syn", "tfo_ack"]
+    assert verdicts(left) == ["tfo_syn", "tfo_ignored"]
+    connection = left.tables().connections[0]
+    assert (connection.tfo_syn_count, connection.tfo_ignored_count) == (1, 1)
+    wish = Play()
+    wish.frame("c>s", "S", 0, options=TcpOptions())
+    wish.frame("s>c", "SA", 0, 1, options=cookie)
+    assert verdicts(wish) == ["", ""]
+
+
+def test_what_the_numbers_beside_a_verdict_count_from() -> None:
+    play = Play()
+    play.handshake(calls=False)
+    play.frame("c>s", "A", 1, 1, 100)
+    play.data("c>s", 100, 150)  # PSH
+    play.frame("c>s", "A", 151, 1, 30)
+    for _ in range(2):
+        play.ack("s>c", 0)
+    play.now_ns += 300_000_000
+    play.frame("c>s", "A", 1, 1, 180)
+    segments = play.tables().segments
+    assert [s.push_bytes for s in segments[3:6]] == [100, 150, 30]
+    assert [s.duplicate_ack_frame for s in segments[6:8]] == [2, 2]
+    assert (segments[-1].rto_frame, segments[-1].rto_ns) == (4, 300_005_000)
+    assert play.tables().connections[0].initial_rtt_ns == 2_000

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import show_story
+from playbook import Play
 from show_story import C, Story
 
 from netlab.correlate.reasons import Reason, What
@@ -79,6 +80,19 @@ def test_an_ack_before_the_byte_left_is_not_its_ack() -> None:
             segment.ack = 5000
     view = journey(story.tables, story.connection, Side.CLIENT, 99)
     assert [step.frame for step in view.steps if step.what == "acked"] == [5]
+
+
+def test_a_byte_that_no_frame_holds_may_still_have_been_acknowledged() -> None:
+    play = Play()
+    play.handshake(calls=False)
+    play.data("c>s", 100, 200)
+    play.ack("s>c", 200)
+    tables = play.tables()
+    view = journey(tables, tables.connections[0], Side.CLIENT, 50)
+    assert [(step.what, step.frame) for step in view.steps] == [("acked", 5)]
+    assert "which frame carried it" in [one.what for one in view.unknown]
+    shown = [plain(line) for line in journey_lines(replace(view, other_copies=(7,)))]
+    assert "   differs  frame 7 holds another byte here than the first that has it" in shown
 
 
 def cut_datagram() -> show_story.Story:

@@ -10,8 +10,9 @@ from netlab.capture.files import read_raw
 from netlab.explain.analysis import analyse
 from netlab.model.frame import Frame
 from netlab.model.recording import RawRecording
+from netlab.model.tables import Side
 from netlab.show import choose
-from netlab.show.views.stream_notes import stream_notes
+from netlab.show.views.stream_notes import other_copies, stream_notes
 
 
 def notes(captures: Path, name: str) -> list[tuple[str, str]]:
@@ -29,6 +30,14 @@ def test_what_was_acknowledged_and_not_captured(captures_dir: Path) -> None:
 def test_frames_that_hold_different_bytes_for_one_place(captures_dir: Path) -> None:
     found = notes(captures_dir, "reassembly.pcap")
     assert ("≠", "frames 28 and 64 hold different bytes for client 13366..13378") in found
+
+
+def test_which_frames_hold_another_byte_at_a_place(captures_dir: Path) -> None:
+    raw = read_raw(captures_dir / "files" / "reassembly.pcap")
+    tables = analyse(raw)
+    connection = choose.connection(tables, "tcp.0")
+    assert other_copies(tables, raw, connection, Side.CLIENT, 13_366) == (64,)
+    assert other_copies(tables, raw, connection, Side.CLIENT, 0) == ()
 
 
 def test_the_byte_of_a_keep_alive_contradicts_nobody() -> None:
