@@ -41,6 +41,7 @@ TALK = [
 # What one end of it sent: first as `segments` follows it, then as `verdicts` does.
 HALF = [
     ("packets", "i8"),
+    ("wire_bytes", "i8"),
     ("base", "i8"),
     ("near", "i8"),
     ("una", "i8"),
@@ -362,6 +363,7 @@ def follow(rows, first, last, number, flows, talks, halves, counts, nodes, useds
         backward = int(row.marks) & BACKWARD
         mine = halves[2 * k + backward]
         mine.packets += 1
+        mine.wire_bytes += int(row.origlen_bytes)
         if row.kind == UDP:
             mine.seen_bytes += int(row.payload_len_bytes)
             continue

@@ -36,12 +36,10 @@ def maybe_read(path: str, *, keep: bool, with_traffic: bool = False) -> Whole | 
     if size is None or (forced is None and size < _FROM_BYTES):
         return None
     from netlab.engine.records import Unfit
-    from netlab.engine.traffic import Traffic
     from netlab.engine.whole import read
 
-    traffic = Traffic() if with_traffic else None
     try:
-        return read(path, _machine(forced, size), keep=keep, traffic=traffic)
+        return read(path, _machine(forced, size), keep=keep, with_traffic=with_traffic)
     except Unfit:
         return None
     except MemoryError as error:

@@ -51,8 +51,9 @@ class NativeTable:
     def rows(self, count: int) -> Iterator[tuple[int, ...]]:
         return self.layout.rows(self._memory.view, count)
 
-    def numbers(self, count: int) -> list[int]:
-        found: list[int] = self._memory.view[: 4 * count].cast("i").tolist()
+    def numbers(self, count: int, first: int = 0) -> list[int]:
+        """So many whole numbers, from one on."""
+        found: list[int] = self._memory.view[4 * first : 4 * (first + count)].cast("i").tolist()
         return found
 
     def row(self, index: int) -> tuple[int, ...]:

@@ -68,7 +68,7 @@ def summary_lines(view: Summary, width: int) -> list[Line]:
     if view.protocols:
         lines += [[], *protocol_lines(view.protocols, width)]
     if len(view.hosts) > 2:
-        lines += [[], *host_lines(view.hosts, width)]
+        lines += [[], *host_lines(view.hosts, width, view.hosts_more)]
     _connections(view, lines, say, width)
     lines.append([])
     if view.wire is not None:

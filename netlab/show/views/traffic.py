@@ -146,13 +146,6 @@ def hosts(packets: list[Packet]) -> tuple[Host, ...]:
             found = between[pair] = [0, 0]
         found[0] += 1
         found[1] += packet.origlen_bytes
-    return host_rows(between)
-
-
-def host_rows(
-    between: Mapping[tuple[str | None, str | None], Sequence[int]],
-) -> tuple[Host, ...]:
-    """The same of frames and bytes that were counted by source and destination."""
     rows: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     for (src, dst), (number, amount) in between.items():
         if src is not None:
@@ -161,5 +154,10 @@ def host_rows(
         if dst is not None:
             rows[dst][2] += number
             rows[dst][3] += amount
-    found_hosts = [Host(address, *numbers) for address, numbers in rows.items()]
-    return tuple(sorted(found_hosts, key=lambda host: (-host.bytes, host.address)))
+    return host_rows(rows)
+
+
+def host_rows(counted: Mapping[str, Sequence[int]]) -> tuple[Host, ...]:
+    """The same of frames and bytes, sent and received, that were counted by address."""
+    found = [Host(address, *numbers) for address, numbers in counted.items()]
+    return tuple(sorted(found, key=lambda host: (-host.bytes, host.address)))
