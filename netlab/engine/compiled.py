@@ -7,7 +7,6 @@ namespace of their own, so that the modules stay plain Python.
 from __future__ import annotations
 
 import ctypes
-import inspect
 import sys
 import time
 from typing import Any
@@ -84,7 +83,12 @@ def is_cached() -> bool:
 
 
 def _sources() -> list[str]:
-    return [*(inspect.getsource(module) for module in _MODULES), repr((ENTRIES, _BARE))]
+    return [*map(_source, _MODULES), repr((ENTRIES, _BARE))]
+
+
+def _source(module: Any) -> str:
+    source: str = module.__loader__.get_source(module.__name__)
+    return source
 
 
 def _compile(cache: Objects) -> dict[str, int]:
@@ -114,7 +118,7 @@ def _namespace(numba: Any, module: Any) -> dict[str, Any]:
     if known is not None:
         return known
     space: dict[str, Any] = {"__name__": module.__name__}
-    exec(compile(inspect.getsource(module), module.__file__, "exec"), space)
+    exec(compile(_source(module), module.__file__, "exec"), space)
     for name in module.LOADS:
         space[name] = numba.njit("i8(u1[::1],u4)", **_BARE)(space[name])
     for name in module.KERNELS:

@@ -1,7 +1,7 @@
 """The kernels compiled: their tables are memory, their entries are called by address.
 
 numba compiles them once, with the C calling convention; the object code lies in our own cache
-(`objects`), from which llvmlite alone loads it in later processes: importing numba takes longer
+(`objects`), from which `linked` loads it in later processes: importing numba takes longer
 than reading a million packets. While an entry runs, other threads may.
 """
 
