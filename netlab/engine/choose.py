@@ -98,16 +98,14 @@ def _size_bytes(path: str) -> int | None:
 
 
 def _machine(forced: str | None, size_bytes: int) -> Any:
-    from netlab.engine.plain import Plain
-
     if forced == "plain" or (forced is None and size_bytes < _NATIVE_FROM_BYTES):
-        return Plain()
+        return _plain()
     try:
         from netlab.engine.compiled import is_cached
         from netlab.engine.native import Native
 
         if forced is None and size_bytes < _COMPILE_FROM_BYTES and not is_cached():
-            return Plain()
+            return _plain()
         return Native()
     except ImportError as error:
         if forced is not None:
@@ -119,4 +117,10 @@ def _machine(forced: str | None, size_bytes: int) -> Any:
             " (pip install numba)",
             file=sys.stderr,
         )
-        return Plain()
+        return _plain()
+
+
+def _plain() -> Any:
+    from netlab.engine.plain import Plain
+
+    return Plain()

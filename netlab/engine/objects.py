@@ -13,8 +13,8 @@ import os
 import stat
 from _blake2 import blake2b  # what hashlib gives, without OpenSSL
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from netlab.engine.linked import maybe_link
@@ -40,10 +40,10 @@ class Objects:
         versions = [_version(name) for name in ("llvmlite", "numba", "numpy")]
         said = "\0".join([*sources, processor(), *versions])
         self.folder = cache_folder()
-        self._path = self.folder / f"{blake2b(said.encode(), digest_size=16).hexdigest()}.objects"
+        self._path = f"{self.folder}/{blake2b(said.encode(), digest_size=16).hexdigest()}.objects"
 
     def exists(self) -> bool:
-        return self._path.is_file()
+        return os.path.isfile(self._path)
 
     def maybe_read(self) -> Code | None:
         """What is kept; None where that is nothing, or nothing to be trusted."""
@@ -79,7 +79,7 @@ class Objects:
         except AttributeError:
             return "this numba gives no object code away"
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make_folder(self.folder)
             if not _is_private(self.folder):
                 return f"{self.folder} is not the user's alone (chmod 700)"
             self._write(code)
@@ -114,11 +114,18 @@ def processor() -> str:
     return known
 
 
-def cache_folder() -> Path:
+def cache_folder() -> str:
     """`netlab` in the user's cache: $XDG_CACHE_HOME, else ~/.cache."""
     named = os.environ.get("XDG_CACHE_HOME", "")
-    root = Path(named) if named.startswith("/") else Path(os.path.expanduser("~/.cache"))
-    return root / "netlab" / "engine"
+    root = named if named.startswith("/") else os.path.expanduser("~/.cache")
+    return f"{root}/netlab/engine"
+
+
+def _make_folder(folder: str) -> None:
+    """A private one, in folders that are as others are."""
+    os.makedirs(os.path.dirname(folder), exist_ok=True)
+    with suppress(FileExistsError):
+        os.mkdir(folder, mode=0o700)
 
 
 def load(code: Code) -> tuple[dict[str, int], Any]:
@@ -147,7 +154,7 @@ def _trap() -> None:
     os.abort()  # a kernel that raises is our bug
 
 
-def _is_private(folder: Path) -> bool:
+def _is_private(folder: str) -> bool:
     found = os.lstat(folder)
     return (
         stat.S_ISDIR(found.st_mode)

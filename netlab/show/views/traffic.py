@@ -12,13 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from netlab.decode.stacks import Stack, stacks
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Connection, Direction, Packet, Tables
 
 if TYPE_CHECKING:
     from netlab.correlate.messages import DecodeAs
     from netlab.decode.applications.message import Application
+    from netlab.decode.stacks import Stack
 
 _TRANSPORTS = frozenset({"TCP", "UDP"})
 
@@ -59,6 +59,8 @@ def protocols(
     tables: Tables, raw: RawRecording, decode_as: Sequence[DecodeAs] = ()
 ) -> tuple[Protocol, ...]:
     """The hierarchy, each header before those that it carried, the busiest of them first."""
+    from netlab.decode.stacks import stacks  # which bulk has no use for
+
     spoken = _applications(tables, raw, decode_as)
     whole: dict[Stack, list[int]] = {}
     for stack, packet in zip(stacks(raw, tables.packets), tables.packets, strict=True):
