@@ -202,7 +202,11 @@ def _usual_options(buf, at, stop, big_endian):
 
 
 def decode(buf, base, links, rows, first, last):
-    """Fill what the headers of rows first..last-1 say, of which `buf` holds the frames."""
+    """Fill what the headers of rows first..last-1 say, of which `buf` holds the frames.
+
+    Gives back how many of them are left aside.
+    """
+    aside = 0
     for i in range(first, last):
         row = rows[i]
         row.seq = 0
@@ -220,12 +224,15 @@ def decode(buf, base, links, rows, first, last):
         row.ttl = 0
         row.marks = 0
         link = links[row.interface]
-        row.kind = _packet(buf, int(row.off) - base, row, link.reader)
+        kind = _packet(buf, int(row.off) - base, row, link.reader)
+        row.kind = kind
+        if kind == ASIDE:
+            aside += 1
         if link.frames == 0 or row.time_ns > link.latest_ns:
             link.latest_ns = row.time_ns
         link.frames += 1
         link.wire_bytes += int(row.origlen_bytes)
-    return last
+    return aside
 
 
 def _packet(buf, frame, row, reader):

@@ -174,6 +174,8 @@ class Pass:
             self._wanted.ensure(len(flows))
 
     def _take_aside(self, first: int, last: int) -> None:
+        if not (self._wants or self.records.aside):
+            return
         self._picked.ensure(last - first)
         self._wanted.ensure(self.found.count)
         count = self.machine.run(
