@@ -21,17 +21,17 @@ _CGROUPS = "/sys/fs/cgroup"
 
 
 class Memory:
-    """Bytes at an address that changes when they grow; new ones are 0."""
+    """Bytes at an address that changes when they grow, as `map` does; new ones are 0."""
 
     def __init__(self, size_bytes: int, folder: str | None = None) -> None:
         self._folder = folder
         self._file: BinaryIO | None = None
-        self._map = self._anonymous(max(size_bytes, mmap.PAGESIZE))
+        self.map = self._anonymous(max(size_bytes, mmap.PAGESIZE))
         self._find()
 
     @property
     def size_bytes(self) -> int:
-        return len(self._map)
+        return len(self.map)
 
     @property
     def is_spilt(self) -> bool:
@@ -41,21 +41,21 @@ class Memory:
     @property
     def view(self) -> memoryview:
         """The bytes; to be let go before they grow."""
-        return memoryview(self._map)
+        return memoryview(self.map)
 
     def ensure(self, size_bytes: int) -> None:
         """Make it at least so large."""
-        if size_bytes <= len(self._map):
+        if size_bytes <= len(self.map):
             return
-        size_bytes = max(size_bytes, len(self._map) * 3 // 2)
+        size_bytes = max(size_bytes, len(self.map) * 3 // 2)
         size_bytes += -size_bytes % mmap.PAGESIZE
         try:
             if self._file is None and size_bytes > _ALWAYS and size_bytes > spare_bytes() // _SLACK:
                 self._spill(size_bytes)
             else:
-                self._map.resize(size_bytes)
+                self.map.resize(size_bytes)
                 if self._file is None and size_bytes >= _HUGE_FROM:
-                    self._map.madvise(mmap.MADV_HUGEPAGE)
+                    self.map.madvise(mmap.MADV_HUGEPAGE)
         except OSError as error:
             if error.errno != errno.ENOMEM:
                 raise
@@ -63,7 +63,7 @@ class Memory:
         self._find()
 
     def close(self) -> None:
-        self._map.close()
+        self.map.close()
         if self._file is not None:
             self._file.close()
 
@@ -80,12 +80,12 @@ class Memory:
         file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  it lives as long as this
         file.truncate(size_bytes)
         there = mmap.mmap(file.fileno(), size_bytes)
-        there[: len(self._map)] = self._map[:]
-        self._map.close()
-        self._map, self._file = there, file
+        there[: len(self.map)] = self.map[:]
+        self.map.close()
+        self.map, self._file = there, file
 
     def _find(self) -> None:
-        self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
+        self.address = ctypes.addressof(ctypes.c_char.from_buffer(self.map))
 
 
 def spill_folder() -> str:
