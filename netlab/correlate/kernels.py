@@ -17,8 +17,8 @@ FLOW = [
     ("second_high", "i8"),
     ("second_low", "i8"),
     ("ports", "i8"),  # both, the protocol, and whether it is IPv6
-    ("first_base", "i8"),  # what number counts as 0, of end 0 and end 1
-    ("second_base", "i8"),
+    ("first_base", "u4"),  # what number counts as 0, of end 0 and end 1
+    ("second_base", "u4"),
     ("first_row", "i4"),
     ("stream", "i4"),
     ("marks", "i4"),
@@ -41,6 +41,7 @@ TALK = [
 # What one end of it sent: first as `segments` follows it, then as `verdicts` does.
 HALF = [
     ("packets", "i8"),
+    ("wire_bytes", "i8"),
     ("base", "i8"),
     ("near", "i8"),
     ("una", "i8"),
@@ -177,14 +178,16 @@ def within(passed_ns, limit_ns):
 # --- flows
 
 
-def _mix(digest, value):
-    digest = (((digest ^ value) & M32) * 0x2C1B3C6D + ((value >> 32) & M32) * 0x297A2D39) & M63
-    return digest ^ (digest >> 31)
-
-
 def _place_of(first_high, first_low, second_high, second_low, ports, mask):
-    digest = _mix(_mix(_mix(ports, first_low), second_low), first_high ^ (second_high << 1 & M63))
-    return digest & mask
+    """Products that do not wait for each other; their low 63 bits are those of any whole number."""
+    digest = (
+        first_low * 0x1E3779B97F4A7C15
+        + second_low * 0x3F58476D1CE4E5B9
+        + first_high * 0x14D049BB133111EB
+        + second_high * 0x2545F4914F6CDD1D
+        + ports * 0x5851F42D4C957F2D
+    ) & M63
+    return (digest ^ (digest >> 32)) & mask
 
 
 def _same_key(flow, first_high, first_low, second_high, second_low, ports):
@@ -368,6 +371,7 @@ def follow(rows, first, last, number, flows, talks, halves, counts, nodes, useds
         backward = int(row.marks) & BACKWARD
         mine = halves[2 * k + backward]
         mine.packets += 1
+        mine.wire_bytes += int(row.origlen_bytes)
         if row.kind == UDP:
             mine.seen_bytes += int(row.payload_len_bytes)
             continue
@@ -959,7 +963,7 @@ def _measure(half, nodes):
 
 LOADS = ("be16", "be32")
 KERNELS = (
-    "be63", "seq_diff", "within", "_mix", "_place_of", "_same_key", "rehash",
+    "be63", "seq_diff", "within", "_place_of", "_same_key", "rehash",
     "_begins_anew", "_note_bases", "sort_flows", "pick",
     "_open_half", "_find_bases", "_new_node", "_add_range", "_read_syn", "_answers_lost_synack",
     "_segment", "_note_completeness", "_fin_leaves", "_close",

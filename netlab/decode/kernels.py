@@ -62,6 +62,7 @@ BACKWARD = 1  # sent by the end that the flow's key names second
 IS_IPV6 = 2
 FAULTY = 4  # the general reading has a fault to tell: TCP options cut off or damaged
 UNJUDGED = 8  # tshark may read its options otherwise: damaged ones, and those of several paths
+WHOLE = 16  # of a QUIET one: ARP for IPv4, or ICMP, whose headers are all here
 NO_VLAN = 0xFFFF
 # Tunnels over UDP, by their ports: `tunnels.TUNNEL_NAMES`.
 GTP_U, VXLAN, VXLAN_GPE, GENEVE, MPLS = 2152, 4789, 4790, 6081, 6635
@@ -202,7 +203,11 @@ def _usual_options(buf, at, stop, big_endian):
 
 
 def decode(buf, base, links, rows, first, last):
-    """Fill what the headers of rows first..last-1 say, of which `buf` holds the frames."""
+    """Fill what the headers of rows first..last-1 say, of which `buf` holds the frames.
+
+    Gives back how many of them are left aside.
+    """
+    aside = 0
     for i in range(first, last):
         row = rows[i]
         row.seq = 0
@@ -220,12 +225,15 @@ def decode(buf, base, links, rows, first, last):
         row.ttl = 0
         row.marks = 0
         link = links[row.interface]
-        row.kind = _packet(buf, int(row.off) - base, row, link.reader)
+        kind = _packet(buf, int(row.off) - base, row, link.reader)
+        row.kind = kind
+        if kind == ASIDE:
+            aside += 1
         if link.frames == 0 or row.time_ns > link.latest_ns:
             link.latest_ns = row.time_ns
         link.frames += 1
         link.wire_bytes += int(row.origlen_bytes)
-    return last
+    return aside
 
 
 def _packet(buf, frame, row, reader):
@@ -297,7 +305,11 @@ def _packet(buf, frame, row, reader):
         row.marks = IS_IPV6
         stop = at + total
         start = at + 40
-    elif ethertype == 0x0806 or ethertype == 0x88CC:  # ARP, LLDP
+    elif ethertype == 0x0806:
+        if at + 28 <= end and be32(buf, at + 2) == 0x08000604:  # addresses of 6 and 4 bytes
+            row.marks = WHOLE
+        return QUIET
+    elif ethertype == 0x88CC:  # LLDP
         return QUIET
     else:
         return ASIDE
@@ -307,11 +319,13 @@ def _packet(buf, frame, row, reader):
     if protocol == UDP:
         return _udp(buf, frame, start, stop, end, row)
     # ICMP that is no error quotes nothing; IGMP, ESP, EIGRP, OSPF, PIM, VRRP, SCTP carry no TCP.
-    if protocol == 1 and start < min(stop, end):
+    if (protocol == 1 or protocol == 58) and start < min(stop, end):
+        if start + 8 <= min(stop, end) and (protocol == 58) == (ethertype == 0x86DD):
+            row.marks = int(row.marks) | WHOLE
         kind = u8(buf, start)
-        return ASIDE if kind in (3, 4, 5, 11, 12) else QUIET
-    if protocol == 58 and start < min(stop, end):
-        return QUIET if u8(buf, start) >= 128 else ASIDE
+        if protocol == 1:
+            return ASIDE if kind in (3, 4, 5, 11, 12) else QUIET
+        return QUIET if kind >= 128 else ASIDE
     return QUIET if protocol in (2, 50, 88, 89, 103, 112, 132) else ASIDE
 
 

@@ -85,11 +85,15 @@ class Pass:
         *,
         keep: bool,
         wanted: list[int] | None = None,
-        traffic: Traffic | None = None,
+        with_traffic: bool = False,
     ) -> None:
         self.machine = machine
         self.keep = keep
-        self._traffic = traffic
+        self._traffic: Traffic | None = None
+        if with_traffic:
+            from netlab.engine.traffic import Traffic
+
+            self._traffic = Traffic(machine)
         self._handle = handle
         self.records = Records(machine, handle, name, keep=keep)
         flows = machine.flows
@@ -137,7 +141,8 @@ class Pass:
     def capture(self) -> Capture:
         records = self.records
         if self._traffic is not None:
-            self._traffic.add_frames((frame for _, frame in self.aside), records.raw.interfaces)
+            aside = (frame for _, frame in self.aside)
+            self._traffic.add_frames(aside, records.raw.interfaces)
             self._traffic.finish(self.found, records.raw.interfaces)
         return Capture(
             records.raw, records.count, records, self.found, self.outs, self.aside, self.keep,
@@ -169,6 +174,8 @@ class Pass:
             self._wanted.ensure(len(flows))
 
     def _take_aside(self, first: int, last: int) -> None:
+        if not (self._wants or self.records.aside):
+            return
         self._picked.ensure(last - first)
         self._wanted.ensure(self.found.count)
         count = self.machine.run(
@@ -194,11 +201,11 @@ class Pass:
                 found.nodes.ensure(2 * len(found.nodes))
 
 
-def read_capture(path: str, machine: Any, *, keep: bool, traffic: Traffic | None = None) -> Capture:
+def read_capture(path: str, machine: Any, *, keep: bool, with_traffic: bool = False) -> Capture:
     """The packets of a file. Raises Unfit for one that only the general path reads."""
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        first = Pass(machine, handle, path, keep=keep, traffic=traffic)
+        first = Pass(machine, handle, path, keep=keep, with_traffic=with_traffic)
         first.run()
         return first.capture()
     finally:

@@ -36,12 +36,10 @@ def maybe_read(path: str, *, keep: bool, with_traffic: bool = False) -> Whole | 
     if size is None or (forced is None and size < _FROM_BYTES):
         return None
     from netlab.engine.records import Unfit
-    from netlab.engine.traffic import Traffic
     from netlab.engine.whole import read
 
-    traffic = Traffic() if with_traffic else None
     try:
-        return read(path, _machine(forced, size), keep=keep, traffic=traffic)
+        return read(path, _machine(forced, size), keep=keep, with_traffic=with_traffic)
     except Unfit:
         return None
     except MemoryError as error:
@@ -100,16 +98,14 @@ def _size_bytes(path: str) -> int | None:
 
 
 def _machine(forced: str | None, size_bytes: int) -> Any:
-    from netlab.engine.plain import Plain
-
     if forced == "plain" or (forced is None and size_bytes < _NATIVE_FROM_BYTES):
-        return Plain()
+        return _plain()
     try:
         from netlab.engine.compiled import is_cached
         from netlab.engine.native import Native
 
         if forced is None and size_bytes < _COMPILE_FROM_BYTES and not is_cached():
-            return Plain()
+            return _plain()
         return Native()
     except ImportError as error:
         if forced is not None:
@@ -121,4 +117,10 @@ def _machine(forced: str | None, size_bytes: int) -> Any:
             " (pip install numba)",
             file=sys.stderr,
         )
-        return Plain()
+        return _plain()
+
+
+def _plain() -> Any:
+    from netlab.engine.plain import Plain
+
+    return Plain()

@@ -7,12 +7,12 @@ namespace of their own, so that the modules stay plain Python.
 from __future__ import annotations
 
 import ctypes
-import inspect
 import sys
 import time
 from typing import Any
 
 from netlab.correlate import kernels as followers
+from netlab.correlate import traffic_kernels as counters
 from netlab.decode import kernels as readers
 from netlab.engine.layout import Fields
 from netlab.engine.objects import Objects, load
@@ -38,9 +38,26 @@ ENTRIES: dict[str, tuple[Argument, ...]] = {
         readers.ROW, None, None, None, followers.FLOW, followers.TALK, followers.HALF,
         _NUMBERS, followers.NODE, followers.USED, None, followers.OUT, None,
     ),
+    "count_rows": (
+        _BYTES, None, readers.ROW, None, None, counters.TALLY, _NUMBERS, None, counters.TOTAL,
+        None, _NUMBERS,
+    ),
+    "count_flows": (
+        followers.FLOW, followers.HALF, None, None, counters.TALLY, _NUMBERS, None,
+        counters.TOTAL, None,
+    ),
+    "place_tallies": (counters.TALLY, _NUMBERS, None, counters.TOTAL),
+    "sum_up": (
+        followers.FLOW, followers.TALK, followers.HALF, _NUMBERS, None, _NUMBERS, counters.TOTAL,
+    ),
+    "busiest": (followers.FLOW, followers.TALK, followers.HALF, None, _NUMBERS, None),
 }  # fmt: skip
-_MODULES = (readers, followers)
-_BARE = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy"}
+_MODULES = (readers, followers, counters)
+# Inlined: what is called for each packet takes a dozen arguments, an array five by itself.
+_BARE = {
+    "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy",
+    "forceinline": True,
+}  # fmt: skip
 _MANY = 1 << 40  # what an array behind an address is taken to hold: the kernels know better
 
 _live: list[Any] = []  # compiled code must not be collected while its addresses are known
@@ -66,7 +83,12 @@ def is_cached() -> bool:
 
 
 def _sources() -> list[str]:
-    return [*(inspect.getsource(module) for module in _MODULES), repr(ENTRIES)]
+    return [*map(_source, _MODULES), repr((ENTRIES, _BARE))]
+
+
+def _source(module: Any) -> str:
+    source: str = module.__loader__.get_source(module.__name__)
+    return source
 
 
 def _compile(cache: Objects) -> dict[str, int]:
@@ -96,7 +118,7 @@ def _namespace(numba: Any, module: Any) -> dict[str, Any]:
     if known is not None:
         return known
     space: dict[str, Any] = {"__name__": module.__name__}
-    exec(compile(inspect.getsource(module), module.__file__, "exec"), space)
+    exec(compile(_source(module), module.__file__, "exec"), space)
     for name in module.LOADS:
         space[name] = numba.njit("i8(u1[::1],u4)", **_BARE)(space[name])
     for name in module.KERNELS:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from heapq import nsmallest
+from typing import TYPE_CHECKING
 
 from netlab.correlate import kernels as k
 from netlab.correlate.addresses import plain_address
 from netlab.decode.addresses import ipv4_text, ipv6_text
-from netlab.engine.capture import Flows
 from netlab.engine.layout import layout
 from netlab.model.tables import Connection
+
+if TYPE_CHECKING:
+    from netlab.engine.capture import Flows
 
 Numbers = tuple[int, ...]
 
@@ -54,6 +56,11 @@ class FlowRow:
         return address_text(self.ends[end][0], self.ip_version)
 
 
+def address_number(high: int, low: int) -> int:
+    """An address from its halves, which have a sign in the kernels' records."""
+    return (high & _M64) << 64 | low & _M64
+
+
 def address_text(number: int, version: int) -> str:
     """The text of an address that is known as a number."""
     if version == 4:
@@ -71,8 +78,8 @@ def flow_rows(found: Flows) -> Iterator[FlowRow]:
 def _flow_row(index: int, flow: tuple[int, ...], talk: tuple[int, ...]) -> FlowRow:
     ports = flow[_PORTS]
     ends = (
-        ((flow[0] & _M64) << 64 | flow[1] & _M64, ports >> 16 & 0xFFFF),
-        ((flow[2] & _M64) << 64 | flow[3] & _M64, ports & 0xFFFF),
+        (address_number(flow[0], flow[1]), ports >> 16 & 0xFFFF),
+        (address_number(flow[2], flow[3]), ports & 0xFFFF),
     )
     return FlowRow(
         index, "tcp" if ports >> 40 & 0xFF == k.TCP else "udp", 6 if ports >> 32 & 0xFF else 4,
@@ -88,28 +95,18 @@ def connections(
 
     Without `udp` of TCP alone. Connections are numbered as the flows are.
     """
-    counts = found.counts.numbers(k.VERDICTS * found.count)
     for index, ports in enumerate(found.flows.column("ports", found.count)):
-        is_tcp = ports >> 40 & 0xFF == k.TCP
-        if index in left or not (is_tcp or udp):
-            continue
-        row, talk, both = _parts(found, index)
-        if is_tcp:
-            mine = counts[k.VERDICTS * index : k.VERDICTS * (index + 1)]
-            yield _connection(row, talk, both, mine, verdicts, lost)
-        else:
-            yield _shared(row, talk, both)
+        if index not in left and (udp or ports >> 40 & 0xFF == k.TCP):
+            yield connection(found, index, verdicts, lost=lost)
 
 
-def busiest_udp(found: Flows, left: Collection[int], count: int) -> list[Connection]:
-    """Of the UDP flows those that moved most bytes."""
-    seen = found.halves.column("seen_bytes", 2 * found.count)
-    sizes = (
-        (-seen[2 * index] - seen[2 * index + 1], index)
-        for index, ports in enumerate(found.flows.column("ports", found.count))
-        if ports >> 40 & 0xFF == k.UDP and index not in left
-    )
-    return [_shared(*_parts(found, index)) for _, index in nsmallest(count, sizes)]
+def connection(found: Flows, index: int, verdicts: tuple[str, ...], *, lost: bool) -> Connection:
+    """The row of one flow."""
+    row, talk, both = _parts(found, index)
+    if row.protocol == "udp":
+        return _shared(row, talk, both)
+    counts = found.counts.numbers(k.VERDICTS, k.VERDICTS * index)
+    return _connection(row, talk, both, counts, verdicts, lost)
 
 
 def _parts(found: Flows, index: int) -> tuple[FlowRow, Numbers, tuple[Numbers, Numbers]]:

@@ -10,12 +10,13 @@ Fields = list[tuple[str, str]]
 _CODES = {
     "i8": "q", "u8": "Q", "i4": "i", "u4": "I", "i2": "h", "u2": "H", "i1": "b", "u1": "B",
 }  # fmt: skip
+_PARTS = {kind: Struct(f"={code}") for kind, code in _CODES.items()}
 
 
 class Layout:
     """A record: its fields, one behind the other without gaps."""
 
-    __slots__ = ("_places", "fields", "names", "size_bytes", "struct")
+    __slots__ = ("_places", "fields", "names", "parts", "size_bytes", "struct")
 
     def __init__(self, fields: Iterable[tuple[str, str]]) -> None:
         self.fields = tuple(fields)
@@ -23,15 +24,16 @@ class Layout:
         self.size_bytes = self.struct.size
         self.names = [name for name, _ in self.fields]
         self._places = {name: place for place, name in enumerate(self.names)}
+        self.parts: dict[str, tuple[Struct, int]] = {}  # of each field, and where it begins
+        offset = 0
+        for name, kind in self.fields:
+            part = _PARTS[kind]
+            self.parts[name] = part, offset
+            offset += part.size
 
     def place(self, name: str) -> int:
         """Which of a row's numbers a field is."""
         return self._places[name]
-
-    def offset_bytes(self, name: str) -> int:
-        """Where in a record a field begins."""
-        before = self.fields[: self._places[name]]
-        return Struct("=" + "".join(_CODES[kind] for _, kind in before)).size
 
     def rows(self, data: memoryview | bytes, count: int) -> Iterator[tuple[int, ...]]:
         """The first `count` records."""

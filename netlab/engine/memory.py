@@ -12,28 +12,26 @@ import errno
 import mmap
 import os
 import resource
-import tempfile
-from pathlib import Path
 from typing import BinaryIO
 
 _HUGE_FROM = 8 << 20
 _ALWAYS = 16 << 20  # bytes that a table may have whatever is left
 _SLACK = 4  # of what is left, a table may take one part in so many
-_CGROUPS = Path("/sys/fs/cgroup")
+_CGROUPS = "/sys/fs/cgroup"
 
 
 class Memory:
-    """Bytes at an address that changes when they grow; new ones are 0."""
+    """Bytes at an address that changes when they grow, as `map` does; new ones are 0."""
 
     def __init__(self, size_bytes: int, folder: str | None = None) -> None:
         self._folder = folder
         self._file: BinaryIO | None = None
-        self._map = self._anonymous(max(size_bytes, mmap.PAGESIZE))
+        self.map = self._anonymous(max(size_bytes, mmap.PAGESIZE))
         self._find()
 
     @property
     def size_bytes(self) -> int:
-        return len(self._map)
+        return len(self.map)
 
     @property
     def is_spilt(self) -> bool:
@@ -43,21 +41,21 @@ class Memory:
     @property
     def view(self) -> memoryview:
         """The bytes; to be let go before they grow."""
-        return memoryview(self._map)
+        return memoryview(self.map)
 
     def ensure(self, size_bytes: int) -> None:
         """Make it at least so large."""
-        if size_bytes <= len(self._map):
+        if size_bytes <= len(self.map):
             return
-        size_bytes = max(size_bytes, len(self._map) * 3 // 2)
+        size_bytes = max(size_bytes, len(self.map) * 3 // 2)
         size_bytes += -size_bytes % mmap.PAGESIZE
         try:
-            if self._file is None and size_bytes > max(_ALWAYS, spare_bytes() // _SLACK):
+            if self._file is None and size_bytes > _ALWAYS and size_bytes > spare_bytes() // _SLACK:
                 self._spill(size_bytes)
             else:
-                self._map.resize(size_bytes)
+                self.map.resize(size_bytes)
                 if self._file is None and size_bytes >= _HUGE_FROM:
-                    self._map.madvise(mmap.MADV_HUGEPAGE)
+                    self.map.madvise(mmap.MADV_HUGEPAGE)
         except OSError as error:
             if error.errno != errno.ENOMEM:
                 raise
@@ -65,7 +63,7 @@ class Memory:
         self._find()
 
     def close(self) -> None:
-        self._map.close()
+        self.map.close()
         if self._file is not None:
             self._file.close()
 
@@ -76,16 +74,18 @@ class Memory:
         return made
 
     def _spill(self, size_bytes: int) -> None:
+        import tempfile  # which imports more than all of this room
+
         folder = self._folder or spill_folder()
         file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  it lives as long as this
         file.truncate(size_bytes)
         there = mmap.mmap(file.fileno(), size_bytes)
-        there[: len(self._map)] = self._map[:]
-        self._map.close()
-        self._map, self._file = there, file
+        there[: len(self.map)] = self.map[:]
+        self.map.close()
+        self.map, self._file = there, file
 
     def _find(self) -> None:
-        self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
+        self.address = ctypes.addressof(ctypes.c_char.from_buffer(self.map))
 
 
 def spill_folder() -> str:
@@ -93,7 +93,11 @@ def spill_folder() -> str:
     named = os.environ.get("TMPDIR")
     if named:
         return named
-    return "/var/tmp" if os.access("/var/tmp", os.W_OK) else tempfile.gettempdir()
+    if os.access("/var/tmp", os.W_OK):
+        return "/var/tmp"
+    import tempfile
+
+    return tempfile.gettempdir()
 
 
 def spare_bytes() -> int:
@@ -101,14 +105,14 @@ def spare_bytes() -> int:
     spare = [_machine_bytes(), *_cgroup_bytes()]
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit != resource.RLIM_INFINITY:
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        pages = int(_text("/proc/self/statm").split()[0])
         spare.append(limit - pages * mmap.PAGESIZE)
     return max(0, min(spare))
 
 
 def _machine_bytes() -> int:
     try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
+        for line in _text("/proc/meminfo").splitlines():
             if line.startswith("MemAvailable:"):
                 return int(line.split()[1]) << 10
     except OSError:
@@ -119,7 +123,7 @@ def _machine_bytes() -> int:
 def _cgroup_bytes() -> list[int]:
     """What each cgroup with a limit that the process is in has left."""
     try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
+        lines = _text("/proc/self/cgroup").splitlines()
     except OSError:
         return []
     found = []
@@ -128,30 +132,35 @@ def _cgroup_bytes() -> list[int]:
         if controllers == "":
             root, names = _CGROUPS, ("memory.max", "memory.current", "file")
         elif "memory" in controllers.split(","):  # version 1
-            root = _CGROUPS / "memory"
+            root = f"{_CGROUPS}/memory"
             names = "memory.limit_in_bytes", "memory.usage_in_bytes", "total_cache"
         else:
             continue
-        group = root / path.lstrip("/")
+        group = os.path.join(root, path.lstrip("/")).rstrip("/")
         while True:
             left = _left_bytes(group, *names)
             if left is not None:
                 found.append(left)
-            if group in (root, group.parent):
+            if group in (root, "/"):
                 break
-            group = group.parent
+            group = os.path.dirname(group)
     return found
 
 
-def _left_bytes(group: Path, limit_name: str, used_name: str, cache_name: str) -> int | None:
+def _left_bytes(group: str, limit_name: str, used_name: str, cache_name: str) -> int | None:
     """Up to a cgroup's limit; caches count as free, for they can be given up."""
     try:
-        limit = (group / limit_name).read_text().strip()
+        limit = _text(f"{group}/{limit_name}").strip()
         if limit == "max":
             return None
-        used = int((group / used_name).read_text())
-        lines = (group / "memory.stat").read_text().splitlines()
+        used = int(_text(f"{group}/{used_name}"))
+        lines = _text(f"{group}/memory.stat").splitlines()
     except OSError:
         return None
     stat = dict(line.split() for line in lines)
     return int(limit) - used + int(stat.get(cache_name, 0))
+
+
+def _text(path: str) -> str:
+    with open(path, encoding="utf-8") as file:
+        return file.read()

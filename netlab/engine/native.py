@@ -1,7 +1,7 @@
 """The kernels compiled: their tables are memory, their entries are called by address.
 
 numba compiles them once, with the C calling convention; the object code lies in our own cache
-(`objects`), from which llvmlite alone loads it in later processes: importing numba takes longer
+(`objects`), from which `linked` loads it in later processes: importing numba takes longer
 than reading a million packets. While an entry runs, other threads may.
 """
 
@@ -25,10 +25,7 @@ class NativeTable:
         self.layout = layout(fields or _I4)
         self._plain_numbers = not fields
         self._memory = Memory(count * self.layout.size_bytes)
-
-    @property
-    def address(self) -> int:
-        return self._memory.address
+        self.address = self._memory.address
 
     @property
     def size_bytes(self) -> int:
@@ -40,6 +37,7 @@ class NativeTable:
 
     def ensure(self, count: int) -> None:
         self._memory.ensure(count * self.layout.size_bytes)
+        self.address = self._memory.address
 
     def fill(self, value: int) -> None:
         assert value == -1, "every byte gets the same"
@@ -51,8 +49,9 @@ class NativeTable:
     def rows(self, count: int) -> Iterator[tuple[int, ...]]:
         return self.layout.rows(self._memory.view, count)
 
-    def numbers(self, count: int) -> list[int]:
-        found: list[int] = self._memory.view[: 4 * count].cast("i").tolist()
+    def numbers(self, count: int, first: int = 0) -> list[int]:
+        """So many whole numbers, from one on."""
+        found: list[int] = self._memory.view[4 * first : 4 * (first + count)].cast("i").tolist()
         return found
 
     def row(self, index: int) -> tuple[int, ...]:
@@ -61,7 +60,7 @@ class NativeTable:
 
     def column(self, name: str, count: int) -> list[int]:
         """A field of 64 bits of the first `count` records."""
-        place, off_bytes = self.layout.place(name), self.layout.offset_bytes(name)
+        place, off_bytes = self.layout.place(name), self.layout.parts[name][1]
         step, left = divmod(self.layout.size_bytes, 8)
         if left or off_bytes % 8:
             return [row[place] for row in self.rows(count)]
@@ -69,15 +68,14 @@ class NativeTable:
         return words[off_bytes // 8 :: step].tolist() if count else []
 
     def get(self, index: int, name: str) -> int:
-        row = self.layout.struct.unpack_from(self._memory.view, index * self.layout.size_bytes)
-        return int(row[self.layout.place(name)])
+        part, offset = self.layout.parts[name]
+        found: int = part.unpack_from(self._memory.map, index * self.layout.size_bytes + offset)[0]
+        return found
 
     def put(self, index: int, **values: int) -> None:
-        at, view = index * self.layout.size_bytes, self._memory.view
-        row = list(self.layout.struct.unpack_from(view, at))
         for name, value in values.items():
-            row[self.layout.place(name)] = value
-        self.layout.struct.pack_into(view, at, *row)
+            part, offset = self.layout.parts[name]
+            part.pack_into(self._memory.map, index * self.layout.size_bytes + offset, value)
 
     def put_number(self, index: int, value: int) -> None:
         self.layout.struct.pack_into(self._memory.view, index * self.layout.size_bytes, value)
@@ -98,10 +96,7 @@ class NativePiece:
 
     def __init__(self, size_bytes: int) -> None:
         self._memory = Memory(size_bytes)
-
-    @property
-    def address(self) -> int:
-        return self._memory.address
+        self.address = self._memory.address
 
     @property
     def view(self) -> memoryview:
@@ -109,6 +104,7 @@ class NativePiece:
 
     def ensure(self, size_bytes: int) -> None:
         self._memory.ensure(size_bytes)
+        self.address = self._memory.address
 
 
 class Native:
@@ -131,5 +127,7 @@ class Native:
         return NativePiece(size_bytes)
 
     def run(self, kernel: str, *arguments: Any) -> int:
-        numbers = [getattr(one, "address", one) for one in arguments]
-        return int(self._entries[kernel](*numbers))
+        found: int = self._entries[kernel](
+            *[one if type(one) is int else one.address for one in arguments]
+        )
+        return found

@@ -9,17 +9,17 @@ specification, llvmlite's "binding" documentation.
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import stat
-import tempfile
+from _blake2 import blake2b  # what hashlib gives, without OpenSSL
 from collections.abc import Mapping, Sequence
-from hashlib import blake2b
+from contextlib import suppress
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
-_MAGIC = b"netlab objects 1\n"
+from netlab.engine.linked import maybe_link
+
+_MAGIC = b"netlab objects 2\n"
 _DIGEST_BYTES = 32
 # What compiled code names of numba's runtime: to raise and to count references. Kernels do neither.
 _NEVER_CALLED = (
@@ -28,6 +28,8 @@ _NEVER_CALLED = (
     "numba_unpickle",
 )  # fmt: skip
 
+_CHANGING = ("cpu MHz", "clock")  # lines of /proc/cpuinfo that are not the same every time
+
 Code = dict[str, tuple[str, bytes]]  # of each entry its symbol and its object file
 
 
@@ -35,17 +37,13 @@ class Objects:
     """The cache's file for these sources on this machine. Raises ImportError without llvmlite."""
 
     def __init__(self, sources: Sequence[str]) -> None:
-        import llvmlite
-        import llvmlite.binding as llvm
-
-        features = llvm.get_host_cpu_features().flatten()
-        versions = llvmlite.__version__, _version("numba"), _version("numpy")
-        said = json.dumps([*sources, llvm.get_host_cpu_name(), features, versions])
+        versions = [_version(name) for name in ("llvmlite", "numba", "numpy")]
+        said = "\0".join([*sources, processor(), *versions])
         self.folder = cache_folder()
-        self._path = self.folder / f"{blake2b(said.encode(), digest_size=16).hexdigest()}.objects"
+        self._path = f"{self.folder}/{blake2b(said.encode(), digest_size=16).hexdigest()}.objects"
 
     def exists(self) -> bool:
-        return self._path.is_file()
+        return os.path.isfile(self._path)
 
     def maybe_read(self) -> Code | None:
         """What is kept; None where that is nothing, or nothing to be trusted."""
@@ -66,8 +64,9 @@ class Objects:
             return None
         head, _, rest = body.partition(b"\n")
         code: Code = {}
-        for name, symbol, size in json.loads(head):
-            code[name], rest = (symbol, rest[:size]), rest[size:]
+        for line in head.decode().split("\0"):
+            name, symbol, size = line.split(" ")
+            code[name], rest = (symbol, rest[: int(size)]), rest[int(size) :]
         return code
 
     def keep(self, made: Mapping[str, Any]) -> str | None:
@@ -80,7 +79,7 @@ class Objects:
         except AttributeError:
             return "this numba gives no object code away"
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make_folder(self.folder)
             if not _is_private(self.folder):
                 return f"{self.folder} is not the user's alone (chmod 700)"
             self._write(code)
@@ -89,7 +88,9 @@ class Objects:
         return None
 
     def _write(self, code: Code) -> None:
-        head = json.dumps([(name, symbol, len(data)) for name, (symbol, data) in code.items()])
+        import tempfile
+
+        head = "\0".join(f"{name} {symbol} {len(data)}" for name, (symbol, data) in code.items())
         body = head.encode() + b"\n" + b"".join(data for _, data in code.values())
         handle, name = tempfile.mkstemp(dir=self.folder)
         try:
@@ -101,21 +102,43 @@ class Objects:
             raise
 
 
-def cache_folder() -> Path:
+def processor() -> str:
+    """What machine code depends on: the processor's name and what it can do."""
+    known = os.uname().machine
+    with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+        for line in file:
+            if line == "\n":  # the next is as the first
+                break
+            if not line.startswith(_CHANGING):
+                known += line
+    return known
+
+
+def cache_folder() -> str:
     """`netlab` in the user's cache: $XDG_CACHE_HOME, else ~/.cache."""
     named = os.environ.get("XDG_CACHE_HOME", "")
-    root = Path(named) if named.startswith("/") else Path(os.path.expanduser("~/.cache"))
-    return root / "netlab" / "engine"
+    root = named if named.startswith("/") else os.path.expanduser("~/.cache")
+    return f"{root}/netlab/engine"
+
+
+def _make_folder(folder: str) -> None:
+    """A private one, in folders that are as others are."""
+    os.makedirs(os.path.dirname(folder), exist_ok=True)
+    with suppress(FileExistsError):
+        os.mkdir(folder, mode=0o700)
 
 
 def load(code: Code) -> tuple[dict[str, int], Any]:
     """The address of each entry, and what must be kept as long as they are used."""
+    trap = ctypes.CFUNCTYPE(None)(_trap)
+    address = ctypes.cast(trap, ctypes.c_void_p).value or 0
+    linked = maybe_link(code, address)
+    if linked is not None:
+        return linked[0], (linked[1], trap)
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    trap = ctypes.CFUNCTYPE(None)(_trap)
-    address = ctypes.cast(trap, ctypes.c_void_p).value or 0
     for symbol in _NEVER_CALLED:
         llvm.add_symbol(symbol, address)
     machine = llvm.Target.from_default_triple().create_target_machine(codemodel="jitdefault")
@@ -131,7 +154,7 @@ def _trap() -> None:
     os.abort()  # a kernel that raises is our bug
 
 
-def _is_private(folder: Path) -> bool:
+def _is_private(folder: str) -> bool:
     found = os.lstat(folder)
     return (
         stat.S_ISDIR(found.st_mode)
@@ -146,7 +169,7 @@ def _version(package: str) -> str:
     if spec is None or spec.origin is None:
         raise ImportError(f"no {package}", name=package)
     prefix = f"{package}-"
-    for entry in os.listdir(Path(spec.origin).parent.parent):
+    for entry in os.listdir(os.path.dirname(os.path.dirname(spec.origin))):
         if entry.startswith(prefix) and entry.endswith(".dist-info"):
             return entry
     from importlib.metadata import version

@@ -9,8 +9,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from netlab.correlate import kernels as followers
+from netlab.correlate import traffic_kernels as counters
 from netlab.decode import kernels as readers
 from netlab.engine.layout import Fields, layout
+
+_KERNELS: dict[str, Callable[..., int]] = {
+    name: getattr(module, name)
+    for module in (readers, followers, counters)
+    for name in module.KERNELS
+}
 
 
 def record_class(fields: Fields) -> type[Any]:
@@ -51,8 +58,9 @@ class PlainTable:
         for item in self.items[:count]:
             yield tuple([getattr(item, name) for name in names])
 
-    def numbers(self, count: int) -> list[int]:
-        return list(self.items[:count])
+    def numbers(self, count: int, first: int = 0) -> list[int]:
+        """So many whole numbers, from one on."""
+        return list(self.items[first : first + count])
 
     def row(self, index: int) -> tuple[int, ...]:
         """A record, as its numbers."""
@@ -115,5 +123,4 @@ class Plain:
         return PlainPiece(size_bytes)
 
     def run(self, kernel: str, *arguments: Any) -> int:
-        function = getattr(readers, kernel, None) or getattr(followers, kernel)
-        return int(function(*[getattr(one, "items", one) for one in arguments]))
+        return int(_KERNELS[kernel](*[getattr(one, "items", one) for one in arguments]))

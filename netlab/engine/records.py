@@ -69,6 +69,7 @@ class Records:
         self.piece = machine.piece(machine.piece_bytes)
         self.base = 0  # of the piece in the file
         self.count = 0  # of rows in all
+        self.aside = 0  # of the rows decoded last: left for the general path
         self.first = 0  # the row of the file that is the first of `rows`
         self.began_ns: int | None = None  # the first packet
         self.skipped: list[int] = []  # rows before which a frame number is no packet's
@@ -286,7 +287,9 @@ class Records:
             if self.began_ns is None:
                 self.began_ns = self.rows.get(first, "time_ns")
             self._latest_ns()
-            self.machine.run("decode", self.piece, self.base, self.links, self.rows, first, last)
+            self.aside = self.machine.run(
+                "decode", self.piece, self.base, self.links, self.rows, first, last
+            )
             self.count = self.first + last
             yield first, last
 

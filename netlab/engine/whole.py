@@ -10,18 +10,17 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from netlab.correlate import kernels as k
 from netlab.correlate.missing import missing_frames
 from netlab.correlate.verdict_names import VERDICTS
 from netlab.engine.capture import Capture, Pass, read_capture
-from netlab.engine.flow_rows import FlowRow, busiest_udp, connections, flow_rows
+from netlab.engine.flow_rows import FlowRow, connection, connections, flow_rows
 from netlab.engine.set_aside import General
+from netlab.engine.sums import Sums, busiest, sum_up
 from netlab.model.frame import Frame
 from netlab.model.tables import Connection, Packet, Segment
-
-if TYPE_CHECKING:
-    from netlab.engine.traffic import Traffic
 
 
 @dataclass(slots=True)
@@ -76,11 +75,18 @@ class Whole:
         found = connections(self.capture.found, self._left, VERDICTS, lost=lost, udp=True)
         return list(islice(found, count))
 
-    def busiest_udp(self, count: int) -> list[Connection]:
-        """The UDP conversations that moved most bytes, and as many of any others."""
-        others = [row for row in self.general.tables.connections if row.protocol == "udp"]
-        mine = busiest_udp(self.capture.found, self._left, count)
-        return [*others, *map(self._numbered, mine)]
+    def busiest(self, count: int) -> list[Connection]:
+        """So many of the rows of `connections` as moved most bytes, the earlier first of equals."""
+        lost = missing_frames(self.capture.raw) is not None
+        places = busiest(self.machine, self.capture.found, count)
+        rows = [connection(self.capture.found, one, VERDICTS, lost=lost) for one in places]
+        rows = [*self.general.tables.connections, *map(self._numbered, rows)]
+        rows.sort(key=lambda row: (-row.client_bytes - row.server_bytes, row.connection))
+        return rows[:count]
+
+    def sums(self) -> Sums:
+        """Of the TCP connections that the kernels followed; the others are in `general`."""
+        return sum_up(self.machine, self.capture.found)
 
     @property
     def connection_count(self) -> int:
@@ -89,6 +95,8 @@ class Whole:
         return self.capture.found.count - len(self._left) + general
 
     def _numbered(self, row: Connection) -> Connection:
+        if not self.general.frames:
+            return row
         row.connection, row.stream = (
             self.connection_of[row.connection],
             self.stream_of[row.connection],
@@ -129,10 +137,12 @@ class Whole:
             os.close(handle)
 
 
-def read(path: str, machine: Any, *, keep: bool, traffic: Traffic | None = None) -> Whole:
-    """Read a file; count its `traffic` if asked to. Raises Unfit for one that only the general path
-    reads."""
-    capture = read_capture(path, machine, keep=keep, traffic=traffic)
+def read(path: str, machine: Any, *, keep: bool, with_traffic: bool = False) -> Whole:
+    """Read a file; `with_traffic` count what passed of each protocol and host.
+
+    Raises Unfit for one that only the general path reads.
+    """
+    capture = read_capture(path, machine, keep=keep, with_traffic=with_traffic)
     whole = Whole(path, machine, capture)
     if not capture.aside and not capture.found.has_left:
         return whole
@@ -145,6 +155,9 @@ def read(path: str, machine: Any, *, keep: bool, traffic: Traffic | None = None)
         whole._rows = rows = [replace(row, is_left=key_of(row) in keys) for row in rows]
     wanted = [row.index for row in rows if row.is_left]
     whole._left = frozenset(wanted)
+    for index in wanted:  # also those that a frame which was set aside is in, or speaks of
+        marks = capture.found.flows.get(index, "marks")
+        capture.found.flows.put(index, marks=marks | k.LEFT)
     aside = capture.aside
     if wanted:
         aside = _frames_of(path, machine, wanted)
@@ -178,11 +191,11 @@ def _number(whole: Whole) -> None:
     order = sorted([*((frame, 0, row.index) for frame, row in mine),
                     *((frame, 1, index) for index, frame in enumerate(general.born))])  # fmt: skip
     renumbered: dict[int, int] = {}
-    for connection, (_, by_general, index) in enumerate(order):
+    for place, (_, by_general, index) in enumerate(order):
         if by_general:
-            renumbered[index] = connection
+            renumbered[index] = place
         else:
-            connection_of[index] = connection
+            connection_of[index] = place
     streams: dict[tuple[str, int], int] = {}
     for protocol, frames in general.numbered.items():
         taken = sorted(

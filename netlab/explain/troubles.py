@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 from netlab.correlate.flows import RST, SYN
 from netlab.decode import faults
-from netlab.decode.sums import check_sums
 from netlab.explain.incomplete import Fragments
 from netlab.model.ranges import RangeSet
 from netlab.model.recording import RawRecording
@@ -271,6 +270,8 @@ def _is_resent(segment: Segment, had: bool) -> bool:
 
 
 def _of_sums(tables: Tables, raw: RawRecording) -> Iterator[Trouble]:
+    from netlab.decode.sums import check_sums  # with all that reads frames, which bulk does not
+
     sums = check_sums(raw, tables.packets, MOST_SUMS)
     for protocol, frames in sums.wrong.items():
         text = f"{_count(len(frames), f'wrong {protocol} checksum')}, not by offload"

@@ -35,12 +35,13 @@ def show(asked: Asked) -> bool:
         else:
             from netlab.show.terminal.lines import emit, emit_json, width_of
             from netlab.show.terminal.summary import LISTED, summary_lines
+            from netlab.show.terminal.traffic import HOSTS
             from netlab.show.views.bulk import bulk_summary
 
-            view = bulk_summary(whole, asked.name, busiest=None if asked.as_json else LISTED)
             if asked.as_json:
-                emit_json(view)
+                emit_json(bulk_summary(whole, asked.name))
             else:
+                view = bulk_summary(whole, asked.name, busiest=LISTED, most_hosts=HOSTS)
                 emit(summary_lines(view, width_of(None)))
     if asked.has_view:
         for fault in whole.capture.raw.faults:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from netlab.model.recording import RawRecording
@@ -18,6 +17,8 @@ from netlab.show.views.recorded import InterfaceSummary, Ledger, WireSummary, un
 from netlab.show.views.summary import Summary, summary
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
 
     from netlab.correlate.messages import DecodeAs
@@ -68,7 +69,7 @@ def summary_lines(view: Summary, width: int) -> list[Line]:
     if view.protocols:
         lines += [[], *protocol_lines(view.protocols, width)]
     if len(view.hosts) > 2:
-        lines += [[], *host_lines(view.hosts, width)]
+        lines += [[], *host_lines(view.hosts, width, view.hosts_more)]
     _connections(view, lines, say, width)
     lines.append([])
     if view.wire is not None:

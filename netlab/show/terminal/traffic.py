@@ -11,7 +11,7 @@ from netlab.show.terminal.lines import Line, fit, fold
 from netlab.show.views.traffic import Host, Protocol
 
 _PROTOCOLS = 10  # lines
-_HOSTS = 4
+HOSTS = 4  # lines
 _TROUBLES = 8
 _STYLES = {SERIOUS: "bold red", BAD: "yellow"}
 _NUMBER = 11  # columns of `1,234,567`
@@ -72,9 +72,10 @@ def _folded(rows: Sequence[Protocol]) -> list[tuple[int, list[str], Protocol]]:
     return found
 
 
-def host_lines(rows: Sequence[Host], width: int) -> list[Line]:
-    """The busiest hosts, and how many there are more."""
-    shown = rows if len(rows) <= _HOSTS else rows[: _HOSTS - 1]
+def host_lines(rows: Sequence[Host], width: int, unlisted: int = 0) -> list[Line]:
+    """The busiest hosts, and how many there are more; `unlisted` are not among the rows."""
+    there = len(rows) + unlisted
+    shown = rows if there <= HOSTS else rows[: HOSTS - 1]
     numbers = 2 * (_NUMBER + _SIZE)
     widest = max(len(row.address) for row in shown)
     room = min(max(widest, _FIRST_NAME), _MOST_NAME, width - numbers)
@@ -88,8 +89,8 @@ def host_lines(rows: Sequence[Host], width: int) -> list[Line]:
             lines.append([(name, "")])
             name = ""
         lines.append([(name.ljust(room), ""), (sent + received, "")])
-    if len(shown) < len(rows):
-        lines.append([(f"… and {len(rows) - len(shown):,} more", "dim")])
+    if len(shown) < there:
+        lines.append([(f"… and {there - len(shown):,} more", "dim")])
     return lines
 
 

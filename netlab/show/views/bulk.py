@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from netlab.engine.sums import Sums
 from netlab.engine.whole import Whole
 from netlab.explain.troubles import BAD, MINOR, SERIOUS, Trouble, is_refused, is_unanswered
 from netlab.model.tables import Connection
@@ -21,16 +22,16 @@ _NOTE = (
     "a large capture, read in bulk: checksums, copies and what applications say were not looked at"
     " packet by packet"
 )
-# Columns of connections, and what is said of their sum.
-_COUNTS = (
-    ("retransmission_count", BAD, "segments resent"),
-    ("ack_lost_segment_count", SERIOUS, "ACKs of bytes that are not here: the capture lost frames"),
-    ("lost_segment_count", BAD, "gaps: the segment before is not here"),
-    ("zero_window_count", BAD, "zero windows: a receiver had no room left"),
-    ("window_full_count", MINOR, "segments that filled their receiver's window"),
-    ("out_of_order_count", MINOR, "segments out of order"),
-    ("duplicate_ack_count", MINOR, "duplicate ACKs"),
-    ("reused_ports_count", MINOR, "connections on ports that others had"),
+# tshark's verdicts, and what is said of their sum.
+_VERDICTS = (
+    ("retransmission", BAD, "segments resent"),
+    ("ack_lost_segment", SERIOUS, "ACKs of bytes that are not here: the capture lost frames"),
+    ("lost_segment", BAD, "gaps: the segment before is not here"),
+    ("zero_window", BAD, "zero windows: a receiver had no room left"),
+    ("window_full", MINOR, "segments that filled their receiver's window"),
+    ("out_of_order", MINOR, "segments out of order"),
+    ("duplicate_ack", MINOR, "duplicate ACKs"),
+    ("reused_ports", MINOR, "connections on ports that others had"),
 )
 
 
@@ -39,18 +40,16 @@ def bulk_connections(rows: list[Connection]) -> tuple[ConnectionSummary, ...]:
     return tuple(connection_summary(row, [], row.retransmission_count or 0) for row in rows)
 
 
-def bulk_summary(whole: Whole, path: str, *, busiest: int | None = None) -> Summary:
-    """What the capture at `path` holds; of its connections all, or so many that moved most."""
+def bulk_summary(
+    whole: Whole, path: str, *, busiest: int | None = None, most_hosts: int | None = None
+) -> Summary:
+    """What the capture at `path` holds; connections and hosts all, or those that moved most."""
     capture = whole.capture
     traffic = capture.traffic
     assert traffic is not None, "it was not counted"
     raw, seen = capture.raw, capture.records.interfaces()
-    rows = whole.connections(udp=busiest is None)
-    shown = rows
-    if busiest is not None:
-        moved = [*rows, *whole.busiest_udp(busiest)]
-        moved.sort(key=lambda row: (-row.client_bytes - row.server_bytes, row.connection))
-        shown = moved[:busiest]
+    shown = whole.connections() if busiest is None else whole.busiest(busiest)
+    hosts, hosts_more = traffic.hosts(most_hosts)
     return Summary(
         path=path, source="capture", title="", where="",
         start_ns=capture.records.began_ns,
@@ -58,7 +57,7 @@ def bulk_summary(whole: Whole, path: str, *, busiest: int | None = None) -> Summ
         frames=capture.count, frame_bytes=sum(size for _, size, _ in seen),
         calls=0, links=0, states=0, stamps=0,
         frames_without_connection=whole.frames_without_connection,
-        protocols=hierarchy(traffic.stacks), hosts=host_rows(traffic.between),
+        protocols=hierarchy(traffic.stacks), hosts=host_rows(hosts), hosts_more=hosts_more,
         connections=bulk_connections(shown),
         connections_more=whole.connection_count - len(shown),
         interfaces=tuple(
@@ -70,26 +69,33 @@ def bulk_summary(whole: Whole, path: str, *, busiest: int | None = None) -> Summ
         ledger=Ledger(0, 0, 0, None, ()),
         notes=(*raw.description.notes, _NOTE),
         faults=tuple(raw.faults),
-        troubles=tuple(sorted(_troubles(whole, rows), key=lambda t: (-t.weight, -t.count))),
+        troubles=tuple(sorted(_troubles(whole), key=lambda t: (-t.weight, -t.count))),
     )  # fmt: skip
 
 
-def _troubles(whole: Whole, rows: list[Connection]) -> Iterator[Trouble]:
+def _troubles(whole: Whole) -> Iterator[Trouble]:
     for text in whole.capture.raw.faults:
         yield Trouble("damage", SERIOUS, 1, f"the file is damaged: {text}", None)
     for one in whole.capture.raw.interfaces:
         if one.dropped:
             text = f"{one.dropped:,} frames lost by the capture itself"
             yield Trouble("ring_drop", SERIOUS, one.dropped, text, None)
-    reset = [row for row in rows if row.close_kind == "rst"]
+    sums = whole.sums()
+    others = [row for row in whole.general.tables.connections if row.protocol == "tcp"]
+    reset = [row for row in others if row.close_kind == "rst"]
     refused = sum(map(is_refused, reset))
-    unanswered = sum(row.protocol == "tcp" and is_unanswered(row) for row in rows)
+    unanswered = sums.unanswered + sum(map(is_unanswered, others))
     for kind, weight, count, text in (
-        ("refused", SERIOUS, refused, "connections refused: a reset answered the SYN"),
+        ("refused", SERIOUS, sums.refused + refused,
+         "connections refused: a reset answered the SYN"),
         ("unanswered", SERIOUS, unanswered, "connections never answered: SYN, and nothing back"),
-        ("reset", BAD, len(reset) - refused, "connections ended by a reset (RST)"),
-        *((name.removesuffix("_count"), weight, sum(getattr(row, name) or 0 for row in rows), text)
-          for name, weight, text in _COUNTS),
+        ("reset", BAD, sums.reset + len(reset) - refused, "connections ended by a reset (RST)"),
+        *((name, weight, _verdicts(sums, others, name), text) for name, weight, text in _VERDICTS),
     ):  # fmt: skip
         if count:
             yield Trouble(kind, weight, count, f"{count:,} {text}", None)
+
+
+def _verdicts(sums: Sums, others: list[Connection], name: str) -> int:
+    """How many segments got a verdict, of both readers' connections."""
+    return sums.verdicts[name] + sum(getattr(row, f"{name}_count") or 0 for row in others)

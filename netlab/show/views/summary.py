@@ -56,6 +56,7 @@ class Summary:
     notes: tuple[str, ...]
     faults: tuple[str, ...]
     troubles: tuple[Trouble, ...]  # what looks wrong, the most serious first
+    hosts_more: int = 0  # that moved less than each of those
 
     def as_json(self) -> str:
         """The summary as JSON text."""

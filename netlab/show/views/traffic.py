@@ -12,13 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from netlab.decode.stacks import Stack, stacks
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Connection, Direction, Packet, Tables
 
 if TYPE_CHECKING:
     from netlab.correlate.messages import DecodeAs
     from netlab.decode.applications.message import Application
+    from netlab.decode.stacks import Stack
 
 _TRANSPORTS = frozenset({"TCP", "UDP"})
 
@@ -59,6 +59,8 @@ def protocols(
     tables: Tables, raw: RawRecording, decode_as: Sequence[DecodeAs] = ()
 ) -> tuple[Protocol, ...]:
     """The hierarchy, each header before those that it carried, the busiest of them first."""
+    from netlab.decode.stacks import stacks  # which bulk has no use for
+
     spoken = _applications(tables, raw, decode_as)
     whole: dict[Stack, list[int]] = {}
     for stack, packet in zip(stacks(raw, tables.packets), tables.packets, strict=True):
@@ -146,13 +148,6 @@ def hosts(packets: list[Packet]) -> tuple[Host, ...]:
             found = between[pair] = [0, 0]
         found[0] += 1
         found[1] += packet.origlen_bytes
-    return host_rows(between)
-
-
-def host_rows(
-    between: Mapping[tuple[str | None, str | None], Sequence[int]],
-) -> tuple[Host, ...]:
-    """The same of frames and bytes that were counted by source and destination."""
     rows: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     for (src, dst), (number, amount) in between.items():
         if src is not None:
@@ -161,5 +156,10 @@ def host_rows(
         if dst is not None:
             rows[dst][2] += number
             rows[dst][3] += amount
-    found_hosts = [Host(address, *numbers) for address, numbers in rows.items()]
-    return tuple(sorted(found_hosts, key=lambda host: (-host.bytes, host.address)))
+    return host_rows(rows)
+
+
+def host_rows(counted: Mapping[str, Sequence[int]]) -> tuple[Host, ...]:
+    """The same of frames and bytes, sent and received, that were counted by address."""
+    found = [Host(address, *numbers) for address, numbers in counted.items()]
+    return tuple(sorted(found, key=lambda host: (-host.bytes, host.address)))

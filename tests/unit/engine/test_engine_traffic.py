@@ -11,35 +11,42 @@ from compare_files import write_forms
 from compare_samples import write_samples
 
 from netlab.capture.files import read_raw
+from netlab.correlate.verdict_names import VERDICTS
 from netlab.decode.packets import decode
 from netlab.decode.stacks import stacks
 from netlab.engine.records import Unfit
-from netlab.engine.traffic import Traffic
 from netlab.engine.whole import read
+from netlab.explain.troubles import is_refused, is_unanswered
 from netlab.model.errors import BadRecording
+from netlab.show.views.traffic import host_rows, hosts
 
-Counts = tuple[dict[Any, list[int]], dict[Any, list[int]]]
+Counts = tuple[dict[Any, list[int]], dict[Any, list[int]]]  # of stacks, and of hosts
 
 
 def by_the_general_path(path: Path) -> Counts:
     raw = read_raw(path)
     packets = decode(raw)
-    found: Counts = ({}, {})
+    found: dict[Any, list[int]] = {}
     for stack, packet in zip(stacks(raw, packets), packets, strict=True):
-        for counts, key in zip(found, (stack, (packet.src, packet.dst)), strict=True):
-            sums = counts.setdefault(key, [0, 0])
-            sums[0] += 1
-            sums[1] += packet.origlen_bytes
-    return found
+        sums = found.setdefault(stack, [0, 0])
+        sums[0] += 1
+        sums[1] += packet.origlen_bytes
+    rows = hosts(packets)
+    return found, {
+        row.address: [row.sent_packets, row.sent_bytes, row.received_packets, row.received_bytes]
+        for row in rows
+    }
 
 
 def maybe_in_bulk(path: Path, machine: Any) -> Counts | None:
-    traffic = Traffic()
     try:
-        read(str(path), machine, keep=False, traffic=traffic)
+        whole = read(str(path), machine, keep=False, with_traffic=True)
     except (Unfit, BadRecording):
         return None
-    return traffic.stacks, traffic.between
+    assert whole.capture.traffic is not None
+    every, left_out = whole.capture.traffic.hosts()
+    assert left_out == 0
+    return whole.capture.traffic.stacks, every
 
 
 def samples(captures_dir: Path, tmp_path: Path) -> Iterator[Path]:
@@ -69,11 +76,39 @@ def test_they_are_the_general_paths(machine: Any, captures_dir: Path, tmp_path: 
     assert frames > 7000
 
 
-def test_more_sums_than_are_made_by_number(
-    machine: Any, captures_dir: Path, monkeypatch: Any
-) -> None:
-    """Whether few keys or many: what is counted does not depend on how it is added up."""
+def test_the_busiest_hosts_are_the_first_of_all(machine: Any, captures_dir: Path) -> None:
     path = captures_dir / "files" / "wikipedia.pcap"
-    usual = maybe_in_bulk(path, machine)
-    monkeypatch.setattr("netlab.engine.traffic._DENSE", 0)
-    assert usual == maybe_in_bulk(path, machine) == by_the_general_path(path)
+    whole = read(str(path), machine, keep=False, with_traffic=True)
+    assert whole.capture.traffic is not None
+    every, _ = whole.capture.traffic.hosts()
+    assert len(every) > 7
+    for most in range(1, len(every) + 2):
+        some, left_out = whole.capture.traffic.hosts(most)
+        assert len(some) + left_out == len(every)
+        assert host_rows(some)[:most] == host_rows(every)[:most]
+
+
+def test_sums_are_those_of_the_rows(machine: Any, captures_dir: Path, tmp_path: Path) -> None:
+    """What is said of a large capture's connections in all, and which moved most."""
+    compared = 0
+    for path in samples(captures_dir, tmp_path):
+        try:
+            whole = read(str(path), machine, keep=False)
+        except (Unfit, BadRecording):
+            continue
+        general = {row.connection for row in whole.general.tables.connections}
+        rows = whole.connections()
+        mine = [r for r in rows if r.protocol == "tcp" and r.connection not in general]
+        sums = whole.sums()
+        assert sums.verdicts == {
+            name: sum(getattr(row, f"{name}_count") or 0 for row in mine) for name in VERDICTS
+        }
+        reset = [row for row in mine if row.close_kind == "rst"]
+        refused = sum(map(is_refused, reset))
+        assert (sums.refused, sums.reset) == (refused, len(reset) - refused), path.name
+        assert sums.unanswered == sum(is_unanswered(row) for row in mine), path.name
+        ordered = sorted(rows, key=lambda r: (-r.client_bytes - r.server_bytes, r.connection))
+        for most in (1, 5, len(rows) + 1):
+            assert whole.busiest(most) == ordered[:most], path.name
+        compared += len(rows)
+    assert compared > 167
