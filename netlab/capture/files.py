@@ -19,6 +19,7 @@ from netlab.capture.compressed import maybe_decompressed
 from netlab.capture.damage import Damaged
 from netlab.capture.pcapng_file import PcapngFile
 from netlab.capture.sources import content_of
+from netlab.capture.spare import FRAMES_BETWEEN, check_going_on
 from netlab.capture.wired import check_arrivals
 from netlab.model.call import CallRecord
 from netlab.model.errors import BadRecording, UsageError
@@ -177,6 +178,8 @@ def _pcap(data: bytes, header: pcap.PcapHeader) -> RawRecording:
     try:
         for number, (time_ns, start, stop, origlen) in enumerate(pcap.records(data, header), 1):
             add(Frame(number, time_ns, 0, view[start:stop], origlen))
+            if not number & FRAMES_BETWEEN - 1:
+                check_going_on(number)
     except Damaged as damage:
         raw.faults.append(f"{damage} (packets read before it: {number})")
         raw.cut_short = True

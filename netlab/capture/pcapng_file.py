@@ -14,6 +14,7 @@ from typing import TypeVar
 from netlab.capture import journal, local, pcapng, rows
 from netlab.capture import pcapng_reader as reader
 from netlab.capture.damage import Damaged, max_packet_bytes
+from netlab.capture.spare import FRAMES_BETWEEN, check_going_on
 from netlab.model.errors import BadRecording
 from netlab.model.frame import Frame, Interface
 from netlab.model.recording import RawRecording
@@ -157,6 +158,8 @@ class PcapngFile:
         self._raw.frames.append(
             Frame(self._number, self._time_ns, index, data, origlen, flags, packet)
         )
+        if not len(self._raw.frames) & FRAMES_BETWEEN - 1:
+            check_going_on(len(self._raw.frames))
 
     def _statistics(self, start: int, stop: int, order: str) -> None:
         number, found = reader.statistics(self._data, start, stop, order)

@@ -181,6 +181,23 @@ def packet(
     return number, high << 32 | low, begin, end, origlen, flags, packet_id
 
 
+def packet_flags(data: bytes | memoryview, at: int, caplen_bytes: int) -> int:
+    """The flags of the packet whose bytes begin at `at`; 0 where its block has none.
+
+    `data` hold the whole block, which has been read before: nothing is checked again.
+    """
+    start = at - 20
+    for order in "<>" if start >= 8 else "":
+        kind, length = _TWO_U32[order].unpack_from(data, start - 8)
+        (caplen,) = _U32[order].unpack_from(data, start + 12)
+        stop = start - 12 + (length + 3 & ~3)
+        if kind not in (ENHANCED_PACKET, OBSOLETE_PACKET) or caplen != caplen_bytes:
+            continue  # the other byte order, or a simple packet block
+        if at + caplen <= stop and stop + 4 <= len(data):
+            return packet(bytes(data[start:stop]), kind, 0, stop - start, order)[5]
+    return 0
+
+
 def simple_packet(
     data: bytes, start: int, stop: int, order: str, snaplen_bytes: int
 ) -> tuple[int, int, int]:
@@ -221,6 +238,7 @@ __all__ = [
     "max_packet_bytes",
     "options",
     "packet",
+    "packet_flags",
     "section_comments",
     "simple_packet",
     "statistics",

@@ -1,8 +1,7 @@
 """Room for a table that grows: anonymous memory, or a sparse file where memory is short.
 
 Grown by mremap, so nothing is copied and nothing reserved that is not used. What is short is asked
-anew whenever a table grows: the limits of the process (RLIMIT_AS), of its cgroups, and what the
-machine has left. Read first: man 2 mremap, the kernel's cgroup-v2 document (memory.max).
+anew whenever a table grows (`capture.spare`). Read first: man 2 mremap.
 """
 
 from __future__ import annotations
@@ -11,15 +10,14 @@ import ctypes
 import errno
 import mmap
 import os
-import resource
 import tempfile
-from pathlib import Path
 from typing import BinaryIO
+
+from netlab.capture.spare import spare_bytes
 
 _HUGE_FROM = 8 << 20
 _ALWAYS = 16 << 20  # bytes that a table may have whatever is left
 _SLACK = 4  # of what is left, a table may take one part in so many
-_CGROUPS = Path("/sys/fs/cgroup")
 
 
 class Memory:
@@ -94,64 +92,3 @@ def spill_folder() -> str:
     if named:
         return named
     return "/var/tmp" if os.access("/var/tmp", os.W_OK) else tempfile.gettempdir()
-
-
-def spare_bytes() -> int:
-    """How much more memory this process may take, as far as the system tells."""
-    spare = [_machine_bytes(), *_cgroup_bytes()]
-    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if limit != resource.RLIM_INFINITY:
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        spare.append(limit - pages * mmap.PAGESIZE)
-    return max(0, min(spare))
-
-
-def _machine_bytes() -> int:
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) << 10
-    except OSError:
-        pass
-    return 1 << 62
-
-
-def _cgroup_bytes() -> list[int]:
-    """What each cgroup with a limit that the process is in has left."""
-    try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return []
-    found = []
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers == "":
-            root, names = _CGROUPS, ("memory.max", "memory.current", "file")
-        elif "memory" in controllers.split(","):  # version 1
-            root = _CGROUPS / "memory"
-            names = "memory.limit_in_bytes", "memory.usage_in_bytes", "total_cache"
-        else:
-            continue
-        group = root / path.lstrip("/")
-        while True:
-            left = _left_bytes(group, *names)
-            if left is not None:
-                found.append(left)
-            if group in (root, group.parent):
-                break
-            group = group.parent
-    return found
-
-
-def _left_bytes(group: Path, limit_name: str, used_name: str, cache_name: str) -> int | None:
-    """Up to a cgroup's limit; caches count as free, for they can be given up."""
-    try:
-        limit = (group / limit_name).read_text().strip()
-        if limit == "max":
-            return None
-        used = int((group / used_name).read_text())
-        lines = (group / "memory.stat").read_text().splitlines()
-    except OSError:
-        return None
-    stat = dict(line.split() for line in lines)
-    return int(limit) - used + int(stat.get(cache_name, 0))

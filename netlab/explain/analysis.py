@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from netlab.capture.spare import PACKET_BYTES, check_room
 from netlab.correlate.join import correlate
 from netlab.decode.packets import decode
 from netlab.model.frame import departure
@@ -18,6 +19,8 @@ from netlab.model.tables import Message, Tables
 
 if TYPE_CHECKING:
     from netlab.correlate.messages import DecodeAs
+
+_FEW = 20_000  # packets: for so many there is room
 
 
 def analyse(
@@ -34,9 +37,20 @@ def analyse(
     """
     if raw.description.form == "live":
         raw.frames.sort(key=departure)
+    if len(raw.frames) > _FEW:
+        check_room(
+            PACKET_BYTES * len(raw.frames), f"{len(raw.frames):,} packets",
+            "more memory reads them, or a part of the file (editcap -r); of a pcap or pcapng file"
+            " on disk, one packet or one connection is shown without that",
+        )  # fmt: skip
     tables = correlate(raw, decode(raw, progress), progress)
-    tables._read_messages = partial(_messages, tables, raw, tuple(decode_as))
+    read_later(tables, raw, decode_as)
     return tables
+
+
+def read_later(tables: Tables, raw: RawRecording, decode_as: Sequence[DecodeAs] = ()) -> None:
+    """Let the table of messages be made once somebody asks for it."""
+    tables._read_messages = partial(_messages, tables, raw, tuple(decode_as))
 
 
 def _messages(

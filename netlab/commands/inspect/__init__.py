@@ -71,6 +71,11 @@ def command(**given: Any) -> None:
 
         if bulk.show(asked):
             return
+    elif not asked.is_overview:
+        from netlab.commands.inspect import large
+
+        if large.show(asked):
+            return
     from netlab.capture.files import read_raw
     from netlab.commands.inspect import lists, messages, one_connection, one_packet
     from netlab.commands.main import note

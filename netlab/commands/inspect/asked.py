@@ -36,8 +36,10 @@ class Asked:
     @property
     def is_overview(self) -> bool:
         """Whether it is of connections or of the whole, and of no packet."""
-        one = self.connection, self.packet, self.message, self.where
-        return self.view in (None, "connections") and all(part is None for part in one)
+        one = self.connection, self.packet, self.message
+        if self.view == "connections":
+            return all(part is None for part in one)
+        return self.view is None and self.where is None and all(part is None for part in one)
 
     @property
     def _views(self) -> tuple[str | int | None, ...]:

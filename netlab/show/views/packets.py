@@ -107,16 +107,21 @@ def packet_lines(
     both = zip(tables.packets, raw.frames, strict=True)
     kept = (pair for pair in both if chosen is None or pair[0].frame in chosen)
     return [
-        PacketLine(
-            packet.frame,
-            packet.time_ns - start,
-            address(packet.src, packet.sport) if packet.src else "-",
-            address(packet.dst, packet.dport) if packet.dst else "-",
-            packet.protocol or packet.link,
-            *_said(packet, segments.get(packet.frame), frame),
-        )
+        packet_line(packet, segments.get(packet.frame), frame, start)
         for packet, frame in islice(kept, limit or None)
     ]
+
+
+def packet_line(packet: Packet, segment: Segment | None, frame: Frame, start_ns: int) -> PacketLine:
+    """A packet in one line; its time counts from `start_ns`."""
+    return PacketLine(
+        packet.frame,
+        packet.time_ns - start_ns,
+        address(packet.src, packet.sport) if packet.src else "-",
+        address(packet.dst, packet.dport) if packet.dst else "-",
+        packet.protocol or packet.link,
+        *_said(packet, segment, frame),
+    )
 
 
 def _said(packet: Packet, segment: Segment | None, frame: Frame) -> tuple[str, tuple[str, ...]]:
