@@ -102,12 +102,26 @@ class PcapngFile:
             if stop - start < 4:
                 raise Damaged(f"the custom block at byte {start - 8} is too short")
             self._number += 1
+        elif kind == pcapng.DECRYPTION_SECRETS:
+            self._secrets(start, stop, order)
         elif kind in pcapng.SYSDIG_EVENTS:
             self._number += 1
 
+    def _secrets(self, start: int, stop: int, order: str) -> None:
+        """What keys there are is noted; netlab decrypts nothing."""
+        name = reader.secrets_name(self._data, start, stop, order)
+        if name not in self._raw.secrets:
+            self._raw.secrets.append(name)
+
     def _section(self, start: int, stop: int, order: str) -> None:
         self._first = len(self._described)
-        for comment in reader.section_comments(self._data, start, stop, order):
+        reader.check_section(self._data, start, stop, order)
+        try:
+            comments = reader.section_comments(self._data, start, stop, order)
+        except Damaged as damage:  # Wireshark 4.0 ends here; what follows can be read
+            self._fault(f"{damage}: what that section says of itself is left out")
+            comments = []
+        for comment in comments:
             match = _FORM.match(comment)
             if match is None:
                 continue

@@ -70,6 +70,14 @@ def command(
             fill_waits(tables, raw)
         progress.step("answering")
         found = query(tables, sql)
+    if not found.height:
+        from netlab.show.chosen import not_there
+        from netlab.show.sql import tables_in
+
+        for text in dict.fromkeys(
+            text for name in tables_in(sql) for text in not_there(tables, name, sql)
+        ):
+            note(text)
     for fault in raw.faults:
         note(fault)
     _write(found, file, form, limit, output)

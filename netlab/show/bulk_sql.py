@@ -27,6 +27,7 @@ from netlab.show.sql import (
     tables_in,
     words_in,
 )
+from netlab.show.sql import not_there as values_not_there
 
 TABLES = ("packets", "segments", "connections", FRAMES)
 _PART_ROWS = 1 << 18
@@ -64,11 +65,28 @@ def rows_where(whole: Whole, condition: str) -> list[int]:
     names = [name for name in columns_of(FRAMES) if name in words_in(condition)]
     bulk, found = Bulk(whole), []
     connections = _connections(bulk, names)
-    for first in range(0, whole.capture.count, _PART_ROWS):
-        part = first, min(first + _PART_ROWS, whole.capture.count)
-        every = _frames(bulk, names, connections, part).with_row_index(_PLACE, first)
+    for part in _parts(whole.capture.count):
+        every = _frames(bulk, names, connections, part).with_row_index(_PLACE, part[0])
         found += filtered(every, FRAMES, condition)[_PLACE].to_list()
     return found
+
+
+def not_there(whole: Whole, condition: str) -> list[str]:
+    """In words, the values that a condition asks for and that its columns never have."""
+    texts = {c.name for one in ("packets", "segments") for c in columns(one) if c.type == "str"}
+    names = [name for name in columns_of(FRAMES) if name in words_in(condition)]
+    mine = [name for name in names if name in texts or name.startswith(CONNECTION_PREFIX)]
+    bulk = Bulk(whole)
+    connections = _connections(bulk, mine)
+    parts = [
+        _frames(bulk, mine, connections, part).drop("frame", "connection").unique()
+        for part in _parts(whole.capture.count)
+    ]
+    return values_not_there(pl.concat(parts), condition) if mine and parts else []
+
+
+def _parts(count: int) -> list[Range]:
+    return [(at, min(at + _PART_ROWS, count)) for at in range(0, count, _PART_ROWS)]
 
 
 def query(whole: Whole, sql: str) -> pl.DataFrame:

@@ -20,12 +20,16 @@ from netlab.show.frames import frame
 FRAMES = "frames"
 NAMES = (*RECORDS, FRAMES)
 CONNECTION_PREFIX = "conn_"
+_FEW = 12  # values that may be listed
 _PLACE = "_place"  # no column of a table has a name like that
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _READS = re.compile(r"\s*\(*\s*(?:select|with)\b", re.IGNORECASE)
 _QUOTED = re.compile(r"'(?:[^']|'')*'|\"([^\"]*)\"")
 _NO_COLUMN = re.compile(r"no column named '([^']*)' found")
 _NO_TABLE = re.compile(r"relation '([^']*)' was not found")
+_EQUALS = re.compile(r"\b([A-Za-z_]\w*)\s*==?\s*'((?:[^']|'')*)'")
+_AMONG = re.compile(r"\b([A-Za-z_]\w*)\s+in\s*\(((?:\s*'(?:[^']|'')*'\s*,?)+)\)", re.IGNORECASE)
+_VALUE = re.compile(r"'((?:[^']|'')*)'")
 _HINT = f"it is Polars' SQL; the tables are {', '.join(NAMES)}"
 
 
@@ -94,6 +98,32 @@ def filtered(found: pl.DataFrame, name: str, condition: str) -> pl.DataFrame:
         raise _refusal(error, condition, {name: found.drop(_PLACE, strict=False)}) from None
     except BaseException as error:
         raise _unless_panic(error) from None
+
+
+def not_there(found: pl.DataFrame, condition: str) -> list[str]:
+    """Values that a condition asks a column of text for and that it never has, with the nearest
+    that it has, in words: `no verdict is 'RTO': the nearest is 'rto'`."""
+    asked = [(name, value) for name, value in _EQUALS.findall(condition)]
+    for name, values in _AMONG.findall(condition):
+        asked += [(name, value) for value in _VALUE.findall(values)]
+    said = []
+    for name, quoted in dict.fromkeys(asked):
+        value = quoted.replace("''", "'")
+        if found.schema.get(name) != pl.String:
+            continue
+        there = found[name].drop_nulls().unique(maintain_order=True).to_list()
+        if value in there:
+            continue
+        near = [one for one in there if one.lower() == value.lower()]
+        near = near or difflib.get_close_matches(value, there, n=1, cutoff=0.5)
+        if near:
+            said.append(f"no {name} is {value!r} here: the nearest is {near[0]!r}")
+        elif len(there) <= _FEW:
+            values = ", ".join(map(repr, sorted(there)))
+            said.append(f"no {name} is {value!r} here: it is {values or 'never known'}")
+        else:
+            said.append(f"no {name} is {value!r} here")
+    return said
 
 
 def table(tables: Tables, name: str) -> pl.DataFrame:

@@ -99,6 +99,11 @@ def command(**given: Any) -> None:
                 one_connection.show(tables, raw, asked, asked.connection)
             else:
                 lists.show(tables, raw, asked)
+    if asked.where is not None:
+        from netlab.show.chosen import not_there
+
+        for text in not_there(tables, asked.table, asked.where):
+            note(text)
     if asked.has_view:
         for fault in raw.faults:
             note(fault)

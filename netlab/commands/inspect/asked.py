@@ -42,6 +42,13 @@ class Asked:
         return self.view is None and self.where is None and all(part is None for part in one)
 
     @property
+    def table(self) -> str:
+        """The table that a condition is about; of a ladder it may be about calls instead."""
+        if self.states:
+            return "states"
+        return "frames" if self.view in (None, "packets") else self.view
+
+    @property
     def _views(self) -> tuple[str | int | None, ...]:
         return self.view, self.connection, self.packet, self.message
 

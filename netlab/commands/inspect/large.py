@@ -48,7 +48,8 @@ def _packet(asked: Asked, frame: int) -> bool:
         if sought.found is None:
             from netlab.show.choose import no_packet
 
-            raise no_packet(frame, 1, sought.last, whole.capture.records.skipped)
+            first = whole.capture.number(0)
+            raise no_packet(frame, first, sought.last, whole.capture.records.skipped)
         part = packet_part(whole)
     from netlab.commands.inspect import one_packet
     from netlab.show.terminal.screen import paged
@@ -123,6 +124,11 @@ def _packets(asked: Asked) -> bool:
     with paged():
         _draw(whole, places, asked)
     _tell(whole)
+    if asked.where is not None and not places:
+        from netlab.show.bulk_sql import not_there
+
+        for text in not_there(whole, asked.where):
+            _tell_more(text)
     if not asked.as_json:
         _tell_more(
             "a large capture, read in bulk: verdicts in brackets are tshark's; --packet N and"

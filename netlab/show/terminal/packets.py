@@ -10,7 +10,7 @@ from netlab.model.tables import columns
 from netlab.show.escape import printable
 from netlab.show.format import Ruler, byte_count, byte_range, count, duration, instant
 from netlab.show.terminal.boxes import boxes
-from netlab.show.terminal.dump import DUMP_ROWS, LAYER_STYLES, dump_lines
+from netlab.show.terminal.dump import DUMP_ROWS, LAYER_STYLES, dump_lines, marked_lines
 from netlab.show.terminal.ends import end_widths
 from netlab.show.terminal.fields import field_lines
 from netlab.show.terminal.lines import Line, cells, first_fitting, fit, fold, pieces
@@ -18,6 +18,7 @@ from netlab.show.terminal.messages import part_lines
 from netlab.show.views.blocks import LayerBlock
 from netlab.show.views.messages import MessagePart
 from netlab.show.views.packets import (
+    FRAME,
     FieldView,
     PacketLine,
     PacketView,
@@ -133,6 +134,8 @@ def packet_lines(view: PacketView, width: int, limit: int | None) -> list[Line]:
     lines += _tree_and_bytes(view.layers, view.messages, view.data, width, rows)
     if view.whole is not None:
         lines += [[], *_put_together(view.whole, width, rows)]
+    for text in view.notes:
+        lines += [[], *([(line, "italic")] for line in fold(printable(text), width))]
     if view.deep:
         lines += [[], [("scapy", "bold")]]
         folded = (_beneath(printable(text), width - 2) for text in view.deep)
@@ -243,8 +246,8 @@ def _drawn(layers: Sequence[LayerBlock], width: int) -> list[Line]:
     return lines
 
 
-def explained_lines(found: Sequence[FieldView], width: int) -> list[Line]:
-    """What a field is, where it stands, what it says and who says so."""
+def explained_lines(view: PacketView, found: Sequence[FieldView], width: int) -> list[Line]:
+    """What a field is, where it stands, what it says and who says so; its bytes among others."""
     lines: list[Line] = []
     for one in found:
         field, layer = one.field, one.layer
@@ -265,6 +268,12 @@ def explained_lines(found: Sequence[FieldView], width: int) -> list[Line]:
             first, *rest = fold(printable(text), width - 14)
             lines.append([(f"  {name:<10}  ", "cyan"), (first, "")])
             lines += [[(" " * 14 + more, "")] for more in rest]
+        whole = view.whole if one.within != FRAME else None
+        lines += marked_lines(
+            view.data if whole is None else whole.data,
+            view.layers if whole is None else whole.layers,
+            (field.start, field.stop), width,
+        )  # fmt: skip
     return lines
 
 

@@ -18,11 +18,14 @@ from netlab.model.tables import Fate, Packet, Segment, Span, Tables
 from netlab.show.format import address, byte_range
 from netlab.show.views.blocks import FieldLine, LayerBlock
 from netlab.show.views.messages import MessagePart, parts_of
+from netlab.show.views.recorded import secret_notes
 from netlab.show.views.verdicts import VerdictView, verdict_view
 from netlab.show.views.verdicts import word as verdict_word
 
 if TYPE_CHECKING:
     from netlab.decode.layers import Layer
+
+FRAME = "the frame"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,7 @@ class PacketView:
     calls: tuple[CallLink, ...]
     data: bytes
     deep: tuple[str, ...]  # scapy's view, where asked for
+    notes: tuple[str, ...] = ()  # what else is to be known of it
 
 
 def packet_lines(
@@ -244,7 +248,15 @@ def packet_view(tables: Tables, raw: RawRecording, packet: Packet, *, deep: bool
         calls=call_links(tables, packet.frame),
         data=bytes(frame.data),
         deep=tuple(looked),
+        notes=_notes(raw, parts),
     )
+
+
+def _notes(raw: RawRecording, parts: Sequence[MessagePart]) -> tuple[str, ...]:
+    """That there are keys, where what they may open is in the packet."""
+    if not raw.secrets or not any(part.protocol == "TLS" for part in parts):
+        return ()
+    return secret_notes(raw)
 
 
 def _blocks(found: Sequence[Layer]) -> tuple[LayerBlock, ...]:
@@ -323,7 +335,7 @@ class FieldView:
     name: str  # tcp.window
     layer: LayerBlock
     field: FieldLine
-    within: str = "the frame"  # what its bytes are counted in
+    within: str = FRAME  # what its bytes are counted in
 
 
 def field_views(view: PacketView, name: str) -> list[FieldView]:
@@ -332,7 +344,7 @@ def field_views(view: PacketView, name: str) -> list[FieldView]:
     Raises UsageError when it has none, with the nearest that it has.
     """
     blocks = (*view.layers, *(block for part in view.messages for block in part.blocks))
-    places = [("the frame", layer) for layer in blocks]
+    places = [(FRAME, layer) for layer in blocks]
     if view.whole is not None:
         places += [("the packet put together", layer) for layer in view.whole.layers]
     every = [
