@@ -29,7 +29,8 @@ def show(asked: Asked) -> bool:
         return False
     if asked.packet is not None:
         return _packet(asked, asked.packet)
-    if asked.connection is not None and not asked.states:
+    counted = asked.view == "messages" and asked.where is not None  # conditions know numbers
+    if asked.connection is not None and not asked.states and not counted:
         return _connection(asked, asked.connection)
     return asked.view == "packets" and _packets(asked)
 

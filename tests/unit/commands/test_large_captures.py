@@ -123,6 +123,10 @@ def test_single_packets_and_connections(samples: list[Path], both: Both) -> None
             name = str(number) if row.stream is None else f"{row.protocol}.{row.stream}"
             small, large = both("inspect", str(path), "--connection", name, "--json")
             assert large == small, (path.name, name)
+            said = ("inspect", str(path), "--messages", "-c", str(number), "--json")
+            small, large = both(*said)
+            assert without_numbers(large) == without_numbers(small), (path.name, number)
+            assert all(one["message"] is None for one in large)
             stream = ("inspect", str(path), "-c", str(number), "--stream", "both", "--json")
             small, large = both(*stream)
             assert large == small, (path.name, number)
