@@ -40,6 +40,10 @@ class _Damaged(Exception):
     """The compressed stream is not what its format says."""
 
 
+class _CutShort(Exception):
+    """The compressed stream ends before its end."""
+
+
 Decode = Callable[[memoryview], Iterator[bytes]]
 
 
@@ -68,7 +72,9 @@ def maybe_decompressed(data: bytes, name: str) -> Plain | None:
                     )
                 spool.add(piece)
         except _Damaged as damage:
-            fault = f"the {compression} data is damaged or cut short: {damage}"
+            fault = f"the {compression} data is damaged: {damage}"
+        except _CutShort:
+            fault = f"the {compression} data is cut short"
         return Plain(spool.content(), compression, fault)
 
 
@@ -80,7 +86,7 @@ def _gzip(data: memoryview) -> Iterator[bytes]:
             given: Any = data[at : at + _INPUT_BYTES]
             if not given:
                 yield stream.flush()
-                raise _Damaged("it ends in the middle of a stream")
+                raise _CutShort
             at += len(given)
             while given and not stream.eof:
                 before = stream.copy()
@@ -145,7 +151,7 @@ def _by_members(
             # Little at a time: what it does not need yet it copies.
             given = data[at : at + _INPUT_BYTES] if stream.needs_input else b""
             if stream.needs_input and not given:
-                raise _Damaged("it ends in the middle of a stream")
+                raise _CutShort
             at += len(given)
             try:
                 yield stream.decompress(given, _PIECE_BYTES)
@@ -162,7 +168,7 @@ def _zstd(data: memoryview) -> Iterator[bytes]:
         stream = ZstdDecompressor().decompressobj()
         while not stream.eof:
             if at >= len(data):
-                raise _Damaged("it ends in the middle of a frame")
+                raise _CutShort
             given = data[at : at + _ZSTD_INPUT_BYTES]
             try:
                 yield stream.decompress(given)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+CUT_SHORT = "the file is cut short in the middle of a "  # how that is said
+
 
 class Damaged(ValueError):
     """The bytes are not what the format says; the text names what and where."""

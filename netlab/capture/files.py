@@ -16,9 +16,10 @@ from netlab.capture import pcap
 from netlab.capture import pcapng_reader as reader
 from netlab.capture.agreement import agree
 from netlab.capture.compressed import maybe_decompressed
-from netlab.capture.damage import Damaged
+from netlab.capture.damage import CUT_SHORT, Damaged
 from netlab.capture.pcapng_file import PcapngFile
 from netlab.capture.sources import content_of
+from netlab.capture.spare import FRAMES_BETWEEN, check_going_on
 from netlab.capture.wired import check_arrivals
 from netlab.model.call import CallRecord
 from netlab.model.errors import BadRecording, UsageError
@@ -56,15 +57,17 @@ def _read(path: str | Path, ended: bool = False) -> RawRecording:
     gc.disable()
     try:
         raw = _raw(data, name, ended)
-    except BadRecording as error:
+    except BadRecording:
         if plain is None or not plain.fault:
             raise
-        raise BadRecording(error.message, plain.fault) from None
+        raise BadRecording(f"no packet of {name} can be read", plain.fault) from None
     finally:
         if collecting:
             gc.enable()
     if plain is not None and plain.fault:
-        raw.faults.append(plain.fault)
+        # That what came out of it is cut short, too, follows.
+        raw.faults = [fault for fault in raw.faults if not fault.startswith(CUT_SHORT)]
+        raw.faults.append(f"{plain.fault} (packets read before that: {len(raw.frames)})")
         raw.cut_short = True
     return raw
 
@@ -165,6 +168,8 @@ def _stranger(data: bytes, name: str) -> BadRecording:
     for magic, what, hint in _STRANGERS:
         if data[: len(magic)] == magic:
             return BadRecording(f"{name} is not a pcap or pcapng file: {what}", hint)
+    if data[:4] in (*pcap.MAGICS, reader.SECTION_HEADER_BYTES[: len(data)]):
+        return BadRecording(f"{name} is cut short in its first header", "no packet is in it")
     return BadRecording(
         f"{name} is not a pcap or pcapng file", "`file NAME` says what it is; name a capture file"
     )
@@ -177,6 +182,8 @@ def _pcap(data: bytes, header: pcap.PcapHeader) -> RawRecording:
     try:
         for number, (time_ns, start, stop, origlen) in enumerate(pcap.records(data, header), 1):
             add(Frame(number, time_ns, 0, view[start:stop], origlen))
+            if not number & FRAMES_BETWEEN - 1:
+                check_going_on(number)
     except Damaged as damage:
         raw.faults.append(f"{damage} (packets read before it: {number})")
         raw.cut_short = True

@@ -12,11 +12,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from struct import Struct
 
-from netlab.capture.damage import Damaged, max_packet_bytes
+from netlab.capture.damage import CUT_SHORT, Damaged, max_packet_bytes
 
 FILE_HEADER_BYTES = 24
 _DG_UX = (543, 0)  # its version, with the lengths as before 2.3
 _MICROSECONDS, _NANOSECONDS, _MODIFIED = 0xA1B2C3D4, 0xA1B23C4D, 0xA1B2CD34
+MAGICS = tuple(  # what a file begins with
+    magic.to_bytes(4, order)
+    for magic in (_MICROSECONDS, _NANOSECONDS, _MODIFIED)
+    for order in ("little", "big")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +70,7 @@ def records(
     while at < size:
         start = at + step
         if start > size:
-            raise Damaged(f"the file is cut short in the middle of a packet header, at byte {at}")
+            raise Damaged(f"{CUT_SHORT}packet header, at byte {at}")
         seconds, fraction, caplen, origlen = unpack(data, at)
         # Writers of 2.3 did either; more cannot have been captured than there was.
         if header.minor < 3 or (header.minor == 3 and caplen > origlen):
@@ -74,5 +79,5 @@ def records(
             raise Damaged(f"a packet of {caplen} bytes at byte {at}: more than a capture may hold")
         at = start + caplen
         if at > size:
-            raise Damaged(f"the file is cut short in the middle of a packet, at byte {start}")
+            raise Damaged(f"{CUT_SHORT}packet, at byte {start}")
         yield seconds * 1_000_000_000 + fraction * units_ns, start, at, origlen

@@ -14,6 +14,7 @@ from typing import TypeVar
 from netlab.capture import journal, local, pcapng, rows
 from netlab.capture import pcapng_reader as reader
 from netlab.capture.damage import Damaged, max_packet_bytes
+from netlab.capture.spare import FRAMES_BETWEEN, check_going_on
 from netlab.model.errors import BadRecording
 from netlab.model.frame import Frame, Interface
 from netlab.model.recording import RawRecording
@@ -101,12 +102,26 @@ class PcapngFile:
             if stop - start < 4:
                 raise Damaged(f"the custom block at byte {start - 8} is too short")
             self._number += 1
+        elif kind == pcapng.DECRYPTION_SECRETS:
+            self._secrets(start, stop, order)
         elif kind in pcapng.SYSDIG_EVENTS:
             self._number += 1
 
+    def _secrets(self, start: int, stop: int, order: str) -> None:
+        """What keys there are is noted; netlab decrypts nothing."""
+        name = reader.secrets_name(self._data, start, stop, order)
+        if name not in self._raw.secrets:
+            self._raw.secrets.append(name)
+
     def _section(self, start: int, stop: int, order: str) -> None:
         self._first = len(self._described)
-        for comment in reader.section_comments(self._data, start, stop, order):
+        reader.check_section(self._data, start, stop, order)
+        try:
+            comments = reader.section_comments(self._data, start, stop, order)
+        except Damaged as damage:  # Wireshark 4.0 ends here; what follows can be read
+            self._fault(f"{damage}: what that section says of itself is left out")
+            comments = []
+        for comment in comments:
             match = _FORM.match(comment)
             if match is None:
                 continue
@@ -157,6 +172,8 @@ class PcapngFile:
         self._raw.frames.append(
             Frame(self._number, self._time_ns, index, data, origlen, flags, packet)
         )
+        if not len(self._raw.frames) & FRAMES_BETWEEN - 1:
+            check_going_on(len(self._raw.frames))
 
     def _statistics(self, start: int, stop: int, order: str) -> None:
         number, found = reader.statistics(self._data, start, stop, order)

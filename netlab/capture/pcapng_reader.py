@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from struct import Struct
 
-from netlab.capture.damage import Damaged, max_packet_bytes
+from netlab.capture.damage import CUT_SHORT, Damaged, max_packet_bytes
 from netlab.capture.pcapng import (
     ENHANCED_PACKET,
     EPB_PACKETID,
@@ -39,6 +39,15 @@ _OPTION = {order: Struct(order + "HH") for order in "<>"}
 _ID_ALONE = {order: _OPTION[order].pack(EPB_PACKETID, 8) for order in "<>"}
 _FLAGS_ALONE = {order: _OPTION[order].pack(2, 4) for order in "<>"}
 
+# draft-ietf-opsawg-pcapng 4.7 and the registry of its secrets types.
+_SECRETS = {
+    0x544C534B: "TLS key log",
+    0x5353484B: "SSH key log",
+    0x57474B4C: "WireGuard key log",
+    0x5A4E574B: "ZigBee network key",
+    0x5A415053: "ZigBee APS key",
+}
+
 Block = tuple[int, int, int, str]  # type, start and stop of the body, byte order
 
 
@@ -51,7 +60,7 @@ def blocks(data: bytes, order: str = "<") -> Iterator[Block]:
     two, one = _TWO_U32[order].unpack_from, _U32[order].unpack_from
     while at < size:
         if size - at < 12:
-            raise Damaged(f"the file is cut short in the middle of a block, at byte {at}")
+            raise Damaged(f"{CUT_SHORT}block, at byte {at}")
         if data[at : at + 4] == SECTION_HEADER_BYTES:
             order = _section_order(data, at)
             two, one = _TWO_U32[order].unpack_from, _U32[order].unpack_from
@@ -61,7 +70,7 @@ def blocks(data: bytes, order: str = "<") -> Iterator[Block]:
             raise Damaged(f"a block at byte {at} claims to be {length} bytes long")
         end = at + length
         if end > size:
-            raise Damaged(f"the file is cut short in the middle of a block, at byte {at}")
+            raise Damaged(f"{CUT_SHORT}block, at byte {at}")
         if (one(data, end - 4)[0] + 3 & ~3) != length:
             raise Damaged(f"the two lengths of the block at byte {at} do not agree")
         yield kind, at + 8, end - 4, order
@@ -96,13 +105,17 @@ def options(data: bytes, start: int, stop: int, order: str) -> list[tuple[int, b
     return found
 
 
-def section_comments(data: bytes, start: int, stop: int, order: str) -> list[str]:
-    """The comments of a section header. Raises Damaged for a version that is not 1.0 (or 1.2)."""
+def check_section(data: bytes, start: int, stop: int, order: str) -> None:
+    """Raise Damaged for a section header of a version that is not 1.0 (or 1.2)."""
     if stop - start < 16:
         raise Damaged(f"the section header at byte {start - 8} is too short")
     major, minor = _OPTION[order].unpack_from(data, start + 4)
     if major != 1 or minor not in (0, 2):
         raise Damaged(f"pcapng version {major}.{minor} is not known")
+
+
+def section_comments(data: bytes, start: int, stop: int, order: str) -> list[str]:
+    """The comments of a section header. Raises Damaged when an option runs over its end."""
     return [
         value.decode("utf-8", "replace")
         for code, value in options(data, start + 16, stop, order)
@@ -181,6 +194,31 @@ def packet(
     return number, high << 32 | low, begin, end, origlen, flags, packet_id
 
 
+def secrets_name(data: bytes, start: int, stop: int, order: str) -> str:
+    """What keys a Decryption Secrets Block holds: `TLS key log`."""
+    if stop - start < 8:
+        raise Damaged(f"the block of secrets at byte {start - 8} is too short")
+    (kind,) = _U32[order].unpack_from(data, start)
+    return _SECRETS.get(kind, f"secrets of type 0x{kind:08x}")
+
+
+def packet_flags(data: bytes | memoryview, at: int, caplen_bytes: int) -> int:
+    """The flags of the packet whose bytes begin at `at`; 0 where its block has none.
+
+    `data` hold the whole block, which has been read before: nothing is checked again.
+    """
+    start = at - 20
+    for order in "<>" if start >= 8 else "":
+        kind, length = _TWO_U32[order].unpack_from(data, start - 8)
+        (caplen,) = _U32[order].unpack_from(data, start + 12)
+        stop = start - 12 + (length + 3 & ~3)
+        if kind not in (ENHANCED_PACKET, OBSOLETE_PACKET) or caplen != caplen_bytes:
+            continue  # the other byte order, or a simple packet block
+        if at + caplen <= stop and stop + 4 <= len(data):
+            return packet(bytes(data[start:stop]), kind, 0, stop - start, order)[5]
+    return 0
+
+
 def simple_packet(
     data: bytes, start: int, stop: int, order: str, snaplen_bytes: int
 ) -> tuple[int, int, int]:
@@ -217,10 +255,13 @@ __all__ = [
     "Block",
     "InterfaceDescription",
     "blocks",
+    "check_section",
     "interface",
     "max_packet_bytes",
     "options",
     "packet",
+    "packet_flags",
+    "secrets_name",
     "section_comments",
     "simple_packet",
     "statistics",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from netlab.commands.decode_as import decode_as_option, rules
@@ -9,6 +11,9 @@ from netlab.commands.numbers import WholeNumber
 from netlab.commands.options import display_options, tshark_compat_option
 from netlab.commands.watching import watching
 from netlab.model.errors import UsageError
+
+if TYPE_CHECKING:
+    import polars as pl
 
 TABLE = "table"
 _SHOWN = 100
@@ -53,14 +58,59 @@ def command(
     if form == TABLE and output is not None:
         raise UsageError("a table is for the eye", "add --format jsonl, csv or parquet")
     told = rules(decode_as)
+    bulk = None if decode_as else _bulk(file, sql)
+    if bulk is not None:
+        _write(bulk, file, form, limit, output)
+        return
     with watching() as progress:
         progress.step("reading")
         raw = read_raw(file)
         tables = analyse(raw, told, progress=progress, release=Release(tshark_compat))
         progress.step("finding causes" if "waits" in sql.lower() else "answering")
         found = query(tables, sql)
+    if not found.height:
+        from netlab.show.chosen import not_there
+        from netlab.show.sql import tables_in
+
+        for text in dict.fromkeys(
+            text for name in tables_in(sql) for text in not_there(tables, name, sql)
+        ):
+            note(text)
     for fault in raw.faults:
         note(fault)
+    _write(found, file, form, limit, output)
+
+
+def _bulk(file: str, sql: str) -> pl.DataFrame | None:
+    """The answer about a capture that is too large to be held; None: the general path has it."""
+    from netlab.engine.choose import is_large, maybe_read
+
+    if not is_large(file):
+        return None
+    from netlab.commands.main import note
+    from netlab.show.bulk_sql import TABLES, missing_columns, query
+    from netlab.show.sql import tables_in
+
+    named = tables_in(sql)
+    if not set(named) <= set(TABLES) or missing_columns(sql, named):
+        return None
+    with watching() as progress:
+        progress.step("reading")
+        whole = maybe_read(file, keep=set(named) != {"connections"})
+        if whole is None:
+            return None
+        progress.step("answering")
+        found = query(whole, sql)
+    for fault in whole.capture.raw.faults:
+        note(fault)
+    return found
+
+
+def _write(
+    found: pl.DataFrame, file: str, form: str, limit: int | None, output: str | None
+) -> None:
+    from netlab.show import export
+
     if form == TABLE:
         from netlab.show.terminal.grid import grid_lines
         from netlab.show.terminal.lines import columns_of_terminal, emit

@@ -80,7 +80,7 @@ def _has_gap(sender: Sender) -> bool:
     """Whether the other end acknowledged what this capture has not: so it lacks frames."""
     if sender.nxt is not None and sender.una > sender.nxt:
         return True
-    return any(hole.stop <= sender.una for hole in sender.holes)
+    return bool(sender.holes) and sender.holes[0].stop <= sender.una
 
 
 def _take_back(rows: list[Row]) -> None:

@@ -3,14 +3,15 @@
 Whoever judges why a segment left must know what its sender knew then. So what it hears counts from
 when it arrives: where a wire is, when the wire handed it over; else when the capture saw it, and
 then `near_ns` is how long it takes from there to the sender and back. All is bounded: ranges that
-are acknowledged are forgotten, of later copies the last `_COPIES` are kept, of stamps `_STAMPS`.
+are acknowledged are forgotten, of later copies the last `_COPIES` are kept, of stamps `_STAMPS`;
+holes are at most one more than segments, and are found by halving.
 Numbers are relative and unwrapped, as in `segments`. Knows nothing of calls.
 Read first: RFC 6298 section 5, RFC 5681 section 2 (duplicate ACK), RFC 2018, RFC 2883, RFC 7323 4.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -22,7 +23,6 @@ from netlab.model.seqnum import SEQ_MASK, seq_diff
 _COPIES = 64
 _STAMPS = 512
 _MOST_OUT = 10_000  # segments; of what lies beyond, only the newest byte is known
-_HOLES = 64
 _COMPACT = 512
 _MOST_SACKED = 256  # ranges
 RTO, FAST, OPEN = "rto", "fast", "open"  # what a recovery began with; open: not known
@@ -37,6 +37,14 @@ class Hole:
     stop: int
     before: Row | None  # the newest segment below it
     beyond: Row
+
+
+def _start(hole: Hole) -> int:
+    return hole.start
+
+
+def _stop(hole: Hole) -> int:
+    return hole.stop
 
 
 @dataclass(slots=True)
@@ -78,7 +86,7 @@ class Sender:
     starts: list[int] = field(default_factory=list)
     head: int = 0  # before it all is acknowledged
     copies: deque[Copy] = field(default_factory=lambda: deque(maxlen=_COPIES))
-    holes: list[Hole] = field(default_factory=list)
+    holes: list[Hole] = field(default_factory=list)  # in order, disjoint
     ids: list[Row | None] = field(default_factory=lambda: [None] * IDS)
     last_id: int | None = None
     ids_vary: bool = False
@@ -150,7 +158,7 @@ class Sender:
         segment = row.segment
         seq, end = segment.seq, segment.seq + segment.seg_len
         before = self.nxt
-        if before is not None and seq > before and len(self.holes) < _HOLES:
+        if before is not None and seq > before:
             self.holes.append(Hole(before, seq, self.newest, row))
         if before is None or self.una >= before:  # nothing was out
             self.timer_ns, self.timer_frame = now_ns, segment.frame
@@ -176,19 +184,23 @@ class Sender:
 
     def hole_of(self, start: int, stop: int) -> Hole | None:
         """The hole that holds all of these numbers."""
-        return next((h for h in self.holes if h.start <= start and stop <= h.stop), None)
+        place = bisect_right(self.holes, start, key=_stop)
+        if place == len(self.holes):
+            return None
+        hole = self.holes[place]
+        return hole if hole.start <= start and stop <= hole.stop else None
 
     def fill(self, start: int, stop: int) -> None:
         """Numbers below the newest are seen: of holes, only the rest remains."""
-        left: list[Hole] = []
-        for hole in self.holes:
-            if hole.stop <= start or stop <= hole.start:
-                left.append(hole)
-                continue
-            for a, b in ((hole.start, start), (stop, hole.stop)):
-                if a < b and len(left) < _HOLES:
-                    left.append(Hole(a, b, hole.before, hole.beyond))
-        self.holes = left
+        first = bisect_right(self.holes, start, key=_stop)
+        last = bisect_left(self.holes, stop, lo=first, key=_start)
+        left = [
+            Hole(a, b, hole.before, hole.beyond)
+            for hole in self.holes[first:last]
+            for a, b in ((hole.start, start), (stop, hole.stop))
+            if a < b
+        ]
+        self.holes[first:last] = left
 
     @property
     def is_near(self) -> bool:

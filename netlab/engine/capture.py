@@ -8,10 +8,12 @@ of connections; with it, rows and what was said of each stand side by side.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from netlab.capture.spare import PACKET_BYTES, check_room
 from netlab.correlate import kernels as k
 from netlab.decode import kernels as d
 from netlab.engine.behind import Behind, two_threads
@@ -58,20 +60,58 @@ class Capture:
     aside: list[tuple[int, Frame]] = field(default_factory=list)  # by row
     keep: bool = True
     traffic: Traffic | None = None  # where it was to be counted
+    first: Frame | None = None  # of the file
 
     def number(self, row: int) -> int:
         """The frame number of a row."""
         return self.records.number(row)
 
-    def unread_rows(self) -> list[int]:
-        """Rows of packets that are in no connection, or have a fault that a row does not hold."""
+    def unread_rows(self, among: Sequence[int] | None = None) -> list[int]:
+        """Rows of packets that are in no connection, or have a fault that a row does not hold.
+
+        Of all rows, or of some.
+        """
         import numpy as np
 
         rows = self.records.rows.array(self.count)
+        places = np.arange(self.count) if among is None else np.array(among, np.int64)
+        rows = rows if among is None else rows[places]
         unread = (rows["kind"] == d.ASIDE) | (rows["kind"] == d.QUIET)
         unread |= rows["marks"] & d.FAULTY != 0
-        found: list[int] = np.flatnonzero(unread).tolist()
+        found: list[int] = places[unread].tolist()
         return found
+
+
+@dataclass(slots=True)
+class Sought:
+    """One frame of a file, and how far to read on behind it: later ones may belong to it."""
+
+    frame: int
+    ahead_bytes: int
+    found: Frame | None = None
+    flow: int = -1  # of the kernels; -1: it is in none
+    row: int = -1
+    last: int = 0  # the last frame that was read
+    _until: int = 0
+
+    def again(self) -> Sought:
+        """The same for another way through the file."""
+        return Sought(self.frame, self.ahead_bytes)
+
+    def look(self, records: Records, first: int, last: int) -> bool:
+        """Look at rows of the present piece; whether nobody wants what comes behind them."""
+        self.last = records.number(records.first + last - 1)
+        if self.found is None and self.last >= self.frame:
+            index = next(
+                (n for n in range(first, last) if records.number(records.first + n) == self.frame),
+                None,
+            )
+            if index is None:  # the number is no packet's
+                return True
+            self.found, self.row = records.frame(index), records.first + index
+            self.flow = records.rows.get(index, "flow")
+            self._until = records.rows.get(index, "off") + self.ahead_bytes
+        return self.found is not None and records.rows.get(last - 1, "off") >= self._until
 
 
 class Pass:
@@ -86,9 +126,11 @@ class Pass:
         keep: bool,
         wanted: list[int] | None = None,
         with_traffic: bool = False,
+        sought: Sought | None = None,
     ) -> None:
         self.machine = machine
         self.keep = keep
+        self._sought = sought
         self._traffic: Traffic | None = None
         if with_traffic:
             from netlab.engine.traffic import Traffic
@@ -113,6 +155,8 @@ class Pass:
         for index in wanted or ():
             self._want(index)
         self.aside: list[tuple[int, Frame]] = []
+        self._aside_bytes = 0
+        self.first: Frame | None = None  # of the file
 
     def _want(self, index: int) -> None:
         self._wanted.ensure(index + 1)
@@ -126,7 +170,11 @@ class Pass:
         try:
             for first, last in self.records.pieces():
                 self._sort(first, last)
+                if self.first is None:
+                    self.first = self.records.frame(0)
                 self._take_aside(first, last)
+                if self._sought is not None:
+                    self.records.enough = self._sought.look(self.records, first, last)
                 if self._traffic is not None:
                     self._traffic.add_rows(self.records, first, last)
                 if not self._wants:
@@ -146,7 +194,7 @@ class Pass:
             self._traffic.finish(self.found, records.raw.interfaces)
         return Capture(
             records.raw, records.count, records, self.found, self.outs, self.aside, self.keep,
-            self._traffic,
+            self._traffic, self.first,
         )  # fmt: skip
 
     def _sort(self, first: int, last: int) -> None:
@@ -181,8 +229,17 @@ class Pass:
         count = self.machine.run(
             "pick", self.records.rows, first, last, self._wanted, int(self._wants), self._picked
         )
+        before = len(self.aside)
         for index in self._picked.numbers(count):
-            self.aside.append((self.records.first + index, self.records.frame(index)))
+            frame = self.records.frame(index)
+            self._aside_bytes += len(frame.data)
+            self.aside.append((self.records.first + index, frame))
+        if len(self.aside) >> 15 != before >> 15:
+            needed = PACKET_BYTES * len(self.aside) + self._aside_bytes
+            check_room(
+                needed, f"the {len(self.aside):,} packets so far that are read one by one",
+                "more memory reads them, or a part of the file (editcap -r)",
+            )  # fmt: skip
 
     def _follow(self, first: int, last: int, rows: Any, number: int, flows: int) -> None:
         found = self.found
@@ -201,11 +258,18 @@ class Pass:
                 found.nodes.ensure(2 * len(found.nodes))
 
 
-def read_capture(path: str, machine: Any, *, keep: bool, with_traffic: bool = False) -> Capture:
+def read_capture(
+    path: str,
+    machine: Any,
+    *,
+    keep: bool,
+    with_traffic: bool = False,
+    sought: Sought | None = None,
+) -> Capture:
     """The packets of a file. Raises Unfit for one that only the general path reads."""
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        first = Pass(machine, handle, path, keep=keep, with_traffic=with_traffic)
+        first = Pass(machine, handle, path, keep=keep, with_traffic=with_traffic, sought=sought)
         first.run()
         return first.capture()
     finally:

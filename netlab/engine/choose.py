@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from netlab.model.errors import NetlabError, UsageError
 
 if TYPE_CHECKING:
+    from netlab.engine.capture import Sought
     from netlab.engine.whole import Whole
 
 _FROM_BYTES = 512 << 10  # below it, the general path is done before this is imported
@@ -25,10 +26,13 @@ TABLES = ("packets", "segments", "connections")
 _SLOW_FROM_BYTES = 64 << 20  # from here on it is worth a word that something takes long
 
 
-def maybe_read(path: str, *, keep: bool, with_traffic: bool = False) -> Whole | None:
+def maybe_read(
+    path: str, *, keep: bool, with_traffic: bool = False, sought: Sought | None = None
+) -> Whole | None:
     """A capture by the engine; None where the general path is to read it.
 
-    `with_traffic`: what passed of each protocol and host is counted, too.
+    `with_traffic`: what passed of each protocol and host is counted, too. With a frame that is
+    `sought` the file is read no farther than that one needs.
     Raises UsageError for a machine that does not exist or cannot be had, and BadRecording.
     """
     forced = forced_kind()
@@ -39,7 +43,8 @@ def maybe_read(path: str, *, keep: bool, with_traffic: bool = False) -> Whole | 
     from netlab.engine.whole import read
 
     try:
-        return read(path, _machine(forced, size), keep=keep, with_traffic=with_traffic)
+        machine = _machine(forced, size)
+        return read(path, machine, keep=keep, with_traffic=with_traffic, sought=sought)
     except Unfit:
         return None
     except MemoryError as error:

@@ -1,8 +1,7 @@
 """Room for a table that grows: anonymous memory, or a sparse file where memory is short.
 
 Grown by mremap, so nothing is copied and nothing reserved that is not used. What is short is asked
-anew whenever a table grows: the limits of the process (RLIMIT_AS), of its cgroups, and what the
-machine has left. Read first: man 2 mremap, the kernel's cgroup-v2 document (memory.max).
+anew whenever a table grows (`capture.spare`). Read first: man 2 mremap.
 """
 
 from __future__ import annotations
@@ -11,13 +10,13 @@ import ctypes
 import errno
 import mmap
 import os
-import resource
 from typing import BinaryIO
+
+from netlab.capture.spare import spare_bytes
 
 _HUGE_FROM = 8 << 20
 _ALWAYS = 16 << 20  # bytes that a table may have whatever is left
 _SLACK = 4  # of what is left, a table may take one part in so many
-_CGROUPS = "/sys/fs/cgroup"
 
 
 class Memory:
@@ -98,69 +97,3 @@ def spill_folder() -> str:
     import tempfile
 
     return tempfile.gettempdir()
-
-
-def spare_bytes() -> int:
-    """How much more memory this process may take, as far as the system tells."""
-    spare = [_machine_bytes(), *_cgroup_bytes()]
-    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if limit != resource.RLIM_INFINITY:
-        pages = int(_text("/proc/self/statm").split()[0])
-        spare.append(limit - pages * mmap.PAGESIZE)
-    return max(0, min(spare))
-
-
-def _machine_bytes() -> int:
-    try:
-        for line in _text("/proc/meminfo").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) << 10
-    except OSError:
-        pass
-    return 1 << 62
-
-
-def _cgroup_bytes() -> list[int]:
-    """What each cgroup with a limit that the process is in has left."""
-    try:
-        lines = _text("/proc/self/cgroup").splitlines()
-    except OSError:
-        return []
-    found = []
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers == "":
-            root, names = _CGROUPS, ("memory.max", "memory.current", "file")
-        elif "memory" in controllers.split(","):  # version 1
-            root = f"{_CGROUPS}/memory"
-            names = "memory.limit_in_bytes", "memory.usage_in_bytes", "total_cache"
-        else:
-            continue
-        group = os.path.join(root, path.lstrip("/")).rstrip("/")
-        while True:
-            left = _left_bytes(group, *names)
-            if left is not None:
-                found.append(left)
-            if group in (root, "/"):
-                break
-            group = os.path.dirname(group)
-    return found
-
-
-def _left_bytes(group: str, limit_name: str, used_name: str, cache_name: str) -> int | None:
-    """Up to a cgroup's limit; caches count as free, for they can be given up."""
-    try:
-        limit = _text(f"{group}/{limit_name}").strip()
-        if limit == "max":
-            return None
-        used = int(_text(f"{group}/{used_name}"))
-        lines = _text(f"{group}/memory.stat").splitlines()
-    except OSError:
-        return None
-    stat = dict(line.split() for line in lines)
-    return int(limit) - used + int(stat.get(cache_name, 0))
-
-
-def _text(path: str) -> str:
-    with open(path, encoding="utf-8") as file:
-        return file.read()

@@ -72,6 +72,7 @@ class Records:
         self.aside = 0  # of the rows decoded last: left for the general path
         self.first = 0  # the row of the file that is the first of `rows`
         self.began_ns: int | None = None  # the first packet
+        self.enough = False  # nobody wants what is behind the present piece
         self.skipped: list[int] = []  # rows before which a frame number is no packet's
         head = os.pread(handle, pcap.FILE_HEADER_BYTES, 0)
         self._header = pcap.maybe_header(head)
@@ -98,12 +99,11 @@ class Records:
         os.posix_fadvise(self._handle, 0, 0, os.POSIX_FADV_SEQUENTIAL)
         while True:
             got = self._fill()
-            while True:
+            more = True
+            while more and not self.enough:
                 at, more = self._scan(at, whole=got > 0)
                 yield from self._decoded()
-                if not more:
-                    break
-            if not got:
+            if not got or self.enough:
                 break
             at = self._carry(at)
         if self._header is None:
@@ -116,7 +116,12 @@ class Records:
         return Frame(
             self.number(self.first + index), self.rows.get(index, "time_ns"),
             self.rows.get(index, "interface"), data, self.rows.get(index, "origlen_bytes"),
+            self._flags(off, len(data)),
         )  # fmt: skip
+
+    def _flags(self, off: int, caplen: int) -> int:
+        """What a packet block says of its packet beside the bytes; rows have no room for it."""
+        return 0 if self._header is not None else reader.packet_flags(self.piece.view, off, caplen)
 
     def interfaces(self) -> list[tuple[int, int, int]]:
         """Of each interface: frames, bytes on the wire, when the latest came."""

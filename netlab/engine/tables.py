@@ -5,7 +5,7 @@ For views of a few rows, for tests, and for JSON; bulk columns are made from the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from netlab.correlate import kernels as k
@@ -23,41 +23,52 @@ _ROW, _OUT = layout(d.ROW), layout(k.OUT)
 _FATE = Fate.UNKNOWN.value
 
 
+class Times:
+    """The time of each row, looked up where it lies."""
+
+    def __init__(self, whole: Whole) -> None:
+        self._rows = whole.capture.records.rows
+
+    def __getitem__(self, row: int) -> int:
+        return int(self._rows.get(row, "time_ns"))
+
+
 def packets(whole: Whole) -> Iterator[Packet]:
     """The rows of `packets`, in the file's order."""
     capture = whole.capture
     general = whole.packets_by_row() | read_alone(whole)
-    interfaces = [(one.name, link_name(one.link)) for one in capture.raw.interfaces]
     for index, numbers in enumerate(capture.records.rows.rows(capture.count)):
-        if index in general:
-            yield general[index]
-            continue
-        row = dict(zip(_ROW.names, numbers, strict=True))
-        flow = whole.rows[row["flow"]]
-        name, link = interfaces[row["interface"]]
-        backward = row["marks"] & d.BACKWARD
-        is_tcp = row["kind"] == d.TCP
-        v6 = row["marks"] & d.IS_IPV6
-        yield Packet(
-            capture.number(index), row["time_ns"], None, _FATE, name, link,
-            row["caplen_bytes"], row["origlen_bytes"],
-            None if row["vlan"] == d.NO_VLAN else row["vlan"],
-            6 if v6 else 4, flow.text(backward), flow.text(1 - backward), row["ttl"],
-            None if v6 else row["ip_id"], row["ip_len_bytes"], None,
-            "TCP" if is_tcp else "UDP", flow.ends[backward][1], flow.ends[1 - backward][1],
-            flags_text(row["flags"]) if is_tcp else None, row["seq"] if is_tcp else None,
-            row["ack"] if is_tcp else None, row["window"] if is_tcp else None,
-            row["payload_off"], row["payload_len_bytes"],
-            whole.connection_of[row["flow"]], _direction(flow.client == backward),
-        )  # fmt: skip
+        yield general[index] if index in general else packet_of(whole, index, numbers)
 
 
-def read_alone(whole: Whole) -> dict[int, Packet]:
-    """Packets of no connection, and those with a fault to tell, by row."""
+def packet_of(whole: Whole, index: int, numbers: tuple[int, ...]) -> Packet:
+    """The packet in a row that a kernel read."""
+    row = dict(zip(_ROW.names, numbers, strict=True))
+    flow = whole.rows[row["flow"]]
+    interface = whole.capture.raw.interfaces[row["interface"]]
+    backward = row["marks"] & d.BACKWARD
+    is_tcp = row["kind"] == d.TCP
+    v6 = row["marks"] & d.IS_IPV6
+    return Packet(
+        whole.capture.number(index), row["time_ns"], None, _FATE, interface.name,
+        link_name(interface.link), row["caplen_bytes"], row["origlen_bytes"],
+        None if row["vlan"] == d.NO_VLAN else row["vlan"],
+        6 if v6 else 4, flow.text(backward), flow.text(1 - backward), row["ttl"],
+        None if v6 else row["ip_id"], row["ip_len_bytes"], None,
+        "TCP" if is_tcp else "UDP", flow.ends[backward][1], flow.ends[1 - backward][1],
+        flags_text(row["flags"]) if is_tcp else None, row["seq"] if is_tcp else None,
+        row["ack"] if is_tcp else None, row["window"] if is_tcp else None,
+        row["payload_off"], row["payload_len_bytes"],
+        whole.connection_of[row["flow"]], _direction(flow.client == backward),
+    )  # fmt: skip
+
+
+def read_alone(whole: Whole, among: Sequence[int] | None = None) -> dict[int, Packet]:
+    """Packets of no connection, and those with a fault to tell, by row; of all rows, or of some."""
     capture = whole.capture
     known = whole.packets_by_row()
     places, frames = [], []
-    for index, frame in whole.frames():
+    for index, frame in whole.frames(among):
         if index not in known:
             places.append(index)
             frames.append(frame)
@@ -80,20 +91,21 @@ def segments(whole: Whole) -> Iterator[Segment]:
     pairs = zip(
         capture.records.rows.rows(capture.count), capture.outs.rows(capture.count), strict=True
     )
-    times = [row[0] for row in capture.records.rows.rows(capture.count)]
+    times = Times(whole)
     for index, (numbers, said) in enumerate(pairs):
-        if index in general:
-            yield general[index]
-            continue
-        row = dict(zip(_ROW.names, numbers, strict=True))
-        if row["kind"] != d.TCP or whole.rows[row["flow"]].is_left:
-            continue
-        yield _segment(whole, index, row, dict(zip(_OUT.names, said, strict=True)), times)
+        found = general.get(index) or segment_of(whole, index, numbers, said, times)
+        if found is not None:
+            yield found
 
 
-def _segment(
-    whole: Whole, index: int, row: dict[str, int], out: dict[str, int], times: list[int]
-) -> Segment:
+def segment_of(
+    whole: Whole, index: int, numbers: tuple[int, ...], said: tuple[int, ...], times: Times
+) -> Segment | None:
+    """The segment in a row, if there is one that a kernel followed."""
+    row = dict(zip(_ROW.names, numbers, strict=True))
+    if row["kind"] != d.TCP or whole.rows[row["flow"]].is_left:
+        return None
+    out = dict(zip(_OUT.names, said, strict=True))
     flow, found, length = whole.rows[row["flow"]], out["found"], row["payload_len_bytes"]
     syn, fin = bool(row["flags"] & k.SYN), bool(row["flags"] & k.FIN)
     start = out["seq"] + syn - 1

@@ -7,7 +7,7 @@ streams as if one reader had seen all frames in their order.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from netlab.correlate import kernels as k
 from netlab.correlate.missing import missing_frames
 from netlab.correlate.verdict_names import VERDICTS
-from netlab.engine.capture import Capture, Pass, read_capture
+from netlab.engine.capture import Capture, Pass, Sought, read_capture
 from netlab.engine.flow_rows import FlowRow, connection, connections, flow_rows
 from netlab.engine.set_aside import General
 from netlab.engine.sums import Sums, busiest, sum_up
@@ -32,6 +32,7 @@ class Whole:
     capture: Capture
     general: General = field(default_factory=General)
     row_of: dict[int, int] = field(default_factory=dict)  # of the frames that `general` read
+    sought: Sought | None = None  # it was read only so far
     _left: frozenset[int] = frozenset()  # of the kernels' flows
     _rows: list[FlowRow] | None = None
     _connection_of: list[int] | None = None
@@ -57,6 +58,15 @@ class Whole:
         if self._stream_of is None:
             self._stream_of = [row.stream for row in self.rows]
         return self._stream_of
+
+    def streams(self) -> Iterator[tuple[str, int, int]]:
+        """Protocol, stream and connection of each that has both, in any order."""
+        for row in self.rows:
+            if self.connection_of[row.index] >= 0 and not row.is_left:
+                yield row.protocol, self.stream_of[row.index], self.connection_of[row.index]
+        for one in self.general.tables.connections:
+            if one.stream is not None:
+                yield one.protocol, one.stream, one.connection
 
     def connections(self, *, udp: bool = True) -> list[Connection]:
         """The rows of `connections`; without `udp` those of TCP alone."""
@@ -119,10 +129,13 @@ class Whole:
         """Those rows of `segments` that the general path made."""
         return {self.row_of[segment.frame]: segment for segment in self.general.tables.segments}
 
-    def frames(self) -> Iterator[tuple[int, Frame]]:
-        """Row and frame of those that the kernels found to be in no connection, or damaged."""
+    def frames(self, among: Sequence[int] | None = None) -> Iterator[tuple[int, Frame]]:
+        """Row and frame of those that the kernels found to be in no connection, or damaged.
+
+        Of all rows, or of some.
+        """
         capture = self.capture
-        places = capture.unread_rows()
+        places = capture.unread_rows(among)
         rows = capture.records.rows.array(capture.count)[places]
         columns = ("off", "caplen_bytes", "time_ns", "interface", "origlen_bytes")
         numbers = zip(*(rows[name].tolist() for name in columns), strict=True)
@@ -137,13 +150,18 @@ class Whole:
             os.close(handle)
 
 
-def read(path: str, machine: Any, *, keep: bool, with_traffic: bool = False) -> Whole:
-    """Read a file; `with_traffic` count what passed of each protocol and host.
-
-    Raises Unfit for one that only the general path reads.
-    """
-    capture = read_capture(path, machine, keep=keep, with_traffic=with_traffic)
-    whole = Whole(path, machine, capture)
+def read(
+    path: str,
+    machine: Any,
+    *,
+    keep: bool,
+    with_traffic: bool = False,
+    sought: Sought | None = None,
+) -> Whole:
+    """Read a file, or as far as a frame is `sought`; `with_traffic` count what passed of each
+    protocol and host. Raises Unfit for one that only the general path reads."""
+    capture = read_capture(path, machine, keep=keep, with_traffic=with_traffic, sought=sought)
+    whole = Whole(path, machine, capture, sought=sought)
     if not capture.aside and not capture.found.has_left:
         return whole
     from netlab.engine.general import follow, key_of, touched_keys
@@ -160,7 +178,7 @@ def read(path: str, machine: Any, *, keep: bool, with_traffic: bool = False) -> 
         capture.found.flows.put(index, marks=marks | k.LEFT)
     aside = capture.aside
     if wanted:
-        aside = _frames_of(path, machine, wanted)
+        aside = frames_of(whole, wanted)
     if aside:
         whole.general = follow(capture.raw, (frame for _, frame in aside))
         whole.row_of = {frame.number: row for row, frame in aside}
@@ -168,11 +186,12 @@ def read(path: str, machine: Any, *, keep: bool, with_traffic: bool = False) -> 
     return whole
 
 
-def _frames_of(path: str, machine: Any, wanted: list[int]) -> list[tuple[int, Frame]]:
-    """The frames of these flows, and those that no kernel reads."""
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+def frames_of(whole: Whole, wanted: list[int]) -> list[tuple[int, Frame]]:
+    """The frames of these flows, and those that no kernel reads, by row."""
+    handle = os.open(whole.path, os.O_RDONLY | os.O_CLOEXEC)
+    sought = whole.sought.again() if whole.sought is not None else None
     try:
-        again = Pass(machine, handle, path, keep=False, wanted=wanted)
+        again = Pass(whole.machine, handle, whole.path, keep=False, wanted=wanted, sought=sought)
         again.run()
         return again.aside
     finally:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from netlab.capture.spare import PACKET_BYTES, check_room
 from netlab.correlate.join import correlate
 from netlab.correlate.releases import Release
 from netlab.decode.packets import decode
@@ -19,6 +20,8 @@ from netlab.model.tables import Message, Tables, Wait
 
 if TYPE_CHECKING:
     from netlab.correlate.messages import DecodeAs
+
+_FEW = 20_000  # packets: for so many there is room
 
 
 def analyse(
@@ -39,10 +42,21 @@ def analyse(
     """
     if raw.description.form == "live":
         raw.frames.sort(key=departure)
+    if len(raw.frames) > _FEW:
+        check_room(
+            PACKET_BYTES * len(raw.frames), f"{len(raw.frames):,} packets",
+            "more memory reads them, or a part of the file (editcap -r); of a pcap or pcapng file"
+            " on disk, one packet or one connection is shown without that",
+        )  # fmt: skip
     tables = correlate(raw, decode(raw, progress), progress, release)
+    read_later(tables, raw, decode_as)
+    return tables
+
+
+def read_later(tables: Tables, raw: RawRecording, decode_as: Sequence[DecodeAs] = ()) -> None:
+    """Let the tables of waits and of messages be made once somebody asks for them."""
     tables._read_waits = partial(_waits, tables, raw)
     tables._read_messages = partial(_messages, tables, raw, tuple(decode_as))
-    return tables
 
 
 def _waits(tables: Tables, raw: RawRecording) -> list[Wait]:

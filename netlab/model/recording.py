@@ -63,6 +63,7 @@ class RawRecording:
     clock_pairs: list[ClockPair] = field(default_factory=list)
     losses: list[Loss] = field(default_factory=list)
     description: Description = field(default_factory=Description)
+    secrets: list[str] = field(default_factory=list)  # keys in the file, in words: none is used
     faults: list[str] = field(default_factory=list)  # damage met on reading, a line each
     cut_short: bool = False  # by damage or in mid-recording: there may have been more
 

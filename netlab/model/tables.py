@@ -523,6 +523,7 @@ class Tables:
     unmatched: list[Unmatched] = field(default_factory=list)
     notes: list[FrameNote] = field(default_factory=list)
     end_states: list[EndState] = field(default_factory=list)  # of TCP, by connection, in order
+    is_part: bool = False  # of a capture: messages have no numbers, which count all of them
     # Waits and messages are made when they are first asked for: not every view needs them.
     _read_waits: WaitReader | None = field(default=None, repr=False)
     _waits: list[Wait] | None = field(default=None, repr=False)
@@ -545,7 +546,7 @@ class Tables:
 
     def messages_of(self, connection: int) -> list[Message]:
         """Those of one connection: in a large capture without their numbers, which take long."""
-        if self._messages is None and len(self.packets) > _NUMBERED_MOST:
+        if self.is_part or (self._messages is None and len(self.packets) > _NUMBERED_MOST):
             return [] if self._read_messages is None else self._read_messages(connection)
         return [message for message in self.messages if message.connection == connection]
 

@@ -6,8 +6,9 @@ that the general path read. Imports Polars and NumPy: only on request.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
+from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
@@ -23,60 +24,101 @@ from netlab.engine.whole import Whole
 from netlab.model.tables import Direction, Fate, Tables, columns
 from netlab.show.frames import frame
 
+T = TypeVar("T")
+
 _TYPES: dict[str, Any] = {
     "int": pl.Int64, "str": pl.String, "bool": pl.Boolean, "list": pl.List(pl.Int64),
 }  # fmt: skip
 _DIRECTIONS = pl.Series([Direction.S2C.value, Direction.C2S.value])
 
 
+Range = tuple[int, int]  # of rows of the file: first, and one past the last
+
+
+class Bulk:
+    """The tables of a capture as frames, whole or in parts."""
+
+    def __init__(self, whole: Whole) -> None:
+        self.whole = whole
+
+    @cached_property
+    def ends(self) -> _Ends:
+        return _Ends(self.whole)
+
+    @cached_property
+    def flows(self) -> _Flows:
+        return _Flows(self.whole)
+
+    def frame(self, table: str, names: Sequence[str], part: Range | None = None) -> pl.DataFrame:
+        """These columns of a table, in the file's order; of packets and segments also a part."""
+        whole = self.whole
+        if table == "connections":
+            return frame(Tables(connections=whole.connections()), table).select(names)
+        part = part or (0, whole.capture.count)
+        wanted = list(dict.fromkeys(["frame", *names]))
+        if table == "packets":
+            general = _within(whole.packets_by_row(), part)
+            others = [*read_alone(whole, range(*part)).values(), *general]
+            made, there = _packets(self, part, wanted), frame(Tables(packets=others), table)
+        else:
+            made = _segments(self, part, wanted)
+            there = frame(Tables(segments=_within(whole.segments_by_row(), part)), table)
+        return _both(made, there, table, wanted).select(names)
+
+
 def bulk_frame(whole: Whole, table: str, names: Sequence[str]) -> pl.DataFrame:
     """These columns of a table, in the file's order."""
-    if table == "connections":
-        return frame(Tables(connections=whole.connections()), table).select(names)
-    if table == "packets":
-        others = list({**read_alone(whole), **whole.packets_by_row()}.values())
-        found = _whole(_packets(whole), frame(Tables(packets=others), table), table)
-    else:
-        segments = whole.general.tables.segments
-        found = _whole(_segments(whole), frame(Tables(segments=segments), table), table)
-    return found.select(names)
+    return Bulk(whole).frame(table, names)
 
 
-def _whole(mine: pl.DataFrame, others: pl.DataFrame, table: str) -> pl.DataFrame:
+def _within(rows: dict[int, T], part: Range) -> list[T]:
+    """Of what the general path made, that in a part."""
+    return [item for row, item in rows.items() if part[0] <= row < part[1]]
+
+
+def _both(made: pl.DataFrame, there: pl.DataFrame, table: str, names: list[str]) -> pl.DataFrame:
     """Rows of both readers, with the columns that the kernels have no word on."""
     missing = [
         pl.lit(None, _TYPES[column.type]).alias(column.name)
         for column in columns(table)
-        if column.name not in mine.columns
+        if column.name in names and column.name not in made.columns
     ]
-    mine = mine.with_columns(missing).select(others.columns)
-    return pl.concat([mine, others]).sort("frame") if others.height else mine
+    made = made.with_columns(missing).select(names)
+    return pl.concat([made, there.select(names)]).sort("frame") if there.height else made
+
+
+class _Flows:
+    """What is known of each flow, as arrays."""
+
+    def __init__(self, whole: Whole) -> None:
+        rows = whole.rows
+        self.left = np.array([row.is_left for row in rows], bool)
+        self.clients = np.array([row.client for row in rows], np.uint8)
+        self.connections = np.array(whole.connection_of, np.int64)
 
 
 class _Rows:
     """The rows that one reader has a word on, and what their flows are."""
 
-    def __init__(self, whole: Whole, *, tcp: bool) -> None:
-        capture = whole.capture
-        every = capture.records.rows.array(capture.count)
+    def __init__(self, bulk: Bulk, part: Range, *, tcp: bool) -> None:
+        capture, flows = bulk.whole.capture, bulk.flows
+        self.all = capture.records.rows.array(capture.count)
+        every = self.all[part[0] : part[1]]
         known = every["flow"] >= 0
         if tcp:
             known &= every["kind"] == d.TCP
         else:
             known &= every["marks"] & d.FAULTY == 0
-        left = np.array([row.is_left for row in whole.rows], bool)
-        if left.any():
-            known &= ~left[np.where(known, every["flow"], 0)]
-        self.every = every
+        if flows.left.any():
+            known &= ~flows.left[np.where(known, every["flow"], 0)]
         self.places = np.arange(len(every)) if known.all() else np.flatnonzero(known)
         self.rows = every if known.all() else every[self.places]
         self.flow = self.rows["flow"]
         self.backward = self.rows["marks"] & d.BACKWARD
-        self.frames = _numbers(capture.records.skipped, self.places)
+        self.frames = _numbers(capture.records.skipped, self.places + part[0])
         self.skipped = capture.records.skipped
-        clients = np.array([row.client for row in whole.rows], np.uint8)
-        self.forward = (clients[self.flow] == self.backward).astype(np.int64)
-        self.connection = np.array(whole.connection_of, np.int64)[self.flow]
+        self.forward = (flows.clients[self.flow] == self.backward).astype(np.int64)
+        self.connection = flows.connections[self.flow]
 
 
 def _numbers(skipped: list[int], rows: Any) -> Any:
@@ -84,104 +126,126 @@ def _numbers(skipped: list[int], rows: Any) -> Any:
     return rows + 1 + (np.searchsorted(np.array(skipped), rows, "right") if skipped else 0)
 
 
-def _packets(whole: Whole) -> pl.DataFrame:
-    of = _Rows(whole, tcp=False)
-    rows, back = of.rows, of.backward.astype(np.int64)
-    ends = _Ends(whole)
-    is_tcp = pl.Series(rows["kind"] == d.TCP)
-    is_v6 = pl.Series(rows["marks"] & d.IS_IPV6 != 0)
-    interfaces = whole.capture.raw.interfaces
-    names = pl.Series([one.name for one in interfaces], dtype=pl.String)
-    links = pl.Series([link_name(one.link) for one in interfaces], dtype=pl.String)
-    flags = pl.Series([flags_text(number) for number in range(1 << 12)])
-    frame = pl.DataFrame(
-        {
-            "frame": of.frames,
-            "time_ns": rows["time_ns"],
-            "fate": pl.repeat(Fate.UNKNOWN.value, len(rows), eager=True),
-            "interface": names.gather(rows["interface"]),
-            "link": links.gather(rows["interface"]),
-            "caplen_bytes": _wide(rows["caplen_bytes"]),
-            "origlen_bytes": _wide(rows["origlen_bytes"]),
-            "vlan": _wide(rows["vlan"]),
-            "ip_version": np.where(rows["marks"] & d.IS_IPV6, 6, 4),
-            "src": ends.texts.gather(2 * of.flow.astype(np.int64) + back),
-            "dst": ends.texts.gather(2 * of.flow.astype(np.int64) + 1 - back),
-            "ttl": _wide(rows["ttl"]),
-            "ip_id": _wide(rows["ip_id"]),
-            "ip_len_bytes": _wide(rows["ip_len_bytes"]),
-            "protocol": pl.Series(["UDP", "TCP"]).gather(is_tcp.cast(pl.UInt32)),
-            "sport": ends.ports[2 * of.flow.astype(np.int64) + back],
-            "dport": ends.ports[2 * of.flow.astype(np.int64) + 1 - back],
-            "tcp_flags": flags.gather(rows["flags"] & 0xFFF),
-            "seg_seq": _wide(rows["seq"]),
-            "seg_ack": _wide(rows["ack"]),
-            "seg_wnd_raw": _wide(rows["window"]),
-            "payload_off": _wide(rows["payload_off"]),
-            "payload_len_bytes": _wide(rows["payload_len_bytes"]),
-            "connection": of.connection,
-            "direction": _DIRECTIONS.gather(of.forward),
-        }
-    )
-    tcp_only = [
-        pl.when(is_tcp).then(pl.col(name)).alias(name)
-        for name in ("tcp_flags", "seg_seq", "seg_ack", "seg_wnd_raw")
-    ]
-    return frame.with_columns(
-        *tcp_only,
-        pl.when(pl.col("vlan") != d.NO_VLAN).then(pl.col("vlan")).alias("vlan"),
-        pl.when(~is_v6).then(pl.col("ip_id")).alias("ip_id"),
-    )
-
-
-def _segments(whole: Whole) -> pl.DataFrame:
-    of = _Rows(whole, tcp=True)
+def _packets(bulk: Bulk, part: Range, names: Sequence[str]) -> pl.DataFrame:
+    of, capture = _Rows(bulk, part, tcp=False), bulk.whole.capture
     rows = of.rows
-    outs = whole.capture.outs.array(len(of.every))[of.places]
+    source = 2 * of.flow.astype(np.int64) + of.backward
+    target = 2 * of.flow.astype(np.int64) + 1 - of.backward
+    is_tcp, is_v6 = rows["kind"] == d.TCP, rows["marks"] & d.IS_IPV6 != 0
+    interfaces = capture.raw.interfaces
+
+    def number(name: str, known: Any = None) -> Any:
+        wide = rows[name].astype(np.int64)
+        return wide if known is None else _where(known, wide)
+
+    def by_interface(texts: list[str]) -> pl.Series:
+        return pl.Series(texts, dtype=pl.String).gather(rows["interface"])
+
+    def flags() -> pl.Series:
+        texts = pl.Series([flags_text(number) for number in range(1 << 12)])
+        return _where(is_tcp, texts.gather(rows["flags"] & 0xFFF))
+
+    made: dict[str, Callable[[], Any]] = {
+        "frame": lambda: of.frames,
+        "time_ns": lambda: rows["time_ns"],
+        "fate": lambda: pl.repeat(Fate.UNKNOWN.value, len(rows), eager=True),
+        "interface": lambda: by_interface([one.name for one in interfaces]),
+        "link": lambda: by_interface([link_name(one.link) for one in interfaces]),
+        "caplen_bytes": lambda: number("caplen_bytes"),
+        "origlen_bytes": lambda: number("origlen_bytes"),
+        "vlan": lambda: number("vlan", rows["vlan"] != d.NO_VLAN),
+        "ip_version": lambda: np.where(is_v6, 6, 4),
+        "src": lambda: bulk.ends.texts.gather(source),
+        "dst": lambda: bulk.ends.texts.gather(target),
+        "ttl": lambda: number("ttl"),
+        "ip_id": lambda: number("ip_id", ~is_v6),
+        "ip_len_bytes": lambda: number("ip_len_bytes"),
+        "protocol": lambda: pl.Series(["UDP", "TCP"]).gather(is_tcp.astype(np.uint32)),
+        "sport": lambda: bulk.ends.ports[source],
+        "dport": lambda: bulk.ends.ports[target],
+        "tcp_flags": flags,
+        "seg_seq": lambda: number("seq", is_tcp),
+        "seg_ack": lambda: number("ack", is_tcp),
+        "seg_wnd_raw": lambda: number("window", is_tcp),
+        "payload_off": lambda: number("payload_off"),
+        "payload_len_bytes": lambda: number("payload_len_bytes"),
+        "connection": lambda: of.connection,
+        "direction": lambda: _DIRECTIONS.gather(of.forward),
+    }
+    return _made(made, names)
+
+
+def _segments(bulk: Bulk, part: Range, names: Sequence[str]) -> pl.DataFrame:
+    of = _Rows(bulk, part, tcp=True)
+    rows = of.rows
+    outs = bulk.whole.capture.outs.array(len(of.all))[part[0] : part[1]][of.places]
     found, flags = outs["found"], rows["flags"]
     length = _wide(rows["payload_len_bytes"])
     syn = (flags & k.SYN != 0).astype(np.int64)
     fin = (flags & k.FIN != 0).astype(np.int64)
-    start = outs["seq"] + syn - 1
-    start[(length == 0) & (start < 0)] = 0
     judged = found & k.JUDGED != 0
-    shift = (found >> k.SHIFT & 15).astype(np.int64)
-    times = of.every["time_ns"]
+    times = of.all["time_ns"]
     acks, rto = outs["acks_row"], outs["rto_row"]
     duplicate = found & k.DUPLICATE_ACK != 0
     number = _wide(outs["number"])
-    made = {
-        "frame": pl.Series(of.frames),
-        "connection": pl.Series(of.connection),
-        "direction": _DIRECTIONS.gather(of.forward),
-        "seq": pl.Series(outs["seq"]),
-        "seg_len": pl.Series(length + syn + fin),
-        "payload_len_bytes": pl.Series(length),
-        "start": pl.Series(start),
-        "stop": pl.Series(start + length),
-        "ack": _where(found & k.ACK_KNOWN != 0, outs["ack"]),
-        "seg_wnd_bytes": _where(found & k.WINDOW_KNOWN != 0, _wide(rows["window"]) << shift),
-    }
-    for bit, name in enumerate(VERDICTS):
-        made[name] = _where(judged, found >> bit & 1 != 0)
-    made["duplicate_ack_num"] = _where(duplicate, number)
+
+    def start() -> Any:
+        starts = outs["seq"] + syn - 1
+        starts[(length == 0) & (starts < 0)] = 0
+        return starts
+
+    def window() -> pl.Series:
+        shift = (found >> k.SHIFT & 15).astype(np.int64)
+        return _where(found & k.WINDOW_KNOWN != 0, _wide(rows["window"]) << shift)
+
     named = judged & (rto >= 0)
-    rto_frames = _numbers(of.skipped, rto.astype(np.int64))
-    made["duplicate_ack_frame"] = _where(named & duplicate, rto_frames)
-    made["acks_frame"] = _where(judged & (acks >= 0), _numbers(of.skipped, acks.astype(np.int64)))
-    rtt = rows["time_ns"] - times[acks]
-    made["ack_rtt_ns"] = _where(judged & (acks >= 0) & (rtt != 0), rtt)
-    timer = rows["time_ns"] - times[rto]
-    timed = named & ~duplicate & (timer != 0)
-    made["rto_ns"] = _where(timed, timer)
-    made["rto_frame"] = _where(timed, rto_frames)
     out = judged & ~duplicate & (length > 0) & (number > 0)
-    made["bytes_in_flight"] = _where(out, number)
-    made["push_bytes"] = _where(out, _wide(outs["push_bytes"]))
     states = pl.Series(STATES, dtype=pl.String)
-    made["sender_state"] = states.gather((found >> k.STATES_AT) // k.STATES)
-    made["receiver_state"] = states.gather((found >> k.STATES_AT) % k.STATES)
-    return pl.DataFrame(made)
+
+    def timed() -> Any:
+        return named & ~duplicate & (rows["time_ns"] != times[rto])
+
+    def rtt() -> pl.Series:
+        passed = rows["time_ns"] - times[acks]
+        return _where(judged & (acks >= 0) & (passed != 0), passed)
+
+    def rto_frames() -> Any:
+        return _numbers(of.skipped, rto.astype(np.int64))
+
+    def verdict(bit: int) -> pl.Series:
+        return _where(judged, found >> bit & 1 != 0)
+
+    made: dict[str, Callable[[], Any]] = {
+        "frame": lambda: of.frames,
+        "connection": lambda: of.connection,
+        "direction": lambda: _DIRECTIONS.gather(of.forward),
+        "seq": lambda: outs["seq"],
+        "seg_len": lambda: length + syn + fin,
+        "payload_len_bytes": lambda: length,
+        "start": start,
+        "stop": lambda: start() + length,
+        "ack": lambda: _where(found & k.ACK_KNOWN != 0, outs["ack"]),
+        "seg_wnd_bytes": window,
+        **{name: partial(verdict, bit) for bit, name in enumerate(VERDICTS)},
+        "duplicate_ack_num": lambda: _where(duplicate, number),
+        "acks_frame": lambda: _where(
+            judged & (acks >= 0), _numbers(of.skipped, acks.astype(np.int64))
+        ),
+        "ack_rtt_ns": rtt,
+        "rto_ns": lambda: _where(timed(), rows["time_ns"] - times[rto]),
+        "rto_frame": lambda: _where(timed(), rto_frames()),
+        "duplicate_ack_frame": lambda: _where(named & duplicate, rto_frames()),
+        "bytes_in_flight": lambda: _where(out, number),
+        "push_bytes": lambda: _where(out, _wide(outs["push_bytes"])),
+        "sender_state": lambda: states.gather((found >> k.STATES_AT) // k.STATES),
+        "receiver_state": lambda: states.gather((found >> k.STATES_AT) % k.STATES),
+    }
+    return _made(made, names)
+
+
+def _made(made: dict[str, Callable[[], Any]], names: Sequence[str]) -> pl.DataFrame:
+    """Of the columns those that are wanted."""
+    return pl.DataFrame({name: make() for name, make in made.items() if name in names})
 
 
 def _wide(numbers: Any) -> Any:

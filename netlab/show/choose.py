@@ -5,34 +5,62 @@ Says in one line which numbers there are when the one asked for is not among the
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sized
+
 from netlab.model.errors import UsageError
 from netlab.model.tables import Call, Connection, Packet, Tables
 
 
 def connection(tables: Tables, text: str) -> Connection:
     """The connection that `text` names: netlab's number, or tshark's as `tcp.0`, `udp.1`."""
+    protocol, wanted = _named(text)
+    for item in tables.connections:
+        if protocol and item.protocol == protocol and item.stream == wanted:
+            return item
+        if not protocol and item.connection == wanted:
+            return item
+    if protocol:
+        streams = [c.stream for c in tables.connections if c.protocol == protocol]
+        raise _no_stream(text, protocol, [s for s in streams if s is not None])
+    raise _no_connection(wanted, [c.connection for c in tables.connections])
+
+
+def number_of(text: str, streams: Iterable[tuple[str, int, int]], count: int) -> int:
+    """The number of the connection that `text` names, among `count`; streams are protocol, stream
+    and connection."""
+    protocol, wanted = _named(text)
+    if not protocol:
+        if wanted < count:
+            return wanted
+        raise _no_connection(wanted, [0, count - 1] if count else [])
+    there = []
+    for name, stream, number in streams:
+        if name == protocol:
+            if stream == wanted:
+                return number
+            there.append(stream)
+    raise _no_stream(text, protocol, there)
+
+
+def _named(text: str) -> tuple[str, int]:
+    """Protocol (empty: netlab's number) and number."""
     protocol, dot, number = text.rpartition(".")
     if not number.isdecimal() or not number.isascii() or (dot and protocol not in ("tcp", "udp")):
         raise UsageError(
             f"{text!r} names no connection", "a number as in --connections, or tcp.0, udp.1"
         )
-    wanted = int(number)
-    for item in tables.connections:
-        if dot and item.protocol == protocol and item.stream == wanted:
-            return item
-        if not dot and item.connection == wanted:
-            return item
-    if dot:
-        streams = [c.stream for c in tables.connections if c.protocol == protocol]
-        there = [s for s in streams if s is not None]
-        raise UsageError(
-            f"no connection {text} in this file",
-            _range_hint(there, f"{protocol} streams", f"{protocol}."),
-        )
-    raise UsageError(
-        f"no connection {wanted} in this file",
-        _range_hint([c.connection for c in tables.connections], "connections"),
+    return protocol, int(number)
+
+
+def _no_stream(text: str, protocol: str, there: list[int]) -> UsageError:
+    return UsageError(
+        f"no connection {text} in this file",
+        _range_hint(there, f"{protocol} streams", f"{protocol}."),
     )
+
+
+def _no_connection(wanted: int, there: list[int]) -> UsageError:
+    return UsageError(f"no connection {wanted} in this file", _range_hint(there, "connections"))
 
 
 def packet(tables: Tables, frame: int) -> Packet:
@@ -41,10 +69,16 @@ def packet(tables: Tables, frame: int) -> Packet:
         if item.frame == frame:
             return item
     frames = [item.frame for item in tables.packets]
-    hint = _range_hint(frames, "frames")
-    if tables.calls and frames and frames[0] < frame < frames[-1]:
+    first, last = (frames[0], frames[-1]) if frames else (0, 0)
+    raise no_packet(frame, first, last, tables.calls)
+
+
+def no_packet(frame: int, first: int, last: int, others: Sized) -> UsageError:
+    """That no packet has this number; `others`: what else takes numbers."""
+    hint = _range_hint([first, last] if last else [], "frames")
+    if others and first < frame < last:
         hint = f"that number is a call's, or unused; {hint}"
-    raise UsageError(f"no packet has frame number {frame}", hint)
+    return UsageError(f"no packet has frame number {frame}", hint)
 
 
 def call(tables: Tables, number: int) -> Call:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Tables
+from netlab.show import sql
 from netlab.show.sql import FRAMES, NoColumn, columns_of, positions_where, rows_where
 
 
@@ -76,3 +77,14 @@ def packets_alone(tables: Tables, raw: RawRecording, condition: str) -> tuple[Ta
         interfaces=raw.interfaces,
         description=raw.description,
     )
+
+
+def not_there(tables: Tables, name: str, condition: str) -> list[str]:
+    """In words, the values that a condition asks for and that its columns never have."""
+    found = sql.not_there(sql.table(tables, name), condition)
+    if name == FRAMES and tables.calls:
+        frames_have = set(columns_of(FRAMES))
+        calls = sql.table(tables, "calls")
+        alone = [one for one in calls.columns if one not in frames_have]
+        found += sql.not_there(calls.select(alone), condition)
+    return found

@@ -21,6 +21,9 @@ from netlab.commands.inspect import lists, messages, one_connection, one_packet
 from netlab.commands.inspect.asked import Asked
 from netlab.decode.applications.registry import APPLICATIONS
 from netlab.engine import tables as engine_tables
+from netlab.engine.capture import Sought
+from netlab.engine.paged import pages
+from netlab.engine.part import connection_part, packet_part
 from netlab.engine.records import Unfit
 from netlab.engine.whole import read
 from netlab.explain import gloss
@@ -52,7 +55,7 @@ def look_at(path: Path, random: Random, machine: Any) -> str:
 
     `machine` runs the engine's kernels.
     """
-    _read_by_engine(path, machine)
+    _read_by_engine(path, machine, random)
     try:
         raw = read_raw(path)
     except BadRecording:
@@ -69,15 +72,27 @@ def look_at(path: Path, random: Random, machine: Any) -> str:
     return "faulty" if raw.faults or any(p.fault_layer for p in tables.packets) else "read"
 
 
-def _read_by_engine(path: Path, machine: Any) -> None:
+def _read_by_engine(path: Path, machine: Any, random: Random) -> None:
     """That its tables are the general path's, other tests say, on well-formed bytes and others."""
     try:
         whole = read(str(path), machine, keep=True)
     except (BadRecording, Unfit):
         return
+    count = whole.capture.count
     rows = [*whole.connections(), *engine_tables.segments(whole), *engine_tables.packets(whole)]
     if not rows and whole.capture.raw.frames:
         raise Broken("the engine has frames and no rows")
+    if sum(len(page) for page in pages(whole, range(count))) != count:
+        raise Broken("the pages are not the rows")
+    for number in _some(range(whole.connection_count), random):
+        part = connection_part(whole, number)
+        if [row.connection for row in part.tables.connections] != [number]:
+            raise Broken(f"connection {number} is not in its part")
+    for row in _some(range(count), random):
+        sought = Sought(whole.capture.number(row), random.choice((0, 1 << 10, 1 << 20)))
+        part = packet_part(read(str(path), machine, keep=False, sought=sought))
+        if all(packet.frame != sought.frame for packet in part.tables.packets):
+            raise Broken(f"frame {sought.frame} is not in its part")
 
 
 def _told(raw: RawRecording, random: Random) -> list[Any]:

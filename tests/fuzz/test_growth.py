@@ -42,7 +42,7 @@ def spent(kind: str, frames: int, path: Path) -> dict[str, float]:
         timed("summary", lambda: lists.show(tables, raw, Asked("x")))
         timed("packets", lambda: lists.show(tables, raw, Asked("x", view="packets")))
         every = Asked("x", view="messages", limit=0)
-        timed("list of messages", lambda: messages.show_list(tables, every))
+        timed("list of messages", lambda: messages.show_list(tables, raw, every))
         if tables.connections:
             ladder = Asked("x", connection="0")
             timed("ladder", lambda: one_connection.show(tables, raw, ladder, "0"))

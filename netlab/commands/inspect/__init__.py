@@ -75,6 +75,11 @@ def command(**given: Any) -> None:
 
         if bulk.show(asked):
             return
+    elif not asked.is_overview:
+        from netlab.commands.inspect import large
+
+        if large.show(asked):
+            return
     from netlab.capture.files import read_raw
     from netlab.commands.inspect import lists, messages, one_connection, one_packet
     from netlab.commands.main import note
@@ -98,6 +103,11 @@ def command(**given: Any) -> None:
                 one_connection.show(tables, raw, asked, asked.connection)
             else:
                 lists.show(tables, raw, asked)
+    if asked.where is not None:
+        from netlab.show.chosen import not_there
+
+        for text in not_there(tables, asked.table, asked.where):
+            note(text)
     if asked.has_view:
         for fault in raw.faults:
             note(fault)

@@ -37,8 +37,17 @@ class Asked:
     @property
     def is_overview(self) -> bool:
         """Whether it is of connections or of the whole, and of no packet."""
-        one = self.connection, self.packet, self.message, self.where
-        return self.view in (None, "connections") and all(part is None for part in one)
+        one = self.connection, self.packet, self.message
+        if self.view == "connections":
+            return all(part is None for part in one)
+        return self.view is None and self.where is None and all(part is None for part in one)
+
+    @property
+    def table(self) -> str:
+        """The table that a condition is about; of a ladder it may be about calls instead."""
+        if self.states:
+            return "states"
+        return "frames" if self.view in (None, "packets") else self.view
 
     @property
     def _views(self) -> tuple[str | int | None, ...]:

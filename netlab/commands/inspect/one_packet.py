@@ -21,7 +21,7 @@ def show(tables: Tables, raw: RawRecording, asked: Asked, frame: int) -> None:
         if asked.as_json:
             emit_json(found)
         else:
-            emit(drawn.explained_lines(found, width))
+            emit(drawn.explained_lines(view, found, width))
     elif asked.as_json:
         emit_json(view)
     elif asked.boxes:

@@ -74,6 +74,15 @@ def emit_json(view: Any) -> None:
     screen.write(as_json(view) + "\n")
 
 
+def emit_json_list(views: Iterable[Any]) -> None:
+    """Write views as a list in JSON, one after the other as they are made."""
+    from netlab.show.views.text import json_list
+
+    for piece in json_list(views):
+        screen.write(piece)
+    screen.write("\n")
+
+
 def _console() -> Console:
     from rich.console import Console
 

@@ -24,7 +24,7 @@ def list_lines(rows: Sequence[MessageLine], left_out: int, width: int) -> list[L
     if not rows:
         return [[("(no messages of a protocol that netlab reads)", "italic")]]
     ruler = Ruler(max(row.time_ns for row in rows))
-    number = max(len(str(rows[-1].message)), 3)
+    number = max(len(str(rows[-1].message or "")), 3)
     place = max(len(str(max(row.connection for row in rows))) + 2, 4)
     protocol = max(len("protocol"), *(len(row.protocol) for row in rows))
     sizes = [byte_count(row.size_bytes) for row in rows]
@@ -42,7 +42,7 @@ def list_lines(rows: Sequence[MessageLine], left_out: int, width: int) -> list[L
     for row, size_text, frame_text in zip(rows, sizes, frames, strict=True):
         arrow = "→" if row.direction == Direction.C2S else "←"
         before: Line = [
-            (f"{row.message:>{number}}", "bold"),
+            (f"{row.message or '-':>{number}}", "bold"),
             (f"  {ruler(row.time_ns)}  ", "dim"),
             (f"{f'{row.connection} {arrow}':<{place}}  ", ""),
             (f"{printable(row.protocol):<{protocol}}  ", "cyan"),

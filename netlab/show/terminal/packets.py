@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 
 from netlab.model.frame import WIRE
@@ -10,7 +10,7 @@ from netlab.model.tables import columns
 from netlab.show.escape import printable
 from netlab.show.format import Ruler, byte_count, byte_range, count, duration, instant
 from netlab.show.terminal.boxes import boxes
-from netlab.show.terminal.dump import DUMP_ROWS, LAYER_STYLES, dump_lines
+from netlab.show.terminal.dump import DUMP_ROWS, LAYER_STYLES, dump_lines, marked_lines
 from netlab.show.terminal.ends import end_widths
 from netlab.show.terminal.fields import field_lines
 from netlab.show.terminal.lines import Line, cells, first_fitting, fit, fold, pieces
@@ -18,6 +18,7 @@ from netlab.show.terminal.messages import part_lines
 from netlab.show.views.blocks import LayerBlock
 from netlab.show.views.messages import MessagePart
 from netlab.show.views.packets import (
+    FRAME,
     FieldView,
     PacketLine,
     PacketView,
@@ -37,29 +38,48 @@ _END_HEADS = ("source", "destination")
 _COLUMNS = frozenset(column.name for column in columns("packets"))
 
 
-def list_lines(rows: Sequence[PacketLine], left_out: int, width: int) -> list[Line]:
-    """A line a packet, under a head; a second one where its ends leave no room for the rest."""
-    ruler = Ruler(max((row.time_ns for row in rows), default=0))
-    number = max(len(str(max((row.frame for row in rows), default=0))), len("frame"))
-    protocol = min(max((len(row.protocol) for row in rows), default=0), _PROTOCOL_MOST)
-    indent = number + 2 + ruler.width + 2
-    ends = [(printable(row.source), printable(row.destination)) for row in rows]
-    room = width - indent - len(" → ") - 2 - protocol - 2 - _INFO_LEAST
-    widths = end_widths([_END_HEADS, *ends], room)
-    lines: list[Line] = [
-        [
-            ("frame".rjust(number), "dim"),
-            (f"  {ruler.unit.rjust(ruler.width)}", "dim"),
-            (
-                fit(f"  {_ends_text(*_END_HEADS, *widths)}  protocol, info", width - indent + 2),
-                "dim",
-            ),
+class PacketList:
+    """A line a packet, under a head; a second one where its ends leave no room for the rest.
+
+    How wide the columns are follows from some rows, or all: `last` has the largest frame number
+    and the latest time, `ends` are those of rows that are not among them.
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[PacketLine],
+        width: int,
+        last: tuple[int, int],
+        ends: Iterable[tuple[str, str]] = (),
+    ) -> None:
+        frame, time_ns = last
+        self._width = width
+        self._ruler = Ruler(time_ns)
+        self._number = max(len(str(frame)), len("frame"))
+        self._protocol = min(max((len(row.protocol) for row in rows), default=0), _PROTOCOL_MOST)
+        self._indent = self._number + 2 + self._ruler.width + 2
+        shown = [(printable(row.source), printable(row.destination)) for row in rows]
+        room = width - self._indent - len(" → ") - 2 - self._protocol - 2 - _INFO_LEAST
+        self._widths = end_widths([_END_HEADS, *shown, *ends], room)
+
+    def head(self) -> Line:
+        """What the columns are."""
+        names = f"  {_ends_text(*_END_HEADS, *self._widths)}  protocol, info"
+        return [
+            ("frame".rjust(self._number), "dim"),
+            (f"  {self._ruler.unit.rjust(self._ruler.width)}", "dim"),
+            (fit(names, self._width - self._indent + 2), "dim"),
         ]
-    ]
-    for row, (source, destination) in zip(rows, ends, strict=True):
-        head: Line = [(f"{row.frame:>{number}}", "bold"), (f"  {ruler(row.time_ns)}  ", "dim")]
-        what = f"  {printable(row.protocol):<{protocol}}  "
-        between = _ends_text(source, destination, *widths)
+
+    def lines(self, row: PacketLine) -> list[Line]:
+        """The line of a packet, or two."""
+        indent, width = self._indent, self._width
+        lines: list[Line] = []
+        source, destination = printable(row.source), printable(row.destination)
+        when = f"  {self._ruler(row.time_ns)}  "
+        head: Line = [(f"{row.frame:>{self._number}}", "bold"), (when, "dim")]
+        what = f"  {printable(row.protocol):<{self._protocol}}  "
+        between = _ends_text(source, destination, *self._widths)
         if indent + len(between.rstrip()) > width:
             if indent + len(source) + 2 > width:  # an IPv6 address, on a narrow terminal
                 lines.append(head)
@@ -76,10 +96,20 @@ def list_lines(rows: Sequence[PacketLine], left_out: int, width: int) -> list[Li
             head, between, what = [(" " * indent, "")], "", what[2:]
             left = width - indent - len(what)
         said = first_fitting([printable(text) for text in (row.info, *row.shorter)], left)
-        lines.append([*head, (between, ""), (what, "cyan"), (said, "")])
-    if left_out:
-        lines.append([(f"… {left_out:,} more: --limit 0 shows all", "italic")])
-    return lines
+        return [*lines, [*head, (between, ""), (what, "cyan"), (said, "")]]
+
+
+def list_lines(rows: Sequence[PacketLine], left_out: int, width: int) -> list[Line]:
+    """The packets, and how many there are more."""
+    last = max((row.frame for row in rows), default=0), max((r.time_ns for r in rows), default=0)
+    drawn = PacketList(rows, width, last)
+    lines = [drawn.head(), *(line for row in rows for line in drawn.lines(row))]
+    return [*lines, left_out_line(left_out)] if left_out else lines
+
+
+def left_out_line(count: int) -> Line:
+    """That there are so many more."""
+    return [(f"… {count:,} more: --limit 0 shows all", "italic")]
 
 
 def _ends_text(source: str, destination: str, left: int, right: int) -> str:
@@ -104,6 +134,8 @@ def packet_lines(view: PacketView, width: int, limit: int | None) -> list[Line]:
     lines += _tree_and_bytes(view.layers, view.messages, view.data, width, rows)
     if view.whole is not None:
         lines += [[], *_put_together(view.whole, width, rows)]
+    for text in view.notes:
+        lines += [[], *([(line, "italic")] for line in fold(printable(text), width))]
     if view.deep:
         lines += [[], [("scapy", "bold")]]
         folded = (_beneath(printable(text), width - 2) for text in view.deep)
@@ -214,8 +246,8 @@ def _drawn(layers: Sequence[LayerBlock], width: int) -> list[Line]:
     return lines
 
 
-def explained_lines(found: Sequence[FieldView], width: int) -> list[Line]:
-    """What a field is, where it stands, what it says and who says so."""
+def explained_lines(view: PacketView, found: Sequence[FieldView], width: int) -> list[Line]:
+    """What a field is, where it stands, what it says and who says so; its bytes among others."""
     lines: list[Line] = []
     for one in found:
         field, layer = one.field, one.layer
@@ -236,6 +268,12 @@ def explained_lines(found: Sequence[FieldView], width: int) -> list[Line]:
             first, *rest = fold(printable(text), width - 14)
             lines.append([(f"  {name:<10}  ", "cyan"), (first, "")])
             lines += [[(" " * 14 + more, "")] for more in rest]
+        whole = view.whole if one.within != FRAME else None
+        lines += marked_lines(
+            view.data if whole is None else whole.data,
+            view.layers if whole is None else whole.layers,
+            (field.start, field.stop), width,
+        )  # fmt: skip
     return lines
 
 

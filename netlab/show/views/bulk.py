@@ -14,7 +14,7 @@ from netlab.engine.whole import Whole
 from netlab.explain.troubles import BAD, MINOR, SERIOUS, Trouble, is_refused, is_unanswered
 from netlab.model.tables import Connection
 from netlab.show.views.connections import ConnectionSummary, connection_summary
-from netlab.show.views.recorded import InterfaceSummary, Ledger
+from netlab.show.views.recorded import InterfaceSummary, Ledger, secret_notes
 from netlab.show.views.summary import Summary
 from netlab.show.views.traffic import hierarchy, host_rows
 
@@ -67,7 +67,7 @@ def bulk_summary(
         ),
         wire=None, witnesses=(), losses=(),
         ledger=Ledger(0, 0, 0, None, ()),
-        notes=(*raw.description.notes, _NOTE),
+        notes=(*raw.description.notes, *secret_notes(raw), _NOTE),
         faults=tuple(raw.faults),
         troubles=tuple(sorted(_troubles(whole), key=lambda t: (-t.weight, -t.count))),
     )  # fmt: skip

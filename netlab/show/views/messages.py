@@ -21,7 +21,7 @@ _KEPT = 4096  # bytes of a message that a view holds, unless all are asked for
 class MessageLine:
     """A message in one line."""
 
-    message: int
+    message: int | None  # None: not counted in so large a capture
     time_ns: int  # since the first packet: its first byte
     took_ns: int  # from there to its last
     connection: int
@@ -117,9 +117,10 @@ def message_lines(
     Of `chosen` numbers alone, and of one connection, where given.
     """
     start = tables.packets[0].time_ns if tables.packets else 0
+    part = tables.is_part and connection is not None
     there = [
         message
-        for message in tables.messages
+        for message in (tables.messages_of(connection or 0) if part else tables.messages)
         if (chosen is None or message.message in chosen)
         and connection in (None, message.connection)
     ]
@@ -128,7 +129,7 @@ def message_lines(
 
 def _line(message: Message, start_ns: int) -> MessageLine:
     return MessageLine(
-        message.message,
+        message.message or None,
         message.first_ns - start_ns,
         message.last_ns - message.first_ns,
         message.connection,

@@ -18,11 +18,14 @@ from netlab.model.tables import Fate, Packet, Segment, Span, Tables
 from netlab.show.format import address, byte_range
 from netlab.show.views.blocks import FieldLine, LayerBlock
 from netlab.show.views.messages import MessagePart, parts_of
+from netlab.show.views.recorded import secret_notes
 from netlab.show.views.verdicts import VerdictView, verdict_view
 from netlab.show.views.verdicts import word as verdict_word
 
 if TYPE_CHECKING:
     from netlab.decode.layers import Layer
+
+FRAME = "the frame"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,7 @@ class PacketView:
     calls: tuple[CallLink, ...]
     data: bytes
     deep: tuple[str, ...]  # scapy's view, where asked for
+    notes: tuple[str, ...] = ()  # what else is to be known of it
 
 
 def packet_lines(
@@ -107,16 +111,21 @@ def packet_lines(
     both = zip(tables.packets, raw.frames, strict=True)
     kept = (pair for pair in both if chosen is None or pair[0].frame in chosen)
     return [
-        PacketLine(
-            packet.frame,
-            packet.time_ns - start,
-            address(packet.src, packet.sport) if packet.src else "-",
-            address(packet.dst, packet.dport) if packet.dst else "-",
-            packet.protocol or packet.link,
-            *_said(packet, segments.get(packet.frame), frame),
-        )
+        packet_line(packet, segments.get(packet.frame), frame, start)
         for packet, frame in islice(kept, limit or None)
     ]
+
+
+def packet_line(packet: Packet, segment: Segment | None, frame: Frame, start_ns: int) -> PacketLine:
+    """A packet in one line; its time counts from `start_ns`."""
+    return PacketLine(
+        packet.frame,
+        packet.time_ns - start_ns,
+        address(packet.src, packet.sport) if packet.src else "-",
+        address(packet.dst, packet.dport) if packet.dst else "-",
+        packet.protocol or packet.link,
+        *_said(packet, segment, frame),
+    )
 
 
 def _said(packet: Packet, segment: Segment | None, frame: Frame) -> tuple[str, tuple[str, ...]]:
@@ -239,7 +248,15 @@ def packet_view(tables: Tables, raw: RawRecording, packet: Packet, *, deep: bool
         calls=call_links(tables, packet.frame),
         data=bytes(frame.data),
         deep=tuple(looked),
+        notes=_notes(raw, parts),
     )
+
+
+def _notes(raw: RawRecording, parts: Sequence[MessagePart]) -> tuple[str, ...]:
+    """That there are keys, where what they may open is in the packet."""
+    if not raw.secrets or not any(part.protocol == "TLS" for part in parts):
+        return ()
+    return secret_notes(raw)
 
 
 def _blocks(found: Sequence[Layer]) -> tuple[LayerBlock, ...]:
@@ -318,7 +335,7 @@ class FieldView:
     name: str  # tcp.window
     layer: LayerBlock
     field: FieldLine
-    within: str = "the frame"  # what its bytes are counted in
+    within: str = FRAME  # what its bytes are counted in
 
 
 def field_views(view: PacketView, name: str) -> list[FieldView]:
@@ -327,7 +344,7 @@ def field_views(view: PacketView, name: str) -> list[FieldView]:
     Raises UsageError when it has none, with the nearest that it has.
     """
     blocks = (*view.layers, *(block for part in view.messages for block in part.blocks))
-    places = [("the frame", layer) for layer in blocks]
+    places = [(FRAME, layer) for layer in blocks]
     if view.whole is not None:
         places += [("the packet put together", layer) for layer in view.whole.layers]
     every = [

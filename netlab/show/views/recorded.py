@@ -148,3 +148,10 @@ def unmatched_text(what: str, reason: str) -> str:
     if what.endswith("not captured"):
         reason = reason.removeprefix("not captured: ")
     return f"{what}: {reason}"
+
+
+def secret_notes(raw: RawRecording) -> tuple[str, ...]:
+    """That there are keys in the file: a secret to be kept, and of no use here."""
+    if not raw.secrets:
+        return ()
+    return (f"the file holds keys ({', '.join(raw.secrets)}): netlab decrypts nothing with them",)

@@ -18,6 +18,7 @@ from netlab.show.views.recorded import (
     interfaces,
     ledger,
     loss_text,
+    secret_notes,
     wire,
 )
 from netlab.show.views.text import as_json
@@ -103,6 +104,7 @@ def summary(
         ledger=ledger(tables),
         notes=(
             *described.notes,
+            *secret_notes(raw),
             *_form_notes(described.form),
             *_witness_notes(tables, raw),
         ),

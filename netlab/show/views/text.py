@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -11,6 +12,15 @@ def as_json(view: Any) -> str:
     import json  # here: what a terminal shows needs none of it
 
     return json.dumps(_plain(view), indent=2, ensure_ascii=True)
+
+
+def json_list(views: Iterable[Any]) -> Iterator[str]:
+    """The views as one JSON list, as `as_json` writes it, in pieces."""
+    between = "["
+    for view in views:
+        yield between + as_json([view])[1:-2]
+        between = ","
+    yield "[]" if between == "[" else "\n]"
 
 
 def _plain(value: Any) -> Any:

@@ -53,17 +53,26 @@ class VerdictView:
 
 
 def word(segment: Segment | None) -> str:
-    """netlab's verdict in a word or two, where it is more than new data or an ACK."""
-    if segment is None or segment.verdict is None:
+    """netlab's verdict in a word or two, where it is more than new data or an ACK.
+
+    tshark's of a segment that netlab did not judge: one of a large capture, read in bulk.
+    """
+    if segment is None:
         return ""
+    if segment.verdict is None:
+        return _by_tshark(segment) if segment.verdict_reason is None else ""
     return WORDS.get(Verdict(segment.verdict), "")
+
+
+def _by_tshark(segment: Segment) -> str:
+    return next((text for name, text in _TSHARK.items() if getattr(segment, name)), "")
 
 
 def verdict_view(segment: Segment | None) -> VerdictView | None:
     """What is said of a segment; None where both say that it is nothing unusual."""
     if segment is None:
         return None
-    theirs = next((text for name, text in _TSHARK.items() if getattr(segment, name)), "")
+    theirs = _by_tshark(segment)
     mine = word(segment)
     if not mine and segment.verdict is None and segment.verdict_reason is not None:
         mine = "not certain"

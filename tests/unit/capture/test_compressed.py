@@ -117,10 +117,24 @@ def test_a_capture_cut_in_its_compression_keeps_its_first_frames(
     path.write_bytes(compressed[: len(compressed) * 3 // 4])
     found = read_raw(path)
     assert found.cut_short
-    assert way in found.faults[-1]
+    (fault,) = found.faults  # and not that what came out of it is cut short
+    packets = len(found.frames)
+    assert fault == f"the {way} data is cut short (packets read before that: {packets})"
     whole = tmp_path / "whole"
     whole.write_bytes(plain)
     assert found.frames == read_raw(whole).frames[: len(found.frames)]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_one_cut_before_its_first_packet_is_not_called_something_else(
+    way: str, sample: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "cut"
+    path.write_bytes(WAYS[way](sample.read_bytes())[:21])
+    with pytest.raises(BadRecording) as caught:
+        read_raw(path)
+    expected = f"no packet of {path} can be read: the {way} data is cut short"
+    assert str(caught.value) == expected
 
 
 def test_a_bomb_is_refused_before_it_has_filled_the_memory(tmp_path: Path) -> None:

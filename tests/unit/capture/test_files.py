@@ -79,7 +79,7 @@ def test_the_time_that_tshark_wraps_is_read_as_the_file_says(captures_dir: Path)
         (gzip.compress(b"x" * 99, mtime=0)[:-9], "cut short"),
         (b"\n\r\r\n\x1c\0\0\0", "cut short"),
         (b"\n\r\r\n\x1c\0\0\0endian??" + bytes(12), "no byte order"),
-        (b"\xd4\xc3\xb2\xa1\x02\0\x04\0", "not a pcap or pcapng file"),
+        (b"\xd4\xc3\xb2\xa1\x02\0\x04\0", "cut short in its first header"),
     ],
 )
 def test_what_is_no_capture_is_refused_in_one_line(tmp_path: Path, data: bytes, text: str) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from netlab.capture import pcapng
 from netlab.capture.files import read_raw
+from netlab.capture.pcapng_reader import packet_flags
 from netlab.model.recording import RawRecording
 
 
@@ -181,6 +182,38 @@ def test_damage_ends_the_reading_and_is_named(tmp_path: Path, damage: bytes, tex
     assert len(raw.frames) == 1
     (fault,) = raw.faults
     assert text in fault
+
+
+def test_a_section_whose_options_run_over_its_end_is_read_on(tmp_path: Path) -> None:
+    head = pack("<IHHq", 0x1A2B3C4D, 1, 0, -1) + pack("<HH", 4, 12_336) + bytes(12)
+    raw = Builder().block(0x0A0D0D0A, head).interface(1).packet(0, 0, b"whole").read(tmp_path)
+    assert [bytes(frame.data) for frame in raw.frames] == [b"whole"]
+    (fault,) = raw.faults
+    assert "claims 12336 bytes" in fault
+    assert not raw.cut_short
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_keys_in_the_file_are_named(order: str, tmp_path: Path) -> None:
+    keys = b"CLIENT_RANDOM 00 11\n"
+    builder = Builder().section(order)
+    for kind in (0x544C534B, 0x544C534B, 0x57474B4C, 7):
+        builder.block(10, pack(order + "II", kind, len(keys)) + keys)
+    raw = builder.interface(1).packet(0, 0, b"whole").read(tmp_path)
+    assert raw.secrets == ["TLS key log", "WireGuard key log", "secrets of type 0x00000007"]
+    assert [frame.number for frame in raw.frames] == [1]
+    assert not raw.faults
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_the_flags_of_a_packet_are_found_from_its_bytes(order: str) -> None:
+    builder = Builder(order).section().interface(1)
+    begun = len(builder.data)
+    builder.packet(0, 0, b"abc", (1, b"text"), (2, pack(order + "I", 0x201)))
+    assert packet_flags(builder.data, begun + 28, 3) == 0x201
+    at = len(builder.data) + 12
+    builder.block(3, pack(order + "I", 3) + b"abc\0")
+    assert packet_flags(builder.data, at, 3) == 0
 
 
 def test_a_length_that_is_no_multiple_of_four_is_rounded_up_as_wireshark_does(

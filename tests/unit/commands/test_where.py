@@ -91,3 +91,31 @@ def test_a_stream_by_its_frames(tables: Tables, capsys: pytest.CaptureFixture[st
 
 def test_states_take_conditions_on_states(capsys: pytest.CaptureFixture[str]) -> None:
     assert view(capsys, "-c", "0", "--states", "--where", "state = 'NOWHERE'")["ends"] == []
+
+
+@pytest.mark.parametrize(
+    ("argv", "text"),
+    [
+        (("--packets", "--where", "protocol = 'tcp'"), "no protocol is 'tcp' here: the nearest is"
+         " 'TCP'"),
+        (("--calls", "--where", "op in ('Send', 'close')"), "no op is 'Send' here: the nearest is"
+         " 'send'"),
+        (("-c", "0", "--where", "op = 'Send'"), "the nearest is 'send'"),
+        (("--connections", "--where", "'x' = protocol or protocol == 'Tcp'"), "'tcp'"),
+    ],
+)  # fmt: skip
+def test_a_value_that_no_row_has_is_named(
+    argv: tuple[str, ...], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["inspect", str(HOSTS), *argv]) == 0
+    said = capsys.readouterr().err
+    assert said.startswith("netlab: note: no ")
+    assert text in said
+
+
+def test_a_query_without_an_answer_names_the_value(capsys: pytest.CaptureFixture[str]) -> None:
+    sql = "select frame from frames where verdict = 'NEW_DATA' and seq > 0"
+    assert run(["query", str(HOSTS), sql]) == 0
+    assert "no verdict is 'NEW_DATA' here: the nearest is 'new_data'" in capsys.readouterr().err
+    assert run(["query", str(HOSTS), sql.replace("NEW_DATA", "new_data")]) == 0
+    assert not capsys.readouterr().err

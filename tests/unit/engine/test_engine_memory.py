@@ -7,13 +7,13 @@ import resource
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from limited_memory import cgroup
 
-from netlab.engine.memory import Memory, spare_bytes
+from netlab.capture.spare import spare_bytes
+from netlab.engine.memory import Memory
 
 PACKETS = 1_500_007
 LIMIT_BYTES = 128 << 20
@@ -55,31 +55,6 @@ def test_what_is_left_is_bounded_by_the_process_limit() -> None:
     assert os.waitpid(pid, 0)[1] == 0
 
 
-@contextmanager
-def cgroup() -> Iterator[list[str]]:
-    """What begins a process in a cgroup of 128 MiB, of either version; a limit of its own where
-    none can be made."""
-    name = f"netlab-test-{os.getpid()}"
-    for root, limit in (
-        (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"),
-        (Path("/sys/fs/cgroup"), "memory.max"),
-    ):
-        group = root / name
-        try:
-            group.mkdir()
-        except OSError:
-            continue
-        try:
-            if (group / limit).exists():
-                (group / limit).write_text(str(LIMIT_BYTES))
-                enter = f'echo $$ > {group}/cgroup.procs && exec "$@"'
-                yield ["sh", "-c", enter, "sh"]
-                return
-        finally:
-            group.rmdir()
-    yield ["sh", "-c", 'ulimit -v 700000 && exec "$@"', "sh"]
-
-
 @pytest.mark.slow
 def test_a_file_whose_tables_are_larger_than_memory(tmp_path: Path) -> None:
     path = tmp_path / "a.pcap"
@@ -93,7 +68,7 @@ def test_a_file_whose_tables_are_larger_than_memory(tmp_path: Path) -> None:
             head = struct.pack("<IIII", number >> 10, number & 0x3FF, 61, 61)
             file.write(head + bytes(12) + b"\x08\0" + ip + tcp + b"payload")
     command = [sys.executable, "-c", READ, str(path)]
-    with cgroup() as begin:
+    with cgroup(LIMIT_BYTES) as begin:
         done = subprocess.run([*begin, *command], check=True, capture_output=True, text=True)
     count, spilt, packets, payload, connections = done.stdout.split()
     assert (count, spilt) == (str(PACKETS), "True")

@@ -14,9 +14,9 @@ from netlab.capture.files import read_raw
 from netlab.explain.analysis import analyse
 from netlab.show.terminal.fields import field_lines, place, raw
 from netlab.show.terminal.lines import LEAST, cells, fit, fold, pieces, plain
-from netlab.show.terminal.packets import packet_lines
+from netlab.show.terminal.packets import explained_lines, packet_lines
 from netlab.show.views.blocks import FieldLine, LayerBlock
-from netlab.show.views.packets import PacketView, packet_view
+from netlab.show.views.packets import PacketView, field_views, packet_view
 
 
 def field(start: int, stop: int, *, name: str = "window", text: str = "1") -> FieldLine:
@@ -104,3 +104,15 @@ def test_a_value_of_wide_letters_keeps_to_the_width(width: int) -> None:
     block = LayerBlock("HTTP/1.1", 0, 9, fields)
     lines = field_lines(block, "", width, bytes(9), 0, 20)
     assert all(cell_len(plain(line)) <= width for line in lines)
+
+
+@pytest.mark.parametrize("width", [LEAST, 80])
+@pytest.mark.parametrize("name", ["tcp.window", "tcp.source-port", "ethernet.destination"])
+def test_a_field_is_marked_in_the_bytes(name: str, width: int, view: PacketView) -> None:
+    (found,) = field_views(view, name)
+    lines = [plain(line) for line in explained_lines(view, [found], width)]
+    assert max(map(len, lines)) <= width
+    (row,) = (line for line in lines if line[:7].strip().isdigit() and ">" in line)
+    between, stop, _ = row.partition(">")[2].partition("<")
+    assert stop
+    assert bytes.fromhex(between) == view.data[found.field.start : found.field.stop]

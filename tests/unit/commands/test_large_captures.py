@@ -1,0 +1,231 @@
+"""`inspect` and `query` of large captures say what they say of small ones, from bounded memory."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from limited_memory import cgroup
+
+from netlab.capture.files import read_raw
+from netlab.commands.main import run
+from netlab.engine.records import Unfit
+from netlab.engine.whole import read
+from netlab.explain.analysis import analyse
+from netlab.model.errors import BadRecording
+from netlab.model.tables import Tables
+
+LIMIT_BYTES = 192 << 20
+SECONDS, FRAMES_A_SECOND, FRAME_BYTES = 53, 2_003, 3_011
+_VERDICT = re.compile(r" \[[a-zA-Z -]+\]")
+
+
+@pytest.fixture(scope="module")
+def samples(captures_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The sample captures that the engine reads, uncompressed."""
+    from netlab.engine.plain import Plain
+
+    folder, found = tmp_path_factory.mktemp("samples"), []
+    for path in sorted((captures_dir / "files").iterdir()):
+        source = path
+        if path.suffix == ".gz":
+            source = folder / path.stem
+            source.write_bytes(gzip.decompress(path.read_bytes()))
+        try:
+            read(str(source), Plain(), keep=False)
+        except (Unfit, BadRecording):
+            continue
+        found.append(source)
+    assert len(found) > 50
+    return found
+
+
+class Both:
+    """Asks the same of the general path and of the way for large captures."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self._monkeypatch, self._capsys = monkeypatch, capsys
+
+    def __call__(self, *argv: str) -> tuple[Any, Any]:
+        return self.one("", *argv), self.one("plain", *argv)
+
+    def one(self, engine: str, *argv: str) -> Any:
+        self._monkeypatch.setenv("NETLAB_ENGINE", engine)
+        code = run(list(argv))
+        said = self._capsys.readouterr()
+        if code:
+            return code, said.err
+        if "jsonl" in argv:
+            return [json.loads(line) for line in said.out.splitlines()]
+        return json.loads(said.out)
+
+
+@pytest.fixture
+def both(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Both:
+    return Both(monkeypatch, capsys)
+
+
+def without_verdicts(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Lines of packets without the words that netlab and tshark choose differently."""
+    return [
+        {name: _VERDICT.sub("", value) if name == "info" else value for name, value in row.items()
+         if name != "shorter"}
+        for row in rows
+    ]  # fmt: skip
+
+
+def without_numbers(view: Any) -> Any:
+    """A view without the numbers of messages, which count all of a capture."""
+    if isinstance(view, dict):
+        return {name: without_numbers(value) for name, value in view.items() if name != "message"}
+    return [without_numbers(one) for one in view] if isinstance(view, list) else view
+
+
+def test_the_list_of_packets(samples: list[Path], both: Both) -> None:
+    lines = 0
+    for path in samples:
+        small, large = both("inspect", str(path), "--packets", "--json")
+        assert without_verdicts(large) == without_verdicts(small), path.name
+        lines += len(small)
+    assert lines > 6_000
+
+
+def test_packets_of_a_condition(samples: list[Path], both: Both) -> None:
+    found = 0
+    for condition in ("retransmission or sport = 53", "conn_protocol = 'udp' and frame > 7",
+                      "seg_len > 100 and conn_server_port = 80"):  # fmt: skip
+        for path in samples:
+            argv = ("inspect", str(path), "--packets", "--json", "--where", condition)
+            small, large = both(*argv)
+            assert without_verdicts(large) == without_verdicts(small), path.name
+            found += len(small)
+    assert found > 300
+
+
+def test_single_packets_and_connections(samples: list[Path], both: Both) -> None:
+    """Of each capture two packets, one of them the last, and two connections."""
+    for path in samples:
+        tables: Tables = analyse(read_raw(path))
+        frames = [packet.frame for packet in tables.packets]
+        for frame in {frames[at * (len(frames) - 1) // 3] for at in (1, 3)} if frames else ():
+            small, large = both("inspect", str(path), "--packet", str(frame), "--json")
+            assert without_numbers(large) == without_numbers(small), (path.name, frame)
+        count = len(tables.connections)
+        for number in {0, count // 2} if count else ():
+            row = tables.connections[number]
+            name = str(number) if row.stream is None else f"{row.protocol}.{row.stream}"
+            small, large = both("inspect", str(path), "--connection", name, "--json")
+            assert large == small, (path.name, name)
+            said = ("inspect", str(path), "--messages", "-c", str(number), "--json")
+            small, large = both(*said)
+            assert without_numbers(large) == without_numbers(small), (path.name, number)
+            assert all(one["message"] is None for one in large)
+            stream = ("inspect", str(path), "-c", str(number), "--stream", "both", "--json")
+            small, large = both(*stream)
+            assert large == small, (path.name, number)
+
+
+@pytest.mark.parametrize("argv", [("--packet", "100000"), ("-c", "99999"), ("-c", "udp.99999")])
+def test_what_is_not_there(argv: tuple[str, str], samples: list[Path], both: Both) -> None:
+    for path in samples:
+        small, large = both("inspect", str(path), *argv)
+        assert large == small
+        assert small[0] == 2
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select dport, count(*) as n, sum(payload_len_bytes) as b from frames"
+        " where conn_protocol = 'tcp' group by dport order by dport",
+        "select frame, src, seq, bytes_in_flight, conn_server_port from frames where seq > 9"
+        " order by frame",
+        "select protocol, count(*) as n from connections group by protocol order by protocol",
+        "select count(*) as n from segments where retransmission",
+        "select frame, verdict from segments where verdict is not null order by frame",
+    ],
+)
+def test_queries(sql: str, samples: list[Path], both: Both) -> None:
+    for path in samples[::3]:
+        small, large = both("query", str(path), sql, "--format", "jsonl")
+        assert large == small, path.name
+
+
+@pytest.fixture(scope="module")
+def large_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Connections of a thousand large packets, one after the other."""
+    path = tmp_path_factory.mktemp("large") / "large.pcap"
+    payload = bytes(FRAME_BYTES - 54)
+    with path.open("wb") as file:
+        file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))
+        for number in range(SECONDS * FRAMES_A_SECOND):
+            client = 10_000 + number // 1_009
+            ip = struct.pack(
+                ">BBHHHBBHII", 0x45, 0, FRAME_BYTES - 14, number & 0xFFFF, 0, 64, 6, 0, 1, 2
+            )
+            seq = 1 + number % 1_009 * len(payload)
+            tcp = struct.pack(">HHIIHHHH", client, 80, seq, 1, 0x5018, 500, 0, 0)
+            when, part = divmod(number, FRAMES_A_SECOND)
+            head = struct.pack("<IIII", when, part, FRAME_BYTES, FRAME_BYTES)
+            file.write(head + bytes(12) + b"\x08\0" + ip + tcp + payload)
+    return path
+
+
+def limited(*argv: str) -> subprocess.CompletedProcess[str]:
+    """`netlab` in a process that has a little more than half of the file's size."""
+    command = [sys.executable, "-m", "netlab", *argv]
+    with cgroup(LIMIT_BYTES) as begin:
+        return subprocess.run([*begin, *command], capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.slow
+def test_a_file_larger_than_memory(large_file: Path) -> None:
+    count, path = SECONDS * FRAMES_A_SECOND, str(large_file)
+    assert large_file.stat().st_size > 1.6 * LIMIT_BYTES
+    done = limited("inspect", path, "--packet", str(count), "--json")
+    assert done.returncode == 0, done.stderr
+    view = json.loads(done.stdout)
+    assert view["frame"] == count
+    assert view["connection"] == (count - 1) // 1_009
+    done = limited("inspect", path, "--connection", "tcp.7", "--json")
+    assert done.returncode == 0, done.stderr
+    drawn = [row["wire"]["frame"] for row in json.loads(done.stdout)["rows"] if row["wire"]]
+    assert drawn == list(range(7 * 1_009 + 1, 8 * 1_009 + 1))
+    condition = f"frame > {count - 5} or (connection = 3 and seq = 1)"
+    done = limited("inspect", path, "--packets", "--where", condition, "--json")
+    assert done.returncode == 0, done.stderr
+    frames = [row["frame"] for row in json.loads(done.stdout)]
+    assert frames == [3 * 1_009 + 1, *range(count - 4, count + 1)]
+    done = limited("inspect", path, "--packets")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") == 1 + count
+    done = limited("query", path, "select count(*) as n from packets where dport = 80",
+                   "--format", "csv")  # fmt: skip
+    assert done.stdout == f"n\n{count}\n", done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("query", "select * from frames"),
+        ("query", "select frame, verdict from segments"),
+        ("inspect", "--messages"),
+        ("inspect", "--packets", "--where", "verdict = 'rto'"),
+    ],
+)
+def test_what_needs_all_of_it_is_refused_in_a_line(argv: tuple[str, ...], large_file: Path) -> None:
+    done = limited(argv[0], str(large_file), *argv[1:])
+    assert done.returncode == 1
+    assert not done.stdout
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("netlab: ")
+    assert "MiB" in last
+    assert "Traceback" not in done.stderr
