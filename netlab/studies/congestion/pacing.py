@@ -50,8 +50,8 @@ STUDY = Study(
     question="SO_MAX_PACING_RATE is {rate} a second. When do 60 segments leave?",
     setup="A client sets SO_MAX_PACING_RATE and sends 60 segments at once; the wire has no limit "
     "of its own, and a round trip of 10 ms.",
-    prediction="At that rate, spread out evenly, though window and congestion window would let "
-    "them go at once: a timer of the kernel lets the next leave when the one before is paid for. "
+    prediction="At that rate, spread out evenly, though both windows would let them go much "
+    "faster: a timer of the kernel lets the next leave when the one before is paid for. "
     "Bursts fill the queues of routers, and what does not fit is lost; pacing avoids them. The "
     "first 10 segments of a connection are not paced. BBR paces always.",
     parameters=(
