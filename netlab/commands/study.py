@@ -94,6 +94,9 @@ def command(
     p = study.params(_pairs(settings))
     if repeat > 1 and (output is not None or predict):
         raise UsageError("--repeat shows no single run", "leave out --output and --predict")
+    lack = study.lacks()
+    if lack:
+        return _left_out(study, p, lack)
     return _repeat(study, p, full, repeat) if repeat > 1 else _one(study, p, full, predict, output)
 
 
@@ -102,6 +105,16 @@ def _list(studies: list[Study]) -> int:
     from netlab.studies import page
 
     emit(page.list_lines(studies, width_of(None)))
+    return 0
+
+
+def _left_out(study: Study, p: Params, lack: str) -> int:
+    """What the study would be about, and what it needs that is not here."""
+    from netlab.show.terminal.lines import emit, width_of
+    from netlab.studies import page
+
+    width = width_of(None)
+    emit([*page.before_lines(study, p, width), [], page.skipped_line(study, 0, lack)])
     return 0
 
 

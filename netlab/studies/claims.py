@@ -64,7 +64,7 @@ def judged(study: Study, say: Callable[[str], None]) -> Iterator[Judged]:
     """Carry a study out, once, and judge all of its statements."""
     lack = study.lacks()
     if lack:
-        yield from _open(study, f"this kernel lacks {lack}")
+        yield from _open(study, f"left out: {lack}")
         return
     try:
         outcome = carry_out(study, study.params({}), say=lambda text: say(f"{study.name}: {text}"))

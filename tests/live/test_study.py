@@ -118,6 +118,17 @@ def test_what_cannot_be_done(words: tuple[str, ...], says: str, tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_a_study_lacks_is_said(tmp_path: Path) -> None:
+    assert study(tmp_path, "new", "lacking").returncode == 0
+    file = tmp_path / "lacking.py"
+    file.write_text(
+        file.read_text().replace("STUDY = Study(", 'STUDY = Study(lacks=lambda: "a second moon",')
+    )
+    done = study(tmp_path, "./lacking.py")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1] == "- lacking  left out: a second moon"
+
+
 def test_statements_are_judged_by_what_was_measured(tmp_path: Path) -> None:
     done = study(tmp_path, "--claims", "datagram-boundaries")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -136,7 +147,7 @@ def test_a_statement_is_open_where_its_study_does_not_hold_itself() -> None:
     wrong = replace(one.expects[0], predicted=lambda p: "something else")
     for broken, why in (
         (replace(one, expects=(wrong,)), "a prediction of its study did not hold"),
-        (replace(one, lacks=lambda: "UDP"), "this kernel lacks UDP"),
+        (replace(one, lacks=lambda: "UDP"), "left out: UDP"),
     ):
         found = list(judged(broken, lambda text: None))
         assert [(each.verdict, each.why) for each in found] == [(Verdict.UNTESTED, why)] * 2

@@ -156,6 +156,7 @@ STUDY = Study(
     waits_on="client recv",
     claims=(
         Claim("One process can serve 10,000 connections (C10K)",
-              lambda e: e.returned["server#2"] >= 10_000),
+              lambda e: e.returned["server#2"] >= 10_000,
+              "with a limit on descriptors that allows it (ulimit -n)"),
     ),
 )  # fmt: skip

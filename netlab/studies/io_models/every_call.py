@@ -204,6 +204,6 @@ STUDY = Study(
     table=table,
     connection=None,
     next="`netlab study rcvtimeo`: a time-out that the kernel keeps.",
-    cause="peer_window",
+    cause=lambda p: "peer_window" if p.rtt > p.timeout else "",
     waits_on="client send",
 )  # fmt: skip

@@ -41,7 +41,9 @@ class Herd:
         for _ in self._pids:
             os.read(self.woken, 1)  # it is about to wait
         until_s = time.monotonic() + WITHIN_S
-        while not all(map(_sleeps, self._pids)) and time.monotonic() < until_s:
+        while not all(map(_sleeps, self._pids)):
+            if time.monotonic() > until_s:
+                raise TimeoutError(f"the {name} processes do not fall asleep")
             time.sleep(0.01)
 
     def outcome(self) -> dict[str, int]:
@@ -49,8 +51,8 @@ class Herd:
         woke = len(os.read(self.woken, 1))
         reports = select.poll()
         reports.register(self.woken, select.POLLIN)
-        while reports.poll(QUIET_S * 1000):
-            woke += len(os.read(self.woken, 1))
+        while reports.poll(QUIET_S * 1000) and (told := os.read(self.woken, 1)):
+            woke += len(told)
         os.write(self._go, b"g" * len(self._pids))  # accept now; who still sleeps wakes by this
         ends = [ended(pid) for pid in self._pids]
         self.listener.close()

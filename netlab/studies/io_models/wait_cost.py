@@ -154,7 +154,7 @@ STUDY = Study(
     "kernel, and what becomes ready is put on a second list: epoll_wait() only takes from "
     "there, and costs the same with any number. select() ends at descriptor 1,023: "
     "its sets are 1,024 bits.",
-    parameters=(Parameter("most", Kind.COUNT, 16_000, 1000, 16_000, "idle connections, at most"),),
+    parameters=(Parameter("most", Kind.COUNT, 16_000, 1100, 16_000, "idle connections, at most"),),
     server=server,
     client=client,
     experiment=experiment,
