@@ -117,6 +117,7 @@ def with_each_mode(stage: Stage) -> None:
     assert stage.study.client is not None
     for number, mode in enumerate(MODES):
         stage.start("server", core, mode, 2, False, PORT + number)
+    for number in range(len(MODES)):
         stage.lab.wait_listening("server", PORT + number)
     stage.run("client", stage.study.client)
     stage.lab.stop("server")

@@ -61,9 +61,10 @@ def rest_ns(p: Params) -> int:
 
 
 def experiment(stage: Stage) -> None:
-    """Three servers, one after the other."""
+    """Three servers on one host."""
     for mode, port in (("single", SINGLE), ("threads", THREADS), ("base", BASE)):
         stage.start("server", core, mode, 2, mode == "base", port)
+    for port in (SINGLE, THREADS, BASE):
         stage.lab.wait_listening("server", port)
     stage.run("client", client)
     stage.lab.stop("server")
