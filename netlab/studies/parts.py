@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from netlab.lab import sysctls
 from netlab.studies.quantity import Kind
 from netlab.studies.study import Parameter, Params
 
@@ -34,10 +33,3 @@ def timer_room(length_ns: int) -> int:
     kernel/time/timer.c: each level of the wheel is 8 times coarser than the one before.
     """
     return length_ns // 8 + 2 * TICK_NS
-
-
-def lacking(name: str, why: str = "") -> str:
-    """What a kernel without that sysctl lacks, for `Study.lacks`; empty: it is there."""
-    if sysctls.read(name) is not None:
-        return ""
-    return f"{name}: {why}" if why else name

@@ -7,7 +7,7 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
-from netlab.studies.parts import lacking
+from netlab.studies.lacks import lacking
 from netlab.studies.programs import reads_to_the_end
 from netlab.studies.quantity import Kind
 from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic

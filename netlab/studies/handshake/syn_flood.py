@@ -7,7 +7,8 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
-from netlab.studies.parts import BUSY_NS, lacking
+from netlab.studies.lacks import lacking
+from netlab.studies.parts import BUSY_NS
 from netlab.studies.quantity import Kind
 from netlab.studies.raw_tcp import SYN, Ends, segment, sender, start_raw
 from netlab.studies.sockets import listening, tell, told, trial

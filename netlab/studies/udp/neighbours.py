@@ -7,7 +7,7 @@ import socket
 from netlab.model.probe import Probe
 from netlab.model.tables import Packet
 from netlab.studies.evidence import Evidence
-from netlab.studies.parts import lacking
+from netlab.studies.lacks import lacking
 from netlab.studies.quantity import Kind
 from netlab.studies.study import PORT, Expect, Params, Study, Topic
 
