@@ -7,6 +7,7 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
+from netlab.studies.lacks import lacking
 from netlab.studies.programs import reads_to_the_end
 from netlab.studies.quantity import Kind
 from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
@@ -59,6 +60,7 @@ STUDY = Study(
     ),
     server=reads_to_the_end,
     client=client,
+    lacks=lambda: lacking("net.ipv4.tcp_syncookies", "it was built without SYN cookies"),
     wire=lambda p: "drop c>s ack 1",
     sysctls=lambda p: {"server": {"net.ipv4.tcp_syncookies": str(p.cookies)}},
     expects=(

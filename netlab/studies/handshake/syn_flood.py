@@ -7,6 +7,7 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
+from netlab.studies.lacks import lacking
 from netlab.studies.parts import BUSY_NS
 from netlab.studies.quantity import Kind
 from netlab.studies.raw_tcp import SYN, Ends, segment, sender, start_raw
@@ -85,6 +86,7 @@ STUDY = Study(
     server=server,
     client=client,
     experiment=experiment,
+    lacks=lambda: lacking("net.ipv4.tcp_syncookies", "it was built without SYN cookies"),
     wire=lambda p: "drop c>s rst",
     sysctls=lambda p: {"server": {"net.ipv4.tcp_syncookies": str(p.cookies)}},
     expects=(

@@ -7,6 +7,7 @@ import socket
 from netlab.model.probe import Probe
 from netlab.model.tables import Packet
 from netlab.studies.evidence import Evidence
+from netlab.studies.lacks import lacking
 from netlab.studies.quantity import Kind
 from netlab.studies.study import PORT, Expect, Params, Study, Topic
 
@@ -93,6 +94,7 @@ STUDY = Study(
     "back to the asker alone. Then the SYN leaves.",
     server=server,
     client=client,
+    lacks=lambda: lacking("net.ipv6.conf.all.disable_ipv6", "it has no IPv6"),
     options={"resolve": True},
     expects=(
         Expect("solicitations before the SYN", Kind.COUNT, lambda p: 1,
