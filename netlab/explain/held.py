@@ -233,6 +233,6 @@ RULES: tuple[Rule, ...] = (
     Rule(Cause.CORK, _cork_holds, _tell_cork),
     Rule(Cause.NAGLE, _nagle_holds, _tell_nagle),
     Rule(Cause.PACING, lambda m: m.paced and m.unsent > 0 and not m.next_ack, _tell_pacing),
-    Rule(Cause.SEND_BUFFER, lambda m: m.starved and m.unsent > 0, tell_full),
+    Rule(Cause.SEND_BUFFER, lambda m: m.starved and m.unsent > 0 and m.next_ack, tell_full),
     Rule(Cause.CWND, lambda m: m.unsent > 0 and m.flight > 0 and m.next_ack, _tell_cwnd),
 )

@@ -125,9 +125,10 @@ def _option_inside(holder: Holder, since_ns: int, until_ns: int) -> Call | None:
 def _by_its_thread(moment: Moment) -> bool:
     """Whether only the writing thread can have had the next frame sent.
 
-    Nothing is in flight; or no ACK came before it, on a veth, which has no queue that holds it.
+    Nothing is in flight; or no ACK came before it, and nothing was queued, or it went over a veth,
+    which has no queue that holds it.
     """
-    if moment.flight == 0:
+    if moment.flight == 0 or (moment.starved and not moment.next_ack):
         return True
     return not moment.next_ack and moment.left is not None and moment.left.packet._wired
 
@@ -142,6 +143,7 @@ def moment_of(holder: Holder, since_ns: int, until_ns: int) -> Moment:
     """The state of the sender from `since_ns` until the next change."""
     sender, path = holder.sender, holder.path
     nxt, una, edge = sender.nxt(since_ns), sender.una(since_ns), sender.edge(since_ns)
+    unsent = max(sender.written(since_ns) - nxt, 0)
     last = sender.last_write(since_ns)
     finished_ns = sender.finished_ns
     side = sender.direction.sender
@@ -150,7 +152,7 @@ def moment_of(holder: Holder, since_ns: int, until_ns: int) -> Moment:
     return Moment(
         since_ns=since_ns,
         until_ns=until_ns,
-        unsent=max(sender.written(since_ns) - nxt, 0),
+        unsent=unsent,
         flight=max(nxt - una, 0),
         room=None if edge is None else edge - nxt,
         mss=sender.mss,
@@ -164,7 +166,10 @@ def moment_of(holder: Holder, since_ns: int, until_ns: int) -> Moment:
         next_ack=sender.ack_comes_first(since_ns),
         left=sender.next_departure(since_ns),
         paced=sender.paced,
-        starved=nxt > una and _is_inside(sender, nxt, since_ns) and sender.starved(since_ns),
+        starved=unsent > 0
+        and nxt > una
+        and _is_inside(sender, nxt, since_ns)
+        and sender.starved(since_ns),
     )
 
 

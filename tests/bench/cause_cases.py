@@ -216,7 +216,8 @@ def _windows() -> Iterator[Case]:
             f"40 segments over {ms} ms",
             [["connect"], ["send", 40 * SEGMENT], ["recv"], ["close"]],
             [*LISTEN, ["whole", 40 * SEGMENT], ["send", 1], ["drain"], ["close"]],
-            ("server", "recv", 1), "cwnd network", 2 * ms, f"delay {ms}ms", "peer_app",
+            ("server", "recv", 1), "cwnd network", 2 * ms, f"delay {ms}ms",
+            "peer_app send_buffer",
         )  # fmt: skip
 
 
@@ -405,7 +406,8 @@ def _other_way() -> Iterator[Case]:
             f"20 segments back over {ms} ms",
             [["connect"], ["send", 3], ["whole", 20 * SEGMENT], ["close"]],
             [*LISTEN, ["recv"], ["send", 20 * SEGMENT], ["drain"], ["close"]],
-            CLIENT_RECV, "cwnd network", 3 * ms, f"delay {ms}ms", "peer_app", ipv6=ms == 45,
+            CLIENT_RECV, "cwnd network", 3 * ms, f"delay {ms}ms", "peer_app send_buffer",
+            ipv6=ms == 45,
         )  # fmt: skip
 
 

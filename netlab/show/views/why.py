@@ -144,7 +144,8 @@ def why(tables: Tables, raw: RawRecording, path: str, connection: Connection | N
         call for call in tables.calls
         if call.call in scene.explained and (number is None or call.connection == number)
     ]  # fmt: skip
-    ranked = sorted(told, key=lambda call: (-_weight(scene.explained[call.call], call), call.call))
+    weights = {call.call: _weight(scene.explained[call.call], call) for call in told}
+    ranked = sorted(told, key=lambda call: (-weights[call.call], call.call))
     sentences = [sentence(scene, call) for call in ranked[:SENTENCES]]
     unknown = sorted(
         ((_length(scene.explained[c.call], Cause.UNKNOWN), c) for c in told),
@@ -159,7 +160,7 @@ def why(tables: Tables, raw: RawRecording, path: str, connection: Connection | N
     return Why(
         path=path,
         calls=len(told),
-        connections=tuple(_connections(scene, told, number, quiet)),
+        connections=tuple(_connections(scene, told, weights, number, quiet)),
         others=tuple(_bars([c for c in told if c.connection is None], scene, by_actor=True)),
         sentences=tuple(_worth(sentences)),
         silences=tuple(_longest(scene, quiet)),
@@ -295,7 +296,11 @@ def _silence_weight(part: Part) -> float:
 
 
 def _connections(
-    scene: Scene, told: Sequence[Call], number: int | None, quiet: dict[int, list[Part]]
+    scene: Scene,
+    told: Sequence[Call],
+    weights: dict[int, float],
+    number: int | None,
+    quiet: dict[int, list[Part]],
 ) -> Iterable[ConnectionWhy]:
     by_connection: dict[int, list[Call]] = {}
     for call in told:
@@ -307,7 +312,7 @@ def _connections(
         if not calls and not silences and row.connection != number:
             continue
         bars = [*_bars(calls, scene), *([_bar("", len(silences), silences)] if silences else [])]
-        weight = sum(_weight(scene.explained[call.call], call) for call in calls)
+        weight = sum(weights[call.call] for call in calls)
         yield ConnectionWhy(
             row.connection, row.protocol, address(row.client, row.client_port),
             address(row.server, row.server_port), tuple(bars),
