@@ -63,7 +63,7 @@ def _side(row: Connection, name: str, me: Sender, peer: Sender, unique_bytes: in
     if me.ts_rtt_count:
         put("ts_rtt_min_ns", me.ts_rtt_min_ns)
         put("ts_rtt_mean_ns", me.ts_rtt_sum_ns // me.ts_rtt_count)
-    if me.una_frame is not None:
+    if me.una_frame is not None and (me.flight_most or not me.payload_bytes):
         put("flight_max_bytes", me.flight_most)
     if peer.window_most is not None:  # the peer heard them: they are this side's
         put("window_min_bytes", peer.window_least)

@@ -18,6 +18,7 @@ from netlab.show.views.calls import CallLine
 from netlab.show.views.connections import ConnectionSummary
 from netlab.show.views.content import Content
 from netlab.show.views.difference import Difference
+from netlab.show.views.facts import Facts
 from netlab.show.views.journey import Journey
 from netlab.show.views.marks import Ladder
 from netlab.show.views.messages import MessageLine, MessageView
@@ -36,6 +37,7 @@ VIEWS: dict[str, type[Any]] = {
     "inspect FILE --connection N": Ladder,
     "inspect FILE --connection N --stream both": Content,
     "inspect FILE --connection N --states": StatesView,
+    "inspect FILE --connection N --facts": Facts,
     "inspect FILE --packet N": PacketView,
     "inspect FILE --packet N --field NAME, a list of": FieldView,
     "inspect FILE --messages, a list of": MessageLine,

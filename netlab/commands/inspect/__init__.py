@@ -49,6 +49,11 @@ from netlab.commands.watching import watching
     is_flag=True,
     help="With --connection: what was sampled of its sockets: cwnd, bytes in flight, queues.",
 )
+@click.option(
+    "--facts",
+    is_flag=True,
+    help="With --connection: what was measured: round trips, windows, rates, resends by kind.",
+)
 @click.option("--limit", metavar="N", type=WholeNumber(min=0), help="At most N rows; 0: all.")
 @click.option(
     "--where",

@@ -25,6 +25,7 @@ class Asked:
     form: str | None = None
     output: str | None = None
     states: bool = False
+    facts: bool = False
     limit: int | None = None
     where: str | None = None
     as_json: bool = False
@@ -84,14 +85,18 @@ class Asked:
             )
 
     def _check_connection(self) -> None:
-        looks = {"--stream": self.stream is not None, "--states": self.states}
+        looks = {
+            "--states": self.states, "--facts": self.facts, "--stream": self.stream is not None
+        }  # fmt: skip
         given = [name for name, is_given in looks.items() if is_given]
         if given and self.connection is None:
             raise UsageError(f"{given[0]} is about one connection", "add --connection N")
         if len(given) > 1:
-            raise UsageError("only one view at a time", "choose --states or --stream")
+            raise UsageError("only one view at a time", f"choose {' or '.join(given)}")
         if self.view == "messages" and given:
-            raise UsageError("only one view at a time", "choose --messages, --states or --stream")
+            raise UsageError("only one view at a time", f"choose --messages or {given[0]}")
+        if self.facts and (self.where is not None or self.limit is not None):
+            raise UsageError("--facts are of the whole connection", "leave out --where and --limit")
         if self.stream is None and (self.form is not None or self.output is not None):
             name = "--output" if self.form is None else "--as"
             raise UsageError(f"{name} is about a stream", "add --stream client, server or both")

@@ -14,6 +14,8 @@ def show(tables: Tables, raw: RawRecording, asked: Asked, connection: str) -> No
     row = choose.connection(tables, connection)
     if asked.stream is not None:
         _stream(tables, raw, asked, row, asked.stream)
+    elif asked.facts:
+        _facts(asked, row)
     elif asked.states:
         _states(tables, asked, row)
     else:
@@ -34,6 +36,24 @@ def _ladder(tables: Tables, raw: RawRecording, asked: Asked, row: Connection) ->
         emit_json(limited(ladder(tables, raw, row, only), asked.limit or 0))
     else:
         print_ladder(tables, raw, connection=row.connection, limit=asked.limit, only=only)
+
+
+def _facts(asked: Asked, row: Connection) -> None:
+    from netlab.model.errors import UsageError
+    from netlab.show.terminal.facts import facts_lines
+    from netlab.show.terminal.lines import emit, emit_json, width_of
+    from netlab.show.views.facts import facts
+
+    if row.protocol != "tcp":
+        raise UsageError(
+            f"connection {row.connection} is not TCP: of {row.protocol} nothing is measured",
+            "leave out --facts",
+        )
+    view = facts(row)
+    if asked.as_json:
+        emit_json(view)
+    else:
+        emit(facts_lines(view, width_of(None)))
 
 
 def _states(tables: Tables, asked: Asked, row: Connection) -> None:
