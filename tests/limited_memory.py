@@ -7,13 +7,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from netlab.engine.choose import warm_up
+
 
 @contextmanager
 def cgroup(limit_bytes: int) -> Iterator[list[str]]:
     """What begins a process in a cgroup of so much memory, of either version.
 
     Where none can be made, a limit of its own: what it has for itself, files that it maps aside.
+    The kernels are compiled before: that takes memory, and is done once.
     """
+    assert warm_up() is None
     name = f"netlab-test-{os.getpid()}"
     for root, limit in (
         (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"),

@@ -14,7 +14,7 @@ from netlab.model.errors import NetlabError
 
 # What a packet takes as a frame and as rows of the tables, beside its bytes: measured on TCP.
 PACKET_BYTES = 2_600
-FRAMES_BETWEEN = 1 << 16  # two looks at what is left, while a file is read
+FRAMES_BETWEEN = 1 << 14  # two looks at what is left, while a file is read
 _LEAST_BYTES = 48 << 20  # with less, reading on ends before memory does
 _CGROUPS = "/sys/fs/cgroup"
 

@@ -113,6 +113,9 @@ def run(argv: list[str]) -> int:
     except click.ClickException as error:
         complain(usage_line(error))
         return 2
+    except MemoryError:  # where a limit forbids more; the system's own end is a signal
+        complain("there is no more memory: give it more, or a part of the file (editcap -r)")
+        return 1
     except (click.Abort, KeyboardInterrupt) as stop:
         complain("interrupted")
         return 128 + (stop.args[0] if stop.args else signal.SIGINT)

@@ -12,6 +12,7 @@ import stat
 import sys
 from typing import TYPE_CHECKING, Any
 
+from netlab.capture.spare import check_room
 from netlab.model.errors import NetlabError, UsageError
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _FROM_BYTES = 512 << 10  # below it, the general path is done before this is imported
 _NATIVE_FROM_BYTES = 1 << 20  # where the object code is at hand
 _COMPILE_FROM_BYTES = 24 << 20  # where it has to be made first
+_COMPILE_BYTES = 224 << 20  # of memory, while it is made
 _KINDS = ("plain", "native")
 TABLES = ("packets", "segments", "connections")
 _SLOW_FROM_BYTES = 64 << 20  # from here on it is worth a word that something takes long
@@ -109,8 +111,13 @@ def _machine(forced: str | None, size_bytes: int) -> Any:
         from netlab.engine.compiled import is_cached
         from netlab.engine.native import Native
 
-        if forced is None and size_bytes < _COMPILE_FROM_BYTES and not is_cached():
-            return _plain()
+        if not is_cached():
+            if forced is None and size_bytes < _COMPILE_FROM_BYTES:
+                return _plain()
+            check_room(
+                _COMPILE_BYTES, "the kernels, which are compiled once,",
+                "netlab doctor --warm-up compiles them, where there is more",
+            )  # fmt: skip
         return Native()
     except ImportError as error:
         if forced is not None:

@@ -100,5 +100,10 @@ class Asked:
         if self.stream is None and (self.form is not None or self.output is not None):
             name = "--output" if self.form is None else "--as"
             raise UsageError(f"{name} is about a stream", "add --stream client, server or both")
+        if self.limit and self.form in ("raw", "c"):
+            raise UsageError(
+                f"--limit is about rows, --as {self.form} has all bytes",
+                "leave it out, or choose with --where",
+            )
         if self.form is not None and self.as_json:
             raise UsageError("JSON has a form of its own", "leave out --as, or --json")

@@ -139,8 +139,13 @@ def _packets(asked: Asked) -> bool:
 
 
 def _draw(whole: Whole, places: Sequence[int], asked: Asked) -> None:
-    from netlab.show.terminal.lines import columns_of_terminal, emit, emit_json_list
-    from netlab.show.terminal.packets import PacketList, left_out_line
+    from netlab.show.terminal.lines import (
+        columns_of_terminal,
+        emit,
+        emit_json_list,
+        left_out_line,
+    )
+    from netlab.show.terminal.packets import PacketList
     from netlab.show.views.bulk_packets import bulk_packet_lines, ends_of, last_of
 
     kept = places[: asked.limit] if asked.limit else places

@@ -65,14 +65,14 @@ def draw_connections(
 ) -> None:
     """The rows, and how many there are more."""
     from netlab.show.terminal.connections import connection_lines
-    from netlab.show.terminal.lines import emit, emit_json, width_of
+    from netlab.show.terminal.lines import emit, emit_json, left_out_line, width_of
 
     if asked.as_json:
         emit_json(rows)
         return
     emit(connection_lines(rows, start_ns, width_of(None)))
     if more:
-        emit([[(f"… {more:,} more: --limit 0 shows all", "italic")]])
+        emit([left_out_line(more)])
 
 
 def _packets(tables: Tables, raw: RawRecording, asked: Asked) -> None:

@@ -78,7 +78,7 @@ def _stream(tables: Tables, raw: RawRecording, asked: Asked, row: Connection, si
     from netlab.show import export
     from netlab.show.terminal import screen
     from netlab.show.terminal.content import c_lines, content_lines, notes_of, write_raw
-    from netlab.show.terminal.lines import emit, emit_json, plain, width_of
+    from netlab.show.terminal.lines import emit, emit_json, left_out_line, plain, width_of
     from netlab.show.views.content import Sides, content
     from netlab.show.views.text import as_json
 
@@ -88,11 +88,16 @@ def _stream(tables: Tables, raw: RawRecording, asked: Asked, row: Connection, si
         from netlab.show.chosen import frames
 
         view = view.of_frames(frames(tables, asked.where))
+    there = len(view.chunks)
+    if asked.limit:
+        view = view.first(asked.limit)
     if asked.as_json and asked.output is None:
         emit_json(view)
         return
     if asked.output is None and form in ("text", "hex"):
         emit(content_lines(view, form, width_of(None)))
+        if there > len(view.chunks):
+            emit([left_out_line(there - len(view.chunks))])
         return
     screen.about_to_write()
     with export.output(asked.output, asked.file, binary=form == "raw") as out:

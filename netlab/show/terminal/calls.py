@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from netlab.show.escape import printable
 from netlab.show.format import Ruler, duration
-from netlab.show.terminal.lines import Line, first_fitting, fit
+from netlab.show.terminal.lines import Line, first_fitting, fit, left_out_line
 from netlab.show.views.calls import CallLine
 
 _ACTOR_MOST = 18
@@ -40,7 +40,7 @@ def list_lines(rows: Sequence[CallLine], left_out: int, width: int) -> list[Line
             ]
         )
     if left_out:
-        lines.append([(f"… {left_out:,} more: --limit 0 shows all", "italic")])
+        lines.append(left_out_line(left_out))
     elif not rows:
         lines.append([("(no calls)", "italic")])
     return lines

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from netlab.show.escape import printable
 from netlab.show.format import count
-from netlab.show.terminal.lines import Line, fold
+from netlab.show.terminal.lines import Line, fold, left_out_line
 
 if TYPE_CHECKING:
     import polars as pl
@@ -29,7 +29,7 @@ def grid_lines(found: pl.DataFrame, width: int, limit: int) -> list[Line]:
         lines = _blocks(names, cells, width)
     left = found.height - kept.height
     if left:
-        lines.append([(f"… {left:,} more: --limit 0 shows all", "italic")])
+        lines.append(left_out_line(left))
     elif not cells:
         lines.append([(f"({count(0, 'row')})", "italic")])
     return lines

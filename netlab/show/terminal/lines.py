@@ -174,3 +174,8 @@ def fold(text: str, width: int, indent: str = "") -> list[str]:
             used += size + (1 if current else 0)
             current = f"{current} {word}" if current else word
     return [*lines, current]
+
+
+def left_out_line(count: int) -> Line:
+    """That there are so many more."""
+    return [(f"… {count:,} more: --limit 0 shows all", "italic")]

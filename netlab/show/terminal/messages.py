@@ -9,7 +9,7 @@ from netlab.show.escape import printable
 from netlab.show.format import Ruler, byte_count, byte_range, count, duration
 from netlab.show.terminal.dump import DUMP_ROWS, LAYER_STYLES, dump_lines
 from netlab.show.terminal.fields import field_lines, folded
-from netlab.show.terminal.lines import Line, cells, first_fitting, fit, fold
+from netlab.show.terminal.lines import Line, cells, first_fitting, fit, fold, left_out_line
 from netlab.show.views.blocks import LayerBlock
 from netlab.show.views.messages import MessageLine, MessagePart, MessageView, Spoken
 
@@ -59,7 +59,7 @@ def list_lines(rows: Sequence[MessageLine], left_out: int, width: int) -> list[L
         else:
             lines += [[*before, end], [(" " * (number + 2), ""), *said]]
     if left_out:
-        lines.append([(f"… {left_out:,} more: --limit 0 shows all", "italic")])
+        lines.append(left_out_line(left_out))
     return lines
 
 

@@ -13,7 +13,7 @@ from netlab.show.terminal.boxes import boxes
 from netlab.show.terminal.dump import DUMP_ROWS, LAYER_STYLES, dump_lines, marked_lines
 from netlab.show.terminal.ends import end_widths
 from netlab.show.terminal.fields import field_lines
-from netlab.show.terminal.lines import Line, cells, first_fitting, fit, fold, pieces
+from netlab.show.terminal.lines import Line, cells, first_fitting, fit, fold, left_out_line, pieces
 from netlab.show.terminal.messages import part_lines
 from netlab.show.views.blocks import LayerBlock
 from netlab.show.views.messages import MessagePart
@@ -105,11 +105,6 @@ def list_lines(rows: Sequence[PacketLine], left_out: int, width: int) -> list[Li
     drawn = PacketList(rows, width, last)
     lines = [drawn.head(), *(line for row in rows for line in drawn.lines(row))]
     return [*lines, left_out_line(left_out)] if left_out else lines
-
-
-def left_out_line(count: int) -> Line:
-    """That there are so many more."""
-    return [(f"… {count:,} more: --limit 0 shows all", "italic")]
 
 
 def _ends_text(source: str, destination: str, left: int, right: int) -> str:

@@ -41,6 +41,10 @@ class Content:
         conflicts = tuple(one for one in self.conflicts if one.frame in frames)
         return replace(self, chunks=chunks, conflicts=conflicts)
 
+    def first(self, count: int) -> Content:
+        """The first so many chunks."""
+        return replace(self, chunks=self.chunks[:count])
+
 
 def content(tables: Tables, raw: RawRecording, connection: Connection, sides: Sides) -> Content:
     """What a connection carried.

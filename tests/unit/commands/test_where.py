@@ -119,3 +119,14 @@ def test_a_query_without_an_answer_names_the_value(capsys: pytest.CaptureFixture
     assert "no verdict is 'NEW_DATA' here: the nearest is 'new_data'" in capsys.readouterr().err
     assert run(["query", str(HOSTS), sql.replace("NEW_DATA", "new_data")]) == 0
     assert not capsys.readouterr().err
+
+
+def test_a_stream_has_at_most_so_many_chunks(capsys: pytest.CaptureFixture[str]) -> None:
+    whole = view(capsys, "-c", "0", "--stream", "both")["chunks"]
+    assert view(capsys, "-c", "0", "--stream", "both", "--limit", "2")["chunks"] == whole[:2]
+    argv = ["inspect", str(HOSTS), "-c", "0", "--stream", "both", "--limit", "2"]
+    assert run(argv) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == f"… {len(whole) - 2} more: --limit 0 shows all"
+    assert run([*argv, "--as", "raw"]) == 2
+    assert "--as raw has all bytes" in capsys.readouterr().err
