@@ -11,11 +11,12 @@ from typing import Any
 from netlab.correlate import kernels as followers
 from netlab.correlate import traffic_kernels as counters
 from netlab.decode import kernels as readers
+from netlab.engine import column_kernels as columns
 from netlab.engine.layout import Fields, layout
 
 _KERNELS: dict[str, Callable[..., int]] = {
     name: getattr(module, name)
-    for module in (readers, followers, counters)
+    for module in (readers, followers, counters, columns)
     for name in module.KERNELS
 }
 

@@ -12,20 +12,23 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from netlab.correlate import kernels as k
 from netlab.correlate.verdict_names import VERDICTS
 from netlab.decode import kernels as d
 from netlab.decode.numbers import link_name
 from netlab.decode.transport import flags_text
+from netlab.engine import column_kernels as k
+from netlab.engine.columns import DIRECTIONS, NAMES, segment_cells
 from netlab.engine.tables import read_alone
 from netlab.engine.whole import Whole
-from netlab.model.tables import Direction, Fate, Tables, columns
+from netlab.model.tables import Fate, Tables, columns
 from netlab.show.frames import frame
 
 _TYPES: dict[str, Any] = {
     "int": pl.Int64, "str": pl.String, "bool": pl.Boolean, "list": pl.List(pl.Int64),
 }  # fmt: skip
-_DIRECTIONS = pl.Series([Direction.S2C.value, Direction.C2S.value])
+_DIRECTIONS = pl.Series(DIRECTIONS)
+_NEVER_NULL = range(k.ACK_NUMBER)
+_CELLS = 1 << 15  # rows of cells at a time
 
 
 def bulk_frame(whole: Whole, table: str, names: Sequence[str]) -> pl.DataFrame:
@@ -55,14 +58,10 @@ def _whole(mine: pl.DataFrame, others: pl.DataFrame, table: str) -> pl.DataFrame
 class _Rows:
     """The rows that one reader has a word on, and what their flows are."""
 
-    def __init__(self, whole: Whole, *, tcp: bool) -> None:
+    def __init__(self, whole: Whole) -> None:
         capture = whole.capture
         every = capture.records.rows.array(capture.count)
-        known = every["flow"] >= 0
-        if tcp:
-            known &= every["kind"] == d.TCP
-        else:
-            known &= every["marks"] & d.FAULTY == 0
+        known = (every["flow"] >= 0) & (every["marks"] & d.FAULTY == 0)
         left = np.array([row.is_left for row in whole.rows], bool)
         if left.any():
             known &= ~left[np.where(known, every["flow"], 0)]
@@ -72,7 +71,6 @@ class _Rows:
         self.flow = self.rows["flow"]
         self.backward = self.rows["marks"] & d.BACKWARD
         self.frames = _numbers(capture.records.skipped, self.places)
-        self.skipped = capture.records.skipped
         clients = np.array([row.client for row in whole.rows], np.uint8)
         self.forward = (clients[self.flow] == self.backward).astype(np.int64)
         self.connection = np.array(whole.connection_of, np.int64)[self.flow]
@@ -84,7 +82,7 @@ def _numbers(skipped: list[int], rows: Any) -> Any:
 
 
 def _packets(whole: Whole) -> pl.DataFrame:
-    of = _Rows(whole, tcp=False)
+    of = _Rows(whole)
     rows, back = of.rows, of.backward.astype(np.int64)
     ends = _Ends(whole)
     is_tcp = pl.Series(rows["kind"] == d.TCP)
@@ -134,53 +132,26 @@ def _packets(whole: Whole) -> pl.DataFrame:
 
 
 def _segments(whole: Whole) -> pl.DataFrame:
-    of = _Rows(whole, tcp=True)
-    rows = of.rows
-    outs = whole.capture.outs.array(len(of.every))[of.places]
-    found, flags = outs["found"], rows["flags"]
-    length = _wide(rows["payload_len_bytes"])
-    syn = (flags & k.SYN != 0).astype(np.int64)
-    fin = (flags & k.FIN != 0).astype(np.int64)
-    start = outs["seq"] + syn - 1
-    start[(length == 0) & (start < 0)] = 0
-    judged = found & k.JUDGED != 0
-    shift = (found >> k.SHIFT).astype(np.int64)
-    times = of.every["time_ns"]
-    acks, rto = outs["acks_row"], outs["rto_row"]
-    duplicate = found & k.DUPLICATE_ACK != 0
-    number = _wide(outs["number"])
-    made = {
-        "frame": pl.Series(of.frames),
-        "connection": pl.Series(of.connection),
-        "direction": _DIRECTIONS.gather(of.forward),
-        "seq": pl.Series(outs["seq"]),
-        "seg_len": pl.Series(length + syn + fin),
-        "payload_len_bytes": pl.Series(length),
-        "start": pl.Series(start),
-        "stop": pl.Series(start + length),
-        "ack": _where(found & k.ACK_KNOWN != 0, outs["ack"]),
-        "seg_wnd_bytes": _where(found & k.WINDOW_KNOWN != 0, _wide(rows["window"]) << shift),
-    }
-    for bit, name in enumerate(VERDICTS):
-        made[name] = _where(judged, found >> bit & 1 != 0)
-    made["duplicate_ack_num"] = _where(duplicate, number)
-    made["acks_frame"] = _where(judged & (acks >= 0), _numbers(of.skipped, acks.astype(np.int64)))
-    rtt = rows["time_ns"] - times[acks]
-    made["ack_rtt_ns"] = _where(judged & (acks >= 0) & (rtt != 0), rtt)
-    timer = rows["time_ns"] - times[rto]
-    made["rto_ns"] = _where(judged & (rto >= 0) & (timer != 0), timer)
-    made["bytes_in_flight"] = _where(judged & ~duplicate & (length > 0) & (number > 0), number)
-    return pl.DataFrame(made)
+    parts = []
+    for cells, count in segment_cells(whole, _CELLS):
+        values = cells.array(count * k.WIDTH)["value"].reshape(count, k.WIDTH)
+        made = {}
+        for place, name in enumerate(NAMES):
+            column = pl.Series(name, np.ascontiguousarray(values[:, place]))
+            made[name] = column if place in _NEVER_NULL else _known(column)
+        made["direction"] = _DIRECTIONS.gather(made["direction"])
+        for name in VERDICTS:
+            made[name] = made[name].cast(pl.Boolean)
+        parts.append(pl.DataFrame(made))
+    return pl.concat(parts) if parts else frame(Tables(), "segments").select(NAMES)
+
+
+def _known(column: pl.Series) -> pl.Series:
+    return pl.select(pl.when(column != k.NULL).then(column)).to_series()
 
 
 def _wide(numbers: Any) -> Any:
     return numbers.astype(np.int64)
-
-
-def _where(known: Any, values: Any) -> pl.Series:
-    """The values, null where they are not known."""
-    found = pl.DataFrame({"known": known, "value": np.ascontiguousarray(values)})
-    return found.select(pl.when(pl.col("known")).then(pl.col("value"))).to_series()
 
 
 class _Ends:
