@@ -46,6 +46,9 @@ class PlainTable:
         if missing > 0:
             self.items.extend([make() for _ in range(missing)])
 
+    def expect(self, count: int) -> None:
+        """So many are likely; they are made when they come."""
+
     def fill(self, value: int) -> None:
         self.items[:] = [value] * len(self.items)
 
