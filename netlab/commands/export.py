@@ -107,10 +107,14 @@ def _bulk(file: str, table: str, names: list[str], form: str, output: str | None
         return False
     from netlab.commands.main import note
     from netlab.show import export
-    from netlab.show.bulk import bulk_frame
 
     for fault in whole.capture.raw.faults:
         note(fault)
     with export.output(output, file, binary=form == "parquet") as out:
-        export.export_frame(bulk_frame(whole, table, names), form, out)
+        if (table, form) == ("segments", "csv") and not whole.general.frames:
+            export.export_lines(whole, names, out)
+        else:
+            from netlab.show.bulk import bulk_frame
+
+            export.export_frame(bulk_frame(whole, table, names), form, out)
     return True

@@ -16,9 +16,7 @@ def list_read(join: DatagramJoin, number: int, size: int, reason: Reason) -> Non
     """List a read of `size` bytes of which it is not known what it took."""
     what = What.READ_NOT_PLACED if reason is Reason.UNNAMED else What.READ_NOT_CAPTURED
     if size:
-        join.unmatched.append(
-            Unmatched(None, None, None, None, size, what, reason, number)
-        )
+        join.unmatched.append(Unmatched(None, None, None, None, size, what, reason, number))
 
 
 def link_read(join: DatagramJoin, d: Datagram, number: int, size: int) -> None:

@@ -246,7 +246,8 @@ class Pass:
         found.talks.ensure(flows)
         found.halves.ensure(2 * flows)
         found.counts.ensure(k.VERDICTS * flows)
-        if self.keep:
+        if self.keep and last > len(self.outs):
+            self.outs.expect(len(rows))
             self.outs.ensure(last)
         while first < last:
             first = self.machine.run(

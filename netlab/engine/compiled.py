@@ -14,6 +14,7 @@ from typing import Any
 from netlab.correlate import kernels as followers
 from netlab.correlate import traffic_kernels as counters
 from netlab.decode import kernels as readers
+from netlab.engine import column_kernels as columns
 from netlab.engine.layout import Fields
 from netlab.engine.objects import Objects, load
 
@@ -50,9 +51,14 @@ ENTRIES: dict[str, tuple[Argument, ...]] = {
     "sum_up": (
         followers.FLOW, followers.TALK, followers.HALF, _NUMBERS, None, _NUMBERS, counters.TOTAL,
     ),
+    "fill_segments": (
+        readers.ROW, followers.OUT, followers.FLOW, followers.TALK, _NUMBERS, _NUMBERS, None, None,
+        None, columns.CELL, None, columns.FILLED,
+    ),
+    "write_cells": (columns.CELL, None, _NUMBERS, None, _BYTES, _BYTES),
     "busiest": (followers.FLOW, followers.TALK, followers.HALF, None, _NUMBERS, None),
 }  # fmt: skip
-_MODULES = (readers, followers, counters)
+_MODULES = (readers, followers, counters, columns)
 # Inlined: what is called for each packet takes a dozen arguments, an array five by itself.
 _BARE = {
     "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy",

@@ -39,6 +39,10 @@ class NativeTable:
         self._memory.ensure(count * self.layout.size_bytes)
         self.address = self._memory.address
 
+    def expect(self, count: int) -> None:
+        """So many are likely: growing by and by would move them often, and split large pages."""
+        self.ensure(count)
+
     def fill(self, value: int) -> None:
         assert value == -1, "every byte gets the same"
         ctypes.memset(self._memory.address, 255, self._memory.size_bytes)

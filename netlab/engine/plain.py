@@ -11,11 +11,12 @@ from typing import Any
 from netlab.correlate import kernels as followers
 from netlab.correlate import traffic_kernels as counters
 from netlab.decode import kernels as readers
+from netlab.engine import column_kernels as columns
 from netlab.engine.layout import Fields, layout
 
 _KERNELS: dict[str, Callable[..., int]] = {
     name: getattr(module, name)
-    for module in (readers, followers, counters)
+    for module in (readers, followers, counters, columns)
     for name in module.KERNELS
 }
 
@@ -44,6 +45,9 @@ class PlainTable:
         make, missing = self._make, count - len(self.items)
         if missing > 0:
             self.items.extend([make() for _ in range(missing)])
+
+    def expect(self, count: int) -> None:
+        """So many are likely; they are made when they come."""
 
     def fill(self, value: int) -> None:
         self.items[:] = [value] * len(self.items)

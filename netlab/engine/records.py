@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _NS = 1_000_000_000
 _LATEST_NS = 1 << 62
 _MOST_INTERFACES = 0xFFFF
+_MOST_ROWS = (1 << 31) - 1
 READERS = {
     LINK_ETHERNET: kernels.ETHERNET,
     LINK_COOKED: kernels.COOKED,
@@ -61,6 +62,7 @@ class Records:
         self.machine = machine
         self._handle = handle
         self._keep = keep
+        self._size = os.fstat(handle).st_size
         self.rows = machine.table(kernels.ROW, 0)
         self._others = machine.table(kernels.ROW, 0)  # of the piece before, which may be in use
         self.settle: Callable[[], None] = lambda: None  # before rows move: nobody may use them
@@ -211,10 +213,13 @@ class Records:
         """
         begun = self._begin_rows()
         most = begun + (self._stop - at) // 16 + 1
-        if self.first + most > (1 << 31) - 1:
+        if self.first + most > _MOST_ROWS:
             raise Unfit("more packets than rows can be numbered")
         if self._keep and most > len(self.rows):
             self.settle()
+            if begun:
+                read = self.base + at
+                self.rows.expect(min(begun * self._size * 17 // (read * 16), _MOST_ROWS) + most)
         self.rows.ensure(most)
         at = self.machine.run(
             self._kernel, self.piece, at, self._stop, self.base, self._scans, self.links,

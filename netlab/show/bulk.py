@@ -7,21 +7,21 @@ that the general path read. Imports Polars and NumPy: only on request.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
 
-from netlab.correlate import kernels as k
 from netlab.correlate.verdict_names import VERDICTS
 from netlab.decode import kernels as d
 from netlab.decode.numbers import link_name
 from netlab.decode.transport import flags_text
-from netlab.engine.flow_rows import STATES
+from netlab.engine import column_kernels as k
+from netlab.engine.columns import CHOICES, NAMES, TEXTS, segment_cells
 from netlab.engine.tables import read_alone
 from netlab.engine.whole import Whole
-from netlab.model.tables import Direction, Fate, Tables, columns
+from netlab.model.tables import Fate, Tables, columns
 from netlab.show.frames import frame
 
 T = TypeVar("T")
@@ -29,7 +29,9 @@ T = TypeVar("T")
 _TYPES: dict[str, Any] = {
     "int": pl.Int64, "str": pl.String, "bool": pl.Boolean, "list": pl.List(pl.Int64),
 }  # fmt: skip
-_DIRECTIONS = pl.Series([Direction.S2C.value, Direction.C2S.value])
+_TEXTS = pl.Series(TEXTS)
+_NEVER_NULL = range(k.ACK_NUMBER)
+_CELLS = 1 << 15  # rows of cells at a time
 
 
 Range = tuple[int, int]  # of rows of the file: first, and one past the last
@@ -100,15 +102,10 @@ class _Flows:
 class _Rows:
     """The rows that one reader has a word on, and what their flows are."""
 
-    def __init__(self, bulk: Bulk, part: Range, *, tcp: bool) -> None:
+    def __init__(self, bulk: Bulk, part: Range) -> None:
         capture, flows = bulk.whole.capture, bulk.flows
-        self.all = capture.records.rows.array(capture.count)
-        every = self.all[part[0] : part[1]]
-        known = every["flow"] >= 0
-        if tcp:
-            known &= every["kind"] == d.TCP
-        else:
-            known &= every["marks"] & d.FAULTY == 0
+        every = capture.records.rows.array(capture.count)[part[0] : part[1]]
+        known = (every["flow"] >= 0) & (every["marks"] & d.FAULTY == 0)
         if flows.left.any():
             known &= ~flows.left[np.where(known, every["flow"], 0)]
         self.places = np.arange(len(every)) if known.all() else np.flatnonzero(known)
@@ -116,7 +113,6 @@ class _Rows:
         self.flow = self.rows["flow"]
         self.backward = self.rows["marks"] & d.BACKWARD
         self.frames = _numbers(capture.records.skipped, self.places + part[0])
-        self.skipped = capture.records.skipped
         self.forward = (flows.clients[self.flow] == self.backward).astype(np.int64)
         self.connection = flows.connections[self.flow]
 
@@ -127,7 +123,7 @@ def _numbers(skipped: list[int], rows: Any) -> Any:
 
 
 def _packets(bulk: Bulk, part: Range, names: Sequence[str]) -> pl.DataFrame:
-    of, capture = _Rows(bulk, part, tcp=False), bulk.whole.capture
+    of, capture = _Rows(bulk, part), bulk.whole.capture
     rows = of.rows
     source = 2 * of.flow.astype(np.int64) + of.backward
     target = 2 * of.flow.astype(np.int64) + 1 - of.backward
@@ -170,86 +166,35 @@ def _packets(bulk: Bulk, part: Range, names: Sequence[str]) -> pl.DataFrame:
         "payload_off": lambda: number("payload_off"),
         "payload_len_bytes": lambda: number("payload_len_bytes"),
         "connection": lambda: of.connection,
-        "direction": lambda: _DIRECTIONS.gather(of.forward),
+        "direction": lambda: _TEXTS.gather(of.forward),
     }
     return _made(made, names)
 
 
 def _segments(bulk: Bulk, part: Range, names: Sequence[str]) -> pl.DataFrame:
-    of = _Rows(bulk, part, tcp=True)
-    rows = of.rows
-    outs = bulk.whole.capture.outs.array(len(of.all))[part[0] : part[1]][of.places]
-    found, flags = outs["found"], rows["flags"]
-    length = _wide(rows["payload_len_bytes"])
-    syn = (flags & k.SYN != 0).astype(np.int64)
-    fin = (flags & k.FIN != 0).astype(np.int64)
-    judged = found & k.JUDGED != 0
-    times = of.all["time_ns"]
-    acks, rto = outs["acks_row"], outs["rto_row"]
-    duplicate = found & k.DUPLICATE_ACK != 0
-    number = _wide(outs["number"])
+    wanted = [name for name in NAMES if name in names]
+    frames = []
+    for cells, count in segment_cells(bulk.whole, _CELLS, part):
+        values = cells.array(count * k.WIDTH)["value"].reshape(count, k.WIDTH)
+        made = {}
+        for name in wanted:
+            place = NAMES.index(name)
+            column = pl.Series(name, np.ascontiguousarray(values[:, place]))
+            column = column if place in _NEVER_NULL else _known(column)
+            if name in CHOICES:
+                column = _TEXTS.gather(column)
+            made[name] = column.cast(pl.Boolean) if name in VERDICTS else column
+        frames.append(pl.DataFrame(made))
+    return pl.concat(frames) if frames else frame(Tables(), "segments").select(wanted)
 
-    def start() -> Any:
-        starts = outs["seq"] + syn - 1
-        starts[(length == 0) & (starts < 0)] = 0
-        return starts
 
-    def window() -> pl.Series:
-        shift = (found >> k.SHIFT & 15).astype(np.int64)
-        return _where(found & k.WINDOW_KNOWN != 0, _wide(rows["window"]) << shift)
-
-    named = judged & (rto >= 0)
-    out = judged & ~duplicate & (length > 0) & (number > 0)
-    states = pl.Series(STATES, dtype=pl.String)
-
-    def timed() -> Any:
-        return named & ~duplicate & (rows["time_ns"] != times[rto])
-
-    def rtt() -> pl.Series:
-        passed = rows["time_ns"] - times[acks]
-        return _where(judged & (acks >= 0) & (passed != 0), passed)
-
-    def rto_frames() -> Any:
-        return _numbers(of.skipped, rto.astype(np.int64))
-
-    def verdict(bit: int) -> pl.Series:
-        return _where(judged, found >> bit & 1 != 0)
-
-    made: dict[str, Callable[[], Any]] = {
-        "frame": lambda: of.frames,
-        "connection": lambda: of.connection,
-        "direction": lambda: _DIRECTIONS.gather(of.forward),
-        "seq": lambda: outs["seq"],
-        "seg_len": lambda: length + syn + fin,
-        "payload_len_bytes": lambda: length,
-        "start": start,
-        "stop": lambda: start() + length,
-        "ack": lambda: _where(found & k.ACK_KNOWN != 0, outs["ack"]),
-        "seg_wnd_bytes": window,
-        **{name: partial(verdict, bit) for bit, name in enumerate(VERDICTS)},
-        "duplicate_ack_num": lambda: _where(duplicate, number),
-        "acks_frame": lambda: _where(
-            judged & (acks >= 0), _numbers(of.skipped, acks.astype(np.int64))
-        ),
-        "ack_rtt_ns": rtt,
-        "rto_ns": lambda: _where(timed(), rows["time_ns"] - times[rto]),
-        "rto_frame": lambda: _where(timed(), rto_frames()),
-        "duplicate_ack_frame": lambda: _where(named & duplicate, rto_frames()),
-        "bytes_in_flight": lambda: _where(out, number),
-        "push_bytes": lambda: _where(out, _wide(outs["push_bytes"])),
-        "sender_state": lambda: states.gather((found >> k.STATES_AT) // k.STATES),
-        "receiver_state": lambda: states.gather((found >> k.STATES_AT) % k.STATES),
-    }
-    return _made(made, names)
+def _known(column: pl.Series) -> pl.Series:
+    return pl.select(pl.when(column != k.NULL).then(column)).to_series()
 
 
 def _made(made: dict[str, Callable[[], Any]], names: Sequence[str]) -> pl.DataFrame:
     """Of the columns those that are wanted."""
     return pl.DataFrame({name: make() for name, make in made.items() if name in names})
-
-
-def _wide(numbers: Any) -> Any:
-    return numbers.astype(np.int64)
 
 
 def _where(known: Any, values: Any) -> pl.Series:
