@@ -6,6 +6,7 @@ stands before all others, for times count from it; it is in no connection unless
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -136,6 +137,7 @@ def _check_room(whole: Whole, flows: list[int], connection: int) -> None:
 
 
 def _mean_bytes(whole: Whole) -> int:
-    """On the wire, of a packet of the whole capture."""
-    seen = whole.capture.records.interfaces()
-    return sum(size for _, size, _ in seen) // max(sum(frames for frames, _, _ in seen), 1)
+    """What a packet takes in what was read of the file; its own word on that may be any."""
+    records = whole.capture.records
+    there = min(os.path.getsize(whole.path), records.base + len(records.piece.view))
+    return there // max(whole.capture.count, 1)

@@ -158,6 +158,18 @@ def test_queries(sql: str, samples: list[Path], both: Both) -> None:
         assert large == small, path.name
 
 
+def test_a_length_that_is_a_lie_takes_no_memory(both: Both, tmp_path: Path) -> None:
+    path = tmp_path / "lie.pcap"
+    ip = struct.pack(">BBHHHBBHII", 0x45, 0, 40, 7, 0, 64, 6, 0, 1, 2)
+    syn = struct.pack(">HHIIHHHH", 1_009, 80, 1, 0, 0x5002, 500, 0, 0)
+    frame = bytes(12) + b"\x08\0" + ip + syn
+    head = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65_535, 1)
+    path.write_bytes(head + struct.pack("<IIII", 1, 1, len(frame), 0xFFFF_FFFF) + frame)
+    for argv in (("--packet", "1"), ("--connection", "0"), ("--packets",)):
+        small, large = both("inspect", str(path), *argv, "--json")
+        assert large == small
+
+
 @pytest.fixture(scope="module")
 def large_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Connections of a thousand large packets, one after the other."""
