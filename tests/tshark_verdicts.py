@@ -84,7 +84,7 @@ def assert_same_initial_rtts(
 def shows_nothing(packet: Packet) -> bool:
     """Whether tshark stops before its verdicts, which netlab gives: the header's end is cut off.
 
-    The exceptions are `tfo_syn` and `tfo_ack`, which it shows where it reads the cookie or the ACK.
+    The exceptions are those on Fast Open, which it shows where it reads the cookie or the ACK.
     """
     return packet.payload_off is not None and packet.payload_off > packet.caplen_bytes
 
