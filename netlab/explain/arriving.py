@@ -136,12 +136,8 @@ def _process_ends(line: Line, cause: Call | None, packet: Packet) -> None:
         return
     line.until(
         packet.time_ns, Cause.PEER_APP, Certainty.INFERRED, (packet.frame,), (cause.call,),
-        f"before {_whose(cause)} process ended ({_plain(cause)})",
+        f"before the process of {cause.side or cause.actor} ended ({_plain(cause)})",
     )  # fmt: skip
-
-
-def _whose(call: Call) -> str:
-    return f"the {call.side or call.actor}'s"
 
 
 def _fin_leaves(line: Line, sender: Sender, fin: Packet) -> None:

@@ -25,12 +25,17 @@ def tell_before(line: Line, scene: Scene, call: Call, what: str) -> None:
     """Everything up to the entry of the peer's `call`; `what` it was to do: `called send #12`."""
     _accept_queue(line, scene, call)
     text = f"before {_whose(call)} program {what}"
+    if call.op == "exit":
+        text = f"before the process of {call.side or call.actor} ended (exit #{call.call})"
     _walk(line, scene, scene.before(call, line.at_ns), call, call.entered_ns, text)
 
 
 def tell_silent(line: Line, scene: Scene, last: Call, text: str) -> None:
     """Everything up to the end, in which the thread of the peer's `last` call sent nothing."""
-    earlier = [call for call in (*scene.before(last, line.at_ns), last) if call.returned_ns]
+    earlier = [
+        call for call in (*scene.before(last, line.at_ns), last)
+        if call.returned_ns is not None and call.returned_ns <= line.stop_ns
+    ]  # fmt: skip
     _walk(line, scene, earlier, last, line.stop_ns, text)
 
 

@@ -76,11 +76,13 @@ def _recv(line: Line, scene: Scene, call: Call) -> None:
     side = Side(call.side)
     sender = path.senders[side.inbound]
     byte = _awaited(scene, call, side)
-    if sender.stream.ready.overlaps(byte, byte + 1):
+    ready = sender.stream.ready.overlaps(byte, byte + 1)
+    frame = ready[0][2] if ready else None
+    if frame is not None and arrival_ns(scene.packets[frame]) <= line.stop_ns:
         tell_byte(line, path, side.inbound, byte)
-    elif scene.writer(path.connection, side.inbound, byte) is not None or _left(path, side, byte):
+    elif _was_written(path, side, byte, line.stop_ns):
         tell_unarrived(line, path, side.inbound, byte)
-    elif sender.stream.half.fins or _came_reset(path, side.inbound, line.stop_ns):
+    elif _ended(path, side.inbound, line.stop_ns):
         return  # its end was sent: that the recv did not see it has a reason of its own
     else:
         _nothing_sent(line, path, side)
@@ -95,15 +97,20 @@ def _awaited(scene: Scene, call: Call, side: Side) -> int:
     return first
 
 
-def _left(path: Path, side: Side, byte: int) -> bool:
-    """Whether a frame with the byte left its sender."""
-    return bool(path.senders[side.inbound].stream.carried.overlaps(byte, byte + 1))
+def _was_written(path: Path, side: Side, byte: int, until_ns: int) -> bool:
+    """Whether the peer's program had written the byte by then, or a frame with it had left."""
+    writer = path.scene.writer(path.connection, side.inbound, byte)
+    if writer is not None:
+        return writer.entered_ns <= until_ns
+    carried = path.senders[side.inbound].stream.carried.overlaps(byte, byte + 1)
+    return bool(carried) and path.scene.packets[carried[0][2]].time_ns <= until_ns
 
 
-def _came_reset(path: Path, direction: Direction, until_ns: int) -> bool:
-    """Whether a reset of this direction had come by then."""
-    resets = path.track.halves[direction].resets
-    return any(reached(packet) and arrival_ns(packet) <= until_ns for packet in resets)
+def _ended(path: Path, direction: Direction, until_ns: int) -> bool:
+    """Whether a FIN of this direction had left by then, or a reset had come."""
+    half = path.track.halves[direction]
+    came = any(reached(packet) and arrival_ns(packet) <= until_ns for packet in half.resets)
+    return came or any(packet.time_ns <= until_ns for packet in half.fins)
 
 
 def _nothing_sent(line: Line, path: Path, side: Side) -> None:
@@ -111,9 +118,9 @@ def _nothing_sent(line: Line, path: Path, side: Side) -> None:
     other = side.inbound.sender
     scene = path.scene
     last = next(
-        (call for call in reversed(scene.of_connection(path.connection)) if call.side == other),
-        None,
-    )
+        (call for call in reversed(scene.of_connection(path.connection))
+         if call.side == other and call.entered_ns < line.stop_ns), None,
+    )  # fmt: skip
     if last is None:
         line.until(
             line.stop_ns, Cause.PEER_APP, Certainty.INFERRED, (), (),
@@ -121,7 +128,8 @@ def _nothing_sent(line: Line, path: Path, side: Side) -> None:
         )  # fmt: skip
         return
     said = f"because the {other}'s program had sent nothing more by then"
-    if last.returned_ns is None and last.op != "exit":
+    inside = last.returned_ns is None or last.returned_ns > line.stop_ns
+    if inside and last.op != "exit":
         said += f": it was inside {name_of(last)} itself"
     tell_silent(line, scene, last, said)
 

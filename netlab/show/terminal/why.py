@@ -19,6 +19,7 @@ _STYLES = {
 }  # fmt: skip
 _SEVERITIES = {Severity.HIGH: "bold red", Severity.MEDIUM: "yellow", Severity.LOW: "dim"}
 _MOST_CONNECTIONS = 8
+_LEAST_WEIGHT_NS = 100_000
 _MOST_FINDINGS = 20
 _MOST_SLICES = 6
 _MOST_LINES = 3  # of a program
@@ -63,9 +64,10 @@ def why_lines(view: Why, width: int) -> list[Line]:
 
 
 def _shown(found: Sequence[ConnectionWhy]) -> list[ConnectionWhy]:
-    """Those whose waits matter most, in their order."""
+    """Those whose waits matter most, in their order; of those that do not, none but the first."""
     most = sorted(found, key=lambda one: (-one.weight, one.connection))[:_MOST_CONNECTIONS]
-    return sorted(most, key=lambda one: one.connection)
+    kept = [one for one in most if one.weight >= _LEAST_WEIGHT_NS] or most[:1]
+    return sorted(kept, key=lambda one: one.connection)
 
 
 def _without_calls(view: Why) -> str:

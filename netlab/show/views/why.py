@@ -212,13 +212,19 @@ def sentence(scene: Scene, call: Call) -> Sentence:
 def _clauses(parts: Sequence[Part]) -> list[Clause]:
     """The waits with their time, most first; those of few together."""
     found: dict[tuple[str, str], Clause] = {}
+    longest: dict[tuple[str, str], int] = {}  # whose certainty stands for all of them
     for part in parts:
         if part.cause in BUSY:
             continue
         text = part.text or MECHANISMS[part.cause].says
-        before = found.get((part.cause, text))
+        key = part.cause, text
+        before = found.get(key)
         ns = part.length_ns + (before.ns if before is not None else 0)
-        found[part.cause, text] = Clause(ns, part.cause, part.certainty, text)
+        certainty = part.certainty
+        if before is not None and part.length_ns <= longest[key]:
+            certainty = Certainty(before.certainty)
+        longest[key] = max(part.length_ns, longest.get(key, 0))
+        found[key] = Clause(ns, part.cause, certainty, text)
     clauses = sorted(found.values(), key=lambda clause: -clause.ns)
     total = sum(clause.ns for clause in clauses)
     kept = [c for c in clauses[:_CLAUSES] if c.ns * 50 >= total]

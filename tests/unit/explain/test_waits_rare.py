@@ -245,7 +245,7 @@ def test_the_moment_of_a_kill_is_told_by_the_fin() -> None:
     assert causes(rows, recv) == [("peer_app", 60)]
     wait = of(rows, recv, "peer_app")
     assert wait.certainty == "inferred"
-    assert "before the server's process ended" in wait.text
+    assert "before the process of server ended" in wait.text
 
 
 def test_a_fin_long_after_a_process_ended_has_another_reason() -> None:

@@ -72,6 +72,22 @@ def test_the_end_of_its_process_is_the_end_of_the_wait() -> None:
     assert "had not returned when its process ended, after 50" in said(play, "recv", "client")
 
 
+def test_what_the_peer_did_after_the_end_explains_nothing() -> None:
+    """The server's recv sees the end that a killed client leaves, and closes after that."""
+    play = opened()
+    with waiting(play):
+        with play.call("server", "recv", 0, size=100):
+            play.now_ns += 50 * MS
+            with play.call("client", "exit", None, inode=None, fd=None, inside=True):
+                play.fin("c>s", 0)
+        with play.call("server", "close", 0):
+            play.fin("s>c", 0, 1)
+    tables, rows = told(ends(play))
+    recv = number_of(tables, "recv", 1, "client")
+    assert causes(rows, recv) == [("peer_app", 50)]
+    assert "it was inside server recv" in of(rows, recv, "peer_app").text
+
+
 def test_a_peer_whose_calls_are_not_known_is_only_inferred() -> None:
     play = opened()
     with play.call("client", "recv", None, size=100, inside=True):

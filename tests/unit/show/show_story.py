@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from netlab.explain.waits import waits
 from netlab.model.call import INBOUND, OUTBOUND, POLLIN, CallRecord, Ready
 from netlab.model.frame import Frame, Interface
 from netlab.model.recording import Description, RawRecording
@@ -39,7 +40,7 @@ class Story:
         server: tuple[str, int | None] = ("127.0.0.1", 7777),
         interface: str = "lo",
     ) -> None:
-        self.tables = Tables()
+        self.tables = Tables(_read_waits=lambda: waits(self.tables, self.raw))
         self.raw = RawRecording(
             interfaces=[Interface(interface, 1, 262144, received=0, dropped=0)],
             description=Description(

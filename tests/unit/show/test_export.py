@@ -25,7 +25,7 @@ def exported(tables: Tables, table: str, form: str) -> bytes:
 
 def full() -> Tables:
     tables = show_story.echo().tables
-    tables.waits.append(Wait(7, 1, 2, "network", "observed", (4, 5), (), 'a "quoted", text'))
+    tables.waits[:] = [Wait(7, 1, 2, "network", "observed", (4, 5), (), 'a "quoted", text')]
     return tables
 
 
