@@ -188,6 +188,7 @@ def test_the_engine_says_the_same(machine: Any, seed: int, broken: bool, tmp_pat
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_verdicts_are_tsharks_on_many(tmp_path: Path) -> None:
     found = Counter[str]()
     for seed in range(100, 140):

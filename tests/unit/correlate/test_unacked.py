@@ -53,7 +53,7 @@ def test_it_is_what_a_plain_list_is(base: int, told: list[tuple[str, int, int]])
             assert unacked.add(seq, newest, number, number * 10)
             model.rows.append([seq, newest, number, number * 10])
         assert unacked.size_bytes == model.size_bytes(base)
-        assert unacked.oldest_ns == (model.rows[0][3] if model.rows else None)
+        assert unacked.oldest == (tuple(model.rows[0][2:4]) if model.rows else None)
 
 
 def test_there_is_an_end_to_it() -> None:
