@@ -14,7 +14,8 @@ from netlab.engine.choose import warm_up
 def cgroup(limit_bytes: int) -> Iterator[list[str]]:
     """What begins a process in a cgroup of so much memory, of either version.
 
-    Where none can be made, a limit of its own: what it has for itself, files that it maps aside.
+    Where none can be made, a limit of half as much more on what it reserves for itself, used or
+    not: stacks of threads and the data of libraries count there, files that it maps do not.
     The kernels are compiled before: that takes memory, and is done once.
     """
     assert warm_up() is None
@@ -36,4 +37,4 @@ def cgroup(limit_bytes: int) -> Iterator[list[str]]:
                 return
         finally:
             group.rmdir()
-    yield ["sh", "-c", f'ulimit -d {limit_bytes >> 10} && exec "$@"', "sh"]
+    yield ["sh", "-c", f'ulimit -d {limit_bytes * 3 // 2 >> 10} && exec "$@"', "sh"]
