@@ -129,5 +129,5 @@ STUDY = Study(
         Claim("Datagrams over Unix sockets are neither lost nor reordered.", all_came,
               "while both ends live, and the sender blocks or heeds EAGAIN"),
     ),
-    next="`netlab study datagram-boundaries`, or --set count=20000.",
+    next="`netlab study datagram-boundaries`, or --set count=5000.",
 )  # fmt: skip

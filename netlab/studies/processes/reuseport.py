@@ -49,7 +49,7 @@ STUDY = Study(
     "that says which socket's queue the connection is for, as a die would: nobody chooses, and "
     "nobody looks who is free. So a connection may wait in the queue of a worker that is stuck, "
     "while the others sleep.",
-    parameters=(Parameter("clients", Kind.COUNT, 200, 32, 1000, "one after the other"),),
+    parameters=(Parameter("clients", Kind.COUNT, 128, 32, 1000, "one after the other"),),
     client=client,
     experiment=experiment,
     connection=None,
