@@ -56,7 +56,7 @@ STUDY = Study(
     " has closed.",
     parameters=(
         Parameter("message", Kind.SIZE, 1000, 1, 1400, "that is sent"),
-        Parameter("room", Kind.SIZE, 300, 100, 2000, "that a recv() asks for"),
+        Parameter("room", Kind.SIZE, 300, 300, 2000, "that a recv() asks for"),
     ),
     server=server,
     client=client,

@@ -90,7 +90,7 @@ STUDY = Study(
                "round trip"),
         Expect("segments on their way late in the transfer", Kind.COUNT,
                bdp, late_flight, "bbr paces at the rate of the line: draft-ietf-ccwg-bbr",
-               less=lambda p: bdp(p) // 2, more=lambda p: bdp(p) + bunches(p),
+               less=lambda p: bdp(p) // 2, more=lambda p: bdp(p) + bdp(p) // 2 + bunches(p),
                because="it is the window where the rate was measured too high, from ACKs in "
                "bunches"),
         Expect("segments sent again", Kind.COUNT, lambda p: 0,
