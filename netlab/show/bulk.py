@@ -27,7 +27,6 @@ _TYPES: dict[str, Any] = {
     "int": pl.Int64, "str": pl.String, "bool": pl.Boolean, "list": pl.List(pl.Int64),
 }  # fmt: skip
 _DIRECTIONS = pl.Series(DIRECTIONS)
-_NEVER_NULL = range(k.ACK_NUMBER)
 _CELLS = 1 << 15  # rows of cells at a time
 
 
@@ -137,17 +136,19 @@ def _segments(whole: Whole) -> pl.DataFrame:
         values = cells.array(count * k.WIDTH)["value"].reshape(count, k.WIDTH)
         made = {}
         for place, name in enumerate(NAMES):
-            column = pl.Series(name, np.ascontiguousarray(values[:, place]))
-            made[name] = column if place in _NEVER_NULL else _known(column)
+            column = np.ascontiguousarray(values[:, place])
+            known = column != k.NULL
+            made[name] = pl.Series(name, column == 1 if name in VERDICTS else column)
+            if not known.all():
+                made[name] = _where(known, made[name])
         made["direction"] = _DIRECTIONS.gather(made["direction"])
-        for name in VERDICTS:
-            made[name] = made[name].cast(pl.Boolean)
         parts.append(pl.DataFrame(made))
     return pl.concat(parts) if parts else frame(Tables(), "segments").select(NAMES)
 
 
-def _known(column: pl.Series) -> pl.Series:
-    return pl.select(pl.when(column != k.NULL).then(column)).to_series()
+def _where(known: Any, values: pl.Series) -> pl.Series:
+    """The values, null where they are not known."""
+    return pl.select(pl.when(pl.Series(known)).then(values)).to_series()
 
 
 def _wide(numbers: Any) -> Any:
