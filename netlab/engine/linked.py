@@ -97,7 +97,7 @@ class _Object:
         wanted = entry.encode() + b"\0"
         for symbol in self._symbols:
             if symbol[3] in self._places and self._data.startswith(wanted, self._names + symbol[0]):
-                return at + self._places[symbol[3]] + symbol[4]
+                return int(at + self._places[symbol[3]] + symbol[4])
         raise _Unfit
 
     def _relocate(

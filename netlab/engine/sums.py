@@ -32,8 +32,10 @@ def sum_up(machine: Any, found: Flows) -> Sums:
         "sum_up", found.flows, found.talks, found.halves, found.counts, found.count, verdicts,
         totals,
     )  # fmt: skip
-    failed = (totals.get(0, name) for name in ("refused", "unanswered", "reset"))
-    return Sums(*failed, dict(zip(VERDICTS, verdicts.numbers(k.VERDICTS), strict=True)))
+    return Sums(
+        totals.get(0, "refused"), totals.get(0, "unanswered"), totals.get(0, "reset"),
+        dict(zip(VERDICTS, verdicts.numbers(k.VERDICTS), strict=True)),
+    )  # fmt: skip
 
 
 def busiest(machine: Any, found: Flows, count: int) -> list[int]:

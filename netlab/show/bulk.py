@@ -30,7 +30,6 @@ _TYPES: dict[str, Any] = {
     "int": pl.Int64, "str": pl.String, "bool": pl.Boolean, "list": pl.List(pl.Int64),
 }  # fmt: skip
 _TEXTS = pl.Series(TEXTS)
-_NEVER_NULL = range(k.ACK_NUMBER)
 _CELLS = 1 << 15  # rows of cells at a time
 
 
@@ -178,18 +177,15 @@ def _segments(bulk: Bulk, part: Range, names: Sequence[str]) -> pl.DataFrame:
         values = cells.array(count * k.WIDTH)["value"].reshape(count, k.WIDTH)
         made = {}
         for name in wanted:
-            place = NAMES.index(name)
-            column = pl.Series(name, np.ascontiguousarray(values[:, place]))
-            column = column if place in _NEVER_NULL else _known(column)
+            column = np.ascontiguousarray(values[:, NAMES.index(name)])
+            known = column != k.NULL
+            made[name] = pl.Series(name, column == 1 if name in VERDICTS else column)
+            if not known.all():
+                made[name] = _where(known, made[name])
             if name in CHOICES:
-                column = _TEXTS.gather(column)
-            made[name] = column.cast(pl.Boolean) if name in VERDICTS else column
+                made[name] = _TEXTS.gather(made[name])
         frames.append(pl.DataFrame(made))
     return pl.concat(frames) if frames else frame(Tables(), "segments").select(wanted)
-
-
-def _known(column: pl.Series) -> pl.Series:
-    return pl.select(pl.when(column != k.NULL).then(column)).to_series()
 
 
 def _made(made: dict[str, Callable[[], Any]], names: Sequence[str]) -> pl.DataFrame:
@@ -199,8 +195,7 @@ def _made(made: dict[str, Callable[[], Any]], names: Sequence[str]) -> pl.DataFr
 
 def _where(known: Any, values: Any) -> pl.Series:
     """The values, null where they are not known."""
-    found = pl.DataFrame({"known": known, "value": np.ascontiguousarray(values)})
-    return found.select(pl.when(pl.col("known")).then(pl.col("value"))).to_series()
+    return pl.select(pl.when(pl.Series(known)).then(pl.Series(values))).to_series()
 
 
 class _Ends:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from netlab.explain.waits import waits
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Call, Connection, Packet, Role, Segment, Span, Tables
 from netlab.studies.study import Params
@@ -95,7 +94,7 @@ class Evidence:
         if longest is None:
             return None
         times: Counter[str] = Counter()
-        for wait in waits(self.tables, self.raw):
+        for wait in self.tables.waits:
             if wait.call == longest.call:
                 times[str(wait.cause)] += wait.stop_ns - wait.start_ns
         return times.most_common(1)[0][0] if times else None

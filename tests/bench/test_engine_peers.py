@@ -4,7 +4,7 @@
 
 The capture is 2 million packets of at most 96 bytes: $NETLAB_BENCH_CAPTURE names it, else the
 generator beside the sample captures makes it. Slow peers read its first packets only, and their
-times are multiplied. The table below `engine` in the README is what this prints.
+times are multiplied. The table of large captures in the README is what this prints.
 """
 
 from __future__ import annotations
@@ -41,6 +41,14 @@ SEGMENTS = ",".join(c.name for c in columns("segments") if c.name not in not_kno
 ANALYSIS = [part for name in (*VERDICTS, "acks_frame", "ack_rtt", "rto", "bytes_in_flight")
             for part in ("-e", f"tcp.analysis.{name}")]  # fmt: skip
 
+# What the library's user has who wants the tables, and no text of them.
+AS_TABLES = """
+import sys
+from netlab.engine.native import Native
+from netlab.engine.whole import read
+print(read(sys.argv[1], Native(), keep=True).capture.count)
+"""
+
 
 @pytest.fixture(scope="module")
 def capture(tmp_path_factory: pytest.TempPathFactory, captures_dir: Path) -> Path:
@@ -72,28 +80,27 @@ def packets_in(path: Path) -> int:
     return sum(1 for _ in pcap.records(data, header))
 
 
+@pytest.fixture(autouse=True)
+def _bytecode(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python's bytecode is kept, as that of an installed program is."""
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    folder = tmp_path_factory.getbasetemp() / "bytecode"
+    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(folder))
+
+
 @pytest.mark.bench
 @pytest.mark.timeout(7200)
 def test_the_engine_beside_its_peers(capture: Path, tmp_path: Path) -> None:
     assert warm_up() is None
     some = beginning(capture, SLOW, tmp_path / "some.pcap")
     there = packets_in(capture)
-    print(f"\n{machine_text()}; {there:,} packets, {capture.stat().st_size >> 20} MiB")
+    print(f"\n{machine_text()}; {there:,} packets, {capture.stat().st_size >> 20} MiB\n")
+    print("| | processor time | packets a second of it | times netlab's |\n|---|---|---|---|")
     out = str(tmp_path / "out")
-    export = [*NETLAB, "export", str(capture), "-o", out, "--table"]
-    mine = {
-        "connections": best([*NETLAB, "inspect", str(capture)], ROUNDS),
-        "verdicts, CSV": best(
-            [*export, "segments", "--columns", SEGMENTS, "--format", "csv"], ROUNDS
-        ),
-        "verdicts, Parquet": best(
-            [*export, "segments", "--columns", SEGMENTS, "--format", "parquet"], ROUNDS
-        ),
-        "packets, Parquet": best([*export, "packets", "--format", "parquet"], ROUNDS),
-    }
-    for job, took_mine in mine.items():
-        show(f"netlab: {job}", took_mine, there, there, None)
-    table = mine["connections"]
+    export = [*NETLAB, "export", str(capture), "-o", out, "--table", "segments"]
+    export += ["--columns", SEGMENTS, "--format"]
+    summary = best([*NETLAB, "inspect", str(capture)], ROUNDS)
+    show("**`netlab inspect`**", summary, there, there, None)
     for name, command in (
         ("tshark -q -z conv,tcp", from_debian("tshark", "-n", "-q", "-z", "conv,tcp", "-r")),
         ("tcptrace -l", from_debian("tcptrace", "-n", "-l")),
@@ -101,29 +108,40 @@ def test_the_engine_beside_its_peers(capture: Path, tmp_path: Path) -> None:
         ("tcpdump -w (copies only)", from_debian("tcpdump", "-n", "-w", "/dev/null", "-r")),
     ):
         if command is None:
-            print(f"{name}: not there")
+            missing(name)
             continue
-        show(name, took([*command, str(capture)]), there, there, table)
-    command = from_debian("tshark", "-n", "-T", "fields", "-e", "tcp.stream", *ANALYSIS, "-r")
-    if command is not None:
-        csv = mine["verdicts, CSV"]
-        show("tshark -T fields, verdicts", took([*command, str(capture)]), there, there, csv)
+        took_them = took([*command, str(capture)])
+        show(f"`{name}`", took_them, there, there, summary)
     for name in SCRIPTS:  # each in an environment of its own
         command = from_pypi(name, tmp_path)
         if command is None:
-            print(f"{name}: cannot be installed")
+            missing(name)
             continue
         path, number = (capture, there) if name == "nfstream" else (some, SLOW)
-        show(name, took([*command, str(path)]), number, there, table)
+        show(name, took([*command, str(path)]), number, there, summary)
+    tables = best([sys.executable, "-c", AS_TABLES, str(capture)], ROUNDS)
+    show("**verdicts of each segment**, as tables", tables, there, there, None)
+    csv = best([*export, "csv"], ROUNDS)
+    show("**`netlab export --table segments`**, CSV", csv, there, there, None)
+    show("the same as Parquet", best([*export, "parquet"], ROUNDS), there, there, csv)
+    command = from_debian("tshark", "-n", "-T", "fields", "-e", "tcp.stream", *ANALYSIS, "-r")
+    if command is None:
+        missing("tshark -T fields")
+    else:
+        show("`tshark -T fields`, as many", took([*command, str(capture)]), there, there, csv)
 
 
 def show(name: str, one: Took, number: int, there: int, mine: Took | None) -> None:
-    """A line: what it took of this many packets, and how many times as long as netlab."""
-    per_s = number / one.cpu_s
-    line = f"{name:28} {one.wall_s:8.2f} s {one.cpu_s:8.2f} s CPU {per_s:12,.0f} packets/s"
-    if mine is not None:
-        line += f" {one.cpu_s * there / number / mine.cpu_s:8.1f} x"
-    print(line, flush=True)
+    """A line: what it took of all packets, and how many times as long as netlab."""
+    cpu_s = one.cpu_s * there / number
+    times = "" if mine is None else f"{cpu_s / mine.cpu_s:.1f}"
+    of_some = "" if number == there else f" (of {number:,} packets, multiplied)"
+    print(f"| {name}{of_some} | {cpu_s:.2f} s | {number / one.cpu_s:,.0f} | {times} |", flush=True)
+
+
+def missing(name: str) -> None:
+    """A line for a peer that is not installed, or cannot be."""
+    print(f"| {name} | not there | | |", flush=True)
 
 
 @pytest.mark.bench
@@ -132,7 +150,7 @@ def test_the_plain_engine(capture: Path, tmp_path: Path) -> None:
     some = beginning(capture, 200_003, tmp_path / "some.pcap")
     one = took([*NETLAB, "inspect", str(some)], {"NETLAB_ENGINE": "plain"})
     print(f"\n{machine_text()}")
-    show("netlab, plain", one, 200_003, 200_003, None)
+    print(f"netlab, plain: {one.cpu_s:.2f} s CPU, {200_003 / one.cpu_s:,.0f} packets/s of it")
     assert one.cpu_s < 20
 
 
@@ -152,7 +170,7 @@ def test_full_size_packets_cost_little_more_than_reading_them(tmp_path: Path) ->
     mine = best([*NETLAB, "inspect", str(path)], ROUNDS)
     read = best(["dd", f"if={path}", "of=/dev/null", "bs=1M"], ROUNDS)
     print(f"\n{machine_text()}; {path.stat().st_size >> 20} MiB")
-    show("netlab", mine, 1_100_009, 1_100_009, None)
+    print(f"netlab {mine.wall_s:.2f} s, {mine.cpu_s:.2f} s CPU")
     print(f"dd {read.wall_s:.2f} s, {read.cpu_s:.2f} s CPU: {mine.cpu_s / read.cpu_s:.1f} times")
     peak = peak_bytes("inspect", str(path))
     print(f"most memory {peak >> 20} MiB")
