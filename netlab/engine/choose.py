@@ -63,7 +63,7 @@ def warm_up() -> str | None:
             return None
     except ImportError as error:
         return f"there is no {error.name}: pip install numba"
-    return "the compiled code cannot be kept: every large capture takes some 10 s longer"
+    return "the compiled code cannot be kept: every large capture takes some 20 s longer"
 
 
 def is_large(path: str) -> bool:

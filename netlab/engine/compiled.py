@@ -101,7 +101,7 @@ def _compile(cache: Objects) -> dict[str, int]:
     import numba
 
     print(
-        "netlab: compiling for large captures, once on this machine (some 10 s)",
+        "netlab: compiling for large captures, once on this machine (some 20 s)",
         file=sys.stderr, flush=True,
     )  # fmt: skip
     begun = time.monotonic()

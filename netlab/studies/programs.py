@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netlab.model.probe import Probe
-from netlab.studies.sockets import accepted, read_to_end
+from netlab.studies.sockets import accepted, listening, read_to_end
 from netlab.studies.stage import Stage
 from netlab.studies.study import PORT, Params
 
@@ -16,6 +16,18 @@ def reads_to_the_end(probe: Probe, p: Params) -> int:
     sock = accepted(probe, rcvbuf=p.get("rcvbuf", 0))
     got = read_to_end(sock)
     sock.close()
+    return got
+
+
+def reads_two_to_the_end(probe: Probe, p: Params) -> int:
+    """A server that does so with two connections, one after the other."""
+    listener = listening(probe)
+    got = 0
+    for _ in range(2):
+        sock, _ = listener.accept()
+        got += read_to_end(sock)
+        sock.close()
+    listener.close()
     return got
 
 

@@ -11,25 +11,14 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.parts import MS, S
+from netlab.studies.programs import reads_two_to_the_end
 from netlab.studies.quantity import Kind
-from netlab.studies.sockets import connected, listening, read_to_end, trial
+from netlab.studies.sockets import connected, trial
 from netlab.studies.study import Expect, Parameter, Params, Study, Topic
 
 TCP_NOTSENT_LOWAT = 25
 SIOCOUTQNSD = 0x894B  # linux/sockios.h: bytes that have not been sent yet
 WRITE = 4096
-
-
-def server(probe: Probe, p: Params) -> int:
-    """Reads two connections to their ends, one after the other."""
-    listener = listening(probe)
-    got = 0
-    for _ in range(2):
-        sock, _ = listener.accept()
-        got += read_to_end(sock)
-        sock.close()
-    listener.close()
-    return got
 
 
 def not_sent(sock: Any) -> int:
@@ -78,7 +67,7 @@ STUDY = Study(
         Parameter("lowat", Kind.SIZE, 16 << 10, 4096, 16 << 10, "TCP_NOTSENT_LOWAT"),
         Parameter("time", Kind.TIME, 600 * MS, 400 * MS, 3000 * MS, "that the client writes"),
     ),
-    server=server,
+    server=reads_two_to_the_end,
     client=client,
     wire=lambda p: "delay 10ms; rate 2mbit",
     expects=(

@@ -7,23 +7,12 @@ import socket
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence, held_ns
 from netlab.studies.parts import BUSY_NS, MS, delay
+from netlab.studies.programs import reads_two_to_the_end
 from netlab.studies.quantity import Kind
-from netlab.studies.sockets import connected, listening, read_to_end
+from netlab.studies.sockets import connected
 from netlab.studies.study import Expect, Parameter, Params, Study, Topic
 
 EVENTS, SIZE, PAUSE_MS = 20, 20, 20
-
-
-def server(probe: Probe, p: Params) -> int:
-    """Reads two connections to their ends."""
-    listener = listening(probe)
-    got = 0
-    for _ in range(2):
-        sock, _ = listener.accept()
-        got += read_to_end(sock)
-        sock.close()
-    listener.close()
-    return got
 
 
 def client(probe: Probe, p: Params) -> None:
@@ -60,7 +49,7 @@ STUDY = Study(
     " round trip. With TCP_NODELAY each leaves at once, in a segment of its own: 52 bytes of "
     "headers for 20 of data. That is what games, terminals and request pipelines want.",
     parameters=(Parameter("rtt", Kind.TIME, 120 * MS, 80 * MS, 200 * MS, "round trip"),),
-    server=server,
+    server=reads_two_to_the_end,
     client=client,
     wire=delay,
     expects=(
