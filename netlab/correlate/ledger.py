@@ -189,12 +189,18 @@ def causal_violations(tables: Tables, tolerance_ns: int = 0) -> list[str]:
 
 
 def _awaited(tables: Tables, calls: dict[int, Call], packets: dict[int, Packet]) -> dict[int, int]:
-    """By connect and accept: the frame of the handshake that it waited for, the first that came."""
+    """By connect and accept: the frame of the handshake that it waited for, the first that came.
+
+    Where the SYN's data was taken (RFC 7413 3), accept() needs no more than the SYN.
+    """
     found: dict[int, int] = {}
+    opened_fast = {segment.connection for segment in tables.segments if segment.tfo_ack}
     for span in tables.spans:
         server = calls[span.call].op in ACCEPTING
         role = Role.HANDSHAKE_ACK if server else Role.SYNACK
         if span.role != role or span.frame is None:
+            continue
+        if server and calls[span.call].connection in opened_fast:
             continue
         best = found.get(span.call)
         came_ns = arrival_ns(packets[span.frame])

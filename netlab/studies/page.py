@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 
 from netlab.show.escape import printable
 from netlab.show.terminal.ladder import ladder_lines
-from netlab.show.terminal.lines import Line, fit, fold
+from netlab.show.terminal.lines import Line, fold
 from netlab.show.views.ladder import ladder, limited
 from netlab.studies.evidence import Evidence
 from netlab.studies.plot import plot_lines
@@ -194,20 +195,25 @@ def _table(checks: Sequence[Checked], width: int, *, sources: bool) -> list[Line
     """A line for each prediction: its mark, what it is of, predicted, measured; its source."""
     heads = ("", "predicted", "measured")
     rows = [(check, _predicted(check), shown(check.kind, check.measured)) for check in checks]
-    second = max(len(heads[1]), *(len(row[1]) for row in rows))
-    third = max(len(heads[2]), *(len(row[2]) for row in rows))
+    most = (width - 6) // 3  # of a long word: what is compared needs room, too
+    second = min(most, max(len(heads[1]), *(len(row[1]) for row in rows)))
+    third = min(most, max(len(heads[2]), *(len(row[2]) for row in rows)))
     first = width - second - third - 6
     lines: list[Line] = [
         [("  " + " " * first, ""), (f"  {heads[1]:>{second}}  {heads[2]:>{third}}", "dim")]
     ]
     for check, predicted, measured in rows:
         mark, style = ("✓ ", "green") if check.holds else ("✗ ", "bold red")
-        what, *more = fold(check.what, first)
-        lines.append([
-            (mark, style), (f"{what:<{first}}", ""), (f"  {predicted:>{second}}", ""),
-            (f"  {fit(printable(measured), third):>{third}}", style),
-        ])  # fmt: skip
-        lines += [[(f"  {text}", "")] for text in more]
+        columns = (
+            fold(check.what, first),
+            fold(predicted, second),
+            fold(printable(measured), third),
+        )
+        for number, (what, said, found) in enumerate(zip_longest(*columns, fillvalue="")):
+            lines.append([
+                ("  " if number else mark, style), (f"{what:<{first}}", ""),
+                (f"  {said:>{second}}", ""), (f"  {found:>{third}}", style),
+            ])  # fmt: skip
         if not sources:
             continue
         why = check.source if not check.because else f"{check.source}; room: {check.because}"
