@@ -1,9 +1,7 @@
-"""connect and accept -> what they waited for: the frames of the handshake.
+"""connect -> what it waited for: the frames of the handshake; and when a queue took them in.
 
-connect: until the SYN left that came, until the SYN-ACK left that came, on the wire. A SYN that
-came and had no answer met a full queue; the listener's calls say so where they are known. accept:
-until the client's SYN left nobody wanted anything (`no_client`), then as connect, seen from the
-other end.
+Until the SYN left that came, until the SYN-ACK left that came, on the wire. A SYN that came and had
+no answer met a full queue; the listener's calls say so where they are known.
 Read first: RFC 9293 3.5, man 2 listen, tcp_conn_request in Linux; `correlate.accept_queue`.
 """
 
@@ -11,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
-from netlab.correlate.accept_queue import acks_at_server, queued_by
+from netlab.correlate.accept_queue import acks_at_server, queued_by, queued_ns
 from netlab.correlate.arrivals import arrival_ns, came, reached, sent
 from netlab.correlate.sockets import Socket
 from netlab.explain.arriving import tell_flight
@@ -20,14 +18,19 @@ from netlab.explain.parts import Line
 from netlab.explain.scene import Path, Queue, Scene
 from netlab.model.tables import Call, Direction, Packet, Side
 
-_ANSWERED_WITHIN_NS = 500_000_000  # a SYN-ACK is sent at once; a second later it is a resend
+_PROMPT_NS = 2_000_000  # the stack's own work, on a busy machine
 
 
 def complete(path: Path, socket: Socket) -> tuple[int, int] | None:
     """(when the connection stood in its accept queue, by which frame)."""
     packet = queued_by(path.track, socket.listener, path.scene.records)
     if packet is None:
-        first = next(iter(acks_at_server(path.track)), None)
+        acks = acks_at_server(path.track)
+        soonest_ns = queued_ns(path.track, socket.listener, path.scene.records)
+        first = next(
+            (row for row in acks if soonest_ns is None or arrival_ns(row.packet) >= soonest_ns),
+            None,
+        )
         if first is None:
             return None
         packet = first.packet
@@ -278,21 +281,8 @@ def _lost_until_the_end(line: Line, path: Path, syns: list[Packet]) -> None:
     )  # fmt: skip
 
 
-def tell_accept(line: Line, path: Path, socket: Socket) -> int | None:
-    """Until the connection stood in the queue; returns when. None: it is not known."""
-    queued = complete(path, socket)
-    syns = sent(path.track.halves[Direction.C2S].syns)
-    if queued is None or not syns:
-        return None
-    if queued[0] <= line.at_ns:
-        return queued[0]
-    until = Line(line.at_ns, min(queued[0], line.stop_ns))
-    until.until(syns[0].time_ns, Cause.NO_CLIENT, Certainty.OBSERVED, (syns[0].frame,), (),
-                "because there was no client to accept")  # fmt: skip
-    tell_handshake(until, path)
-    last = path.scene.packets[queued[1]]
-    if until.at_ns < last.time_ns:
-        until.until(last.time_ns, Cause.COPY, Certainty.INFERRED)
-    tell_flight(until, last, None)
-    line.include(until.finish(), queued[0])
-    return queued[0]
+def tell_prompt(line: Line, packet: Packet) -> None:
+    """A stack answers at once: what takes longer is not that."""
+    if packet.time_ns - line.at_ns <= _PROMPT_NS:
+        line.until(packet.time_ns, Cause.COPY, Certainty.INFERRED, (packet.frame,))
+    line.unknown(packet.time_ns, f"before frame {packet.frame}, for a reason that is not seen")

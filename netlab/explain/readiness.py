@@ -14,9 +14,10 @@ from bisect import bisect_left
 from netlab.correlate.arrivals import arrival_ns
 from netlab.correlate.flows import ACK, FIN, RST, SYN
 from netlab.correlate.sockets import Socket
+from netlab.explain.accepting import tell_accept
 from netlab.explain.arriving import tell_byte, tell_end, tell_reset
 from netlab.explain.causes import Cause, Certainty
-from netlab.explain.opening import tell_accept, tell_handshake
+from netlab.explain.opening import tell_handshake
 from netlab.explain.parts import Line
 from netlab.explain.peer import tell_before
 from netlab.explain.scene import Path, Scene

@@ -11,9 +11,10 @@ from collections.abc import Callable
 
 from netlab.correlate.arrivals import arrival_ns, came, reached
 from netlab.correlate.option_changes import option_between
+from netlab.explain.accepting import tell_accept
 from netlab.explain.arriving import tell_byte, tell_end, tell_reset
 from netlab.explain.causes import Cause, Certainty
-from netlab.explain.opening import tell_accept, tell_connect, unanswered
+from netlab.explain.opening import tell_connect, unanswered
 from netlab.explain.parts import Line, Part
 from netlab.explain.peer import tell_before
 from netlab.explain.readiness import tell_poll

@@ -149,6 +149,82 @@ def test_accept_waits_for_a_client_and_then_for_its_handshake() -> None:
     assert causes(rows, number_of(tables, "accept")) == [("no_client", 70), ("network", 20)]
 
 
+def deferring(*, on: bool) -> Play:
+    """A client that speaks 300 ms after its handshake."""
+    play = Play(wired=True)
+    if on:
+        play.did("server", "setsockopt", 0, args="IPPROTO_TCP, TCP_DEFER_ACCEPT, 5", **LISTENER)
+    play.did("server", "listen", 0, args="16", **LISTENER)
+    with play.accept():
+        with play.call("client", "connect", 0, address=ADDRESS["server"]):
+            play.syn()
+            play.synack()
+            play.ack("c>s", 0)
+        play.now_ns += 300 * MS
+        with play.call("client", "send", 5):
+            play.data("c>s", 0, 5)
+    return play
+
+
+def test_a_deferring_listener_waits_for_the_clients_program() -> None:
+    tables, rows = told(deferring(on=True))
+    accept = number_of(tables, "accept")
+    assert causes(rows, accept) == [("peer_app", 300)]
+    wait = of(rows, accept, "peer_app")
+    assert "TCP_DEFER_ACCEPT" in wait.text
+    assert wait.calls == (number_of(tables, "send"),)
+
+
+def test_one_that_does_not_defer_has_its_client_at_the_ack() -> None:
+    tables, rows = told(deferring(on=False))
+    assert "peer_app" not in dict(causes(rows, number_of(tables, "accept")))
+
+
+def test_an_accept_waits_for_what_stands_in_for_a_lost_ack() -> None:
+    play = opened()
+    with play.accept():
+        with play.call("client", "connect", 0, address=ADDRESS["server"]):
+            play.syn()
+            play.synack()
+            lost = play.ack("c>s", 0, way="drop")
+        play.now_ns += 1000 * MS
+        again = play.synack()
+        play.ack("c>s", 0)
+    tables, rows = told(play)
+    number = number_of(tables, "accept")
+    assert causes(rows, number) == [("syn_retry", 1000)]
+    wait = of(rows, number, "syn_retry")
+    assert wait.certainty == "observed"
+    assert {lost, again} <= set(wait.frames)
+
+
+def test_the_next_data_stands_in_for_a_lost_ack_too() -> None:
+    play = opened()
+    with play.accept():
+        with play.call("client", "connect", 0, address=ADDRESS["server"]):
+            play.syn()
+            play.synack()
+            lost = play.ack("c>s", 0, way="drop")
+        play.now_ns += 1600 * MS
+        with play.call("client", "send", 5):
+            data = play.data("c>s", 0, 5)
+    tables, rows = told(play)
+    number = number_of(tables, "accept")
+    assert causes(rows, number) == [("syn_retry", 1600)]
+    assert of(rows, number, "syn_retry").frames == (lost, data)
+
+
+def test_an_ack_that_left_late_was_not_the_kernel_at_work() -> None:
+    play = opened()
+    with play.accept(), play.call("client", "connect", 0, address=ADDRESS["server"]):
+        play.syn()
+        play.synack()
+        play.now_ns += 70 * MS
+        play.ack("c>s", 0)
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, "accept")) == [("unknown", 70)]
+
+
 def test_a_client_waits_in_the_accept_queue() -> None:
     play = opened()
     with play.call("client", "connect", 0, address=ADDRESS["server"]):

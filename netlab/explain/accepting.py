@@ -1,0 +1,130 @@
+"""accept -> what it waited for, until a connection stood in its queue.
+
+Until the client's SYN left nobody wanted anything (`no_client`); then the handshake as a connect
+waits for it, and its last ACK: on the wire, or lost until another frame did its work (tcp_check_req
+in Linux), or ignored, where TCP_DEFER_ACCEPT has accept wait for the client's first data.
+Read first: `opening`, `correlate.accept_queue`; man 7 tcp on TCP_DEFER_ACCEPT.
+"""
+
+from __future__ import annotations
+
+from netlab.correlate.arrivals import arrival_ns, came, reached, sent
+from netlab.correlate.sockets import Socket
+from netlab.explain.arriving import tell_flight
+from netlab.explain.causes import Cause, Certainty
+from netlab.explain.held import tell_held
+from netlab.explain.moments import Holder
+from netlab.explain.opening import complete, tell_handshake, tell_prompt
+from netlab.explain.parts import Line
+from netlab.explain.peer import tell_before
+from netlab.explain.scene import Path, Scene
+from netlab.explain.sender import Write
+from netlab.explain.wording import name_of
+from netlab.model.tables import Call, Direction, Packet, Side
+
+
+def tell_accept(line: Line, path: Path, socket: Socket) -> int | None:
+    """Until the connection stood in the queue; returns when. None: it is not known."""
+    queued = complete(path, socket)
+    syns = sent(path.track.halves[Direction.C2S].syns)
+    if queued is None or not syns:
+        return None
+    if queued[0] <= line.at_ns:
+        return queued[0]
+    until = Line(line.at_ns, min(queued[0], line.stop_ns))
+    until.until(syns[0].time_ns, Cause.NO_CLIENT, Certainty.OBSERVED, (syns[0].frame,), (),
+                "because there was no client to accept")  # fmt: skip
+    tell_handshake(until, path)
+    last = path.scene.packets[queued[1]]
+    _until_complete(until, path, socket, last)
+    tell_flight(until, last, None)
+    line.include(until.finish(), queued[0])
+    return queued[0]
+
+
+def _until_complete(line: Line, path: Path, socket: Socket, last: Packet) -> None:
+    """From the SYN-ACK at the client until the frame left that put the connection in its queue."""
+    acks = [p for p in path.track.handshake_acks if not p._made and p.time_ns <= last.time_ns]
+    first = next(iter(acks), last)
+    if not path.exact:  # seen at one end: on which side of it the time went, nobody knows
+        answer = next(iter(came(path.track.halves[Direction.S2C].syns)), None)
+        if first is last and answer is not None:
+            line.until(last.time_ns, Cause.NETWORK, Certainty.INFERRED,
+                       (answer.frame, last.frame), (), "for the SYN-ACK and its ACK")  # fmt: skip
+    elif first is last:
+        tell_prompt(line, last)
+    elif not reached(first):
+        _ack_lost(line, path, [p for p in acks if not reached(p)], last)
+    elif (option := _deferring(path.scene, socket, arrival_ns(first))) is not None:
+        tell_prompt(line, first)
+        tell_flight(line, first, None)
+        _first_word(line, path, option, last)
+    line.unknown(last.time_ns, f"before frame {last.frame}, for a reason that is not seen")
+
+
+def _ack_lost(line: Line, path: Path, lost: list[Packet], last: Packet) -> None:
+    """The ACK of the SYN-ACK did not come: the server had to wait for another frame.
+
+    That is the answer to a SYN-ACK that its timer sent again, or what the client sent next, where
+    that came earlier.
+    """
+    tell_prompt(line, lost[0])
+    again = [
+        packet for packet in came(path.track.halves[Direction.S2C].syns)
+        if lost[0].time_ns < packet.time_ns and arrival_ns(packet) <= last.time_ns
+    ]  # fmt: skip
+    frames = (*(packet.frame for packet in lost), last.frame)
+    text = f"because the ACK of frame {lost[0].frame} was lost on the wire"
+    if again and arrival_ns(again[-1]) >= lost[-1].time_ns:
+        line.until(
+            again[-1].time_ns, Cause.SYN_RETRY, Certainty.OBSERVED, (*frames, again[-1].frame), (),
+            f"{text}, until the SYN-ACK was sent again (frame {again[-1].frame})",
+        )  # fmt: skip
+        tell_flight(line, again[-1], None)
+        tell_prompt(line, last)
+        return
+    if _answers_with_cookies(path):
+        text += ", SYN cookies have no timer to send the SYN-ACK again"
+    line.until(last.time_ns, Cause.SYN_RETRY, Certainty.OBSERVED, frames, (),
+               f"{text}, and the client sent nothing before frame {last.frame}")  # fmt: skip
+
+
+def _answers_with_cookies(path: Path) -> bool:
+    """Whether the server's host answers every SYN with a cookie (net.ipv4.tcp_syncookies 2)."""
+    listener = path.scene.listener(path.track)
+    hosts = path.scene.raw.description.hosts
+    return listener is not None and any(
+        host.name == listener.host and dict(host.sysctls).get("net.ipv4.tcp_syncookies") == "2"
+        for host in hosts
+    )
+
+
+def _deferring(scene: Scene, socket: Socket, time_ns: int) -> Call | None:
+    """The setsockopt(TCP_DEFER_ACCEPT) that was in force at the listener then."""
+    changes = socket.listener.defer_accept if socket.listener is not None else ()
+    earlier = [(n, on) for n, on in changes if (scene.call(n).returned_ns or time_ns) < time_ns]
+    return scene.call(earlier[-1][0]) if earlier and earlier[-1][1] else None
+
+
+def _first_word(line: Line, path: Path, option: Call, last: Packet) -> None:
+    """TCP_DEFER_ACCEPT has accept wait for the client's first data: its program had not sent any.
+
+    Its first write is told as a reader would have waited for it.
+    """
+    writer = path.scene.writer(path.connection, Direction.C2S, 0)
+    why = f", for which TCP_DEFER_ACCEPT has accept wait ({name_of(option)})"
+    told = Line(line.at_ns, min(last.time_ns, line.stop_ns))
+    if not last.payload_len_bytes:
+        return
+    if writer is None:
+        if not path.scene.has_calls(path.connection, Side.CLIENT):
+            line.until(
+                last.time_ns, Cause.PEER_APP, Certainty.INFERRED, (last.frame,), (option.call,),
+                f"before the client sent data (frame {last.frame}){why}",
+            )  # fmt: skip
+        return
+    tell_before(told, path.scene, writer, f"called {writer.op} #{writer.call}{why}")
+    sender = path.senders[Direction.C2S]
+    holder = Holder(path, sender, Write(writer, writer.stop or 0, False))
+    tell_held(told, holder, last.time_ns)
+    line.include(told.parts, told.at_ns)
