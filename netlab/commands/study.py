@@ -29,7 +29,11 @@ if TYPE_CHECKING:
     "--claims", is_flag=True,
     help="Test common statements about sockets: held, false, or under which condition.",
 )  # fmt: skip
-@click.option("--full", is_flag=True, help="Take all values of a sweep, however long it lasts.")
+@click.option(
+    "--full",
+    is_flag=True,
+    help="Take all values of a sweep, wait for all ends, however long it lasts.",
+)
 @click.option(
     "--repeat", default=1, type=WholeNumber(1, 1000), metavar="N", show_default=True,
     help="Carry it out so often, and count how often the predictions hold.",
@@ -91,7 +95,7 @@ def command(
         studies = list(catalogue.catalogue().values())
         return _all(studies, full, repeat) if every else _list(studies)
     study = catalogue.find(name)
-    p = study.params(_pairs(settings))
+    p = study.params(_pairs(settings), full=full)
     if repeat > 1 and (output is not None or predict):
         raise UsageError("--repeat shows no single run", "leave out --output and --predict")
     lack = study.lacks()
@@ -204,7 +208,7 @@ def _all(studies: list[Study], full: bool, repeat: int) -> int:
         held, took_s, said = 0, 0.0, ""
         for _ in range(repeat):
             try:
-                outcome = carry_out(study, study.params({}), full=full)
+                outcome = carry_out(study, study.params({}, full=full), full=full)
             except CheckFailed as error:
                 said = str(error)
                 continue

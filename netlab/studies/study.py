@@ -171,11 +171,17 @@ class Study:
     lacks: Callable[[], str] = lambda: ""  # what this kernel lacks for it; empty: nothing
     claims: tuple[Claim, ...] = ()
     sweep: Sweep | None = None
+    full: Mapping[str, int] = field(default_factory=dict)  # parameters of a run that may take long
     options: Mapping[str, Any] = field(default_factory=dict)  # of the Lab
 
-    def params(self, given: Mapping[str, str]) -> Params:
-        """The parameters, those that were typed in place of the defaults. Raises UsageError."""
-        values = {one.name: one.default for one in self.parameters}
+    def params(self, given: Mapping[str, str], *, full: bool = False) -> Params:
+        """The parameters, those that were typed in place of the defaults. Raises UsageError.
+
+        `full`: those of a run that may take long are other defaults.
+        """
+        values = {one.name: one.default for one in self.parameters} | dict(
+            self.full if full else {}
+        )
         known = {one.name: one for one in self.parameters}
         for name, text in given.items():
             if name not in known:

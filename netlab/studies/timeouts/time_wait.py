@@ -66,6 +66,7 @@ STUDY = Study(
     "take for its own. Only the side that closed first waits, without any process: 60 s in "
     "Linux (RFC 9293: twice the maximum segment lifetime, 4 minutes). Its port is taken that "
     "long. The server's kernel forgets as soon as the last ACK is there.",
+    full={"watch": 70 * S},
     parameters=(
         Parameter("watch", Kind.TIME, 1 * S, 1 * S, 75 * S, "from the first look to the second"),
         RTT,
@@ -90,6 +91,6 @@ STUDY = Study(
                "RFC 9293 3.6: LAST-ACK, until its FIN is acknowledged",
                more=wire_room, because="a look every 2 ms; scheduling"),
     ),
-    next="`netlab study time-wait --set watch=70s`: its end. Then `netlab study reuse-address`: a "
+    next="`netlab study time-wait --full`: its end. Then `netlab study reuse-address`: a "
     "server that closed first, and is to start again.",
 )  # fmt: skip
