@@ -110,16 +110,9 @@ def after_lines(outcome: Outcome, width: int, *, colours: bool) -> list[Line]:
     seen = study.seen(last.evidence)
     if seen:
         lines += [[], *_paragraph(printable(seen), width)]
-    rows = study.table(last.evidence)
-    if rows:
-        lines += [[], *table_lines(rows, width)]
-    curves = study.curves(last.evidence)
-    if curves is not None:
-        drawn = plot_lines(
-            curves.title, curves.series, curves.across, curves.upright, width,
-            log=curves.log, colours=colours,
-        )  # fmt: skip
-        lines += [[], *drawn]
+    shown_as = figure_lines(study, last.evidence, width, colours=colours)
+    if shown_as:
+        lines += [[], *shown_as]
     if study.sweep is not None:
         lines += [[], *plot_of_sweep(outcome, width, colours)]
     lines += [[], *measured_lines(outcome, width)]
@@ -129,6 +122,22 @@ def after_lines(outcome: Outcome, width: int, *, colours: bool) -> list[Line]:
     verdict = f"{held} of {len(checks)} predictions hold"
     lines += [[], [(f"{mark} ", style), (verdict, style), (f"  {outcome.took_s:.1f} s", "dim")]]
     lines += [[], *_labelled("try next", study.text(study.next, last.p), width, "cyan")]
+    return lines
+
+
+def figure_lines(study: Study, evidence: Evidence, width: int, *, colours: bool) -> list[Line]:
+    """The study's own table and curves; empty where it has none."""
+    lines: list[Line] = []
+    rows = study.table(evidence)
+    if rows:
+        lines += table_lines(rows, width)
+    curves = study.curves(evidence)
+    if curves is not None:
+        lines += [[]] if lines else []
+        lines += plot_lines(
+            curves.title, curves.series, curves.across, curves.upright, width,
+            log=curves.log, colours=colours,
+        )  # fmt: skip
     return lines
 
 

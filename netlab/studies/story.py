@@ -99,6 +99,8 @@ def story_text(outcome: Outcome, *, kept: bool) -> str:
         parts += ["## What happened", _where(study, evidence, kept), _fenced(ladder)]
     seen = study.seen(evidence)
     parts += [seen] if seen else []
+    figures = page.figure_lines(study, evidence, _WIDTH, colours=False)
+    parts += [_fenced(figures)] if figures else []
     longest = evidence.longest(study.waits_on) if _is_about_waiting(study, p) else None
     if longest is not None:
         told = call_lines(why_call(evidence.tables, evidence.raw, longest), _WIDTH)
