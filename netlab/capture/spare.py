@@ -7,6 +7,7 @@ Read first: man 2 getrlimit, man 5 proc (statm), the kernel's cgroup-v2 document
 
 from __future__ import annotations
 
+import os
 import resource
 from pathlib import Path
 
@@ -38,6 +39,18 @@ def check_going_on(frames: int) -> None:
             f"{frames:,} packets were read, and {spare >> 20:,} MiB of memory are left",
             "more memory reads them all, or a part of the file (editcap -r)",
         )
+
+
+def spill_folder() -> str:
+    """Where large temporary files go: not /tmp, which is memory on many systems."""
+    named = os.environ.get("TMPDIR")
+    if named:
+        return named
+    if os.access("/var/tmp", os.W_OK):
+        return "/var/tmp"
+    from tempfile import gettempdir
+
+    return gettempdir()
 
 
 def spare_bytes() -> int:

@@ -9,11 +9,10 @@ from __future__ import annotations
 import ctypes
 import errno
 import mmap
-import os
 import tempfile
 from typing import BinaryIO
 
-from netlab.capture.spare import spare_bytes
+from netlab.capture.spare import spare_bytes, spill_folder
 
 _HUGE_FROM = 8 << 20
 _ALWAYS = 16 << 20  # bytes that a table may have whatever is left
@@ -84,11 +83,3 @@ class Memory:
 
     def _find(self) -> None:
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
-
-
-def spill_folder() -> str:
-    """Where large temporary files go: not /tmp, which is memory on many systems."""
-    named = os.environ.get("TMPDIR")
-    if named:
-        return named
-    return "/var/tmp" if os.access("/var/tmp", os.W_OK) else tempfile.gettempdir()

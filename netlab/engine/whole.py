@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from netlab.capture.at_hand import AtHand, at_hand
 from netlab.correlate.missing import missing_frames
 from netlab.correlate.verdict_names import VERDICTS
 from netlab.engine.capture import Capture, Pass, Sought, read_capture
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 class Whole:
     """All that is known of a capture by others."""
 
-    path: str
+    file: AtHand
     machine: Any
     capture: Capture
     general: General = field(default_factory=General)
@@ -131,7 +132,7 @@ class Whole:
         rows = capture.records.rows.array(capture.count)[places]
         columns = ("off", "caplen_bytes", "time_ns", "interface", "origlen_bytes")
         numbers = zip(*(rows[name].tolist() for name in columns), strict=True)
-        handle = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        handle = self.file.open()
         try:
             for index, (off, size, time_ns, interface, origlen) in zip(
                 places, numbers, strict=True
@@ -143,7 +144,7 @@ class Whole:
 
 
 def read(
-    path: str,
+    path: str | AtHand,
     machine: Any,
     *,
     keep: bool,
@@ -152,8 +153,11 @@ def read(
 ) -> Whole:
     """Read a file, or as far as a frame is `sought`; count its `traffic` if asked to. Raises Unfit
     for one that only the general path reads."""
-    capture = read_capture(path, machine, keep=keep, traffic=traffic, sought=sought)
-    whole = Whole(path, machine, capture, sought=sought)
+    file = at_hand(path)
+    capture = read_capture(file, machine, keep=keep, traffic=traffic, sought=sought)
+    if not capture.records.enough:
+        file.add_fault(capture.raw, capture.count)
+    whole = Whole(file, machine, capture, sought=sought)
     if not capture.aside and not capture.found.has_left:
         return whole
     from netlab.engine.general import follow, key_of, touched_keys
@@ -177,10 +181,12 @@ def read(
 
 def frames_of(whole: Whole, wanted: list[int]) -> list[tuple[int, Frame]]:
     """The frames of these flows, and those that no kernel reads, by row."""
-    handle = os.open(whole.path, os.O_RDONLY | os.O_CLOEXEC)
+    handle = whole.file.open()
     sought = whole.sought.again() if whole.sought is not None else None
     try:
-        again = Pass(whole.machine, handle, whole.path, keep=False, wanted=wanted, sought=sought)
+        again = Pass(
+            whole.machine, handle, whole.file.name, keep=False, wanted=wanted, sought=sought
+        )
         again.run()
         return again.aside
     finally:

@@ -14,7 +14,7 @@ from netlab.commands.decode_as import decode_as_option, rules
 from netlab.commands.inspect.asked import Asked
 from netlab.commands.numbers import WholeNumber
 from netlab.commands.options import display_options
-from netlab.commands.watching import watching
+from netlab.commands.watching import settled, watching
 
 
 @click.command("inspect")
@@ -66,15 +66,16 @@ def command(**given: Any) -> None:
     """
     asked = Asked(**given)
     asked.check()
+    file = settled(asked.file)
     if asked.is_overview and not asked.decode_as:
         from netlab.commands.inspect import bulk
 
-        if bulk.show(asked):
+        if bulk.show(asked, file):
             return
     elif not asked.is_overview:
         from netlab.commands.inspect import large
 
-        if large.show(asked):
+        if large.show(asked, file):
             return
     from netlab.capture.files import read_raw
     from netlab.commands.inspect import lists, messages, one_connection, one_packet
@@ -85,7 +86,7 @@ def command(**given: Any) -> None:
     told = rules(asked.decode_as)
     with watching() as progress:
         progress.step("reading")
-        raw = read_raw(asked.file)
+        raw = read_raw(file)
         tables = analyse(raw, told, progress=progress)
         progress.step("drawing")
         with paged():
