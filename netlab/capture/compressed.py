@@ -14,7 +14,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
-from netlab.capture.sources import Spool
+from netlab.capture.sources import Content, Spool
 from netlab.model.errors import BadRecording
 
 ROOM_TIMES = 256  # deflate's own limit is 1,032; captures compress 2 to 30 times
@@ -31,9 +31,14 @@ _XZ_MEMORY_BYTES = 256 << 20
 class Plain(NamedTuple):
     """What came out, which compression it was, and what was wrong with it (empty: nothing)."""
 
-    data: bytes
+    content: Content
     compression: str
     fault: str
+
+    @property
+    def data(self) -> bytes:
+        """The bytes themselves."""
+        return self.content.data()
 
 
 class _Damaged(Exception):
@@ -45,6 +50,11 @@ class _CutShort(Exception):
 
 
 Decode = Callable[[memoryview], Iterator[bytes]]
+
+
+def is_compressed(head: bytes) -> bool:
+    """Whether a file that begins with these bytes is."""
+    return any(head.startswith(magic) for magic, _, _ in _FORMATS)
 
 
 def maybe_decompressed(data: bytes, name: str) -> Plain | None:

@@ -15,10 +15,9 @@ from pathlib import Path
 from netlab.capture import pcap
 from netlab.capture import pcapng_reader as reader
 from netlab.capture.agreement import agree
-from netlab.capture.compressed import maybe_decompressed
-from netlab.capture.damage import CUT_SHORT, Damaged
+from netlab.capture.at_hand import AtHand, at_hand
+from netlab.capture.damage import Damaged
 from netlab.capture.pcapng_file import PcapngFile
-from netlab.capture.sources import content_of
 from netlab.capture.spare import FRAMES_BETWEEN, check_going_on
 from netlab.capture.wired import check_arrivals
 from netlab.model.call import CallRecord
@@ -32,7 +31,7 @@ _STRANGERS = (
 )
 
 
-def read_raw(path: str | Path, *, ended: bool = False) -> RawRecording:
+def read_raw(path: str | Path | AtHand, *, ended: bool = False) -> RawRecording:
     """The frames, calls and all else of a capture file, compressed or not; `-` is standard input.
 
     What a live recording says of the ring's losses is only so far: whether there were none is not
@@ -44,31 +43,22 @@ def read_raw(path: str | Path, *, ended: bool = False) -> RawRecording:
     return raw
 
 
-def _read(path: str | Path, ended: bool = False) -> RawRecording:
-    name = "standard input" if str(path) == "-" else str(path)
-    data = content_of(path, name)
-    if not data:
-        raise BadRecording(f"{name} is empty", "nothing was recorded in it")
-    plain = maybe_decompressed(data, name)
-    if plain is not None:
-        data = plain.data
+def _read(path: str | Path | AtHand, ended: bool = False) -> RawRecording:
+    capture = at_hand(path)
+    name, data = capture.name, capture.take().data()
     # Many small rows and no cycles: looking for garbage among them takes a fifth of the time.
     collecting = gc.isenabled()
     gc.disable()
     try:
         raw = _raw(data, name, ended)
     except BadRecording:
-        if plain is None or not plain.fault:
+        if not capture.fault:
             raise
-        raise BadRecording(f"no packet of {name} can be read", plain.fault) from None
+        raise BadRecording(f"no packet of {name} can be read", capture.fault) from None
     finally:
         if collecting:
             gc.enable()
-    if plain is not None and plain.fault:
-        # That what came out of it is cut short, too, follows.
-        raw.faults = [fault for fault in raw.faults if not fault.startswith(CUT_SHORT)]
-        raw.faults.append(f"{plain.fault} (packets read before that: {len(raw.frames)})")
-        raw.cut_short = True
+    capture.add_fault(raw, len(raw.frames))
     return raw
 
 

@@ -4,7 +4,7 @@ Up to `HELD_BYTES` they are read into memory. A larger file is mapped: what nobo
 read, and what was read the kernel may forget again. Only a large one, for a mapped file that
 someone cuts short kills its reader with SIGBUS. What has no file of its own, from a pipe or out of
 a compressed file, goes on in a temporary file, which has no name and is its owner's alone
-(TMPDIR says where; man 2 open, O_TMPFILE).
+(`spare.spill_folder` says where; man 2 open, O_TMPFILE).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 from typing import IO, Self, cast
 
+from netlab.capture.spare import spill_folder
 from netlab.model.errors import BadRecording
 
 HELD_BYTES = 64 << 20
@@ -23,10 +24,41 @@ _PIECE_BYTES = 1 << 20
 _ZEROS = bytes(_PIECE_BYTES)
 
 
-def content_of(path: str | Path, name: str) -> bytes:
-    """All bytes of the file at `path`, or of standard input (`-`), which is called `name`.
+class Content:
+    """Bytes in memory, or in a file that is open as long as this lives."""
 
-    Those of a large one are a mapping: to be indexed, sliced, searched and unpacked like bytes.
+    def __init__(self, held: bytes, file: IO[bytes] | None = None, size_bytes: int = 0) -> None:
+        self._held = held
+        self._file = file
+        self.size_bytes = len(held) if file is None else size_bytes
+
+    def __del__(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    @property
+    def is_in_file(self) -> bool:
+        """Whether there is a file to be opened."""
+        return self._file is not None
+
+    def open(self) -> int:
+        """A descriptor of that file, its caller's to close."""
+        assert self._file is not None
+        return os.dup(self._file.fileno())
+
+    def data(self) -> bytes:
+        """All of it. What lies in a file is mapped: to be indexed, sliced, searched and unpacked
+        like bytes."""
+        if self._file is None:
+            return self._held
+        from mmap import ACCESS_READ, mmap
+
+        return cast(bytes, mmap(self._file.fileno(), self.size_bytes, access=ACCESS_READ))
+
+
+def content_of(path: str | Path, name: str) -> Content:
+    """What the file at `path`, or standard input (`-`), holds; `name` is what it is called.
+
     Raises BadRecording when it cannot be read, or is larger than what room there is.
     """
     try:
@@ -37,8 +69,9 @@ def content_of(path: str | Path, name: str) -> bytes:
             if stat.S_ISDIR(status.st_mode):
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             if stat.S_ISREG(status.st_mode):
-                large = status.st_size > HELD_BYTES
-                return _mapped(file.fileno(), status.st_size) if large else file.read()
+                if status.st_size <= HELD_BYTES:
+                    return Content(file.read())
+                return Content(b"", os.fdopen(os.dup(file.fileno()), "rb", 0), status.st_size)
             return _of_stream(file, name)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
@@ -49,7 +82,7 @@ def content_of(path: str | Path, name: str) -> bytes:
 class Spool:
     """Takes bytes piece by piece; what is too much for memory lies in a temporary file.
 
-    A context manager: at its end the file is closed, what `content` gave stays.
+    A context manager: at its end the file is closed, unless `content` gave it away.
     """
 
     def __init__(self, name: str) -> None:
@@ -79,20 +112,21 @@ class Spool:
         except OSError as error:
             raise self._no_room(error) from None
 
-    def content(self) -> bytes:
-        """All that was taken. Raises BadRecording when there is no room for it."""
+    def content(self) -> Content:
+        """All that was taken; called once. Raises BadRecording when there is no room for it."""
         if self._file is None:
-            return b"".join(self._pieces)
+            return Content(b"".join(self._pieces))
         try:
             self._file.truncate(self.size)
-            return _mapped(self._file.fileno(), self.size)
         except OSError as error:
             raise self._no_room(error) from None
+        file, self._file = self._file, None
+        return Content(b"", file, self.size)
 
     def _move_out(self) -> None:
         from tempfile import TemporaryFile
 
-        self._file = TemporaryFile(buffering=0)  # noqa: SIM115 - __exit__ closes it
+        self._file = TemporaryFile(buffering=0, dir=spill_folder())  # noqa: SIM115 - __exit__ closes it
         for piece in self._pieces:
             self._write(piece)
         self._pieces.clear()
@@ -114,14 +148,8 @@ class Spool:
         )
 
 
-def _of_stream(stream: IO[bytes], name: str) -> bytes:
+def _of_stream(stream: IO[bytes], name: str) -> Content:
     with Spool(name) as spool:
         while piece := stream.read(_PIECE_BYTES):
             spool.add(piece)
         return spool.content()
-
-
-def _mapped(fd: int, size: int) -> bytes:
-    from mmap import ACCESS_READ, mmap
-
-    return cast(bytes, mmap(fd, size, access=ACCESS_READ))

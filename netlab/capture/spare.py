@@ -40,6 +40,18 @@ def check_going_on(frames: int) -> None:
         )
 
 
+def spill_folder() -> str:
+    """Where large temporary files go: not /tmp, which is memory on many systems."""
+    named = os.environ.get("TMPDIR")
+    if named:
+        return named
+    if os.access("/var/tmp", os.W_OK):
+        return "/var/tmp"
+    from tempfile import gettempdir
+
+    return gettempdir()
+
+
 def spare_bytes() -> int:
     """How much more memory this process may take, as far as the system tells."""
     spare = [_machine_bytes(), *_cgroup_bytes()]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from netlab.commands.decode_as import decode_as_option, rules
 from netlab.commands.options import tshark_compat_option
-from netlab.commands.watching import watching
+from netlab.commands.watching import settled, watching
 from netlab.model.errors import UsageError
+
+if TYPE_CHECKING:
+    from netlab.capture.at_hand import AtHand
 
 
 @click.command("export")
@@ -62,13 +67,14 @@ def command(
     form = form or "jsonl"
     names = export.check(table, form, columns) if table is not None else []
     told = rules(decode_as)
+    capture = settled(file)
     release = Release(tshark_compat)
     usual = not decode_as and release is Release.V4_0
-    if table is not None and usual and _bulk(file, table, names, form, output):
+    if table is not None and usual and _bulk(capture, table, names, form, output):
         return
     with watching() as progress:
         progress.step("reading")
-        raw = read_raw(file)
+        raw = read_raw(capture)
     for fault in raw.faults:
         note(fault)
     if at is not None:
@@ -93,16 +99,16 @@ def command(
         export.export_table(tables, table, form, out, names, progress)
 
 
-def _bulk(file: str, table: str, names: list[str], form: str, output: str | None) -> bool:
+def _bulk(capture: AtHand, table: str, names: list[str], form: str, output: str | None) -> bool:
     """Whether the table is that of a capture by others, large enough for the engine: then it is
     written."""
     from netlab.engine.choose import TABLES, maybe_read, unknown_columns
 
-    if table not in TABLES or unknown_columns(table, names, file):
+    if table not in TABLES or unknown_columns(table, names, capture):
         return False
     with watching() as progress:
         progress.step("reading")
-        whole = maybe_read(file, keep=table != "connections")
+        whole = maybe_read(capture, keep=table != "connections")
     if whole is None:
         return False
     from netlab.commands.main import note
@@ -110,7 +116,7 @@ def _bulk(file: str, table: str, names: list[str], form: str, output: str | None
 
     for fault in whole.capture.raw.faults:
         note(fault)
-    with export.output(output, file, binary=form == "parquet") as out:
+    with export.output(output, capture.path, binary=form == "parquet") as out:
         if (table, form) == ("segments", "csv") and not whole.general.frames:
             export.export_lines(whole, names, out)
         else:

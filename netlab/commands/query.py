@@ -9,11 +9,13 @@ import click
 from netlab.commands.decode_as import decode_as_option, rules
 from netlab.commands.numbers import WholeNumber
 from netlab.commands.options import display_options, tshark_compat_option
-from netlab.commands.watching import watching
+from netlab.commands.watching import settled, watching
 from netlab.model.errors import UsageError
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from netlab.capture.at_hand import AtHand
 
 TABLE = "table"
 _SHOWN = 100
@@ -58,14 +60,17 @@ def command(
     if form == TABLE and output is not None:
         raise UsageError("a table is for the eye", "add --format jsonl, csv or parquet")
     told = rules(decode_as)
-    bulk = None if decode_as else _bulk(file, sql)
+    capture = settled(file)
+    release = Release(tshark_compat)
+    usual = not decode_as and release is Release.V4_0  # the kernels know no other
+    bulk = _bulk(capture, sql) if usual else None
     if bulk is not None:
         _write(bulk, file, form, limit, output)
         return
     with watching() as progress:
         progress.step("reading")
-        raw = read_raw(file)
-        tables = analyse(raw, told, progress=progress, release=Release(tshark_compat))
+        raw = read_raw(capture)
+        tables = analyse(raw, told, progress=progress, release=release)
         progress.step("finding causes" if "waits" in sql.lower() else "answering")
         found = query(tables, sql)
     if not found.height:
@@ -81,7 +86,7 @@ def command(
     _write(found, file, form, limit, output)
 
 
-def _bulk(file: str, sql: str) -> pl.DataFrame | None:
+def _bulk(file: AtHand, sql: str) -> pl.DataFrame | None:
     """The answer about a capture that is too large to be held; None: the general path has it."""
     from netlab.engine.choose import is_large, maybe_read
 

@@ -12,9 +12,12 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TextIO, TypeVar
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from netlab.model.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from netlab.capture.at_hand import AtHand
 
 T = TypeVar("T")
 
@@ -40,6 +43,17 @@ def watching() -> Iterator[Progress]:
     finally:
         watch.stop()
         screen.before_writing(None)
+
+
+def settled(path: str) -> AtHand:
+    """The capture at a path; one that is compressed or has no file is read, which may take long."""
+    from netlab.capture.at_hand import AtHand
+
+    file = AtHand(path)
+    with watching() as progress:
+        progress.step("reading")
+        file.settle()
+    return file
 
 
 class Watch:

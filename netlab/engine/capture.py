@@ -22,6 +22,7 @@ from netlab.model.frame import Frame
 from netlab.model.recording import RawRecording
 
 if TYPE_CHECKING:
+    from netlab.capture.at_hand import AtHand
     from netlab.engine.traffic import Traffic
 
 _NODES = 1 << 12
@@ -260,7 +261,7 @@ class Pass:
 
 
 def read_capture(
-    path: str,
+    file: AtHand,
     machine: Any,
     *,
     keep: bool,
@@ -268,9 +269,11 @@ def read_capture(
     sought: Sought | None = None,
 ) -> Capture:
     """The packets of a file. Raises Unfit for one that only the general path reads."""
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    handle = file.open()
     try:
-        first = Pass(machine, handle, path, keep=keep, with_traffic=with_traffic, sought=sought)
+        first = Pass(
+            machine, handle, file.name, keep=keep, with_traffic=with_traffic, sought=sought
+        )
         first.run()
         return first.capture()
     finally:

@@ -8,7 +8,6 @@ to be worth it is read by compiled kernels, and the rest by plain ones.
 from __future__ import annotations
 
 import os
-import stat
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from netlab.capture.spare import check_room
 from netlab.model.errors import NetlabError, UsageError
 
 if TYPE_CHECKING:
+    from netlab.capture.at_hand import AtHand
     from netlab.engine.capture import Sought
     from netlab.engine.whole import Whole
 
@@ -29,7 +29,7 @@ _SLOW_FROM_BYTES = 64 << 20  # from here on it is worth a word that something ta
 
 
 def maybe_read(
-    path: str, *, keep: bool, with_traffic: bool = False, sought: Sought | None = None
+    file: AtHand, *, keep: bool, with_traffic: bool = False, sought: Sought | None = None
 ) -> Whole | None:
     """A capture by the engine; None where the general path is to read it.
 
@@ -38,7 +38,7 @@ def maybe_read(
     Raises UsageError for a machine that does not exist or cannot be had, and BadRecording.
     """
     forced = forced_kind()
-    size = _size_bytes(path)
+    size = file.size_bytes
     if size is None or (forced is None and size < _FROM_BYTES):
         return None
     from netlab.engine.records import Unfit
@@ -46,11 +46,11 @@ def maybe_read(
 
     try:
         machine = _machine(forced, size)
-        return read(path, machine, keep=keep, with_traffic=with_traffic, sought=sought)
+        return read(file, machine, keep=keep, with_traffic=with_traffic, sought=sought)
     except Unfit:
         return None
     except MemoryError as error:
-        raise NetlabError(f"cannot read {path}: {error}", "give it more memory") from None
+        raise NetlabError(f"cannot read {file.name}: {error}", "give it more memory") from None
 
 
 def warm_up() -> str | None:
@@ -66,19 +66,19 @@ def warm_up() -> str | None:
     return "the compiled code cannot be kept: every large capture takes some 20 s longer"
 
 
-def is_large(path: str) -> bool:
+def is_large(file: AtHand) -> bool:
     """Whether a look at every packet by itself would take minutes."""
-    return forced_kind() is not None or (_size_bytes(path) or 0) >= _SLOW_FROM_BYTES
+    return forced_kind() is not None or (file.size_bytes or 0) >= _SLOW_FROM_BYTES
 
 
-def unknown_columns(table: str, names: list[str], path: str) -> bool:
+def unknown_columns(table: str, names: list[str], file: AtHand) -> bool:
     """Whether a column is wanted on which the kernels have no word; of a large file it is said."""
     from netlab.engine.known import not_known
 
     wanted = sorted(not_known(table).intersection(names))
     if not wanted:
         return False
-    if (_size_bytes(path) or 0) >= _SLOW_FROM_BYTES:
+    if (file.size_bytes or 0) >= _SLOW_FROM_BYTES:
         print(
             f"netlab: {', '.join(wanted[:3])}{', ...' * (len(wanted) > 3)} are made a packet at a"
             " time; without them (--columns) it takes seconds",
@@ -93,15 +93,6 @@ def forced_kind() -> str | None:
     if said is not None and said not in _KINDS:
         raise UsageError(f"NETLAB_ENGINE is {said!r}", f"it may be {' or '.join(_KINDS)}")
     return said
-
-
-def _size_bytes(path: str) -> int | None:
-    """Of a regular file; None for anything else, standard input among it."""
-    try:
-        found = os.stat(path)
-    except (OSError, ValueError):
-        return None
-    return found.st_size if path != "-" and stat.S_ISREG(found.st_mode) else None
 
 
 def _machine(forced: str | None, size_bytes: int) -> Any:

@@ -9,10 +9,9 @@ from __future__ import annotations
 import ctypes
 import errno
 import mmap
-import os
 from typing import BinaryIO
 
-from netlab.capture.spare import spare_bytes
+from netlab.capture.spare import spare_bytes, spill_folder
 
 _HUGE_FROM = 8 << 20
 _ALWAYS = 16 << 20  # bytes that a table may have whatever is left
@@ -85,15 +84,3 @@ class Memory:
 
     def _find(self) -> None:
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(self.map))
-
-
-def spill_folder() -> str:
-    """Where large temporary files go: not /tmp, which is memory on many systems."""
-    named = os.environ.get("TMPDIR")
-    if named:
-        return named
-    if os.access("/var/tmp", os.W_OK):
-        return "/var/tmp"
-    import tempfile
-
-    return tempfile.gettempdir()

@@ -30,7 +30,7 @@ class Line(NamedTuple):
 
 def pages(whole: Whole, places: Sequence[int]) -> Iterator[list[Line]]:
     """The packets in those rows, in that order. The capture was read with `keep`."""
-    handle = os.open(whole.path, os.O_RDONLY | os.O_CLOEXEC)
+    handle = whole.file.open()
     packets, segments = whole.packets_by_row(), whole.segments_by_row()
     times = Times(whole)
     tables = (whole.capture.records.rows, whole.capture.outs)

@@ -6,7 +6,6 @@ stands before all others, for times count from it; it is in no connection unless
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -139,5 +138,5 @@ def _check_room(whole: Whole, flows: list[int], connection: int) -> None:
 def _mean_bytes(whole: Whole) -> int:
     """What a packet takes in what was read of the file; its own word on that may be any."""
     records = whole.capture.records
-    there = min(os.path.getsize(whole.path), records.base + len(records.piece.view))
+    there = min(whole.file.size_bytes or 0, records.base + len(records.piece.view))
     return there // max(whole.capture.count, 1)

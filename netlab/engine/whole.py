@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
+from netlab.capture.at_hand import AtHand, at_hand
 from netlab.correlate import kernels as k
 from netlab.correlate.missing import missing_frames
 from netlab.correlate.verdict_names import VERDICTS
@@ -27,7 +28,7 @@ from netlab.model.tables import Connection, Packet, Segment
 class Whole:
     """All that is known of a capture by others."""
 
-    path: str
+    file: AtHand
     machine: Any
     capture: Capture
     general: General = field(default_factory=General)
@@ -139,7 +140,7 @@ class Whole:
         rows = capture.records.rows.array(capture.count)[places]
         columns = ("off", "caplen_bytes", "time_ns", "interface", "origlen_bytes")
         numbers = zip(*(rows[name].tolist() for name in columns), strict=True)
-        handle = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        handle = self.file.open()
         try:
             for index, (off, size, time_ns, interface, origlen) in zip(
                 places, numbers, strict=True
@@ -151,7 +152,7 @@ class Whole:
 
 
 def read(
-    path: str,
+    path: str | AtHand,
     machine: Any,
     *,
     keep: bool,
@@ -160,8 +161,11 @@ def read(
 ) -> Whole:
     """Read a file, or as far as a frame is `sought`; `with_traffic` count what passed of each
     protocol and host. Raises Unfit for one that only the general path reads."""
-    capture = read_capture(path, machine, keep=keep, with_traffic=with_traffic, sought=sought)
-    whole = Whole(path, machine, capture, sought=sought)
+    file = at_hand(path)
+    capture = read_capture(file, machine, keep=keep, with_traffic=with_traffic, sought=sought)
+    if not capture.records.enough:
+        file.add_fault(capture.raw, capture.count)
+    whole = Whole(file, machine, capture, sought=sought)
     if not capture.aside and not capture.found.has_left:
         return whole
     from netlab.engine.general import follow, key_of, touched_keys
@@ -188,10 +192,12 @@ def read(
 
 def frames_of(whole: Whole, wanted: list[int]) -> list[tuple[int, Frame]]:
     """The frames of these flows, and those that no kernel reads, by row."""
-    handle = os.open(whole.path, os.O_RDONLY | os.O_CLOEXEC)
+    handle = whole.file.open()
     sought = whole.sought.again() if whole.sought is not None else None
     try:
-        again = Pass(whole.machine, handle, whole.path, keep=False, wanted=wanted, sought=sought)
+        again = Pass(
+            whole.machine, handle, whole.file.name, keep=False, wanted=wanted, sought=sought
+        )
         again.run()
         return again.aside
     finally:

@@ -46,7 +46,8 @@ def test_numbers_and_names() -> None:
         for short, name in zip(
             ("RETRANSMISSION", "FAST", "SPURIOUS", "OUT_OF_ORDER", "LOST", "ACK_LOST",
              "DUPLICATE_ACK", "ZERO_WINDOW", "PROBE", "PROBE_ACK", "WINDOW_FULL",
-             "WINDOW_UPDATE", "KEEP_ALIVE", "KEEP_ALIVE_ACK", "REUSED_PORTS"),
+             "WINDOW_UPDATE", "KEEP_ALIVE", "KEEP_ALIVE_ACK", "REUSED_PORTS",
+             "TFO_SYN", "TFO_ACK", "TFO_IGNORED"),
             VERDICTS, strict=True,
         )
     }  # fmt: skip

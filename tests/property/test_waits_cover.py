@@ -19,6 +19,7 @@ from netlab.capture.files import read_raw
 from netlab.explain.analysis import analyse
 from netlab.model.call import POLLIN, POLLOUT
 from netlab.model.errors import NetlabError
+from netlab.model.tables import Call
 from netlab.show.terminal.lines import plain
 from netlab.show.terminal.why import why_lines
 from netlab.show.views.why import why
@@ -150,7 +151,13 @@ def test_the_waits_of_random_conversations_cover_their_calls(
 @pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.stem)
 def test_the_waits_of_every_recording_cover_its_calls(path: Path) -> None:
     raw = read_raw(path)
-    assert check_recording(analyse(raw), raw)
+    tables = analyse(raw)
+    assert check_recording(tables, raw) or not any(takes_time(call) for call in tables.calls)
+
+
+def takes_time(call: Call) -> bool:
+    """Of IPC and of processes nothing but their ends may have been recorded."""
+    return call.op not in ("settimeout", "exit")
 
 
 def test_captures_of_others_have_no_calls_and_break_nothing(captures_dir: Path) -> None:

@@ -14,7 +14,7 @@ from netlab.commands.decode_as import decode_as_option, rules
 from netlab.commands.inspect.asked import Asked
 from netlab.commands.numbers import WholeNumber
 from netlab.commands.options import display_options, tshark_compat_option
-from netlab.commands.watching import watching
+from netlab.commands.watching import settled, watching
 
 
 @click.command("inspect")
@@ -74,16 +74,17 @@ def command(**given: Any) -> None:
 
     asked = Asked(**given)
     asked.check()
-    usual = not asked.decode_as and asked.tshark_compat == Release.V4_0
-    if asked.is_overview and usual:
+    file = settled(asked.file)
+    usual = asked.tshark_compat == Release.V4_0  # the kernels know no other
+    if asked.is_overview and usual and not asked.decode_as:
         from netlab.commands.inspect import bulk
 
-        if bulk.show(asked):
+        if bulk.show(asked, file):
             return
-    elif not asked.is_overview:
+    elif not asked.is_overview and usual:
         from netlab.commands.inspect import large
 
-        if large.show(asked):
+        if large.show(asked, file):
             return
     from netlab.capture.files import read_raw
     from netlab.commands.inspect import lists, messages, one_connection, one_packet
@@ -94,7 +95,7 @@ def command(**given: Any) -> None:
     told = rules(asked.decode_as)
     with watching() as progress:
         progress.step("reading")
-        raw = read_raw(asked.file)
+        raw = read_raw(file)
         tables = analyse(raw, told, progress=progress, release=Release(asked.tshark_compat))
         progress.step("drawing")
         with paged():

@@ -8,19 +8,20 @@ from netlab.commands.inspect.asked import Asked
 from netlab.commands.watching import watching
 
 if TYPE_CHECKING:
+    from netlab.capture.at_hand import AtHand
     from netlab.engine.whole import Whole
     from netlab.model.tables import Connection
 
 
-def show(asked: Asked) -> bool:
+def show(asked: Asked, file: AtHand) -> bool:
     """Draw what was asked for, unless the file is small or not for the engine."""
     from netlab.engine.choose import is_large, maybe_read
 
-    if not is_large(asked.file) or not _can_answer(asked.where):
+    if not is_large(file) or not _can_answer(asked.where):
         return False
     with watching() as progress:
         progress.step("reading")
-        whole = maybe_read(asked.file, keep=False, with_traffic=asked.view is None)
+        whole = maybe_read(file, keep=False, with_traffic=asked.view is None)
     if whole is None:
         return False
     from netlab.commands.main import note

@@ -14,6 +14,7 @@ from netlab.commands.watching import watching
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from netlab.capture.at_hand import AtHand
     from netlab.engine.part import Part
     from netlab.engine.whole import Whole
     from netlab.show.views.packets import PacketLine
@@ -21,21 +22,21 @@ if TYPE_CHECKING:
 _AHEAD_BYTES = 64 << 20  # of the file, behind a packet, that are looked at for its connection
 
 
-def show(asked: Asked) -> bool:
+def show(asked: Asked, file: AtHand) -> bool:
     """Draw what was asked for, unless the file is small or not for the engine."""
     from netlab.engine.choose import is_large
 
-    if not is_large(asked.file) or asked.message is not None:
+    if not is_large(file) or asked.message is not None:
         return False
     if asked.packet is not None:
-        return _packet(asked, asked.packet)
+        return _packet(asked, file, asked.packet)
     counted = asked.view == "messages" and asked.where is not None  # conditions know numbers
     if asked.connection is not None and not asked.states and not counted:
-        return _connection(asked, asked.connection)
-    return asked.view == "packets" and _packets(asked)
+        return _connection(asked, file, asked.connection)
+    return asked.view == "packets" and _packets(asked, file)
 
 
-def _packet(asked: Asked, frame: int) -> bool:
+def _packet(asked: Asked, file: AtHand, frame: int) -> bool:
     from netlab.engine.capture import Sought
     from netlab.engine.choose import maybe_read
     from netlab.engine.part import packet_part
@@ -43,7 +44,7 @@ def _packet(asked: Asked, frame: int) -> bool:
     sought = Sought(frame, _AHEAD_BYTES)
     with watching() as progress:
         progress.step("reading")
-        whole = maybe_read(asked.file, keep=False, sought=sought)
+        whole = maybe_read(file, keep=False, sought=sought)
         if whole is None:
             return False
         if sought.found is None:
@@ -65,14 +66,14 @@ def _packet(asked: Asked, frame: int) -> bool:
     return True
 
 
-def _connection(asked: Asked, name: str) -> bool:
+def _connection(asked: Asked, file: AtHand, name: str) -> bool:
     from netlab.engine.choose import maybe_read
     from netlab.engine.part import connection_part
     from netlab.show.choose import number_of
 
     with watching() as progress:
         progress.step("reading")
-        whole = maybe_read(asked.file, keep=False)
+        whole = maybe_read(file, keep=False)
         if whole is None:
             return False
         part = connection_part(whole, number_of(name, whole.streams(), whole.connection_count))
@@ -96,7 +97,7 @@ def _read_later(part: Part, asked: Asked) -> None:
     read_later(part.tables, part.raw, rules(asked.decode_as))
 
 
-def _packets(asked: Asked) -> bool:
+def _packets(asked: Asked, file: AtHand) -> bool:
     from netlab.engine.choose import maybe_read
 
     if asked.where is not None:
@@ -111,7 +112,7 @@ def _packets(asked: Asked) -> bool:
             return False
     with watching() as progress:
         progress.step("reading")
-        whole = maybe_read(asked.file, keep=True)
+        whole = maybe_read(file, keep=True)
         if whole is None:
             return False
         places: Sequence[int] = range(whole.capture.count)

@@ -35,13 +35,13 @@ def small_room(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_large_file_is_mapped_and_reads_the_same(
     sample: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = content_of(sample, "a")
+    data = content_of(sample, "a").data()
     assert not isinstance(data, bytes)
     assert data[:] == sample.read_bytes()
     mapped = read_raw(sample)
     monkeypatch.setattr(sources, "HELD_BYTES", 1 << 20)
     assert mapped == read_raw(sample)
-    assert isinstance(content_of(sample, "a"), bytes)
+    assert isinstance(content_of(sample, "a").data(), bytes)
 
 
 @pytest.mark.usefixtures("small_room")
@@ -50,7 +50,7 @@ def test_a_large_compressed_file_and_standard_input_lie_in_a_file_without_a_name
 ) -> None:
     private = tmp_path / "temporary"
     private.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(private))
+    monkeypatch.setenv("TMPDIR", str(private))
     compressed = tmp_path / "a.gz"
     compressed.write_bytes(gzip.compress(sample.read_bytes()))
     plain = read_raw(sample)
@@ -83,7 +83,7 @@ def test_a_spool_gives_what_it_took(pieces: list[bytes], room: int) -> None:
         with Spool("x") as spool:
             for piece in pieces:
                 spool.add(piece)
-            found = spool.content()
+            found = spool.content().data()
     assert spool.size == len(b"".join(pieces))
     assert found[:] == b"".join(pieces)
 
@@ -93,9 +93,11 @@ def test_zeros_take_no_room_on_the_disk(monkeypatch: pytest.MonkeyPatch) -> None
     with Spool("x") as spool:
         for _ in range(40):
             spool.add(bytes(1 << 20))
-        assert spool.content()[-1:] == b"\0"
-        assert spool._file is not None
-        assert os.fstat(spool._file.fileno()).st_blocks * 512 < 1 << 20
+        content = spool.content()
+    assert content.data()[-1:] == b"\0"
+    handle = content.open()
+    assert os.fstat(handle).st_blocks * 512 < 1 << 20
+    os.close(handle)
 
 
 @pytest.mark.usefixtures("small_room")

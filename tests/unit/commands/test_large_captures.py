@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
+import os
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -190,11 +193,98 @@ def large_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def limited(*argv: str) -> subprocess.CompletedProcess[str]:
+def limited(*argv: str, stdin: Path | None = None) -> subprocess.CompletedProcess[str]:
     """`netlab` in a process that has two thirds of the file's size."""
     command = [sys.executable, "-m", "netlab", *argv]
-    with cgroup(LIMIT_BYTES) as begin:
-        return subprocess.run([*begin, *command], capture_output=True, text=True, timeout=300)
+    with cgroup(LIMIT_BYTES) as begin, open(stdin or os.devnull, "rb") as given:
+        return subprocess.run(
+            [*begin, *command], stdin=given, capture_output=True, text=True, timeout=300
+        )
+
+
+VIEWS: tuple[tuple[str, ...], ...] = (
+    ("inspect", "--json"),
+    ("inspect", "--connections"),
+    ("inspect", "--packets"),
+    ("inspect", "--packets", "--where", "seg_len > 100"),
+    ("inspect", "--packet", "7"),
+    ("inspect", "-c", "0"),
+    ("inspect", "-c", "0", "--stream", "both"),
+    ("query", "select frame, seq from frames order by frame", "--format", "jsonl"),
+    ("export", "--table", "packets"),
+)
+
+
+@pytest.mark.parametrize("argv", VIEWS, ids=" ".join)
+@pytest.mark.parametrize("way", ["gzip", "standard input"])
+def test_what_is_spilt_is_said_like_a_plain_large_file(
+    way: str, argv: tuple[str, ...], samples: list[Path], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr("netlab.capture.sources.HELD_BYTES", 1_009)
+    monkeypatch.setenv("NETLAB_ENGINE", "plain")
+    folder = tmp_path / "spill"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    source = next(path for path in samples if path.name == "four_ipv6_http_streams.pcap")
+    compressed = tmp_path / "large.gz"
+    compressed.write_bytes(gzip.compress(source.read_bytes()))
+    ways: list[object] = []
+
+    def counted(*given: Any, **named: Any) -> Any:
+        ways.append(given)
+        return read(*given, **named)
+
+    monkeypatch.setattr("netlab.engine.whole.read", counted)
+    answers = []
+    for name in (str(source), str(compressed) if way == "gzip" else "-"):
+        with source.open("rb") as file:
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(file)))
+            assert run([argv[0], name, *argv[1:]]) == 0
+        said = capfd.readouterr()
+        called = "standard input" if name == "-" else name
+        answers.append((said.out.replace(called, "FILE"), said.err.replace(called, "FILE")))
+        assert "/proc/" not in said.out + said.err
+    assert answers[0] == answers[1]
+    assert len(ways) == 2
+    assert list(folder.iterdir()) == []
+
+
+def test_a_compressed_large_file_that_is_cut_short(
+    samples: list[Path], tmp_path: Path, both: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("netlab.capture.sources.HELD_BYTES", 1_009)
+    source = next(path for path in samples if path.name == "four_ipv6_http_streams.pcap")
+    path = tmp_path / "cut.pcap.gz"
+    data = gzip.compress(source.read_bytes())
+    path.write_bytes(data[: len(data) // 2])
+    small, large = both("inspect", str(path), "--json")
+    for name in small.keys() - {"notes", "protocols"}:  # the engine looks at no application
+        assert large[name] == small[name], name
+    assert "the gzip data is cut short" in large["faults"][0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["gzip", "gzip on standard input", "standard input"])
+def test_what_unpacks_to_more_than_memory(way: str, large_file: Path, tmp_path: Path) -> None:
+    count = SECONDS * FRAMES_A_SECOND
+    name, given = "-", large_file
+    if "gzip" in way:
+        given = tmp_path / "large.pcap.gz"
+        with large_file.open("rb") as file, gzip.open(given, "wb", 1) as out:
+            shutil.copyfileobj(file, out, 1 << 20)
+    if way == "gzip":
+        name, given = str(given), Path(os.devnull)
+    done = limited("inspect", name, "--packet", str(count), "--json", stdin=given)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["connection"] == (count - 1) // 1_009
+    done = limited("inspect", name, "--connection", "tcp.7", "--json", stdin=given)
+    assert done.returncode == 0, done.stderr
+    drawn = [row["wire"]["frame"] for row in json.loads(done.stdout)["rows"] if row["wire"]]
+    assert drawn == list(range(7 * 1_009 + 1, 8 * 1_009 + 1))
+    sql = "select count(*) as n from packets where dport = 80"
+    done = limited("query", name, sql, "--format", "csv", stdin=given)
+    assert done.stdout == f"n\n{count}\n", done.stderr
 
 
 @pytest.mark.slow

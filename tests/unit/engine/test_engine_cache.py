@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from netlab.capture.at_hand import AtHand
 from netlab.engine.choose import forced_kind, maybe_read
 from netlab.engine.objects import Objects
 from netlab.model.errors import UsageError
@@ -136,10 +137,10 @@ def test_without_numba(
     hidden: dict[str, Any] = {"llvmlite": None, "llvmlite.binding": None, "numba": None}
     for name in hidden:
         monkeypatch.setitem(sys.modules, name, None)
-    whole = maybe_read(str(path), keep=False)
+    whole = maybe_read(AtHand(path), keep=False)
     assert whole is not None
     assert (whole.machine.name, whole.capture.count) == ("plain", 101)
     assert "there is no llvmlite" in capsys.readouterr().err
     monkeypatch.setenv("NETLAB_ENGINE", "native")
     with pytest.raises(UsageError, match="there is no llvmlite"):
-        maybe_read(str(path), keep=False)
+        maybe_read(AtHand(path), keep=False)

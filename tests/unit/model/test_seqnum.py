@@ -47,13 +47,15 @@ def test_unwrap_at_the_wrap(seq: int, near: int, number: int) -> None:
 
 def test_nobody_else_does_it_by_hand() -> None:
     """0xFFFFFFFF and 1 << 32 stand in model/seqnum, and in capture and the applications, where
-    64-bit stamps are split and fields of 32 bits mean something by all ones; the kernels import
+    64-bit stamps are split and fields of 32 bits mean something by all ones, and in the linker,
+    whose relocations have two halves; the kernels import
     nothing, and what they count is compared with what the others count."""
     package = Path(__file__).resolve().parents[3] / "netlab"
     for source in package.rglob("*.py"):
         place = source.relative_to(package)
         other_numbers = place.parts[0] == "capture" or "applications" in place.parts
         other_numbers = other_numbers or place.name == "kernels.py"
+        other_numbers = other_numbers or place.as_posix() == "engine/linked.py"
         if place.as_posix() == "model/seqnum.py" or other_numbers:
             continue
         for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
