@@ -217,6 +217,26 @@ def test_a_buffer_is_not_blamed_for_what_the_window_holds() -> None:
     assert of(rows, send, "peer_window").text.startswith("with the send buffer full, because the")
 
 
+@pytest.mark.parametrize("timer", ["0x00000000000000000100000000000000", "0x" + 32 * "0"])
+def test_a_send_that_its_timer_ended_waited_for_the_window_until_then(timer: str) -> None:
+    """The last ACK came long before it returned, with less than it was given."""
+    play = Play(wired=True, window=512)
+    play.handshake()
+    play.did("client", "setsockopt", 0, args=f"SOL_SOCKET, SO_SNDTIMEO, {timer}")
+    with play.call("client", "send", 90_000, size=1 << 22):
+        for at in range(0, 44 * FULL, FULL):
+            play.data("c>s", at, at + FULL)
+        play.ack("s>c", 44 * FULL, window=0)
+        play.now_ns += 40 * MS
+        play.ack("s>c", 44 * FULL, window=0)
+        play.now_ns += 130 * MS
+    tables, rows = told(play)
+    send = number_of(tables, "send")
+    timed = any(int(digit) for digit in timer[2:])
+    rest = [("peer_window", 170)] if timed else [("peer_window", 40), ("unknown", 130)]
+    assert causes(rows, send) == rest
+
+
 def test_a_window_smaller_than_a_segment_waits_for_the_probe_timer() -> None:
     play = Play(wired=True)
     play.handshake()

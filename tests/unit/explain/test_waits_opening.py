@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from netlab.correlate.sockets import MSG_FASTOPEN
 from netlab.explain.findings.rules import findings_of
 from netlab.explain.waits import explained
 from netlab.model.call import POLLIN, POLLOUT, POLLPRI
@@ -462,3 +463,18 @@ def test_only_what_was_lost_is_found(lost: bool) -> None:
     play = meeting(lost=lost)
     found = {one.kind for one in findings_of(explained(play.tables(), play.raw))}
     assert ("handshake_lost" in found) is lost
+
+
+def test_a_send_that_opens_its_connection_waits_as_a_connect_does() -> None:
+    play = opened()
+    with play.call(
+        "client", "sendto", 5, size=5, flags=MSG_FASTOPEN, address=ADDRESS["server"], peer=None
+    ):
+        syn = play.frame("c>s", "S", 0, length=5, options=play._offer(), way="hold")
+        play.now_ns += 50 * MS
+        play.arrives(syn)
+        answer = play.frame("s>c", "SA", 0, 6, options=play._offer(), way="hold")
+        play.now_ns += 50 * MS
+        play.arrives(answer)
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, "sendto")) == [("network", 50), ("network", 50)]
