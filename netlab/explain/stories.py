@@ -40,6 +40,7 @@ _STOPS_NS = 1_500_000  # two stops by strace, on a busy machine
 _SMALLEST_BUFFER = 46_080  # tcp_sndbuf_expand in Linux: ten segments, twice, with overhead
 _OVERHEAD_OF_A_WRITE = 2_304
 _SIGNALS = RESTARTING | {"EINTR"}
+_BY_THE_KERNEL = frozenset({"execve", "execveat", "fork", "vfork", "clone", "clone3"})
 _NONE: tuple[str, tuple[int, ...], tuple[int, ...]] = ("", (), ())
 
 
@@ -102,6 +103,8 @@ def _story(call: Call) -> Story:
         return _accept
     if call.op == "connect":
         return _connect
+    if call.op in _BY_THE_KERNEL:
+        return _kernel_works
     if is_closing(call):
         return _close
     return _no_wait
@@ -109,6 +112,15 @@ def _story(call: Call) -> Story:
 
 def _no_wait(line: Line, scene: Scene, call: Call) -> int | None:
     return line.at_ns
+
+
+def _kernel_works(line: Line, scene: Scene, call: Call) -> int | None:
+    """A program is loaded, or a process made: whether its thread ran then, the call does not show.
+
+    It reads files and copies page tables: that takes milliseconds, and it waits for no socket.
+    """
+    line.until(line.stop_ns, Cause.COPY, Certainty.INFERRED)
+    return line.stop_ns
 
 
 def _interrupted(line: Line, scene: Scene, call: Call) -> int | None:
