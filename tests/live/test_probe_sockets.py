@@ -365,7 +365,7 @@ def test_a_datagram_to_a_name_is_recorded_with_the_address_it_went_to(
         send = {
             "sendto": lambda: sender.sendto(b"told", to),
             "sendto with flags": lambda: sender.sendto(b"told", 0, to),
-            "sendto with named flags": lambda: sender.sendto(b"told", socket.MSG_NOSIGNAL, to),
+            "sendto with named flags": lambda: sender.sendto(b"told", socket.MsgFlag(0), to),
             "sendmsg": lambda: sender.sendmsg([b"to", b"ld"], (), 0, to),
         }[way]
         number = {"": "0.0.0.0", "<broadcast>": "255.255.255.255"}.get(str(host), "127.0.0.1")
