@@ -57,10 +57,9 @@ def tell_held(line: Line, holder: Holder, until_ns: int) -> None:
 def _tell_loss(line: Line, holder: Holder, moment: Moment) -> None:
     assert moment.resend is not None
     found = recovery_of(holder.path, holder.sender, moment.resend)
-    if found.cause is Cause.FAST_RETRANSMIT:
-        probe = new_probe(holder.path, holder.sender, moment.since_ns, moment.resend)
-        if probe is not None and probe[0] >= moment.until_ns:
-            found = probe[1]
+    probe = new_probe(holder.path, holder.sender, moment.since_ns, moment.resend)
+    if probe is not None and probe[0] >= moment.until_ns:
+        found = probe[1]
     line.until(moment.until_ns, found.cause, found.certainty, found.frames, holder.calls,
                f"{found.text}, and it kept {holder.what} waiting")  # fmt: skip
 
@@ -142,6 +141,18 @@ def _tell_nagle(line: Line, holder: Holder, moment: Moment) -> None:
     after = f"until frame {carrier.segment.frame} was acknowledged" if carrier else ""
     held = f"because Nagle held {holder.what} {after}".rstrip()
     stop_ns = moment.until_ns
+    probe = _probe_that_ended_it(moment)
+    if probe is not None:
+        until = f", until a tail loss probe sent it (frame {probe.segment.frame})"
+        cited = (carrier, probe) if carrier is not None else (probe,)
+        line.until(
+            stop_ns, Cause.NAGLE, Certainty.INFERRED, tuple(row.segment.frame for row in cited),
+            holder.calls,
+            f"because Nagle held {holder.what}"
+            + (f" while frame {carrier.segment.frame} was not acknowledged" if carrier else "")
+            + until,
+        )  # fmt: skip
+        return
     if carrier is None or awaited is None or not reached(carrier.packet):
         line.until(stop_ns, Cause.NAGLE, sure, frames, holder.calls, held)
         return
@@ -157,6 +168,17 @@ def _tell_nagle(line: Line, holder: Holder, moment: Moment) -> None:
         line.until(min(came_ns, stop_ns), Cause.NAGLE, sure, frames, holder.calls, held)
         line.until(min(left_ns, stop_ns), Cause.DELAYED_ACK, sure, frames, holder.calls, delayed)
     line.until(stop_ns, Cause.NAGLE, sure, frames, holder.calls, held)
+
+
+def _probe_that_ended_it(moment: Moment) -> Row | None:
+    """The frame that took what Nagle held, long after and with no ACK before it: a timer sent it.
+
+    With new data to send, a tail loss probe sends that (RFC 8985 7.3), and asks Nagle nothing.
+    """
+    left = moment.left
+    if left is None or moment.next_ack or left.packet.time_ns > moment.until_ns:
+        return None
+    return left if left.packet.time_ns - moment.since_ns >= _SAT_ON_NS else None
 
 
 def sat_on(holder: Holder, carrier: Row, awaited: Row) -> tuple[int, int] | None:

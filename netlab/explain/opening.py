@@ -11,6 +11,7 @@ from bisect import bisect_right
 
 from netlab.correlate.accept_queue import acks_at_server, queued_by, queued_ns
 from netlab.correlate.arrivals import arrival_ns, came, reached, sent
+from netlab.correlate.flows import ACK
 from netlab.correlate.sockets import Socket
 from netlab.explain.arriving import tell_flight
 from netlab.explain.causes import Cause, Certainty
@@ -97,8 +98,10 @@ def _queue_of(path: Path) -> Queue | None:
     return Queue(listen, sorted(came_ns), sorted(left_ns))
 
 
-def tell_handshake(line: Line, path: Path) -> int | None:
-    """The client's side of it: until the SYN-ACK came; returns when. None: none did."""
+def tell_handshake(line: Line, path: Path, side: Side = Side.CLIENT) -> int | None:
+    """Of the end that connects: until the SYN-ACK came; returns when. None: none did."""
+    if crossed(path):
+        return _tell_crossing(line, path, side)
     half, back = path.track.halves[Direction.C2S], path.track.halves[Direction.S2C]
     syns, answers = sent(half.syns), came(back.syns)
     if not syns:
@@ -130,6 +133,38 @@ def tell_handshake(line: Line, path: Path) -> int | None:
         for packet in syns[1:]:
             _lost_syn(line, path, syns[0], packet)
     return arrival_ns(answer) if answer is not None else None
+
+
+def crossed(path: Path) -> bool:
+    """Whether both ends sent a SYN of their own: a simultaneous open (RFC 9293 figure 8)."""
+    return not path.track.flow.to_itself and all(
+        any(not packet._flags & ACK for packet in sent(half.syns))
+        for half in path.track.halves.values()
+    )
+
+
+def _tell_crossing(line: Line, path: Path, side: Side) -> int | None:
+    """A connect that met another: until the SYN-ACK came with which that answered this one's SYN.
+
+    Each end sends it when the other's SYN has come, so both SYNs and both SYN-ACKs pass each other.
+    """
+    mine = [p for p in sent(path.track.halves[side.outbound].syns) if not p._flags & ACK]
+    theirs = sent(path.track.halves[side.inbound].syns)
+    first = mine[0]
+    line.until(first.time_ns, Cause.COPY, Certainty.INFERRED)
+    answer = next(iter(came([p for p in theirs if p._flags & ACK])), None)
+    if answer is None:
+        return None
+    if path.exact and first._wired and reached(first) and arrival_ns(first) <= answer.time_ns:
+        tell_flight(line, first, None)
+        tell_prompt(line, answer)
+        tell_flight(line, answer, None)
+    elif path.exact and first._wired:  # something was lost, and what took its place is not told
+        line.unknown(arrival_ns(answer), f"before frame {answer.frame} came, after SYNs that met")
+    else:
+        line.until(arrival_ns(answer), Cause.NETWORK, Certainty.INFERRED,
+                   (first.frame, answer.frame), (), "for the SYN and its answer")  # fmt: skip
+    return arrival_ns(answer)
 
 
 def _resent_syns(line: Line, path: Path, syns: list[Packet], taken: Packet) -> None:
@@ -212,7 +247,7 @@ def tell_connect(line: Line, path: Path, call: Call) -> int | None:
     syns = sent(path.track.halves[Direction.C2S].syns)
     if call.errno == "ECONNREFUSED" and syns and refusals:
         return _tell_refusal(line, path, syns, refusals[0])
-    ready_ns = tell_handshake(line, path)
+    ready_ns = tell_handshake(line, path, Side(call.side or Side.CLIENT))
     gave_up = call.errno == "ETIMEDOUT" or call.returned_ns is None
     if ready_ns is None and gave_up and syns:
         _lost_until_the_end(line, path, syns)

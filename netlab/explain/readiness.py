@@ -119,7 +119,7 @@ def _woken(line: Line, scene: Scene, call: Call, packet: Packet) -> int | None:
     if packet._flags & RST:
         return tell_reset(line, path, direction, packet)
     if packet._flags & (SYN | ACK) == SYN | ACK:
-        return tell_handshake(line, path)
+        return tell_handshake(line, path, Side(direction.receiver))
     first = sender.first_released(packet.frame)
     if direction is Direction.C2S:
         made = _listening(scene, call, path)

@@ -36,7 +36,7 @@ def tell_room(
         if not acks:
             return None
         until_ns = arrival_ns(acks[-1].packet)
-    if call.stop is not None and is_outbound(call):
+    if call.stop is not None and is_outbound(call) and not cut_short(call):
         last = sender.stream.carried.overlaps(call.stop - 1, call.stop)
         if last:
             until_ns = min(until_ns, path.scene.packets[last[0][2]].time_ns)
@@ -58,6 +58,11 @@ def tell_room(
             line.include([replace(part, text=_said(part.text))], part.stop_ns)
         line_rest(line, holder, moment)
     return until_ns
+
+
+def cut_short(call: Call) -> bool:
+    """Whether a send took less than it was given: it was not room that ended it."""
+    return call.result is not None and 0 < call.result < (call.requested_bytes or 0)
 
 
 def _said(text: str) -> str:

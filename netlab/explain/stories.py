@@ -19,7 +19,7 @@ from netlab.explain.parts import Line, Part
 from netlab.explain.peer import tell_before
 from netlab.explain.readiness import tell_poll
 from netlab.explain.scene import Path, Scene
-from netlab.explain.sending import tell_room
+from netlab.explain.sending import cut_short, tell_room
 from netlab.explain.unstreamed import tell_datagram, tell_local, tell_local_room
 from netlab.model.call import (
     ACCEPTING,
@@ -40,6 +40,7 @@ _STOPS_NS = 1_500_000  # two stops by strace, on a busy machine
 _SMALLEST_BUFFER = 46_080  # tcp_sndbuf_expand in Linux: ten segments, twice, with overhead
 _OVERHEAD_OF_A_WRITE = 2_304
 _SIGNALS = RESTARTING | {"EINTR"}
+_BY_THE_KERNEL = frozenset({"execve", "execveat", "fork", "vfork", "clone", "clone3"})
 _NONE: tuple[str, tuple[int, ...], tuple[int, ...]] = ("", (), ())
 
 
@@ -102,6 +103,8 @@ def _story(call: Call) -> Story:
         return _accept
     if call.op == "connect":
         return _connect
+    if call.op in _BY_THE_KERNEL:
+        return _kernel_works
     if is_closing(call):
         return _close
     return _no_wait
@@ -109,6 +112,15 @@ def _story(call: Call) -> Story:
 
 def _no_wait(line: Line, scene: Scene, call: Call) -> int | None:
     return line.at_ns
+
+
+def _kernel_works(line: Line, scene: Scene, call: Call) -> int | None:
+    """A program is loaded, or a process made: whether its thread ran then, the call does not show.
+
+    It reads files and copies page tables: that takes milliseconds, and it waits for no socket.
+    """
+    line.until(line.stop_ns, Cause.COPY, Certainty.INFERRED)
+    return line.stop_ns
 
 
 def _interrupted(line: Line, scene: Scene, call: Call) -> int | None:
@@ -254,11 +266,28 @@ def _send(line: Line, scene: Scene, call: Call) -> int | None:
     path = scene.path(call.connection)
     if path is None or call.side is None:
         return None
+    if socket is not None and socket.connects[:1] == [call.call]:
+        return tell_connect(line, path, call)  # it opened the connection: Fast Open (RFC 7413)
     if call.errno == "ETIMEDOUT":
         return _timed_out(line, scene, call, path)
+    if cut_short(call):
+        return _until_its_timer(line, scene, path, call)
     if not _can_be_full(scene, path, call):
         return line.at_ns
     return tell_room(line, path, call)
+
+
+def _until_its_timer(line: Line, scene: Scene, path: Path, call: Call) -> int | None:
+    """A send that took less than it was given: SO_SNDTIMEO ended it (man 7 socket), if it was set.
+
+    None: a signal did, or an error, and since when it waited for that is not known.
+    """
+    timed = any(
+        option.name == "SO_SNDTIMEO" and any(option.raw or (option.value or 0,))
+        for option in scene.options(path.connection, Side(call.side or Side.CLIENT))
+    )
+    tell_room(line, path, call, until_ns=line.stop_ns if timed else None)
+    return line.stop_ns if timed else None
 
 
 def _can_be_full(scene: Scene, path: Path, call: Call) -> bool:

@@ -348,7 +348,9 @@ def test_a_host_name_is_recorded_with_the_address_it_led_to(probe: JournalProbe)
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.1", "", "<broadcast>", b"localhost"])
-@pytest.mark.parametrize("way", ["sendto", "sendto with flags", "sendmsg"])
+@pytest.mark.parametrize(
+    "way", ["sendto", "sendto with flags", "sendto with named flags", "sendmsg"]
+)
 def test_a_datagram_to_a_name_is_recorded_with_the_address_it_went_to(
     probe: JournalProbe, host: str | bytes, way: str
 ) -> None:
@@ -363,6 +365,7 @@ def test_a_datagram_to_a_name_is_recorded_with_the_address_it_went_to(
         send = {
             "sendto": lambda: sender.sendto(b"told", to),
             "sendto with flags": lambda: sender.sendto(b"told", 0, to),
+            "sendto with named flags": lambda: sender.sendto(b"told", socket.MsgFlag(0), to),
             "sendmsg": lambda: sender.sendmsg([b"to", b"ld"], (), 0, to),
         }[way]
         number = {"": "0.0.0.0", "<broadcast>": "255.255.255.255"}.get(str(host), "127.0.0.1")

@@ -240,7 +240,7 @@ class TracedSocket(FramedSocket):
         found = None  # where a name leads to
         try:
             # Wrong data or flags are found wrong before a name is looked up.
-            if named and inside is not None and requested is not None and type(flags) is int:
+            if named and inside is not None and requested is not None and isinstance(flags, int):
                 to, found = self._look_up(to)
                 last = (to,)
             self._be_patient(op)

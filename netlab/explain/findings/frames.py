@@ -9,6 +9,7 @@ from netlab.correlate.segments import Row
 from netlab.explain.causes import Cause
 from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.findings.listeners import turned_away
+from netlab.explain.opening import crossed
 from netlab.explain.scene import Path, Scene
 from netlab.explain.sender import Sender
 from netlab.explain.wording import counted, lasting
@@ -96,6 +97,10 @@ def handshake_lost(scene: Scene, row: Connection) -> Iterator[Finding]:
     path = scene.path(row.connection)
     if path is None:
         return
+    if crossed(path) and not any(
+        p._wired and not reached(p) for half in path.track.halves.values() for p in half.syns
+    ):
+        return  # both ends sent SYN and SYN-ACK, as they should
     syns = [p for p in path.track.halves[Direction.C2S].syns if not p._made]
     answers = [p for p in path.track.halves[Direction.S2C].syns if not p._made]
     if len(syns) < 2 and len(answers) < 2:

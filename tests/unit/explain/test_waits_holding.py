@@ -217,6 +217,71 @@ def test_a_buffer_is_not_blamed_for_what_the_window_holds() -> None:
     assert of(rows, send, "peer_window").text.startswith("with the send buffer full, because the")
 
 
+@pytest.mark.parametrize("timer", ["0x00000000000000000100000000000000", "0x" + 32 * "0"])
+def test_a_send_that_its_timer_ended_waited_for_the_window_until_then(timer: str) -> None:
+    """The last ACK came long before it returned, with less than it was given."""
+    play = Play(wired=True, window=512)
+    play.handshake()
+    play.did("client", "setsockopt", 0, args=f"SOL_SOCKET, SO_SNDTIMEO, {timer}")
+    with play.call("client", "send", 90_000, size=1 << 22):
+        for at in range(0, 44 * FULL, FULL):
+            play.data("c>s", at, at + FULL)
+        play.ack("s>c", 44 * FULL, window=0)
+        play.now_ns += 40 * MS
+        play.ack("s>c", 44 * FULL, window=0)
+        play.now_ns += 130 * MS
+    tables, rows = told(play)
+    send = number_of(tables, "send")
+    timed = any(int(digit) for digit in timer[2:])
+    rest = [("peer_window", 170)] if timed else [("peer_window", 40), ("unknown", 130)]
+    assert causes(rows, send) == rest
+
+
+@pytest.mark.parametrize("acked_first", [False, True])
+def test_nagle_holds_new_data_until_the_probe_that_sends_it(acked_first: bool) -> None:
+    """The ACK for which Nagle waits comes after a timer has sent the bytes, or before."""
+    play = Play(wired=True)
+    play.handshake()
+    play.ack("s>c", 0)
+    with play.call("client", "send", 10, size=10):
+        first = play.data("c>s", 0, 10)
+    play.did("server", "recv", 10, size=10)
+    with play.call("server", "recv", 10, size=10):
+        play.did("client", "send", 10, size=10)
+        play.now_ns += 210 * MS
+        if acked_first:
+            play.ack("s>c", 10)
+        probe = play.data("c>s", 10, 20)
+    play.ack("s>c", 20)
+    tables, rows = told(play)
+    recv = number_of(tables, "recv", 2)
+    if acked_first:
+        assert causes(rows, recv) == [("delayed_ack", 210)]
+        return
+    assert causes(rows, recv) == [("nagle", 210)]
+    assert of(rows, recv, "nagle").frames == (first, probe)
+    assert f"tail loss probe sent it (frame {probe})" in of(rows, recv, "nagle").text
+
+
+def test_a_probe_with_new_data_ended_the_hold_and_not_the_resend_after_it() -> None:
+    play = Play(wired=True)
+    play.handshake()
+    play.ack("s>c", 0)
+    with play.call("server", "recv", 20, size=20, flags=0x100):
+        with play.call("client", "send", 10, size=10):
+            lost = play.data("c>s", 0, 10, way="drop")
+        play.did("client", "send", 10, size=10)
+        play.now_ns += 210 * MS
+        probe = play.data("c>s", 10, 20)
+        play.ack("s>c", 0, options=play.sack_option("c>s", (10, 20)))
+        play.now_ns += 30 * MS
+        play.data("c>s", 0, 10)
+    tables, rows = told(play)
+    recv = number_of(tables, "recv")
+    assert of(rows, recv, "tail_loss_probe").frames == (lost, probe)
+    assert "rto" not in dict(causes(rows, recv))
+
+
 def test_a_window_smaller_than_a_segment_waits_for_the_probe_timer() -> None:
     play = Play(wired=True)
     play.handshake()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from netlab.correlate.sockets import MSG_FASTOPEN
+from netlab.explain.findings.rules import findings_of
+from netlab.explain.waits import explained
 from netlab.model.call import POLLIN, POLLOUT, POLLPRI
 from tests.playbook import ADDRESS, INODE, Play, number_of
 from tests.waits_told import MS, causes, of, told
@@ -423,3 +426,55 @@ def test_a_connect_that_was_given_up_says_what_became_of_its_syn() -> None:
     text, calls = given_up("carry", backlog="1", clients=2)
     assert "the listener ignored the SYN of frame 7, for its queue held 2 of 2 connections" in text
     assert calls == (1,)
+
+
+def meeting(*, lost: bool) -> Play:
+    """Two that connect to each other, 30 ms apart on the wire; both SYNs pass each other."""
+    play = Play(wired=True)
+    ours = play.call("client", "connect", 0, address=ADDRESS["server"])
+    theirs = play.call("server", "connect", 0, address=ADDRESS["client"], peer=ADDRESS["client"])
+    with ours, theirs:
+        one = play.syn(way="hold")
+        if lost:
+            play.frame("s>c", "S", 0, way="drop")
+            play.now_ns += 1000 * MS
+        two = play.frame("s>c", "S", 0, way="hold")
+        play.now_ns += 30 * MS
+        play.arrives(one)
+        mine = play.frame("s>c", "SA", 0, 1, way="hold")
+        play.arrives(two)
+        yours = play.frame("c>s", "SA", 0, 1, way="hold")
+        play.now_ns += 30 * MS
+        play.arrives(mine)
+        play.arrives(yours)
+    return play
+
+
+def test_two_that_connect_to_each_other_wait_for_the_wire() -> None:
+    play = meeting(lost=False)
+    tables, rows = told(play)
+    for side in ("client", "server"):
+        connect = number_of(tables, "connect", side=side)
+        assert causes(rows, connect) == [("network", 30), ("network", 30)]
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_only_what_was_lost_is_found(lost: bool) -> None:
+    play = meeting(lost=lost)
+    found = {one.kind for one in findings_of(explained(play.tables(), play.raw))}
+    assert ("handshake_lost" in found) is lost
+
+
+def test_a_send_that_opens_its_connection_waits_as_a_connect_does() -> None:
+    play = opened()
+    with play.call(
+        "client", "sendto", 5, size=5, flags=MSG_FASTOPEN, address=ADDRESS["server"], peer=None
+    ):
+        syn = play.frame("c>s", "S", 0, length=5, options=play._offer(), way="hold")
+        play.now_ns += 50 * MS
+        play.arrives(syn)
+        answer = play.frame("s>c", "SA", 0, 6, options=play._offer(), way="hold")
+        play.now_ns += 50 * MS
+        play.arrives(answer)
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, "sendto")) == [("network", 50), ("network", 50)]

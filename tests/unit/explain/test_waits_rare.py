@@ -273,3 +273,12 @@ def test_what_is_still_on_its_way_was_not_lost() -> None:
     tables, rows = told(early_again(flight_ms=30))
     found = {cause for cause, _ in causes(rows, number_of(tables, "epoll_wait"))}
     assert found == {"send_buffer"}
+
+
+@pytest.mark.parametrize(("op", "cause"), [("execve", "copy"), ("bind", "scheduler")])
+def test_a_program_that_is_loaded_is_the_kernel_at_work(op: str, cause: str) -> None:
+    play = Play()
+    with play.call("client", op, 0, inode=None, fd=None, local=None, peer=None):
+        play.now_ns += 2 * MS
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, op)) == [(cause, 2)]
