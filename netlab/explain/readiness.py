@@ -22,6 +22,7 @@ from netlab.explain.parts import Line
 from netlab.explain.peer import tell_before
 from netlab.explain.scene import Path, Scene
 from netlab.explain.sending import tell_room
+from netlab.explain.unframed import tell_unframed_poll
 from netlab.explain.unstreamed import tell_frame, tell_hang_up
 from netlab.model.call import POLLHUP, POLLOUT, POLLRDHUP, is_outbound
 from netlab.model.tables import Call, Direction, Packet, Role, Side
@@ -48,7 +49,10 @@ def tell_poll(line: Line, scene: Scene, call: Call) -> int | None:
             found.append((scene.call(span.peer_call).entered_ns, 1, place))
     if not found:
         told = (_other_event, _hang_up, _writable)
-        return next((at for story in told if (at := story(line, scene, call)) is not None), None)
+        ready = next((at for story in told if (at := story(line, scene, call)) is not None), None)
+        if ready is None:
+            tell_unframed_poll(line, scene, call)
+        return ready
     at_ns, local, place = min(found)
     if at_ns <= line.at_ns:
         return at_ns

@@ -7,6 +7,7 @@ Read first: reference on splitting the time of a call; man 2 recv, send, poll, c
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 
 from netlab.correlate.arrivals import arrival_ns, came, reached
@@ -16,14 +17,16 @@ from netlab.explain.arriving import tell_byte, tell_end, tell_reset
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.opening import tell_connect, unanswered
 from netlab.explain.parts import Line, Part
-from netlab.explain.peer import tell_before
 from netlab.explain.readiness import tell_poll
 from netlab.explain.scene import Path, Scene
 from netlab.explain.sending import cut_short, tell_room
+from netlab.explain.unframed import tell_unframed, tell_unframed_accept
 from netlab.explain.unstreamed import tell_datagram, tell_local, tell_local_room
 from netlab.model.call import (
     ACCEPTING,
     MSG_DONTWAIT,
+    MSG_OOB,
+    MSG_PEEK,
     MSG_WAITALL,
     RESTARTING,
     WAITING,
@@ -165,7 +168,8 @@ def _recv(line: Line, scene: Scene, call: Call) -> int | None:
         return tell_datagram(line, scene, call)
     path = scene.path(call.connection)
     if path is None or call.side is None:
-        return _unframed(line, scene, call)
+        tell_unframed(line, scene, call)
+        return None
     inbound = Side(call.side).inbound
     if call.errno == "ETIMEDOUT":
         return _timed_out(line, scene, call, path)
@@ -173,7 +177,10 @@ def _recv(line: Line, scene: Scene, call: Call) -> int | None:
         return _reset(line, path, call, inbound)
     if call.start is None or call.stop is None:
         at_end = call.result == 0 and call.requested_bytes != 0
-        return tell_end(line, path, inbound) if at_end else None
+        if at_end:
+            return tell_end(line, path, inbound)
+        place = _peeked(scene, call)
+        return tell_byte(line, path, inbound, place) if place is not None else None
     if call.start == call.stop:
         return line.at_ns
     return tell_byte(line, path, inbound, _needed(scene, call))
@@ -195,6 +202,24 @@ def _needed(scene: Scene, call: Call) -> int:
             )
             need = min(lowat or 1, wanted)
     return min(call.start + need, call.stop) - 1
+
+
+def _peeked(scene: Scene, call: Call) -> int | None:
+    """The byte without which a look at what is there would have gone on waiting.
+
+    It is the first that no read had taken. None: it was no such look, or another thread read.
+    """
+    flags = scene.record(call.call).flags
+    if not flags & MSG_PEEK or flags & MSG_OOB or not call.result or call.connection is None:
+        return None
+    side = Side(call.side or Side.CLIENT)
+    reads = scene.moves(call.connection, side, side.inbound).calls
+    behind = bisect_left(reads, call.returned_ns or call.entered_ns, key=lambda r: r.entered_ns)
+    last = reads[behind - 1] if behind else None
+    if last is not None and (last.returned_ns is None or last.returned_ns > call.entered_ns):
+        return None
+    place = last.stop or 0 if last is not None else 0
+    return place + (call.result - 1 if flags & MSG_WAITALL else 0)
 
 
 def _reset(line: Line, path: Path, call: Call, inbound: Direction) -> int | None:
@@ -236,17 +261,6 @@ def _timed_out(line: Line, scene: Scene, call: Call, path: Path) -> int | None:
     else:
         return None
     return line.stop_ns
-
-
-def _unframed(line: Line, scene: Scene, call: Call) -> int | None:
-    """No frame of it was captured: the peer's calls still say when it had not sent."""
-    if call.connection is None or call.direction is None or call.start is None:
-        return None
-    writer = scene.writer(call.connection, Direction(call.direction), call.start)
-    if writer is None:
-        return None
-    tell_before(line, scene, writer, f"called {writer.op} #{writer.call}")
-    return None
 
 
 # --- writing
@@ -318,6 +332,8 @@ def _connect(line: Line, scene: Scene, call: Call) -> int | None:
     if call.errno in ("EHOSTUNREACH", "ENETUNREACH", "EHOSTDOWN"):
         frames = tuple(s.frame for s in scene.spans.get(call.call, ()) if s.role == Role.ICMP
                        and s.frame is not None)  # fmt: skip
+        if path is None and not frames and call.errno == "ENETUNREACH":
+            return line.at_ns  # a host without a route says so at once
         line.until(line.stop_ns, Cause.UNREACHABLE, Certainty.OBSERVED, frames, (),
                    f"until it was known that there is no way ({call.errno})")  # fmt: skip
         return line.stop_ns
@@ -330,7 +346,10 @@ def _accept(line: Line, scene: Scene, call: Call) -> int | None:
         return line.at_ns
     made = scene.accepted_by(call)
     path = scene.path(call.connection)
-    if path is None or made is None:
+    if path is None:
+        tell_unframed_accept(line, scene, call)
+        return None
+    if made is None:
         return None
     return tell_accept(line, path, made)
 

@@ -16,9 +16,17 @@ from netlab.explain.scene import Scene
 from netlab.explain.wording import name_of
 from netlab.model.tables import Call, Packet, Role
 
+_ERRORS = {
+    "ECONNREFUSED": Cause.REFUSED,
+    "EHOSTUNREACH": Cause.UNREACHABLE,
+    "ENETUNREACH": Cause.UNREACHABLE,
+}
+
 
 def tell_datagram(line: Line, scene: Scene, call: Call) -> int | None:
-    """Until the datagram was here that a read returned; returns when."""
+    """Until the datagram was here that a read returned, or the error; returns when."""
+    if call.errno is not None:
+        return _tell_error(line, scene, call)
     frames = [
         scene.packets[span.frame] for span in scene.spans.get(call.call, ())
         if span.role in (Role.DELIVERED, Role.RELEASED) and span.frame is not None
@@ -27,6 +35,18 @@ def tell_datagram(line: Line, scene: Scene, call: Call) -> int | None:
         return None
     last = max(frames, key=arrival_ns)
     return tell_frame(line, scene, last)
+
+
+def _tell_error(line: Line, scene: Scene, call: Call) -> int | None:
+    """A read that failed: until the ICMP message came that says why."""
+    cause = _ERRORS.get(call.errno or "")
+    said = next((s.frame for s in scene.spans.get(call.call, ()) if s.role == Role.ICMP), None)
+    if cause is None or said is None:
+        return None
+    came_ns = arrival_ns(scene.packets[said])
+    line.until(came_ns, cause, Certainty.OBSERVED, (said,), (),
+               f"until the ICMP message of frame {said} came ({call.errno})")  # fmt: skip
+    return came_ns
 
 
 def tell_frame(line: Line, scene: Scene, packet: Packet) -> int:

@@ -68,11 +68,13 @@ def zero_window(scene: Scene, row: Connection) -> Iterator[Finding]:
     if stalled_ns < _STALL_NS:
         return
     longest = max((part for _, part in found), key=lambda part: part.length_ns)
+    stops = len({part.text for _, part in found})
     frames, calls = _evidence(found)
     yield Finding(
         "zero_window", row.connection, Severity.HIGH,
         f"The sender stood still for {lasting(stalled_ns)}"
-        f" {longest.text or 'because the window was closed'}.",
+        f" {longest.text or 'because the window was closed'}"
+        f"{f' (the longest of {stops} such waits)' if stops > 1 else ''}.",
         MECHANISMS[Cause.PEER_WINDOW].advice, MECHANISMS[Cause.PEER_WINDOW].source, frames, calls,
     )  # fmt: skip
 

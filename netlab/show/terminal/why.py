@@ -224,8 +224,9 @@ def _unknown(view: Why, width: int) -> list[Line]:
     text = f"not explained: {duration(view.unknown_ns)} of {duration(view.waited_ns)} ({share:.1%})"
     lines: list[Line] = [[(text, "dim")]]
     for sentence in view.unknown[:3]:
-        part = sum(c.ns for c in sentence.clauses if c.cause == "unknown")
-        said = next((c.text for c in sentence.clauses if c.cause == "unknown"), "")
+        parts = [i for i in sentence.intervals if i.cause == "unknown"]
+        part = sum(i.stop_ns - i.start_ns for i in parts)
+        said = max(parts, key=lambda i: i.stop_ns - i.start_ns).text
         for more in fold(f"  {sentence.name}: {duration(part)} {said}", width, "    "):
             lines.append([(printable(more), "dim")])
     return lines

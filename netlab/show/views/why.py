@@ -226,13 +226,39 @@ def _clauses(parts: Sequence[Part]) -> list[Clause]:
         longest[key] = max(part.length_ns, longest.get(key, 0))
         found[key] = Clause(ns, part.cause, certainty, text)
     clauses = sorted(found.values(), key=lambda clause: -clause.ns)
-    total = sum(clause.ns for clause in clauses)
-    kept = [c for c in clauses[:_CLAUSES] if c.ns * 50 >= total]
-    left = clauses[len(kept) :]
-    rest = sum(clause.ns for clause in left)
-    if rest * 50 >= total and rest:
+    kept, left = _kept(clauses)
+    if left:
+        kept, left = _kept(_by_cause(clauses))
+    if left:
+        rest = sum(clause.ns for clause in left)
         kept.append(Clause(rest, "", Certainty.INFERRED, _others(left)))
     return kept
+
+
+def _kept(clauses: Sequence[Clause]) -> tuple[list[Clause], list[Clause]]:
+    """What a sentence says one by one, and the rest; none, where it is a fiftieth or less."""
+    total = sum(clause.ns for clause in clauses)
+    kept = [c for c in clauses[:_CLAUSES] if c.ns * 50 >= total]
+    left = list(clauses[len(kept) :])
+    rest = sum(clause.ns for clause in left)
+    return kept, left if rest and rest * 50 >= total else []
+
+
+def _by_cause(clauses: Sequence[Clause]) -> list[Clause]:
+    """Each cause once, with the text of its longest: a reader that was slow 40 times is one."""
+    found: dict[str, list[Clause]] = {}
+    for clause in clauses:
+        found.setdefault(clause.cause, []).append(clause)
+    merged = [
+        replace(
+            alike[0],
+            ns=sum(clause.ns for clause in alike),
+            text=alike[0].text
+            + (f" (the longest of {len(alike)} such waits)" if len(alike) > 1 else ""),
+        )
+        for alike in found.values()
+    ]
+    return sorted(merged, key=lambda clause: -clause.ns)
 
 
 def _others(left: Sequence[Clause]) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from netlab.model.call import POLLOUT
+from netlab.model.tables import Packet
 from netlab.model.wire import Arrival
 from tests.playbook import ADDRESS, INODE, Play, number_of
 from tests.waits_told import MS, causes, of, told
@@ -168,6 +171,46 @@ def test_no_way_there(errno: str) -> None:
         play.now_ns += 30 * MS
     tables, rows = told(play)
     assert causes(rows, number_of(tables, "connect")) == [("unreachable", 30)]
+
+
+def test_a_host_without_a_route_says_so_at_once() -> None:
+    play = Play(wired=True)
+    with play.call("client", "connect", None, errno="ENETUNREACH", address=ADDRESS["server"]):
+        play.now_ns += 5 * MS
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, "connect")) == [("scheduler", 5)]
+
+
+def refused(*, port_unreachable: bool) -> Play:
+    """A datagram to a port where nobody is, and the read after it."""
+    play = Play()
+    client, server = "127.0.0.1:5000", "127.0.0.1:53"
+    own: dict[str, Any] = {"kind": "SOCK_DGRAM", "local": client, "peer": server}
+    play.did("client", "connect", 0, address=server, **own)
+    with play.call("client", "send", 10, **own):
+        play.datagram(client, server, 10, ip_id=77)
+    quoted = Packet(0, 0, None, "unknown", "lo", "", 36, 36, src="127.0.0.1", dst="127.0.0.1",
+                    sport=5000, dport=53, protocol="UDP", ip_id=77)  # fmt: skip
+    with play.call("client", "recv", None, errno="ECONNREFUSED", **own):
+        play.now_ns += 30 * MS
+        if port_unreachable:
+            play.datagram("127.0.0.1:0", "127.0.0.1:0", 0, protocol="ICMP", sport=None,
+                          _quoted=quoted, _port_unreachable=True)  # fmt: skip
+    return play
+
+
+def test_a_read_of_datagrams_that_an_icmp_message_failed() -> None:
+    tables, rows = told(refused(port_unreachable=True))
+    recv = number_of(tables, "recv")
+    assert causes(rows, recv) == [("refused", 30)]
+    wait = of(rows, recv, "refused")
+    assert (wait.certainty, wait.frames) == ("observed", (2,))
+    assert wait.text == "until the ICMP message of frame 2 came (ECONNREFUSED)"
+
+
+def test_one_of_which_no_such_message_is_seen_is_unknown() -> None:
+    tables, rows = told(refused(port_unreachable=False))
+    assert causes(rows, number_of(tables, "recv")) == [("unknown", 30)]
 
 
 def test_a_connect_that_went_on_without_waiting_waited_for_nothing() -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from netlab.model.call import MSG_WAITALL
+from netlab.model.call import MSG_PEEK, MSG_WAITALL
 from netlab.model.recording import Host
 from tests.playbook import Play, number_of
 from tests.waits_told import MS, causes, of, told
@@ -260,3 +260,46 @@ def test_a_plain_recv_is_not_behind_a_gap_of_its_own_first_byte() -> None:
         play.data("s>c", 0, 1460)
     tables, rows = told(play)
     assert causes(rows, number_of(tables, "recv", 1, "client")) == [("tail_loss_probe", 210)]
+
+
+def peeks(flags: int, *, result: int = 50) -> Play:
+    """The client has read 50 bytes and looks at those behind them, which come in two pieces."""
+    play = talk()
+    with play.call("server", "send", 50, size=50):
+        play.data("s>c", 0, 50)
+    play.did("client", "recv", 50, size=4096)
+    with play.call("client", "recv", result, size=100, flags=flags):
+        for start in (50, 100):
+            play.now_ns += 30 * MS
+            with play.call("server", "send", 50, size=50):
+                play.data("s>c", start, start + 50)
+            if not flags & MSG_WAITALL:
+                break
+    return play
+
+
+def test_a_peek_waits_for_the_first_byte_that_no_read_took() -> None:
+    tables, rows = told(peeks(MSG_PEEK))
+    peek = number_of(tables, "recv", 2, "client")
+    assert causes(rows, peek) == [("peer_app", 30)]
+    assert of(rows, peek, "peer_app").calls == (number_of(tables, "send", 2),)
+
+
+def test_a_peek_for_all_waits_for_the_last_byte() -> None:
+    tables, rows = told(peeks(MSG_PEEK | MSG_WAITALL, result=100))
+    peek = number_of(tables, "recv", 2, "client")
+    assert of(rows, peek, "peer_app").calls[-1] == number_of(tables, "send", 3)
+    assert sum(ms for cause, ms in causes(rows, peek) if cause == "peer_app") == 60
+
+
+def test_a_peek_beside_a_read_of_another_thread_is_not_guessed_at() -> None:
+    play = talk()
+    with (
+        play.call("client", "recv", 50, size=100, flags=MSG_PEEK),
+        play.call("client", "recv", 50, size=100, tid=11),
+    ):
+        play.now_ns += 30 * MS
+        with play.call("server", "send", 50, size=50):
+            play.data("s>c", 0, 50)
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, "recv", 1, "client")) == [("unknown", 30)]
