@@ -153,8 +153,12 @@ def show_gre(walk: Walk, off: int) -> Next | None:
             if at + 4 > min(walk.stop, len(walk.data)):
                 return None
             raw = walk.data[at : at + 4]
-            text = bytes_text(raw) if name == "checksum" else str(int.from_bytes(raw, "big"))
-            layer.fields.append(FieldValue(name, text, meaning, at, at + 4, raw, "RFC 2890 2"))
+            if name == "key" and number(values, "version") == 1:
+                layer.fields.extend(_of_pptp(raw, at))
+            else:
+                text = bytes_text(raw) if name == "checksum" else str(int.from_bytes(raw, "big"))
+                clause = "RFC 2637 4.1" if name == "acknowledgment number" else "RFC 2890 2"
+                layer.fields.append(FieldValue(name, text, meaning, at, at + 4, raw, clause))
             at += 4
     ethertype = number(values, "type")
     if at >= walk.stop:
@@ -170,8 +174,23 @@ _GRE_WORDS = (
     ("checksum present", "checksum", "Guards header and payload; the second half is reserved."),
     ("key present", "key", "Names a flow within the tunnel."),
     ("sequence present", "sequence number", "Counts the packets of the tunnel."),
-    ("ACK present", "acknowledgment number", "The last packet that arrived (RFC 2637)."),
+    ("ACK present", "acknowledgment number", "The last packet that arrived."),
 )
+# What version 1 has in the place of the key.
+_PPTP_HALVES = (
+    ("payload length", "Bytes that follow this header."),
+    ("call ID", "Names the receiver's session."),
+)
+
+
+def _of_pptp(raw: bytes, at: int) -> list[FieldValue]:
+    return [
+        FieldValue(
+            name, str(int.from_bytes(raw[place : place + 2], "big")), meaning, at + place,
+            at + place + 2, raw[place : place + 2], "RFC 2637 4.1",
+        )
+        for place, (name, meaning) in zip((0, 2), _PPTP_HALVES, strict=True)
+    ]  # fmt: skip
 
 
 def show_erspan(walk: Walk, off: int) -> Next | None:

@@ -172,3 +172,14 @@ def test_every_link_that_is_not_read_has_one_name() -> None:
         packet = one(b"anything", link)
         assert (packet.link, packet.protocol, packet.fault_layer) == (name, name, None)
     assert one(b"anything", 4711).link == "link type 4711"
+
+
+def test_the_word_of_pptp_is_no_key() -> None:
+    """Version 1 of GRE (RFC 2637 4.1) has two numbers where RFC 2890 has the key."""
+    frame = ETH4 + ip4(h("3001880b 00300007 00000005") + h("ff03c021"), 47)
+    (layer,) = (one for one in shown(frame) if one.name == "GRE")
+    told = {field.name: (field.text, field.stop - field.start) for field in layer.fields}
+    assert "key" not in told
+    assert told["payload length"] == ("48", 2)
+    assert told["call ID"] == ("7", 2)
+    assert told["sequence number"] == ("5", 4)
