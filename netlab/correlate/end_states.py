@@ -31,6 +31,10 @@ class Ends:
         self._have: dict[Side, RangeSet] = {}  # what a wire brought to an end
         self._highest_ack = 0  # of any frame
         self._acked: set[Side] = set()  # ends whose FIN was acknowledged
+        self._nxt: dict[Side, int] = {Side.CLIENT: 0, Side.SERVER: 0}  # one past what each sent
+        self._told: dict[Side, set[int]] = {Side.CLIENT: {0}, Side.SERVER: {0}}  # of each, ACKs
+        self._ignored: set[int] = set()  # frames with a RST that ended nothing
+        self._last_ns = _last_words(track.rows)
         shown: dict[Side, str | None] = dict(self.state)
         for row, leaves in _events(track.rows):
             if leaves:
@@ -59,8 +63,14 @@ class Ends:
     def _left(self, row: Row) -> None:
         sender, flags, ack = row.direction.sender, row.packet._flags, row.segment.ack
         if flags & RST:
-            self._reset(sender)
+            if self._is_off(row):
+                self._ignored.add(row.packet.frame)
+            else:
+                self._reset(sender)
             return
+        self._nxt[sender] = max(self._nxt[sender], row.segment.seq + row.segment.seg_len)
+        if ack is not None:
+            self._told[row.direction.receiver].add(ack)
         self._highest_ack = max(self._highest_ack, ack or 0)
         if flags & SYN:
             if flags & ACK:
@@ -76,7 +86,7 @@ class Ends:
     def _came(self, row: Row) -> None:
         receiver, flags, ack = row.direction.receiver, row.packet._flags, row.segment.ack
         if flags & RST:
-            if len(self._acked) < 2:
+            if len(self._acked) < 2 and row.packet.frame not in self._ignored:
                 self.state[receiver] = "CLOSED"
             return
         if flags & SYN:
@@ -143,11 +153,33 @@ class Ends:
     def _move(self, side: Side, moves: dict[str, str]) -> None:
         self.state[side] = moves.get(self.state[side] or "", self.state[side])
 
+    def _is_off(self, row: Row) -> bool:
+        """Whether a RST ended nothing: it stands nowhere near, and who sent it went on.
+
+        Only one at RCV.NXT resets; one elsewhere in the window is answered by a challenge ACK, one
+        outside of it is dropped (RFC 5961 3.2). RCV.NXT is what was acknowledged, or, with frames
+        that are missing or on their way, up to what was sent; a kernel that has reset a connection
+        says no more on it.
+        """
+        sender, seq = row.direction.sender, row.segment.seq
+        if seq == self._nxt[sender] or seq in self._told[sender]:
+            return False
+        return self._last_ns[sender] > row.packet.time_ns
+
     def _reset(self, sender: Side) -> None:
         if len(self._acked) == 2 or self.close_kind == "rst":
             return  # it had ended already
         self.closed_by, self.close_kind = str(sender), "rst"
         self.state[sender] = "CLOSED"
+
+
+def _last_words(rows: list[Row]) -> dict[Side, int]:
+    """When each end last sent something that a closed one does not: no RST, no new SYN."""
+    last = {Side.CLIENT: 0, Side.SERVER: 0}
+    for row in rows:
+        if not row.packet._flags & (RST | SYN) and not row.packet._made:
+            last[row.direction.sender] = max(last[row.direction.sender], row.packet.time_ns)
+    return last
 
 
 def _events(rows: list[Row]) -> Iterable[tuple[Row, bool]]:

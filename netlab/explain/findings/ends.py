@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from netlab.correlate.arrivals import arrival_ns, came
-from netlab.correlate.flows import ACK, SYN
+from netlab.correlate.flows import ACK, RST, SYN
 from netlab.correlate.reasons import Reason
 from netlab.correlate.streams import fin_arrival
 from netlab.explain.findings.finding import Finding, Severity
@@ -23,9 +23,24 @@ def resets(scene: Scene, row: Connection) -> Iterator[Finding]:
     if path is None:
         return
     for side in Side:
-        sent = [p for p in path.track.halves[side.outbound].resets if not p._made]
+        sent = [
+            p for p in path.track.halves[side.outbound].resets
+            if not p._made and not _outlived(path, side, p)
+        ]  # fmt: skip
         if sent:
             yield _reset(scene, row, path, side, sent[0])
+
+
+def _outlived(path: Path, side: Side, packet: Packet) -> bool:
+    """Whether a RST ended nothing, for its number is not the next: its sender went on.
+
+    The map of states says so (RFC 5961 3.2): after it, its sender was what it had been.
+    """
+    own = [row for row in path.track.rows if row.direction is side.outbound]
+    state = next((r.segment.sender_state for r in own if r.packet is packet), None)
+    return state in ("ESTABLISHED", "CLOSE-WAIT") and any(
+        not row.packet._flags & (RST | SYN) and row.packet.time_ns > packet.time_ns for row in own
+    )
 
 
 def _reset(scene: Scene, row: Connection, path: Path, side: Side, packet: Packet) -> Finding:

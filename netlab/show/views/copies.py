@@ -44,6 +44,8 @@ class Copies:
 
 
 def _verdict_resent(segment: Segment | None) -> bool:
-    return segment is not None and bool(
+    if segment is None or segment.verdict == "new_data":  # tshark counts from a stray RST on
+        return False
+    return bool(
         segment.retransmission or segment.fast_retransmission or segment.spurious_retransmission
     )

@@ -85,6 +85,22 @@ def test_a_reset_closes_its_sender_when_it_leaves_and_its_receiver_when_it_comes
     assert told(play)[4:] == [(4, "server", "CLOSED"), (4, "client (arrived)", "CLOSED")]
 
 
+def test_a_reset_that_is_not_the_next_byte_ends_nothing() -> None:
+    play = opened()
+    play.frame("c>s", "R", 1_025)
+    play.ack("s>c", 0)  # RFC 5961: a challenge
+    play.data("c>s", 0, 12)
+    assert [state for *_, state in told(play)[4:]].count("CLOSED") == 0
+    play.rst("c>s", 12)
+    assert [state for *_, state in told(play)[4:]].count("CLOSED") == 2
+
+
+def test_one_elsewhere_whose_sender_said_no_more_may_have_followed_what_was_not_captured() -> None:
+    play = opened()
+    play.frame("c>s", "R", 1_025)
+    assert [state for *_, state in told(play)[4:]].count("CLOSED") == 2
+
+
 def test_a_capture_that_began_late_begins_established() -> None:
     play = Play()
     play.data("c>s", 5_000, 5_100, ack=700)

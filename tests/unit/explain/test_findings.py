@@ -263,3 +263,14 @@ def test_a_loss_that_was_waited_for() -> None:
     assert lost in one.frames
     assert "Losses cost 210.0 ms" in one.text
     assert number_of(play.tables(), "recv") in one.calls
+
+
+@pytest.mark.parametrize(("seq", "is_found"), [(1_025, False), (13, True)])
+def test_a_reset_that_its_sender_outlived_ended_nothing(seq: int, is_found: bool) -> None:
+    play = opened()
+    with play.call("client", "send", 12):
+        play.data("c>s", 0, 12)
+    play.frame("c>s", "R", seq)
+    play.ack("s>c", 12)
+    play.ack("c>s", 0, at=12)
+    assert ("reset" in found(play)) is is_found
