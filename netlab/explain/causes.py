@@ -186,7 +186,7 @@ MECHANISMS: dict[Cause, Mechanism] = {
     ),
     Cause.SIGNAL: Mechanism("until a signal interrupted it", "", "man 7 signal"),
     Cause.OTHER_EVENT: Mechanism(
-        "until a descriptor was ready that is no socket: a signal's, a timer's, another thread's",
+        "until a descriptor was ready that is no socket (a timer's, ...), or its own side ended it",
         "",
         "man 2 poll; man 2 eventfd; man 2 signalfd",
     ),

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from netlab.correlate.arrivals import arrival_ns, came, reached
 from netlab.correlate.option_changes import option_between
+from netlab.correlate.streams import fin_ready
 from netlab.explain.accepting import tell_accept
 from netlab.explain.arriving import tell_byte, tell_end, tell_reset
 from netlab.explain.causes import Cause, Certainty
@@ -22,6 +23,7 @@ from netlab.explain.scene import Path, Scene
 from netlab.explain.sending import cut_short, tell_room
 from netlab.explain.unframed import tell_unframed, tell_unframed_accept
 from netlab.explain.unstreamed import tell_datagram, tell_local, tell_local_room
+from netlab.explain.wording import name_of
 from netlab.model.call import (
     ACCEPTING,
     MSG_DONTWAIT,
@@ -178,7 +180,7 @@ def _recv(line: Line, scene: Scene, call: Call) -> int | None:
     if call.start is None or call.stop is None:
         at_end = call.result == 0 and call.requested_bytes != 0
         if at_end:
-            return tell_end(line, path, inbound)
+            return _end(line, scene, path, call)
         place = _peeked(scene, call)
         return tell_byte(line, path, inbound, place) if place is not None else None
     if call.start == call.stop:
@@ -202,6 +204,38 @@ def _needed(scene: Scene, call: Call) -> int:
             )
             need = min(lowat or 1, wanted)
     return min(call.start + need, call.stop) - 1
+
+
+def _end(line: Line, scene: Scene, path: Path, call: Call) -> int | None:
+    """A read that returned nothing: its own side shut it down, or the peer ended the stream.
+
+    shutdown(SHUT_RD) wakes whoever reads (tcp_recvmsg looks at RCV_SHUTDOWN), without a FIN. None:
+    the FIN came after the read had returned, so something else ended it.
+    """
+    inbound = Side(call.side or Side.CLIENT).inbound
+    returned_ns = call.returned_by_ns or line.stop_ns
+    fin = fin_ready(path.senders[inbound].stream, path.scene.packets)
+    if fin is not None and (not path.exact or arrival_ns(fin) <= returned_ns):
+        return tell_end(line, path, inbound)
+    shut = _shut_here(scene, call, returned_ns)
+    if shut is None:
+        return None if fin is not None else tell_end(line, path, inbound)
+    line.until(shut.entered_ns, Cause.OTHER_EVENT, Certainty.OBSERVED, (), (shut.call,),
+               f"until {name_of(shut)} of its own side ended it")  # fmt: skip
+    return max(shut.entered_ns, line.at_ns)
+
+
+def _shut_here(scene: Scene, call: Call, until_ns: int) -> Call | None:
+    """The call by which this side had shut its reading down when a read returned."""
+    socket = scene.socket_of(call)
+    for number in socket.calls if socket is not None else ():
+        other = scene.call(number)
+        if other.entered_ns > until_ns:
+            break
+        reading = "SHUT_RDWR" in other.args or other.args.strip() == "SHUT_RD"
+        if other.op == "shutdown" and other.errno is None and reading:
+            return other
+    return None
 
 
 def _peeked(scene: Scene, call: Call) -> int | None:

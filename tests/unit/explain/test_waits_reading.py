@@ -303,3 +303,35 @@ def test_a_peek_beside_a_read_of_another_thread_is_not_guessed_at() -> None:
             play.data("s>c", 0, 50)
     tables, rows = told(play)
     assert causes(rows, number_of(tables, "recv", 1, "client")) == [("unknown", 30)]
+
+
+def shut_down(how: str) -> Play:
+    """A thread of the client shuts down what another one reads; then the server closes."""
+    play = talk()
+    with play.call("client", "recv", 0, size=100):
+        play.now_ns += 30 * MS
+        if how:
+            with play.call("client", "shutdown", 0, args=how, tid=11):
+                play.fin("c>s", 0)
+    play.now_ns += 2 * MS
+    with play.call("server", "close", 0):
+        play.fin("s>c", 0, 1)
+    return play
+
+
+@pytest.mark.parametrize("how", ["SHUT_RD", "SHUT_RDWR"])
+def test_a_read_that_its_own_side_shut_down(how: str) -> None:
+    tables, rows = told(shut_down(how))
+    recv = number_of(tables, "recv")
+    assert causes(rows, recv) == [("other_event", 30)]
+    shutdown = number_of(tables, "shutdown")
+    assert of(rows, recv, "other_event").calls == (shutdown,)
+    assert of(rows, recv, "other_event").text == (
+        f"until client shutdown #{shutdown} of its own side ended it"
+    )
+
+
+@pytest.mark.parametrize("how", ["", "SHUT_WR"])
+def test_a_fin_that_came_later_did_not_end_the_read(how: str) -> None:
+    tables, rows = told(shut_down(how))
+    assert causes(rows, number_of(tables, "recv")) == [("unknown", 30)]
