@@ -143,7 +143,8 @@ def _named(call: Call) -> Texts:
             texts.append(f"{call.op}(PEEK)")
         texts.append(f"{call.op}({', '.join(size)})")
     elif call.op == "setsockopt" and len(parts) > 1:
-        texts += [f"{call.op}({', '.join(parts[1:])})", f"{parts[1]}={parts[-1]}", parts[1]]
+        value = ", ".join(parts[2:])  # a structure has commas of its own: {onoff=1, linger=2}
+        texts += [f"{call.op}({', '.join(parts[1:])})", f"{parts[1]}={value}", parts[1]]
     elif call.op == "epoll_ctl" and len(parts) > 1:
         texts += [f"{call.op}({parts[0].removeprefix('EPOLL_CTL_')} {parts[1]})"]
     elif call.op == "shutdown" and parts:

@@ -1,0 +1,15 @@
+"""How a call is named where there is little room: the longest text that fits."""
+
+from __future__ import annotations
+
+from netlab.show.views.words import entry_texts
+from tests.playbook import Play
+
+
+def test_an_option_whose_value_has_commas_is_shown_whole() -> None:
+    play = Play()
+    play.did("client", "setsockopt", 0, args="SOL_SOCKET, SO_LINGER, {onoff=1, linger=2}")
+    play.did("client", "setsockopt", 0, args="SOL_TCP, TCP_NODELAY, 1")
+    linger, nodelay = play.tables().calls
+    assert "SO_LINGER={onoff=1, linger=2}" in entry_texts(linger)
+    assert "TCP_NODELAY=1" in entry_texts(nodelay)
