@@ -34,7 +34,8 @@ class Ends:
         self._nxt: dict[Side, int] = {Side.CLIENT: 0, Side.SERVER: 0}  # one past what each sent
         self._told: dict[Side, set[int]] = {Side.CLIENT: {0}, Side.SERVER: {0}}  # of each, ACKs
         self._ignored: set[int] = set()  # frames with a RST that ended nothing
-        self._last_ns = _last_words(track.rows)
+        self._wired = any(row.packet._wired for row in track.rows)
+        self._last_ns = _last_words(track.rows) if self._wired else {}
         shown: dict[Side, str | None] = dict(self.state)
         for row, leaves in _events(track.rows):
             if leaves:
@@ -159,8 +160,11 @@ class Ends:
         Only one at RCV.NXT resets; one elsewhere in the window is answered by a challenge ACK, one
         outside of it is dropped (RFC 5961 3.2). RCV.NXT is what was acknowledged, or, with frames
         that are missing or on their way, up to what was sent; a kernel that has reset a connection
-        says no more on it.
+        says no more on it. Only where the wire noted every frame: of a capture by others this would
+        take a look at all that comes later, and what is missing could be what made it fit.
         """
+        if not self._wired:
+            return False
         sender, seq = row.direction.sender, row.segment.seq
         if seq == self._nxt[sender] or seq in self._told[sender]:
             return False

@@ -27,8 +27,8 @@ def told(play: Play) -> list[tuple[int, str, str]]:
     ]
 
 
-def opened() -> Play:
-    play = Play()
+def opened(*, wired: bool = False) -> Play:
+    play = Play(wired=wired)
     play.handshake(calls=False)
     return play
 
@@ -86,7 +86,7 @@ def test_a_reset_closes_its_sender_when_it_leaves_and_its_receiver_when_it_comes
 
 
 def test_a_reset_that_is_not_the_next_byte_ends_nothing() -> None:
-    play = opened()
+    play = opened(wired=True)
     play.frame("c>s", "R", 1_025)
     play.ack("s>c", 0)  # RFC 5961: a challenge
     play.data("c>s", 0, 12)
@@ -98,6 +98,14 @@ def test_a_reset_that_is_not_the_next_byte_ends_nothing() -> None:
 def test_one_elsewhere_whose_sender_said_no_more_may_have_followed_what_was_not_captured() -> None:
     play = opened()
     play.frame("c>s", "R", 1_025)
+    assert [state for *_, state in told(play)[4:]].count("CLOSED") == 2
+
+
+def test_without_a_wires_notes_it_is_believed() -> None:
+    """The kernels read a capture once, and do not know what comes behind."""
+    play = opened()
+    play.frame("c>s", "R", 1_025)
+    play.data("c>s", 0, 12)
     assert [state for *_, state in told(play)[4:]].count("CLOSED") == 2
 
 
