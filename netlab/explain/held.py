@@ -24,6 +24,7 @@ from netlab.explain.wording import name_of
 # machine takes its time, but not as long).
 _SAT_ON_NS = 2_000_000
 _DELAYED_AT_LEAST_NS = 35_000_000  # TCP_DELACK_MIN is 40 ms
+_FIRST_CWND_SEGMENTS = 10  # TCP_INIT_CWND of Linux; RFC 6928
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +246,11 @@ def _cork_holds(m: Moment) -> bool:
     return m.small and m.unsent > 0 and not m.finished and (bool(m.corked) or m.more)
 
 
+def _cwnd_has_room(m: Moment) -> bool:
+    """The congestion window is not known, and less is out than even a new connection may send."""
+    return m.cwnd_segments is None and m.flight + m.mss <= _FIRST_CWND_SEGMENTS * m.mss
+
+
 def _window_closed(m: Moment) -> bool:
     return m.room is not None and m.unsent > 0 and m.room < m.wanted
 
@@ -256,5 +262,6 @@ RULES: tuple[Rule, ...] = (
     Rule(Cause.NAGLE, _nagle_holds, _tell_nagle),
     Rule(Cause.PACING, lambda m: m.paced and m.unsent > 0 and not m.next_ack, _tell_pacing),
     Rule(Cause.SEND_BUFFER, lambda m: m.starved and m.unsent > 0 and m.next_ack, tell_full),
+    Rule(Cause.PACING, lambda m: m.paced and m.unsent > 0 and _cwnd_has_room(m), _tell_pacing),
     Rule(Cause.CWND, lambda m: m.unsent > 0 and m.flight > 0 and m.next_ack, _tell_cwnd),
 )

@@ -163,6 +163,27 @@ def test_one_that_did_not_is_not_said_to_pace() -> None:
     assert causes(rows, number_of(tables, "recv")) == [("unknown", 40)]
 
 
+@pytest.mark.parametrize(
+    ("options", "cause"), [(("SOL_SOCKET, 47, 100000",), "pacing"), ((), "cwnd")]
+)
+def test_an_ack_that_comes_first_is_no_full_congestion_window(
+    options: tuple[str, ...], cause: str
+) -> None:
+    """Two segments are out, fewer than any new connection may send (RFC 6928)."""
+    play = opened(*options)
+    play.ack("s>c", 0)  # the first window that is scaled
+    with play.call("server", "recv", 3 * FULL, size=3 * FULL, flags=0x100):
+        with play.call("client", "send", 3 * FULL, size=3 * FULL):
+            play.data("c>s", 0, FULL)
+            play.data("c>s", FULL, 2 * FULL)
+        ack = play.ack("s>c", 2 * FULL, way="hold")
+        play.now_ns += 40 * MS
+        play.arrives(ack)
+        play.data("c>s", 2 * FULL, 3 * FULL)
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, "recv")) == [(cause, 40)]
+
+
 @pytest.mark.parametrize("errno", ["EHOSTUNREACH", "ENETUNREACH"])
 def test_no_way_there(errno: str) -> None:
     play = Play(wired=True)
