@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 
 from netlab.model.probe import Probe
-from netlab.studies.evidence import Evidence, took_ns
+from netlab.studies.evidence import Evidence
 from netlab.studies.quantity import Kind
 from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
 
@@ -40,8 +40,14 @@ def client(probe: Probe, p: Params) -> None:
 
 
 def answer_took_ns(evidence: Evidence) -> int | None:
-    """How long the client's recv took. `evidence.tables` has all that `netlab inspect` shows."""
-    return took_ns(evidence.call("recv", host="client"))
+    """From the client's send until its recv returned.
+
+    `evidence.tables` has all that `netlab inspect` shows.
+    """
+    send, recv = evidence.call("send", host="client"), evidence.call("recv", host="client")
+    if send is None or recv is None or recv.returned_ns is None:
+        return None
+    return recv.returned_ns - send.entered_ns
 
 
 STUDY = Study(
@@ -62,7 +68,7 @@ STUDY = Study(
     wire=lambda p: f"delay {p.rtt // 2}ns",
     # What is predicted, how it is measured, and how far it may be off (and why that far).
     expects=(
-        Expect("the client's recv takes", Kind.TIME, lambda p: p.rtt, answer_took_ns,
+        Expect("the client has its answer after", Kind.TIME, lambda p: p.rtt, answer_took_ns,
                "half of it there, half of it back", more=40 * MS,
                because="two processes must be scheduled"),
         Expect("bytes that the server read", Kind.SIZE, lambda p: p.size,
