@@ -100,7 +100,9 @@ def test_all_else_is_the_same() -> None:
     assert words(play, "4.0") == words(play, "4.4")
 
 
-SEGMENTS = "select count(ack_lost_segment), sum(ack_lost_segment::int) from segments"
+SEGMENTS = (
+    "select count(ack_lost_segment) as judged, sum(ack_lost_segment::int) as such from segments"
+)
 
 
 def test_the_commands_take_it(captures_dir: Path, capfd: pytest.CaptureFixture[str]) -> None:
