@@ -44,12 +44,15 @@ def client(probe: Probe, p: Params) -> None:
 
 
 def accepted_ns(evidence: Evidence) -> int | None:
-    """From the arrival of the client's first ACK to the return of accept()."""
+    """From the client's first ACK, as it left, to the return of accept().
+
+    Not from its arrival: the client has begun to think by then.
+    """
     call = evidence.call("accept")
     acks = evidence.frames("c>s", flags="ACK")
-    if call is None or call.returned_ns is None or not acks or acks[0][0].arrived_ns is None:
+    if call is None or call.returned_ns is None or not acks:
         return None
-    return call.returned_ns - acks[0][0].arrived_ns
+    return call.returned_ns - acks[0][0].time_ns
 
 
 def moment(evidence: Evidence) -> tuple[int, int] | None:
@@ -78,8 +81,8 @@ STUDY = Study(
     client=client,
     wire=delay,
     expects=(
-        Expect("accept() returns after the client's ACK by", Kind.TIME,
-               lambda p: p.thinks if p.defer else 0, accepted_ns,
+        Expect("from the client's ACK to accept()'s return", Kind.TIME,
+               lambda p: (p.thinks if p.defer else 0) + p.rtt // 2, accepted_ns,
                "man 7 tcp, TCP_DEFER_ACCEPT; tcp_check_req() of Linux",
                less=lambda p: 1 * MS, more=lambda p: 2 * BUSY_NS,
                because="two processes must be scheduled, and the wire"),
