@@ -165,8 +165,11 @@ def tell_reset(line: Line, path: Path, direction: Direction, packet: Packet) -> 
     ready_ns = arrival_ns(packet)
     until = Line(line.at_ns, min(ready_ns, line.stop_ns))
     cause = caller_of(path, [packet], Role.RST, direction)
+    asked = _answered(path, path.senders[direction], packet) if cause is None else None
     if cause is not None:
         tell_before(until, path.scene, cause, f"called {_plain(cause)}")
+    elif asked is not None:
+        tell_flight(until, asked, None)
     else:
         _not_seen(until, path, path.senders[direction], packet)
     _process_ends(until, cause, packet)
@@ -178,6 +181,13 @@ def tell_reset(line: Line, path: Path, direction: Direction, packet: Packet) -> 
     tell_flight(until, packet, None)
     line.include(until.finish(), ready_ns)
     return ready_ns
+
+
+def _answered(path: Path, sender: Sender, reset: Packet) -> Packet | None:
+    """The frame with payload that came just before a reset, which answers it; None: none did."""
+    asked = _last_question(path, sender, reset) if path.exact else None
+    late = asked is None or reset.time_ns - arrival_ns(asked) > _PROMPT_NS
+    return None if late else asked
 
 
 def caller_of(path: Path, packets: list[Packet], role: Role, direction: Direction) -> Call | None:

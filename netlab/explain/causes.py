@@ -143,7 +143,7 @@ MECHANISMS: dict[Cause, Mechanism] = {
     ),
     Cause.SYN_RETRY: Mechanism(
         "a segment of the handshake was lost and sent again",
-        "Find out where the SYN is lost: a firewall, a full queue, a route.",
+        "Find out where the handshake is lost: a firewall, a full queue, a route.",
         "RFC 6298 2; tcp_syn_linear_timeouts in Linux",
     ),
     Cause.ACCEPT_QUEUE: Mechanism(

@@ -251,6 +251,11 @@ def _cwnd_has_room(m: Moment) -> bool:
     return m.cwnd_segments is None and m.flight + m.mss <= _FIRST_CWND_SEGMENTS * m.mss
 
 
+def _paced_out(m: Moment) -> bool:
+    """The next frame leaves by the clock: at once with no ACK, and long after any that comes."""
+    return m.paced and m.unsent > 0 and (m.spaced or not m.next_ack)
+
+
 def _window_closed(m: Moment) -> bool:
     return m.room is not None and m.unsent > 0 and m.room < m.wanted
 
@@ -260,7 +265,7 @@ RULES: tuple[Rule, ...] = (
     Rule(Cause.PEER_WINDOW, _window_closed, _tell_window),
     Rule(Cause.CORK, _cork_holds, _tell_cork),
     Rule(Cause.NAGLE, _nagle_holds, _tell_nagle),
-    Rule(Cause.PACING, lambda m: m.paced and m.unsent > 0 and not m.next_ack, _tell_pacing),
+    Rule(Cause.PACING, _paced_out, _tell_pacing),
     Rule(Cause.SEND_BUFFER, lambda m: m.starved and m.unsent > 0 and m.next_ack, tell_full),
     Rule(Cause.PACING, lambda m: m.paced and m.unsent > 0 and _cwnd_has_room(m), _tell_pacing),
     Rule(Cause.CWND, lambda m: m.unsent > 0 and m.flight > 0 and m.next_ack, _tell_cwnd),

@@ -42,6 +42,7 @@ class Moment:
     next_ack: bool  # an ACK comes before a frame leaves
     left: Row | None  # the next frame that leaves
     paced: bool  # the sender's socket or host paces
+    spaced: bool  # no ACK let the next frame go: none came just before it
     starved: bool  # the call that writes is inside, and the stack has nothing left to send
 
     @property
@@ -166,6 +167,7 @@ def moment_of(holder: Holder, since_ns: int, until_ns: int) -> Moment:
         next_ack=sender.ack_comes_first(since_ns),
         left=sender.next_departure(since_ns),
         paced=sender.paced,
+        spaced=sender.is_spaced(since_ns),
         starved=unsent > 0
         and nxt > una
         and _is_inside(sender, nxt, since_ns)

@@ -205,6 +205,14 @@ class Sender:
         times = self._departed_ns
         return self.departed[bisect_right(times, since_ns) : bisect_right(times, until_ns)]
 
+    def is_spaced(self, time_ns: int) -> bool:
+        """Whether the next frame leaves with no ACK just before it: something else lets it go."""
+        row = self.next_departure(time_ns)
+        if row is None:
+            return False
+        left_ns = row.packet.time_ns
+        return not self.acks_between(left_ns - _SILENT_NS, left_ns)
+
     def acks_between(self, since_ns: int, until_ns: int) -> Sequence[Row]:
         """The ACKs that came after `since_ns`, up to and with `until_ns`."""
         low, high = bisect_right(self._acks_ns, since_ns), bisect_right(self._acks_ns, until_ns)

@@ -24,6 +24,7 @@ from netlab.model.call import ACCEPTING, MSG_WAITALL, WAITING, is_inbound, is_ou
 from netlab.model.tables import Call, Direction, Side
 
 _TIMEOUT = re.compile(r"timeout=(\d+(?:\.\d+)?)")
+_NOTHING = re.compile(r"\bnfds=0\b|\breaders=0, writers=0, exceptional=0\b")
 
 
 def end_of(scene: Scene, call: Call) -> tuple[int, str]:
@@ -199,6 +200,9 @@ def _poll(line: Line, scene: Scene, call: Call) -> None:
         line.until(line.stop_ns, Cause.TIMER, Certainty.INFERRED, (), (),
                    "because its time was not up yet")  # fmt: skip
         return
+    if _NOTHING.search(call.args):
+        _for_a_signal(line, scene, call)
+        return
     held = list(_held_by(scene, call, line.stop_ns))
     streams = [one for one in held if not one.listens and not one.is_local and one.is_stream]
     for home in map(scene.home, streams):
@@ -213,6 +217,18 @@ def _poll(line: Line, scene: Scene, call: Call) -> None:
     listeners = [one for one in held if one.listens]
     if listeners:
         _no_client(line, scene, listeners)
+
+
+def _for_a_signal(line: Line, scene: Scene, call: Call) -> None:
+    """It was given no descriptor and no time: only a signal could end it (man 2 poll)."""
+    left = scene.exits.get((call.host, call.pid))
+    killed = left is not None and left.args.startswith("SIG")
+    said = f": {left.args} ended its process" if left is not None and killed else ""
+    line.until(
+        line.stop_ns, Cause.SIGNAL, Certainty.OBSERVED if killed else Certainty.INFERRED, (),
+        (left.call,) if left is not None and killed else (),
+        f"because it was given nothing to wait for, so only a signal could end it{said}",
+    )  # fmt: skip
 
 
 def _held_by(scene: Scene, call: Call, until_ns: int) -> Iterator[Socket]:

@@ -184,6 +184,68 @@ def test_an_ack_that_comes_first_is_no_full_congestion_window(
     assert causes(rows, number_of(tables, "recv")) == [(cause, 40)]
 
 
+def blocked_and_paced(*options: str, behind_ack_ms: int) -> Play:
+    """A send that sleeps: twelve segments are out, their ACK comes, and the next leave later."""
+    play = opened(*options)
+    play.ack("s>c", 0)
+    size = 100 * FULL
+    with play.call("client", "send", size, size=size):
+        for flight in range(3):
+            for at in range(12 * flight, 12 * flight + 12):
+                play.data("c>s", at * FULL, (at + 1) * FULL)
+            ack = play.ack("s>c", 12 * (flight + 1) * FULL, way="hold")
+            play.now_ns += 20 * MS
+            play.arrives(ack)
+            play.now_ns += behind_ack_ms * MS
+        for at in range(36, 100):
+            play.data("c>s", at * FULL, (at + 1) * FULL)
+    return play
+
+
+def test_what_leaves_long_after_an_ack_was_not_held_by_a_full_buffer() -> None:
+    tables, rows = told(blocked_and_paced("SOL_SOCKET, 47, 100000", behind_ack_ms=10))
+    told_causes = {cause for cause, _ in causes(rows, number_of(tables, "send"))}
+    assert "pacing" in told_causes
+    assert not told_causes & {"send_buffer", "cwnd"}
+
+
+def test_what_an_ack_lets_go_was_not_paced() -> None:
+    tables, rows = told(blocked_and_paced("SOL_SOCKET, 47, 100000", behind_ack_ms=0))
+    told_causes = {cause for cause, _ in causes(rows, number_of(tables, "send"))}
+    assert told_causes
+    assert "pacing" not in told_causes
+
+
+def reset_after_close(*, late_ms: int) -> Play:
+    """The server has closed; the client sends, and waits for what comes of it."""
+    play = opened()
+    play.did("server", "close", 0)
+    play.fin("s>c", 0)
+    play.ack("c>s", 1)
+    play.did("client", "send", 10, size=10)
+    data = play.data("c>s", 0, 10, ack=1, way="hold")
+    with play.wait("client", (INODE["client"], 0x18), op="poll"):
+        play.now_ns += 20 * MS
+        play.arrives(data)
+        play.now_ns += late_ms * MS
+        reset = play.frame("s>c", "R", 2, way="hold")
+        play.now_ns += 20 * MS
+        play.arrives(reset)
+    return play
+
+
+def test_a_reset_that_answers_a_frame_waited_for_its_way() -> None:
+    tables, rows = told(reset_after_close(late_ms=0))
+    poll = number_of(tables, "poll")
+    assert causes(rows, poll) == [("network", 20), ("network", 20)]
+
+
+def test_a_reset_long_after_a_frame_does_not_answer_it() -> None:
+    tables, rows = told(reset_after_close(late_ms=50))
+    poll = number_of(tables, "poll")
+    assert ("unknown", 70) in causes(rows, poll)
+
+
 @pytest.mark.parametrize("errno", ["EHOSTUNREACH", "ENETUNREACH"])
 def test_no_way_there(errno: str) -> None:
     play = Play(wired=True)

@@ -227,3 +227,28 @@ def test_a_wait_of_one_who_holds_nothing_is_unknown() -> None:
         pass
     tables, rows = told(ends(play))
     assert causes(rows, number_of(tables, "epoll_wait")) == [("unknown", 300)]
+
+
+@pytest.mark.parametrize(
+    "args", ["nfds=0, timeout=-1", "readers=0, writers=0, exceptional=0, timeout=NULL"]
+)
+def test_a_wait_for_nothing_is_one_for_a_signal(args: str) -> None:
+    play = opened()
+    with play.wait("server", op="poll", args=args, inside=True):
+        play.now_ns += 50 * MS
+    with play.call("server", "exit", None, inode=None, fd=None, inside=True, args="SIGTERM"):
+        pass
+    tables, rows = told(ends(play))
+    wait = number_of(tables, "poll")
+    assert causes(rows, wait) == [("signal", 50)]
+    assert of(rows, wait, "signal").certainty == "observed"
+    assert of(rows, wait, "signal").calls == (number_of(tables, "exit"),)
+
+
+def test_a_wait_for_nothing_that_no_signal_ended_is_inferred() -> None:
+    play = opened()
+    with play.wait("server", op="poll", args="nfds=0, timeout=-1", inside=True):
+        pass
+    tables, rows = told(ends(play))
+    wait = number_of(tables, "poll")
+    assert of(rows, wait, "signal").certainty == "inferred"
