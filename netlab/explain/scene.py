@@ -148,7 +148,7 @@ class Scene:
         self.end_ns = _end_ns(tables, raw)
         self.exits = {(c.host, c.pid): c for c in self.calls if c.op == "exit"}
         self._options: dict[tuple[int, Side], list[OptionSet]] = {}
-        self._reads: dict[tuple[int, Side], list[Call]] = {}
+        self._reads: dict[int, list[Call]] = {}  # by id of the socket
         self._accepted: dict[int, Socket] = {
             number: made
             for socket in self.sockets.all
@@ -232,19 +232,18 @@ class Scene:
 
     def reads(self, connection: int, side: Side) -> list[Call]:
         """The calls of one side that asked for bytes and returned, in order of entry."""
-        key = connection, side
-        if key not in self._reads:
-            self._reads[key] = self._reads_of(connection, side)
-        return self._reads[key]
-
-    def _reads_of(self, connection: int, side: Side) -> list[Call]:
         socket = self.ends.get((connection, side))
-        if socket is None:
-            return []
-        return [
-            self.call(n) for n in socket.calls
-            if is_inbound(self.call(n)) and not self.record(n).flags & MSG_PEEK
-        ]  # fmt: skip
+        return self.reads_of(socket) if socket is not None else []
+
+    def reads_of(self, socket: Socket) -> list[Call]:
+        """The same of a socket, whichever conversations it has."""
+        key = id(socket)
+        if key not in self._reads:
+            self._reads[key] = [
+                self.call(n) for n in socket.calls
+                if is_inbound(self.call(n)) and not self.record(n).flags & MSG_PEEK
+            ]  # fmt: skip
+        return self._reads[key]
 
     def has_calls(self, connection: int, side: Side) -> bool:
         """Whether calls of this side were recorded."""

@@ -104,18 +104,3 @@ def tell_hang_up(line: Line, scene: Scene, socket: Socket) -> int | None:
         return None
     tell_before(line, scene, last, f"called {last.op} #{last.call}")
     return max(last.entered_ns, line.at_ns)
-
-
-def tell_local_room(line: Line, scene: Scene, call: Call) -> int | None:
-    """A full pipe: until the reader took something."""
-    readers = [
-        scene.call(span.peer_call) for span in scene.spans.get(call.call, ())
-        if span.role == Role.LOCAL and span.peer_call is not None
-    ]  # fmt: skip
-    inside = [r for r in readers if line.at_ns < r.entered_ns < line.stop_ns]
-    if not inside:
-        return line.at_ns
-    last = max(inside, key=lambda reader: reader.entered_ns)
-    line.until(last.entered_ns, Cause.SEND_BUFFER, Certainty.INFERRED, (), (last.call,),
-               f"because it was full, until {name_of(last)}")  # fmt: skip
-    return last.entered_ns
