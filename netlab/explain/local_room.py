@@ -14,6 +14,7 @@ from bisect import bisect_left
 
 from netlab.correlate.sockets import Socket
 from netlab.explain.causes import Cause, Certainty
+from netlab.explain.endings import ended_ns
 from netlab.explain.parts import Line
 from netlab.explain.scene import Scene
 from netlab.explain.wording import name_of
@@ -36,9 +37,9 @@ def tell_local_room(
     ended = other.last_close if call.errno is not None else None
     if ended is not None:
         close = scene.call(ended)
-        line.until(close.entered_ns, Cause.SEND_BUFFER, Certainty.INFERRED, (), (close.call,),
+        line.until(ended_ns(close), Cause.SEND_BUFFER, Certainty.INFERRED, (), (close.call,),
                    f"because {what}, until {name_of(close)}")  # fmt: skip
-        return max(close.entered_ns, line.at_ns)
+        return max(ended_ns(close), line.at_ns)
     inside = _inside(reads, line)
     inside = [read for read in inside if _made_room(scene, call, read)]
     if not inside:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from netlab.explain.causes import BUSY, Cause, Certainty
+from netlab.explain.endings import end_text
 from netlab.explain.parts import Line, Part
 from netlab.explain.scene import Path, Scene
 from netlab.explain.wording import name_of
@@ -26,7 +27,7 @@ def tell_before(line: Line, scene: Scene, call: Call, what: str) -> None:
     _accept_queue(line, scene, call)
     text = f"before {_whose(call)} program {what}"
     if call.op == "exit":
-        text = f"before the process of {call.side or call.actor} ended (exit #{call.call})"
+        text = end_text(call)
     _walk(line, scene, scene.before(call, line.at_ns), call, call.entered_ns, text)
 
 

@@ -18,6 +18,7 @@ from netlab.correlate.segments import Track, track_from_flow
 from netlab.correlate.socket_options import OptionSet, options_of
 from netlab.correlate.sockets import Socket, trace_sockets
 from netlab.correlate.streams import Reads, stream_from_track
+from netlab.explain.endings import ended_ns
 from netlab.explain.parts import Part
 from netlab.explain.sender import Sender, Switch, Write, sender_of
 from netlab.model.call import MSG_MORE, MSG_PEEK, CallRecord, is_inbound, is_outbound
@@ -317,9 +318,16 @@ class Scene:
         return min(map(self.call, numbers), key=lambda call: call.entered_ns, default=None)
 
     def finished_ns(self, connection: int, side: Side) -> int | None:
-        """When this side ended its stream."""
+        """When this side ended its stream, at the latest."""
         call = self.ender(connection, side)
-        return call.entered_ns if call is not None else None
+        return ended_ns(call, self.departures_ns(call)) if call is not None else None
+
+    def departures_ns(self, call: Call) -> list[int]:
+        """When the FIN and RST frames left that a call caused."""
+        return [
+            self.packets[span.frame].time_ns for span in self.spans.get(call.call, ())
+            if span.role in (Role.FIN, Role.RST) and span.frame is not None
+        ]  # fmt: skip
 
     # --- frames
 

@@ -10,6 +10,7 @@ from netlab.correlate.arrivals import arrival_ns
 from netlab.correlate.sockets import Socket
 from netlab.explain.arriving import tell_flight
 from netlab.explain.causes import Cause, Certainty
+from netlab.explain.endings import ended_ns, tell_process_end
 from netlab.explain.parts import Line
 from netlab.explain.peer import tell_before
 from netlab.explain.scene import Scene
@@ -103,4 +104,5 @@ def tell_hang_up(line: Line, scene: Scene, socket: Socket) -> int | None:
     if last.entered_ns > line.stop_ns:
         return None
     tell_before(line, scene, last, f"called {last.op} #{last.call}")
-    return max(last.entered_ns, line.at_ns)
+    tell_process_end(line, last)
+    return max(ended_ns(last), line.at_ns)

@@ -51,6 +51,20 @@ def test_the_end_of_the_stream_is_the_close_at_the_other_end() -> None:
     assert of(rows, recv, "peer_app").calls == (number_of(tables, "close"),)
 
 
+def test_a_peer_that_was_killed_ended_the_stream_when_it_was_seen_to_be_gone() -> None:
+    play = pair()
+    killed: dict[str, Any] = {"inode": None, "fd": None, "inside": True, "args": "SIGKILL"}
+    with play.call("server", "recv", 0, size=100, **B):
+        play.did("client", "exit", None, returned_by_ns=play.now_ns + 30 * MS, **killed)
+        play.now_ns += 30 * MS
+    tables, rows = told(play)
+    recv = number_of(tables, "recv")
+    assert causes(rows, recv) == [("peer_app", 30)]
+    wait = of(rows, recv, "peer_app")
+    assert wait.certainty == "inferred"
+    assert wait.text == "before the process of client ended (exit #3)"
+
+
 def test_a_poll_that_reports_a_hang_up_waited_for_that_close() -> None:
     play = pair()
     play.did("server", "recv", None, size=100, errno="EAGAIN", **B)

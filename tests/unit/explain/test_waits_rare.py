@@ -312,6 +312,27 @@ def test_the_moment_of_a_kill_is_told_by_the_fin() -> None:
     assert "before the process of server ended" in wait.text
 
 
+def test_a_process_that_was_killed_long_after_its_last_send_held_nothing_back() -> None:
+    """Its end is known by bounds alone: at the first of them its bytes were still on the way."""
+    play = opened()
+    with play.call("server", "send", 5, size=5):
+        play.data("s>c", 0, 5)
+    bound_ns = play.now_ns + 80 * MS
+    with play.call("server", "exit", None, inode=None, fd=None, inside=True, args="SIGKILL",
+                   returned_by_ns=bound_ns):  # fmt: skip
+        pass
+    play.did("client", "recv", 5, size=100)
+    play.now_ns += 10 * MS
+    play.ack("c>s", 5)
+    with play.call("client", "recv", 0, size=100):
+        play.now_ns += 60 * MS
+        play.fin("s>c", 5)
+    tables, rows = told(play)
+    recv = number_of(tables, "recv", 2)
+    assert causes(rows, recv) == [("peer_app", 60)]
+    assert "before the process of server ended" in of(rows, recv, "peer_app").text
+
+
 def test_a_fin_long_after_a_process_ended_has_another_reason() -> None:
     tables, rows = told(killed(by_ms=1))
     assert causes(rows, number_of(tables, "recv")) == [("unknown", 60)]
