@@ -367,3 +367,26 @@ def test_a_program_that_is_loaded_is_the_kernel_at_work(op: str, cause: str) -> 
         play.now_ns += 2 * MS
     tables, rows = told(play)
     assert causes(rows, number_of(tables, op)) == [(cause, 2)]
+
+
+@pytest.mark.parametrize(("quiet_ms", "cause"), [(300, "rto"), (60, "fast_retransmit")])
+def test_a_resend_that_was_lost_too_is_sent_again_by_a_timer(quiet_ms: int, cause: str) -> None:
+    """Long after the last ACK: what that had shown was answered, and the answer lost."""
+    play = opened()
+    with play.call("server", "recv", FULL, size=FULL):
+        with play.call("client", "send", 3 * FULL, size=3 * FULL):
+            play.data("c>s", 0, FULL, way="drop")
+            play.data("c>s", FULL, 2 * FULL)
+            play.data("c>s", 2 * FULL, 3 * FULL)
+        options = play.sack_option("c>s", (FULL, 3 * FULL))
+        play.ack("s>c", 0, options=options)
+        play.now_ns += 1 * MS
+        play.data("c>s", 0, FULL, way="drop")
+        play.now_ns += quiet_ms * MS
+        play.data("c>s", 0, FULL)
+    tables, rows = told(play)
+    recv = number_of(tables, "recv")
+    longest = of(rows, recv, "head_of_line")
+    assert round((longest.stop_ns - longest.start_ns) / MS) == quiet_ms
+    assert ("retransmission time-out 1 sent it again" in longest.text) is (cause == "rto")
+    assert ("ACKs that showed the gap" in longest.text) is (cause == "fast_retransmit")
