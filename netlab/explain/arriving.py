@@ -12,6 +12,7 @@ import re
 from netlab.correlate.arrivals import arrival_ns, came
 from netlab.correlate.streams import fin_ready
 from netlab.explain.causes import Cause, Certainty
+from netlab.explain.endings import tell_process_end
 from netlab.explain.held import tell_held
 from netlab.explain.moments import Holder
 from netlab.explain.parts import Line
@@ -108,13 +109,14 @@ def tell_end(line: Line, path: Path, direction: Direction) -> int | None:
     until = Line(line.at_ns, min(ready_ns, line.stop_ns))
     if cause is not None:
         tell_before(until, path.scene, cause, f"called {_plain(cause)}")
+        if fins and sender.nxt(fins[0].time_ns - 1) >= length:
+            tell_process_end(until, cause, fins[0].time_ns, (fins[0].frame,))
         write = sender.last_write(cause.entered_ns)
         if fins and write is not None and sender.una(cause.entered_ns) < length:
             tell_held(until, Holder(path, sender, write), fins[0].time_ns)
     elif fins:
         _not_seen(until, path, sender, fins[0])
     if fins:
-        _process_ends(until, cause, fins[0])
         _fin_leaves(until, sender, fins[0])
     taken = next(iter(came(fins)), None)
     if taken is not None and fins and taken is not fins[0]:
@@ -128,16 +130,6 @@ def tell_end(line: Line, path: Path, direction: Direction) -> int | None:
     _behind_gap(until, sender, length, ready_ns, fin.frame)
     line.include(until.finish(), ready_ns)
     return ready_ns
-
-
-def _process_ends(line: Line, cause: Call | None, packet: Packet) -> None:
-    """Of a process that was killed nobody saw the moment: what it sent then tells it."""
-    if cause is None or cause.op != "exit" or (cause.returned_by_ns or 0) < packet.time_ns:
-        return
-    line.until(
-        packet.time_ns, Cause.PEER_APP, Certainty.INFERRED, (packet.frame,), (cause.call,),
-        f"before the process of {cause.side or cause.actor} ended ({_plain(cause)})",
-    )  # fmt: skip
 
 
 def _fin_leaves(line: Line, sender: Sender, fin: Packet) -> None:
@@ -168,11 +160,11 @@ def tell_reset(line: Line, path: Path, direction: Direction, packet: Packet) -> 
     asked = _answered(path, path.senders[direction], packet) if cause is None else None
     if cause is not None:
         tell_before(until, path.scene, cause, f"called {_plain(cause)}")
+        tell_process_end(until, cause, packet.time_ns, (packet.frame,))
     elif asked is not None:
         tell_flight(until, asked, None)
     else:
         _not_seen(until, path, path.senders[direction], packet)
-    _process_ends(until, cause, packet)
     if packet.time_ns - until.at_ns <= _PROMPT_NS:
         until.until(packet.time_ns, Cause.COPY, Certainty.INFERRED, (packet.frame,), (),
                     "in which the stack sent a reset")  # fmt: skip

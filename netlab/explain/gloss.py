@@ -103,10 +103,17 @@ def _end_text(call: Call, around: Surroundings) -> str:
 def _took(call: Call, around: Surroundings) -> str:
     if call.returned_ns is None:
         if call.op == "exit":
-            return ""
+            return _bound(call)
         whose = "process" if (call.host, call.pid) in around.ended else "recording"
         return f", still inside when the {whose} ended"
     return f", {duration_text(call.returned_ns - call.entered_ns)}"
+
+
+def _bound(call: Call) -> str:
+    """Of an end that nobody saw begin, the time in which it lies."""
+    if call.returned_by_ns is None or call.returned_by_ns <= call.entered_ns:
+        return ""
+    return f", at some time in the next {duration_text(call.returned_by_ns - call.entered_ns)}"
 
 
 def call_messages(tables: Tables) -> dict[int, str]:

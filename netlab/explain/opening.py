@@ -117,21 +117,18 @@ def tell_handshake(line: Line, path: Path, side: Side = Side.CLIENT) -> int | No
             (p for p in syns if reached(p) and arrival_ns(p) <= first_answer.time_ns),
             key=arrival_ns, default=syns[0],
         )  # fmt: skip
-        _resent_syns(line, path, syns, taken)
+        _resent_syns(line, path, syns, taken.time_ns)
         tell_flight(line, taken, None)
         line.until(first_answer.time_ns, Cause.COPY, Certainty.INFERRED)
         if answer is not None:
             _resent_answers(line, sent_answers, answer)
             tell_flight(line, answer, None)
     elif answer is not None:  # seen at one end
-        for packet in syns[1:]:
-            if packet.time_ns < answer.time_ns:
-                _lost_syn(line, path, syns[0], packet)
+        last = _resent_syns(line, path, syns, answer.time_ns)
         line.until(arrival_ns(answer), Cause.NETWORK, Certainty.INFERRED,
-                   (syns[0].frame, answer.frame), (), "for the SYN and its answer")  # fmt: skip
+                   (last.frame, answer.frame), (), "for the SYN and its answer")  # fmt: skip
     elif heard is not None or len(syns) > 1:
-        for packet in syns[1:]:
-            _lost_syn(line, path, syns[0], packet)
+        _resent_syns(line, path, syns, line.stop_ns)
     return arrival_ns(answer) if answer is not None else None
 
 
@@ -167,13 +164,15 @@ def _tell_crossing(line: Line, path: Path, side: Side) -> int | None:
     return arrival_ns(answer)
 
 
-def _resent_syns(line: Line, path: Path, syns: list[Packet], taken: Packet) -> None:
+def _resent_syns(line: Line, path: Path, syns: list[Packet], until_ns: int) -> Packet:
+    """From each SYN to the next, up to then; returns the last of them."""
     before = syns[0]
     for packet in syns[1:]:
-        if packet.time_ns > taken.time_ns:
+        if packet.time_ns > until_ns:
             break
         _lost_syn(line, path, before, packet)
         before = packet
+    return before
 
 
 def _lost_syn(line: Line, path: Path, before: Packet, packet: Packet) -> None:
@@ -279,12 +278,8 @@ def unanswered(path: Path | None, until_ns: int) -> tuple[str, tuple[int, ...], 
 
 def _tell_refusal(line: Line, path: Path, syns: list[Packet], refusal: Packet) -> int:
     ready_ns = arrival_ns(refusal)
-    before = syns[0]
-    line.until(before.time_ns, Cause.COPY, Certainty.INFERRED)
-    for packet in syns[1:]:
-        if packet.time_ns < ready_ns:
-            _lost_syn(line, path, before, packet)
-            before = packet
+    line.until(syns[0].time_ns, Cause.COPY, Certainty.INFERRED)
+    before = _resent_syns(line, path, syns, ready_ns - 1)
     line.until(
         ready_ns, Cause.REFUSED, Certainty.OBSERVED, (before.frame, refusal.frame), (),
         f"until the SYN of frame {before.frame} was refused (frame {refusal.frame})",
@@ -293,11 +288,8 @@ def _tell_refusal(line: Line, path: Path, syns: list[Packet], refusal: Packet) -
 
 
 def _lost_until_the_end(line: Line, path: Path, syns: list[Packet]) -> None:
-    before = syns[0]
-    line.until(before.time_ns, Cause.COPY, Certainty.INFERRED)
-    for packet in syns[1:]:
-        _lost_syn(line, path, before, packet)
-        before = packet
+    line.until(syns[0].time_ns, Cause.COPY, Certainty.INFERRED)
+    before = _resent_syns(line, path, syns, line.stop_ns)
     answer = _answer_that_was_lost(path, before, None)
     if answer is not None:
         line.until(

@@ -3,13 +3,18 @@
 `peer_app` is only what remains: the parts in which the peer's thread was inside a call are what
 that call waited for. Calls are told in order of their return, so all that a thread returned from
 before are told already: there are no cycles, and nothing is told twice.
+
+A proxy, or a server of several clients, may wait for a third party meanwhile. That is named where
+nothing of the waiting side was still on its way to it: else it would have waited for that as well.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from netlab.correlate.arrivals import arrival_ns
 from netlab.explain.causes import BUSY, Cause, Certainty
+from netlab.explain.endings import end_text
 from netlab.explain.parts import Line, Part
 from netlab.explain.scene import Path, Scene
 from netlab.explain.wording import name_of
@@ -26,7 +31,7 @@ def tell_before(line: Line, scene: Scene, call: Call, what: str) -> None:
     _accept_queue(line, scene, call)
     text = f"before {_whose(call)} program {what}"
     if call.op == "exit":
-        text = f"before the process of {call.side or call.actor} ended (exit #{call.call})"
+        text = end_text(call)
     _walk(line, scene, scene.before(call, line.at_ns), call, call.entered_ns, text)
 
 
@@ -43,21 +48,53 @@ def _walk(
     line: Line, scene: Scene, earlier_calls: list[Call], call: Call, until_ns: int, text: str
 ) -> None:
     """The waits of the peer's earlier calls, and between them the peer's program."""
+    before: Call | None = None
     for earlier in earlier_calls:
         if line.done:
             return
-        _program(line, earlier.entered_ns, call, text)
+        _program(line, earlier.entered_ns, call, text + _busy(line, before, earlier, call))
+        before = earlier
         for part in scene.explained.get(earlier.call, ()):
             if part.stop_ns <= line.at_ns:
                 continue
+            third = _third_party(scene, part, call)
             own = part.cause in _OWN_WILL or (
                 part.cause is Cause.SCHEDULER and part.length_ns < _SHORT_NS
             )
-            if own:
+            if third is not None:
+                line.include([_inside(replace(part, text=third), earlier)], until_ns)
+            elif own:
                 _program(line, min(part.stop_ns, until_ns), call, text)
             else:
                 line.include([_inside(part, earlier)], until_ns)
     _program(line, until_ns, call, text)
+
+
+def _third_party(scene: Scene, part: Part, call: Call) -> str | None:
+    """Whose program the peer waited for, in words, where that was not the one that waits for it."""
+    if part.cause is not Cause.PEER_APP or not part.calls:
+        return None
+    about = scene.call(part.calls[-1]).connection
+    if about is None or call.connection is None or about == call.connection:
+        return None
+    path = scene.path(call.connection)
+    if path is not None and call.side is not None:
+        asked = next(path.senders[Side(call.side).inbound].departures_back_from(part.stop_ns), None)
+        if asked is None or arrival_ns(asked.packet) > part.start_ns:
+            return None
+    named = f" on connection {about}"
+    return part.text if named in part.text else part.text + named
+
+
+def _busy(line: Line, before: Call | None, after: Call, call: Call) -> str:
+    """Says of a time between two calls of another connection which they are."""
+    number = after.connection
+    if before is None or number is None or number != before.connection:
+        return ""
+    if number == call.connection or after.entered_ns - line.at_ns < _SHORT_NS:
+        return ""
+    return f" (between {before.op} #{before.call} and {after.op} #{after.call} on connection" \
+           f" {number})"  # fmt: skip
 
 
 def _program(line: Line, until_ns: int, call: Call, text: str) -> None:

@@ -17,6 +17,7 @@ from netlab.correlate.sockets import Socket
 from netlab.explain.accepting import tell_accept
 from netlab.explain.arriving import tell_byte, tell_end, tell_reset
 from netlab.explain.causes import Cause, Certainty
+from netlab.explain.local_room import tell_local_room
 from netlab.explain.opening import tell_handshake
 from netlab.explain.parts import Line
 from netlab.explain.peer import tell_before
@@ -88,7 +89,13 @@ def _hang_up(line: Line, scene: Scene, call: Call) -> int | None:
 def _writable(line: Line, scene: Scene, call: Call) -> int | None:
     """A wait that several ACKs ended: which of them woke it no frame tells, but all freed room."""
     for item, socket in scene.sockets.reported.get(call.call, ()):
-        if not item.events & POLLOUT or socket.listens or not socket.is_stream:
+        if not item.events & POLLOUT or socket.listens:
+            continue
+        if socket.is_local:
+            if not _was_short(scene, socket, call):
+                return line.at_ns
+            return tell_local_room(line, scene, call, socket)
+        if not socket.is_stream:
             continue
         home = scene.home(socket)
         path = scene.path(home[0]) if home is not None else None

@@ -29,6 +29,7 @@ from netlab.model.tables import Fate, Packet
 # RACK waits a quarter of the round trip for a segment that may only be late, one tick more until
 # the timer fires; a busy machine is later.
 _PROMPT_NS = 8_000_000
+_LEAST_RTO_NS = 200_000_000
 _LATE_NS = 5_000_000  # what leaves so long after its write, and after no ACK, a timer sent
 
 
@@ -48,14 +49,14 @@ def _judged(path: Path, sender: Sender, resend: Resend) -> Recovery:
     if evidence is not None:
         told = arrival_ns(path.scene.packets[evidence])
         prompt = resend.time_ns - told <= _PROMPT_NS + _rtt_ns(path) // 4
-        if prompt or not _first_by_timer(sender, resend):
+        if prompt or not (_first_by_timer(sender, resend) or _was_quiet(path, sender, resend)):
             certainty = Certainty.OBSERVED if prompt else Certainty.INFERRED
             text = f"because {lost[1]}, and ACKs that showed the gap had it sent again" \
                    f" (frame {resend.frame})"  # fmt: skip
             return Recovery(
                 Cause.FAST_RETRANSMIT, certainty, (*lost[0], evidence, resend.frame), text
             )
-    nth = _nth_by_timer(sender, resend)
+    nth = _nth_by_timer(path, sender, resend)
     certainty = Certainty.OBSERVED if lost[2] else Certainty.INFERRED
     if nth == 1 and _may_probe(path, sender, resend):
         text = (
@@ -65,7 +66,7 @@ def _judged(path: Path, sender: Sender, resend: Resend) -> Recovery:
         return Recovery(Cause.TAIL_LOSS_PROBE, certainty, (*lost[0], resend.frame), text)
     after_probe = nth > 1 and _may_probe(path, sender, _first_of_run(sender, resend))
     nth -= after_probe
-    backoff = f", backed off {1 << (nth - 1)} times" if nth > 1 else ""
+    backoff = f", backed off {1 << (nth - 1)} times" if 1 < nth <= _MOST_BACKOFFS else ""
     text = (
         f"because {lost[1]}, until retransmission time-out {nth}{backoff}"
         f" sent it again (frame {resend.frame})"
@@ -177,6 +178,19 @@ def _evidence(sender: Sender, resend: Resend) -> int | None:
 
 
 _MOST_ACKS = 64
+_MOST_BACKOFFS = 15  # tcp_retries2 of Linux, which gives up then
+
+
+def _was_quiet(path: Path, sender: Sender, resend: Resend) -> bool:
+    """Whether no ACK had come for so long that only a timer can have sent it again.
+
+    In recovery each resend leaves with an ACK, or is paced over a round trip; no RTO of Linux is
+    less than 200 ms.
+    """
+    last = next(sender.acks_back_from(resend.time_ns), None)
+    if last is None:
+        return True
+    return resend.time_ns - arrival_ns(last.packet) >= _LEAST_RTO_NS + _rtt_ns(path)
 
 
 def _rtt_ns(path: Path) -> int:
@@ -195,8 +209,12 @@ def _run(sender: Sender, resend: Resend) -> list[Resend]:
     return found[::-1]
 
 
-def _nth_by_timer(sender: Sender, resend: Resend) -> int:
-    return len(_run(sender, resend))
+def _nth_by_timer(path: Path, sender: Sender, resend: Resend) -> int:
+    """How many of a run a timer sent; those that ACKs had asked for do not count."""
+    return sum(
+        one is resend or _evidence(sender, one) is None or _was_quiet(path, sender, one)
+        for one in _run(sender, resend)
+    )
 
 
 def _first_of_run(sender: Sender, resend: Resend) -> Resend:

@@ -18,6 +18,7 @@ from netlab.correlate.segments import Track, track_from_flow
 from netlab.correlate.socket_options import OptionSet, options_of
 from netlab.correlate.sockets import Socket, trace_sockets
 from netlab.correlate.streams import Reads, stream_from_track
+from netlab.explain.endings import ended_ns
 from netlab.explain.parts import Part
 from netlab.explain.sender import Sender, Switch, Write, sender_of
 from netlab.model.call import MSG_MORE, MSG_PEEK, CallRecord, is_inbound, is_outbound
@@ -148,7 +149,7 @@ class Scene:
         self.end_ns = _end_ns(tables, raw)
         self.exits = {(c.host, c.pid): c for c in self.calls if c.op == "exit"}
         self._options: dict[tuple[int, Side], list[OptionSet]] = {}
-        self._reads: dict[tuple[int, Side], list[Call]] = {}
+        self._reads: dict[int, list[Call]] = {}  # by id of the socket
         self._accepted: dict[int, Socket] = {
             number: made
             for socket in self.sockets.all
@@ -232,19 +233,18 @@ class Scene:
 
     def reads(self, connection: int, side: Side) -> list[Call]:
         """The calls of one side that asked for bytes and returned, in order of entry."""
-        key = connection, side
-        if key not in self._reads:
-            self._reads[key] = self._reads_of(connection, side)
-        return self._reads[key]
-
-    def _reads_of(self, connection: int, side: Side) -> list[Call]:
         socket = self.ends.get((connection, side))
-        if socket is None:
-            return []
-        return [
-            self.call(n) for n in socket.calls
-            if is_inbound(self.call(n)) and not self.record(n).flags & MSG_PEEK
-        ]  # fmt: skip
+        return self.reads_of(socket) if socket is not None else []
+
+    def reads_of(self, socket: Socket) -> list[Call]:
+        """The same of a socket, whichever conversations it has."""
+        key = id(socket)
+        if key not in self._reads:
+            self._reads[key] = [
+                self.call(n) for n in socket.calls
+                if is_inbound(self.call(n)) and not self.record(n).flags & MSG_PEEK
+            ]  # fmt: skip
+        return self._reads[key]
 
     def has_calls(self, connection: int, side: Side) -> bool:
         """Whether calls of this side were recorded."""
@@ -318,9 +318,16 @@ class Scene:
         return min(map(self.call, numbers), key=lambda call: call.entered_ns, default=None)
 
     def finished_ns(self, connection: int, side: Side) -> int | None:
-        """When this side ended its stream."""
+        """When this side ended its stream, at the latest."""
         call = self.ender(connection, side)
-        return call.entered_ns if call is not None else None
+        return ended_ns(call, self.departures_ns(call)) if call is not None else None
+
+    def departures_ns(self, call: Call) -> list[int]:
+        """When the FIN and RST frames left that a call caused."""
+        return [
+            self.packets[span.frame].time_ns for span in self.spans.get(call.call, ())
+            if span.role in (Role.FIN, Role.RST) and span.frame is not None
+        ]  # fmt: skip
 
     # --- frames
 

@@ -16,13 +16,14 @@ from netlab.correlate.streams import fin_ready
 from netlab.explain.accepting import tell_accept
 from netlab.explain.arriving import tell_byte, tell_end, tell_reset
 from netlab.explain.causes import Cause, Certainty
+from netlab.explain.local_room import tell_local_room
 from netlab.explain.opening import tell_connect, unanswered
 from netlab.explain.parts import Line, Part
 from netlab.explain.readiness import tell_poll
 from netlab.explain.scene import Path, Scene
 from netlab.explain.sending import cut_short, tell_room
 from netlab.explain.unframed import tell_unframed, tell_unframed_accept
-from netlab.explain.unstreamed import tell_datagram, tell_local, tell_local_room
+from netlab.explain.unstreamed import tell_datagram, tell_local
 from netlab.explain.wording import name_of
 from netlab.model.call import (
     ACCEPTING,

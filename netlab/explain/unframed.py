@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 
 from netlab.explain.causes import Cause, Certainty
+from netlab.explain.endings import tell_process_end
 from netlab.explain.parts import Line
 from netlab.explain.peer import tell_before
 from netlab.explain.scene import Scene
@@ -79,3 +80,4 @@ def _before_end(line: Line, scene: Scene, connection: int, direction: Direction)
     ender = scene.ender(connection, direction.sender)
     if ender is not None:
         tell_before(line, scene, ender, f"called {ender.op} #{ender.call}")
+        tell_process_end(line, ender)

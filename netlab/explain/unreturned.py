@@ -14,6 +14,7 @@ from netlab.correlate.arrivals import arrival_ns, reached, sent
 from netlab.correlate.sockets import Socket
 from netlab.explain.arriving import tell_byte, tell_unarrived
 from netlab.explain.causes import Cause, Certainty
+from netlab.explain.local_room import tell_no_local_room
 from netlab.explain.opening import tell_connect
 from netlab.explain.parts import Line, Part
 from netlab.explain.peer import tell_silent
@@ -160,6 +161,10 @@ def _message(line: Line, scene: Scene, socket: Socket) -> None:
 
 
 def _send(line: Line, scene: Scene, call: Call) -> None:
+    socket = scene.socket_of(call)
+    if socket is not None and socket.is_local:
+        tell_no_local_room(line, scene, call)
+        return
     path = scene.path(call.connection)
     if path is not None and call.side is not None:
         tell_room(line, path, call, until_ns=line.stop_ns)

@@ -10,6 +10,7 @@ from netlab.correlate.arrivals import arrival_ns
 from netlab.correlate.sockets import Socket
 from netlab.explain.arriving import tell_flight
 from netlab.explain.causes import Cause, Certainty
+from netlab.explain.endings import ended_ns, tell_process_end
 from netlab.explain.parts import Line
 from netlab.explain.peer import tell_before
 from netlab.explain.scene import Scene
@@ -103,19 +104,5 @@ def tell_hang_up(line: Line, scene: Scene, socket: Socket) -> int | None:
     if last.entered_ns > line.stop_ns:
         return None
     tell_before(line, scene, last, f"called {last.op} #{last.call}")
-    return max(last.entered_ns, line.at_ns)
-
-
-def tell_local_room(line: Line, scene: Scene, call: Call) -> int | None:
-    """A full pipe: until the reader took something."""
-    readers = [
-        scene.call(span.peer_call) for span in scene.spans.get(call.call, ())
-        if span.role == Role.LOCAL and span.peer_call is not None
-    ]  # fmt: skip
-    inside = [r for r in readers if line.at_ns < r.entered_ns < line.stop_ns]
-    if not inside:
-        return line.at_ns
-    last = max(inside, key=lambda reader: reader.entered_ns)
-    line.until(last.entered_ns, Cause.SEND_BUFFER, Certainty.INFERRED, (), (last.call,),
-               f"because it was full, until {name_of(last)}")  # fmt: skip
-    return last.entered_ns
+    tell_process_end(line, last)
+    return max(ended_ns(last), line.at_ns)

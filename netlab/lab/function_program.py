@@ -16,6 +16,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from netlab.model.errors import UsageError
+from netlab.model.probe import Probe
+
+_KEPT: list[Probe] = []  # until the very end: the probe notes the process's exit, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +58,12 @@ def main(arguments: list[str]) -> None:
     """Call it; what it returns goes to NETLAB_REPORT_FD, if it is not None."""
     from netlab.lab.programs import watched_probe
 
+    probe = watched_probe()
+    _KEPT.append(probe)
     call = Call(**json.loads(arguments[0]))
     sys.path += [place for place in call.path if place not in sys.path]
     function = getattr(importlib.import_module(call.module), call.name)
-    value = function(watched_probe(), *call.arguments)
+    value = function(probe, *call.arguments)
     if value is not None:
         report = int(os.environ["NETLAB_REPORT_FD"])
         with os.fdopen(report, "w", encoding="utf-8") as file:

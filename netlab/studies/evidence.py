@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from netlab.explain.causes import Cause
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Call, Connection, Packet, Role, Segment, Span, Tables
 from netlab.studies.study import Params
@@ -89,13 +90,17 @@ class Evidence:
         return max(over, key=lambda call: (call.returned_ns or 0) - call.entered_ns, default=None)
 
     def main_cause(self, waits_on: str) -> str | None:
-        """What `netlab why` says of the longest such call: the cause of most of its time."""
+        """What `netlab why` says of the longest such call: the cause of most of its time.
+
+        Of an accept, of that in which a client was there: how long none was is the beginning of an
+        experiment, not what it asks about.
+        """
         longest = self.longest(waits_on)
         if longest is None:
             return None
         times: Counter[str] = Counter()
         for wait in self.tables.waits:
-            if wait.call == longest.call:
+            if wait.call == longest.call and wait.cause != Cause.NO_CLIENT:
                 times[str(wait.cause)] += wait.stop_ns - wait.start_ns
         return times.most_common(1)[0][0] if times else None
 

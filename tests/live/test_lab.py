@@ -217,6 +217,12 @@ def test_every_byte_of_a_conversation_is_accounted_for(conversation: Lab) -> Non
     assert connection.server_port == programs.PORT
 
 
+def test_a_function_notes_its_own_end(conversation: Lab) -> None:
+    ends = [call for call in conversation.recording.tables.calls if call.op == "exit"]
+    assert {call.actor for call in ends} == {"client", "server"}
+    assert {(call.args, call.returned_by_ns) for call in ends} == {("", None)}
+
+
 def test_the_wire_did_what_its_rules_said(conversation: Lab) -> None:
     tables = conversation.recording.tables
     dropped = [packet for packet in tables.packets if packet.fate == "dropped"]

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from netlab.correlate.arrivals import arrival_ns, came
+from netlab.correlate.arrivals import arrival_ns, came, reached
 from netlab.correlate.flows import ACK, RST, SYN
 from netlab.correlate.reasons import Reason
 from netlab.correlate.streams import fin_arrival
 from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.scene import Path, Scene
 from netlab.explain.wording import counted, lasting, name_of
+from netlab.model.call import is_outbound
 from netlab.model.tables import Call, Connection, Packet, Role, Side
 
 _LEAK_NS = 1_000_000_000
 _CITED = 8
+_PROMPT_NS = 5_000_000  # a stack answers at once; a busy machine takes its time
 
 
 def resets(scene: Scene, row: Connection) -> Iterator[Finding]:
@@ -50,6 +52,14 @@ def _reset(scene: Scene, row: Connection, path: Path, side: Side, packet: Packet
     ]  # fmt: skip
     own = next((c for c in calls if c.side == side or c.op in ("exit", "close")), None)
     other = next((c for c in calls if c.side != side), None)
+    if not calls and not packet._flags & (ACK | SYN) and _lived_on(path, side, packet):
+        return Finding(
+            "reset", row.connection, Severity.MEDIUM,
+            f"A reset in the name of the {side} came (frame {packet.frame}): no call did it, and"
+            f" the {side} sent on afterwards, so something else made it.",
+            "Look for what resets connections: a firewall, a load balancer, an attack.",
+            "RFC 5961 3", (packet.frame,),
+        )  # fmt: skip
     who, why, advice = _defendant(scene, row, path, side, packet, own, other)
     cited = tuple(dict.fromkeys(c.call for c in (own, other) if c is not None))
     return Finding(
@@ -117,15 +127,52 @@ def _defendant(
             ("Stop sending once the peer has closed; look for the end of the stream first."),
         )
     if not packet._flags & (ACK | SYN):
-        return (
-            "", "it answers a frame for a connection that it no longer knew",
-            "That end restarted or gave up, and the other did not notice: a time-out or keep-alives"
-            " there, then connect anew.",
-        )  # fmt: skip
+        return "", *_without_a_call(path, side, packet)
     return (
         "", "which call did it, the recording does not show",
         f"Record the calls of the {side}, too: netlab lab, netlab trace.",
     )  # fmt: skip
+
+
+def _without_a_call(path: Path, side: Side, packet: Packet) -> tuple[str, str]:
+    """(why, what to change) of a RST without ACK, as an end sends it that knows no such connection.
+
+    RFC 9293 3.10.7.1: its number is the ACK number of the frame that it answers, at once. Anybody
+    who can see or guess that number can send one like it (RFC 5961 3).
+    """
+    asked = next(
+        (row.packet.frame for row in reversed(path.track.rows)
+         if row.direction is side.inbound and reached(row.packet)
+         and row.packet.seg_ack == packet.seg_seq
+         and 0 <= packet.time_ns - arrival_ns(row.packet) <= _PROMPT_NS), None,
+    )  # fmt: skip
+    if asked is None:
+        return (
+            "it answers no frame that had come just before, and which call did it, the recording"
+            " does not show",
+            f"Record the calls of the {side}, too: netlab lab, netlab trace.",
+        )  # fmt: skip
+    return (
+        f"it has the form of an answer to frame {asked}, for a connection that it did not know",
+        "That end restarted or gave up, and the other did not notice: a time-out or keep-alives"
+        " there, then connect anew.",
+    )  # fmt: skip
+
+
+def _lived_on(path: Path, side: Side, packet: Packet) -> bool:
+    """Whether this side's connection was alive: it sent on afterwards, and nothing had ended it."""
+    socket = path.scene.ends.get((path.connection, side))
+    told = [p for p in came(path.track.halves[side.inbound].resets)
+            if arrival_ns(p) <= packet.time_ns]  # fmt: skip
+    if socket is None or told:
+        return False
+    calls = [path.scene.call(n) for n in socket.calls]
+    if any(call.errno == "ETIMEDOUT" and call.entered_ns <= packet.time_ns for call in calls):
+        return False
+    return any(
+        is_outbound(call) and call.errno is None and call.entered_ns > packet.time_ns
+        for call in calls
+    )
 
 
 def _unread(path: Path, side: Side, packet: Packet) -> int:

@@ -89,7 +89,9 @@ def send_buffer(scene: Scene, row: Connection) -> Iterator[Finding]:
     call, longest = max(found, key=lambda item: item[1].length_ns)
     path = scene.path(row.connection)
     if path is None:  # a pipe or a Unix socket
-        text = f"The writer stood still for {lasting(stalled_ns)} {longest.text}."
+        stops = len({part.text for _, part in found})
+        text = f"The writer stood still for {lasting(stalled_ns)} {longest.text}" \
+               f"{f' (the longest of {stops} such waits)' if stops > 1 else ''}."  # fmt: skip
     else:
         sender = path.senders[Side(call.side or Side.CLIENT).outbound]
         last_ns = longest.stop_ns - 1

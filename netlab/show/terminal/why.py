@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from netlab.explain.causes import BUSY
 from netlab.explain.findings.finding import Severity
 from netlab.explain.findings.groups import Group
 from netlab.show.escape import printable
 from netlab.show.format import count, duration
 from netlab.show.terminal.lines import Line, fold
-from netlab.show.views.why import Bar, Clause, ConnectionWhy, Sentence, Silence, Why
+from netlab.show.views.why import MOSTLY, Bar, Clause, ConnectionWhy, Sentence, Silence, Why
 
 _STYLES = {
     "peer_app": "blue", "network": "cyan", "wire_queue": "cyan", "no_client": "dim",
@@ -20,6 +21,7 @@ _STYLES = {
 _SEVERITIES = {Severity.HIGH: "bold red", Severity.MEDIUM: "yellow", Severity.LOW: "dim"}
 _MOST_CONNECTIONS = 8
 _LEAST_WEIGHT_NS = 100_000
+_LEAST_OTHERS_NS = 1_000_000  # calls of no connection that waited for less hide what matters
 _MOST_FINDINGS = 20
 _MOST_SLICES = 6
 _MOST_LINES = 3  # of a program
@@ -40,8 +42,12 @@ def why_lines(view: Why, width: int) -> list[Line]:
     if left > 0:
         text = f"... and {count(left, 'connection')} that waited for less: --connection N"
         lines += [[(text[:width], "italic")], []]
-    for bar in view.others:
+    for bar in view.others if shown else ():
+        if _waited_ns(bar) < _LEAST_OTHERS_NS:
+            continue
         lines += [[(f"{printable(bar.side)}, calls of no connection", "bold")]]
+        lines += [*_bar(bar, width), []]
+    for bar in view.others if not shown else ():
         lines += [*_bar(bar, width), []]
     if view.sentences:
         lines.append([("The longest waits", "bold")])
@@ -61,6 +67,10 @@ def why_lines(view: Why, width: int) -> list[Line]:
     lines += finding_lines(view.grouped, width)
     lines += _unknown(view, width)
     return lines
+
+
+def _waited_ns(bar: Bar) -> int:
+    return sum(item.ns for item in bar.slices if item.cause not in BUSY)
 
 
 def _shown(found: Sequence[ConnectionWhy]) -> list[ConnectionWhy]:
@@ -126,7 +136,12 @@ def sentence_text(view: Sentence, *, advise: bool = True) -> str:
 
 
 def _mark(clause: Clause) -> str:
-    return " (inferred)" if clause.cause and clause.certainty == "inferred" else ""
+    """What of it is inferred: all, so much, or too little for a word."""
+    if not clause.cause or clause.certainty != "inferred":
+        return ""
+    if (clause.ns - clause.inferred_ns) * MOSTLY < clause.ns:
+        return " (inferred)"
+    return f" ({duration(clause.inferred_ns)} of it inferred)"
 
 
 def _connection(view: ConnectionWhy, width: int) -> list[Line]:

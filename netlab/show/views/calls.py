@@ -8,6 +8,7 @@ from itertools import islice
 
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Tables
+from netlab.show.format import duration
 from netlab.show.views import words
 from netlab.show.views.connections import connection_name, start_ns
 
@@ -40,6 +41,9 @@ def call_lines(
         at = call.call - 1
         ready = raw.calls[at].ready if at < len(raw.calls) else ()
         text, *shorter = words.whole_texts(call, ready)
+        if call.op == "exit" and call.returned_by_ns is not None:
+            shorter.insert(0, text)
+            text += f" at some time in the next {duration(call.returned_by_ns - call.entered_ns)}"
         rows.append(
             CallLine(
                 call=call.call,

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from netlab.explain.endings import process_ends
 from netlab.model.call import Ready, is_acting, is_outbound
 from netlab.model.recording import RawRecording
 from netlab.model.tables import (
@@ -66,7 +67,9 @@ def ladder(
     wires = [_Event(time_ns, _PASSES, mark.frame or 0, wire=mark) for time_ns, mark in passages]
     handed_over = _handed_over(tables, players, connection.connection)
     passing = sorted([event.time_ns for event in wires] + [t for t, _ in handed_over.values()])
-    events = wires + _call_events(players, passing, handed_over)
+    events = wires + _call_events(
+        players, passing, handed_over, process_ends(tables, [call for call, _ in players.calls])
+    )
     events.sort(key=lambda event: (event.time_ns, event.rank, event.order))
     events = _joined(events)
     if any(event.wire is not None and event.wire.part == "leaves" for event in events):
@@ -212,7 +215,10 @@ def _handed_over(tables: Tables, players: Cast, connection: int) -> dict[int, tu
 
 
 def _call_events(
-    players: Cast, passing: Sequence[int], handed_over: dict[int, tuple[int, WireMark]]
+    players: Cast,
+    passing: Sequence[int],
+    handed_over: dict[int, tuple[int, WireMark]],
+    ended_ns: dict[int, int],
 ) -> list[_Event]:
     """Each call as one event or two."""
     events: list[_Event] = []
@@ -220,7 +226,8 @@ def _call_events(
         end = call.returned_ns
         if call.op == "exit" or (end is not None and _is_one_row(call, end, passing, handed_over)):
             acts = end is None or is_acting(call)
-            time_ns, rank = (call.entered_ns, _ENTERS) if acts else (end or 0, _RETURNS)
+            entered_ns = ended_ns.get(call.call, call.entered_ns)
+            time_ns, rank = (entered_ns, _ENTERS) if acts else (end or 0, _RETURNS)
             events.append(_Event(time_ns, rank, call.call, side, call, "whole"))
             continue
         events.append(_Event(call.entered_ns, _ENTERS, call.call, side, call, "opens"))

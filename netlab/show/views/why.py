@@ -27,6 +27,7 @@ from netlab.show.views.messages import moved_by
 
 SENTENCES = 10
 _CLAUSES = 3  # of a sentence; what is left is summed up
+MOSTLY = 50  # what is less than one part in so many is not worth a word
 _LEAST_NS = 100_000  # a call that waited for less than this waited for nothing worth a sentence
 # How much a cause matters: an idle server waits for its clients, and nothing is wrong.
 _IDLE = frozenset({Cause.NO_CLIENT, Cause.TIMER, Cause.SIGNAL, Cause.OTHER_EVENT})
@@ -68,12 +69,13 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """One thing a call waited for, all its intervals together."""
+    """One thing a call waited for, all its intervals together; as sure as the least of them is."""
 
     ns: int
     cause: str
     certainty: str
     text: str
+    inferred_ns: int  # of it, what a rule infers
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,36 +214,44 @@ def sentence(scene: Scene, call: Call) -> Sentence:
 def _clauses(parts: Sequence[Part]) -> list[Clause]:
     """The waits with their time, most first; those of few together."""
     found: dict[tuple[str, str], Clause] = {}
-    longest: dict[tuple[str, str], int] = {}  # whose certainty stands for all of them
     for part in parts:
         if part.cause in BUSY:
             continue
         text = part.text or MECHANISMS[part.cause].says
         key = part.cause, text
         before = found.get(key)
-        ns = part.length_ns + (before.ns if before is not None else 0)
-        certainty = part.certainty
-        if before is not None and part.length_ns <= longest[key]:
-            certainty = Certainty(before.certainty)
-        longest[key] = max(part.length_ns, longest.get(key, 0))
-        found[key] = Clause(ns, part.cause, certainty, text)
+        inferred_ns = part.length_ns if part.certainty is Certainty.INFERRED else 0
+        one = Clause(part.length_ns, part.cause, part.certainty, text, inferred_ns)
+        found[key] = one if before is None else _together([before, one], text)
     clauses = sorted(found.values(), key=lambda clause: -clause.ns)
     kept, left = _kept(clauses)
     if left:
         kept, left = _kept(_by_cause(clauses))
     if left:
         rest = sum(clause.ns for clause in left)
-        kept.append(Clause(rest, "", Certainty.INFERRED, _others(left)))
+        inferred_ns = sum(clause.inferred_ns for clause in left)
+        kept.append(Clause(rest, "", Certainty.INFERRED, _others(left), inferred_ns))
     return kept
+
+
+def _together(clauses: Sequence[Clause], text: str) -> Clause:
+    """Several of one cause as one, unless next to nothing of it is less than observed."""
+    ns = sum(clause.ns for clause in clauses)
+    inferred_ns = sum(clause.inferred_ns for clause in clauses)
+    certainty = clauses[0].certainty
+    if certainty != Certainty.UNKNOWN:
+        sure = inferred_ns * MOSTLY < ns
+        certainty = Certainty.OBSERVED if sure else Certainty.INFERRED
+    return Clause(ns, clauses[0].cause, certainty, text, inferred_ns)
 
 
 def _kept(clauses: Sequence[Clause]) -> tuple[list[Clause], list[Clause]]:
     """What a sentence says one by one, and the rest; none, where it is a fiftieth or less."""
     total = sum(clause.ns for clause in clauses)
-    kept = [c for c in clauses[:_CLAUSES] if c.ns * 50 >= total]
+    kept = [c for c in clauses[:_CLAUSES] if c.ns * MOSTLY >= total]
     left = list(clauses[len(kept) :])
     rest = sum(clause.ns for clause in left)
-    return kept, left if rest and rest * 50 >= total else []
+    return kept, left if rest and rest * MOSTLY >= total else []
 
 
 def _by_cause(clauses: Sequence[Clause]) -> list[Clause]:
@@ -250,10 +260,9 @@ def _by_cause(clauses: Sequence[Clause]) -> list[Clause]:
     for clause in clauses:
         found.setdefault(clause.cause, []).append(clause)
     merged = [
-        replace(
-            alike[0],
-            ns=sum(clause.ns for clause in alike),
-            text=alike[0].text
+        _together(
+            alike,
+            alike[0].text
             + (f" (the longest of {len(alike)} such waits)" if len(alike) > 1 else ""),
         )
         for alike in found.values()
@@ -317,8 +326,15 @@ def _longest(scene: Scene, quiet: dict[int, list[Part]]) -> Iterable[Silence]:
         begun_ns = scene.tables.connections[number].first_ns or 0
         yield Silence(
             number, part.start_ns - begun_ns, part.length_ns, part.cause, part.certainty,
-            part.frames, part.text, MECHANISMS[part.cause].advice,
+            part.frames, part.text, _silent_advice(part.cause),
         )  # fmt: skip
+
+
+def _silent_advice(cause: Cause) -> str:
+    """What to change, where no call is known."""
+    if cause is Cause.PEER_APP:
+        return "Look at what its program did then: a recording with its calls says more."
+    return MECHANISMS[cause].advice
 
 
 def _silence_weight(part: Part) -> float:

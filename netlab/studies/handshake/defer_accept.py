@@ -99,5 +99,7 @@ STUDY = Study(
         if e.p.defer
         else ""
     ),
+    cause=lambda p: "peer_app" if p.defer else "network",
+    waits_on="server accept",
     next="`netlab study defer-accept --set defer=0`.",
 )  # fmt: skip

@@ -88,5 +88,7 @@ STUDY = Study(
                because="the same"),
     ),
     connection=1,
+    cause="network",  # also with the cookie: a sendto() that blocks waits for the SYN-ACK
+    waits_on="client sendto",
     next="`netlab study three-way-handshake`: what is saved here.",
 )  # fmt: skip

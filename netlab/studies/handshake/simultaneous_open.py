@@ -105,5 +105,7 @@ STUDY = Study(
                lambda e: min(e.returned[host]["heard"] for host in ("client", "server")),
                "RFC 9293 3.5"),
     ),
+    cause="network",
+    waits_on="client connect",
     next="`netlab study simultaneous-close`: the same at the end.",
 )  # fmt: skip

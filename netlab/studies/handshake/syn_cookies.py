@@ -73,5 +73,7 @@ STUDY = Study(
         Expect("bytes that the server read", Kind.SIZE, lambda p: len(SAID),
                lambda e: e.returned["server"], "RFC 4987 3.6"),
     ),
+    cause="syn_retry",
+    waits_on="server accept",
     next="`netlab study syn-flood`: what they are for.",
 )  # fmt: skip

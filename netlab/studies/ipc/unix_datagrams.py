@@ -130,4 +130,6 @@ STUDY = Study(
               "while both ends live, and the sender blocks or heeds EAGAIN"),
     ),
     next="`netlab study datagram-boundaries`, or --set count=5000.",
+    cause="send_buffer",
+    waits_on="client send",
 )  # fmt: skip

@@ -137,6 +137,18 @@ def test_of_a_capture_by_others_its_silences_are_told(
     assert said["connections"][0]["bars"][0]["side"] == ""
 
 
+def test_the_advice_for_a_silence_speaks_of_no_call(
+    captures_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = captures_dir / "files" / "80211http.pcap"
+    said = json.loads(output_of(capsys, "why", str(path), "--json"))
+    quiet = [one for one in said["silences"] if one["cause"] == "peer_app"]
+    assert quiet
+    assert {one["advice"] for one in quiet} == {
+        "Look at what its program did then: a recording with its calls says more."
+    }
+
+
 def test_diff_of_a_recording_with_itself_changes_nothing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

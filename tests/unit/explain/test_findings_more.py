@@ -219,3 +219,31 @@ def test_what_a_window_allows_is_said_in_bytes_a_second() -> None:
     (one,) = of(filled(3), "window_limited")
     assert "The client filled the window of the server 3 times: with 8,192 bytes" in one.text
     assert "SO_RCVBUF at the server" in one.advice
+
+
+def reset_without_a_call(*, sent_on: bool, answers: bool) -> Play:
+    play = opened()
+    if answers:
+        play.data("s>c", 0, 10, ack=0)
+    else:
+        play.now_ns += 20 * MS
+    play.answer_rst("c>s", 0)
+    if sent_on:
+        play.did("client", "send", 5, size=5)
+        play.data("c>s", 0, 5)
+    return play
+
+
+def test_a_reset_in_the_name_of_an_end_that_sent_on_was_made_by_something_else() -> None:
+    (found,) = of(reset_without_a_call(sent_on=True, answers=False), "reset")
+    assert "something else made it" in found.text
+    assert "reset the connection" not in found.text
+
+
+@pytest.mark.parametrize(
+    ("answers", "words"), [(True, "an answer to frame 4,"), (False, "answers no frame")]
+)
+def test_of_a_reset_that_no_call_made_only_its_form_is_said(answers: bool, words: str) -> None:
+    (found,) = of(reset_without_a_call(sent_on=False, answers=answers), "reset")
+    assert words in found.text
+    assert "something else" not in found.text

@@ -68,6 +68,11 @@ def test_a_call_reads_like_strace_with_its_range() -> None:
              "returned_ns": None, "start": None, "stop": None},
             "client exit #12 () = ?",
         ),
+        (  # nobody saw it begin
+            {"op": "exit", "fd": None, "requested_bytes": None, "result": None, "start": None,
+             "stop": None, "returned_ns": None, "returned_by_ns": 22_000_000, "args": "SIGKILL"},
+            "client exit #12 (SIGKILL) = ?, at some time in the next 21.0 ms",
+        ),
         (  # no descriptor went in
             {"op": "socket", "args": "AF_INET, SOCK_STREAM, 0", "requested_bytes": None,
              "result": 5, "start": None, "stop": None},

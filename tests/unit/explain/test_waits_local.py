@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from netlab.model.call import POLLHUP, POLLIN
+from netlab.model.call import POLLHUP, POLLIN, POLLOUT
 from tests.playbook import Play, number_of
 from tests.waits_told import MS, causes, of, told
 
@@ -51,6 +51,20 @@ def test_the_end_of_the_stream_is_the_close_at_the_other_end() -> None:
     assert of(rows, recv, "peer_app").calls == (number_of(tables, "close"),)
 
 
+def test_a_peer_that_was_killed_ended_the_stream_when_it_was_seen_to_be_gone() -> None:
+    play = pair()
+    killed: dict[str, Any] = {"inode": None, "fd": None, "inside": True, "args": "SIGKILL"}
+    with play.call("server", "recv", 0, size=100, **B):
+        play.did("client", "exit", None, returned_by_ns=play.now_ns + 30 * MS, **killed)
+        play.now_ns += 30 * MS
+    tables, rows = told(play)
+    recv = number_of(tables, "recv")
+    assert causes(rows, recv) == [("peer_app", 30)]
+    wait = of(rows, recv, "peer_app")
+    assert wait.certainty == "inferred"
+    assert wait.text == "before the process of client ended (exit #3)"
+
+
 def test_a_poll_that_reports_a_hang_up_waited_for_that_close() -> None:
     play = pair()
     play.did("server", "recv", None, size=100, errno="EAGAIN", **B)
@@ -68,3 +82,102 @@ def test_a_close_that_nobody_made_is_unknown() -> None:
         play.now_ns += 30 * MS
     tables, rows = told(play)
     assert causes(rows, number_of(tables, "epoll_wait")) == [("unknown", 30)]
+
+
+def test_a_write_into_a_full_buffer_waits_for_reads_of_what_came_before() -> None:
+    play = pair()
+    play.did("client", "send", 60_000, size=60_000, **A)
+    with play.call("client", "send", 100, size=100, **A):
+        play.now_ns += 30 * MS
+        play.did("server", "recv", 60_000, size=60_000, **B)
+    tables, rows = told(play)
+    send = number_of(tables, "send", 2)
+    assert causes(rows, send) == [("send_buffer", 30)]
+    told_of = of(rows, send, "send_buffer")
+    assert told_of.calls == (number_of(tables, "recv"),)
+    assert told_of.certainty == "inferred"
+    assert "its reader first read with server recv" in told_of.text
+
+
+def test_what_a_reader_did_not_do_is_told_apart_from_what_was_not_enough() -> None:
+    play = pair()
+    for _ in range(3):
+        play.did("client", "send", 60_000, size=60_000, **A)
+    play.did("server", "recv", 60_000, size=60_000, **B)
+    with play.call("client", "send", 100, size=100, **A):
+        for _ in range(2):
+            play.now_ns += 30 * MS
+            play.did("server", "recv", 60_000, size=60_000, **B)
+    tables, rows = told(play)
+    send = number_of(tables, "send", 4)
+    texts = [row.text for row in rows if row.call == send and row.cause == "send_buffer"]
+    assert texts == [
+        "because its send buffer was full: its reader did not read between server recv #5 and"
+        " server recv #7",
+        "because its send buffer was full, until server recv #8 had made enough room",
+    ]
+
+
+def test_a_read_of_another_senders_message_makes_room_in_the_queue_they_share() -> None:
+    play = Play()
+    one: dict[str, Any] = {"family": "AF_UNIX", "kind": "SOCK_DGRAM", "peer": None, "local": None}
+    reader: dict[str, Any] = {**one, "inode": 3, "local": "unix:/run/q"}
+    some, other = ({**one, "inode": inode, "address": "unix:/run/q"} for inode in (4, 5))
+    play.did("server", "socket", 9, new_inode=3, family="AF_UNIX", kind="SOCK_DGRAM", inode=None)
+    play.did("server", "bind", 0, **reader, address="unix:/run/q")
+    for _ in range(2):
+        play.did("client", "sendto", 100, size=100, **some)
+    with play.call("client", "sendto", 50, size=50, pid=11, tid=11, **other):
+        play.now_ns += 30 * MS
+        play.did("server", "recv", 100, size=200, **reader)
+    play.did("server", "recv", 100, size=200, **reader)
+    play.did("server", "recv", 50, size=200, **reader)
+    tables, rows = told(play)
+    send = number_of(tables, "sendto", 3)
+    assert causes(rows, send) == [("send_buffer", 30)]
+    told_of = of(rows, send, "send_buffer")
+    assert told_of.calls == (number_of(tables, "recv"),)
+    assert "no room behind what had not been read" in told_of.text
+
+
+def test_a_write_into_an_empty_buffer_did_not_wait_for_its_reader() -> None:
+    play = pair()
+    play.did("client", "send", 100, size=100, **A)
+    play.did("server", "recv", 100, size=200, **B)
+    with play.call("client", "send", 100, size=100, **A):
+        play.now_ns += 30 * MS
+        play.did("server", "recv", 100, size=200, **B)
+    tables, rows = told(play)
+    assert "send_buffer" not in dict(causes(rows, number_of(tables, "send", 2)))
+
+
+def test_a_write_that_nobody_saw_read_is_unknown() -> None:
+    play = Play()
+    alone: dict[str, Any] = {**U, "inode": 7, "peer": "unix:/run/other"}
+    with play.call("client", "send", 100, size=100, **alone):
+        play.now_ns += 30 * MS
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, "send")) == [("unknown", 30)]
+
+
+def test_a_wait_for_room_ends_with_the_read_that_made_it() -> None:
+    play = pair()
+    play.did("client", "send", 60_000, size=60_000, **A)
+    play.did("client", "send", None, size=100, errno="EAGAIN", **A)
+    with play.wait("client", (1, POLLOUT)):
+        play.now_ns += 30 * MS
+        play.did("server", "recv", 60_000, size=60_000, **B)
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, "epoll_wait")) == [("send_buffer", 30)]
+
+
+def test_a_write_that_never_returned_waited_for_a_reader_that_read_no_more() -> None:
+    play = pair()
+    play.did("client", "send", 60_000, size=60_000, **A)
+    play.did("server", "recv", 100, size=100, **B)
+    with play.call("client", "send", None, size=60_000, inside=True, **A):
+        play.now_ns += 30 * MS
+        play.did("server", "getsockopt", 0, **B)
+    tables, rows = told(play)
+    stuck = of(rows, number_of(tables, "send", 2), "send_buffer")
+    assert "read no more after server recv #3" in stuck.text

@@ -49,6 +49,21 @@ def test_a_lost_synack() -> None:
     assert causes(rows, number_of(tables, "connect")) == [("syn_retry", 1000)]
 
 
+@pytest.mark.parametrize("wired", [True, False])
+def test_each_syn_without_an_answer_is_cited_up_to_the_next(wired: bool) -> None:
+    play = opened() if wired else Play()
+    with play.call("client", "connect", None, errno="ETIMEDOUT", address=ADDRESS["server"]):
+        syns = []
+        for _ in range(3):
+            syns.append(play.syn(way="drop"))
+            play.now_ns += 1000 * MS
+    tables, rows = told(play)
+    connect = number_of(tables, "connect")
+    mine = [row for row in rows if row.call == connect and row.cause == "syn_retry"]
+    assert [row.frames for row in mine] == [(syns[0], syns[1]), (syns[1], syns[2]), (syns[2],)]
+    assert f"SYN of frame {syns[1]} " in mine[1].text
+
+
 def test_a_syn_that_came_and_had_no_answer_met_a_full_queue() -> None:
     play = opened(backlog="0")
     with play.call("client", "connect", 0, address=ADDRESS["server"], inode=300,

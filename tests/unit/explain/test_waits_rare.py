@@ -374,6 +374,27 @@ def test_the_moment_of_a_kill_is_told_by_the_fin() -> None:
     assert "before the process of server ended" in wait.text
 
 
+def test_a_process_that_was_killed_long_after_its_last_send_held_nothing_back() -> None:
+    """Its end is known by bounds alone: at the first of them its bytes were still on the way."""
+    play = opened()
+    with play.call("server", "send", 5, size=5):
+        play.data("s>c", 0, 5)
+    bound_ns = play.now_ns + 80 * MS
+    with play.call("server", "exit", None, inode=None, fd=None, inside=True, args="SIGKILL",
+                   returned_by_ns=bound_ns):  # fmt: skip
+        pass
+    play.did("client", "recv", 5, size=100)
+    play.now_ns += 10 * MS
+    play.ack("c>s", 5)
+    with play.call("client", "recv", 0, size=100):
+        play.now_ns += 60 * MS
+        play.fin("s>c", 5)
+    tables, rows = told(play)
+    recv = number_of(tables, "recv", 2)
+    assert causes(rows, recv) == [("peer_app", 60)]
+    assert "before the process of server ended" in of(rows, recv, "peer_app").text
+
+
 def test_a_fin_long_after_a_process_ended_has_another_reason() -> None:
     tables, rows = told(killed(by_ms=1))
     assert causes(rows, number_of(tables, "recv")) == [("unknown", 60)]
@@ -408,3 +429,26 @@ def test_a_program_that_is_loaded_is_the_kernel_at_work(op: str, cause: str) -> 
         play.now_ns += 2 * MS
     tables, rows = told(play)
     assert causes(rows, number_of(tables, op)) == [(cause, 2)]
+
+
+@pytest.mark.parametrize(("quiet_ms", "cause"), [(300, "rto"), (60, "fast_retransmit")])
+def test_a_resend_that_was_lost_too_is_sent_again_by_a_timer(quiet_ms: int, cause: str) -> None:
+    """Long after the last ACK: what that had shown was answered, and the answer lost."""
+    play = opened()
+    with play.call("server", "recv", FULL, size=FULL):
+        with play.call("client", "send", 3 * FULL, size=3 * FULL):
+            play.data("c>s", 0, FULL, way="drop")
+            play.data("c>s", FULL, 2 * FULL)
+            play.data("c>s", 2 * FULL, 3 * FULL)
+        options = play.sack_option("c>s", (FULL, 3 * FULL))
+        play.ack("s>c", 0, options=options)
+        play.now_ns += 1 * MS
+        play.data("c>s", 0, FULL, way="drop")
+        play.now_ns += quiet_ms * MS
+        play.data("c>s", 0, FULL)
+    tables, rows = told(play)
+    recv = number_of(tables, "recv")
+    longest = of(rows, recv, "head_of_line")
+    assert round((longest.stop_ns - longest.start_ns) / MS) == quiet_ms
+    assert ("retransmission time-out 1 sent it again" in longest.text) is (cause == "rto")
+    assert ("ACKs that showed the gap" in longest.text) is (cause == "fast_retransmit")

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
+from netlab.explain.analysis import read_later
+from netlab.explain.causes import Cause, Certainty
+from netlab.explain.parts import Part
 from netlab.explain.waits import explained
-from netlab.show.terminal.why import sentence_text
-from netlab.show.views.why import sentence
+from netlab.model.call import POLLIN
+from netlab.show.terminal.lines import plain
+from netlab.show.terminal.why import sentence_text, why_lines
+from netlab.show.views.why import sentence, why
 from tests.playbook import Play, number_of
 from tests.waits_told import MS
 
@@ -38,3 +45,41 @@ def test_many_of_one_cause_are_said_once_with_all_their_time() -> None:
     assert "20.0 ms before the server's program called send #15" in said
     assert "15.0 ms on the wire (frame 8) (inside server read #14) (the longest of 6" in said
     assert "other reason" not in said
+
+
+def of_parts(*parts: tuple[int, Certainty]) -> str:
+    """What is said of a read that waited so many milliseconds each, for one cause."""
+    play = Play()
+    play.did("client", "recv", 10, size=10)
+    scene = explained(play.tables(), play.raw)
+    at, told = 0, []
+    for ms, certainty in parts:
+        told.append(Part(at, at + ms * MS, Cause.PEER_APP, certainty, text="before it did"))
+        at += ms * MS
+    scene.explained[1] = told
+    return sentence_text(sentence(scene, scene.call(1)), advise=False)
+
+
+@pytest.mark.parametrize(
+    ("inferred_ms", "mark"),
+    [(0, ""), (1, ""), (40, " (40.0 ms of it inferred)"), (9900, " (inferred)")],
+)
+def test_a_sum_is_as_sure_as_what_it_is_made_of(inferred_ms: int, mark: str) -> None:
+    parts = [(100, Certainty.OBSERVED), *([(inferred_ms, Certainty.INFERRED)] * bool(inferred_ms))]
+    assert of_parts(*parts).endswith(f": before it did{mark}.")
+
+
+def drawn(*, poll_ms: int) -> str:
+    """A talk, and beside it a wait of no connection."""
+    play = Play()
+    play.handshake()
+    with play.wait("client", (9, POLLIN)):
+        play.now_ns += poll_ms * MS
+    tables = play.tables()
+    read_later(tables, play.raw)
+    return "".join(plain(line) + "\n" for line in why_lines(why(tables, play.raw, "a"), 80))
+
+
+def test_calls_of_no_connection_have_bars_where_they_waited() -> None:
+    assert "client, calls of no connection" in drawn(poll_ms=30)
+    assert "calls of no connection" not in drawn(poll_ms=0)
