@@ -13,7 +13,7 @@ from netlab.correlate.arrivals import arrival_ns, came
 from netlab.correlate.streams import fin_ready
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.endings import tell_process_end
-from netlab.explain.held import tell_held
+from netlab.explain.held import tell_held, tell_own_queue
 from netlab.explain.moments import Holder
 from netlab.explain.parts import Line
 from netlab.explain.peer import tell_before
@@ -113,7 +113,7 @@ def tell_end(line: Line, path: Path, direction: Direction) -> int | None:
             tell_process_end(until, cause, fins[0].time_ns, (fins[0].frame,))
         write = sender.last_write(cause.entered_ns)
         if fins and write is not None and sender.una(cause.entered_ns) < length:
-            tell_held(until, Holder(path, sender, write), fins[0].time_ns)
+            tell_held(until, Holder(path, sender, write), sender.given_of(fins[0]))
     elif fins:
         _not_seen(until, path, sender, fins[0])
     if fins:
@@ -135,9 +135,11 @@ def tell_end(line: Line, path: Path, direction: Direction) -> int | None:
 def _fin_leaves(line: Line, sender: Sender, fin: Packet) -> None:
     """From the call that ended the stream to its FIN, with all bytes before it sent."""
     frames = (fin.frame,)
-    if fin.time_ns - line.at_ns <= _PROMPT_NS:
-        line.until(fin.time_ns, Cause.COPY, Certainty.INFERRED, frames, (),
+    given_ns = sender.given_of(fin)
+    if given_ns - line.at_ns <= _PROMPT_NS:
+        line.until(given_ns, Cause.COPY, Certainty.INFERRED, frames, (),
                    "in which the stack sent the FIN")  # fmt: skip
+        tell_own_queue(line, sender, fin)
     elif sender.paced:
         line.until(
             fin.time_ns, Cause.PACING, Certainty.INFERRED, frames, (),
@@ -205,7 +207,8 @@ def _leaves(
         return
     tell_before(line, path.scene, writer, f"called {_plain(writer)}")
     holder = Holder(path, sender, Write(writer, writer.stop or 0, False))
-    tell_held(line, holder, first.time_ns)
+    tell_held(line, holder, sender.given_of(first))
+    tell_own_queue(line, sender, first)
 
 
 def _not_seen(line: Line, path: Path, sender: Sender, packet: Packet) -> None:

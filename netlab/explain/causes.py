@@ -4,14 +4,14 @@ A cause is a row of `MECHANISMS`. The condition under which it is named, and the
 in the rule that names it: `held` (why a sender's stack kept bytes), `recovery` (why they were sent
 again), and the stories of single calls.
 
-Autocorking is no cause here. Linux holds a small write while an earlier packet of the socket has
-not been freed by queue or device (tcp_should_autocork), and no frame, call or TCP_INFO shows when
-that was: frames are stamped behind the queue, and what frees their memory is at yet another time.
-TCPAutoCorking in /proc/net/netstat counts for a whole namespace, once a hold however many writes it
-holds, and gives no time (40 writes into a token bucket of 200 kbit/s: 7 segments, the counter 1).
-On a veth, and so in the lab, it cannot happen, nor on a loopback without a queue: the driver lets
-go of the socket's memory as the packet goes in (100,000 writes there: the counter 0). What it may
-have cost elsewhere stays `unknown`, as the time in that queue does.
+`autocork`: Linux holds what is written while an earlier packet of the socket has not been freed by
+queue or device (tcp_should_autocork), up to the size of that, until the first of them is. A veth or
+a loopback frees a packet as it takes it out of the queue, which is where its frame is stamped; what
+has no queue of its own (100,000 writes into a plain veth: TCPAutoCorking of /proc/net/netstat 0)
+never does it, a token bucket in front of a host's link does. `handing` tells from timestamps what
+TCP held from what lay in that queue; the latter is `wire_queue`, as is what TCP leaves unsent while
+enough lies there (tcp_small_queue_check). Where the capture was not taken at the sender, or without
+timestamps, what it cost stays `unknown`.
 
 `other_event` is what an event loop waits for beside its sockets; `readiness` names it only where no
 socket or pipe of the recording is among what was reported.
@@ -31,6 +31,7 @@ class Cause(StrEnum):
     NETWORK = "network"
     NAGLE = "nagle"
     CORK = "cork"
+    AUTOCORK = "autocork"
     DELAYED_ACK = "delayed_ack"
     CWND = "cwnd"
     PEER_WINDOW = "peer_window"
@@ -99,6 +100,12 @@ MECHANISMS: dict[Cause, Mechanism] = {
         "TCP_CORK or MSG_MORE held a small segment",
         "Take the cork out (TCP_CORK 0), or leave MSG_MORE out, with the last write of a message.",
         "man 7 tcp",
+    ),
+    Cause.AUTOCORK: Mechanism(
+        "autocorking held what was written while earlier bytes lay in the host's own queue",
+        "Write a message in one call; net.ipv4.tcp_autocorking=0 sends each write for itself, but"
+        " behind what is in that queue.",
+        "net.ipv4.tcp_autocorking in ip-sysctl of Linux; tcp_should_autocork",
     ),
     Cause.DELAYED_ACK: Mechanism(
         "the receiver sat on its ACK",
@@ -201,9 +208,9 @@ MECHANISMS: dict[Cause, Mechanism] = {
         "tcp_pacing_check in Linux",
     ),
     Cause.WIRE_QUEUE: Mechanism(
-        "in the queue of the wire, whose rate is limited",
+        "in the queue of the wire, whose rate is limited, or in that of its sender's own link",
         "Send less at once, or use a faster line.",
-        "the rules of the wire",
+        "the rules of the wire; man 8 tc; tcp_small_queue_check in Linux",
     ),
     Cause.WITNESS: Mechanism("stopped by the tracer", "Use the probe or the kernel witness.", ""),
     Cause.UNKNOWN: Mechanism("for a reason that the recording does not show", "", ""),

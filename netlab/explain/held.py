@@ -2,7 +2,8 @@
 
 `RULES` are asked of each moment, in order; the first whose condition holds names the cause.
 They are those of tcp_write_xmit in Linux, in its order: nothing new while a loss is repaired, the
-peer's window, cork and Nagle for what is smaller than a segment, the congestion window.
+peer's window, cork and Nagle for what is smaller than a segment, what already lies in the host's
+own queue (autocorking, which comes before them and holds with them), the congestion window.
 Read first: RFC 896, RFC 9293 3.7.4 and 3.8.6, Minshall's form of Nagle (tcp_nagle_check).
 """
 
@@ -15,10 +16,13 @@ from dataclasses import dataclass
 from netlab.correlate.arrivals import arrival_ns, reached
 from netlab.correlate.segments import Row
 from netlab.explain.causes import Cause, Certainty
+from netlab.explain.handing import TICK_NS
 from netlab.explain.moments import Holder, Moment, line_rest, moment_of
 from netlab.explain.parts import Line
 from netlab.explain.recovery import new_probe, recovery_of
+from netlab.explain.sender import Sender
 from netlab.explain.wording import name_of
+from netlab.model.tables import Packet
 
 # An ACK that leaves later than this after the data came was delayed (Linux: 40 ms; a busy
 # machine takes its time, but not as long).
@@ -133,7 +137,7 @@ def _tell_nagle(line: Line, holder: Holder, moment: Moment) -> None:
     sender = holder.sender
     small = sender.small(moment.since_ns)
     carrier = next(
-        (row for row in sender.departures_back_from(moment.since_ns)
+        (row for row in sender.sent_back_from(moment.since_ns)
          if row.segment.stop == small), None,
     )  # fmt: skip
     awaited = sender.ack_of(small, moment.since_ns)
@@ -185,12 +189,68 @@ def _probe_that_ended_it(moment: Moment) -> Row | None:
 def sat_on(holder: Holder, carrier: Row, awaited: Row) -> tuple[int, int] | None:
     """Since when and until when a receiver sat on its ACK; None: it did not, as far as is known."""
     sender = holder.sender
-    came_ns, left_ns = arrival_ns(carrier.packet), awaited.packet.time_ns
+    answerer = holder.path.senders[sender.direction.reverse]
+    came_ns, left_ns = arrival_ns(carrier.packet), answerer.given_of(awaited.packet)
     if sender.exact:
         return (came_ns, left_ns) if left_ns - came_ns > _SAT_ON_NS else None
     rtt_ns = holder.path.scene.tables.connections[holder.path.connection].handshake_ns or 0
     came_ns = carrier.packet.time_ns + rtt_ns
     return (came_ns, left_ns) if left_ns - came_ns >= _DELAYED_AT_LEAST_NS else None
+
+
+def _tell_autocork(line: Line, holder: Holder, moment: Moment) -> None:
+    """Observed where all that is assumed is in the recording, and timestamps show both frames: the
+    one in the queue, and that TCP kept the other until then and, as nothing went on before, let it
+    go then."""
+    sender, queued, left = holder.sender, moment.queued, moment.left
+    assert queued is not None
+    bounds, slack_ns = sender.handing.bounds, 2 * TICK_NS
+    given = bounds[queued.segment.frame]
+    sent = bounds.get(left.segment.frame) if left is not None else None
+    proven = (
+        sent is not None
+        and sent[0] >= moment.until_ns - slack_ns
+        and given[1] <= moment.since_ns + slack_ns
+    )
+    write = sender.write_of(sender.nxt(moment.since_ns))
+    since_ns = write.call.entered_ns if write is not None else moment.since_ns
+    alone = sent is not None and not sender.went_on(since_ns, sent[0] - slack_ns)
+    known = sender.autocorking and moment.nodelay is not None and moment.room is not None
+    certain = proven and alone and known and moment.small
+    sure = Certainty.OBSERVED if certain else Certainty.INFERRED
+    side = sender.direction.sender
+    text = (
+        f"because autocorking held {holder.what} while frame {queued.segment.frame} lay in the"
+        f" queue of the {side}'s own link"
+    )
+    frames = [queued.segment.frame]
+    if proven and left is not None:
+        frames.append(left.segment.frame)
+        text += f" (by its timestamp TCP let frame {left.segment.frame} go no earlier)"
+    if not sender.autocorking:
+        text += ", if net.ipv4.tcp_autocorking is on there"
+    line.until(moment.until_ns, Cause.AUTOCORK, sure, tuple(frames), holder.calls, text)
+
+
+def _tell_enough_queued(line: Line, holder: Holder, moment: Moment) -> None:
+    """TCP gives the queue no more of a socket than a few frames, or a millisecond's worth."""
+    assert moment.queued is not None
+    line.until(
+        moment.until_ns, Cause.WIRE_QUEUE, Certainty.INFERRED, (moment.queued.segment.frame,),
+        holder.calls,
+        f"because enough of the same connection lay in the queue of the"
+        f" {holder.sender.direction.sender}'s own link",
+    )  # fmt: skip
+
+
+def tell_own_queue(line: Line, sender: Sender, packet: Packet) -> None:
+    """From when TCP gave a frame away until it left the queue of its host's own link."""
+    if packet.frame in sender.handing.given_ns:
+        line.until(
+            packet.time_ns, Cause.WIRE_QUEUE, Certainty.INFERRED, (packet.frame,), (),
+            f"in the queue of the {sender.direction.sender}'s own link (frame {packet.frame}: by"
+            " its timestamp TCP had let it go)",
+        )  # fmt: skip
 
 
 def _tell_cwnd(line: Line, holder: Holder, moment: Moment) -> None:
@@ -256,6 +316,21 @@ def _paced_out(m: Moment) -> bool:
     return m.paced and m.unsent > 0 and (m.spaced or not m.next_ack)
 
 
+def _autocork_holds(m: Moment) -> bool:
+    return m.autocorked and m.unsent > 0 and not m.finished and _segments_have_room(m)
+
+
+def _enough_is_queued(m: Moment) -> bool:
+    return m.queued is not None and m.unsent > 0 and not m.next_ack
+
+
+def _segments_have_room(m: Moment) -> bool:
+    """Whether the congestion window was not full: one more segment was allowed."""
+    if m.cwnd_segments is not None:
+        return m.segments_out < m.cwnd_segments
+    return m.segments_out < _FIRST_CWND_SEGMENTS or not m.next_ack
+
+
 def _window_closed(m: Moment) -> bool:
     return m.room is not None and m.unsent > 0 and m.room < m.wanted
 
@@ -265,8 +340,10 @@ RULES: tuple[Rule, ...] = (
     Rule(Cause.PEER_WINDOW, _window_closed, _tell_window),
     Rule(Cause.CORK, _cork_holds, _tell_cork),
     Rule(Cause.NAGLE, _nagle_holds, _tell_nagle),
+    Rule(Cause.AUTOCORK, _autocork_holds, _tell_autocork),
     Rule(Cause.PACING, _paced_out, _tell_pacing),
     Rule(Cause.SEND_BUFFER, lambda m: m.starved and m.unsent > 0 and m.next_ack, tell_full),
+    Rule(Cause.WIRE_QUEUE, _enough_is_queued, _tell_enough_queued),
     Rule(Cause.PACING, lambda m: m.paced and m.unsent > 0 and _cwnd_has_room(m), _tell_pacing),
     Rule(Cause.CWND, lambda m: m.unsent > 0 and m.flight > 0 and m.next_ack, _tell_cwnd),
 )

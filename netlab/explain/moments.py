@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from netlab.correlate.segments import Row
 from netlab.explain.causes import Cause, Certainty
+from netlab.explain.handing import TICK_NS
 from netlab.explain.parts import Line
 from netlab.explain.recovery import recovery_of
 from netlab.explain.scene import Path
@@ -44,6 +45,9 @@ class Moment:
     paced: bool  # the sender's socket or host paces
     spaced: bool  # no ACK let the next frame go: none came just before it
     starved: bool  # the call that writes is inside, and the stack has nothing left to send
+    segments_out: int  # frames sent, not acknowledged
+    queued: Row | None  # the first of its frames in the queue of the host's own link
+    autocorked: bool  # it was there when the next byte was written, and nothing came or went since
 
     @property
     def small(self) -> bool:
@@ -147,6 +151,7 @@ def moment_of(holder: Holder, since_ns: int, until_ns: int) -> Moment:
     unsent = max(sender.written(since_ns) - nxt, 0)
     last = sender.last_write(since_ns)
     finished_ns = sender.finished_ns
+    queued = sender.in_queue(since_ns)
     side = sender.direction.sender
     state = path.scene.state_at(path.connection, side, until_ns, lambda s: s.snd_cwnd)
     cwnd = state.snd_cwnd if state is not None else None
@@ -172,7 +177,24 @@ def moment_of(holder: Holder, since_ns: int, until_ns: int) -> Moment:
         and nxt > una
         and _is_inside(sender, nxt, since_ns)
         and sender.starved(since_ns),
+        segments_out=sender.segments_out(since_ns),
+        queued=queued[0] if queued else None,
+        autocorked=bool(queued) and _autocorked(sender, queued[0], nxt, since_ns),
     )
+
+
+def _autocorked(sender: Sender, queued: Row, nxt: int, since_ns: int) -> bool:
+    """Whether the write of the next byte found a frame in the host's queue, and it still is there.
+
+    The first packet that leaves lets the bytes go (tcp_wfree), and so does any that comes in
+    (tcp_data_snd_check).
+    """
+    write = sender.write_of(nxt)
+    if write is None or sender.autocorking is False:
+        return False
+    written_ns = write.call.entered_ns
+    there = sender.given_of(queued.packet) <= written_ns + 2 * TICK_NS
+    return there and written_ns <= since_ns and not sender.let_go(written_ns, since_ns)
 
 
 def _is_inside(sender: Sender, nxt: int, since_ns: int) -> bool:

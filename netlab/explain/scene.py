@@ -19,9 +19,11 @@ from netlab.correlate.socket_options import OptionSet, options_of
 from netlab.correlate.sockets import Socket, trace_sockets
 from netlab.correlate.streams import Reads, stream_from_track
 from netlab.explain.endings import ended_ns
+from netlab.explain.handing import hand_over
 from netlab.explain.parts import Part
 from netlab.explain.sender import Sender, Switch, Write, sender_of
 from netlab.model.call import MSG_MORE, MSG_PEEK, CallRecord, is_inbound, is_outbound
+from netlab.model.clock import clock_steps
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Call, Direction, Packet, Role, Side, Span, State, Tables, Unmatched
 
@@ -70,8 +72,14 @@ class Path:
             sender.nodelay = scene.switch(self.connection, side, "TCP_NODELAY")
             sender.cork = scene.switch(self.connection, side, "TCP_CORK")
             sender.paced = scene.paces(self.connection, side)
+            sender.autocorking = scene.autocorks(self.connection, side)
             sender.finished_ns = scene.finished_ns(self.connection, side)
             self.senders[direction] = sender
+        if self.exact and scene.is_steady and not track.flow.to_itself:
+            for sender in self.senders.values():
+                if not sender.paced:
+                    other = self.senders[sender.direction.reverse]
+                    hand_over(track.rows, sender, other, scene.packets)
 
     def _reads(self, direction: Direction) -> Reads:
         moves = self.scene.moves(self.connection, direction.receiver, direction)
@@ -147,6 +155,8 @@ class Scene:
             if item.bytes and item.what in (What.CARRIED_NOT_READ, What.SENT_NOT_READ):
                 self.unread[item.connection].append(item)
         self.end_ns = _end_ns(tables, raw)
+        self.is_steady = not clock_steps(raw.clock_pairs)  # the clock was never set
+        self._sysctls = {host.name: dict(host.sysctls) for host in raw.description.hosts}
         self.exits = {(c.host, c.pid): c for c in self.calls if c.op == "exit"}
         self._options: dict[tuple[int, Side], list[OptionSet]] = {}
         self._reads: dict[int, list[Call]] = {}  # by id of the socket
@@ -308,6 +318,13 @@ class Scene:
             or (option.name == "TCP_CONGESTION" and b"bbr" in option.raw)
             for option in self.options(connection, side)
         )
+
+    def autocorks(self, connection: int, side: Side) -> bool | None:
+        """Whether the host of a side had net.ipv4.tcp_autocorking on; None: it is not known."""
+        socket = self.ends.get((connection, side))
+        settings = self._sysctls.get(socket.host, {}) if socket is not None else {}
+        value = settings.get("net.ipv4.tcp_autocorking")
+        return None if value is None else value != "0"
 
     def ender(self, connection: int, side: Side) -> Call | None:
         """The call with which this side ended its stream: shutdown, or the last close."""

@@ -1,7 +1,8 @@
 """One direction of a TCP connection -> what its sender had written, sent, and was allowed to send.
 
-Departures count when they left, ACKs when they came: that is what the sender's stack knew. Knows of
-calls only what wrote bytes, and which options held when.
+Departures count when TCP gave them away, which is when they left unless they lay in a queue of the
+host's own (`handing`), ACKs when they came: that is what the sender's stack knew. Knows of calls
+only what wrote bytes, and which options held when.
 Read first: RFC 9293 3.4 (SND.UNA, SND.NXT, SND.WND), tcp_minshall_update in Linux.
 """
 
@@ -10,14 +11,15 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, zip_longest
 
 from netlab.correlate.arrivals import arrival_ns, reached
 from netlab.correlate.flows import RST, SYN
 from netlab.correlate.segments import Row, Track
 from netlab.correlate.streams import Stream
 from netlab.explain.causes import Cause, Certainty
-from netlab.model.tables import Call, Direction
+from netlab.explain.handing import Handing
+from netlab.model.tables import Call, Direction, Packet
 
 _TIMESTAMPS_BYTES = 12  # RFC 7323 appendix A: the option with its padding
 
@@ -92,7 +94,11 @@ class Sender:
     paced: bool = False  # the socket asked for pacing, or its congestion control paces
     recoveries: dict[int, Recovery] = field(default_factory=dict)  # by frame, once judged
     finished_ns: int | None = None  # shutdown or close: Nagle lets the rest go with the FIN
-    _departed_ns: list[int] = field(default_factory=list)
+    autocorking: bool | None = None  # net.ipv4.tcp_autocorking of its host; None: not known
+    handing: Handing = field(default_factory=Handing)
+    _left_ns: list[int] = field(default_factory=list)
+    _freed_ns: list[int] = field(default_factory=list)  # a packet left its host whole
+    _given_ns: list[int] = field(default_factory=list)  # to the host's queue, mostly the same
     _nxt: list[int] = field(default_factory=list)
     _small: list[int] = field(default_factory=list)  # where the last small segment ends
     _acks_ns: list[int] = field(default_factory=list)
@@ -105,8 +111,8 @@ class Sender:
     _released: dict[int, int] | None = None
 
     def nxt(self, time_ns: int) -> int:
-        """One past the last byte that had left by then, that moment included."""
-        place = bisect_right(self._departed_ns, time_ns)
+        """One past the last byte that TCP had sent by then, that moment included."""
+        place = bisect_right(self._given_ns, time_ns)
         return self._nxt[place - 1] if place else 0
 
     def una(self, time_ns: int) -> int:
@@ -120,13 +126,13 @@ class Sender:
         return self._edge[place - 1] if place else None
 
     def small(self, time_ns: int) -> int:
-        """Where the last segment smaller than an MSS that had left by then ends (SND.SML)."""
-        place = bisect_right(self._departed_ns, time_ns)
+        """Where the last segment smaller than an MSS that was sent by then ends (SND.SML)."""
+        place = bisect_right(self._given_ns, time_ns)
         return self._small[place - 1] if place else 0
 
     def most(self, time_ns: int) -> int:
         """The most bytes in flight by then, since the last resend or pause: cwnd was no less."""
-        place = bisect_right(self._departed_ns, time_ns)
+        place = bisect_right(self._given_ns, time_ns)
         return self._most[place - 1] if place else 0
 
     def starved(self, since_ns: int) -> bool:
@@ -135,8 +141,8 @@ class Sender:
         With room in the peer's window and less in flight than there had been before, it was silent
         after an ACK: what was queued would have left with that.
         """
-        left = bisect_right(self._departed_ns, since_ns)
-        until_ns = self._departed_ns[left] if left < len(self.departed) else None
+        left = bisect_right(self._given_ns, since_ns)
+        until_ns = self._given_ns[left] if left < len(self.departed) else None
         nxt, most = self.nxt(since_ns), self.most(since_ns)
         for place in range(max(bisect_right(self._acks_ns, since_ns) - 1, 0), len(self.acks)):
             came_ns = max(self._acks_ns[place], since_ns)
@@ -181,28 +187,74 @@ class Sender:
         """When something changed in between, in order."""
         found = set(self.nodelay.between(since_ns, until_ns))
         found.update(self.cork.between(since_ns, until_ns))
-        for times in (self._departed_ns, self._acks_ns, self._written_ns):
+        for times in (self._given_ns, self._left_ns, self._acks_ns, self._written_ns):
             found.update(times[bisect_right(times, since_ns) : bisect_left(times, until_ns)])
         if self.finished_ns is not None and since_ns < self.finished_ns < until_ns:
             found.add(self.finished_ns)
         return sorted(found)
 
     def ack_comes_first(self, time_ns: int) -> bool:
-        """Whether the next thing after that moment is an ACK, and not a frame that leaves."""
+        """Whether the next thing after that moment is an ACK, and not a frame that is sent."""
         ack = bisect_right(self._acks_ns, time_ns)
-        left = bisect_right(self._departed_ns, time_ns)
+        left = bisect_right(self._given_ns, time_ns)
         if ack == len(self._acks_ns):
             return False
-        return left == len(self._departed_ns) or self._acks_ns[ack] <= self._departed_ns[left]
+        return left == len(self._given_ns) or self._acks_ns[ack] <= self._given_ns[left]
 
     def next_departure(self, time_ns: int) -> Row | None:
-        """The first frame that left after that moment."""
-        left = bisect_right(self._departed_ns, time_ns)
+        """The first frame that was sent after that moment."""
+        left = bisect_right(self._given_ns, time_ns)
         return self.departed[left] if left < len(self.departed) else None
+
+    def given_of(self, packet: Packet) -> int:
+        """When TCP gave a frame of its own to the host's queue: when it left, if there is none."""
+        return self.handing.given_ns.get(packet.frame, packet.time_ns)
+
+    def in_queue(self, time_ns: int) -> Sequence[Row]:
+        """The frames with payload that were in the host's own queue then, in order."""
+        left, given = (bisect_right(times, time_ns) for times in (self._left_ns, self._given_ns))
+        return self.departed[left:given]
+
+    def segments_out(self, time_ns: int) -> int:
+        """How many frames TCP had sent by then whose bytes were not acknowledged."""
+        acked = bisect_right(self._nxt, self.una(time_ns))
+        return max(bisect_right(self._given_ns, time_ns) - acked, 0)
+
+    def went_on(self, since_ns: int, until_ns: int) -> bool:
+        """Whether a frame of the socket left its host, or one came, after that and by then."""
+        return _any(self._left_ns, since_ns, until_ns) or _any(self._acks_ns, since_ns, until_ns)
+
+    def let_go(self, since_ns: int, until_ns: int) -> bool:
+        """Whether that freed a packet of the socket, or brought it an ACK.
+
+        TCP gives away several segments as one packet, which is freed with the last of them
+        (tcp_gso_segment): full ones with the timestamp of the next do not count.
+        """
+        return _any(self._freed_ns, since_ns, until_ns) or _any(self._acks_ns, since_ns, until_ns)
+
+    @property
+    def releases_ns(self) -> list[int]:
+        """When, in order, a frame with payload left, or one came from the other end."""
+        return sorted((*self._left_ns, *self._acks_ns))
+
+    def hand(self, handing: Handing) -> None:
+        """Take in when the frames were given to the host's queue."""
+        self.handing = handing
+        given_ns = map(self.given_of, (row.packet for row in self.departed))
+        self._given_ns = list(accumulate(given_ns, max))
+        pairs = zip_longest(self.departed, self.departed[1:])
+        self._freed_ns = [row.packet.time_ns for row, then in pairs if not self._joined(row, then)]
+        _fill_most(self)
+
+    def _joined(self, row: Row, then: Row | None) -> bool:
+        """Whether the frame may have been one packet with the next when TCP gave it away."""
+        one, other = (r.packet._options if r is not None else None for r in (row, then))
+        same = one is not None and other is not None and one.ts_val == other.ts_val
+        return same and row.segment.payload_len_bytes % self.mss == 0
 
     def departures_between(self, since_ns: int, until_ns: int) -> Sequence[Row]:
         """The frames with payload that left after `since_ns`, up to and with `until_ns`."""
-        times = self._departed_ns
+        times = self._left_ns
         return self.departed[bisect_right(times, since_ns) : bisect_right(times, until_ns)]
 
     def is_spaced(self, time_ns: int) -> bool:
@@ -210,7 +262,7 @@ class Sender:
         row = self.next_departure(time_ns)
         if row is None:
             return False
-        left_ns = row.packet.time_ns
+        left_ns = self.given_of(row.packet)
         return not self.acks_between(left_ns - _SILENT_NS, left_ns)
 
     def acks_between(self, since_ns: int, until_ns: int) -> Sequence[Row]:
@@ -225,7 +277,12 @@ class Sender:
 
     def departures_back_from(self, time_ns: int) -> Iterator[Row]:
         """The frames with payload that had left by then, the latest first."""
-        for place in range(bisect_right(self._departed_ns, time_ns) - 1, -1, -1):
+        for place in range(bisect_right(self._left_ns, time_ns) - 1, -1, -1):
+            yield self.departed[place]
+
+    def sent_back_from(self, time_ns: int) -> Iterator[Row]:
+        """The frames with payload that TCP had sent by then, the latest first."""
+        for place in range(bisect_right(self._given_ns, time_ns) - 1, -1, -1):
             yield self.departed[place]
 
     def resends_back_from(self, time_ns: int) -> Iterator[Resend]:
@@ -280,11 +337,12 @@ def sender_of(
                     small = segment.stop
                 nxt = segment.stop
             found.departed.append(row)
-            found._departed_ns.append(row.packet.time_ns)
+            found._left_ns.append(row.packet.time_ns)
             found._nxt.append(nxt)
             found._small.append(small)
         elif segment.ack is not None and reached(row.packet) and not row.packet._flags & RST:
             found.acks.append(row)
+    found._given_ns = found._freed_ns = found._left_ns
     _fill_acks(found)
     _fill_most(found)
     found._written_ns = [write.call.entered_ns for write in writes]
@@ -299,6 +357,10 @@ def sender_of(
     )
     found._resent_ns = [resend.time_ns for resend in found.resends]
     return found
+
+
+def _any(times: list[int], since_ns: int, until_ns: int) -> bool:
+    return bisect_right(times, since_ns) < bisect_right(times, until_ns)
 
 
 def _fill_acks(found: Sender) -> None:
@@ -319,12 +381,13 @@ def _fill_acks(found: Sender) -> None:
 
 
 def _fill_most(found: Sender) -> None:
+    found._most = []
     most = edge = 0
     for at, row in enumerate(found.departed):
         again = row.segment.start is not None and row.segment.start < edge
         edge = max(edge, found._nxt[at])
-        left_ns = found._departed_ns[at]
-        paused = at > 0 and left_ns - found._departed_ns[at - 1] >= _PAUSE_NS
+        left_ns = found._given_ns[at]
+        paused = at > 0 and left_ns - found._given_ns[at - 1] >= _PAUSE_NS
         flight = found._nxt[at] - found.una(left_ns)
         most = flight if again or paused else max(most, flight)
         found._most.append(most)

@@ -67,6 +67,7 @@ class Lab:
     hosts is read; 0: never. `resolve`: the hosts ask for each other's MAC, by ARP and neighbour
     discovery, which otherwise they know from the start. `next_hops`: by host, what is for which
     other goes to whom: {"client": {"server": "router"}}; `router` then needs net.ipv4.ip_forward.
+    `link_rates`: by host, how many bits a second its own link sends at the most.
 
     Opening it raises UsageError for what cannot be done as asked, PrivilegeError where this machine
     allows no namespaces. All that wait raise KeyboardInterrupt once a signal asks to end (at a
@@ -92,6 +93,7 @@ class Lab:
         sample_every_ns: int = 0,
         resolve: bool = False,
         next_hops: Mapping[str, Mapping[str, str]] | None = None,
+        link_rates: Mapping[str, int] | None = None,
     ) -> None:
         self.path = Path(path)
         self.interruptions = Interruptions()
@@ -116,6 +118,7 @@ class Lab:
             witnesses=stamps_witness(stamps),
             resolve=resolve,
             next_hops=[(h, o, v) for h, ways in (next_hops or {}).items() for o, v in ways.items()],
+            link_rates=link_rates,
         )
         self._opened = ExitStack()
         self._poller = select.poll()
@@ -219,15 +222,9 @@ class Lab:
         or not be watched where that was asked for.
         """
         program = self._company.start(
-            host,
-            command,
-            arguments,
-            actor=actor,
-            env=env or {},
-            stdio=stdio,
-            keep=[CAP_NET_RAW] if may_capture else (),
-            watched=watched,
-        )
+            host, command, arguments, actor=actor, env=env or {}, stdio=stdio,
+            keep=[CAP_NET_RAW] if may_capture else (), watched=watched,
+        )  # fmt: skip
         self._turn_until(lambda: program.pid is not None or not program.running, None)
         if program.blind and self._must_watch:
             raise PrivilegeError(

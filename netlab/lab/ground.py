@@ -11,7 +11,7 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -89,6 +89,7 @@ class Ground:
         witnesses: Sequence[str] = (),
         resolve: bool = False,
         next_hops: Iterable[tuple[str, str, str]] = (),
+        link_rates: Mapping[str, int] | None = None,
     ) -> None:
         """Check what can be checked before anything is opened. Raises UsageError.
 
@@ -97,9 +98,9 @@ class Ground:
         """
         self.plan = make_plan(
             hosts, os.urandom(SUBNET_BYTES), server=server, sysctls=sysctls, resolve=resolve,
-            next_hops=next_hops,
+            next_hops=next_hops, link_rates=link_rates,
         )  # fmt: skip
-        self.notes: tuple[str, ...] = tuple(notes)
+        self.notes: tuple[str, ...] = (*notes, *self.plan.notes)
         self.connected = False
         self._rules = rules
         self.patience = _patience(rules)

@@ -26,7 +26,8 @@ from netlab.model.errors import CheckFailed
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Call, Tables, Wait
 from tests.bench import cause_programs
-from tests.bench.cause_cases import Case, cases
+from tests.bench.cause_case import Case
+from tests.bench.cause_cases import cases
 
 MS = 1_000_000
 BUSY = frozenset({"copy", "witness"})
@@ -94,7 +95,7 @@ def record(case: Case, path: Path, witness: str) -> tuple[RawRecording, Tables]:
     """Run a case in a lab."""
     options = {} if witness == "probe" else {"witness": witness}
     with Lab(path=path, wire=case.wire, sysctls=case.sysctls, tcp_info=case.tcp_info,
-             **options) as lab:  # fmt: skip
+             link_rates=case.link_rates, **options) as lab:  # fmt: skip
         address = lab.address("server", ipv6=case.ipv6)
 
         def program(steps: list[list[object]]) -> tuple[object, ...]:

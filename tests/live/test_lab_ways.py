@@ -1,7 +1,8 @@
-"""How frames find their host: known from the start, asked for, or by way of a router."""
+"""How frames find their host: known from the start, asked for, or by way of a router; how fast."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import lab_programs as programs
@@ -11,6 +12,7 @@ from netlab.model.recording import RawRecording
 from netlab.model.tables import Tables
 
 MESSAGES = 3
+SEGMENT_BYTES = 1448
 
 
 def talk(lab: Lab) -> None:
@@ -61,3 +63,28 @@ def test_a_router_is_on_the_way_there(tmp_path: Path) -> None:
     assert serving.value == 97 * MESSAGES
     ttls = sorted(p.ttl or 0 for p in lab.recording.tables.packets if p.protocol == "UDP")
     assert ttls == [63] * MESSAGES + [64] * MESSAGES
+
+
+def gaps_ns(tables: Tables) -> list[int]:
+    """Between the departures of a full segment of the client's and the one behind it."""
+    own = [p for p in tables.packets if p.interface == "client" and p.payload_len_bytes]
+    return [
+        later.time_ns - one.time_ns
+        for one, later in pairwise(own)
+        if one.payload_len_bytes == later.payload_len_bytes == SEGMENT_BYTES
+    ]
+
+
+def test_a_link_sends_no_more_than_it_is_told(tmp_path: Path) -> None:
+    """A frame of 1,514 bytes takes 60.56 ms at 200 kbit/s; each message has two of them."""
+    found = {}
+    for rate in (0, 200_000):
+        rates = {"client": rate} if rate else None
+        with Lab(path=tmp_path / f"{rate}.pcapng", link_rates=rates) as lab:
+            talk(lab)
+        found[rate] = gaps_ns(lab.recording.tables)
+        assert lab.recording.tables.unmatched == []
+    assert len(found[200_000]) == len(found[0]) == MESSAGES
+    assert min(found[0]) < 10_000_000
+    assert min(found[200_000]) >= 60_000_000
+    assert "the link of client sends 200,000 bits/s" in " ".join(lab.notes)

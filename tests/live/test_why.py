@@ -65,6 +65,16 @@ def test_a_reader_that_sleeps(tmp_path: Path) -> None:
     assert "zero_window" in kinds(view)
 
 
+def test_a_write_behind_the_hosts_own_queue(tmp_path: Path) -> None:
+    tables, _, view = played("1201 bytes autocorked at 100 kbit/s, client", tmp_path)
+    held = [wait for wait in tables.waits if wait.cause == "autocork"]
+    assert held
+    assert {wait.certainty for wait in held} == {"observed"}
+    said = " ".join(map(sentence_text, view.sentences))
+    assert "because autocorking held client sendall #" in said
+    assert "lay in the queue of the client's own link" in said
+
+
 def test_a_lost_syn(tmp_path: Path) -> None:
     _, _, view = played("lost SYN, delay 20 ms", tmp_path)
     assert view.sentences[0].name.startswith("client connect")

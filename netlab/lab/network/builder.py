@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from netlab.capture.sockdiag import open_netlink
 from netlab.lab import sysctls
 from netlab.lab.namespaces import HostFacts, set_baseline, step
-from netlab.lab.network import links, offloads, routes
+from netlab.lab.network import links, offloads, routes, shaping
 from netlab.lab.network.mounts import furnish
 from netlab.lab.network.plan import LINK, MTU_BYTES, Plan, PlannedHost
 from netlab.lab.syscalls import (
@@ -154,6 +154,8 @@ class Network:
         )
 
     def _connect(self, host: PlannedHost) -> None:
+        if host.bits_per_s:
+            shaping.limit_rate(LINK, host.bits_per_s)
         links.bring_up(LINK, quiet=not self.plan.resolve)
         algorithm = self._algorithms[host.name]
         ipv6 = routes.has_ipv6()

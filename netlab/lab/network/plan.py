@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from ipaddress import IPv4Interface, IPv6Interface
 
@@ -20,6 +20,7 @@ WIRE = "wire"
 SERVER = "server"
 MTU_BYTES = 1500
 MOST_HOSTS = 16
+LEAST_BITS_PER_S = 1_000  # a frame in 12 s
 SUBNET_BYTES = 5
 _HOST_NAME = re.compile(r"[a-z][a-z0-9-]{0,14}")  # it names an interface too, which has 15 bytes
 _TAKEN = (WIRE, "localhost", "lo", LINK)
@@ -36,6 +37,7 @@ class PlannedHost:
     address6: str
     sysctls: tuple[tuple[str, str], ...] = ()  # beyond the baseline, in the order to write
     next_hops: tuple[tuple[str, str], ...] = ()  # what is for a host goes to another: both names
+    bits_per_s: int = 0  # what its link sends at the most; 0: no limit
 
     @property
     def ipv4(self) -> IPv4Interface:
@@ -61,6 +63,16 @@ class Plan:
                 return host
         names = ", ".join(host.name for host in self.hosts)
         raise UsageError(f"there is no host {name!r}", f"there is {names}")
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the recording must know of the hosts' links."""
+        return tuple(
+            f"the link of {host.name} sends {host.bits_per_s:,} bits/s at the most: what is more "
+            "waits in the host's own queue, and a frame is seen when it leaves that"
+            for host in self.hosts
+            if host.bits_per_s
+        )
 
     def as_json(self) -> str:
         """For the helper's command line."""
@@ -99,12 +111,13 @@ def make_plan(
     sysctls: Iterable[tuple[str, str, str]] = (),
     resolve: bool = False,
     next_hops: Iterable[tuple[str, str, str]] = (),
+    link_rates: Mapping[str, int] | None = None,
 ) -> Plan:
     """Number the hosts. `subnet`: SUBNET_BYTES bytes, what is to be different from other labs.
 
     The n-th host has the MAC 02:00:00:00:00:n, 10.a.b.n and fd..::n. `sysctls` are host, name and
-    value; `next_hops` a host, another, and to whose MAC it sends what is for that one. Raises
-    UsageError for names that cannot be.
+    value; `next_hops` a host, another, and to whose MAC it sends what is for that one;
+    `link_rates`: by host, bits a second. Raises UsageError for names and rates that cannot be.
     """
     if not 1 <= len(names) <= MOST_HOSTS:
         raise UsageError(f"a lab of {len(names)} hosts", f"1 to {MOST_HOSTS}")
@@ -122,6 +135,13 @@ def make_plan(
     for hop in hops:
         if unknown := set(hop) - set(names):
             raise UsageError(f"there is no host {min(unknown)!r} on the way", ", ".join(names))
+    rates = dict(link_rates or {})
+    for host, rate in rates.items():
+        if host not in names or rate < LEAST_BITS_PER_S:
+            raise UsageError(
+                f"the link of {host!r} cannot send {rate:,} bits/s at the most",
+                f"a host ({', '.join(names)}) and {LEAST_BITS_PER_S:,} or more",
+            )
     first, second, *_ = subnet
     prefix6 = f"fd{subnet[0]:02x}:{subnet[1]:02x}{subnet[2]:02x}:{subnet[3]:02x}{subnet[4]:02x}:"
     hosts = [
@@ -133,6 +153,7 @@ def make_plan(
             f"{IPv6Interface(f'{prefix6}:{n:x}/64')}",
             tuple((key, value) for host, key, value in wanted if host == name),
             tuple((other, hop) for host, other, hop in hops if host == name),
+            rates.get(name, 0),
         )
         for n, name in enumerate(names, 1)
     ]

@@ -16,6 +16,7 @@ _STYLES = {
     "peer_app": "blue", "network": "cyan", "wire_queue": "cyan", "no_client": "dim",
     "timer": "dim", "copy": "dim", "witness": "dim", "unknown": "magenta",
     "scheduler": "yellow", "nagle": "red", "delayed_ack": "red", "cork": "red",
+    "autocork": "red",
     "accept_queue": "yellow", "backlog_full": "red",
 }  # fmt: skip
 _SEVERITIES = {Severity.HIGH: "bold red", Severity.MEDIUM: "yellow", Severity.LOW: "dim"}

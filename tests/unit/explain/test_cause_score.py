@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tests.bench.cause_bench import MS, Score
-from tests.bench.cause_cases import case, cases
+from tests.bench.cause_case import case
+from tests.bench.cause_cases import cases
 
 CASE = case("one", [], [], ("client", "recv", 1), "nagle", 10, "", "network")
 

@@ -58,18 +58,31 @@ def test_a_plan_survives_json() -> None:
     sysctls = [("client", "net.ipv4.tcp_sack", "0"), ("client", "net.ipv4.tcp_rmem", "1 2 3")]
     hops = [("client", "server", "router")]
     plan = make_plan(
-        ("client", "server", "router"), SUBNET, sysctls=sysctls, resolve=True, next_hops=hops
-    )
+        ("client", "server", "router"), SUBNET, sysctls=sysctls, resolve=True, next_hops=hops,
+        link_rates={"server": 200_000},
+    )  # fmt: skip
     assert Plan.from_json(plan.as_json()) == plan
     assert plan.host("client").sysctls == tuple((name, value) for _, name, value in sysctls)
     assert plan.host("server").sysctls == ()
     assert plan.resolve
+    assert [host.bits_per_s for host in plan.hosts] == [0, 200_000, 0]
+    assert [note[:41] for note in plan.notes] == ["the link of server sends 200,000 bits/s a"]
     assert [host.next_hops for host in plan.hosts] == [(("server", "router"),), (), ()]
 
 
 def test_a_sysctl_of_a_host_that_is_not_there() -> None:
     with pytest.raises(UsageError, match="'clint'"):
         make_plan(("client", "server"), SUBNET, sysctls=[("clint", "net.ipv4.tcp_sack", "0")])
+
+
+@pytest.mark.parametrize(("host", "rate"), [("clint", 200_000), ("client", 0), ("client", 999)])
+def test_a_link_that_cannot_be_so_slow(host: str, rate: int) -> None:
+    with pytest.raises(UsageError, match=f"link of '{host}'"):
+        make_plan(("client", "server"), SUBNET, link_rates={host: rate})
+
+
+def test_of_links_without_a_limit_there_is_nothing_to_know() -> None:
+    assert make_plan(("client", "server"), SUBNET).notes == ()
 
 
 def test_a_way_over_a_host_that_is_not_there() -> None:

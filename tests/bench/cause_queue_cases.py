@@ -1,0 +1,59 @@
+"""Cases with a known cause in which the host's own link is slow: autocorking, and its queue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tests.bench.cause_case import LISTEN, SEGMENT, Case, Steps, case
+
+FRAME = SEGMENT + 66  # with the headers of Ethernet, IPv4 and TCP with timestamps
+HEADERS = FRAME - SEGMENT
+PAUSE_MS = 4
+
+
+def own_queues() -> Iterator[Case]:
+    """A small write behind two segments, of which the host's own link has sent the first."""
+    for kbit, small, ipv6 in ((50, 101, False), (100, 1201, True), (200, 301, False)):
+        ms = FRAME * 8 / kbit
+        own_ms = (small + HEADERS) * 8 / kbit
+        each = {"autocork": ms / 2, "wire_queue": own_ms - PAUSE_MS / 2}  # a busy machine is late
+        truth = "autocork wire_queue"
+        yield _behind("client", kbit, small, ipv6, truth, "autocorked", each=each)
+        yield _behind("server", kbit, small, not ipv6, truth, "autocorked", each=each)
+        yield _behind(
+            "client", kbit, small, ipv6, "wire_queue", "behind others, without autocorking",
+            sysctls={"client": {"net.ipv4.tcp_autocorking": "0"}},
+        )  # fmt: skip
+    yield case(
+        "100 bytes behind 200 of a socket with Nagle, at 20 kbit/s",
+        [["connect"], ["sleep", 100], ["send", SEGMENT], ["sleep", PAUSE_MS], ["send", 200],
+         ["sleep", PAUSE_MS], ["send", 100], ["recv"], ["close"]],
+        [*LISTEN, ["whole", SEGMENT + 300], ["send", 1], ["drain"], ["close"]],
+        ("server", "recv", 1), "nagle", 150, "delay 40ms", "network peer_app wire_queue",
+        link_rates={"client": 20_000},
+    )  # fmt: skip
+
+
+def _behind(
+    writer: str, kbit: int, small: int, ipv6: bool, truth: str, how: str, **more: Any
+) -> Case:
+    """The small write is made PAUSE_MS after the first segment has left, for which the bucket is
+    full, and while the other side reads.
+
+    The second takes `ms`; the wire is slow enough that neither the ACK of the first nor a loss
+    probe lets the small write go.
+    """
+    ms = FRAME * 8 / kbit
+    segments = 2 * (SEGMENT - 20 if ipv6 else SEGMENT)
+    writes: Steps = [["set", "nodelay", 1], ["sleep", ms + 30], ["send", segments],
+                     ["sleep", PAUSE_MS], ["send", small], ["recv"]]  # fmt: skip
+    reads: Steps = [["whole", segments + small], ["send", 1], ["drain"]]
+    by_client = writer == "client"
+    return case(
+        f"{small} bytes {how} at {kbit} kbit/s, {writer}",
+        [["connect"], *(writes if by_client else reads), ["close"]],
+        [*LISTEN, *(reads if by_client else writes), ["close"]],
+        ("server" if by_client else "client", "recv", 1), truth, ms / 2, f"delay {ms:.0f}ms",
+        "network peer_app", link_rates={writer: kbit * 1000}, ipv6=ipv6, **more,
+    )  # fmt: skip
