@@ -11,7 +11,7 @@ import ctypes
 from collections.abc import Iterator
 from typing import Any
 
-from netlab.engine.compiled import ENTRIES, entry_addresses
+from netlab.engine.compiled import entries, entry_addresses
 from netlab.engine.layout import Fields, layout
 from netlab.engine.memory import Memory
 
@@ -120,8 +120,12 @@ class Native:
 
     def __init__(self) -> None:
         self._entries: dict[str, Any] = {}
-        for name, address in entry_addresses().items():
-            kinds = [ctypes.c_int64] * len(ENTRIES[name])
+        self._add(second=False)
+
+    def _add(self, *, second: bool) -> None:
+        arguments = entries(second=second)
+        for name, address in entry_addresses(second=second).items():
+            kinds = [ctypes.c_int64] * len(arguments[name])
             self._entries[name] = ctypes.CFUNCTYPE(ctypes.c_int64, *kinds)(address)
 
     def table(self, fields: Fields, count: int) -> NativeTable:
@@ -131,6 +135,8 @@ class Native:
         return NativePiece(size_bytes)
 
     def run(self, kernel: str, *arguments: Any) -> int:
+        if kernel not in self._entries:
+            self._add(second=True)
         found: int = self._entries[kernel](
             *[one if type(one) is int else one.address for one in arguments]
         )
