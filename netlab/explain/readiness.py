@@ -24,8 +24,8 @@ from netlab.explain.peer import tell_before
 from netlab.explain.scene import Path, Scene
 from netlab.explain.sending import tell_room
 from netlab.explain.unframed import tell_unframed_poll
-from netlab.explain.unstreamed import tell_frame, tell_hang_up
-from netlab.model.call import POLLHUP, POLLOUT, POLLRDHUP, is_outbound
+from netlab.explain.unstreamed import tell_error, tell_frame, tell_hang_up
+from netlab.model.call import POLLERR, POLLHUP, POLLOUT, POLLRDHUP, is_outbound
 from netlab.model.tables import Call, Direction, Packet, Role, Side
 
 _TIMEOUT = re.compile(r"timeout=(-?\d+(?:\.\d+)?)")  # of select in s, of the others in ms
@@ -49,7 +49,7 @@ def tell_poll(line: Line, scene: Scene, call: Call) -> int | None:
         elif span.peer_call is not None:
             found.append((scene.call(span.peer_call).entered_ns, 1, place))
     if not found:
-        told = (_other_event, _hang_up, _writable)
+        told = (_other_event, _hang_up, _errored, _writable)
         ready = next((at for story in told if (at := story(line, scene, call)) is not None), None)
         if ready is None:
             tell_unframed_poll(line, scene, call)
@@ -83,6 +83,18 @@ def _hang_up(line: Line, scene: Scene, call: Call) -> int | None:
     for item, socket in scene.sockets.reported.get(call.call, ()):
         if socket.is_local and item.events & (POLLHUP | POLLRDHUP):
             return tell_hang_up(line, scene, socket)
+    return None
+
+
+def _errored(line: Line, scene: Scene, call: Call) -> int | None:
+    """A wait that an ICMP message ended: the next call on the socket that fails has its error."""
+    for item, socket in scene.sockets.reported.get(call.call, ()):
+        if not item.events & POLLERR or socket.is_stream or socket.is_local:
+            continue
+        later = map(scene.call, socket.calls[bisect_left(socket.calls, call.call) :])
+        failed = next((one for one in later if one.errno is not None), None)
+        if failed is not None and failed.call != call.call:
+            return tell_error(line, scene, failed)
     return None
 
 

@@ -27,7 +27,7 @@ _ERRORS = {
 def tell_datagram(line: Line, scene: Scene, call: Call) -> int | None:
     """Until the datagram was here that a read returned, or the error; returns when."""
     if call.errno is not None:
-        return _tell_error(line, scene, call)
+        return tell_error(line, scene, call)
     frames = [
         scene.packets[span.frame] for span in scene.spans.get(call.call, ())
         if span.role in (Role.DELIVERED, Role.RELEASED) and span.frame is not None
@@ -38,13 +38,15 @@ def tell_datagram(line: Line, scene: Scene, call: Call) -> int | None:
     return tell_frame(line, scene, last)
 
 
-def _tell_error(line: Line, scene: Scene, call: Call) -> int | None:
-    """A read that failed: until the ICMP message came that says why."""
+def tell_error(line: Line, scene: Scene, call: Call) -> int | None:
+    """Until the ICMP message came with which a call on a socket of datagrams failed."""
     cause = _ERRORS.get(call.errno or "")
     said = next((s.frame for s in scene.spans.get(call.call, ()) if s.role == Role.ICMP), None)
     if cause is None or said is None:
         return None
     came_ns = arrival_ns(scene.packets[said])
+    if came_ns > line.stop_ns:
+        return None
     line.until(came_ns, cause, Certainty.OBSERVED, (said,), (),
                f"until the ICMP message of frame {said} came ({call.errno})")  # fmt: skip
     return came_ns

@@ -69,6 +69,8 @@ STUDY = Study(
                burst, "tcp_tso_autosize() of Linux: what a millisecond is worth, at least two",
                less=1, because="the last may be alone"),
     ),
+    cause="pacing",
+    waits_on="client sendall",
     connection=None,
     next="`netlab study slow-start`: without it.",
 )  # fmt: skip

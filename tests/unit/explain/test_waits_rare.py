@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from netlab.model.call import POLLOUT
+from netlab.model.call import POLLERR, POLLOUT
 from netlab.model.tables import Packet
 from netlab.model.wire import Arrival
 from tests.playbook import ADDRESS, INODE, Play, number_of
@@ -280,6 +280,40 @@ def refused(*, port_unreachable: bool) -> Play:
             play.datagram("127.0.0.1:0", "127.0.0.1:0", 0, protocol="ICMP", sport=None,
                           _quoted=quoted, _port_unreachable=True)  # fmt: skip
     return play
+
+
+def refused_in_a_poll(*, told_inside: bool) -> Play:
+    """A poll that reports an error on a socket of datagrams, and the send that has it."""
+    play = Play()
+    client, server = "127.0.0.1:5000", "127.0.0.1:53"
+    own: dict[str, Any] = {"kind": "SOCK_DGRAM", "local": client, "peer": server}
+    play.did("client", "connect", 0, address=server, **own)
+    with play.call("client", "send", 10, **own):
+        play.datagram(client, server, 10, ip_id=77)
+    quoted = Packet(0, 0, None, "unknown", "lo", "", 36, 36, src="127.0.0.1", dst="127.0.0.1",
+                    sport=5000, dport=53, protocol="UDP", ip_id=77)  # fmt: skip
+    icmp: dict[str, Any] = {"protocol": "ICMP", "sport": None, "_quoted": quoted,
+                            "_port_unreachable": True}  # fmt: skip
+    with play.wait("client", (INODE["client"], POLLERR), op="poll", args="nfds=1"):
+        play.now_ns += 30 * MS
+        if told_inside:
+            play.datagram("127.0.0.1:0", "127.0.0.1:0", 0, **icmp)
+    if not told_inside:
+        play.datagram("127.0.0.1:0", "127.0.0.1:0", 0, **icmp)
+    play.did("client", "send", None, errno="ECONNREFUSED", **own)
+    return play
+
+
+def test_a_wait_that_an_icmp_message_ended() -> None:
+    tables, rows = told(refused_in_a_poll(told_inside=True))
+    poll = number_of(tables, "poll")
+    assert causes(rows, poll) == [("refused", 30)]
+    assert of(rows, poll, "refused").certainty == "observed"
+
+
+def test_a_message_that_came_after_a_wait_did_not_end_it() -> None:
+    tables, rows = told(refused_in_a_poll(told_inside=False))
+    assert causes(rows, number_of(tables, "poll")) == [("unknown", 30)]
 
 
 def test_a_read_of_datagrams_that_an_icmp_message_failed() -> None:
