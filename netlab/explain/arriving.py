@@ -25,6 +25,7 @@ from netlab.model.tables import Call, Direction, Fate, Packet, Role
 _RATE = re.compile(r"\brate ")
 _DELAY = re.compile(r"\bdelay (?:[cs]>[cs] )?(?:conn \d+ )?(\d+(?:\.\d+)?) ?(ns|us|ms|s)\b")
 _BY = re.compile(r"\bby (\d+(?:\.\d+)?) ?(ns|us|ms|s)\b")
+_DELAYED_AT_LEAST_NS = 35_000_000  # TCP_DELACK_MIN of Linux is 40 ms
 _PROMPT_NS = 2_000_000  # the stack's own work, on a busy machine
 _UNITS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 
@@ -85,6 +86,35 @@ def tell_unarrived(line: Line, path: Path, direction: Direction, byte: int) -> N
     elif packet._wired and packet.arrived_ns is None:
         line.until(line.stop_ns, Cause.NETWORK, Certainty.OBSERVED, (packet.frame,), (),
                    _on_wire(packet))  # fmt: skip
+
+
+def tell_acked(line: Line, path: Path, direction: Direction, byte: int) -> int | None:
+    """Why the sender did not know earlier that byte `byte` was there; returns when it did."""
+    sender = path.senders[direction]
+    awaited = sender.ack_of(byte + 1, line.at_ns)
+    carried = sender.stream.carried.overlaps(byte, byte + 1)
+    accepted = sender.stream.accepted.overlaps(byte, byte + 1)
+    if awaited is None or not carried or not accepted:
+        return None
+    ack = awaited.packet
+    known_ns = arrival_ns(ack)
+    if known_ns > line.stop_ns:
+        return None
+    first, taken = (path.scene.packets[found[0][2]] for found in (carried, accepted))
+    until = Line(line.at_ns, known_ns)
+    _leaves(until, path, sender, path.scene.writer(path.connection, direction, byte), byte, first)
+    _sent_again(until, path, sender, byte, taken, None)
+    tell_flight(until, taken, None)
+    if ack.time_ns - until.at_ns >= _DELAYED_AT_LEAST_NS:
+        until.until(
+            ack.time_ns, Cause.DELAYED_ACK, Certainty.INFERRED, (taken.frame, ack.frame), (),
+            f"because the {direction.receiver} delayed its ACK (frame {ack.frame})",
+        )  # fmt: skip
+    until.until(ack.time_ns, Cause.COPY, Certainty.INFERRED, (ack.frame,), (),
+                f"in which the {direction.receiver}'s stack acknowledged it")  # fmt: skip
+    tell_flight(until, ack, None)
+    line.include(until.finish(), known_ns)
+    return known_ns
 
 
 def _two_clocks(line: Line, path: Path, direction: Direction, byte: int) -> None:

@@ -15,7 +15,7 @@ from netlab.correlate.arrivals import arrival_ns
 from netlab.correlate.flows import ACK, FIN, RST, SYN
 from netlab.correlate.sockets import Socket
 from netlab.explain.accepting import tell_accept
-from netlab.explain.arriving import tell_byte, tell_end, tell_reset
+from netlab.explain.arriving import tell_acked, tell_byte, tell_end, tell_reset
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.local_room import tell_local_room
 from netlab.explain.opening import tell_handshake
@@ -25,7 +25,7 @@ from netlab.explain.scene import Path, Scene
 from netlab.explain.sending import tell_room
 from netlab.explain.unframed import tell_unframed_poll
 from netlab.explain.unstreamed import tell_error, tell_frame, tell_hang_up
-from netlab.model.call import POLLERR, POLLHUP, POLLOUT, POLLRDHUP, is_outbound
+from netlab.model.call import MSG_ZEROCOPY, POLLERR, POLLHUP, POLLOUT, POLLRDHUP, is_outbound
 from netlab.model.tables import Call, Direction, Packet, Role, Side
 
 _TIMEOUT = re.compile(r"timeout=(-?\d+(?:\.\d+)?)")  # of select in s, of the others in ms
@@ -87,15 +87,31 @@ def _hang_up(line: Line, scene: Scene, call: Call) -> int | None:
 
 
 def _errored(line: Line, scene: Scene, call: Call) -> int | None:
-    """A wait that an ICMP message ended: the next call on the socket that fails has its error."""
+    """A wait that an ICMP message ended: the next call on the socket that fails has its error.
+
+    On a stream, after a send without a copy, the error queue told that all was acknowledged.
+    """
     for item, socket in scene.sockets.reported.get(call.call, ()):
-        if not item.events & POLLERR or socket.is_stream or socket.is_local:
+        if not item.events & POLLERR or socket.is_local:
             continue
+        if socket.is_stream:
+            return _given_back(line, scene, call, socket)
         later = map(scene.call, socket.calls[bisect_left(socket.calls, call.call) :])
         failed = next((one for one in later if one.errno is not None), None)
         if failed is not None and failed.call != call.call:
             return tell_error(line, scene, failed)
     return None
+
+
+def _given_back(line: Line, scene: Scene, call: Call, socket: Socket) -> int | None:
+    """Until memory that was sent without a copy is the program's again: all is acknowledged."""
+    home = scene.home(socket)
+    path = scene.path(home[0]) if home is not None else None
+    before = socket.calls[: bisect_left(socket.calls, call.call)]
+    lent = [n for n in before if scene.record(n).flags & MSG_ZEROCOPY and scene.call(n).stop]
+    if path is None or home is None or not lent:
+        return None
+    return tell_acked(line, path, home[1].outbound, (scene.call(lent[-1]).stop or 1) - 1)
 
 
 def _writable(line: Line, scene: Scene, call: Call) -> int | None:

@@ -18,6 +18,7 @@ MSG_WAITALL = 0x100
 MSG_ERRQUEUE = 0x2000
 MSG_NOSIGNAL = 0x4000
 MSG_MORE = 0x8000
+MSG_ZEROCOPY = 0x4000000
 MSG_NAMES = {
     MSG_OOB: "MSG_OOB",
     MSG_PEEK: "MSG_PEEK",
@@ -28,6 +29,7 @@ MSG_NAMES = {
     MSG_ERRQUEUE: "MSG_ERRQUEUE",
     MSG_NOSIGNAL: "MSG_NOSIGNAL",
     MSG_MORE: "MSG_MORE",
+    MSG_ZEROCOPY: "MSG_ZEROCOPY",
 }
 
 # Poll events (man 2 poll); epoll uses the same numbers for these.

@@ -77,5 +77,7 @@ STUDY = Study(
     seen=lambda e: f"{e.returned['client']['copied']} of the sends were reported as copied after "
     "all.",
     connection=None,
+    cause="network",
+    waits_on="client poll",
     next="`netlab study sendfile`: no copy, from a file.",
 )  # fmt: skip

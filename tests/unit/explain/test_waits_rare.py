@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from netlab.model.call import POLLERR, POLLOUT
+from netlab.model.call import MSG_ZEROCOPY, POLLERR, POLLOUT
 from netlab.model.tables import Packet
 from netlab.model.wire import Arrival
 from tests.playbook import ADDRESS, INODE, Play, number_of
@@ -314,6 +314,37 @@ def test_a_wait_that_an_icmp_message_ended() -> None:
 def test_a_message_that_came_after_a_wait_did_not_end_it() -> None:
     tables, rows = told(refused_in_a_poll(told_inside=False))
     assert causes(rows, number_of(tables, "poll")) == [("unknown", 30)]
+
+
+def lent(flags: int, *, sits_ms: int = 0) -> Play:
+    """A send, and a wait that the error queue ends: with MSG_ZEROCOPY when all is acknowledged."""
+    play = opened()
+    play.did("client", "send", FULL, size=FULL, flags=flags)
+    data = play.data("c>s", 0, FULL, way="hold")
+    with play.wait("client", (INODE["client"], POLLERR), op="poll", args="nfds=1"):
+        play.now_ns += 20 * MS
+        play.arrives(data)
+        play.now_ns += sits_ms * MS
+        ack = play.ack("s>c", FULL, way="hold")
+        play.now_ns += 20 * MS
+        play.arrives(ack)
+    return play
+
+
+def test_memory_that_was_lent_comes_back_with_the_ack() -> None:
+    tables, rows = told(lent(MSG_ZEROCOPY))
+    assert causes(rows, number_of(tables, "poll")) == [("network", 20), ("network", 20)]
+
+
+def test_an_ack_that_was_delayed_keeps_the_memory() -> None:
+    tables, rows = told(lent(MSG_ZEROCOPY, sits_ms=40))
+    poll = number_of(tables, "poll")
+    assert causes(rows, poll) == [("network", 20), ("delayed_ack", 40), ("network", 20)]
+
+
+def test_an_error_after_a_plain_send_is_not_told_so() -> None:
+    tables, rows = told(lent(0))
+    assert causes(rows, number_of(tables, "poll")) == [("unknown", 40)]
 
 
 def test_a_read_of_datagrams_that_an_icmp_message_failed() -> None:
