@@ -45,8 +45,8 @@ class Moment:
     paced: bool  # the sender's socket or host paces
     spaced: bool  # no ACK let the next frame go: none came just before it
     starved: bool  # the call that writes is inside, and the stack has nothing left to send
-    segments_out: int  # frames sent, not acknowledged
     queued: Row | None  # the first of its frames in the queue of the host's own link
+    segments_out: int  # where there is one: frames sent, not acknowledged
     autocorked: bool  # it was there when the next byte was written, and nothing came or went since
 
     @property
@@ -177,7 +177,7 @@ def moment_of(holder: Holder, since_ns: int, until_ns: int) -> Moment:
         and nxt > una
         and _is_inside(sender, nxt, since_ns)
         and sender.starved(since_ns),
-        segments_out=sender.segments_out(since_ns),
+        segments_out=sender.segments_out(since_ns) if queued else 0,
         queued=queued[0] if queued else None,
         autocorked=bool(queued) and _autocorked(sender, queued[0], nxt, since_ns),
     )

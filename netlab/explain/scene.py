@@ -77,7 +77,7 @@ class Path:
             self.senders[direction] = sender
         if self.exact and scene.is_steady and not track.flow.to_itself:
             for sender in self.senders.values():
-                if not sender.paced:
+                if not sender.paced and scene.has_calls(self.connection, sender.direction.sender):
                     other = self.senders[sender.direction.reverse]
                     hand_over(track.rows, sender, other, scene.packets)
 

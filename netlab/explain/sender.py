@@ -212,6 +212,8 @@ class Sender:
 
     def in_queue(self, time_ns: int) -> Sequence[Row]:
         """The frames with payload that were in the host's own queue then, in order."""
+        if not self.handing.given_ns:
+            return ()
         left, given = (bisect_right(times, time_ns) for times in (self._left_ns, self._given_ns))
         return self.departed[left:given]
 
@@ -232,8 +234,7 @@ class Sender:
         """
         return _any(self._freed_ns, since_ns, until_ns) or _any(self._acks_ns, since_ns, until_ns)
 
-    @property
-    def releases_ns(self) -> list[int]:
+    def releases(self) -> list[int]:
         """When, in order, a frame with payload left, or one came from the other end."""
         return sorted((*self._left_ns, *self._acks_ns))
 

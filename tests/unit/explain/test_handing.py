@@ -29,7 +29,7 @@ def given(
         ms = written_ms.get(one.segment.frame)
         return None if ms is None else round(ms * MS)
 
-    found = handing_of(rows, not_before, [round(ms * MS) for ms in releases_ms])
+    found = handing_of(rows, not_before, lambda: [round(ms * MS) for ms in releases_ms])
     return {frame: ns / MS for frame, ns in found.given_ns.items()}
 
 
@@ -59,7 +59,7 @@ def test_where_nothing_did_it_was_at_the_latest() -> None:
 def test_the_bounds_hold_what_was_and_are_not_wider_than_two_ticks() -> None:
     rows = [row(1, 10.2, 10), row(2, 70.5, 10), row(3, 80.0, 40)]
     written = {1: 10.1, 2: 10.1, 3: 15.3}
-    found = handing_of(rows, lambda one: round(written[one.segment.frame] * MS), [])
+    found = handing_of(rows, lambda one: round(written[one.segment.frame] * MS), list)
     low_ns, high_ns = found.bounds[3]
     assert low_ns <= 40 * MS <= high_ns
     assert high_ns - low_ns <= 3 * TICK_NS
@@ -68,7 +68,7 @@ def test_the_bounds_hold_what_was_and_are_not_wider_than_two_ticks() -> None:
 @pytest.mark.parametrize(
     ("rows", "written"),
     [
-        ([row(1, 10.2, 10), row(2, 12.9, 10)], {1: 10.1, 2: 10.1}),  # soon enough
+        ([row(1, 10.2, 10), row(2, 15.9, 10)], {1: 10.1, 2: 10.1}),  # soon enough
         ([row(1, 10.2, None), row(2, 70.0, None)], {1: 10.1, 2: 10.1}),
         ([row(1, 10.2, 10), row(2, 70.0, 10)], {}),  # since when is not known
         ([row(1, 10.2, 10), row(2, 70.0, 10)], {1: 2.0, 2: 2.0}),  # nor well enough
