@@ -28,6 +28,7 @@ from netlab.model.tables import Packet
 # machine takes its time, but not as long).
 _SAT_ON_NS = 2_000_000
 _DELAYED_AT_LEAST_NS = 35_000_000  # TCP_DELACK_MIN is 40 ms
+_SOON_NS = 1_000_000_000  # no frame of a window that opens is on its way for longer
 _FIRST_CWND_SEGMENTS = 10  # TCP_INIT_CWND of Linux; RFC 6928
 
 
@@ -90,12 +91,37 @@ def _tell_window(line: Line, holder: Holder, moment: Moment) -> None:
         )  # fmt: skip
         return
     reader = _reader(holder, moment.since_ns)
+    opens = _opens(holder, moment.since_ns)
+    closed_ns = moment.until_ns
+    if opens is not None:
+        closed_ns = min(max(opens.packet.time_ns, moment.since_ns), closed_ns)
     line.until(
-        moment.until_ns, Cause.PEER_WINDOW,
+        closed_ns, Cause.PEER_WINDOW,
         Certainty.OBSERVED if reader[1] else Certainty.INFERRED,
         frames, (*holder.calls, *reader[1]),
         f"because the window of the {holder.sender.direction.receiver} was closed: {reader[0]}",
     )  # fmt: skip
+    if opens is not None:
+        line.until(
+            moment.until_ns, Cause.PEER_WINDOW, Certainty.OBSERVED,
+            (*frames, opens.segment.frame), holder.calls,
+            f"because the window of the {holder.sender.direction.receiver} was closed, and what"
+            f" opened it was on its way (frame {opens.segment.frame})",
+        )  # fmt: skip
+
+
+def _opens(holder: Holder, since_ns: int) -> Row | None:
+    """The ACK that moved the right edge of the window; None: none came, or when it left is hidden.
+
+    Once it has left the reader has done its part.
+    """
+    sender = holder.sender
+    edge = sender.edge(since_ns)
+    if not sender.exact or edge is None:
+        return None
+    following = sender.acks_between(since_ns, since_ns + _SOON_NS)
+    return next((row for row in following if (sender.edge(arrival_ns(row.packet)) or 0) > edge),
+                None)  # fmt: skip
 
 
 def _reader(holder: Holder, time_ns: int) -> tuple[str, tuple[int, ...]]:

@@ -57,11 +57,12 @@ def _walk(
         for part in scene.explained.get(earlier.call, ()):
             if part.stop_ns <= line.at_ns:
                 continue
-            third = _third_party(scene, part, call)
+            third, from_ns = _third_party(scene, part, call)
             own = part.cause in _OWN_WILL or (
                 part.cause is Cause.SCHEDULER and part.length_ns < _SHORT_NS
             )
-            if third is not None:
+            if third:
+                _program(line, min(from_ns, until_ns), call, text)
                 line.include([_inside(replace(part, text=third), earlier)], until_ns)
             elif own:
                 _program(line, min(part.stop_ns, until_ns), call, text)
@@ -70,20 +71,25 @@ def _walk(
     _program(line, until_ns, call, text)
 
 
-def _third_party(scene: Scene, part: Part, call: Call) -> str | None:
-    """Whose program the peer waited for, in words, where that was not the one that waits for it."""
+def _third_party(scene: Scene, part: Part, call: Call) -> tuple[str, int]:
+    """(whose program the peer waited for, in words, since when that mattered).
+
+    Nobody's, where that was the one that waits for it, or what that sent came only afterwards.
+    """
     if part.cause is not Cause.PEER_APP or not part.calls:
-        return None
+        return "", 0
     about = scene.call(part.calls[-1]).connection
     if about is None or call.connection is None or about == call.connection:
-        return None
+        return "", 0
+    since_ns = part.start_ns
     path = scene.path(call.connection)
     if path is not None and call.side is not None:
         asked = next(path.senders[Side(call.side).inbound].departures_back_from(part.stop_ns), None)
-        if asked is None or arrival_ns(asked.packet) > part.start_ns:
-            return None
+        if asked is None or arrival_ns(asked.packet) >= part.stop_ns:
+            return "", 0
+        since_ns = max(since_ns, arrival_ns(asked.packet))
     named = f" on connection {about}"
-    return part.text if named in part.text else part.text + named
+    return part.text if named in part.text else part.text + named, since_ns
 
 
 def _busy(line: Line, before: Call | None, after: Call, call: Call) -> str:

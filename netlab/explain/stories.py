@@ -16,6 +16,7 @@ from netlab.correlate.streams import fin_ready
 from netlab.explain.accepting import tell_accept
 from netlab.explain.arriving import tell_byte, tell_end, tell_reset
 from netlab.explain.causes import Cause, Certainty
+from netlab.explain.lingering import tell_linger
 from netlab.explain.local_room import tell_local_room
 from netlab.explain.opening import tell_connect, unanswered
 from netlab.explain.parts import Line, Part
@@ -392,20 +393,4 @@ def _accept(line: Line, scene: Scene, call: Call) -> int | None:
 def _close(line: Line, scene: Scene, call: Call) -> int | None:
     if line.stop_ns - line.at_ns <= _NO_WAIT_NS + _traced_ns(call):
         return line.at_ns
-    if call.connection is None or call.side is None:
-        return line.at_ns
-    lingers = [o for o in scene.options(call.connection, Side(call.side)) if o.name == "SO_LINGER"]
-    if not lingers:
-        return line.at_ns
-    path = scene.path(call.connection)
-    sender = path.senders[Side(call.side).outbound] if path is not None else None
-    acks = sender.acks_between(line.at_ns, line.stop_ns) if sender is not None else ()
-    if acks:
-        end_ns = arrival_ns(acks[-1].packet)
-        line.until(end_ns, Cause.LINGER, Certainty.OBSERVED, (acks[-1].segment.frame,),
-                   (lingers[-1].call,),
-                   "because SO_LINGER had it wait until the peer acknowledged all")  # fmt: skip
-        return end_ns
-    line.until(line.stop_ns, Cause.LINGER, Certainty.INFERRED, (), (lingers[-1].call,),
-               "because SO_LINGER had it wait, for as long as that says")  # fmt: skip
-    return line.stop_ns
+    return tell_linger(line, scene, call)

@@ -369,3 +369,25 @@ def test_a_thread_that_does_not_run_while_it_takes_the_cork_out() -> None:
     recv = number_of(tables, "recv")
     assert causes(rows, recv) == [("cork", 75), ("scheduler", 20)]
     assert "inside client setsockopt" in of(rows, recv, "scheduler").text
+
+
+@pytest.mark.parametrize("way_ms", [20, 0])
+def test_a_window_that_was_opened_already_is_not_the_readers_doing(way_ms: int) -> None:
+    """Its program had read; what said so was on its way."""
+    play = Play(wired=True)
+    play.handshake()
+    with play.call("client", "send", 3000, size=3000):
+        play.data("c>s", 0, 1000)
+        play.ack("s>c", 1000, window=0)
+    play.now_ns += 30 * MS
+    with play.call("server", "recv", 1000, size=1000):
+        update = play.ack("s>c", 1000, window=512, way="hold")
+    with play.call("server", "recv", 2000, size=4000):
+        play.now_ns += way_ms * MS
+        play.arrives(update)
+        play.data("c>s", 1000, 3000)
+    tables, rows = told(play)
+    recv = number_of(tables, "recv", 2)
+    found = [row.text for row in rows if row.call == recv and row.cause == "peer_window"]
+    assert all(f"on its way (frame {update})" in text for text in found), found
+    assert causes(rows, recv) == ([("peer_window", way_ms)] if way_ms else [])

@@ -387,6 +387,24 @@ def test_close_with_linger_waits_for_the_ack() -> None:
     assert of(rows, close, "linger").calls == (number_of(tables, "setsockopt"),)
 
 
+def test_close_with_linger_whose_time_was_up_before_all_was_acknowledged() -> None:
+    play = Play(wired=True)
+    play.handshake()
+    play.did("client", "setsockopt", 0, args="SOL_SOCKET, SO_LINGER, {onoff=1, linger=1}")
+    with play.call("client", "send", 200, size=200):
+        play.data("c>s", 0, 100)
+    with play.call("client", "close", 0):
+        play.now_ns += 60 * MS
+        play.ack("s>c", 50)
+        play.now_ns += 40 * MS
+    tables, rows = told(play)
+    close = number_of(tables, "close")
+    assert causes(rows, close) == [("linger", 100)]
+    wait = of(rows, close, "linger")
+    assert wait.certainty == "inferred"
+    assert "had not acknowledged all" in wait.text
+
+
 def test_close_without_linger_waits_for_nobody() -> None:
     tables, rows = told(closing(""))
     assert causes(rows, number_of(tables, "close")) == [("scheduler", 60)]
