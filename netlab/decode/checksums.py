@@ -8,7 +8,7 @@ to add the rest to (Linux: CHECKSUM_PARTIAL); on loopback and veth no device eve
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from netlab.model.records import dataclass
 
 GOOD = "good"
 NOT_FILLED_IN = "not filled in: left to the device"

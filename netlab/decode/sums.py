@@ -9,7 +9,7 @@ Read first: `checksums`, RFC 9293 3.1, RFC 768, RFC 8200 8.1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from netlab.decode import checksums
@@ -17,6 +17,7 @@ from netlab.decode.checksums import PseudoHeader, ones_sum
 from netlab.decode.links import sent_here
 from netlab.decode.numbers import IP_ICMP, IP_ICMPV6, IP_TCP, IP_UDP
 from netlab.model.frame import CHECKSUM_NOT_READY
+from netlab.model.records import dataclass
 
 if TYPE_CHECKING:
     from netlab.model.recording import RawRecording

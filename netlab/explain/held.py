@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from netlab.correlate.arrivals import arrival_ns, reached
 from netlab.correlate.segments import Row
@@ -19,6 +18,7 @@ from netlab.explain.moments import Holder, Moment, line_rest, moment_of
 from netlab.explain.parts import Line
 from netlab.explain.recovery import new_probe, recovery_of
 from netlab.explain.wording import name_of
+from netlab.model.records import dataclass
 
 # An ACK that leaves later than this after the data came was delayed (Linux: 40 ms; a busy
 # machine takes its time, but not as long).

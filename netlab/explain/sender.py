@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import accumulate
 
 from netlab.correlate.arrivals import arrival_ns, reached
@@ -17,6 +17,7 @@ from netlab.correlate.flows import RST, SYN
 from netlab.correlate.segments import Row, Track
 from netlab.correlate.streams import Stream
 from netlab.explain.causes import Cause, Certainty
+from netlab.model.records import dataclass
 from netlab.model.tables import Call, Direction
 
 _TIMESTAMPS_BYTES = 12  # RFC 7323 appendix A: the option with its padding

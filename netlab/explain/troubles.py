@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from netlab.correlate.flows import RST, SYN
 from netlab.decode import faults
 from netlab.explain.incomplete import Fragments
 from netlab.model.ranges import RangeSet
 from netlab.model.recording import RawRecording
+from netlab.model.records import dataclass
 from netlab.model.tables import Connection, Packet, Segment, Tables, Verdict
 
 SERIOUS, BAD, MINOR = 3, 2, 1

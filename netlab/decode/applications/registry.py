@@ -7,12 +7,12 @@ is sure of its own, and else by port: a port is a habit, bytes are what is there
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
 
 from netlab.decode.applications.message import Application
 from netlab.model.errors import UsageError
+from netlab.model.records import dataclass
 
 _ROOM = "netlab.decode.applications"
 
