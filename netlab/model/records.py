@@ -72,8 +72,10 @@ def _compile_later(record: type, frozen: bool) -> None:
 
 def _init_of(record: type, frozen: bool) -> Callable[..., None]:
     """The one of a class with the same fields and nothing else."""
-    after = getattr(record, "__post_init__", None)
-    space = {} if after is None else {"__post_init__": after}
+    # A class without a docstring would get its signature for one, which takes most of the time.
+    space: dict[str, object] = {"__doc__": "Not to be seen."}
+    if hasattr(record, "__post_init__"):
+        space["__post_init__"] = record.__post_init__
     alike = [(one.name, Any, _again(one)) for one in fields(record)]
     twin = dataclasses.make_dataclass(
         record.__name__, alike, namespace=space, repr=False, eq=False, frozen=frozen
