@@ -17,6 +17,7 @@ from netlab.decode import kernels as readers
 from netlab.engine import column_kernels as columns
 from netlab.engine.layout import Fields
 from netlab.engine.objects import Objects, load
+from netlab.engine.units import MODULES, UNITS
 
 _BYTES, _NUMBERS = "bytes", "numbers"  # beside records: what an address leads to
 Argument = Fields | str | None  # None: a number
@@ -58,7 +59,6 @@ ENTRIES: dict[str, tuple[Argument, ...]] = {
     "write_cells": (columns.CELL, None, _NUMBERS, None, _BYTES, _BYTES),
     "busiest": (followers.FLOW, followers.TALK, followers.HALF, None, _NUMBERS, None),
 }  # fmt: skip
-_MODULES = (readers, followers, counters, columns)
 # Inlined: what is called for each packet takes a dozen arguments, an array five by itself.
 _BARE = {
     "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy",
@@ -89,7 +89,7 @@ def is_cached() -> bool:
 
 
 def _sources() -> list[str]:
-    return [*map(_source, _MODULES), repr((ENTRIES, _BARE))]
+    return [*map(_source, MODULES), repr((ENTRIES, _BARE))]
 
 
 def _source(module: Any) -> str:
@@ -115,22 +115,25 @@ def _compile(cache: Objects) -> dict[str, int]:
     return addresses
 
 
-_namespaces: dict[str, dict[str, Any]] = {}
+_namespaces: dict[int, dict[str, Any]] = {}  # by unit
 
 
-def _namespace(numba: Any, module: Any) -> dict[str, Any]:
-    """The module's source, executed anew with its functions compiled."""
-    known = _namespaces.get(module.__name__)
+def _namespace(numba: Any, number: int) -> dict[str, Any]:
+    """The sources of a unit, executed anew as one module with its functions compiled."""
+    known = _namespaces.get(number)
     if known is not None:
         return known
-    space: dict[str, Any] = {"__name__": module.__name__}
-    exec(compile(_source(module), module.__file__, "exec"), space)
-    for name in module.LOADS:
-        space[name] = numba.njit("i8(u1[::1],u4)", **_BARE)(space[name])
-    for name in module.KERNELS:
-        space[name] = numba.njit(space[name], **_BARE)
+    unit = UNITS[number]
+    space: dict[str, Any] = {"__name__": unit[0].__name__}
+    for module in unit:  # what the first import, the others then define
+        exec(compile(_source(module), module.__file__ or "", "exec"), space)
+    for module in unit:
+        for name in module.LOADS:
+            space[name] = numba.njit("i8(u1[::1],u4)", **_BARE)(space[name])
+        for name in module.KERNELS:
+            space[name] = numba.njit(space[name], **_BARE)
     space["carray"] = numba.carray
-    _namespaces[module.__name__] = space
+    _namespaces[number] = space
     return space
 
 
@@ -139,8 +142,8 @@ def _entry(numba: Any, name: str) -> Any:
     import numpy
     from numba import types
 
-    module = next(one for one in _MODULES if name in one.KERNELS)
-    space = _namespace(numba, module)
+    unit = next(n for n, unit in enumerate(UNITS) if any(name in one.KERNELS for one in unit))
+    space = _namespace(numba, unit)
     kinds, passed = [], []
     for number, argument in enumerate(ENTRIES[name]):
         if argument is None:

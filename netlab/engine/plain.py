@@ -8,16 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from netlab.correlate import kernels as followers
-from netlab.correlate import traffic_kernels as counters
-from netlab.decode import kernels as readers
-from netlab.engine import column_kernels as columns
 from netlab.engine.layout import Fields, layout
+from netlab.engine.units import MODULES
 
 _KERNELS: dict[str, Callable[..., int]] = {
-    name: getattr(module, name)
-    for module in (readers, followers, counters, columns)
-    for name in module.KERNELS
+    name: getattr(module, name) for module in MODULES for name in module.KERNELS
 }
 
 

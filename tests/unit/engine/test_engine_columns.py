@@ -12,11 +12,11 @@ from compare_samples import write_samples
 
 from netlab.correlate import kernels as followers
 from netlab.correlate import traffic_kernels
-from netlab.decode import kernels as readers
 from netlab.engine import column_kernels, tables
 from netlab.engine.columns import NAMES, segment_lines
 from netlab.engine.known import not_known
 from netlab.engine.records import Unfit
+from netlab.engine.units import MODULES
 from netlab.engine.whole import Whole, read
 from netlab.model.errors import BadRecording
 from netlab.model.tables import Tables, columns
@@ -89,8 +89,8 @@ def test_any_number_is_written(machine: Any, number: int) -> None:
 
 
 def test_words_that_kernels_repeat_mean_the_same() -> None:
-    """They import nothing; so each says again what it needs."""
-    modules = (readers, followers, traffic_kernels, column_kernels)
+    """A unit imports nothing from another; so each says again what it needs."""
+    modules = MODULES
     own = {"CLOSED", "UNJUDGED"}  # of links, and of states; of rows, and of talks
     for one in modules:
         for name, value in vars(one).items():
