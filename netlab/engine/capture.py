@@ -186,7 +186,7 @@ class Pass:
                     )  # fmt: skip
                     behind.start(work)
         finally:
-            behind.wait()
+            behind.close()
 
     def capture(self) -> Capture:
         records = self.records

@@ -99,17 +99,18 @@ def _machine(forced: str | None, size_bytes: int) -> Any:
     if forced == "plain" or (forced is None and size_bytes < _NATIVE_FROM_BYTES):
         return _plain()
     try:
-        from netlab.engine.compiled import is_cached
+        from netlab.engine.compiled import maybe_cache
         from netlab.engine.native import Native
 
-        if not is_cached():
+        cache = maybe_cache()
+        if cache is None or not cache.exists():
             if forced is None and size_bytes < _COMPILE_FROM_BYTES:
                 return _plain()
             check_room(
                 _COMPILE_BYTES, "the kernels, which are compiled once,",
                 "netlab doctor --warm-up compiles them, where there is more",
             )  # fmt: skip
-        return Native()
+        return Native(cache)
     except ImportError as error:
         if forced is not None:
             raise UsageError(

@@ -69,9 +69,10 @@ _MANY = 1 << 40  # what an array behind an address is taken to hold: the kernels
 _live: list[Any] = []  # compiled code must not be collected while its addresses are known
 
 
-def entry_addresses() -> dict[str, int]:
+def entry_addresses(cache: Objects | None = None) -> dict[str, int]:
     """Where each entry lies; compiles where none are kept. Raises ImportError without numba."""
-    cache = Objects(_sources())
+    if cache is None:
+        cache = Objects(_sources())
     found = cache.maybe_read()
     if found is not None:
         addresses, keep = load(found)
@@ -80,12 +81,18 @@ def entry_addresses() -> dict[str, int]:
     return _compile(cache)
 
 
+def maybe_cache() -> Objects | None:
+    """Where the entries are kept, if they are; None: they cannot be had."""
+    try:
+        return Objects(_sources())
+    except ImportError:
+        return None
+
+
 def is_cached() -> bool:
     """Whether the entries need not be compiled."""
-    try:
-        return Objects(_sources()).exists()
-    except ImportError:
-        return False
+    cache = maybe_cache()
+    return cache is not None and cache.exists()
 
 
 def _sources() -> list[str]:

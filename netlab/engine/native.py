@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netlab.engine.compiled import ENTRIES, entry_addresses
 from netlab.engine.layout import Fields, layout
 from netlab.engine.memory import Memory
+
+if TYPE_CHECKING:
+    from netlab.engine.objects import Objects
 
 _I4 = [("number", "i4")]
 
@@ -118,9 +121,10 @@ class Native:
     piece_bytes = 1 << 20
     flows = 1 << 16  # for which there is room at first: memory is taken when it is used
 
-    def __init__(self) -> None:
+    def __init__(self, cache: Objects | None = None) -> None:
+        """`cache`: where they are kept, if it is known already."""
         self._entries: dict[str, Any] = {}
-        for name, address in entry_addresses().items():
+        for name, address in entry_addresses(cache).items():
             kinds = [ctypes.c_int64] * len(ENTRIES[name])
             self._entries[name] = ctypes.CFUNCTYPE(ctypes.c_int64, *kinds)(address)
 

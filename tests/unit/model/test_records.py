@@ -104,6 +104,26 @@ def test_one_that_changes_is_as_the_library_s() -> None:
     assert later == Later([3], more=5)  # what it inherits knows nothing of its own fields
 
 
+@dataclass(slots=True)
+class Named:
+    first: int
+    made: list[int] = field(default_factory=lambda: [7], kw_only=True)
+    last: str = field(default="l", kw_only=True)
+    counted: list[int] = field(default_factory=list, init=False)
+    later: int = field(init=False)
+
+
+def test_fields_that_are_named_or_made_or_left_out() -> None:
+    one = Named(1, last="z")
+    assert (one.first, one.made, one.last, one.counted) == (1, [7], "z", [])
+    assert Named(1).made is not Named(1).made
+    assert not hasattr(one, "later")
+    assert Named(1, made=[]).made == []
+    for arguments in ((1, [2]), ()):
+        with pytest.raises(TypeError, match=r"Named\.__init__"):
+            Named(*arguments)  # type: ignore[arg-type]
+
+
 def test_nothing_is_compiled_before_one_is_made() -> None:
     said = subprocess.run(
         [sys.executable, "-c", _COUNT], check=True, capture_output=True, text=True
@@ -112,15 +132,14 @@ def test_nothing_is_compiled_before_one_is_made() -> None:
 
 
 _COUNT = """
-import dataclasses
-made = dataclasses.make_dataclass
-count = 0
-def counting(*given, **named):
+from netlab.model import records
+compiled, count = records._init_of, 0
+def counting(*given):
     global count
     count += 1
-    return made(*given, **named)
-dataclasses.make_dataclass = counting
-from netlab.model.tables import Span, Wait
+    return compiled(*given)
+records._init_of = counting
+from netlab.model.tables import Wait
 before = count
 Wait(*range(8)), Wait(*range(8))
 print(before, count)
