@@ -84,7 +84,7 @@ def _check(found: Sums, packet: Packet, data: bytes | memoryview, left_to_device
         width = 4 if packet.ip_version == 4 else 16
         addresses = bytes(data[at : at + width]), bytes(data[at + width : at + 2 * width])
         pseudo = PseudoHeader(*addresses, number)
-    said = checksums.verdict(segment, place, pseudo, left_to_device, len(segment))
+    said = checksums.worth(segment, place, pseudo, left_to_device, len(segment))
     if said == checksums.NOT_FILLED_IN:
         found.not_filled_in += 1
     elif said != checksums.GOOD:
