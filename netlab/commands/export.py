@@ -103,12 +103,14 @@ def _bulk(capture: AtHand, table: str, names: list[str], form: str, output: str 
     """Whether the table is that of a capture by others, large enough for the engine: then it is
     written."""
     from netlab.engine.choose import TABLES, maybe_read, unknown_columns
+    from netlab.engine.known import needs_second
 
     if table not in TABLES or unknown_columns(table, names, capture):
         return False
     with watching() as progress:
         progress.step("reading")
-        whole = maybe_read(capture, keep=table != "connections")
+        second = table == "segments" and needs_second(names)
+        whole = maybe_read(capture, keep=table != "connections", with_second=second)
     if whole is None:
         return False
     from netlab.commands.main import note
@@ -117,7 +119,7 @@ def _bulk(capture: AtHand, table: str, names: list[str], form: str, output: str 
     for fault in whole.capture.raw.faults:
         note(fault)
     with export.output(output, capture.path, binary=form == "parquet") as out:
-        if (table, form) == ("segments", "csv") and not whole.general.frames:
+        if (table, form) == ("segments", "csv") and not whole.general.frames and not second:
             export.export_lines(whole, names, out)
         else:
             from netlab.show.bulk import bulk_frame

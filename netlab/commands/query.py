@@ -93,7 +93,7 @@ def _bulk(file: AtHand, sql: str) -> pl.DataFrame | None:
     if not is_large(file):
         return None
     from netlab.commands.main import note
-    from netlab.show.bulk_sql import TABLES, missing_columns, query
+    from netlab.show.bulk_sql import TABLES, missing_columns, needs_second, query
     from netlab.show.sql import tables_in
 
     named = tables_in(sql)
@@ -101,7 +101,8 @@ def _bulk(file: AtHand, sql: str) -> pl.DataFrame | None:
         return None
     with watching() as progress:
         progress.step("reading")
-        whole = maybe_read(file, keep=set(named) != {"connections"})
+        second = needs_second(sql) and not {"segments", "frames"}.isdisjoint(named)
+        whole = maybe_read(file, keep=set(named) != {"connections"}, with_second=second)
         if whole is None:
             return None
         progress.step("answering")

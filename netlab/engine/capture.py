@@ -24,6 +24,7 @@ from netlab.model.records import dataclass
 
 if TYPE_CHECKING:
     from netlab.capture.at_hand import AtHand
+    from netlab.engine.second import Second
     from netlab.engine.traffic import Traffic
 
 _NODES = 1 << 12
@@ -63,6 +64,7 @@ class Capture:
     keep: bool = True
     traffic: Traffic | None = None  # where it was to be counted
     first: Frame | None = None  # of the file
+    second: Second | None = None  # netlab's own verdicts, where they were asked for
 
     def number(self, row: int) -> int:
         """The frame number of a row."""
@@ -128,6 +130,7 @@ class Pass:
         keep: bool,
         wanted: list[int] | None = None,
         with_traffic: bool = False,
+        with_second: bool = False,
         sought: Sought | None = None,
     ) -> None:
         self.machine = machine
@@ -138,6 +141,11 @@ class Pass:
             from netlab.engine.traffic import Traffic
 
             self._traffic = Traffic(machine)
+        self._second: Second | None = None
+        if with_second:
+            from netlab.engine.second import Second
+
+            self._second = Second(machine)
         self._handle = handle
         self.records = Records(machine, handle, name, keep=keep)
         flows = machine.flows
@@ -179,6 +187,8 @@ class Pass:
                     self.records.enough = self._sought.look(self.records, first, last)
                 if self._traffic is not None:
                     self._traffic.add_rows(self.records, first, last)
+                if self._second is not None:
+                    self._second.note(self.records, first, last)
                 if not self._wants:
                     work = partial(
                         self._follow, first, last, self.records.rows, self.records.first,
@@ -196,7 +206,7 @@ class Pass:
             self._traffic.finish(self.found, records.raw.interfaces)
         return Capture(
             records.raw, records.count, records, self.found, self.outs, self.aside, self.keep,
-            self._traffic, self.first,
+            self._traffic, self.first, self._second,
         )  # fmt: skip
 
     def _sort(self, first: int, last: int) -> None:
@@ -267,14 +277,16 @@ def read_capture(
     *,
     keep: bool,
     with_traffic: bool = False,
+    with_second: bool = False,
     sought: Sought | None = None,
 ) -> Capture:
     """The packets of a file. Raises Unfit for one that only the general path reads."""
     handle = file.open()
     try:
         first = Pass(
-            machine, handle, file.name, keep=keep, with_traffic=with_traffic, sought=sought
-        )
+            machine, handle, file.name, keep=keep, with_traffic=with_traffic,
+            with_second=with_second, sought=sought,
+        )  # fmt: skip
         first.run()
         return first.capture()
     finally:

@@ -29,12 +29,18 @@ _SLOW_FROM_BYTES = 64 << 20  # from here on it is worth a word that something ta
 
 
 def maybe_read(
-    file: AtHand, *, keep: bool, with_traffic: bool = False, sought: Sought | None = None
+    file: AtHand,
+    *,
+    keep: bool,
+    with_traffic: bool = False,
+    with_second: bool = False,
+    sought: Sought | None = None,
 ) -> Whole | None:
     """A capture by the engine; None where the general path is to read it.
 
-    `with_traffic`: what passed of each protocol and host is counted, too. With a frame that is
-    `sought` the file is read no farther than that one needs.
+    `with_traffic`: what passed of each protocol and host is counted, too. `with_second`: netlab's
+    own verdicts are made. With a frame that is `sought` the file is read no farther than that one
+    needs.
     Raises UsageError for a machine that does not exist or cannot be had, and BadRecording.
     """
     forced = forced_kind()
@@ -45,8 +51,11 @@ def maybe_read(
     from netlab.engine.whole import read
 
     try:
-        machine = _machine(forced, size)
-        return read(file, machine, keep=keep, with_traffic=with_traffic, sought=sought)
+        machine = _machine(forced, size, second=with_second)
+        return read(
+            file, machine, keep=keep, with_traffic=with_traffic, with_second=with_second,
+            sought=sought,
+        )  # fmt: skip
     except Unfit:
         return None
     except MemoryError as error:
@@ -58,8 +67,9 @@ def warm_up() -> str | None:
     try:
         from netlab.engine.compiled import entry_addresses, is_cached
 
-        entry_addresses()
-        if is_cached():
+        for second in (False, True):
+            entry_addresses(second=second)
+        if is_cached() and is_cached(second=True):
             return None
     except ImportError as error:
         return f"there is no {error.name}: pip install numba"
@@ -95,22 +105,21 @@ def forced_kind() -> str | None:
     return said
 
 
-def _machine(forced: str | None, size_bytes: int) -> Any:
+def _machine(forced: str | None, size_bytes: int, *, second: bool) -> Any:
     if forced == "plain" or (forced is None and size_bytes < _NATIVE_FROM_BYTES):
         return _plain()
     try:
-        from netlab.engine.compiled import maybe_cache
+        from netlab.engine.compiled import is_cached
         from netlab.engine.native import Native
 
-        cache = maybe_cache()
-        if cache is None or not cache.exists():
+        if not is_cached() or (second and not is_cached(second=True)):
             if forced is None and size_bytes < _COMPILE_FROM_BYTES:
                 return _plain()
             check_room(
                 _COMPILE_BYTES, "the kernels, which are compiled once,",
                 "netlab doctor --warm-up compiles them, where there is more",
             )  # fmt: skip
-        return Native(cache)
+        return Native()
     except ImportError as error:
         if forced is not None:
             raise UsageError(

@@ -1,7 +1,8 @@
 """The kernels' sources -> entries in machine code, compiled by numba or taken from our cache.
 
 Each entry is a C function of 64-bit numbers, addresses among them. The sources are compiled in a
-namespace of their own, so that the modules stay plain Python.
+namespace of their own, so that the modules stay plain Python. There are two parts, each compiled
+and kept by itself when it is first needed: what any large capture needs, and netlab's own verdicts.
 """
 
 from __future__ import annotations
@@ -9,56 +10,14 @@ from __future__ import annotations
 import ctypes
 import sys
 import time
+from functools import cache
+from types import ModuleType
 from typing import Any
 
-from netlab.correlate import kernels as followers
-from netlab.correlate import traffic_kernels as counters
-from netlab.decode import kernels as readers
-from netlab.engine import column_kernels as columns
-from netlab.engine.layout import Fields
+from netlab.engine import units
 from netlab.engine.objects import Objects, load
-from netlab.engine.units import MODULES, UNITS
+from netlab.engine.units import BYTES, NUMBERS, Entries
 
-_BYTES, _NUMBERS = "bytes", "numbers"  # beside records: what an address leads to
-Argument = Fields | str | None  # None: a number
-
-_SCAN: tuple[Argument, ...] = (
-    _BYTES, None, None, None, readers.SCAN, readers.LINK, readers.ROW, None,
-)  # fmt: skip
-# The kernels that are called from outside, and what their arguments are.
-ENTRIES: dict[str, tuple[Argument, ...]] = {
-    "scan_pcap": _SCAN,
-    "scan_pcapng": _SCAN,
-    "decode": (_BYTES, None, readers.LINK, readers.ROW, None, None),
-    "pick": (readers.ROW, None, None, _NUMBERS, None, _NUMBERS),
-    "sort_flows": (
-        _BYTES, None, readers.ROW, None, None, None,
-        _NUMBERS, None, followers.FLOW, followers.USED, None,
-    ),
-    "rehash": (_NUMBERS, None, followers.FLOW, followers.USED),
-    "follow": (
-        readers.ROW, None, None, None, followers.FLOW, followers.TALK, followers.HALF,
-        _NUMBERS, followers.NODE, followers.USED, None, followers.OUT, None,
-    ),
-    "count_rows": (
-        _BYTES, None, readers.ROW, None, None, counters.TALLY, _NUMBERS, None, counters.TOTAL,
-        None, _NUMBERS,
-    ),
-    "count_flows": (
-        followers.FLOW, followers.HALF, None, None, counters.TALLY, _NUMBERS, None,
-        counters.TOTAL, None,
-    ),
-    "place_tallies": (counters.TALLY, _NUMBERS, None, counters.TOTAL),
-    "sum_up": (
-        followers.FLOW, followers.TALK, followers.HALF, _NUMBERS, None, _NUMBERS, counters.TOTAL,
-    ),
-    "fill_segments": (
-        readers.ROW, followers.OUT, followers.FLOW, followers.TALK, _NUMBERS, _NUMBERS, None, None,
-        None, columns.CELL, None, columns.FILLED,
-    ),
-    "write_cells": (columns.CELL, None, _NUMBERS, None, _BYTES, _BYTES),
-    "busiest": (followers.FLOW, followers.TALK, followers.HALF, None, _NUMBERS, None),
-}  # fmt: skip
 # Inlined: what is called for each packet takes a dozen arguments, an array five by itself.
 _BARE = {
     "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy",
@@ -69,34 +28,45 @@ _MANY = 1 << 40  # what an array behind an address is taken to hold: the kernels
 _live: list[Any] = []  # compiled code must not be collected while its addresses are known
 
 
-def entry_addresses(cache: Objects | None = None) -> dict[str, int]:
-    """Where each entry lies; compiles where none are kept. Raises ImportError without numba."""
-    if cache is None:
-        cache = Objects(_sources())
-    found = cache.maybe_read()
+def entry_addresses(*, second: bool = False) -> dict[str, int]:
+    """Where each entry of a part lies; compiles where none are kept. Raises ImportError without
+    numba."""
+    kept = Objects(_sources(second=second))
+    found = kept.maybe_read()
     if found is not None:
         addresses, keep = load(found)
         _live.append(keep)
         return addresses
-    return _compile(cache)
+    return _compile(kept, second=second)
 
 
-def maybe_cache() -> Objects | None:
-    """Where the entries are kept, if they are; None: they cannot be had."""
-    try:
-        return Objects(_sources())
-    except ImportError:
-        return None
-
-
-def is_cached() -> bool:
+def is_cached(*, second: bool = False) -> bool:
     """Whether the entries need not be compiled."""
-    cache = maybe_cache()
-    return cache is not None and cache.exists()
+    try:
+        return Objects(_sources(second=second)).exists()
+    except ImportError:
+        return False
 
 
-def _sources() -> list[str]:
-    return [*map(_source, MODULES), repr((ENTRIES, _BARE))]
+def entries(*, second: bool) -> Entries:
+    """The kernels of a part that are called from outside, and what their arguments are."""
+    return _part(second=second).ENTRIES  # type: ignore[no-any-return]
+
+
+def _part(*, second: bool) -> Any:
+    if not second:
+        return units
+    from netlab.engine import second_units
+
+    return second_units
+
+
+@cache
+def _sources(*, second: bool = False) -> list[str]:
+    """What the code of a part depends on."""
+    part = _part(second=second)
+    modules = [_source(module) for unit in part.UNITS for module in unit]
+    return [*modules, repr((part.ENTRIES, _BARE))]
 
 
 def _source(module: Any) -> str:
@@ -104,33 +74,34 @@ def _source(module: Any) -> str:
     return source
 
 
-def _compile(cache: Objects) -> dict[str, int]:
+def _compile(objects: Objects, *, second: bool) -> dict[str, int]:
     import numba
 
+    what = "netlab's own verdicts on large captures" if second else "large captures"
     print(
-        "netlab: compiling for large captures, once on this machine (some 20 s)",
+        f"netlab: compiling for {what}, once on this machine (some 20 s)",
         file=sys.stderr, flush=True,
     )  # fmt: skip
     begun = time.monotonic()
-    made = {name: _entry(numba, name) for name in ENTRIES}
+    part = _part(second=second)
+    made = {name: _entry(numba, part, name) for name in part.ENTRIES}
     _live.append(made)
     addresses = {name: int(entry.address) for name, entry in made.items()}
-    problem = cache.keep(made)
+    problem = objects.keep(made)
     passed = time.monotonic() - begun
-    kept = f"kept in {cache.folder}" if problem is None else f"not kept: {problem}"
+    kept = f"kept in {objects.folder}" if problem is None else f"not kept: {problem}"
     print(f"netlab: compiled in {passed:.1f} s, {kept}", file=sys.stderr, flush=True)
     return addresses
 
 
-_namespaces: dict[int, dict[str, Any]] = {}  # by unit
+_namespaces: dict[str, dict[str, Any]] = {}  # by the first module of a unit
 
 
-def _namespace(numba: Any, number: int) -> dict[str, Any]:
+def _namespace(numba: Any, unit: tuple[ModuleType, ...]) -> dict[str, Any]:
     """The sources of a unit, executed anew as one module with its functions compiled."""
-    known = _namespaces.get(number)
+    known = _namespaces.get(unit[0].__name__)
     if known is not None:
         return known
-    unit = UNITS[number]
     space: dict[str, Any] = {"__name__": unit[0].__name__}
     for module in unit:  # what the first import, the others then define
         exec(compile(_source(module), module.__file__ or "", "exec"), space)
@@ -140,26 +111,26 @@ def _namespace(numba: Any, number: int) -> dict[str, Any]:
         for name in module.KERNELS:
             space[name] = numba.njit(space[name], **_BARE)
     space["carray"] = numba.carray
-    _namespaces[number] = space
+    _namespaces[unit[0].__name__] = space
     return space
 
 
-def _entry(numba: Any, name: str) -> Any:
+def _entry(numba: Any, part: Any, name: str) -> Any:
     """A kernel behind a C signature."""
     import numpy
     from numba import types
 
-    unit = next(n for n, unit in enumerate(UNITS) if any(name in one.KERNELS for one in unit))
+    unit = next(one for one in part.UNITS if any(name in module.KERNELS for module in one))
     space = _namespace(numba, unit)
     kinds, passed = [], []
-    for number, argument in enumerate(ENTRIES[name]):
+    for number, argument in enumerate(part.ENTRIES[name]):
         if argument is None:
             kinds.append(types.int64)
             passed.append(f"a{number}")
             continue
-        if argument == _BYTES:
+        if argument == BYTES:
             item = types.uint8
-        elif argument == _NUMBERS:
+        elif argument == NUMBERS:
             item = types.int32
         else:
             item = numba.from_dtype(numpy.dtype(list(argument)))

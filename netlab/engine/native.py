@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from netlab.engine.compiled import ENTRIES, entry_addresses
+from netlab.engine.compiled import entries, entry_addresses
 from netlab.engine.layout import Fields, layout
 from netlab.engine.memory import Memory
-
-if TYPE_CHECKING:
-    from netlab.engine.objects import Objects
 
 _I4 = [("number", "i4")]
 
@@ -121,11 +118,14 @@ class Native:
     piece_bytes = 2 << 20  # one large page; half of it costs a large capture 5 % more, twice 30 %
     flows = 1 << 16  # for which there is room at first: memory is taken when it is used
 
-    def __init__(self, cache: Objects | None = None) -> None:
-        """`cache`: where they are kept, if it is known already."""
+    def __init__(self) -> None:
         self._entries: dict[str, Any] = {}
-        for name, address in entry_addresses(cache).items():
-            kinds = [ctypes.c_int64] * len(ENTRIES[name])
+        self._add(second=False)
+
+    def _add(self, *, second: bool) -> None:
+        arguments = entries(second=second)
+        for name, address in entry_addresses(second=second).items():
+            kinds = [ctypes.c_int64] * len(arguments[name])
             self._entries[name] = ctypes.CFUNCTYPE(ctypes.c_int64, *kinds)(address)
 
     def table(self, fields: Fields, count: int) -> NativeTable:
@@ -135,6 +135,8 @@ class Native:
         return NativePiece(size_bytes)
 
     def run(self, kernel: str, *arguments: Any) -> int:
+        if kernel not in self._entries:
+            self._add(second=True)
         found: int = self._entries[kernel](
             *[one if type(one) is int else one.address for one in arguments]
         )

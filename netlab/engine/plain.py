@@ -6,14 +6,20 @@ A read past the data is an IndexError here, where compiled code would read whate
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import Any
 
 from netlab.engine.layout import Fields, layout
-from netlab.engine.units import MODULES
+from netlab.engine.units import UNITS
 
-_KERNELS: dict[str, Callable[..., int]] = {
-    name: getattr(module, name) for module in MODULES for name in module.KERNELS
-}
+
+def _kernels(units: tuple[tuple[ModuleType, ...], ...]) -> dict[str, Callable[..., int]]:
+    return {
+        name: getattr(module, name) for unit in units for module in unit for name in module.KERNELS
+    }
+
+
+_KERNELS = _kernels(UNITS)
 
 
 def record_class(fields: Fields) -> type[Any]:
@@ -122,4 +128,8 @@ class Plain:
         return PlainPiece(size_bytes)
 
     def run(self, kernel: str, *arguments: Any) -> int:
+        if kernel not in _KERNELS:
+            from netlab.engine import second_units
+
+            _KERNELS.update(_kernels(second_units.UNITS))
         return int(_KERNELS[kernel](*[getattr(one, "items", one) for one in arguments]))

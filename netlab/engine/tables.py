@@ -119,6 +119,8 @@ def segment_of(
     )  # fmt: skip
     mine, other = divmod(found >> k.STATES_AT, k.STATES)
     segment.sender_state, segment.receiver_state = STATES[mine], STATES[other]
+    if whole.capture.second is not None:
+        whole.capture.second.fill(whole.capture, index, segment)
     if not found & k.JUDGED:
         return segment
     for bit, name in enumerate(VERDICTS):

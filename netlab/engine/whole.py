@@ -158,14 +158,20 @@ def read(
     *,
     keep: bool,
     with_traffic: bool = False,
+    with_second: bool = False,
     sought: Sought | None = None,
 ) -> Whole:
     """Read a file, or as far as a frame is `sought`; `with_traffic` count what passed of each
-    protocol and host. Raises Unfit for one that only the general path reads."""
+    protocol and host, `with_second` (and `keep`) judge each segment a second time.
+    Raises Unfit for one that only the general path reads."""
     file = at_hand(path)
-    capture = read_capture(file, machine, keep=keep, with_traffic=with_traffic, sought=sought)
+    capture = read_capture(
+        file, machine, keep=keep, with_traffic=with_traffic, with_second=with_second, sought=sought
+    )
     if not capture.records.enough:
         file.add_fault(capture.raw, capture.count)
+    if capture.second is not None:
+        capture.second.judge(capture, lost=missing_frames(capture.raw) is not None)
     whole = Whole(file, machine, capture, sought=sought)
     if not capture.aside and not capture.found.has_left:
         return whole

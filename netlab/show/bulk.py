@@ -22,6 +22,7 @@ from netlab.engine.columns import CHOICES, NAMES, TEXTS, segment_cells
 from netlab.engine.tables import read_alone
 from netlab.engine.whole import Whole
 from netlab.model.tables import Fate, Tables, columns
+from netlab.show.bulk_verdicts import verdict_columns
 from netlab.show.frames import frame
 
 T = TypeVar("T")
@@ -185,7 +186,8 @@ def _segments(bulk: Bulk, part: Range, names: Sequence[str]) -> pl.DataFrame:
             if name in CHOICES:
                 made[name] = _TEXTS.gather(made[name])
         frames.append(pl.DataFrame(made))
-    return pl.concat(frames) if frames else frame(Tables(), "segments").select(wanted)
+    found = pl.concat(frames) if frames else frame(Tables(), "segments").select(wanted)
+    return found.with_columns(verdict_columns(bulk.whole, bulk.flows.left, part, names))
 
 
 def _made(made: dict[str, Callable[[], Any]], names: Sequence[str]) -> pl.DataFrame:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from netlab.capture.spare import check_room
+from netlab.engine import known
 from netlab.engine.known import not_known
 from netlab.engine.whole import Whole
 from netlab.model.tables import Tables, columns
@@ -44,6 +45,11 @@ def missing_columns(sql: str, named: Sequence[str]) -> list[str]:
     """
     words, star = words_in(sql), _has_star(sql)
     return [name for table in named for name in _unknown(table) if star or name in words]
+
+
+def needs_second(sql: str) -> bool:
+    """Whether an SQL text names netlab's own verdicts, of segments or frames."""
+    return _has_star(sql) or known.needs_second(words_in(sql))
 
 
 def _has_star(sql: str) -> bool:

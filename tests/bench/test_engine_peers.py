@@ -21,7 +21,7 @@ import pytest
 from netlab.capture import pcap
 from netlab.correlate.verdicts import VERDICTS
 from netlab.engine.choose import warm_up
-from netlab.engine.known import not_known
+from netlab.engine.known import SECOND
 from netlab.model.tables import columns
 from tests.bench.peers import (
     SCRIPTS,
@@ -37,7 +37,7 @@ from tests.bench.peers import (
 ROUNDS = 3
 SLOW = 20_011  # packets, for those that take 100 us for one
 NETLAB = [sys.executable, "-m", "netlab"]
-SEGMENTS = ",".join(c.name for c in columns("segments") if c.name not in not_known("segments"))
+SEGMENTS = ",".join(c.name for c in columns("segments") if c.name not in SECOND)
 ANALYSIS = [part for name in (*VERDICTS, "acks_frame", "ack_rtt", "rto", "bytes_in_flight")
             for part in ("-e", f"tcp.analysis.{name}")]  # fmt: skip
 

@@ -20,7 +20,7 @@ from tshark_verdicts import FIELDS, NUMBERS, TIMES
 
 from netlab.capture.files import read_raw
 from netlab.correlate.verdicts import VERDICTS
-from netlab.engine.known import not_known
+from netlab.engine.known import SECOND
 from netlab.engine.native import Native
 from netlab.engine.whole import read
 from netlab.explain.analysis import analyse
@@ -30,7 +30,7 @@ from netlab.show.frames import frame
 
 SMALL, LARGE = 200_000, 2_000_000
 OF_PACKETS = ["frame", "payload_off", "caplen_bytes"]
-OF_SEGMENTS = [c.name for c in columns("segments") if c.name not in not_known("segments")]
+OF_SEGMENTS = [c.name for c in columns("segments") if c.name not in SECOND]
 
 
 @pytest.mark.slow
@@ -45,7 +45,7 @@ def test_verdicts_are_tsharks(packets: int, captures_dir: Path, tmp_path: Path) 
     path, told = made.with_suffix(".pcap"), tmp_path / "tshark.tsv"
     try:
         there = tshark_frame(path, told)
-        whole = read(str(path), Native(), keep=True)
+        whole = read(str(path), Native(), keep=True, with_second=packets == SMALL)
         segments = bulk_frame(whole, "segments", OF_SEGMENTS)
         compare(
             f"{packets:,} packets, the engine", there,
@@ -58,6 +58,8 @@ def test_verdicts_are_tsharks(packets: int, captures_dir: Path, tmp_path: Path) 
                 with_stream(frame(general, "segments"), general.connections),
                 frame(general, "packets").select(OF_PACKETS),
             )  # fmt: skip
+            mine = bulk_frame(whole, "segments", ["frame", *SECOND])
+            assert mine.equals(frame(general, "segments").select("frame", *SECOND))
     finally:  # hundreds of megabytes
         path.unlink()
         told.unlink(missing_ok=True)

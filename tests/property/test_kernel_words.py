@@ -15,8 +15,8 @@ from netlab.correlate import kernels as followers
 from netlab.correlate.verdict_names import VERDICTS
 from netlab.decode import carried, kernels, tunnels
 from netlab.decode import numbers as named
+from netlab.engine import second_units, units
 from netlab.engine.layout import layout
-from netlab.engine.units import UNITS
 from netlab.model import seqnum
 
 NUMBERS = st.integers(0, seqnum.SEQ_MASK)
@@ -69,7 +69,8 @@ def test_a_packet_is_a_line_of_cache() -> None:
 
 
 @pytest.mark.parametrize(
-    ("unit", "place"), [(unit, place) for unit in UNITS for place in range(len(unit))]
+    ("unit", "place"),
+    [(unit, place) for unit in units.UNITS + second_units.UNITS for place in range(len(unit))],
 )
 def test_kernels_import_only_their_own_parts(unit: tuple[ModuleType, ...], place: int) -> None:
     """Those that stand behind them: what comes later in the unit's namespace stays there."""

@@ -100,8 +100,9 @@ def _read_later(part: Part, asked: Asked) -> None:
 def _packets(asked: Asked, file: AtHand) -> bool:
     from netlab.engine.choose import maybe_read
 
+    second = False
     if asked.where is not None:
-        from netlab.show.bulk_sql import check_condition, missing_columns
+        from netlab.show.bulk_sql import check_condition, missing_columns, needs_second
 
         check_condition(asked.where)
         if missing := missing_columns(asked.where, ["frames"]):
@@ -110,9 +111,10 @@ def _packets(asked: Asked, file: AtHand) -> bool:
                 " that; a column of tshark's, such as retransmission, takes seconds"
             )
             return False
+        second = needs_second(asked.where)
     with watching() as progress:
         progress.step("reading")
-        whole = maybe_read(file, keep=True)
+        whole = maybe_read(file, keep=True, with_second=second)
         if whole is None:
             return False
         places: Sequence[int] = range(whole.capture.count)

@@ -305,6 +305,11 @@ def test_a_file_larger_than_memory(large_file: Path) -> None:
     assert done.returncode == 0, done.stderr
     frames = [row["frame"] for row in json.loads(done.stdout)]
     assert frames == [3 * 1_009 + 1, *range(count - 4, count + 1)]
+    condition = "payload_len_bytes > 0 and verdict is null"  # the first of a sender without a SYN
+    done = limited("inspect", path, "--packets", "--where", condition, "--json")
+    assert done.returncode == 0, done.stderr
+    frames = [row["frame"] for row in json.loads(done.stdout)]
+    assert frames == list(range(1, count + 1, 1_009))
     done = limited("inspect", path, "--packets")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 1 + count
@@ -318,9 +323,9 @@ def test_a_file_larger_than_memory(large_file: Path) -> None:
     "argv",
     [
         ("query", "select * from frames"),
-        ("query", "select frame, verdict from segments"),
+        ("query", "select connection, rto_frames from connections"),
         ("inspect", "--messages"),
-        ("inspect", "--packets", "--where", "verdict = 'rto'"),
+        ("inspect", "--packets", "--where", "conn_rto_frames > 0"),
     ],
 )
 def test_what_needs_all_of_it_is_refused_in_a_line(argv: tuple[str, ...], large_file: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from netlab.engine import objects
-from netlab.engine.compiled import ENTRIES, entry_addresses, function_of
+from netlab.engine.compiled import entries, entry_addresses, function_of
 from netlab.engine.linked import maybe_link
 from netlab.engine.objects import Code, Objects
 
@@ -39,7 +39,7 @@ def scanned(addresses: dict[str, int]) -> int:
     scans.put(0, header_bytes=16)
     links.put(0, unit_ns=1, longest_bytes=99)
     rows = NativeTable(kernels.ROW, 1)
-    scan = function_of(addresses["scan_pcap"], len(ENTRIES["scan_pcap"]))
+    scan = function_of(addresses["scan_pcap"], len(entries(second=False)["scan_pcap"]))
     stopped: int = scan(
         ctypes.addressof(piece), 0, len(packet), 0, scans.address, links.address, rows.address, 1
     )
