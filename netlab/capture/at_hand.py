@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import os
 import stat
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from netlab.capture.compressed import is_compressed, maybe_decompressed
 from netlab.capture.damage import CUT_SHORT
 from netlab.capture.sources import Content, content_of
 from netlab.model.errors import BadRecording
 from netlab.model.recording import RawRecording
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _MAGIC_BYTES = 8
 

@@ -12,8 +12,10 @@ Read first: man 2 fork, man 2 clone (CLONE_FILES), man 2 execve, man 2 fcntl (FD
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeGuard
+
+from netlab.model.records import dataclass
 
 OWN_INODES = 1 << 62  # the kernel's inodes of sockets have 32 bits
 

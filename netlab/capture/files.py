@@ -10,20 +10,22 @@ from __future__ import annotations
 import gc
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from netlab.capture import pcap
 from netlab.capture import pcapng_reader as reader
 from netlab.capture.agreement import agree
 from netlab.capture.at_hand import AtHand, at_hand
 from netlab.capture.damage import Damaged
-from netlab.capture.pcapng_file import PcapngFile
 from netlab.capture.spare import FRAMES_BETWEEN, check_going_on
 from netlab.capture.wired import check_arrivals
 from netlab.model.call import CallRecord
 from netlab.model.errors import BadRecording, UsageError
 from netlab.model.frame import Frame, Interface
 from netlab.model.recording import RawRecording
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # What other files begin with, and what to do about it.
 _STRANGERS = (
@@ -64,6 +66,8 @@ def _read(path: str | Path | AtHand, ended: bool = False) -> RawRecording:
 
 def _raw(data: bytes, name: str, ended: bool) -> RawRecording:
     if data[:4] == reader.SECTION_HEADER_BYTES:
+        from netlab.capture.pcapng_file import PcapngFile  # with all that a recording may hold
+
         raw = PcapngFile(name).read(data)
     elif (header := pcap.maybe_header(data)) is not None:
         raw = _pcap(data, header)
@@ -83,6 +87,8 @@ def recover(path: str | Path) -> RawRecording:
     A call that stands in both is taken once. `faults` and the description's notes say what was
     found. Raises BadRecording when neither holds anything, UsageError when FILE is being recorded.
     """
+    from pathlib import Path
+
     from netlab.capture.ownership import being_recorded
     from netlab.capture.recording import spool_folder
 

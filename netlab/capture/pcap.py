@@ -9,10 +9,10 @@ recordings. Read draft-ietf-opsawg-pcap first; limits are those of Wireshark 4.0
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from struct import Struct
 
 from netlab.capture.damage import CUT_SHORT, Damaged, max_packet_bytes
+from netlab.model.records import dataclass
 
 FILE_HEADER_BYTES = 24
 _DG_UX = (543, 0)  # its version, with the lengths as before 2.3

@@ -8,7 +8,6 @@ Lengths are checked before anything is cut out, nothing is copied. Where the dra
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from struct import Struct
 
 from netlab.capture.damage import CUT_SHORT, Damaged, max_packet_bytes
@@ -23,6 +22,7 @@ from netlab.capture.pcapng import (
     OBSOLETE_PACKET,
     SECTION_HEADER,
 )
+from netlab.model.records import dataclass
 
 SECTION_HEADER_BYTES = b"\n\r\r\n"  # reads the same in both byte orders
 _NS = 1_000_000_000

@@ -33,7 +33,6 @@ import socket
 import struct
 import sys
 import time
-from dataclasses import dataclass
 from fcntl import ioctl
 
 from netlab.capture.bpf import SNAPLEN_BYTES, Filter, accept_all, without_outgoing
@@ -45,6 +44,7 @@ from netlab.model.frame import (
     DIRECTION_OUT,
     TCP_SEGMENTATION_OFFLOAD,
 )
+from netlab.model.records import dataclass
 
 SOL_PACKET = 263  # linux/socket.h
 PACKET_RX_RING = 5  # linux/if_packet.h, as all PACKET_ and TP_ below

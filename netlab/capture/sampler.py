@@ -16,12 +16,13 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 
 from netlab.capture import sockdiag
 from netlab.capture.sockdiag import SKMEMINFO, TCP_INFO, DiagRow, Ends
 from netlab.capture.ticks import Ticks
+from netlab.model.records import dataclass
 from netlab.model.sample import TCP_STATES, Sample
 
 _LEFT_OUT = ("TIME-WAIT", "CLOSED")

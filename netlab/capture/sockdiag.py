@@ -16,8 +16,9 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from netlab.model.records import dataclass
 
 _NETLINK_SOCK_DIAG = 4
 ALL_STATES = 0xFFFF

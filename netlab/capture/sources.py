@@ -13,11 +13,13 @@ import errno
 import os
 import stat
 import sys
-from pathlib import Path
-from typing import IO, Self, cast
+from typing import IO, TYPE_CHECKING, Self, cast
 
 from netlab.capture.spare import spill_folder
 from netlab.model.errors import BadRecording
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HELD_BYTES = 64 << 20
 _PIECE_BYTES = 1 << 20

@@ -6,8 +6,6 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import click
-
 from netlab.model.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,14 +13,6 @@ if TYPE_CHECKING:
 
 _RULE = re.compile(r"(tcp|udp)\.port\s*==\s*([0-9]{1,5})\s*,\s*(\S+)")
 _HIGHEST_PORT = 65_535
-
-decode_as_option = click.option(
-    "--decode-as",
-    "-d",
-    metavar="RULE",
-    multiple=True,
-    help="What is spoken at a port: `tcp.port==8080,http`. Repeatable.",
-)
 
 
 def rules(texts: Sequence[str]) -> list[DecodeAs]:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from netlab.commands.decode_as import decode_as_option, rules
-from netlab.commands.options import tshark_compat_option
+from netlab.commands.decode_as import rules
+from netlab.commands.options import decode_as_option, tshark_compat_option
 from netlab.commands.watching import settled, watching
 from netlab.model.errors import UsageError
 

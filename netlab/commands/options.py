@@ -20,6 +20,13 @@ journal_limit_option = click.option(
     help="How many calls Wireshark shows one by one.",
 )
 
+decode_as_option = click.option(
+    "--decode-as",
+    "-d",
+    metavar="RULE",
+    multiple=True,
+    help="What is spoken at a port: `tcp.port==8080,http`. Repeatable.",
+)
 
 tshark_compat_option = click.option(
     "--tshark-compat",

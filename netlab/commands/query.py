@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from netlab.commands.decode_as import decode_as_option, rules
+from netlab.commands.decode_as import rules
 from netlab.commands.numbers import WholeNumber
-from netlab.commands.options import display_options, tshark_compat_option
+from netlab.commands.options import decode_as_option, display_options, tshark_compat_option
 from netlab.commands.watching import settled, watching
 from netlab.model.errors import UsageError
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from netlab.correlate.call_moves import end_ns, moved_bytes, returned_ns
 from netlab.correlate.option_changes import Changes, option_between
 from netlab.correlate.reasons import Reason
 from netlab.model.call import MSG_OOB, CallRecord
+from netlab.model.records import dataclass
 
 if TYPE_CHECKING:
     from netlab.correlate.call_ranges import CallRanges

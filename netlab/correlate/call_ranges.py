@@ -29,7 +29,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import accumulate
 
 from netlab.correlate.call_layout import Layout, Unplaced, UrgentMark
@@ -49,6 +49,7 @@ from netlab.model.call import (
     is_outbound,
 )
 from netlab.model.ranges import RangeMap
+from netlab.model.records import dataclass
 
 # Errors after which a connection goes on; after any other a recv returns 0 without a FIN.
 _PASSING = RESTARTING | {

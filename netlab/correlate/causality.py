@@ -14,7 +14,7 @@ Read first: reference on the order of calls in `call_ranges`; RFC 9293 3.5 and 3
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
 from netlab.correlate.accept_queue import queued_ns
@@ -31,6 +31,7 @@ from netlab.model.call import (
     is_inbound,
     is_outbound,
 )
+from netlab.model.records import dataclass
 from netlab.model.tables import Direction, Side
 
 _NEVER = 1 << 62

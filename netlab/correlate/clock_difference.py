@@ -11,9 +11,9 @@ What it does not know: whose bounds they are. Integer nanoseconds throughout.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 from netlab.correlate.causality import Bound, interval
+from netlab.model.records import dataclass
 
 _TOLERANCE_NS = 1_000_000
 _PPB = 1_000_000_000

@@ -9,7 +9,6 @@ is one such place only. 0 is preferred: two programs on one machine read one clo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from netlab.correlate.addresses import Endpoint, is_wildcard
 from netlab.correlate.causality import Bound, Ways, bounds_of_end, interval, moves_of
@@ -19,6 +18,7 @@ from netlab.correlate.matching import is_hidden
 from netlab.correlate.segments import Track
 from netlab.correlate.sockets import Socket
 from netlab.model.call import CallRecord
+from netlab.model.records import dataclass
 from netlab.model.tables import Side
 
 _MOST_SOUGHT = 32  # sockets that are asked: each is compared with every connection

@@ -12,13 +12,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from netlab.correlate.call_moves import bound_ns, moved_bytes
 from netlab.correlate.call_ranges import CallRanges
 from netlab.correlate.causality import Step
 from netlab.correlate.payloads import StreamBytes
 from netlab.model.call import CallRecord
+from netlab.model.records import dataclass
 
 _FEWEST = 8
 _MOST_PLACES = 4096

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Address
 
@@ -27,6 +26,7 @@ from netlab.correlate.socket_options import OptionSet, options_of
 from netlab.correlate.sockets import Socket
 from netlab.model.call import CallRecord
 from netlab.model.frame import DIRECTION_OUT
+from netlab.model.records import dataclass
 
 _FOREVER = 1 << 63
 _LOOPBACK = "lo"

@@ -5,13 +5,14 @@ Apart from them, so that a recording without UDP need not import how it is joine
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from netlab.correlate.addresses import Endpoint, is_wildcard
 from netlab.correlate.missing import Missing
 from netlab.correlate.reasons import Reason
 from netlab.model.call import CallRecord
+from netlab.model.records import dataclass
 from netlab.model.tables import Direction, Side, Span, Unmatched
 
 if TYPE_CHECKING:

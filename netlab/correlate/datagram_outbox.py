@@ -10,13 +10,13 @@ Read first: man 7 udp, Linux udp_sendmsg.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from netlab.correlate.addresses import Endpoint, maybe_endpoint
 from netlab.correlate.call_moves import moved_bytes
 from netlab.correlate.socket_options import maybe_option
 from netlab.correlate.sockets import Socket
 from netlab.model.call import MSG_MORE, CallRecord, is_outbound
+from netlab.model.records import dataclass
 
 _SEGMENT = re.compile(r"\bUDP_SEGMENT=(\d+)")  # of one sendmsg, as the witness notes it
 

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from netlab.correlate.addresses import Endpoint
+from netlab.model.records import dataclass
 
 _MESSAGE = 1 << 32  # more than there are calls
 

@@ -12,7 +12,7 @@ Read first: man 7 udp, man 7 socket.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from netlab.correlate.addresses import Endpoint, is_multicast, is_wildcard, maybe_endpoint
 from netlab.correlate.call_moves import moved_bytes
@@ -26,6 +26,7 @@ from netlab.correlate.reasons import Reason
 from netlab.correlate.socket_options import options_of
 from netlab.correlate.sockets import Socket
 from netlab.model.call import MSG_ERRQUEUE, MSG_PEEK, MSG_TRUNC, CallRecord, is_inbound, is_outbound
+from netlab.model.records import dataclass
 
 # From the stamp of a frame to its place in the queue: the rest of one run of the network stack,
 # microseconds as a rule. The same for a sample of SIOCINQ, which is taken before the call's entry.

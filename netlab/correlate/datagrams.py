@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from netlab.correlate.addresses import Endpoint
 from netlab.correlate.arrivals import arrival_ns, on_its_way, reached
 from netlab.correlate.flows import UDP_HEADER, Flow, fragment_bytes, own_payload_bytes
 from netlab.correlate.reasons import Reason
 from netlab.correlate.streams import Piece
+from netlab.model.records import dataclass
 from netlab.model.tables import Direction, Packet
 
 

@@ -9,9 +9,9 @@ Knows no frames.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from netlab.model.call import EPOLL_WAITING, EPOLLET, CallRecord, Inheritance
+from netlab.model.records import dataclass
 
 _Epoll = tuple[str, int, int | None]  # host, pid, descriptor
 _NEVER_NS = 1 << 62

@@ -12,9 +12,10 @@ Knows nothing of calls. Read first: RFC 9293 3.4.1, RFC 791 3.2, tshark's packet
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from netlab.correlate.addresses import Endpoint, plain_address
+from netlab.model.records import dataclass
 from netlab.model.seqnum import seq_add
 from netlab.model.tables import Direction, Ends, Packet
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, TypeVar
 
 from netlab.correlate.accept_queue import queued_ns
@@ -30,6 +30,7 @@ from netlab.correlate.only_ways import certain_pairs
 from netlab.correlate.segments import Track
 from netlab.correlate.sockets import Socket
 from netlab.model.call import CallRecord
+from netlab.model.records import dataclass
 from netlab.model.tables import Direction, Side
 
 if TYPE_CHECKING:

@@ -108,8 +108,9 @@ def follow(rows, first, last, number, flows, talks, halves, counts, nodes, useds
             talk.marks = OPENED
             talk.first_ns = time_ns
             talk.last_ns = time_ns
-            _open_half(halves[2 * k])
-            _open_half(halves[2 * k + 1])
+            if row.kind != UDP:  # of which halves have but the sums: half a file's flows may be it
+                _open_half(halves[2 * k])
+                _open_half(halves[2 * k + 1])
         if time_ns < talk.first_ns:
             talk.first_ns = time_ns
         if time_ns > talk.last_ns:

@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 from netlab.correlate.sockets import Socket
 from netlab.model.call import CallRecord
+from netlab.model.records import dataclass
 
 _FOREVER = 1 << 63
 _UNNAMED = frozenset({None, "", "unix:", "unix:@"})

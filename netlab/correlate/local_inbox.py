@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import accumulate
 
 from netlab.correlate.reasons import Reason
+from netlab.model.records import dataclass
 
 
 @dataclass(slots=True, eq=False)

@@ -7,12 +7,13 @@ call that put them. Nothing but the outcome stands here; who fills it knows noth
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from netlab.correlate.call_ranges import Stop
 from netlab.correlate.reasons import Reason, What
 from netlab.correlate.sockets import Socket
 from netlab.model.call import CallRecord
+from netlab.model.records import dataclass
 from netlab.model.tables import Connection, Direction, Role, Side, Span, Unmatched
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from netlab.correlate.call_ranges import Stop
 from netlab.correlate.local_ends import Ends
@@ -21,6 +21,7 @@ from netlab.correlate.reasons import Reason, What
 from netlab.correlate.socket_options import options_of
 from netlab.correlate.sockets import Socket
 from netlab.model.call import MSG_PEEK, MSG_TRUNC, CallRecord, is_inbound, is_outbound
+from netlab.model.records import dataclass
 from netlab.model.tables import Connection, Direction, Side, Unmatched
 
 _FOREVER = 1 << 63

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import takewhile
 
 from netlab.correlate.reassembly import Chunk, Reassembly
@@ -17,6 +17,7 @@ from netlab.decode.applications.message import Application, Said
 from netlab.decode.applications.registry import Guess, guess_datagrams, guess_stream
 from netlab.model.ranges import RangeMap
 from netlab.model.recording import RawRecording
+from netlab.model.records import dataclass
 from netlab.model.tables import Call, Connection, Message, Side, Tables
 
 _Placed = tuple[int, Message]  # with the place of the frame with which it could first be read

@@ -6,10 +6,9 @@ a file that was cut short only this is known: there may have been more than it h
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from netlab.correlate.reasons import Reason
 from netlab.model.recording import RawRecording
+from netlab.model.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

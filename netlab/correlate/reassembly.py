@@ -9,12 +9,12 @@ forged one.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from operator import itemgetter
 
 from netlab.decode.payload import payload_of
 from netlab.model.ranges import RangeMap
 from netlab.model.recording import RawRecording
+from netlab.model.records import dataclass
 from netlab.model.tables import Connection, Segment, Side, Tables, Verdict
 
 _LAST = 1 << 62  # behind all frames

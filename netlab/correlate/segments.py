@@ -10,13 +10,14 @@ Read first: RFC 9293 3.4 and 3.8.4, RFC 7323 section 2, tshark's packet-tcp.c.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 from netlab.correlate.arrivals import arrival_ns, may_have_reached
 from netlab.correlate.flows import ACK, FIN, RST, SYN, Flow
 from netlab.model.ranges import RangeSet
+from netlab.model.records import dataclass
 from netlab.model.seqnum import SEQ_MASK, seq_add, seq_diff
 from netlab.model.tables import Direction, Packet, Segment, Side
 

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from netlab.correlate.flows import SYN
 from netlab.correlate.segments import Row
 from netlab.model.ranges import RangeSet
+from netlab.model.records import dataclass
 from netlab.model.seqnum import SEQ_MASK, seq_diff
 
 _COPIES = 64

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from netlab.model.call import CallRecord
+from netlab.model.records import dataclass
 
 # Linux's numbers (asm-generic/socket.h, linux/in.h, linux/in6.h, linux/udp.h) of options that
 # Python does not name, or names in some versions only.

@@ -12,7 +12,7 @@ a new life of the socket, with other ends. Knows nothing of packets.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from netlab.correlate.addresses import Endpoint, is_wildcard, maybe_endpoint
 from netlab.correlate.option_changes import option_value
@@ -25,6 +25,7 @@ from netlab.model.call import (
     is_closing,
     is_outbound,
 )
+from netlab.model.records import dataclass
 from netlab.model.tables import Side
 
 Holder = tuple[int, int | None]  # pid, descriptor

@@ -82,6 +82,8 @@ def sort_flows(buf, base, rows, first, last, number, table, mask, flows, useds, 
     `number` is what the first of `rows` counts as in the file.
     """
     used = useds[0]
+    before = -1  # the flow of the row before
+    at = 0  # where it stands in the table
     for i in range(first, last):
         row = rows[i]
         kind = row.kind
@@ -115,11 +117,15 @@ def sort_flows(buf, base, rows, first, last, number, table, mask, flows, useds, 
             a_low, b_low = b_low, a_low
             sport, dport = dport, sport
         ports = (int(kind) << 40) | ((marks & IS_IPV6) << 32) | (sport << 16) | dport
-        at = _place_of(a_high, a_low, b_high, b_low, ports, mask)
-        k = table[at]
-        while k >= 0 and not _same_key(flows[k], a_high, a_low, b_high, b_low, ports):
-            at = (at + 1) & mask
-            k = table[at]
+        # Packets come in trains: four of five are of the flow of the one before, whose key is at
+        # hand, and need no look into the table: a fifth of the time.
+        if before < 0 or not _same_key(flows[before], a_high, a_low, b_high, b_low, ports):
+            at = _place_of(a_high, a_low, b_high, b_low, ports, mask)
+            before = table[at]
+            while before >= 0 and not _same_key(flows[before], a_high, a_low, b_high, b_low, ports):
+                at = (at + 1) & mask
+                before = table[at]
+        k = before
         flags = int(row.flags)
         syn = flags & (SYN | ACK)
         reused = False
@@ -129,6 +135,7 @@ def sort_flows(buf, base, rows, first, last, number, table, mask, flows, useds, 
             k = used.flows
             used.flows = k + 1
             table[at] = k
+            before = k
             f = flows[k]
             f.first_high = a_high
             f.first_low = a_low

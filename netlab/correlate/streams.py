@@ -29,12 +29,13 @@ other copy: that proves that they were.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from netlab.correlate.arrivals import arrival_ns, came, may_have_reached, reached
 from netlab.correlate.flows import ACK, FIN, RST, SYN
 from netlab.correlate.segments import Half, Row, Track
 from netlab.model.ranges import RangeMap, RangeSet
+from netlab.model.records import dataclass
 from netlab.model.seqnum import SEQ_MASK, seq_diff
 from netlab.model.tables import Direction, Packet
 

@@ -8,7 +8,7 @@ many calls. Roles without bytes are in `handshake`, `closing`, `receiver_acks` a
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from netlab.correlate.call_layout import UrgentMark
 from netlab.correlate.call_ranges import CallRanges
@@ -17,6 +17,7 @@ from netlab.correlate.sockets import Socket
 from netlab.correlate.streams import Piece, Stream
 from netlab.model.call import CallRecord
 from netlab.model.ranges import RangeMap
+from netlab.model.records import dataclass
 from netlab.model.tables import Direction, Packet, Role, Side, Span
 
 

@@ -13,7 +13,7 @@ with the program itself.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from netlab.correlate.flows import ACK, FIN, PSH, RST, SYN
 from netlab.correlate.releases import Release, opens_after_probe, repeats_by_sack
@@ -22,6 +22,7 @@ from netlab.correlate.unacked import Unacked
 from netlab.correlate.verdict_names import VERDICTS
 from netlab.decode.faults import SNAPLEN
 from netlab.decode.transport import LAYER
+from netlab.model.records import dataclass
 from netlab.model.seqnum import SEQ_MASK, seq_add, seq_diff
 from netlab.model.tables import Direction, Packet, Segment
 

@@ -8,9 +8,10 @@ to add the rest to (Linux: CHECKSUM_PARTIAL); on loopback and veth no device eve
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from netlab.model.records import dataclass
 
 GOOD = "good"
+BAD = "bad"
 NOT_FILLED_IN = "not filled in: left to the device"
 
 
@@ -42,7 +43,7 @@ class PseudoHeader:
         return self.src + self.dst + length.to_bytes(4, "big") + bytes((0, 0, 0, self.protocol))
 
 
-def verdict(
+def worth(
     data: bytes, place: int, pseudo: PseudoHeader | None, left_to_device: bool, length: int
 ) -> str:
     """What the checksum at `place` of the segment `data`, `length` bytes long, is worth.
@@ -50,15 +51,27 @@ def verdict(
     `left_to_device`: the capture says so (epb_flags). Without that word, a field that holds exactly
     the pseudo-header's sum is taken for the same: the chance of that is 1 in 65,536.
     """
-    found = int.from_bytes(data[place : place + 2], "big")
-    blank = data[:place] + b"\0\0" + data[place + 2 :]
     head = pseudo.packed(length) if pseudo else b""
     if ones_sum(head + data) == 0xFFFF:
         return GOOD
-    partial = (ones_sum(head), ones_sum(pseudo.packed(0))) if pseudo else ()
-    if left_to_device or found in partial:
+    if left_to_device:
         return NOT_FILLED_IN
-    return f"bad, should be 0x{checksum(head + blank):04x}"
+    found = int.from_bytes(data[place : place + 2], "big")
+    if pseudo and found in (ones_sum(head), ones_sum(pseudo.packed(0))):
+        return NOT_FILLED_IN
+    return BAD
+
+
+def verdict(
+    data: bytes, place: int, pseudo: PseudoHeader | None, left_to_device: bool, length: int
+) -> str:
+    """The same, and of a bad one what it should be."""
+    said = worth(data, place, pseudo, left_to_device, length)
+    if said != BAD:
+        return said
+    head = pseudo.packed(length) if pseudo else b""
+    blank = data[:place] + b"\0\0" + data[place + 2 :]
+    return f"{BAD}, should be 0x{checksum(head + blank):04x}"
 
 
 def _crc_table() -> tuple[int, ...]:

@@ -7,10 +7,10 @@ Read first: RFC 791 3.2 (which fragments belong together), RFC 815.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from netlab.decode.checksums import ones_sum
+from netlab.model.records import dataclass
 
 if TYPE_CHECKING:
     from netlab.model.frame import Frame

@@ -7,11 +7,12 @@ byte, as in the RFCs' drawings. The tables are in `fields` and `fields_link`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 
 from netlab.decode.addresses import ipv4_text, ipv6_text, mac_text
 from netlab.decode.numbers import ethertype_name, ip_protocol_name
+from netlab.model.records import dataclass
 
 
 class Kind(StrEnum):

@@ -6,9 +6,8 @@ no width fills what is left. See `fields`. Sources: IANA "TCP Parameters", and t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from netlab.decode.field import Kind, table
+from netlab.model.records import dataclass
 
 N, H, F, B = Kind.NUMBER, Kind.HEX, Kind.FLAG, Kind.BYTES
 LENGTH = ("length", 8, N, "Bytes of this option.", "")

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from netlab.decode import faults
 from netlab.decode.carried import OVER_IPV4, OVER_IPV6
 from netlab.decode.network import read_reassembled
+from netlab.model.records import dataclass
 
 if TYPE_CHECKING:
     from netlab.model.tables import Packet, Piece

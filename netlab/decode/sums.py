@@ -9,7 +9,7 @@ Read first: `checksums`, RFC 9293 3.1, RFC 768, RFC 8200 8.1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from netlab.decode import checksums
@@ -17,6 +17,7 @@ from netlab.decode.checksums import PseudoHeader, ones_sum
 from netlab.decode.links import sent_here
 from netlab.decode.numbers import IP_ICMP, IP_ICMPV6, IP_TCP, IP_UDP
 from netlab.model.frame import CHECKSUM_NOT_READY
+from netlab.model.records import dataclass
 
 if TYPE_CHECKING:
     from netlab.model.recording import RawRecording
@@ -83,7 +84,7 @@ def _check(found: Sums, packet: Packet, data: bytes | memoryview, left_to_device
         width = 4 if packet.ip_version == 4 else 16
         addresses = bytes(data[at : at + width]), bytes(data[at + width : at + 2 * width])
         pseudo = PseudoHeader(*addresses, number)
-    said = checksums.verdict(segment, place, pseudo, left_to_device, len(segment))
+    said = checksums.worth(segment, place, pseudo, left_to_device, len(segment))
     if said == checksums.NOT_FILLED_IN:
         found.not_filled_in += 1
     elif said != checksums.GOOD:

@@ -6,12 +6,13 @@ Turns the fields of `fields` at a place into shown values; must not know which l
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from netlab.decode.checksums import PseudoHeader
 from netlab.decode.field import Field, Kind, bytes_text
 from netlab.decode.fields import FIELDS
 from netlab.decode.fields_tcp import OptionName
+from netlab.model.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from netlab.engine.behind import Behind, two_threads
 from netlab.engine.records import Records
 from netlab.model.frame import Frame
 from netlab.model.recording import RawRecording
+from netlab.model.records import dataclass
 
 if TYPE_CHECKING:
     from netlab.capture.at_hand import AtHand
@@ -195,7 +196,7 @@ class Pass:
                     )  # fmt: skip
                     behind.start(work)
         finally:
-            behind.wait()
+            behind.close()
 
     def capture(self) -> Capture:
         records = self.records

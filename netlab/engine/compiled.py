@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import sys
 import time
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -30,13 +31,13 @@ _live: list[Any] = []  # compiled code must not be collected while its addresses
 def entry_addresses(*, second: bool = False) -> dict[str, int]:
     """Where each entry of a part lies; compiles where none are kept. Raises ImportError without
     numba."""
-    cache = Objects(_sources(second=second))
-    found = cache.maybe_read()
+    kept = Objects(_sources(second=second))
+    found = kept.maybe_read()
     if found is not None:
         addresses, keep = load(found)
         _live.append(keep)
         return addresses
-    return _compile(cache, second=second)
+    return _compile(kept, second=second)
 
 
 def is_cached(*, second: bool = False) -> bool:
@@ -60,6 +61,7 @@ def _part(*, second: bool) -> Any:
     return second_units
 
 
+@cache
 def _sources(*, second: bool = False) -> list[str]:
     """What the code of a part depends on."""
     part = _part(second=second)
@@ -72,7 +74,7 @@ def _source(module: Any) -> str:
     return source
 
 
-def _compile(cache: Objects, *, second: bool) -> dict[str, int]:
+def _compile(objects: Objects, *, second: bool) -> dict[str, int]:
     import numba
 
     what = "netlab's own verdicts on large captures" if second else "large captures"
@@ -85,9 +87,9 @@ def _compile(cache: Objects, *, second: bool) -> dict[str, int]:
     made = {name: _entry(numba, part, name) for name in part.ENTRIES}
     _live.append(made)
     addresses = {name: int(entry.address) for name, entry in made.items()}
-    problem = cache.keep(made)
+    problem = objects.keep(made)
     passed = time.monotonic() - begun
-    kept = f"kept in {cache.folder}" if problem is None else f"not kept: {problem}"
+    kept = f"kept in {objects.folder}" if problem is None else f"not kept: {problem}"
     print(f"netlab: compiled in {passed:.1f} s, {kept}", file=sys.stderr, flush=True)
     return addresses
 

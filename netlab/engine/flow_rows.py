@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from netlab.correlate import kernels as k
 from netlab.correlate.addresses import plain_address
 from netlab.decode.addresses import ipv4_text, ipv6_text
 from netlab.engine.layout import layout
+from netlab.model.records import dataclass
 from netlab.model.tables import Connection
 
 if TYPE_CHECKING:

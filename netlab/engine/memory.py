@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from netlab.capture.spare import spare_bytes, spill_folder
 
-_HUGE_FROM = 8 << 20
+_HUGE_FROM = 2 << 20  # the size of a large page: a table of one fills it anyhow
 _ALWAYS = 16 << 20  # bytes that a table may have whatever is left
 _SLACK = 4  # of what is left, a table may take one part in so many
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from netlab.capture.spare import PACKET_BYTES, spare_bytes
 from netlab.decode.packets import decode
@@ -17,6 +17,7 @@ from netlab.engine.whole import Whole, frames_of
 from netlab.model.errors import NetlabError
 from netlab.model.frame import Frame
 from netlab.model.recording import RawRecording
+from netlab.model.records import dataclass
 from netlab.model.tables import Packet, Tables
 
 

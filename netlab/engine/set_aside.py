@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from netlab.model.frame import Frame
+from netlab.model.records import dataclass
 from netlab.model.tables import Tables
 
 

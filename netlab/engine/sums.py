@@ -5,11 +5,11 @@ By kernels, so that a row is made only of a connection that someone looks at.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from netlab.correlate import traffic_kernels as k
 from netlab.correlate.verdict_names import VERDICTS
+from netlab.model.records import dataclass
 
 if TYPE_CHECKING:
     from netlab.engine.capture import Flows

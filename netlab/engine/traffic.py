@@ -9,6 +9,7 @@ what they set aside) goes through the general path, a frame at a time. Counts ar
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import add
 from typing import TYPE_CHECKING, Any
 
 from netlab.correlate import traffic_kernels as k
@@ -107,19 +108,19 @@ class Traffic:
 
         With `most` only so many that moved most bytes, and those that moved as many as the last.
         """
-        rows = [row for row in self._counted() if row[0] != k.STACK]
-        if most is None or self._hosts or len(rows) <= most:
-            found = {name: list(sums) for name, sums in self._hosts.items()}
-            for version, high, low, *sums in rows:
-                _add(found, address_text(address_number(high, low), version), sums)
-            return found, 0
-        least = sorted((row[4] + row[6] for row in rows), reverse=True)[most - 1]
-        found = {
-            address_text(address_number(high, low), version): sums
-            for version, high, low, *sums in rows
-            if sums[1] + sums[3] >= least
-        }
-        return found, len(rows) - len(found)
+        count = self._totals.get(0, "tallies")
+        kinds = self._tallies.column("kind", count)
+        places = [place for place, kind in enumerate(kinds) if kind != k.STACK]
+        there = len(places)
+        if most is not None and not self._hosts and there > most:  # a row only of those shown
+            sent = self._tallies.column("sent_bytes", count)
+            moved = list(map(add, sent, self._tallies.column("received_bytes", count)))
+            least = sorted((moved[place] for place in places), reverse=True)[most - 1]
+            places = [place for place in places if moved[place] >= least]
+        found = {name: list(sums) for name, sums in self._hosts.items()}
+        for version, high, low, *sums in map(self._tallies.row, places):
+            _add(found, address_text(address_number(high, low), version), sums)
+        return found, there - len(places)
 
     @property
     def _room(self) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import islice
 from typing import Any
 
@@ -21,6 +21,7 @@ from netlab.engine.flow_rows import FlowRow, connection, connections, flow_rows
 from netlab.engine.set_aside import General
 from netlab.engine.sums import Sums, busiest, sum_up
 from netlab.model.frame import Frame
+from netlab.model.records import dataclass
 from netlab.model.tables import Connection, Packet, Segment
 
 

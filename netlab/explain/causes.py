@@ -19,8 +19,9 @@ socket or pipe of the recording is among what was reported.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from netlab.model.records import dataclass
 
 
 class Cause(StrEnum):

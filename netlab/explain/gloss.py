@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from netlab.explain.ways import way_text
 from netlab.model.call import arguments_text, is_inbound
 from netlab.model.kernel_event import Tracepoint
+from netlab.model.records import dataclass
 from netlab.model.tables import Call, Direction, FrameNote, Role, Side, Span, Tables
 
 # What a frame is to a call, in words; the call's name and the bytes follow. Where the frame's

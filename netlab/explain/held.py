@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from netlab.correlate.arrivals import arrival_ns, reached
 from netlab.correlate.segments import Row
@@ -22,6 +21,7 @@ from netlab.explain.parts import Line
 from netlab.explain.recovery import new_probe, recovery_of
 from netlab.explain.sender import Sender
 from netlab.explain.wording import name_of
+from netlab.model.records import dataclass
 from netlab.model.tables import Packet
 
 # An ACK that leaves later than this after the data came was delayed (Linux: 40 ms; a busy

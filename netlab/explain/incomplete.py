@@ -5,10 +5,11 @@ Read first: RFC 791 3.2 (which fragments belong together), RFC 815.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from netlab.correlate.flows import fragment_bytes
 from netlab.model.ranges import RangeSet
+from netlab.model.records import dataclass
 from netlab.model.tables import Packet
 
 

@@ -7,8 +7,6 @@ thread that does not run, or unknown.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from netlab.correlate.segments import Row
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.handing import TICK_NS
@@ -17,6 +15,7 @@ from netlab.explain.recovery import recovery_of
 from netlab.explain.scene import Path
 from netlab.explain.sender import Resend, Sender, Write
 from netlab.explain.wording import name_of, sized
+from netlab.model.records import dataclass
 from netlab.model.tables import Call
 
 _WORK_NS = 2_000_000  # the stack's own work, on a busy machine; what takes longer is not that

@@ -8,9 +8,9 @@ disjoint, ordered, and cover the stretch; what no story claims is `unknown`.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from netlab.explain.causes import Cause, Certainty
+from netlab.model.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from netlab.correlate.addresses import Endpoint, is_wildcard
 from netlab.correlate.flows import Flow, flows_from_packets
@@ -25,6 +25,7 @@ from netlab.explain.sender import Sender, Switch, Write, sender_of
 from netlab.model.call import MSG_MORE, MSG_PEEK, CallRecord, is_inbound, is_outbound
 from netlab.model.clock import clock_steps
 from netlab.model.recording import RawRecording
+from netlab.model.records import dataclass
 from netlab.model.tables import Call, Direction, Packet, Role, Side, Span, State, Tables, Unmatched
 
 Thread = tuple[str, int, int]  # host, pid, tid

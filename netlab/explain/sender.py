@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import accumulate, zip_longest
 
 from netlab.correlate.arrivals import arrival_ns, reached
@@ -19,6 +19,7 @@ from netlab.correlate.segments import Row, Track
 from netlab.correlate.streams import Stream
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.handing import Handing
+from netlab.model.records import dataclass
 from netlab.model.tables import Call, Direction, Packet
 
 _TIMESTAMPS_BYTES = 12  # RFC 7323 appendix A: the option with its padding

@@ -11,7 +11,6 @@ Read first: `held` and `recovery`, whose rules these are where the calls are kno
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from netlab.correlate.flows import FIN, RST, SYN
 from netlab.correlate.segments import Row
@@ -21,6 +20,7 @@ from netlab.explain.recovery import recovery_of
 from netlab.explain.scene import Path, Scene
 from netlab.explain.sender import Resend
 from netlab.explain.wording import counted
+from netlab.model.records import dataclass
 from netlab.model.tables import Direction, Side
 
 LEAST_NS = 10_000_000

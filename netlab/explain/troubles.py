@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from operator import attrgetter
 
 from netlab.correlate.flows import RST, SYN
 from netlab.decode import faults
 from netlab.explain.incomplete import Fragments
 from netlab.model.ranges import RangeSet
 from netlab.model.recording import RawRecording
+from netlab.model.records import dataclass
 from netlab.model.tables import Connection, Packet, Segment, Tables, Verdict
 
 SERIOUS, BAD, MINOR = 3, 2, 1
@@ -226,6 +227,7 @@ def _of_segments(tables: Tables, twice: set[int]) -> Iterator[Trouble]:
     if not suspects:
         return
     groups = {name: _Group() for name, *_ in _VERDICTS}
+    verdicts_of = attrgetter(*groups)
     resent, sent = _Group(), 0
     why: Counter[str] = Counter()
     seen: dict[tuple[int, str], RangeSet] = defaultdict(RangeSet)
@@ -240,8 +242,11 @@ def _of_segments(tables: Tables, twice: set[int]) -> Iterator[Trouble]:
         if again:
             resent.add(segment.frame)
             why[_WHY_AGAIN.get(segment.verdict, "")] += 1
-        for name, group in groups.items():
-            if getattr(segment, name) and not (again and name == "out_of_order"):
+        told = verdicts_of(segment)
+        if True not in told:  # as most
+            continue
+        for (name, group), is_told in zip(groups.items(), told, strict=True):
+            if is_told and not (again and name == "out_of_order"):
                 group.add(segment.frame)
     if resent.count:
         share = 100 * resent.count / max(sent, 1)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Protocol
 
-from netlab.model.records import quickly_made
+from netlab.model.records import dataclass, quickly_made
 
 # Message flags (man 2 send, man 2 recv): Linux's numbers, which are part of its ABI.
 MSG_OOB = 0x1

@@ -6,9 +6,10 @@ It can be stepped; a pair of both clocks each second lets a reader find the step
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
+
+from netlab.model.records import dataclass
 
 
 class Clock(Protocol):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from netlab.model.records import quickly_made
+from netlab.model.records import dataclass, quickly_made
 
 # pcapng epb_flags (draft-ietf-opsawg-pcapng, "Enhanced Packet Block Flags Word").
 DIRECTION_IN = 0b01

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from netlab.model.call import CallRecord, Inheritance
 from netlab.model.clock import ClockPair
 from netlab.model.frame import WIRE, Frame, Interface
 from netlab.model.kernel_event import KernelEvent
+from netlab.model.records import dataclass
 from netlab.model.sample import Sample
 from netlab.model.stamp import StampRecord
 from netlab.model.wire import Arrival

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from netlab.model.records import dataclass
 
 # By the kernel's number (net/tcp_states.h), as RFC 9293 spells them. 12 is a SYN-RECEIVED, too: a
 # request that has no socket yet; the kernel's TIME-WAIT may have been FIN-WAIT-2 at its end.

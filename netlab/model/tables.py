@@ -9,11 +9,11 @@ Other programs build on these names: changing one changes the interface.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from enum import StrEnum
 from typing import Any, get_args, get_type_hints
 
-from netlab.model.records import quickly_made
+from netlab.model.records import dataclass, quickly_made
 from netlab.model.wire import Arrival
 
 

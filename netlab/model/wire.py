@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from netlab.model.records import dataclass
 
 
 # Not frozen: a busy wire makes 60,000 a second, and a frozen one takes three times as long to make.

@@ -8,9 +8,10 @@ Imports Polars: only on request.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from netlab.model.recording import RawRecording
+from netlab.model.records import dataclass
 from netlab.model.tables import Tables
 from netlab.show import sql
 from netlab.show.sql import FRAMES, NoColumn, columns_of, positions_where, rows_where

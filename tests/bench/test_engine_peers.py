@@ -55,11 +55,17 @@ def capture(tmp_path_factory: pytest.TempPathFactory, captures_dir: Path) -> Pat
     named = os.environ.get("NETLAB_BENCH_CAPTURE")
     if named:
         return Path(named)
+    return generated(captures_dir, tmp_path_factory.mktemp("bench"), 2_000_000)
+
+
+def generated(captures_dir: Path, folder: Path, packets: int) -> Path:
+    """A capture of so many packets, as a pcap file."""
     generator = captures_dir.parent / "bench" / "make_capture.py"
     if not generator.exists():
         pytest.fail("name a large pcap file in NETLAB_BENCH_CAPTURE", pytrace=False)
-    prefix = tmp_path_factory.mktemp("bench") / "made"
-    subprocess.run([sys.executable, generator, prefix, "2000000", "96"], check=True)
+    prefix = folder / "made"
+    subprocess.run([sys.executable, generator, prefix, str(packets), "96"], check=True)
+    prefix.with_suffix(".pcapng").unlink()
     return prefix.with_suffix(".pcap")
 
 
@@ -95,7 +101,10 @@ def test_the_engine_beside_its_peers(capture: Path, tmp_path: Path) -> None:
     some = beginning(capture, SLOW, tmp_path / "some.pcap")
     there = packets_in(capture)
     print(f"\n{machine_text()}; {there:,} packets, {capture.stat().st_size >> 20} MiB\n")
-    print("| | processor time | packets a second of it | times netlab's |\n|---|---|---|---|")
+    print(
+        "| | processor time | by the clock | packets a second of processor time | times netlab's |"
+    )
+    print("|---|---|---|---|---|")
     out = str(tmp_path / "out")
     export = [*NETLAB, "export", str(capture), "-o", out, "--table", "segments"]
     export += ["--columns", SEGMENTS, "--format"]
@@ -133,15 +142,19 @@ def test_the_engine_beside_its_peers(capture: Path, tmp_path: Path) -> None:
 
 def show(name: str, one: Took, number: int, there: int, mine: Took | None) -> None:
     """A line: what it took of all packets, and how many times as long as netlab."""
-    cpu_s = one.cpu_s * there / number
+    cpu_s, wall_s = (took_s * there / number for took_s in (one.cpu_s, one.wall_s))
     times = "" if mine is None else f"{cpu_s / mine.cpu_s:.1f}"
     of_some = "" if number == there else f" (of {number:,} packets, multiplied)"
-    print(f"| {name}{of_some} | {cpu_s:.2f} s | {number / one.cpu_s:,.0f} | {times} |", flush=True)
+    print(
+        f"| {name}{of_some} | {cpu_s:.2f} s | {wall_s:.2f} s | {number / one.cpu_s:,.0f} "
+        f"| {times} |",
+        flush=True,
+    )
 
 
 def missing(name: str) -> None:
     """A line for a peer that is not installed, or cannot be."""
-    print(f"| {name} | not there | | |", flush=True)
+    print(f"| {name} | not there | | | |", flush=True)
 
 
 @pytest.mark.bench
@@ -171,7 +184,28 @@ def test_full_size_packets_cost_little_more_than_reading_them(tmp_path: Path) ->
     read = best(["dd", f"if={path}", "of=/dev/null", "bs=1M"], ROUNDS)
     print(f"\n{machine_text()}; {path.stat().st_size >> 20} MiB")
     print(f"netlab {mine.wall_s:.2f} s, {mine.cpu_s:.2f} s CPU")
-    print(f"dd {read.wall_s:.2f} s, {read.cpu_s:.2f} s CPU: {mine.cpu_s / read.cpu_s:.1f} times")
+    print(
+        f"dd {read.wall_s:.2f} s, {read.cpu_s:.2f} s CPU: {mine.cpu_s / read.cpu_s:.1f} times,"
+        f" {mine.wall_s / read.wall_s:.1f} by the clock"
+    )
     peak = peak_bytes("inspect", str(path))
     print(f"most memory {peak >> 20} MiB")
     assert peak < 256 << 20
+
+
+@pytest.mark.bench
+@pytest.mark.timeout(3600)
+def test_two_threads(tmp_path: Path, captures_dir: Path) -> None:
+    """20 million packets: how many a second, and what a second thread is worth."""
+    there = 20_000_000
+    path = generated(captures_dir, tmp_path, there)
+    print(f"\n{machine_text()}; {there:,} packets, {path.stat().st_size >> 20} MiB")
+    walls_s = {}
+    for threads in ("1", "2"):
+        known = {"NETLAB_THREADS": threads}
+        runs = [took([*NETLAB, "inspect", str(path)], known) for _ in range(ROUNDS)]
+        walls_s[threads] = min(one.wall_s for one in runs)
+        rate = there / walls_s[threads] / 1e6
+        cpu_s = min(one.cpu_s for one in runs)
+        print(f"threads: {threads}: {walls_s[threads]:.2f} s, {cpu_s:.2f} s CPU, {rate:.1f} M/s")
+    print(f"one takes {walls_s['1'] / walls_s['2']:.2f} times as long as two")

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import PurePosixPath
 
 from netlab.capture.descriptors import Closed, Descriptors, OpenSocket
 from netlab.capture.kernel.tracepoints import Begun, Ended, Executed
 from netlab.model.call import CallRecord, Inheritance
 from netlab.model.recording import Loss
+from netlab.model.records import dataclass
 
 CLONE_FILES, CLONE_THREAD = 0x400, 0x10000
 _COMM_BYTES = 15  # man 5 proc: comm

@@ -11,8 +11,9 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from netlab.model.records import dataclass
 
 _LINE = re.compile(
     r"^\s*field:(?P<declared>[^;]+);\s*offset:(?P<off>\d+);\s*size:(?P<size>\d+);"

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from netlab.capture.kernel.tracepoints import Seen
 from netlab.model.kernel_event import KernelEvent, Tracepoint
+from netlab.model.records import dataclass
 
 WAIT_NS = 5_000_000_000
 _WAITING_OF_ONE = 64

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass
+
+from netlab.model.records import dataclass
 
 # Types of an event's first 5 bits; 1 to 28 are its length in words, 0 says that a word follows.
 _PADDING, _TIME_EXTEND, _TIME_STAMP = 29, 30, 31

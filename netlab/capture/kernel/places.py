@@ -10,7 +10,7 @@ after an execve those that came unseen, since nobody knows whether it closed the
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from netlab.capture.descriptors import Closed, Descriptors, Opened, OpenSocket
 from netlab.capture.kernel.network import Network
@@ -18,6 +18,7 @@ from netlab.capture.kernel.syscalls import family_name
 from netlab.capture.kernel.tracepoints import Moved, Routed, Seen
 from netlab.capture.strace.names import FAMILIES
 from netlab.model.kernel_event import Tracepoint
+from netlab.model.records import dataclass
 
 _KINDS = {6: "SOCK_STREAM", 17: "SOCK_DGRAM"}  # by the protocol of an Internet socket
 _UDP = 17

@@ -10,9 +10,10 @@ import os
 import socket
 import struct
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from netlab.model.errors import UsageError
+from netlab.model.records import dataclass
 
 _TRIES = 50
 _LISTEN = 0x0A

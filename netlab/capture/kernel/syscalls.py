@@ -10,11 +10,11 @@ from __future__ import annotations
 import fcntl
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 
 from netlab.capture.probe.options import SHUTDOWN, option_name
 from netlab.model.call import MSG_NAMES, SPLICE_FROM
+from netlab.model.records import dataclass
 
 Arguments = Mapping[str, int]  # by the kernel's name, as the C type says: `int` is signed
 

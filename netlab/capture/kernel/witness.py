@@ -19,7 +19,7 @@ import os
 import struct
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from operator import itemgetter
 from types import TracebackType
 
@@ -52,6 +52,7 @@ from netlab.model.call import CallRecord, Inheritance
 from netlab.model.errors import PrivilegeError
 from netlab.model.kernel_event import KernelEvent
 from netlab.model.recording import Loss
+from netlab.model.records import dataclass
 
 BEGIN_GAP, END_GAP = -1, -2  # stand for the numbers of events
 # Of each processor, twice: at 20,000 calls a second 16 MiB are two seconds.

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import errno
 import struct
-from dataclasses import dataclass
 
 from netlab.capture.probe import layout
 from netlab.capture.probe.layout import HEAD, HEAD_BYTES, NONE
 from netlab.model.call import MSG_NAMES, CallRecord, Inheritance, Ready
 from netlab.model.recording import Loss
+from netlab.model.records import dataclass
 from netlab.model.stamp import StampRecord
 
 

@@ -14,13 +14,14 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from netlab.capture.strace.reader import CUT_SHORT, MAYBE_SOCKETS, StraceReader
 from netlab.model.call import CallRecord, Inheritance
 from netlab.model.errors import BadRecording
 from netlab.model.recording import Loss
+from netlab.model.records import dataclass
 
 COMMAND = "strace -f -ttt -T -yy -s 64 -o LOG PROGRAM"  # or -p PID in its place
 _PIECE_BYTES = 1 << 20

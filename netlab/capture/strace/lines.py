@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import IntEnum
+
+from netlab.model.records import dataclass
 
 LONGEST_LINE_BYTES = 64 << 20  # a call with -xx and a string of 16 MB
 _HEAD = re.compile(

@@ -7,7 +7,6 @@ sockaddr, message flags and events. Read first: man 1 strace (-y, -yy), man 7 ip
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 
 from netlab.capture.strace.values import (
@@ -20,6 +19,7 @@ from netlab.capture.strace.values import (
     unescaped,
 )
 from netlab.model import call as model
+from netlab.model.records import dataclass
 
 # The families whose calls are recorded; netlink and packet sockets are not the program's traffic.
 FAMILIES = frozenset({"AF_INET", "AF_INET6", "AF_UNIX"})

@@ -9,7 +9,7 @@ Read first: man 1 strace, "DESCRIPTION" and -T.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from netlab.capture.descriptors import Opened
 from netlab.capture.strace.flat import descriptor, maybe_flat
@@ -19,6 +19,7 @@ from netlab.capture.strace.values import (
     Group,
     parse_arguments,
 )
+from netlab.model.records import dataclass
 
 # From the end of the line: a string in the arguments may read like a result, the result itself
 # cannot hold another one (< and > are escaped in names).

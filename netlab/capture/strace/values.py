@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
+
+from netlab.model.records import dataclass
 
 # Behind a number: `<socket:[12]>`, `<TCP:[1.2.3.4:5->6.7.8.9:10]>`, `<UNIX-STREAM:[1->2,@"n"]>`,
 # `</dev/null<char 1:3>>`. In paths < and > are escaped; -xx escapes every character.

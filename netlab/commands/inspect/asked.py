@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from netlab.model.errors import UsageError
+from netlab.model.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

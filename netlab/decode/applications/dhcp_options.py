@@ -7,13 +7,13 @@ another RFC is named. Must not know the message around an option.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum, auto
 
 from netlab.decode.addresses import ipv4_text, mac_text
 from netlab.decode.applications.cursor import Cursor, Unreadable
 from netlab.decode.applications.dns_names import read_name
 from netlab.decode.applications.reading import text_of
+from netlab.model.records import dataclass
 
 PAD, END, OVERLOAD, MESSAGE_TYPE = 0, 255, 52, 53
 MESSAGE_TYPES = {

@@ -5,7 +5,6 @@ Read first: RFC 1035 4.1, RFC 2308 2.2 (a name without such a record), RFC 6762 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from netlab.decode.applications import dns_records as records
@@ -19,6 +18,7 @@ from netlab.decode.applications.dns_words import (
     type_name,
 )
 from netlab.decode.applications.reading import Draft, counted
+from netlab.model.records import dataclass
 
 _OPT = 41
 _MOST_TOLD = 8  # records kept for the line

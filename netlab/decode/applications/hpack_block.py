@@ -7,7 +7,8 @@ is worth seeing is where a field stands and what it cost. Read first: RFC 7541 5
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+
+from netlab.model.records import dataclass
 
 _TABLE_BYTES = 4096  # RFC 9113 6.5.2: SETTINGS_HEADER_TABLE_SIZE's initial value
 _ENTRY_BYTES = 32  # RFC 7541 4.1: what an entry counts beside its name and value

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import Enum, auto
 
 from netlab.decode.applications.http1_head import REQUEST, RESPONSE, Head
 from netlab.decode.applications.message import Application, Conversation, Item, Said
 from netlab.decode.applications.tunnel import Tunnel
 from netlab.decode.applications.unread import Unread
+from netlab.model.records import dataclass
 from netlab.model.tables import Side
 
 _LONGEST_LINE = 1 << 20

@@ -7,9 +7,10 @@ once; a bare LF ends a line, too (RFC 9112 2.2).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from netlab.decode.applications.message import Item
+from netlab.model.records import dataclass
 
 # Before a request that capture or sender did not begin with, other bytes may stand: these are sure.
 REQUEST = re.compile(

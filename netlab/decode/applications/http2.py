@@ -7,13 +7,14 @@ is counted, never kept. Read first: RFC 9113 3.4, 4 and 6.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from netlab.decode.applications import http2_names as names
 from netlab.decode.applications.hpack_block import HpackReader
 from netlab.decode.applications.http2_frames import Frame, block_of, payload
 from netlab.decode.applications.message import Application, Item, Said
 from netlab.decode.applications.unread import Unread
+from netlab.model.records import dataclass
 from netlab.model.tables import Side
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"

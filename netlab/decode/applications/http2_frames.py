@@ -6,12 +6,13 @@ Read first: RFC 9113 4.1 and 6.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass, field
+from dataclasses import field
 from operator import itemgetter
 
 from netlab.decode.applications import http2_names as names
 from netlab.decode.applications.cursor import Cursor, TooShort
 from netlab.decode.applications.message import Item
+from netlab.model.records import dataclass
 
 _HEADER = 9
 

@@ -7,9 +7,9 @@ captured stands here as it was: whoever shows it escapes it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
+from netlab.model.records import dataclass
 from netlab.model.tables import Side
 
 

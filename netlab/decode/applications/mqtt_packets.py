@@ -5,7 +5,7 @@ Read first: MQTT 5.0 (OASIS) 3; where 3.1.1 differs, it has no properties and fe
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from netlab.decode.applications.cursor import Cursor, Unreadable
 from netlab.decode.applications.mqtt_words import (
@@ -19,6 +19,7 @@ from netlab.decode.applications.mqtt_words import (
     VERSIONS,
 )
 from netlab.decode.applications.reading import Draft, brief, counted, text_of
+from netlab.model.records import dataclass
 from netlab.model.tables import Side
 
 _MOST_TOLD = 6  # filters in a packet's line

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from dataclasses import dataclass
 
 from netlab.decode.applications.message import Application
 from netlab.decode.applications.reading import (
@@ -30,6 +29,7 @@ from netlab.decode.applications.redis_words import (
     PUBLISHED,
     SECTIONS,
 )
+from netlab.model.records import dataclass
 from netlab.model.tables import Side
 
 _SPEC = "Redis protocol, {}"

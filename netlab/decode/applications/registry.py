@@ -7,12 +7,11 @@ is sure of its own, and else by port: a port is a habit, bytes are what is there
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib import import_module
 
 from netlab.decode.applications.message import Application
 from netlab.model.errors import UsageError
+from netlab.model.records import dataclass
 
 _ROOM = "netlab.decode.applications"
 
@@ -87,6 +86,8 @@ def by_name(name: str) -> Application:
     """The protocol of this name. Raises UsageError for an unknown one, with the nearest."""
     if name.lower() in APPLICATIONS:
         return APPLICATIONS[name.lower()]
+    from difflib import get_close_matches
+
     close = get_close_matches(name.lower(), _WHERE, n=1, cutoff=0.5)
     known = ", ".join(sorted(_WHERE))
     hint = f"did you mean {close[0]}?" if close else f"the protocols are {known}"

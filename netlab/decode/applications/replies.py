@@ -6,9 +6,10 @@ space. In SMTP each line bears the number (RFC 5321 4.2.1), in FTP only the last
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from netlab.decode.applications.reading import Draft, Malformed, Reading, Tap, brief, text_of
+from netlab.model.records import dataclass
 
 MOST_LINES = 64  # kept of a reply
 _CLASSES = {

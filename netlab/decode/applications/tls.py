@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from netlab.decode.applications import tls_names as names
 from netlab.decode.applications.message import Application, Item, Said
 from netlab.decode.applications.tls_handshake import Agreed, handshake
 from netlab.decode.applications.unread import Unread
+from netlab.model.records import dataclass
 from netlab.model.tables import Side
 
 _HEADER = 5

@@ -6,12 +6,13 @@ Read first: RFC 8446 4 (TLS 1.3), RFC 5246 7.4 (TLS 1.2), RFC 8422 5 (curves in 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from netlab.decode.applications import tls_names as names
 from netlab.decode.applications.cursor import Cursor, TooShort
 from netlab.decode.applications.message import Item, Said
 from netlab.decode.applications.x509_names import subject
+from netlab.model.records import dataclass
 
 # RFC 8446 4.1.3: a server hello with this random asks the client to begin again.
 _RETRY = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")

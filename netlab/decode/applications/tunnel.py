@@ -5,9 +5,8 @@ Bytes that no protocol is sure of are one message a side, counted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from netlab.decode.applications.message import Conversation, Said
+from netlab.model.records import dataclass
 from netlab.model.tables import Side
 
 _ENOUGH = 4096  # bytes from which a protocol is told, if ever

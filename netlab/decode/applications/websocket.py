@@ -6,10 +6,11 @@ Read first: RFC 6455 5 and 7, RFC 7692 6.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from netlab.decode.applications.message import Application, Item, Said
 from netlab.decode.applications.unread import Unread
+from netlab.model.records import dataclass
 from netlab.model.tables import Side
 
 _KEPT = 256  # bytes of a message's payload

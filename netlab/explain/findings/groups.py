@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from netlab.explain.findings.finding import Finding, Severity
+from netlab.model.records import dataclass
 
 _FRAME = re.compile(r" \(frames? [\d, ]+\)")
 _NUMBER = re.compile(r"#?\d[\d,]*(?:\.\d+)?(?: (?:us|ms|s)\b|%)?")

@@ -8,11 +8,12 @@ only many connections together show is in `WHOLE`, and not said of one alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from netlab.explain.findings import ends, frames, idle, listeners, ports, talk, waiting
 from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.scene import Scene
+from netlab.model.records import dataclass
 from netlab.model.tables import Connection
 
 _ORDER = list(Severity)

@@ -9,8 +9,9 @@ its box gets a number there, and its text below the drawing. Read first: RFC 929
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from netlab.model.records import dataclass
 from netlab.show.escape import printable
 from netlab.show.terminal.lines import fold
 from netlab.show.views.blocks import FieldLine, LayerBlock

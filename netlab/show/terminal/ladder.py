@@ -8,10 +8,10 @@ that nothing is lost without it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from netlab.model.recording import RawRecording
+from netlab.model.records import dataclass
 from netlab.model.tables import Direction, Side, Tables
 from netlab.show import choose
 from netlab.show.escape import printable

@@ -13,9 +13,10 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from netlab.model.records import dataclass
 
 if TYPE_CHECKING:
     from subprocess import Popen

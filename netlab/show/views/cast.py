@@ -9,9 +9,9 @@ that it is about, on the side of the process that has the socket.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
 
 from netlab.model.call import WAITING, is_closing
+from netlab.model.records import dataclass
 from netlab.model.tables import Call, Direction, Role, Side, Tables
 
 Thread = tuple[str, int, int]  # host, pid, tid

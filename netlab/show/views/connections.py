@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from netlab.explain.troubles import is_refused
 from netlab.model.call import is_inbound, is_moving, is_outbound
+from netlab.model.records import dataclass
 from netlab.model.tables import Call, Connection, Role, Side, Tables
 from netlab.show.format import address
 from netlab.show.views.copies import Copies

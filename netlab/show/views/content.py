@@ -7,12 +7,13 @@ escapes them.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 
 from netlab.correlate.reassembly import Chunk, Conflict, Reassembly, by_frame
 from netlab.model.errors import UsageError
 from netlab.model.recording import RawRecording
+from netlab.model.records import dataclass
 from netlab.model.tables import Connection, Side, Tables
 
 __all__ = ["Chunk", "Conflict", "Content", "Sides", "content"]

@@ -7,10 +7,10 @@ Sides are compared with sides, calls of no connection with each other by who mad
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from netlab.explain.causes import Cause
 from netlab.explain.findings.finding import Finding
+from netlab.model.records import dataclass
 from netlab.show.views.why import Bar, Why
 
 

@@ -7,9 +7,8 @@ waited for most of the time, how many segments of each kind there were, and how 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from netlab.correlate.verdict_names import VERDICTS
+from netlab.model.records import dataclass
 from netlab.model.tables import Connection, Verdict
 from netlab.show.format import address, bit_rate, byte_count, byte_size, duration
 

@@ -6,12 +6,11 @@ they cannot say is listed with the reason. Nothing is guessed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from netlab.correlate.arrivals import arrival_ns, reached
 from netlab.correlate.reasons import Reason, What
 from netlab.explain.ways import flight_text, way_text
 from netlab.model.errors import UsageError
+from netlab.model.records import dataclass
 from netlab.model.stamp import Moment
 from netlab.model.tables import (
     Call,

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 
 from netlab.explain.endings import process_ends
 from netlab.model.call import Ready, is_acting, is_outbound
 from netlab.model.recording import RawRecording
+from netlab.model.records import dataclass
 from netlab.model.tables import (
     Call,
     Connection,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Protocol
 
+from netlab.model.records import dataclass
 from netlab.show.views.opening import Opening
 
 

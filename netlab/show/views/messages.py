@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 
 from netlab.correlate.messages import DecodeAs, protocol_of, said_of
@@ -11,6 +10,7 @@ from netlab.correlate.reassembly import Reassembly
 from netlab.decode.applications.message import Item, Said
 from netlab.model.errors import UsageError
 from netlab.model.recording import RawRecording
+from netlab.model.records import dataclass
 from netlab.model.tables import Call, Connection, Message, Packet, Segment, Side, Tables
 from netlab.show.views.blocks import FieldLine, LayerBlock
 

@@ -7,11 +7,11 @@ named beside it. Options that no column has are read from the frames. Pure: no w
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from statistics import median_low
 
 from netlab.decode.tcp_options import tcp_options
 from netlab.model.recording import RawRecording
+from netlab.model.records import dataclass
 from netlab.model.tables import Connection, Direction, Packet, Segment, Tables
 
 _ECE, _CWR, _AE = 0x40, 0x80, 0x100

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from netlab.explain.ways import changed_bytes, way_text
 from netlab.model.errors import UsageError
 from netlab.model.frame import Frame
 from netlab.model.recording import RawRecording
+from netlab.model.records import dataclass
 from netlab.model.tables import Fate, Packet, Segment, Span, Tables
 from netlab.show.format import address, byte_range
 from netlab.show.views.blocks import FieldLine, LayerBlock

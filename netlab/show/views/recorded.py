@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
 
 from netlab.model.call import is_outbound
 from netlab.model.recording import Loss, RawRecording
+from netlab.model.records import dataclass
 from netlab.model.tables import Call, Fate, Tables, Unmatched
 from netlab.model.wire import Arrival
 

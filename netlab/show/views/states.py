@@ -7,9 +7,10 @@ time that both ends were seen. What the kernel did not say is None, and never 0.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 
+from netlab.model.records import dataclass
 from netlab.model.tables import Connection, Side, State, Tables
 from netlab.show.format import address
 from netlab.show.views.connections import connection_name

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from netlab.correlate.arrivals import arrival_ns
 from netlab.explain.troubles import Trouble, troubles
 from netlab.model.recording import RawRecording
+from netlab.model.records import dataclass
 from netlab.model.tables import Tables
 from netlab.show.views.connections import ConnectionSummary, connections, start_ns
 from netlab.show.views.recorded import (

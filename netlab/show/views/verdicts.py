@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from netlab.model.records import dataclass
 from netlab.model.tables import Connection, Segment, Verdict
 
 WORDS = {

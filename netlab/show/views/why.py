@@ -7,7 +7,7 @@ first; the waits that matter stand first, which are not those of a server that h
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from netlab.explain.causes import BUSY, MECHANISMS, Cause, Certainty
 from netlab.explain.findings.finding import Finding
@@ -21,6 +21,7 @@ from netlab.explain.waits import explained
 from netlab.explain.wording import name_of
 from netlab.model.call import ACCEPTING
 from netlab.model.recording import RawRecording
+from netlab.model.records import dataclass
 from netlab.model.tables import Call, Connection, Side, Tables
 from netlab.show.format import address
 from netlab.show.views.messages import moved_by

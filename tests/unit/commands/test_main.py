@@ -10,14 +10,14 @@ import click
 import pytest
 
 from netlab import __version__
-from netlab.commands import main
+from netlab.commands import main, verbs
 from netlab.model.errors import BadRecording, CheckFailed, NetlabError, PrivilegeError, UsageError
 
 
 def test_help_names_every_verb_and_imports_none(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["--help"]) == 0
     text = capsys.readouterr().out
-    for verb in main.COMMANDS:
+    for verb in verbs.COMMANDS:
         assert f"  {verb} " in text
     program = (
         "import sys; from netlab.commands.main import run; run(['--help'])\n"
@@ -26,11 +26,11 @@ def test_help_names_every_verb_and_imports_none(capsys: pytest.CaptureFixture[st
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     loaded = done.stderr
     assert "netlab.commands.main" in loaded
-    assert not any(f"netlab.commands.{name}'" in loaded for name, _ in main.COMMANDS.values()
+    assert not any(f"netlab.commands.{name}'" in loaded for name, _ in verbs.COMMANDS.values()
                    if name != "main")  # fmt: skip
 
 
-@pytest.mark.parametrize("verb", main.COMMANDS)
+@pytest.mark.parametrize("verb", verbs.COMMANDS)
 def test_each_verb_exists_and_explains_itself(
     verb: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -61,7 +61,14 @@ main()
 
 
 @pytest.mark.parametrize(
-    "module", ["netlab.commands.main", "click", "netlab.commands.run", "netlab.lab.session"]
+    "module",
+    [
+        "netlab.commands.main",
+        "netlab.commands.verbs",
+        "click",
+        "netlab.commands.run",
+        "netlab.lab.session",
+    ],
 )
 def test_interrupted_while_it_is_imported(module: str, tmp_path: Path) -> None:
     done = subprocess.run(
@@ -80,6 +87,23 @@ def test_a_folder_named_netlab_does_not_stand_in_for_it(tmp_path: Path) -> None:
         [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True
     )
     assert (done.stdout, done.stderr) == (f"{__version__}\n", "")
+
+
+def test_the_summary_of_a_file_needs_no_click(captures_dir: Path) -> None:
+    path = captures_dir / "files" / "ssh-dups.pcap"
+    program = (
+        f"import sys; sys.argv[1:] = ['inspect', {str(path)!r}]\n"
+        "from netlab.__main__ import main\n"
+        "try: main()\n"
+        "finally: print('click' in sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "False\n")
+    parsed = subprocess.run(
+        [sys.executable, "-m", "netlab", "inspect", "--no-pager", path],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout == parsed.stdout
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -128,7 +152,7 @@ def test_exit_codes(
     def fail(**_: object) -> None:
         raise error
 
-    monkeypatch.setattr(main.cli, "main", fail)
+    monkeypatch.setattr(verbs.cli, "main", fail)
     assert main.run([]) == code
     said = capsys.readouterr().err
     assert said == (
@@ -141,7 +165,7 @@ def test_any_other_error_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) ->
     def broken() -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(main, "cli", broken)
+    monkeypatch.setattr(verbs, "cli", broken)
     with pytest.raises(ZeroDivisionError):
         main.run([])
 
