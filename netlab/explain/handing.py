@@ -15,12 +15,13 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from netlab.correlate.arrivals import arrival_ns
 from netlab.correlate.flows import FIN, RST, SYN
 from netlab.correlate.segments import Row
+from netlab.model.records import dataclass
 from netlab.model.seqnum import seq_diff
 from netlab.model.tables import Packet
 
