@@ -101,6 +101,17 @@ def test_names_of_other_studies_are_right(study: Study) -> None:
         assert name in catalogue()
 
 
+@every_study
+def test_what_to_try_next_can_be_typed(study: Study) -> None:
+    """`netlab study NAME --set a=b`, or `--set a=b` of the same study."""
+    for name, setting in re.findall(
+        r"(?:netlab study ([a-z0-9-]+) )?--set (\w+=[a-z0-9.]*[a-z0-9])", study.next
+    ):
+        parameter, _, value = setting.partition("=")
+        find(name or study.name).params({parameter: value})
+    assert study.next.count("--set") == len(re.findall(r"--set \w+=\w", study.next))
+
+
 def test_a_study_that_is_not_there() -> None:
     with pytest.raises(UsageError, match="no study 'nagle-delayed-akc'") as failure:
         find("nagle-delayed-akc")
