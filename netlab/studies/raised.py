@@ -8,6 +8,13 @@ from traceback import extract_tb
 from typing import Any
 
 
+def is_own(error: Exception, function: Callable[..., Any]) -> bool:
+    """Whether it was raised in the file of `function`, and not in what that called."""
+    code = getattr(function, "__code__", None)
+    frames = extract_tb(error.__traceback__)
+    return code is not None and frames[-1].filename == code.co_filename
+
+
 def reason(error: Exception, function: Callable[..., Any]) -> str:
     """`KeyError: 'took' (mine.py:57)`.
 

@@ -13,7 +13,7 @@ from netlab.lab.experiment import Lab
 from netlab.model.errors import CheckFailed, NetlabError
 from netlab.studies.evidence import Evidence
 from netlab.studies.quantity import Kind, Value
-from netlab.studies.raised import reason
+from netlab.studies.raised import is_own, reason
 from netlab.studies.stage import Stage
 from netlab.studies.study import Curves, Expect, Params, Study
 
@@ -164,9 +164,22 @@ def _experiment(study: Study, p: Params, path: Path) -> Evidence:
     )
     with lab:
         stage = Stage(study, p, lab)
-        stage.play()
+        _play(study, stage)
     finished = lab.recording
     return Evidence(p, finished.raw, finished.tables, stage.returned(), dict(lab.fired))
+
+
+def _play(study: Study, stage: Stage) -> None:
+    """Play it. What the study's own file raises is told in a line; all else is netlab's fault."""
+    try:
+        stage.play()
+    except NetlabError:
+        raise
+    except Exception as error:
+        if study.experiment is None or not is_own(error, study.experiment):
+            raise
+        why = reason(error, study.experiment)
+        raise CheckFailed(f"the experiment of {study.name}", why) from None
 
 
 def _set_up(study: Study, what: str, function: Callable[[Params], Any], p: Params) -> Any:

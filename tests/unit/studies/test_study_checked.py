@@ -14,7 +14,8 @@ from netlab.studies.catalogue import catalogue, find
 from netlab.studies.claims import Verdict, _judged
 from netlab.studies.quantity import Kind
 from netlab.studies.raised import reason
-from netlab.studies.runner import asked, carry_out, checked, settings
+from netlab.studies.runner import _play, asked, carry_out, checked, settings
+from netlab.studies.stage import Stage
 from netlab.studies.study import Claim, Expect, Params
 
 SWEPT = [one for one in catalogue().values() if one.sweep is not None]
@@ -98,6 +99,25 @@ def test_a_set_up_that_raises_is_told_in_a_line(part: str, tmp_path: Path) -> No
     one = study(time(1, 1), **{part: broken})
     with pytest.raises(CheckFailed, match=rf"the {part} of .*: KeyError: 'took' \(test_study_ch"):
         carry_out(one, one.params({}), path=tmp_path / "r.pcapng")
+
+
+def test_an_experiment_that_raises_is_told_in_a_line() -> None:
+    """And what netlab raises in it keeps its traceback."""
+
+    def experiment(stage: Stage) -> None:
+        stage.run({}["client"], broken)
+
+    def calls(stage: Stage) -> None:
+        Params({}).nothing  # noqa: B018
+
+    stage = Stage(study(time(1, 1), experiment=experiment), Params({}), lab=None)  # type: ignore[arg-type]
+    with pytest.raises(
+        CheckFailed, match=r"the experiment of .*: KeyError: 'client' \(test_study_ch"
+    ):
+        _play(stage.study, stage)
+    stage = Stage(study(time(1, 1), experiment=calls), Params({}), lab=None)  # type: ignore[arg-type]
+    with pytest.raises(AttributeError):
+        _play(stage.study, stage)
 
 
 def test_a_claim_that_raises_is_open() -> None:
