@@ -79,7 +79,7 @@ def guess_lines(outcome: Outcome, at: int, guess: Value, width: int) -> list[Lin
     mark, style = ("✓ ", "bold green") if right else ("✗ ", "bold red")
     first, *rest = _labelled("you said", printable(text), width - 2, style)
     lines: list[Line] = [[], [(mark, style), *first], *([("  ", ""), *line] for line in rest)]
-    prediction = study.text(study.prediction, last.p)
+    prediction = outcome.text(study.prediction)
     return [*lines, [], *_labelled("prediction", prediction, width, "yellow")]
 
 
@@ -149,7 +149,7 @@ def after_lines(outcome: Outcome, width: int, *, colours: bool) -> list[Line]:
     mark, style = ("✓", "bold green") if outcome.holds else ("✗", "bold red")
     verdict = f"{held} of {len(checks)} predictions hold"
     lines += [[], [(f"{mark} ", style), (verdict, style), (f"  {outcome.took_s:.1f} s", "dim")]]
-    lines += [[], *_labelled("try next", study.text(study.next, last.p), width, "cyan")]
+    lines += [[], *_labelled("try next", outcome.text(study.next), width, "cyan")]
     return lines
 
 

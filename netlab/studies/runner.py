@@ -81,6 +81,12 @@ class Outcome:
     runs: tuple[Run, ...]
     took_s: float
 
+    def text(self, template: str) -> str:
+        """A text of the study, with the parameters there were: of a sweep all its values."""
+        sweep = self.study.sweep
+        swept = [run.p[sweep.parameter] for run in self.runs] if sweep is not None else []
+        return self.study.text(template, self.runs[-1].p, swept)
+
     @property
     def holds(self) -> bool:
         """Whether every prediction did, in every run."""

@@ -103,8 +103,8 @@ def story_text(outcome: Outcome, *, kept: bool) -> str:
     """The story in Markdown; `kept`: its recording lies beside it."""
     study, last = outcome.study, outcome.runs[-1]
     evidence, p = last.evidence, last.p
-    parts = [f"# {study.text(study.question, p)}", study.text(study.setup, p)]
-    parts.append(f"**Predicted.** {study.text(study.prediction, p)}")
+    parts = [f"# {outcome.text(study.question)}", outcome.text(study.setup)]
+    parts.append(f"**Predicted.** {outcome.text(study.prediction)}")
     ladder = page.moment_lines(study, last, _WIDTH)
     if ladder:
         parts += ["## What happened", _where(study, evidence, kept), _fenced(ladder)]
@@ -119,7 +119,7 @@ def story_text(outcome: Outcome, *, kept: bool) -> str:
         drawn = page.plot_of_sweep(outcome, _WIDTH, colours=False)
         parts += [f"## Over {study.sweep.parameter}", _fenced(drawn)]
     parts += ["## Predicted and measured", _fenced(page.measured_lines(outcome, _WIDTH))]
-    parts.append(f"**Try next.** {study.text(study.next, p)}")
+    parts.append(f"**Try next.** {outcome.text(study.next)}")
     parts.append(f"Carried out by `netlab study {study.name}`.")
     return "\n\n".join(parts) + "\n"
 
@@ -149,9 +149,9 @@ def same_picture(story: str, outcome: Outcome) -> bool:
     """
     if _words(story) != _words(story_text(outcome, kept=False)):
         return False
-    study, p = outcome.study, outcome.runs[-1].p
+    study = outcome.study
     said = [study.question, study.setup, study.prediction, study.next]
-    texts = [study.text(text, p) for text in said]
+    texts = [outcome.text(text) for text in said]
     for run in outcome.runs:
         texts += [
             f" {shown(check.kind, check.predicted)} {room(check.kind, check.less, check.more)} "

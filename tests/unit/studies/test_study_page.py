@@ -12,6 +12,7 @@ from netlab.studies import page, repeated
 from netlab.studies.comparison import comparison_lines, deviation, room
 from netlab.studies.quantity import Kind
 from netlab.studies.runner import Outcome, checked
+from netlab.studies.story import story_text
 from netlab.studies.study import Expect
 
 WORD = Expect("the frames", Kind.WORD, lambda p: "SYN, SYN ACK, ACK",
@@ -152,3 +153,10 @@ def test_a_fault_is_told_below_its_run() -> None:
     one = study(time(1, 1), seen=lambda e: e.returned["nobody"])
     done = Outcome(one, (checked(one, evidence()),), 0)
     assert "seen: KeyError: 'nobody'" in text(repeated.run_lines(done, 1, 80))
+
+
+def test_a_text_of_a_sweep_names_all_its_values() -> None:
+    done = swept(50 * MS, 60 * MS, prediction="At {rtt} alike.")
+    told = " ".join(text(page.guess_lines(done, 0, 50 * MS, 80)).split())
+    assert "At 10ms, 20ms alike." in told
+    assert "**Predicted.** At 10ms, 20ms alike." in story_text(done, kept=False)
