@@ -82,20 +82,31 @@ def command(
         return _claims([catalogue.find(name)] if name else list(catalogue.catalogue().values()))
     about_one = bool(settings) or predict or output is not None
     if regenerate:
-        if about_one or full or repeat != 1 or (name is None and not every):
+        if about_one or full or repeat != 1 or (name is None) is not every:
             raise UsageError(
                 "a story is told with what a study has by itself",
                 "netlab study NAME --regenerate, or --all --regenerate",
             )
         chosen = [catalogue.find(name)] if name else list(catalogue.catalogue().values())
         return _regenerate(chosen)
+    if every and name is not None:
+        raise UsageError(
+            f"{name} is one study, and --all is every one",
+            f"netlab study {name}, or netlab study --all",
+        )
+    if every and about_one:
+        raise UsageError(
+            "--set, --predict and --output are about one study", "name it in place of --all"
+        )
     if every or name is None:
-        if about_one or name is not None or (repeat != 1 and not every):
+        if about_one or (repeat != 1 and not every):
             raise UsageError("options are about one study", "name it: `netlab study` lists them")
-        studies = list(catalogue.catalogue().values())
-        return _all(studies, full, repeat) if every else _list(studies)
-    study = catalogue.find(name)
-    p = study.params(_pairs(settings), full=full)
+        if not every:
+            return _list()
+        return _all(list(catalogue.catalogue().values()), full, repeat)
+    given = _pairs(settings)
+    study = catalogue.find(name).alone(given)
+    p = study.params(given, full=full)
     if repeat > 1 and (output is not None or predict):
         raise UsageError("--repeat shows no single run", "leave out --output and --predict")
     lack = study.lacks()
@@ -104,11 +115,11 @@ def command(
     return _repeat(study, p, full, repeat) if repeat > 1 else _one(study, p, full, predict, output)
 
 
-def _list(studies: list[Study]) -> int:
+def _list() -> int:
     from netlab.show.terminal.lines import emit, width_of
-    from netlab.studies import page
+    from netlab.studies import catalogue, page
 
-    emit(page.list_lines(studies, width_of(None)))
+    emit(page.list_lines(catalogue.catalogue(), catalogue.lines(), width_of(None)))
     return 0
 
 
@@ -149,26 +160,29 @@ def _one(study: Study, p: Params, full: bool, predict: bool, output: Path | None
     from netlab.show.terminal.lines import emit, width_of
     from netlab.show.terminal.screen import is_coloured
     from netlab.studies import page
-    from netlab.studies.runner import carry_out
+    from netlab.studies.runner import asked, carry_out, settings
 
     width = width_of(None)
-    emit(page.before_lines(study, p, width, tell=not predict))
+    emit(page.before_lines(study, p, width, tell=not predict, full=full))
     sys.stdout.flush()
-    guess = _ask(study, p) if predict else None
+    guess = _ask(study, settings(study, p, full)[-1]) if predict else None
     outcome = carry_out(study, p, path=output, full=full, say=_say)
-    if predict:
-        emit(page.guess_lines(outcome, guess, width))
+    if guess is not None:
+        emit(page.guess_lines(outcome, asked(study), guess, width))
     emit(page.after_lines(outcome, width, colours=is_coloured()))
     return 0 if outcome.holds else 1
 
 
 def _ask(study: Study, p: Params) -> Value:
-    """The reader's own prediction of the first thing that is measured."""
+    """The reader's own prediction of one thing that is measured; of a sweep, in the run of `p`."""
+    from netlab.studies import page
     from netlab.studies.quantity import Kind, value_from_text
+    from netlab.studies.runner import asked
 
-    expect = study.expects[0]
+    expect = study.expects[asked(study)]
+    of = f" with {page.of_run(study, p)}" if study.sweep is not None else ""
     while True:
-        text = click.prompt(f"\nYour prediction ({expect.kind}): {expect.what}").strip()
+        text = click.prompt(f"\nYour prediction{of} ({expect.kind}): {expect.what}").strip()
         if expect.kind is Kind.WORD:
             return str(text)
         try:
@@ -179,15 +193,21 @@ def _ask(study: Study, p: Params) -> Value:
 
 def _repeat(study: Study, p: Params, full: bool, repeat: int) -> int:
     from netlab.show.terminal.lines import emit, width_of
-    from netlab.studies import page
+    from netlab.studies import repeated
     from netlab.studies.runner import carry_out
 
+    width = width_of(None)
+    runs: list[repeated.Named] = []
     held = 0
     for number in range(1, repeat + 1):
         outcome = carry_out(study, p, full=full)
-        emit(page.repeat_lines(outcome, number, width_of(None)))
+        if not runs:
+            emit(repeated.legend_lines(outcome, width))
+        emit(repeated.run_lines(outcome, number, width))
         sys.stdout.flush()
+        runs.append(repeated.named(outcome))
         held += outcome.holds
+    emit([[], *repeated.all_runs_lines(runs, width), []])
     emit([[(f"{held} of {repeat} times all predictions held", "bold")]])
     return 0 if held == repeat else 1
 
@@ -239,15 +259,15 @@ def _regenerate(studies: list[Study]) -> int:
             continue
         with tempfile.TemporaryDirectory(prefix="netlab-study-") as folder:
             recording = Path(folder) / f"{study.name}.pcapng"
-            outcome = carry_out(study, study.params({}), path=recording)
-            if outcome.holds:
-                new = keep(outcome, recording, Path("captures"))
-                click.echo(
-                    f"✓ {study.name}: {'a new recording' if new else 'its story told again'}"
-                )
-            else:
-                click.echo(f"✗ {study.name}: {page.failures(outcome)}")
-        failed += not outcome.holds
+            try:
+                outcome = carry_out(study, study.params({}), path=recording)
+                said = page.failures(outcome) or keep(outcome, recording, Path("captures"))
+                mark = "✓" if outcome.holds else "✗"
+            except CheckFailed as error:
+                said, mark = f"{error}", "✗"
+        click.echo(f"{mark} {study.name}: {said}")
+        sys.stdout.flush()
+        failed += mark == "✗"
     return 1 if failed else 0
 
 

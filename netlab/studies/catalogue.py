@@ -1,14 +1,15 @@
-"""All studies there are, by topic, and how one is found: by its name, or in a reader's own file."""
+"""All studies there are, by topic, and how one is found: by its name, or in a reader's own file.
+
+A topic is a package; its CONTENTS names its modules, each with one study, as a course takes them.
+"""
 
 from __future__ import annotations
 
-import importlib.util
-import pkgutil
 import sys
-from collections.abc import Iterator
 from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from types import ModuleType
 
@@ -32,22 +33,24 @@ _TOPICS = {
 
 @cache
 def catalogue() -> dict[str, Study]:
-    """Every study by its name, topics in the order in which they are read."""
+    """Every study by its name, topics and studies in the order in which they are read."""
     found = {}
     for topic, folder in _TOPICS.items():
-        for module in _modules(folder):
-            study = _study_of(module)
+        package = import_module(f"netlab.studies.{folder}")
+        for name in package.CONTENTS:
+            study = _study_of(import_module(f"{package.__name__}.{name}"))
             assert study.topic is topic, f"{study.name} lies in the folder of another topic"
             found[study.name] = study
     return found
 
 
-def _modules(folder: str) -> Iterator[ModuleType]:
-    name = f"netlab.studies.{folder}"
-    if importlib.util.find_spec(name) is None:
-        return
-    for entry in pkgutil.iter_modules(import_module(name).__path__):
-        yield import_module(f"{name}.{entry.name}")
+@cache
+def lines() -> dict[str, str]:
+    """What each study is about, in a line, by its name."""
+    contents = (
+        import_module(f"netlab.studies.{folder}").CONTENTS.values() for folder in _TOPICS.values()
+    )
+    return dict(zip(catalogue(), chain.from_iterable(contents), strict=True))
 
 
 def find(name: str) -> Study:

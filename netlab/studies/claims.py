@@ -14,6 +14,7 @@ from enum import StrEnum
 from netlab.model.errors import CheckFailed
 from netlab.show.escape import printable
 from netlab.show.terminal.lines import Line, cells, fold
+from netlab.studies.raised import reason
 from netlab.studies.runner import Outcome, carry_out
 from netlab.studies.study import Study
 
@@ -79,7 +80,13 @@ def judged(study: Study, say: Callable[[str], None]) -> Iterator[Judged]:
 
 def _judged(outcome: Outcome) -> Iterator[Judged]:
     for claim in outcome.study.claims:
-        if not all(claim.holds(run.evidence) for run in outcome.runs):
+        try:
+            held = all(claim.holds(run.evidence) for run in outcome.runs)
+        except Exception as error:
+            why = reason(error, claim.holds)
+            yield Judged(claim.text, outcome.study, Verdict.UNTESTED, why)
+            continue
+        if not held:
             verdict = Verdict.FALSE
         else:
             verdict = Verdict.CONDITION if claim.condition else Verdict.HELD
@@ -103,7 +110,7 @@ def judged_lines(one: Judged, names: int, width: int) -> list[Line]:
         *([(indent + text, "")] for text in rest),
     ]
     if one.why:
-        why = one.why if one.verdict is Verdict.UNTESTED else f"only {one.why}"
+        why = one.why if one.verdict is Verdict.UNTESTED else f"holds {one.why}"
         lines += [[(indent + text, "dim")] for text in fold(printable(why), room, "  ")]
     return lines
 

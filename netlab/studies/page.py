@@ -2,70 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from itertools import zip_longest
 
 from netlab.show.escape import printable
 from netlab.show.terminal.ladder import ladder_lines
 from netlab.show.terminal.lines import Line, fold
 from netlab.show.views.ladder import ladder, limited
-from netlab.studies.evidence import Evidence
+from netlab.studies.comparison import comparison_lines, deviation, missed, room
 from netlab.studies.plot import plot_lines
-from netlab.studies.quantity import Kind, Value, shown, typed
-from netlab.studies.runner import Checked, Outcome
-from netlab.studies.study import Params, Study
+from netlab.studies.quantity import Value, shown, typed
+from netlab.studies.runner import Outcome, Run
+from netlab.studies.study import Parameter, Params, Study
 from netlab.studies.table import table_lines
 
 _LADDER_ROWS = 30
 _MARGIN_NS = 1_000  # around the moment, so that its first and last event are in it
 
 
-def list_lines(studies: Iterable[Study], width: int) -> list[Line]:
-    """The catalogue: topics, and a line or two for each study."""
-    every = list(studies)
-    names = max((len(study.name) for study in every), default=0)
+def list_lines(studies: Mapping[str, Study], about: Mapping[str, str], width: int) -> list[Line]:
+    """The catalogue: topics, and for each study its name and in a line what it is about."""
+    names = max(map(len, studies), default=0)
     lines: list[Line] = []
     topic = None
-    for study in every:
+    for name, study in studies.items():
         if study.topic is not topic:
             topic = study.topic
             lines += [*([[]] if lines else []), [(topic.value, "bold")]]
-        first, *rest = fold(study.text(study.question, study.params({})), width - names - 4)
-        lines.append([(f"  {study.name:<{names}}  ", "cyan"), (first, "")])
+        first, *rest = fold(about[name], width - names - 4)
+        lines.append([(f"  {name:<{names}}  ", "cyan"), (first, "")])
         lines += [[(" " * (names + 4) + more, "")] for more in rest]
     return lines
 
 
-def before_lines(study: Study, p: Params, width: int, *, tell: bool = True) -> list[Line]:
-    """The question, how it is put, and (`tell`) what is expected."""
+def before_lines(
+    study: Study, p: Params, width: int, *, tell: bool = True, full: bool = False
+) -> list[Line]:
+    """The question, how it is put, and (`tell`) what is expected; `full`: of a long sweep."""
+    swept = study.sweep.taken(full) if study.sweep is not None else ()
     lines: list[Line] = [[(study.name, "bold cyan"), (f"  {study.topic.value}", "dim")], []]
-    lines += _paragraph(study.text(study.question, p), width, "bold")
-    lines += [[], *_paragraph(study.text(study.setup, p), width)]
+    lines += _paragraph(study.text(study.question, p, swept), width, "bold")
+    lines += [[], *_paragraph(study.text(study.setup, p, swept), width)]
     if study.parameters:
-        set_to = ", ".join(
-            f"{one.name}={typed(one.kind, p[one.name])} ({one.text})" for one in study.parameters
-        )
+        set_to = "; ".join(_set_to(study, one, p, swept) for one in study.parameters)
         lines += [[], *_labelled("parameters", set_to, width, "dim")]
     if tell:
-        lines += [[], *_labelled("prediction", study.text(study.prediction, p), width, "yellow")]
+        prediction = study.text(study.prediction, p, swept)
+        lines += [[], *_labelled("prediction", prediction, width, "yellow")]
     return lines
 
 
-def guess_lines(outcome: Outcome, guess: Value | None, width: int) -> list[Line]:
-    """What the reader said, against what was measured; then what the study says."""
+def _set_to(study: Study, one: Parameter, p: Params, swept: Iterable[int]) -> str:
+    """What a parameter is; of the one that is swept all that it will be, in place of a default."""
+    is_swept = study.sweep is not None and study.sweep.parameter == one.name
+    values = swept if is_swept else (p[one.name],)
+    return f"{one.name}={', '.join(typed(one.kind, value) for value in values)} ({one.text})"
+
+
+def guess_lines(outcome: Outcome, at: int, guess: Value, width: int) -> list[Line]:
+    """What the reader said of one expectation of the last run, against what was measured; then
+    what the study says. The reader has as much room as the study."""
     study, last = outcome.study, outcome.runs[-1]
-    check = last.checks[0]
-    said, found = shown(check.kind, guess), shown(check.kind, check.measured)
-    off = ""
-    if isinstance(guess, int) and isinstance(check.measured, int) and guess != check.measured:
-        off = f": off by {shown(check.kind, abs(guess - check.measured))}"
-    lines: list[Line] = [[], *_labelled("you said", f"{said}, it was {found}{off}", width, "bold")]
-    return [
-        *lines,
-        [],
-        *_labelled("prediction", study.text(study.prediction, last.p), width, "yellow"),
-    ]
+    check = last.checks[at]
+    found = shown(check.kind, check.measured)
+    if isinstance(guess, int) and not isinstance(check.measured, str):
+        low, high = guess - check.less, guess + check.more
+        right = check.measured is not None and low <= check.measured <= high
+        off = deviation(check.kind, guess, check.measured)
+        more = f": deviation {off}, room {room(check.kind, check.less, check.more)}" if off else ""
+    else:
+        right = _plainly(f"{guess}") == _plainly(found)
+        more = ""
+    of = f" ({of_run(study, last.p)})" if study.sweep is not None else ""
+    text = f"{shown(check.kind, guess)}, it was {found}{of}{more}"
+    mark, style = ("✓ ", "bold green") if right else ("✗ ", "bold red")
+    first, *rest = _labelled("you said", printable(text), width - 2, style)
+    lines: list[Line] = [[], [(mark, style), *first], *([("  ", ""), *line] for line in rest)]
+    prediction = outcome.text(study.prediction)
+    return [*lines, [], *_labelled("prediction", prediction, width, "yellow")]
+
+
+def _plainly(words: str) -> str:
+    """Words as they are compared with a reader's: letters and digits."""
+    return " ".join(re.findall(r"\w+", words.casefold()))
+
+
+def of_run(study: Study, p: Params) -> str:
+    """Which run of a sweep it is: `rtt=50ms`."""
+    assert study.sweep is not None
+    name = study.sweep.parameter
+    return f"{name}={study.typed(name, p[name])}"
 
 
 def skipped_line(study: Study, names: int, lack: str) -> Line:
@@ -90,13 +117,13 @@ def all_lines(
 
 
 def failures(outcome: Outcome) -> str:
-    """What did not hold, in words."""
-    return "; ".join(
-        f"{check.what}: {shown(check.kind, check.measured)}, predicted {_predicted(check)}"
-        for run in outcome.runs
-        for check in run.checks
-        if not check.holds
-    )
+    """What did not hold, in words; empty where all did."""
+    found = []
+    for run in outcome.runs:
+        of = f"{of_run(outcome.study, run.p)}: " if outcome.study.sweep is not None else ""
+        found += [of + missed(check) for check in run.checks if not check.holds]
+        found += [of + fault for fault in run.told.faults]
+    return "; ".join(found)
 
 
 def after_lines(outcome: Outcome, width: int, *, colours: bool) -> list[Line]:
@@ -104,15 +131,16 @@ def after_lines(outcome: Outcome, width: int, *, colours: bool) -> list[Line]:
     study = outcome.study
     last = outcome.runs[-1]
     lines: list[Line] = []
-    story = moment_lines(study, last.evidence, width)
+    story = moment_lines(study, last, width)
     if story:
         lines += [[], *story]
-    seen = study.seen(last.evidence)
-    if seen:
-        lines += [[], *_paragraph(printable(seen), width)]
-    shown_as = figure_lines(study, last.evidence, width, colours=colours)
+    if last.told.seen:
+        lines += [[], *_paragraph(printable(last.told.seen), width)]
+    shown_as = figure_lines(last, width, colours=colours)
     if shown_as:
         lines += [[], *shown_as]
+    for fault in last.told.faults:
+        lines += [[], *_labelled("✗", f"not told, {printable(fault)}", width, "bold red")]
     if study.sweep is not None:
         lines += [[], *plot_of_sweep(outcome, width, colours)]
     lines += [[], *measured_lines(outcome, width)]
@@ -121,17 +149,16 @@ def after_lines(outcome: Outcome, width: int, *, colours: bool) -> list[Line]:
     mark, style = ("✓", "bold green") if outcome.holds else ("✗", "bold red")
     verdict = f"{held} of {len(checks)} predictions hold"
     lines += [[], [(f"{mark} ", style), (verdict, style), (f"  {outcome.took_s:.1f} s", "dim")]]
-    lines += [[], *_labelled("try next", study.text(study.next, last.p), width, "cyan")]
+    lines += [[], *_labelled("try next", outcome.text(study.next), width, "cyan")]
     return lines
 
 
-def figure_lines(study: Study, evidence: Evidence, width: int, *, colours: bool) -> list[Line]:
+def figure_lines(run: Run, width: int, *, colours: bool) -> list[Line]:
     """The study's own table and curves; empty where it has none."""
     lines: list[Line] = []
-    rows = study.table(evidence)
-    if rows:
-        lines += table_lines(rows, width)
-    curves = study.curves(evidence)
+    if run.told.table:
+        lines += table_lines(run.told.table, width)
+    curves = run.told.curves
     if curves is not None:
         lines += [[]] if lines else []
         lines += plot_lines(
@@ -143,14 +170,12 @@ def figure_lines(study: Study, evidence: Evidence, width: int, *, colours: bool)
 
 def measured_lines(outcome: Outcome, width: int) -> list[Line]:
     """Predicted against measured; of a sweep, for each value of its parameter."""
-    study = outcome.study
     lines: list[Line] = []
     for run in outcome.runs:
         lines += [[]] if lines else []
-        if study.sweep is not None:
-            name = study.sweep.parameter
-            lines.append([(f"{name}={study.typed(name, run.p[name])}", "bold")])
-        lines += _table(run.checks, width, sources=run is outcome.runs[-1])
+        if outcome.study.sweep is not None:
+            lines.append([(of_run(outcome.study, run.p), "bold")])
+        lines += comparison_lines(run.checks, width, sources=run is outcome.runs[-1])
     return lines
 
 
@@ -173,24 +198,13 @@ def plot_of_sweep(outcome: Outcome, width: int, colours: bool) -> list[Line]:
     return plot_lines(title, series, kind, expect.kind, width, log=sweep.log, colours=colours)
 
 
-def repeat_lines(outcome: Outcome, number: int, width: int) -> list[Line]:
-    """One of several runs in a line: what was measured, and what did not hold in red."""
-    mark, style = ("✓", "green") if outcome.holds else ("✗", "bold red")
-    line: Line = [(f"{number:>4} {mark} ", style)]
-    for run in outcome.runs:
-        for check in run.checks:
-            text = f"{shown(check.kind, check.measured)}  "
-            line.append((text, "" if check.holds else "bold red"))
-    return [line]
-
-
-def moment_lines(study: Study, evidence: Evidence, width: int) -> list[Line]:
+def moment_lines(study: Study, run: Run, width: int) -> list[Line]:
     """The ladder of the telling moment; empty where a study has none to show."""
+    evidence, moment = run.evidence, run.told.moment
     if study.connection is None or study.connection >= len(evidence.tables.connections):
         return []
     row = evidence.tables.connections[study.connection]
     whole = ladder(evidence.tables, evidence.raw, row)
-    moment = study.moment(evidence)
     if moment is not None:
         start, stop = (time_ns - whole.start_ns for time_ns in moment)
         rows = tuple(
@@ -198,47 +212,6 @@ def moment_lines(study: Study, evidence: Evidence, width: int) -> list[Line]:
         )
         whole = replace(whole, rows=rows)
     return ladder_lines(limited(whole, _LADDER_ROWS), width)
-
-
-def _table(checks: Sequence[Checked], width: int, *, sources: bool) -> list[Line]:
-    """A line for each prediction: its mark, what it is of, predicted, measured; its source."""
-    heads = ("", "predicted", "measured")
-    rows = [(check, _predicted(check), shown(check.kind, check.measured)) for check in checks]
-    most = (width - 6) // 3  # of a long word: what is compared needs room, too
-    second = min(most, max(len(heads[1]), *(len(row[1]) for row in rows)))
-    third = min(most, max(len(heads[2]), *(len(row[2]) for row in rows)))
-    first = width - second - third - 6
-    lines: list[Line] = [
-        [("  " + " " * first, ""), (f"  {heads[1]:>{second}}  {heads[2]:>{third}}", "dim")]
-    ]
-    for check, predicted, measured in rows:
-        mark, style = ("✓ ", "green") if check.holds else ("✗ ", "bold red")
-        columns = (
-            fold(check.what, first),
-            fold(predicted, second),
-            fold(printable(measured), third),
-        )
-        for number, (what, said, found) in enumerate(zip_longest(*columns, fillvalue="")):
-            lines.append([
-                ("  " if number else mark, style), (f"{what:<{first}}", ""),
-                (f"  {said:>{second}}", ""), (f"  {found:>{third}}", style),
-            ])  # fmt: skip
-        if not sources:
-            continue
-        why = check.source if not check.because else f"{check.source}; room: {check.because}"
-        lines += [[(f"    {text}", "dim")] for text in fold(why, width - 4)]
-    return lines
-
-
-def _predicted(check: Checked) -> str:
-    value = shown(check.kind, check.predicted)
-    if check.kind is Kind.WORD or (check.less, check.more) == (0, 0):
-        return value
-    if check.less == check.more:
-        return f"{value} ±{shown(check.kind, check.more)}"
-    assert isinstance(check.predicted, int)
-    low, high = max(check.predicted - check.less, 0), check.predicted + check.more
-    return f"{shown(check.kind, low)} to {shown(check.kind, high)}"
 
 
 def _paragraph(text: str, width: int, style: str = "") -> list[Line]:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 from netlab.lab.experiment import Lab
+from netlab.model.errors import CheckFailed, NetlabError
 from netlab.studies.evidence import Evidence
 from netlab.studies.quantity import Kind, Value
+from netlab.studies.raised import is_own, reason
 from netlab.studies.stage import Stage
-from netlab.studies.study import Expect, Params, Study
+from netlab.studies.study import Curves, Expect, Params, Study
 
 Say = Callable[[str], None]
+_T = TypeVar("_T")
 
 
 def _nothing(text: str) -> None:
@@ -23,17 +27,35 @@ def _nothing(text: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A prediction and what was measured."""
+    """A prediction and what was measured.
+
+    `why`: what the study's own function raised, where nothing is known for that.
+    """
 
     what: str
     kind: Kind
-    predicted: Value
+    predicted: Value | None
     measured: Value | None
     less: int
     more: int
     because: str
     source: str
     holds: bool
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the study itself tells of its evidence, as `Study` has it.
+
+    `faults`: what its functions raised instead, a line each.
+    """
+
+    seen: str
+    moment: tuple[int, int] | None
+    table: Sequence[Sequence[str]]
+    curves: Curves | None
+    faults: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +65,12 @@ class Run:
     p: Params
     evidence: Evidence
     checks: tuple[Checked, ...]
+    told: Told
 
     @property
     def holds(self) -> bool:
-        """Whether every prediction did."""
-        return all(check.holds for check in self.checks)
+        """Whether every prediction did, and the study could tell what it saw."""
+        return all(check.holds for check in self.checks) and not self.told.faults
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +80,12 @@ class Outcome:
     study: Study
     runs: tuple[Run, ...]
     took_s: float
+
+    def text(self, template: str) -> str:
+        """A text of the study, with the parameters there were: of a sweep all its values."""
+        sweep = self.study.sweep
+        swept = [run.p[sweep.parameter] for run in self.runs] if sweep is not None else []
+        return self.study.text(template, self.runs[-1].p, swept)
 
     @property
     def holds(self) -> bool:
@@ -75,7 +104,7 @@ def carry_out(
     """
     begun_s = time.monotonic()
     runs = []
-    for one in _settings(study, p, full):
+    for one in settings(study, p, full):
         say(_progress(study, one))
         with tempfile.TemporaryDirectory(prefix="netlab-study-") as folder:
             evidence = _experiment(study, one, path or Path(folder) / f"{study.name}.pcapng")
@@ -84,34 +113,43 @@ def carry_out(
 
 
 def checked(study: Study, evidence: Evidence) -> Run:
-    """What came of each prediction."""
+    """What came of each prediction; what the study's own functions raise is part of it."""
     p = evidence.p
-    return Run(
-        p, evidence, tuple(_checked(expect, p, evidence) for expect in expectations(study, p))
-    )
+    checks = tuple(_checked(expect, p, evidence) for expect in expectations(study, p))
+    return Run(p, evidence, checks, _told(study, evidence))
 
 
 def expectations(study: Study, p: Params) -> tuple[Expect, ...]:
     """What the study expects, and that `netlab why` finds the same mechanism."""
-    cause = study.cause if isinstance(study.cause, str) else study.cause(p)
-    if not cause:
+    cause = study.cause
+    try:
+        waiting = cause(p) if callable(cause) else cause
+    except Exception:
+        waiting = "raises, and is told as the prediction"
+    if not waiting:
         return study.expects
     found = Expect(
         f"`netlab why` of the longest {study.waits_on}",
         Kind.WORD,
-        lambda p: cause,
+        cause if callable(cause) else lambda p: cause,
         lambda evidence: evidence.main_cause(study.waits_on),
         "the recording alone",
     )
     return (*study.expects, found)
 
 
-def _settings(study: Study, p: Params, full: bool) -> list[Params]:
+def asked(study: Study) -> int:
+    """Which expectation a reader is asked for: the first that is a number, else the first."""
+    numbers = (at for at, expect in enumerate(study.expects) if expect.kind is not Kind.WORD)
+    return next(numbers, 0)
+
+
+def settings(study: Study, p: Params, full: bool) -> list[Params]:
+    """The parameters of each run: of a sweep, one for each of its values."""
     sweep = study.sweep
     if sweep is None:
         return [p]
-    values = sweep.full if full and sweep.full else sweep.values
-    return [Params({**p, sweep.parameter: value}) for value in values]
+    return [Params({**p, sweep.parameter: value}) for value in sweep.taken(full)]
 
 
 def _progress(study: Study, p: Params) -> str:
@@ -125,29 +163,75 @@ def _experiment(study: Study, p: Params, path: Path) -> Evidence:
     lab = Lab(
         study.hosts,
         path=path,
-        wire=study.wire(p),
-        sysctls=study.sysctls(p),
+        wire=_set_up(study, "wire", study.wire, p),
+        sysctls=_set_up(study, "sysctls", study.sysctls, p),
         title=f"netlab study {study.name}",
         **{"witness": "none", **study.options},
     )
     with lab:
         stage = Stage(study, p, lab)
-        stage.play()
+        _play(study, stage)
     finished = lab.recording
     return Evidence(p, finished.raw, finished.tables, stage.returned(), dict(lab.fired))
 
 
+def _play(study: Study, stage: Stage) -> None:
+    """Play it. What the study's own file raises is told in a line; all else is netlab's fault."""
+    try:
+        stage.play()
+    except NetlabError:
+        raise
+    except Exception as error:
+        if study.experiment is None or not is_own(error, study.experiment):
+            raise
+        why = reason(error, study.experiment)
+        raise CheckFailed(f"the experiment of {study.name}", why) from None
+
+
+def _set_up(study: Study, what: str, function: Callable[[Params], Any], p: Params) -> Any:
+    """What a function says of the set-up. Raises CheckFailed in place of what it raises."""
+    try:
+        return function(p)
+    except NetlabError:
+        raise
+    except Exception as error:
+        raise CheckFailed(f"the {what} of {study.name}", reason(error, function)) from None
+
+
 def _checked(expect: Expect, p: Params, evidence: Evidence) -> Checked:
-    measured = expect.measured(evidence)
-    less, more = expect.room(p)
+    predicted = measured = None
+    less = more = 0
+    holds = False
+    why = ""
+    function: Callable[..., Any] = expect.predicted
+    try:
+        predicted = expect.predicted(p)
+        less, more = expect.room(p)
+        function = expect.measured
+        measured = expect.measured(evidence)
+        holds = expect.holds(p, measured)
+    except Exception as error:
+        why = reason(error, function)
     return Checked(
-        expect.what,
-        expect.kind,
-        expect.predicted(p),
-        measured,
-        less,
-        more,
-        expect.because,
-        expect.source,
-        expect.holds(p, measured),
+        expect.what, expect.kind, predicted, measured, less, more, expect.because, expect.source,
+        holds, why,
+    )  # fmt: skip
+
+
+def _told(study: Study, evidence: Evidence) -> Told:
+    faults: list[str] = []
+
+    def ask(what: str, function: Callable[[Evidence], _T], otherwise: _T) -> _T:
+        try:
+            return function(evidence)
+        except Exception as error:
+            faults.append(f"{what}: {reason(error, function)}")
+            return otherwise
+
+    return Told(
+        seen=ask("seen", study.seen, ""),
+        moment=ask("moment", study.moment, None),
+        table=ask("table", study.table, ()),
+        curves=ask("curves", study.curves, None),
+        faults=tuple(faults),
     )

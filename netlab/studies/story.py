@@ -9,7 +9,9 @@ larger, keep the story alone.
 from __future__ import annotations
 
 import json
+import re
 import shutil
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,12 +22,17 @@ from netlab.show.terminal.lines import Line, plain
 from netlab.show.terminal.why import call_lines
 from netlab.show.views.why import why_call
 from netlab.studies import page
+from netlab.studies.comparison import room
 from netlab.studies.evidence import Evidence
+from netlab.studies.quantity import Kind, shown
 from netlab.studies.runner import Outcome, checked
 from netlab.studies.study import Params, Study
 
 MOST_BYTES = 200_000  # of a recording that is kept
 _WIDTH = 80
+# A number and its unit; and the lines of plots, of waits in a ladder, and of what it leaves out.
+_NUMBER = re.compile(r"[-+]?\d[\d.,]*(?: ?(?:ns|µs|ms|s|[KM]iB|min|h)\b)?")
+_DRAWN = re.compile(r"^│|···|⋮")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +66,12 @@ class Kept:
         return Outcome(study, (checked(study, evidence),), 0)
 
 
-def keep(outcome: Outcome, recording: Path, folder: Path) -> bool:
-    """Write the story of a study that held; whether the recording is a new one.
+def keep(outcome: Outcome, recording: Path, folder: Path) -> str:
+    """Write the story of a study that held, and say what became of it.
 
-    A recording that tells the same story as before, but for times and ports, is left as it was.
-    Raises UsageError where `folder` is not there.
+    A recording that tells the same story as before, but for times and ports, is left as it was; so
+    is a story without a recording whose picture is the same but for what was measured. Raises
+    UsageError where `folder` is not there.
     """
     if not folder.is_dir():
         raise UsageError(f"there is no folder {folder}", "run this in a clone of netlab")
@@ -72,9 +80,12 @@ def keep(outcome: Outcome, recording: Path, folder: Path) -> bool:
     if outcome.study.sweep is not None or recording.stat().st_size > MOST_BYTES:
         kept.recording.unlink(missing_ok=True)
         kept.returned.unlink(missing_ok=True)
-        kept.story.write_text(story_text(outcome, kept=False), encoding="utf-8")
-        return False
-    new = not kept.recording.exists() or _steps(kept.outcome(outcome.study)) != _steps(outcome)
+        told = story_text(outcome, kept=False)
+        if kept.story.exists() and same_picture(kept.story.read_text(encoding="utf-8"), outcome):
+            return "its picture is the same, and its story stays"
+        kept.story.write_text(told, encoding="utf-8")
+        return "a new story"
+    new = not kept.recording.exists() or steps(kept.outcome(outcome.study)) != steps(outcome)
     if new:
         shutil.copyfile(recording, kept.recording)
         evidence = outcome.runs[-1].evidence
@@ -85,21 +96,20 @@ def keep(outcome: Outcome, recording: Path, folder: Path) -> bool:
         }
         kept.returned.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
     kept.story.write_text(story_text(kept.outcome(outcome.study), kept=True), encoding="utf-8")
-    return new
+    return "a new recording" if new else "its story told again"
 
 
 def story_text(outcome: Outcome, *, kept: bool) -> str:
     """The story in Markdown; `kept`: its recording lies beside it."""
-    study, evidence = outcome.study, outcome.runs[-1].evidence
-    p = evidence.p
-    parts = [f"# {study.text(study.question, p)}", study.text(study.setup, p)]
-    parts.append(f"**Predicted.** {study.text(study.prediction, p)}")
-    ladder = page.moment_lines(study, evidence, _WIDTH)
+    study, last = outcome.study, outcome.runs[-1]
+    evidence, p = last.evidence, last.p
+    parts = [f"# {outcome.text(study.question)}", outcome.text(study.setup)]
+    parts.append(f"**Predicted.** {outcome.text(study.prediction)}")
+    ladder = page.moment_lines(study, last, _WIDTH)
     if ladder:
         parts += ["## What happened", _where(study, evidence, kept), _fenced(ladder)]
-    seen = study.seen(evidence)
-    parts += [seen] if seen else []
-    figures = page.figure_lines(study, evidence, _WIDTH, colours=False)
+    parts += [last.told.seen] if last.told.seen else []
+    figures = page.figure_lines(last, _WIDTH, colours=False)
     parts += [_fenced(figures)] if figures else []
     longest = evidence.longest(study.waits_on) if _is_about_waiting(study, p) else None
     if longest is not None:
@@ -109,7 +119,7 @@ def story_text(outcome: Outcome, *, kept: bool) -> str:
         drawn = page.plot_of_sweep(outcome, _WIDTH, colours=False)
         parts += [f"## Over {study.sweep.parameter}", _fenced(drawn)]
     parts += ["## Predicted and measured", _fenced(page.measured_lines(outcome, _WIDTH))]
-    parts.append(f"**Try next.** {study.text(study.next, p)}")
+    parts.append(f"**Try next.** {outcome.text(study.next)}")
     parts.append(f"Carried out by `netlab study {study.name}`.")
     return "\n\n".join(parts) + "\n"
 
@@ -124,26 +134,66 @@ def _where(study: Study, evidence: Evidence, kept: bool) -> str:
         return f"The telling moment of `netlab inspect --connection {study.connection} {path}`:"
     if study.sweep is None:
         return "The telling moment:"
-    name = study.sweep.parameter
-    return f"The telling moment with {name}={study.typed(name, evidence.p[name])}:"
+    return f"The telling moment with {page.of_run(study, evidence.p)}:"
 
 
 def _fenced(lines: list[Line]) -> str:
     return "\n".join(("```", *(plain(line).rstrip() for line in lines), "```"))
 
 
-def _steps(outcome: Outcome) -> list[str]:
-    """The ladder without what differs between two runs: its times, its ports, and what came first
-    of things that do not wait for each other. Frames as they left, and each program's calls."""
-    evidence = outcome.runs[-1].evidence
-    connection = outcome.study.connection
-    frames = [
-        f"{segment.direction} {packet.tcp_flags} {segment.payload_len_bytes} {packet.fate}"
-        for packet, segment in evidence.frames(connection=connection)
-    ]
-    calls = [
-        f"{call.actor} {call.op} {call.requested_bytes} {call.result} {call.errno}"
-        for call in sorted(evidence.tables.calls, key=lambda call: call.actor)
-        if call.connection == connection
-    ]
-    return [*frames, *calls]
+def same_picture(story: str, outcome: Outcome) -> bool:
+    """Whether a story without a recording would be told the same but for what was measured.
+
+    Letter by letter is compared what the study says of itself and predicts; of the rest the words,
+    without numbers, without what a plot draws, and without how long each thing waited.
+    """
+    if _words(story) != _words(story_text(outcome, kept=False)):
+        return False
+    study = outcome.study
+    said = [study.question, study.setup, study.prediction, study.next]
+    texts = [outcome.text(text) for text in said]
+    for run in outcome.runs:
+        texts += [
+            f" {shown(check.kind, check.predicted)} {room(check.kind, check.less, check.more)} "
+            for check in run.checks
+            if check.kind is not Kind.WORD
+        ]
+    there = _squeezed(story)
+    return all(_squeezed(text) in there for text in texts)
+
+
+def _words(story: str) -> Counter[str]:
+    """How often each word is in a story, without what differs between two runs.
+
+    Not in their order: where a column is folded hangs on how wide the numbers beside it are.
+    """
+    before, _, rest = story.partition("## Why the longest")
+    lines = (before + rest.partition("\n## ")[2]).splitlines()
+    text = " ".join(_NUMBER.sub(" ", line) for line in lines if not _DRAWN.search(line))
+    return Counter(text.split())
+
+
+def _squeezed(text: str) -> str:
+    return re.sub(r"\s+", " ", text)
+
+
+def steps(outcome: Outcome) -> list[list[str]]:
+    """What happened without what differs between two runs: its times, its ports, and what came
+    first of things that do not wait for each other.
+
+    The frames of each connection as they left, of whatever protocol, and the calls of each program.
+    """
+    tables = outcome.runs[-1].evidence.tables
+    ways = {segment.frame: segment.direction for segment in tables.segments}
+    frames: dict[int | None, list[str]] = {}
+    for packet in tables.packets:
+        way = ways.get(packet.frame, packet.direction)
+        frames.setdefault(packet.connection, []).append(
+            f"{packet.protocol} {way} {packet.tcp_flags} {packet.payload_len_bytes} {packet.fate}"
+        )
+    calls: dict[str, list[str]] = {}
+    for call in tables.calls:
+        calls.setdefault(call.actor, []).append(
+            f"{call.actor} {call.op} {call.requested_bytes} {call.result} {call.errno}"
+        )
+    return [*sorted(frames.values()), *sorted(calls.values())]

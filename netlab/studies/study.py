@@ -9,7 +9,7 @@ JSON has it) is evidence, like the tables of the recording. Nothing here runs an
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -126,6 +126,10 @@ class Sweep:
     full: tuple[int, ...] = ()
     log: bool = False  # whether both axes are logarithmic
 
+    def taken(self, full: bool) -> tuple[int, ...]:
+        """The values of a run, in their order."""
+        return self.full if full and self.full else self.values
+
 
 @dataclass(frozen=True, slots=True)
 class Curves:
@@ -190,15 +194,25 @@ class Study:
             values[name] = known[name].parse(text)
         return Params(values)
 
+    def alone(self, given: Mapping[str, str]) -> Study:
+        """The study as it is carried out: without its sweep where that parameter was typed."""
+        if self.sweep is None or self.sweep.parameter not in given:
+            return self
+        return replace(self, sweep=None)
+
     def typed(self, name: str, value: int) -> str:
         """A value of a parameter as it would be typed."""
         kinds = {one.name: one.kind for one in self.parameters}
         return typed(kinds[name], value)
 
-    def text(self, template: str, p: Params) -> str:
-        """A text with its parameters filled in."""
+    def text(self, template: str, p: Params, swept: Sequence[int] = ()) -> str:
+        """A text with its parameters filled in; `swept`: the values that a sweep takes, all."""
         kinds = {one.name: one.kind for one in self.parameters}
-        return template.format_map({name: _worded(kinds[name], p[name]) for name in p})
+        words = {name: _worded(kinds[name], p[name]) for name in p}
+        if self.sweep is not None and swept:
+            name = self.sweep.parameter
+            words[name] = ", ".join(_worded(kinds[name], value) for value in swept)
+        return template.format_map(words)
 
 
 @dataclass(frozen=True, slots=True)

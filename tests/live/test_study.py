@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from netlab.capture.files import read_raw
+from netlab.commands import study as command_of_study
 from netlab.correlate.ledger import ledger_mismatches
 from netlab.explain.analysis import analyse
+from netlab.model.errors import CheckFailed
 from netlab.studies.catalogue import catalogue
 from netlab.studies.claims import Verdict, judged
 from netlab.studies.runner import expectations
@@ -70,6 +72,7 @@ def test_a_study_of_ones_own(tmp_path: Path) -> None:
     done = study(tmp_path, "./my_own.py", "--predict", said="25ms\n")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "you said  25.0 ms, it was " in done.stdout
+    assert "room -0/+40 ms" in done.stdout
     file = tmp_path / "my_own.py"
     file.write_text(
         file.read_text().replace("lambda p: p.rtt, answer", "lambda p: 2 * p.rtt, answer")
@@ -82,6 +85,75 @@ def test_a_study_of_ones_own(tmp_path: Path) -> None:
         2,
         "netlab: my_own.py is there already: choose another name\n",
     )
+
+
+def test_a_swept_parameter_that_is_set_is_the_only_run(tmp_path: Path) -> None:
+    done = study(tmp_path, "cwnd-curve", "--set", "rounds=2", "--set", "rtt=60ms")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "rounds=2 (of slow start" in done.stdout
+    assert "\n✓ the congestion window, in segments" in done.stdout
+    assert "✓ 2 of 2 predictions hold" in done.stdout
+    assert "rounds=1" not in done.stdout
+
+
+def test_a_guess_of_a_sweep_names_its_value(tmp_path: Path) -> None:
+    done = study(tmp_path, "window-scale", "--predict", said="2\n")
+    assert done.returncode == 0, done.stdout + done.stderr
+    asked = "Your prediction with rcvbuf=204800 (number): the scale in the SYN-ACK"
+    assert asked in done.stdout
+    assert "✓ you said  2, it was 2 (rcvbuf=204800)" in done.stdout
+
+
+def test_a_number_is_asked_for(tmp_path: Path) -> None:
+    done = study(tmp_path, "refused", "--predict", said="1ms\n")
+    assert "Your prediction (time): after" in done.stdout
+    assert "✗ you said  1.0 ms, it was " in done.stdout
+    assert done.returncode == 0, done.stdout
+
+
+def test_what_raises_in_a_study_of_ones_own_is_told(tmp_path: Path) -> None:
+    assert study(tmp_path, "new", "raises").returncode == 0
+    file = tmp_path / "raises.py"
+    text = file.read_text()
+    wrong = text.replace('lambda e: e.returned["server"]', 'lambda e: e.returned["srv"]')
+    file.write_text(wrong)
+    line = wrong[: wrong.index('["srv"]')].count("\n") + 1
+    done = study(tmp_path, "./raises.py")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert f"    KeyError: 'srv' (raises.py:{line})" in done.stdout.splitlines()
+    assert "✗ 1 of 2 predictions hold" in done.stdout
+
+
+def test_many_runs_have_labelled_columns(tmp_path: Path) -> None:
+    done = study(tmp_path, "refused", "--repeat", "2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "a   the answer to the SYN: predicted RST ACK"
+    assert next(line for line in lines if line.startswith(" run")).split() == [
+        "run", "a", "b", "c", "d",
+    ]  # fmt: skip
+    assert lines[-1] == "2 of 2 times all predictions held"
+
+
+def test_stories_go_on_where_one_did_not_come_about(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What breaks, and what raises, is a line; the next one is carried out, and kept."""
+    refused = catalogue()["refused"]
+
+    def breaks(stage: object) -> None:
+        raise CheckFailed("it did not come about", "at all")
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "captures").mkdir()
+    broken = replace(refused, name="broken", experiment=breaks)
+    raising = replace(refused, name="raising", seen=lambda e: e.returned["nobody"])
+    assert command_of_study._regenerate([broken, raising, refused]) == 1
+    first, second, third = capsys.readouterr().out.splitlines()
+    assert first == "✗ broken: it did not come about: at all"
+    assert second.startswith("✗ raising: seen: KeyError: 'nobody' (test_study.py:")
+    assert third == "✓ refused: a new recording"
+    assert [path.name for path in (tmp_path / "captures").iterdir()] == ["refused"]
 
 
 def test_one_that_breaks_is_told_in_a_line(tmp_path: Path) -> None:
@@ -106,6 +178,8 @@ def test_one_that_breaks_is_told_in_a_line(tmp_path: Path) -> None:
         (("--predict",), "options are about one study"),
         (("new",), "a study needs a name of its own"),
         (("refused", "refused"), "one study at a time"),
+        (("accept-queue", "--all"), "accept-queue is one study, and --all is every one"),
+        (("--all", "--predict"), "--set, --predict and --output are about one study"),
         (("--claims", "--all"), "--claims goes with no other option"),
         (("--claims", "settimeout"), "settimeout tests no statement"),
     ],

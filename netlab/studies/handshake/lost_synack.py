@@ -34,6 +34,6 @@ STUDY = Study(
                less=lambda p: p.rtt + 10 * MS, more=lambda p: timer_room(S) + BUSY_NS,
                because="the timer wheel is up to 1/8 late; the server's may help"),
     ),
-    next="`netlab study silent-host --set retries=5`, and watch the waits double.",
+    next="`netlab study silent-host --set retries=3`, and watch the waits double.",
     cause="syn_retry",
 )  # fmt: skip

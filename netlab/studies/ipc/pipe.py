@@ -84,7 +84,7 @@ STUDY = Study(
     claims=(
         Claim("A pipe is only for processes that are related.",
               lambda e: told("stranger")(e) == errno.EBADF and told("child")(e) == len(WORD),
-              "an anonymous one, whose descriptor is not passed on; a named pipe (mkfifo) is a "
+              "for an anonymous one, whose descriptor is not passed on; a named pipe (mkfifo) is a "
               "file that any process may open, and a Unix socket passes descriptors"),
     ),
     next="`netlab study pipe-capacity`: how much is under way in it.",

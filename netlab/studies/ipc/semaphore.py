@@ -94,7 +94,7 @@ STUDY = Study(
     ),
     claims=(
         Claim("A process that crashes gives back its locks.", lambda e: not stuck(e),
-              "locks on files, and System V semaphores with SEM_UNDO; a POSIX semaphore stays "
+              "for locks on files, and System V semaphores with SEM_UNDO; a POSIX semaphore stays "
               "taken"),
     ),
     next="`netlab study peer-death`: the death of a peer, on each kind of IPC.",

@@ -67,7 +67,7 @@ STUDY = Study(
     claims=(
         Claim("SO_REUSEPORT spreads connections evenly over the workers.",
               lambda e: dealt_out(e)[0] <= e.p.clients // WORKERS + spread(e.p),
-              "as evenly as chance does, and whether they are free or not"),
+              "only as evenly as chance does, whether they are free or not"),
     ),
     next="`netlab study who-accepts`: one socket for all.",
 )  # fmt: skip

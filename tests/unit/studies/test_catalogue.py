@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 
+from netlab import studies
 from netlab.lab.wire.grammar import rules_from_text
 from netlab.model.errors import UsageError
 from netlab.show.terminal.lines import plain
 from netlab.studies import page
-from netlab.studies.catalogue import catalogue, find
+from netlab.studies.catalogue import catalogue, find, lines
 from netlab.studies.quantity import Kind, shown, typed, value_from_text
-from netlab.studies.study import Params, Study
+from netlab.studies.study import Params, Study, Topic
 
 STUDIES = list(catalogue().values())
 every_study = pytest.mark.parametrize("study", STUDIES, ids=[study.name for study in STUDIES])
@@ -62,16 +65,51 @@ def test_its_page_fits(study: Study, width: int) -> None:
 
 @pytest.mark.parametrize("width", [60, 80])
 def test_the_list_names_all(width: int) -> None:
-    lines = [plain(line) for line in page.list_lines(STUDIES, width)]
-    assert max(map(len, lines)) <= width
+    listed = [plain(line) for line in page.list_lines(catalogue(), lines(), width)]
+    assert max(map(len, listed)) <= width
     for study in STUDIES:
-        assert sum(line.startswith(f"  {study.name} ") for line in lines) == 1
+        assert sum(line.startswith(f"  {study.name} ") for line in listed) == 1
+
+
+def test_the_list_is_a_line_each_and_a_course() -> None:
+    """Of 80 columns; a topic begins with what the rest of it needs."""
+    listed = [plain(line) for line in page.list_lines(catalogue(), lines(), 80)]
+    topics = list(Topic)
+    assert len(listed) == len(STUDIES) + 2 * len(topics) - 1
+    assert not any("…" in line for line in listed)
+    names = list(catalogue())
+    for first, then in (
+        ("three-way-handshake", "syn-options"), ("accept-queue", "abort-on-overflow"),
+        ("nagle", "nagle-delayed-ack"), ("delayed-ack", "nagle-delayed-ack"),
+        ("rto-backoff", "rto-rtt"), ("slow-start", "cwnd-reno"), ("blocking", "every-call"),
+    ):  # fmt: skip
+        assert names.index(first) < names.index(then)
+
+
+def test_no_study_is_missing() -> None:
+    """Each module of a topic is in its contents."""
+    folder = Path(studies.__file__).parent
+    for package in (path.parent for path in folder.glob("*/__init__.py")):
+        contents = import_module(f"netlab.studies.{package.name}").CONTENTS
+        modules = {path.stem for path in package.glob("*.py")} - {"__init__"}
+        assert modules == set(contents), package.name
 
 
 @every_study
 def test_names_of_other_studies_are_right(study: Study) -> None:
     for name in re.findall(r"netlab study ([a-z0-9-]+)", study.next + study.prediction):
         assert name in catalogue()
+
+
+@every_study
+def test_what_to_try_next_can_be_typed(study: Study) -> None:
+    """`netlab study NAME --set a=b`, or `--set a=b` of the same study."""
+    for name, setting in re.findall(
+        r"(?:netlab study ([a-z0-9-]+) )?--set (\w+=[a-z0-9.]*[a-z0-9])", study.next
+    ):
+        parameter, _, value = setting.partition("=")
+        find(name or study.name).params({parameter: value})
+    assert study.next.count("--set") == len(re.findall(r"--set \w+=\w", study.next))
 
 
 def test_a_study_that_is_not_there() -> None:

@@ -65,5 +65,5 @@ def test_a_condition_stands_below() -> None:
         f"{mark}  A long story                           accept-queue"
         for mark in ("✓ held ", "~ if   ", "✗ false", "? open ")
     ]
-    assert [second.strip() for _, second in lines] == ["only on Sundays"] * 3 + ["on Sundays"]
+    assert [second.strip() for _, second in lines] == ["holds on Sundays"] * 3 + ["on Sundays"]
     assert counted(every) == "4 statements: 1 held, 1 under a condition, 1 false, 1 not tested"

@@ -1,0 +1,101 @@
+"""When a story is written anew: where another picture came of it, and not for other numbers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from made_studies import CAPTURES, MS, swept
+
+from netlab.model.tables import Call, Packet
+from netlab.studies.catalogue import catalogue
+from netlab.studies.runner import Outcome
+from netlab.studies.story import Kept, keep, steps
+
+
+def kept(name: str) -> Outcome:
+    return Kept(CAPTURES / name).outcome(catalogue()[name])
+
+
+def without_frame(outcome: Outcome, protocol: str) -> Outcome:
+    """The same but for one frame."""
+    run = outcome.runs[0]
+    tables = run.evidence.tables
+    last = [packet for packet in tables.packets if packet.protocol == protocol][-1]
+    packets = [packet for packet in tables.packets if packet is not last]
+    return with_tables(outcome, packets, list(tables.calls))
+
+
+def with_tables(outcome: Outcome, packets: list[Packet], calls: list[Call]) -> Outcome:
+    run = outcome.runs[0]
+    tables = replace(run.evidence.tables, packets=packets, calls=calls)
+    return replace(outcome, runs=(replace(run, evidence=replace(run.evidence, tables=tables)),))
+
+
+@pytest.mark.parametrize(
+    ("name", "protocol"),
+    [("datagram-boundaries", "UDP"), ("udp-refused", "ICMP"), ("arp", "ARP"), ("refused", "TCP")],
+)
+def test_a_frame_less_is_another_picture(name: str, protocol: str) -> None:
+    assert steps(without_frame(kept(name), protocol)) != steps(kept(name))
+
+
+@pytest.mark.parametrize("name", ["pipe", "unix-boundaries", "peer-death", "accept-queue"])
+def test_a_call_that_ended_otherwise_is_one(name: str) -> None:
+    """Also on sockets and pipes without a frame, and where no connection's ladder is shown."""
+    before = kept(name)
+    assert before.study.connection is None
+    tables = before.runs[0].evidence.tables
+    at = next(n for n, call in enumerate(tables.calls) if call.connection is not None)
+    calls = list(tables.calls)
+    calls[at] = replace(calls[at], result=(calls[at].result or 0) + 1)
+    assert steps(with_tables(before, list(tables.packets), calls)) != steps(before)
+
+
+def test_other_times_are_none() -> None:
+    before = kept("datagram-boundaries")
+    tables = before.runs[0].evidence.tables
+    packets = [replace(packet, time_ns=packet.time_ns + MS) for packet in tables.packets]
+    calls = [replace(call, entered_ns=call.entered_ns + MS) for call in tables.calls]
+    assert steps(with_tables(before, packets, calls)) == steps(before)
+
+
+def test_two_recordings_of_connections_that_race_are_the_same() -> None:
+    """Which of them is the first is no difference, where none is shown."""
+    before = kept("accept-queue")
+    tables = before.runs[0].evidence.tables
+    last = max(packet.connection or 0 for packet in tables.packets)
+    assert last > 1
+    packets = [
+        packet
+        if packet.connection is None
+        else replace(packet, connection=last - packet.connection)
+        for packet in tables.packets
+    ]
+    assert steps(with_tables(before, packets, list(tables.calls))) == steps(before)
+
+
+def test_a_story_without_a_recording_stays_where_its_picture_is_the_same(tmp_path: Path) -> None:
+    recording = tmp_path / "r.pcapng"
+    recording.write_bytes(b"")
+    assert keep(swept(50 * MS, 90 * MS), recording, tmp_path) == "a new story"
+    story = tmp_path / "three-way-handshake" / "story.md"
+    before = story.read_text(encoding="utf-8")
+    assert "50.0 ms" in before
+    # Other measured times, in another unit and of another width, and another plot.
+    for times in ((51 * MS, 64 * MS), (40 * MS, 100 * MS), (40 * MS + 7, 41 * MS)):
+        said = keep(swept(*times), recording, tmp_path)
+        assert said == "its picture is the same, and its story stays"
+        assert story.read_text(encoding="utf-8") == before
+    changed = {
+        "predicted": swept(50 * MS, 90 * MS, predicted=41 * MS),
+        "told": swept(50 * MS, 90 * MS, prediction="One round trip of 41 ms."),
+        "asked": swept(50 * MS, 90 * MS, question="How long?"),
+        "seen": swept(50 * MS, 90 * MS, seen=lambda evidence: "Nobody answered."),
+        "more runs": swept(50 * MS, 90 * MS, 60 * MS),
+    }
+    for what, outcome in changed.items():
+        keep(swept(50 * MS, 90 * MS), recording, tmp_path)
+        assert keep(outcome, recording, tmp_path) == "a new story", what
+        assert keep(outcome, recording, tmp_path) != "a new story", what
