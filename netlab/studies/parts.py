@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from netlab.studies.quantity import Kind
@@ -35,6 +36,11 @@ def timer_room(length_ns: int) -> int:
     kernel/time/timer.c: each level of the wheel is 8 times coarser than the one before.
     """
     return length_ns // 8 + 2 * TICK_NS
+
+
+def no_tail_loss_probes(p: Params) -> Mapping[str, Mapping[str, str]]:
+    """The sysctls by which neither host sends tail loss probes."""
+    return {host: {"net.ipv4.tcp_early_retrans": "0"} for host in ("client", "server")}
 
 
 # net.ipv4.tcp_rmem of a receiver whose window is to be no limit: it begins with a mebibyte.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from netlab.model.probe import Probe
 from netlab.model.tables import Role
 from netlab.studies.evidence import Evidence
-from netlab.studies.parts import BUSY_NS, MS, delay, timer_room
+from netlab.studies.parts import BUSY_NS, MS, delay, no_tail_loss_probes, timer_room
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, read_exactly
 from netlab.studies.study import Claim, Expect, Parameter, Params, Study, Topic
@@ -99,7 +99,7 @@ STUDY = Study(
     server=server,
     client=client,
     wire=wire,
-    sysctls=lambda p: {"client": {"net.ipv4.tcp_early_retrans": "0"}},
+    sysctls=no_tail_loss_probes,
     expects=(
         Expect("copies of the message that left", Kind.COUNT, lambda p: p.losses + 1,
                lambda e: len(copies_ns(e)), "RFC 9293 3.8.1"),

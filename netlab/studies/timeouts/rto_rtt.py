@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netlab.studies.parts import BUSY_NS, MS, timer_room
+from netlab.studies.parts import BUSY_NS, MS, no_tail_loss_probes, timer_room
 from netlab.studies.quantity import Kind
 from netlab.studies.study import Expect, Parameter, Study, Sweep, Topic
 from netlab.studies.timeouts.rto_backoff import client, gap_ns, moment, rto_ns, server, wire
@@ -21,7 +21,7 @@ STUDY = Study(
     server=server,
     client=client,
     wire=wire,
-    sysctls=lambda p: {"client": {"net.ipv4.tcp_early_retrans": "0"}},
+    sysctls=no_tail_loss_probes,
     expects=(
         Expect("the lost message leaves again after", Kind.TIME, rto_ns, lambda e: gap_ns(e, 0),
                "RFC 6298 2.3; TCP_RTO_MIN of Linux",
