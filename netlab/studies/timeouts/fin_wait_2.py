@@ -8,7 +8,7 @@ from typing import Any
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
 from netlab.studies.kernel_states import passed
-from netlab.studies.parts import BUSY_NS, MS, S, delay, timer_room
+from netlab.studies.parts import BUSY_NS, MS, S, delay, first_rto_ns, timer_room
 from netlab.studies.programs import until_the_server_was_told
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, tell, told, trial
@@ -46,10 +46,8 @@ def lasted_ns(evidence: Evidence) -> int | None:
 
 
 def waits_ns(p: Params) -> int:
-    """tcp_fin_timeout or 3.5 RTO. The RTO is that of the first two round trips, whose variation
-    still counts as half of the first: srtt + max(4 rttvar, 200 ms)."""
-    rto_ns = p.rtt + max(2 * p.rtt, 200 * MS)
-    return max(p.timeout, rto_ns * 7 // 2)
+    """tcp_fin_timeout or 3.5 RTO."""
+    return max(p.timeout, first_rto_ns(p) * 7 // 2)
 
 
 STUDY = Study(
