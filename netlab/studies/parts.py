@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from netlab.studies.quantity import Kind
@@ -19,9 +20,14 @@ def delay(p: Params) -> str:
     return f"delay {p.rtt // 2}ns" if p.rtt else ""
 
 
-# How much later than said a frame or a process may be on a machine that is shared with others: some
-# turns of theirs at two cores.
-BUSY_NS = 40 * MS
+# How long who can run may have to wait for a processor. Linux looks at every tick whose turn it is
+# (sched_tick()), and the turns are fair: each other that can run has one tick at most. So many
+# others there are at each processor of a machine with two of them and a load of ten.
+OTHERS = 5
+TURN_NS = OTHERS * TICK_NS
+# What passes the wire and wakes a program waits for two turns: the wire is a process, too. Lower
+# bounds need no such room: no timer is early, and the kernel itself stamps a frame's departure.
+BUSY_NS = 2 * TURN_NS
 
 
 def wire_room(p: Params) -> int:
@@ -35,6 +41,20 @@ def timer_room(length_ns: int) -> int:
     kernel/time/timer.c: each level of the wheel is 8 times coarser than the one before.
     """
     return length_ns // 8 + 2 * TICK_NS
+
+
+def no_tail_loss_probes(p: Params) -> Mapping[str, Mapping[str, str]]:
+    """The sysctls by which neither host sends tail loss probes."""
+    return {host: {"net.ipv4.tcp_early_retrans": "0"} for host in ("client", "server")}
+
+
+def first_rto_ns(p: Params) -> int:
+    """The RTO after the first two trips, of the same length: srtt + max(4 rttvar, 200 ms).
+
+    4 rttvar begins with twice the first trip, and is let down only a round later
+    (tcp_rtt_estimator() of Linux).
+    """
+    return p.rtt + max(2 * p.rtt, 200 * MS)
 
 
 # net.ipv4.tcp_rmem of a receiver whose window is to be no limit: it begins with a mebibyte.

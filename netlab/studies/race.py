@@ -1,130 +1,34 @@
 """Two processes that send each other messages as fast as they can, by whatever carries them.
 
-Nothing here is recorded: a call that is noted costs as much again, and it is the calls that are
-timed. What is told is the best of many short rounds, so that other programs of a busy machine are
-not measured with them.
+What is told is the best of many short rounds, so that other programs of a busy machine are not
+measured with them.
 """
 
 from __future__ import annotations
 
-import mmap
 import os
-import select
-import socket
+import resource
 import time
 from collections.abc import Callable
-from typing import Protocol
+from dataclasses import dataclass
 
-from netlab.server.channels import Channel, ChannelClosed, make_pair
-from netlab.server.channels.ring import RING_BYTES, ByteRing
-from netlab.server.channels.unix import StreamChannel
-from netlab.server.messages.envelope import ByteInbox, with_length
 from netlab.server.plain import PlainProbe
 from netlab.studies.family import ended, forked
+from netlab.studies.lines import Line, both_ends
 
-PIPE, UNIX, TCP, SHARED = "pipe", "Unix stream", "TCP", "shared memory"
-KINDS = (PIPE, UNIX, TCP, SHARED)
-BLOCKING, SPINNING = "blocking", "spinning"
 ROUND_TRIPS, LEAST_ROUNDS = 10, 3
-BUDGET_S = 0.12  # for one figure, unless the least rounds take longer
-FLOW_BYTES, FLOW_MESSAGES = 1 << 19, 250  # of a round in one direction, at most
-_PROBE = PlainProbe()
+FLOW_BYTES, FLOW_MESSAGES, LEAST_MESSAGES = 1 << 19, 250, 4  # of a round in one direction
+GO_ON, ENOUGH = 0, 1  # the first byte of a message
 
 
-class Line(Protocol):
-    """One end, between two processes."""
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What is raced: a kind of line, whether it waits or spins, on how many processors."""
 
-    def put(self, message: bytes) -> None:
-        """Send it, whole."""
-        ...
-
-    def get(self) -> bytes:
-        """The next message, empty at the end."""
-        ...
-
-    def close(self) -> None:
-        """Let go."""
-        ...
-
-
-class ChannelLine:
-    """A channel of the server core, that waits in poll() or spins."""
-
-    def __init__(self, channel: Channel, how: str) -> None:
-        self._channel, self._spins = channel, how == SPINNING
-        self._here: list[bytes] = []
-        self._room = select.poll()
-        self._room.register(channel.write_fileno(), select.POLLOUT)
-
-    def put(self, message: bytes) -> None:
-        self._channel.send(message)
-        while self._channel.queued_bytes and not self._channel.flush():
-            self._room.poll()
-
-    def get(self) -> bytes:
-        try:
-            while not self._here:
-                if not self._spins:
-                    self._channel.wait(60)
-                self._here = self._channel.receive()[::-1]
-        except ChannelClosed:
-            return b""
-        return self._here.pop()
-
-    def close(self) -> None:
-        self._channel.close()
-
-
-class RingLine:
-    """The rings of the server core without their bells: both ends look until there is something."""
-
-    def __init__(self, memory: mmap.mmap, side: int) -> None:
-        self._out, self._in = ByteRing(memory, side), ByteRing(memory, 1 - side)
-        self._inbox = ByteInbox()
-        self._here: list[bytes] = []
-
-    def put(self, message: bytes) -> None:
-        rest = memoryview(with_length(message))
-        while rest:
-            try:
-                rest = rest[self._out.put(rest) :]
-            except BlockingIOError:
-                continue
-
-    def get(self) -> bytes:
-        while not self._here:
-            try:
-                self._here = self._inbox.join(self._in.take(RING_BYTES))[::-1]
-            except BlockingIOError:
-                continue
-        return self._here.pop()
-
-    def close(self) -> None:
-        """There is no end to be seen: an empty message says it."""
-        self.put(b"")
-
-
-def lines(kind: str, how: str) -> tuple[Line, Line]:
-    """Both ends of a new line. Raises UsageError where there is no such."""
-    if kind == SHARED and how == SPINNING:
-        memory = mmap.mmap(-1, mmap.PAGESIZE + 2 * RING_BYTES)
-        return RingLine(memory, 0), RingLine(memory, 1)
-    if kind == TCP:
-        one, other = _tcp_pair()
-        ends: tuple[Channel, Channel] = StreamChannel(one, _PROBE), StreamChannel(other, _PROBE)
-    else:
-        name = {PIPE: "pipe", UNIX: "stream", SHARED: "ring"}[kind]
-        ends = make_pair(name, _PROBE)
-    return ChannelLine(ends[0], how), ChannelLine(ends[1], how)
-
-
-def _tcp_pair() -> tuple[socket.socket, socket.socket]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        one = socket.create_connection(listener.getsockname())
-        other, _ = listener.accept()
-    for sock in (one, other):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return one, other
+    kind: str
+    how: str
+    cores: int
+    size: int  # of a message, in bytes
 
 
 def processors(how_many: int) -> list[int]:
@@ -133,84 +37,94 @@ def processors(how_many: int) -> list[int]:
     return [allowed[0], allowed[how_many - 1]]
 
 
-def round_trip_ns(kind: str, how: str, cores: int, size: int, trips: int = ROUND_TRIPS) -> int:
+def round_trip_ns(way: Way, budget_ns: int) -> int:
     """One message there and back, the mean of the best round."""
 
-    def echo(line: Line) -> None:
-        while message := line.get():
-            line.put(message)
-
     def ask(line: Line) -> int:
-        message = bytes(size)
+        message = bytes(way.size)
 
-        def once() -> int:
-            begun_ns = time.monotonic_ns()
-            for _ in range(trips):
+        def once() -> None:
+            for _ in range(ROUND_TRIPS):
                 line.put(message)
                 line.get()
-            return (time.monotonic_ns() - begun_ns) // trips
 
-        return _best_ns(once)
+        return _best_ns(once, budget_ns) // ROUND_TRIPS
 
-    return _raced(kind, how, cores, echo, ask)
+    return _raced(way, _echo, ask)
 
 
-def flow_bytes_per_s(kind: str, cores: int, size: int) -> int:
-    """How many bytes a second go one way in messages of this size, in the best round."""
-    count = max(4, min(FLOW_MESSAGES, FLOW_BYTES // size))
+def times_taken_off(way: Way, trips: int) -> int:
+    """How often, in so many round trips, the asker lost its processor without waiting for anything
+    (man 2 getrusage, ru_nivcsw)."""
+
+    def ask(line: Line) -> int:
+        message = bytes(way.size)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+        for _ in range(trips):
+            line.put(message)
+            line.get()
+        return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw - before
+
+    return _raced(way, _echo, ask)
+
+
+def flow_bytes_per_s(way: Way, budget_ns: int) -> int:
+    """How many bytes a second go one way, in the best round."""
+    count = max(LEAST_MESSAGES, min(FLOW_MESSAGES, FLOW_BYTES // way.size))
 
     def drain(line: Line) -> None:
         while True:
             for _ in range(count):
-                if not line.get():
+                if line.get()[0] == ENOUGH:
                     return
-            line.put(b"done")
+            line.put(bytes(way.size))
 
     def pour(line: Line) -> int:
-        message = bytes(size)
+        message = bytes(way.size)
 
-        def once() -> int:
-            begun_ns = time.monotonic_ns()
+        def once() -> None:
             for _ in range(count):
                 line.put(message)
             line.get()
-            return time.monotonic_ns() - begun_ns
 
-        return count * size * 1_000_000_000 // _best_ns(once)
+        return count * way.size * 1_000_000_000 // _best_ns(once, budget_ns)
 
-    return _raced(kind, BLOCKING, cores, drain, pour)
+    return _raced(way, drain, pour)
 
 
-def _best_ns(once: Callable[[], int]) -> int:
-    begun_s = time.monotonic()
+def _echo(line: Line) -> None:
+    while (message := line.get())[0] != ENOUGH:
+        line.put(message)
+
+
+def _best_ns(once: Callable[[], None], budget_ns: int) -> int:
+    until_ns = time.monotonic_ns() + budget_ns
     found: list[int] = []
-    while len(found) < LEAST_ROUNDS or time.monotonic() - begun_s < BUDGET_S:
-        found.append(once())
+    while len(found) < LEAST_ROUNDS or time.monotonic_ns() < until_ns:
+        begun_ns = time.monotonic_ns()
+        once()
+        found.append(time.monotonic_ns() - begun_ns)
     return min(found)
 
 
-def _raced(
-    kind: str, how: str, cores: int, other: Callable[[Line], None], ours: Callable[[Line], int]
-) -> int:
+def _raced(way: Way, other: Callable[[Line], None], ours: Callable[[Line], int]) -> int:
     """What `ours` returns, while a child does `other` at the other end, each on its processor."""
-    here, there = lines(kind, how)
+    ends = both_ends(way.kind, way.how, way.size)
     before = os.sched_getaffinity(0)
-    mine, its = processors(cores)
+    mine, its = processors(way.cores)
 
     def child() -> None:
-        if not isinstance(here, RingLine):
-            here.close()
         os.sched_setaffinity(0, {its})
-        other(there)
+        other(ends.its)
 
-    pid = forked(_PROBE, "child", child)
-    if not isinstance(there, RingLine):
-        there.close()
+    pid = forked(PlainProbe(), "child", child)
+    ends.meet(pid)
     os.sched_setaffinity(0, {mine})
     try:
-        found = ours(here)
-        here.close()
+        found = ours(ends.ours)
+        ends.ours.put(bytes([ENOUGH]) + bytes(way.size - 1))
         ended(pid)
     finally:
         os.sched_setaffinity(0, before)
+        ends.close()
     return found

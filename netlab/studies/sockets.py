@@ -73,7 +73,7 @@ def trial(function: Any, *arguments: Any) -> dict[str, Any]:
 
 
 # Where struct tcp_info of linux/tcp.h has what: numbers of 32 bits.
-SRTT_US, SSTHRESH, CWND, SEGS_OUT = 68, 76, 80, 136
+RTO_US, SRTT_US, RTTVAR_US, SSTHRESH, CWND, SEGS_OUT = 8, 68, 72, 76, 80, 136
 
 
 def tcp_info(sock: Any, place: int) -> int:

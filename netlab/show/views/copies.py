@@ -33,6 +33,7 @@ class Copies:
         sent = self._sent.setdefault(segment.direction, RangeSet())
         again = known_resent or _verdict_resent(segment)
         again = again or bool(sent.overlaps(segment.start, segment.stop))
+        again = again and (segment.payload_len_bytes > 0 or _counts(packet))
         if segment.payload_len_bytes:
             sent.add(segment.start, segment.stop)
         seen_ns = self._seen.get(key)
@@ -41,6 +42,11 @@ class Copies:
         elif packet.time_ns < seen_ns + (_TWICE_WITHIN_NS if packet.ip_id else 1):
             return "≡"
         return "↻" if again else ""
+
+
+def _counts(packet: Packet) -> bool:
+    """Whether it has a number of its own without payload: a probe only asks with an old one."""
+    return bool({"SYN", "FIN"} & set((packet.tcp_flags or "").split()))
 
 
 def _verdict_resent(segment: Segment | None) -> bool:

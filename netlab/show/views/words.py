@@ -64,7 +64,9 @@ def return_texts(call: Call, ready: tuple[Ready, ...], cause: str = "") -> Texts
 def whole_texts(call: Call, ready: tuple[Ready, ...]) -> Texts:
     """A call that came and went in one row: `send(100) = 100  0..100`."""
     if call.op == "exit":
-        return _named(call)
+        # Who called exit() said so; of others it is known when they were gone, not what ended them.
+        unseen = call.returned_by_ns is not None and not call.args
+        return ("process ended", "ended") if unseen else _named(call)
     if call.returned_ns is None:
         return _distinct(
             [*(f"{name} still inside" for name in (*_named(call), call.op)), f"{call.op}, inside"]

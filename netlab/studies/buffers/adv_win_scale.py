@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import re
 
-from netlab.studies.buffers.rcvbuf_doubling import client, offered
+from netlab.studies.buffers.rcvbuf_doubling import SEGMENT, client, offered
 from netlab.studies.evidence import Evidence
 from netlab.studies.programs import reads_to_the_end
 from netlab.studies.quantity import Kind
 from netlab.studies.study import Claim, Expect, Parameter, Params, Study, Topic
 
-SEGMENT = 1448  # MSS 1460 less 12 bytes of timestamps
 MEASURES_SINCE = (6, 6)  # "tcp: get rid of sysctl_tcp_adv_win_scale"
 
 

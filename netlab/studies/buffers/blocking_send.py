@@ -7,7 +7,7 @@ import time
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
-from netlab.studies.parts import BUSY_NS, MS, delay
+from netlab.studies.parts import MS, TURN_NS, delay
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, read_to_end
 from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
@@ -48,6 +48,14 @@ def waited_ns(evidence: Evidence) -> int | None:
     return min(call.returned_ns, read_ns) - call.entered_ns
 
 
+def after_first_read(evidence: Evidence) -> str | None:
+    """Whether send() returned later than the server called recv()."""
+    call, read_ns = evidence.call("send", host="client"), first_read_ns(evidence)
+    if call is None or call.returned_ns is None or read_ns is None:
+        return None
+    return "yes" if call.returned_ns > read_ns else "no"
+
+
 def still_here(evidence: Evidence) -> str:
     """Whether the client's kernel still had bytes when send() returned."""
     call = evidence.call("send", host="client")
@@ -78,8 +86,11 @@ STUDY = Study(
     expects=(
         Expect("send() waits as long as the server sleeps", Kind.TIME, lambda p: p.sleep,
                waited_ns, "man 2 send: it blocks when the message does not fit",
-               less=BUSY_NS, more=RTT_NS // 2 + BUSY_NS,
-               because="its sleep begins half a round trip later; scheduling of two processes"),
+               less=TURN_NS, more=RTT_NS // 2 + 3 * TURN_NS,
+               because="its sleep begins half a round trip later; the client may come late to its "
+               "send(), the wire with the ACK, the server to accept() and from its sleep"),
+        Expect("it returns after the server has begun to read", Kind.WORD, lambda p: "yes",
+               after_first_read, "there is no room before"),
         Expect("and returns before the server has all", Kind.WORD, lambda p: "yes", still_here,
                "man 2 send: no indication of failure to deliver is implicit"),
         Expect("bytes that one send() took", Kind.SIZE, lambda p: p.size,

@@ -8,27 +8,30 @@ from pathlib import Path
 from typing import Any
 
 from netlab.model.probe import Probe
+from netlab.studies.evidence import Evidence
 from netlab.studies.programs import reads_to_the_end
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import SEGS_OUT, connected, listening, read_to_end, tcp_info
 from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
 
 SEGMENT = 1448
+FRAME = 1514  # the MTU, and Ethernet's header
 SIZE = 1 << 20
 
 
-def packets_sent(device: str) -> int:
-    """How many a network device has been given to send."""
-    return int(Path(f"/sys/class/net/{device}/statistics/tx_packets").read_text())
+def given(device: str, what: str) -> int:
+    """How many packets or bytes a network device has been given to send."""
+    return int(Path(f"/sys/class/net/{device}/statistics/tx_{what}").read_text())
 
 
 def sends(sock: Any, device: str) -> dict[str, int]:
     """Send a mebibyte: segments of the connection, packets of the device."""
-    before = packets_sent(device)
+    packets, size = given(device, "packets"), given(device, "bytes")
     sock.sendall(b"n" * SIZE)
     sock.shutdown(socket.SHUT_WR)
     sock.recv(1)  # all was acknowledged
-    found = {"segments": tcp_info(sock, SEGS_OUT), "packets": packets_sent(device) - before}
+    found = {"segments": tcp_info(sock, SEGS_OUT), "packets": given(device, "packets") - packets}
+    found["each"] = (given(device, "bytes") - size) // found["packets"]
     sock.close()
     return found
 
@@ -52,6 +55,15 @@ def client(probe: Probe, p: Params) -> Any:
     reader.join()
     listener.close()
     return found
+
+
+def seen(evidence: Evidence) -> str:
+    """How large they were."""
+    found = evidence.returned["client"]
+    return (
+        f"A packet had {found['off']['each']:,} bytes on the link, on average, and "
+        f"{found['on']['each']:,} on the loopback device, the ACKs of the reader counted."
+    )
 
 
 STUDY = Study(
@@ -82,7 +94,15 @@ STUDY = Study(
                "the same; tcp_tso_autosize() of Linux",
                more=50,
                because="a packet has two segments and more; the reader's ACKs are counted too"),
+        Expect("on: a packet has more bytes than a full frame, on average", Kind.WORD,
+               lambda p: "yes",
+               lambda e: "yes" if e.returned["client"]["on"]["each"] > FRAME else "no",
+               "the same: up to 64 KiB"),
+        Expect("off: it has more", Kind.WORD, lambda p: "no",
+               lambda e: "yes" if e.returned["client"]["off"]["each"] > FRAME else "no",
+               "the MTU, 1,500 bytes"),
     ),
     connection=None,
+    seen=seen,
     next="`netlab study one-message`.",
 )  # fmt: skip

@@ -11,6 +11,8 @@ from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected, listening, read_to_end
 from netlab.studies.study import Claim, Expect, Parameter, Params, Study, Topic
 
+SEGMENT = 1448  # MSS 1460 less 12 bytes of timestamps
+
 
 def server(probe: Probe, p: Params) -> Any:
     """Sets the buffer before listen(), and reads it back from the accepted socket."""
@@ -28,6 +30,11 @@ def client(probe: Probe, p: Params) -> None:
     connected(probe).close()
 
 
+def window(p: Params) -> int:
+    """Half of the doubled buffer, in whole segments."""
+    return min(p.rcvbuf // SEGMENT * SEGMENT, 65_535)
+
+
 def offered(evidence: Evidence) -> int | None:
     """The window in the SYN-ACK, which is never scaled."""
     frames = evidence.frames("s>c", flags="SYN ACK")
@@ -40,21 +47,20 @@ STUDY = Study(
     question="I set SO_RCVBUF to {rcvbuf}. What did I get, and what window does the peer see?",
     setup="A server sets SO_RCVBUF to {rcvbuf} before listen(). A client connects.",
     prediction="The kernel doubles it, for its own overhead: getsockopt says twice as much. "
-    "Of that, half is offered as window (net.ipv4.tcp_adv_win_scale 1): about what was asked "
-    "for. The window in the SYN-ACK has 16 bits and no scale.",
+    "Of that, half is offered as window at first, in whole segments: about what was asked for. "
+    "The window in the SYN-ACK has 16 bits and no scale.",
     parameters=(Parameter("rcvbuf", Kind.SIZE, 16 << 10, 4096, 100 << 10, "as set"),),
     server=server,
     client=client,
     expects=(
         Expect("getsockopt(SO_RCVBUF)", Kind.SIZE, lambda p: 2 * p.rcvbuf,
                lambda e: e.returned["server"], "man 7 socket: the kernel doubles this value"),
-        Expect("the window of the SYN-ACK", Kind.SIZE, lambda p: min(p.rcvbuf, 65_535), offered,
-               "tcp_select_initial_window() of Linux: a multiple of the MSS",
-               less=lambda p: min(p.rcvbuf, 1460) + p.rcvbuf // 4, because="whole segments"),
+        Expect("the window of the SYN-ACK", Kind.SIZE, window, offered,
+               "TCP_DEFAULT_SCALING_RATIO and tcp_select_initial_window() of Linux"),
     ),
     claims=(
         Claim("getsockopt(SO_RCVBUF) gives back what was set",
               lambda e: e.returned["server"] == e.p.rcvbuf),
     ),
-    next="`netlab study zero-window`.",
+    next="`netlab study adv-win-scale`, `netlab study zero-window`.",
 )  # fmt: skip

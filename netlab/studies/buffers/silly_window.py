@@ -74,7 +74,8 @@ STUDY = Study(
     expects=(
         Expect("the smallest window offered after one of zero", Kind.SIZE, lambda p: SEGMENT,
                least_opening, "RFC 9293 3.8.6.2.2; __tcp_select_window() of Linux",
-               more=lambda p: 2 * p.rcvbuf, because="at least a segment: more is free to be more"),
+               more=SEGMENT, because="memory is free again by "
+               "whole frames: what was short of a segment, and one more, are less than two"),
         Expect("frames with data", Kind.COUNT, full_segments,
                lambda e: len(e.frames("c>s", data=True)),
                "RFC 9293 3.8.6.2.1: a sender waits for room for a whole segment",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netlab.studies.buffers.window_rtt import bytes_a_second, client, rate, room
+from netlab.studies.buffers.window_rtt import bytes_a_second, client, rate, room, window
 from netlab.studies.parts import MS, delay
 from netlab.studies.programs import reads_to_the_end
 from netlab.studies.quantity import Kind
@@ -26,7 +26,7 @@ STUDY = Study(
     client=client,
     wire=delay,
     expects=(
-        Expect("bytes a second", Kind.SIZE, rate, bytes_a_second,
+        Expect("bytes a second", Kind.SIZE, rate, lambda e: bytes_a_second(e, window(e.p)),
                "RFC 9293 3.8.6; RFC 7323 1.1: the bandwidth-delay product",
                less=room, more=lambda p: rate(p) // 20,
                because="windows are of whole segments; a busy machine makes round trips longer"),
@@ -34,6 +34,7 @@ STUDY = Study(
     sweep=Sweep("rtt", (50 * MS, 100 * MS, 200 * MS),
                 (50 * MS, 100 * MS, 200 * MS, 300 * MS, 500 * MS)),
     connection=None,
-    next="`netlab study autotuning`: what the kernel does when nobody sets the buffer.",
+    next="`netlab study sndbuf-rtt`: where the send buffer is the smaller one. "
+    "`netlab study autotuning`: what the kernel does when nobody sets the buffer.",
     cause="peer_window",
 )  # fmt: skip

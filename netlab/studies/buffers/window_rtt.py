@@ -34,11 +34,10 @@ def window(p: Params) -> int:
     return 2 * p.rcvbuf * SHARE // 256 // SEGMENT * SEGMENT
 
 
-def bytes_a_second(evidence: Evidence) -> int | None:
-    """The rate at which data left: a window, over the time until the next byte could leave."""
+def bytes_a_second(evidence: Evidence, span: int) -> int | None:
+    """The rate at which data left: so many bytes, over the time until the next byte could leave."""
     frames = [(s.start, f.time_ns) for f, s in evidence.frames("c>s", data=True)]
     starts = [start for start, _ in frames]
-    span = window(evidence.p)
     times = []
     for start, time_ns in frames[len(frames) // 4 :]:
         place = bisect_left(starts, start + span)
@@ -76,7 +75,7 @@ STUDY = Study(
     client=client,
     wire=delay,
     expects=(
-        Expect("bytes a second", Kind.SIZE, rate, bytes_a_second,
+        Expect("bytes a second", Kind.SIZE, rate, lambda e: bytes_a_second(e, window(e.p)),
                "RFC 9293 3.8.6; tcp_measure_rcv_mss() of Linux",
                less=room,
                more=lambda p: rate(p) // 20,

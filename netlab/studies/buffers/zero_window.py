@@ -8,7 +8,7 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence, Frame
-from netlab.studies.parts import BUSY_NS, MS, RTT, delay, timer_room
+from netlab.studies.parts import BUSY_NS, MS, delay, timer_room
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, read_to_end
 from netlab.studies.study import PORT, Claim, Expect, Parameter, Params, Study, Topic
@@ -95,10 +95,10 @@ STUDY = Study(
     "the one before: the frame that opens the window could be lost. send() waits with it, for"
     " its own buffer is full. As soon as the server reads, its kernel opens the window.",
     parameters=(
-        Parameter("sleep", Kind.TIME, 2500 * MS, 2000 * MS, 8000 * MS, "of the server"),
-        Parameter("rcvbuf", Kind.SIZE, 16 << 10, 8 << 10, 64 << 10, "of the server, and SO_SNDBUF"),
+        Parameter("sleep", Kind.TIME, 2500 * MS, 2500 * MS, 8000 * MS, "of the server"),
+        Parameter("rcvbuf", Kind.SIZE, 16 << 10, 8 << 10, 32 << 10, "of the server, and SO_SNDBUF"),
         Parameter("size", Kind.SIZE, 256 << 10, 128 << 10, 1 << 20, "that is sent"),
-        RTT,
+        Parameter("rtt", Kind.TIME, 40 * MS, 0, 50 * MS, "round trip of the wire"),
     ),
     server=server,
     client=client,

@@ -7,11 +7,12 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.congestion.cwnd_reno import sysctls
+from netlab.studies.evidence import Evidence
 from netlab.studies.flights import SEGMENT, Flights
 from netlab.studies.parts import MS, delay
-from netlab.studies.quantity import Kind
+from netlab.studies.quantity import Kind, shown
 from netlab.studies.sockets import CWND, accepted, read_exactly, tcp_info
-from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Sweep, Topic
+from netlab.studies.study import PORT, Curves, Expect, Parameter, Params, Study, Sweep, Topic
 
 INITIAL = 10
 
@@ -42,13 +43,41 @@ def sent(p: Params) -> int:
     return INITIAL * ((1 << p.rounds) - 1)
 
 
+def curves(evidence: Evidence) -> Curves:
+    """The kernel's window as it was looked at, and what was on its way, over time."""
+    flights = Flights(evidence)
+    begun_ns = flights.sent[0][0]
+    over_ns = flights.acked[-1][0]
+    looks = [
+        (state.time_ns - begun_ns, state.snd_cwnd)
+        for state in evidence.tables.states
+        if state.host == "client" and state.snd_cwnd and begun_ns <= state.time_ns <= over_ns
+    ]
+    times = sorted({*(ns for ns, _, _ in flights.sent), *(ns for ns, _ in flights.acked)})
+    on_the_way = [(ns - begun_ns, flights.on_the_way(ns) // SEGMENT) for ns in times]
+    return Curves("segments over time", (("congestion window", tuple(looks)),
+                  ("on their way", tuple(on_the_way))), Kind.TIME, Kind.COUNT)  # fmt: skip
+
+
+def seen(evidence: Evidence) -> str:
+    """The smoothed round trips that the kernel told."""
+    trips = [state.srtt_ns for state in evidence.tables.states
+             if state.host == "client" and state.srtt_ns]  # fmt: skip
+    if not trips:
+        return ""
+    return (
+        f"srtt was {shown(Kind.TIME, min(trips))} to {shown(Kind.TIME, max(trips))} meanwhile: "
+        "the window grows, what is on its way grows with it, and no queue does."
+    )
+
+
 STUDY = Study(
     name="cwnd-curve",
     topic=Topic.CONGESTION,
     question="The congestion window is a number of the sender's kernel. How does it follow what is "
     "sent and acknowledged?",
-    setup="A client with reno sends as many segments as slow start lets out in one, two, three "
-    "and four rounds; when all are acknowledged, it asks for tcpi_snd_cwnd.",
+    setup="A client with reno sends as many segments as slow start lets out in so many "
+    "rounds, one to four; when all are acknowledged, it asks for tcpi_snd_cwnd.",
     prediction="It begins with 10 and grows by one for each segment that is acknowledged: 10 x 2^n"
     " after n rounds. On their way is at most what the window was before the last round's ACKs, "
     "half of that. A sender with nothing to send does not earn a larger window: what was not "
@@ -68,7 +97,10 @@ STUDY = Study(
         Expect("segments on their way at most", Kind.COUNT, lambda p: INITIAL << (p.rounds - 1),
                lambda e: Flights(e).most(), "RFC 5681 3.1: never more than the window"),
     ),
-    sweep=Sweep("rounds", (1, 3, 4), (1, 2, 3, 4)),
+    sweep=Sweep("rounds", (1, 2, 4), (1, 2, 3, 4)),
     connection=None,
+    curves=curves,
+    seen=seen,
+    options={"sample_every_ns": 5 * MS},
     next="`netlab study cwnd-reno`: what a loss does to it.",
 )  # fmt: skip

@@ -51,10 +51,10 @@ STUDY = Study(
     "more segments are on their way?",
     setup="A client sends over that line; the server's SO_RCVBUF lets so many segments be on "
     "their way at once. What waits at the line waits in a queue that loses nothing.",
-    prediction="As it is, up to what the line holds: {rtt} at 4 Mbit/s are 14 segments. From "
-    "there each segment more waits 3 ms in the queue, and nothing gets faster: the round trip is "
-    "segments x 3 ms. A sender that waits for losses to learn its limit fills whatever queue "
-    "there is, and everybody else's packets stand in it too: bufferbloat.",
+    prediction="As it is, up to what the line holds: at 4 Mbit/s a segment takes 3 ms, so as many "
+    "as {rtt} have 3 ms. From there each one more waits those 3 ms in the queue, and nothing gets "
+    "faster: the round trip is segments x 3 ms. A sender that waits for losses to learn its limit "
+    "fills whatever queue there is, and everybody else's packets stand in it too: bufferbloat.",
     parameters=(
         Parameter("flight", Kind.COUNT, 32, 4, 80, "segments on their way at once"),
         Parameter("rtt", Kind.TIME, 40 * MS, 20 * MS, 80 * MS, "round trip of the wire"),

@@ -8,7 +8,7 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
-from netlab.studies.parts import BUSY_NS, MS
+from netlab.studies.parts import BUSY_NS, MS, TURN_NS
 from netlab.studies.quantity import Kind, shown
 from netlab.studies.sockets import accepted, connected
 from netlab.studies.study import Claim, Expect, Parameter, Params, Study, Topic
@@ -92,13 +92,23 @@ def moment(evidence: Evidence) -> tuple[int, int] | None:
     return (asked.entered_ns, got.returned_ns) if asked and got and got.returned_ns else None
 
 
+def read_after_ns(evidence: Evidence, way: str) -> int | None:
+    """From the departure of an answer to the return of the recv() that read it."""
+    number = WAYS.index(way)
+    answers = evidence.frames("s>c", data=True)
+    reads = [call for call in evidence.calls("recv", host="client") if call.result]
+    if number >= min(len(answers), len(reads)) or reads[number].returned_ns is None:
+        return None
+    return (reads[number].returned_ns or 0) - answers[number][0].time_ns
+
+
 def _answer(way: str) -> Expect:
     return Expect(
-        f"the answer was there after, {way}", Kind.TIME, lambda p: p.think,
-        lambda e: found(e, way, "took_ns"), "its program sleeps so long",
-        more=(3 if way == "spinning" else 2) * BUSY_NS,
-        because="two programs must be given the processor"
-        + (", one of which has used up its turn" if way == "spinning" else ""),
+        f"{way}: the program has the answer after it has left the server by", Kind.TIME,
+        lambda p: 0, lambda e: read_after_ns(e, way), "no way is faster than the wire",
+        more=BUSY_NS + (TURN_NS if way == "spinning" else 0),
+        because="the wire and the program must be given the processor"
+        + (", and who spins has used up its turn" if way == "spinning" else ""),
     )  # fmt: skip
 
 

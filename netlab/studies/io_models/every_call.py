@@ -25,6 +25,8 @@ CALLS = {
     "accept": ("a socket", "EAGAIN", "TimeoutError"),
     "connect": ("done", "EINPROGRESS", "TimeoutError"),
     "recv": ("1 byte", "EAGAIN", "TimeoutError"),
+    "recvfrom": ("1 byte", "EAGAIN", "TimeoutError"),
+    "recvmsg": ("1 byte", "EAGAIN", "TimeoutError"),
     "send": ("1 byte", "EAGAIN", "TimeoutError"),
     "select": ("1 ready", "0 ready", "0 ready"),
     "poll": ("1 ready", "0 ready", "0 ready"),
@@ -77,6 +79,8 @@ def client(probe: Probe, p: Params) -> Any:
         sock.close()
         data.settimeout(limit_s)
         tried("recv", limit_s, b"r", lambda: data.recv(10))
+        tried("recvfrom", limit_s, b"r", lambda: data.recvfrom(10)[0])
+        tried("recvmsg", limit_s, b"r", lambda: data.recvmsg(10)[0])
     poll, epoll = probe.poll(), probe.epoll()
     poll.register(data, select.POLLIN)
     epoll.register(data, select.EPOLLIN)
@@ -174,10 +178,10 @@ STUDY = Study(
     topic=Topic.IO_MODELS,
     question="What does each call do when there is nothing to do for it yet?",
     setup="A client calls accept() without a client, connect() to a listener whose queue is "
-    "full, recv() and the three waits without bytes, send() into full buffers: blocking, "
-    "non-blocking, and with a time-out of {timeout}. When it blocks, and only then, it first "
-    "asks the server over another connection to make the call possible, which takes a round "
-    "trip of {rtt} (connect() then goes to a listener with room).",
+    "full, recv(), recvfrom(), recvmsg() and the three waits without bytes, send() into full "
+    "buffers: blocking, non-blocking, and with a time-out of {timeout}. When it blocks, and "
+    "only then, it first asks the server over another connection to make the call possible, which "
+    "takes a round trip of {rtt} (connect() then goes to a listener with room).",
     prediction="Blocking: it waits until it can be done. Non-blocking: it fails at once with "
     "EAGAIN, in Python BlockingIOError; connect() with EINPROGRESS, as the SYN is on its way. "
     "With settimeout(): TimeoutError, not before the time is up. A wait that finds nothing "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 from netlab.model.errors import UsageError
@@ -10,32 +11,38 @@ from netlab.model.probe import Probe
 from netlab.server.channels import make_pair
 from netlab.server.plain import PlainProbe
 from netlab.studies.evidence import Evidence, told
+from netlab.studies.ipc import peer_death
 from netlab.studies.ipc.tcp_loopback import packets
-from netlab.studies.parts import MS
-from netlab.studies.quantity import Kind, shown
-from netlab.studies.race import (
+from netlab.studies.lines import (
     BLOCKING,
+    EVENTFD,
     KINDS,
     PIPE,
+    SEMAPHORE,
     SHARED,
+    SIGNAL,
     SPINNING,
+    SPINNING_KINDS,
+    STREAM,
     TCP,
-    UNIX,
-    flow_bytes_per_s,
-    round_trip_ns,
+    WAITING_KINDS,
 )
-from netlab.studies.study import Claim, Curves, Expect, Params, Study, Topic
+from netlab.studies.parts import MS
+from netlab.studies.quantity import Kind, shown
+from netlab.studies.race import Way, flow_bytes_per_s, round_trip_ns, times_taken_off
+from netlab.studies.study import Claim, Curves, Expect, Parameter, Params, Study, Topic
 
-SMALL, LARGE = 64, 32_768
-SIZES = (SMALL, 1024, 8192, LARGE)
-ONE, TWO = 1, 2  # cores
-SETTINGS = ((BLOCKING, ONE), (BLOCKING, TWO), (SPINNING, ONE), (SPINNING, TWO))
+SMALL, LARGE = 64, 65_536
+BELLS = (SEMAPHORE, EVENTFD, SIGNAL)
+ONE, TWO = 1, 2  # processors
 FEW_TRIPS = 3  # where each takes milliseconds
-TICK_NS = 4 * MS
+WAITING = ((BLOCKING, ONE), (BLOCKING, TWO))
+SETTINGS = (*WAITING, (SPINNING, TWO))
+DRAWN = (STREAM, TCP, SEMAPHORE)
 
 
 def lacks() -> str:
-    """Two processors, and one of a kind on which shared memory works from Python."""
+    """Two processors, of a kind on which shared memory works from Python, and message queues."""
     if len(os.sched_getaffinity(0)) < TWO:
         return "two processors; there is one"
     try:
@@ -44,72 +51,112 @@ def lacks() -> str:
         return str(error)
     for end in ends:
         end.close()
-    return ""
+    return peer_death.lacks()
+
+
+def sizes(p: Params) -> list[int]:
+    """Of messages: from 64 bytes to 64 KiB, in steps that are alike."""
+    return [SMALL << (10 * step // (p.sizes - 1)) for step in range(p.sizes)]
+
+
+def kinds(how: str) -> tuple[str, ...]:
+    """Those that are raced so."""
+    return WAITING_KINDS if how == BLOCKING else SPINNING_KINDS
+
+
+def name(kind: str, how: str, cores: int, size: int) -> str:
+    """Of a figure."""
+    return f"{kind} {how} {cores} {size}"
 
 
 def client(probe: Probe, p: Params) -> Any:
-    """Times each kind, small messages there and back, then many one way."""
-    found: dict[str, Any] = {"packets": dict.fromkeys(KINDS, 0), "trip": {}, "flow": {}}
-    for number in (1, 2):  # two passes: the machine is not busy all the time
-        for kind in KINDS:
+    """Times each kind in each way: messages there and back, then many one way."""
+    trips, flows, off = dict[str, int](), dict[str, int](), dict[str, int]()
+    counted = dict.fromkeys((*WAITING_KINDS, SHARED), 0)
+    for how, cores in SETTINGS:
+        for kind in kinds(how):
             before = packets()
-            for how, cores in SETTINGS:
-                if (how, cores) == (SPINNING, ONE) and number == 2:
-                    continue
-                trips = {} if (how, cores) != (SPINNING, ONE) else {"trips": FEW_TRIPS}
-                took_ns = round_trip_ns(kind, how, cores, SMALL, **trips)
-                name = f"{kind} {how} {cores}"
-                found["trip"][name] = min(took_ns, found["trip"].get(name, took_ns))
-            found["packets"][kind] += packets() - before
-    for kind in KINDS:
-        before = packets()
-        for size, cores in (*((size, TWO) for size in SIZES), (LARGE, ONE)):
-            found["flow"][f"{kind} {size} {cores}"] = flow_bytes_per_s(kind, cores, size)
-        found["packets"][kind] += packets() - before
+            for size in sizes(p):
+                way = Way(kind, how, cores, size)
+                trips[name(kind, how, cores, size)] = round_trip_ns(way, p.budget)
+                flows[name(kind, how, cores, size)] = flow_bytes_per_s(way, p.budget)
+            counted[kind] += packets() - before
+    for kind in SPINNING_KINDS:
+        off[kind] = times_taken_off(Way(kind, SPINNING, ONE, SMALL), FEW_TRIPS)
+    return {"trip": trips, "flow": flows, "off": off, "packets": counted}
+
+
+def trip_ns(evidence: Evidence, kind: str, how: str, cores: int, size: int) -> int:
+    """A message there and back."""
+    found: int = told("trip")(evidence)[name(kind, how, cores, size)]
     return found
 
 
-def trip_ns(evidence: Evidence, kind: str, how: str, cores: int) -> int:
-    """A small message there and back."""
-    found: int = told("trip")(evidence)[f"{kind} {how} {cores}"]
-    return found
-
-
-def flow(evidence: Evidence, kind: str, size: int, cores: int) -> int:
+def flow(evidence: Evidence, kind: str, how: str, cores: int, size: int) -> int:
     """Bytes a second, one way."""
-    found: int = told("flow")(evidence)[f"{kind} {size} {cores}"]
+    found: int = told("flow")(evidence)[name(kind, how, cores, size)]
     return found
 
 
 def table(evidence: Evidence) -> list[list[str]]:
-    """All that was measured, but for the curves."""
-    rows = [["", "1 core", "2 cores", "1, spins", "2, spins", "flow, 1 core", "flow, 2 cores"]]
-    for kind in KINDS:
-        trips = [trip_ns(evidence, kind, how, cores) for how, cores in SETTINGS]
-        flows = [flow(evidence, kind, LARGE, cores) for cores in (ONE, TWO)]
-        rows.append([
-            kind, *(shown(Kind.TIME, took) for took in trips),
-            *(f"{each / (1 << 20):,.0f} MiB/s" for each in flows),
-        ])  # fmt: skip
+    """The smallest and the largest message, there and back, and one way."""
+    heads = ["64 B, 1 core", "2 cores", "2, spin", "64 KiB, 1 core", "2 cores", "2, spin"]
+    rows = [["there and back", *heads]]
+    rows += _rows(evidence, lambda *way: shown(Kind.TIME, trip_ns(evidence, *way)))
+    rows += [["MiB/s, one way", *heads]]
+    rows += _rows(evidence, lambda *way: f"{flow(evidence, *way) / (1 << 20):,.0f}")
     return rows
 
 
+def _rows(evidence: Evidence, cell: Callable[[str, str, int, int], str]) -> list[list[str]]:
+    return [
+        [
+            kind.replace(SHARED, "shared"),
+            *(
+                cell(kind, how, cores, size) if kind in kinds(how) else ""
+                for size in (SMALL, LARGE)
+                for how, cores in SETTINGS
+            ),
+        ]
+        for kind in (*WAITING_KINDS, SHARED)
+    ]
+
+
 def curves(evidence: Evidence) -> Curves:
-    """How many bytes a second, over the size of a message."""
-    series = tuple(
-        (kind, tuple((size, flow(evidence, kind, size, TWO)) for size in SIZES)) for kind in KINDS
-    )
-    return Curves("bytes a second on two cores, over the size of a message", series,
-                  Kind.SIZE, Kind.SIZE, log=True)  # fmt: skip
+    """How long a message takes, over its size: there and back, and as one of many one way."""
+    places = [(BLOCKING, ONE, size) for size in sizes(evidence.p)]
+    series = [
+        (f"{kind}: there and back",
+         tuple((place[2], trip_ns(evidence, kind, *place)) for place in places))
+        for kind in DRAWN
+    ] + [
+        (f"{kind}: one of many one way",
+         tuple((place[2], place[2] * 10**9 // flow(evidence, kind, *place)) for place in places))
+        for kind in DRAWN
+    ]  # fmt: skip
+    return Curves("time for a message over its size, waiting, on one core", tuple(series),
+                  Kind.SIZE, Kind.TIME, log=True)  # fmt: skip
 
 
 def seen(evidence: Evidence) -> str:
-    """The packets."""
+    """The packets, and where shared memory was first."""
+    first = [
+        shown(Kind.SIZE, size)
+        for size in sizes(evidence.p)
+        if is_first(evidence, BLOCKING, ONE, size)
+    ]
     return (
-        "First 64 bytes, there and back, then 32,768 bytes a message, one way. While TCP was "
-        f"measured, {told('packets')(evidence)[TCP]:,} packets went over the loopback interface, "
-        f"while all others were, {others_packets(evidence):,}."
+        f"While TCP was measured, {told('packets')(evidence)[TCP]:,} packets went over the "
+        f"loopback interface, while all others were, {others_packets(evidence):,}. Waiting on one "
+        "core, shared memory was first there and back with messages of "
+        f"{', '.join(first) or 'no size'}. A Unix stream socket carried "
+        f"{_span(unix_over_tcp(evidence))} of what TCP did, and a message there and back took TCP "
+        f"{_span(tcp_trip_over_unix(evidence))} of its time."
     )
+
+
+def _span(percents: list[int]) -> str:
+    return f"{min(percents)} to {max(percents)} %"
 
 
 def others_packets(evidence: Evidence) -> int:
@@ -117,46 +164,90 @@ def others_packets(evidence: Evidence) -> int:
     return sum(count for kind, count in told("packets")(evidence).items() if kind != TCP)
 
 
+def unix_over_tcp(evidence: Evidence) -> list[int]:
+    """What a Unix stream socket carries of what TCP does, in %: for each size, waiting, on one core
+    (on two it depends on who sleeps when, and on what else this machine does)."""
+    places = [(BLOCKING, ONE, size) for size in sizes(evidence.p)]
+    return [100 * flow(evidence, STREAM, *place) // flow(evidence, TCP, *place) for place in places]
+
+
+def tcp_trip_over_unix(evidence: Evidence) -> list[int]:
+    """The time of a message there and back by TCP over that of a Unix stream socket, in %."""
+    places = [(BLOCKING, ONE, size) for size in sizes(evidence.p)]
+    return [
+        100 * trip_ns(evidence, TCP, *place) // trip_ns(evidence, STREAM, *place)
+        for place in places
+    ]
+
+
 def twice(evidence: Evidence) -> bool:
-    """Whether a Unix socket carries about twice what TCP does, in all that was measured."""
-    places = [(size, TWO) for size in SIZES] + [(LARGE, ONE)]
-    ratios = [flow(evidence, UNIX, *place) / flow(evidence, TCP, *place) for place in places]
-    return all(1.5 <= ratio <= 2.5 for ratio in ratios)
+    """Whether a Unix socket carries about twice what TCP does, at each size."""
+    return all(150 <= ratio <= 250 for ratio in unix_over_tcp(evidence))
 
 
-def fastest(evidence: Evidence, how: str, cores: int) -> str:
-    """Who brings a small message there and back first."""
-    return min(KINDS, key=lambda kind: trip_ns(evidence, kind, how, cores))
+def lead(evidence: Evidence, how: str, cores: int, size: int) -> int:
+    """The fastest of the kernel's kinds over the fastest of shared memory, there and back, in %:
+    both wait, or both spin, and on as many cores."""
+    shared = [kind for kind in kinds(how) if kind.startswith(SHARED)]
+    best = min(trip_ns(evidence, kind, how, cores, size) for kind in KINDS)
+    return 100 * best // min(trip_ns(evidence, kind, how, cores, size) for kind in shared)
 
 
-def faster(evidence: Evidence, one: str, other: str) -> str:
-    """The faster of two, both waiting, on one core."""
-    return min((one, other), key=lambda kind: trip_ns(evidence, kind, BLOCKING, ONE))
+def is_first(evidence: Evidence, how: str, cores: int, size: int) -> bool:
+    """Whether shared memory brings such a message there and back before all others."""
+    return lead(evidence, how, cores, size) > 100
 
 
-def spinning_is_worth_it(evidence: Evidence) -> str:
-    """Whether shared memory without a call, on two cores, beats all that wait."""
-    ours = trip_ns(evidence, SHARED, SPINNING, TWO)
-    return "yes" if ours < min(trip_ns(evidence, kind, BLOCKING, TWO) for kind in KINDS) else "no"
+def carries_most(evidence: Evidence, size: int) -> str:
+    """Who moves most bytes one way, waiting, on one core."""
+    kind = max(WAITING_KINDS, key=lambda kind: flow(evidence, kind, BLOCKING, ONE, size))
+    return SHARED if kind.startswith(SHARED) else kind
+
+
+def always_first(evidence: Evidence) -> bool:
+    """Whether shared memory is, waiting on one core, at every size and in both disciplines."""
+    return all(
+        is_first(evidence, BLOCKING, ONE, size) and carries_most(evidence, size) == SHARED
+        for size in sizes(evidence.p)
+    )
+
+
+def slowest(evidence: Evidence, chosen: tuple[str, ...]) -> str:
+    """Of these, who takes longest with a small message there and back, waiting on one core."""
+    return max(chosen, key=lambda kind: trip_ns(evidence, kind, BLOCKING, ONE, SMALL))
+
+
+def _yes(found: bool) -> str:
+    return "yes" if found else "no"
 
 
 STUDY = Study(
     name="ipc",
     topic=Topic.IPC,
     question="Which kind of IPC is the fastest: is it shared memory, and is TCP half as fast?",
-    setup="Two processes send each other messages through a pipe, a Unix stream socket, TCP on "
-    "loopback and a ring in shared memory, all with the channels of netlab's server core: on one "
-    "core and on two; waiting in poll() (the ring has an eventfd as its bell) and spinning, which "
-    "is to ask again and again. Told is the best of many short rounds. These calls are not "
-    "recorded: a note of a call takes as long as the call.",
-    prediction="It depends on who must be woken. A small message costs calls and a wake-up, not "
-    "copying: who waits in the kernel pays for both, whatever carries the bytes. So shared memory "
-    "with a bell is no faster than a pipe, and slower from Python, where the ring is our own work. "
-    "Without a bell, spinning on two cores, it needs no call at all, and nothing that waits comes "
-    "near. On one core spinning is the worst of all: who spins keeps the processor until its "
-    "time is over, and only then the other can answer. TCP does all that a Unix socket does, and "
-    "segments and ACKs beside: it is slower with small messages; but that is a cost for each "
-    "message and packet, while copying is one for each byte, so `twice` is not one number.",
+    setup="Two processes send each other messages of 64 bytes to 64 KiB, there and back, and then "
+    "many one way: through a pipe, POSIX and System V message queues, Unix stream, datagram and "
+    "seqpacket sockets, TCP on loopback, and shared memory, whose other end is woken by a "
+    "semaphore, an eventfd or a signal. On one core and on two; waiting in the call, and spinning, "
+    "which is to ask again and again (nobody needs to be woken then). Told is the best of several "
+    "rounds. These calls are not recorded: a note of a call takes as long as the call.",
+    prediction="It depends on size and on waiting, so like must be compared with like. A small "
+    "message costs calls and a wake-up, not copying: who waits pays for both, whatever carries the "
+    "bytes, so shared memory, which must wake the other too, is no better than a pipe by much. A "
+    "large one costs memory: pipes, sockets and queues find some in the kernel for each message, "
+    "copy into it and out again. The slots of shared memory are there already; messages are copied "
+    "in and out here as well, but by the processes themselves (who works in the slot need not copy "
+    "at all). So with 64 KiB it is first, and its lead grows with size. Where both have a core and "
+    "spin, nobody is woken, and memory is first with small messages, too: it needs no call. On one "
+    "core spinning is the worst of all: the other can answer only once the kernel takes the "
+    "processor away, at the end of a slice. TCP does what a Unix socket does, and segments "
+    "and ACKs beside: more work for each message there and back. But many small ones one way "
+    "it gathers, and large ones cost copying in both: `twice` is not a number of theirs.",
+    parameters=(
+        Parameter("budget", Kind.TIME, 12 * MS, 5 * MS, 1000 * MS, "for one figure, at least"),
+        Parameter("sizes", Kind.COUNT, 3, 2, 11, "of messages, from 64 bytes to 64 KiB"),
+    ),
+    full={"budget": 100 * MS, "sizes": 6},
     client=client,
     connection=None,
     lacks=lacks,
@@ -164,34 +255,43 @@ STUDY = Study(
     table=table,
     curves=curves,
     expects=(
-        Expect("64 bytes, waiting, one core: the faster of Unix socket and TCP", Kind.WORD,
-               lambda p: UNIX, lambda e: faster(e, UNIX, TCP),
+        Expect("64 bytes there and back, waiting, one core: the slower of Unix stream and TCP",
+               Kind.WORD, lambda p: TCP, lambda e: slowest(e, (STREAM, TCP)),
                "unix_stream_sendmsg() puts into the peer's queue; tcp_sendmsg() goes through IP "
                "and loopback to get there"),
-        Expect("the same: the faster of pipe and shared memory with a bell", Kind.WORD,
-               lambda p: PIPE, lambda e: faster(e, PIPE, SHARED),
-               "man 2 eventfd: a write and a read, as many calls as the pipe's own"),
-        Expect("shared memory, spinning on two cores, beats all that wait", Kind.WORD,
-               lambda p: "yes", spinning_is_worth_it, "man 7 shm_overview: no call, no copy"),
-        Expect("shared memory, spinning on one core: there and back", Kind.TIME,
-               lambda p: 2 * TICK_NS, lambda e: trip_ns(e, SHARED, SPINNING, ONE),
-               "man 7 sched: who does not wait is preempted at a tick",
-               less=2 * TICK_NS - 2 * MS, more=500 * MS,
-               because="a tick is 1 to 10 ms (CONFIG_HZ), and on a busy machine others have "
-               "their turns between"),
-        Expect("a Unix socket carries twice what TCP does, always", Kind.WORD, lambda p: "no",
-               lambda e: "yes" if twice(e) else "no",
+        Expect("the same: the slowest that wakes the other of a shared memory", Kind.WORD,
+               lambda p: SIGNAL, lambda e: slowest(e, BELLS),
+               "man 7 futex; man 2 eventfd; man 7 signal: a semaphore is a call only for who "
+               "sleeps; a signal is queued, looked for and taken from the queue"),
+        Expect("64 KiB there and back, waiting, one core: shared memory is first", Kind.WORD,
+               lambda p: "yes", lambda e: _yes(is_first(e, BLOCKING, ONE, LARGE)),
+               "sock_alloc_send_pskb() and pipe_write() of Linux find memory for each message; "
+               "slots are there already"),
+        Expect("the same, 64 KiB one way: who carries most", Kind.WORD,
+               lambda p: SHARED, lambda e: carries_most(e, LARGE), "the same"),
+        Expect("its lead is larger with 64 KiB than with 64 bytes", Kind.WORD, lambda p: "yes",
+               lambda e: _yes(lead(e, BLOCKING, ONE, LARGE) > lead(e, BLOCKING, ONE, SMALL)),
+               "a cost for each message, and one for each byte"),
+        Expect("64 bytes there and back, all spin, two cores: shared memory is first", Kind.WORD,
+               lambda p: "yes", lambda e: _yes(is_first(e, SPINNING, TWO, SMALL)),
+               "man 7 shm_overview: no call"),
+        Expect("spinning on one core: kinds whose asker was taken off in each round trip",
+               Kind.COUNT, lambda p: len(SPINNING_KINDS),
+               lambda e: sum(count >= FEW_TRIPS for count in told("off")(e).values()),
+               "man 7 sched: who does not wait runs until it is preempted"),
+        Expect("a Unix socket carries twice what TCP does, at each size", Kind.WORD,
+               lambda p: "no", lambda e: _yes(twice(e)),
                "costs for each message and costs for each byte have no fixed ratio"),
-        Expect("packets of pipe, Unix socket and shared memory", Kind.COUNT, lambda p: 0,
+        Expect("packets of all that are not TCP", Kind.COUNT, lambda p: 0,
                others_packets, "man 7 unix, man 7 pipe"),
     ),
     claims=(
         Claim("A Unix socket moves data about twice as fast as TCP on loopback.", twice,
-              "only by chance, for some sizes: less with large messages, where copying counts; "
-              "with small ones on two cores the wake-ups decide"),
-        Claim("Shared memory is the fastest IPC.",
-              lambda e: fastest(e, BLOCKING, ONE) == fastest(e, BLOCKING, TWO) == SHARED,
-              "where both processes have a core and spin; not where one must be woken"),
+              "by chance, for some size: its advantage is the work that a message costs TCP, "
+              "there and back; one way TCP gathers small ones, and large ones are copied by both"),
+        Claim("Shared memory is the fastest IPC.", always_first,
+              "with large messages, for which others find memory in the kernel; with small "
+              "ones where both processes have a core and spin, not where one must be woken"),
     ),
-    next="`netlab study tcp-loopback`: the packets. Then `netlab study switch-cost`.",
+    next=f"`netlab study tcp-loopback`: the packets. Then `netlab study {PIPE}`.",
 )  # fmt: skip

@@ -6,7 +6,7 @@ import socket
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
-from netlab.studies.parts import MS, delay
+from netlab.studies.parts import MS, TURN_NS, delay
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, read_exactly, read_to_end
 from netlab.studies.study import Claim, Expect, Parameter, Params, Study, Topic
@@ -62,8 +62,8 @@ STUDY = Study(
     "together. With TCP_NODELAY each write is a segment: more headers than data, and no "
     "waiting.",
     parameters=(
-        Parameter("writes", Kind.COUNT, 10, 2, 100, "calls of send()"),
-        Parameter("size", Kind.SIZE, 50, 1, 140, "of each"),
+        Parameter("writes", Kind.COUNT, 10, 2, 20, "calls of send()"),
+        Parameter("size", Kind.SIZE, 50, 1, 70, "of each"),
         Parameter("rtt", Kind.TIME, 60 * MS, 20 * MS, 500 * MS, "round trip of the wire"),
         Parameter("nodelay", Kind.COUNT, 0, 0, 1, "1: with TCP_NODELAY"),
     ),
@@ -75,7 +75,8 @@ STUDY = Study(
                "RFC 896; RFC 9293 3.7.4"),
         Expect("the second after the first", Kind.TIME, lambda p: 0 if p.nodelay else p.rtt,
                second_after_ns, "it waits for the ACK; the first is acknowledged at once",
-               more=40 * MS, because="scheduling of the wire and the process"),
+               more=3 * TURN_NS,
+               because="two frames for the wire to hand on; with TCP_NODELAY the client's turn"),
         Expect("bytes that the server read", Kind.SIZE, lambda p: p.writes * p.size,
                lambda e: e.returned["server"], "RFC 9293 2.2"),
     ),

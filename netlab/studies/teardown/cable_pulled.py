@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence, took_ns
-from netlab.studies.parts import BUSY_NS, MS, S, timer_room
+from netlab.studies.parts import BUSY_NS, MS, S, no_tail_loss_probes, timer_room
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, read_exactly
 from netlab.studies.study import Expect, Parameter, Params, Study, Topic
@@ -79,7 +79,7 @@ STUDY = Study(
     server=server,
     client=client,
     wire=lambda p: f"delay {p.rtt // 2}ns; cut after s>c data {WARM_UP} for {p.out + p.rtt // 2}ns",
-    sysctls=lambda p: {"client": {"net.ipv4.tcp_early_retrans": "0"}},
+    sysctls=no_tail_loss_probes,
     expects=(
         Expect("the answer comes after", Kind.TIME, answered_ns,
                lambda e: took_ns(e.call("recv", -1, host="client")),
@@ -92,7 +92,7 @@ STUDY = Study(
                lambda e: e.returned["server"], "RFC 9293 3.8: reliable"),
         Expect("resets", Kind.COUNT, lambda p: 0,
                lambda e: sum("RST" in (f.tcp_flags or "") for f, _ in e.frames()),
-               "RFC 1122 4.2.3.9: no news is no error"),
+               "RFC 9293 3.8.3: only R2 resends in vain end it"),
     ),
     moment=moment,
     cause="rto",

@@ -60,7 +60,7 @@ STUDY = Study(
         Expect("the second send() fails with", Kind.WORD, lambda p: "EPIPE",
                lambda e: e.returned["client"]["second"]["error"], "man 2 send, EPIPE"),
         Expect("resets that the server's kernel sent", Kind.COUNT, lambda p: 1, resets,
-               "RFC 9293 3.10.7.1: no connection any more"),
+               "RFC 9293 3.6.1: data that comes after CLOSE is answered by RST"),
     ),
     claims=(
         Claim("A successful send() means that the peer has the bytes",

@@ -55,7 +55,7 @@ STUDY = Study(
     server=answers_once,
     client=client,
     experiment=until_the_client_has_ended,
-    wire=lambda p: "cut after s>c data 1",
+    wire=lambda p: "cut after c>s ack 2",
     expects=(
         Expect("recv() fails with", Kind.WORD, lambda p: "ETIMEDOUT",
                lambda e: e.returned["client"]["error"], "man 7 tcp"),

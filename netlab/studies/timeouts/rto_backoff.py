@@ -5,9 +5,17 @@ from __future__ import annotations
 from netlab.model.probe import Probe
 from netlab.model.tables import Role
 from netlab.studies.evidence import Evidence
-from netlab.studies.parts import BUSY_NS, MS, delay, timer_room
+from netlab.studies.parts import BUSY_NS, MS, US, delay, no_tail_loss_probes, timer_room
 from netlab.studies.quantity import Kind
-from netlab.studies.sockets import accepted, connected, read_exactly
+from netlab.studies.sockets import (
+    RTO_US,
+    RTTVAR_US,
+    SRTT_US,
+    accepted,
+    connected,
+    read_exactly,
+    tcp_info,
+)
 from netlab.studies.study import Claim, Expect, Parameter, Params, Study, Topic
 
 WARM_UP = 8  # exchanges, so that the round trip is known and its variation has settled
@@ -26,13 +34,21 @@ def server(probe: Probe, p: Params) -> None:
     sock.close()
 
 
-def client(probe: Probe, p: Params) -> None:
-    """Some exchanges; then one whose message is lost several times."""
+def client(probe: Probe, p: Params) -> dict[str, int]:
+    """Some exchanges; then one whose message is lost several times. What its kernel had measured
+    before that, in ns."""
     sock = connected(probe)
-    for _ in range(WARM_UP + 1):
+    for _ in range(WARM_UP):
         sock.send(b"n" * SIZE)
         read_exactly(sock, SIZE)
+    found = {
+        name: tcp_info(sock, place) * US
+        for name, place in (("rto", RTO_US), ("srtt", SRTT_US), ("rttvar", RTTVAR_US))
+    }
+    sock.send(b"n" * SIZE)
+    read_exactly(sock, SIZE)
     sock.close()
+    return found
 
 
 def copies_ns(evidence: Evidence) -> list[int]:
@@ -99,7 +115,7 @@ STUDY = Study(
     server=server,
     client=client,
     wire=wire,
-    sysctls=lambda p: {"client": {"net.ipv4.tcp_early_retrans": "0"}},
+    sysctls=no_tail_loss_probes,
     expects=(
         Expect("copies of the message that left", Kind.COUNT, lambda p: p.losses + 1,
                lambda e: len(copies_ns(e)), "RFC 9293 3.8.1"),

@@ -49,7 +49,7 @@ STUDY = Study(
     "found room in the two buffers is on its way, and the program must know how much that was. "
     "The second finds no room at all, and fails with EAGAIN after {timeout}. The connection is "
     "as good as before.",
-    parameters=(Parameter("timeout", Kind.TIME, 400 * MS, 10 * MS, 5_000 * MS, "SO_SNDTIMEO"),),
+    parameters=(Parameter("timeout", Kind.TIME, 400 * MS, 100 * MS, 5_000 * MS, "SO_SNDTIMEO"),),
     server=server,
     client=client,
     experiment=until_the_client_has_ended,

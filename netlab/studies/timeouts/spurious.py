@@ -6,7 +6,7 @@ from netlab.model.probe import Probe
 from netlab.model.seqnum import seq_le
 from netlab.model.tables import Verdict
 from netlab.studies.evidence import Evidence
-from netlab.studies.parts import BUSY_NS, MS, delay, timer_room
+from netlab.studies.parts import BUSY_NS, MS, delay, no_tail_loss_probes, timer_room
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, read_exactly
 from netlab.studies.study import Expect, Parameter, Params, Study, Topic
@@ -75,7 +75,7 @@ STUDY = Study(
         delay(p),
         f"delay s>c {p.late}ns after c>s data {WARM_UP + 1} for {DELAYED_ACK_MS}ms",
     ])),
-    sysctls=lambda p: {"client": {"net.ipv4.tcp_early_retrans": "0"}},
+    sysctls=no_tail_loss_probes,
     expects=(
         Expect("copies of the message that left", Kind.COUNT, lambda p: 2,
                lambda e: len(copies_ns(e)), "RFC 6298 5.4"),

@@ -6,7 +6,7 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
-from netlab.studies.parts import BUSY_NS, MS, S, timer_room
+from netlab.studies.parts import BUSY_NS, MS, S, no_tail_loss_probes, timer_room
 from netlab.studies.programs import until_the_client_has_ended
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, read_exactly, trial
@@ -51,6 +51,17 @@ def helps_ns(p: Params) -> int:
     return RTO_NS * (1 + 2 + 4)
 
 
+def sysctls(p: Params) -> dict[str, dict[str, str]]:
+    """Neither host sends tail loss probes; the client may look for a smaller segment."""
+    found = {host: dict(settings) for host, settings in no_tail_loss_probes(p).items()}
+    found["client"] |= {
+        "net.ipv4.tcp_mtu_probing": str(p.probing),
+        "net.ipv4.tcp_base_mss": "1024",
+        "net.ipv4.tcp_retries1": "1",
+    }
+    return found
+
+
 def moment(evidence: Evidence) -> tuple[int, int] | None:
     """From the large message on."""
     call = evidence.call("sendall", 1)
@@ -63,8 +74,8 @@ STUDY = Study(
     question="Small messages get through, large ones hang, and nothing is refused. What is this?",
     setup="In the middle there is a link with an MTU of 1,400, and somebody filters ICMP. A client "
     "sends 100 bytes, then 4,344, and waits up to 3 s for each answer. "
-    "net.ipv4.tcp_mtu_probing of the client is {probing} (tcp_retries1 is 1, and tail loss "
-    "probes are off).",
+    "net.ipv4.tcp_mtu_probing of the client is {probing} (tcp_retries1 is 1), and "
+    "neither host sends tail loss probes.",
     prediction="A black hole for path MTU discovery: full segments vanish, and nobody says "
     "why. TCP sends them again at the same size, for 15 minutes. connect() and small messages "
     "work, so everybody suspects the program. With tcp_mtu_probing 1 the kernel becomes "
@@ -77,14 +88,7 @@ STUDY = Study(
     client=client,
     experiment=until_the_client_has_ended,
     wire=lambda p: f"mtu {MTU} without icmp",
-    sysctls=lambda p: {
-        "client": {
-            "net.ipv4.tcp_mtu_probing": str(p.probing),
-            "net.ipv4.tcp_base_mss": "1024",
-            "net.ipv4.tcp_retries1": "1",
-            "net.ipv4.tcp_early_retrans": "0",
-        }
-    },
+    sysctls=sysctls,
     expects=(
         Expect("the small message is", Kind.WORD, lambda p: "answered", lambda e: told(e, 0),
                "it fits"),

@@ -1,4 +1,4 @@
-"""The lines that studies time: whatever carries them, messages come whole, in order, to the end."""
+"""The lines that studies time: whatever carries them, messages come whole and in order."""
 
 from __future__ import annotations
 
@@ -6,54 +6,67 @@ import pytest
 
 from netlab.server.plain import PlainProbe
 from netlab.studies.family import ended, forked
-from netlab.studies.race import BLOCKING, KINDS, SHARED, SPINNING, TCP, lines
+from netlab.studies.lines import (
+    BLOCKING,
+    QUEUE_BYTES,
+    SPINNING,
+    SPINNING_KINDS,
+    WAITING_KINDS,
+    both_ends,
+)
+from netlab.studies.race import Way, flow_bytes_per_s, round_trip_ns, times_taken_off
 
-SIZES = (1, 61, 4093, 32_749)
-TIMES = 7
+SIZES = (61, 4093, 65_536)
+TIMES = 131  # more than any line has room for
+WAYS = [
+    *((kind, BLOCKING) for kind in WAITING_KINDS),
+    *((kind, SPINNING) for kind in SPINNING_KINDS),
+]
 
 
-@pytest.mark.parametrize("how", [BLOCKING, SPINNING])
-@pytest.mark.parametrize("kind", KINDS)
-def test_messages_come_whole_and_in_order(kind: str, how: str) -> None:
-    here, there = lines(kind, how)
-    messages = [bytes([number]) * size for number in range(TIMES) for size in SIZES]
+@pytest.mark.parametrize(("kind", "how"), WAYS)
+@pytest.mark.parametrize("size", SIZES)
+def test_messages_come_whole_and_in_order_both_ways(kind: str, how: str, size: int) -> None:
+    assert size <= QUEUE_BYTES or size % QUEUE_BYTES == 0  # as pieces are put together again
+    ends = both_ends(kind, how, size)
+    messages = [bytes([number]) * size for number in range(TIMES)]
 
     def child() -> None:
-        if (kind, how) != (SHARED, SPINNING):
-            here.close()
         for message in messages:
-            there.put(message)
-        there.close()
+            assert ends.its.get() == message
+        for message in messages:
+            ends.its.put(message)
 
     pid = forked(PlainProbe(), "child", child)
-    if (kind, how) != (SHARED, SPINNING):
-        there.close()
-    assert [here.get() for _ in messages] == messages
-    assert here.get() == b""
-    here.close()
+    ends.meet(pid)
+    for message in messages:
+        ends.ours.put(message)
+    assert [ends.ours.get() for _ in messages] == messages
     assert ended(pid) == 0
+    ends.close()
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != SHARED])
-def test_the_end_of_a_process_is_the_end_of_its_line(kind: str) -> None:
-    here, there = lines(kind, BLOCKING)
-    pid = forked(PlainProbe(), "child", here.close)
-    there.close()
-    assert ended(pid) == 0
-    assert here.get() == b""
-    here.close()
+@pytest.mark.parametrize(("kind", "how"), WAYS)
+def test_a_race_ends_and_is_told_in_its_unit(kind: str, how: str) -> None:
+    way = Way(kind, how, 1 if how == BLOCKING else 2, 61)
+    assert 0 < round_trip_ns(way, 0) < 60_000_000_000
+    assert flow_bytes_per_s(way, 0) > 0
+
+
+def test_who_spins_on_one_core_is_taken_off_it() -> None:
+    assert times_taken_off(Way(SPINNING_KINDS[0], SPINNING, 1, 61), 2) >= 2
 
 
 def test_a_child_that_raises_is_told_from_one_that_returns(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     def raises() -> None:
-        raise ValueError(TCP)
+        raise ValueError("deliberately")
 
     probe = PlainProbe()
     pid = forked(probe, "child", raises)
     with pytest.raises(ChildProcessError):
         ended(pid)
-    assert "ValueError: TCP" in capfd.readouterr().err
+    assert "ValueError: deliberately" in capfd.readouterr().err
     assert ended(forked(probe, "child", lambda: 7)) == 7
     assert ended(forked(probe, "child", lambda: None)) == 0
