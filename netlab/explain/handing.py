@@ -129,7 +129,7 @@ def handing_of(
         given_ns = max(given_ns, last_ns)
         if left_ns - given_ns > QUEUED_NS:
             found.given_ns[row.segment.frame] = given_ns
-        last_ns = max(last_ns, given_ns)
+        last_ns = max(last_ns, min(given_ns, high_ns))
     return found if longest_ns > _A_QUEUE_NS else Handing()
 
 

@@ -231,10 +231,11 @@ def _tell_autocork(line: Line, holder: Holder, moment: Moment) -> None:
     sender, queued, left = holder.sender, moment.queued, moment.left
     assert queued is not None
     bounds, slack_ns = sender.handing.bounds, 2 * TICK_NS
-    given = bounds[queued.segment.frame]
+    given = bounds.get(queued.segment.frame)
     sent = bounds.get(left.segment.frame) if left is not None else None
     proven = (
         sent is not None
+        and given is not None
         and sent[0] >= moment.until_ns - slack_ns
         and given[1] <= moment.since_ns + slack_ns
     )

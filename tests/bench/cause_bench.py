@@ -91,11 +91,13 @@ class Score:
         return self.by_cause.get("unknown", 0)
 
 
-def record(case: Case, path: Path, witness: str) -> tuple[RawRecording, Tables]:
-    """Run a case in a lab."""
+def record(
+    case: Case, path: Path, witness: str, *, stamps: bool = False
+) -> tuple[RawRecording, Tables]:
+    """Run a case in a lab; `stamps`: the kernel says of each write when it was queued and left."""
     options = {} if witness == "probe" else {"witness": witness}
     with Lab(path=path, wire=case.wire, sysctls=case.sysctls, tcp_info=case.tcp_info,
-             link_rates=case.link_rates, **options) as lab:  # fmt: skip
+             link_rates=case.link_rates, stamps=stamps, **options) as lab:  # fmt: skip
         address = lab.address("server", ipv6=case.ipv6)
 
         def program(steps: list[list[object]]) -> tuple[object, ...]:

@@ -23,12 +23,14 @@ CASES = {case.name: case for case in cases()}
 ATTEMPTS = 4
 
 
-def played(name: str, folder: Path, witness: str = "probe") -> tuple[Tables, RawRecording, Why]:
+def played(
+    name: str, folder: Path, witness: str = "probe", *, stamps: bool = False
+) -> tuple[Tables, RawRecording, Why]:
     """The case, once it happened; its time ledger closes and its score is full."""
     case = CASES[name]
     for attempt in range(ATTEMPTS):
         path = folder / f"{attempt}.pcapng"
-        raw, tables = record(case, path, witness)
+        raw, tables = record(case, path, witness, stamps=stamps)
         check_recording(tables, raw)
         result = score(case, tables)
         if result.right:
@@ -66,10 +68,15 @@ def test_a_reader_that_sleeps(tmp_path: Path) -> None:
 
 
 def test_a_write_behind_the_hosts_own_queue(tmp_path: Path) -> None:
-    tables, _, view = played("1201 bytes autocorked at 100 kbit/s, client", tmp_path)
+    """What timestamps tell, the kernel's own stamps say, too: when it queued the write."""
+    tables, _, view = played("1201 bytes autocorked at 100 kbit/s, client", tmp_path, stamps=True)
     held = [wait for wait in tables.waits if wait.cause == "autocork"]
     assert held
     assert {wait.certainty for wait in held} == {"observed"}
+    queued = [stamp for stamp in tables.stamps if stamp.what == "scheduled"]
+    write = max((stamp for stamp in queued if stamp.direction == "c>s"), key=lambda s: s.stop)
+    assert held[0].calls == (write.call,)
+    assert abs(held[0].stop_ns - write.time_ns) < 3_000_000
     said = " ".join(map(sentence_text, view.sentences))
     assert "because autocorking held client sendall #" in said
     assert "lay in the queue of the client's own link" in said
