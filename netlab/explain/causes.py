@@ -125,9 +125,9 @@ MECHANISMS: dict[Cause, Mechanism] = {
     ),
     Cause.SEND_BUFFER: Mechanism(
         "the send buffer was full",
-        "Set a larger SO_SNDBUF, or none: then the kernel adapts it. Where a reader is slow, let it"
-        " read sooner.",
-        "man 7 socket",
+        "Where a reader is slow, let it read sooner. Set a larger SO_SNDBUF (of a pipe:"
+        " F_SETPIPE_SZ), or with TCP none: then the kernel adapts it.",
+        "man 7 socket; man 7 pipe",
     ),
     Cause.RTO: Mechanism(
         "a lost segment was sent again by the retransmission timer",

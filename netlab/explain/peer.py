@@ -85,9 +85,10 @@ def _third_party(scene: Scene, part: Part, call: Call) -> tuple[str, int]:
     path = scene.path(call.connection)
     if path is not None and call.side is not None:
         asked = next(path.senders[Side(call.side).inbound].departures_back_from(part.stop_ns), None)
-        if asked is None or arrival_ns(asked.packet) >= part.stop_ns:
+        came_ns = arrival_ns(asked.packet) if asked is not None else since_ns
+        if came_ns >= part.stop_ns:
             return "", 0
-        since_ns = max(since_ns, arrival_ns(asked.packet))
+        since_ns = max(since_ns, came_ns)
     named = f" on connection {about}"
     return part.text if named in part.text else part.text + named, since_ns
 

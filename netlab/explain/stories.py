@@ -320,11 +320,25 @@ def _send(line: Line, scene: Scene, call: Call) -> int | None:
         return tell_connect(line, path, call)  # it opened the connection: Fast Open (RFC 7413)
     if call.errno == "ETIMEDOUT":
         return _timed_out(line, scene, call, path)
+    reset_ns = _reset_inside(path, call)
+    if reset_ns is not None:  # what it had taken it returns, else the error
+        tell_room(line, path, call, until_ns=reset_ns)
+        return reset_ns
     if cut_short(call):
         return _until_its_timer(line, scene, path, call)
     if not _can_be_full(scene, path, call):
         return line.at_ns
     return tell_room(line, path, call)
+
+
+def _reset_inside(path: Path, call: Call) -> int | None:
+    """When the peer's reset came that ended a send, if one came in its time."""
+    if call.errno not in (None, "ECONNRESET", "EPIPE") or not (call.errno or cut_short(call)):
+        return None
+    resets = came(path.track.halves[Side(call.side or Side.CLIENT).inbound].resets)
+    until_ns = call.returned_by_ns or call.returned_ns or call.entered_ns
+    inside = [ns for ns in map(arrival_ns, resets) if call.entered_ns < ns <= until_ns]
+    return min(inside, default=None)
 
 
 def _until_its_timer(line: Line, scene: Scene, path: Path, call: Call) -> int | None:

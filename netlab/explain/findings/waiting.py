@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from netlab.correlate.arrivals import reached
 from netlab.explain.causes import MECHANISMS, Cause, Certainty
 from netlab.explain.findings import listeners
 from netlab.explain.findings.finding import Finding, Severity
@@ -171,9 +172,21 @@ def loss_recovery(scene: Scene, row: Connection) -> Iterator[Finding]:
     lost_ns = _once(found)
     longest = max((part for _, part in found), key=lambda part: part.length_ns)
     frames, calls = _evidence(found)
+    what, advice = "Losses cost", MECHANISMS[Cause.RTO].advice
+    if _lost_nothing(scene, row):
+        what = "Nothing was lost, but what came late, or was thought to be lost, cost"
+        advice = "Find out what holds segments up, or lets one overtake another."
     yield Finding(
         "loss_recovery", row.connection, Severity.HIGH if lost_ns > 100 * _MS else Severity.MEDIUM,
-        f"Losses cost {lasting(lost_ns)} of waiting; the longest"
+        f"{what} {lasting(lost_ns)} of waiting; the longest"
         f" {longest.text or MECHANISMS[longest.cause].says}.",
-        MECHANISMS[Cause.RTO].advice, MECHANISMS[longest.cause].source, frames, calls,
+        advice, MECHANISMS[longest.cause].source, frames, calls,
     )  # fmt: skip
+
+
+def _lost_nothing(scene: Scene, row: Connection) -> bool:
+    """Whether a wire brought every frame of a connection to its other end."""
+    path = scene.path(row.connection)
+    return path is not None and all(
+        one.packet._wired and reached(one.packet) for one in path.track.rows
+    )

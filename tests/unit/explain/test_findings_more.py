@@ -247,3 +247,21 @@ def test_of_a_reset_that_no_call_made_only_its_form_is_said(answers: bool, words
     (found,) = of(reset_without_a_call(sent_on=False, answers=answers), "reset")
     assert words in found.text
     assert "something else" not in found.text
+
+
+@pytest.mark.parametrize(("way", "words"), [("hold", "Nothing was lost"), ("drop", "Losses cost")])
+def test_a_segment_that_came_late_is_no_loss(way: str, words: str) -> None:
+    play = opened()
+    with play.call("server", "recv", 2 * FULL, size=2 * FULL, flags=0x100):
+        with play.call("client", "send", 2 * FULL, size=2 * FULL):
+            late = play.data("c>s", 0, FULL, way=way)
+            play.data("c>s", FULL, 2 * FULL)
+        options = play.sack_option("c>s", (FULL, 2 * FULL))
+        play.ack("s>c", 0, options=options)
+        play.now_ns += 20 * MS
+        if way == "hold":
+            play.arrives(late)
+        else:
+            play.data("c>s", 0, FULL)
+    (found,) = of(play, "loss_recovery")
+    assert found.text.startswith(words)

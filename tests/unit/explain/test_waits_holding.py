@@ -391,3 +391,23 @@ def test_a_window_that_was_opened_already_is_not_the_readers_doing(way_ms: int) 
     found = [row.text for row in rows if row.call == recv and row.cause == "peer_window"]
     assert all(f"on its way (frame {update})" in text for text in found), found
     assert causes(rows, recv) == ([("peer_window", way_ms)] if way_ms else [])
+
+
+@pytest.mark.parametrize(("errno", "result"), [(None, 90_000), ("ECONNRESET", None)])
+def test_a_send_that_a_reset_ended_waited_for_the_window_until_it_came(
+    errno: str | None, result: int | None
+) -> None:
+    play = Play(wired=True, window=512)
+    play.handshake()
+    with play.call("client", "send", 44 * FULL, size=44 * FULL):
+        for at in range(0, 44 * FULL, FULL):
+            play.data("c>s", at, at + FULL)
+    play.did("client", "send", 90_000 - 44 * FULL, size=90_000 - 44 * FULL)
+    with play.call("client", "send", result, size=1 << 22, errno=errno):
+        play.ack("s>c", 44 * FULL, window=0)
+        play.now_ns += 40 * MS
+        play.ack("s>c", 44 * FULL, window=0)
+        play.now_ns += 130 * MS
+        play.rst("s>c", 0)
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, "send", 3)) == [("peer_window", 170)]

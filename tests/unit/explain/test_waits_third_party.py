@@ -53,6 +53,22 @@ def test_while_the_request_was_on_its_way_it_did_not_matter_whom_the_server_wait
     assert "on connection 1" not in wait.text
 
 
+def test_who_was_asked_nothing_may_wait_for_a_third_party_too() -> None:
+    play = Play(wired=True)
+    play.did("server", "socketpair", 0, new_inode=2, **NEAR)
+    play.handshake()
+    with play.call("client", "recv", 10, size=10):
+        with play.call("server", "recv", 5, size=5, **NEAR):
+            play.now_ns += 30 * MS
+            play.did("client", "send", 5, size=5, **FAR)
+        with play.call("server", "send", 10, size=10):
+            play.data("s>c", 0, 10)
+    tables, rows = told(play)
+    recv = next(c.call for c in tables.calls if c.op == "recv" and c.pid == 10)
+    longest = max((r for r in rows if r.call == recv), key=lambda r: r.stop_ns - r.start_ns)
+    assert "on connection 1 (inside " in longest.text
+
+
 @pytest.mark.parametrize(("busy_ms", "named"), [(30, True), (0, False)])
 def test_a_server_that_was_busy_with_another_is_told_so(busy_ms: int, named: bool) -> None:
     play = Play(wired=True)
