@@ -464,3 +464,22 @@ def test_lists_that_grow(machine: Any, tmp_path: Path) -> None:
     assert not whole.general.frames
     reasons = {one["reason"] for one in findings_of(whole)}
     assert {k.GAP_STAMP, k.GAP_UNSURE} <= reasons, reasons
+
+
+def test_a_connection_of_years_is_left_to_the_general_path(machine: Any, tmp_path: Path) -> None:
+    """Its times, added up, might be larger than the kernels' numbers."""
+    file = Trouble(3)
+    for number in (1, 2):
+        talk = _Talk(file, number)
+        talk._handshake()
+        talk._new(True)
+        if number == 2:
+            file.now_ns += 3 * 366 * 86_400 * 10**9
+        talk._resend(True, talk.ends[True].sent[0])
+        talk._acks(False)
+    path = tmp_path / "years.pcap"
+    head = struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, 65535, 1)
+    path.write_bytes(head + b"".join(file.records))
+    whole = assert_same_tables(path, machine)
+    assert whole is not None
+    assert 0 < len(whole.general.frames) < whole.capture.count
