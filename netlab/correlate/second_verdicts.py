@@ -10,6 +10,7 @@ arrives, which tells the other end something. Without a wire a frame does both w
 State is bounded (see `sender`). What is new is new_data; an ACK alone has no verdict, if it is none
 of: a keep-alive, a probe of a closed window, late, or the same packet again. A SYN or FIN has one
 only if it is not the first.
+Large captures without calls have the same from `second_kernels`, in numbers; a test compares them.
 Read first: RFC 9293 3.8, RFC 6298, RFC 8985, RFC 2883, RFC 3522, RFC 6864.
 """
 

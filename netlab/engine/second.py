@@ -59,8 +59,9 @@ class Second:
         self.said.ensure(capture.count)
         interfaces = [one.name for one in capture.raw.interfaces]
         names = machine.table([], max(1, len(interfaces)))
+        first: dict[str, int] = {}
         for place, name in enumerate(interfaces):
-            names.put_number(place, interfaces.index(name))
+            names.put_number(place, first.setdefault(name, place))
         states, senders = machine.table(k.JUDGED_AGAIN, 1), machine.table(k.SENDER, 2)
         room = _ROOM
         work = machine.table(k.WORK, 2 * k.LISTS + 4 * room)

@@ -431,3 +431,55 @@ def test_interfaces_of_one_name_are_one_place(
     assert whole is not None
     reasons = {one["reason"] for one in findings_of(whole)}
     assert (k.TWIN_INTERFACE in reasons) == apart
+
+
+def test_lists_that_grow(machine: Any, tmp_path: Path) -> None:
+    """More is out than is looked at, with holes in it that are filled anywhere."""
+    file = Trouble(11)
+    talk = _Talk(file, 7)
+    talk.stamps, talk.version = True, 4
+    mine, other = talk.ends[True], talk.ends[False]
+    held = []
+    for number in range(12_007):
+        file.now_ns += 300_000
+        sent = talk._made(True, mine.nxt, 10, ACK)
+        mine.nxt += 10
+        if number % 5 == 2:
+            held.append(sent)
+        else:
+            talk._write(sent)
+    file.dice.shuffle(held)
+    for number, sent in enumerate(held[:1_201]):
+        file.now_ns += 30_000_000
+        wide = replace(sent, seq=seq_add(sent.seq, -4), size=17)  # over both its edges
+        talk._write(wide if number % 3 == 0 else replace(sent, size=4 + number % 7))
+        if number % 50 == 0:
+            other.acked = talk._relative(sent)
+            talk._ack(False, ((sent.seq, seq_add(sent.seq, 10)),))
+    path = tmp_path / "lists.pcap"
+    head = struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, 65535, 1)
+    path.write_bytes(head + b"".join(file.records))
+    whole = assert_same_tables(path, machine)
+    assert whole is not None
+    assert not whole.general.frames
+    reasons = {one["reason"] for one in findings_of(whole)}
+    assert {k.GAP_STAMP, k.GAP_UNSURE} <= reasons, reasons
+
+
+def test_a_connection_of_years_is_left_to_the_general_path(machine: Any, tmp_path: Path) -> None:
+    """Its times, added up, might be larger than the kernels' numbers."""
+    file = Trouble(3)
+    for number in (1, 2):
+        talk = _Talk(file, number)
+        talk._handshake()
+        talk._new(True)
+        if number == 2:
+            file.now_ns += 3 * 366 * 86_400 * 10**9
+        talk._resend(True, talk.ends[True].sent[0])
+        talk._acks(False)
+    path = tmp_path / "years.pcap"
+    head = struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, 65535, 1)
+    path.write_bytes(head + b"".join(file.records))
+    whole = assert_same_tables(path, machine)
+    assert whole is not None
+    assert 0 < len(whole.general.frames) < whole.capture.count

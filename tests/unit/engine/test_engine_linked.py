@@ -53,6 +53,17 @@ def test_linked_code_runs(code: Code) -> None:
     assert scanned(found[0]) == 23
 
 
+def test_the_second_verdicts_are_linked_as_well() -> None:
+    from netlab.engine.compiled import _sources
+
+    entry_addresses(second=True)
+    found = Objects(_sources(second=True)).maybe_read()
+    assert found is not None
+    linked = maybe_link(found, 0)
+    assert linked is not None, "this processor's objects are not linked here"
+    assert linked[0].keys() == entries(second=True).keys()
+
+
 def test_llvm_links_the_same(code: Code, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(objects, "maybe_link", lambda *_: None)
     addresses, keep = objects.load(code)
