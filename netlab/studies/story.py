@@ -30,6 +30,7 @@ from netlab.studies.study import Params, Study
 
 MOST_BYTES = 200_000  # of a recording that is kept
 _WIDTH = 80
+_WAITING = {"epoll_wait", "poll", "select"}  # how much they report at once is chance
 # A number and its unit; and the lines of plots, of waits in a ladder, and of what it leaves out.
 _NUMBER = re.compile(r"[-+]?\d[\d.,]*(?: ?(?:ns|µs|ms|s|[KM]iB|min|h)\b)?")
 _DRAWN = re.compile(r"^│|···|⋮")
@@ -182,18 +183,26 @@ def steps(outcome: Outcome) -> list[list[str]]:
     first of things that do not wait for each other.
 
     The frames of each connection as they left, of whatever protocol, and the calls of each program.
+    Where no ladder is shown many may race: then each direction by itself, without ACKs that ride
+    alone, and of each kind of program which calls there were, without those that only wait.
     """
     tables = outcome.runs[-1].evidence.tables
+    raced = outcome.study.connection is None
     ways = {segment.frame: segment.direction for segment in tables.segments}
-    frames: dict[int | None, list[str]] = {}
+    frames: dict[tuple[int | None, str | None], list[str]] = {}
     for packet in tables.packets:
+        if raced and packet.tcp_flags == "ACK" and not packet.payload_len_bytes:
+            continue
         way = ways.get(packet.frame, packet.direction)
-        frames.setdefault(packet.connection, []).append(
+        frames.setdefault((packet.connection, way if raced else None), []).append(
             f"{packet.protocol} {way} {packet.tcp_flags} {packet.payload_len_bytes} {packet.fate}"
         )
     calls: dict[str, list[str]] = {}
     for call in tables.calls:
-        calls.setdefault(call.actor, []).append(
-            f"{call.actor} {call.op} {call.requested_bytes} {call.result} {call.errno}"
-        )
-    return [*sorted(frames.values()), *sorted(calls.values())]
+        actor = re.sub(r"\d+", "", call.actor) if raced else call.actor
+        line = f"{actor} {call.op} {call.requested_bytes} {call.result} {call.errno}"
+        mine = calls.setdefault(actor, [])
+        if not raced or (call.op not in _WAITING and line not in mine):
+            mine.append(line)
+    of_calls = [sorted(lines) if raced else lines for lines in calls.values()]
+    return [*sorted(frames.values()), *sorted(of_calls)]
