@@ -366,7 +366,8 @@ def _eventfds(slots: int) -> Bells:
 def _signals(slots: int) -> Bells:
     """Signals of real time, blocked and waited for: the kernel counts them for the process.
 
-    Each process rings for the other: a parent for the child that it forks after this.
+    Each process rings for the other: a parent for the child that it forks after this. Both have one
+    thread: of several, any that does not block the signal would take it.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, {_DATA, _ROOM})
     parent, child = os.getpid(), list[int]()

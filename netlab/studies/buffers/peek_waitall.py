@@ -7,7 +7,7 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence, took_ns
-from netlab.studies.parts import MS
+from netlab.studies.parts import BUSY_NS, MS
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, read_to_end
 from netlab.studies.study import Claim, Expect, Parameter, Params, Study, Topic
@@ -64,10 +64,10 @@ STUDY = Study(
                lambda e: ", ".join(map(str, e.returned["server"])), "man 2 recv; man 7 socket"),
         Expect("recv(200, MSG_WAITALL) took", Kind.TIME, lambda p: p.pause,
                lambda e: waited_ns(e, 1), "man 2 recv: blocks until the full request is satisfied",
-               less=40 * MS, more=40 * MS, because="scheduling of two processes"),
+               less=BUSY_NS, more=BUSY_NS, because="scheduling of two processes"),
         Expect("recv() with SO_RCVLOWAT took", Kind.TIME, lambda p: 2 * p.pause,
                lambda e: waited_ns(e, 2), "man 7 socket, SO_RCVLOWAT",
-               less=40 * MS, more=40 * MS, because="the same"),
+               less=BUSY_NS, more=BUSY_NS, because="the same"),
         Expect("frames with data", Kind.COUNT, lambda p: 4,
                lambda e: len(e.frames("c>s", data=True)), "the receiver's options are its own"),
     ),

@@ -60,6 +60,15 @@ def late_flight(evidence: Evidence) -> int | None:
     return found[len(found) // 2] if found else None
 
 
+def late_rate(evidence: Evidence) -> int | None:
+    """Bytes a second that left in the second half of the transfer."""
+    sent = Flights(evidence).sent
+    late = sent[len(sent) // 2 :]
+    if len(late) < 2:
+        return None
+    return (late[-1][1] - late[0][1]) * S // (late[-1][0] - late[0][0])
+
+
 STUDY = Study(
     name="cwnd-bbr",
     topic=Topic.CONGESTION,
@@ -88,6 +97,13 @@ STUDY = Study(
                less=bdp, more=lambda p: bdp(p) // 2 + bunches(p),
                because="what came in bunches within 100 ms is added; a busy machine lengthens the "
                "round trip"),
+        Expect("bytes a second, late in the transfer", Kind.SIZE,
+               lambda p: SEGMENT * S // frame_ns(p), late_rate,
+               "the rate of the line, less headers: bbr_pacing_gain of tcp_bbr.c",
+               less=lambda p: SEGMENT * S // frame_ns(p) // 8,
+               more=lambda p: SEGMENT * S // frame_ns(p) // 8,
+               because="it probes by 5/4 and lets go by 3/4, for a round trip each; half of the "
+               "transfer has whole cycles and a part of one"),
         Expect("segments on their way late in the transfer", Kind.COUNT,
                bdp, late_flight, "bbr paces at the rate of the line: draft-ietf-ccwg-bbr",
                less=lambda p: bdp(p) // 2, more=lambda p: bdp(p) + bdp(p) // 2 + bunches(p),

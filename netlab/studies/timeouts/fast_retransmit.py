@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
-from netlab.studies.parts import MS, RTT, delay
+from netlab.studies.parts import BUSY_NS, MS, RTT, delay
 from netlab.studies.programs import reads_to_the_end
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected
@@ -57,7 +57,7 @@ STUDY = Study(
                lambda e: len(copies_ns(e)), "RFC 5681 3.2"),
         Expect("the second left after", Kind.TIME, lambda p: p.rtt, again_ns,
                "RFC 8985 (RACK): a round trip, and a reordering window of a quarter of it",
-               more=lambda p: p.rtt // 4 + 40 * MS,
+               more=lambda p: p.rtt // 4 + BUSY_NS,
                because="the reordering window; scheduling of the wire"),
         Expect("duplicate ACKs", Kind.COUNT, lambda p: SEGMENTS - LOST, duplicates,
                "RFC 5681 4.2: one for each segment behind the gap", less=SEGMENTS - LOST - 2,

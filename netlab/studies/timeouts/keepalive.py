@@ -7,7 +7,7 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
-from netlab.studies.parts import MS, S, timer_room
+from netlab.studies.parts import BUSY_NS, MS, S, timer_room
 from netlab.studies.programs import answers_once, until_the_client_has_ended
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected, trial
@@ -61,7 +61,7 @@ STUDY = Study(
                lambda e: e.returned["client"]["error"], "man 7 tcp"),
         Expect("after", Kind.TIME, dead_ns, lambda e: e.returned["client"]["took_ns"],
                "RFC 9293 3.8.4; man 7 tcp", less=10 * MS,
-               more=lambda p: timer_room(dead_ns(p)) + 40 * MS,
+               more=lambda p: timer_room(dead_ns(p)) + BUSY_NS,
                because="the timer wheel is up to 1/8 late, each time"),
         Expect("keep-alives on the wire", Kind.COUNT, lambda p: p.count, probes,
                "tcp_keepalive_timer() of Linux"),

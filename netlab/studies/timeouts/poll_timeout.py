@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from netlab.model.probe import Probe
-from netlab.studies.parts import MS
+from netlab.studies.parts import BUSY_NS, MS
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected
 from netlab.studies.study import Expect, Parameter, Params, Study, Topic
@@ -42,7 +42,7 @@ def _waited(name: str) -> Expect:
     return Expect(
         f"{name} returned after", Kind.TIME, lambda p: p.timeout,
         lambda e: e.returned["client"][name][1], f"man 2 {PAGES.get(name, name)}: never early",
-        more=40 * MS, because="the process must run again",
+        more=BUSY_NS, because="the process must run again",
     )  # fmt: skip
 
 

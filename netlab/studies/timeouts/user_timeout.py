@@ -6,7 +6,7 @@ import socket
 from typing import Any
 
 from netlab.model.probe import Probe
-from netlab.studies.parts import MS, S, timer_room
+from netlab.studies.parts import BUSY_NS, MS, S, timer_room
 from netlab.studies.programs import answers_once, until_the_client_has_ended
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected, trial
@@ -50,7 +50,7 @@ STUDY = Study(
         Expect("after", Kind.TIME, lambda p: p.timeout + 400 * MS,
                lambda e: e.returned["client"]["took_ns"],
                "RFC 5482; tcp_clamp_rto_to_user_timeout() and retrans_stamp of Linux",
-               less=10 * MS, more=lambda p: timer_room(p.timeout + 400 * MS) + 40 * MS,
+               less=10 * MS, more=lambda p: timer_room(p.timeout + 400 * MS) + BUSY_NS,
                because="the timer wheel is up to 1/8 late, each time"),
     ),
     next="`netlab study keepalive`: when nobody sends anything.",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from netlab.server.plain import PlainProbe
@@ -24,9 +26,23 @@ WAYS = [
 ]
 
 
+def alone(work: Callable[[], object]) -> None:
+    """Do it in a process of one thread: of several, any may take a signal that one waits for."""
+
+    def child() -> int:
+        work()
+        return 0
+
+    assert ended(forked(PlainProbe(), "alone", child)) == 0
+
+
 @pytest.mark.parametrize(("kind", "how"), WAYS)
 @pytest.mark.parametrize("size", SIZES)
 def test_messages_come_whole_and_in_order_both_ways(kind: str, how: str, size: int) -> None:
+    alone(lambda: _there_and_back(kind, how, size))
+
+
+def _there_and_back(kind: str, how: str, size: int) -> None:
     assert size <= QUEUE_BYTES or size % QUEUE_BYTES == 0  # as pieces are put together again
     ends = both_ends(kind, how, size)
     messages = [bytes([number]) * size for number in range(TIMES)]
@@ -49,8 +65,12 @@ def test_messages_come_whole_and_in_order_both_ways(kind: str, how: str, size: i
 @pytest.mark.parametrize(("kind", "how"), WAYS)
 def test_a_race_ends_and_is_told_in_its_unit(kind: str, how: str) -> None:
     way = Way(kind, how, 1 if how == BLOCKING else 2, 61)
-    assert 0 < round_trip_ns(way, 0) < 60_000_000_000
-    assert flow_bytes_per_s(way, 0) > 0
+
+    def race() -> None:
+        assert 0 < round_trip_ns(way, 0) < 60_000_000_000
+        assert flow_bytes_per_s(way, 0) > 0
+
+    alone(race)
 
 
 def test_who_spins_on_one_core_is_taken_off_it() -> None:
