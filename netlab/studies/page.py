@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from itertools import zip_longest
 
 from netlab.show.escape import printable
 from netlab.show.terminal.ladder import ladder_lines
 from netlab.show.terminal.lines import Line, fold
+from netlab.show.views.excerpt import excerpt
 from netlab.show.views.ladder import ladder, limited
 from netlab.studies.evidence import Evidence
 from netlab.studies.plot import plot_lines
@@ -17,7 +17,7 @@ from netlab.studies.runner import Checked, Outcome
 from netlab.studies.study import Params, Study
 from netlab.studies.table import table_lines
 
-_LADDER_ROWS = 30
+LADDER_ROWS = 30
 _MARGIN_NS = 1_000  # around the moment, so that its first and last event are in it
 
 
@@ -186,18 +186,15 @@ def repeat_lines(outcome: Outcome, number: int, width: int) -> list[Line]:
 
 def moment_lines(study: Study, evidence: Evidence, width: int) -> list[Line]:
     """The ladder of the telling moment; empty where a study has none to show."""
-    if study.connection is None or study.connection >= len(evidence.tables.connections):
+    chosen = study.shown(evidence)
+    if chosen is None:
         return []
-    row = evidence.tables.connections[study.connection]
-    whole = ladder(evidence.tables, evidence.raw, row)
-    moment = study.moment(evidence)
-    if moment is not None:
-        start, stop = (time_ns - whole.start_ns for time_ns in moment)
-        rows = tuple(
-            one for one in whole.rows if start - _MARGIN_NS <= one.time_ns <= stop + _MARGIN_NS
-        )
-        whole = replace(whole, rows=rows)
-    return ladder_lines(limited(whole, _LADDER_ROWS), width)
+    shown_as = ladder(evidence.tables, evidence.raw, evidence.tables.connections[chosen])
+    windows = study.moment(evidence)
+    if windows:
+        wider = [(start - _MARGIN_NS, stop + _MARGIN_NS) for start, stop in windows]
+        shown_as = excerpt(shown_as, wider)
+    return ladder_lines(limited(shown_as, LADDER_ROWS), width)
 
 
 def _table(checks: Sequence[Checked], width: int, *, sources: bool) -> list[Line]:

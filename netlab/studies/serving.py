@@ -24,7 +24,7 @@ from netlab.server.terms import Mode
 from netlab.studies.evidence import Evidence
 from netlab.studies.sockets import connected
 from netlab.studies.stage import Stage
-from netlab.studies.study import PORT, Params
+from netlab.studies.study import PORT, Params, Window
 
 CRASH = b"crash"
 _SWITCHES = re.compile(r"voluntary_ctxt_switches:\s*(\d+)")  # and nonvoluntary_...
@@ -100,13 +100,13 @@ def answers_ns(probe: Probe, socks: list[Any], message: bytes) -> list[int]:
     return [waits[sock.fileno()] for sock in socks]
 
 
-def crash_moment(evidence: Evidence) -> tuple[int, int] | None:
+def crash_moment(evidence: Evidence) -> list[Window]:
     """From the message that made the server crash to what its client heard of it."""
     sends = evidence.calls("send", host="client", connection=0)
     receives = evidence.calls("recv", host="client", connection=0)
     if len(sends) < 2 or not receives or receives[-1].returned_ns is None:
-        return None
-    return sends[1].entered_ns, receives[-1].returned_ns
+        return []
+    return [(sends[1].entered_ns, receives[-1].returned_ns)]
 
 
 MODES = ("single", "threads", "base", "process")

@@ -121,7 +121,8 @@ def _is_about_waiting(study: Study, p: Params) -> bool:
 def _where(study: Study, evidence: Evidence, kept: bool) -> str:
     if kept:
         path = f"captures/{study.name}/{study.name}.pcapng"
-        return f"The telling moment of `netlab inspect --connection {study.connection} {path}`:"
+        number = study.shown(evidence)
+        return f"The telling moment of `netlab inspect --connection {number} {path}`:"
     if study.sweep is None:
         return "The telling moment:"
     name = study.sweep.parameter
@@ -136,7 +137,7 @@ def _steps(outcome: Outcome) -> list[str]:
     """The ladder without what differs between two runs: its times, its ports, and what came first
     of things that do not wait for each other. Frames as they left, and each program's calls."""
     evidence = outcome.runs[-1].evidence
-    connection = outcome.study.connection
+    connection = outcome.study.shown(evidence)
     frames = [
         f"{segment.direction} {packet.tcp_flags} {segment.payload_len_bytes} {packet.fate}"
         for packet, segment in evidence.frames(connection=connection)

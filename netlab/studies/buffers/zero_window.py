@@ -11,7 +11,7 @@ from netlab.studies.evidence import Evidence, Frame
 from netlab.studies.parts import BUSY_NS, MS, RTT, delay, timer_room
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, read_to_end
-from netlab.studies.study import PORT, Claim, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import PORT, Claim, Expect, Parameter, Params, Study, Topic, Window
 
 
 def server(probe: Probe, p: Params) -> int:
@@ -76,12 +76,12 @@ def between_probes_ns(evidence: Evidence) -> int | None:
     return 100 * (times[2] - times[1]) // (times[1] - times[0])
 
 
-def moment(evidence: Evidence) -> tuple[int, int] | None:
+def moment(evidence: Evidence) -> list[Window]:
     """From the closing of the window to the second probe."""
     shut, asked = closed(evidence), probes(evidence)
     if not shut or len(asked) < 2:
-        return None
-    return shut[0][0].time_ns - 1 * MS, asked[1][0].time_ns + 2 * evidence.p.rtt
+        return []
+    return [(shut[0][0].time_ns - 1 * MS, asked[1][0].time_ns + 2 * evidence.p.rtt)]
 
 
 STUDY = Study(

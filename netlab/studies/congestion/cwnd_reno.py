@@ -12,7 +12,7 @@ from netlab.studies.parts import MS, WIDE_RMEM, delay
 from netlab.studies.programs import reads_to_the_end
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import SSTHRESH, tcp_info
-from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic, Window
 
 LOST = 31  # the first segment of the third round, in which 40 are on their way
 SEGMENTS = 300
@@ -75,10 +75,10 @@ def growth(evidence: Evidence) -> int | None:
     return rounds[GROWTH_ROUNDS] - rounds[0] if len(rounds) > GROWTH_ROUNDS else None
 
 
-def moment(evidence: Evidence) -> tuple[int, int] | None:
+def moment(evidence: Evidence) -> list[Window]:
     """Where the loss is made good."""
     again_ns = Flights(evidence).first_copy_ns()
-    return None if again_ns is None else (again_ns - 1 * MS, again_ns + 2 * MS)
+    return [] if again_ns is None else [(again_ns - 1 * MS, again_ns + 2 * MS)]
 
 
 def seen(evidence: Evidence) -> str:

@@ -10,7 +10,7 @@ from netlab.studies.flights import SEGMENT, Flights
 from netlab.studies.parts import MS, WIDE_RMEM, delay
 from netlab.studies.programs import reads_to_the_end
 from netlab.studies.quantity import Kind
-from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic, Window
 
 INITIAL, ROUNDS = 10, 4
 SEGMENTS = INITIAL * (2**ROUNDS - 1)
@@ -43,12 +43,12 @@ def client(probe: Probe, p: Params) -> None:
     sock.close()
 
 
-def first_round(evidence: Evidence) -> tuple[int, int] | None:
+def first_round(evidence: Evidence) -> list[Window]:
     """From the first segment to the beginning of the second round."""
     flights = Flights(evidence)
     if not flights.sent or not flights.acked:
-        return None
-    return flights.sent[0][0], flights.acked[0][0] + 1 * MS
+        return []
+    return [(flights.sent[0][0], flights.acked[0][0] + 1 * MS)]
 
 
 STUDY = Study(

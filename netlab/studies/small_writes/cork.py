@@ -8,12 +8,13 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
+from netlab.studies.moments import call_on, window
 from netlab.studies.parts import MS
 from netlab.studies.programs import reads_to_the_end
 from netlab.studies.quantity import Kind
 from netlab.studies.small_writes.nagle import frames
 from netlab.studies.sockets import connected
-from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Expect, Parameter, Params, Study, Topic, Window
 
 PIECES = (100, 200, 300)
 
@@ -34,6 +35,13 @@ def first_after_ns(evidence: Evidence) -> int | None:
     send = evidence.call("send", host="client")
     found = evidence.frames("c>s", data=True)
     return found[0][0].time_ns - send.entered_ns if send and found else None
+
+
+def moment(evidence: Evidence) -> list[Window]:
+    """From the option to the segment that left without it."""
+    return window(
+        call_on(evidence, "setsockopt", host="client"), call_on(evidence, "recv", host="server")
+    )
 
 
 STUDY = Study(
@@ -62,4 +70,5 @@ STUDY = Study(
     next="`netlab study nagle`: what holds them without it.",
     cause="cork",
     waits_on="server recv",
+    moment=moment,
 )  # fmt: skip

@@ -6,10 +6,11 @@ import socket
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence, held_ns
+from netlab.studies.moments import nth, window
 from netlab.studies.parts import BUSY_NS, MS, RTT, delay, timer_room
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, read_exactly
-from netlab.studies.study import Expect, Params, Study, Topic
+from netlab.studies.study import Expect, Params, Study, Topic, Window
 
 HEAD, BODY = 40, 60
 
@@ -41,12 +42,10 @@ def rto_ns(p: Params) -> int:
     return p.rtt + 200 * MS
 
 
-def moment(evidence: Evidence) -> tuple[int, int] | None:
-    """From the first send until the second answer."""
-    send, answer = evidence.call("send", host="client"), evidence.call("recv", 1, host="client")
-    if send is None or answer is None or answer.returned_ns is None:
-        return None
-    return send.entered_ns, answer.returned_ns
+def moment(evidence: Evidence) -> list[Window]:
+    """The head and the body; then the head alone, until it leaves."""
+    sends, data = evidence.calls("send", host="client"), evidence.frames("c>s", data=True)
+    return window(*sends[:2], nth(data, 0)) + window(*sends[2:], nth(data, 1))
 
 
 STUDY = Study(

@@ -9,7 +9,7 @@ from netlab.model.tables import Role
 from netlab.studies.evidence import Evidence, took_ns
 from netlab.studies.parts import BUSY_NS
 from netlab.studies.quantity import Kind
-from netlab.studies.study import PORT, Claim, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import PORT, Claim, Expect, Parameter, Params, Study, Topic, Window
 
 MS = 1_000_000
 HEAD, BODY = b"h" * 64, b"b" * 64
@@ -67,13 +67,13 @@ def answer_waited_ns(evidence: Evidence) -> int | None:
     return took_ns(evidence.call("recv", -1, host="client"))
 
 
-def moment(evidence: Evidence) -> tuple[int, int] | None:
+def moment(evidence: Evidence) -> list[Window]:
     """From when to when the ladder is shown."""
     head = evidence.call("send", WARM_UP, host="client")
     answer = evidence.call("recv", -1, host="client")
     if head is None or answer is None or answer.returned_ns is None:
-        return None
-    return head.entered_ns, answer.returned_ns
+        return []
+    return [(head.entered_ns, answer.returned_ns)]
 
 
 def seen(evidence: Evidence) -> str:

@@ -8,11 +8,12 @@ from typing import Any
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
 from netlab.studies.kernel_states import passed
+from netlab.studies.moments import call_on, nth, window
 from netlab.studies.parts import BUSY_NS, RTT, S, delay, timer_room
 from netlab.studies.programs import until_the_server_was_told
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, tell, told, trial
-from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Expect, Parameter, Params, Study, Topic, Window
 
 
 def server(probe: Probe, p: Params) -> Any:
@@ -43,6 +44,11 @@ def client(probe: Probe, p: Params) -> Any:
 def lasted_ns(evidence: Evidence) -> int | None:
     """How long the client's kernel had it in FIN-WAIT-2."""
     return next((ns for state, ns in evidence.returned["client"] if state == "FIN-WAIT-2"), None)
+
+
+def moment(evidence: Evidence) -> list[Window]:
+    """From the close() to the RST."""
+    return window(call_on(evidence, "close", host="client"), nth(evidence.frames(), -1))
 
 
 STUDY = Study(
@@ -79,4 +85,5 @@ STUDY = Study(
                "RFC 9293 3.5.2, case 1"),
     ),
     next="`netlab study close-wait`: the other side of it.",
+    moment=moment,
 )  # fmt: skip
