@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+
 from netlab.model.tables import Call, Packet, Segment
 from netlab.studies.evidence import Evidence
 from netlab.studies.study import Window
@@ -28,6 +30,24 @@ def _times(event: Event) -> tuple[int, ...]:
         return (event.entered_ns, event.returned_ns or event.entered_ns)
     packet = event[0] if isinstance(event, tuple) else event
     return (packet.time_ns, packet.arrived_ns or packet.time_ns)
+
+
+def around(times_ns: list[int], at_ns: int, before: int, after: int) -> list[Window]:
+    """From so many of these times before a moment to so many behind it; they are in order."""
+    first, behind = bisect_left(times_ns, at_ns), bisect_right(times_ns, at_ns)
+    inside = times_ns[max(first - before, 0) : behind + after]
+    return window(*inside)
+
+
+def seen_by_client(evidence: Evidence, connection: int = 0) -> list[int]:
+    """When its frames left, and when the server's arrived, in order."""
+    times = [f.time_ns for f, _ in evidence.frames("c>s", connection=connection)]
+    times += [
+        f.arrived_ns
+        for f, _ in evidence.frames("s>c", connection=connection)
+        if f.arrived_ns is not None
+    ]
+    return sorted(times)
 
 
 def back(call: Call | None) -> int | None:

@@ -10,6 +10,7 @@ from netlab.show.terminal.ladder import ladder_lines
 from netlab.show.terminal.lines import Line, fold
 from netlab.show.views.excerpt import excerpt
 from netlab.show.views.ladder import ladder, limited
+from netlab.show.views.marks import Ladder
 from netlab.studies.evidence import Evidence
 from netlab.studies.plot import plot_lines
 from netlab.studies.quantity import Kind, Value, shown, typed
@@ -184,17 +185,22 @@ def repeat_lines(outcome: Outcome, number: int, width: int) -> list[Line]:
     return [line]
 
 
-def moment_lines(study: Study, evidence: Evidence, width: int) -> list[Line]:
-    """The ladder of the telling moment; empty where a study has none to show."""
+def moment_ladder(study: Study, evidence: Evidence) -> Ladder | None:
+    """The telling moment as a ladder, whole; None where a study has none to show."""
     chosen = study.shown(evidence)
     if chosen is None:
-        return []
-    shown_as = ladder(evidence.tables, evidence.raw, evidence.tables.connections[chosen])
+        return None
+    whole = ladder(evidence.tables, evidence.raw, evidence.tables.connections[chosen])
     windows = study.moment(evidence)
-    if windows:
-        wider = [(start - _MARGIN_NS, stop + _MARGIN_NS) for start, stop in windows]
-        shown_as = excerpt(shown_as, wider)
-    return ladder_lines(limited(shown_as, LADDER_ROWS), width)
+    if not windows:
+        return whole
+    return excerpt(whole, [(start - _MARGIN_NS, stop + _MARGIN_NS) for start, stop in windows])
+
+
+def moment_lines(study: Study, evidence: Evidence, width: int) -> list[Line]:
+    """The ladder of the telling moment; empty where a study has none to show."""
+    found = moment_ladder(study, evidence)
+    return ladder_lines(limited(found, LADDER_ROWS), width) if found is not None else []
 
 
 def _table(checks: Sequence[Checked], width: int, *, sources: bool) -> list[Line]:

@@ -179,7 +179,8 @@ def _labels(view: Ladder) -> list[WireMark]:
 
 def _label_width(mark: WireMark) -> int:
     """What a frame's longest label needs."""
-    return len(mark.texts[0]) + (len(mark.window) + 1 if mark.window else 0) + _ARROW_ROOM
+    faint = 0 if mark.part == "whole" else _LEAST_FAINT
+    return len(mark.texts[0]) + (len(mark.window) + 1 if mark.window else 0) + _ARROW_ROOM + faint
 
 
 def _wanted(marks: Sequence[CallMark | None], numbers: bool) -> int:

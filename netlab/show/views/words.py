@@ -24,6 +24,7 @@ _VERDICT_WORDS = {
     "lost_segment": "gap before",
     "duplicate_ack": "dup ACK",
     "zero_window": "zero window",
+    "window_update": "window update",
     "zero_window_probe": "probe",
     "window_full": "window full",
     "keep_alive": "keep-alive",
@@ -194,7 +195,10 @@ def segment_texts(packet: Packet, segment: Segment, tag: str) -> Texts:
         texts += [_joined(full, told, verdicts), _joined(full, told)]
         texts += [_joined("ACK", ack, told), _joined(ack, told)] if short == "ACK" else []
     texts += ranges
-    texts += [_joined(full, verdicts), full]
+    texts.append(_joined(full, verdicts))
+    if (segment.zero_window or segment.window_update) and short == "ACK":  # that is its news
+        texts += [_joined("ACK", ack, verdicts), _joined(ack, verdicts), verdicts]
+    texts.append(full)
     texts.append(_joined(short, seq, ack, size))
     if segment.payload_len_bytes:
         ends = " ".join(word for word in short.split() if word in ("FIN", "RST"))

@@ -8,6 +8,7 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence, Frame
+from netlab.studies.moments import back, call_on, nth, window
 from netlab.studies.parts import BUSY_NS, MS, RTT, delay, timer_room
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, read_to_end
@@ -77,11 +78,19 @@ def between_probes_ns(evidence: Evidence) -> int | None:
 
 
 def moment(evidence: Evidence) -> list[Window]:
-    """From the closing of the window to the second probe."""
+    """The window closes, and is probed twice; who opens it; and send() returns."""
     shut, asked = closed(evidence), probes(evidence)
-    if not shut or len(asked) < 2:
+    read = call_on(evidence, "recv", host="server")
+    if not shut or len(asked) < 2 or read is None:
         return []
-    return [(shut[0][0].time_ns - 1 * MS, asked[1][0].time_ns + 2 * evidence.p.rtt)]
+    opened = [one for one in evidence.frames("s>c") if one[1].seg_wnd_bytes]
+    opened = [one for one in opened if one[0].time_ns > read.entered_ns]
+    answers = [one for one in shut if one[0].time_ns > asked[1][0].time_ns]
+    return [
+        *window(shut[0], asked[1], nth(answers, 0)),
+        *window(read, nth(opened, 0)),
+        *window(back(call_on(evidence, "sendall", host="client"))),
+    ]
 
 
 STUDY = Study(
