@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 from netlab.show.escape import printable
 from netlab.show.terminal.ladder import ladder_lines
 from netlab.show.terminal.lines import Line, fold
+from netlab.show.views.excerpt import excerpt
 from netlab.show.views.ladder import ladder, limited
+from netlab.show.views.marks import Ladder
 from netlab.studies.comparison import comparison_lines, deviation, missed, room
 from netlab.studies.plot import plot_lines
 from netlab.studies.quantity import Value, shown, typed
@@ -17,7 +18,7 @@ from netlab.studies.runner import Outcome, Run
 from netlab.studies.study import Parameter, Params, Study
 from netlab.studies.table import table_lines
 
-_LADDER_ROWS = 30
+LADDER_ROWS = 30
 _MARGIN_NS = 1_000  # around the moment, so that its first and last event are in it
 
 
@@ -131,7 +132,7 @@ def after_lines(outcome: Outcome, width: int, *, colours: bool) -> list[Line]:
     study = outcome.study
     last = outcome.runs[-1]
     lines: list[Line] = []
-    story = moment_lines(study, last, width)
+    story = moment_lines(last, width)
     if story:
         lines += [[], *story]
     if last.told.seen:
@@ -198,20 +199,21 @@ def plot_of_sweep(outcome: Outcome, width: int, colours: bool) -> list[Line]:
     return plot_lines(title, series, kind, expect.kind, width, log=sweep.log, colours=colours)
 
 
-def moment_lines(study: Study, run: Run, width: int) -> list[Line]:
+def moment_ladder(run: Run) -> Ladder | None:
+    """The telling moment as a ladder, whole; None where a study has none to show."""
+    evidence, told = run.evidence, run.told
+    if told.connection is None:
+        return None
+    whole = ladder(evidence.tables, evidence.raw, evidence.tables.connections[told.connection])
+    if not told.moment:
+        return whole
+    return excerpt(whole, [(start - _MARGIN_NS, stop + _MARGIN_NS) for start, stop in told.moment])
+
+
+def moment_lines(run: Run, width: int) -> list[Line]:
     """The ladder of the telling moment; empty where a study has none to show."""
-    evidence, moment = run.evidence, run.told.moment
-    if study.connection is None or study.connection >= len(evidence.tables.connections):
-        return []
-    row = evidence.tables.connections[study.connection]
-    whole = ladder(evidence.tables, evidence.raw, row)
-    if moment is not None:
-        start, stop = (time_ns - whole.start_ns for time_ns in moment)
-        rows = tuple(
-            one for one in whole.rows if start - _MARGIN_NS <= one.time_ns <= stop + _MARGIN_NS
-        )
-        whole = replace(whole, rows=rows)
-    return ladder_lines(limited(whole, _LADDER_ROWS), width)
+    found = moment_ladder(run)
+    return ladder_lines(limited(found, LADDER_ROWS), width) if found is not None else []
 
 
 def _paragraph(text: str, width: int, style: str = "") -> list[Line]:

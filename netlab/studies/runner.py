@@ -15,7 +15,7 @@ from netlab.studies.evidence import Evidence
 from netlab.studies.quantity import Kind, Value
 from netlab.studies.raised import is_own, reason
 from netlab.studies.stage import Stage
-from netlab.studies.study import Curves, Expect, Params, Study
+from netlab.studies.study import Curves, Expect, Params, Study, Window
 
 Say = Callable[[str], None]
 _T = TypeVar("_T")
@@ -52,7 +52,8 @@ class Told:
     """
 
     seen: str
-    moment: tuple[int, int] | None
+    connection: int | None  # whose ladder is shown
+    moment: Sequence[Window]
     table: Sequence[Sequence[str]]
     curves: Curves | None
     faults: tuple[str, ...]
@@ -230,7 +231,8 @@ def _told(study: Study, evidence: Evidence) -> Told:
 
     return Told(
         seen=ask("seen", study.seen, ""),
-        moment=ask("moment", study.moment, None),
+        connection=ask("connection", study.shown, None),
+        moment=ask("moment", study.moment, ()),
         table=ask("table", study.table, ()),
         curves=ask("curves", study.curves, None),
         faults=tuple(faults),

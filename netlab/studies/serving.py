@@ -22,9 +22,10 @@ from netlab.model.probe import Probe
 from netlab.server import Server
 from netlab.server.terms import Mode
 from netlab.studies.evidence import Evidence
+from netlab.studies.moments import back, nth, window
 from netlab.studies.sockets import connected
 from netlab.studies.stage import Stage
-from netlab.studies.study import PORT, Params
+from netlab.studies.study import PORT, Params, Window
 
 CRASH = b"crash"
 _SWITCHES = re.compile(r"voluntary_ctxt_switches:\s*(\d+)")  # and nonvoluntary_...
@@ -100,13 +101,19 @@ def answers_ns(probe: Probe, socks: list[Any], message: bytes) -> list[int]:
     return [waits[sock.fileno()] for sock in socks]
 
 
-def crash_moment(evidence: Evidence) -> tuple[int, int] | None:
-    """From the message that made the server crash to what its client heard of it."""
+def crash_moment(evidence: Evidence) -> list[Window]:
+    """The message that made the server crash and what its client heard of it; where it asked once
+    more, that, and how the answer came."""
     sends = evidence.calls("send", host="client", connection=0)
     receives = evidence.calls("recv", host="client", connection=0)
-    if len(sends) < 2 or not receives or receives[-1].returned_ns is None:
-        return None
-    return sends[1].entered_ns, receives[-1].returned_ns
+    if len(sends) < 3 or len(receives) < 3:
+        return window(*sends[1:], *receives[-1:])
+    answers = evidence.frames("s>c", data=True)
+    return [
+        *window(sends[1], receives[1]),
+        *window(sends[2]),
+        *window(nth(answers, -1), back(receives[2])),
+    ]
 
 
 MODES = ("single", "threads", "base", "process")

@@ -25,7 +25,7 @@ from netlab.studies import page
 from netlab.studies.comparison import room
 from netlab.studies.evidence import Evidence
 from netlab.studies.quantity import Kind, shown
-from netlab.studies.runner import Outcome, checked
+from netlab.studies.runner import Outcome, Run, checked
 from netlab.studies.study import Params, Study
 
 MOST_BYTES = 200_000  # of a recording that is kept
@@ -106,9 +106,9 @@ def story_text(outcome: Outcome, *, kept: bool) -> str:
     evidence, p = last.evidence, last.p
     parts = [f"# {outcome.text(study.question)}", outcome.text(study.setup)]
     parts.append(f"**Predicted.** {outcome.text(study.prediction)}")
-    ladder = page.moment_lines(study, last, _WIDTH)
+    ladder = page.moment_lines(last, _WIDTH)
     if ladder:
-        parts += ["## What happened", _where(study, evidence, kept), _fenced(ladder)]
+        parts += ["## What happened", _where(study, last, kept), _fenced(ladder)]
     parts += [last.told.seen] if last.told.seen else []
     figures = page.figure_lines(last, _WIDTH, colours=False)
     parts += [_fenced(figures)] if figures else []
@@ -129,13 +129,14 @@ def _is_about_waiting(study: Study, p: Params) -> bool:
     return bool(study.cause(p) if callable(study.cause) else study.cause)
 
 
-def _where(study: Study, evidence: Evidence, kept: bool) -> str:
+def _where(study: Study, run: Run, kept: bool) -> str:
     if kept:
         path = f"captures/{study.name}/{study.name}.pcapng"
-        return f"The telling moment of `netlab inspect --connection {study.connection} {path}`:"
+        number = run.told.connection
+        return f"The telling moment of `netlab inspect --connection {number} {path}`:"
     if study.sweep is None:
         return "The telling moment:"
-    return f"The telling moment with {page.of_run(study, evidence.p)}:"
+    return f"The telling moment with {page.of_run(study, run.p)}:"
 
 
 def _fenced(lines: list[Line]) -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from netlab.studies.stage import Stage
 
 PORT = 4000  # of every study's server
+Window = tuple[int, int]  # from when to when, ns since the epoch
 
 
 class Topic(StrEnum):
@@ -161,9 +162,10 @@ class Study:
     hosts: tuple[str, ...] = ("client", "server")
     # In place of: start the server, wait until it listens, run the client, wait for both.
     experiment: Callable[[Stage], None] | None = None
-    # Between which times (ns since the epoch) the ladder tells the story; None: all of it.
-    moment: Callable[[Evidence], tuple[int, int] | None] = lambda evidence: None
-    connection: int | None = 0  # whose ladder is shown; None: there is none to show
+    # Between which times the ladder tells the story, see `moments`; none: all of it.
+    moment: Callable[[Evidence], Sequence[Window]] = lambda evidence: ()
+    # Whose ladder is shown, chosen by number or by what happened; None: there is none to show.
+    connection: int | Callable[[Evidence], int | None] | None = 0
     seen: Callable[[Evidence], str] = lambda evidence: ""  # what the recording shows, in words
     # What was found as rows of cells, the first row are the heads; and as curves.
     table: Callable[[Evidence], Sequence[Sequence[str]]] = lambda evidence: ()
@@ -199,6 +201,12 @@ class Study:
         if self.sweep is None or self.sweep.parameter not in given:
             return self
         return replace(self, sweep=None)
+
+    def shown(self, evidence: Evidence) -> int | None:
+        """The number of the connection whose ladder is shown; None: there is none."""
+        chosen = self.connection(evidence) if callable(self.connection) else self.connection
+        there = len(evidence.tables.connections)
+        return chosen if chosen is not None and chosen < there else None
 
     def typed(self, name: str, value: int) -> str:
         """A value of a parameter as it would be typed."""

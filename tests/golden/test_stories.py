@@ -16,8 +16,9 @@ from netlab.capture.files import read_raw
 from netlab.correlate.ledger import causal_violations, ledger_mismatches
 from netlab.explain.analysis import analyse
 from netlab.explain.waits import waits
+from netlab.studies import page
 from netlab.studies.catalogue import catalogue
-from netlab.studies.evidence import Evidence
+from netlab.studies.evidence import Evidence, took_ns
 from netlab.studies.story import MOST_BYTES, Kept, story_text
 
 CAPTURES = Path(__file__).resolve().parents[2] / "captures"
@@ -75,6 +76,36 @@ def test_the_recording_tells_the_story(name: str, request: pytest.FixtureRequest
     if request.config.getoption("--update-golden"):
         kept.story.write_text(told, encoding="utf-8")
     assert kept.story.read_text(encoding="utf-8") == told
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_no_ladder_of_a_story_is_cut(name: str) -> None:
+    """What it shows is chosen by the study (its `moment`), not by a limit."""
+    assert "are left out here" not in KEPT[name].story.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_the_ladder_shows_what_the_story_is_about(name: str) -> None:
+    """Windows in order; and the wait that `why` explains, where it is on the connection shown."""
+    study, outcome = catalogue()[name], KEPT[name].outcome(catalogue()[name])
+    evidence = outcome.runs[0].evidence
+    assert [*study.moment(evidence)] == sorted(study.moment(evidence))
+    shown = page.moment_ladder(outcome.runs[0])
+    if shown is None:
+        return
+    assert 0 < len(shown.rows) <= page.LADDER_ROWS
+    longest = evidence.longest(study.waits_on)
+    if not study.cause or longest is None or longest.connection != shown.connection:
+        return
+    marks = [mark for row in shown.rows for mark in (row.client, row.server) if mark is not None]
+    drawn = [evidence.tables.calls[mark.call - 1] for mark in marks]
+    waited_ns = took_ns(longest) or 0
+    # That one, or where many wait alike another of the same name that waited as long, or nearly.
+    assert any(
+        (call.host, call.op) == (longest.host, longest.op)
+        and 10 * (took_ns(call) or 0) >= 9 * waited_ns
+        for call in drawn
+    )
 
 
 @pytest.mark.parametrize("name", RECORDED)

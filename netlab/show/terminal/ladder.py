@@ -49,6 +49,7 @@ _SIDE_WEIGHT, _WIRE_WEIGHT = 10, 14
 _SIDE_FLOOR, _WIRE_FLOOR = 14, 22
 _SAID_FLOOR, _SAID_WIDE_FLOOR = 30, 42  # where frames name the messages that they complete
 _SAID_WIDE_FROM = 90
+_SACK_FLOOR = 34  # where ACKs name ranges: `ACK Ack=2897 SACK=4345..5793`
 _WIRE_ENOUGH = 46
 _STATE = len("SYN-RECEIVED")  # the longest
 _LEAST_FAINT, _FAINT = 2, 3  # dashes of a frame that is on its way
@@ -156,6 +157,9 @@ def _shares(view: Ladder, room: int, numbers: bool) -> tuple[int, int, int]:
     if any(mark.said for mark in _labels(view)):
         floor = _SAID_FLOOR if room < _SAID_WIDE_FROM else _SAID_WIDE_FLOOR
         wire = max(wire, floor)
+    elif any("SACK=" in mark.texts[0] for mark in _labels(view)):
+        floor = _SACK_FLOOR
+        wire = max(wire, floor)
     while client + wire + server > room:
         if wire * _SIDE_WEIGHT >= max(client, server) * _WIRE_WEIGHT and wire > floor:
             wire -= 1
@@ -175,7 +179,8 @@ def _labels(view: Ladder) -> list[WireMark]:
 
 def _label_width(mark: WireMark) -> int:
     """What a frame's longest label needs."""
-    return len(mark.texts[0]) + (len(mark.window) + 1 if mark.window else 0) + _ARROW_ROOM
+    faint = 0 if mark.part == "whole" else _LEAST_FAINT
+    return len(mark.texts[0]) + (len(mark.window) + 1 if mark.window else 0) + _ARROW_ROOM + faint
 
 
 def _wanted(marks: Sequence[CallMark | None], numbers: bool) -> int:
@@ -216,7 +221,7 @@ def _row(row: Row, layout: _Layout) -> Line:
     if layout.client_width:
         line += _side_cell(row.client, row.client_lanes, layout, Side.CLIENT, bar, row.client_state)
     if row.left_out:
-        line.append((_centred(_left_out_texts(row.left_out), layout.wire_width, "⋮"), "italic"))
+        line.append((_centred(_left_out_texts(row), layout.wire_width, "⋮"), "italic"))
     elif row.silence_ns is not None:
         said = duration(row.silence_ns)
         quietly = (f"{said} {row.cause}", said) if row.cause else (said,)
@@ -228,8 +233,11 @@ def _row(row: Row, layout: _Layout) -> Line:
     return line
 
 
-def _left_out_texts(rows: int) -> tuple[str, ...]:
-    return (f"{count(rows, 'row')} left out", f"{rows} left out", f"{rows}")
+def _left_out_texts(row: Row) -> tuple[str, ...]:
+    rows = count(row.left_out, "row")
+    if row.left_out_ns:
+        return (f"{rows} in {duration(row.left_out_ns)}", rows, f"{row.left_out}")
+    return (f"{rows} left out", f"{row.left_out} left out", f"{row.left_out}")
 
 
 def _centred(texts: Sequence[str], width: int, dots: str) -> str:

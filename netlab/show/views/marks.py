@@ -58,7 +58,8 @@ class Row:
     server_lanes: tuple[Lane, ...] = ()
     silence_ns: int | None = None  # nothing happened for so long
     cause: str = ""  # of a silence: what calls waited for meanwhile
-    left_out: int = 0  # rows that a limit left out here
+    left_out: int = 0  # rows that are not shown here
+    left_out_ns: int = 0  # how long they lasted, where the ladder is an excerpt
     client_state: str = ""  # of TCP (RFC 9293), where it changes: what it is from here on
     server_state: str = ""
 

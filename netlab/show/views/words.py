@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from netlab.model.call import WAITING, Ready, events_text, is_inbound, is_moving, is_outbound
 from netlab.model.frame import TCP_SEGMENTATION_OFFLOAD
+from netlab.model.seqnum import seq_diff
 from netlab.model.tables import Call, Packet, Segment
 from netlab.show.format import byte_range, duration
 from netlab.show.views.verdicts import word as verdict_word
@@ -23,6 +24,7 @@ _VERDICT_WORDS = {
     "lost_segment": "gap before",
     "duplicate_ack": "dup ACK",
     "zero_window": "zero window",
+    "window_update": "window update",
     "zero_window_probe": "probe",
     "window_full": "window full",
     "keep_alive": "keep-alive",
@@ -189,7 +191,16 @@ def segment_texts(packet: Packet, segment: Segment, tag: str) -> Texts:
     if "SYN" in flags:
         short = flags
     full = _joined(flags, seq, ack, size)
-    texts = [_joined(full, verdicts), full]
+    texts: list[str] = []
+    ranges = _sack_texts(packet, segment)
+    for told in ranges:  # what an ACK says of a gap goes before a verdict
+        texts += [_joined(full, told, verdicts), _joined(full, told)]
+        texts += [_joined("ACK", ack, told), _joined(ack, told)] if short == "ACK" else []
+    texts += ranges
+    texts.append(_joined(full, verdicts))
+    if (segment.zero_window or segment.window_update) and short == "ACK":  # that is its news
+        texts += [_joined("ACK", ack, verdicts), _joined(ack, verdicts), verdicts]
+    texts.append(full)
     texts.append(_joined(short, seq, ack, size))
     if segment.payload_len_bytes:
         ends = " ".join(word for word in short.split() if word in ("FIN", "RST"))
@@ -199,6 +210,20 @@ def segment_texts(packet: Packet, segment: Segment, tag: str) -> Texts:
         texts += [_joined("ACK", ack), ack]
     texts.append(short)
     return _distinct([_joined(text, tag) for text in texts if text])
+
+
+def _sack_texts(packet: Packet, segment: Segment) -> list[str]:
+    """The ranges that an ACK says are there behind a gap (RFC 2018), as numbers like those of Seq=:
+    `SACK=1449..2897,4345..5793`, or the first of them, which is the latest news."""
+    blocks = packet._options.sack_blocks if packet._options is not None else ()
+    if not blocks or segment.ack is None or packet.seg_ack is None:
+        return []
+    ranges = [
+        byte_range(*(segment.ack + seq_diff(edge, packet.seg_ack) for edge in block))
+        for block in blocks
+    ]
+    more = [f"SACK={ranges[0]} +{len(ranges) - 1}"] if len(ranges) > 1 else []
+    return [f"SACK={','.join(ranges)}", *more]
 
 
 def datagram_texts(packet: Packet, span: str, tag: str) -> Texts:

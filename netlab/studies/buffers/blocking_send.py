@@ -7,10 +7,11 @@ import time
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
+from netlab.studies.moments import back, call_on, nth, window
 from netlab.studies.parts import MS, TURN_NS, delay
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, read_to_end
-from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic, Window
 
 RTT_NS = 20 * MS
 
@@ -64,6 +65,21 @@ def still_here(evidence: Evidence) -> str:
     return "yes" if call.outq_after_bytes > 0 else "no"
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """What send() begins with; where the window closes; what lets it return."""
+    sent, read = call_on(evidence, "send", host="client"), call_on(evidence, "recv", host="server")
+    data = evidence.frames("c>s", data=True)
+    if sent is None or len(data) < 3:
+        return []
+    shut = nth([one for one in evidence.frames("s>c") if one[1].seg_wnd_bytes == 0], 0)
+    return [
+        (sent.entered_ns, data[2][0].time_ns),
+        *window(shut),
+        *window(read),
+        *window(back(sent)),
+    ]
+
+
 STUDY = Study(
     name="blocking-send",
     topic=Topic.BUFFERS,
@@ -98,7 +114,7 @@ STUDY = Study(
         Expect("bytes that the server read", Kind.SIZE, lambda p: p.size,
                lambda e: e.returned["server"], "RFC 9293 2.2"),
     ),
-    connection=None,
     next="`netlab study partial-send`: the same for a socket that does not block.",
     cause="peer_window",
+    moment=moment,
 )  # fmt: skip

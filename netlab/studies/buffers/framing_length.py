@@ -7,9 +7,11 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.buffers.framing_terminator import MESSAGES, TRAITOR, seen
+from netlab.studies.evidence import Evidence
+from netlab.studies.moments import window
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected
-from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Expect, Parameter, Params, Study, Topic, Window
 
 HEADER = struct.Struct("!I")  # the length, in network byte order
 SAID = (*MESSAGES, TRAITOR)
@@ -42,6 +44,12 @@ def client(probe: Probe, p: Params) -> None:
     sock.close()
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """The first pieces that are sent, and the first that are read."""
+    reads = evidence.calls("recv", host="server", connection=0)
+    return window(*evidence.calls("send", host="client", connection=0)[:3]) + window(*reads[:8])
+
+
 STUDY = Study(
     name="framing-length",
     topic=Topic.BUFFERS,
@@ -70,6 +78,6 @@ STUDY = Study(
     ),
     seen=lambda e: f"{seen(e)} {e.returned['server']['cut headers']} times a recv() ended within "
     "a length.",
-    connection=None,
     next="`netlab study datagram-boundaries`: UDP keeps messages apart.",
+    moment=moment,
 )  # fmt: skip

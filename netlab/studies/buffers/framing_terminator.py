@@ -6,9 +6,10 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
+from netlab.studies.moments import window
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected
-from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Expect, Parameter, Params, Study, Topic, Window
 
 MESSAGES = (b"first", b"", b"a third one, which is longer than the others", b"the last")
 TRAITOR = b"two\nlines"  # has the terminator inside
@@ -57,6 +58,12 @@ def same(evidence: Evidence) -> str:
     return "yes" if evidence.returned["server"] == said else "no"
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """The first pieces that are sent, and the first that are read."""
+    reads = evidence.calls("recv", host="server", connection=0)
+    return window(*evidence.calls("send", host="client", connection=0)[:3]) + window(*reads[:8])
+
+
 STUDY = Study(
     name="framing-terminator",
     topic=Topic.BUFFERS,
@@ -82,6 +89,6 @@ STUDY = Study(
                lambda p: "no" if p.inside else "yes", same, "the same"),
     ),
     seen=seen,
-    connection=None,
     next="`netlab study framing-terminator --set inside=1`, and `netlab study framing-length`.",
+    moment=moment,
 )  # fmt: skip

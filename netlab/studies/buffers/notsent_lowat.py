@@ -10,11 +10,13 @@ import time
 from typing import Any
 
 from netlab.model.probe import Probe
+from netlab.studies.evidence import Evidence
+from netlab.studies.moments import around, seen_by_client, window
 from netlab.studies.parts import MS, S
 from netlab.studies.programs import reads_two_to_the_end
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected, trial
-from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Expect, Parameter, Params, Study, Topic, Window
 
 TCP_NOTSENT_LOWAT = 25
 SIOCOUTQNSD = 0x894B  # linux/sockios.h: bytes that have not been sent yet
@@ -53,6 +55,24 @@ def client(probe: Probe, p: Params) -> Any:
     return found
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """With the option: the longest wait for POLLOUT, and the write that it allows."""
+    sends = evidence.calls("send", host="client", connection=0)
+    waits = [one for one in evidence.calls("poll", host="client") if one.returned_ns]
+    waits = [one for one in waits if sends and one.entered_ns < sends[-1].entered_ns]
+    longest = max(waits, key=lambda one: (one.returned_ns or 0) - one.entered_ns, default=None)
+    if longest is None or longest.returned_ns is None:
+        return []
+    return [
+        *window(*[one for one in sends if one.entered_ns < longest.entered_ns][-2:]),
+        *window(longest.entered_ns),
+        *around(seen_by_client(evidence), longest.returned_ns, 3, 0),
+        *window(
+            longest.returned_ns, next(one for one in sends if one.entered_ns > longest.entered_ns)
+        ),
+    ]
+
+
 STUDY = Study(
     name="notsent-lowat",
     topic=Topic.BUFFERS,
@@ -82,6 +102,6 @@ STUDY = Study(
     ),
     seen=lambda e: f"Without it, {e.returned['client']['without']:,} bytes lay unsent at most: "
     f"{e.returned['client']['without'] / 250_000 * 1000:,.0f} ms of this line.",
-    connection=None,
     next="`netlab study writable-again`: POLLOUT without it.",
+    moment=moment,
 )  # fmt: skip

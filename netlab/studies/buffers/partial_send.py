@@ -7,10 +7,12 @@ import socket
 from typing import Any
 
 from netlab.model.probe import Probe
+from netlab.studies.evidence import Evidence
+from netlab.studies.moments import back, call_on, window
 from netlab.studies.programs import until_the_server_was_told
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, read_to_end, trial
-from netlab.studies.study import PORT, Claim, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import PORT, Claim, Expect, Parameter, Params, Study, Topic, Window
 
 ASKED = 8 << 20  # far more than all buffers
 QUIET_MS = 300  # no ACK comes any more
@@ -50,6 +52,23 @@ def client(probe: Probe, p: Params) -> Any:
     return found
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """What the first send() takes; where nothing is taken any more; and what makes room."""
+    sends = evidence.calls("send", host="client", connection=0)
+    data = evidence.frames("c>s", data=True)
+    waits = [call for call in evidence.calls("poll", host="client") if call.returned_ns]
+    if not sends or len(data) < 3 or not waits:
+        return []
+    return [
+        (sends[0].entered_ns, data[2][0].time_ns),
+        *window(back(sends[0])),
+        *window(sends[-1]),
+        *window(waits[-1].entered_ns),
+        *window(back(call_on(evidence, "recv", host="server"))),
+        *window(back(waits[-1])),
+    ]
+
+
 STUDY = Study(
     name="partial-send",
     topic=Topic.BUFFERS,
@@ -79,11 +98,11 @@ STUDY = Study(
                lambda e: e.returned["client"]["sent"]["value"] - e.returned["server"],
                "RFC 9293 2.2: reliable"),
     ),
-    connection=None,
     claims=(
         Claim("send() sends all it is given",
               lambda e: e.returned["client"]["first"]["value"] == ASKED,
               "on a socket that blocks"),
     ),
     next="`netlab study zero-window`: the same server on the wire.",
+    moment=moment,
 )  # fmt: skip

@@ -7,10 +7,11 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence, took_ns
+from netlab.studies.moments import back, there, window
 from netlab.studies.parts import BUSY_NS, MS
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, read_to_end
-from netlab.studies.study import Claim, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Claim, Expect, Parameter, Params, Study, Topic, Window
 
 PIECE = 100
 
@@ -42,6 +43,21 @@ def client(probe: Probe, p: Params) -> None:
 def waited_ns(evidence: Evidence, number: int) -> int | None:
     """How long the server's n-th recv took."""
     return took_ns(evidence.call("recv", number, host="server"))
+
+
+def moment(evidence: Evidence) -> list[Window]:
+    """Each of the three calls: when it begins, and what ends it."""
+    sends = evidence.calls("send", host="client")
+    recvs = evidence.calls("recv", host="server")
+    data = evidence.frames("c>s", data=True)
+    if len(sends) < 4 or len(recvs) < 3 or len(data) < 4:
+        return []
+    return [
+        *window(recvs[0], recvs[1].entered_ns),
+        *window(sends[1].entered_ns, back(recvs[1]), recvs[2].entered_ns),
+        *window(data[2][0]),
+        *window(there(data[3][0]), back(recvs[2])),
+    ]
 
 
 STUDY = Study(
@@ -78,4 +94,5 @@ STUDY = Study(
     next="`netlab study sticky-packets`.",
     cause="peer_app",
     waits_on="server recv",
+    moment=moment,
 )  # fmt: skip

@@ -7,9 +7,11 @@ import socket
 from typing import Any
 
 from netlab.model.probe import Probe
+from netlab.studies.evidence import Evidence
+from netlab.studies.moments import call_on, window
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, trial
-from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Expect, Parameter, Params, Study, Topic, Window
 
 
 def server(probe: Probe, p: Params) -> Any:
@@ -42,6 +44,13 @@ def pieces(p: Params) -> str:
     return ", ".join(map(str, [p.room] * whole + [over] * (over > 0)))
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """From the send() until nothing is left."""
+    return window(
+        call_on(evidence, "send", host="client"), call_on(evidence, "recv", -1, host="server")
+    )
+
+
 STUDY = Study(
     name="recv-sizes",
     topic=Topic.BUFFERS,
@@ -70,4 +79,5 @@ STUDY = Study(
                lambda e: len(e.frames("c>s", data=True)), "one segment: less than the MSS"),
     ),
     next="`netlab study sticky-packets`: many sends, one recv().",
+    moment=moment,
 )  # fmt: skip

@@ -9,10 +9,12 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
+from netlab.studies.moments import back, call_on, window
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected, listening
-from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Expect, Parameter, Params, Study, Topic, Window
 
+SENDFILE = 1  # the connection on which it is used
 CHUNK = 16 << 10
 
 
@@ -67,6 +69,18 @@ def sent(evidence: Evidence, connection: int) -> int:
     return evidence.tables.connections[connection].server_bytes
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """The one call: how it begins and how it ends."""
+    call = call_on(evidence, "sendfile", host="server", connection=SENDFILE)
+    data = evidence.frames("s>c", data=True, connection=SENDFILE)
+    if call is None or len(data) < 4:
+        return []
+    return [
+        (call.entered_ns, data[3][0].time_ns),
+        *window(back(call), call_on(evidence, "close", host="server", connection=SENDFILE)),
+    ]
+
+
 STUDY = Study(
     name="sendfile",
     topic=Topic.BUFFERS,
@@ -91,6 +105,7 @@ STUDY = Study(
                lambda e: sent(e, 1) - sent(e, 0),
                "the receiver cannot tell"),
     ),
-    connection=None,
+    connection=SENDFILE,
     next="`netlab study splice`: the same from a socket.",
+    moment=moment,
 )  # fmt: skip

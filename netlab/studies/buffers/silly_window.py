@@ -6,10 +6,11 @@ import time
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
+from netlab.studies.moments import nth, window
 from netlab.studies.parts import US
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected
-from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Expect, Parameter, Params, Study, Topic, Window
 
 SEGMENT = 1448  # MSS 1460 less 12 bytes of timestamps
 
@@ -54,6 +55,17 @@ def seen(evidence: Evidence) -> str:
     return f"{reads:,} calls of recv() emptied the buffer, {frames} frames filled it."
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """From the closing of the window to its opening: the reads between, and the segment."""
+    frames = evidence.frames("s>c")
+    shut = nth([one for one in frames if one[1].zero_window], 0)
+    opened = nth([one for one in frames if one[1].window_update], 0)
+    if shut is None or opened is None:
+        return []
+    data = evidence.frames("c>s", data=True)
+    return window(shut, nth([one for one in data if one[0].time_ns > opened.time_ns], 0))
+
+
 STUDY = Study(
     name="silly-window",
     topic=Topic.BUFFERS,
@@ -86,4 +98,5 @@ STUDY = Study(
     ),
     seen=seen,
     next="`netlab study zero-window`.",
+    moment=moment,
 )  # fmt: skip

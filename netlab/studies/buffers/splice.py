@@ -8,10 +8,11 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
+from netlab.studies.moments import back, call_on, window
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected
 from netlab.studies.stage import Stage
-from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic, Window
 
 AT_ONCE = 1 << 16  # what a pipe holds
 
@@ -76,6 +77,21 @@ def calls_of_the_proxy(evidence: Evidence) -> int:
     )
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """The first bytes on their way, and the end: the server calls nothing between."""
+    read = call_on(evidence, "recv", host="client")
+    data = evidence.frames("s>c", data=True)
+    if read is None or len(data) < 4:
+        return []
+    return [
+        *window(back(call_on(evidence, "accept", host="server"))),
+        (read.entered_ns, data[3][0].time_ns),
+        *window(back(read)),
+        *window(call_on(evidence, "close", host="server")),
+        *window(call_on(evidence, "recv", -1, host="client")),
+    ]
+
+
 STUDY = Study(
     name="splice",
     topic=Topic.BUFFERS,
@@ -96,6 +112,6 @@ STUDY = Study(
         Expect("calls of the proxy that held bytes", Kind.COUNT, lambda p: 0, calls_of_the_proxy,
                "man 2 splice: without copying between kernel and user address space"),
     ),
-    connection=None,
     next="`netlab study sendfile`: from a file.",
+    moment=moment,
 )  # fmt: skip

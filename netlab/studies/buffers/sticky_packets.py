@@ -9,10 +9,11 @@ from typing import Any
 from netlab.model.probe import Probe
 from netlab.model.tables import Role
 from netlab.studies.evidence import Evidence
+from netlab.studies.moments import back, call_on, window
 from netlab.studies.parts import delay
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected
-from netlab.studies.study import Claim, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Claim, Expect, Parameter, Params, Study, Topic, Window
 
 
 def server(probe: Probe, p: Params) -> Any:
@@ -69,6 +70,12 @@ def seen(evidence: Evidence) -> str:
     )
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """The first messages; the last one, and the recv() that returns them all."""
+    sends = evidence.calls("send", host="client")
+    return window(*sends[:2]) + window(*sends[-1:], back(call_on(evidence, "recv", host="server")))
+
+
 STUDY = Study(
     name="sticky-packets",
     topic=Topic.BUFFERS,
@@ -99,4 +106,5 @@ STUDY = Study(
     ),
     next="`netlab serve --help`, the options on framing; `netlab study datagram-boundaries`: UDP "
     "keeps messages apart.",
+    moment=moment,
 )  # fmt: skip

@@ -8,9 +8,10 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
+from netlab.studies.moments import call_on, window
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, trial
-from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Expect, Parameter, Params, Study, Topic, Window
 
 
 def server(probe: Probe, p: Params) -> Any:
@@ -45,6 +46,13 @@ def marked(evidence: Evidence) -> str:
     return "yes" if any("URG" in one for one in flags) else "no"
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """From the first send() until all was read."""
+    return window(
+        call_on(evidence, "send", host="client"), call_on(evidence, "recv", -1, host="server")
+    )
+
+
 STUDY = Study(
     name="urgent-byte",
     topic=Topic.BUFFERS,
@@ -67,4 +75,5 @@ STUDY = Study(
                "RFC 9293 3.8.5; RFC 6093"),
     ),
     next="`netlab study urgent-byte --set inline=1`.",
+    moment=moment,
 )  # fmt: skip

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
+from netlab.studies.moments import nth, window
 from netlab.studies.programs import reads_to_the_end
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected
-from netlab.studies.study import Expect, Parameter, Params, Study, Sweep, Topic
+from netlab.studies.study import Expect, Parameter, Params, Study, Sweep, Topic, Window
 
 
 def client(probe: Probe, p: Params) -> None:
@@ -40,6 +41,12 @@ def wrong_windows(evidence: Evidence) -> int:
     )
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """From the SYN to the first data: what is told there holds for good."""
+    first = nth(evidence.frames("c>s", data=True), 0)
+    return window(nth(evidence.frames(), 0), first.time_ns if first is not None else None)
+
+
 STUDY = Study(
     name="window-scale",
     topic=Topic.BUFFERS,
@@ -64,4 +71,5 @@ STUDY = Study(
     ),
     sweep=Sweep("rcvbuf", (16 << 10, 64 << 10, 200 << 10)),
     next="`netlab study rcvbuf-doubling`, `netlab study autotuning`.",
+    moment=moment,
 )  # fmt: skip

@@ -8,9 +8,11 @@ import struct
 from typing import Any
 
 from netlab.model.probe import Probe
+from netlab.studies.evidence import Evidence
+from netlab.studies.moments import back, window
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, trial
-from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic, Window
 
 SO_MEMINFO = 55  # linux/sock_diag.h: memory of a socket, nine numbers
 SNDBUF, WMEM_QUEUED = 3, 5
@@ -68,6 +70,22 @@ def granule(p: Params) -> int:
     return 100 * 2 * max(STEP, p.rcvbuf) // (2 * p.sndbuf)
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """What finds no room any more; and the read with which there is enough again."""
+    sends = evidence.calls("send", host="client", connection=0)
+    full = next((number for number, one in enumerate(sends) if one.errno), None)
+    if full is None:
+        return []
+    waits = [one for one in evidence.calls("poll", host="client") if one.returned_ns]
+    longest = max(waits, key=lambda one: (one.returned_ns or 0) - one.entered_ns, default=None)
+    until_ns = back(longest)
+    reads = [
+        one for one in evidence.calls("recv", host="server", connection=0)
+        if until_ns is not None and one.entered_ns < until_ns
+    ]  # fmt: skip
+    return window(*sends[max(full - 2, 0) : full + 1]) + window(*reads[-1:], until_ns)
+
+
 STUDY = Study(
     name="writable-again",
     topic=Topic.BUFFERS,
@@ -93,6 +111,6 @@ STUDY = Study(
                less=1, more=granule,
                because="rounding; one step of the server's frees a good part at once"),
     ),
-    connection=None,
     next="`netlab study partial-send`.",
+    moment=moment,
 )  # fmt: skip

@@ -8,10 +8,11 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence, Frame
+from netlab.studies.moments import back, call_on, nth, window
 from netlab.studies.parts import BUSY_NS, MS, delay, timer_room
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, read_to_end
-from netlab.studies.study import PORT, Claim, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import PORT, Claim, Expect, Parameter, Params, Study, Topic, Window
 
 
 def server(probe: Probe, p: Params) -> int:
@@ -76,12 +77,20 @@ def between_probes_ns(evidence: Evidence) -> int | None:
     return 100 * (times[2] - times[1]) // (times[1] - times[0])
 
 
-def moment(evidence: Evidence) -> tuple[int, int] | None:
-    """From the closing of the window to the second probe."""
+def moment(evidence: Evidence) -> list[Window]:
+    """The window closes, and is probed twice; who opens it; and send() returns."""
     shut, asked = closed(evidence), probes(evidence)
-    if not shut or len(asked) < 2:
-        return None
-    return shut[0][0].time_ns - 1 * MS, asked[1][0].time_ns + 2 * evidence.p.rtt
+    read = call_on(evidence, "recv", host="server")
+    if not shut or len(asked) < 2 or read is None:
+        return []
+    opened = [one for one in evidence.frames("s>c") if one[1].seg_wnd_bytes]
+    opened = [one for one in opened if one[0].time_ns > read.entered_ns]
+    answers = [one for one in shut if one[0].time_ns > asked[1][0].time_ns]
+    return [
+        *window(shut[0], asked[1], nth(answers, 0)),
+        *window(read, nth(opened, 0)),
+        *window(back(call_on(evidence, "sendall", host="client"))),
+    ]
 
 
 STUDY = Study(

@@ -8,11 +8,13 @@ import time
 from typing import Any
 
 from netlab.model.probe import Probe
+from netlab.studies.evidence import Evidence
+from netlab.studies.moments import back, call_on, nth, there, window
 from netlab.studies.parts import BUSY_NS, MS, RTT, delay
 from netlab.studies.programs import reads_to_the_end
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected
-from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Expect, Parameter, Params, Study, Topic, Window
 
 SO_ZEROCOPY, MSG_ZEROCOPY, MSG_ERRQUEUE = 60, 0x4000000, 0x2000
 # struct sock_extended_err of linux/errqueue.h: errno, origin, type, code, pad, info, data.
@@ -43,6 +45,22 @@ def client(probe: Probe, p: Params) -> Any:
         waits_ns.append(time.monotonic_ns() - begun_ns)
     sock.close()
     return {"numbers": numbers, "copied": copied, "least wait": min(waits_ns)}
+
+
+def moment(evidence: Evidence) -> list[Window]:
+    """The first send(); and the ACK with which the memory is its own again."""
+    sent, told = (call_on(evidence, op, host="client") for op in ("send", "recvmsg"))
+    waits = call_on(evidence, "poll", host="client")
+    data = evidence.frames("c>s", data=True)
+    if sent is None or told is None or waits is None or len(data) < 3:
+        return []
+    before_ns = told.entered_ns
+    acks = [one for one in evidence.frames("s>c") if (there(one[0]) or before_ns) < before_ns]
+    return [
+        (sent.entered_ns, data[2][0].time_ns),
+        *window(back(sent), waits.entered_ns),
+        *window(there(nth(acks, -1)), told),
+    ]
 
 
 STUDY = Study(
@@ -76,8 +94,8 @@ STUDY = Study(
     ),
     seen=lambda e: f"{e.returned['client']['copied']} of the sends were reported as copied after "
     "all.",
-    connection=None,
     cause="network",
     waits_on="client poll",
     next="`netlab study sendfile`: no copy, from a file.",
+    moment=moment,
 )  # fmt: skip

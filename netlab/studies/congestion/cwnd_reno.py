@@ -8,11 +8,12 @@ from typing import Any
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
 from netlab.studies.flights import SEGMENT, Flights
+from netlab.studies.moments import around, seen_by_client
 from netlab.studies.parts import MS, WIDE_RMEM, delay
 from netlab.studies.programs import reads_to_the_end
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import SSTHRESH, tcp_info
-from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic, Window
 
 LOST = 31  # the first segment of the third round, in which 40 are on their way
 SEGMENTS = 300
@@ -75,10 +76,19 @@ def growth(evidence: Evidence) -> int | None:
     return rounds[GROWTH_ROUNDS] - rounds[0] if len(rounds) > GROWTH_ROUNDS else None
 
 
-def moment(evidence: Evidence) -> tuple[int, int] | None:
-    """Where the loss is made good."""
-    again_ns = Flights(evidence).first_copy_ns()
-    return None if again_ns is None else (again_ns - 1 * MS, again_ns + 2 * MS)
+def moment(evidence: Evidence) -> list[Window]:
+    """The loss; the proof of it, and the resend; and what leaves once that is acknowledged."""
+    times, flights = seen_by_client(evidence), Flights(evidence)
+    again_ns = flights.first_copy_ns()
+    lost = [f.time_ns for f, _ in evidence.frames("c>s", data=True) if f.arrived_ns is None]
+    if again_ns is None or not lost:
+        return []
+    after = [time_ns for time_ns, _ in flights.acked if time_ns > again_ns + evidence.p.rtt // 2]
+    return [
+        (lost[0], lost[0]),
+        *around(times, again_ns, 4, 3),
+        *(around(times, after[0], 0, 5) if after else ()),
+    ]
 
 
 def seen(evidence: Evidence) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
+from netlab.studies.moments import nth, window
 from netlab.studies.programs import reads_to_the_end
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected
-from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Expect, Parameter, Params, Study, Topic, Window
 
 TOS_AT = 14 + 1  # in a frame: behind the Ethernet header, the second byte of IPv4's
 
@@ -31,6 +32,11 @@ def marks(evidence: Evidence, *, data: bool) -> str:
     frames = [frame for frame in evidence.raw.frames if frame.number in numbers]
     bits = {frame.data[TOS_AT] & 0b11 for frame in frames}
     return ", ".join(f"{one:02b}" for one in sorted(bits))
+
+
+def moment(evidence: Evidence) -> list[Window]:
+    """The handshake, and the first data."""
+    return window(nth(evidence.frames(), 0), nth(evidence.frames("c>s", data=True), 0))
 
 
 STUDY = Study(
@@ -69,4 +75,5 @@ STUDY = Study(
                "RFC 3168 6.1.4: not on pure ACKs"),
     ),
     next="`netlab study ecn --set agrees=0`.",
+    moment=moment,
 )  # fmt: skip

@@ -7,10 +7,11 @@ import socket
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
 from netlab.studies.flights import SEGMENT, Flights
+from netlab.studies.moments import around, seen_by_client, window
 from netlab.studies.parts import MS, WIDE_RMEM, delay
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, read_exactly
-from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic, Window
 
 INITIAL = 10
 GROWS, BURST = 70, 60  # segments: the first lets the window grow to 80, the second is counted
@@ -42,6 +43,21 @@ def at_once(evidence: Evidence) -> int | None:
     """Segments that left after the pause before anything was acknowledged."""
     rounds = Flights(evidence).rounds(GROWS * SEGMENT)
     return rounds[0] if rounds else None
+
+
+def moment(evidence: Evidence) -> list[Window]:
+    """The end of the idle time: what leaves at once, and what only with the first ACKs."""
+    flights = Flights(evidence)
+    times = seen_by_client(evidence)
+    first = [time_ns for time_ns, start, _ in flights.sent if start == GROWS * SEGMENT]
+    acked = [time_ns for time_ns, until in flights.acked if until > GROWS * SEGMENT]
+    if not first or not acked:
+        return []
+    return [
+        *window(evidence.call("poll", host="client")),
+        *around(times, first[0], 0, INITIAL - 1),
+        *around(times, acked[0], 0, 6),
+    ]
 
 
 STUDY = Study(
@@ -79,6 +95,6 @@ STUDY = Study(
     seen=lambda e: "Segments in each round before: "
     + ", ".join(map(str, Flights(e).rounds()[:3])) + "; after: "
     + ", ".join(map(str, Flights(e).rounds(GROWS * SEGMENT))) + ".",
-    connection=None,
     next="`netlab study idle-restart --set restart=0`.",
+    moment=moment,
 )  # fmt: skip

@@ -7,10 +7,11 @@ import socket
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
 from netlab.studies.flights import SEGMENT, Flights
+from netlab.studies.moments import window
 from netlab.studies.parts import BUSY_NS, MS, S
 from netlab.studies.programs import reads_to_the_end
 from netlab.studies.quantity import Kind
-from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic, Window
 
 SO_MAX_PACING_RATE = 47
 UNPACED = 10  # segments at the start that are not paced, as tcp_update_skb_after_send() has it
@@ -44,6 +45,12 @@ def burst(evidence: Evidence) -> int | None:
     return max((sum(0 <= other - one < MS for other in times) for one in times), default=None)
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """The last segments that are not paced; and some that are, later on."""
+    times = [time_ns for time_ns, _, _ in Flights(evidence).sent]
+    return window(*times[UNPACED - 3 : UNPACED]) + window(*times[UNPACED + 10 : UNPACED + 13])
+
+
 STUDY = Study(
     name="pacing",
     topic=Topic.CONGESTION,
@@ -71,6 +78,6 @@ STUDY = Study(
     ),
     cause="pacing",
     waits_on="client sendall",
-    connection=None,
     next="`netlab study slow-start`: without it.",
+    moment=moment,
 )  # fmt: skip

@@ -7,10 +7,11 @@ import socket
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
 from netlab.studies.flights import SEGMENT, Flights
+from netlab.studies.moments import around, seen_by_client
 from netlab.studies.parts import MS, WIDE_RMEM, delay
 from netlab.studies.programs import reads_to_the_end
 from netlab.studies.quantity import Kind
-from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic, Window
 
 INITIAL, ROUNDS = 10, 4
 SEGMENTS = INITIAL * (2**ROUNDS - 1)
@@ -43,12 +44,16 @@ def client(probe: Probe, p: Params) -> None:
     sock.close()
 
 
-def first_round(evidence: Evidence) -> tuple[int, int] | None:
-    """From the first segment to the beginning of the second round."""
+def moment(evidence: Evidence) -> list[Window]:
+    """The first round, and how the ACKs begin the second."""
     flights = Flights(evidence)
-    if not flights.sent or not flights.acked:
-        return None
-    return flights.sent[0][0], flights.acked[0][0] + 1 * MS
+    sent = evidence.call("sendall")
+    if sent is None or len(flights.sent) < 10 or not flights.acked:
+        return []
+    return [
+        (sent.entered_ns, flights.sent[9][0]),
+        *around(seen_by_client(evidence), flights.acked[0][0], 0, 10),
+    ]
 
 
 STUDY = Study(
@@ -72,6 +77,6 @@ STUDY = Study(
         "server": {"net.ipv4.tcp_rmem": WIDE_RMEM},
     },
     expects=tuple(map(in_round, range(1, ROUNDS + 1))),
-    moment=first_round,
+    moment=moment,
     next="`netlab study idle-restart`: how long a connection keeps what it has learned.",
 )  # fmt: skip

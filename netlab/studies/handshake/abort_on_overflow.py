@@ -58,6 +58,18 @@ def most_synacks(evidence: Evidence) -> int:
     return max(map(counts.count, counts), default=0)
 
 
+def overflowed(evidence: Evidence) -> int | None:
+    """Whose last ACK found the queue full: it was sent a RST, or its SYN-ACK again."""
+    synacks = [s.connection for _, s in evidence.frames("s>c", flags="SYN ACK", connection=None)]
+    again = [number for number in synacks if synacks.count(number) > 1]
+    resets = [
+        segment.connection
+        for packet, segment in evidence.frames("s>c", connection=None)
+        if "RST" in (packet.tcp_flags or "")
+    ]
+    return next(iter(again or resets), None)
+
+
 STUDY = Study(
     name="abort-on-overflow",
     topic=Topic.HANDSHAKE,
@@ -90,7 +102,7 @@ STUDY = Study(
                lambda p: 1 if p.abort else 2, most_synacks,
                "inet_csk_complete_hashdance() of Linux; RFC 6298 2.1: 1 s"),
     ),
-    connection=None,
+    connection=overflowed,
     next="`netlab study abort-on-overflow --set abort=0`: the default, and rightly: a reset is "
     "final, a busy moment is not.",
 )  # fmt: skip

@@ -54,11 +54,21 @@ def client(probe: Probe, p: Params) -> Any:
     return connected
 
 
-def unanswered(evidence: Evidence) -> int:
+def silent(evidence: Evidence) -> set[int]:
     """Connections whose SYN got no answer."""
     answered = {s.connection for _, s in evidence.frames("s>c", flags="SYN ACK", connection=None)}
     asked = {s.connection for _, s in evidence.frames("c>s", flags="SYN", connection=None)}
-    return len(asked - answered)
+    return asked - answered
+
+
+def unanswered(evidence: Evidence) -> int:
+    """How many there are."""
+    return len(silent(evidence))
+
+
+def dropped(evidence: Evidence) -> int | None:
+    """The first client whose SYN got no answer."""
+    return min(silent(evidence), default=None)
 
 
 STUDY = Study(
@@ -88,5 +98,5 @@ STUDY = Study(
         Claim("listen(fd, N) lets N clients wait", lambda e: e.returned["client"] == e.p.backlog),
     ),
     next="`netlab study accept-queue --set backlog=0`: one client is still let in.",
-    connection=None,
+    connection=dropped,
 )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netlab.studies.handshake.accept_queue import MORE, client, server, unanswered
+from netlab.studies.handshake.accept_queue import MORE, client, dropped, server, unanswered
 from netlab.studies.programs import until_the_server_was_told
 from netlab.studies.quantity import Kind
 from netlab.studies.study import Expect, Parameter, Study, Sweep, Topic
@@ -27,6 +27,6 @@ STUDY = Study(
                "tcp_conn_request() of Linux: no answer, so that a retry may succeed"),
     ),
     sweep=Sweep("backlog", (0, 1, 5, 128)),
-    connection=None,
+    connection=dropped,
     next="`netlab study abort-on-overflow`: when the last ACK finds the queue full.",
 )  # fmt: skip

@@ -7,10 +7,11 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
+from netlab.studies.moments import call_on, nth, window
 from netlab.studies.parts import BUSY_NS, MS, RTT, delay, wire_room
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import BYTE, connected
-from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic, Window
 
 DEFER_S = 5
 
@@ -55,10 +56,9 @@ def accepted_ns(evidence: Evidence) -> int | None:
     return call.returned_ns - acks[0][0].time_ns
 
 
-def moment(evidence: Evidence) -> tuple[int, int] | None:
-    """From the SYN until both are done."""
-    frames = evidence.frames()
-    return (frames[0][0].time_ns, frames[-1][0].time_ns) if frames else None
+def moment(evidence: Evidence) -> list[Window]:
+    """From the SYN until accept() is back, and there is something to read."""
+    return window(nth(evidence.frames(), 0), call_on(evidence, "recv", host="server"))
 
 
 STUDY = Study(

@@ -11,7 +11,7 @@ from netlab.studies.evidence import Evidence
 from netlab.studies.parts import RTT, delay, wire_room
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, tell, told, trial
-from netlab.studies.study import Expect, Params, Study, Topic
+from netlab.studies.study import Expect, Params, Study, Topic, Window
 
 CLIENT_PORT = 4001
 
@@ -49,10 +49,10 @@ def answer(evidence: Evidence) -> str | None:
     return frames[-1][0].tcp_flags if frames else None
 
 
-def moment(evidence: Evidence) -> tuple[int, int] | None:
+def moment(evidence: Evidence) -> list[Window]:
     """From the message to one who has forgotten."""
     call = evidence.call("send", 1, host="client")
-    return (call.entered_ns, call.entered_ns + 10 * evidence.p.rtt + 10**9) if call else None
+    return [(call.entered_ns, call.entered_ns + 10 * evidence.p.rtt + 10**9)] if call else []
 
 
 STUDY = Study(

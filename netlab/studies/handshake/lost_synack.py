@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from netlab.studies.evidence import took_ns
+from netlab.studies.evidence import Evidence, took_ns
 from netlab.studies.handshake.three_way import client, server
+from netlab.studies.moments import call_on, window
 from netlab.studies.parts import MS, TURN_NS, S, timer_room
 from netlab.studies.quantity import Kind
-from netlab.studies.study import Expect, Parameter, Study, Topic
+from netlab.studies.study import Expect, Parameter, Study, Topic, Window
+
+
+def moment(evidence: Evidence) -> list[Window]:
+    """As long as connect() takes."""
+    return window(call_on(evidence, "connect", host="client"))
+
 
 STUDY = Study(
     name="lost-synack",
@@ -37,4 +44,5 @@ STUDY = Study(
     ),
     next="`netlab study silent-host --set retries=3`, and watch the waits double.",
     cause="syn_retry",
+    moment=moment,
 )  # fmt: skip

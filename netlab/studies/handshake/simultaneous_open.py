@@ -8,11 +8,12 @@ from typing import Any
 from netlab.model.probe import Probe
 from netlab.model.tables import Packet
 from netlab.studies.evidence import Evidence
+from netlab.studies.moments import call_on, window
 from netlab.studies.parts import MS
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import tell, told, trial
 from netlab.studies.stage import Stage
-from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic, Window
 
 WORD = PORT + 1
 SAID = b"hello"
@@ -74,6 +75,13 @@ def crossed(evidence: Evidence) -> str:
     return "yes" if syns[1].time_ns < syns[0].arrived_ns else "no"
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """As long as the two connect() last."""
+    return window(
+        call_on(evidence, "connect", connection=1), call_on(evidence, "connect", -1, connection=1)
+    )
+
+
 STUDY = Study(
     name="simultaneous-open",
     topic=Topic.HANDSHAKE,
@@ -108,4 +116,5 @@ STUDY = Study(
     cause="network",
     waits_on="client connect",
     next="`netlab study simultaneous-close`: the same at the end.",
+    moment=moment,
 )  # fmt: skip

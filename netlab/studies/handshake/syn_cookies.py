@@ -8,9 +8,10 @@ from typing import Any
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
 from netlab.studies.lacks import lacking
+from netlab.studies.moments import call_on, nth, window
 from netlab.studies.programs import reads_to_the_end
 from netlab.studies.quantity import Kind
-from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic, Window
 
 PATIENCE_MS = 1_600  # a SYN-ACK is sent again after 1 s, or 1/8 later
 SAID = b"hello"
@@ -41,6 +42,11 @@ def accepted_by(evidence: Evidence) -> str | None:
     if call is None or call.returned_ns is None or not data:
         return None
     return "data" if call.returned_ns > data[0][0].time_ns else "the SYN-ACK's second ACK"
+
+
+def moment(evidence: Evidence) -> list[Window]:
+    """From the SYN until there is something to read."""
+    return window(nth(evidence.frames(), 0), call_on(evidence, "recv", host="server"))
 
 
 STUDY = Study(
@@ -76,4 +82,5 @@ STUDY = Study(
     cause="syn_retry",
     waits_on="server accept",
     next="`netlab study syn-flood`: what they are for.",
+    moment=moment,
 )  # fmt: skip

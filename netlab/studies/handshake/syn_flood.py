@@ -65,6 +65,12 @@ def answered(evidence: Evidence) -> int:
     })  # fmt: skip
 
 
+def real(evidence: Evidence) -> int | None:
+    """The connection of the client that means it."""
+    call = evidence.call("connect", host="client")
+    return call.connection if call is not None else None
+
+
 STUDY = Study(
     name="syn-flood",
     topic=Topic.HANDSHAKE,
@@ -103,6 +109,6 @@ STUDY = Study(
                lambda e: e.returned["client"]["took_ns"], "a round trip, or its time-out",
                more=2 * BUSY_NS, because="scheduling of the wire and the process"),
     ),
-    connection=None,
+    connection=real,
     next="`netlab study syn-flood --set cookies=0`, then `netlab study syn-cookies`.",
 )  # fmt: skip

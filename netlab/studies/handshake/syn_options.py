@@ -10,7 +10,7 @@ from netlab.studies.evidence import Evidence
 from netlab.studies.programs import reads_to_the_end
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected
-from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Expect, Parameter, Params, Study, Topic, Window
 
 MTU, IPV4, TCP = 1500, 20, 20
 MSS, SACK, TIMESTAMPS, SCALE = 4, 2, 10, 3  # bytes of each option
@@ -62,10 +62,10 @@ def is_used(evidence: Evidence, option: str) -> str:
     return "yes" if both[option] else "no"
 
 
-def moment(evidence: Evidence) -> tuple[int, int] | None:
+def moment(evidence: Evidence) -> list[Window]:
     """The handshake, and the first data."""
     frames = evidence.frames()
-    return (frames[0][0].time_ns, frames[min(4, len(frames) - 1)][0].time_ns) if frames else None
+    return [(frames[0][0].time_ns, frames[min(4, len(frames) - 1)][0].time_ns)] if frames else []
 
 
 STUDY = Study(

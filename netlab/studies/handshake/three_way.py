@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence, took_ns
+from netlab.studies.moments import back, call_on, window
 from netlab.studies.parts import RTT, delay, wire_room
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected
-from netlab.studies.study import Expect, Params, Study, Topic
+from netlab.studies.study import Expect, Params, Study, Topic, Window
 
 
 def server(probe: Probe, p: Params) -> None:
@@ -34,6 +35,14 @@ def accept_after_syn_ns(evidence: Evidence) -> int | None:
     if not frames or call is None or call.returned_ns is None:
         return None
     return call.returned_ns - frames[0][0].time_ns
+
+
+def moment(evidence: Evidence) -> list[Window]:
+    """From the connect() until accept() is back."""
+    return window(
+        call_on(evidence, "connect", host="client"),
+        back(call_on(evidence, "accept", host="server")),
+    )
 
 
 STUDY = Study(
@@ -79,4 +88,5 @@ STUDY = Study(
     next="`netlab study three-way-handshake --set rtt=300ms`: how many round trips are there "
     "before a web page has its first byte?",
     cause="network",
+    moment=moment,
 )

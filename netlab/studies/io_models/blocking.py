@@ -11,7 +11,7 @@ from netlab.studies.evidence import Evidence
 from netlab.studies.parts import BUSY_NS, MS, TURN_NS
 from netlab.studies.quantity import Kind, shown
 from netlab.studies.sockets import accepted, connected
-from netlab.studies.study import Claim, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Claim, Expect, Parameter, Params, Study, Topic, Window
 
 WAYS = ("blocking", "spinning", "polling")
 
@@ -86,10 +86,10 @@ def table(evidence: Evidence) -> list[list[str]]:
     return [["the client's", "answer after", "processor time", "EAGAIN"], *rows]
 
 
-def moment(evidence: Evidence) -> tuple[int, int] | None:
+def moment(evidence: Evidence) -> list[Window]:
     """The first question and its answer."""
     asked, got = evidence.call("send", host="client"), evidence.call("recv", host="client")
-    return (asked.entered_ns, got.returned_ns) if asked and got and got.returned_ns else None
+    return [(asked.entered_ns, got.returned_ns)] if asked and got and got.returned_ns else []
 
 
 def read_after_ns(evidence: Evidence, way: str) -> int | None:

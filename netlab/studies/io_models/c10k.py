@@ -10,10 +10,11 @@ from typing import Any
 from netlab.model.probe import Probe
 from netlab.studies.crowd import Crowd, crowd, descriptor_limit, most_connections, too_few
 from netlab.studies.evidence import Evidence
+from netlab.studies.moments import window
 from netlab.studies.quantity import Kind, shown
 from netlab.studies.sockets import accepted, connected
 from netlab.studies.stage import Stage
-from netlab.studies.study import PORT, Claim, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import PORT, Claim, Expect, Parameter, Params, Study, Topic, Window
 
 FEW, ECHOES = 10, 101
 MORE, ALL = b"more please", b"all of you"  # in place of a message to be given back
@@ -122,6 +123,16 @@ def table(evidence: Evidence) -> list[list[str]]:
     ]  # fmt: skip
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """The last echo with a few others there, and the last with all of them."""
+    sends, recvs = (evidence.calls(op, host="client", connection=0) for op in ("send", "recv"))
+    return [
+        one
+        for number in (ECHOES - 1, 2 * ECHOES)
+        for one in window(*sends[number : number + 1], *recvs[number : number + 1])
+    ]
+
+
 STUDY = Study(
     name="c10k",
     topic=Topic.IO_MODELS,
@@ -148,7 +159,6 @@ STUDY = Study(
                because="a factor of 4: caches that others use too"),
     ),
     table=table,
-    connection=None,
     lacks=lambda: too_few(1000),
     next="`netlab study wait-cost`: the same with select() and poll(). `netlab serve echo` is a "
     "server of this kind with everything that is left out here.",
@@ -159,4 +169,5 @@ STUDY = Study(
               lambda e: e.returned["server#2"] >= 10_000,
               "with a limit on descriptors that allows it (ulimit -n)"),
     ),
+    moment=moment,
 )  # fmt: skip

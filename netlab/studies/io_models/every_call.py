@@ -11,11 +11,13 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
+from netlab.studies.moments import call_on, window
 from netlab.studies.parts import BUSY_NS, MS, RTT, delay
 from netlab.studies.quantity import Kind, shown
 from netlab.studies.sockets import connected, listening, read_to_end
-from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic, Window
 
+WAITS = 1  # the connection whose calls have to wait
 FULL, BACK = PORT + 1, PORT + 2  # a listener whose queue is full; the client's own
 BUFFER_BYTES = 8192
 QUIET_MS = 300  # and two round trips: no ACK comes any more
@@ -173,6 +175,15 @@ def latest_ns(evidence: Evidence) -> int:
     return max(int(modes[2]["took_ns"]) for modes in cells(evidence).values())
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """recv() in three ways, and select()."""
+    return window(
+        call_on(evidence, "recv", host="client", connection=WAITS),
+        call_on(evidence, "recv", 2, host="client", connection=WAITS),
+        evidence.call("select"),
+    )
+
+
 STUDY = Study(
     name="every-call",
     topic=Topic.IO_MODELS,
@@ -206,8 +217,9 @@ STUDY = Study(
                "the same", more=BUSY_NS, because="the process must run again"),
     ),
     table=table,
-    connection=None,
+    connection=WAITS,
     next="`netlab study rcvtimeo`: a time-out that the kernel keeps.",
     cause=lambda p: "peer_window" if p.rtt > p.timeout else "",
     waits_on="client send",
+    moment=moment,
 )  # fmt: skip

@@ -9,7 +9,7 @@ from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected
-from netlab.studies.study import Claim, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Claim, Expect, Parameter, Params, Study, Topic, Window
 
 WITHIN_S = 10
 PIECES_SHOWN = 4
@@ -56,12 +56,12 @@ def client(probe: Probe, p: Params) -> None:
     sock.close()
 
 
-def moment(evidence: Evidence) -> tuple[int, int] | None:
+def moment(evidence: Evidence) -> list[Window]:
     """The first pieces."""
     waits, recvs = evidence.calls("epoll_wait"), evidence.calls("recv", host="server")
     if not waits or len(recvs) < PIECES_SHOWN:
-        return None
-    return waits[0].entered_ns, recvs[PIECES_SHOWN - 1].returned_ns or waits[0].entered_ns
+        return []
+    return [(waits[0].entered_ns, recvs[PIECES_SHOWN - 1].returned_ns or waits[0].entered_ns)]
 
 
 STUDY = Study(

@@ -7,9 +7,10 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
+from netlab.studies.moments import call_on, window
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected
-from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Expect, Parameter, Params, Study, Topic, Window
 
 SENT, TAKEN = 1000, 100
 PATIENCE_S = 0.3
@@ -45,6 +46,13 @@ def told(evidence: Evidence) -> list[int]:
     return found
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """From the message until all of it was read."""
+    return window(
+        call_on(evidence, "send", host="client"), call_on(evidence, "recv", 1, host="server")
+    )
+
+
 STUDY = Study(
     name="missed-edge",
     topic=Topic.IO_MODELS,
@@ -68,4 +76,5 @@ STUDY = Study(
     next="`netlab study missed-edge --set edge=0`.",
     cause="timer",
     waits_on="server epoll_wait",
+    moment=moment,
 )  # fmt: skip

@@ -10,7 +10,7 @@ from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected
-from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Expect, Parameter, Params, Study, Topic, Window
 
 SIZE = 100
 PATIENCE_S = 0.3  # of a worker
@@ -58,10 +58,10 @@ def client(probe: Probe, p: Params) -> None:
     sock.close()
 
 
-def moment(evidence: Evidence) -> tuple[int, int] | None:
+def moment(evidence: Evidence) -> list[Window]:
     """From the registration on."""
     first, last = evidence.call("epoll_ctl"), evidence.call("recv", -1, host="server")
-    return (first.entered_ns, last.returned_ns) if first and last and last.returned_ns else None
+    return [(first.entered_ns, last.returned_ns)] if first and last and last.returned_ns else []
 
 
 STUDY = Study(

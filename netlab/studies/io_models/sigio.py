@@ -9,8 +9,10 @@ import socket
 from typing import Any
 
 from netlab.model.probe import Probe
+from netlab.studies.evidence import Evidence
+from netlab.studies.moments import call_on, window
 from netlab.studies.quantity import Kind
-from netlab.studies.study import PORT, Claim, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import PORT, Claim, Expect, Parameter, Params, Study, Topic, Window
 
 RULED_OFF = PORT + 1  # a datagram to this port ends a round
 PATIENCE_S = 0.1
@@ -77,6 +79,14 @@ def _datagrams(name: str) -> Any:
     return lambda e: e.returned["server"][name]["datagrams"]
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """The first round: all datagrams come, and then they are read."""
+    return window(
+        call_on(evidence, "sendto", host="client"),
+        call_on(evidence, "recv", evidence.p.messages - 1, host="server"),
+    )
+
+
 STUDY = Study(
     name="signal-driven",
     topic=Topic.IO_MODELS,
@@ -105,11 +115,11 @@ STUDY = Study(
         Expect("datagrams that were there", Kind.COUNT, lambda p: p.messages,
                _datagrams("SIGRTMIN"), "man 7 udp"),
     ),
-    connection=None,
     claims=(
         Claim("There is a SIGIO for each message",
               lambda e: len(e.returned["server"]["SIGIO"]["signals"]) == e.p.messages,
               "if each is taken before the next message comes"),
     ),
     next="`netlab study level-edge`: epoll tells of the same changes.",
+    moment=moment,
 )  # fmt: skip

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from netlab.model.probe import Probe
+from netlab.studies.evidence import Evidence
 from netlab.studies.family import ended, forked
+from netlab.studies.moments import call_on, window
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected, listening
 from netlab.studies.stage import Stage
-from netlab.studies.study import PORT, Claim, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import PORT, Claim, Expect, Parameter, Params, Study, Topic, Window
 
 MASKS = {"plain": select.EPOLLIN, "exclusive": select.EPOLLIN | select.EPOLLEXCLUSIVE}
 READY = PORT + len(MASKS)  # a port that is bound once all are asleep
@@ -112,6 +114,19 @@ def _woke(name: str, what: str = "woke") -> Any:
     return lambda e: e.returned["server"][name][what]
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """From the connect() until all have woken; and who got the connection."""
+    took = call_on(evidence, "accept", host="server")
+    woken = [
+        call.returned_ns
+        for call in evidence.calls("epoll_wait", host="server")
+        if call.returned_ns is not None and took is not None and call.returned_ns < took.entered_ns
+    ]
+    return window(call_on(evidence, "connect", host="client"), *woken) + window(
+        took, call_on(evidence, "close", host="server")
+    )
+
+
 STUDY = Study(
     name="thundering-herd",
     topic=Topic.IO_MODELS,
@@ -140,7 +155,6 @@ STUDY = Study(
         Expect("that get the connection", Kind.COUNT, lambda p: 1, _woke("exclusive", "got"),
                "man 2 accept"),
     ),
-    connection=None,
     next="`netlab study thundering-herd --set processes=64`.",
     cause="accept_queue",
     waits_on="client recv",
@@ -149,4 +163,5 @@ STUDY = Study(
               lambda e: e.returned["server"]["plain"]["woke"] == e.p.processes > 1,
               "without EPOLLEXCLUSIVE"),
     ),
+    moment=moment,
 )  # fmt: skip

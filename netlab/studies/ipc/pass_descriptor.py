@@ -11,7 +11,7 @@ from netlab.studies.evidence import Evidence, told
 from netlab.studies.family import ended, forked
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected
-from netlab.studies.study import Claim, Expect, Params, Study, Topic
+from netlab.studies.study import Claim, Expect, Params, Study, Topic, Window
 
 
 def server(probe: Probe, p: Params) -> Any:
@@ -51,13 +51,13 @@ def fins_between(evidence: Evidence) -> int:
     return sum("FIN" in (packet.tcp_flags or "") for packet, _ in frames[:answer])
 
 
-def question_to_answer(evidence: Evidence) -> tuple[int, int] | None:
+def question_to_answer(evidence: Evidence) -> list[Window]:
     """From the client's send to the return of its recv."""
     asked = evidence.call("send", host="client")
     answered = evidence.call("recv", host="client")
     if asked is None or answered is None or answered.returned_ns is None:
-        return None
-    return asked.entered_ns, answered.returned_ns
+        return []
+    return [(asked.entered_ns, answered.returned_ns)]
 
 
 def who(evidence: Evidence) -> str:

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from netlab.model.probe import Probe
-from netlab.studies.evidence import told
+from netlab.studies.evidence import Evidence, told
 from netlab.studies.family import ended, forked
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import listening, trial
@@ -121,6 +121,11 @@ def _row(name: str, what: str, said: str, source: str) -> Expect:
     return Expect(what, Kind.WORD, lambda p: said, told(name), source)
 
 
+def over_unix(evidence: Evidence) -> int | None:
+    """The Unix socket: of the others there is less to see."""
+    return next((c.connection for c in evidence.tables.connections if c.protocol == "unix"), None)
+
+
 STUDY = Study(
     name="peer-death",
     topic=Topic.IPC,
@@ -134,7 +139,7 @@ STUDY = Study(
     "shared memory have no peer at all: they take every message, and nobody will ever read it. So "
     "servers lay a pipe beside them, whose end is the message.",
     client=client,
-    connection=None,
+    connection=over_unix,
     lacks=lacks,
     expects=(
         _row("pipe", "pipe", "end, EPIPE, EPIPE", "man 7 pipe"),

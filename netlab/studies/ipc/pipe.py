@@ -62,7 +62,6 @@ STUDY = Study(
     "that is executed has it if the descriptor was not close-on-exec. To all others the number is "
     "nothing: EBADF. For talk both ways make two pipes, or socketpair().",
     client=client,
-    connection=None,
     expects=(
         Expect("write() into the reading end", Kind.WORD, lambda p: "EBADF",
                told("into the reading end"),

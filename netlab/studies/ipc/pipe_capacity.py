@@ -60,7 +60,6 @@ STUDY = Study(
     "comes. A full pipe is the slow reader's way to stop the fast writer.",
     parameters=(Parameter("pause", Kind.TIME, 200 * MS, 50 * MS, 2000 * MS, "of the reader"),),
     client=client,
-    connection=None,
     expects=(
         Expect("bytes that the long write took", Kind.SIZE, lambda p: CAPACITY, told("first"),
                "man 7 pipe: the capacity is 16 pages"),

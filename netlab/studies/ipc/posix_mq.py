@@ -94,7 +94,6 @@ STUDY = Study(
     "after their sender has ended, until somebody unlinks the queue.",
     parameters=(Parameter("room", Kind.COUNT, 10, 3, 10, "messages that it may hold"),),
     client=client,
-    connection=None,
     lacks=lacks,
     expects=(
         Expect("messages that it took until EAGAIN", Kind.COUNT, lambda p: p.room,

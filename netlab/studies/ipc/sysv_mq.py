@@ -74,7 +74,6 @@ STUDY = Study(
     "each with a type of its own, such as its pid. Its limit is in bytes. It is no descriptor: "
     "select, poll and epoll cannot wait for it, and it stays until it is removed (`ipcs -q`).",
     client=client,
-    connection=None,
     lacks=lacks,
     expects=(
         Expect("what msgrcv() of 2, -2, 0 and 0 gave", Kind.WORD,

@@ -64,7 +64,6 @@ STUDY = Study(
     "so). Seqpacket is both: messages kept apart, and a connection, whose end is told. Datagrams "
     "have no connection, so nobody hears that the sender has gone.",
     client=client,
-    connection=None,
     expects=(
         Expect("stream", Kind.WORD, lambda p: "200, 200, 50", calls("stream"),
                "man 7 unix: SOCK_STREAM, for a stream-oriented socket"),

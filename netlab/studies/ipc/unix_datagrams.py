@@ -9,10 +9,11 @@ from typing import Any
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence, told
 from netlab.studies.family import ended, forked
+from netlab.studies.moments import back, window
 from netlab.studies.parts import MS
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import trial
-from netlab.studies.study import PORT, Claim, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import PORT, Claim, Expect, Parameter, Params, Study, Topic, Window
 
 SIZE = 1000
 RCVBUF = 8192  # that is asked for
@@ -94,6 +95,23 @@ def _yes(name: str) -> Any:
     return lambda e: "yes" if told(name)(e) else "no"
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """The last that found room, the one that had to wait, and the recv() that makes room."""
+    sends = evidence.calls("send", connection=0)
+    longest = max(sends, key=lambda one: (one.returned_ns or 0) - one.entered_ns, default=None)
+    if longest is None:
+        return []
+    number = sends.index(longest)
+    taken = [
+        one for one in evidence.calls("recv", connection=0) if one.entered_ns > longest.entered_ns
+    ]
+    return [
+        *window(*sends[max(number - 3, 0) : number], longest.entered_ns),
+        *window(*taken[:2]),
+        *window(back(longest)),
+    ]
+
+
 STUDY = Study(
     name="unix-datagrams",
     topic=Topic.IPC,
@@ -111,7 +129,6 @@ STUDY = Study(
         Parameter("pause", Kind.TIME, 200 * MS, 100 * MS, 2000 * MS, "of the reader"),
     ),
     client=client,
-    connection=None,
     expects=(
         Expect("Unix: datagrams that came", Kind.COUNT, lambda p: p.count, told("unix"),
                "man 7 unix: UNIX domain datagram sockets are always reliable"),
@@ -133,4 +150,5 @@ STUDY = Study(
     next="`netlab study datagram-boundaries`, or --set count=5000.",
     cause="send_buffer",
     waits_on="client send",
+    moment=moment,
 )  # fmt: skip

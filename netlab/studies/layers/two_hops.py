@@ -112,7 +112,6 @@ STUDY = Study(
         Expect("the server read", Kind.SIZE, lambda p: SIZE, lambda e: e.returned["server"],
                "RFC 768"),
     ),
-    connection=None,
     seen=seen,
     next="`netlab study routing-loop`: routers that do not know the way.",
 )  # fmt: skip

@@ -8,12 +8,13 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence, told
+from netlab.studies.moments import back, call_on, window
 from netlab.studies.parts import BUSY_NS, MS, TICK_NS
 from netlab.studies.quantity import Kind, shown
 from netlab.studies.serving import MODES, answers_ns, ask, callers, core, with_each_mode
 from netlab.studies.sockets import connected
 from netlab.studies.stage import Stage
-from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic, Window
 
 WORKERS, MOST = 2, 500
 REUSEPORT = "reuseport"
@@ -86,6 +87,26 @@ def _last(mode: str, what: str, workers: int | None, source: str) -> Expect:
     )  # fmt: skip
 
 
+def last_of_the_loop(evidence: Evidence) -> int | None:
+    """Of the clients of the one loop, which come first, the one whose answer took longest."""
+    took = {}
+    for number in range(evidence.p.clients):
+        asked = call_on(evidence, "send", -1, host="client", connection=number)
+        got = back(call_on(evidence, "recv", -1, host="client", connection=number))
+        if asked is not None and got is not None:
+            took[number] = got - asked.entered_ns
+    return max(took, key=lambda number: took[number], default=None)
+
+
+def moment(evidence: Evidence) -> list[Window]:
+    """Its request, and the answer."""
+    number = last_of_the_loop(evidence) or 0
+    return window(
+        call_on(evidence, "send", -1, host="client", connection=number),
+        call_on(evidence, "recv", -1, host="client", connection=number),
+    )
+
+
 STUDY = Study(
     name="at-once",
     topic=Topic.PROCESSES,
@@ -105,7 +126,7 @@ STUDY = Study(
     ),
     client=client,
     experiment=experiment,
-    connection=None,
+    connection=last_of_the_loop,
     table=table,
     expects=(
         _last("threads", "threads", None, "man 7 pthreads: each sleeps for itself"),
@@ -117,4 +138,5 @@ STUDY = Study(
     next="`netlab study slow-request`: one slow among quick ones.",
     cause="peer_app",
     waits_on="client poll",
+    moment=moment,
 )  # fmt: skip

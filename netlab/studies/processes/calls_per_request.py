@@ -11,7 +11,7 @@ from netlab.studies.evidence import Evidence
 from netlab.studies.quantity import Kind
 from netlab.studies.serving import MODES, ask, with_each_mode
 from netlab.studies.sockets import connected
-from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic, Window
 
 PROCESS = MODES.index("process")
 LOOKS = 4  # one look for another message in so many, at most
@@ -57,13 +57,13 @@ def table(evidence: Evidence) -> list[list[str]]:
     return rows
 
 
-def last_request(evidence: Evidence) -> tuple[int, int] | None:
+def last_request(evidence: Evidence) -> list[Window]:
     """The last message to the master, and its answer."""
     sends = evidence.calls("send", host="client", connection=PROCESS)
     answers = evidence.calls("recv", host="client", connection=PROCESS)
     if not sends or answers[-1].returned_ns is None:
-        return None
-    return sends[-1].entered_ns, answers[-1].returned_ns
+        return []
+    return [(sends[-1].entered_ns, answers[-1].returned_ns)]
 
 
 def _calls(mode: str, what: str, each: int, because: str) -> Expect:

@@ -6,11 +6,12 @@ from math import isqrt
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
+from netlab.studies.moments import call_on, window
 from netlab.studies.processes.who_accepts import WORKERS, dealt
 from netlab.studies.quantity import Kind
 from netlab.studies.serving import with_core
 from netlab.studies.stage import Stage
-from netlab.studies.study import PORT, Claim, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import PORT, Claim, Expect, Parameter, Params, Study, Topic, Window
 
 
 def client(probe: Probe, p: Params) -> list[int]:
@@ -39,6 +40,13 @@ def spread(p: Params) -> int:
     return isqrt(16 * p.clients * (WORKERS - 1) // WORKERS**2) + 1
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """A client comes, and is served."""
+    return window(
+        call_on(evidence, "connect", host="client"), call_on(evidence, "recv", host="client")
+    )
+
+
 STUDY = Study(
     name="reuseport",
     topic=Topic.PROCESSES,
@@ -52,7 +60,6 @@ STUDY = Study(
     parameters=(Parameter("clients", Kind.COUNT, 128, 32, 1000, "one after the other"),),
     client=client,
     experiment=experiment,
-    connection=None,
     seen=shares,
     expects=(
         Expect("connections of the worker that has the most", Kind.COUNT,
@@ -70,4 +77,5 @@ STUDY = Study(
               "only as evenly as chance does, whether they are free or not"),
     ),
     next="`netlab study who-accepts`: one socket for all.",
+    moment=moment,
 )  # fmt: skip

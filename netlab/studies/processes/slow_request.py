@@ -7,14 +7,16 @@ from collections.abc import Callable
 from typing import Any
 
 from netlab.model.probe import Probe
-from netlab.studies.evidence import told
+from netlab.studies.evidence import Evidence, told
+from netlab.studies.moments import call_on, window
 from netlab.studies.parts import BUSY_NS, MS
 from netlab.studies.quantity import Kind
 from netlab.studies.serving import ANSWER_BYTES, answers_ns, ask, core
 from netlab.studies.sockets import connected
 from netlab.studies.stage import Stage
-from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic, Window
 
+BESIDE = 1  # a connection to the one loop, beside the slow one
 SINGLE, THREADS, BASE = PORT, PORT + 1, PORT + 2
 OTHERS = 3
 EACH, MOST = 2, 100
@@ -76,6 +78,14 @@ def _wait(name: str, what: str, predicted: Callable[[Params], int], source: str)
                   because="two processes must be scheduled")  # fmt: skip
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """A client that shares its worker with the slow one: its request, and the answer."""
+    return window(
+        call_on(evidence, "send", -1, host="client", connection=BESIDE),
+        call_on(evidence, "recv", -1, host="client", connection=BESIDE),
+    )
+
+
 STUDY = Study(
     name="slow-request",
     topic=Topic.PROCESSES,
@@ -91,7 +101,7 @@ STUDY = Study(
     parameters=(Parameter("slow", Kind.TIME, 300 * MS, 100 * MS, 2000 * MS, "of the slow one"),),
     client=client,
     experiment=experiment,
-    connection=None,
+    connection=BESIDE,
     expects=(
         _wait("single", "one loop: the longest wait of the others", rest_ns,
               "one thread does one thing at a time"),
@@ -105,4 +115,5 @@ STUDY = Study(
     next="`netlab study slow-request --set slow=1s`.",
     cause="peer_app",
     waits_on="client poll",
+    moment=moment,
 )  # fmt: skip

@@ -8,10 +8,11 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
+from netlab.studies.moments import call_on, window
 from netlab.studies.quantity import Kind, shown
 from netlab.studies.serving import MODES, ask, with_each_mode
 from netlab.studies.sockets import connected
-from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic, Window
 
 ROUND = 20  # requests
 
@@ -66,6 +67,13 @@ def _switches(mode: str, what: str, each: int) -> Expect:
     )  # fmt: skip
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """The last request, and its answer."""
+    return window(
+        call_on(evidence, "send", -1, host="client"), call_on(evidence, "recv", -1, host="client")
+    )
+
+
 STUDY = Study(
     name="switches-per-request",
     topic=Topic.PROCESSES,
@@ -81,7 +89,6 @@ STUDY = Study(
     parameters=(Parameter("rounds", Kind.COUNT, 7, 3, 100, "for each server"),),
     client=client,
     experiment=with_each_mode,
-    connection=None,
     table=table,
     expects=(
         _switches("threads", "threads", 1),
@@ -93,4 +100,5 @@ STUDY = Study(
                "two more waits on the way of each message"),
     ),
     next="`netlab study calls-per-request`: the calls. Then `netlab study switch-cost`.",
+    moment=moment,
 )  # fmt: skip

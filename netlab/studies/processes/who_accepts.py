@@ -10,11 +10,12 @@ from typing import Any
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence, told
 from netlab.studies.family import ended, forked
+from netlab.studies.moments import call_on, window
 from netlab.studies.quantity import Kind
 from netlab.studies.serving import ANSWER_BYTES, ask, core
 from netlab.studies.sockets import connected, listening
 from netlab.studies.stage import Stage
-from netlab.studies.study import PORT, Claim, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import PORT, Claim, Expect, Parameter, Params, Study, Topic, Window
 
 WORKERS = 4
 PLAIN, CORE = PORT, PORT + 1
@@ -82,6 +83,13 @@ def shares(evidence: Evidence) -> list[list[str]]:
     ]
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """A client comes, and is served."""
+    return window(
+        call_on(evidence, "connect", host="client"), call_on(evidence, "recv", host="client")
+    )
+
+
 STUDY = Study(
     name="who-accepts",
     topic=Topic.PROCESSES,
@@ -100,7 +108,6 @@ STUDY = Study(
     server=server,
     client=client,
     experiment=experiment,
-    connection=None,
     table=shares,
     expects=(
         Expect("one worker has more than all others together", Kind.WORD, lambda p: "yes",
@@ -119,4 +126,5 @@ STUDY = Study(
               "where each that has accepted goes to the end of the list of those who wait"),
     ),
     next="`netlab study reuseport`: a listening socket for each.",
+    moment=moment,
 )  # fmt: skip

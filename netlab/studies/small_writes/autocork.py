@@ -9,10 +9,11 @@ from typing import Any
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
 from netlab.studies.flights import SEGMENT
+from netlab.studies.moments import window
 from netlab.studies.parts import BUSY_NS, MS, S
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected
-from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Expect, Parameter, Params, Study, Topic, Window
 
 RATE = 50_000  # bits a second that each host's own link sends
 FRAME = SEGMENT + 66  # with the headers of Ethernet, IPv4 and TCP with timestamps
@@ -67,12 +68,9 @@ def kept_ns(evidence: Evidence) -> int | None:
     return None if then is None or last is None else (last - then) * MS
 
 
-def way_there(evidence: Evidence) -> tuple[int, int] | None:
+def way_there(evidence: Evidence) -> list[Window]:
     """From the client's first write until the server has read all."""
-    send, recv = evidence.call("send", host="client"), evidence.call("recv", host="server")
-    if send is None or recv is None or recv.returned_ns is None:
-        return None
-    return send.entered_ns, recv.returned_ns
+    return window(evidence.call("send", host="client"), evidence.call("recv", host="server"))
 
 
 STUDY = Study(

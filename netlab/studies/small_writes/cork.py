@@ -8,12 +8,13 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
+from netlab.studies.moments import call_on, window
 from netlab.studies.parts import BUSY_NS, MS, TURN_NS, timer_room
 from netlab.studies.programs import reads_two_to_the_end
 from netlab.studies.quantity import Kind
 from netlab.studies.small_writes.nagle import frames
 from netlab.studies.sockets import connected
-from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Expect, Parameter, Params, Study, Topic, Window
 
 PIECES = (100, 200, 300)
 FORGOTTEN_NS = 350 * MS
@@ -46,6 +47,13 @@ def after_ns(evidence: Evidence, connection: int) -> int | None:
     send = next(iter(evidence.calls("send", host="client", connection=connection)), None)
     found = evidence.frames("c>s", data=True, connection=connection)
     return found[0][0].time_ns - send.entered_ns if send and found else None
+
+
+def moment(evidence: Evidence) -> list[Window]:
+    """From the option to the segment that left without it."""
+    return window(
+        call_on(evidence, "setsockopt", host="client"), call_on(evidence, "recv", host="server")
+    )
 
 
 STUDY = Study(
@@ -81,4 +89,5 @@ STUDY = Study(
     next="`netlab study nagle`: what holds them without it.",
     cause="cork",
     waits_on="server recv",
+    moment=moment,
 )  # fmt: skip

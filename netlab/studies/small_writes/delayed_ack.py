@@ -6,10 +6,11 @@ import socket
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
+from netlab.studies.moments import nth, window
 from netlab.studies.parts import MS, TICK_NS, timer_room
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected
-from netlab.studies.study import Claim, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Claim, Expect, Parameter, Params, Study, Topic, Window
 
 WARM_UP = 3  # exchanges: the server answers, and so its socket is in ping-pong mode
 
@@ -48,6 +49,15 @@ def ack_after_ns(evidence: Evidence) -> int | None:
     return acks[0] - data[-1][0].arrived_ns if acks else None
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """From the last question that had an answer to the ACK of what has none."""
+    data = evidence.frames("c>s", data=True)
+    if not data:
+        return []
+    acks = [one for one in evidence.frames("s>c") if (one[1].ack or 0) > data[-1][1].stop]
+    return window(evidence.call("send", WARM_UP - 1, host="client"), nth(acks, 0))
+
+
 STUDY = Study(
     name="delayed-ack",
     topic=Topic.SMALL_WRITES,
@@ -74,4 +84,5 @@ STUDY = Study(
     ),
     next="`netlab study nagle-delayed-ack`: what it does to a sender that waits for it.",
     cause="",
+    moment=moment,
 )  # fmt: skip

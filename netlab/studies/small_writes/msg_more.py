@@ -6,10 +6,11 @@ import socket
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence, held_ns
+from netlab.studies.moments import nth, window
 from netlab.studies.parts import BUSY_NS, MS, TICK_NS, US, delay, first_rto_ns, timer_room
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import RTO_US, accepted, connected, read_exactly, tcp_info
-from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Expect, Parameter, Params, Study, Topic, Window
 
 HEAD, BODY = 40, 60
 
@@ -44,12 +45,10 @@ def late_ns(evidence: Evidence) -> int | None:
     return None if held is None else held - int(evidence.returned["client"])
 
 
-def moment(evidence: Evidence) -> tuple[int, int] | None:
-    """From the first send until the second answer."""
-    send, answer = evidence.call("send", host="client"), evidence.call("recv", 1, host="client")
-    if send is None or answer is None or answer.returned_ns is None:
-        return None
-    return send.entered_ns, answer.returned_ns
+def moment(evidence: Evidence) -> list[Window]:
+    """The head and the body; then the head alone, until it leaves."""
+    sends, data = evidence.calls("send", host="client"), evidence.frames("c>s", data=True)
+    return window(*sends[:2], nth(data, 0)) + window(*sends[2:], nth(data, 1))
 
 
 STUDY = Study(

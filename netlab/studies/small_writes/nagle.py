@@ -6,10 +6,11 @@ import socket
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
+from netlab.studies.moments import call_on, nth, window
 from netlab.studies.parts import MS, TURN_NS, delay
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, read_exactly, read_to_end
-from netlab.studies.study import Claim, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Claim, Expect, Parameter, Params, Study, Topic, Window
 
 
 def server(probe: Probe, p: Params) -> int:
@@ -51,6 +52,13 @@ def predicted_frames(p: Params) -> int:
     return 1 + -(-(p.writes - 1) * p.size // 1448)
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """From the first write until the others are there."""
+    return window(
+        call_on(evidence, "send", host="client"), nth(evidence.frames("c>s", data=True), 1)
+    )
+
+
 STUDY = Study(
     name="nagle",
     topic=Topic.SMALL_WRITES,
@@ -85,4 +93,5 @@ STUDY = Study(
     ),
     next="`netlab study nagle --set nodelay=1`, then `netlab study nagle-delayed-ack`: when "
     "the ACK is late as well.",
+    moment=moment,
 )  # fmt: skip

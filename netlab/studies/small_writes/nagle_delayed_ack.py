@@ -9,7 +9,7 @@ from netlab.model.tables import Packet, Role
 from netlab.studies.evidence import Evidence, Frame
 from netlab.studies.parts import BUSY_NS, MS, TICK_NS, TURN_NS
 from netlab.studies.quantity import Kind
-from netlab.studies.study import PORT, Claim, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import PORT, Claim, Expect, Parameter, Params, Study, Topic, Window
 
 HEAD, BODY = b"h" * 64, b"b" * 64
 WARM_UP = 3  # exchanges that put the server's socket into ping-pong mode
@@ -108,13 +108,13 @@ def acks_before_body(evidence: Evidence) -> int | None:
     return None if found is None else len(found)
 
 
-def moment(evidence: Evidence) -> tuple[int, int] | None:
+def moment(evidence: Evidence) -> list[Window]:
     """From when to when the ladder is shown."""
     head = evidence.call("send", WARM_UP, host="client")
     answer = evidence.call("recv", -1, host="client")
     if head is None or answer is None or answer.returned_ns is None:
-        return None
-    return head.entered_ns, answer.returned_ns
+        return []
+    return [(head.entered_ns, answer.returned_ns)]
 
 
 def seen(evidence: Evidence) -> str:

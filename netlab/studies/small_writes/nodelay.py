@@ -6,11 +6,12 @@ import socket
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence, held_ns
+from netlab.studies.moments import call_on, nth, window
 from netlab.studies.parts import BUSY_NS, MS, delay
 from netlab.studies.programs import reads_two_to_the_end
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected
-from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Expect, Parameter, Params, Study, Topic, Window
 
 EVENTS, SIZE, PAUSE_MS = 20, 20, 20
 
@@ -36,6 +37,14 @@ def longest_ns(evidence: Evidence, connection: int) -> int | None:
 def frames(evidence: Evidence, connection: int) -> int:
     """Segments with data."""
     return len(evidence.frames("c>s", data=True, connection=connection))
+
+
+def moment(evidence: Evidence) -> list[Window]:
+    """On the connection without the option: the first event, and those that wait for its ACK."""
+    second = nth(evidence.frames("c>s", data=True), 1)
+    return window(
+        call_on(evidence, "send", host="client"), second.time_ns if second is not None else None
+    )
 
 
 STUDY = Study(
@@ -66,6 +75,6 @@ STUDY = Study(
     ),
     seen=lambda e: f"{EVENTS} events left in {frames(e, 0)} segments by default, in "
     f"{frames(e, 1)} with TCP_NODELAY.",
-    connection=None,
     next="`netlab study write-write-read`.",
+    moment=moment,
 )  # fmt: skip

@@ -9,7 +9,7 @@ from netlab.studies.evidence import Evidence
 from netlab.studies.parts import MS, TICK_NS, TURN_NS
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected
-from netlab.studies.study import PORT, Expect, Params, Study, Topic
+from netlab.studies.study import PORT, Expect, Params, Study, Topic, Window
 
 SENDS, QUICK = 17, 16  # TCP_MAX_QUICKACKS of Linux
 PAUSE_MS = 10  # less than half of the shortest delay of an ACK
@@ -64,12 +64,12 @@ def slow_ns(evidence: Evidence) -> int | None:
     return next((time_ns for time_ns in ack_after_ns(evidence) if time_ns > AT_ONCE_NS), None)
 
 
-def moment(evidence: Evidence) -> tuple[int, int] | None:
+def moment(evidence: Evidence) -> list[Window]:
     """From the last quick one to the first that is late."""
     frames = evidence.frames("c>s", data=True)
     if len(frames) < SENDS:
-        return None
-    return frames[QUICK - 2][0].time_ns, frames[QUICK][0].time_ns + 100 * MS
+        return []
+    return [(frames[QUICK - 2][0].time_ns, frames[QUICK][0].time_ns + 100 * MS)]
 
 
 STUDY = Study(

@@ -7,10 +7,11 @@ from statistics import median
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
+from netlab.studies.moments import call_on, window
 from netlab.studies.parts import MS, timer_room
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected, listening
-from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Expect, Parameter, Params, Study, Topic, Window
 
 HEAD, BODY = b"h" * 64, b"b" * 64
 WAYS = ("two writes", "one write", "two writes, nodelay")
@@ -60,6 +61,14 @@ def request_ns(evidence: Evidence, connection: int) -> int | None:
     return int(median(took)) if took else None
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """The first request that was written with two calls."""
+    return window(
+        call_on(evidence, "send", WARM_UP, host="client"),
+        call_on(evidence, "recv", WARM_UP, host="client"),
+    )
+
+
 STUDY = Study(
     name="write-write-read",
     topic=Topic.SMALL_WRITES,
@@ -85,8 +94,8 @@ STUDY = Study(
         Expect("in two, with TCP_NODELAY", Kind.TIME, lambda p: 0, lambda e: request_ns(e, 2),
                "man 7 tcp, TCP_NODELAY", more=20 * MS, because="the same"),
     ),
-    connection=None,
     next="`netlab study nagle-delayed-ack`: one such request on the wire.",
     cause="delayed_ack",
     waits_on="client recv",
+    moment=moment,
 )  # fmt: skip

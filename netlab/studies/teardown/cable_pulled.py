@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence, took_ns
-from netlab.studies.parts import BUSY_NS, MS, S, no_tail_loss_probes, timer_room
+from netlab.studies.moments import window
+from netlab.studies.parts import BUSY_NS, MS, no_tail_loss_probes, timer_room
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, read_exactly
-from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Expect, Parameter, Params, Study, Topic, Window
 
 WARM_UP = 8  # exchanges, so that the round trip is known and its variation has settled
 SIZE = 100
@@ -53,10 +54,11 @@ def room_ns(p: Params) -> int:
     return timer_room(resends(p)[-1]) + (BUSY_NS << len(resends(p))) // 4
 
 
-def moment(evidence: Evidence) -> tuple[int, int] | None:
-    """From the message that meets the cut on."""
-    call = evidence.call("send", WARM_UP, host="client")
-    return (call.entered_ns, call.entered_ns + 10 * S) if call else None
+def moment(evidence: Evidence) -> list[Window]:
+    """From the message that meets the cut until its answer."""
+    return window(
+        evidence.call("send", WARM_UP, host="client"), evidence.call("recv", -1, host="client")
+    )
 
 
 STUDY = Study(

@@ -9,7 +9,7 @@ from netlab.studies.parts import MS, RTT, delay, wire_room
 from netlab.studies.programs import reads_to_the_end
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected
-from netlab.studies.study import Claim, Expect, Params, Study, Topic
+from netlab.studies.study import Claim, Expect, Params, Study, Topic, Window
 
 
 def client(probe: Probe, p: Params) -> None:
@@ -42,10 +42,10 @@ def in_time_wait(evidence: Evidence) -> str:
     return next((str(s.side) for s in evidence.tables.end_states if s.state == "TIME-WAIT"), "")
 
 
-def moment(evidence: Evidence) -> tuple[int, int] | None:
+def moment(evidence: Evidence) -> list[Window]:
     """From when to when the ladder is shown."""
     send = evidence.call("send")
-    return (send.entered_ns, evidence.frames()[-1][0].time_ns + 1000 * MS) if send else None
+    return [(send.entered_ns, evidence.frames()[-1][0].time_ns + 1000 * MS)] if send else []
 
 
 STUDY = Study(

@@ -6,10 +6,11 @@ import socket
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
+from netlab.studies.moments import back, call_on, nth, there, window
 from netlab.studies.parts import RTT, delay
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, read_to_end
-from netlab.studies.study import Claim, Expect, Params, Study, Topic
+from netlab.studies.study import Claim, Expect, Params, Study, Topic, Window
 
 ANSWER = 5000
 
@@ -44,6 +45,20 @@ def after_fin(evidence: Evidence) -> int:
     )
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """The FIN leaves; it arrives, and the server begins to answer; the answer arrives."""
+    asked = call_on(evidence, "shutdown", host="client")
+    got = call_on(evidence, "recv", host="client")
+    fin = nth([one for one in evidence.frames("c>s") if "FIN" in (one[0].tcp_flags or "")], 0)
+    if asked is None or got is None:
+        return []
+    return [
+        *window(call_on(evidence, "send", host="client"), asked, got.entered_ns),
+        *window(there(fin), call_on(evidence, "send", host="server")),
+        *window(there(nth(evidence.frames("s>c", data=True), 0)), back(got)),
+    ]
+
+
 STUDY = Study(
     name="half-close",
     topic=Topic.TEARDOWN,
@@ -68,4 +83,5 @@ STUDY = Study(
         Claim("After FIN nothing can be received any more", lambda e: e.returned["client"] == 0),
     ),
     next="`netlab study four-way-close`.",
+    moment=moment,
 )  # fmt: skip

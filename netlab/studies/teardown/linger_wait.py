@@ -7,12 +7,13 @@ import struct
 from typing import Any
 
 from netlab.model.probe import Probe
-from netlab.studies.evidence import took_ns
+from netlab.studies.evidence import Evidence, took_ns
+from netlab.studies.moments import call_on, window
 from netlab.studies.parts import BUSY_NS, MS, S, timer_room
 from netlab.studies.programs import until_the_client_has_ended
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, tell, told, trial
-from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Expect, Parameter, Params, Study, Topic, Window
 
 
 def server(probe: Probe, p: Params) -> None:
@@ -38,6 +39,13 @@ def wire(p: Params) -> str:
     """A round trip; with `cut` the server is never heard of again."""
     rules = [f"delay {p.rtt // 2}ns" if p.rtt else "", "cut after c>s ack 1" if p.cut else ""]
     return "; ".join(filter(None, rules))
+
+
+def moment(evidence: Evidence) -> list[Window]:
+    """From the option until close() is back."""
+    return window(
+        call_on(evidence, "setsockopt", host="client"), call_on(evidence, "close", host="client")
+    )
 
 
 STUDY = Study(
@@ -73,4 +81,5 @@ STUDY = Study(
     cause="linger",
     waits_on="client close",
     next="`netlab study linger-wait --set cut=1`, then `netlab study linger-zero`.",
+    moment=moment,
 )  # fmt: skip

@@ -7,11 +7,13 @@ import signal
 from typing import Any
 
 from netlab.model.probe import Probe
+from netlab.studies.evidence import Evidence
+from netlab.studies.moments import call_on, window
 from netlab.studies.parts import RTT, delay
 from netlab.studies.programs import until_the_client_has_ended
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, trial
-from netlab.studies.study import Claim, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Claim, Expect, Parameter, Params, Study, Topic, Window
 from netlab.studies.teardown.unread_data import last_word
 
 
@@ -29,6 +31,13 @@ def client(probe: Probe, p: Params) -> Any:
     found = trial(sock.recv, 100)
     sock.close()
     return found
+
+
+def moment(evidence: Evidence) -> list[Window]:
+    """From the question until the end is there in place of an answer."""
+    return window(
+        call_on(evidence, "send", host="client"), call_on(evidence, "recv", host="client")
+    )
 
 
 STUDY = Study(
@@ -58,4 +67,5 @@ STUDY = Study(
     ),
     next="`netlab study process-killed --set read=50`, then `netlab study keepalive`: when the "
     "machine is gone.",
+    moment=moment,
 )  # fmt: skip

@@ -9,11 +9,12 @@ from typing import Any
 from netlab.model.probe import Probe
 from netlab.model.seqnum import seq_add
 from netlab.studies.evidence import Evidence
+from netlab.studies.moments import back, call_on, nth, window
 from netlab.studies.quantity import Kind
 from netlab.studies.raw_tcp import RST, SYN, Ends, segment, sender, start_raw
 from netlab.studies.sockets import accepted, connected, trial
 from netlab.studies.stage import Stage
-from netlab.studies.study import PORT, Expect, Params, Study, Topic
+from netlab.studies.study import PORT, Expect, Params, Study, Topic, Window
 
 BEHIND, INSIDE, EXACT = -1_000_000, 1_000, 0  # against the number that the server expects next
 QUESTION = b"still there?"
@@ -87,10 +88,22 @@ def challenged(evidence: Evidence, number: int) -> int | None:
     )
 
 
-def moment(evidence: Evidence) -> tuple[int, int] | None:
-    """From the first made-up reset on."""
+def moment(evidence: Evidence) -> list[Window]:
+    """Each made-up reset, and what came of it."""
     made_up = evidence.frames("c>s", flags="RST")
-    return (made_up[0][0].time_ns, made_up[0][0].time_ns + 10**10) if made_up else None
+    reads = evidence.calls("recv", host="server", connection=0)
+    if len(made_up) < 3 or len(reads) < 2:
+        return []
+    challenge = [one for one in evidence.frames("s>c") if one[0].time_ns > made_up[1][0].time_ns]
+    return [
+        *window(made_up[0], back(reads[1])),
+        *window(made_up[1], nth(challenge, 0)),
+        *window(made_up[2], back(reads[-1])),
+        *window(
+            call_on(evidence, "send", -1, host="client"),
+            call_on(evidence, "recv", -1, host="client"),
+        ),
+    ]
 
 
 STUDY = Study(

@@ -8,10 +8,11 @@ from typing import Any
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
 from netlab.studies.kernel_states import passed
+from netlab.studies.moments import call_on, nth, window
 from netlab.studies.parts import MS, TURN_NS, delay
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected
-from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic, Window
 from netlab.studies.teardown.four_way import is_fin
 
 LOOK_NS = 2 * MS
@@ -59,6 +60,11 @@ def longer_ns(evidence: Evidence) -> int | None:
     return seen_ns - (acks[0] - fins[0].arrived_ns) if acks else None
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """From the first close() on."""
+    return window(call_on(evidence, "close", host="client"), nth(evidence.frames(), -1))
+
+
 STUDY = Study(
     name="simultaneous-close",
     topic=Topic.TEARDOWN,
@@ -87,6 +93,7 @@ STUDY = Study(
                lambda e: crossed(e), "RFC 9293 3.6: CLOSING"),
     ),
     next="`netlab study four-way-close`: one after the other.",
+    moment=moment,
 )  # fmt: skip
 
 

@@ -6,10 +6,11 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
+from netlab.studies.moments import call_on, window
 from netlab.studies.parts import RTT, delay
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, trial
-from netlab.studies.study import Claim, Expect, Params, Study, Topic
+from netlab.studies.study import Claim, Expect, Params, Study, Topic, Window
 
 SENT, TAKEN = 1000, 100
 
@@ -44,6 +45,13 @@ def last_word(evidence: Evidence) -> str | None:
     return "RST" if "RST" in (frames[0].tcp_flags or "") else "FIN"
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """From the send() to what its answer is."""
+    return window(
+        call_on(evidence, "send", host="client"), call_on(evidence, "recv", host="client")
+    )
+
+
 STUDY = Study(
     name="unread-data",
     topic=Topic.TEARDOWN,
@@ -66,4 +74,5 @@ STUDY = Study(
     ),
     claims=(Claim("close() always sends FIN", lambda e: last_word(e) == "FIN"),),
     next="`netlab study linger-zero`: a reset on purpose.",
+    moment=moment,
 )  # fmt: skip

@@ -8,10 +8,11 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
+from netlab.studies.moments import call_on, window
 from netlab.studies.parts import RTT, delay
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, trial
-from netlab.studies.study import Claim, Expect, Params, Study, Topic
+from netlab.studies.study import Claim, Expect, Params, Study, Topic, Window
 
 
 def server(probe: Probe, p: Params) -> None:
@@ -36,6 +37,13 @@ def client(probe: Probe, p: Params) -> Any:
 def resets(evidence: Evidence) -> int:
     """How many the server's kernel sent."""
     return sum("RST" in (f.tcp_flags or "") for f, _ in evidence.frames("s>c"))
+
+
+def moment(evidence: Evidence) -> list[Window]:
+    """From the close() of the one to the second send() of the other."""
+    return window(
+        call_on(evidence, "close", host="server"), call_on(evidence, "send", -1, host="client")
+    )
 
 
 STUDY = Study(
@@ -67,4 +75,5 @@ STUDY = Study(
               lambda e: not e.returned["client"]["first"]["error"] and not resets(e)),
     ),
     next="`netlab study half-close`: when it is right to write on.",
+    moment=moment,
 )  # fmt: skip

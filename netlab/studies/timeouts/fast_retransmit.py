@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
+from netlab.studies.moments import back, there, window
 from netlab.studies.parts import BUSY_NS, MS, RTT, delay
 from netlab.studies.programs import reads_to_the_end
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected
-from netlab.studies.study import Claim, Expect, Params, Study, Topic
+from netlab.studies.study import Claim, Expect, Params, Study, Topic, Window
 
 SEGMENTS, LOST = 10, 3
 SIZE = 1448  # of a segment: MSS 1460 less 12 bytes of timestamps
@@ -36,6 +37,22 @@ def again_ns(evidence: Evidence) -> int | None:
 def duplicates(evidence: Evidence) -> int:
     """ACKs of the server that say the same again."""
     return sum(s.duplicate_ack is True for _, s in evidence.frames("s>c"))
+
+
+def moment(evidence: Evidence) -> list[Window]:
+    """The loss; what the first segment behind it makes of it; the proof of it, and the resend."""
+    data = evidence.frames("c>s", data=True)
+    told = [one for one in evidence.frames("s>c") if one[1].duplicate_ack]
+    times = copies_ns(evidence)
+    again = [one for one in data if one[0].time_ns in times[1:]]
+    sent = evidence.call("sendall")
+    if sent is None or len(data) <= LOST or not told or not again:
+        return []
+    return [
+        (sent.entered_ns, data[LOST][0].time_ns),
+        *window(there(data[LOST][0]), told[0][0].time_ns),
+        *window(there(told[0][0]), again[0], back(evidence.call("recv", 1, host="server"))),
+    ]
 
 
 STUDY = Study(
@@ -72,4 +89,5 @@ STUDY = Study(
     next="`netlab study tail-loss`: the last segment has nothing behind it.",
     cause="head_of_line",
     waits_on="server recv",
+    moment=moment,
 )  # fmt: skip

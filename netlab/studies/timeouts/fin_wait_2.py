@@ -8,11 +8,12 @@ from typing import Any
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
 from netlab.studies.kernel_states import passed
+from netlab.studies.moments import call_on, nth, window
 from netlab.studies.parts import BUSY_NS, MS, S, delay, first_rto_ns, timer_room
 from netlab.studies.programs import until_the_server_was_told
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, tell, told, trial
-from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Expect, Parameter, Params, Study, Topic, Window
 
 
 def server(probe: Probe, p: Params) -> Any:
@@ -48,6 +49,11 @@ def lasted_ns(evidence: Evidence) -> int | None:
 def waits_ns(p: Params) -> int:
     """tcp_fin_timeout or 3.5 RTO."""
     return max(p.timeout, first_rto_ns(p) * 7 // 2)
+
+
+def moment(evidence: Evidence) -> list[Window]:
+    """From the close() to the RST."""
+    return window(call_on(evidence, "close", host="client"), nth(evidence.frames(), -1))
 
 
 STUDY = Study(
@@ -86,4 +92,5 @@ STUDY = Study(
                "RFC 9293 3.5.2, case 1"),
     ),
     next="`netlab study close-wait`: the other side of it.",
+    moment=moment,
 )  # fmt: skip

@@ -7,10 +7,11 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
+from netlab.studies.moments import call_on, nth, window
 from netlab.studies.parts import BUSY_NS, MS
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected
-from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Expect, Parameter, Params, Study, Topic, Window
 
 BEATS = 6
 EVERY = 2  # heartbeats in the time that the server allows
@@ -59,6 +60,11 @@ def lasts_ns(p: Params) -> int:
     return BEATS * p.idle // EVERY if p.heartbeat else p.idle
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """From when the server waits until both have closed."""
+    return window(call_on(evidence, "recv", host="server"), nth(evidence.frames(), -1))
+
+
 STUDY = Study(
     name="idle-timeout",
     topic=Topic.TIMEOUTS,
@@ -89,4 +95,5 @@ STUDY = Study(
     next="`netlab study idle-timeout --set heartbeat=1`, then `netlab study slow-client`.",
     cause=lambda p: "" if p.heartbeat else "timer",
     waits_on="server recv",
+    moment=moment,
 )  # fmt: skip

@@ -7,11 +7,12 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
+from netlab.studies.moments import call_on, window
 from netlab.studies.parts import BUSY_NS, MS, S, timer_room
 from netlab.studies.programs import answers_once, until_the_client_has_ended
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected, trial
-from netlab.studies.study import Claim, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Claim, Expect, Parameter, Params, Study, Topic, Window
 
 
 def client(probe: Probe, p: Params) -> Any:
@@ -36,6 +37,14 @@ def probes(evidence: Evidence) -> int:
 def dead_ns(p: Params) -> int:
     """idle + interval x count."""
     return p.idle + p.interval * p.count
+
+
+def moment(evidence: Evidence) -> list[Window]:
+    """What is set; and then the silence, until it is broken off."""
+    return window(
+        call_on(evidence, "setsockopt", host="client"),
+        call_on(evidence, "setsockopt", -1, host="client"),
+    ) + window(call_on(evidence, "recv", 1, host="client"))
 
 
 STUDY = Study(
@@ -73,4 +82,5 @@ STUDY = Study(
     ),
     next="`netlab study user-timeout`: when there is data on its way.",
     cause="keepalive",
+    moment=moment,
 )  # fmt: skip

@@ -7,10 +7,12 @@ import time
 from typing import Any
 
 from netlab.model.probe import Probe
+from netlab.studies.evidence import Evidence
+from netlab.studies.moments import window
 from netlab.studies.parts import BUSY_NS, MS
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected
-from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Expect, Parameter, Params, Study, Topic, Window
 from netlab.studies.timeouts.rcvtimeo import server
 
 PAGES = {"epoll": "epoll_wait"}
@@ -46,6 +48,11 @@ def _waited(name: str) -> Expect:
     )  # fmt: skip
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """The three waits."""
+    return window(evidence.call("select"), evidence.call("epoll_wait"))
+
+
 STUDY = Study(
     name="poll-timeout",
     topic=Topic.TIMEOUTS,
@@ -64,4 +71,5 @@ STUDY = Study(
     ),
     next="`netlab study settimeout`.",
     cause="timer",
+    moment=moment,
 )  # fmt: skip

@@ -6,10 +6,12 @@ import socket
 from typing import Any
 
 from netlab.model.probe import Probe
+from netlab.studies.evidence import Evidence
 from netlab.studies.kernel_states import wait_until
+from netlab.studies.moments import call_on, nth, window
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected, trial
-from netlab.studies.study import PORT, Expect, Params, Study, Topic
+from netlab.studies.study import PORT, Expect, Params, Study, Topic, Window
 
 CASES = ((0, 0), (0, 1), (1, 0), (1, 1))  # SO_REUSEADDR of the old listener, and of the new
 
@@ -47,6 +49,11 @@ def client(probe: Probe, p: Params) -> None:
         sock.close()
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """From the server that closes first on."""
+    return window(call_on(evidence, "close", host="server"), nth(evidence.frames(), -1))
+
+
 STUDY = Study(
     name="reuse-address",
     topic=Topic.TIMEOUTS,
@@ -68,6 +75,6 @@ STUDY = Study(
                "man 7 socket, SO_REUSEADDR; inet_csk_bind_conflict() of Linux")
         for number, (old, new) in enumerate(CASES)
     ),
-    connection=None,
     next="`netlab study reuse-port`: two listeners at once.",
+    moment=moment,
 )  # fmt: skip

@@ -7,9 +7,11 @@ import socket
 from typing import Any
 
 from netlab.model.probe import Probe
+from netlab.studies.evidence import Evidence
+from netlab.studies.moments import call_on, window
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected, trial
-from netlab.studies.study import PORT, Expect, Params, Study, Topic
+from netlab.studies.study import PORT, Expect, Params, Study, Topic, Window
 
 CLIENTS = 32
 UNLIKELY = 13  # 30 or more of 32 tosses of a coin alike, or 2 or fewer: once in 4 million
@@ -52,6 +54,13 @@ def client(probe: Probe, p: Params) -> None:
         sock.close()
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """A client comes, and one of the listeners has it."""
+    return window(
+        call_on(evidence, "connect", host="client"), call_on(evidence, "accept", host="server")
+    )
+
+
 STUDY = Study(
     name="reuse-port",
     topic=Topic.TIMEOUTS,
@@ -75,6 +84,6 @@ STUDY = Study(
         Expect("a third without the option", Kind.WORD, lambda p: "EADDRINUSE",
                lambda e: e.returned["server"]["alone"], "man 7 socket: set on every socket"),
     ),
-    connection=None,
     next="`netlab study accept-queue`: what becomes of those who wait at the busy one.",
+    moment=moment,
 )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from netlab.model.probe import Probe
 from netlab.model.tables import Role
 from netlab.studies.evidence import Evidence
+from netlab.studies.moments import back, there, window
 from netlab.studies.parts import BUSY_NS, MS, US, delay, no_tail_loss_probes, timer_room
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import (
@@ -16,7 +17,7 @@ from netlab.studies.sockets import (
     read_exactly,
     tcp_info,
 )
-from netlab.studies.study import Claim, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Claim, Expect, Parameter, Params, Study, Topic, Window
 
 WARM_UP = 8  # exchanges, so that the round trip is known and its variation has settled
 SIZE = 100
@@ -77,10 +78,16 @@ def doubles(evidence: Evidence) -> bool:
     return first_ns is not None and second_ns is not None and 2 * second_ns > 3 * first_ns
 
 
-def moment(evidence: Evidence) -> tuple[int, int] | None:
-    """From when to when the ladder is shown."""
-    times = copies_ns(evidence)
-    return (times[0] - 1 * MS, times[-1] + 500 * MS) if times else None
+def moment(evidence: Evidence) -> list[Window]:
+    """From the message that is lost to its answer: how it leaves, and how that arrives."""
+    answers = [
+        packet for packet, segment in evidence.frames("s>c", data=True)
+        if segment.start == WARM_UP * SIZE
+    ]  # fmt: skip
+    answer = answers[0] if answers else None
+    return window(
+        evidence.call("send", WARM_UP, host="client"), answer.time_ns if answer else None
+    ) + window(there(answer), back(evidence.call("recv", -1, host="client")))
 
 
 def wire(p: Params) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from netlab.studies.evidence import Evidence
+from netlab.studies.moments import nth, there, window
 from netlab.studies.parts import BUSY_NS, MS, delay
 from netlab.studies.programs import reads_to_the_end
 from netlab.studies.quantity import Kind
-from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Expect, Parameter, Params, Study, Topic, Window
 from netlab.studies.timeouts.fast_retransmit import SEGMENTS, SIZE, client
 
 LOST = (3, 6)
@@ -19,17 +20,23 @@ def again_ns(evidence: Evidence, number: int) -> int | None:
     return times[1] - times[0] if len(times) > 1 else None
 
 
-def moment(evidence: Evidence) -> tuple[int, int] | None:
-    """From what tells of the gaps until both are filled."""
+def moment(evidence: Evidence) -> list[Window]:
+    """The losses; then from what tells of the gaps until both are filled."""
     frames = evidence.frames("c>s", data=True)
     resent = [
-        f.time_ns
+        f
         for n, (f, s) in enumerate(frames)
         if any(s.start == earlier.start for _, earlier in frames[:n])
     ]
-    if not resent:
-        return None
-    return resent[0] - 3 * MS, resent[-1] + evidence.p.rtt // 2 + 10 * MS
+    lost = [f for f, _ in frames if f.arrived_ns is None]
+    sent = evidence.call("sendall")
+    if not resent or not lost or sent is None:
+        return []
+    told = [one for one in evidence.frames("s>c") if (there(one[0]) or 0) > sent.entered_ns]
+    return [
+        (sent.entered_ns, lost[-1].time_ns),
+        *window(there(nth(told, 1)), resent[0], resent[-1]),
+    ]
 
 
 def blocks(evidence: Evidence) -> int:

@@ -8,10 +8,11 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
+from netlab.studies.moments import back, call_on, window
 from netlab.studies.parts import BUSY_NS, MS
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, trial
-from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Expect, Parameter, Params, Study, Topic, Window
 
 
 def server(probe: Probe, p: Params) -> Any:
@@ -61,6 +62,17 @@ def accepted_bytes(evidence: Evidence) -> int:
     return int(evidence.returned["server"]["bytes"])
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """The first two bytes; and the end."""
+    reads = evidence.calls("recv", host="server")
+    if len(reads) < 3:
+        return []
+    return [
+        *window(call_on(evidence, "send", host="client"), back(reads[1])),
+        *window(reads[-1], call_on(evidence, "close", host="server")),
+    ]
+
+
 STUDY = Study(
     name="slow-client",
     topic=Topic.TIMEOUTS,
@@ -94,4 +106,5 @@ STUDY = Study(
     cause="peer_app",
     waits_on="server recv",
     next="`netlab study slow-client --set deadline=0ms`: no limit but the client's patience.",
+    moment=moment,
 )  # fmt: skip

@@ -7,11 +7,13 @@ import struct
 from typing import Any
 
 from netlab.model.probe import Probe
+from netlab.studies.evidence import Evidence
+from netlab.studies.moments import back, window
 from netlab.studies.parts import BUSY_NS, MS, timer_room
 from netlab.studies.programs import until_the_client_has_ended
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, trial
-from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic, Window
 
 ASKED = 4 << 20  # far more than all buffers
 BUFFER = 32 << 10
@@ -37,6 +39,15 @@ def client(probe: Probe, p: Params) -> Any:
     found = {"first": trial(sock.send, b"n" * ASKED), "second": trial(sock.send, b"more")}
     sock.close()
     return found
+
+
+def moment(evidence: Evidence) -> list[Window]:
+    """What the first send() begins with, and how both calls end."""
+    sends = evidence.calls("send", host="client", connection=0)
+    data = evidence.frames("c>s", data=True)
+    if len(sends) < 2 or len(data) < 3:
+        return []
+    return [(sends[0].entered_ns, data[2][0].time_ns), *window(back(sends[0]), sends[1])]
 
 
 STUDY = Study(
@@ -70,6 +81,6 @@ STUDY = Study(
                more=lambda p: timer_room(p.timeout) + 2 * BUSY_NS,
                because="the same, and the time in which bytes are moved"),
     ),
-    connection=None,
     next="`netlab study rcvtimeo`: the other direction.",
+    moment=moment,
 )  # fmt: skip

@@ -6,10 +6,11 @@ import socket
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence, Frame, gap_ns
+from netlab.studies.moments import window
 from netlab.studies.parts import BUSY_NS, MS, TICK_NS, TURN_NS, delay, timer_room
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import RTO_US, accepted, connected, read_exactly, tcp_info
-from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Expect, Parameter, Params, Study, Topic, Window
 from netlab.studies.timeouts.rto_backoff import SIZE, WARM_UP
 
 SEGMENT, SEGMENTS = 1448, 4
@@ -71,15 +72,11 @@ def wire(p: Params) -> str:
     return f"{delay(p)}; drop c>s data {WARM_UP + SEGMENTS - LOST + 1}-{WARM_UP + SEGMENTS} copy 1"
 
 
-def moment(evidence: Evidence) -> tuple[int, int] | None:
+def moment(evidence: Evidence) -> list[Window]:
     """From the last message to its answer."""
-    send, answer = (
-        evidence.call("send", WARM_UP, host="client"),
-        evidence.call("recv", -1, host="client"),
+    return window(
+        evidence.call("send", WARM_UP, host="client"), evidence.call("recv", -1, host="client")
     )
-    if send is None or answer is None or answer.returned_ns is None:
-        return None
-    return send.entered_ns, answer.returned_ns
 
 
 STUDY = Study(

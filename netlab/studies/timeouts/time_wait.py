@@ -7,12 +7,14 @@ import time
 from typing import Any
 
 from netlab.model.probe import Probe
+from netlab.studies.evidence import Evidence
 from netlab.studies.kernel_states import known, states, wait_until
+from netlab.studies.moments import call_on, nth, window
 from netlab.studies.parts import MS, RTT, S, delay, timer_room, wire_room
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, trial
 from netlab.studies.stage import Stage
-from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic, Window
 
 LASTS_NS = 60 * S
 
@@ -55,6 +57,11 @@ def experiment(stage: Stage) -> None:
     stage.wait(program, watcher)
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """From the first close() on."""
+    return window(call_on(evidence, "close", host="client"), nth(evidence.frames(), -1))
+
+
 STUDY = Study(
     name="time-wait",
     topic=Topic.TIMEOUTS,
@@ -93,4 +100,5 @@ STUDY = Study(
     ),
     next="`netlab study time-wait --full`: its end. Then `netlab study reuse-address`: a "
     "server that closed first, and is to start again.",
+    moment=moment,
 )  # fmt: skip

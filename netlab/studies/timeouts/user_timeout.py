@@ -6,11 +6,13 @@ import socket
 from typing import Any
 
 from netlab.model.probe import Probe
+from netlab.studies.evidence import Evidence
+from netlab.studies.moments import call_on, window
 from netlab.studies.parts import BUSY_NS, MS, S, timer_room
 from netlab.studies.programs import answers_once, until_the_client_has_ended
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected, trial
-from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Expect, Parameter, Params, Study, Topic, Window
 
 
 def client(probe: Probe, p: Params) -> Any:
@@ -23,6 +25,13 @@ def client(probe: Probe, p: Params) -> Any:
     found = trial(sock.recv, 100)
     sock.close()
     return found
+
+
+def moment(evidence: Evidence) -> list[Window]:
+    """From the message that nobody hears until recv() fails."""
+    return window(
+        call_on(evidence, "send", 1, host="client"), call_on(evidence, "recv", 1, host="client")
+    )
 
 
 STUDY = Study(
@@ -55,4 +64,5 @@ STUDY = Study(
     ),
     next="`netlab study keepalive`: when nobody sends anything.",
     cause="user_timeout",
+    moment=moment,
 )  # fmt: skip

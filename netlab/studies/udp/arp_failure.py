@@ -55,7 +55,6 @@ STUDY = Study(
                lambda e: sum(f.protocol == "TCP" for f in e.tables.packets),
                "RFC 1122 2.3.2.2: kept until there is an address"),
     ),
-    connection=None,
     cause="unreachable",
     waits_on="client connect",
     next="`netlab study silent-host`: the host is there and its firewall drops.",

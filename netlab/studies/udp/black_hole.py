@@ -6,11 +6,12 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
+from netlab.studies.moments import back, nth, window
 from netlab.studies.parts import BUSY_NS, MS, S, no_tail_loss_probes, timer_room
 from netlab.studies.programs import until_the_client_has_ended
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, read_exactly, trial
-from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Expect, Parameter, Params, Study, Topic, Window
 
 SMALL, LARGE = 100, 3 * 1448  # 1448: a full segment, MTU 1500 less 52 of headers
 MTU = 1400
@@ -62,10 +63,18 @@ def sysctls(p: Params) -> dict[str, dict[str, str]]:
     return found
 
 
-def moment(evidence: Evidence) -> tuple[int, int] | None:
-    """From the large message on."""
-    call = evidence.call("sendall", 1)
-    return (call.entered_ns, call.entered_ns + 4 * S) if call else None
+def moment(evidence: Evidence) -> list[Window]:
+    """The large message and its copies, until a smaller one is answered; and what comes of it."""
+    smaller = nth(
+        [one for one in evidence.frames("c>s") if one[1].payload_len_bytes == BASE_MSS], 0
+    )
+    answer = evidence.call("recv", 1, host="client")
+    if smaller is None:
+        return window(evidence.call("sendall", 1), answer)
+    taken = [one for one in evidence.frames("s>c") if one[0].time_ns > smaller.time_ns]
+    return window(evidence.call("sendall", 1), smaller, nth(taken, 0)) + window(
+        evidence.call("send", 1, host="server"), back(answer)
+    )
 
 
 STUDY = Study(

@@ -8,10 +8,11 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
+from netlab.studies.moments import call_on, window
 from netlab.studies.programs import until_the_server_was_told
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import trial
-from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic, Window
 
 WORD = PORT + 1  # where the server is told that all were sent
 SO_RXQ_OVFL = 40
@@ -86,6 +87,16 @@ def unread(evidence: Evidence) -> int:
     return listed - sum(lost)
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """The last datagram that has room, and the next ones; what is read, and what it says."""
+    got = len(evidence.returned["server"]["got"])
+    sends = evidence.calls("sendto", host="client", connection=0)
+    reads = evidence.calls("recv", host="server", connection=0)
+    return window(*sends[max(got - 1, 0) : got + 2]) + window(
+        *reads[-2:], call_on(evidence, "recvmsg", host="server")
+    )
+
+
 STUDY = Study(
     name="udp-overflow",
     topic=Topic.UDP,
@@ -122,6 +133,6 @@ STUDY = Study(
         Expect("bytes that no call got, as the ledger lists them, less those that were lost",
                Kind.SIZE, lambda p: 0, lambda e: unread(e), "every byte is accounted for"),
     ),
-    connection=None,
     next="`netlab study zero-window`: how TCP keeps its sender back.",
+    moment=moment,
 )  # fmt: skip

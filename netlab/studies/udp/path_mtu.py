@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
+from netlab.studies.moments import back, there, window
 from netlab.studies.parts import RTT, delay
 from netlab.studies.programs import reads_to_the_end
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected
-from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Expect, Parameter, Params, Study, Topic, Window
 
 SENT = 5_003
 HEADERS = 20 + 32  # of IPv4, and of TCP with timestamps
@@ -46,10 +47,21 @@ def too_large_after(evidence: Evidence) -> int | None:
     )
 
 
-def moment(evidence: Evidence) -> tuple[int, int] | None:
-    """From the first segment until its copy is there."""
-    call = evidence.call("sendall")
-    return (call.entered_ns, call.entered_ns + 2 * evidence.p.rtt) if call else None
+def moment(evidence: Evidence) -> list[Window]:
+    """What is too large is cut smaller as soon as the router has said so; how that arrives."""
+    told = there(next(iter(evidence.packets("ICMP")), None))
+    smaller = [
+        packet
+        for packet, _ in evidence.frames("c>s", data=True)
+        if told is not None and packet.time_ns > told
+    ]
+    if not smaller:
+        return window(evidence.call("sendall"))
+    at_once = [one for one in smaller if one.time_ns - smaller[0].time_ns < evidence.p.rtt // 2]
+    return [
+        *window(evidence.call("sendall"), at_once[-1].time_ns),
+        *window(there(smaller[0]), back(evidence.call("recv", host="server"))),
+    ]
 
 
 STUDY = Study(
