@@ -117,8 +117,10 @@ def _bulk(capture: AtHand, table: str, names: list[str], form: str, output: str 
     for fault in whole.capture.raw.faults:
         note(fault)
     with export.output(output, capture.path, binary=form == "parquet") as out:
-        if (table, form) == ("segments", "csv") and not whole.general.frames:
+        if (table, form) == ("segments", "csv"):
             export.export_lines(whole, names, out)
+        elif (table, form) == ("segments", "parquet"):
+            export.export_pages(whole, names, out)
         else:
             from netlab.show.bulk import bulk_frame
 

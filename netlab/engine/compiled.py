@@ -15,6 +15,8 @@ from netlab.correlate import kernels as followers
 from netlab.correlate import traffic_kernels as counters
 from netlab.decode import kernels as readers
 from netlab.engine import column_kernels as columns
+from netlab.engine import page_kernels as pages
+from netlab.engine import text_kernels as texts
 from netlab.engine.layout import Fields
 from netlab.engine.objects import Objects, load
 
@@ -55,10 +57,15 @@ ENTRIES: dict[str, tuple[Argument, ...]] = {
         readers.ROW, followers.OUT, followers.FLOW, followers.TALK, _NUMBERS, _NUMBERS, None, None,
         None, columns.CELL, None, columns.FILLED,
     ),
-    "write_cells": (columns.CELL, None, _NUMBERS, None, _BYTES, _BYTES),
+    "write_cells": (
+        columns.CELL, None, None, _NUMBERS, None, _BYTES, _BYTES, _NUMBERS, _BYTES,
+    ),
+    "write_pages": (
+        pages.CELL, None, None, _NUMBERS, None, pages.CELL, _BYTES, pages.PAGE,
+    ),
     "busiest": (followers.FLOW, followers.TALK, followers.HALF, None, _NUMBERS, None),
 }  # fmt: skip
-_MODULES = (readers, followers, counters, columns)
+_MODULES = (readers, followers, counters, columns, texts, pages)
 # Inlined: what is called for each packet takes a dozen arguments, an array five by itself.
 _BARE = {
     "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy",
@@ -127,6 +134,8 @@ def _namespace(numba: Any, module: Any) -> dict[str, Any]:
     exec(compile(_source(module), module.__file__, "exec"), space)
     for name in module.LOADS:
         space[name] = numba.njit("i8(u1[::1],u4)", **_BARE)(space[name])
+    for name in getattr(module, "STORES", ()):
+        space[name] = numba.njit("i8(u1[::1],u4,i8)", **_BARE)(space[name])
     for name in module.KERNELS:
         space[name] = numba.njit(space[name], **_BARE)
     space["carray"] = numba.carray

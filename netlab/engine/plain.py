@@ -5,18 +5,20 @@ A read past the data is an IndexError here, where compiled code would read whate
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from netlab.correlate import kernels as followers
 from netlab.correlate import traffic_kernels as counters
 from netlab.decode import kernels as readers
 from netlab.engine import column_kernels as columns
+from netlab.engine import page_kernels as pages
+from netlab.engine import text_kernels as texts
 from netlab.engine.layout import Fields, layout
 
 _KERNELS: dict[str, Callable[..., int]] = {
     name: getattr(module, name)
-    for module in (readers, followers, counters, columns)
+    for module in (readers, followers, counters, columns, texts, pages)
     for name in module.KERNELS
 }
 
@@ -85,6 +87,10 @@ class PlainTable:
 
     def put_number(self, index: int, value: int) -> None:
         self.items[index] = value
+
+    def put_numbers(self, values: Sequence[int]) -> None:
+        """The first whole numbers."""
+        self.items[: len(values)] = values
 
     def array(self, count: int) -> Any:
         """The first `count` as a NumPy array."""
