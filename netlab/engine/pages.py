@@ -15,7 +15,7 @@ _VALUE_BYTES = 9  # at most, with what says that there is one, and how wide it i
 _MORE_BYTES = 1024  # of a page, at most, beside them: its last block is whole
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Page:
     """Some rows of one column, without the header that a file has before them."""
 

@@ -8,6 +8,7 @@ parquet.thrift, Thrift's "compact protocol".
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from typing import BinaryIO
 
 from netlab.engine.page_kernels import CHOICE, NUMBER, TRUTH
@@ -84,10 +85,7 @@ def _write_chunk(
     for page in pages:
         encoding = _encoding(page)
         encodings.add(encoding)
-        said = _struct(
-            (1, _I32, _number(page.rows)), (2, _I32, _number(encoding)),
-            (3, _I32, _number(_RLE)), (4, _I32, _number(_RLE)),
-        )  # fmt: skip
+        said = _said_of_data(page.rows, encoding)
         parts += _page_header(_DATA_PAGE, page.data, (5, _STRUCT, said)), page.data
     data = b"".join(parts)
     out.write(data)
@@ -109,6 +107,14 @@ def _write_chunk(
         (7, _I64, size), *where, (12, _STRUCT, _struct(*known)),
     )  # fmt: skip
     return _struct((2, _I64, _number(at)), (3, _STRUCT, meta)), len(data)
+
+
+@cache  # most pages are alike in this
+def _said_of_data(rows: int, encoding: int) -> bytes:
+    return _struct(
+        (1, _I32, _number(rows)), (2, _I32, _number(encoding)),
+        (3, _I32, _number(_RLE)), (4, _I32, _number(_RLE)),
+    )  # fmt: skip
 
 
 def _encoding(page: Page) -> int:

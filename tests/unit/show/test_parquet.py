@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -106,13 +107,14 @@ def test_texts_and_truths(machine: Any, rows: int, page_rows: int) -> None:
     assert found == wanted
 
 
-def test_many_groups_of_rows(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_groups_of_rows(machine: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("netlab.show.parquet._GROUP_ROWS", 100)
     cells: list[Values] = [list(range(1000)), [row % 13 for row in range(1000)]]
     places = [Place(0, p.NUMBER), Place(1, p.CHOICE)]
     found, data = read_back(machine, cells, places, 40)
     assert found == [cells[0], [WORDS[row % 13] for row in range(1000)]]
-    late = pl.scan_parquet(BytesIO(data)).filter(pl.col("c0") >= 990).collect()
+    (tmp_path / "a.parquet").write_bytes(data)
+    late = pl.scan_parquet(tmp_path / "a.parquet").filter(pl.col("c0") >= 990).collect()
     assert late["c0"].to_list() == list(range(990, 1000))
 
 
