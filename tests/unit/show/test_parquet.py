@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -132,3 +134,27 @@ def test_a_table_without_rows() -> None:
     found = pl.read_parquet(BytesIO(out.getvalue()))
     assert found.height == 0
     assert dict(found.schema) == {"n": pl.Int64, "s": pl.String}
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_segments_are_written_without_polars(
+    form: str, captures_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NETLAB_ENGINE", "plain")
+    program = (
+        "import sys\n"
+        "from netlab.commands.main import run\n"
+        "code = run(sys.argv[1:])\n"
+        "sys.exit(code or sorted({'polars', 'numpy'} & set(sys.modules)) or 0)\n"
+    )
+    capture, out = captures_dir / "files" / "wikipedia.pcap", tmp_path / "out"
+    names = "frame,direction,spurious_retransmission,ack_rtt_ns,sender_state"
+    arguments = ["export", capture, "--table", "segments", "--columns", names, "--format", form]
+    ended = subprocess.run(
+        [sys.executable, "-c", program, *map(str, arguments), "-o", str(out)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stderr) == (0, "")
+    found = pl.read_csv(out) if form == "csv" else pl.read_parquet(out)
+    assert found.columns == names.split(",")
+    assert found.height > 20
