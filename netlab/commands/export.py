@@ -119,8 +119,10 @@ def _bulk(capture: AtHand, table: str, names: list[str], form: str, output: str 
     for fault in whole.capture.raw.faults:
         note(fault)
     with export.output(output, capture.path, binary=form == "parquet") as out:
-        if (table, form) == ("segments", "csv") and not whole.general.frames and not second:
+        if (table, form) == ("segments", "csv") and not second:
             export.export_lines(whole, names, out)
+        elif (table, form) == ("segments", "parquet") and not second:
+            export.export_pages(whole, names, out)
         else:
             from netlab.show.bulk import bulk_frame
 

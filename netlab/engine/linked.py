@@ -1,8 +1,9 @@
 """Object files of the kernels -> entries in memory: what a linker does, as far as they need it.
 
 LLVM's own linker comes with the whole of LLVM, and importing that takes as long as reading a third
-of a million packets. Kernels call nothing but each other and refer to little but their constants:
-their only relocation is an absolute address (R_X86_64_64). An object that has any other is not for
+of a million packets. Kernels call nothing but each other, and what LLVM makes of a loop that fills
+or copies; they refer to little but their constants: their only relocation is an absolute address
+(R_X86_64_64). An object that has any other is not for
 this, and LLVM loads it. Read first: man 5 elf, the System V ABI's AMD64 supplement 4.4.
 """
 
@@ -20,6 +21,7 @@ _PROGBITS, _SYMTAB, _RELA = 1, 2, 4
 _ALLOC = 2
 _ABSOLUTE_64 = 1
 _NOWHERE = 0  # the section of a symbol that is in another file
+_OF_LIBC = (b"memset", b"memcpy", b"memmove")
 _UNWINDING = b".eh_frame\0"  # nothing is thrown
 _HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 _SECTION = struct.Struct("<IIQQQQIIQQ")
@@ -36,7 +38,7 @@ def maybe_link(
 ) -> tuple[dict[str, int], Any] | None:
     """The address of each entry, and what must be kept as long as they are used.
 
-    `outside` is the address of whatever is in none of the files. None where LLVM has to do it.
+    `outside` is the address of whatever else is in none of the files. None where LLVM has to do it.
     """
     try:
         parts = [_Object(data) for _, data in code.values()]
@@ -100,6 +102,10 @@ class _Object:
                 return int(at + self._places[symbol[3]] + symbol[4])
         raise _Unfit
 
+    def _name(self, symbol: int) -> bytes:
+        at = self._names + self._symbols[symbol][0]
+        return self._data[at : self._data.index(b"\0", at)]
+
     def _relocate(
         self, memory: mmap.mmap, section: tuple[int, ...], at: int, begin: int, outside: int
     ) -> None:
@@ -112,7 +118,14 @@ class _Object:
             if home in self._places:
                 address = begin + at + self._places[home] + value + addend
             elif home == _NOWHERE:
-                address = outside
+                address = _libc_address(self._name(what >> 32)) or outside
             else:
                 raise _Unfit
             struct.pack_into("<Q", memory, target + place, address)
+
+
+def _libc_address(name: bytes) -> int:
+    """Where a function is that compiled loops may call; 0: it is none of them."""
+    if name not in _OF_LIBC:
+        return 0
+    return ctypes.cast(getattr(ctypes.CDLL(None), name.decode()), ctypes.c_void_p).value or 0

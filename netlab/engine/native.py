@@ -8,7 +8,8 @@ than reading a million packets. While an entry runs, other threads may.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from netlab.engine.compiled import entries, entry_addresses
@@ -83,6 +84,11 @@ class NativeTable:
 
     def put_number(self, index: int, value: int) -> None:
         self.layout.struct.pack_into(self._memory.view, index * self.layout.size_bytes, value)
+
+    def put_numbers(self, values: Sequence[int]) -> None:
+        """The first whole numbers."""
+        data = array("i", values)
+        self._memory.view[: 4 * len(data)].cast("i")[:] = data
 
     def array(self, count: int) -> Any:
         """The first `count` as a NumPy array, not copied: it must not outlive a growth."""

@@ -5,7 +5,7 @@ A read past the data is an IndexError here, where compiled code would read whate
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -86,6 +86,10 @@ class PlainTable:
 
     def put_number(self, index: int, value: int) -> None:
         self.items[index] = value
+
+    def put_numbers(self, values: Sequence[int]) -> None:
+        """The first whole numbers."""
+        self.items[: len(values)] = values
 
     def array(self, count: int) -> Any:
         """The first `count` as a NumPy array."""

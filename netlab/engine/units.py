@@ -13,6 +13,8 @@ from netlab.correlate import record_kernels, segment_kernels, sort_kernels, verd
 from netlab.correlate import traffic_kernels as counters
 from netlab.decode import kernels as readers
 from netlab.engine import column_kernels as columns
+from netlab.engine import page_kernels as pages
+from netlab.engine import text_kernels as texts
 from netlab.engine.layout import Fields
 
 UNITS: tuple[tuple[ModuleType, ...], ...] = (
@@ -20,6 +22,8 @@ UNITS: tuple[tuple[ModuleType, ...], ...] = (
     (followers, sort_kernels, verdict_kernels, segment_kernels, record_kernels),
     (counters,),
     (columns,),
+    (texts,),
+    (pages,),
 )
 
 BYTES, NUMBERS = "bytes", "numbers"  # beside records: what an address leads to
@@ -60,6 +64,11 @@ ENTRIES: Entries = {
         readers.ROW, followers.OUT, followers.FLOW, followers.TALK, NUMBERS, NUMBERS, None, None,
         None, columns.CELL, None, columns.FILLED,
     ),
-    "write_cells": (columns.CELL, None, NUMBERS, None, BYTES, BYTES),
+    "write_cells": (
+        columns.CELL, None, None, NUMBERS, None, BYTES, BYTES, NUMBERS, BYTES,
+    ),
+    "write_pages": (
+        pages.CELL, None, None, NUMBERS, None, pages.CELL, BYTES, pages.PAGE,
+    ),
     "busiest": (followers.FLOW, followers.TALK, followers.HALF, None, NUMBERS, None),
 }  # fmt: skip

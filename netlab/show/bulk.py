@@ -13,12 +13,12 @@ from typing import Any, TypeVar
 import numpy as np
 import polars as pl
 
-from netlab.correlate.verdict_names import VERDICTS
 from netlab.decode import kernels as d
 from netlab.decode.numbers import link_name
 from netlab.decode.transport import flags_text
 from netlab.engine import column_kernels as k
-from netlab.engine.columns import CHOICES, NAMES, TEXTS, segment_cells
+from netlab.engine import text_kernels as t
+from netlab.engine.columns import NAMES, TEXTS, place_of, segment_cells
 from netlab.engine.tables import read_alone
 from netlab.engine.whole import Whole
 from netlab.model.tables import Fate, Tables, columns
@@ -63,8 +63,7 @@ class Bulk:
             others = [*read_alone(whole, range(*part)).values(), *general]
             made, there = _packets(self, part, wanted), frame(Tables(packets=others), table)
         else:
-            made = _segments(self, part, wanted)
-            there = frame(Tables(segments=_within(whole.segments_by_row(), part)), table)
+            made, there = _segments(self, part, wanted), frame(Tables(), table)
         return _both(made, there, table, wanted).select(names)
 
 
@@ -172,21 +171,26 @@ def _packets(bulk: Bulk, part: Range, names: Sequence[str]) -> pl.DataFrame:
 
 
 def _segments(bulk: Bulk, part: Range, names: Sequence[str]) -> pl.DataFrame:
-    wanted = [name for name in NAMES if name in names]
+    places = {name: place_of(name) for name in NAMES if name in names}
     frames = []
-    for cells, count in segment_cells(bulk.whole, _CELLS, part):
-        values = cells.array(count * k.WIDTH)["value"].reshape(count, k.WIDTH)
+    for cells, room, count in segment_cells(bulk.whole, _CELLS, part):
+        values = cells.array(room * k.WIDTH)["value"].reshape(k.WIDTH, room)[:, :count]
+        known: dict[int, Any] = {}
         made = {}
-        for name in wanted:
-            column = np.ascontiguousarray(values[:, NAMES.index(name)])
-            known = column != k.NULL
-            made[name] = pl.Series(name, column == 1 if name in VERDICTS else column)
-            if not known.all():
-                made[name] = _where(known, made[name])
-            if name in CHOICES:
+        for name, place in places.items():
+            column = values[place.cell].copy()  # the cells are used again
+            if place.cell not in known:
+                known[place.cell] = column != k.NULL
+            if place.kind == t.TRUTH:
+                made[name] = pl.Series(name, column & (1 << place.bit) != 0)
+            else:
+                made[name] = pl.Series(name, column)
+            if not known[place.cell].all():
+                made[name] = _where(known[place.cell], made[name])
+            if place.kind == t.CHOICE:
                 made[name] = _TEXTS.gather(made[name])
         frames.append(pl.DataFrame(made))
-    found = pl.concat(frames) if frames else frame(Tables(), "segments").select(wanted)
+    found = pl.concat(frames) if frames else frame(Tables(), "segments").select(list(places))
     return found.with_columns(verdict_columns(bulk.whole, bulk.flows.left, part, names))
 
 

@@ -105,6 +105,17 @@ def export_lines(whole: Whole, names: list[str], out: BinaryIO) -> None:
         out.write(lines)
 
 
+def export_pages(whole: Whole, names: list[str], out: BinaryIO) -> None:
+    """Write these columns of all segments as Parquet, by kernels."""
+    from netlab.engine.columns import TEXTS
+    from netlab.engine.pages import segment_pages
+    from netlab.show.parquet import write_parquet
+
+    there = {column.name: column for column in columns("segments")}
+    chosen = [there[name] for name in names]
+    write_parquet(out, chosen, TEXTS, segment_pages(whole, names))
+
+
 def json_lines(
     tables: Tables, table: str, names: list[str], progress: Progress = SILENT
 ) -> Iterator[bytes]:

@@ -6,21 +6,23 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import pytest
+import numpy as np
+import polars as pl
 from compare_files import write_forms
 from compare_samples import write_samples
 
 from netlab.correlate import kernels as followers
 from netlab.correlate import traffic_kernels
 from netlab.engine import column_kernels, second_units, tables, units
-from netlab.engine.columns import NAMES, segment_lines
+from netlab.engine import text_kernels as t
+from netlab.engine.columns import digits_of, place_of, segment_lines
 from netlab.engine.known import SECOND
 from netlab.engine.records import Unfit
 from netlab.engine.whole import Whole, read
 from netlab.model.errors import BadRecording
 from netlab.model.tables import Tables, columns
 from netlab.show.bulk import bulk_frame
-from netlab.show.export import export_frame, export_lines
+from netlab.show.export import export_frame, export_lines, export_pages
 from netlab.show.frames import frame
 
 
@@ -47,13 +49,16 @@ def test_they_are_those_of_the_rows(machine: Any, captures_dir: Path, tmp_path: 
         expected = frame(Tables(segments=rows), "segments").select(names)
         assert bulk_frame(whole, "segments", names).equals(expected), path.name
         compared += len(rows)
-        if whole.general.frames:
-            continue
         there, here = BytesIO(), BytesIO()
         by_kernels = [name for name in names if name not in SECOND]
         export_frame(expected.select(by_kernels), "csv", there)
         export_lines(whole, by_kernels, here)
         assert here.getvalue() == there.getvalue(), path.name
+        packed = BytesIO()
+        export_pages(whole, by_kernels, packed)
+        found = pl.read_parquet(BytesIO(packed.getvalue()))
+        assert found.schema == expected.select(by_kernels).schema
+        assert found.equals(expected.select(by_kernels)), path.name
         written += len(rows)
     assert compared > 3000
     assert written > 2000
@@ -70,17 +75,28 @@ def test_columns_are_chosen_and_ordered(machine: Any, captures_dir: Path) -> Non
     assert text.splitlines()[0] == f"{flight},{first.direction},{fast_open},{first.frame}"
 
 
-@pytest.mark.parametrize(
-    "number", [0, 7, 10, 99, 100, 12345, 10**18 - 1, 10**18, (1 << 63) - 1, -1, -10, 1 - (1 << 63)]
-)
-def test_any_number_is_written(machine: Any, number: int) -> None:
-    k = column_kernels
-    cells, picks = machine.table(k.CELL, k.WIDTH), machine.table([], 2)
-    cells.put(0, value=number)
-    picks.put_number(1, k.NUMBER)
-    text = machine.piece(k.LONGEST + 1)
-    size = machine.run("write_cells", cells, 1, picks, 1, machine.piece(1), text)
-    assert bytes(text.view[:size]) == f"{number}\n".encode()
+def test_any_number_is_written(machine: Any) -> None:
+    numbers = [0, 1 - (1 << 63), -1, -10, 1 << 53, (1 << 63) - 1]
+    for digits in range(1, 19):
+        numbers += [10**digits - 1, 10**digits, 10**digits + 1, int("1234567890" * 2) % 10**digits]
+    cells, picks = machine.table(column_kernels.CELL, len(numbers)), machine.table([], t.PICK)
+    for row, number in enumerate(numbers):
+        cells.put(row, value=number)
+    picks.put_numbers([0, t.NUMBER, 0, 1])
+    no_texts = machine.piece(1), machine.table([], 1)
+    text = machine.piece(len(numbers) * t.LONGEST + t.SLACK)
+    size = machine.run(
+        "write_cells", cells, len(numbers), len(numbers), picks, 1, digits_of(machine), *no_texts,
+        text,
+    )  # fmt: skip
+    assert bytes(text.view[:size]).decode().split() == [str(number) for number in numbers]
+
+
+def test_division_by_multiplication_is_exact() -> None:
+    """For all numbers of 8 digits, which the kernel divides so."""
+    for first in range(0, t.FOURS**2, 10**7):
+        eight = np.arange(first, first + 10**7, dtype=np.int64)
+        assert (eight * 109951163 >> 40 == eight // t.FOURS).all()
 
 
 def test_words_that_kernels_repeat_mean_the_same() -> None:
@@ -94,8 +110,13 @@ def test_words_that_kernels_repeat_mean_the_same() -> None:
             for other in modules:
                 assert getattr(other, name, value) == value, (name, one.__name__, other.__name__)
     assert traffic_kernels.UNJUDGED == followers.UNJUDGED
-    assert len(NAMES) == column_kernels.WIDTH
-    assert NAMES[column_kernels.PUSH_BYTES] == "push_bytes"
-    assert NAMES[column_kernels.RTO_FRAME] == "rto_frame"
-    assert NAMES[column_kernels.DUPLICATE_NUM] == "duplicate_ack_num"
-    assert NAMES[column_kernels.FIRST_VERDICT] == "retransmission"
+    for name, cell in (
+        ("frame", column_kernels.FRAME),
+        ("receiver_state", column_kernels.RECEIVER_STATE),
+        ("retransmission", column_kernels.VERDICTS_AT),
+        ("tfo_ignored", column_kernels.VERDICTS_AT),
+        ("duplicate_ack_num", column_kernels.DUPLICATE_NUM),
+        ("rto_frame", column_kernels.RTO_FRAME),
+        ("push_bytes", column_kernels.WIDTH - 1),
+    ):
+        assert place_of(name).cell == cell

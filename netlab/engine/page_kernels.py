@@ -1,0 +1,282 @@
+"""Cells of a table -> data pages of Parquet, without their headers; plain and compiled.
+
+The specification in restricted Python: see decode/kernels.py for what is restricted,
+column_kernels.py for cells. A page is which of its rows have a value, then those values: numbers as
+differences, the rest as runs and packed bits. Read first: Parquet's "Encodings", the sections on
+RLE and bit-packing, and on delta encoding.
+
+As text_kernels.py has it: a place is an unsigned 32-bit number, and what is written too far is
+overwritten by what comes next.
+"""
+
+CELL = [("value", "i8")]
+# What a page says of itself: its bytes, how many of its rows have a value, the least and the most
+# of them, and whether its numbers are not packed.
+PAGE = [
+    ("size_bytes", "i8"),
+    ("present", "i8"),
+    ("low", "i8"),
+    ("high", "i8"),
+    ("unpacked", "i8"),
+]
+
+NULL = -(1 << 63)
+NUMBER, CHOICE, TRUTH = 0, 1, 2  # kinds of columns
+# Numbers that say how a column is written: the cell, the kind, the bit, how many bits a choice has.
+PICK = 4
+# Values in a block, and in each of its four parts, which have a width of their own.
+BLOCK, PART = 128, 32
+FARTHEST = 1 << 60  # from zero: the difference of two differences is a number of 63 bits
+SHORT_RUN = 4  # groups of 8 values: fewer that are equal are packed
+GROUPS = 63  # packed behind one byte that says so
+
+
+def put8(text, at, value):
+    """A byte; where the next goes."""
+    text[at] = value
+    return at + 1
+
+
+def put32(text, at, value):
+    """Four bytes, the first counting least; where the next goes."""
+    text[at] = value & 255
+    text[at + 1] = (value >> 8) & 255
+    text[at + 2] = (value >> 16) & 255
+    text[at + 3] = (value >> 24) & 255
+    return at + 4
+
+
+def put64(text, at, value):
+    """Eight bytes, the first counting least; where the next goes."""
+    put32(text, at, value)
+    return put32(text, at + 4, value >> 32)
+
+
+def write_pages(cells, room, count, picks, columns, values, text, pages):
+    """A page of each column, one behind the other; how many bytes they are.
+
+    `values` has room for `count` cells and BLOCK more.
+    """
+    to = 0
+    known_cell = -1
+    present = 0
+    low = 0
+    high = 0
+    bits = 0
+    for column in range(columns):
+        begin = to
+        pick = PICK * column
+        cell = int(picks[pick])
+        kind = picks[pick + 1]
+        bit = int(picks[pick + 2])
+        if cell != known_cell:
+            known_cell = cell
+            present = _take(cells, room * cell, count, values)
+            low = (1 << 63) - 1
+            high = NULL
+            bits = 0
+            for row in range(present):
+                value = values[row].value
+                low = min(low, value)
+                high = max(high, value)
+                bits |= value
+        unpacked = 1 if present and (low < -FARTHEST or high > FARTHEST) else 0
+        for part in range(2):  # which rows have a value, then the values
+            number = present
+            shift = 0
+            mask = 1
+            width = 1
+            sized = to
+            if part == 0:
+                to += 4
+                number = count
+                if present == count or present == 0:
+                    to = _write_run(text, to, count, 1 if present else 0)
+                    number = 0
+                else:
+                    known_cell = -1  # `values` are used for something else
+                    for row in range(count):
+                        values[row].value = 1 if cells[room * cell + row].value != NULL else 0
+            else:
+                if present < count:
+                    _take(cells, room * cell, count, values)
+                if kind == NUMBER:
+                    number = 0
+                    if unpacked:
+                        for row in range(present):
+                            to = put64(text, to, values[row].value)
+                    else:
+                        to = _write_differences(values, present, text, to)
+                elif kind == CHOICE:
+                    width = int(picks[pick + 3])
+                    mask = (1 << width) - 1
+                    to = put8(text, to, width)
+                else:
+                    to += 4
+                    shift = bit
+                    if present and not (bits >> bit) & 1:
+                        to = _write_run(text, to, present, 0)
+                        number = 0
+            if number:
+                for row in range(8):
+                    values[number + row].value = 0
+                to = _write_groups(values, number, shift, mask, width, text, to)
+            if part == 0 or kind == TRUTH:
+                put32(text, sized, to - sized - 4)
+        page = pages[column]
+        page.size_bytes = to - begin
+        page.present = present
+        page.low = low
+        page.high = high
+        page.unpacked = unpacked
+    return to
+
+
+def _take(cells, first, count, values):
+    """The values that are there, one behind the other; how many."""
+    present = 0
+    for row in range(count):
+        value = cells[first + row].value
+        values[present].value = value
+        present += value != NULL
+    return present
+
+
+def _write_varint(text, to, value):
+    """A number that is not negative, 7 bits in a byte, the first counting least."""
+    while value > 127:
+        to = put8(text, to, value & 127 | 128)
+        value >>= 7
+    return put8(text, to, value)
+
+
+def _write_signed(text, to, value):
+    """A number near zero is short, whatever its sign."""
+    return _write_varint(text, to, (value << 1) ^ (value >> 63))
+
+
+def _write_run(text, to, count, value):
+    """So often a number of at most 8 bits."""
+    return put8(text, _write_varint(text, to, count << 1), value)
+
+
+def _write_groups(values, count, shift, mask, width, text, to):
+    """Numbers of at most 7 bits, 8 at a time: packed, or how often one stands.
+
+    They are the bits under `mask` of what is shifted; behind the last there are zeros.
+    """
+    ones = 0
+    for place in range(8):
+        ones |= 1 << (place * width)
+    total = (count + 7) // 8
+    packed = 0
+    head = 0
+    held = 0
+    times = 0
+    begun = 0
+    for group in range(total + 1):
+        bits = -1  # behind the last: no group is as it
+        if group < total:
+            bits = 0
+            for place in range(8):
+                bits |= ((values[8 * group + place].value >> shift) & mask) << (place * width)
+            if times and bits == held:
+                times += 1
+                continue
+        if times >= SHORT_RUN and held == (held & mask) * ones:
+            if packed:
+                text[head] = packed << 1 | 1
+                packed = 0
+            to = _write_run(text, to, min(8 * times, count - begun), held & mask)
+        else:
+            for _ in range(times):
+                if packed == GROUPS:
+                    text[head] = packed << 1 | 1
+                    packed = 0
+                if packed == 0:
+                    head = to
+                    to += 1
+                packed += 1
+                put64(text, to, held)
+                to += width
+        held = bits
+        times = 1
+        begun = 8 * group
+    if packed:
+        text[head] = packed << 1 | 1
+    return to
+
+
+def _write_differences(values, count, text, to):
+    """Numbers: the first, then in blocks by how much each is more than the one before.
+
+    The last is repeated behind itself, so that every block is whole: loops of a known length are
+    faster, and sooner compiled.
+    """
+    for place in range(BLOCK):
+        values[count + place].value = values[count - 1].value if count else 0
+    to = put8(text, to, BLOCK & 127 | 128)
+    to = put8(text, to, BLOCK >> 7)
+    to = put8(text, to, BLOCK // PART)
+    to = _write_varint(text, to, count)
+    to = _write_signed(text, to, values[0].value)
+    for block in range(1, count, BLOCK):
+        least = values[block].value - values[block - 1].value
+        for place in range(BLOCK):
+            least = min(least, values[block + place].value - values[block + place - 1].value)
+        to = _write_signed(text, to, least)
+        widths = to
+        to = put32(text, to, 0)
+        for part in range(BLOCK // PART):
+            at = block + PART * part
+            if at < count:
+                to = _write_part(values, at, least, text, to, widths + part)
+    return to
+
+
+def _write_part(values, at, least, text, to, width_at):
+    """As many bits of each difference as the largest has."""
+    largest = 0
+    for place in range(PART):
+        largest |= values[at + place].value - values[at + place - 1].value - least
+    width = 0
+    step = 32
+    while step:
+        more = step if largest >> step else 0
+        largest >>= more
+        width += more
+        step >>= 1
+    width += largest
+    text[width_at] = width
+    if width == 0:
+        return to
+    low_width = min(width, 32)
+    high_width = width - low_width
+    low_mask = (1 << low_width) - 1
+    bits = 0
+    there = 0
+    for place in range(PART):
+        more = values[at + place].value - values[at + place - 1].value - least
+        bits |= (more & low_mask) << there
+        there += low_width
+        put32(text, to, bits)
+        # What is whole is passed: counted, not asked, for a guess of the processor is often wrong.
+        to += there >> 5 << 2
+        bits >>= there & 32
+        there &= 31
+        if high_width:
+            bits |= (more >> 32) << there
+            there += high_width
+            put32(text, to, bits)
+            to += there >> 5 << 2
+            bits >>= there & 32
+            there &= 31
+    return to
+
+
+LOADS = ()
+STORES = ("put8", "put32")
+KERNELS = (
+    "put64", "_take", "_write_varint", "_write_signed", "_write_run", "_write_groups",
+    "_write_part", "_write_differences", "write_pages",
+)  # fmt: skip
