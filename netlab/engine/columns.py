@@ -59,11 +59,16 @@ def room_for(rows: int) -> int:
 
 
 def segment_cells(
-    whole: Whole, most: int = _ROWS, part: tuple[int, int] | None = None
+    whole: Whole,
+    most: int = _ROWS,
+    part: tuple[int, int] | None = None,
+    *,
+    with_general: bool = True,
 ) -> Iterator[Cells]:
     """Tables of cells (column_kernels.CELL), each with at most so many rows; used again.
 
-    Of all rows of the file, or of a `part`: the first, and one past the last.
+    Of all rows of the file, or of a `part`: the first, and one past the last. `with_general`: those
+    that the general path made are among them.
     """
     capture, machine, found = whole.capture, whole.machine, whole.capture.found
     first, stop = part or (0, capture.count)
@@ -71,7 +76,7 @@ def segment_cells(
     cells, filled = machine.table(k.CELL, room * k.WIDTH), machine.table(k.FILLED, 1)
     skipped = numbers_of(machine, capture.records.skipped)
     numbers = numbers_of(machine, whole.connection_of)
-    general = whole.segments_by_row()
+    general = whole.segments_by_row() if with_general else {}
     count = 0
     for until in [*sorted(row for row in general if first <= row < stop), stop]:
         while first < until:

@@ -25,7 +25,7 @@ NUMBER, CHOICE, TRUTH = 0, 1, 2  # kinds of columns
 # Numbers that say how a column is written: the cell, the kind, the bit, how many bits a choice has.
 PICK = 4
 # Values in a block, and in each of its four parts, which have a width of their own.
-BLOCK, PART = 128, 32
+DELTAS, PART = 128, 32
 FARTHEST = 1 << 60  # from zero: the difference of two differences is a number of 63 bits
 SHORT_RUN = 4  # groups of 8 values: fewer that are equal are packed
 GROUPS = 63  # packed behind one byte that says so
@@ -55,7 +55,7 @@ def put64(text, at, value):
 def write_pages(cells, room, count, picks, columns, values, text, pages):
     """A page of each column, one behind the other; how many bytes they are.
 
-    `values` has room for `count` cells and BLOCK more.
+    `values` has room for `count` cells and DELTAS more.
     """
     to = 0
     known_cell = -1
@@ -213,21 +213,21 @@ def _write_differences(values, count, text, to):
     The last is repeated behind itself, so that every block is whole: loops of a known length are
     faster, and sooner compiled.
     """
-    for place in range(BLOCK):
+    for place in range(DELTAS):
         values[count + place].value = values[count - 1].value if count else 0
-    to = put8(text, to, BLOCK & 127 | 128)
-    to = put8(text, to, BLOCK >> 7)
-    to = put8(text, to, BLOCK // PART)
+    to = put8(text, to, DELTAS & 127 | 128)
+    to = put8(text, to, DELTAS >> 7)
+    to = put8(text, to, DELTAS // PART)
     to = _write_varint(text, to, count)
     to = _write_signed(text, to, values[0].value)
-    for block in range(1, count, BLOCK):
+    for block in range(1, count, DELTAS):
         least = values[block].value - values[block - 1].value
-        for place in range(BLOCK):
+        for place in range(DELTAS):
             least = min(least, values[block + place].value - values[block + place - 1].value)
         to = _write_signed(text, to, least)
         widths = to
         to = put32(text, to, 0)
-        for part in range(BLOCK // PART):
+        for part in range(DELTAS // PART):
             at = block + PART * part
             if at < count:
                 to = _write_part(values, at, least, text, to, widths + part)

@@ -63,7 +63,8 @@ class Bulk:
             others = [*read_alone(whole, range(*part)).values(), *general]
             made, there = _packets(self, part, wanted), frame(Tables(packets=others), table)
         else:
-            made, there = _segments(self, part, wanted), frame(Tables(), table)
+            made = _segments(self, part, wanted)
+            there = frame(Tables(segments=_within(whole.segments_by_row(), part)), table)
         return _both(made, there, table, wanted).select(names)
 
 
@@ -173,7 +174,7 @@ def _packets(bulk: Bulk, part: Range, names: Sequence[str]) -> pl.DataFrame:
 def _segments(bulk: Bulk, part: Range, names: Sequence[str]) -> pl.DataFrame:
     places = {name: place_of(name) for name in NAMES if name in names}
     frames = []
-    for cells, room, count in segment_cells(bulk.whole, _CELLS, part):
+    for cells, room, count in segment_cells(bulk.whole, _CELLS, part, with_general=False):
         values = cells.array(room * k.WIDTH)["value"].reshape(k.WIDTH, room)[:, :count]
         known: dict[int, Any] = {}
         made = {}
