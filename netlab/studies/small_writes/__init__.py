@@ -9,5 +9,6 @@ CONTENTS = {
     "nagle_delayed_ack": "a request in two parts, and the 40 ms it waits",
     "write_write_read": "head and body: one call or two",
     "cork": "three writes under TCP_CORK",
+    "autocork": "small writes behind a packet in the host's own queue",
     "msg_more": "a head with MSG_MORE, and a body that never comes",
 }
