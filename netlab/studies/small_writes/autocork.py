@@ -9,7 +9,7 @@ from typing import Any
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
 from netlab.studies.flights import SEGMENT
-from netlab.studies.moments import window
+from netlab.studies.moments import back, window
 from netlab.studies.parts import BUSY_NS, MS, S
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected
@@ -69,8 +69,10 @@ def kept_ns(evidence: Evidence) -> int | None:
 
 
 def way_there(evidence: Evidence) -> list[Window]:
-    """From the client's first write until the server has read all."""
-    return window(evidence.call("send", host="client"), evidence.call("recv", host="server"))
+    """The full segments and the first small write; the last, until the server has read all."""
+    sends = evidence.calls("send", host="client")
+    begun = window(*sends[:2])
+    return begun + window(*sends[-1:], back(evidence.call("recv", host="server")))
 
 
 STUDY = Study(
