@@ -9,7 +9,7 @@ from typing import Any
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
 from netlab.studies.flights import SEGMENT
-from netlab.studies.moments import window
+from netlab.studies.moments import back, nth, there, window
 from netlab.studies.parts import BUSY_NS, MS, S
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected
@@ -69,8 +69,19 @@ def kept_ns(evidence: Evidence) -> int | None:
 
 
 def way_there(evidence: Evidence) -> list[Window]:
-    """From the client's first write until the server has read all."""
-    return window(evidence.call("send", host="client"), evidence.call("recv", host="server"))
+    """The client's first two writes and its last; what lets the small ones go, until all is read.
+
+    Those between are like them.
+    """
+    writes = evidence.calls("send", host="client")
+    data = evidence.frames("c>s", data=True)
+    small_ones = [frame for frame in data if frame[1].start >= FULL]
+    return [
+        *window(*writes[:2]),
+        *window(*writes[-1:]),
+        *window(*(frame.time_ns for frame, _ in (*data[1:2], *small_ones[:1]))),
+        *window(there(nth(small_ones, -1)), back(evidence.call("recv", host="server"))),
+    ]
 
 
 STUDY = Study(
