@@ -56,7 +56,7 @@ def client(probe: Probe, p: Params) -> Any:
 
 
 def moment(evidence: Evidence) -> list[Window]:
-    """With the option: the longest wait for POLLOUT, and the write that it allows."""
+    """With the option: the longest wait for POLLOUT, what ends it, the writes around it."""
     sends = evidence.calls("send", host="client", connection=0)
     waits = [one for one in evidence.calls("poll", host="client") if one.returned_ns]
     waits = [one for one in waits if sends and one.entered_ns < sends[-1].entered_ns]
@@ -64,8 +64,10 @@ def moment(evidence: Evidence) -> list[Window]:
     if longest is None or longest.returned_ns is None:
         return []
     return [
-        *window(*[one for one in sends if one.entered_ns < longest.entered_ns][-2:]),
-        *window(longest.entered_ns),
+        *window(
+            next((one for one in reversed(sends) if one.entered_ns < longest.entered_ns), None),
+            longest.entered_ns,
+        ),
         *around(seen_by_client(evidence), longest.returned_ns, 3, 0),
         *window(
             longest.returned_ns, next(one for one in sends if one.entered_ns > longest.entered_ns)

@@ -7,7 +7,7 @@ import socket
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
 from netlab.studies.flights import SEGMENT, Flights
-from netlab.studies.moments import window
+from netlab.studies.moments import around, back, window
 from netlab.studies.parts import BUSY_NS, MS, S
 from netlab.studies.programs import reads_to_the_end
 from netlab.studies.quantity import Kind
@@ -46,9 +46,13 @@ def burst(evidence: Evidence) -> int | None:
 
 
 def moment(evidence: Evidence) -> list[Window]:
-    """The last segments that are not paced; and some that are, later on."""
+    """The last segments that are not paced; and some that are, when sendall() has room at last."""
     times = [time_ns for time_ns, _, _ in Flights(evidence).sent]
-    return window(*times[UNPACED - 3 : UNPACED]) + window(*times[UNPACED + 10 : UNPACED + 13])
+    done_ns = back(evidence.call("sendall"))
+    return [
+        *window(*times[UNPACED - 3 : UNPACED]),
+        *(around(times, done_ns, 2, 1) if done_ns is not None else []),
+    ]
 
 
 STUDY = Study(

@@ -10,11 +10,13 @@ import struct
 from typing import Any
 
 from netlab.model.probe import Probe
+from netlab.studies.evidence import Evidence
 from netlab.studies.kernel_states import wait_until
+from netlab.studies.moments import window
 from netlab.studies.parts import MS
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected
-from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic, Window
 
 LINGER = struct.pack("ii", 1, 3)
 TIMEOUT = struct.pack("@ll", 7, 0)
@@ -73,6 +75,11 @@ def _word(handed_on: bool | None) -> str | None:
     return None if handed_on is None else "yes" if handed_on else "no"
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """The handshake, until its end is accepted."""
+    return window(evidence.call("connect"), evidence.call("accept"))
+
+
 STUDY = Study(
     name="accepted-options",
     topic=Topic.HANDSHAKE,
@@ -111,5 +118,6 @@ STUDY = Study(
                lambda e: "yes" if e.returned["server"]["blocks"] else "no",
                "man 2 accept: file status flags are not inherited"),
     ),
+    moment=moment,
     next="`netlab study rcvbuf-doubling`.",
 )  # fmt: skip

@@ -6,10 +6,11 @@ import socket
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
+from netlab.studies.moments import call_on, nth, there, window
 from netlab.studies.parts import BUSY_NS, MS, delay
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import read_to_end
-from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic, Window
 
 ASKED, ANSWER = b"a question", b"an answer"
 TALKS = 2
@@ -53,6 +54,21 @@ def answered_ns(evidence: Evidence, number: int) -> int | None:
     return data[0][0].arrived_ns - syns[0][0].time_ns
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """The second question until its answer is sent; then what the client hears of it."""
+    came = [
+        there(nth(evidence.frames("s>c", flags=flags, data=data, connection=1), 0))
+        for flags, data in (("SYN ACK", None), (None, True))
+    ]
+    return [
+        *window(
+            call_on(evidence, "sendto", host="client", connection=1),
+            call_on(evidence, "send", host="server", connection=1),
+        ),
+        *window(*came, call_on(evidence, "recv", host="client", connection=1)),
+    ]
+
+
 STUDY = Study(
     name="fast-open",
     topic=Topic.HANDSHAKE,
@@ -88,6 +104,7 @@ STUDY = Study(
                because="the same"),
     ),
     connection=1,
+    moment=moment,
     cause="network",  # also with the cookie: a sendto() that blocks waits for the SYN-ACK
     waits_on="client sendto",
     next="`netlab study three-way-handshake`: what is saved here.",

@@ -11,7 +11,7 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
-from netlab.studies.moments import call_on, window
+from netlab.studies.moments import back, call_on, there, window
 from netlab.studies.parts import BUSY_NS, MS, RTT, delay
 from netlab.studies.quantity import Kind, shown
 from netlab.studies.sockets import connected, listening, read_to_end
@@ -176,12 +176,20 @@ def latest_ns(evidence: Evidence) -> int:
 
 
 def moment(evidence: Evidence) -> list[Window]:
-    """recv() in three ways, and select()."""
-    return window(
-        call_on(evidence, "recv", host="client", connection=WAITS),
-        call_on(evidence, "recv", 2, host="client", connection=WAITS),
-        evidence.call("select"),
-    )
+    """recv() in three ways; send() that finds its buffer full, and what makes room in it.
+
+    A wait that finds nothing is on no connection.
+    """
+    recvs = [call_on(evidence, "recv", mode, host="client", connection=WAITS) for mode in range(3)]
+    sent = evidence.longest("client send")
+    done_ns = back(sent)
+    told_ns = [there(frame) for frame, _ in evidence.frames("s>c", connection=WAITS)]
+    in_time = [one for one in told_ns if one is not None and done_ns is not None and one < done_ns]
+    return [
+        *(one for recv in recvs for one in window(recv)),
+        *window(sent.entered_ns if sent is not None else None),
+        *window(*in_time[-1:], done_ns),
+    ]
 
 
 STUDY = Study(

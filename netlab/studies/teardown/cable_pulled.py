@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from netlab.model.probe import Probe
+from netlab.model.tables import Packet
 from netlab.studies.evidence import Evidence, took_ns
-from netlab.studies.moments import window
+from netlab.studies.moments import back, window
 from netlab.studies.parts import BUSY_NS, MS, no_tail_loss_probes, timer_room
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, read_exactly
@@ -54,11 +55,20 @@ def room_ns(p: Params) -> int:
     return timer_room(resends(p)[-1]) + (BUSY_NS << len(resends(p))) // 4
 
 
+def of_last(evidence: Evidence) -> list[Packet]:
+    """The last message, each time that it left."""
+    return [f for f, s in evidence.frames("c>s", data=True) if s.start == WARM_UP * SIZE]
+
+
 def moment(evidence: Evidence) -> list[Window]:
-    """From the message that meets the cut until its answer."""
-    return window(
-        evidence.call("send", WARM_UP, host="client"), evidence.call("recv", -1, host="client")
-    )
+    """The message and its copies that are lost; the one that arrives, until its answer is read."""
+    sent = evidence.call("send", WARM_UP, host="client")
+    lost = [frame for frame in of_last(evidence) if frame.arrived_ns is None]
+    arrived = [frame for frame in of_last(evidence) if frame.arrived_ns is not None]
+    return [
+        *window(sent, *lost[-1:]),
+        *window(*arrived[:1], back(evidence.call("recv", -1, host="client"))),
+    ]
 
 
 STUDY = Study(
@@ -105,5 +115,4 @@ STUDY = Study(
 
 def copies(evidence: Evidence) -> int:
     """How often the last message left."""
-    start = WARM_UP * SIZE
-    return sum(s.start == start for _, s in evidence.frames("c>s", data=True))
+    return len(of_last(evidence))

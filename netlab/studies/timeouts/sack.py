@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netlab.studies.evidence import Evidence
-from netlab.studies.moments import nth, there, window
+from netlab.studies.moments import back, there, window
 from netlab.studies.parts import BUSY_NS, MS, delay
 from netlab.studies.programs import reads_to_the_end
 from netlab.studies.quantity import Kind
@@ -21,7 +21,7 @@ def again_ns(evidence: Evidence, number: int) -> int | None:
 
 
 def moment(evidence: Evidence) -> list[Window]:
-    """The losses; then from what tells of the gaps until both are filled."""
+    """The losses; what tells of the gaps; the resends, and the read that waited for the first."""
     frames = evidence.frames("c>s", data=True)
     resent = [
         f
@@ -32,10 +32,14 @@ def moment(evidence: Evidence) -> list[Window]:
     sent = evidence.call("sendall")
     if not resent or not lost or sent is None:
         return []
-    told = [one for one in evidence.frames("s>c") if (there(one[0]) or 0) > sent.entered_ns]
+    acks = evidence.frames("s>c")
+    ranges = [there(f) for f, _ in acks if f._options and f._options.sack_blocks]
+    known = [time_ns for time_ns in ranges if time_ns and time_ns < resent[0].time_ns]
     return [
         (sent.entered_ns, lost[-1].time_ns),
-        *window(there(nth(told, 1)), resent[0], resent[-1]),
+        *window(*known[:1]),
+        *window(*known[-1:], *(frame.time_ns for frame in resent)),
+        *window(there(resent[0]), back(evidence.longest("server recv"))),
     ]
 
 

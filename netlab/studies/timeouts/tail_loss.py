@@ -6,7 +6,7 @@ import socket
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence, Frame, gap_ns
-from netlab.studies.moments import window
+from netlab.studies.moments import back, nth, there, window
 from netlab.studies.parts import BUSY_NS, MS, TICK_NS, TURN_NS, delay, timer_room
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import RTO_US, accepted, connected, read_exactly, tcp_info
@@ -73,10 +73,20 @@ def wire(p: Params) -> str:
 
 
 def moment(evidence: Evidence) -> list[Window]:
-    """From the last message to its answer."""
-    return window(
-        evidence.call("send", WARM_UP, host="client"), evidence.call("recv", -1, host="client")
-    )
+    """The segments that are lost; from the ACK of the others until all is read, and answered."""
+    first = WARM_UP + SEGMENTS - LOST
+    sends = evidence.calls("send", host="client")[first : first + LOST]
+    answer = evidence.call("recv", -1, host="client")
+    acks = [
+        packet.arrived_ns
+        for packet, segment in evidence.frames("s>c")
+        if segment.ack == WARM_UP * SIZE + (SEGMENTS - LOST) * SEGMENT + 1
+    ]
+    return [
+        *window(*sends, answer.entered_ns if answer is not None else None),
+        *window(*acks[:1], back(evidence.longest("server recv"))),
+        *window(there(nth(evidence.frames("s>c", data=True), -1)), back(answer)),
+    ]
 
 
 STUDY = Study(
