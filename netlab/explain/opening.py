@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 
 from netlab.correlate.accept_queue import acks_at_server, queued_by, queued_ns
-from netlab.correlate.arrivals import arrival_ns, came, reached, sent
+from netlab.correlate.arrivals import arrival_ns, came, may_have_reached, on_its_way, reached, sent
 from netlab.correlate.flows import ACK
 from netlab.correlate.sockets import Socket
 from netlab.explain.arriving import tell_flight
@@ -176,9 +176,10 @@ def _resent_syns(line: Line, path: Path, syns: list[Packet], until_ns: int) -> P
 
 
 def _lost_syn(line: Line, path: Path, before: Packet, packet: Packet) -> None:
-    """From one SYN to the next: it was lost, or it came and the listener's queue was full."""
+    """From one SYN to the next: it was lost, or on its way, or the listener's queue was full."""
     frames = (before.frame, packet.frame)
-    answer = _answer_that_was_lost(path, before, packet)
+    said_to = _answers_to(path, before, packet.time_ns)
+    answer = next((one for one in said_to if not may_have_reached(one)), None)
     if answer is not None:
         line.until(
             packet.time_ns, Cause.SYN_RETRY, Certainty.OBSERVED,
@@ -187,6 +188,8 @@ def _lost_syn(line: Line, path: Path, before: Packet, packet: Packet) -> None:
             f" {answer.tcp_flags}) was lost on the wire, until it was sent again"
             f" (frame {packet.frame})",
         )  # fmt: skip
+        return
+    if _still_under_way(line, before, said_to, packet.time_ns):
         return
     if path.exact and reached(before) and before._wired:
         full = queue_at(path, arrival_ns(before))
@@ -214,17 +217,41 @@ def _lost_syn(line: Line, path: Path, before: Packet, packet: Packet) -> None:
     )  # fmt: skip
 
 
-def _answer_that_was_lost(path: Path, syn: Packet, following: Packet | None) -> Packet | None:
-    """What the other end said to a SYN before the `following` one, if it left and did not come."""
+def _answers_to(path: Path, syn: Packet, until_ns: int) -> list[Packet]:
+    """What left the other end since a SYN came there, before `until_ns`, on a wire that tells."""
     if not path.exact or not syn._wired or not reached(syn):
-        return None
+        return []
     back = path.track.halves[Direction.S2C]
-    for packet in (*sent(back.syns), *back.resets):
-        since = packet.time_ns >= arrival_ns(syn)
-        in_time = since and (following is None or packet.time_ns < following.time_ns)
-        if in_time and packet._wired and not reached(packet):
-            return packet
-    return None
+    return [
+        packet for packet in (*sent(back.syns), *back.resets)
+        if packet._wired and arrival_ns(syn) <= packet.time_ns < until_ns
+    ]  # fmt: skip
+
+
+def _still_under_way(line: Line, syn: Packet, said_to: list[Packet], until_ns: int) -> bool:
+    """Told up to then, if the SYN or what was said to it was on its way: no queue is full for that.
+
+    A round trip may be longer than the retransmission timer: the next SYN leaves before.
+    """
+    coming = [p for p in said_to if on_its_way(p) or arrival_ns(p) >= until_ns]
+    if coming:
+        last = coming[0]
+        frames: tuple[int, ...] = (syn.frame, last.frame)
+        what = f"the answer to the SYN of frame {syn.frame} (frame {last.frame}, {last.tcp_flags})"
+    elif said_to:
+        came_first = said_to[0].frame
+        line.unknown(
+            until_ns, f"after frame {came_first} had answered the SYN of frame {syn.frame}"
+        )
+        return True
+    elif syn._wired and (on_its_way(syn) or (reached(syn) and arrival_ns(syn) >= until_ns)):
+        last, frames, what = syn, (syn.frame,), f"the SYN of frame {syn.frame}"
+    else:
+        return False
+    sure = reached(last) and arrival_ns(last) >= until_ns
+    line.until(until_ns, Cause.NETWORK, Certainty.OBSERVED if sure else Certainty.INFERRED,
+               frames, (), f"in which {what} was on the wire")  # fmt: skip
+    return True
 
 
 def _resent_answers(line: Line, sent_answers: list[Packet], answer: Packet) -> None:
@@ -264,8 +291,18 @@ def unanswered(path: Path | None, until_ns: int) -> tuple[str, tuple[int, ...], 
     last = syns[-1]
     if not path.exact or not last._wired:
         return f": the SYN of frame {last.frame} had no answer", (last.frame,), ()
-    if not reached(last):
+    if not may_have_reached(last):
         return f": the SYN of frame {last.frame} was lost on the wire", (last.frame,), ()
+    if on_its_way(last) or arrival_ns(last) > until_ns:
+        return f": the SYN of frame {last.frame} was on the wire", (last.frame,), ()
+    said_to = _answers_to(path, last, until_ns)
+    if said_to:
+        lost = not any(map(may_have_reached, said_to))
+        return (
+            f": the answer to the SYN of frame {last.frame} (frame {said_to[0].frame},"
+            f" {said_to[0].tcp_flags}) was {'lost ' if lost else ''}on the wire",
+            (last.frame, said_to[0].frame), (),
+        )  # fmt: skip
     full = queue_at(path, arrival_ns(last))
     if full is None or full[1] <= full[2]:
         return f": the SYN of frame {last.frame} came and had no answer", (last.frame,), ()
@@ -279,7 +316,10 @@ def unanswered(path: Path | None, until_ns: int) -> tuple[str, tuple[int, ...], 
 def _tell_refusal(line: Line, path: Path, syns: list[Packet], refusal: Packet) -> int:
     ready_ns = arrival_ns(refusal)
     line.until(syns[0].time_ns, Cause.COPY, Certainty.INFERRED)
-    before = _resent_syns(line, path, syns, ready_ns - 1)
+    # The timer may have sent another while the refusal was on its way.
+    answered = [p for p in syns if reached(p) and arrival_ns(p) <= refusal.time_ns]
+    last_ns = max(answered, key=arrival_ns).time_ns if path.exact and answered else ready_ns - 1
+    before = _resent_syns(line, path, syns, last_ns)
     line.until(
         ready_ns, Cause.REFUSED, Certainty.OBSERVED, (before.frame, refusal.frame), (),
         f"until the SYN of frame {before.frame} was refused (frame {refusal.frame})",
@@ -290,7 +330,10 @@ def _tell_refusal(line: Line, path: Path, syns: list[Packet], refusal: Packet) -
 def _lost_until_the_end(line: Line, path: Path, syns: list[Packet]) -> None:
     line.until(syns[0].time_ns, Cause.COPY, Certainty.INFERRED)
     before = _resent_syns(line, path, syns, line.stop_ns)
-    answer = _answer_that_was_lost(path, before, None)
+    said_to = _answers_to(path, before, line.stop_ns)
+    answer = next((one for one in said_to if not may_have_reached(one)), None)
+    if answer is None and _still_under_way(line, before, said_to, line.stop_ns):
+        return
     if answer is not None:
         line.until(
             line.stop_ns, Cause.SYN_RETRY, Certainty.OBSERVED, (before.frame, answer.frame), (),

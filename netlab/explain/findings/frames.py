@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from netlab.correlate.arrivals import arrival_ns, reached
+from netlab.correlate.arrivals import arrival_ns, came, reached, sent
 from netlab.correlate.segments import Row
 from netlab.explain.causes import Cause
 from netlab.explain.findings.finding import Finding, Severity
@@ -13,7 +13,7 @@ from netlab.explain.opening import crossed
 from netlab.explain.scene import Path, Scene
 from netlab.explain.sender import Sender
 from netlab.explain.wording import counted, lasting
-from netlab.model.tables import Connection, Direction, Side
+from netlab.model.tables import Connection, Direction, Packet, Side
 
 _STORM_COUNT = 8
 _STORM_SHARE = 0.05
@@ -111,11 +111,14 @@ def handshake_lost(scene: Scene, row: Connection) -> Iterator[Finding]:
         for part in scene.explained.get(call.call, ())
     ):
         return  # a finding of its own
+    resets = sent(path.track.halves[Direction.S2C].resets)
     lost = [p for p in (*syns, *answers) if p._wired and not reached(p)]
+    if not lost and _answered_after_the_timer(path, syns, (*answers, *resets)):
+        return  # nothing is wrong but the timer: the round trip is longer
     ignored = [
         p for p in syns if p._wired and reached(p)
         and not any(0 <= a.time_ns - arrival_ns(p) < 500 * _MS for a in answers)
-        and not path.track.halves[Direction.S2C].resets
+        and not resets
     ]  # fmt: skip
     what = f"{counted(len(syns), 'SYN')} and {counted(len(answers), 'SYN-ACK')} were sent"
     if lost:
@@ -123,7 +126,7 @@ def handshake_lost(scene: Scene, row: Connection) -> Iterator[Finding]:
     if ignored:
         what += f", {counted(len(ignored), 'SYN')} came and had no answer (a full queue does that)"
     if not answers:
-        what += "; none was answered"
+        what += f"; frame {resets[0].frame} refused" if resets else "; none was answered"
     waited = max(p.time_ns for p in (*syns, *answers)) - syns[0].time_ns if syns else 0
     yield Finding(
         "handshake_lost", row.connection, Severity.HIGH,
@@ -131,6 +134,19 @@ def handshake_lost(scene: Scene, row: Connection) -> Iterator[Finding]:
         "Find out where the SYN is lost: a firewall, a full queue, a route.", "RFC 6298 2.1",
         tuple(p.frame for p in (*syns, *answers))[:_CITED],
     )  # fmt: skip
+
+
+def _answered_after_the_timer(path: Path, syns: list[Packet], answers: Iterable[Packet]) -> bool:
+    """Whether the first SYN was answered before a second one came, and the answer came later than
+    that left."""
+    heard = came(answers)
+    if not path.exact or len(syns) < 2 or not heard or not all(p._wired for p in (*syns, *heard)):
+        return False
+    first = heard[0]
+    return (
+        arrival_ns(syns[0]) <= first.time_ns < arrival_ns(syns[1])
+        and arrival_ns(first) >= syns[1].time_ns
+    )
 
 
 def keep_alive_only(scene: Scene, row: Connection) -> Iterator[Finding]:

@@ -222,6 +222,30 @@ def test_a_lost_syn_is_a_handshake_that_did_not_go_through() -> None:
     assert "2 SYNs and 1 SYN-ACK were sent, 1 of them lost on the wire" in one.text
 
 
+@pytest.mark.parametrize("answer", ["SA", "RA"])
+def test_a_syn_sent_again_before_its_answer_came_is_not_lost(answer: str) -> None:
+    """The round trip is longer than the timer: nothing is to be found."""
+    play = Play(wired=True)
+    play.syn()
+    late = play.frame("s>c", answer, 0, 1, way="hold")
+    play.now_ns += 1000 * MS
+    play.syn()
+    play.arrives(late)
+    assert "handshake_lost" not in found(play)
+
+
+@pytest.mark.parametrize("wired", [True, False])
+def test_a_syn_sent_again_and_then_refused_had_an_answer(wired: bool) -> None:
+    play = Play(wired=wired)
+    play.syn(way="drop")
+    play.now_ns += 1000 * MS
+    play.syn()
+    refusal = play.frame("s>c", "RA", 0, 1)
+    one = found(play)["handshake_lost"]
+    assert f"; frame {refusal} refused" in one.text
+    assert "none was answered" not in one.text
+
+
 def test_the_same_bytes_again_and_again() -> None:
     play = Play(wired=True)
     play.syn(), play.synack(), play.ack("c>s", 0)

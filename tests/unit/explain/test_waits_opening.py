@@ -153,6 +153,54 @@ def test_a_refusal() -> None:
     assert causes(rows, number_of(tables, "connect")) == [("refused", 40)]
 
 
+def test_a_refusal_whose_syn_was_sent_again_before_it_came() -> None:
+    """A round trip as long as the timer: the second SYN leaves just before the RST comes."""
+    play = opened()
+    with play.call("client", "connect", None, errno="ECONNREFUSED", address=ADDRESS["server"]):
+        first = play.syn()
+        refusal = play.frame("s>c", "RA", 0, 1, way="hold")
+        play.now_ns += 1000 * MS
+        play.syn(way="hold")
+        play.arrives(refusal)
+    tables, rows = told(play)
+    connect = number_of(tables, "connect")
+    assert causes(rows, connect) == [("refused", 1000)]
+    assert of(rows, connect, "refused").frames == (first, refusal)
+
+
+@pytest.mark.parametrize("answer", ["SA", "RA"])
+def test_a_connect_that_gave_up_before_its_answer_came(answer: str) -> None:
+    play = opened(backlog="0")
+    with play.call("client", "connect", None, errno="ETIMEDOUT", address=ADDRESS["server"]):
+        syn = play.syn()
+        late = play.frame("s>c", answer, 0, 1, way="hold")
+        play.now_ns += 1000 * MS
+        play.syn(way="hold")
+        play.now_ns += 1000 * MS
+    play.arrives(late)
+    tables, rows = told(play)
+    connect = number_of(tables, "connect")
+    assert {cause for cause, _ in causes(rows, connect)} == {"network"}
+    if answer == "RA":
+        wait = of(rows, connect, "network")
+        assert (wait.frames, wait.certainty) == ((syn, late), "observed")
+        assert "the answer to the SYN of frame" in wait.text
+
+
+def test_a_syn_that_had_not_come_yet_when_the_next_left_was_not_ignored() -> None:
+    play = opened(backlog="0")
+    with play.call("client", "connect", None, errno="ETIMEDOUT", address=ADDRESS["server"]):
+        slow = play.syn(way="hold")
+        play.now_ns += 1000 * MS
+        play.syn(way="drop")
+        play.arrives(slow)
+    tables, rows = told(play)
+    connect = number_of(tables, "connect")
+    wait = of(rows, connect, "network")
+    assert (wait.frames, wait.certainty) == ((slow,), "observed")
+    assert "backlog_full" not in dict(causes(rows, connect))
+
+
 def test_accept_waits_for_a_client_and_then_for_its_handshake() -> None:
     play = opened()
     with play.accept():
