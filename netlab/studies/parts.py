@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from netlab.studies.quantity import Kind
@@ -33,6 +33,12 @@ BUSY_NS = 2 * TURN_NS
 def wire_room(p: Params) -> int:
     """The same for a study with any parameters."""
     return BUSY_NS
+
+
+def felt(cause: str) -> Callable[[Params], str]:
+    """A cause that is demanded of `why` where a round trip is longer than the wait for a processor
+    may be: of a shorter one that wait, or the kernel's own work, may be the larger part."""
+    return lambda p: cause if p.rtt >= BUSY_NS else ""
 
 
 def timer_room(length_ns: int) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
-from netlab.studies.parts import RTT, delay
+from netlab.studies.parts import MS, TURN_NS, delay
 from netlab.studies.programs import until_the_server_was_told
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected, listening, tell, told, trial
@@ -83,7 +83,9 @@ STUDY = Study(
     "nobody, and is not told. With tcp_abort_on_overflow it is sent a RST at once.",
     parameters=(
         Parameter("abort", Kind.COUNT, 1, 0, 1, "tcp_abort_on_overflow of the server"),
-        RTT,
+        # Both SYNs must leave before the first is answered, and between them who sends them may
+        # wait for its turn; at 1 s the timer of the SYN runs out before its answer comes.
+        Parameter("rtt", Kind.TIME, 40 * MS, TURN_NS, 900 * MS, "round trip of the wire"),
     ),
     server=server,
     client=client,

@@ -6,7 +6,7 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence, took_ns
-from netlab.studies.parts import RTT, delay, wire_room
+from netlab.studies.parts import RTT, delay, felt, wire_room
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected, trial
 from netlab.studies.study import Claim, Expect, Params, Study, Topic
@@ -67,5 +67,5 @@ STUDY = Study(
         ),
     ),
     next="`netlab study silent-host`: a firewall that drops in place of refusing.",
-    cause="refused",
+    cause=felt("refused"),
 )

@@ -44,9 +44,10 @@ STUDY = Study(
     "resend the SYN {retries} times (net.ipv4.tcp_syn_retries, by default 6).",
     prediction="A SYN again every second, five times (net.ipv4.tcp_syn_linear_timeouts is 4),"
     " then after 2 s, 4 s and so on. connect() fails with ETIMEDOUT once so much time has "
-    "gone by as if the waits had doubled from the start: 1, 3, 7, 15 s for 0, 1, 2, 3 "
+    "gone by as if the waits had doubled from the start: 3, 7, 15 s for 1, 2, 3 "
     "retries.",
-    parameters=(Parameter("retries", Kind.COUNT, 1, 0, 3, "tcp_syn_retries of the client"),),
+    # The kernel takes no 0 (ipv4_net_table: from 1 to 127).
+    parameters=(Parameter("retries", Kind.COUNT, 1, 1, 3, "tcp_syn_retries of the client"),),
     client=client,
     wire=lambda p: "drop s>c any",
     sysctls=lambda p: {

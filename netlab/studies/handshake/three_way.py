@@ -5,7 +5,7 @@ from __future__ import annotations
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence, took_ns
 from netlab.studies.moments import back, call_on, window
-from netlab.studies.parts import RTT, delay, wire_room
+from netlab.studies.parts import RTT, delay, felt, wire_room
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected
 from netlab.studies.study import Expect, Params, Study, Topic, Window
@@ -87,6 +87,6 @@ STUDY = Study(
     ),
     next="`netlab study three-way-handshake --set rtt=300ms`: how many round trips are there "
     "before a web page has its first byte?",
-    cause="network",
+    cause=felt("network"),
     moment=moment,
 )

@@ -10,7 +10,7 @@ from typing import Any
 from netlab.model.probe import Probe
 from netlab.model.tables import Packet
 from netlab.studies.evidence import Evidence
-from netlab.studies.parts import MS, TURN_NS, delay
+from netlab.studies.parts import MS, TURN_NS, delay, felt
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected, listening
 from netlab.studies.study import PORT, Claim, Expect, Parameter, Params, Study, Topic
@@ -154,5 +154,5 @@ STUDY = Study(
               lambda e: trips(e, 0) == 1),
     ),
     next="`netlab study dns-before-connect --set lose=1`: what a lost query costs.",
-    cause=lambda p: "timer" if p.lose else "network",
+    cause=lambda p: "timer" if p.lose else felt("network")(p),
 )  # fmt: skip

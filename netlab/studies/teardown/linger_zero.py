@@ -7,10 +7,10 @@ import struct
 from typing import Any
 
 from netlab.model.probe import Probe
-from netlab.studies.parts import RTT, delay
+from netlab.studies.parts import MS, TURN_NS, delay
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, trial
-from netlab.studies.study import Expect, Params, Study, Topic
+from netlab.studies.study import Expect, Parameter, Params, Study, Topic
 from netlab.studies.teardown.unread_data import last_word
 
 
@@ -37,7 +37,10 @@ STUDY = Study(
     "unsent.",
     prediction="close() sends RST at once and forgets the connection: no FIN, no TIME-WAIT, "
     "and what was still to be sent would be lost. The client's recv() fails with ECONNRESET.",
-    parameters=(RTT,),
+    # A reset that came before connect() is back would end that in place of the recv().
+    parameters=(
+        Parameter("rtt", Kind.TIME, 40 * MS, TURN_NS, 1000 * MS, "round trip of the wire"),
+    ),
     server=server,
     client=client,
     wire=delay,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
 from netlab.studies.moments import back, there, window
-from netlab.studies.parts import BUSY_NS, MS, RTT, delay
+from netlab.studies.parts import BUSY_NS, MS, RTT, delay, felt
 from netlab.studies.programs import reads_to_the_end
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected
@@ -87,7 +87,7 @@ STUDY = Study(
               lambda e: (again_ns(e) or 0) >= e.p.rtt + 200 * MS),
     ),
     next="`netlab study tail-loss`: the last segment has nothing behind it.",
-    cause="head_of_line",
+    cause=felt("head_of_line"),
     waits_on="server recv",
     moment=moment,
 )  # fmt: skip
