@@ -8,7 +8,7 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
-from netlab.studies.moments import call_on, window
+from netlab.studies.moments import back, there, window
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, trial
 from netlab.studies.study import Expect, Parameter, Params, Study, Topic, Window
@@ -47,9 +47,21 @@ def marked(evidence: Evidence) -> str:
 
 
 def moment(evidence: Evidence) -> list[Window]:
-    """From the first send() until all was read."""
-    return window(
-        call_on(evidence, "send", host="client"), call_on(evidence, "recv", -1, host="server")
+    """The three writes; the urgent byte's arrival; what the server then reads.
+
+    In order of time: a busy client may write the third when the server has read the second.
+    """
+    sends = evidence.calls("send", host="client", connection=0)
+    reads = evidence.calls("recv", host="server", connection=0)
+    urgent = [f for f, _ in evidence.frames("c>s", data=True) if "URG" in (f.tcp_flags or "")]
+    return sorted(
+        [
+            *window(*sends[:2]),
+            *window(*map(there, urgent[:1])),
+            *window(back(evidence.call("poll", host="server")), *reads[:2]),
+            *window(*sends[2:3]),
+            *window(*map(back, reads[2:3])),
+        ]
     )
 
 

@@ -6,10 +6,11 @@ from netlab.decode.checksums import checksum
 from netlab.model.probe import Probe
 from netlab.model.tables import Packet
 from netlab.studies.evidence import Evidence
+from netlab.studies.moments import window
 from netlab.studies.programs import reads_to_the_end
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected
-from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Expect, Parameter, Params, Study, Topic, Window
 
 ETHERNET, IPV4, TCP = 14, 20, 32
 
@@ -46,6 +47,13 @@ def sums(evidence: Evidence) -> str | None:
     return f"{checksum(header)}, {checksum(pseudo + segment)}"
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """From the connection until the message is read."""
+    return window(
+        evidence.call("connect"), evidence.call("send"), evidence.call("recv", host="server")
+    )
+
+
 STUDY = Study(
     name="one-message",
     topic=Topic.LAYERS,
@@ -79,6 +87,7 @@ STUDY = Study(
         Expect("the server read", Kind.SIZE, lambda p: p.size, lambda e: e.returned["server"],
                "RFC 9293 2.2"),
     ),
+    moment=moment,
     next="`netlab study one-message --set size=1`: 67 bytes for one. Then `netlab study two-hops`: "
     "what a router changes.",
 )  # fmt: skip

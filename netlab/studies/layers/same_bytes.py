@@ -8,9 +8,10 @@ from typing import Any
 from netlab.model.probe import Probe
 from netlab.model.tables import Packet
 from netlab.studies.evidence import Evidence
+from netlab.studies.moments import call_on, window
 from netlab.studies.quantity import Kind, shown
 from netlab.studies.sockets import connected, listening, read_exactly, read_to_end
-from netlab.studies.study import PORT, Claim, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import PORT, Claim, Expect, Parameter, Params, Study, Topic, Window
 
 ETHERNET, IPV4, UDP = 14, 20, 8
 TCP, TCP_SYN = 32, 40  # with its options: timestamps; MSS, SACK, timestamps, window scale
@@ -81,6 +82,11 @@ def others(evidence: Evidence) -> list[Packet]:
     return [one for one in evidence.tables.packets if one.protocol not in ("TCP", "UDP")]
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """The TCP connection, from handshake to end."""
+    return window(evidence.call("connect"), call_on(evidence, "recv", host="client"))
+
+
 STUDY = Study(
     name="same-bytes",
     topic=Topic.LAYERS,
@@ -112,6 +118,7 @@ STUDY = Study(
                lambda e: ", ".join(map(str, arrived(e).values())), "its program"),
     ),
     table=table,
+    moment=moment,
     claims=(
         Claim("A Unix socket puts nothing on the wire", lambda e: not others(e)),
     ),

@@ -9,7 +9,7 @@ from typing import Any
 from netlab.model.probe import Probe
 from netlab.model.seqnum import seq_add
 from netlab.studies.evidence import Evidence
-from netlab.studies.moments import back, call_on, nth, window
+from netlab.studies.moments import back, call_on, nth, there, window
 from netlab.studies.quantity import Kind
 from netlab.studies.raw_tcp import RST, SYN, Ends, segment, sender, start_raw
 from netlab.studies.sockets import accepted, connected, trial
@@ -95,8 +95,12 @@ def moment(evidence: Evidence) -> list[Window]:
     if len(made_up) < 3 or len(reads) < 2:
         return []
     challenge = [one for one in evidence.frames("s>c") if one[0].time_ns > made_up[1][0].time_ns]
+    asked = [
+        one for one in evidence.frames("c>s", data=True) if one[0].time_ns > made_up[0][0].time_ns
+    ]
     return [
-        *window(made_up[0], back(reads[1])),
+        *window(made_up[0], there(made_up[0][0])),
+        *window(nth(asked, 0), back(reads[1])),
         *window(made_up[1], nth(challenge, 0)),
         *window(made_up[2], back(reads[-1])),
         *window(

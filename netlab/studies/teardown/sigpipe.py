@@ -9,9 +9,11 @@ import socket
 from typing import Any
 
 from netlab.model.probe import Probe
+from netlab.studies.evidence import Evidence
+from netlab.studies.moments import call_on, window
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected, trial
-from netlab.studies.study import Expect, Params, Study, Topic
+from netlab.studies.study import Expect, Params, Study, Topic, Window
 from netlab.studies.teardown.write_after_close import server
 
 
@@ -37,6 +39,13 @@ def client(probe: Probe, p: Params) -> Any:
     found["ended"] = signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else "no"
     sock.close()
     return found
+
+
+def moment(evidence: Evidence) -> list[Window]:
+    """From the end of the stream to the last write."""
+    return window(
+        call_on(evidence, "recv", host="client"), call_on(evidence, "send", -1, host="client")
+    )
 
 
 STUDY = Study(
@@ -65,5 +74,6 @@ STUDY = Study(
         Expect("the child was ended by", Kind.WORD, lambda p: "SIGPIPE",
                lambda e: e.returned["client"]["ended"], "man 7 signal: default action Term"),
     ),
+    moment=moment,
     next="`netlab study write-after-close`: why the first send() succeeded.",
 )  # fmt: skip

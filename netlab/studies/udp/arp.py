@@ -5,10 +5,11 @@ from __future__ import annotations
 from netlab.model.probe import Probe
 from netlab.model.tables import Packet
 from netlab.studies.evidence import Evidence, took_ns
+from netlab.studies.moments import back, window
 from netlab.studies.parts import RTT, delay, wire_room
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected, listening
-from netlab.studies.study import Expect, Params, Study, Topic
+from netlab.studies.study import Expect, Params, Study, Topic, Window
 
 ALL = "ff:ff:ff:ff:ff:ff"
 OPERATION_AT, REQUEST = 14 + 7, 1
@@ -59,6 +60,11 @@ def before(evidence: Evidence, number: int) -> int:
     return sum(times[number] < f.time_ns < times[number + 1] for f in evidence.packets("ARP"))
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """The first connection, until the server has it: its SYN leaves when ARP has answered."""
+    return window(evidence.call("connect"), back(evidence.call("accept")))
+
+
 STUDY = Study(
     name="arp",
     topic=Topic.UDP,
@@ -86,6 +92,7 @@ STUDY = Study(
                more=wire_room, because="the answer, and scheduling"),
     ),
     seen=seen,
+    moment=moment,
     next="`netlab study arp-failure`: nobody has it. `netlab study ipv6-neighbours`: without "
     "broadcast.",
 )  # fmt: skip

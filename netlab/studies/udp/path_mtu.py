@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
-from netlab.studies.moments import back, there, window
+from netlab.studies.moments import there, window
 from netlab.studies.parts import RTT, delay
 from netlab.studies.programs import reads_to_the_end
 from netlab.studies.quantity import Kind
@@ -58,9 +58,16 @@ def moment(evidence: Evidence) -> list[Window]:
     if not smaller:
         return window(evidence.call("sendall"))
     at_once = [one for one in smaller if one.time_ns - smaller[0].time_ns < evidence.p.rtt // 2]
+    came_ns = there(at_once[-1])
+    read_ns = [
+        call.returned_ns
+        for call in evidence.calls("recv", host="server")
+        if came_ns is not None and call.returned_ns is not None and call.returned_ns > came_ns
+    ]
     return [
         *window(evidence.call("sendall"), at_once[-1].time_ns),
-        *window(there(smaller[0]), back(evidence.call("recv", host="server"))),
+        *window(there(smaller[0])),
+        *window(came_ns, min(read_ns, default=None)),
     ]
 
 
