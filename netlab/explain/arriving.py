@@ -252,6 +252,7 @@ def _not_seen(line: Line, path: Path, sender: Sender, packet: Packet) -> None:
     asked = _last_question(path, sender, packet)
     if path.exact:
         if asked is not None:
+            _asked(line, path, sender.direction.reverse, asked)
             tell_flight(line, asked, None)
         line.until(
             packet.time_ns, Cause.PEER_APP, Certainty.INFERRED, (packet.frame,), (),
@@ -272,6 +273,16 @@ def _not_seen(line: Line, path: Path, sender: Sender, packet: Packet) -> None:
         packet.time_ns, Cause.NETWORK, Certainty.INFERRED, frames, (),
         "on the wire, as long as the handshake took",
     )  # fmt: skip
+
+
+def _asked(line: Line, path: Path, direction: Direction, asked: Packet) -> None:
+    """Why the frame that was answered did not leave earlier."""
+    byte = path.scene.start_of(asked)
+    writer = path.scene.writer(path.connection, direction, byte) if byte is not None else None
+    if writer is not None and writer.entered_ns <= line.at_ns < asked.time_ns:
+        sender = path.senders[direction]
+        holder = Holder(path, sender, Write(writer, writer.stop or 0, False))
+        tell_held(line, holder, sender.given_of(asked))
 
 
 def _last_question(path: Path, sender: Sender, packet: Packet) -> Packet | None:

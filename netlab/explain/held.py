@@ -29,6 +29,7 @@ from netlab.model.tables import Packet
 _SAT_ON_NS = 2_000_000
 _DELAYED_AT_LEAST_NS = 35_000_000  # TCP_DELACK_MIN is 40 ms
 _SOON_NS = 1_000_000_000  # no frame of a window that opens is on its way for longer
+_PROBE_AT_LEAST_NS = 180_000_000  # the probe timer is an RTO, which is 200 ms at least
 _FIRST_CWND_SEGMENTS = 10  # TCP_INIT_CWND of Linux; RFC 6928
 
 
@@ -72,13 +73,7 @@ def _tell_loss(line: Line, holder: Holder, moment: Moment) -> None:
 
 def _tell_window(line: Line, holder: Holder, moment: Moment) -> None:
     """The window is too small: for whose sake, and since when."""
-    probed = (
-        moment.room is not None
-        and moment.room > 0
-        and moment.left is not None
-        and not moment.next_ack
-        and moment.left.segment.payload_len_bytes < moment.wanted
-    )
+    probed = _sends_what_fits(moment)
     latest = next(holder.sender.acks_back_from(moment.since_ns), None)
     frames = (latest.segment.frame,) if latest is not None else ()
     if probed and moment.left is not None:
@@ -92,6 +87,15 @@ def _tell_window(line: Line, holder: Holder, moment: Moment) -> None:
         return
     reader = _reader(holder, moment.since_ns)
     opens = _opens(holder, moment.since_ns)
+    lost = _lost_update(holder, moment) if opens is None or opens is moment.left else None
+    if lost is not None:
+        line.until(
+            moment.until_ns, Cause.WINDOW_PROBE, Certainty.INFERRED,
+            (*frames, lost.segment.frame), holder.calls,
+            f"because the {holder.sender.direction.receiver} had opened its window and frame"
+            f" {lost.segment.frame} that said so was lost: only the probe timer would ask again",
+        )  # fmt: skip
+        return
     closed_ns = moment.until_ns
     if opens is not None:
         closed_ns = min(max(opens.packet.time_ns, moment.since_ns), closed_ns)
@@ -108,6 +112,34 @@ def _tell_window(line: Line, holder: Holder, moment: Moment) -> None:
             f"because the window of the {holder.sender.direction.receiver} was closed, and what"
             f" opened it was on its way (frame {opens.segment.frame})",
         )  # fmt: skip
+
+
+def _sends_what_fits(moment: Moment) -> bool:
+    """Whether the next frame takes the rest of the window, and no ACK lets it go."""
+    left = moment.left
+    return (
+        bool(moment.room)
+        and left is not None
+        and not moment.next_ack
+        and left.segment.payload_len_bytes < moment.wanted
+    )
+
+
+def _lost_update(holder: Holder, moment: Moment) -> Row | None:
+    """An ACK with a larger window that left by then and was lost, where no later one came."""
+    sender = holder.sender
+    edge = sender.edge(moment.since_ns)
+    if not sender.exact or edge is None:
+        return None
+    for row in reversed(holder.path.track.rows):
+        segment = row.segment
+        if row.direction is sender.direction or row.packet.time_ns > moment.since_ns:
+            continue
+        if reached(row.packet) or segment.ack is None or segment.seg_wnd_bytes is None:
+            return None
+        if row.packet._wired and segment.ack - 1 + segment.seg_wnd_bytes > edge:
+            return row
+    return None
 
 
 def _opens(holder: Holder, since_ns: int) -> Row | None:
@@ -135,9 +167,7 @@ def _reader(holder: Holder, time_ns: int) -> tuple[str, tuple[int, ...]]:
         seen = path.scene.has_calls(path.connection, side)
         return ("its program never read" if seen else "its program did not read"), ()
     if before is not None and (before.returned_ns is None or before.returned_ns > time_ns):
-        return f"its program had not read what came before {name_of(before)} took it", (
-            before.call,
-        )
+        return f"what had been sent filled it, while its program was inside {name_of(before)}", ()
     if before is None and later is not None:
         return f"its program first read with {name_of(later)}", (later.call,)
     if before is not None and later is not None:
@@ -359,7 +389,11 @@ def _segments_have_room(m: Moment) -> bool:
 
 
 def _window_closed(m: Moment) -> bool:
-    return m.room is not None and m.unsent > 0 and m.room < m.wanted
+    if m.room is None or not m.unsent or m.room >= m.wanted:
+        return False
+    if not _sends_what_fits(m) or m.left is None:
+        return True
+    return m.left.packet.time_ns - m.since_ns >= _PROBE_AT_LEAST_NS  # else it was sent at once
 
 
 RULES: tuple[Rule, ...] = (

@@ -51,6 +51,13 @@ def queue_at(path: Path, time_ns: int) -> tuple[Call, int, int] | None:
     return queue.listen, waiting, backlog_of(scene, queue.listen)
 
 
+def held_text(waiting: int, backlog: int) -> str:
+    """Of a listener's queue. More than it has room for were never in it: it ignored their ACKs."""
+    if waiting > backlog + 1:
+        return f"was full ({backlog + 1} connections), with {waiting} that nobody had accepted"
+    return f"held {waiting} of {backlog + 1} connections"
+
+
 def backlog_of(scene: Scene, listen: Call) -> int:
     """What a listen's backlog comes to: no more than its host's net.core.somaxconn, if known.
 
@@ -198,10 +205,10 @@ def _lost_syn(line: Line, path: Path, before: Packet, packet: Packet) -> None:
         if full is not None:
             listen, waiting, backlog = full
             calls = (listen.call,)
-            said = f"its queue held {waiting} of {backlog + 1} connections"
+            said = f"its queue {held_text(waiting, backlog)}"
             if clipped := clipped_text(listen, backlog):
                 said += f" (listen({listen.args}){clipped})"
-            certainty = Certainty.OBSERVED if waiting > backlog else Certainty.INFERRED
+            certainty = Certainty.OBSERVED if waiting == backlog + 1 else Certainty.INFERRED
         line.until(
             packet.time_ns, Cause.BACKLOG_FULL, certainty, frames, calls,
             f"because the listener ignored the SYN of frame {before.frame}: {said}",
@@ -308,8 +315,8 @@ def unanswered(path: Path | None, until_ns: int) -> tuple[str, tuple[int, ...], 
         return f": the SYN of frame {last.frame} came and had no answer", (last.frame,), ()
     listen, waiting, backlog = full
     return (
-        f": the listener ignored the SYN of frame {last.frame}, for its queue held {waiting} of"
-        f" {backlog + 1} connections", (last.frame,), (listen.call,),
+        f": the listener ignored the SYN of frame {last.frame}, for its queue"
+        f" {held_text(waiting, backlog)}", (last.frame,), (listen.call,),
     )  # fmt: skip
 
 

@@ -22,12 +22,14 @@ from netlab.explain.opening import tell_handshake
 from netlab.explain.parts import Line
 from netlab.explain.peer import tell_before
 from netlab.explain.scene import Path, Scene
+from netlab.explain.sender import Sender
 from netlab.explain.sending import tell_room
 from netlab.explain.unframed import tell_unframed_poll
 from netlab.explain.unstreamed import tell_error, tell_frame, tell_hang_up
 from netlab.model.call import MSG_ZEROCOPY, POLLERR, POLLHUP, POLLOUT, POLLRDHUP, is_outbound
 from netlab.model.tables import Call, Direction, Packet, Role, Side
 
+_PROMPT_NS = 2_000_000  # a wait for what is ready is no longer, on a busy machine
 _TIMEOUT = re.compile(r"timeout=(-?\d+(?:\.\d+)?)")  # of select in s, of the others in ms
 
 
@@ -129,10 +131,20 @@ def _writable(line: Line, scene: Scene, call: Call) -> int | None:
         path = scene.path(home[0]) if home is not None else None
         if path is None or home is None:
             continue
-        if not _was_short(scene, socket, call):
-            return line.at_ns  # it had been writable all along
+        if not _was_short(scene, socket, call) and _was_writable(
+            path.senders[home[1].outbound], line
+        ):
+            return line.at_ns
         return tell_room(line, path, call, home[1])
     return None
+
+
+def _was_writable(sender: Sender, line: Line) -> bool:
+    """Whether a socket was writable all along: it waited no longer than what is ready takes, or
+    nothing that had been written was still in its buffer (Linux wants a third of that free)."""
+    if line.stop_ns - line.at_ns <= _PROMPT_NS:
+        return True
+    return sender.una(line.at_ns) >= sender.written(line.at_ns)
 
 
 def _was_short(scene: Scene, socket: Socket, call: Call) -> bool:

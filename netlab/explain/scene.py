@@ -370,6 +370,11 @@ class Scene:
             row.segment = self._segments.get(row.segment.frame, row.segment)
         return track
 
+    def start_of(self, packet: Packet) -> int | None:
+        """The first byte of the stream that a segment brings; None: it has none."""
+        segment = self._segments.get(packet.frame)
+        return segment.start if segment is not None else None
+
     def is_exact(self, track: Track) -> bool:
         """Whether a frame's departure and arrival are both known.
 

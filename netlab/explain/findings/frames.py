@@ -131,7 +131,7 @@ def handshake_lost(scene: Scene, row: Connection) -> Iterator[Finding]:
     yield Finding(
         "handshake_lost", row.connection, Severity.HIGH,
         f"The handshake did not go through at once: {what}, over {lasting(waited)}.",
-        "Find out where the SYN is lost: a firewall, a full queue, a route.", "RFC 6298 2.1",
+        "Find out where the handshake is lost: a firewall, a full queue, a route.", "RFC 6298 2.1",
         tuple(p.frame for p in (*syns, *answers))[:_CITED],
     )  # fmt: skip
 
@@ -163,14 +163,17 @@ def keep_alive_only(scene: Scene, row: Connection) -> Iterator[Finding]:
     answers = [
         r for r in path.track.rows if r.segment.keep_alive_ack and r.packet.time_ns >= since_ns
     ]
-    answered = "and were answered" if answers else "and had no answer"
+    heard = min(len(came([row.packet for row in answers])), len(probes))
+    answered = "and were answered" if heard == len(probes) else "and had no answer"
+    if 0 < heard < len(probes):
+        answered = f"and {heard} of them had an answer"
     yield Finding(
-        "keep_alive_only", row.connection, Severity.LOW if answers else Severity.HIGH,
+        "keep_alive_only", row.connection, Severity.LOW if heard == len(probes) else Severity.HIGH,
         f"{counted(len(probes), 'keep-alive probe')} of the"
         f" {' and the '.join(sorted(sides))} went out in {lasting(span)} {answered}:"
         " nothing else was said.",
         "Close a connection that nobody uses; a longer TCP_KEEPIDLE, where it is meant to idle."
-        if answers else "The peer is gone: close, and connect anew.",
+        if heard == len(probes) else "The peer is gone: close, and connect anew.",
         "RFC 9293 3.8.4", tuple(r.segment.frame for r in probes[:_CITED]),
     )  # fmt: skip
 

@@ -16,7 +16,7 @@ from netlab.correlate.arrivals import arrival_ns, came, reached, sent
 from netlab.correlate.flows import ACK, RST, SYN
 from netlab.explain.causes import MECHANISMS, Cause
 from netlab.explain.findings.finding import Finding, Severity
-from netlab.explain.opening import clipped_text, queue_at
+from netlab.explain.opening import clipped_text, held_text, queue_at
 from netlab.explain.scene import Path, Scene
 from netlab.explain.wording import counted, lasting
 from netlab.model.tables import Call, Connection, Direction, Packet
@@ -58,9 +58,8 @@ def overflow(scene: Scene, row: Connection) -> Iterator[Finding]:
     yield Finding(
         "backlog_overflow", row.connection, Severity.HIGH,
         f"The accept queue overflowed ({listen.actor} listen({listen.args}) #{listen.call}"
-        f"{clipped_text(listen, backlog)}): it held"
-        f" {waiting} of {backlog + 1} connections, so the SYN had no answer;"
-        f" {counted(clients, 'client')} turned away.",
+        f"{clipped_text(listen, backlog)}): it {held_text(waiting, backlog)}, so the SYN"
+        f" had no answer; {counted(clients, 'client')} turned away.",
         MECHANISMS[Cause.BACKLOG_FULL].advice, MECHANISMS[Cause.BACKLOG_FULL].source,
         tuple(syn.frame for syn, *_ in met[:_CITED]), (listen.call, *connects[:_CITED]),
     )  # fmt: skip

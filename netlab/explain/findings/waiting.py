@@ -75,7 +75,7 @@ def zero_window(scene: Scene, row: Connection) -> Iterator[Finding]:
         "zero_window", row.connection, Severity.HIGH,
         f"The sender stood still for {lasting(stalled_ns)}"
         f" {longest.text or 'because the window was closed'}"
-        f"{f' (the longest of {stops} such waits)' if stops > 1 else ''}.",
+        f"{f' (and in {stops - 1} more such waits)' if stops > 1 else ''}.",
         MECHANISMS[Cause.PEER_WINDOW].advice, MECHANISMS[Cause.PEER_WINDOW].source, frames, calls,
     )  # fmt: skip
 
@@ -92,7 +92,7 @@ def send_buffer(scene: Scene, row: Connection) -> Iterator[Finding]:
     if path is None:  # a pipe or a Unix socket
         stops = len({part.text for _, part in found})
         text = f"The writer stood still for {lasting(stalled_ns)} {longest.text}" \
-               f"{f' (the longest of {stops} such waits)' if stops > 1 else ''}."  # fmt: skip
+               f"{f' (and in {stops - 1} more such waits)' if stops > 1 else ''}."  # fmt: skip
     else:
         sender = path.senders[Side(call.side or Side.CLIENT).outbound]
         last_ns = longest.stop_ns - 1

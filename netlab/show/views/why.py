@@ -264,7 +264,7 @@ def _by_cause(clauses: Sequence[Clause]) -> list[Clause]:
         _together(
             alike,
             alike[0].text
-            + (f" (the longest of {len(alike)} such waits)" if len(alike) > 1 else ""),
+            + (f" (and in {len(alike) - 1} more such waits)" if len(alike) > 1 else ""),
         )
         for alike in found.values()
     ]

@@ -43,7 +43,7 @@ def test_a_swept_parameter_that_was_typed_is_the_only_one(one: object) -> None:
 
 def test_the_page_names_what_is_swept_and_no_default() -> None:
     curve = find("cwnd-curve")
-    assert "rounds=1, 3, 4 (of slow" in text(page.before_lines(curve, curve.params({}), 80))
+    assert "rounds=1, 2, 4 (of slow" in text(page.before_lines(curve, curve.params({}), 80))
     full = text(page.before_lines(curve, curve.params({}), 80, full=True))
     assert "rounds=1, 2, 3, 4 (of slow" in full
     alone = curve.alone({"rounds": "2"})
