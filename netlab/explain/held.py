@@ -9,7 +9,7 @@ Read first: RFC 896, RFC 9293 3.7.4 and 3.8.6, Minshall's form of Nagle (tcp_nag
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_right
 from collections.abc import Callable
 
 from netlab.correlate.arrivals import arrival_ns, reached
@@ -87,8 +87,13 @@ def _tell_window(line: Line, holder: Holder, moment: Moment) -> None:
         return
     reader = _reader(holder, moment.since_ns)
     opens = _opens(holder, moment.since_ns)
-    lost = _lost_update(holder, moment) if opens is None or opens is moment.left else None
+    lost = _lost_update(holder, moment)
     if lost is not None:
+        line.until(
+            lost.packet.time_ns, Cause.PEER_WINDOW, Certainty.INFERRED, frames,
+            (*holder.calls, *reader[1]),
+            f"because the window of the {holder.sender.direction.receiver} was closed: {reader[0]}",
+        )  # fmt: skip
         line.until(
             moment.until_ns, Cause.WINDOW_PROBE, Certainty.INFERRED,
             (*frames, lost.segment.frame), holder.calls,
@@ -126,18 +131,20 @@ def _sends_what_fits(moment: Moment) -> bool:
 
 
 def _lost_update(holder: Holder, moment: Moment) -> Row | None:
-    """An ACK with a larger window that left by then and was lost, where no later one came."""
+    """The last ACK to leave by then, if it had a larger window and was lost."""
     sender = holder.sender
     edge = sender.edge(moment.since_ns)
     if not sender.exact or edge is None:
         return None
     for row in reversed(holder.path.track.rows):
         segment = row.segment
-        if row.direction is sender.direction or row.packet.time_ns > moment.since_ns:
+        packet = row.packet
+        seen_ns = arrival_ns(packet) if reached(packet) else packet.time_ns
+        if row.direction is sender.direction or seen_ns >= moment.until_ns:
             continue
-        if reached(row.packet) or segment.ack is None or segment.seg_wnd_bytes is None:
+        if reached(packet) or segment.ack is None or segment.seg_wnd_bytes is None:
             return None
-        if row.packet._wired and segment.ack - 1 + segment.seg_wnd_bytes > edge:
+        if packet._wired and segment.ack - 1 + segment.seg_wnd_bytes > edge:
             return row
     return None
 
@@ -160,7 +167,7 @@ def _reader(holder: Holder, time_ns: int) -> tuple[str, tuple[int, ...]]:
     """What the peer's program did instead of reading, and its calls."""
     path, side = holder.path, holder.sender.direction.receiver
     reads = path.scene.reads(path.connection, side)
-    place = bisect_left(reads, time_ns, key=lambda call: call.entered_ns)
+    place = bisect_right(reads, time_ns, key=lambda call: call.entered_ns)
     before = reads[place - 1] if place else None
     later = reads[place] if place < len(reads) else None
     if before is None and later is None:

@@ -298,6 +298,58 @@ def test_a_window_smaller_than_a_segment_waits_for_the_probe_timer() -> None:
     assert causes(rows, recv) == [("window_probe", 211)]
 
 
+def test_what_fits_into_the_window_at_once_met_no_probe_timer() -> None:
+    play = Play(wired=True)
+    play.handshake()
+    with play.call("server", "recv", 2 * FULL, size=2 * FULL, flags=0x100):
+        with play.call("client", "send", 2 * FULL, size=2 * FULL):
+            play.data("c>s", 0, FULL)
+        play.ack("s>c", FULL, window=4)
+        play.now_ns += 1 * MS
+        play.data("c>s", FULL, FULL + 512)
+        play.ack("s>c", FULL + 512)
+        play.data("c>s", FULL + 512, 2 * FULL)
+    tables, rows = told(play)
+    recv = number_of(tables, "recv", 1, "server")
+    assert not [row for row in rows if row.call == recv and row.cause == "window_probe"]
+
+
+def closed_while_the_reader_reads(*, update_is_lost: bool) -> Play:
+    """The window is closed, the reader reads all and waits in recv; its update may be lost."""
+    play = Play(wired=True)
+    play.handshake()
+    play.ack("s>c", 0, window=2 * FULL // 128)
+    with play.call("client", "send", 3 * FULL, size=3 * FULL):
+        play.data("c>s", 0, FULL)
+        play.data("c>s", FULL, 2 * FULL)
+        play.ack("s>c", 2 * FULL, window=0)
+    play.did("server", "recv", 2 * FULL, size=2 * FULL)
+    with play.call("server", "recv", FULL, size=FULL):
+        if update_is_lost:
+            play.ack("s>c", 2 * FULL, window=500, way="drop")
+        play.now_ns += 300 * MS
+        play.ack("s>c", 2 * FULL, window=500)
+        play.data("c>s", 2 * FULL, 3 * FULL)
+    return play
+
+
+def test_a_lost_window_update_is_not_the_readers_doing() -> None:
+    tables, rows = told(closed_while_the_reader_reads(update_is_lost=True))
+    recv = number_of(tables, "recv", 2, "server")
+    assert causes(rows, recv) == [("window_probe", 300)]
+    part = of(rows, recv, "window_probe")
+    assert part.certainty == "inferred"
+    assert "was lost" in part.text
+
+
+def test_a_reader_that_is_inside_recv_is_not_said_not_to_read() -> None:
+    tables, rows = told(closed_while_the_reader_reads(update_is_lost=False))
+    recv = number_of(tables, "recv", 2, "server")
+    part = next(row for row in rows if row.call == recv and row.cause == "peer_window")
+    assert part.certainty == "inferred"
+    assert "did not read" not in part.text
+
+
 def test_a_full_congestion_window_ends_with_an_ack() -> None:
     play = Play(wired=True)
     play.handshake()
