@@ -28,3 +28,8 @@ def lasting(ns: int) -> str:
 def counted(number: int, one: str) -> str:
     """`1 byte`, `312 bytes`."""
     return f"{number:,} {one}{'' if number == 1 else 's'}"
+
+
+def more_such(count: int) -> str:
+    """Behind the text of one of several waits: ` (and in 3 more such waits)`; empty for one."""
+    return f" (and in {counted(count - 1, 'more such wait')})" if count > 1 else ""

@@ -11,7 +11,7 @@ from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.opening import backlog_of, clipped_text
 from netlab.explain.parts import Part
 from netlab.explain.scene import Scene
-from netlab.explain.wording import counted, lasting
+from netlab.explain.wording import counted, lasting, more_such
 from netlab.model.tables import Call, Connection, Side
 
 _MS = 1_000_000
@@ -75,7 +75,7 @@ def zero_window(scene: Scene, row: Connection) -> Iterator[Finding]:
         "zero_window", row.connection, Severity.HIGH,
         f"The sender stood still for {lasting(stalled_ns)}"
         f" {longest.text or 'because the window was closed'}"
-        f"{f' (and in {stops - 1} more such waits)' if stops > 1 else ''}.",
+        f"{more_such(stops)}.",
         MECHANISMS[Cause.PEER_WINDOW].advice, MECHANISMS[Cause.PEER_WINDOW].source, frames, calls,
     )  # fmt: skip
 
@@ -92,7 +92,7 @@ def send_buffer(scene: Scene, row: Connection) -> Iterator[Finding]:
     if path is None:  # a pipe or a Unix socket
         stops = len({part.text for _, part in found})
         text = f"The writer stood still for {lasting(stalled_ns)} {longest.text}" \
-               f"{f' (and in {stops - 1} more such waits)' if stops > 1 else ''}."  # fmt: skip
+               f"{more_such(stops)}."  # fmt: skip
     else:
         sender = path.senders[Side(call.side or Side.CLIENT).outbound]
         last_ns = longest.stop_ns - 1

@@ -14,7 +14,7 @@ from netlab.lab.network.rtnetlink import CREATE, REPLACE, Rtnetlink, attribute, 
 _RTM_NEWQDISC = 36
 _TCA_KIND, _TCA_OPTIONS = 1, 2
 _TBF_PARMS, _TBF_RATE64, _TBF_BURST = 1, 4, 6
-_ROOT = 0xFFFF_FFFF  # TC_H_ROOT
+_ROOT = (0xFFFF << 16) | 0xFFFF  # TC_H_ROOT: major and minor number
 _ETHERNET = 1  # TC_LINKLAYER_ETHERNET: the kernel wants no table of times for the rate
 _LONGEST_FRAME_BYTES = 1514  # a bucket that holds no more lets one frame go at a time
 _LIMIT_BYTES = 1 << 20  # of the queue; TCP keeps to much less by itself

@@ -18,7 +18,7 @@ from netlab.explain.scene import Scene
 from netlab.explain.silences import silences_of
 from netlab.explain.unreturned import end_of
 from netlab.explain.waits import explained
-from netlab.explain.wording import name_of
+from netlab.explain.wording import more_such, name_of
 from netlab.model.call import ACCEPTING
 from netlab.model.recording import RawRecording
 from netlab.model.records import dataclass
@@ -263,8 +263,7 @@ def _by_cause(clauses: Sequence[Clause]) -> list[Clause]:
     merged = [
         _together(
             alike,
-            alike[0].text
-            + (f" (and in {len(alike) - 1} more such waits)" if len(alike) > 1 else ""),
+            alike[0].text + more_such(len(alike)),
         )
         for alike in found.values()
     ]

@@ -43,7 +43,7 @@ def test_few_waits_are_said_one_by_one() -> None:
 def test_many_of_one_cause_are_said_once_with_all_their_time() -> None:
     said = questions(5)
     assert "20.0 ms before the server's program called send #15" in said
-    assert "15.0 ms on the wire (frame 8) (inside server read #14) (the longest of 6" in said
+    assert "15.0 ms on the wire (frame 8) (inside server read #14) (and in 5 more" in said
     assert "other reason" not in said
 
 

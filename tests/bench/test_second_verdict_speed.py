@@ -1,6 +1,6 @@
 """netlab's own verdicts: what they take for a segment, by kernels and by the general path.
 
-    .ci/test -m bench -s tests/bench/test_second_verdicts.py
+    .ci/test -m bench -s tests/bench/test_second_verdict_speed.py
 
 The capture is that of test_engine_peers; the general path and the plain kernels judge its first
 packets only. Judging alone is timed, by processor time: for the kernels that is noting what options
