@@ -21,10 +21,8 @@ class Behind:
         self._work: Callable[[], None] | None = None
         self._error: BaseException | None = None
         self._is_running = False
-        self._begun, self._ended = (
-            Lock(),
-            Lock(),
-        )  # released when there is work, and when it is done
+        self._begun = Lock()  # released when there is work
+        self._ended = Lock()  # released when it is done
         self._begun.acquire()
         self._ended.acquire()
 

@@ -13,7 +13,7 @@ from netlab.correlate.arrivals import arrival_ns, came
 from netlab.correlate.streams import fin_ready
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.endings import tell_process_end
-from netlab.explain.held import tell_held, tell_own_queue
+from netlab.explain.held import DELAYED_AT_LEAST_NS, tell_held, tell_own_queue
 from netlab.explain.moments import Holder
 from netlab.explain.parts import Line
 from netlab.explain.peer import tell_before
@@ -25,7 +25,6 @@ from netlab.model.tables import Call, Direction, Fate, Packet, Role
 _RATE = re.compile(r"\brate ")
 _DELAY = re.compile(r"\bdelay (?:[cs]>[cs] )?(?:conn \d+ )?(\d+(?:\.\d+)?) ?(ns|us|ms|s)\b")
 _BY = re.compile(r"\bby (\d+(?:\.\d+)?) ?(ns|us|ms|s)\b")
-_DELAYED_AT_LEAST_NS = 35_000_000  # TCP_DELACK_MIN of Linux is 40 ms
 _PROMPT_NS = 2_000_000  # the stack's own work, on a busy machine
 _UNITS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 
@@ -105,7 +104,7 @@ def tell_acked(line: Line, path: Path, direction: Direction, byte: int) -> int |
     _leaves(until, path, sender, path.scene.writer(path.connection, direction, byte), byte, first)
     _sent_again(until, path, sender, byte, taken, None)
     tell_flight(until, taken, None)
-    if ack.time_ns - until.at_ns >= _DELAYED_AT_LEAST_NS:
+    if ack.time_ns - until.at_ns >= DELAYED_AT_LEAST_NS:
         until.until(
             ack.time_ns, Cause.DELAYED_ACK, Certainty.INFERRED, (taken.frame, ack.frame), (),
             f"because the {direction.receiver} delayed its ACK (frame {ack.frame})",

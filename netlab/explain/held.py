@@ -9,7 +9,6 @@ Read first: RFC 896, RFC 9293 3.7.4 and 3.8.6, Minshall's form of Nagle (tcp_nag
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable
 
 from netlab.correlate.arrivals import arrival_ns, reached
@@ -20,16 +19,14 @@ from netlab.explain.moments import Holder, Moment, line_rest, moment_of
 from netlab.explain.parts import Line
 from netlab.explain.recovery import new_probe, recovery_of
 from netlab.explain.sender import Sender
-from netlab.explain.wording import name_of
+from netlab.explain.windows import tell_window, window_holds
 from netlab.model.records import dataclass
 from netlab.model.tables import Packet
 
 # An ACK that leaves later than this after the data came was delayed (Linux: 40 ms; a busy
 # machine takes its time, but not as long).
 _SAT_ON_NS = 2_000_000
-_DELAYED_AT_LEAST_NS = 35_000_000  # TCP_DELACK_MIN is 40 ms
-_SOON_NS = 1_000_000_000  # no frame of a window that opens is on its way for longer
-_PROBE_AT_LEAST_NS = 180_000_000  # the probe timer is an RTO, which is 200 ms at least
+DELAYED_AT_LEAST_NS = 35_000_000  # TCP_DELACK_MIN is 40 ms
 _FIRST_CWND_SEGMENTS = 10  # TCP_INIT_CWND of Linux; RFC 6928
 
 
@@ -69,121 +66,6 @@ def _tell_loss(line: Line, holder: Holder, moment: Moment) -> None:
         found = probe[1]
     line.until(moment.until_ns, found.cause, found.certainty, found.frames, holder.calls,
                f"{found.text}, and it kept {holder.what} waiting")  # fmt: skip
-
-
-def _tell_window(line: Line, holder: Holder, moment: Moment) -> None:
-    """The window is too small: for whose sake, and since when."""
-    probed = _sends_what_fits(moment)
-    latest = next(holder.sender.acks_back_from(moment.since_ns), None)
-    frames = (latest.segment.frame,) if latest is not None else ()
-    if probed and moment.left is not None:
-        line.until(
-            moment.until_ns, Cause.WINDOW_PROBE, Certainty.OBSERVED,
-            (*frames, moment.left.segment.frame), holder.calls,
-            f"because the peer's window had room for {moment.room} bytes of a segment of"
-            f" {moment.wanted}, until the probe timer sent those (frame"
-            f" {moment.left.segment.frame})",
-        )  # fmt: skip
-        return
-    reader = _reader(holder, moment.since_ns)
-    opens = _opens(holder, moment.since_ns)
-    lost = _lost_update(holder, moment)
-    if lost is not None:
-        line.until(
-            lost.packet.time_ns, Cause.PEER_WINDOW, Certainty.INFERRED, frames,
-            (*holder.calls, *reader[1]),
-            f"because the window of the {holder.sender.direction.receiver} was closed: {reader[0]}",
-        )  # fmt: skip
-        line.until(
-            moment.until_ns, Cause.WINDOW_PROBE, Certainty.INFERRED,
-            (*frames, lost.segment.frame), holder.calls,
-            f"because the {holder.sender.direction.receiver} had opened its window and frame"
-            f" {lost.segment.frame} that said so was lost: only the probe timer would ask again",
-        )  # fmt: skip
-        return
-    closed_ns = moment.until_ns
-    if opens is not None:
-        closed_ns = min(max(opens.packet.time_ns, moment.since_ns), closed_ns)
-    line.until(
-        closed_ns, Cause.PEER_WINDOW,
-        Certainty.OBSERVED if reader[1] else Certainty.INFERRED,
-        frames, (*holder.calls, *reader[1]),
-        f"because the window of the {holder.sender.direction.receiver} was closed: {reader[0]}",
-    )  # fmt: skip
-    if opens is not None:
-        line.until(
-            moment.until_ns, Cause.PEER_WINDOW, Certainty.OBSERVED,
-            (*frames, opens.segment.frame), holder.calls,
-            f"because the window of the {holder.sender.direction.receiver} was closed, and what"
-            f" opened it was on its way (frame {opens.segment.frame})",
-        )  # fmt: skip
-
-
-def _sends_what_fits(moment: Moment) -> bool:
-    """Whether the next frame takes the rest of the window, and no ACK lets it go."""
-    left = moment.left
-    return (
-        bool(moment.room)
-        and left is not None
-        and not moment.next_ack
-        and left.segment.payload_len_bytes < moment.wanted
-    )
-
-
-def _lost_update(holder: Holder, moment: Moment) -> Row | None:
-    """The last ACK to leave by then, if it had a larger window and was lost."""
-    sender = holder.sender
-    edge = sender.edge(moment.since_ns)
-    if not sender.exact or edge is None:
-        return None
-    for row in reversed(holder.path.track.rows):
-        segment = row.segment
-        packet = row.packet
-        seen_ns = arrival_ns(packet) if reached(packet) else packet.time_ns
-        if row.direction is sender.direction or seen_ns >= moment.until_ns:
-            continue
-        if reached(packet) or segment.ack is None or segment.seg_wnd_bytes is None:
-            return None
-        if packet._wired and segment.ack - 1 + segment.seg_wnd_bytes > edge:
-            return row
-    return None
-
-
-def _opens(holder: Holder, since_ns: int) -> Row | None:
-    """The ACK that moved the right edge of the window; None: none came, or when it left is hidden.
-
-    Once it has left the reader has done its part.
-    """
-    sender = holder.sender
-    edge = sender.edge(since_ns)
-    if not sender.exact or edge is None:
-        return None
-    following = sender.acks_between(since_ns, since_ns + _SOON_NS)
-    return next((row for row in following if (sender.edge(arrival_ns(row.packet)) or 0) > edge),
-                None)  # fmt: skip
-
-
-def _reader(holder: Holder, time_ns: int) -> tuple[str, tuple[int, ...]]:
-    """What the peer's program did instead of reading, and its calls."""
-    path, side = holder.path, holder.sender.direction.receiver
-    reads = path.scene.reads(path.connection, side)
-    place = bisect_right(reads, time_ns, key=lambda call: call.entered_ns)
-    before = reads[place - 1] if place else None
-    later = reads[place] if place < len(reads) else None
-    if before is None and later is None:
-        seen = path.scene.has_calls(path.connection, side)
-        return ("its program never read" if seen else "its program did not read"), ()
-    if before is not None and (before.returned_ns is None or before.returned_ns > time_ns):
-        return f"what had been sent filled it, while its program was inside {name_of(before)}", ()
-    if before is None and later is not None:
-        return f"its program first read with {name_of(later)}", (later.call,)
-    if before is not None and later is not None:
-        return (
-            f"its program did not read between {name_of(before)} and {name_of(later)}",
-            (before.call, later.call),
-        )
-    assert before is not None
-    return f"its program read no more after {name_of(before)}", (before.call,)
 
 
 def _tell_cork(line: Line, holder: Holder, moment: Moment) -> None:
@@ -258,7 +140,7 @@ def sat_on(holder: Holder, carrier: Row, awaited: Row) -> tuple[int, int] | None
         return (came_ns, left_ns) if left_ns - came_ns > _SAT_ON_NS else None
     rtt_ns = holder.path.scene.tables.connections[holder.path.connection].handshake_ns or 0
     came_ns = carrier.packet.time_ns + rtt_ns
-    return (came_ns, left_ns) if left_ns - came_ns >= _DELAYED_AT_LEAST_NS else None
+    return (came_ns, left_ns) if left_ns - came_ns >= DELAYED_AT_LEAST_NS else None
 
 
 def _tell_autocork(line: Line, holder: Holder, moment: Moment) -> None:
@@ -351,7 +233,7 @@ def tell_full(line: Line, holder: Holder, moment: Moment) -> None:
          if row.segment.stop <= stop and reached(row.packet)), None,
     )  # fmt: skip
     sat = sat_on(holder, carrier, awaited) if carrier is not None and sender.exact else None
-    if sat is not None and sat[1] - sat[0] >= _DELAYED_AT_LEAST_NS:
+    if sat is not None and sat[1] - sat[0] >= DELAYED_AT_LEAST_NS:
         came_ns, left_ns = sat
         line.until(came_ns, Cause.SEND_BUFFER, sure, frames, holder.calls, text)
         line.until(
@@ -395,17 +277,9 @@ def _segments_have_room(m: Moment) -> bool:
     return m.segments_out < _FIRST_CWND_SEGMENTS or not m.next_ack
 
 
-def _window_closed(m: Moment) -> bool:
-    if m.room is None or not m.unsent or m.room >= m.wanted:
-        return False
-    if not _sends_what_fits(m) or m.left is None:
-        return True
-    return m.left.packet.time_ns - m.since_ns >= _PROBE_AT_LEAST_NS  # else it was sent at once
-
-
 RULES: tuple[Rule, ...] = (
     Rule(Cause.RTO, lambda m: m.resend is not None, _tell_loss),
-    Rule(Cause.PEER_WINDOW, _window_closed, _tell_window),
+    Rule(Cause.PEER_WINDOW, window_holds, tell_window),
     Rule(Cause.CORK, _cork_holds, _tell_cork),
     Rule(Cause.NAGLE, _nagle_holds, _tell_nagle),
     Rule(Cause.AUTOCORK, _autocork_holds, _tell_autocork),
