@@ -45,3 +45,10 @@ def sent(packets: Iterable[Packet]) -> list[Packet]:
 def came(packets: Iterable[Packet]) -> list[Packet]:
     """Those that reached the receiver, in order of arrival."""
     return sorted(filter(reached, packets), key=arrival_ns)
+
+
+def seen_at_both_ends(packet: Packet) -> bool:
+    """Whether both times of a frame are known: a wire's, or on a loopback, where they are one."""
+    if packet._wired or packet.src == packet.dst:
+        return True
+    return (packet.src or "").startswith("127.") or packet.interface.startswith("lo")

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from netlab.correlate.accept_queue import stayed_queued
+from netlab.correlate.admissions import Admissions
 from netlab.correlate.arrivals import arrival_ns
 from netlab.correlate.call_layout import UrgentMark
 from netlab.correlate.call_moves import at_their_latest, moved_bytes
@@ -123,6 +124,12 @@ class CallJoin:
             ring_lost=self.ring_lost, whole=not has_gaps(self.raw), locator=self.locator,
         )  # fmt: skip
         add_connections_without_frames(network, self.tables.connections, self.records)
+        servers = {
+            s.connection: s for s in network
+            if s.connection is not None and s.side is Side.SERVER and s.is_stream
+        }  # fmt: skip
+        admissions = Admissions(tracks, servers, network, self.records, self.raw.description.hosts)
+        admissions.mark(tracks)
         spans = self._join_tcp(network, tracks)
         udp = self._join_datagrams(network, flows, datagrams)
         spans += udp.spans
@@ -130,8 +137,9 @@ class CallJoin:
         spans += local.spans
         epolls = Epolls(self.records, self.raw.inheritances)
         waits = Wakeups(
-            self.records, self.tcp, udp, local, self.by_frame, epolls, ring_lost=self.ring_lost
-        )
+            self.records, self.tcp, udp, local, self.by_frame, epolls,
+            admissions=admissions, ring_lost=self.ring_lost,
+        )  # fmt: skip
         spans += waits.spans(sockets)
         spans.sort(key=lambda span: _span_order(span, self.place))
         self.tables.spans = spans

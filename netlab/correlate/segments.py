@@ -80,6 +80,7 @@ class Track:
     twins: bool = False  # one of several that an accept may have returned
     contested: set[Side] = field(default_factory=set)  # ends that several sockets may be, or none
     listeners: list[Socket] = field(default_factory=list)  # on its server's address, by `matching`
+    ignored: frozenset[int] = frozenset()  # frames that a full listener ignored, by `admissions`
 
     def half(self, direction: Direction) -> Half:
         return self.halves[direction]

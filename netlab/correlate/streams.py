@@ -143,7 +143,10 @@ class _Acceptance:
         self.sender = track.halves[stream.direction]
         receiver = track.halves[stream.direction.reverse]
         self.sack = bool(self.sender.sack and receiver.sack)
-        self.rows = _merged(track.rows, stream.direction)
+        rows = track.rows
+        if track.ignored:
+            rows = [row for row in rows if row.packet.frame not in track.ignored]
+        self.rows = _merged(rows, stream.direction)
         self._sent = len(track.rows)
         self.position: dict[int, int] = {}  # frame -> place in the play
         self.acks: list[tuple[int, int]] = []  # (place, offset) of each advance

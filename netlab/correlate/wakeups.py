@@ -15,7 +15,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 
-from netlab.correlate.accept_queue import queued_by
+from netlab.correlate.admissions import Admissions
 from netlab.correlate.arrivals import arrival_ns, came
 from netlab.correlate.datagram_join import DatagramJoin
 from netlab.correlate.epolls import Epolls, Reported
@@ -53,9 +53,11 @@ class Wakeups:
         packets: Mapping[int, Packet],
         epolls: Epolls,
         *,
+        admissions: Admissions,
         ring_lost: bool = False,
     ) -> None:
         self.calls, self.tcp, self.datagrams, self.local = calls, tcp, datagrams, local
+        self._admissions = admissions
         self.packets, self.epolls, self.ring_lost = packets, epolls, ring_lost
         self._writable = Writable(calls, packets)
         self._cursors: dict[int, tuple[list[int], list[int]]] = {}
@@ -122,7 +124,10 @@ class Wakeups:
         join = self.tcp.get(made.connection) if made.connection is not None else None
         if join is None or self.ring_lost:
             return []
-        return self._span(number, queued_by(join.track, socket, self.calls), until)
+        admission = self._admissions.of.get(join.connection)
+        if admission is None or admission.unsettled:
+            return []
+        return self._span(number, admission.packet, until)
 
     def _stream(
         self,

@@ -2,8 +2,9 @@
 
 Until the client's SYN left nobody wanted anything (`no_client`); then the handshake as a connect
 waits for it, and its last ACK: on the wire, or lost until another frame did its work (tcp_check_req
-in Linux), or ignored, where TCP_DEFER_ACCEPT has accept wait for the client's first data.
-Read first: `opening`, `correlate.accept_queue`; man 7 tcp on TCP_DEFER_ACCEPT.
+in Linux), or ignored, since the queue was full, or where TCP_DEFER_ACCEPT has accept wait for the
+client's first data.
+Read first: `opening`, `queues`, `correlate.accept_queue`; man 7 tcp on TCP_DEFER_ACCEPT.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from netlab.explain.arriving import tell_flight
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.held import tell_held
 from netlab.explain.moments import Holder
-from netlab.explain.opening import complete, tell_handshake, tell_prompt
+from netlab.explain.opening import tell_handshake, tell_prompt
 from netlab.explain.parts import Line
 from netlab.explain.peer import tell_before
+from netlab.explain.queues import complete, kept_out, tell_kept_out
 from netlab.explain.scene import Path, Scene
 from netlab.explain.sender import Write
 from netlab.explain.wording import name_of
@@ -46,19 +48,26 @@ def _until_complete(line: Line, path: Path, socket: Socket, last: Packet) -> Non
     """From the SYN-ACK at the client until the frame left that put the connection in its queue."""
     acks = [p for p in path.track.handshake_acks if not p._made and p.time_ns <= last.time_ns]
     first = next(iter(acks), last)
+    turned = [one.packet for one, _ in kept_out(path)]
+    heard = turned[0] if turned else last  # the first that came, whatever became of it
     if not path.exact:  # seen at one end: on which side of it the time went, nobody knows
         answer = next(iter(came(path.track.halves[Direction.S2C].syns)), None)
-        if first is last and answer is not None:
+        if turned:
+            tell_kept_out(line, path, last.time_ns)
+        elif first is last and answer is not None:
             line.until(last.time_ns, Cause.NETWORK, Certainty.INFERRED,
                        (answer.frame, last.frame), (), "for the SYN-ACK and its ACK")  # fmt: skip
-    elif first is last:
-        tell_prompt(line, last)
+    elif first is heard:
+        tell_prompt(line, heard)
     elif not reached(first):
-        _ack_lost(line, path, [p for p in acks if not reached(p)], last)
+        _ack_lost(line, path, [p for p in acks if not reached(p)], heard)
     elif (option := _deferring(path.scene, socket, arrival_ns(first))) is not None:
         tell_prompt(line, first)
         tell_flight(line, first, None)
         _first_word(line, path, option, last)
+    if turned and path.exact:
+        tell_flight(line, heard, None)
+        tell_kept_out(line, path, last.time_ns)
     line.unknown(last.time_ns, f"before frame {last.frame}, for a reason that is not seen")
 
 

@@ -17,6 +17,7 @@ from netlab.explain.held import DELAYED_AT_LEAST_NS, tell_held, tell_own_queue
 from netlab.explain.moments import Holder
 from netlab.explain.parts import Line
 from netlab.explain.peer import tell_before
+from netlab.explain.queues import is_never_taken, tell_kept_out
 from netlab.explain.recovery import tell_recovery
 from netlab.explain.scene import Path
 from netlab.explain.sender import Sender, Write
@@ -192,10 +193,13 @@ def tell_reset(line: Line, path: Path, direction: Direction, packet: Packet) -> 
     if cause is not None:
         tell_before(until, path.scene, cause, f"called {_plain(cause)}")
         tell_process_end(until, cause, packet.time_ns, (packet.frame,))
-    elif asked is not None:
-        tell_flight(until, asked, None)
     else:
-        _not_seen(until, path, path.senders[direction], packet)
+        if is_never_taken(path):
+            tell_kept_out(until, path, asked.time_ns if asked is not None else packet.time_ns)
+        if asked is not None:
+            tell_flight(until, asked, None)
+        else:
+            _not_seen(until, path, path.senders[direction], packet)
     if packet.time_ns - until.at_ns <= _PROMPT_NS:
         until.until(packet.time_ns, Cause.COPY, Certainty.INFERRED, (packet.frame,), (),
                     "in which the stack sent a reset")  # fmt: skip

@@ -1,108 +1,22 @@
 """connect -> what it waited for: the frames of the handshake; and when a queue took them in.
 
 Until the SYN left that came, until the SYN-ACK left that came, on the wire. A SYN that came and had
-no answer met a full queue; the listener's calls say so where they are known.
-Read first: RFC 9293 3.5, man 2 listen, tcp_conn_request in Linux; `correlate.accept_queue`.
+no answer met a full queue; the listener's calls say so where they are known (`queues`).
+Read first: RFC 9293 3.5, man 2 listen, tcp_conn_request in Linux.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-
-from netlab.correlate.accept_queue import acks_at_server, queued_by, queued_ns
 from netlab.correlate.arrivals import arrival_ns, came, may_have_reached, on_its_way, reached, sent
 from netlab.correlate.flows import ACK
-from netlab.correlate.sockets import Socket
 from netlab.explain.arriving import tell_flight
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.parts import Line
-from netlab.explain.scene import Path, Queue, Scene
+from netlab.explain.queues import clipped_text, held_text, queue_at
+from netlab.explain.scene import Path
 from netlab.model.tables import Call, Direction, Packet, Side
 
 _PROMPT_NS = 2_000_000  # the stack's own work, on a busy machine
-
-
-def complete(path: Path, socket: Socket) -> tuple[int, int] | None:
-    """(when the connection stood in its accept queue, by which frame)."""
-    packet = queued_by(path.track, socket.listener, path.scene.records)
-    if packet is None:
-        acks = acks_at_server(path.track)
-        soonest_ns = queued_ns(path.track, socket.listener, path.scene.records)
-        first = next(
-            (row for row in acks if soonest_ns is None or arrival_ns(row.packet) >= soonest_ns),
-            None,
-        )
-        if first is None:
-            return None
-        packet = first.packet
-    return arrival_ns(packet), packet.frame
-
-
-def queue_at(path: Path, time_ns: int) -> tuple[Call, int, int] | None:
-    """(the listen, connections that stood in the accept queue then, its backlog)."""
-    scene = path.scene
-    server = path.track.flow.server
-    if server not in scene.queues:
-        scene.queues[server] = _queue_of(path)
-    queue = scene.queues[server]
-    if queue is None:
-        return None
-    waiting = bisect_right(queue.came_ns, time_ns) - bisect_right(queue.left_ns, time_ns)
-    return queue.listen, waiting, backlog_of(scene, queue.listen)
-
-
-def held_text(waiting: int, backlog: int) -> str:
-    """Of a listener's queue. More than it has room for were never in it: it ignored their ACKs."""
-    if waiting > backlog + 1:
-        return f"was full ({backlog + 1} connections), with {waiting} that nobody had accepted"
-    return f"held {waiting} of {backlog + 1} connections"
-
-
-def backlog_of(scene: Scene, listen: Call) -> int:
-    """What a listen's backlog comes to: no more than its host's net.core.somaxconn, if known.
-
-    Linux compares them as unsigned numbers, so that a negative one asks for all there is.
-    """
-    asked = int(listen.args)
-    most = next(
-        (dict(host.sysctls).get("net.core.somaxconn", "") for host in
-         scene.raw.description.hosts if host.name == listen.host), "",
-    )  # fmt: skip
-    if not most.isdecimal():
-        return asked if asked >= 0 else 1 << 31
-    return int(most) if asked < 0 else min(asked, int(most))
-
-
-def clipped_text(listen: Call, backlog: int) -> str:
-    """Says of a listen whose backlog the host cut: `, of which net.core.somaxconn leaves 128`."""
-    if str(backlog) == listen.args.strip():
-        return ""
-    return f", of which net.core.somaxconn leaves {backlog}"
-
-
-def _queue_of(path: Path) -> Queue | None:
-    """When connections to the server's end came into its accept queue, and when they left it."""
-    scene = path.scene
-    listener = scene.listener(path.track)
-    if listener is None or listener.listened_by is None:
-        return None
-    listen = scene.call(listener.listened_by)
-    if not listen.args.strip().removeprefix("-").isdecimal():
-        return None
-    came_ns, left_ns = [], []
-    for row in scene.tables.connections:
-        if (row.server, row.server_port) != path.track.flow.server:
-            continue
-        other = scene.path(row.connection)
-        socket = scene.ends.get((row.connection, Side.SERVER))
-        queued = complete(other, socket or listener) if other is not None else None
-        if queued is None:
-            continue
-        came_ns.append(queued[0])
-        taken = socket.accepted_by if socket is not None else None
-        if taken is not None:
-            left_ns.append(max(scene.call(taken).returned_ns or queued[0], queued[0]))
-    return Queue(listen, sorted(came_ns), sorted(left_ns))
 
 
 def tell_handshake(line: Line, path: Path, side: Side = Side.CLIENT) -> int | None:
@@ -206,7 +120,7 @@ def _lost_syn(line: Line, path: Path, before: Packet, packet: Packet) -> None:
             listen, waiting, backlog = full
             calls = (listen.call,)
             said = f"its queue {held_text(waiting, backlog)}"
-            if clipped := clipped_text(listen, backlog):
+            if clipped := clipped_text(path.scene, listen):
                 said += f" (listen({listen.args}){clipped})"
             certainty = Certainty.OBSERVED if waiting == backlog + 1 else Certainty.INFERRED
         line.until(

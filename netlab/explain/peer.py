@@ -16,6 +16,7 @@ from netlab.correlate.arrivals import arrival_ns
 from netlab.explain.causes import BUSY, Cause, Certainty
 from netlab.explain.endings import end_text
 from netlab.explain.parts import Line, Part
+from netlab.explain.queues import complete, tell_standing, went_well
 from netlab.explain.scene import Path, Scene
 from netlab.explain.wording import name_of
 from netlab.model.tables import Call, Direction, Side
@@ -129,7 +130,7 @@ def _whose(call: Call) -> str:
 
 def _accept_queue(line: Line, scene: Scene, call: Call) -> None:
     """Until somebody called accept, where the peer's socket came out of one."""
-    from netlab.explain.opening import complete
+    from netlab.explain.accepting import tell_accept
 
     socket = scene.socket_of(call)
     if socket is None or socket.accepted_by is None or call.side != Side.SERVER:
@@ -139,13 +140,9 @@ def _accept_queue(line: Line, scene: Scene, call: Call) -> None:
     if path is None or accept.entered_ns <= line.at_ns:
         return
     queued = complete(path, socket)
-    if queued is None or queued[0] >= accept.entered_ns:
-        return
+    if queued is None or (queued[0] >= accept.entered_ns and went_well(path)):
+        return  # it waited for what is told of accept itself
     if not path.track.halves[Direction.C2S].syns[:1] or _syn_ns(path) > line.at_ns:
         return  # it had not begun
-    line.until(queued[0], Cause.NETWORK, Certainty.OBSERVED, (queued[1],), (),
-               f"on the wire (frame {queued[1]})")  # fmt: skip
-    line.until(
-        accept.entered_ns, Cause.ACCEPT_QUEUE, Certainty.OBSERVED, (queued[1],), (accept.call,),
-        f"in the accept queue, before {name_of(accept)} was called",
-    )  # fmt: skip
+    tell_accept(line, path, socket)
+    tell_standing(line, path, queued[1], accept)

@@ -6,6 +6,7 @@
 RACK's reordering time of one of them |
 | tail_loss_probe | none had, it is the last segment sent, and the first that a timer sent again \
 since an ACK made progress |
+| backlog_full | the frame before it came to a listener whose queue was full |
 | rto | none had, and it is not that: the n-th in a row |
 
 Timers fire late by a tick or an eighth of their length, never early; Linux arms the probe in the
@@ -22,9 +23,10 @@ from netlab.correlate.arrivals import arrival_ns, reached
 from netlab.correlate.kernels_known import may_probe_first
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.parts import Line
+from netlab.explain.queues import full_text, kept_out
 from netlab.explain.scene import Path
 from netlab.explain.sender import Recovery, Resend, Sender
-from netlab.model.tables import Fate, Packet
+from netlab.model.tables import Direction, Fate, Packet
 
 # RACK waits a quarter of the round trip for a segment that may only be late, one tick more until
 # the timer fires; a busy machine is later.
@@ -44,8 +46,11 @@ def recovery_of(path: Path, sender: Sender, resend: Resend) -> Recovery:
 
 
 def _judged(path: Path, sender: Sender, resend: Resend) -> Recovery:
-    evidence = _evidence(sender, resend)
     lost = _lost(path, sender, resend)
+    full = _ignored(path, sender, resend, lost[0])
+    if full is not None:
+        return full
+    evidence = _evidence(sender, resend)
     if evidence is not None:
         told = arrival_ns(path.scene.packets[evidence])
         prompt = resend.time_ns - told <= _PROMPT_NS + _rtt_ns(path) // 4
@@ -135,6 +140,24 @@ def _lost(path: Path, sender: Sender, resend: Resend) -> tuple[tuple[int, ...], 
             return (before.frame,), f"frame {before.frame} was still on its way", True
         return (before.frame,), f"the ACK of frame {before.frame} did not come", True
     return (before.frame,), f"frame {before.frame} was not acknowledged", False
+
+
+def _ignored(
+    path: Path, sender: Sender, resend: Resend, before: tuple[int, ...]
+) -> Recovery | None:
+    """What came while the listener's queue was full, and was sent again for that."""
+    if sender.direction is not Direction.C2S:
+        return None
+    found = [item for item in kept_out(path) if item[0].packet.frame in before]
+    if not found or found[0][1] is Certainty.UNKNOWN:
+        return None
+    met, certainty = found[0]
+    said, _ = full_text(path, met)
+    text = (
+        f"because the listener ignored frame {met.packet.frame}: its queue {said},"
+        f" until it was sent again (frame {resend.frame})"
+    )
+    return Recovery(Cause.BACKLOG_FULL, certainty, (*before, resend.frame), text)
 
 
 def _was_lost(path: Path, sender: Sender, resend: Resend) -> bool:

@@ -11,8 +11,11 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import field
 
-from netlab.correlate.addresses import Endpoint, is_wildcard
+from netlab.correlate.addresses import Endpoint
+from netlab.correlate.admissions import Admissions
+from netlab.correlate.arrivals import seen_at_both_ends
 from netlab.correlate.flows import Flow, flows_from_packets
+from netlab.correlate.missing import missing_frames
 from netlab.correlate.reasons import What
 from netlab.correlate.segments import Track, track_from_flow
 from netlab.correlate.socket_options import OptionSet, options_of
@@ -45,15 +48,6 @@ class Moves:
             return None
         call = self.calls[place - 1]
         return call if call.stop is not None and byte < call.stop else None
-
-
-@dataclass(frozen=True, slots=True)
-class Queue:
-    """The accept queue of a listener: when connections came into it, and left it, in order."""
-
-    listen: Call
-    came_ns: list[int]
-    left_ns: list[int]
 
 
 class Path:
@@ -149,8 +143,9 @@ class Scene:
         }
         self._in_order: dict[tuple[int, Side, Direction], Moves] = {}
         self._paths: dict[int, Path | None] = {}
-        self.queues: dict[Endpoint, Queue | None] = {}  # by listener's end, once asked for
-        self.turned_away: dict[Endpoint, list[int]] = {}  # connections; the same
+        self._admissions: Admissions | None = None
+        self.lost_frames = missing_frames(raw) is not None
+        self.turned_away: dict[Endpoint, list[int]] = {}  # connections by listener's end
         self.unread: dict[int | None, list[Unmatched]] = defaultdict(list)  # by connection
         for item in tables.unmatched:
             if item.bytes and item.what in (What.CARRIED_NOT_READ, What.SENT_NOT_READ):
@@ -272,14 +267,7 @@ class Scene:
 
     def listener(self, track: Track) -> Socket | None:
         """The one socket that listened at the server's end of a connection."""
-        address, port = track.flow.server
-        found = []
-        for socket in self.sockets.all:
-            local = socket.local_endpoint if socket.listens else None
-            if local is None or local[1] != port:
-                continue
-            if local[0] == address or is_wildcard(local):
-                found.append(socket)
+        found = self.admissions.listens_at(track.flow.server)
         return found[0] if len(found) == 1 else None
 
     # --- options
@@ -354,14 +342,32 @@ class Scene:
         if connection is None:
             return None
         if connection not in self._paths:
-            if self._tracks is None:
-                flows = flows_from_packets(self.tables.packets)
-                self._tracks = {
-                    flow.connection: self._track(flow) for flow in flows if flow.protocol == "tcp"
-                }
-            track = self._tracks.get(connection)
+            track = self._all_tracks().get(connection)
             self._paths[connection] = Path(self, track) if track is not None else None
         return self._paths[connection]
+
+    def _all_tracks(self) -> dict[int, Track]:
+        if self._tracks is None:
+            flows = flows_from_packets(self.tables.packets)
+            self._tracks = {
+                flow.connection: self._track(flow) for flow in flows if flow.protocol == "tcp"
+            }
+            self.admissions.mark(self._tracks.values())
+        return self._tracks
+
+    @property
+    def admissions(self) -> Admissions:
+        """How connections came into the accept queues."""
+        if self._admissions is None:
+            servers = {
+                number: socket for (number, side), socket in self.ends.items()
+                if side is Side.SERVER
+            }  # fmt: skip
+            self._admissions = Admissions(
+                self._all_tracks().values(), servers, self.sockets.all, self.records,
+                self.raw.description.hosts,
+            )  # fmt: skip
+        return self._admissions
 
     def _track(self, flow: Flow) -> Track:
         """The frames of a connection, with the verdicts that the tables have."""
@@ -384,9 +390,7 @@ class Scene:
         first = next((row.packet for row in track.rows), None)
         if first is None:
             return False
-        if first._wired or (first.src == first.dst):
-            return True
-        if (first.src or "").startswith("127.") or first.interface.startswith("lo"):
+        if seen_at_both_ends(first):
             return True
         ends = [self.ends.get((track.flow.connection, side)) for side in Side]
         hosts = {socket.host for socket in ends if socket is not None}

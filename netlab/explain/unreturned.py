@@ -18,6 +18,7 @@ from netlab.explain.local_room import tell_no_local_room
 from netlab.explain.opening import tell_connect
 from netlab.explain.parts import Line, Part
 from netlab.explain.peer import tell_silent
+from netlab.explain.queues import is_never_taken, tell_kept_out
 from netlab.explain.scene import Path, Scene
 from netlab.explain.sending import tell_room
 from netlab.explain.wording import name_of
@@ -119,6 +120,8 @@ def _nothing_sent(line: Line, path: Path, side: Side) -> None:
     """The peer's program had sent nothing more: what it did instead, as far as that is known."""
     other = side.inbound.sender
     scene = path.scene
+    if side is Side.CLIENT and is_never_taken(path):
+        tell_kept_out(line, path, line.stop_ns)
     last = next(
         (call for call in reversed(scene.of_connection(path.connection))
          if call.side == other and call.entered_ns < line.stop_ns), None,

@@ -8,7 +8,9 @@ from netlab.correlate.arrivals import arrival_ns, came, reached
 from netlab.correlate.flows import ACK, RST, SYN
 from netlab.correlate.reasons import Reason
 from netlab.correlate.streams import fin_arrival
+from netlab.explain.causes import MECHANISMS, Cause
 from netlab.explain.findings.finding import Finding, Severity
+from netlab.explain.queues import is_never_taken, turned_away_text
 from netlab.explain.scene import Path, Scene
 from netlab.explain.wording import counted, lasting, name_of
 from netlab.model.call import is_outbound
@@ -146,6 +148,12 @@ def _without_a_call(path: Path, side: Side, packet: Packet) -> tuple[str, str]:
          and row.packet.seg_ack == packet.seg_seq
          and 0 <= packet.time_ns - arrival_ns(row.packet) <= _PROMPT_NS), None,
     )  # fmt: skip
+    said = turned_away_text(path) if side is Side.SERVER and is_never_taken(path) else ""
+    if said:
+        return (
+            f"its listener never took the connection: {said}",
+            MECHANISMS[Cause.BACKLOG_FULL].advice,
+        )
     if asked is None:
         return (
             "it answers no frame that had come just before, and which call did it, the recording"

@@ -10,6 +10,7 @@ from netlab.explain.causes import Cause
 from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.findings.listeners import turned_away
 from netlab.explain.opening import crossed
+from netlab.explain.queues import is_kept_out
 from netlab.explain.scene import Path, Scene
 from netlab.explain.sender import Sender
 from netlab.explain.wording import counted, lasting
@@ -30,6 +31,8 @@ def retransmission_storm(scene: Scene, row: Connection) -> Iterator[Finding]:
         return
     for direction, sender in path.senders.items():
         again = sender.resends
+        if direction is Direction.C2S:  # a full listener ignored them: a finding of its own
+            again = [one for one in again if not is_kept_out(path, scene.packets[one.frame])]
         if not again:
             continue
         copies: dict[int, int] = {}

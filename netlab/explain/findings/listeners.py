@@ -1,8 +1,9 @@
 """Findings about who listens: clients that a full queue turned away, handshakes left half open.
 
 A SYN that came, with no answer while the listener's calls say that its accept queue held more than
-its backlog, was turned away by that queue: Linux drops it without a word (tcp_conn_request). It
-needs no call that waited: a client with a timer of its own gives up long before the SYN is sent
+its backlog, was turned away by that queue: Linux drops it without a word (tcp_conn_request), and so
+it does with the last ACK of a handshake that had begun with room (`correlate.admissions`). It needs
+no call that waited: a client with a timer of its own gives up long before the SYN is sent
 again. Read first: man 2 listen, RFC 4987 (SYN flooding).
 """
 
@@ -14,9 +15,16 @@ from collections.abc import Iterator
 from netlab.correlate.addresses import Endpoint
 from netlab.correlate.arrivals import arrival_ns, came, reached, sent
 from netlab.correlate.flows import ACK, RST, SYN
-from netlab.explain.causes import MECHANISMS, Cause
+from netlab.explain.causes import MECHANISMS, Cause, Certainty
 from netlab.explain.findings.finding import Finding, Severity
-from netlab.explain.opening import clipped_text, held_text, queue_at
+from netlab.explain.queues import (
+    held_text,
+    is_never_taken,
+    kept_out,
+    listen_text,
+    queue_at,
+    turned_away_text,
+)
 from netlab.explain.scene import Path, Scene
 from netlab.explain.wording import counted, lasting
 from netlab.model.tables import Call, Connection, Direction, Packet
@@ -29,7 +37,7 @@ _CITED = 8
 
 
 def turned_away(path: Path) -> list[tuple[Packet, Call, int, int]]:
-    """The SYNs that met a full queue: (frame, listen, connections in it, its backlog)."""
+    """What met a full queue, SYNs first: (frame, listen, connections in it, its backlog)."""
     if not path.exact:
         return []
     said = [row.packet.time_ns for row in path.track.rows if row.direction is Direction.S2C]
@@ -43,25 +51,33 @@ def turned_away(path: Path) -> list[tuple[Packet, Call, int, int]]:
         queue = queue_at(path, came_ns)
         if queue is not None and queue[1] > queue[2]:
             found.append((syn, *queue))
+    for one, certainty in kept_out(path):
+        queue = queue_at(path, arrival_ns(one.packet))
+        if queue is not None and certainty is Certainty.OBSERVED:
+            found.append((one.packet, *queue))
     return found
 
 
 def overflow(scene: Scene, row: Connection) -> Iterator[Finding]:
-    """A client that the listener's full queue turned away, and that gave up."""
+    """A client that the listener's full queue turned away: it gave up, or does not know it."""
     path = scene.path(row.connection)
     met = turned_away(path) if path is not None else []
     if path is None or not met:
         return
-    _, listen, waiting, backlog = met[0]
+    packet, listen, waiting, backlog = met[0]
+    said = f"it {held_text(waiting, backlog)}, so the SYN had no answer"
+    if not packet._flags & SYN:
+        said = turned_away_text(path)
+        if is_never_taken(path):
+            said += ", and never took the connection that the client believes to have"
     clients = len(_turned_away_by(scene, path.track.flow.server))
     connects = [call.call for call in scene.of_connection(row.connection) if call.op == "connect"]
     yield Finding(
         "backlog_overflow", row.connection, Severity.HIGH,
-        f"The accept queue overflowed ({listen.actor} listen({listen.args}) #{listen.call}"
-        f"{clipped_text(listen, backlog)}): it {held_text(waiting, backlog)}, so the SYN"
-        f" had no answer; {counted(clients, 'client')} turned away.",
+        f"The accept queue overflowed ({listen_text(scene, listen)}): {said};"
+        f" {counted(clients, 'client')} turned away.",
         MECHANISMS[Cause.BACKLOG_FULL].advice, MECHANISMS[Cause.BACKLOG_FULL].source,
-        tuple(syn.frame for syn, *_ in met[:_CITED]), (listen.call, *connects[:_CITED]),
+        tuple(one.frame for one, *_ in met[:_CITED]), (listen.call, *connects[:_CITED]),
     )  # fmt: skip
 
 
@@ -71,7 +87,8 @@ def _turned_away_by(scene: Scene, server: Endpoint) -> list[int]:
         scene.turned_away[server] = [
             row.connection for row in scene.tables.connections
             if (row.server, row.server_port) == server
-            and (row.handshake_ns is None or row.handshake_ns >= _ANSWERED_WITHIN_NS)
+            and (row.handshake_ns is None or row.handshake_ns >= _ANSWERED_WITHIN_NS
+                 or scene.admissions.has_ignored(row.connection))
             and (path := scene.path(row.connection)) is not None
             and turned_away(path)
         ]  # fmt: skip

@@ -8,8 +8,8 @@ from netlab.correlate.arrivals import reached
 from netlab.explain.causes import MECHANISMS, Cause, Certainty
 from netlab.explain.findings import listeners
 from netlab.explain.findings.finding import Finding, Severity
-from netlab.explain.opening import backlog_of, clipped_text
 from netlab.explain.parts import Part
+from netlab.explain.queues import listen_text, turned_away_text
 from netlab.explain.scene import Scene
 from netlab.explain.wording import counted, lasting, more_such
 from netlab.model.tables import Call, Connection, Side
@@ -118,7 +118,7 @@ def send_buffer(scene: Scene, row: Connection) -> Iterator[Finding]:
 
 
 def backlog_overflow(scene: Scene, row: Connection) -> Iterator[Finding]:
-    """The listener's queue was full: a SYN that came had no answer."""
+    """The listener's queue was full: it ignored a SYN, or the last ACK and what came after it."""
     found = _parts(scene, row, Cause.BACKLOG_FULL)
     if not found:  # no call waited for it to be sent again
         yield from listeners.overflow(scene, row)
@@ -127,14 +127,14 @@ def backlog_overflow(scene: Scene, row: Connection) -> Iterator[Finding]:
     sure = any(part.certainty is Certainty.OBSERVED for _, part in found)
     word = "overflowed" if sure else "seems to have overflowed"
     listener = _listener(scene, row)
-    backlog = ""
-    if listener is not None and listener.args.strip().removeprefix("-").isdecimal():
-        clipped = clipped_text(listener, backlog_of(scene, listener))
-        backlog = f" (listen({listener.args}) #{listener.call}{clipped})"
+    named = f" ({listen_text(scene, listener)})" if listener is not None else ""
+    text = "the client waited {} for the SYN to be sent again"
+    path = scene.path(row.connection)
+    if path is not None and (said := turned_away_text(path)):
+        text = f"{said}; that cost {{}} of waiting"
     yield Finding(
         "backlog_overflow", row.connection, Severity.HIGH,
-        f"The accept queue {word}{backlog}: the client waited {lasting(_once(found))} for the"
-        " SYN to be sent again.",
+        f"The accept queue {word}{named}: {text.format(lasting(_once(found)))}.",
         MECHANISMS[Cause.BACKLOG_FULL].advice, MECHANISMS[Cause.BACKLOG_FULL].source, frames, calls,
     )  # fmt: skip
 
