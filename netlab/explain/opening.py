@@ -15,8 +15,9 @@ from netlab.correlate.flows import ACK
 from netlab.correlate.sockets import Socket
 from netlab.explain.arriving import tell_flight
 from netlab.explain.causes import Cause, Certainty
+from netlab.explain.moves import Queue
 from netlab.explain.parts import Line
-from netlab.explain.scene import Path, Queue, Scene
+from netlab.explain.scene import Path, Scene
 from netlab.model.tables import Call, Direction, Packet, Side
 
 _PROMPT_NS = 2_000_000  # the stack's own work, on a busy machine
