@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from netlab.correlate.arrivals import arrival_ns, reached
+from netlab.correlate.arrivals import reached
 from netlab.correlate.kernels_known import may_probe_first
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.parts import Line
@@ -52,7 +52,7 @@ def _judged(path: Path, sender: Sender, resend: Resend) -> Recovery:
         return full
     evidence = _evidence(sender, resend)
     if evidence is not None:
-        told = arrival_ns(path.scene.packets[evidence])
+        told = sender.heard_ns(path.scene.packets[evidence])
         prompt = resend.time_ns - told <= _PROMPT_NS + _rtt_ns(path) // 4
         if prompt or not (_first_by_timer(sender, resend) or _was_quiet(path, sender, resend)):
             certainty = Certainty.OBSERVED if prompt else Certainty.INFERRED
@@ -213,7 +213,7 @@ def _was_quiet(path: Path, sender: Sender, resend: Resend) -> bool:
     last = next(sender.acks_back_from(resend.time_ns), None)
     if last is None:
         return True
-    return resend.time_ns - arrival_ns(last.packet) >= _LEAST_RTO_NS + _rtt_ns(path)
+    return resend.time_ns - sender.heard_ns(last.packet) >= _LEAST_RTO_NS + _rtt_ns(path)
 
 
 def _rtt_ns(path: Path) -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import field
 
 from netlab.correlate.addresses import Endpoint
 from netlab.correlate.admissions import Admissions
@@ -23,31 +22,17 @@ from netlab.correlate.sockets import Socket, trace_sockets
 from netlab.correlate.streams import Reads, stream_from_track
 from netlab.explain.endings import ended_ns
 from netlab.explain.handing import hand_over
+from netlab.explain.moves import Moves
 from netlab.explain.parts import Part
-from netlab.explain.sender import Sender, Switch, Write, sender_of
+from netlab.explain.sender import Sender, Write, sender_of
+from netlab.explain.switch import Switch
+from netlab.explain.vantage import Vantage, vantage_of
 from netlab.model.call import MSG_MORE, MSG_PEEK, CallRecord, is_inbound, is_outbound
 from netlab.model.clock import clock_steps
 from netlab.model.recording import RawRecording
-from netlab.model.records import dataclass
 from netlab.model.tables import Call, Direction, Packet, Role, Side, Span, State, Tables, Unmatched
 
 Thread = tuple[str, int, int]  # host, pid, tid
-
-
-@dataclass(slots=True)
-class Moves:
-    """The calls of one side that moved bytes one way, in the order of the stream."""
-
-    starts: list[int] = field(default_factory=list)
-    calls: list[Call] = field(default_factory=list)
-
-    def at(self, byte: int) -> Call | None:
-        """The call that moved this byte."""
-        place = bisect_right(self.starts, byte)
-        if not place:
-            return None
-        call = self.calls[place - 1]
-        return call if call.stop is not None and byte < call.stop else None
 
 
 class Path:
@@ -57,13 +42,15 @@ class Path:
         self.scene, self.track = scene, track
         self.connection = track.flow.connection
         self.exact = scene.is_exact(track)
+        self._vantage: Vantage | None = None
         self.senders: dict[Direction, Sender] = {}
         for direction in Direction:
             stream = stream_from_track(track, direction, self._reads(direction))
             side = direction.sender
             sender = sender_of(
-                track, direction, stream, scene.writes(self.connection, side), exact=self.exact
-            )
+                track, direction, stream, scene.writes(self.connection, side), exact=self.exact,
+                away_ns=0 if self.exact else self.vantage.shift(side),
+            )  # fmt: skip
             sender.nodelay = scene.switch(self.connection, side, "TCP_NODELAY")
             sender.cork = scene.switch(self.connection, side, "TCP_CORK")
             sender.paced = scene.paces(self.connection, side)
@@ -75,6 +62,13 @@ class Path:
                 if not sender.paced and scene.has_calls(self.connection, sender.direction.sender):
                     other = self.senders[sender.direction.reverse]
                     hand_over(track.rows, sender, other, scene.packets)
+
+    @property
+    def vantage(self) -> Vantage:
+        """Where the capture stands between its ends."""
+        if self._vantage is None:
+            self._vantage = vantage_of(self.track)
+        return self._vantage
 
     def _reads(self, direction: Direction) -> Reads:
         moves = self.scene.moves(self.connection, direction.receiver, direction)
@@ -169,6 +163,7 @@ class Scene:
         self._tracks: dict[int, Track] | None = None
         self._states: dict[tuple[int | None, str | None], list[State]] | None = None
         self.explained: dict[int, list[Part]] = {}  # by call, of those that returned earlier
+        self.silences: dict[int, list[Part]] = {}  # by connection, once told
 
     # --- calls
 

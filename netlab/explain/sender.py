@@ -19,33 +19,11 @@ from netlab.correlate.segments import Row, Track
 from netlab.correlate.streams import Stream
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.handing import Handing
+from netlab.explain.switch import Switch
 from netlab.model.records import dataclass
 from netlab.model.tables import Call, Direction, Packet
 
 _TIMESTAMPS_BYTES = 12  # RFC 7323 appendix A: the option with its padding
-
-
-@dataclass(frozen=True, slots=True)
-class Switch:
-    """An option of a socket over time: (time, on), in order; before the first it is `default`."""
-
-    changes: tuple[tuple[int, bool], ...] = ()
-    default: bool | None = False  # None: not known
-
-    def at(self, time_ns: int) -> bool | None:
-        """Whether it was on then."""
-        place = bisect_right(self.changes, time_ns, key=_changed_ns)
-        return self.changes[place - 1][1] if place else self.default
-
-    def between(self, since_ns: int, until_ns: int) -> list[int]:
-        """When it changed."""
-        low = bisect_right(self.changes, since_ns, key=_changed_ns)
-        high = bisect_left(self.changes, until_ns, key=_changed_ns)
-        return [changed_ns for changed_ns, _ in self.changes[low:high]]
-
-
-def _changed_ns(change: tuple[int, bool]) -> int:
-    return change[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +64,7 @@ class Sender:
     stream: Stream
     mss: int
     exact: bool  # frames have both times: when they left and when they came
+    away_ns: int = 0  # how much later than captured an ACK was known, by when frames were captured
     nodelay: Switch = field(default_factory=Switch)
     cork: Switch = field(default_factory=Switch)
     departed: list[Row] = field(default_factory=list)  # with payload, in order
@@ -110,6 +89,10 @@ class Sender:
     _resent_ns: list[int] = field(default_factory=list)
     _most: list[int] = field(default_factory=list)  # in flight since the last resend or pause
     _released: dict[int, int] | None = None
+
+    def heard_ns(self, packet: Packet) -> int:
+        """When it knew of an ACK, on the clock by which its own frames left."""
+        return arrival_ns(packet) + self.away_ns
 
     def nxt(self, time_ns: int) -> int:
         """One past the last byte that TCP had sent by then, that moment included."""
@@ -324,10 +307,17 @@ _SILENT_NS = 1_000_000  # a stack sends at once what an ACK lets go; a busy mach
 
 
 def sender_of(
-    track: Track, direction: Direction, stream: Stream, writes: list[Write], *, exact: bool
+    track: Track,
+    direction: Direction,
+    stream: Stream,
+    writes: list[Write],
+    *,
+    exact: bool,
+    away_ns: int = 0,
 ) -> Sender:
-    """The timeline of the end that sends in this direction."""
-    found = Sender(direction, stream, segment_size(track, direction), exact, writes=writes)
+    """The timeline of the end that sends in this direction, `away_ns` from the capture and back."""
+    mss = segment_size(track, direction)
+    found = Sender(direction, stream, mss, exact, away_ns, writes=writes)
     small = nxt = 0
     for row in track.rows:
         segment = row.segment
@@ -377,7 +367,7 @@ def _fill_acks(found: Sender) -> None:
                 edge = ack + window
             elif row.packet._flags & SYN and row.packet.seg_wnd_raw is not None:
                 edge = max(ack, 0) + row.packet.seg_wnd_raw  # not scaled (RFC 7323 2.2)
-        found._acks_ns.append(arrival_ns(row.packet))
+        found._acks_ns.append(found.heard_ns(row.packet))
         found._una.append(max(una, 0))
         found._edge.append(edge)
 

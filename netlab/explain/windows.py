@@ -117,8 +117,8 @@ def _opens(holder: Holder, since_ns: int) -> Row | None:
     if not sender.exact or edge is None:
         return None
     following = sender.acks_between(since_ns, since_ns + _SOON_NS)
-    return next((row for row in following if (sender.edge(arrival_ns(row.packet)) or 0) > edge),
-                None)  # fmt: skip
+    known = ((row, sender.edge(sender.heard_ns(row.packet)) or 0) for row in following)
+    return next((row for row, later in known if later > edge), None)
 
 
 def _reader(holder: Holder, time_ns: int) -> tuple[str, tuple[int, ...]]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from netlab.correlate.arrivals import reached
 from netlab.explain.causes import MECHANISMS, Cause, Certainty
 from netlab.explain.findings import listeners
 from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.parts import Part
 from netlab.explain.queues import listen_text, turned_away_text
 from netlab.explain.scene import Scene
+from netlab.explain.silences import silences_of
 from netlab.explain.wording import counted, lasting, more_such
 from netlab.model.tables import Call, Connection, Side
 
@@ -18,26 +18,30 @@ _MS = 1_000_000
 _SLOW_ACCEPT_NS = 10 * _MS
 _STALL_NS = 10 * _MS
 _CITED = 8
-_RECOVERIES = (Cause.RTO, Cause.TAIL_LOSS_PROBE, Cause.FAST_RETRANSMIT, Cause.HEAD_OF_LINE)
 
 
-def _parts(scene: Scene, row: Connection, *causes: Cause) -> list[tuple[Call, Part]]:
-    """The parts of calls of this connection that have one of these causes."""
-    return [
+def parts_of(scene: Scene, row: Connection, *causes: Cause) -> list[tuple[Call | None, Part]]:
+    """The parts of calls of this connection, or its silences, that have one of these causes."""
+    waits: list[tuple[Call | None, Part]] = [
         (call, part)
         for call in scene.of_connection(row.connection)
         for part in scene.explained.get(call.call, ())
-        if part.cause in causes
     ]
+    waits += [(None, part) for part in silences_of(scene, row.connection)]
+    return [(call, part) for call, part in waits if part.cause in causes]
 
 
-def _evidence(found: list[tuple[Call, Part]]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def evidence(found: list[tuple[Call | None, Part]]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The frames and calls that show it, not too many."""
     frames = dict.fromkeys(frame for _, part in found for frame in part.frames)
-    calls = dict.fromkeys(number for call, part in found for number in (call.call, *part.calls))
+    calls = dict.fromkeys(
+        number for call, part in found
+        for number in ((call.call,) if call is not None else ()) + part.calls
+    )  # fmt: skip
     return tuple(frames)[:_CITED], tuple(calls)[:_CITED]
 
 
-def _once(found: list[tuple[Call, Part]]) -> int:
+def once(found: list[tuple[Call | None, Part]]) -> int:
     """How long, each moment counted once though calls of both ends waited for it."""
     total, edge = 0, 0
     for _, part in sorted(found, key=lambda item: item[1].start_ns):
@@ -48,29 +52,34 @@ def _once(found: list[tuple[Call, Part]]) -> int:
 
 def nagle_delayed_ack(scene: Scene, row: Connection) -> Iterator[Finding]:
     """A small segment waited for an ACK that the receiver delayed."""
-    found = [item for item in _parts(scene, row, Cause.DELAYED_ACK) if "Nagle" in item[1].text]
+    found = [item for item in parts_of(scene, row, Cause.DELAYED_ACK) if "Nagle" in item[1].text]
     if not found:
         return
     held = {part.frames[-1] for _, part in found if part.frames}
     times = "once" if len(held) == 1 else f"{len(held)} times"
-    frames, calls = _evidence(found)
+    frames, calls = evidence(found)
+    told = "Nagle against delayed ACK: " if calls else \
+           "Nagle against delayed ACK, by the times of the frames: "  # fmt: skip
+    what = "write" if calls else "segment"
     yield Finding(
         "nagle_delayed_ack", row.connection, Severity.HIGH,
-        f"Nagle against delayed ACK: {times} a small write waited for an ACK that the receiver"
-        f" sat on, {lasting(_once(found))} in all.",
+        f"{told}{times} a small {what} waited for an ACK that the receiver sat on,"
+        f" {lasting(once(found))} in all.",
         MECHANISMS[Cause.DELAYED_ACK].advice, MECHANISMS[Cause.DELAYED_ACK].source, frames, calls,
     )  # fmt: skip
 
 
 def zero_window(scene: Scene, row: Connection) -> Iterator[Finding]:
     """A sender stalled because the reader's program did not read."""
-    found = _parts(scene, row, Cause.PEER_WINDOW, Cause.WINDOW_PROBE)
-    stalled_ns = _once(found)
+    found = parts_of(scene, row, Cause.PEER_WINDOW, Cause.WINDOW_PROBE)
+    if all(call is None for call, _ in found):  # of a full one that the path fills, another tells
+        found = [item for item in found if "was closed" in item[1].text or _is_probed(item[1])]
+    stalled_ns = once(found)
     if stalled_ns < _STALL_NS:
         return
     longest = max((part for _, part in found), key=lambda part: part.length_ns)
     stops = len({part.text for _, part in found})
-    frames, calls = _evidence(found)
+    frames, calls = evidence(found)
     yield Finding(
         "zero_window", row.connection, Severity.HIGH,
         f"The sender stood still for {lasting(stalled_ns)}"
@@ -80,11 +89,18 @@ def zero_window(scene: Scene, row: Connection) -> Iterator[Finding]:
     )  # fmt: skip
 
 
+def _is_probed(part: Part) -> bool:
+    return part.cause is Cause.WINDOW_PROBE
+
+
 def send_buffer(scene: Scene, row: Connection) -> Iterator[Finding]:
     """A program that could not write on, with all that it had written sent."""
-    found = _parts(scene, row, Cause.SEND_BUFFER)
-    found += [item for item in _parts(scene, row, Cause.DELAYED_ACK) if "Nagle" not in item[1].text]
-    stalled_ns = _once(found)
+    found = parts_of(scene, row, Cause.SEND_BUFFER)
+    found += [
+        item for item in parts_of(scene, row, Cause.DELAYED_ACK)
+        if item[0] is not None and "Nagle" not in item[1].text
+    ]  # fmt: skip
+    stalled_ns = once(found)
     if stalled_ns < _STALL_NS:
         return
     call, longest = max(found, key=lambda item: item[1].length_ns)
@@ -94,6 +110,7 @@ def send_buffer(scene: Scene, row: Connection) -> Iterator[Finding]:
         text = f"The writer stood still for {lasting(stalled_ns)} {longest.text}" \
                f"{more_such(stops)}."  # fmt: skip
     else:
+        assert call is not None  # of a capture without calls nobody knows what was written
         sender = path.senders[Side(call.side or Side.CLIENT).outbound]
         last_ns = longest.stop_ns - 1
         flight = sender.nxt(last_ns) - sender.una(last_ns)
@@ -110,7 +127,7 @@ def send_buffer(scene: Scene, row: Connection) -> Iterator[Finding]:
                 f" {rate:,} bytes/s"
             )
         text += "."
-    frames, calls = _evidence(found)
+    frames, calls = evidence(found)
     yield Finding(
         "send_buffer", row.connection, Severity.MEDIUM, text,
         MECHANISMS[Cause.SEND_BUFFER].advice, MECHANISMS[Cause.SEND_BUFFER].source, frames, calls,
@@ -119,11 +136,11 @@ def send_buffer(scene: Scene, row: Connection) -> Iterator[Finding]:
 
 def backlog_overflow(scene: Scene, row: Connection) -> Iterator[Finding]:
     """The listener's queue was full: it ignored a SYN, or the last ACK and what came after it."""
-    found = _parts(scene, row, Cause.BACKLOG_FULL)
+    found = parts_of(scene, row, Cause.BACKLOG_FULL)
     if not found:  # no call waited for it to be sent again
         yield from listeners.overflow(scene, row)
         return
-    frames, calls = _evidence(found)
+    frames, calls = evidence(found)
     sure = any(part.certainty is Certainty.OBSERVED for _, part in found)
     word = "overflowed" if sure else "seems to have overflowed"
     listener = _listener(scene, row)
@@ -134,7 +151,7 @@ def backlog_overflow(scene: Scene, row: Connection) -> Iterator[Finding]:
         text = f"{said}; that cost {{}} of waiting"
     yield Finding(
         "backlog_overflow", row.connection, Severity.HIGH,
-        f"The accept queue {word}{named}: {text.format(lasting(_once(found)))}.",
+        f"The accept queue {word}{named}: {text.format(lasting(once(found)))}.",
         MECHANISMS[Cause.BACKLOG_FULL].advice, MECHANISMS[Cause.BACKLOG_FULL].source, frames, calls,
     )  # fmt: skip
 
@@ -150,43 +167,15 @@ def _listener(scene: Scene, row: Connection) -> Call | None:
 def slow_accept(scene: Scene, row: Connection) -> Iterator[Finding]:
     """A connection that was complete stood in the queue, and nobody called accept."""
     found = [
-        (call, part) for call, part in _parts(scene, row, Cause.ACCEPT_QUEUE)
+        (call, part) for call, part in parts_of(scene, row, Cause.ACCEPT_QUEUE)
         if part.length_ns >= _SLOW_ACCEPT_NS
     ]  # fmt: skip
     if not found:
         return
-    frames, calls = _evidence(found)
+    frames, calls = evidence(found)
     yield Finding(
         "slow_accept", row.connection, Severity.MEDIUM,
-        f"The connection was complete, and for {lasting(_once(found))} nobody called accept while"
-        " the client waited.",
+        f"The connection was complete, and for {lasting(once(found))} nobody called accept"
+        f"{'' if calls else ', as it seems,'} while the client waited.",
         MECHANISMS[Cause.ACCEPT_QUEUE].advice, MECHANISMS[Cause.ACCEPT_QUEUE].source, frames, calls,
     )  # fmt: skip
-
-
-def loss_recovery(scene: Scene, row: Connection) -> Iterator[Finding]:
-    """Calls waited for what was lost to be sent again."""
-    found = _parts(scene, row, *_RECOVERIES)
-    if not found:
-        return
-    lost_ns = _once(found)
-    longest = max((part for _, part in found), key=lambda part: part.length_ns)
-    frames, calls = _evidence(found)
-    what, advice = "Losses cost", MECHANISMS[Cause.RTO].advice
-    if _lost_nothing(scene, row):
-        what = "Nothing was lost, but what came late, or was thought to be lost, cost"
-        advice = "Find out what holds segments up, or lets one overtake another."
-    yield Finding(
-        "loss_recovery", row.connection, Severity.HIGH if lost_ns > 100 * _MS else Severity.MEDIUM,
-        f"{what} {lasting(lost_ns)} of waiting; the longest"
-        f" {longest.text or MECHANISMS[longest.cause].says}.",
-        advice, MECHANISMS[longest.cause].source, frames, calls,
-    )  # fmt: skip
-
-
-def _lost_nothing(scene: Scene, row: Connection) -> bool:
-    """Whether a wire brought every frame of a connection to its other end."""
-    path = scene.path(row.connection)
-    return path is not None and all(
-        one.packet._wired and reached(one.packet) for one in path.track.rows
-    )

@@ -153,20 +153,6 @@ def test_a_window_with_room_for_less_than_a_segment() -> None:
     assert causes(play) == [("window_probe", 211)]
 
 
-def test_a_sender_that_waits_a_round_trip_waits_for_its_ack_or_for_room() -> None:
-    """As a capture at the receiver's end shows it: the ACK goes at once, the answer comes later."""
-    play = opened(round_trip_ms=40)
-    play.data("c>s", 0, FULL), play.ack("s>c", FULL)
-    play.now_ns += 40 * MS
-    play.data("c>s", FULL, 2 * FULL)
-    assert causes(play)[1:] == [("network", 40)]
-    play = opened(round_trip_ms=40, window=12)  # 1,536 bytes
-    play.data("c>s", 0, FULL), play.ack("s>c", FULL)
-    play.now_ns += 40 * MS
-    play.data("c>s", FULL, 2 * FULL)
-    assert causes(play)[1:] == [("peer_window", 40)]
-
-
 def test_an_end_after_a_silence_is_its_programs() -> None:
     play = opened()
     play.data("c>s", 0, 100), play.ack("s>c", 100)

@@ -1,0 +1,88 @@
+"""Findings about what losses cost, and whether anything was lost at all.
+
+A frame sent again whose first copy had come says so: a D-SACK (RFC 2883), an echo from before
+(RFC 3522), an ACK that had left by then. Then no byte was lost; whether an ACK was shows where all
+that an end sent is seen: where the capture stands, on a loopback, or by the numbers of its packets.
+Read first: `vantage`; correlate's second verdicts, which say what was sent in vain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from netlab.correlate.arrivals import reached
+from netlab.explain.causes import MECHANISMS, Cause
+from netlab.explain.findings.finding import Finding, Severity
+from netlab.explain.findings.waiting import evidence, once, parts_of
+from netlab.explain.scene import Path, Scene
+from netlab.explain.wording import lasting
+from netlab.model.tables import Connection, Side, Verdict
+
+_MS = 1_000_000
+_RECOVERIES = (Cause.RTO, Cause.TAIL_LOSS_PROBE, Cause.FAST_RETRANSMIT, Cause.HEAD_OF_LINE)
+
+
+def loss_recovery(scene: Scene, row: Connection) -> Iterator[Finding]:
+    """Calls, or a connection, waited for what was lost to be sent again."""
+    found = parts_of(scene, row, *_RECOVERIES)
+    path = scene.path(row.connection)
+    if not found or path is None:
+        return
+    lost_ns = once(found)
+    longest = max((part for _, part in found), key=lambda part: part.length_ns)
+    frames, calls = evidence(found)
+    what, advice = "Losses cost", MECHANISMS[Cause.RTO].advice
+    if _nothing_lost(path):
+        what = "Nothing was lost, but what came late, or was thought to be lost, cost"
+        advice = "Find out what holds segments up, or lets one overtake another."
+    elif _in_vain(path):
+        what = "No byte was lost, only ACKs were, or came late: sending again cost"
+        advice = "Find out where ACKs are lost, or what holds them up."
+    yield Finding(
+        "loss_recovery", row.connection, Severity.HIGH if lost_ns > 100 * _MS else Severity.MEDIUM,
+        f"{what} {lasting(lost_ns)} of waiting; the longest"
+        f" {longest.text or MECHANISMS[longest.cause].says}.",
+        advice, MECHANISMS[longest.cause].source, frames, calls,
+    )  # fmt: skip
+
+
+def _nothing_lost(path: Path) -> bool:
+    """Whether every frame came to its other end, as a wire tells, or what ends sent in vain."""
+    rows = [row for row in path.track.rows if not row.packet._made]
+    if all(row.packet._wired for row in path.track.rows):
+        return all(reached(row.packet) for row in path.track.rows)
+    if not _in_vain(path):
+        return False
+    return all(
+        _all_seen(path, side) and not _unheard_ack(path, side)
+        for side in Side
+        if any(row.direction is side.outbound for row in rows)
+    )
+
+
+def _in_vain(path: Path) -> bool:
+    """Whether bytes were sent again, and each time their receiver had them."""
+    again = {resend.frame for sender in path.senders.values() for resend in sender.resends}
+    verdicts = [row.segment.verdict for row in path.track.rows if row.segment.frame in again]
+    holes = any(row.segment.lost_segment for row in path.track.rows)
+    return bool(verdicts) and set(verdicts) == {Verdict.SPURIOUS} and not holes
+
+
+def _all_seen(path: Path, side: Side) -> bool:
+    """Whether the capture has every frame that this end sent."""
+    if path.exact or path.vantage.is_here(side):
+        return True
+    own = [
+        row.packet for row in path.track.rows
+        if row.direction is side.outbound and row.packet.ip_version == 4 and row.packet.ip_id
+    ]  # fmt: skip
+    missing = path.vantage.missing
+    return len(own) > 1 and all(missing.get(packet.frame) == 0 for packet in own[1:])
+
+
+def _unheard_ack(path: Path, side: Side) -> bool:
+    """Whether this far end sent again what an ACK in time for it had covered: that was lost."""
+    if path.exact or path.vantage.is_here(side):
+        return False
+    sender = path.senders[side.outbound]
+    return any(sender.una(resend.time_ns) >= resend.stop for resend in sender.resends)

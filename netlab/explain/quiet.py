@@ -1,0 +1,264 @@
+"""Why a connection without calls was silent: the rules, in the order in which they are asked.
+
+Each speaks of what the frames of one capture can show. What they cannot: a program that held its
+bytes with TCP_CORK, a kernel that paced them, and a server that had not accepted yet look like one
+that had nothing to say. What was lost on its way to the capture shows in what came later, or in
+the numbers its sender gave its packets (`vantage`); where neither tells, nothing is said of it.
+Read first: `held` and `recovery`, whose rules these are where the calls are known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from netlab.correlate.flows import FIN, RST, SYN
+from netlab.correlate.segments import Row
+from netlab.explain.causes import Cause
+from netlab.explain.gaps import Gap, is_ack
+from netlab.explain.quiet_losses import filled, fin_again, sent_again, skipping, unseen
+from netlab.explain.sender import Sender
+from netlab.explain.wording import counted
+from netlab.model.tables import Direction
+
+_DELAYED_NS = 35_000_000  # TCP_DELACK_MIN of Linux is 40 ms
+_DELAYED_MOST_NS = 500_000_000  # RFC 9293 3.8.6.3
+
+Told = tuple[Cause, tuple[int, ...], str] | None
+
+
+def _handshake(gap: Gap) -> Told:
+    """A SYN, or a SYN-ACK, was sent again."""
+    if not gap.after.packet._flags & SYN:
+        return None
+    earlier = [
+        p for p in gap.path.track.halves[gap.after.direction].syns
+        if p.time_ns < gap.after.packet.time_ns
+    ]  # fmt: skip
+    answers = gap.after.direction is Direction.S2C and gap.before.direction is Direction.C2S
+    if not earlier or (answers and gap.before.packet._flags & SYN):
+        return Cause.NETWORK, (), "for the answer to the SYN"
+    what = "SYN" if gap.after.direction is Direction.C2S else "SYN-ACK"
+    last = earlier[-1].frame
+    return (
+        Cause.SYN_RETRY, (last,),
+        f"because the {what} of frame {last} had no answer, until it was sent again"
+        f" (frame {gap.frame})",
+    )  # fmt: skip
+
+
+def _refused(gap: Gap) -> Told:
+    """A reset answered the SYN."""
+    asked = gap.before
+    if not gap.after.packet._flags & RST or asked.direction is gap.after.direction:
+        return None
+    if asked.packet._flags & SYN == 0 or gap.path.track.halves[gap.after.direction].syns:
+        return None
+    frame = asked.segment.frame
+    return Cause.REFUSED, (frame,), f"until the {gap.side} refused the SYN of frame {frame}"
+
+
+def _closed_window(gap: Gap) -> Told:
+    """A window was closed: a probe asked, or an ACK opened it and let bytes go."""
+    segment, closed = gap.after.segment, gap.after.direction
+    room = gap.room(closed)
+    if gap.opens:
+        closed, until = closed.reverse, "opened it"
+    elif segment.zero_window_probe or (segment.keep_alive and room is not None and room <= 0):
+        until = "asked whether it was"
+    else:
+        return None
+    return (
+        Cause.PEER_WINDOW, (),
+        f"because the window of the {closed.receiver} was closed, until frame {gap.frame} {until}:"
+        " its program did not read",
+    )  # fmt: skip
+
+
+def _small_window(gap: Gap) -> Told:
+    """The window had room for less than a segment, and that was sent after all."""
+    size = gap.after.segment.payload_len_bytes
+    room = gap.room(gap.after.direction)
+    mss = gap.path.senders[gap.after.direction].mss
+    if room is None or not 0 < room < mss or size != room:
+        return None
+    return (
+        Cause.WINDOW_PROBE, (),
+        f"because the window of the {gap.after.direction.receiver} had room for {room} bytes of a"
+        f" segment of {mss}, until the probe timer sent those (frame {gap.frame})",
+    )  # fmt: skip
+
+
+def _awaited_ack(gap: Gap) -> Told:
+    """An ACK let bytes go: small ones, as Nagle's algorithm has it, or more than a window.
+
+    At the sender's end, they leave as it comes; elsewhere, when its way there and theirs back are
+    over. A program may have written them just then: what is held shows in that they were small and
+    behind small ones (Minshall), or in that a window was full.
+    """
+    acks, held = _let_go(gap)
+    if not acks or held is None:
+        return None
+    sender = gap.path.senders[held.direction]
+    knew_ns = sender.heard_ns(acks[0].packet) - 1
+    una, edge_of_small = sender.una(knew_ns), sender.small(knew_ns)
+    new = held.segment.start >= sender.nxt(knew_ns)
+    if new and held.segment.payload_len_bytes % sender.mss and una < edge_of_small:
+        covering = [ack for ack in acks if (ack.segment.ack or 0) - 1 >= edge_of_small]
+        return _nagle(gap, edge_of_small, covering[0], held) if covering else None
+    return _full(gap, acks[0], held, knew_ns)
+
+
+def _let_go(gap: Gap) -> tuple[list[Row], Row | None]:
+    """ACKs and nothing else, and the new bytes that their receiver sent as it had the last."""
+    if gap.is_ack:
+        return ([gap.after], gap.let_go) if gap.let_go is not None else ([], None)
+    acks = gap.heard
+    if gap.before in acks:  # it opened a window, and all of the silence is its way
+        return [], None
+    if not gap.after.segment.payload_len_bytes or not all(map(is_ack, acks)):
+        return [], None
+    mine = gap.after.packet._options
+    if mine is not None and mine.ts_ecr is not None:  # else it left before that came: RFC 7323 4.3
+        stamps = [ack.packet._options.ts_val for ack in acks if ack.packet._options is not None]
+        if stamps and mine.ts_ecr not in stamps:
+            return [], None
+    return acks, gap.after
+
+
+def _carrier(sender: Sender, stop: int, by_ns: int) -> Row | None:
+    """The frame that an ACK up to `stop` acknowledges."""
+    sent = sender.departures_back_from(by_ns)
+    return next((row for row in sent if row.segment.stop <= stop), None)
+
+
+def _sat_on(gap: Gap, carrier: Row, ack: Row) -> bool:
+    """Whether an ACK left so much later than its frame came as a delayed one does."""
+    away_ns = gap.vantage.away(ack.direction.sender)
+    late_ns = ack.packet.time_ns - carrier.packet.time_ns - away_ns
+    return _DELAYED_NS <= late_ns <= _DELAYED_MOST_NS
+
+
+def _nagle(gap: Gap, small: int, ack: Row, held: Row) -> Told:
+    carrier = _carrier(gap.path.senders[held.direction], small, ack.packet.time_ns)
+    if carrier is None:
+        return None
+    frames = carrier.segment.frame, ack.segment.frame, held.segment.frame
+    size = f"{counted(held.segment.payload_len_bytes, 'byte')} of the {held.direction.sender}"
+    if _sat_on(gap, carrier, ack):
+        return (
+            Cause.DELAYED_ACK, frames,
+            f"because the {ack.direction.sender} delayed its ACK of frame {frames[0]}, and {size}"
+            f" left only then (frame {frames[2]}), as Nagle's algorithm has it",
+        )  # fmt: skip
+    return (
+        Cause.NAGLE, frames,
+        f"because {size} left only when frame {frames[0]} was acknowledged (frame {frames[2]}), as"
+        " Nagle's algorithm has it",
+    )  # fmt: skip
+
+
+def _full(gap: Gap, ack: Row, held: Row, knew_ns: int) -> Told:
+    """A window was full: the peer's, or, as far as more had been out before, that of congestion."""
+    sender = gap.path.senders[held.direction]
+    carrier = _carrier(sender, (ack.segment.ack or 0) - 1, ack.packet.time_ns)
+    if carrier is None:
+        return None
+    frames = carrier.segment.frame, ack.segment.frame, held.segment.frame
+    edge, nxt = sender.edge(knew_ns), sender.nxt(knew_ns)
+    size, start = held.segment.payload_len_bytes, held.segment.start
+    if start < nxt and _sat_on(gap, carrier, ack):
+        return (
+            Cause.DELAYED_ACK, frames,
+            f"because the {ack.direction.sender} delayed its ACK of frame {frames[0]}, and what"
+            f" was to be sent again left only then (frame {frames[2]})",
+        )  # fmt: skip
+    if start < nxt:
+        return None
+    if edge is not None and edge - nxt < min(size, sender.mss):
+        return (
+            Cause.PEER_WINDOW, frames,
+            f"because the window of the {held.direction.receiver} had room for"
+            f" {counted(max(edge - nxt, 0), 'byte')} more, until frame {frames[0]} was acknowledged"
+            f" (frame {frames[1]})",
+        )  # fmt: skip
+    if size < sender.mss or nxt - sender.una(knew_ns) + size <= sender.most(knew_ns):
+        return None
+    return (
+        Cause.CWND, frames,
+        f"until frame {frames[0]} was acknowledged: what followed at once (frame {frames[2]})"
+        " had waited for room",
+    )  # fmt: skip
+
+
+def _in_flight(gap: Gap) -> Told:
+    """Who ended it had just heard of what it answers, or of an ACK that it needed: it is far."""
+    before, after = gap.before, gap.after
+    if not gap.is_a_round_trip:
+        return None
+    frame = before.segment.frame
+    if before.direction is not after.direction:
+        if is_ack(before):
+            return Cause.NETWORK, (frame,), f"before the {gap.side} had heard of frame {frame}"
+        verb = "answered" if after.segment.payload_len_bytes else "had heard of"
+        return (
+            Cause.NETWORK, (frame,), f"before the {gap.side} {verb} frame {frame}, {gap.way_text}"
+        )  # fmt: skip
+    if not before.segment.payload_len_bytes or not after.segment.payload_len_bytes:
+        return None
+    if not gap.heard:
+        return None
+    return Cause.NETWORK, (frame,), f"for the ACK of frame {frame}, {gap.way_text}"
+
+
+def _unanswered_keep_alive(gap: Gap) -> Told:
+    """A keep-alive had no answer: another followed, or the end of the connection."""
+    before, after = gap.before, gap.after
+    if not before.segment.keep_alive or before.direction is not after.direction:
+        return None
+    if not after.segment.keep_alive and not after.packet._flags & RST:
+        return None
+    frame = before.segment.frame
+    answered = any(
+        row.direction is not after.direction
+        and before.packet.time_ns < row.packet.time_ns < after.packet.time_ns
+        for row in gap.path.track.rows
+    )
+    if answered:
+        return None
+    did = "asked again" if after.segment.keep_alive else "gave up"
+    return (
+        Cause.KEEPALIVE, (frame,),
+        f"because the keep-alive of frame {frame} had no answer, until the {gap.side} {did}"
+        f" (frame {gap.frame})",
+    )  # fmt: skip
+
+
+def _answer(gap: Gap) -> Told:
+    """The first words of one side after the other's."""
+    asked = gap.before
+    if asked.direction is gap.after.direction or not asked.segment.payload_len_bytes:
+        return None
+    if not gap.after.segment.payload_len_bytes:
+        return None
+    frame = asked.segment.frame
+    way = "" if gap.vantage.is_here(gap.side) else ", and the way there and back"
+    return (
+        Cause.PEER_APP, (frame,), f"before the {gap.side} answered frame {frame} (its program"
+        f"{way})",
+    )  # fmt: skip
+
+
+def _own_will(gap: Gap) -> Told:
+    """Nothing was waited for that a frame shows."""
+    if gap.after.segment.keep_alive:
+        return Cause.PEER_APP, (), f"with nothing to send, until a keep-alive (frame {gap.frame})"
+    did = "reset the connection" if gap.after.packet._flags & RST else "sent on"
+    if gap.after.packet._flags & FIN:
+        did = "ended its stream"
+    return Cause.PEER_APP, (), f"before the {gap.side} {did} (frame {gap.frame})"
+
+
+RULES: tuple[Callable[[Gap], Told], ...] = (
+    _handshake, _refused, sent_again, fin_again, filled, _closed_window, _small_window,
+    _awaited_ack, _in_flight, _unanswered_keep_alive, skipping, unseen, _answer, _own_will,
+)  # fmt: skip
