@@ -7,8 +7,6 @@ Read first: reference on the meaning of `carried`, `delivered` and `released`.
 
 from __future__ import annotations
 
-import re
-
 from netlab.correlate.arrivals import arrival_ns, came
 from netlab.correlate.streams import fin_ready
 from netlab.explain.causes import Cause, Certainty
@@ -20,13 +18,10 @@ from netlab.explain.peer import tell_before
 from netlab.explain.recovery import tell_recovery
 from netlab.explain.scene import Path
 from netlab.explain.sender import Sender, Write
+from netlab.explain.wire_queue import tell_stand
 from netlab.model.tables import Call, Direction, Fate, Packet, Role
 
-_RATE = re.compile(r"\brate ")
-_DELAY = re.compile(r"\bdelay (?:[cs]>[cs] )?(?:conn \d+ )?(\d+(?:\.\d+)?) ?(ns|us|ms|s)\b")
-_BY = re.compile(r"\bby (\d+(?:\.\d+)?) ?(ns|us|ms|s)\b")
 _PROMPT_NS = 2_000_000  # the stack's own work, on a busy machine
-_UNITS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 
 
 def tell_byte(line: Line, path: Path, direction: Direction, byte: int) -> int | None:
@@ -323,38 +318,16 @@ def tell_flight(line: Line, packet: Packet, behind_ns: int | None) -> None:
     certainty = Certainty.OBSERVED if packet._wired else Certainty.INFERRED
     frames = (packet.frame,)
     line.until(packet.time_ns, Cause.COPY, Certainty.INFERRED, frames)
-    waited_ns = queued_on_wire_ns(packet)
-    if behind_ns is not None:
-        text = f"with later bytes here, until frame {packet.frame} came"
-        own = Line(line.at_ns, min(came_ns, line.stop_ns))
-        own.until(behind_ns, Cause.NETWORK, certainty, frames, (), _on_wire(packet))
-        own.until(came_ns, Cause.HEAD_OF_LINE, certainty, frames, (), text)
-        line.include(own.finish(), came_ns)
-        return
-    if waited_ns:
-        line.until(
-            packet.time_ns + waited_ns, Cause.WIRE_QUEUE, certainty, frames, (),
-            f"in the queue of the wire (frame {packet.frame}: {_rule_of(packet)})",
-        )  # fmt: skip
-    line.until(came_ns, Cause.NETWORK, certainty, frames, (), _on_wire(packet))
+    way = Line(line.at_ns, min(came_ns, line.stop_ns))
+    tell_stand(way, packet)
+    way.until(came_ns, Cause.NETWORK, certainty, frames, (), _on_wire(packet))
+    line.include(way.parts, came_ns if behind_ns is None else behind_ns)
+    line.until(came_ns, Cause.HEAD_OF_LINE, certainty, frames, (),
+               f"with later bytes here, until frame {packet.frame} came")  # fmt: skip
 
 
 def _on_wire(packet: Packet) -> str:
     return f"on the wire (frame {packet.frame})"
-
-
-def _rule_of(packet: Packet) -> str:
-    return packet._arrival.rule if packet._arrival is not None else ""
-
-
-def queued_on_wire_ns(packet: Packet) -> int:
-    """How long a frame waited for, and took of, the rate of the wire; its delays taken out."""
-    arrival = packet._arrival
-    if arrival is None or packet.arrived_ns is None or not _RATE.search(arrival.rule):
-        return 0
-    delays = _DELAY.findall(arrival.rule) + _BY.findall(arrival.rule)
-    delay_ns = sum(int(float(number) * _UNITS[unit]) for number, unit in delays)
-    return max(packet.arrived_ns - packet.time_ns - (arrival.late_ns or 0) - delay_ns, 0)
 
 
 def _later_here(sender: Sender, first: Packet, byte: int, ready_ns: int) -> int | None:
