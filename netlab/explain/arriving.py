@@ -18,6 +18,7 @@ from netlab.explain.peer import tell_before
 from netlab.explain.recovery import tell_recovery
 from netlab.explain.scene import Path
 from netlab.explain.sender import Sender, Write
+from netlab.explain.too_big import before_it, mtu_rule, too_big
 from netlab.explain.wire_queue import tell_stand
 from netlab.model.tables import Call, Direction, Fate, Packet, Role
 
@@ -49,7 +50,7 @@ def tell_byte(line: Line, path: Path, direction: Direction, byte: int) -> int | 
     behind_ns = _later_here(sender, first, byte, ready_ns)
     _leaves(until, path, sender, writer, byte, first)
     _sent_again(until, path, sender, byte, taken, behind_ns)
-    tell_flight(until, taken, behind_ns)
+    tell_flight(until, taken, behind_ns, _missing(path, sender, taken))
     _behind_gap(until, sender, byte, ready_ns, frame)
     line.include(until.finish(), ready_ns)
     return ready_ns
@@ -73,9 +74,12 @@ def tell_unarrived(line: Line, path: Path, direction: Direction, byte: int) -> N
     last = next(again, None)
     packet = path.scene.packets[last.frame] if last is not None else first
     if packet.fate == Fate.DROPPED or packet._spoilt:
+        rule = mtu_rule(packet)
+        what = f"did not pass the wire ({rule[1]})" if rule is not None else "was lost"
         line.until(
-            line.stop_ns, Cause.RTO, Certainty.INFERRED, (packet.frame,), (),
-            f"because frame {packet.frame} was lost, and by then it had not been sent again",
+            line.stop_ns, Cause.RTO if rule is None else Cause.PATH_MTU, Certainty.INFERRED,
+            (packet.frame,), (),
+            f"because frame {packet.frame} {what}, and by then it had not been sent again",
         )  # fmt: skip
     elif packet._wired and packet.arrived_ns is None:
         line.until(line.stop_ns, Cause.NETWORK, Certainty.OBSERVED, (packet.frame,), (),
@@ -310,8 +314,22 @@ def _sent_again(
             line.include([part], part.stop_ns)
 
 
-def tell_flight(line: Line, packet: Packet, behind_ns: int | None) -> None:
-    """A frame's way: in the wire's queue, then on the wire."""
+def _missing(path: Path, sender: Sender, taken: Packet) -> str:
+    """Says of a frame that filled a gap what became of the one before it, if that was too big."""
+    if not sender.resends or sender.stream.all_accepted:
+        return ""
+    mine = next(
+        (r for r in sender.resends_back_from(taken.time_ns) if r.frame == taken.frame), None
+    )
+    big = too_big(path, mine, before_it(sender, mine)) if mine is not None else None
+    return f" in place of what was too big: {big.words}" if big is not None else ""
+
+
+def tell_flight(line: Line, packet: Packet, behind_ns: int | None, missing: str = "") -> None:
+    """A frame's way: in the wire's queue, then on the wire; later bytes are here from `behind_ns`.
+
+    `missing`: what is to be said of it then.
+    """
     came_ns = arrival_ns(packet)
     if line.at_ns >= came_ns:
         return
@@ -323,7 +341,7 @@ def tell_flight(line: Line, packet: Packet, behind_ns: int | None) -> None:
     way.until(came_ns, Cause.NETWORK, certainty, frames, (), _on_wire(packet))
     line.include(way.parts, came_ns if behind_ns is None else behind_ns)
     line.until(came_ns, Cause.HEAD_OF_LINE, certainty, frames, (),
-               f"with later bytes here, until frame {packet.frame} came")  # fmt: skip
+               f"with later bytes here, until frame {packet.frame} came{missing}")  # fmt: skip
 
 
 def _on_wire(packet: Packet) -> str:

@@ -7,6 +7,7 @@ RACK's reordering time of one of them |
 | tail_loss_probe | none had, it is the last segment sent, and the first that a timer sent again \
 since an ACK made progress |
 | rto | none had, and it is not that: the n-th in a row |
+| path_mtu | what was sent before was too big for the path (`too_big`), whatever sent it again |
 
 Timers fire late by a tick or an eighth of their length, never early; Linux arms the probe in the
 place of the first timer when both ends permit SACK (tcp_early_retrans 3), and never later than the
@@ -24,7 +25,8 @@ from netlab.explain.causes import Cause, Certainty
 from netlab.explain.parts import Line
 from netlab.explain.scene import Path
 from netlab.explain.sender import Recovery, Resend, Sender
-from netlab.model.tables import Fate, Packet
+from netlab.explain.too_big import before_it, too_big
+from netlab.model.tables import Fate
 
 # RACK waits a quarter of the round trip for a segment that may only be late, one tick more until
 # the timer fires; a busy machine is later.
@@ -37,10 +39,23 @@ def recovery_of(path: Path, sender: Sender, resend: Resend) -> Recovery:
     """The mechanism behind one frame."""
     known = sender.recoveries.get(resend.frame)
     if known is None:
-        found = _judged(path, sender, resend)
+        found = _sized(path, sender, resend, _judged(path, sender, resend))
         known = replace(found, lost=_was_lost(path, sender, resend))
         sender.recoveries[resend.frame] = known
     return known
+
+
+def _sized(path: Path, sender: Sender, resend: Resend, judged: Recovery) -> Recovery:
+    """What was too big was not lost as others are: who said so, or which mechanism tried again."""
+    big = too_big(path, resend, before_it(sender, resend))
+    if big is None:
+        return judged
+    if big.told_by is None:
+        return replace(judged, cause=Cause.PATH_MTU)
+    text = f"because {big.words}, until ICMP said so (frame {big.told_by}) and its bytes were" \
+           f" sent again (frame {resend.frame})"  # fmt: skip
+    sure = Certainty.OBSERVED if big.rule else Certainty.INFERRED
+    return Recovery(Cause.PATH_MTU, sure, (*big.frames, resend.frame), text)
 
 
 def _judged(path: Path, sender: Sender, resend: Resend) -> Recovery:
@@ -116,14 +131,12 @@ def new_probe(
 
 def _lost(path: Path, sender: Sender, resend: Resend) -> tuple[tuple[int, ...], str, bool]:
     """(the frame before it with these bytes, what became of it, whether that is known)."""
-    packets = path.scene.packets
-    before: Packet | None = None
-    for row in sender.departures_back_from(resend.time_ns - 1):
-        if row.segment.start < resend.stop and row.segment.stop > resend.start:
-            before = packets[row.segment.frame]
-            break
+    before = before_it(sender, resend)
     if before is None:
         return (), "a segment was lost", False
+    big = too_big(path, resend, before)
+    if big is not None:
+        return (before.frame,), big.words, bool(big.rule)
     if before.fate == Fate.DROPPED:
         rule = before._arrival.rule if before._arrival is not None else ""
         by = f" by the wire ({rule})" if rule else " by the wire"

@@ -12,6 +12,7 @@ from netlab.explain.findings.listeners import turned_away
 from netlab.explain.opening import crossed
 from netlab.explain.scene import Path, Scene
 from netlab.explain.sender import Sender
+from netlab.explain.too_big import sent_again
 from netlab.explain.wording import counted, lasting
 from netlab.model.tables import Connection, Direction, Packet, Side
 
@@ -24,12 +25,13 @@ _MS = 1_000_000
 
 
 def retransmission_storm(scene: Scene, row: Connection) -> Iterator[Finding]:
-    """Many frames sent again, or the same one again and again."""
+    """Many frames sent again, or the same one again and again: not for being too big."""
     path = scene.path(row.connection)
     if path is None:
         return
     for direction, sender in path.senders.items():
-        again = sender.resends
+        big = sent_again(path, sender)  # a finding of its own
+        again = [resend for resend in sender.resends if resend.frame not in big]
         if not again:
             continue
         copies: dict[int, int] = {}

@@ -11,6 +11,7 @@ from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.opening import backlog_of, clipped_text
 from netlab.explain.parts import Part
 from netlab.explain.scene import Scene
+from netlab.explain.too_big import sent_again
 from netlab.explain.wording import counted, lasting, more_such
 from netlab.model.tables import Call, Connection, Side
 
@@ -165,8 +166,9 @@ def slow_accept(scene: Scene, row: Connection) -> Iterator[Finding]:
 
 
 def loss_recovery(scene: Scene, row: Connection) -> Iterator[Finding]:
-    """Calls waited for what was lost to be sent again."""
-    found = _parts(scene, row, *_RECOVERIES)
+    """Calls waited for what was lost to be sent again; not because it was too big."""
+    big = _too_big(scene, row)  # a finding of its own
+    found = [item for item in _parts(scene, row, *_RECOVERIES) if not big & set(item[1].frames)]
     if not found:
         return
     lost_ns = _once(found)
@@ -182,6 +184,18 @@ def loss_recovery(scene: Scene, row: Connection) -> Iterator[Finding]:
         f" {longest.text or MECHANISMS[longest.cause].says}.",
         advice, MECHANISMS[longest.cause].source, frames, calls,
     )  # fmt: skip
+
+
+def _too_big(scene: Scene, row: Connection) -> set[int]:
+    """The frames that were too big for the path, and those that carried their bytes again."""
+    path = scene.path(row.connection)
+    found: set[int] = set()
+    if path is None:
+        return found
+    for sender in path.senders.values():
+        for frame, big in sent_again(path, sender).items():
+            found |= {frame, big.frame}
+    return found
 
 
 def _lost_nothing(scene: Scene, row: Connection) -> bool:
