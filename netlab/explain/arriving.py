@@ -7,8 +7,6 @@ Read first: reference on the meaning of `carried`, `delivered` and `released`.
 
 from __future__ import annotations
 
-import re
-
 from netlab.correlate.arrivals import arrival_ns, came
 from netlab.correlate.streams import fin_ready
 from netlab.explain.causes import Cause, Certainty
@@ -21,13 +19,11 @@ from netlab.explain.queues import is_never_taken, tell_kept_out
 from netlab.explain.recovery import tell_recovery
 from netlab.explain.scene import Path
 from netlab.explain.sender import Sender, Write
+from netlab.explain.too_big import before_it, mtu_rule, too_big
+from netlab.explain.wire_queue import tell_stand
 from netlab.model.tables import Call, Direction, Fate, Packet, Role
 
-_RATE = re.compile(r"\brate ")
-_DELAY = re.compile(r"\bdelay (?:[cs]>[cs] )?(?:conn \d+ )?(\d+(?:\.\d+)?) ?(ns|us|ms|s)\b")
-_BY = re.compile(r"\bby (\d+(?:\.\d+)?) ?(ns|us|ms|s)\b")
 _PROMPT_NS = 2_000_000  # the stack's own work, on a busy machine
-_UNITS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 
 
 def tell_byte(line: Line, path: Path, direction: Direction, byte: int) -> int | None:
@@ -55,7 +51,7 @@ def tell_byte(line: Line, path: Path, direction: Direction, byte: int) -> int | 
     behind_ns = _later_here(sender, first, byte, ready_ns)
     _leaves(until, path, sender, writer, byte, first)
     _sent_again(until, path, sender, byte, taken, behind_ns)
-    tell_flight(until, taken, behind_ns)
+    tell_flight(until, taken, behind_ns, _missing(path, sender, taken))
     _behind_gap(until, sender, byte, ready_ns, frame)
     line.include(until.finish(), ready_ns)
     return ready_ns
@@ -79,9 +75,12 @@ def tell_unarrived(line: Line, path: Path, direction: Direction, byte: int) -> N
     last = next(again, None)
     packet = path.scene.packets[last.frame] if last is not None else first
     if packet.fate == Fate.DROPPED or packet._spoilt:
+        rule = mtu_rule(packet)
+        what = f"did not pass the wire ({rule[1]})" if rule is not None else "was lost"
         line.until(
-            line.stop_ns, Cause.RTO, Certainty.INFERRED, (packet.frame,), (),
-            f"because frame {packet.frame} was lost, and by then it had not been sent again",
+            line.stop_ns, Cause.RTO if rule is None else Cause.PATH_MTU, Certainty.INFERRED,
+            (packet.frame,), (),
+            f"because frame {packet.frame} {what}, and by then it had not been sent again",
         )  # fmt: skip
     elif packet._wired and packet.arrived_ns is None:
         line.until(line.stop_ns, Cause.NETWORK, Certainty.OBSERVED, (packet.frame,), (),
@@ -319,46 +318,38 @@ def _sent_again(
             line.include([part], part.stop_ns)
 
 
-def tell_flight(line: Line, packet: Packet, behind_ns: int | None) -> None:
-    """A frame's way: in the wire's queue, then on the wire."""
+def _missing(path: Path, sender: Sender, taken: Packet) -> str:
+    """Says of a frame that filled a gap what became of the one before it, if that was too big."""
+    if not sender.resends or sender.stream.all_accepted:
+        return ""
+    mine = next(
+        (r for r in sender.resends_back_from(taken.time_ns) if r.frame == taken.frame), None
+    )
+    big = too_big(path, mine, before_it(sender, mine)) if mine is not None else None
+    return f" in place of what was too big: {big.words}" if big is not None else ""
+
+
+def tell_flight(line: Line, packet: Packet, behind_ns: int | None, missing: str = "") -> None:
+    """A frame's way: in the wire's queue, then on the wire; later bytes are here from `behind_ns`.
+
+    `missing`: what is to be said of it then.
+    """
     came_ns = arrival_ns(packet)
     if line.at_ns >= came_ns:
         return
     certainty = Certainty.OBSERVED if packet._wired else Certainty.INFERRED
     frames = (packet.frame,)
     line.until(packet.time_ns, Cause.COPY, Certainty.INFERRED, frames)
-    waited_ns = queued_on_wire_ns(packet)
-    if behind_ns is not None:
-        text = f"with later bytes here, until frame {packet.frame} came"
-        own = Line(line.at_ns, min(came_ns, line.stop_ns))
-        own.until(behind_ns, Cause.NETWORK, certainty, frames, (), _on_wire(packet))
-        own.until(came_ns, Cause.HEAD_OF_LINE, certainty, frames, (), text)
-        line.include(own.finish(), came_ns)
-        return
-    if waited_ns:
-        line.until(
-            packet.time_ns + waited_ns, Cause.WIRE_QUEUE, certainty, frames, (),
-            f"in the queue of the wire (frame {packet.frame}: {_rule_of(packet)})",
-        )  # fmt: skip
-    line.until(came_ns, Cause.NETWORK, certainty, frames, (), _on_wire(packet))
+    way = Line(line.at_ns, min(came_ns, line.stop_ns))
+    tell_stand(way, packet)
+    way.until(came_ns, Cause.NETWORK, certainty, frames, (), _on_wire(packet))
+    line.include(way.parts, came_ns if behind_ns is None else behind_ns)
+    line.until(came_ns, Cause.HEAD_OF_LINE, certainty, frames, (),
+               f"with later bytes here, until frame {packet.frame} came{missing}")  # fmt: skip
 
 
 def _on_wire(packet: Packet) -> str:
     return f"on the wire (frame {packet.frame})"
-
-
-def _rule_of(packet: Packet) -> str:
-    return packet._arrival.rule if packet._arrival is not None else ""
-
-
-def queued_on_wire_ns(packet: Packet) -> int:
-    """How long a frame waited for, and took of, the rate of the wire; its delays taken out."""
-    arrival = packet._arrival
-    if arrival is None or packet.arrived_ns is None or not _RATE.search(arrival.rule):
-        return 0
-    delays = _DELAY.findall(arrival.rule) + _BY.findall(arrival.rule)
-    delay_ns = sum(int(float(number) * _UNITS[unit]) for number, unit in delays)
-    return max(packet.arrived_ns - packet.time_ns - (arrival.late_ns or 0) - delay_ns, 0)
 
 
 def _later_here(sender: Sender, first: Packet, byte: int, ready_ns: int) -> int | None:

@@ -40,6 +40,7 @@ class Cause(StrEnum):
     RTO = "rto"
     FAST_RETRANSMIT = "fast_retransmit"
     TAIL_LOSS_PROBE = "tail_loss_probe"
+    PATH_MTU = "path_mtu"
     HEAD_OF_LINE = "head_of_line"
     SYN_RETRY = "syn_retry"
     ACCEPT_QUEUE = "accept_queue"
@@ -143,6 +144,13 @@ MECHANISMS: dict[Cause, Mechanism] = {
         "a segment was lost with nothing sent behind it, until the loss probe timer",
         "Find out where segments are lost.",
         "RFC 8985 7",
+    ),
+    Cause.PATH_MTU: Mechanism(
+        "segments were too big for the path, until they were sent again in smaller pieces",
+        "Let ICMP (fragmentation needed, packet too big) through, so that path MTU discovery works;"
+        " or clamp the MSS on the way (TCPMSS --clamp-mss-to-pmtu), set TCP_MAXSEG, or look for"
+        " the size with net.ipv4.tcp_mtu_probing=1.",
+        "RFC 1191; RFC 8201; RFC 2923 2.1; RFC 4821",
     ),
     Cause.HEAD_OF_LINE: Mechanism(
         "later bytes were here, an earlier gap was not filled",

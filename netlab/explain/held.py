@@ -20,6 +20,7 @@ from netlab.explain.parts import Line
 from netlab.explain.recovery import new_probe, recovery_of
 from netlab.explain.sender import Sender
 from netlab.explain.windows import tell_window, window_holds
+from netlab.explain.wire_queue import tell_standing
 from netlab.model.records import dataclass
 from netlab.model.tables import Packet
 
@@ -203,11 +204,10 @@ def _tell_cwnd(line: Line, holder: Holder, moment: Moment) -> None:
     known = moment.cwnd_segments is not None
     size = f" of {moment.cwnd_segments} segments" if known else ""
     full = known and moment.flight + moment.mss > (moment.cwnd_segments or 0) * moment.mss
-    line.until(
-        moment.until_ns, Cause.CWND, Certainty.OBSERVED if full else Certainty.INFERRED,
-        (), holder.calls,
-        f"because the congestion window{size} of the {holder.sender.direction.sender} was full",
-    )  # fmt: skip
+    sure = Certainty.OBSERVED if full else Certainty.INFERRED
+    what = f"the congestion window{size} of the {holder.sender.direction.sender}"
+    tell_standing(line, holder, moment, what, sure)
+    line.until(moment.until_ns, Cause.CWND, sure, (), holder.calls, f"because {what} was full")
 
 
 def _tell_pacing(line: Line, holder: Holder, moment: Moment) -> None:
@@ -223,6 +223,7 @@ def tell_full(line: Line, holder: Holder, moment: Moment) -> None:
     awaited = sender.ack_of(sender.una(moment.since_ns) + 1, moment.since_ns)
     sure = Certainty.OBSERVED if sender.exact and not moment.unsent else Certainty.INFERRED
     text = "because the send buffer was full of what was sent and not acknowledged"
+    tell_standing(line, holder, moment, "the send buffer", sure)
     if awaited is None:
         line.until(moment.until_ns, Cause.SEND_BUFFER, Certainty.INFERRED, (), holder.calls, text)
         return

@@ -8,6 +8,7 @@ RACK's reordering time of one of them |
 since an ACK made progress |
 | backlog_full | the frame before it came to a listener whose queue was full |
 | rto | none had, and it is not that: the n-th in a row |
+| path_mtu | what was sent before was too big for the path (`too_big`), whatever sent it again |
 
 Timers fire late by a tick or an eighth of their length, never early; Linux arms the probe in the
 place of the first timer when both ends permit SACK (tcp_early_retrans 3), and never later than the
@@ -26,7 +27,8 @@ from netlab.explain.parts import Line
 from netlab.explain.queues import full_text, kept_out
 from netlab.explain.scene import Path
 from netlab.explain.sender import Recovery, Resend, Sender
-from netlab.model.tables import Direction, Fate, Packet
+from netlab.explain.too_big import before_it, too_big
+from netlab.model.tables import Direction, Fate
 
 # RACK waits a quarter of the round trip for a segment that may only be late, one tick more until
 # the timer fires; a busy machine is later.
@@ -39,10 +41,23 @@ def recovery_of(path: Path, sender: Sender, resend: Resend) -> Recovery:
     """The mechanism behind one frame."""
     known = sender.recoveries.get(resend.frame)
     if known is None:
-        found = _judged(path, sender, resend)
+        found = _sized(path, sender, resend, _judged(path, sender, resend))
         known = replace(found, lost=_was_lost(path, sender, resend))
         sender.recoveries[resend.frame] = known
     return known
+
+
+def _sized(path: Path, sender: Sender, resend: Resend, judged: Recovery) -> Recovery:
+    """What was too big was not lost as others are: who said so, or which mechanism tried again."""
+    big = too_big(path, resend, before_it(sender, resend))
+    if big is None:
+        return judged
+    if big.told_by is None:
+        return replace(judged, cause=Cause.PATH_MTU)
+    text = f"because {big.words}, until ICMP said so (frame {big.told_by}) and its bytes were" \
+           f" sent again (frame {resend.frame})"  # fmt: skip
+    sure = Certainty.OBSERVED if big.rule else Certainty.INFERRED
+    return Recovery(Cause.PATH_MTU, sure, (*big.frames, resend.frame), text)
 
 
 def _judged(path: Path, sender: Sender, resend: Resend) -> Recovery:
@@ -121,14 +136,12 @@ def new_probe(
 
 def _lost(path: Path, sender: Sender, resend: Resend) -> tuple[tuple[int, ...], str, bool]:
     """(the frame before it with these bytes, what became of it, whether that is known)."""
-    packets = path.scene.packets
-    before: Packet | None = None
-    for row in sender.departures_back_from(resend.time_ns - 1):
-        if row.segment.start < resend.stop and row.segment.stop > resend.start:
-            before = packets[row.segment.frame]
-            break
+    before = before_it(sender, resend)
     if before is None:
         return (), "a segment was lost", False
+    big = too_big(path, resend, before)
+    if big is not None:
+        return (before.frame,), big.words, bool(big.rule)
     if before.fate == Fate.DROPPED:
         rule = before._arrival.rule if before._arrival is not None else ""
         by = f" by the wire ({rule})" if rule else " by the wire"

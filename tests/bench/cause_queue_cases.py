@@ -1,4 +1,4 @@
-"""Cases with a known cause in which the host's own link is slow: autocorking, and its queue."""
+"""Cases with a known cause in which a link is slow, the host's own or one further on, or narrow."""
 
 from __future__ import annotations
 
@@ -32,6 +32,39 @@ def own_queues() -> Iterator[Case]:
         [*LISTEN, ["whole", SEGMENT + 300], ["send", 1], ["drain"], ["close"]],
         ("server", "recv", 1), "nagle", 150, "delay 40ms", "network peer_app wire_queue",
         link_rates={"client": 20_000},
+    )  # fmt: skip
+
+
+def links() -> Iterator[Case]:
+    """A link on the way that is slow, with all that is in flight before it, or that is narrow."""
+    for kbit, ipv6 in ((500, False), (250, True)):
+        yield case(
+            f"reads of a burst at {kbit} kbit/s",
+            [["connect"], ["send", 10 * SEGMENT], ["recv"], ["close"]],
+            [*LISTEN, *([["read", SEGMENT - 20 * ipv6]] * 8), ["whole", 2 * SEGMENT + 160 * ipv6],
+             ["send", 1], ["drain"], ["close"]],
+            ("server", "recv", 5), "wire_queue", FRAME * 8 / kbit * 0.7,
+            f"delay 150ms; rate c>s {kbit}kbit", ipv6=ipv6,
+        )  # fmt: skip
+    yield case(
+        "send of more than stands before 4 Mbit/s",
+        [["connect"], ["set", "sndbuf", 60_000], ["send", 200 * SEGMENT], ["recv"], ["close"]],
+        [*LISTEN, ["whole", 200 * SEGMENT], ["send", 1], ["drain"], ["close"]],
+        ("client", "sendall", 1), "wire_queue", 300, "delay 5ms; rate c>s 4mbit",
+        "network send_buffer cwnd",
+        each={"wire_queue": 300},
+    )  # fmt: skip
+    yield case(
+        "a segment for which a link is too narrow, without ICMP",
+        [["connect"], ["send", SEGMENT], ["recv"], ["close"]],
+        [*LISTEN, ["whole", SEGMENT], ["send", 1], ["drain"], ["close"]],
+        ("server", "recv", 1), "path_mtu", 600, "mtu 1200 without icmp", "network peer_app",
+        sysctls={
+            "client": {
+                "net.ipv4.tcp_mtu_probing": "1", "net.ipv4.tcp_retries1": "1",
+                "net.ipv4.tcp_base_mss": "1024",
+            }
+        },
     )  # fmt: skip
 
 

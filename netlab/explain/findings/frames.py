@@ -13,6 +13,7 @@ from netlab.explain.opening import crossed
 from netlab.explain.queues import is_kept_out
 from netlab.explain.scene import Path, Scene
 from netlab.explain.sender import Sender
+from netlab.explain.too_big import sent_again
 from netlab.explain.wording import counted, lasting
 from netlab.model.tables import Connection, Direction, Packet, Side
 
@@ -25,13 +26,14 @@ _MS = 1_000_000
 
 
 def retransmission_storm(scene: Scene, row: Connection) -> Iterator[Finding]:
-    """Many frames sent again, or the same one again and again."""
+    """Many frames sent again, or the same one again and again: not for being too big."""
     path = scene.path(row.connection)
     if path is None:
         return
     for direction, sender in path.senders.items():
-        again = sender.resends
-        if direction is Direction.C2S:  # a full listener ignored them: a finding of its own
+        big = sent_again(path, sender)  # a finding of its own
+        again = [one for one in sender.resends if one.frame not in big]
+        if direction is Direction.C2S:  # a full listener ignored them: a finding of its own, too
             again = [one for one in again if not is_kept_out(path, scene.packets[one.frame])]
         if not again:
             continue

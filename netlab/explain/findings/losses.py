@@ -15,6 +15,7 @@ from netlab.explain.causes import MECHANISMS, Cause
 from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.findings.waiting import evidence, once, parts_of
 from netlab.explain.scene import Path, Scene
+from netlab.explain.too_big import sent_again
 from netlab.explain.wording import lasting
 from netlab.model.tables import Connection, Side, Verdict
 
@@ -23,10 +24,13 @@ _RECOVERIES = (Cause.RTO, Cause.TAIL_LOSS_PROBE, Cause.FAST_RETRANSMIT, Cause.HE
 
 
 def loss_recovery(scene: Scene, row: Connection) -> Iterator[Finding]:
-    """Calls, or a connection, waited for what was lost to be sent again."""
-    found = parts_of(scene, row, *_RECOVERIES)
+    """Calls, or a connection, waited for what was lost to be sent again; not as it was too big."""
     path = scene.path(row.connection)
-    if not found or path is None:
+    if path is None:
+        return
+    big = _too_big(path)  # a finding of its own
+    found = [one for one in parts_of(scene, row, *_RECOVERIES) if not big & set(one[1].frames)]
+    if not found:
         return
     lost_ns = once(found)
     longest = max((part for _, part in found), key=lambda part: part.length_ns)
@@ -44,6 +48,15 @@ def loss_recovery(scene: Scene, row: Connection) -> Iterator[Finding]:
         f" {longest.text or MECHANISMS[longest.cause].says}.",
         advice, MECHANISMS[longest.cause].source, frames, calls,
     )  # fmt: skip
+
+
+def _too_big(path: Path) -> set[int]:
+    """The frames that were too big for the path, and those that carried their bytes again."""
+    found: set[int] = set()
+    for sender in path.senders.values():
+        for frame, big in sent_again(path, sender).items():
+            found |= {frame, big.frame}
+    return found
 
 
 def _nothing_lost(path: Path) -> bool:

@@ -10,7 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from netlab.explain.findings import ends, frames, idle, listeners, losses, ports, talk, waiting
+from netlab.explain.findings import (
+    ends,
+    frames,
+    idle,
+    listeners,
+    losses,
+    path_mtu,
+    ports,
+    talk,
+    waiting,
+)  # fmt: skip
 from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.scene import Scene
 from netlab.model.records import dataclass
@@ -44,6 +54,7 @@ RULES: tuple[Rule, ...] = (
     Rule("backlog_overflow", waiting.backlog_overflow, "man 2 listen"),
     Rule("slow_accept", waiting.slow_accept, "man 2 listen"),
     Rule("loss_recovery", losses.loss_recovery, "RFC 6298; RFC 8985"),
+    Rule("path_mtu", path_mtu.too_big, "RFC 1191; RFC 8201; RFC 2923 2.1"),
     Rule("small_writes", talk.small_writes, "RFC 9293 3.7.4"),
     Rule("coalesced", talk.coalesced, "RFC 9293 3.9.1"),
     Rule("reset", ends.resets, "RFC 9293 3.10.7; RFC 2525 2.17"),

@@ -117,7 +117,7 @@ STUDY = Study(
                "filtered"),
     ),
     moment=moment,
-    cause=lambda p: "rto" if p.probing else "",
+    cause=lambda p: "path_mtu" if p.probing else "",
     waits_on="client recv",
     next="`netlab study black-hole --set probing=0`: the default.",
 )  # fmt: skip
