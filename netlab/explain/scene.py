@@ -9,9 +9,9 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import field
 
 from netlab.correlate.addresses import Endpoint, is_wildcard
+from netlab.correlate.epolls import Epolls, EpollSet, Watch
 from netlab.correlate.flows import Flow, flows_from_packets
 from netlab.correlate.reasons import What
 from netlab.correlate.segments import Track, track_from_flow
@@ -20,31 +20,16 @@ from netlab.correlate.sockets import Socket, trace_sockets
 from netlab.correlate.streams import Reads, stream_from_track
 from netlab.explain.endings import ended_ns
 from netlab.explain.handing import hand_over
+from netlab.explain.moves import Moves
 from netlab.explain.parts import Part
 from netlab.explain.sender import Sender, Switch, Write, sender_of
-from netlab.model.call import MSG_MORE, MSG_PEEK, CallRecord, is_inbound, is_outbound
+from netlab.model.call import EPOLL_WAITING, MSG_MORE, MSG_PEEK, CallRecord, is_inbound, is_outbound
 from netlab.model.clock import clock_steps
 from netlab.model.recording import RawRecording
 from netlab.model.records import dataclass
 from netlab.model.tables import Call, Direction, Packet, Role, Side, Span, State, Tables, Unmatched
 
 Thread = tuple[str, int, int]  # host, pid, tid
-
-
-@dataclass(slots=True)
-class Moves:
-    """The calls of one side that moved bytes one way, in the order of the stream."""
-
-    starts: list[int] = field(default_factory=list)
-    calls: list[Call] = field(default_factory=list)
-
-    def at(self, byte: int) -> Call | None:
-        """The call that moved this byte."""
-        place = bisect_right(self.starts, byte)
-        if not place:
-            return None
-        call = self.calls[place - 1]
-        return call if call.stop is not None and byte < call.stop else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +158,7 @@ class Scene:
         self._of_connection: dict[int, list[Call]] | None = None
         self._tracks: dict[int, Track] | None = None
         self._states: dict[tuple[int | None, str | None], list[State]] | None = None
+        self._sets: dict[int, EpollSet] | None = None  # by wait that never returned
         self.explained: dict[int, list[Part]] = {}  # by call, of those that returned earlier
 
     # --- calls
@@ -281,6 +267,20 @@ class Scene:
             if local[0] == address or is_wildcard(local):
                 found.append(socket)
         return found[0] if len(found) == 1 else None
+
+    def watched(self, wait: Call, until_ns: int) -> list[Watch] | None:
+        """What the set of an epoll_wait that never returned held, at any time until then.
+
+        None: its making was not seen, so not all is known that is in it.
+        """
+        if self._sets is None:
+            epolls, self._sets = Epolls(self.records, self.raw.inheritances), {}
+            for number, record in enumerate(self.records, 1):
+                epolls.change(record)
+                if record.op in EPOLL_WAITING and record.returned_ns is None:
+                    self._sets[number] = epolls.set_of(record)
+        found = self._sets.get(wait.call)
+        return found.between(wait.entered_ns, until_ns) if found and found.is_born else None
 
     # --- options
 

@@ -21,7 +21,7 @@ from netlab.show.terminal.lines import plain
 from netlab.show.terminal.why import why_lines
 from netlab.show.views.why import why
 
-PROGRAMS = ("nginx", "nginx sendfile", "redis", "http.server", "postgres")
+PROGRAMS = ("nginx", "nginx sendfile", "redis", "http.server", "postgres", "memcached")
 MOST_UNKNOWN = 0.05
 
 
