@@ -1,6 +1,6 @@
 """Programs by others in a lab: what of their calls' waiting no cause is found for.
 
-    pytest -m live -s tests/live/test_why_programs.py
+    pytest -s tests/live/test_why_programs.py
 
 prints the share of each. They run under strace, as an ordinary user, with a wire between that
 delays; their time ledger closes.
