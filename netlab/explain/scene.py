@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from netlab.correlate.addresses import Endpoint, is_wildcard
+from netlab.correlate.datagrams import Datagram, datagrams_from_flows
 from netlab.correlate.epolls import Epolls, EpollSet, Watch
 from netlab.correlate.flows import Flow, flows_from_packets
 from netlab.correlate.reasons import What
@@ -18,7 +19,7 @@ from netlab.correlate.segments import Track, track_from_flow
 from netlab.correlate.socket_options import OptionSet, options_of
 from netlab.correlate.sockets import Socket, trace_sockets
 from netlab.correlate.streams import Reads, stream_from_track
-from netlab.explain.endings import ended_ns
+from netlab.explain.endings import ended_ns, last_ns
 from netlab.explain.handing import hand_over
 from netlab.explain.moves import Moves
 from netlab.explain.parts import Part
@@ -83,19 +84,6 @@ class Path:
         return until
 
 
-def _end_ns(tables: Tables, raw: RawRecording) -> int:
-    """The last moment of which the recording knows something."""
-    return max(
-        (
-            *(call.returned_ns or call.entered_ns for call in tables.calls),
-            *(packet.arrived_ns or packet.time_ns for packet in tables.packets[-1:]),
-            *(state.time_ns for state in tables.states[-1:]),
-            *(pair.realtime_ns for pair in raw.clock_pairs[-1:]),
-        ),
-        default=0,
-    )
-
-
 class Scene:
     """What a recording says, ready to be asked."""
 
@@ -140,7 +128,7 @@ class Scene:
         for item in tables.unmatched:
             if item.bytes and item.what in (What.CARRIED_NOT_READ, What.SENT_NOT_READ):
                 self.unread[item.connection].append(item)
-        self.end_ns = _end_ns(tables, raw)
+        self.end_ns = last_ns(tables, raw)
         self.is_steady = not clock_steps(raw.clock_pairs)  # the clock was never set
         self._sysctls = {host.name: dict(host.sysctls) for host in raw.description.hosts}
         self.exits = {(c.host, c.pid): c for c in self.calls if c.op == "exit"}
@@ -158,6 +146,7 @@ class Scene:
         self._of_connection: dict[int, list[Call]] | None = None
         self._tracks: dict[int, Track] | None = None
         self._states: dict[tuple[int | None, str | None], list[State]] | None = None
+        self._datagrams: dict[int, list[Datagram]] | None = None
         self._sets: dict[int, EpollSet] | None = None  # by wait that never returned
         self.explained: dict[int, list[Part]] = {}  # by call, of those that returned earlier
 
@@ -362,6 +351,14 @@ class Scene:
             track = self._tracks.get(connection)
             self._paths[connection] = Path(self, track) if track is not None else None
         return self._paths[connection]
+
+    def datagrams(self, connection: int) -> list[Datagram]:
+        """The datagrams of a UDP conversation."""
+        if self._datagrams is None:
+            self._datagrams = defaultdict(list)
+            for one in datagrams_from_flows(flows_from_packets(self.tables.packets)):
+                self._datagrams[one.flow.connection].append(one)
+        return self._datagrams.get(connection, [])
 
     def _track(self, flow: Flow) -> Track:
         """The frames of a connection, with the verdicts that the tables have."""

@@ -10,7 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from netlab.explain.findings import ends, frames, idle, leaks, listeners, ports, talk, waiting
+from netlab.explain.findings import (
+    ends,
+    frames,
+    idle,
+    leaks,
+    listeners,
+    ports,
+    talk,
+    unread,
+    waiting,
+)
 from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.scene import Scene
 from netlab.model.records import dataclass
@@ -49,6 +59,7 @@ RULES: tuple[Rule, ...] = (
     Rule("reset", ends.resets, "RFC 9293 3.10.7; RFC 2525 2.17"),
     Rule("close_wait", leaks.close_wait, "RFC 9293 3.6"),
     Rule("never_read", ends.never_read, "man 2 send"),
+    Rule("unread_datagrams", unread.unread_datagrams, "man 7 udp; man 7 socket"),
     Rule("retransmission_storm", frames.retransmission_storm, "RFC 6298 5.5"),
     Rule("window_limited", frames.window_limited, "RFC 7323 1.1"),
     Rule("handshake_lost", frames.handshake_lost, "RFC 6298 2.1"),
