@@ -1,4 +1,4 @@
-"""epoll_ctl calls and waits -> what an edge-triggered wait had reported before.
+"""epoll_ctl calls and waits -> what is watched, and what an edge-triggered wait reported before.
 
 With EPOLLET (man 7 epoll) a wait reports a descriptor for what came since it was last reported, or
 since it was registered or modified: then it is asked once whether it is ready, as without EPOLLET.
@@ -9,6 +9,7 @@ Knows no frames.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import field
 
 from netlab.model.call import EPOLL_WAITING, EPOLLET, CallRecord, Inheritance
 from netlab.model.records import dataclass
@@ -26,9 +27,33 @@ class Reported:
 
 
 @dataclass(slots=True)
-class _Watch:
-    edge: bool
+class Watch:
+    """A socket that is watched, from one epoll_ctl to the next on it."""
+
+    inode: int
+    events: int
+    since_ns: int
+    until_ns: int = _NEVER_NS
     last: Reported | None = None
+
+    @property
+    def edge(self) -> bool:
+        """Whether it is reported once for what came, not as long as that is there."""
+        return bool(self.events & EPOLLET)
+
+
+@dataclass(slots=True)
+class EpollSet:
+    """What one epoll descriptor watches. `is_born`: its epoll_create was seen, so this is all."""
+
+    is_born: bool = False
+    now: dict[int, Watch] = field(default_factory=dict)  # by inode
+    before: list[Watch] = field(default_factory=list)
+
+    def between(self, start_ns: int, stop_ns: int) -> list[Watch]:
+        """What it watched at some time of this stretch."""
+        rows = (*self.before, *self.now.values())
+        return [row for row in rows if row.since_ns < stop_ns and row.until_ns > start_ns]
 
 
 class Epolls:
@@ -37,22 +62,25 @@ class Epolls:
     def __init__(self, calls: list[CallRecord], forks: Sequence[Inheritance]) -> None:
         self._calls = calls
         self._parents = {item.pid: item.parent_pid for item in forks}
-        self._watches: dict[_Epoll, dict[int, _Watch]] = {}
+        self._sets: dict[_Epoll, EpollSet] = {}
 
     def change(self, record: CallRecord) -> None:
         """Take note of an epoll_create or epoll_ctl; any other call changes nothing."""
         if record.errno is not None:
             return
         if record.op in ("epoll_create", "epoll_create1"):
-            self._watches[record.host, record.pid, record.result] = {}
+            self._sets[record.host, record.pid, record.result] = EpollSet(is_born=True)
         elif record.op == "epoll_ctl":
-            watches = self._of(record)
+            watched = self.set_of(record)
             for item in record.ready:
                 if item.inode is None:
                     continue
-                watches.pop(item.inode, None)
+                old = watched.now.pop(item.inode, None)
+                if old is not None:
+                    old.until_ns = record.entered_ns
+                    watched.before.append(old)
                 if "EPOLL_CTL_DEL" not in record.args:
-                    watches[item.inode] = _Watch(bool(item.events & EPOLLET))
+                    watched.now[item.inode] = Watch(item.inode, item.events, record.entered_ns)
 
     def reported(self, record: CallRecord, inode: int) -> Reported | None:
         """What an edge-triggered wait had reported of the socket before; None: any frame counts."""
@@ -69,16 +97,17 @@ class Epolls:
         if watch is not None and record.returned_ns is not None:
             watch.last = Reported(max(record.entered_ns, latest_ns), record.returned_ns)
 
-    def _watch(self, record: CallRecord, inode: int) -> _Watch | None:
-        return self._of(record).get(inode) if record.op in EPOLL_WAITING else None
+    def _watch(self, record: CallRecord, inode: int) -> Watch | None:
+        return self.set_of(record).now.get(inode) if record.op in EPOLL_WAITING else None
 
-    def _of(self, record: CallRecord) -> dict[int, _Watch]:
+    def set_of(self, record: CallRecord) -> EpollSet:
+        """The set that an epoll_ctl changes, or a wait is for; later calls go on changing it."""
         pid: int | None = record.pid
         met: set[int] = set()  # numbers of processes are used again
         while pid is not None and pid not in met:
-            found = self._watches.get((record.host, pid, record.fd))
+            found = self._sets.get((record.host, pid, record.fd))
             if found is not None:
                 return found
             met.add(pid)
             pid = self._parents.get(pid)
-        return self._watches.setdefault((record.host, record.pid, record.fd), {})
+        return self._sets.setdefault((record.host, record.pid, record.fd), EpollSet())

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.parts import Line
+from netlab.model.recording import RawRecording
 from netlab.model.tables import Call, Tables
 
 
@@ -60,3 +61,16 @@ def tell_process_end(
 def end_text(call: Call) -> str:
     """`before the process of server ended (exit #12)`."""
     return f"before the process of {call.side or call.actor} ended (exit #{call.call})"
+
+
+def last_ns(tables: Tables, raw: RawRecording) -> int:
+    """The last moment of which the recording knows something."""
+    return max(
+        (
+            *(call.returned_ns or call.entered_ns for call in tables.calls),
+            *(packet.arrived_ns or packet.time_ns for packet in tables.packets[-1:]),
+            *(state.time_ns for state in tables.states[-1:]),
+            *(pair.realtime_ns for pair in raw.clock_pairs[-1:]),
+        ),
+        default=0,
+    )

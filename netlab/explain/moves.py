@@ -1,4 +1,4 @@
-"""Which calls moved the bytes of a stream, in order."""
+"""The calls of one side that moved bytes one way -> which of them moved a byte."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from netlab.model.tables import Call
 
 @dataclass(slots=True)
 class Moves:
-    """The calls of one side that moved bytes one way, in the order of the stream."""
+    """In the order of the stream."""
 
     starts: list[int] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from netlab.correlate.addresses import Endpoint
 from netlab.correlate.admissions import Admissions
 from netlab.correlate.arrivals import seen_at_both_ends
+from netlab.correlate.datagrams import Datagram, datagrams_from_flows
+from netlab.correlate.epolls import Epolls, EpollSet, Watch
 from netlab.correlate.flows import Flow, flows_from_packets
 from netlab.correlate.missing import missing_frames
 from netlab.correlate.reasons import What
@@ -20,14 +22,14 @@ from netlab.correlate.segments import Track, track_from_flow
 from netlab.correlate.socket_options import OptionSet, options_of
 from netlab.correlate.sockets import Socket, trace_sockets
 from netlab.correlate.streams import Reads, stream_from_track
-from netlab.explain.endings import ended_ns
+from netlab.explain.endings import ended_ns, last_ns
 from netlab.explain.handing import hand_over
 from netlab.explain.moves import Moves
 from netlab.explain.parts import Part
 from netlab.explain.sender import Sender, Write, sender_of
 from netlab.explain.switch import Switch
 from netlab.explain.vantage import Vantage, vantage_of
-from netlab.model.call import MSG_MORE, MSG_PEEK, CallRecord, is_inbound, is_outbound
+from netlab.model.call import EPOLL_WAITING, MSG_MORE, MSG_PEEK, CallRecord, is_inbound, is_outbound
 from netlab.model.clock import clock_steps
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Call, Direction, Packet, Role, Side, Span, State, Tables, Unmatched
@@ -86,19 +88,6 @@ class Path:
         return until
 
 
-def _end_ns(tables: Tables, raw: RawRecording) -> int:
-    """The last moment of which the recording knows something."""
-    return max(
-        (
-            *(call.returned_ns or call.entered_ns for call in tables.calls),
-            *(packet.arrived_ns or packet.time_ns for packet in tables.packets[-1:]),
-            *(state.time_ns for state in tables.states[-1:]),
-            *(pair.realtime_ns for pair in raw.clock_pairs[-1:]),
-        ),
-        default=0,
-    )
-
-
 class Scene:
     """What a recording says, ready to be asked."""
 
@@ -144,7 +133,7 @@ class Scene:
         for item in tables.unmatched:
             if item.bytes and item.what in (What.CARRIED_NOT_READ, What.SENT_NOT_READ):
                 self.unread[item.connection].append(item)
-        self.end_ns = _end_ns(tables, raw)
+        self.end_ns = last_ns(tables, raw)
         self.is_steady = not clock_steps(raw.clock_pairs)  # the clock was never set
         self._sysctls = {host.name: dict(host.sysctls) for host in raw.description.hosts}
         self.exits = {(c.host, c.pid): c for c in self.calls if c.op == "exit"}
@@ -162,6 +151,8 @@ class Scene:
         self._of_connection: dict[int, list[Call]] | None = None
         self._tracks: dict[int, Track] | None = None
         self._states: dict[tuple[int | None, str | None], list[State]] | None = None
+        self._datagrams: dict[int, list[Datagram]] | None = None
+        self._sets: dict[int, EpollSet] | None = None  # by wait that never returned
         self.explained: dict[int, list[Part]] = {}  # by call, of those that returned earlier
         self.silences: dict[int, list[Part]] = {}  # by connection, once told
 
@@ -265,6 +256,20 @@ class Scene:
         found = self.admissions.listens_at(track.flow.server)
         return found[0] if len(found) == 1 else None
 
+    def watched(self, wait: Call, until_ns: int) -> list[Watch] | None:
+        """What the set of an epoll_wait that never returned held, at any time until then.
+
+        None: its making was not seen, so not all is known that is in it.
+        """
+        if self._sets is None:
+            epolls, self._sets = Epolls(self.records, self.raw.inheritances), {}
+            for number, record in enumerate(self.records, 1):
+                epolls.change(record)
+                if record.op in EPOLL_WAITING and record.returned_ns is None:
+                    self._sets[number] = epolls.set_of(record)
+        found = self._sets.get(wait.call)
+        return found.between(wait.entered_ns, until_ns) if found and found.is_born else None
+
     # --- options
 
     def options(self, connection: int, side: Side) -> list[OptionSet]:
@@ -363,6 +368,14 @@ class Scene:
                 self.raw.description.hosts,
             )  # fmt: skip
         return self._admissions
+
+    def datagrams(self, connection: int) -> list[Datagram]:
+        """The datagrams of a UDP conversation."""
+        if self._datagrams is None:
+            self._datagrams = defaultdict(list)
+            for one in datagrams_from_flows(flows_from_packets(self.tables.packets)):
+                self._datagrams[one.flow.connection].append(one)
+        return self._datagrams.get(connection, [])
 
     def _track(self, flow: Flow) -> Track:
         """The frames of a connection, with the verdicts that the tables have."""

@@ -7,8 +7,7 @@ Read first: `stories` (the same of calls that returned), reference on calls stil
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from netlab.correlate.arrivals import arrival_ns, reached, sent
 from netlab.correlate.sockets import Socket
@@ -21,12 +20,15 @@ from netlab.explain.peer import tell_silent
 from netlab.explain.queues import is_never_taken, tell_kept_out
 from netlab.explain.scene import Path, Scene
 from netlab.explain.sending import tell_room
+from netlab.explain.unwoken import (
+    no_client_came,
+    no_datagram_left_for,
+    tell_no_client,
+    tell_unwoken,
+)
 from netlab.explain.wording import name_of
 from netlab.model.call import ACCEPTING, MSG_WAITALL, WAITING, is_inbound, is_outbound
 from netlab.model.tables import Call, Direction, Side
-
-_TIMEOUT = re.compile(r"timeout=(\d+(?:\.\d+)?)")
-_NOTHING = re.compile(r"\bnfds=0\b|\breaders=0, writers=0, exceptional=0\b")
 
 
 def end_of(scene: Scene, call: Call) -> tuple[int, str]:
@@ -51,7 +53,7 @@ def parts_until_the_end(scene: Scene, call: Call) -> list[Part]:
 
 def _story(call: Call) -> Callable[[Line, Scene, Call], None]:
     if call.op in WAITING:
-        return _poll
+        return tell_unwoken
     if call.op in ACCEPTING:
         return _accept
     if call.op == "connect":
@@ -150,12 +152,8 @@ def _message(line: Line, scene: Scene, socket: Socket) -> None:
             (), (), "because nothing had been written at the other end by then",
         )  # fmt: skip
         return
-    local = socket.local_endpoint
-    if local is None:
-        return
-    for packet in scene.tables.packets:
-        if packet.dport == local[1] and line.at_ns <= packet.time_ns <= line.stop_ns:
-            return  # a datagram for it left: where it went is not told here
+    if not no_datagram_left_for(line, scene, socket):
+        return  # a datagram for it left: where it went is not told here
     line.until(line.stop_ns, Cause.PEER_APP, Certainty.INFERRED, (), (),
                "because no datagram had been sent to it by then")  # fmt: skip
 
@@ -182,81 +180,6 @@ def _connect(line: Line, scene: Scene, call: Call) -> None:
 def _accept(line: Line, scene: Scene, call: Call) -> None:
     socket = scene.socket_of(call)
     if socket is not None and socket.listens:
-        _no_client(line, scene, [socket])
-
-
-def _no_client(line: Line, scene: Scene, listeners: list[Socket]) -> bool:
-    """Nobody came to one of these; False: somebody did."""
-    ends = [one.local_endpoint for one in listeners]
-    ports = {end[1] for end in ends if end is not None}
-    rows = [row for row in scene.tables.connections if row.server_port in ports]
-    for row in rows:
-        path = scene.path(row.connection)
-        syns = path.track.halves[Direction.C2S].syns if path is not None else ()
-        if any(reached(p) and line.at_ns <= arrival_ns(p) <= line.stop_ns for p in syns):
-            return False
-    line.until(
-        line.stop_ns, Cause.NO_CLIENT, Certainty.OBSERVED if ports else Certainty.INFERRED, (), (),
-        "because no client had come by then",
-    )  # fmt: skip
-    return True
-
-
-def _poll(line: Line, scene: Scene, call: Call) -> None:
-    """None of its descriptors was ready: which those are is not known, but whose they can be."""
-    if _TIMEOUT.search(call.args):
-        line.until(line.stop_ns, Cause.TIMER, Certainty.INFERRED, (), (),
-                   "because its time was not up yet")  # fmt: skip
-        return
-    if _NOTHING.search(call.args):
-        _for_a_signal(line, scene, call)
-        return
-    held = list(_held_by(scene, call, line.stop_ns))
-    streams = [one for one in held if not one.listens and not one.is_local and one.is_stream]
-    for home in map(scene.home, streams):
-        path = scene.path(home[0]) if home is not None else None
-        if path is None or home is None or _came(path, home[1], line):
-            return
-    if streams:
-        named = "its connection" if len(streams) == 1 else f"its {len(streams)} connections"
-        line.until(line.stop_ns, Cause.PEER_APP, Certainty.INFERRED, (), (),
-                   f"because nothing had come on {named} by then")  # fmt: skip
-        return
-    listeners = [one for one in held if one.listens]
-    if listeners:
-        _no_client(line, scene, listeners)
-
-
-def _for_a_signal(line: Line, scene: Scene, call: Call) -> None:
-    """It was given no descriptor and no time: only a signal could end it (man 2 poll)."""
-    left = scene.exits.get((call.host, call.pid))
-    killed = left is not None and left.args.startswith("SIG")
-    said = f": {left.args} ended its process" if left is not None and killed else ""
-    line.until(
-        line.stop_ns, Cause.SIGNAL, Certainty.OBSERVED if killed else Certainty.INFERRED, (),
-        (left.call,) if left is not None and killed else (),
-        f"because it was given nothing to wait for, so only a signal could end it{said}",
-    )  # fmt: skip
-
-
-def _held_by(scene: Scene, call: Call, until_ns: int) -> Iterator[Socket]:
-    """The sockets that the process of a call used, and had not closed by then."""
-    for socket in scene.sockets.all:
-        if socket.host != call.host:
-            continue
-        last = socket.last_close
-        if last is not None and scene.call(last).entered_ns < until_ns:
-            continue
-        numbers = [*socket.calls, *([socket.accepted_by] if socket.accepted_by else [])]
-        if any(scene.call(n).pid == call.pid and n < call.call for n in numbers):
-            yield socket
-
-
-def _came(path: Path, side: Side, line: Line) -> bool:
-    """Whether bytes, an end or a reset came to this side in the time of a line."""
-    half = path.track.halves[side.inbound]
-    packets = [row.packet for row in path.senders[side.inbound].departed]
-    return any(
-        reached(p) and line.at_ns <= arrival_ns(p) <= line.stop_ns
-        for p in (*packets, *half.fins, *half.resets)
-    )  # fmt: skip
+        known = socket.local_endpoint is not None
+        if no_client_came(line, scene, [socket]):
+            tell_no_client(line, Certainty.OBSERVED if known else Certainty.INFERRED)

@@ -198,25 +198,25 @@ def _buffers() -> Iterator[Case]:
             ("server", "sendall", 1), "send_buffer cwnd", 8 * ms, f"delay {ms}ms",
             "network delayed_ack", each={"send_buffer": 2 * ms},
         )  # fmt: skip
-    # With these sizes Linux 6.18 ends with 904, 24 and 904 bytes of window, which the probe fills.
-    for ms, size in ((500, 100_000), (900, 130_000)):
+    # 700 bytes of window are left, which the probe timer fills.
+    for ms in (700, 1100):
         yield case(
             f"window smaller than a segment, reader sleeps {ms} ms",
-            [["connect"], ["set", "sndbuf", 30_000], ["send", 700_013], ["shut"], ["drain"],
-             ["close"]],
-            [["listen", 16, "rcvbuf", size], ["accept"], ["sleep", ms], ["drain"], ["close"]],
-            ("client", "sendall", 1), "window_probe peer_window", ms * 0.8, "",
+            [["connect"], ["set", "sndbuf", 30_000], ["leave", 700], ["send", 700_013], ["shut"],
+             ["drain"], ["close"]],
+            [["listen", 16, "rcvbuf", 20_000], ["accept"], ["sleep", ms], ["drain"], ["close"]],
+            ("client", "sendall", -1), "window_probe peer_window", ms * 0.5, "",
             "network cwnd send_buffer delayed_ack", each={"window_probe": 180},
             least_window=SEGMENT,
         )  # fmt: skip
     yield case(
         "client's window smaller than a segment",
-        [["socket"], ["set", "rcvbuf", 110_000], ["connect"], ["sleep", 700], ["drain"],
-         ["close"]],
-        [*LISTEN, ["set", "sndbuf", 30_000], ["send", 700_013], ["shut"], ["drain"], ["close"]],
-        ("server", "sendall", 1), "window_probe peer_window", 560, "",
+        [["socket"], ["set", "rcvbuf", 20_000], ["connect"], ["sleep", 900], ["drain"], ["close"]],
+        [*LISTEN, ["set", "sndbuf", 30_000], ["leave", 700], ["send", 700_013], ["shut"],
+         ["drain"], ["close"]],
+        ("server", "sendall", -1), "window_probe peer_window", 450, "",
         "network cwnd send_buffer delayed_ack", each={"window_probe": 180},
-            least_window=SEGMENT,
+        least_window=SEGMENT,
     )  # fmt: skip
 
 

@@ -33,6 +33,9 @@ _OPTIONS = {
 }
 
 
+_OF_TCP_INFO = (24, 144, 228)  # tcpi_unacked, tcpi_notsent_bytes, tcpi_snd_wnd: linux/tcp.h
+
+
 class Plain:
     """What a program without a probe has in its place."""
 
@@ -108,6 +111,23 @@ class Player:
     def do_sends(self, number: int, count: int) -> None:
         for _ in range(number):
             self.sock.sendall(b"x" * count)
+
+    def do_leave(self, room: int) -> None:
+        """Write until the peer's window has room for `room` bytes, less than a segment, no more.
+
+        Its right edge never moves back (RFC 9293 3.8.6), so what is left of it stays, however much
+        memory the receiver has used. Where it moved on, the rest is written, too.
+        """
+        while (window := self._window_once_acknowledged()) > room:
+            self.sock.sendall(b"x" * (window - room))
+
+    def _window_once_acknowledged(self) -> int:
+        while True:
+            info = self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+            unacked, unsent, window = (struct.unpack_from("=I", info, at)[0] for at in _OF_TCP_INFO)
+            if not unacked and not unsent:
+                return int(window)
+            time.sleep(0.001)
 
     def do_recv(self, count: int = 1 << 16, flags: int = 0) -> None:
         """One call, whatever comes of it."""

@@ -1,6 +1,6 @@
 """Programs by others in a lab: what of their calls' waiting no cause is found for.
 
-    pytest -m live -s tests/live/test_why_programs.py
+    pytest -s tests/live/test_why_programs.py
 
 prints the share of each. They run under strace, as an ordinary user, with a wire between that
 delays; their time ledger closes.
@@ -21,7 +21,7 @@ from netlab.show.terminal.lines import plain
 from netlab.show.terminal.why import why_lines
 from netlab.show.views.why import why
 
-PROGRAMS = ("nginx", "nginx sendfile", "redis", "http.server", "postgres")
+PROGRAMS = ("nginx", "nginx sendfile", "redis", "http.server", "postgres", "memcached")
 MOST_UNKNOWN = 0.05
 
 

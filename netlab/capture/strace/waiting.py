@@ -108,12 +108,10 @@ def epoll_wait(world: World, call: Syscall) -> None:
             if known is not None:
                 fd, watch = known
                 ready.append(Ready(fd, watch.socket.inode if watch.socket else None, events))
-    timeout = _timeout_ms(items[3]) if len(items) > 3 else "-1"
-    room = text_of(items[2]) if len(items) > 2 else ""
-    world.record(
-        call, fd=number_from(items[0]), args=f"timeout={timeout}, maxevents={room}",
-        ready=tuple(ready),
-    )  # fmt: skip
+    args = ""  # strace prints what stands behind the events when the call returns
+    if len(items) > 3:
+        args = f"timeout={_timeout_ms(items[3])}, maxevents={text_of(items[2])}"
+    world.record(call, fd=number_from(items[0]), args=args, ready=tuple(ready))
 
 
 def restart(world: World, call: Syscall) -> None:

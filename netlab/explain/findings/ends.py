@@ -1,4 +1,4 @@
-"""Findings about how a connection ended: who reset it, who never closed, what was never read."""
+"""Findings about how a connection ended: who reset it, and what was never read."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ from collections.abc import Iterator
 from netlab.correlate.arrivals import arrival_ns, came, reached
 from netlab.correlate.flows import ACK, RST, SYN
 from netlab.correlate.reasons import Reason
-from netlab.correlate.streams import fin_arrival
 from netlab.explain.causes import MECHANISMS, Cause
 from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.queues import is_never_taken, turned_away_text
 from netlab.explain.scene import Path, Scene
-from netlab.explain.wording import counted, lasting, name_of
+from netlab.explain.wording import counted, name_of
 from netlab.model.call import is_outbound
 from netlab.model.tables import Call, Connection, Packet, Role, Side
 
-_LEAK_NS = 1_000_000_000
 _CITED = 8
 _PROMPT_NS = 5_000_000  # a stack answers at once; a busy machine takes its time
 
@@ -195,35 +193,6 @@ def _unread(path: Path, side: Side, packet: Packet) -> int:
         if row.packet in came([row.packet]) and arrival_ns(row.packet) <= packet.time_ns
     ]  # fmt: skip
     return max(max(here, default=0) - read, 0)
-
-
-def close_wait(scene: Scene, row: Connection) -> Iterator[Finding]:
-    """A FIN came, and this side's program never closed though it lived on."""
-    path = scene.path(row.connection)
-    if path is None or any(half.resets for half in path.track.halves.values()):
-        return
-    for side in Side:
-        fin = fin_arrival(path.senders[side.inbound].stream)
-        socket = scene.ends.get((row.connection, side))
-        if fin is None or socket is None or path.track.halves[side.outbound].fins:
-            continue
-        if socket.closes or socket.shutdowns:
-            continue
-        number = socket.calls[-1] if socket.calls else socket.accepted_by
-        if number is None:
-            continue
-        last = scene.call(number)
-        descriptor = last.fd if socket.calls else last.result
-        open_ns = scene.end_ns - arrival_ns(fin)
-        if open_ns < _LEAK_NS:
-            continue
-        yield Finding(
-            "close_wait", row.connection, Severity.HIGH,
-            f"The {side} stays in CLOSE-WAIT: its peer's FIN (frame {fin.frame}) came"
-            f" {lasting(open_ns)} before the end of the recording, and {last.actor} (pid"
-            f" {last.pid}) never closed descriptor {descriptor}.",
-            "Close the socket once recv returns 0.", "RFC 9293 3.6", (fin.frame,), (last.call,),
-        )  # fmt: skip
 
 
 def never_read(scene: Scene, row: Connection) -> Iterator[Finding]:

@@ -14,13 +14,15 @@ from netlab.explain.findings import (
     ends,
     frames,
     idle,
+    leaks,
     listeners,
     losses,
     path_mtu,
     ports,
     talk,
+    unread,
     waiting,
-)  # fmt: skip
+)
 from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.scene import Scene
 from netlab.model.records import dataclass
@@ -58,8 +60,9 @@ RULES: tuple[Rule, ...] = (
     Rule("small_writes", talk.small_writes, "RFC 9293 3.7.4"),
     Rule("coalesced", talk.coalesced, "RFC 9293 3.9.1"),
     Rule("reset", ends.resets, "RFC 9293 3.10.7; RFC 2525 2.17"),
-    Rule("close_wait", ends.close_wait, "RFC 9293 3.6"),
+    Rule("close_wait", leaks.close_wait, "RFC 9293 3.6"),
     Rule("never_read", ends.never_read, "man 2 send"),
+    Rule("unread_datagrams", unread.unread_datagrams, "man 7 udp; man 7 socket"),
     Rule("retransmission_storm", frames.retransmission_storm, "RFC 6298 5.5"),
     Rule("window_limited", frames.window_limited, "RFC 7323 1.1"),
     Rule("handshake_lost", frames.handshake_lost, "RFC 6298 2.1"),

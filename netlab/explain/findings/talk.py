@@ -9,7 +9,7 @@ from statistics import median_low
 from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.scene import Scene
 from netlab.explain.wording import name_of
-from netlab.model.call import is_inbound, is_outbound
+from netlab.model.call import MSG_WAITALL, is_inbound, is_outbound
 from netlab.model.tables import Call, Connection, Side
 
 _MANY = 20
@@ -43,16 +43,19 @@ def small_writes(scene: Scene, row: Connection) -> Iterator[Finding]:
 
 
 def coalesced(scene: Scene, row: Connection) -> Iterator[Finding]:
-    """Reads that returned parts of several writes, or writes that took several reads."""
+    """Reads that returned parts of several writes, where the reader had not asked by length."""
     if row.protocol != "tcp":
         return
     for side in Side:
         writes = scene.moves(row.connection, side, side.outbound)
         reads = [c for c in _moving(scene, row, side.outbound.receiver) if is_inbound(c)]
+        varies = len({read.requested_bytes for read in reads}) > 1
         merged = []
-        for read in reads:
+        for place, read in enumerate(reads):
             first, last = writes.at(read.start or 0), writes.at((read.stop or 1) - 1)
-            if first is not None and last is not None and first.call != last.call:
+            if first is None or last is None or first.call == last.call:
+                continue
+            if not _by_length(scene, reads, place, varies or read.stop == last.stop):
                 merged.append((read, first, last))
         if len(writes.calls) < 2 or not merged:
             continue
@@ -66,6 +69,28 @@ def coalesced(scene: Scene, row: Connection) -> Iterator[Finding]:
             "Say in the stream where a message ends: a length before it, or a delimiter behind it.",
             "RFC 9293 3.9.1", (), (read.call, first.call, last.call),
         )  # fmt: skip
+
+
+def _by_length(scene: Scene, reads: list[Call], place: int, fits: bool) -> bool:
+    """Whether a read asked for so many bytes as it wanted, as who knows where a message ends does.
+
+    MSG_WAITALL says so; else it was given all that it asked for, and that was the end of a write,
+    or others ask for other lengths (`fits`); or those behind it asked for just what was missing,
+    until there was all of it.
+    """
+    read = reads[place]
+    if scene.record(read.call).flags & MSG_WAITALL:
+        return True
+    if read.requested_bytes == _size(read):
+        return fits
+    missing = read.requested_bytes
+    for part in reads[place:]:
+        if missing is None or part.requested_bytes != missing:
+            return False
+        missing -= _size(part)
+        if not missing:
+            return True
+    return False
 
 
 def _moving(scene: Scene, row: Connection, side: Side) -> list[Call]:

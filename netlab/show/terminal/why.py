@@ -147,8 +147,13 @@ def _mark(clause: Clause) -> str:
 
 def _connection(view: ConnectionWhy, width: int) -> list[Line]:
     head = f"connection {view.connection}"
-    ends = f"  {printable(view.client)} to {printable(view.server)}  {view.protocol}"
-    lines: list[Line] = [[(head, "bold"), (ends[: max(width - len(head), 0)], "dim")]]
+    client, server = printable(view.client), f"to {printable(view.server)}  {view.protocol}"
+    room = max(width - len(head) - 2, 0)
+    ends = [f"{client} {server}"]
+    if len(ends[0]) > room:  # of two without a name, whose they are
+        ends = [client, server]
+    lines: list[Line] = [[(head, "bold"), (f"  {ends[0][:room]}", "dim")]]
+    lines += [[(" " * (len(head) + 2), ""), (end[:room], "dim")] for end in ends[1:]]
     for bar in view.bars:
         lines += _bar(bar, width)
     return [*lines, []]

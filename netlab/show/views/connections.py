@@ -6,11 +6,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from netlab.explain.troubles import is_refused
-from netlab.model.call import is_inbound, is_moving, is_outbound
 from netlab.model.records import dataclass
 from netlab.model.tables import Call, Connection, Role, Side, Tables
-from netlab.show.format import address
 from netlab.show.views.copies import Copies
+from netlab.show.views.ends import end_address, is_named, users
 from netlab.show.views.verdicts import counted
 
 
@@ -99,22 +98,10 @@ def connection_name(row: Connection) -> str:
     return row.protocol if row.stream is None else f"{row.protocol}.{row.stream}"
 
 
-_LOCAL = ("unix", "pipe", "mq", "ring")
-
-
 def _end(row: Connection, side: Side, calls: list[Call]) -> str:
     """The address of an end; where it has no name (socketpair, pipe), whose it is."""
-    client = side is Side.CLIENT
-    shown = address(row.client, row.client_port) if client else address(row.server, row.server_port)
-    if row.protocol not in _LOCAL or "/" in shown or "@" in shown:
-        return shown
-    moving = is_outbound if client else is_inbound  # an object without sides is written at one end
-    actors = dict.fromkeys(
-        call.actor
-        for call in calls
-        if (moving if call.side is None else is_moving)(call) and call.side in (side, None)
-    )
-    return " ".join(actors) or shown
+    actors = () if is_named(row, side) else dict.fromkeys(c.actor for c in users(side, calls))
+    return " ".join(actors) or end_address(row, side)
 
 
 def connection_summary(row: Connection, calls: list[Call], resent_frames: int) -> ConnectionSummary:

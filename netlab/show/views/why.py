@@ -23,7 +23,7 @@ from netlab.model.call import ACCEPTING
 from netlab.model.recording import RawRecording
 from netlab.model.records import dataclass
 from netlab.model.tables import Call, Connection, Side, Tables
-from netlab.show.format import address
+from netlab.show.views.ends import end_name
 from netlab.show.views.messages import moved_by
 
 SENTENCES = 10
@@ -361,9 +361,10 @@ def _connections(
             continue
         bars = [*_bars(calls, scene), *([_bar("", len(silences), silences)] if silences else [])]
         weight = sum(weights[call.call] for call in calls)
+        every = scene.of_connection(row.connection)
         yield ConnectionWhy(
-            row.connection, row.protocol, address(row.client, row.client_port),
-            address(row.server, row.server_port), tuple(bars),
+            row.connection, row.protocol, end_name(row, Side.CLIENT, every),
+            end_name(row, Side.SERVER, every), tuple(bars),
             weight + sum(map(_silence_weight, silences)),
         )  # fmt: skip
 

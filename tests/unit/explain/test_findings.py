@@ -178,27 +178,6 @@ def test_a_reset_of_nobody_is_nobodys() -> None:
     assert "nobody listens at that port" in found(play)["reset"].text
 
 
-def test_a_fin_that_nobody_answers() -> None:
-    play = opened()
-    with play.call("client", "close", 0):
-        fin = play.fin("c>s", 0)
-    play.ack("s>c", 1)
-    play.did("server", "recv", 0, size=4096)
-    play.now_ns += 5000 * MS
-    play.did("server", "socket", 7, inode=999, fd=7)
-    one = found(play)["close_wait"]
-    assert one.frames == (fin,)
-    assert "never closed descriptor 5" in one.text
-
-
-def test_a_recording_that_ends_at_once_has_no_leak() -> None:
-    play = opened()
-    with play.call("client", "close", 0):
-        play.fin("c>s", 0)
-    play.did("server", "recv", 0, size=4096)
-    assert "close_wait" not in found(play)
-
-
 def test_an_overflowing_backlog() -> None:
     play = Play(wired=True)
     play.did("server", "listen", 0, args="0", inode=INODE["listener"], fd=3, peer=None)

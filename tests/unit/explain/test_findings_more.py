@@ -9,6 +9,7 @@ import pytest
 from netlab.explain.findings.finding import Finding
 from netlab.explain.findings.rules import findings_of
 from netlab.explain.waits import explained
+from netlab.model.call import MSG_WAITALL
 from tests.playbook import ADDRESS, INODE, Play
 from tests.waits_told import MS
 
@@ -265,3 +266,42 @@ def test_a_segment_that_came_late_is_no_loss(way: str, words: str) -> None:
             play.data("c>s", 0, FULL)
     (found,) = of(play, "loss_recovery")
     assert found.text.startswith(words)
+
+
+def read_across(*reads: tuple[int, int], **more: int) -> list[Finding]:
+    """What is said of reads (requested, returned) of four writes of 10 bytes that are all there."""
+    play = opened()
+    for start in range(0, 40, 10):
+        with play.call("client", "send", 10, size=10):
+            play.data("c>s", start, start + 10)
+    for asked, got in reads:
+        play.did("server", "recv", got, size=asked, **more)
+    return of(play, "coalesced")
+
+
+@pytest.mark.parametrize(
+    "reads",
+    [
+        [(4096, 40)],
+        [(4096, 25), (4071, 15)],  # what is left of a buffer is no length of a message
+        [(15, 15), (15, 15), (15, 10)],  # a buffer that was full
+    ],
+)
+def test_a_read_of_whatever_is_there_goes_across_messages(reads: list[tuple[int, int]]) -> None:
+    assert len(read_across(*reads)) == 1
+
+
+@pytest.mark.parametrize(
+    "reads",
+    [
+        [(20, 20), (20, 20)],  # two whole messages
+        [(4, 4), (11, 11), (25, 25)],  # a length, and so many bytes
+        [(30, 12), (18, 18), (10, 10)],  # and once more for what was missing
+    ],
+)
+def test_a_read_of_a_known_length_is_no_surprise(reads: list[tuple[int, int]]) -> None:
+    assert read_across(*reads) == []
+
+
+def test_who_waits_for_all_of_it_knows_how_much_that_is() -> None:
+    assert read_across((15, 15), (15, 15), flags=MSG_WAITALL) == []

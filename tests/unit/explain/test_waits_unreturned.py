@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from netlab.model.call import POLLIN, POLLOUT
 from netlab.show.terminal.why import sentence_text
 from netlab.show.views.why import why_call
 from tests.playbook import ADDRESS, INODE, Play, number_of
@@ -224,6 +225,98 @@ def test_a_wait_of_one_who_only_listens() -> None:
 def test_a_wait_of_one_who_holds_nothing_is_unknown() -> None:
     play = Play(wired=True)
     with play.wait("server", args="timeout=-1", inside=True):
+        pass
+    tables, rows = told(ends(play))
+    assert causes(rows, number_of(tables, "epoll_wait")) == [("unknown", 300)]
+
+
+def made(play: Play) -> None:
+    """The epoll that `wait` waits on, whose whole set is known from here on."""
+    play.did("server", "epoll_create1", 4, inode=None, fd=4, family=None, kind=None, peer=None,
+             local=None)  # fmt: skip
+
+
+def among_others() -> Play:
+    """A conversation that goes on while another thread of the server waits on a set of its own."""
+    play = opened()
+    play.did("server", "setsockopt", 0, args="SOL_TCP, TCP_NODELAY, 1")
+    made(play)
+    return play
+
+
+def talks(play: Play) -> None:
+    play.did("client", "send", 50, size=50)
+    play.data("c>s", 0, 50)
+
+
+def test_a_set_without_sockets_waits_for_something_else() -> None:
+    """As the idle worker threads of memcached: each waits for its event counter."""
+    play = among_others()
+    with play.wait("server", inside=True):
+        talks(play)
+    tables, rows = told(ends(play))
+    wait = number_of(tables, "epoll_wait")
+    assert causes(rows, wait) == [("other_event", 300)]
+    told_so = of(rows, wait, "other_event")
+    assert told_so.certainty == "inferred"
+    assert "no socket was in its set" in told_so.text
+
+
+def test_a_set_that_a_socket_has_left_has_none() -> None:
+    play = among_others()
+    play.watch("server", INODE["server"], POLLIN)
+    play.watch("server", INODE["server"], 0, "EPOLL_CTL_DEL")
+    with play.wait("server", inside=True):
+        talks(play)
+    tables, rows = told(ends(play))
+    assert causes(rows, number_of(tables, "epoll_wait")) == [("other_event", 300)]
+
+
+def test_a_closed_socket_is_in_no_set_any_more() -> None:
+    play = among_others()
+    play.watch("server", INODE["server"], POLLIN)
+    with play.call("server", "close", 0):
+        play.fin("s>c", 0)
+    with play.wait("server", inside=True):
+        pass
+    tables, rows = told(ends(play))
+    assert causes(rows, number_of(tables, "epoll_wait")) == [("other_event", 300)]
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+@pytest.mark.parametrize(("comes", "expected"), [(False, "peer_app"), (True, "unknown")])
+def test_a_set_with_a_connection(when: str, comes: bool, expected: str) -> None:
+    play = among_others()
+    if when == "before":
+        play.watch("server", INODE["server"], POLLIN)
+    with play.wait("server", inside=True):
+        if when == "meanwhile":  # by another thread
+            play.watch("server", INODE["server"], POLLIN)
+        if comes:
+            talks(play)
+    tables, rows = told(ends(play))
+    assert causes(rows, number_of(tables, "epoll_wait")) == [(expected, 300)]
+
+
+def test_what_comes_to_a_connection_in_no_set_wakes_nobody() -> None:
+    """One set has the listener only: what clients say on their connections is not for it."""
+    play = Play(wired=True)
+    play.did("server", "listen", 0, args="16", **LISTENER)
+    play.handshake()
+    made(play)
+    play.watch("server", INODE["listener"], POLLIN)
+    with play.wait("server", inside=True):
+        talks(play)
+    tables, rows = told(ends(play))
+    wait = number_of(tables, "epoll_wait")
+    assert causes(rows, wait) == [("no_client", 300)]
+    assert of(rows, wait, "no_client").certainty == "inferred"
+
+
+def test_a_set_that_waits_for_room_is_not_said_to_wait_for_bytes() -> None:
+    play = among_others()
+    play.watch("server", INODE["server"], POLLOUT)
+    with play.wait("server", inside=True):
         pass
     tables, rows = told(ends(play))
     assert causes(rows, number_of(tables, "epoll_wait")) == [("unknown", 300)]

@@ -322,6 +322,19 @@ def test_an_epoll_reports_the_descriptor_that_has_the_data(event: str, reported:
     assert on(reader, "epoll_wait").ready == ()  # a closed socket reports nothing
 
 
+def test_the_time_out_of_an_epoll_wait_that_never_returned_is_not_told() -> None:
+    """strace prints what stands behind the events only when the call returns."""
+    reader = log(
+        EXEC, SOCKET, at(10, 2, "epoll_create1(EPOLL_CLOEXEC) = 4 <0.000010>"),
+        at(10, 4, "epoll_wait(4,  <unfinished ...>"),
+        at(10, 5, "<... epoll_wait resumed> <unfinished ...>) = ?"),
+        at(10, 6, "+++ exited with 0 +++"),
+    )  # fmt: skip
+    assert texts(reader)[-2:] == [
+        "10 epoll_wait(4) <unfinished ...>", "10 exit(status 0) <unfinished ...>",
+    ]  # fmt: skip
+
+
 def test_a_poll_that_a_signal_interrupts_goes_on() -> None:
     reader = log(
         EXEC, SOCKET,
