@@ -8,7 +8,7 @@ what is not followed here gets the mark LEFT, and those files follow it.
 Tests compare the two on every capture and on generated packets.
 
 Two passes over a piece of the file, so that two threads can make them: `sort_flows` writes flows,
-`follow` writes talks, halves and what is said of each segment.
+`follow` writes talks, sides, halves and what is said of each segment.
 Read first: those files; the few functions on sequence numbers repeat model/seqnum.
 """
 
@@ -49,6 +49,7 @@ from netlab.correlate.record_kernels import (
     SENT_SYN,
     SHAKEN,
     SHIFT,
+    SIDE,
     SPURIOUS,
     STATES,
     STATES_AT,
@@ -89,7 +90,9 @@ from netlab.correlate.verdict_kernels import (
 )
 
 
-def follow(rows, first, last, number, flows, talks, halves, counts, nodes, useds, most, outs, keep):
+def follow(
+    rows, first, last, number, flows, talks, sides, halves, counts, nodes, useds, most, outs, keep
+):
     """Follow rows first..last-1, each in its flow; stops at the row that may find no node for it.
 
     What is said of a segment is written to `outs`: beside its row, or all to the first (keep: 0).
@@ -108,22 +111,24 @@ def follow(rows, first, last, number, flows, talks, halves, counts, nodes, useds
             talk.marks = OPENED
             talk.first_ns = time_ns
             talk.last_ns = time_ns
-            if row.kind != UDP:  # of which halves have but the sums: half a file's flows may be it
-                _open_half(halves[2 * k])
-                _open_half(halves[2 * k + 1])
+            if row.kind != UDP:
+                _open_half(halves[2 * flows[k].stream])
+                _open_half(halves[2 * flows[k].stream + 1])
         if time_ns < talk.first_ns:
             talk.first_ns = time_ns
         if time_ns > talk.last_ns:
             talk.last_ns = time_ns
         backward = int(row.marks) & BACKWARD
-        mine = halves[2 * k + backward]
-        mine.packets += 1
-        mine.wire_bytes += int(row.origlen_bytes)
+        side = sides[2 * k + backward]
+        side.packets += 1
+        side.wire_bytes += int(row.origlen_bytes)
         if row.kind == UDP:
-            mine.seen_bytes += int(row.payload_len_bytes)
+            side.seen_bytes += int(row.payload_len_bytes)
             continue
-        other = halves[2 * k + 1 - backward]
         flow = flows[k]
+        stream = int(flow.stream)
+        mine = halves[2 * stream + backward]
+        other = halves[2 * stream + 1 - backward]
         out = outs[i * keep]
         found = 0
         if int(row.marks) & UNJUDGED_ROW:
@@ -137,13 +142,14 @@ def follow(rows, first, last, number, flows, talks, halves, counts, nodes, useds
         else:
             found = judge(row, flow, talk, mine, other, nodes, used, number + i, out)
             bits = found
-            at = k * VERDICTS
+            at = stream * VERDICTS
             while bits:
                 counts[at] += bits & 1
                 bits >>= 1
                 at += 1
             found |= JUDGED
-        found |= follow_segment(row, talk, mine, other, flow.client == backward, nodes, used, out)
+        from_client = flow.client == backward
+        found |= follow_segment(row, talk, side, mine, other, from_client, nodes, used, out)
         note_completeness(row, talk, number + i == flow.first_row)
         follow_close(row, talk, mine, other, backward, out, found)
         out.found = found | (int(mine.state) * STATES + int(other.state)) << STATES_AT

@@ -1,6 +1,9 @@
 """The records and the numbers that the kernels of flows share, and how two numbers compare.
 
 Restricted Python; see kernels.py, which is the way in. `seq_diff` repeats model/seqnum.
+A flow has the same number in FLOW and TALK, and twice that in SIDE; a connection of TCP has that of
+its stream in HALF: flows of UDP are often most of a file's, and need none. Records fill lines of
+the processor's cache (64 bytes), so that none lies in one more than it has to.
 """
 
 # A conversation. Its key's ends are in order of address and port; the first of them is end 0.
@@ -30,16 +33,21 @@ TALK = [
     ("close_kind", "i1"),
     ("completeness", "u1"),
     ("unused", "u1"),
+    ("unused_too", "i8"),
 ]
-# What one end of it sent: first as `segments` follows it, then as `verdicts` does.
-HALF = [
+# What one end of it sent, added up; of conversations of UDP nothing else is kept.
+SIDE = [
     ("packets", "i8"),
     ("wire_bytes", "i8"),
+    ("seen_bytes", "i8"),  # of the stream, each byte once
+    ("unused", "i8"),
+]
+# What one end of a connection sent: first as `segments` follows it, then as `verdicts` does.
+HALF = [
     ("base", "i8"),
     ("near", "i8"),
     ("una", "i8"),
-    ("seen_bytes", "i8"),  # of the stream, each byte once
-    ("top_start", "i8"),  # the highest range of them; the others are nodes, descending
+    ("top_start", "i8"),  # the highest range of the bytes seen; the others are nodes, descending
     ("top_stop", "i8"),
     ("fin_end", "i8"),
     ("next_seq", "i8"),
@@ -72,6 +80,7 @@ HALF = [
     ("in_order", "u1"),  # what is not acknowledged
     ("unused", "u1"),
     ("unused_too", "u2"),
+    ("unused_as_well", "i8"),
 ]
 # A segment that is not acknowledged, or a range of bytes that was seen: an element of a list.
 NODE = [("start", "i8"), ("stop", "i8"), ("row", "i4"), ("next", "i4")]

@@ -72,12 +72,12 @@ SYN_KNOWN, SACK_OFFERED = 4, 32  # marks of halves
 LONGEST_NS = 1 << 55  # of a connection: what is longer is left, for its times may not be added up
 
 
-def group(rows, last, halves, flows, starts, places):
+def group(rows, last, sides, flows, starts, places):
     """The rows of each flow, one flow behind the other; where each begins, and the last ends."""
     at = 0
     for k in range(flows):
         starts[k + 1] = at
-        at += int(halves[2 * k].packets) + int(halves[2 * k + 1].packets)
+        at += int(sides[2 * k].packets) + int(sides[2 * k + 1].packets)
     for i in range(last):
         k = rows[i].flow
         if k >= 0:
@@ -109,10 +109,11 @@ def judge_again(
         state.turns += 1
         state.once_more = 0
         state.maybe_twins = 0
-        sack = halves[2 * k].marks & halves[2 * k + 1].marks & SACK_OFFERED
+        two = 2 * int(flow.stream)
+        sack = halves[two].marks & halves[two + 1].marks & SACK_OFFERED
         for side in range(2):
             me = senders[side]
-            half = halves[2 * k + side]
+            half = halves[two + side]
             open_sender(me, side, room, state.turns)
             me.base = half.base
             me.sack = sack

@@ -71,7 +71,7 @@ def find_bases(talk, mine, other, row):
         other.marks |= HAS_BASE
 
 
-def follow_segment(row, talk, mine, other, from_client, nodes, used, out):
+def follow_segment(row, talk, side, mine, other, from_client, nodes, used, out):
     """Its relative numbers, the bytes that it brought, and what is known of its ACK and window."""
     seq = int(row.seq)
     length = int(row.payload_len_bytes)
@@ -108,7 +108,7 @@ def follow_segment(row, talk, mine, other, from_client, nodes, used, out):
     start = relative + syn - 1
     probe = length <= 1 and not syn and not fin and relative == mine.una - 1
     has_bytes = length and not probe and not flags & RST
-    if has_bytes and not _add_range(nodes, used, mine, start, start + length):
+    if has_bytes and not _add_range(nodes, used, side, mine, start, start + length):
         talk.marks |= LEFT
     if said & ACK_KNOWN and not flags & RST and ack > other.una:
         other.una = ack
@@ -156,12 +156,12 @@ def _answers_lost_synack(row, mine, other):
     return other.base == (int(row.ack) - 1) & M32
 
 
-def _add_range(nodes, used, mine, start, stop):
+def _add_range(nodes, used, side, mine, start, stop):
     """Note bytes as seen; False where it would take too long to find out which of them are new."""
     if mine.top_stop == mine.top_start:
         mine.top_start = start
         mine.top_stop = stop
-        mine.seen_bytes += stop - start
+        side.seen_bytes += stop - start
         return True
     if start > mine.top_stop:
         node = new_node(nodes, used, mine.top_start, mine.top_stop, 0)
@@ -169,11 +169,11 @@ def _add_range(nodes, used, mine, start, stop):
         mine.ranges = node
         mine.top_start = start
         mine.top_stop = stop
-        mine.seen_bytes += stop - start
+        side.seen_bytes += stop - start
         return True
     if start >= mine.top_start:
         if stop > mine.top_stop:
-            mine.seen_bytes += stop - mine.top_stop
+            side.seen_bytes += stop - mine.top_stop
             mine.top_stop = stop
         return True
     into_top = stop >= mine.top_start
@@ -199,7 +199,7 @@ def _add_range(nodes, used, mine, start, stop):
         node.next = used.free
         used.free = at
         at = later
-    mine.seen_bytes += stop - start - old_bytes
+    side.seen_bytes += stop - start - old_bytes
     if into_top:
         mine.top_start = start
         mine.top_stop = stop

@@ -150,7 +150,7 @@ def _count_ends(buf, frame, row, what, tallies, table, mask, total):
     received.received_bytes += size
 
 
-def count_flows(flows, halves, first, last, tallies, table, mask, totals, most):
+def count_flows(flows, sides, first, last, tallies, table, mask, totals, most):
     """Count the hosts of flows first..last-1; stops at the one that may find no room."""
     total = totals[0]
     for i in range(first, last):
@@ -158,8 +158,8 @@ def count_flows(flows, halves, first, last, tallies, table, mask, totals, most):
             return i
         flow = flows[i]
         version = 6 if (flow.ports >> 32) & 0xFF else 4
-        one = halves[2 * i]
-        two = halves[2 * i + 1]
+        one = sides[2 * i]
+        two = sides[2 * i + 1]
         end = tallies[
             _tally_of(tallies, table, mask, total, version, flow.first_high, flow.first_low)
         ]
@@ -177,7 +177,7 @@ def count_flows(flows, halves, first, last, tallies, table, mask, totals, most):
     return last
 
 
-def sum_up(flows, talks, halves, counts, last, sums, totals):
+def sum_up(flows, talks, sides, counts, last, sums, totals):
     """Add up the verdicts of connections 0..last-1, and how many of them failed."""
     total = totals[0]
     for i in range(last):
@@ -188,40 +188,40 @@ def sum_up(flows, talks, halves, counts, last, sums, totals):
         seen = int(talk.completeness)
         if talk.close_kind == BY_RST:
             if seen & ~HAS_ACK == HAS_SYN | HAS_RST and (
-                halves[2 * i].packets == halves[2 * i + 1].packets
+                sides[2 * i].packets == sides[2 * i + 1].packets
             ):
                 total.refused += 1
             else:
                 total.reset += 1
-        elif seen == HAS_SYN and halves[2 * i + 1 - flow.client].packets == 0:
+        elif seen == HAS_SYN and sides[2 * i + 1 - flow.client].packets == 0:
             total.unanswered += 1
         if not talk.marks & UNJUDGED:
             for verdict in range(VERDICTS):
-                sums[verdict] += counts[i * VERDICTS + verdict]
+                sums[verdict] += counts[flow.stream * VERDICTS + verdict]
     return 0
 
 
-def busiest(flows, talks, halves, last, found, most):
+def busiest(flows, talks, sides, last, found, most):
     """Which of flows 0..last-1 moved most bytes, the earlier first of equals; how many."""
     count = 0
     for i in range(last):
-        size = _moved_bytes(halves, i)
-        if count == most and (most == 0 or size <= _moved_bytes(halves, found[most - 1])):
+        size = _moved_bytes(sides, i)
+        if count == most and (most == 0 or size <= _moved_bytes(sides, found[most - 1])):
             continue
         if (flows[i].marks | talks[i].marks) & LEFT:
             continue
         if count < most:
             count += 1
         at = count - 1
-        while at > 0 and size > _moved_bytes(halves, found[at - 1]):
+        while at > 0 and size > _moved_bytes(sides, found[at - 1]):
             found[at] = found[at - 1]
             at -= 1
         found[at] = i
     return count
 
 
-def _moved_bytes(halves, i):
-    return halves[2 * i].seen_bytes + halves[2 * i + 1].seen_bytes
+def _moved_bytes(sides, i):
+    return sides[2 * i].seen_bytes + sides[2 * i + 1].seen_bytes
 
 
 LOADS = ("be32",)

@@ -36,6 +36,7 @@ class Flows:
 
     flows: Any
     talks: Any
+    sides: Any
     halves: Any
     counts: Any
     nodes: Any
@@ -44,6 +45,11 @@ class Flows:
     @property
     def count(self) -> int:
         return int(self.useds.get(0, "flows"))
+
+    @property
+    def streams(self) -> int:
+        """How many of them are TCP's."""
+        return int(self.useds.get(0, "tcp"))
 
     @property
     def has_left(self) -> bool:
@@ -151,8 +157,8 @@ class Pass:
         flows = machine.flows
         self.found = Flows(
             machine.table(k.FLOW, flows), machine.table(k.TALK, flows),
-            machine.table(k.HALF, 2 * flows), machine.table([], 1),
-            machine.table(k.NODE, _NODES), machine.table(k.USED, 1),
+            machine.table(k.SIDE, 2 * flows), machine.table(k.HALF, 2 * flows),
+            machine.table([], 1), machine.table(k.NODE, _NODES), machine.table(k.USED, 1),
         )  # fmt: skip
         self.found.useds.put(0, free=-1)
         self.outs = machine.table(k.OUT, 1)
@@ -192,7 +198,7 @@ class Pass:
                 if not self._wants:
                     work = partial(
                         self._follow, first, last, self.records.rows, self.records.first,
-                        self.found.count,
+                        self.found.count, self.found.streams,
                     )  # fmt: skip
                     behind.start(work)
         finally:
@@ -253,18 +259,21 @@ class Pass:
                 "more memory reads them, or a part of the file (editcap -r)",
             )  # fmt: skip
 
-    def _follow(self, first: int, last: int, rows: Any, number: int, flows: int) -> None:
+    def _follow(
+        self, first: int, last: int, rows: Any, number: int, flows: int, streams: int
+    ) -> None:
         found = self.found
         found.talks.ensure(flows)
-        found.halves.ensure(2 * flows)
-        found.counts.ensure(k.VERDICTS * flows)
+        found.sides.ensure(2 * flows)
+        found.halves.ensure(2 * streams)
+        found.counts.ensure(k.VERDICTS * streams)
         if self.keep and last > len(self.outs):
             self.outs.expect(len(rows))
             self.outs.ensure(last)
         while first < last:
             first = self.machine.run(
-                "follow", rows, first, last, number, found.flows, found.talks, found.halves,
-                found.counts, found.nodes, found.useds, len(found.nodes), self.outs,
+                "follow", rows, first, last, number, found.flows, found.talks, found.sides,
+                found.halves, found.counts, found.nodes, found.useds, len(found.nodes), self.outs,
                 int(self.keep),
             )  # fmt: skip
             if first < last:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 Numbers = tuple[int, ...]
 
 _M64 = (1 << 64) - 1
-_FLOW, _TALK, _HALF = layout(k.FLOW), layout(k.TALK), layout(k.HALF)
+_FLOW, _TALK = layout(k.FLOW), layout(k.TALK)
+_SIDE, _HALF = layout(k.SIDE), layout(k.HALF)
 _PORTS, _FIRST_ROW = _FLOW.place("ports"), _FLOW.place("first_row")
 _STREAM, _MARKS, _CLIENT = _FLOW.place("stream"), _FLOW.place("marks"), _FLOW.place("client")
 _TALK_MARKS = _TALK.place("marks")
@@ -29,7 +30,7 @@ _INITIAL_RTT = _TALK.place("rtt_ns")
 _COMPLETENESS = _TALK.place("completeness")
 _HALF_MARKS, _STATE = _HALF.place("marks"), _HALF.place("state")
 _MSS, _WSCALE = _HALF.place("mss"), _HALF.place("wscale")
-_PACKETS, _SEEN = _HALF.place("packets"), _HALF.place("seen_bytes")
+_PACKETS, _SEEN = _SIDE.place("packets"), _SIDE.place("seen_bytes")
 
 STATES = (
     None, "SYN-SENT", "SYN-RECEIVED", "ESTABLISHED", "FIN-WAIT-1", "FIN-WAIT-2", "CLOSE-WAIT",
@@ -102,22 +103,19 @@ def connections(
 
 def connection(found: Flows, index: int, verdicts: tuple[str, ...], *, lost: bool) -> Connection:
     """The row of one flow."""
-    row, talk, both = _parts(found, index)
-    if row.protocol == "udp":
-        return _shared(row, talk, both)
-    counts = found.counts.numbers(k.VERDICTS, k.VERDICTS * index)
-    return _connection(row, talk, both, counts, verdicts, lost)
-
-
-def _parts(found: Flows, index: int) -> tuple[FlowRow, Numbers, tuple[Numbers, Numbers]]:
     talk = found.talks.row(index)
     row = _flow_row(index, found.flows.row(index), talk)
-    return row, talk, (found.halves.row(2 * index), found.halves.row(2 * index + 1))
+    shared = _shared(row, talk, (found.sides.row(2 * index), found.sides.row(2 * index + 1)))
+    if row.protocol == "udp":
+        return shared
+    both = found.halves.row(2 * row.stream), found.halves.row(2 * row.stream + 1)
+    counts = found.counts.numbers(k.VERDICTS, k.VERDICTS * row.stream)
+    return _connection(shared, row, talk, both, counts, verdicts, lost)
 
 
-def _shared(row: FlowRow, talk: Numbers, both: tuple[Numbers, Numbers]) -> Connection:
+def _shared(row: FlowRow, talk: Numbers, sides: tuple[Numbers, Numbers]) -> Connection:
     """The columns that UDP has, too."""
-    client, server = both[row.client], both[1 - row.client]
+    client, server = sides[row.client], sides[1 - row.client]
     return Connection(
         row.index, row.stream, row.protocol,
         plain_address(row.text(row.client)), row.ends[row.client][1],
@@ -128,6 +126,7 @@ def _shared(row: FlowRow, talk: Numbers, both: tuple[Numbers, Numbers]) -> Conne
 
 
 def _connection(
+    found: Connection,
     row: FlowRow,
     talk: Numbers,
     both: tuple[Numbers, Numbers],
@@ -135,7 +134,6 @@ def _connection(
     verdicts: tuple[str, ...],
     lost: bool,
 ) -> Connection:
-    found = _shared(row, talk, both)
     client, server = both[row.client], both[1 - row.client]
     mine, other = client[_HALF_MARKS], server[_HALF_MARKS]
     marks = talk[_TALK_MARKS]

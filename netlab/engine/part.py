@@ -124,8 +124,8 @@ def _decoded(whole: Whole, frame: Frame) -> Packet:
 def _check_room(whole: Whole, flows: list[int], connection: int) -> None:
     """Raise NetlabError unless these flows' frames have room in memory, with all that is said of
     them."""
-    halves = whole.capture.found.halves
-    packets = sum(halves.get(2 * flow + end, "packets") for flow in flows for end in (0, 1))
+    sides = whole.capture.found.sides
+    packets = sum(sides.get(2 * flow + end, "packets") for flow in flows for end in (0, 1))
     each = _mean_bytes(whole)
     needed, spare = packets * (PACKET_BYTES + each), spare_bytes()
     if needed > spare:

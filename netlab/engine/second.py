@@ -55,7 +55,7 @@ class Second:
         get the mark LEFT."""
         machine, found, rows = self._machine, capture.found, capture.records.rows
         starts, places = machine.table([], found.count + 1), machine.table([], capture.count or 1)
-        machine.run("group", rows, capture.count, found.halves, found.count, starts, places)
+        machine.run("group", rows, capture.count, found.sides, found.count, starts, places)
         self.said.ensure(capture.count)
         interfaces = [one.name for one in capture.raw.interfaces]
         names = machine.table([], max(1, len(interfaces)))

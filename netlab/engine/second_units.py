@@ -31,7 +31,7 @@ ENTRIES: Entries = {
     "note_options": (
         BYTES, None, readers.ROW, None, None, options.SPOKEN, options.BLOCK, options.NOTED, None,
     ),
-    "group": (readers.ROW, None, record_kernels.HALF, None, NUMBERS, NUMBERS),
+    "group": (readers.ROW, None, record_kernels.SIDE, None, NUMBERS, NUMBERS),
     "judge_again": (
         readers.ROW, record_kernels.OUT, options.SPOKEN, options.BLOCK, record_kernels.FLOW,
         record_kernels.TALK, record_kernels.HALF, NUMBERS, NUMBERS, None, None, NUMBERS,

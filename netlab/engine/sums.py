@@ -29,7 +29,7 @@ def sum_up(machine: Any, found: Flows) -> Sums:
     """The sums of the connections that the kernels followed."""
     verdicts, totals = machine.table([], k.VERDICTS), machine.table(k.TOTAL, 1)
     machine.run(
-        "sum_up", found.flows, found.talks, found.halves, found.counts, found.count, verdicts,
+        "sum_up", found.flows, found.talks, found.sides, found.counts, found.count, verdicts,
         totals,
     )  # fmt: skip
     return Sums(
@@ -42,7 +42,7 @@ def busiest(machine: Any, found: Flows, count: int) -> list[int]:
     """So many of the flows that the kernels followed as moved most bytes, the busiest first."""
     places = machine.table([], max(1, count))
     there = machine.run(
-        "busiest", found.flows, found.talks, found.halves, found.count, places, count
+        "busiest", found.flows, found.talks, found.sides, found.count, places, count
     )
     numbers: list[int] = places.numbers(there)
     return numbers

@@ -93,7 +93,7 @@ class Traffic:
         at = 0
         while True:
             at = self._machine.run(
-                "count_flows", found.flows, found.halves, at, found.count, self._tallies,
+                "count_flows", found.flows, found.sides, at, found.count, self._tallies,
                 self._table, self._mask, self._totals, self._room,
             )  # fmt: skip
             if at == found.count:

@@ -45,20 +45,20 @@ ENTRIES: Entries = {
     ),
     "rehash": (NUMBERS, None, followers.FLOW, followers.USED),
     "follow": (
-        readers.ROW, None, None, None, followers.FLOW, followers.TALK, followers.HALF,
-        NUMBERS, followers.NODE, followers.USED, None, followers.OUT, None,
+        readers.ROW, None, None, None, followers.FLOW, followers.TALK, followers.SIDE,
+        followers.HALF, NUMBERS, followers.NODE, followers.USED, None, followers.OUT, None,
     ),
     "count_rows": (
         BYTES, None, readers.ROW, None, None, counters.TALLY, NUMBERS, None, counters.TOTAL,
         None, NUMBERS,
     ),
     "count_flows": (
-        followers.FLOW, followers.HALF, None, None, counters.TALLY, NUMBERS, None,
+        followers.FLOW, followers.SIDE, None, None, counters.TALLY, NUMBERS, None,
         counters.TOTAL, None,
     ),
     "place_tallies": (counters.TALLY, NUMBERS, None, counters.TOTAL),
     "sum_up": (
-        followers.FLOW, followers.TALK, followers.HALF, NUMBERS, None, NUMBERS, counters.TOTAL,
+        followers.FLOW, followers.TALK, followers.SIDE, NUMBERS, None, NUMBERS, counters.TOTAL,
     ),
     "fill_segments": (
         readers.ROW, followers.OUT, followers.FLOW, followers.TALK, NUMBERS, NUMBERS, None, None,
@@ -70,5 +70,5 @@ ENTRIES: Entries = {
     "write_pages": (
         pages.CELL, None, None, NUMBERS, None, pages.CELL, BYTES, pages.PAGE,
     ),
-    "busiest": (followers.FLOW, followers.TALK, followers.HALF, None, NUMBERS, None),
+    "busiest": (followers.FLOW, followers.TALK, followers.SIDE, None, NUMBERS, None),
 }  # fmt: skip
