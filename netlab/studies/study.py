@@ -167,7 +167,8 @@ class Study:
     # Whose ladder is shown, chosen by number or by what happened; None: there is none to show.
     connection: int | Callable[[Evidence], int | None] | None = 0
     seen: Callable[[Evidence], str] = lambda evidence: ""  # what the recording shows, in words
-    # What was found as rows of cells, the first row are the heads; and as curves.
+    # What was found as rows of cells, the first row are the heads (behind a row without cells
+    # begins another table); and as curves.
     table: Callable[[Evidence], Sequence[Sequence[str]]] = lambda evidence: ()
     curves: Callable[[Evidence], Curves | None] = lambda evidence: None
     cause: str | Callable[[Params], str] = (
