@@ -8,7 +8,6 @@ from netlab.studies.quantity import Kind
 from netlab.studies.study import Drawn, Expect, Parameter, Study, Sweep, Topic
 from netlab.studies.timeouts.rto_backoff import client, gap_ns, moment, rto_ns, server, wire
 
-
 RESENT, KERNEL, RFC = 0, 1, 2  # the expectations, in their order
 
 
