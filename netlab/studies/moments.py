@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from itertools import pairwise
 
 from netlab.model.tables import Call, Packet, Segment
 from netlab.studies.evidence import Evidence
@@ -48,6 +49,21 @@ def seen_by_client(evidence: Evidence, connection: int = 0) -> list[int]:
         if f.arrived_ns is not None
     ]
     return sorted(times)
+
+
+def pause(evidence: Evidence, before: int = 2, after: int = 3) -> list[Window]:
+    """Where the client had to wait longest in the middle of its data: so many events before it
+    (see `seen_by_client`), and so many from the one on that ended it."""
+    left = [frame.time_ns for frame, _ in evidence.frames("c>s", data=True)]
+    pairs = [*pairwise(left[len(left) // 4 :])]
+    if not pairs:
+        return []
+    stopped_ns, went_on_ns = max(pairs, key=lambda pair: pair[1] - pair[0])
+    times = seen_by_client(evidence)
+    return [
+        *around(times, stopped_ns, before, 0),
+        *around(times, went_on_ns, 1, after),
+    ]
 
 
 def back(call: Call | None) -> int | None:

@@ -15,7 +15,7 @@ from netlab.studies.comparison import comparison_lines, deviation, missed, room
 from netlab.studies.plot import plot_lines
 from netlab.studies.quantity import Value, shown, typed
 from netlab.studies.runner import Outcome, Run
-from netlab.studies.study import Parameter, Params, Study
+from netlab.studies.study import Drawn, Parameter, Params, Study
 from netlab.studies.table import table_lines
 
 LADDER_ROWS = 30
@@ -181,21 +181,20 @@ def measured_lines(outcome: Outcome, width: int) -> list[Line]:
 
 
 def plot_of_sweep(outcome: Outcome, width: int, colours: bool) -> list[Line]:
-    """The first expectation over the parameter that was swept."""
+    """What the sweep draws, over the parameter that was swept."""
     study = outcome.study
     sweep = study.sweep
     assert sweep is not None
-    expect = study.expects[0]
     kind = next(one.kind for one in study.parameters if one.name == sweep.parameter)
     places = [run.p[sweep.parameter] for run in outcome.runs]
-    series = [
-        (name, [(x, y) for x, y in zip(places, values, strict=True) if isinstance(y, int)])
-        for name, values in (
-            ("predicted", [run.checks[0].predicted for run in outcome.runs]),
-            ("measured", [run.checks[0].measured for run in outcome.runs]),
-        )
-    ]
-    title = f"{expect.what}, over {sweep.parameter}"
+    series = []
+    for name, at, of in sweep.drawn:
+        checks = [run.checks[at] for run in outcome.runs]
+        values = [check.predicted if of is Drawn.PREDICTED else check.measured for check in checks]
+        pairs = zip(places, values, strict=True)
+        series.append((name, [(x, y) for x, y in pairs if isinstance(y, int)]))
+    expect = study.expects[sweep.drawn[0][1]]
+    title = f"{sweep.title or expect.what}, over {sweep.parameter}"
     return plot_lines(title, series, kind, expect.kind, width, log=sweep.log, colours=colours)
 
 

@@ -70,8 +70,9 @@ class Kept:
 def keep(outcome: Outcome, recording: Path, folder: Path) -> str:
     """Write the story of a study that held, and say what became of it.
 
-    A recording that tells the same story as before, but for times and ports, is left as it was; so
-    is a story without a recording whose picture is the same but for what was measured. Raises
+    A recording that tells the same story as before, but for times and ports, and by which all that
+    is predicted now still holds, is left as it was; so is a story without a recording whose picture
+    is the same but for what was measured. Raises
     UsageError where `folder` is not there.
     """
     if not folder.is_dir():
@@ -86,7 +87,8 @@ def keep(outcome: Outcome, recording: Path, folder: Path) -> str:
             return "its picture is the same, and its story stays"
         kept.story.write_text(told, encoding="utf-8")
         return "a new story"
-    new = not kept.recording.exists() or steps(kept.outcome(outcome.study)) != steps(outcome)
+    before = kept.outcome(outcome.study) if kept.recording.exists() else None
+    new = before is None or not before.holds or steps(before) != steps(outcome)
     if new:
         shutil.copyfile(recording, kept.recording)
         evidence = outcome.runs[-1].evidence

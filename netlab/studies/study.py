@@ -115,17 +115,30 @@ class Expect:
         return predicted - less <= measured <= predicted + more
 
 
+class Drawn(StrEnum):
+    """Which side of an expectation a curve shows."""
+
+    PREDICTED = "predicted"
+    MEASURED = "measured"
+
+
 @dataclass(frozen=True, slots=True)
 class Sweep:
     """The experiment is repeated with other values of one parameter; `--full` takes more of them.
 
-    The first expectation is drawn: what was predicted and what was measured, over that parameter.
+    Drawn are, over that parameter, sides of expectations, each by a name, the number of the
+    expectation and the side: of the first both, if nothing else is said. All are of one kind.
     """
 
     parameter: str
     values: tuple[int, ...]
     full: tuple[int, ...] = ()
     log: bool = False  # whether both axes are logarithmic
+    drawn: tuple[tuple[str, int, Drawn], ...] = (
+        ("predicted", 0, Drawn.PREDICTED),
+        ("measured", 0, Drawn.MEASURED),
+    )
+    title: str = ""  # of the plot; empty: what the first curve's expectation is about
 
     def taken(self, full: bool) -> tuple[int, ...]:
         """The values of a run, in their order."""
@@ -167,7 +180,8 @@ class Study:
     # Whose ladder is shown, chosen by number or by what happened; None: there is none to show.
     connection: int | Callable[[Evidence], int | None] | None = 0
     seen: Callable[[Evidence], str] = lambda evidence: ""  # what the recording shows, in words
-    # What was found as rows of cells, the first row are the heads; and as curves.
+    # What was found as rows of cells, the first row are the heads (behind a row without cells
+    # begins another table); and as curves.
     table: Callable[[Evidence], Sequence[Sequence[str]]] = lambda evidence: ()
     curves: Callable[[Evidence], Curves | None] = lambda evidence: None
     cause: str | Callable[[Params], str] = (

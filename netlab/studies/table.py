@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import zip_longest
+from itertools import groupby, zip_longest
 
 from netlab.show.escape import printable
 from netlab.show.terminal.lines import Line, cells, fold
@@ -13,7 +13,17 @@ _GAP = "  "
 
 
 def table_lines(rows: Sequence[Sequence[str]], width: int) -> list[Line]:
-    """The rows, the first of them as heads. The widest columns give way where it is too narrow."""
+    """The rows, the first of them as heads. The widest columns give way where it is too narrow.
+
+    A row without a cell ends a table: what follows is another one, with heads of its own.
+    """
+    lines: list[Line] = []
+    for has_cells, group in groupby(rows, key=bool):
+        lines += _table([*group], width) if has_cells else [[]]
+    return lines
+
+
+def _table(rows: Sequence[Sequence[str]], width: int) -> list[Line]:
     texts = [[printable(text) for text in row] for row in rows]
     widths = _widths(texts, width)
     return [

@@ -9,10 +9,11 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
+from netlab.studies.moments import call_on, window
 from netlab.studies.programs import reads_to_the_end
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import SEGS_OUT, connected, listening, read_to_end, tcp_info
-from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic, Window
 
 SEGMENT = 1448
 FRAME = 1514  # the MTU, and Ethernet's header
@@ -66,6 +67,12 @@ def seen(evidence: Evidence) -> str:
     )
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """The mebibyte in one call, and how it leaves the host where the link has no offload."""
+    call, sent = call_on(evidence, "sendall", host="client"), evidence.frames("c>s", data=True)
+    return window(call.entered_ns, sent[5][0].time_ns) if call and len(sent) > 5 else []
+
+
 STUDY = Study(
     name="segmentation-offload",
     topic=Topic.BUFFERS,
@@ -102,7 +109,7 @@ STUDY = Study(
                lambda e: "yes" if e.returned["client"]["off"]["each"] > FRAME else "no",
                "the MTU, 1,500 bytes"),
     ),
-    connection=None,
+    moment=moment,
     seen=seen,
     next="`netlab study one-message`.",
 )  # fmt: skip

@@ -8,6 +8,7 @@ from bisect import bisect_right
 from netlab.model.probe import Probe
 from netlab.studies.buffers.window_rtt import bytes_a_second
 from netlab.studies.evidence import Evidence
+from netlab.studies.moments import pause
 from netlab.studies.parts import BUSY_NS, MS, WIDE_RMEM, S, delay
 from netlab.studies.programs import reads_to_the_end
 from netlab.studies.quantity import Kind
@@ -90,6 +91,6 @@ STUDY = Study(
                "RFC 9293 2.2"),
     ),
     sweep=Sweep("sndbuf", (8 << 10, 16 << 10, 32 << 10), (8 << 10, 16 << 10, 32 << 10, 64 << 10)),
-    connection=None,
+    moment=pause,
     next="`netlab study window-rtt`: throughput is that over the round trip.",
 )  # fmt: skip

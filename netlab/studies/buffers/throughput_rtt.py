@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from netlab.studies.buffers.window_rtt import bytes_a_second, client, rate, room, window
+from netlab.studies.moments import pause
 from netlab.studies.parts import MS, delay
 from netlab.studies.programs import reads_to_the_end
 from netlab.studies.quantity import Kind
@@ -33,7 +34,7 @@ STUDY = Study(
     ),
     sweep=Sweep("rtt", (50 * MS, 100 * MS, 200 * MS),
                 (50 * MS, 100 * MS, 200 * MS, 300 * MS, 500 * MS)),
-    connection=None,
+    moment=pause,
     next="`netlab study sndbuf-rtt`: where the send buffer is the smaller one. "
     "`netlab study autotuning`: what the kernel does when nobody sets the buffer.",
     cause="peer_window",

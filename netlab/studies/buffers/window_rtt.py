@@ -8,6 +8,7 @@ from statistics import median
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
+from netlab.studies.moments import pause
 from netlab.studies.parts import BUSY_NS, MS, S, delay
 from netlab.studies.programs import reads_to_the_end
 from netlab.studies.quantity import Kind
@@ -82,7 +83,7 @@ STUDY = Study(
                because="windows are of whole segments; a busy machine makes round trips longer"),
     ),
     sweep=Sweep("rcvbuf", (8 << 10, 32 << 10, 64 << 10), (8 << 10, 16 << 10, 32 << 10, 64 << 10)),
-    connection=None,
+    moment=pause,
     next="`netlab study throughput-rtt`: the same over the round trip.",
     cause="peer_window",
 )  # fmt: skip

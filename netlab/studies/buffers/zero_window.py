@@ -85,9 +85,9 @@ def moment(evidence: Evidence) -> list[Window]:
         return []
     opened = [one for one in evidence.frames("s>c") if one[1].seg_wnd_bytes]
     opened = [one for one in opened if one[0].time_ns > read.entered_ns]
-    answers = [one for one in shut if one[0].time_ns > asked[1][0].time_ns]
     return [
-        *window(shut[0], asked[1], nth(answers, 0)),
+        *window(shut[0]),
+        *window(asked[0], asked[1][0].time_ns),
         *window(read, nth(opened, 0)),
         *window(back(call_on(evidence, "sendall", host="client"))),
     ]

@@ -9,11 +9,12 @@ from netlab.model.probe import Probe
 from netlab.studies.congestion.cwnd_reno import sysctls
 from netlab.studies.evidence import Evidence
 from netlab.studies.flights import SEGMENT, Flights
+from netlab.studies.moments import around, seen_by_client
 from netlab.studies.parts import MS, S, delay, lacks_algorithm
 from netlab.studies.programs import reads_to_the_end
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import CWND, tcp_info
-from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic, Window
 
 FRAME_BITS = 8 * 1514  # of a full segment, as the wire counts it
 # bbr_quantization_budget() and bbr_target_cwnd(): three bursts of two segments, and two more.
@@ -69,6 +70,12 @@ def late_rate(evidence: Evidence) -> int | None:
     return (late[-1][1] - late[0][1]) * S // (late[-1][0] - late[0][0])
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """In the middle: an ACK, a segment, an ACK, a segment, as the line takes them."""
+    times = seen_by_client(evidence)
+    return around(times, times[len(times) // 2], 0, 4) if times else []
+
+
 STUDY = Study(
     name="cwnd-bbr",
     topic=Topic.CONGESTION,
@@ -113,6 +120,6 @@ STUDY = Study(
                lambda e: int(Flights(e).first_copy_ns() is not None), "nothing was lost"),
     ),
     lacks=lambda: lacks_algorithm("bbr"),
-    connection=None,
+    moment=moment,
     next="`netlab study queue-rtt`: what a queue does to the round trip.",
 )  # fmt: skip

@@ -9,10 +9,21 @@ from netlab.model.probe import Probe
 from netlab.studies.congestion.cwnd_reno import sysctls
 from netlab.studies.evidence import Evidence
 from netlab.studies.flights import SEGMENT, Flights
+from netlab.studies.moments import around, seen_by_client
 from netlab.studies.parts import MS, delay
 from netlab.studies.quantity import Kind, shown
 from netlab.studies.sockets import CWND, accepted, read_exactly, tcp_info
-from netlab.studies.study import PORT, Curves, Expect, Parameter, Params, Study, Sweep, Topic
+from netlab.studies.study import (
+    PORT,
+    Curves,
+    Expect,
+    Parameter,
+    Params,
+    Study,
+    Sweep,
+    Topic,
+    Window,
+)
 
 INITIAL = 10
 
@@ -71,6 +82,14 @@ def seen(evidence: Evidence) -> str:
     )
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """The end of the first round, where each ACK lets out more than it acknowledges."""
+    flights = Flights(evidence)
+    if not flights.acked:
+        return []
+    return around(seen_by_client(evidence), flights.acked[0][0], 0, 10)
+
+
 STUDY = Study(
     name="cwnd-curve",
     topic=Topic.CONGESTION,
@@ -98,7 +117,7 @@ STUDY = Study(
                lambda e: Flights(e).most(), "RFC 5681 3.1: never more than the window"),
     ),
     sweep=Sweep("rounds", (1, 2, 4), (1, 2, 3, 4)),
-    connection=None,
+    moment=moment,
     curves=curves,
     seen=seen,
     options={"sample_every_ns": 5 * MS},

@@ -6,11 +6,13 @@ import socket
 from typing import Any
 
 from netlab.model.probe import Probe
+from netlab.studies.evidence import Evidence
 from netlab.studies.flights import SEGMENT, Flights
+from netlab.studies.moments import there, window
 from netlab.studies.parts import BUSY_NS, MS, US, S, delay
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import SRTT_US, accepted, read_to_end, tcp_info
-from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Sweep, Topic
+from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Sweep, Topic, Window
 
 FRAME_NS = 8 * 1514 * S // 4_000_000  # that a line of 4 Mbit/s takes for a full segment
 WARM_UP, ROUNDS = 60, 4
@@ -44,6 +46,25 @@ def trip_ns(p: Params) -> int:
     return max(p.rtt + FRAME_NS, p.flight * FRAME_NS)
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """A segment late in the transfer: it leaves, it arrives, and its ACK comes back."""
+    sent = evidence.frames("c>s", data=True)
+    if not sent:
+        return []
+    packet, segment = sent[3 * len(sent) // 4]
+    answers = [
+        frame
+        for frame, ack in evidence.frames("s>c")
+        if (ack.ack or 0) > segment.stop and frame.arrived_ns is not None
+    ]
+    first = min(answers, key=lambda frame: frame.arrived_ns or 0, default=None)
+    return [
+        *window(packet.time_ns),
+        *window(there(packet), first.time_ns if first else None),
+        *window(there(first)),
+    ]
+
+
 STUDY = Study(
     name="queue-rtt",
     topic=Topic.CONGESTION,
@@ -74,6 +95,6 @@ STUDY = Study(
                "the window: netlab study window-rtt", less=1, more=1, because="whole segments"),
     ),
     sweep=Sweep("flight", (4, 24, 64), (4, 8, 16, 24, 32, 48, 64, 80)),
-    connection=None,
+    moment=moment,
     next="`netlab study cwnd-bbr`: a sender that stays out of the queue.",
 )  # fmt: skip

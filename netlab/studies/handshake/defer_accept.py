@@ -7,7 +7,7 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
-from netlab.studies.moments import call_on, nth, window
+from netlab.studies.moments import back, call_on, nth, there, window
 from netlab.studies.parts import BUSY_NS, MS, RTT, delay, wire_room
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import BYTE, connected
@@ -57,8 +57,15 @@ def accepted_ns(evidence: Evidence) -> int | None:
 
 
 def moment(evidence: Evidence) -> list[Window]:
-    """From the SYN until accept() is back, and there is something to read."""
-    return window(nth(evidence.frames(), 0), call_on(evidence, "recv", host="server"))
+    """The client's ACK, of which nobody at the server hears; what it says later, and accept()."""
+    acks = evidence.frames("c>s", flags="ACK")
+    said = nth(evidence.frames("c>s", data=True), 0)
+    accept = call_on(evidence, "accept", host="server")
+    return [
+        *window(nth(acks, 0)),
+        *window(call_on(evidence, "send", host="client")),
+        *window(there(said), back(accept), call_on(evidence, "recv", host="server")),
+    ]
 
 
 STUDY = Study(

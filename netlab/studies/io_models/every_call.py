@@ -2,52 +2,69 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import os
 import select
 import socket
+import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
 from netlab.studies.moments import back, call_on, there, window
-from netlab.studies.parts import BUSY_NS, MS, RTT, delay
+from netlab.studies.parts import BUSY_NS, MS, delay
 from netlab.studies.quantity import Kind, shown
-from netlab.studies.sockets import connected, listening, read_to_end
+from netlab.studies.sockets import connected, listening, read_exactly, read_to_end
 from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic, Window
 
 WAITS = 1  # the connection whose calls have to wait
 FULL, BACK = PORT + 1, PORT + 2  # a listener whose queue is full; the client's own
 BUFFER_BYTES = 8192
 QUIET_MS = 300  # and two round trips: no ACK comes any more
+LINGER_S = 5
 NO_LIMIT = None  # of time: what settimeout() is given for a socket that blocks
 MODES = ("blocking", "non-blocking", "with a time-out")
+RECEIVES = ("recv", "recvfrom", "recvmsg")
+SENDS = ("send", "sendto", "sendmsg", "sendfile")
+_READS = dict.fromkeys(RECEIVES, ("1 byte", "EAGAIN", "TimeoutError"))
+_WRITES = dict.fromkeys(SENDS[:-1], ("1 byte", "EAGAIN", "TimeoutError"))
+_WAITS = dict.fromkeys(("select", "poll", "epoll_wait"), ("1 ready", "0 ready", "0 ready"))
+KERNELS, LINGERING = "sendfile", "close, SO_LINGER"
 CALLS = {
     "accept": ("a socket", "EAGAIN", "TimeoutError"),
     "connect": ("done", "EINPROGRESS", "TimeoutError"),
-    "recv": ("1 byte", "EAGAIN", "TimeoutError"),
-    "recvfrom": ("1 byte", "EAGAIN", "TimeoutError"),
-    "recvmsg": ("1 byte", "EAGAIN", "TimeoutError"),
-    "send": ("1 byte", "EAGAIN", "TimeoutError"),
-    "select": ("1 ready", "0 ready", "0 ready"),
-    "poll": ("1 ready", "0 ready", "0 ready"),
-    "epoll_wait": ("1 ready", "0 ready", "0 ready"),
+    **_READS,
+    **_WRITES,
+    KERNELS: ("1 byte", "EAGAIN", "EAGAIN"),
+    **_WAITS,
+    LINGERING: ("done", "done", "done"),
+    "close": ("done", "done", "done"),
 }
+NEVER_WAIT = ("close",)
+# Which have a time-out of Python's: a method of a socket, or an argument of a wait.
+TIMED = [name for name in CALLS if name not in (KERNELS, LINGERING, *NEVER_WAIT)]
 Found = dict[str, list[dict[str, Any]]]  # by call, for each mode
 
 
 def server(probe: Probe, p: Params) -> None:
-    """Does what it is told: connect back, send a byte, or read all that was sent."""
+    """Does what it is told: connect back, send a byte, or read all that was sent so far."""
     full = listening(probe, 0, FULL)
     listener = listening(probe, rcvbuf=BUFFER_BYTES)
     command, _ = listener.accept()
     data, _ = listener.accept()
-    while (word := command.recv(1)) != b"w":
+    got = 0
+    while word := command.recv(1):
         if word == b"c":
             connected(probe, "client", BACK).close()
-        else:
+        elif word == b"r":
             data.send(b"n")
+        else:
+            (so_far,) = struct.unpack("!I", command.recv(4, socket.MSG_WAITALL))
+            read_exactly(data, so_far - got)
+            got = so_far
     read_to_end(data)
     for sock in (data, command, listener, full):
         sock.close()
@@ -62,61 +79,99 @@ def client(probe: Probe, p: Params) -> Any:
     data.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
     data.connect(("server", PORT))
     stuffing = connected(probe, port=FULL)
-    found: Found = {name: [] for name in CALLS}
+    found: Found = {name: [{}, {}, {}] for name in CALLS}
 
-    def tried(name: str, limit_s: float | None, word: bytes, call: Callable[[], Any]) -> None:
+    def tried(name: str, mode: int, word: bytes, call: Callable[[], Any]) -> str:
         begun_ns = time.monotonic_ns()
-        if limit_s is NO_LIMIT and word:
+        if limits[mode] is NO_LIMIT and word:
             command.send(word)
         text = outcome(call)
-        found[name].append({"text": text, "took_ns": time.monotonic_ns() - begun_ns})
+        found[name][mode] = {"text": text, "took_ns": time.monotonic_ns() - begun_ns}
+        return text
 
-    for limit_s in limits:
+    for mode, limit_s in enumerate(limits):
         listener.settimeout(limit_s)
-        tried("accept", limit_s, b"c", listener.accept)
+        tried("accept", mode, b"c", listener.accept)
         sock = probe.socket(socket.AF_INET, socket.SOCK_STREAM)
         sock.settimeout(limit_s)
         port = PORT if limit_s is NO_LIMIT else FULL
-        tried("connect", limit_s, b"", lambda: sock.connect(("server", port)))  # noqa: B023
+        tried("connect", mode, b"", lambda: sock.connect(("server", port)))  # noqa: B023
         sock.close()
         data.settimeout(limit_s)
-        tried("recv", limit_s, b"r", lambda: data.recv(10))
-        tried("recvfrom", limit_s, b"r", lambda: data.recvfrom(10)[0])
-        tried("recvmsg", limit_s, b"r", lambda: data.recvmsg(10)[0])
+        tried("recv", mode, b"r", lambda: data.recv(10))
+        tried("recvfrom", mode, b"r", lambda: data.recvfrom(10)[0])
+        tried("recvmsg", mode, b"r", lambda: data.recvmsg(10)[0])
     poll, epoll = probe.poll(), probe.epoll()
     poll.register(data, select.POLLIN)
     epoll.register(data, select.EPOLLIN)
-    for limit_s in limits:
+    for mode, limit_s in enumerate(limits):
         limit_ms = None if limit_s is None else limit_s * 1000
         for name, call in (
             ("select", lambda: probe.select([data], [], [], limit_s)[0]),  # noqa: B023
             ("poll", lambda: poll.poll(limit_ms)),  # noqa: B023
             ("epoll_wait", lambda: epoll.poll(limit_s)),  # noqa: B023
         ):
-            tried(name, limit_s, b"r", call)
+            tried(name, mode, b"r", call)
             if limit_s is NO_LIMIT:
                 data.recv(10)
-    fill(probe, data, QUIET_MS + 2 * p.rtt // MS)
-    for limit_s in (0, p.timeout / 1e9, NO_LIMIT):
-        data.settimeout(limit_s)
-        tried("send", limit_s, b"w", lambda: data.send(b"n"))
-    found["send"] = [found["send"][-1], *found["send"][:-1]]
+    for mode, limit_s in enumerate(limits):
+        for name, linger_s in (("close", 0), (LINGERING, LINGER_S)):
+            sock = connected(probe)
+            sock.send(b"n")
+            if linger_s:
+                option = struct.pack("ii", 1, linger_s)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, option)
+            sock.settimeout(limit_s)
+            tried(name, mode, b"", sock.close)
+    _into_full_buffers(probe, p, data, tried)
     epoll.close()
     for sock in (data, command, stuffing, listener):
         sock.close()
     return found
 
 
-def fill(probe: Probe, data: Any, quiet_ms: int) -> None:
-    """Send until nothing fits any more, at either end."""
+def _into_full_buffers(probe: Probe, p: Params, data: Any, tried: Callable[..., str]) -> None:
+    """The calls that send. Before each one that blocks the buffers are filled again: it makes the
+    server read all that is in them."""
+    memory = os.memfd_create("a byte")
+    os.write(memory, b"n")
+    calls: dict[str, Callable[[], int]] = {
+        "send": lambda: data.send(b"n"),
+        "sendto": lambda: data.sendto(b"n", ("server", PORT)),
+        "sendmsg": lambda: data.sendmsg([b"n"]),
+        KERNELS: lambda: probe.sendfile(data, memory, 0, 1),
+    }
+    quiet_ms = QUIET_MS + 2 * p.rtt // MS
+    sent = fill(probe, data, quiet_ms)
+    for mode, limit_s in ((1, 0), (2, p.timeout / 1e9)):
+        data.settimeout(limit_s)
+        for name in SENDS:
+            tried(name, mode, b"", calls[name])
+    for name in SENDS:
+        data.settimeout(NO_LIMIT)
+        sent += tried(name, 0, b"w" + struct.pack("!I", sent), calls[name]) == "1 byte"
+        sent += fill(probe, data, quiet_ms) if name != SENDS[-1] else 0
+    os.close(memory)
+
+
+def fill(probe: Probe, data: Any, quiet_ms: int) -> int:
+    """Send until nothing fits any more, at either end; how many bytes did."""
     data.setblocking(False)
     writable = probe.poll()
     writable.register(data, select.POLLOUT)
+    sent = 0
     while writable.poll(quiet_ms):
-        outcome(lambda: data.send(b"n" * BUFFER_BYTES))
-    # Writable is said of a socket that has room for a good part of its buffer only.
-    while outcome(lambda: data.send(b"n")) != "EAGAIN":
-        pass
+        sent += _until_full(data)
+    # Writable is said only of a socket that has room for a good part of its buffer.
+    return sent + _until_full(data)
+
+
+def _until_full(data: Any) -> int:
+    sent = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            sent += data.send(b"n" * BUFFER_BYTES)
+    return sent
 
 
 def outcome(call: Callable[[], Any]) -> str:
@@ -144,13 +199,18 @@ def cells(evidence: Evidence) -> Found:
     return found
 
 
-def as_said(evidence: Evidence, mode: int, least_ns: int) -> int:
-    """How many calls did in this mode what was predicted, and took as long at least."""
+def as_said(evidence: Evidence, mode: int, least_ns: int, calls: Iterable[str]) -> int:
+    """How many of these did in this mode what was predicted, and took as long at least."""
     return sum(
-        cells(evidence)[name][mode]["text"] == words[mode]
+        cells(evidence)[name][mode]["text"] == CALLS[name][mode]
         and cells(evidence)[name][mode]["took_ns"] >= least_ns
-        for name, words in CALLS.items()
+        for name in calls
     )
+
+
+def lingered(evidence: Evidence) -> int:
+    """In how many modes close() waited for the ACK of its FIN."""
+    return sum(as_said(evidence, mode, evidence.p.rtt, [LINGERING]) for mode in range(len(MODES)))
 
 
 def table(evidence: Evidence) -> list[list[str]]:
@@ -163,7 +223,7 @@ def table(evidence: Evidence) -> list[list[str]]:
             text = cell["text"]
             if text != predicted:
                 text += f" (predicted {predicted})"
-            if MODES[mode] != "non-blocking":
+            if MODES[mode] != "non-blocking" or text == "done":
                 text += f", {shown(Kind.TIME, cell['took_ns'])}"
             row.append(text)
         rows.append(row)
@@ -172,7 +232,7 @@ def table(evidence: Evidence) -> list[list[str]]:
 
 def latest_ns(evidence: Evidence) -> int:
     """The longest of the calls with a time-out."""
-    return max(int(modes[2]["took_ns"]) for modes in cells(evidence).values())
+    return max(int(cells(evidence)[name][2]["took_ns"]) for name in TIMED)
 
 
 def moment(evidence: Evidence) -> list[Window]:
@@ -197,32 +257,43 @@ STUDY = Study(
     topic=Topic.IO_MODELS,
     question="What does each call do when there is nothing to do for it yet?",
     setup="A client calls accept() without a client, connect() to a listener whose queue is "
-    "full, recv(), recvfrom(), recvmsg() and the three waits without bytes, send() into full "
-    "buffers: blocking, non-blocking, and with a time-out of {timeout}. When it blocks, and "
-    "only then, it first asks the server over another connection to make the call possible, which "
-    "takes a round trip of {rtt} (connect() then goes to a listener with room).",
+    "full, recv(), recvfrom(), recvmsg() and the three waits without bytes, send(), sendto(), "
+    "sendmsg() and sendfile() into full buffers, and close(), also with SO_LINGER: blocking, "
+    "non-blocking, and with a time-out of {timeout}. When it blocks, and only then, it first asks "
+    "the server over another connection to make the call possible, which takes a round trip of "
+    "{rtt} (connect() then goes to a listener with room).",
     prediction="Blocking: it waits until it can be done. Non-blocking: it fails at once with "
     "EAGAIN, in Python BlockingIOError; connect() with EINPROGRESS, as the SYN is on its way. "
-    "With settimeout(): TimeoutError, not before the time is up. A wait that finds nothing "
-    "is no error in any mode: it returns that nothing is ready.",
+    "With settimeout(): TimeoutError, not before the time is up; but that is kept by the methods "
+    "of a Python socket, and sendfile() is the kernel's: to that the socket is non-blocking. "
+    "A wait that finds nothing is no error in any mode: it returns that nothing is ready. close() "
+    "leaves what is to be done to the kernel; with SO_LINGER it waits for the ACK of its FIN, in "
+    "every mode: it does not ask whether the socket blocks.",
     parameters=(
         Parameter("timeout", Kind.TIME, 30 * MS, 1 * MS, 1000 * MS, "of the calls that have one"),
-        RTT,
+        # Some twenty of them, each a few round trips, in the minute that a program has.
+        Parameter("rtt", Kind.TIME, 40 * MS, 0, 500 * MS, "round trip of the wire"),
     ),
     server=server,
     client=client,
     wire=delay,
     expects=(
         Expect("blocking: calls that wait a round trip, and are done", Kind.COUNT,
-               lambda p: len(CALLS), lambda e: as_said(e, 0, e.p.rtt),
-               "man 2 accept, connect, recv, send, select, poll, epoll_wait"),
-        Expect("non-blocking: calls that do as predicted", Kind.COUNT, lambda p: len(CALLS),
-               lambda e: as_said(e, 1, 0), "the same, EAGAIN and EINPROGRESS; time-out 0"),
+               lambda p: len(TIMED) + 1, lambda e: as_said(e, 0, e.p.rtt, [*TIMED, KERNELS]),
+               "man 2 accept, connect, recv, send, sendfile, select, poll, epoll_wait"),
+        Expect("non-blocking: calls that do as predicted", Kind.COUNT, lambda p: len(TIMED) + 1,
+               lambda e: as_said(e, 1, 0, [*TIMED, KERNELS]),
+               "the same, EAGAIN and EINPROGRESS; time-out 0"),
         Expect("with a time-out: calls that do, and not before it", Kind.COUNT,
-               lambda p: len(CALLS), lambda e: as_said(e, 2, e.p.timeout),
+               lambda p: len(TIMED), lambda e: as_said(e, 2, e.p.timeout, TIMED),
                "Python, socket.settimeout(); man 2 poll: never early"),
         Expect("the latest of them after", Kind.TIME, lambda p: p.timeout, latest_ns,
                "the same", more=BUSY_NS, because="the process must run again"),
+        Expect("sendfile() into a full buffer with a time-out", Kind.WORD, lambda p: "EAGAIN",
+               lambda e: cells(e)[KERNELS][2]["text"], "man 2 sendfile; Python, os.sendfile()"),
+        Expect("close() with SO_LINGER: modes in which it waits a round trip", Kind.COUNT,
+               lambda p: len(MODES), lingered,
+               "inet_release() of Linux takes the time of SO_LINGER, and looks for no O_NONBLOCK"),
     ),
     table=table,
     connection=WAITS,

@@ -80,11 +80,15 @@ def _datagrams(name: str) -> Any:
 
 
 def moment(evidence: Evidence) -> list[Window]:
-    """The first round: all datagrams come, and then they are read."""
-    return window(
-        call_on(evidence, "sendto", host="client"),
-        call_on(evidence, "recv", evidence.p.messages - 1, host="server"),
-    )
+    """The first round: the first datagram and the last, which all come, and then they are read."""
+    last = evidence.p.messages - 1
+    return [
+        *window(call_on(evidence, "sendto", host="client")),
+        *window(call_on(evidence, "sendto", last, host="client")),
+        *window(
+            call_on(evidence, "recv", host="server"), call_on(evidence, "recv", last, host="server")
+        ),
+    ]
 
 
 STUDY = Study(

@@ -13,6 +13,7 @@ CONTENTS = {
     "unix_datagrams": "datagrams to a reader that sleeps",
     "pass_descriptor": "a connection handed to another process",
     "tcp_loopback": "TCP within one machine: packets without a wire",
+    "ipc_kinds": "each kind: direction, kinship, borders, limits, order",
     "peer_death": "the other end is killed: which call tells",
     "ipc": "which kind of IPC is the fastest",
 }

@@ -17,7 +17,6 @@ from netlab.studies.lines import (
     BLOCKING,
     EVENTFD,
     KINDS,
-    PIPE,
     SEMAPHORE,
     SHARED,
     SIGNAL,
@@ -103,7 +102,7 @@ def table(evidence: Evidence) -> list[list[str]]:
     heads = ["64 B, 1 core", "2 cores", "2, spin", "64 KiB, 1 core", "2 cores", "2, spin"]
     rows = [["there and back", *heads]]
     rows += _rows(evidence, lambda *way: shown(Kind.TIME, trip_ns(evidence, *way)))
-    rows += [["MiB/s, one way", *heads]]
+    rows += [[], ["MiB/s, one way", *heads]]
     rows += _rows(evidence, lambda *way: f"{flow(evidence, *way) / (1 << 20):,.0f}")
     return rows
 
@@ -293,5 +292,6 @@ STUDY = Study(
               "with large messages, for which others find memory in the kernel; with small "
               "ones where both processes have a core and spin, not where one must be woken"),
     ),
-    next=f"`netlab study tcp-loopback`: the packets. Then `netlab study {PIPE}`.",
+    next="`netlab study ipc-kinds`: what else sets them apart: direction, kinship, borders, "
+    "limits. `netlab study tcp-loopback`: the packets.",
 )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import mmap
 import os
 import signal
 import socket
@@ -39,21 +40,58 @@ def client(probe: Probe, p: Params) -> Any:
             "tcp": _tcp(probe),
             "posix": _posix(after),
             "sysv": _sysv(after),
+            "memory": _memory(after),
         }
-        return {name: _after_death(probe, *ends) for name, ends in kinds.items()}
+        found = {name: _after_death(probe, *ends) for name, ends in kinds.items()}
+        return found | {"signal": _signals(probe)}
 
 
 def _after_death(probe: Probe, receive: Call, send: Call, close_other: Call) -> str:
-    pid = forked(probe, "child", lambda: os.kill(os.getpid(), signal.SIGKILL))
+    pid = _killed(probe)
     close_other()
     ended(pid)
-    return ", ".join((_said(receive), _said(send), _said(send)))
+    return ", ".join((_said(receive, "got"), _said(send), _said(send)))
 
 
-def _said(call: Call) -> str:
+def _killed(probe: Probe) -> int:
+    """The pid of a child that is killed."""
+    return forked(probe, "child", lambda: os.kill(os.getpid(), signal.SIGKILL))
+
+
+def _said(call: Call, done: str = "sent") -> str:
     """What came of a call, in a word."""
     found = trial(call)
-    return found["error"] or ("sent" if found["value"] else "end")
+    return found["error"] or (done if found["value"] else "end")
+
+
+def _signals(probe: Probe) -> str:
+    """The pid is all that there is of the other end."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    pid = _killed(probe)
+    ended(pid)
+
+    def receive() -> int:
+        if signal.sigtimedwait({signal.SIGUSR1}, 0) is None:
+            raise BlockingIOError(errno.EAGAIN, "no signal is pending")
+        return 1
+
+    def send() -> int:
+        os.kill(pid, signal.SIGUSR1)
+        return 1
+
+    return ", ".join((_said(receive, "got"), _said(send), _said(send)))
+
+
+def _memory(after: contextlib.ExitStack) -> Ends:
+    memory = mmap.mmap(-1, mmap.PAGESIZE)
+    after.callback(memory.close)
+    memory[0] = 1
+
+    def write() -> int:
+        memory[0] += 1
+        return 1
+
+    return lambda: memory[0], write, lambda: None
 
 
 def _pipes(probe: Probe) -> Ends:
@@ -131,13 +169,15 @@ STUDY = Study(
     topic=Topic.IPC,
     question="The process at the other end is killed. Who tells me, and at which call?",
     setup="For each kind of IPC a child holds the other end and is killed with SIGKILL. Then the "
-    "survivor tries to receive once, and to send twice, without blocking.",
+    "survivor tries to receive once, and to send twice, without blocking (of shared memory: reads "
+    "once and writes twice).",
     prediction="Who has a connection is told: the kernel closes what the dead process had open, "
     "and reading gives the end. Sending to a pipe or a Unix socket fails at once. TCP takes the "
     "first send, since a FIN only says that the peer will not send; the RST that comes back fails "
     "the second. A Unix datagram socket hears nothing, but its first send is refused. Queues and "
     "shared memory have no peer at all: they take every message, and nobody will ever read it. So "
-    "servers lay a pipe beside them, whose end is the message.",
+    "servers lay a pipe beside them, whose end is the message. A signal is sent to a pid, and that "
+    "is nobody's once the parent has waited; but the kernel gives it to another process in time.",
     client=client,
     connection=over_unix,
     lacks=lacks,
@@ -152,6 +192,10 @@ STUDY = Study(
         _row("posix", "POSIX queue", "EAGAIN, sent, sent", "man 7 mq_overview"),
         _row("sysv", "System V queue", "EAGAIN, sent, sent",
              "man 2 msgsnd (there an empty queue is ENOMSG)"),
+        _row("memory", "shared memory", "got, sent, sent",
+             "man 2 mmap: the page lives until the last process that has it ends"),
+        _row("signal", "signal", "EAGAIN, ESRCH, ESRCH",
+             "man 2 kill, ESRCH: once its parent has waited for it, the pid is nobody's"),
     ),
     next="`netlab study write-after-close`: the RST between two machines.",
 )  # fmt: skip

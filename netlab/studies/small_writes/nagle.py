@@ -6,7 +6,7 @@ import socket
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
-from netlab.studies.moments import call_on, nth, window
+from netlab.studies.moments import call_on, window
 from netlab.studies.parts import MS, TURN_NS, delay
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, read_exactly, read_to_end
@@ -53,10 +53,14 @@ def predicted_frames(p: Params) -> int:
 
 
 def moment(evidence: Evidence) -> list[Window]:
-    """From the first write until the others are there."""
-    return window(
-        call_on(evidence, "send", host="client"), nth(evidence.frames("c>s", data=True), 1)
-    )
+    """The writes; and the ACK of the first of them, which lets the others go."""
+    sent = evidence.frames("c>s", data=True)
+    read = call_on(evidence, "recv", host="client")
+    acks = [one for one in evidence.frames("s>c", data=False) if sent and (one[1].ack or 0) > 1]
+    return [
+        *window(call_on(evidence, "send", host="client"), read.entered_ns if read else None),
+        *(window(acks[0], sent[1][0].time_ns) if acks and len(sent) > 1 else []),
+    ]
 
 
 STUDY = Study(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from netlab.model.probe import Probe
 from netlab.model.tables import Packet
 from netlab.studies.evidence import Evidence, Frame
+from netlab.studies.moments import call_on, there, window
 from netlab.studies.parts import MS, RTT, delay, wire_room
 from netlab.studies.programs import reads_to_the_end
 from netlab.studies.quantity import Kind
@@ -43,9 +44,17 @@ def in_time_wait(evidence: Evidence) -> str:
 
 
 def moment(evidence: Evidence) -> list[Window]:
-    """From when to when the ladder is shown."""
-    send = evidence.call("send")
-    return [(send.entered_ns, evidence.frames()[-1][0].time_ns + 1000 * MS)] if send else []
+    """The client's close(); its FIN at the server, whose program closes; and the last ACK."""
+    fins = [frame for frame, _ in closing(evidence) if is_fin(frame)]
+    if len(fins) < 2:
+        return []
+    last = evidence.frames()[-1][0]
+    return [
+        *window(call_on(evidence, "close", host="client")),
+        *window(there(fins[0]), call_on(evidence, "close", host="server")),
+        *window(there(fins[-1]), last.time_ns),
+        *window(there(last)),
+    ]
 
 
 STUDY = Study(

@@ -7,10 +7,12 @@ import struct
 from typing import Any
 
 from netlab.model.probe import Probe
+from netlab.studies.evidence import Evidence
+from netlab.studies.moments import call_on, window
 from netlab.studies.parts import MS, TURN_NS, delay
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, trial
-from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Expect, Parameter, Params, Study, Topic, Window
 from netlab.studies.teardown.unread_data import last_word
 
 
@@ -27,6 +29,11 @@ def client(probe: Probe, p: Params) -> Any:
     found = trial(sock.recv, 100)
     sock.close()
     return found
+
+
+def moment(evidence: Evidence) -> list[Window]:
+    """The client's recv(), which the reset ends."""
+    return window(call_on(evidence, "recv", host="client"))
 
 
 STUDY = Study(
@@ -52,5 +59,6 @@ STUDY = Study(
         Expect("the recording's verdict", Kind.WORD, lambda p: "rst",
                lambda e: e.connection.close_kind, "RFC 9293 3.5.2"),
     ),
+    moment=moment,
     next="`netlab study four-way-close`: the orderly end.",
 )  # fmt: skip

@@ -8,10 +8,11 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
+from netlab.studies.moments import call_on, window
 from netlab.studies.parts import BUSY_NS, MS, TICK_NS
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, trial
-from netlab.studies.study import Claim, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Claim, Expect, Parameter, Params, Study, Topic, Window
 
 
 def server(probe: Probe, p: Params) -> None:
@@ -31,6 +32,13 @@ def client(probe: Probe, p: Params) -> Any:
     found = trial(sock.recv, 100)
     sock.close()
     return found
+
+
+def moment(evidence: Evidence) -> list[Window]:
+    """The option, the call that it ends, and what the client does then."""
+    return window(
+        call_on(evidence, "setsockopt", host="client"), call_on(evidence, "close", host="client")
+    )
 
 
 STUDY = Study(
@@ -57,6 +65,7 @@ STUDY = Study(
     claims=(
         Claim("A time-out of recv() ends the connection", lambda e: _between(e) != 0),
     ),
+    moment=moment,
     next="`netlab study settimeout`: the same by poll().",
     cause="timer",
 )  # fmt: skip

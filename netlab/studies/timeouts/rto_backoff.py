@@ -79,15 +79,19 @@ def doubles(evidence: Evidence) -> bool:
 
 
 def moment(evidence: Evidence) -> list[Window]:
-    """From the message that is lost to its answer: how it leaves, and how that arrives."""
+    """The message as it leaves, each time; and how it arrives at last, and is answered."""
+    copies = copies_ns(evidence)
     answers = [
         packet for packet, segment in evidence.frames("s>c", data=True)
         if segment.start == WARM_UP * SIZE
     ]  # fmt: skip
     answer = answers[0] if answers else None
-    return window(
-        evidence.call("send", WARM_UP, host="client"), answer.time_ns if answer else None
-    ) + window(there(answer), back(evidence.call("recv", -1, host="client")))
+    return [
+        *window(evidence.call("send", WARM_UP, host="client")),
+        *(one for time_ns in copies[1:] for one in window(time_ns)),
+        *window(evidence.call("send", WARM_UP, host="server"), answer.time_ns if answer else None),
+        *window(there(answer), back(evidence.call("recv", -1, host="client"))),
+    ]
 
 
 def wire(p: Params) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from netlab.studies.evidence import Evidence, told
 from netlab.studies.parts import BUSY_NS, MS, TICK_NS, S, no_tail_loss_probes, timer_room
 from netlab.studies.quantity import Kind
-from netlab.studies.study import Expect, Parameter, Study, Sweep, Topic
+from netlab.studies.study import Drawn, Expect, Parameter, Study, Sweep, Topic
 from netlab.studies.timeouts.rto_backoff import client, gap_ns, moment, rto_ns, server, wire
+
+RESENT, KERNEL, RFC = 0, 1, 2  # the expectations, in their order
 
 
 def rfc_rto_ns(evidence: Evidence) -> int:
@@ -22,7 +24,8 @@ STUDY = Study(
     setup="The same loss on wires of several round trips.",
     prediction="RTO = round trip + 200 ms: the variation of a wire that is always the same "
     "dies down, and then the floor of Linux, 200 ms, is what is added. RFC 6298 "
-    "asks for 1 s at least, whatever the wire: Linux is sooner.",
+    "(RTO = srtt + 4 rttvar: the smoothed round trip and four times its variation) asks for 1 s at "
+    "least, so on all these wires its curve is flat: Linux is sooner.",
     parameters=(
         Parameter("rtt", Kind.TIME, 20 * MS, 0, 400 * MS, "round trip of the wire"),
         Parameter("losses", Kind.COUNT, 1, 1, 1, "how often the message is lost"),
@@ -47,7 +50,14 @@ STUDY = Study(
     ),
     moment=moment,
     sweep=Sweep("rtt", (1 * MS, 50 * MS, 100 * MS, 200 * MS),
-                (1 * MS, 10 * MS, 20 * MS, 50 * MS, 100 * MS, 200 * MS, 400 * MS)),
+                (1 * MS, 10 * MS, 20 * MS, 50 * MS, 100 * MS, 200 * MS, 400 * MS),
+                drawn=(
+                    ("RFC 6298: max(1 s, srtt + 4 rttvar)", RFC, Drawn.PREDICTED),
+                    ("Linux's formula: rtt + 200 ms", RESENT, Drawn.PREDICTED),
+                    ("tcpi_rto: what the kernel had computed", KERNEL, Drawn.MEASURED),
+                    ("measured: when the lost message left again", RESENT, Drawn.MEASURED),
+                ),
+                title="the retransmission timer"),
     next="`netlab study rto-backoff --set rtt=100ms`.",
     cause="rto",
 )  # fmt: skip

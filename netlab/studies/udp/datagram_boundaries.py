@@ -6,9 +6,11 @@ import socket
 from typing import Any
 
 from netlab.model.probe import Probe
+from netlab.studies.evidence import Evidence
+from netlab.studies.moments import back, call_on, window
 from netlab.studies.parts import RTT, delay
 from netlab.studies.quantity import Kind
-from netlab.studies.study import PORT, Claim, Expect, Params, Study, Topic
+from netlab.studies.study import PORT, Claim, Expect, Params, Study, Topic, Window
 
 SIZES = (100, 300, 0, 500)
 ROOM = 256
@@ -32,6 +34,14 @@ def client(probe: Probe, p: Params) -> None:
     for size in SIZES:
         sock.sendto(b"n" * size, ("server", PORT))
     sock.close()
+
+
+def moment(evidence: Evidence) -> list[Window]:
+    """All that is sent, and what each call then returns."""
+    return [
+        *window(call_on(evidence, "sendto"), call_on(evidence, "sendto", -1)),
+        *window(back(call_on(evidence, "recvmsg")), call_on(evidence, "recvmsg", -1)),
+    ]
 
 
 STUDY = Study(
@@ -65,5 +75,6 @@ STUDY = Study(
         Claim("What recv() leaves of a datagram comes with the next recv()",
               lambda e: e.returned["server"][2][0] == SIZES[1] - ROOM),
     ),
+    moment=moment,
     next="`netlab study sticky-packets`: TCP, with the same program.",
 )  # fmt: skip

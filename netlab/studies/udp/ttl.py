@@ -8,11 +8,12 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
-from netlab.studies.quantity import Kind
+from netlab.studies.quantity import Kind, shown
 from netlab.studies.sockets import trial
 from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
 
 IP_RECVERR = 11
+HOSTS = ("client", "server", "first", "second")
 FORWARDS = {
     "net.ipv4.ip_forward": "1",
     "net.ipv4.conf.all.send_redirects": "0",
@@ -46,6 +47,25 @@ def seen(evidence: Evidence) -> str:
     return f"TTL of the datagram, each time: {', '.join(map(str, ttls(evidence)))}."
 
 
+MOST_ROWS = 12  # of the table; of a longer way the middle is left out
+
+
+def table(evidence: Evidence) -> list[list[str]]:
+    """Each frame: when, on which link, and with which TTL."""
+    frames = [*evidence.packets("UDP"), *evidence.packets("ICMP")]
+    hosts = {f"02:00:00:00:00:{number:02x}": name for number, name in enumerate(HOSTS, 1)}
+    rows = []
+    for packet in frames:
+        sender, receiver = (hosts.get(mac, mac) for mac in evidence.macs(packet))
+        after = shown(Kind.TIME, packet.time_ns - frames[0].time_ns)
+        rows.append([after, f"{sender} to {receiver}", packet.protocol or "", f"{packet.ttl}"])
+    if len(rows) > MOST_ROWS:
+        half = MOST_ROWS // 2
+        left_out = ["...", f"{len(rows) - MOST_ROWS} frames more", "", ""]
+        rows = [*rows[:half], left_out, *rows[-half:]]
+    return [["after", "from whom to whom", "what", "TTL"], *rows]
+
+
 STUDY = Study(
     name="routing-loop",
     topic=Topic.UDP,
@@ -58,7 +78,7 @@ STUDY = Study(
     "traceroute makes a map of. The client's socket hears of it, as it asked to "
     "(IP_RECVERR): its next call fails with EHOSTUNREACH.",
     parameters=(Parameter("ttl", Kind.COUNT, 8, 1, 64, "time to live of the datagram"),),
-    hosts=("client", "server", "first", "second"),
+    hosts=HOSTS,
     client=client,
     sysctls=lambda p: {"first": FORWARDS, "second": FORWARDS},
     options={
@@ -84,6 +104,7 @@ STUDY = Study(
     ),
     connection=None,
     seen=seen,
+    table=table,
     next="`netlab study routing-loop --set ttl=64`: what a loop costs. `netlab study two-hops`: "
     "a router that knows the way.",
 )  # fmt: skip

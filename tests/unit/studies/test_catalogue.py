@@ -86,6 +86,17 @@ def test_the_list_is_a_line_each_and_a_course() -> None:
         assert names.index(first) < names.index(then)
 
 
+@every_study
+def test_what_a_sweep_draws_has_one_axis(study: Study) -> None:
+    """Each curve is of an expectation there is, has a name of its own, and all are of one kind."""
+    if study.sweep is None:
+        return
+    names = [name for name, _, _ in study.sweep.drawn]
+    assert len({*names}) == len(names)
+    assert len({study.expects[at].kind for _, at, _ in study.sweep.drawn}) == 1
+    assert study.expects[study.sweep.drawn[0][1]].kind is not Kind.WORD
+
+
 def test_no_study_is_missing() -> None:
     """Each module of a topic is in its contents."""
     folder = Path(studies.__file__).parent

@@ -75,6 +75,17 @@ def test_two_recordings_of_connections_that_race_are_the_same() -> None:
     assert steps(with_tables(before, packets, list(tables.calls))) == steps(before)
 
 
+def test_a_recording_that_does_not_hold_any_more_gives_way(tmp_path: Path) -> None:
+    """A study asks for more than it did: the same calls and frames, but not what was returned."""
+    there = Kept(CAPTURES / "peer-death")
+    assert keep(kept("peer-death"), there.recording, tmp_path) == "a new recording"
+    assert keep(kept("peer-death"), there.recording, tmp_path) == "its story told again"
+    copied = Kept(tmp_path / "peer-death").returned
+    copied.write_text(copied.read_text().replace('"sysv"', '"before"'))
+    assert keep(kept("peer-death"), there.recording, tmp_path) == "a new recording"
+    assert copied.read_text() == there.returned.read_text()
+
+
 def test_a_story_without_a_recording_stays_where_its_picture_is_the_same(tmp_path: Path) -> None:
     recording = tmp_path / "r.pcapng"
     recording.write_bytes(b"")

@@ -34,6 +34,16 @@ def test_the_widest_give_way() -> None:
     ]
 
 
+def test_a_row_without_cells_begins_another_table() -> None:
+    """Its columns are as wide as it needs itself."""
+    assert [plain(line).rstrip() for line in table_lines([["a", "bcd"], [], *ROWS[:2]], 80)] == [
+        "a  bcd",
+        "",
+        "        blocking           with a time-out",
+        "accept  a socket, 84.8 ms  TimeoutError, 30.3 ms",
+    ]
+
+
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_statements_fit(width: int) -> None:
     names = max(map(len, catalogue()))
