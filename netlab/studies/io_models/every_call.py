@@ -12,7 +12,7 @@ from typing import Any
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
 from netlab.studies.moments import back, call_on, there, window
-from netlab.studies.parts import BUSY_NS, MS, RTT, delay
+from netlab.studies.parts import MS, RTT, TURN_NS, delay
 from netlab.studies.quantity import Kind, shown
 from netlab.studies.sockets import connected, listening, read_to_end
 from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic, Window
@@ -222,7 +222,8 @@ STUDY = Study(
                lambda p: len(CALLS), lambda e: as_said(e, 2, e.p.timeout),
                "Python, socket.settimeout(); man 2 poll: never early"),
         Expect("the latest of them after", Kind.TIME, lambda p: p.timeout, latest_ns,
-               "the same", more=BUSY_NS, because="the process must run again"),
+               "the same", more=MS + TURN_NS,
+               because="poll() counts in ms; a turn, until the client runs again"),
     ),
     table=table,
     connection=WAITS,
