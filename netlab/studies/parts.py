@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from netlab.studies.quantity import Kind
@@ -13,6 +14,9 @@ US, MS, S = 1_000, 1_000_000, 1_000_000_000
 TICK_NS = 4 * MS
 
 RTT = Parameter("rtt", Kind.TIME, 40 * MS, 0, 1000 * MS, "round trip of the wire")
+# Where a time is to tell of one round trip, and not of two: longer than the turns that are waited
+# for in it.
+LONG_RTT = replace(RTT, default=100 * MS)
 
 
 def delay(p: Params) -> str:
@@ -28,11 +32,6 @@ TURN_NS = OTHERS * TICK_NS
 # What passes the wire and wakes a program waits for two turns: the wire is a process, too. Lower
 # bounds need no such room: no timer is early, and the kernel itself stamps a frame's departure.
 BUSY_NS = 2 * TURN_NS
-
-
-def wire_room(p: Params) -> int:
-    """The same for a study with any parameters."""
-    return BUSY_NS
 
 
 def felt(cause: str) -> Callable[[Params], str]:

@@ -89,6 +89,8 @@ class Expect:
 
     The prediction holds where the measured lies in [predicted - less, predicted + more]; words must
     be equal. `because`: where that room comes from: the granularity of a timer, not hope.
+    `otherwise`: what would be measured if what is predicted were not so, where that is neither
+    nothing nor twice as much. The room must leave it out, or the check could not fail.
     """
 
     what: str
@@ -99,6 +101,7 @@ class Expect:
     less: Callable[[Params], int] | int = 0
     more: Callable[[Params], int] | int = 0
     because: str = ""
+    otherwise: Callable[[Params], int] | None = None
 
     def room(self, p: Params) -> tuple[int, int]:
         """How much less, and how much more, it may be."""

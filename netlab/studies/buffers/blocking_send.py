@@ -103,8 +103,9 @@ STUDY = Study(
         Expect("send() waits as long as the server sleeps", Kind.TIME, lambda p: p.sleep,
                waited_ns, "man 2 send: it blocks when the message does not fit",
                less=TURN_NS, more=RTT_NS // 2 + 3 * TURN_NS,
-               because="its sleep begins half a round trip later; the client may come late to its "
-               "send(), the wire with the ACK, the server to accept() and from its sleep"),
+               because="its sleep begins half a round trip later; the client may come a turn late "
+               "to its send(), and so may the wire with the ACK, the server to accept() and from "
+               "its sleep"),
         Expect("it returns after the server has begun to read", Kind.WORD, lambda p: "yes",
                after_first_read, "there is no room before"),
         Expect("and returns before the server has all", Kind.WORD, lambda p: "yes", still_here,

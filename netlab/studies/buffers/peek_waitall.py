@@ -8,7 +8,7 @@ from typing import Any
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence, took_ns
 from netlab.studies.moments import back, there, window
-from netlab.studies.parts import BUSY_NS, MS
+from netlab.studies.parts import MS, TURN_NS
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, read_to_end
 from netlab.studies.study import Claim, Expect, Parameter, Params, Study, Topic, Window
@@ -80,10 +80,12 @@ STUDY = Study(
                lambda e: ", ".join(map(str, e.returned["server"])), "man 2 recv; man 7 socket"),
         Expect("recv(200, MSG_WAITALL) took", Kind.TIME, lambda p: p.pause,
                lambda e: waited_ns(e, 1), "man 2 recv: blocks until the full request is satisfied",
-               less=BUSY_NS, more=BUSY_NS, because="scheduling of two processes"),
+               less=2 * TURN_NS, more=3 * TURN_NS,
+               because="it begins late by a turn of the wire's and one of the server's, and ends "
+               "late by these and one of the client's"),
         Expect("recv() with SO_RCVLOWAT took", Kind.TIME, lambda p: 2 * p.pause,
                lambda e: waited_ns(e, 2), "man 7 socket, SO_RCVLOWAT",
-               less=BUSY_NS, more=BUSY_NS, because="the same"),
+               less=2 * TURN_NS, more=4 * TURN_NS, because="the same, with two of the client's"),
         Expect("frames with data", Kind.COUNT, lambda p: 4,
                lambda e: len(e.frames("c>s", data=True)), "the receiver's options are its own"),
     ),

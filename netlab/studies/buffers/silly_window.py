@@ -86,12 +86,12 @@ STUDY = Study(
     expects=(
         Expect("the smallest window offered after one of zero", Kind.SIZE, lambda p: SEGMENT,
                least_opening, "RFC 9293 3.8.6.2.2; __tcp_select_window() of Linux",
-               more=SEGMENT, because="memory is free again by "
+               more=SEGMENT, otherwise=lambda p: p.bite, because="memory is free again by "
                "whole frames: what was short of a segment, and one more, are less than two"),
         Expect("frames with data", Kind.COUNT, full_segments,
                lambda e: len(e.frames("c>s", data=True)),
                "RFC 9293 3.8.6.2.1: a sender waits for room for a whole segment",
-               more=full_segments,
+               more=full_segments, otherwise=lambda p: p.size // p.bite,
                because="what a window left over goes alone when the probe timer fires"),
         Expect("bytes that the server read", Kind.SIZE, lambda p: p.size,
                lambda e: e.returned["server"], "RFC 9293 2.2"),

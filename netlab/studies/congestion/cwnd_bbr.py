@@ -10,7 +10,7 @@ from netlab.studies.congestion.cwnd_reno import sysctls
 from netlab.studies.evidence import Evidence
 from netlab.studies.flights import SEGMENT, Flights
 from netlab.studies.moments import around, seen_by_client
-from netlab.studies.parts import MS, S, delay, lacks_algorithm
+from netlab.studies.parts import MS, TURN_NS, S, delay, lacks_algorithm
 from netlab.studies.programs import reads_to_the_end
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import CWND, tcp_info
@@ -47,6 +47,12 @@ def bunches(p: Params) -> int:
     return BUDGET + AGGREGATION_NS // frame_ns(p)
 
 
+def of_slow_start(p: Params) -> int:
+    """Segments on their way when all are sent, if the queue is filled: half, for each ACK lets
+    two leave. With a queue that loses nothing reno would not stop before."""
+    return p.time // frame_ns(p) // 2
+
+
 def window(evidence: Evidence) -> int:
     """In segments, at the end."""
     return int(evidence.returned["client"])
@@ -62,9 +68,12 @@ def late_flight(evidence: Evidence) -> int | None:
 
 
 def late_rate(evidence: Evidence) -> int | None:
-    """Bytes a second that left in the second half of the transfer."""
+    """Bytes a second that left in the last quarter of the transfer.
+
+    Not before: where the round trip is long, the third lets the queue of slow start run dry.
+    """
     sent = Flights(evidence).sent
-    late = sent[len(sent) // 2 :]
+    late = sent[3 * len(sent) // 4 :]
     if len(late) < 2:
         return None
     return (late[-1][1] - late[0][1]) * S // (late[-1][0] - late[0][0])
@@ -74,6 +83,11 @@ def moment(evidence: Evidence) -> list[Window]:
     """In the middle: an ACK, a segment, an ACK, a segment, as the line takes them."""
     times = seen_by_client(evidence)
     return around(times, times[len(times) // 2], 0, 4) if times else []
+
+
+def rate_room(p: Params) -> int:
+    """Of the rate: a quarter of it for a round trip, and two turns, in a quarter of the time."""
+    return SEGMENT * S // frame_ns(p) * (p.rtt + 4 * 2 * TURN_NS) // p.time
 
 
 STUDY = Study(
@@ -101,21 +115,22 @@ STUDY = Study(
         Expect("the congestion window at the end, in segments", Kind.COUNT,
                lambda p: 2 * bdp(p), window,
                "bbr_cwnd_gain, bbr_quantization_budget(), bbr_extra_acked_max_us of tcp_bbr.c",
-               less=bdp, more=lambda p: bdp(p) // 2 + bunches(p),
-               because="what came in bunches within 100 ms is added; a busy machine lengthens the "
-               "round trip"),
+               less=lambda p: bdp(p) // 4, more=lambda p: bdp(p) // 2 + bunches(p),
+               otherwise=of_slow_start,
+               because="what came in bunches within 100 ms is added, and so are bursts; a rate "
+               "that is measured is up to a quarter too low, or too high, as it probes"),
         Expect("bytes a second, late in the transfer", Kind.SIZE,
                lambda p: SEGMENT * S // frame_ns(p), late_rate,
                "the rate of the line, less headers: bbr_pacing_gain of tcp_bbr.c",
-               less=lambda p: SEGMENT * S // frame_ns(p) // 8,
-               more=lambda p: SEGMENT * S // frame_ns(p) // 8,
-               because="it probes by 5/4 and lets go by 3/4, for a round trip each; half of the "
-               "transfer has whole cycles and a part of one"),
+               less=rate_room, more=rate_room,
+               because="it probes by 5/4 and lets go by 3/4, for a round trip each, of which the "
+               "last quarter of the transfer may have only one; two turns at its begin or end"),
         Expect("segments on their way late in the transfer", Kind.COUNT,
                bdp, late_flight, "bbr paces at the rate of the line: draft-ietf-ccwg-bbr",
-               less=lambda p: bdp(p) // 2, more=lambda p: bdp(p) + bdp(p) // 2 + bunches(p),
-               because="it is the window where the rate was measured too high, from ACKs in "
-               "bunches"),
+               less=lambda p: bdp(p) // 4, more=lambda p: bdp(p) + bdp(p) // 2 + bunches(p),
+               otherwise=of_slow_start,
+               because="it lets go by 3/4; it is the window where the rate was measured too high, "
+               "from ACKs in bunches"),
         Expect("segments sent again", Kind.COUNT, lambda p: 0,
                lambda e: int(Flights(e).first_copy_ns() is not None), "nothing was lost"),
     ),

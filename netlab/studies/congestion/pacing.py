@@ -8,7 +8,7 @@ from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
 from netlab.studies.flights import SEGMENT, Flights
 from netlab.studies.moments import around, back, window
-from netlab.studies.parts import BUSY_NS, MS, S
+from netlab.studies.parts import MS, TURN_NS, S
 from netlab.studies.programs import reads_to_the_end
 from netlab.studies.quantity import Kind
 from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic, Window
@@ -74,8 +74,10 @@ STUDY = Study(
     expects=(
         Expect("from the 10th segment to the last", Kind.TIME, spread_ns, paced_ns,
                "man 7 socket, SO_MAX_PACING_RATE; tcp_update_skb_after_send() of Linux",
-               less=lambda p: 3 * SEGMENT * S // p.rate, more=lambda p: spread_ns(p) // 8 + BUSY_NS,
-               because="two segments leave together; a timer that was late is made up for by half"),
+               less=lambda p: 3 * SEGMENT * S // p.rate,
+               more=lambda p: spread_ns(p) // 8 + 2 * TURN_NS,
+               because="two segments leave together; a timer that was late is made up for by half; "
+               "a turn each for the wire's ACKs and the client, to fill its buffer again"),
         Expect("the most of the paced that left within a millisecond", Kind.COUNT, lambda p: 2,
                burst, "tcp_tso_autosize() of Linux: what a millisecond is worth, at least two",
                less=1, because="the last may be alone"),

@@ -9,7 +9,7 @@ from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
 from netlab.studies.flights import SEGMENT, Flights
 from netlab.studies.moments import there, window
-from netlab.studies.parts import BUSY_NS, MS, US, S, delay
+from netlab.studies.parts import MS, TURN_NS, US, S, delay
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import SRTT_US, accepted, read_to_end, tcp_info
 from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Sweep, Topic, Window
@@ -88,8 +88,9 @@ STUDY = Study(
         Expect("the smoothed round trip", Kind.TIME, trip_ns, lambda e: e.returned["client"],
                "Little's law: packets on their way = rate x time; tcpi_rtt of Linux",
                less=lambda p: trip_ns(p) // 8 + 2 * FRAME_NS,
-               more=lambda p: trip_ns(p) // 8 + BUSY_NS,
-               because="an average with weights of 1/8; a busy machine makes trips longer"),
+               more=lambda p: trip_ns(p) // 8 + TURN_NS,
+               because="an average with weights of 1/8, so of trips that differ; a turn, for the "
+               "wire's two frames may wait for one each, and do so now and then"),
         Expect("segments on their way at most", Kind.COUNT, lambda p: p.flight,
                lambda e: Flights(e).most(),
                "the window: netlab study window-rtt", less=1, more=1, because="whole segments"),

@@ -10,7 +10,7 @@ from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
 from netlab.studies.programs import until_the_server_was_told
 from netlab.studies.quantity import Kind
-from netlab.studies.sockets import listening
+from netlab.studies.sockets import listening, trial
 from netlab.studies.study import PORT, Claim, Expect, Parameter, Params, Study, Topic
 
 MORE = 3  # clients beyond those that find a place
@@ -28,15 +28,18 @@ def server(probe: Probe, p: Params) -> None:
 
 
 def client(probe: Probe, p: Params) -> Any:
-    """So many connections as find a place, and some more; then the word to the server."""
-    socks, connected = [], 0
+    """So many connections as find a place, and some more; then the word to the server.
+
+    Those that found one are closed when the server has reset them: otherwise a FIN would race.
+    """
+    socks, connected = [], []
     for _ in range(p.backlog + 1):
         sock = probe.socket(socket.AF_INET, socket.SOCK_STREAM)
         sock.settimeout(PATIENCE_S)
         socks.append(sock)
         try:
             sock.connect(("server", PORT))
-            connected += 1
+            connected.append(sock)
         except TimeoutError:
             pass
     ready = probe.poll()
@@ -46,12 +49,18 @@ def client(probe: Probe, p: Params) -> Any:
         socks.append(sock)
         sock.connect_ex(("server", PORT))
         ready.register(sock, select.POLLOUT)
-    connected += len(ready.poll(PATIENCE_S * 1000))
+    found = {descriptor for descriptor, _ in ready.poll(PATIENCE_S * 1000)}
+    connected += [sock for sock in socks if sock.fileno() in found]
+    for sock in socks:
+        if sock not in connected:
+            sock.close()
     with probe.socket(socket.AF_INET, socket.SOCK_DGRAM) as teller:
         teller.sendto(b"n", ("server", PORT))
-    for sock in socks:
+    for sock in connected:
+        sock.setblocking(True)
+        trial(sock.recv, 1)
         sock.close()
-    return connected
+    return len(connected)
 
 
 def silent(evidence: Evidence) -> set[int]:

@@ -8,7 +8,7 @@ from typing import Any
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
 from netlab.studies.moments import back, call_on, nth, there, window
-from netlab.studies.parts import BUSY_NS, MS, RTT, delay, wire_room
+from netlab.studies.parts import MS, RTT, TURN_NS, S, delay
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import BYTE, connected
 from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic, Window
@@ -91,13 +91,15 @@ STUDY = Study(
         Expect("from the client's ACK to accept()'s return", Kind.TIME,
                lambda p: (p.thinks if p.defer else 0) + p.rtt // 2, accepted_ns,
                "man 7 tcp, TCP_DEFER_ACCEPT; tcp_check_req() of Linux",
-               less=lambda p: 1 * MS, more=lambda p: 2 * BUSY_NS,
-               because="two processes must be scheduled, and the wire"),
+               less=1 * MS, more=4 * TURN_NS,
+               because="poll() counts in ms; a turn each for the client, twice, the wire and the "
+               "server"),
         Expect("bytes that recv() finds at once", Kind.SIZE, lambda p: p.defer,
                lambda e: e.returned["server"], "the same"),
         Expect("connect() takes", Kind.TIME, lambda p: p.rtt,
                lambda e: e.connection.handshake_ns, "RFC 9293 3.5: the client's part is as ever",
-               less=1 * MS, more=wire_room, because="scheduling"),
+               more=2 * TURN_NS, otherwise=lambda p: p.rtt + 1 * S,  # the SYN is sent again then
+               because="a turn each for the wire's two frames"),
     ),
     moment=moment,
     seen=lambda e: (

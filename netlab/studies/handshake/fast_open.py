@@ -7,7 +7,7 @@ import socket
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
 from netlab.studies.moments import call_on, nth, there, window
-from netlab.studies.parts import BUSY_NS, MS, delay
+from netlab.studies.parts import MS, TURN_NS, delay
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import read_to_end
 from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic, Window
@@ -95,13 +95,13 @@ STUDY = Study(
         Expect("bytes of the question in the first SYN", Kind.SIZE, lambda p: 0,
                lambda e: in_syn(e, 0), "RFC 7413 3: no cookie yet"),
         Expect("the first answer comes after", Kind.TIME, lambda p: 2 * p.rtt,
-               lambda e: answered_ns(e, 0), "RFC 9293 3.5", more=2 * BUSY_NS,
-               because="scheduling of the wire and two processes"),
+               lambda e: answered_ns(e, 0), "RFC 9293 3.5", more=6 * TURN_NS,
+               because="a turn each for the wire's four frames and two programs"),
         Expect("bytes of the question in the second SYN", Kind.SIZE, lambda p: len(ASKED),
                lambda e: in_syn(e, 1), "RFC 7413 3"),
         Expect("the second answer comes after", Kind.TIME, lambda p: p.rtt,
-               lambda e: answered_ns(e, 1), "RFC 7413 3", more=2 * BUSY_NS,
-               because="the same"),
+               lambda e: answered_ns(e, 1), "RFC 7413 3", more=3 * TURN_NS,
+               because="a turn each for the wire's two frames and the server"),
     ),
     connection=1,
     moment=moment,

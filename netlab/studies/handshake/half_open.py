@@ -8,7 +8,7 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
-from netlab.studies.parts import RTT, delay, wire_room
+from netlab.studies.parts import LONG_RTT, TURN_NS, delay
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, tell, told, trial
 from netlab.studies.study import Expect, Params, Study, Topic, Window
@@ -49,6 +49,15 @@ def answer(evidence: Evidence) -> str | None:
     return frames[-1][0].tcp_flags if frames else None
 
 
+def failed_ns(evidence: Evidence) -> int | None:
+    """From the departure of the segment to one who has forgotten until recv() failed."""
+    frames = evidence.frames("c>s", data=True)
+    calls = evidence.calls("recv", host="client", connection=0)
+    if not frames or not calls or calls[-1].returned_ns is None:
+        return None
+    return calls[-1].returned_ns - frames[-1][0].time_ns
+
+
 def moment(evidence: Evidence) -> list[Window]:
     """From the message to one who has forgotten."""
     call = evidence.call("send", 1, host="client")
@@ -65,7 +74,7 @@ STUDY = Study(
     prediction="Not by waiting: the connection is half-open, and for the client all is well. Its "
     "next segment comes to a kernel that knows no such connection, which says so: RST, with "
     "the number that the client expects. recv() fails with ECONNRESET after a round trip.",
-    parameters=(RTT,),
+    parameters=(LONG_RTT,),
     server=server,
     client=client,
     wire=lambda p: "; ".join(filter(None, [delay(p), "drop s>c rst 1"])),
@@ -76,10 +85,9 @@ STUDY = Study(
                "RFC 9293 3.5.1 and 3.5.2: reset generation, case 1"),
         Expect("recv() fails with", Kind.WORD, lambda p: "ECONNRESET",
                lambda e: e.returned["client"]["recv"]["error"], "man 2 recv"),
-        Expect("after", Kind.TIME, lambda p: p.rtt,
-               lambda e: e.returned["client"]["recv"]["took_ns"], "there and back",
-               less=lambda p: min(p.rtt, 5_000_000), more=wire_room,
-               because="the send before it; scheduling of the wire"),
+        Expect("after its segment has left by", Kind.TIME, lambda p: p.rtt,
+               failed_ns, "there and back", more=3 * TURN_NS,
+               because="a turn each for the wire's two frames and the client"),
     ),
     moment=moment,
     next="`netlab study keepalive`: for a client that only waits.",

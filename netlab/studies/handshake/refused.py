@@ -6,7 +6,7 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence, took_ns
-from netlab.studies.parts import RTT, delay, felt, wire_room
+from netlab.studies.parts import LONG_RTT, TURN_NS, delay, felt
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected, trial
 from netlab.studies.study import Claim, Expect, Params, Study, Topic
@@ -31,7 +31,7 @@ STUDY = Study(
     "{rtt}.",
     prediction="The host's kernel answers the SYN with RST, and an ACK of it. connect() fails"
     " with ECONNREFUSED after one round trip. No program of that host hears of it.",
-    parameters=(RTT,),
+    parameters=(LONG_RTT,),
     client=client,
     wire=delay,
     expects=(
@@ -55,8 +55,8 @@ STUDY = Study(
             lambda p: p.rtt,
             lambda e: took_ns(e.call("connect")),
             "RFC 9293 3.10.7.3: a reset in SYN-SENT ends it",
-            more=wire_room,
-            because="scheduling of the wire and the process",
+            more=3 * TURN_NS,
+            because="a turn each for the wire's two frames and the client",
         ),
     ),
     claims=(

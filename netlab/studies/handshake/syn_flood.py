@@ -8,7 +8,7 @@ from typing import Any
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
 from netlab.studies.lacks import lacking
-from netlab.studies.parts import BUSY_NS
+from netlab.studies.parts import TURN_NS
 from netlab.studies.quantity import Kind
 from netlab.studies.raw_tcp import SYN, Ends, segment, sender, start_raw
 from netlab.studies.sockets import listening, tell, told, trial
@@ -107,7 +107,8 @@ STUDY = Study(
         Expect("connect() took at most", Kind.TIME,
                lambda p: 0 if p.cookies else int(PATIENCE_S * 1e9),
                lambda e: e.returned["client"]["took_ns"], "a round trip, or its time-out",
-               more=2 * BUSY_NS, because="scheduling of the wire and the process"),
+               more=4 * TURN_NS, otherwise=lambda p: int(PATIENCE_S * 1e9) if p.cookies else 0,
+               because="a turn each for the flood, the wire's two frames, and the client"),
     ),
     connection=real,
     next="`netlab study syn-flood --set cookies=0`, then `netlab study syn-cookies`.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence, took_ns
 from netlab.studies.moments import back, call_on, window
-from netlab.studies.parts import RTT, delay, felt, wire_room
+from netlab.studies.parts import LONG_RTT, TURN_NS, delay, felt
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected
 from netlab.studies.study import Expect, Params, Study, Topic, Window
@@ -54,7 +54,7 @@ STUDY = Study(
     prediction="SYN, SYN-ACK, ACK. connect() returns when the SYN-ACK is there, one round "
     "trip after it was called: the client may send then. accept() returns half a round trip "
     "later, when the ACK is there. Neither program took part: the kernels do all of it.",
-    parameters=(RTT,),
+    parameters=(LONG_RTT,),
     server=server,
     client=client,
     wire=delay,
@@ -72,8 +72,8 @@ STUDY = Study(
             lambda p: p.rtt,
             lambda e: took_ns(e.call("connect")),
             "RFC 9293 3.5: ESTABLISHED on receipt of the SYN-ACK",
-            more=wire_room,
-            because="scheduling of the wire and two processes",
+            more=3 * TURN_NS,
+            because="a turn each for the wire's two frames and the client",
         ),
         Expect(
             "accept() returns after the SYN by one and a half",
@@ -81,8 +81,8 @@ STUDY = Study(
             lambda p: p.rtt * 3 // 2,
             accept_after_syn_ns,
             "RFC 9293 3.5: SYN-RECEIVED until the ACK",
-            more=wire_room,
-            because="the same",
+            more=4 * TURN_NS,
+            because="a turn each for the wire's three frames and the server",
         ),
     ),
     next="`netlab study three-way-handshake --set rtt=300ms`: how many round trips are there "

@@ -8,12 +8,13 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
-from netlab.studies.parts import BUSY_NS, MS, TURN_NS
+from netlab.studies.parts import MS, TURN_NS
 from netlab.studies.quantity import Kind, shown
 from netlab.studies.sockets import accepted, connected
 from netlab.studies.study import Claim, Expect, Parameter, Params, Study, Topic, Window
 
 WAYS = ("blocking", "spinning", "polling")
+PATIENCE_MS = 10_000  # of the poll()
 
 
 def server(probe: Probe, p: Params) -> None:
@@ -36,7 +37,7 @@ def client(probe: Probe, p: Params) -> Any:
     poll.register(sock, select.POLLIN)
 
     def when_told(sock: Any) -> int:
-        poll.poll(10_000)
+        poll.poll(PATIENCE_MS)
         return _until_it_came(sock)
 
     found["polling"] = _asked(sock, when_told)
@@ -106,9 +107,9 @@ def _answer(way: str) -> Expect:
     return Expect(
         f"{way}: the program has the answer after it has left the server by", Kind.TIME,
         lambda p: 0, lambda e: read_after_ns(e, way), "no way is faster than the wire",
-        more=BUSY_NS + (TURN_NS if way == "spinning" else 0),
-        because="the wire and the program must be given the processor"
-        + (", and who spins has used up its turn" if way == "spinning" else ""),
+        more=(3 if way == "spinning" else 2) * TURN_NS, otherwise=lambda p: PATIENCE_MS * MS,
+        because="a turn each for the wire and the program"
+        + (", and who spins has used up its own" if way == "spinning" else ""),
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
 from netlab.studies.moments import back, call_on, there, window
-from netlab.studies.parts import BUSY_NS, MS, delay
+from netlab.studies.parts import MS, TURN_NS, delay
 from netlab.studies.quantity import Kind, shown
 from netlab.studies.sockets import connected, listening, read_exactly, read_to_end
 from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic, Window
@@ -288,7 +288,8 @@ STUDY = Study(
                lambda p: len(TIMED), lambda e: as_said(e, 2, e.p.timeout, TIMED),
                "Python, socket.settimeout(); man 2 poll: never early"),
         Expect("the latest of them after", Kind.TIME, lambda p: p.timeout, latest_ns,
-               "the same", more=BUSY_NS, because="the process must run again"),
+               "the same", more=MS + TURN_NS,
+               because="poll() counts in ms; a turn, until the client runs again"),
         Expect("sendfile() into a full buffer with a time-out", Kind.WORD, lambda p: "EAGAIN",
                lambda e: cells(e)[KERNELS][2]["text"], "man 2 sendfile; Python, os.sendfile()"),
         Expect("close() with SO_LINGER: modes in which it waits a round trip", Kind.COUNT,

@@ -10,7 +10,7 @@ from typing import Any
 from netlab.model.probe import Probe
 from netlab.studies.evidence import told
 from netlab.studies.family import ended, forked
-from netlab.studies.parts import BUSY_NS, MS
+from netlab.studies.parts import MS, TURN_NS
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import trial
 from netlab.studies.study import Expect, Parameter, Params, Study, Topic
@@ -71,8 +71,9 @@ STUDY = Study(
                told("a page read"), "the same"),
         Expect("a write() that blocks took", Kind.TIME, lambda p: p.pause, told("blocking"),
                "man 7 pipe: write blocks until sufficient data has been read",
-               less=BUSY_NS, more=BUSY_NS,
-               because="the child's pause begins a little before, and both must be scheduled"),
+               less=TURN_NS, more=3 * TURN_NS,
+               because="the child's pause may begin a turn before or after the write(); a turn for "
+               "each of them when it is over"),
     ),
     next="`netlab study zero-window`: the same, between two machines.",
     cause="send_buffer",

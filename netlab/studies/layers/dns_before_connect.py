@@ -145,7 +145,7 @@ STUDY = Study(
                lambda e: e.returned["client"]["name_ns"],
                "RFC 1035 4.2.1: a datagram each way, and no timer but the program's",
                more=4 * TURN_NS,
-               because="two frames for the wire to hand on, and two programs that must run"),
+               because="a turn each for the wire's two frames and two programs"),
         Expect("datagrams of the lookup", Kind.COUNT, lambda p: 3 if p.lose else 2,
                lambda e: len(e.packets("UDP")), "RFC 1035 4.2.1"),
     ),

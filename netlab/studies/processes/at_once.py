@@ -83,6 +83,7 @@ def _last(mode: str, what: str, workers: int | None, source: str) -> Expect:
         f"{what}: the last answer after", Kind.TIME, lambda p: p.each * in_a_row(p),
         lambda e: told(mode)(e)[-1], source,
         more=lambda p: BUSY_NS + 2 * TICK_NS * p.clients,
+        otherwise=lambda p: p.each * -(-p.clients // (1 if workers == WORKERS else WORKERS)),
         because="on a busy machine each comes back from its sleep late, by some turns of others",
     )  # fmt: skip
 

@@ -9,7 +9,7 @@ from typing import Any
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence, told
 from netlab.studies.moments import call_on, window
-from netlab.studies.parts import BUSY_NS, MS
+from netlab.studies.parts import MS, TURN_NS
 from netlab.studies.quantity import Kind
 from netlab.studies.serving import ANSWER_BYTES, answers_ns, ask, core
 from netlab.studies.sockets import connected
@@ -74,8 +74,11 @@ def experiment(stage: Stage) -> None:
 
 def _wait(name: str, what: str, predicted: Callable[[Params], int], source: str) -> Expect:
     return Expect(what, Kind.TIME, predicted, told(name), source,
-                  less=lambda p: min(predicted(p), BUSY_NS), more=BUSY_NS,
-                  because="two processes must be scheduled")  # fmt: skip
+                  less=lambda p: min(predicted(p), TURN_NS),
+                  more=lambda p: (5 if predicted(p) else 4) * TURN_NS,
+                  otherwise=lambda p: 0 if predicted(p) else rest_ns(p),
+                  because="the others may come a turn late; a turn each for the wire's two frames, "
+                  "the server, also from its sleep, and the client")  # fmt: skip
 
 
 def moment(evidence: Evidence) -> list[Window]:

@@ -62,6 +62,7 @@ def _switches(mode: str, what: str, each: int) -> Expect:
         lambda e: e.returned["client"][mode][0],
         "man 7 sched: a thread that waits gives up its processor; man 5 proc_pid_status",
         less=each * ROUND // 4, more=each * ROUND,
+        otherwise=lambda p: ROUND if each > 1 else 3 * ROUND,
         because="fewer where a thread that was held up finds the next message there, more where "
         "a busy machine takes the processor away in between; so it is the median of all rounds",
     )  # fmt: skip

@@ -100,7 +100,7 @@ STUDY = Study(
                "net.ipv4.tcp_autocorking in ip-sysctl of Linux; tcp_should_autocork()"),
         Expect("segments with the server's", Kind.COUNT, lambda p: 2,
                lambda e: len(small(e, "s>c")), "tcp_small_queue_check() of Linux",
-               more=lambda p: p.writes - 2,
+               more=lambda p: p.writes - 2, otherwise=lambda p: 1,
                because="what is enough depends on the kernel's memory for a segment"),
         Expect("by its timestamp, let go behind the full segments by", Kind.TIME,
                lambda p: FRAME_NS, kept_ns, "tcp_wfree() of Linux: once the packet has left",

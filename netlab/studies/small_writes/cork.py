@@ -77,7 +77,7 @@ STUDY = Study(
                lambda e: e.frames("c>s", data=True)[0][1].payload_len_bytes, "the same"),
         Expect("after the first send by", Kind.TIME, lambda p: p.pause, first_after_ns,
                "the same", more=2 * TURN_NS,
-               because="the client must run once it has slept"),
+               because="a turn for the client once it has slept, and one for it among its writes"),
         Expect("forgotten, it leaves after", Kind.TIME, lambda p: RTO_NS,
                lambda e: after_ns(e, 1),
                "man 7 tcp: a ceiling of 200 ms; tcp_check_probe_timer() of Linux: an RTO",

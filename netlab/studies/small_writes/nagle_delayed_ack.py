@@ -7,7 +7,7 @@ import socket
 from netlab.model.probe import Probe
 from netlab.model.tables import Packet, Role
 from netlab.studies.evidence import Evidence, Frame
-from netlab.studies.parts import BUSY_NS, MS, TICK_NS, TURN_NS
+from netlab.studies.parts import MS, TICK_NS, TURN_NS, first_rto_ns
 from netlab.studies.quantity import Kind
 from netlab.studies.study import PORT, Claim, Expect, Parameter, Params, Study, Topic, Window
 
@@ -170,8 +170,9 @@ STUDY = Study(
             held_ns,
             body_after_head_ns,
             "RFC 896; RFC 1122 4.2.3.2 and 4.2.3.4",
-            more=lambda p: 2 * TICK_NS + 2 * TURN_NS,
-            because="the timer counts ticks; the wire has head and ACK to hand on",
+            more=2 * TICK_NS + 2 * TURN_NS,
+            otherwise=lambda p: p.rtt,
+            because="the timer counts ticks; a turn each for the wire's two frames, head and ACK",
         ),
         Expect(
             "ACKs of the head before that",
@@ -187,7 +188,7 @@ STUDY = Study(
             lambda e: 0 if e.p.nodelay else ack_delayed_ns(e),
             "TCP_DELACK_MIN (HZ/25) of Linux",
             more=2 * TICK_NS + TURN_NS,
-            because="the timer counts ticks; the wire may lose its processor as it hands it over",
+            because="the timer counts ticks; the wire may lose its turn as it hands the head over",
         ),
         Expect(
             "the client's recv has the answer after the head by",
@@ -195,8 +196,10 @@ STUDY = Study(
             lambda p: held_ns(p) + p.rtt,
             answer_waited_ns,
             "the answer leaves when the body is there",
-            more=lambda p: 2 * TICK_NS + 4 * TURN_NS + BUSY_NS,
-            because="the wire has four frames to hand on, and two programs must run",
+            more=2 * TICK_NS + 6 * TURN_NS,
+            otherwise=lambda p: first_rto_ns(p),  # it goes with the head, resent
+            because="the timer counts ticks; a turn each for the wire's four frames and two "
+            "programs",
         ),
     ),
     moment=moment,

@@ -38,15 +38,17 @@ STUDY = Study(
         Expect("the lost message leaves again after", Kind.TIME, rto_ns, lambda e: gap_ns(e, 0),
                "RFC 6298 2.3; TCP_RTO_MIN of Linux",
                less=lambda p: 5 * MS, more=lambda p: timer_room(rto_ns(p)) + BUSY_NS,
-               because="the timer wheel is up to 1/8 late"),
+               because="it is set in ticks; the timer wheel is up to 1/8 late; a turn each for the "
+               "wire's two frames, in the trips that it is computed from"),
         Expect("the RTO that its kernel had computed (tcpi_rto)", Kind.TIME, rto_ns, told("rto"),
                "tcp_set_rto() of Linux: in ticks",
                less=TICK_NS, more=lambda p: BUSY_NS + max(0, 2 * p.rtt - 200 * MS) // 8,
-               because="a busy wire lengthens trips; the first trip's variation dies down by a "
-               "quarter each round"),
+               because="it is set in ticks; a turn each for the wire's two frames; the variation "
+               "of the first trip dies down by a quarter each round"),
         Expect("what RFC 6298 makes of the same trips", Kind.TIME, lambda p: max(S, p.rtt),
                rfc_rto_ns, "RFC 6298 2.3 and 2.4: srtt + 4 rttvar, but 1 s at least",
-               more=lambda p: 4 * BUSY_NS + p.rtt, because="only beyond the floor: a busy wire"),
+               more=lambda p: 4 * BUSY_NS + p.rtt,
+               because="only beyond the floor: two turns of the wire's in a trip, times four"),
     ),
     moment=moment,
     sweep=Sweep("rtt", (1 * MS, 50 * MS, 100 * MS, 200 * MS),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from netlab.model.probe import Probe
-from netlab.studies.parts import BUSY_NS, MS
+from netlab.studies.parts import BUSY_NS, MS, TURN_NS
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected, trial
 from netlab.studies.study import Expect, Parameter, Params, Study, Topic
@@ -38,7 +38,8 @@ STUDY = Study(
                lambda e: e.returned["client"]["error"], "Python's socket module: TimeoutError"),
         Expect("after", Kind.TIME, lambda p: p.timeout,
                lambda e: e.returned["client"]["took_ns"], "man 2 poll; schedule_hrtimeout()",
-               more=BUSY_NS, because="poll() counts in ms, and the process must run again"),
+               more=MS + TURN_NS,
+               because="poll() counts in ms; a turn, until the client runs again"),
     ),
     next="`netlab study rcvtimeo`, and compare how late each is.",
     cause=lambda p: "timer" if p.timeout >= BUSY_NS else "",

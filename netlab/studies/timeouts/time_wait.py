@@ -10,7 +10,7 @@ from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
 from netlab.studies.kernel_states import known, states, wait_until
 from netlab.studies.moments import call_on, nth, window
-from netlab.studies.parts import MS, RTT, S, delay, timer_room, wire_room
+from netlab.studies.parts import MS, RTT, TURN_NS, S, delay, timer_room
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, trial
 from netlab.studies.stage import Stage
@@ -96,7 +96,9 @@ STUDY = Study(
         Expect("the server's kernel forgets, after its close(), in", Kind.TIME,
                lambda p: p.rtt, lambda e: e.returned["server"],
                "RFC 9293 3.6: LAST-ACK, until its FIN is acknowledged",
-               more=wire_room, because="a look every 2 ms; scheduling"),
+               more=3 * TURN_NS + 2 * MS, otherwise=lambda p: LASTS_NS,
+               because="a look every 2 ms, and a turn each for the wire's two frames and who "
+               "looks"),
     ),
     next="`netlab study time-wait --full`: its end. Then `netlab study reuse-address`: a "
     "server that closed first, and is to start again.",

@@ -6,7 +6,7 @@ from netlab.model.probe import Probe
 from netlab.model.tables import Packet
 from netlab.studies.evidence import Evidence, took_ns
 from netlab.studies.moments import back, window
-from netlab.studies.parts import RTT, delay, wire_room
+from netlab.studies.parts import RTT, TURN_NS, S, delay
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected, listening
 from netlab.studies.study import Expect, Params, Study, Topic, Window
@@ -89,7 +89,9 @@ STUDY = Study(
                lambda e: before(e, 1), "man 7 arp: a cache; RFC 1122 2.3.2.1"),
         Expect("the first connect() takes", Kind.TIME, lambda p: p.rtt,
                lambda e: took_ns(e.call("connect")), "RFC 1122 2.3.2.2: the packet is kept",
-               more=wire_room, because="the answer, and scheduling"),
+               more=5 * TURN_NS, otherwise=lambda p: p.rtt + 1 * S,  # the SYN is sent again then
+               because="a turn each for the wire's two frames of ARP and two of TCP, and the "
+               "client"),
     ),
     seen=seen,
     moment=moment,
