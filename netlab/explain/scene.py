@@ -9,12 +9,13 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import field
+from functools import cached_property
 
 from netlab.correlate.addresses import Endpoint
 from netlab.correlate.admissions import Admissions
 from netlab.correlate.arrivals import seen_at_both_ends
 from netlab.correlate.flows import Flow, flows_from_packets
+from netlab.correlate.local_queues import LocalQueues
 from netlab.correlate.missing import missing_frames
 from netlab.correlate.reasons import What
 from netlab.correlate.segments import Track, track_from_flow
@@ -23,31 +24,15 @@ from netlab.correlate.sockets import Socket, trace_sockets
 from netlab.correlate.streams import Reads, stream_from_track
 from netlab.explain.endings import ended_ns
 from netlab.explain.handing import hand_over
+from netlab.explain.moves import Moves
 from netlab.explain.parts import Part
 from netlab.explain.sender import Sender, Switch, Write, sender_of
 from netlab.model.call import MSG_MORE, MSG_PEEK, CallRecord, is_inbound, is_outbound
 from netlab.model.clock import clock_steps
 from netlab.model.recording import RawRecording
-from netlab.model.records import dataclass
 from netlab.model.tables import Call, Direction, Packet, Role, Side, Span, State, Tables, Unmatched
 
 Thread = tuple[str, int, int]  # host, pid, tid
-
-
-@dataclass(slots=True)
-class Moves:
-    """The calls of one side that moved bytes one way, in the order of the stream."""
-
-    starts: list[int] = field(default_factory=list)
-    calls: list[Call] = field(default_factory=list)
-
-    def at(self, byte: int) -> Call | None:
-        """The call that moved this byte."""
-        place = bisect_right(self.starts, byte)
-        if not place:
-            return None
-        call = self.calls[place - 1]
-        return call if call.stop is not None and byte < call.stop else None
 
 
 class Path:
@@ -143,7 +128,6 @@ class Scene:
         }
         self._in_order: dict[tuple[int, Side, Direction], Moves] = {}
         self._paths: dict[int, Path | None] = {}
-        self._admissions: Admissions | None = None
         self.lost_frames = missing_frames(raw) is not None
         self.turned_away: dict[Endpoint, list[int]] = {}  # connections by listener's end
         self.unread: dict[int | None, list[Unmatched]] = defaultdict(list)  # by connection
@@ -355,19 +339,25 @@ class Scene:
             self.admissions.mark(self._tracks.values())
         return self._tracks
 
-    @property
+    @cached_property
     def admissions(self) -> Admissions:
         """How connections came into the accept queues."""
-        if self._admissions is None:
-            servers = {
-                number: socket for (number, side), socket in self.ends.items()
-                if side is Side.SERVER
-            }  # fmt: skip
-            self._admissions = Admissions(
-                self._all_tracks().values(), servers, self.sockets.all, self.records,
-                self.raw.description.hosts,
-            )  # fmt: skip
-        return self._admissions
+        ends = self.ends.items()
+        servers = {number: socket for (number, side), socket in ends if side is Side.SERVER}
+        return Admissions(
+            self._all_tracks().values(), servers, self.sockets.all, self.records,
+            self.raw.description.hosts,
+        )  # fmt: skip
+
+    @cached_property
+    def local_queues(self) -> LocalQueues:
+        """How full the queues of Unix listeners were."""
+        made = {
+            id(socket): self.ends[number, Side.SERVER]
+            for (number, side), socket in self.ends.items()
+            if side is Side.CLIENT and (number, Side.SERVER) in self.ends
+        }
+        return LocalQueues(self.sockets.all, made, self.records, self.raw.description.hosts)
 
     def _track(self, flow: Flow) -> Track:
         """The frames of a connection, with the verdicts that the tables have."""
