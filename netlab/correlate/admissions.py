@@ -25,6 +25,7 @@ from netlab.model.records import dataclass
 from netlab.model.tables import Direction, Packet
 
 _FOREVER = 1 << 63
+_LATE_NS = 2_000_000  # from a frame's stamp until its kernel looks at it, on a busy machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +64,10 @@ class AcceptQueue:
         least = came - bisect_right(self.taken_ns, time_ns)
         return max(least, 0), came - bisect_right(self.gone_ns, time_ns)
 
-    def is_full(self, time_ns: int) -> bool:
-        """Whether it surely was."""
-        return self.backlog is not None and self.waiting(time_ns)[0] > self.backlog
+    def surely_waiting(self, time_ns: int) -> int:
+        """So many at least stood in it when a frame with this stamp was looked at."""
+        came = bisect_left(self.came_ns, time_ns)
+        return max(came - bisect_right(self.taken_ns, time_ns + _LATE_NS), 0)
 
     def has_room(self, most: int) -> bool:
         """Whether with so many in it there surely was room for one more."""
@@ -125,13 +127,18 @@ class Admissions:
         return admission is not None and bool(admission.ignored)
 
     def listens_at(self, server: Endpoint) -> list[Socket]:
-        """The sockets that listened at an address, be it one after the other."""
+        """The sockets that listened at an address, be it one after the other.
+
+        Where 0.0.0.0 and :: both listen, each takes the clients of its own family (man 7 ipv6).
+        """
         if server not in self._at:
-            self._at[server] = [
-                socket for socket in self._listening
+            found = [
+                (socket, local) for socket in self._listening
                 if (local := socket.local_endpoint) is not None and local[1] == server[1]
                 and (local[0] == server[0] or is_wildcard(local))
             ]  # fmt: skip
+            own = [item for item in found if (":" in item[1][0]) == (":" in server[0])]
+            self._at[server] = [socket for socket, _ in own or found]
         return self._at[server]
 
     def _listener_of(self, track: Track) -> Socket | None:
@@ -161,7 +168,7 @@ class Admissions:
         for at_ns, number, ignored_before, packet in marks:
             if number in self.of:
                 continue
-            least, most = queue.waiting(at_ns)
+            least, most = queue.surely_waiting(at_ns), queue.waiting(at_ns)[1]
             full = queue.backlog is not None and least > queue.backlog
             if ignored_before or (full and last.get(number) is not packet):
                 turned.setdefault(number, []).append(Ignored(packet, least, most))

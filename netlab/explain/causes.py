@@ -168,9 +168,9 @@ MECHANISMS: dict[Cause, Mechanism] = {
         "man 2 listen",
     ),
     Cause.BACKLOG_FULL: Mechanism(
-        "the listener's queue was full, so it ignored the client",
+        "the listener's queue was full, so it let the client wait",
         "Call accept sooner, or listen with a larger backlog (and net.core.somaxconn).",
-        "man 2 listen; tcp_conn_request in Linux",
+        "man 2 listen; man 7 unix; tcp_conn_request and unix_stream_connect in Linux",
     ),
     Cause.NO_CLIENT: Mechanism("there was no client to accept", "", "man 2 accept"),
     Cause.REFUSED: Mechanism(

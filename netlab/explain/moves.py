@@ -1,4 +1,4 @@
-"""The calls of one side that moved bytes one way -> which of them moved a byte."""
+"""Which call moved a byte: the calls of one side of a connection that moved bytes one way."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from netlab.model.tables import Call
 
 @dataclass(slots=True)
 class Moves:
-    """In the order of the stream."""
+    """The calls of one side that moved bytes one way, in the order of the stream."""
 
     starts: list[int] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)

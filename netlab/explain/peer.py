@@ -15,6 +15,7 @@ from dataclasses import replace
 from netlab.correlate.arrivals import arrival_ns
 from netlab.explain.causes import BUSY, Cause, Certainty
 from netlab.explain.endings import end_text
+from netlab.explain.local_queue import tell_local_standing
 from netlab.explain.parts import Line, Part
 from netlab.explain.queues import complete, tell_standing, went_well
 from netlab.explain.scene import Path, Scene
@@ -137,7 +138,10 @@ def _accept_queue(line: Line, scene: Scene, call: Call) -> None:
         return
     accept = scene.call(socket.accepted_by)
     path = scene.path(accept.connection)
-    if path is None or accept.entered_ns <= line.at_ns:
+    if accept.entered_ns <= line.at_ns:
+        return
+    if path is None:
+        tell_local_standing(line, scene, socket, accept)
         return
     queued = complete(path, socket)
     if queued is None or (queued[0] >= accept.entered_ns and went_well(path)):

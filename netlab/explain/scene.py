@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable
+from functools import cached_property
 
 from netlab.correlate.addresses import Endpoint
 from netlab.correlate.admissions import Admissions
@@ -16,6 +17,7 @@ from netlab.correlate.arrivals import seen_at_both_ends
 from netlab.correlate.datagrams import Datagram, datagrams_from_flows
 from netlab.correlate.epolls import Epolls, EpollSet, Watch
 from netlab.correlate.flows import Flow, flows_from_packets
+from netlab.correlate.local_queues import LocalQueues
 from netlab.correlate.missing import missing_frames
 from netlab.correlate.reasons import What
 from netlab.correlate.segments import Track, track_from_flow
@@ -126,7 +128,6 @@ class Scene:
         }
         self._in_order: dict[tuple[int, Side, Direction], Moves] = {}
         self._paths: dict[int, Path | None] = {}
-        self._admissions: Admissions | None = None
         self.lost_frames = missing_frames(raw) is not None
         self.turned_away: dict[Endpoint, list[int]] = {}  # connections by listener's end
         self.unread: dict[int | None, list[Unmatched]] = defaultdict(list)  # by connection
@@ -355,19 +356,25 @@ class Scene:
             self.admissions.mark(self._tracks.values())
         return self._tracks
 
-    @property
+    @cached_property
     def admissions(self) -> Admissions:
         """How connections came into the accept queues."""
-        if self._admissions is None:
-            servers = {
-                number: socket for (number, side), socket in self.ends.items()
-                if side is Side.SERVER
-            }  # fmt: skip
-            self._admissions = Admissions(
-                self._all_tracks().values(), servers, self.sockets.all, self.records,
-                self.raw.description.hosts,
-            )  # fmt: skip
-        return self._admissions
+        ends = self.ends.items()
+        servers = {number: socket for (number, side), socket in ends if side is Side.SERVER}
+        return Admissions(
+            self._all_tracks().values(), servers, self.sockets.all, self.records,
+            self.raw.description.hosts,
+        )  # fmt: skip
+
+    @cached_property
+    def local_queues(self) -> LocalQueues:
+        """How full the queues of Unix listeners were."""
+        made = {
+            id(socket): self.ends[number, Side.SERVER]
+            for (number, side), socket in self.ends.items()
+            if side is Side.CLIENT and (number, Side.SERVER) in self.ends
+        }
+        return LocalQueues(self.sockets.all, made, self.records, self.raw.description.hosts)
 
     def datagrams(self, connection: int) -> list[Datagram]:
         """The datagrams of a UDP conversation."""

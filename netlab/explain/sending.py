@@ -16,10 +16,13 @@ from netlab.correlate.arrivals import arrival_ns
 from netlab.explain.held import RULES, tell_full
 from netlab.explain.moments import Holder, line_rest, moment_of
 from netlab.explain.parts import Line
-from netlab.explain.scene import Path
+from netlab.explain.scene import Path, Scene
 from netlab.explain.sender import Write
 from netlab.model.call import is_outbound
 from netlab.model.tables import Call, Side
+
+_SMALLEST_BUFFER = 46_080  # tcp_sndbuf_expand in Linux: ten segments, twice, with overhead
+_OVERHEAD_OF_A_WRITE = 2_304
 
 
 def tell_room(
@@ -67,3 +70,17 @@ def cut_short(call: Call) -> bool:
 
 def _said(text: str) -> str:
     return text if "send buffer" in text else f"with the send buffer full, {text}"
+
+
+def can_be_full(scene: Scene, path: Path, call: Call) -> bool:
+    """Whether what was queued can have filled the send buffer, all of its overhead counted."""
+    side = Side(call.side or Side.CLIENT)
+    sender = path.senders[side.outbound]
+    queued = (call.stop or 0) - sender.una(call.entered_ns)
+    writes = sender.writes_since(sender.una(call.entered_ns), call.entered_ns)
+    sizes = [
+        option.value for option in scene.options(path.connection, side)
+        if option.name in ("SO_SNDBUF", "SO_SNDBUFFORCE") and option.value is not None
+    ]  # fmt: skip
+    least = min([_SMALLEST_BUFFER, *(2 * size for size in sizes)])
+    return queued * 2 + writes * _OVERHEAD_OF_A_WRITE > least

@@ -17,12 +17,13 @@ from netlab.explain.accepting import tell_accept
 from netlab.explain.arriving import tell_byte, tell_end, tell_reset
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.lingering import tell_linger
+from netlab.explain.local_queue import full_by, tell_local_connect
 from netlab.explain.local_room import tell_local_room
 from netlab.explain.opening import tell_connect, unanswered
 from netlab.explain.parts import Line, Part
 from netlab.explain.readiness import tell_poll
 from netlab.explain.scene import Path, Scene
-from netlab.explain.sending import cut_short, tell_room
+from netlab.explain.sending import can_be_full, cut_short, tell_room
 from netlab.explain.unframed import tell_unframed, tell_unframed_accept
 from netlab.explain.unstreamed import tell_datagram, tell_local
 from netlab.explain.wording import name_of
@@ -44,8 +45,6 @@ _COPY_NS = 20_000  # a recv or send of little
 _COPY_NS_PER_BYTE = 1
 _NO_WAIT_NS = 300_000  # a call that takes no longer did not wait for anything
 _STOPS_NS = 1_500_000  # two stops by strace, on a busy machine
-_SMALLEST_BUFFER = 46_080  # tcp_sndbuf_expand in Linux: ten segments, twice, with overhead
-_OVERHEAD_OF_A_WRITE = 2_304
 _SIGNALS = RESTARTING | {"EINTR"}
 _BY_THE_KERNEL = frozenset({"execve", "execveat", "fork", "vfork", "clone", "clone3"})
 _NONE: tuple[str, tuple[int, ...], tuple[int, ...]] = ("", (), ())
@@ -326,7 +325,7 @@ def _send(line: Line, scene: Scene, call: Call) -> int | None:
         return reset_ns
     if cut_short(call):
         return _until_its_timer(line, scene, path, call)
-    if not _can_be_full(scene, path, call):
+    if not can_be_full(scene, path, call):
         return line.at_ns
     return tell_room(line, path, call)
 
@@ -354,28 +353,19 @@ def _until_its_timer(line: Line, scene: Scene, path: Path, call: Call) -> int | 
     return line.stop_ns if timed else None
 
 
-def _can_be_full(scene: Scene, path: Path, call: Call) -> bool:
-    """Whether what was queued can have filled the send buffer, all of its overhead counted."""
-    side = Side(call.side or Side.CLIENT)
-    sender = path.senders[side.outbound]
-    queued = (call.stop or 0) - sender.una(call.entered_ns)
-    writes = sender.writes_since(sender.una(call.entered_ns), call.entered_ns)
-    sizes = [
-        option.value for option in scene.options(path.connection, side)
-        if option.name in ("SO_SNDBUF", "SO_SNDBUFFORCE") and option.value is not None
-    ]  # fmt: skip
-    least = min([_SMALLEST_BUFFER, *(2 * size for size in sizes)])
-    return queued * 2 + writes * _OVERHEAD_OF_A_WRITE > least
-
-
 # --- beginnings and ends
 
 
 def _connect(line: Line, scene: Scene, call: Call) -> int | None:
-    if call.errno in ("EINPROGRESS", "EAGAIN"):
-        _gave_up(line, call, scene, unanswered(scene.path(call.connection), line.stop_ns))
-        return line.at_ns
     socket = scene.socket_of(call)
+    local = socket is not None and socket.is_local and socket.kind != "SOCK_DGRAM"
+    if call.errno in ("EINPROGRESS", "EAGAIN"):
+        said = full_by(scene, call) if local else \
+            unanswered(scene.path(call.connection), line.stop_ns)  # fmt: skip
+        _gave_up(line, call, scene, said)
+        return line.at_ns
+    if local and call.errno is None:
+        return tell_local_connect(line, scene, call)
     if socket is not None and (socket.is_local or not socket.is_stream):
         return line.at_ns
     path = scene.path(call.connection)

@@ -13,6 +13,7 @@ from netlab.correlate.arrivals import arrival_ns, reached, sent
 from netlab.correlate.sockets import Socket
 from netlab.explain.arriving import tell_byte, tell_unarrived
 from netlab.explain.causes import Cause, Certainty
+from netlab.explain.local_queue import tell_never_accepted, tell_no_local_accept
 from netlab.explain.local_room import tell_no_local_room
 from netlab.explain.opening import tell_connect
 from netlab.explain.parts import Line, Part
@@ -146,6 +147,8 @@ def _message(line: Line, scene: Scene, socket: Socket) -> None:
     home = scene.home(socket)
     if socket.is_local:
         other = scene.ends.get((home[0], home[1].inbound.sender)) if home is not None else None
+        if other is None:
+            tell_never_accepted(line, scene, socket)
         sure = other is not None and bool(other.calls)
         line.until(
             line.stop_ns, Cause.PEER_APP, Certainty.OBSERVED if sure else Certainty.INFERRED,
@@ -172,6 +175,10 @@ def _send(line: Line, scene: Scene, call: Call) -> None:
 
 
 def _connect(line: Line, scene: Scene, call: Call) -> None:
+    socket = scene.socket_of(call)
+    if socket is not None and socket.is_local:
+        tell_no_local_accept(line, scene, call)
+        return
     path = scene.path(call.connection)
     if path is not None and sent(path.track.halves[Direction.C2S].syns):
         tell_connect(line, path, call)

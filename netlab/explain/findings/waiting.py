@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from netlab.explain.causes import MECHANISMS, Cause, Certainty
 from netlab.explain.findings import listeners
 from netlab.explain.findings.finding import Finding, Severity
+from netlab.explain.local_queue import local_queue
 from netlab.explain.parts import Part
 from netlab.explain.queues import listen_text, turned_away_text
 from netlab.explain.scene import Scene
@@ -135,7 +136,8 @@ def send_buffer(scene: Scene, row: Connection) -> Iterator[Finding]:
 
 
 def backlog_overflow(scene: Scene, row: Connection) -> Iterator[Finding]:
-    """The listener's queue was full: it ignored a SYN, or the last ACK and what came after it."""
+    """The listener's queue was full: it ignored a SYN, or the last ACK and what came after it, or a
+    connect to a Unix socket waited."""
     found = parts_of(scene, row, Cause.BACKLOG_FULL)
     if not found:  # no call waited for it to be sent again
         yield from listeners.overflow(scene, row)
@@ -145,20 +147,27 @@ def backlog_overflow(scene: Scene, row: Connection) -> Iterator[Finding]:
     word = "overflowed" if sure else "seems to have overflowed"
     listener = _listener(scene, row)
     named = f" ({listen_text(scene, listener)})" if listener is not None else ""
-    text = "the client waited {} for the SYN to be sent again"
     path = scene.path(row.connection)
+    waited = lasting(once(found))
+    again = "the SYN to be sent again" if path is not None else "an accept"
+    text = f"the client waited {waited} for {again}"
     if path is not None and (said := turned_away_text(path)):
-        text = f"{said}; that cost {{}} of waiting"
+        text = f"{said}; that cost {waited} of waiting"
     yield Finding(
         "backlog_overflow", row.connection, Severity.HIGH,
-        f"The accept queue {word}{named}: {text.format(lasting(once(found)))}.",
+        f"The accept queue {word}{named}: {text}.",
         MECHANISMS[Cause.BACKLOG_FULL].advice, MECHANISMS[Cause.BACKLOG_FULL].source, frames, calls,
     )  # fmt: skip
 
 
 def _listener(scene: Scene, row: Connection) -> Call | None:
     path = scene.path(row.connection)
-    listener = scene.listener(path.track) if path is not None else None
+    if path is None:
+        calls = scene.of_connection(row.connection)
+        queues = [local_queue(scene, call) for call in calls if call.op == "connect"]
+        listener = next((queue.listener for queue in queues if queue is not None), None)
+    else:
+        listener = scene.listener(path.track)
     if listener is None or listener.listened_by is None:
         return None
     return scene.call(listener.listened_by)

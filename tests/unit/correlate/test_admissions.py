@@ -76,6 +76,7 @@ def test_one_more_than_the_backlog_stand_in_it(backlog: int) -> None:
 def test_the_first_data_after_an_accept_made_the_connection_of_an_ignored_ack() -> None:
     play = listening("0")
     knocks(play, 41000, 41001)
+    play.now_ns += 5 * MS
     accepts(play, 41000)
     play.now_ns += 300 * MS
     data = says(play, 41001)
@@ -160,6 +161,7 @@ def test_what_came_before_a_resent_synack_left_was_ignored() -> None:
 def test_a_frame_that_the_server_did_not_know_made_no_connection() -> None:
     play = listening("0")
     knocks(play, 41000, 41001)
+    play.now_ns += 5 * MS
     accepts(play, 41000)
     play.now_ns += 90_000 * MS
     play.frame("c>s", "FA", 1, 1, sport=41001)
@@ -198,6 +200,30 @@ def test_an_accept_that_may_just_have_made_room_leaves_it_open() -> None:
     admission = admitted(play, 1)
     assert frames(admission) == (6, [])
     assert not admission.sure
+
+
+def test_an_accept_just_after_its_stamp_may_have_made_room_for_it() -> None:
+    play = listening("0")
+    knocks(play, 41000, 41001)
+    accepts(play, 41000)
+    admission = admitted(play, 1)
+    assert frames(admission) == (6, [])
+    assert not admission.sure
+
+
+def test_each_family_has_its_own_listener() -> None:
+    play = listening("0")
+    other = {**LISTENER, "inode": 999, "local": "[::]:80", "family": "AF_INET6"}
+    play.did("server", "listen", 0, args="16", **other)
+    play.calls[0] = replace(play.calls[0], local="0.0.0.0:80")
+    knocks(play, 41000, 41001)
+    queues = scene_of(play).admissions
+    of_four, of_six = queues.queue_at(("127.0.0.1", 80)), queues.queue_at(("::1", 80))
+    assert of_four is not None
+    assert of_four.backlog == 0
+    assert of_six is None  # nobody came
+    assert [one.local for one in queues.listens_at(("::1", 80))] == ["[::]:80"]
+    assert frames(admitted(play, 1)) == (None, [6])
 
 
 @pytest.mark.parametrize(

@@ -133,6 +133,7 @@ def test_with_room_nobody_knows_what_ignored_it() -> None:
 def test_who_says_nothing_until_there_is_room_waits_for_his_own_next_word() -> None:
     play = crowded()
     ack = connects(play, SECOND)
+    play.now_ns += 5 * MS
     with accepting(play, FIRST):
         pass
     with accepting(play, SECOND):
@@ -154,6 +155,7 @@ def test_bytes_behind_the_first_that_were_ignored_too() -> None:
     with play.call("client", "send", 10, size=10, **ends(SECOND, "client")):
         says(play, SECOND)
         behind = says(play, SECOND, 5)
+    play.now_ns += 5 * MS
     with accepting(play, FIRST):
         pass
     with accepting(play, SECOND):
@@ -208,6 +210,7 @@ def never_taken(*, reset: bool) -> tuple[Play, int]:
     """A client that waits for the server to speak first, for ever or until it gives up."""
     play = crowded()
     ack = connects(play, SECOND)
+    play.now_ns += 5 * MS
     with accepting(play, FIRST):
         pass
     if not reset:
