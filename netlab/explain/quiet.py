@@ -23,6 +23,7 @@ from netlab.explain.quiet_losses import (
     skipping,
     unseen,
 )
+from netlab.explain.quiet_queues import ignored, not_accepted, syn_ignored
 from netlab.explain.sender import Sender
 from netlab.explain.wording import counted
 from netlab.model.tables import Direction, Side
@@ -300,7 +301,7 @@ def _own_will(gap: Gap) -> Told:
 
 
 RULES: tuple[Callable[[Gap], Told], ...] = (
-    _handshake, _refused, sent_again, fin_again, filled, _closed_window, _small_window,
-    _awaited_ack, _in_flight, _unanswered_keep_alive, skipping, unseen, given_up, _answer,
-    _amid_much, _own_will,
+    syn_ignored, _handshake, _refused, ignored, sent_again, fin_again, filled, _closed_window,
+    _small_window, _awaited_ack, _in_flight, _unanswered_keep_alive, skipping, unseen, given_up,
+    not_accepted, _answer, _amid_much, _own_will,
 )  # fmt: skip

@@ -175,8 +175,12 @@ def unseen(gap: Gap) -> Told:
 
 
 def _missing(gap: Gap) -> tuple[int | None, int]:
-    """(how many frames its end sent that did not come, since when) after its last content."""
+    """(how many frames its end sent that did not come, since when) after its last content.
+
+    Of its first number nothing was left out that matters: by the end of a timer it came again.
+    """
     total: int | None = 0
+    long = gap.length_ns - gap.away_ns > _timer_ns(gap)
     for row in reversed(gap.path.track.rows):
         if row.packet.time_ns > gap.after.packet.time_ns:
             continue
@@ -185,6 +189,8 @@ def _missing(gap: Gap) -> tuple[int | None, int]:
         if row is not gap.after and row.segment.seg_len:
             return total, row.packet.time_ns
         number = gap.vantage.missing.get(row.packet.frame)
+        if number is None and long and row is not gap.after:
+            number = 0
         total = None if number is None or total is None else total + number
     return total, gap.before.packet.time_ns
 

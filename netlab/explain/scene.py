@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from netlab.correlate.addresses import Endpoint, is_wildcard
 from netlab.correlate.flows import Flow, flows_from_packets
@@ -28,6 +29,9 @@ from netlab.model.call import MSG_MORE, MSG_PEEK, CallRecord, is_inbound, is_out
 from netlab.model.clock import clock_steps
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Call, Direction, Packet, Role, Side, Span, State, Tables, Unmatched
+
+if TYPE_CHECKING:
+    from netlab.explain.quiet_queues import Ignored
 
 Thread = tuple[str, int, int]  # host, pid, tid
 
@@ -160,6 +164,7 @@ class Scene:
         self._states: dict[tuple[int | None, str | None], list[State]] | None = None
         self.explained: dict[int, list[Part]] = {}  # by call, of those that returned earlier
         self.silences: dict[int, list[Part]] = {}  # by connection, once told
+        self.ignored: dict[Endpoint, list[Ignored]] = {}  # by listener's end; the same
 
     # --- calls
 
