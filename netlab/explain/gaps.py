@@ -64,13 +64,12 @@ class Gap:
 
     @property
     def rtt_ns(self) -> int:
-        return self.path.scene.tables.connections[self.path.connection].handshake_ns or 0
+        return sum(self.vantage.away(side) for side in Side)
 
     @property
     def away_ns(self) -> int:
-        """How long an answer of who ended it takes at the least; the handshake, if unknown."""
-        known = self.vantage.away_ns[self.side]
-        return self.rtt_ns if known is None else known
+        """How long an answer of who ended it takes at the least; 0: not known."""
+        return self.vantage.away(self.side)
 
     @property
     def is_a_round_trip(self) -> bool:

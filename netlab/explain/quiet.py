@@ -15,13 +15,22 @@ from netlab.correlate.flows import FIN, RST, SYN
 from netlab.correlate.segments import Row
 from netlab.explain.causes import Cause
 from netlab.explain.gaps import Gap, is_ack
-from netlab.explain.quiet_losses import filled, fin_again, sent_again, skipping, unseen
+from netlab.explain.quiet_losses import (
+    filled,
+    fin_again,
+    given_up,
+    sent_again,
+    skipping,
+    unseen,
+)
+from netlab.explain.quiet_queues import ignored, not_accepted, syn_ignored
 from netlab.explain.sender import Sender
 from netlab.explain.wording import counted
-from netlab.model.tables import Direction
+from netlab.model.tables import Direction, Side
 
 _DELAYED_NS = 35_000_000  # TCP_DELACK_MIN of Linux is 40 ms
 _DELAYED_MOST_NS = 500_000_000  # RFC 9293 3.8.6.3
+_PROMPT_NS = 2_500_000  # what waits for room leaves as an ACK comes; by a clock (pacing), later
 
 Told = tuple[Cause, tuple[int, ...], str] | None
 
@@ -39,6 +48,16 @@ def _handshake(gap: Gap) -> Told:
         return Cause.NETWORK, (), "for the answer to the SYN"
     what = "SYN" if gap.after.direction is Direction.C2S else "SYN-ACK"
     last = earlier[-1].frame
+    answers_sent = [
+        p.frame for p in gap.path.track.halves[gap.after.direction.reverse].syns
+        if earlier[-1].time_ns < p.time_ns < gap.after.packet.time_ns and not p._made
+    ]  # fmt: skip
+    if answers_sent:
+        return (
+            Cause.SYN_RETRY, (last, *answers_sent),
+            f"because the answer to the {what} of frame {last} (frame {answers_sent[0]}) did not"
+            f" come in time, until it was sent again (frame {gap.frame})",
+        )  # fmt: skip
     return (
         Cause.SYN_RETRY, (last,),
         f"because the {what} of frame {last} had no answer, until it was sent again"
@@ -104,7 +123,7 @@ def _awaited_ack(gap: Gap) -> Told:
     new = held.segment.start >= sender.nxt(knew_ns)
     if new and held.segment.payload_len_bytes % sender.mss and una < edge_of_small:
         covering = [ack for ack in acks if (ack.segment.ack or 0) - 1 >= edge_of_small]
-        return _nagle(gap, edge_of_small, covering[0], held) if covering else None
+        return _nagle(gap, edge_of_small, covering[0], held, knew_ns) if covering else None
     return _full(gap, acks[0], held, knew_ns)
 
 
@@ -138,12 +157,14 @@ def _sat_on(gap: Gap, carrier: Row, ack: Row) -> bool:
     return _DELAYED_NS <= late_ns <= _DELAYED_MOST_NS
 
 
-def _nagle(gap: Gap, small: int, ack: Row, held: Row) -> Told:
+def _nagle(gap: Gap, small: int, ack: Row, held: Row, knew_ns: int) -> Told:
     carrier = _carrier(gap.path.senders[held.direction], small, ack.packet.time_ns)
     if carrier is None:
         return None
     frames = carrier.segment.frame, ack.segment.frame, held.segment.frame
     size = f"{counted(held.segment.payload_len_bytes, 'byte')} of the {held.direction.sender}"
+    if gap.vantage.missing.get(carrier.segment.frame):  # it repaired a loss: so may what followed
+        return _full(gap, ack, held, knew_ns)
     if _sat_on(gap, carrier, ack):
         return (
             Cause.DELAYED_ACK, frames,
@@ -166,7 +187,9 @@ def _full(gap: Gap, ack: Row, held: Row, knew_ns: int) -> Told:
     frames = carrier.segment.frame, ack.segment.frame, held.segment.frame
     edge, nxt = sender.edge(knew_ns), sender.nxt(knew_ns)
     size, start = held.segment.payload_len_bytes, held.segment.start
-    if start < nxt and _sat_on(gap, carrier, ack):
+    advances = sender.una(knew_ns) < (ack.segment.ack or 0) - 1
+    repairs = start < nxt or gap.vantage.missing.get(frames[0])
+    if repairs and advances and _sat_on(gap, carrier, ack):
         return (
             Cause.DELAYED_ACK, frames,
             f"because the {ack.direction.sender} delayed its ACK of frame {frames[0]}, and what"
@@ -181,7 +204,10 @@ def _full(gap: Gap, ack: Row, held: Row, knew_ns: int) -> Told:
             f" {counted(max(edge - nxt, 0), 'byte')} more, until frame {frames[0]} was acknowledged"
             f" (frame {frames[1]})",
         )  # fmt: skip
-    if size < sender.mss or nxt - sender.una(knew_ns) + size <= sender.most(knew_ns):
+    late_ns = held.packet.time_ns - sender.heard_ns(ack.packet)
+    if size < sender.mss or not advances or late_ns > _PROMPT_NS:
+        return None
+    if nxt - sender.una(knew_ns) + size <= sender.most(knew_ns):
         return None
     return (
         Cause.CWND, frames,
@@ -205,9 +231,25 @@ def _in_flight(gap: Gap) -> Told:
         )  # fmt: skip
     if not before.segment.payload_len_bytes or not after.segment.payload_len_bytes:
         return None
-    if not gap.heard:
+    if not gap.heard or gap.length_ns > gap.away_ns + gap.away_ns // 4:
         return None
     return Cause.NETWORK, (frame,), f"for the ACK of frame {frame}, {gap.way_text}"
+
+
+def _amid_much(gap: Gap) -> Told:
+    """A full segment followed a full one, late: what is written seldom ends with a full one."""
+    before, after = gap.before, gap.after
+    mss = gap.path.senders[after.direction].mss
+    sizes = [row.segment.payload_len_bytes for row in (before, after)]
+    if before.direction is not after.direction or not all(sizes) or sizes[0] % mss:
+        return None
+    if sizes[1] < mss:
+        return None
+    return (
+        Cause.UNKNOWN, (before.segment.frame,),
+        f"between full segments of the {gap.side}: its program wrote no sooner, or its kernel"
+        " spread them out (pacing)",
+    )  # fmt: skip
 
 
 def _unanswered_keep_alive(gap: Gap) -> Told:
@@ -242,10 +284,10 @@ def _answer(gap: Gap) -> Told:
         return None
     frame = asked.segment.frame
     way = "" if gap.vantage.is_here(gap.side) else ", and the way there and back"
-    return (
-        Cause.PEER_APP, (frame,), f"before the {gap.side} answered frame {frame} (its program"
-        f"{way})",
-    )  # fmt: skip
+    do = "its program"
+    if gap.side is Side.SERVER and gap.path.senders[Direction.S2C].nxt(asked.packet.time_ns) == 0:
+        do = "its program, to accept the connection or to answer"
+    return Cause.PEER_APP, (frame,), f"before the {gap.side} answered frame {frame} ({do}{way})"
 
 
 def _own_will(gap: Gap) -> Told:
@@ -259,6 +301,7 @@ def _own_will(gap: Gap) -> Told:
 
 
 RULES: tuple[Callable[[Gap], Told], ...] = (
-    _handshake, _refused, sent_again, fin_again, filled, _closed_window, _small_window,
-    _awaited_ack, _in_flight, _unanswered_keep_alive, skipping, unseen, _answer, _own_will,
+    syn_ignored, _handshake, _refused, ignored, sent_again, fin_again, filled, _closed_window,
+    _small_window, _awaited_ack, _in_flight, _unanswered_keep_alive, skipping, unseen, given_up,
+    not_accepted, _answer, _amid_much, _own_will,
 )  # fmt: skip

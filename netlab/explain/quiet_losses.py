@@ -7,7 +7,7 @@ Read first: `recovery`; RFC 6298, RFC 8985.
 
 from __future__ import annotations
 
-from netlab.correlate.flows import FIN
+from netlab.correlate.flows import FIN, RST
 from netlab.explain.causes import Cause
 from netlab.explain.gaps import Gap
 from netlab.explain.recovery import recovery_of
@@ -33,10 +33,28 @@ def sent_again(gap: Gap) -> Told:
         return None
     sender = gap.path.senders[gap.after.direction]
     found = recovery_of(gap.path, sender, gap.resend)
-    segment, text = gap.after.segment, found.text
-    if segment.verdict == Verdict.SPURIOUS:
+    segment, text, cause = gap.after.segment, found.text, found.cause
+    in_vain = segment.verdict == Verdict.SPURIOUS
+    if in_vain and cause is Cause.FAST_RETRANSMIT and gap.is_a_round_trip:
+        return None  # nobody waited for it: it is as late as what had asked for it is old
+    if cause is Cause.TAIL_LOSS_PROBE and _came_after_others(gap):
+        cause = Cause.RTO
+        text = (
+            f"because frame {found.frames[0]} was not acknowledged, until a retransmission time-out"
+            f" sent it again (frame {gap.frame}), after others that did not come here"
+        )
+    if in_vain:
         text += f"; in vain: {(segment.verdict_reason or '').partition(';')[0]}"
-    return found.cause, found.frames, text
+    return cause, found.frames, text
+
+
+def _came_after_others(gap: Gap) -> bool:
+    """Whether what a far end sent again is not the first: others are missing, or it is so late."""
+    if gap.sees_all or gap.resend is None:
+        return False
+    missing, since_ns = _missing(gap)
+    late_ns = gap.after.packet.time_ns - since_ns - gap.away_ns
+    return bool(missing) or late_ns > _timer_ns(gap)
 
 
 def filled(gap: Gap) -> Told:
@@ -110,6 +128,19 @@ def skipping(gap: Gap) -> Told:
     )  # fmt: skip
 
 
+def given_up(gap: Gap) -> Told:
+    """A far end reset the connection after as long as a time-out: who knows what it had sent."""
+    if not gap.after.packet._flags & RST or gap.sees_all:
+        return None
+    if gap.length_ns - gap.away_ns < _LEAST_RTO_NS:
+        return None
+    return (
+        Cause.UNKNOWN, (),
+        f"before the {gap.side} reset the connection (frame {gap.frame}): its program did, or its"
+        " kernel gave up on what did not come here",
+    )  # fmt: skip
+
+
 def unseen(gap: Gap) -> Told:
     """Whether what a far end sent in a silence as long as a time-out was lost before it came."""
     after = gap.after
@@ -129,8 +160,8 @@ def unseen(gap: Gap) -> Told:
         f"{counted(missing, 'frame')} of the {gap.side} did not come here, by the numbers of its"
         " packets"
     )
-    timer_ns = _USUAL_RTO_NS + 3 * gap.rtt_ns
-    if after.packet.time_ns - since_ns - gap.away_ns > timer_ns * ((1 << missing) - 1):
+    late_ns = after.packet.time_ns - since_ns - gap.away_ns
+    if late_ns > _timer_ns(gap) * ((1 << missing) - 1):
         return (
             Cause.UNKNOWN, (),
             f"before frame {gap.frame} came: {shown}, and that does not explain all of it",
@@ -144,8 +175,12 @@ def unseen(gap: Gap) -> Told:
 
 
 def _missing(gap: Gap) -> tuple[int | None, int]:
-    """(how many frames its end sent that did not come, since when) after its last content."""
+    """(how many frames its end sent that did not come, since when) after its last content.
+
+    Of its first number nothing was left out that matters: by the end of a timer it came again.
+    """
     total: int | None = 0
+    long = gap.length_ns - gap.away_ns > _timer_ns(gap)
     for row in reversed(gap.path.track.rows):
         if row.packet.time_ns > gap.after.packet.time_ns:
             continue
@@ -154,8 +189,15 @@ def _missing(gap: Gap) -> tuple[int | None, int]:
         if row is not gap.after and row.segment.seg_len:
             return total, row.packet.time_ns
         number = gap.vantage.missing.get(row.packet.frame)
+        if number is None and long and row is not gap.after:
+            number = 0
         total = None if number is None or total is None else total + number
     return total, gap.before.packet.time_ns
+
+
+def _timer_ns(gap: Gap) -> int:
+    """As long as the first of its timers may be."""
+    return _USUAL_RTO_NS + 3 * gap.rtt_ns
 
 
 def _sack(gap: Gap) -> bool:

@@ -10,6 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from netlab.correlate.addresses import Endpoint
 from netlab.correlate.admissions import Admissions
@@ -35,6 +36,9 @@ from netlab.model.call import EPOLL_WAITING, MSG_MORE, MSG_PEEK, CallRecord, is_
 from netlab.model.clock import clock_steps
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Call, Direction, Packet, Role, Side, Span, State, Tables, Unmatched
+
+if TYPE_CHECKING:
+    from netlab.explain.quiet_queues import Ignored
 
 Thread = tuple[str, int, int]  # host, pid, tid
 
@@ -156,6 +160,7 @@ class Scene:
         self._sets: dict[int, EpollSet] | None = None  # by wait that never returned
         self.explained: dict[int, list[Part]] = {}  # by call, of those that returned earlier
         self.silences: dict[int, list[Part]] = {}  # by connection, once told
+        self.ignored: dict[Endpoint, list[Ignored]] = {}  # by listener's end; the same
 
     # --- calls
 

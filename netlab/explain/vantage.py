@@ -55,14 +55,14 @@ class Vantage:
 
 def vantage_of(track: Track) -> Vantage:
     """How far each end is, and which frames show that others before them did not come by."""
-    found = Vantage({side: _away(track, side) for side in Side})
+    missing: dict[int, int] = {}
     for side in Side:
-        _count(track, side, found.missing)
-    return found
+        _count(track, side, missing)
+    return Vantage({side: _away(track, side, missing) for side in Side}, missing)
 
 
-def _away(track: Track, side: Side) -> int | None:
-    """The shortest time from a frame to this end until its answer."""
+def _away(track: Track, side: Side, missing: dict[int, int]) -> int | None:
+    """The shortest time from a frame to this end until its answer: no earlier one was lost."""
     asked: dict[int, list[Packet]] = {}  # by the ACK number that answers it
     stamped: dict[int, Packet] = {}  # by timestamp, the first that brought it
     shortest: int | None = None
@@ -78,6 +78,9 @@ def _away(track: Track, side: Side) -> int | None:
                 stamped.setdefault(options.ts_val, row.packet)
             continue
         told = []
+        if missing.get(row.packet.frame):
+            asked.pop(segment.ack or 0, None)
+            continue
         if segment.ack is not None and (copies := asked.pop(segment.ack, None)):
             told.append(_answered(copies, row.packet))
             opened = opened or (segment.ack == 1 and told[0] is not None)

@@ -9,6 +9,7 @@ from netlab.correlate.segments import Row
 from netlab.explain.causes import Cause
 from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.findings.listeners import turned_away
+from netlab.explain.findings.waiting import parts_of
 from netlab.explain.opening import crossed
 from netlab.explain.queues import is_kept_out
 from netlab.explain.scene import Path, Scene
@@ -110,11 +111,7 @@ def handshake_lost(scene: Scene, row: Connection) -> Iterator[Finding]:
     answers = [p for p in path.track.halves[Direction.S2C].syns if not p._made]
     if len(syns) < 2 and len(answers) < 2:
         return
-    if turned_away(path) or any(
-        part.cause is Cause.BACKLOG_FULL
-        for call in scene.of_connection(row.connection)
-        for part in scene.explained.get(call.call, ())
-    ):
+    if turned_away(path) or parts_of(scene, row, Cause.BACKLOG_FULL):
         return  # a finding of its own
     resets = sent(path.track.halves[Direction.S2C].resets)
     lost = [p for p in (*syns, *answers) if p._wired and not reached(p)]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from netlab.correlate.segments import Track
 from netlab.explain.scene import Scene
 from netlab.explain.silences import silences_of
-from netlab.model.tables import Verdict
-from tests.far_end import RTT_MS, apart, causes, opened, parts
+from netlab.explain.vantage import vantage_of
+from netlab.model.tables import Side, Verdict
+from tests.far_end import RTT_MS, apart, causes, opened, parts, stamp
 from tests.playbook import Play
 from tests.waits_told import MS
 
@@ -84,6 +86,12 @@ def test_what_the_end_here_sends_cannot_be_lost_before() -> None:
     for packet in play.packets:
         packet.ip_id = None
     assert causes(play)[-1] == ("peer_app", 300)
+    assert "(its program, to accept the connection or to answer)" in parts(play)[-1].text
+    play.now_ns += RTT_MS * MS
+    play.data("c>s", 100, 200, 50)
+    play.now_ns += 300 * MS
+    play.data("s>c", 50, 100, 200)
+    assert causes(play)[-1] == ("peer_app", 300)
     assert "(its program)" in parts(play)[-1].text
 
 
@@ -141,3 +149,71 @@ def test_the_ack_of_what_was_sent_again_may_be_delayed() -> None:
     play.data("s>c", FULL, 2 * FULL)
     assert causes(play)[-1] == ("delayed_ack", RTT_MS + 44)
     assert f"the client delayed its ACK of frame {again}" in parts(play)[-1].text
+
+
+@pytest.mark.parametrize(("left_out", "cause"), [(0, "tail_loss_probe"), (1, "rto")])
+def test_what_a_far_end_sent_again_is_the_first_only_if_none_is_missing(
+    left_out: int, cause: str
+) -> None:
+    play = opened()
+    play.data("c>s", 0, 100)
+    play.now_ns += 260 * MS
+    again = play.data("c>s", 0, 100)
+    assert causes(counted(play, (again, left_out)))[-1] == (cause, 260)
+
+
+def test_or_if_it_is_no_later_than_a_probe_is() -> None:
+    play = opened()
+    play.data("c>s", 0, 100)
+    play.now_ns += 900 * MS
+    play.data("c>s", 0, 100)
+    assert causes(counted(play))[-1] == ("rto", 900)
+    assert "after others that did not come here" in parts(play)[-1].text
+
+
+@pytest.mark.parametrize(("wait_ms", "cause"), [(600, "unknown"), (150, "peer_app")])
+def test_a_far_end_that_resets_late_may_have_given_up(wait_ms: int, cause: str) -> None:
+    play = opened()
+    play.data("s>c", 0, 100)
+    play.now_ns += RTT_MS * MS
+    play.ack("c>s", 100)
+    play.data("c>s", 0, 10, 100)
+    play.now_ns += wait_ms * MS
+    play.rst("c>s", 10, 100)
+    assert causes(play)[-1] == (cause, wait_ms)
+
+
+def test_an_answer_to_a_syn_that_did_not_come_in_time() -> None:
+    play = Play()
+    play.frame("c>s", "S", 0, options=stamp(100, 0))
+    answer = play.frame("s>c", "SA", 0, 1, options=stamp(7, 100))
+    play.now_ns += 1000 * MS
+    play.frame("c>s", "S", 0, options=stamp(1100, 0))
+    assert causes(play) == [("syn_retry", 1000)]
+    assert f"(frame {answer}) did not come in time" in parts(play)[0].text
+
+
+def test_a_full_segment_late_behind_a_full_one_its_program_or_pacing_sent() -> None:
+    play = opened()
+    play.data("c>s", 0, FULL), play.ack("s>c", FULL)
+    play.now_ns += (RTT_MS + 20) * MS
+    play.data("c>s", FULL, 2 * FULL)
+    assert causes(play)[-1] == ("unknown", RTT_MS + 20)
+    play.packets[-1].payload_len_bytes = 100
+    assert causes(play)[-1] == ("peer_app", RTT_MS + 20)
+
+
+def test_an_answer_that_follows_a_missing_frame_tells_no_way() -> None:
+    play = opened()
+    for start in (0, 100, 200):
+        play.data("c>s", start, start + 100)
+    assert vantage_of(track(counted(play))).away_ns[Side.CLIENT] is not None
+    late = counted(play, (3, 1))
+    assert vantage_of(track(late)).away_ns[Side.CLIENT] is None
+
+
+def track(play: Play) -> Track:
+    """Its only connection."""
+    path = Scene(apart(play).tables(), play.raw).path(0)
+    assert path is not None
+    return path.track
