@@ -15,13 +15,14 @@ from netlab.correlate.sockets import Socket
 from netlab.explain.arriving import tell_byte, tell_unarrived
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.local_room import tell_no_local_room
+from netlab.explain.low_water import wanted_by
 from netlab.explain.opening import tell_connect
 from netlab.explain.parts import Line, Part
 from netlab.explain.peer import tell_silent
 from netlab.explain.scene import Path, Scene
 from netlab.explain.sending import tell_room
 from netlab.explain.wording import name_of
-from netlab.model.call import ACCEPTING, MSG_WAITALL, WAITING, is_inbound, is_outbound
+from netlab.model.call import ACCEPTING, WAITING, is_inbound, is_outbound
 from netlab.model.tables import Call, Direction, Side
 
 _TIMEOUT = re.compile(r"timeout=(\d+(?:\.\d+)?)")
@@ -77,26 +78,28 @@ def _recv(line: Line, scene: Scene, call: Call) -> None:
         return
     side = Side(call.side)
     sender = path.senders[side.inbound]
-    byte = _awaited(scene, call, side)
-    ready = sender.stream.ready.overlaps(byte, byte + 1)
+    moves = scene.moves(path.connection, side, side.inbound)
+    first = max((other.stop or 0 for other in moves.calls), default=0)
+    wanted = wanted_by(scene, path, call, first)
+    told = Line(line.at_ns, line.stop_ns)
+    ready = sender.stream.ready.overlaps(wanted.byte, wanted.byte + 1)
     frame = ready[0][2] if ready else None
     if frame is not None and arrival_ns(scene.packets[frame]) <= line.stop_ns:
-        tell_byte(line, path, side.inbound, byte)
-    elif _was_written(path, side, byte, line.stop_ns):
+        tell_byte(told, path, side.inbound, wanted.byte)
+    else:  # where its end was sent: that the recv did not see it has a reason of its own
+        tell_not_come(told, path, side, wanted.byte)
+    wanted.include(line, told)
+
+
+def tell_not_come(line: Line, path: Path, side: Side, byte: int) -> bool:
+    """Why a byte had not come by the end of the line; False where the end was sent instead."""
+    if _was_written(path, side, byte, line.stop_ns):
         tell_unarrived(line, path, side.inbound, byte)
     elif _ended(path, side.inbound, line.stop_ns):
-        return  # its end was sent: that the recv did not see it has a reason of its own
+        return False
     else:
         _nothing_sent(line, path, side)
-
-
-def _awaited(scene: Scene, call: Call, side: Side) -> int:
-    """The byte without which the recv did not return."""
-    moves = scene.moves(call.connection or 0, side, side.inbound)
-    first = max((other.stop or 0 for other in moves.calls), default=0)
-    if scene.record(call.call).flags & MSG_WAITALL:
-        return first + max(call.requested_bytes or 1, 1) - 1
-    return first
+    return True
 
 
 def _was_written(path: Path, side: Side, byte: int, until_ns: int) -> bool:
