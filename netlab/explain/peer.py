@@ -17,6 +17,7 @@ from netlab.explain.causes import BUSY, Cause, Certainty
 from netlab.explain.endings import end_text
 from netlab.explain.parts import Line, Part
 from netlab.explain.scene import Path, Scene
+from netlab.explain.stopped import is_stop, tell_stopped
 from netlab.explain.wording import name_of
 from netlab.model.tables import Call, Direction, Side
 
@@ -54,6 +55,9 @@ def _walk(
             return
         _program(line, earlier.entered_ns, call, text + _busy(line, before, earlier, call))
         before = earlier
+        if is_stop(earlier):
+            tell_stopped(line, earlier)
+            continue
         for part in scene.explained.get(earlier.call, ()):
             if part.stop_ns <= line.at_ns:
                 continue

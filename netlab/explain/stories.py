@@ -22,6 +22,7 @@ from netlab.explain.parts import Line, Part
 from netlab.explain.readiness import tell_poll
 from netlab.explain.scene import Path, Scene
 from netlab.explain.sending import cut_short, tell_room
+from netlab.explain.stopped import tell_stop
 from netlab.explain.unframed import tell_unframed, tell_unframed_accept
 from netlab.explain.unreturned import tell_not_come
 from netlab.explain.unstreamed import tell_datagram, tell_local
@@ -30,6 +31,7 @@ from netlab.model.call import (
     ACCEPTING,
     MSG_DONTWAIT,
     RESTARTING,
+    STOP,
     WAITING,
     is_closing,
     is_inbound,
@@ -100,6 +102,8 @@ def _story(call: Call) -> Story:
         return _interrupted
     if call.op in WAITING:
         return tell_poll
+    if call.op == STOP:
+        return tell_stop
     if is_outbound(call):
         return _send
     if is_inbound(call):

@@ -21,8 +21,9 @@ from netlab.explain.parts import Line, Part
 from netlab.explain.peer import tell_silent
 from netlab.explain.scene import Path, Scene
 from netlab.explain.sending import tell_room
+from netlab.explain.stopped import tell_stop
 from netlab.explain.wording import name_of
-from netlab.model.call import ACCEPTING, WAITING, is_inbound, is_outbound
+from netlab.model.call import ACCEPTING, STOP, WAITING, is_inbound, is_outbound
 from netlab.model.tables import Call, Direction, Side
 
 _TIMEOUT = re.compile(r"timeout=(\d+(?:\.\d+)?)")
@@ -49,13 +50,15 @@ def parts_until_the_end(scene: Scene, call: Call) -> list[Part]:
     return line.finish()
 
 
-def _story(call: Call) -> Callable[[Line, Scene, Call], None]:
+def _story(call: Call) -> Callable[[Line, Scene, Call], object]:
     if call.op in WAITING:
         return _poll
     if call.op in ACCEPTING:
         return _accept
     if call.op == "connect":
         return _connect
+    if call.op == STOP:
+        return tell_stop
     if is_outbound(call):
         return _send
     return _recv if is_inbound(call) else _other
