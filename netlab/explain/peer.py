@@ -19,6 +19,7 @@ from netlab.explain.local_queue import tell_local_standing
 from netlab.explain.parts import Line, Part
 from netlab.explain.queues import complete, tell_standing, went_well
 from netlab.explain.scene import Path, Scene
+from netlab.explain.stopped import is_stop, tell_stopped
 from netlab.explain.wording import name_of
 from netlab.model.tables import Call, Direction, Side
 
@@ -56,6 +57,9 @@ def _walk(
             return
         _program(line, earlier.entered_ns, call, text + _busy(line, before, earlier, call))
         before = earlier
+        if is_stop(earlier):
+            tell_stopped(line, earlier)
+            continue
         for part in scene.explained.get(earlier.call, ()):
             if part.stop_ns <= line.at_ns:
                 continue

@@ -18,6 +18,7 @@ from netlab.explain.accepting import tell_accept
 from netlab.explain.arriving import tell_acked, tell_byte, tell_end, tell_reset
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.local_room import tell_local_room
+from netlab.explain.low_water import polled
 from netlab.explain.opening import tell_handshake
 from netlab.explain.parts import Line
 from netlab.explain.peer import tell_before
@@ -177,7 +178,10 @@ def _woken(line: Line, scene: Scene, call: Call, packet: Packet) -> int | None:
         if made is not None:
             return tell_accept(line, path, made)
     if first is not None:
-        return tell_byte(line, path, direction, first)
+        told = Line(line.at_ns, line.stop_ns)
+        ready_ns = tell_byte(told, path, direction, first)
+        polled(scene, path, call, Side(direction.receiver), first).include(line, told)
+        return ready_ns
     if packet._flags & FIN:
         return tell_end(line, path, direction)
     return tell_room(line, path, call, Side(direction.receiver), arrival_ns(packet))

@@ -32,7 +32,15 @@ from netlab.explain.parts import Part
 from netlab.explain.sender import Sender, Write, sender_of
 from netlab.explain.switch import Switch
 from netlab.explain.vantage import Vantage, vantage_of
-from netlab.model.call import EPOLL_WAITING, MSG_MORE, MSG_PEEK, CallRecord, is_inbound, is_outbound
+from netlab.model.call import (
+    EPOLL_WAITING,
+    MSG_MORE,
+    MSG_PEEK,
+    STOP,
+    CallRecord,
+    is_inbound,
+    is_outbound,
+)
 from netlab.model.clock import clock_steps
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Call, Direction, Packet, Role, Side, Span, State, Tables, Unmatched
@@ -142,6 +150,7 @@ class Scene:
         self.is_steady = not clock_steps(raw.clock_pairs)  # the clock was never set
         self._sysctls = {host.name: dict(host.sysctls) for host in raw.description.hosts}
         self.exits = {(c.host, c.pid): c for c in self.calls if c.op == "exit"}
+        self.stops = [call for call in self.calls if call.op == STOP]
         self._options: dict[tuple[int, Side], list[OptionSet]] = {}
         self._reads: dict[int, list[Call]] = {}  # by id of the socket
         self._accepted: dict[int, Socket] = {

@@ -7,11 +7,9 @@ Read first: reference on splitting the time of a call; man 2 recv, send, poll, c
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable
 
 from netlab.correlate.arrivals import arrival_ns, came, reached
-from netlab.correlate.option_changes import option_between
 from netlab.correlate.streams import fin_ready
 from netlab.explain.accepting import tell_accept
 from netlab.explain.arriving import tell_byte, tell_end, tell_reset
@@ -19,21 +17,22 @@ from netlab.explain.causes import Cause, Certainty
 from netlab.explain.lingering import tell_linger
 from netlab.explain.local_queue import full_by, tell_local_connect
 from netlab.explain.local_room import tell_local_room
+from netlab.explain.low_water import Wanted, peeked, wanted_by
 from netlab.explain.opening import tell_connect, unanswered
 from netlab.explain.parts import Line, Part
 from netlab.explain.readiness import tell_poll
 from netlab.explain.scene import Path, Scene
 from netlab.explain.sending import can_be_full, cut_short, tell_room
+from netlab.explain.stopped import tell_stop
 from netlab.explain.unframed import tell_unframed, tell_unframed_accept
+from netlab.explain.unreturned import tell_not_come
 from netlab.explain.unstreamed import tell_datagram, tell_local
 from netlab.explain.wording import name_of
 from netlab.model.call import (
     ACCEPTING,
     MSG_DONTWAIT,
-    MSG_OOB,
-    MSG_PEEK,
-    MSG_WAITALL,
     RESTARTING,
+    STOP,
     WAITING,
     is_closing,
     is_inbound,
@@ -45,6 +44,7 @@ _COPY_NS = 20_000  # a recv or send of little
 _COPY_NS_PER_BYTE = 1
 _NO_WAIT_NS = 300_000  # a call that takes no longer did not wait for anything
 _STOPS_NS = 1_500_000  # two stops by strace, on a busy machine
+_SOON_NS = 8_000_000  # a read that can return does by then, on a busy machine, traced or not
 _SIGNALS = RESTARTING | {"EINTR"}
 _BY_THE_KERNEL = frozenset({"execve", "execveat", "fork", "vfork", "clone", "clone3"})
 _NONE: tuple[str, tuple[int, ...], tuple[int, ...]] = ("", (), ())
@@ -101,6 +101,8 @@ def _story(call: Call) -> Story:
         return _interrupted
     if call.op in WAITING:
         return tell_poll
+    if call.op == STOP:
+        return tell_stop
     if is_outbound(call):
         return _send
     if is_inbound(call):
@@ -182,29 +184,48 @@ def _recv(line: Line, scene: Scene, call: Call) -> int | None:
         at_end = call.result == 0 and call.requested_bytes != 0
         if at_end:
             return _end(line, scene, path, call)
-        place = _peeked(scene, call)
-        return tell_byte(line, path, inbound, place) if place is not None else None
+        wanted = peeked(scene, path, call)
+        return _enough(line, scene, path, call, wanted) if wanted is not None else None
     if call.start == call.stop:
         return line.at_ns
-    return tell_byte(line, path, inbound, _needed(scene, call))
+    return _enough(line, scene, path, call, wanted_by(scene, path, call, call.start))
 
 
-def _needed(scene: Scene, call: Call) -> int:
-    """The byte without which the recv would not have returned."""
-    assert call.start is not None
-    assert call.stop is not None
-    wanted = call.requested_bytes or 1
-    need = 1
-    if scene.record(call.call).flags & MSG_WAITALL:
-        need = call.stop - call.start
-    else:
-        socket = scene.socket_of(call)
-        if socket is not None and socket.lowat:
-            lowat = option_between(
-                socket.lowat, scene.records, call.entered_ns, call.returned_ns or call.entered_ns, 1
-            )
-            need = min(lowat or 1, wanted)
-    return min(call.start + need, call.stop) - 1
+def _enough(line: Line, scene: Scene, path: Path, call: Call, wanted: Wanted) -> int | None:
+    """Until as much was there as a read wanted, or what it had was to be all that it got."""
+    side = Side(call.side or Side.CLIENT)
+    told = Line(line.at_ns, line.stop_ns)
+    ready_ns = tell_byte(told, path, side.inbound, wanted.byte)
+    if ready_ns is None or ready_ns > (call.returned_by_ns or line.stop_ns):
+        told = Line(line.at_ns, line.stop_ns)
+        ready_ns = _less(told, scene, path, call, wanted)
+    wanted.include(line, told)
+    return ready_ns
+
+
+def _less(line: Line, scene: Scene, path: Path, call: Call, wanted: Wanted) -> int | None:
+    """A read that returned with less than it wanted: the end of the stream, its timer, or a signal.
+
+    Or, soon after the last byte that it returned, a window that was nearly shut.
+    """
+    side = Side(call.side or Side.CLIENT)
+    last = (call.stop or 1) - 1
+    came_ns = tell_byte(line, path, side.inbound, last)
+    returned_ns = call.returned_by_ns or line.stop_ns
+    if came_ns is None or not wanted.why or line.stop_ns - line.at_ns <= _SOON_NS:
+        return came_ns
+    fin = fin_ready(path.senders[side.inbound].stream, path.scene.packets)
+    if fin is not None and (not path.exact or arrival_ns(fin) <= returned_ns):
+        return tell_end(line, path, side.inbound)
+    if any(
+        option.name == "SO_RCVTIMEO" and any(option.raw or (option.value or 0,))
+        for option in scene.options(path.connection, side)
+    ):
+        line.until(line.stop_ns, Cause.TIMER, Certainty.INFERRED, (), (), "until its time was up")
+        return line.stop_ns
+    if not tell_not_come(line, path, side, wanted.byte) and fin is not None:
+        tell_end(line, path, side.inbound)  # which it did not see any more
+    return line.at_ns
 
 
 def _end(line: Line, scene: Scene, path: Path, call: Call) -> int | None:
@@ -237,24 +258,6 @@ def _shut_here(scene: Scene, call: Call, until_ns: int) -> Call | None:
         if other.op == "shutdown" and other.errno is None and reading:
             return other
     return None
-
-
-def _peeked(scene: Scene, call: Call) -> int | None:
-    """The byte without which a look at what is there would have gone on waiting.
-
-    It is the first that no read had taken. None: it was no such look, or another thread read.
-    """
-    flags = scene.record(call.call).flags
-    if not flags & MSG_PEEK or flags & MSG_OOB or not call.result or call.connection is None:
-        return None
-    side = Side(call.side or Side.CLIENT)
-    reads = scene.moves(call.connection, side, side.inbound).calls
-    behind = bisect_left(reads, call.returned_ns or call.entered_ns, key=lambda r: r.entered_ns)
-    last = reads[behind - 1] if behind else None
-    if last is not None and (last.returned_ns is None or last.returned_ns > call.entered_ns):
-        return None
-    place = last.stop or 0 if last is not None else 0
-    return place + (call.result - 1 if flags & MSG_WAITALL else 0)
 
 
 def _reset(line: Line, path: Path, call: Call, inbound: Direction) -> int | None:

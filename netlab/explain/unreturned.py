@@ -15,12 +15,14 @@ from netlab.explain.arriving import tell_byte, tell_unarrived
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.local_queue import tell_never_accepted, tell_no_local_accept
 from netlab.explain.local_room import tell_no_local_room
+from netlab.explain.low_water import wanted_by
 from netlab.explain.opening import tell_connect
 from netlab.explain.parts import Line, Part
 from netlab.explain.peer import tell_silent
 from netlab.explain.queues import is_never_taken, tell_kept_out
 from netlab.explain.scene import Path, Scene
 from netlab.explain.sending import tell_room
+from netlab.explain.stopped import tell_stop
 from netlab.explain.unwoken import (
     no_client_came,
     no_datagram_left_for,
@@ -28,7 +30,7 @@ from netlab.explain.unwoken import (
     tell_unwoken,
 )
 from netlab.explain.wording import name_of
-from netlab.model.call import ACCEPTING, MSG_WAITALL, WAITING, is_inbound, is_outbound
+from netlab.model.call import ACCEPTING, STOP, WAITING, is_inbound, is_outbound
 from netlab.model.tables import Call, Direction, Side
 
 
@@ -52,13 +54,15 @@ def parts_until_the_end(scene: Scene, call: Call) -> list[Part]:
     return line.finish()
 
 
-def _story(call: Call) -> Callable[[Line, Scene, Call], None]:
+def _story(call: Call) -> Callable[[Line, Scene, Call], object]:
     if call.op in WAITING:
         return tell_unwoken
     if call.op in ACCEPTING:
         return _accept
     if call.op == "connect":
         return _connect
+    if call.op == STOP:
+        return tell_stop
     if is_outbound(call):
         return _send
     return _recv if is_inbound(call) else _other
@@ -81,26 +85,28 @@ def _recv(line: Line, scene: Scene, call: Call) -> None:
         return
     side = Side(call.side)
     sender = path.senders[side.inbound]
-    byte = _awaited(scene, call, side)
-    ready = sender.stream.ready.overlaps(byte, byte + 1)
+    moves = scene.moves(path.connection, side, side.inbound)
+    first = max((other.stop or 0 for other in moves.calls), default=0)
+    wanted = wanted_by(scene, path, call, first)
+    told = Line(line.at_ns, line.stop_ns)
+    ready = sender.stream.ready.overlaps(wanted.byte, wanted.byte + 1)
     frame = ready[0][2] if ready else None
     if frame is not None and arrival_ns(scene.packets[frame]) <= line.stop_ns:
-        tell_byte(line, path, side.inbound, byte)
-    elif _was_written(path, side, byte, line.stop_ns):
+        tell_byte(told, path, side.inbound, wanted.byte)
+    else:  # where its end was sent: that the recv did not see it has a reason of its own
+        tell_not_come(told, path, side, wanted.byte)
+    wanted.include(line, told)
+
+
+def tell_not_come(line: Line, path: Path, side: Side, byte: int) -> bool:
+    """Why a byte had not come by the end of the line; False where the end was sent instead."""
+    if _was_written(path, side, byte, line.stop_ns):
         tell_unarrived(line, path, side.inbound, byte)
     elif _ended(path, side.inbound, line.stop_ns):
-        return  # its end was sent: that the recv did not see it has a reason of its own
+        return False
     else:
         _nothing_sent(line, path, side)
-
-
-def _awaited(scene: Scene, call: Call, side: Side) -> int:
-    """The byte without which the recv did not return."""
-    moves = scene.moves(call.connection or 0, side, side.inbound)
-    first = max((other.stop or 0 for other in moves.calls), default=0)
-    if scene.record(call.call).flags & MSG_WAITALL:
-        return first + max(call.requested_bytes or 1, 1) - 1
-    return first
+    return True
 
 
 def _was_written(path: Path, side: Side, byte: int, until_ns: int) -> bool:

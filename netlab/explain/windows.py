@@ -14,6 +14,7 @@ from netlab.correlate.segments import Row
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.moments import Holder, Moment
 from netlab.explain.parts import Line
+from netlab.explain.stopped import stop_between
 from netlab.explain.wording import name_of
 
 _SOON_NS = 1_000_000_000  # no frame of a window that opens is on its way for longer
@@ -43,7 +44,7 @@ def tell_window(line: Line, holder: Holder, moment: Moment) -> None:
             f" {moment.left.segment.frame})",
         )  # fmt: skip
         return
-    said, cited = _reader(holder, moment.since_ns)
+    said, cited = _reader(holder, moment.since_ns, moment.until_ns)
     closed = f"because the window of the {receiver} was closed"
     opens, lost = _opens(holder, moment.since_ns), _lost_update(holder, moment)
     closed_ns, sure = moment.until_ns, bool(cited)
@@ -121,8 +122,18 @@ def _opens(holder: Holder, since_ns: int) -> Row | None:
     return next((row for row, later in known if later > edge), None)
 
 
-def _reader(holder: Holder, time_ns: int) -> tuple[str, tuple[int, ...]]:
+def _reader(holder: Holder, time_ns: int, until_ns: int) -> tuple[str, tuple[int, ...]]:
     """What the peer's program did instead of reading, and its calls."""
+    said, cited = _reads(holder, time_ns)
+    scene = holder.path.scene
+    stop = stop_between(scene, scene.call(cited[-1]), time_ns, until_ns) if cited else None
+    if stop is None:
+        return said, cited
+    return f"{said}, and {stop.args} had stopped it ({name_of(stop)})", (*cited, stop.call)
+
+
+def _reads(holder: Holder, time_ns: int) -> tuple[str, tuple[int, ...]]:
+    """The same of its reads."""
     path, side = holder.path, holder.sender.direction.receiver
     reads = path.scene.reads(path.connection, side)
     place = bisect_right(reads, time_ns, key=lambda call: call.entered_ns)

@@ -62,9 +62,13 @@ INBOUND = frozenset({"recv", "recv_into", "recvfrom", "recvfrom_into", "recvmsg"
 WAITING = frozenset({"select", "poll", "epoll_wait", "pselect6", "ppoll", "epoll_pwait",
                      "epoll_pwait2", "restart_syscall"})  # fmt: skip
 EPOLL_WAITING = frozenset({"epoll_wait", "epoll_pwait", "epoll_pwait2"})
+STOP = (
+    "stop"  # no call: a thread was stopped, by the signal in `args`, until SIGCONT (man 7 signal)
+)
 # Where a call stands in a finished recording: one that acts at its entry, the rest at their return.
 _ACTING = OUTBOUND | {"connect", "shutdown", "close", "exit", "bind", "listen", "setsockopt",
-                      "socket", "detach", "close_range", "execve", "dup2", "dup3"}  # fmt: skip
+                      "socket", "detach", "close_range", "execve", "dup2", "dup3",
+                      STOP}  # fmt: skip
 _CLOSING = frozenset({"close", "close_range", "execve"})
 # The call did nothing, for a signal, and is made again or fails with EINTR: only a tracer sees it.
 RESTARTING = frozenset({"ERESTARTSYS", "ERESTARTNOINTR", "ERESTARTNOHAND",

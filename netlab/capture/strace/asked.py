@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from netlab.capture.strace.making import MAKING_OTHERS
 from netlab.capture.strace.reader import UNDERSTOOD
+from netlab.capture.strace.stops import SHOWN
 
 # Of these the lists are printed whole, whatever -s says.
 _WHOLE = ("poll", "ppoll", "epoll_wait", "epoll_pwait", "epoll_pwait2", "sendmsg", "recvmsg",
@@ -29,5 +30,6 @@ def strace_options(*, content_bytes: int = 0, addresses: bool = True) -> list[st
     return [
         "-f", "--absolute-timestamps=format:unix,precision:ns", "--syscall-times=ns",
         "-yy" if addresses else "-y", "-x", f"-s{content_bytes}",
-        "-e", f"trace={traced}", "-e", f"abbrev=!{','.join(_WHOLE)}", "-e", "signal=none",
+        "-e", f"trace={traced}", "-e", f"abbrev=!{','.join(_WHOLE)}",
+        "-e", f"signal={','.join(SHOWN)}",
     ]  # fmt: skip

@@ -19,6 +19,7 @@ from netlab.capture.descriptors import OWN_INODES
 from netlab.capture.strace import making, moving, processes, waiting
 from netlab.capture.strace.entries import SEVERAL, descriptors_of, first_descriptor
 from netlab.capture.strace.lines import Line, LineReader, Says
+from netlab.capture.strace.stops import Stop, Stops
 from netlab.capture.strace.syscalls import Syscall, maybe_syscall
 from netlab.capture.strace.values import (
     Group,
@@ -26,7 +27,7 @@ from netlab.capture.strace.values import (
     number_from,
 )
 from netlab.capture.strace.world import World
-from netlab.model.call import CallRecord, Inheritance
+from netlab.model.call import STOP, CallRecord, Inheritance
 from netlab.model.recording import Loss
 
 _HANDLERS = {**moving.HANDLERS, **waiting.HANDLERS, **making.HANDLERS, **processes.HANDLERS}
@@ -63,6 +64,7 @@ class StraceReader:
         self._alone: int | None = root_pid  # whose lines those without a number are
         self._live: set[int] = set()
         self._attached: set[int] = set()
+        self._stops = Stops()
         self._alias: int | None = None  # the number of the thread that goes by 0
 
     @property
@@ -149,6 +151,7 @@ class StraceReader:
         for call in sorted(self._inside.values(), key=lambda one: one.entered_ns):
             self._interpret(call)
         self._inside.clear()
+        self._record_stops(self._stops.left())
         unproven = self._world.unproven_calls
         if unproven and not self._launched:
             self._world.fault(f"{unproven} {MAYBE_SOCKETS}")
@@ -229,6 +232,9 @@ class StraceReader:
             self._resumed(tid, line)
         elif says is _EXITED:
             self._exited(tid, line)
+        elif says is Says.SIGNAL:
+            pid = self._world.descriptors.process_of(tid)
+            self._record_stops(self._stops.signal(tid, pid, line.text, line.time_ns))
         elif says is Says.SUPERSEDED:
             self._live.discard(line.number)
         elif says is Says.OTHER:
@@ -397,11 +403,20 @@ class StraceReader:
         if not world.descriptors.end(tid):
             self._ended_ns[pid] = alive_ns
             return
+        self._record_stops(self._stops.gone(pid, line.time_ns))
         if not world.concerns(pid):  # one of the many that a script starts
             return
         call = Syscall(pid, pid, "exit", "", self._exits_ns.pop(pid, alive_ns))
         call.returned_by_ns = line.time_ns
         world.record(call, args=line.text)
+
+    def _record_stops(self, stops: list[Stop]) -> None:
+        """A thread that was stopped is told as a call that it was inside."""
+        for stop in stops:
+            if self._world.concerns(stop.pid):
+                call = Syscall(stop.tid, stop.pid, STOP, "", stop.since_ns)
+                call.returned_ns = call.returned_by_ns = stop.until_ns
+                self._world.record(call, args=stop.signal)
 
 
 def own_number(first_ns: int) -> int:

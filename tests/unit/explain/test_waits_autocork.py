@@ -102,6 +102,7 @@ def test_a_write_that_finds_a_frame_in_the_queue_is_held_until_that_leaves() -> 
     assert wait.text == (
         f"because autocorking held client send #{send} (100 bytes) while frame {second} lay in the"
         f" queue of the client's own link (by its timestamp TCP let frame {third} go no earlier)"
+        " (MSG_WAITALL: all 3,020 bytes)"
     )
     assert of(rows, recv, "wire_queue").certainty == "inferred"
 
@@ -123,7 +124,7 @@ def test_where_it_is_not_known_to_be_on_it_is_inferred() -> None:
     assert ("autocork", 58) in found
     wait = of(rows, recv, "autocork")
     assert wait.certainty == "inferred"
-    assert wait.text.endswith(", if net.ipv4.tcp_autocorking is on there")
+    assert ", if net.ipv4.tcp_autocorking is on there (MSG_WAITALL" in wait.text
 
 
 def test_nagle_holds_nothing_behind_a_full_segment() -> None:
