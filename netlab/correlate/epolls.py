@@ -44,7 +44,10 @@ class Watch:
 
 @dataclass(slots=True)
 class EpollSet:
-    """What one epoll descriptor watches. `is_born`: its epoll_create was seen, so this is all."""
+    """What one epoll descriptor watches of the recording's sockets.
+
+    `is_born`: this is all, for its epoll_create was seen, and what each epoll_ctl was about.
+    """
 
     is_born: bool = False
     now: dict[int, Watch] = field(default_factory=dict)  # by inode
@@ -72,6 +75,8 @@ class Epolls:
             self._sets[record.host, record.pid, record.result] = EpollSet(is_born=True)
         elif record.op == "epoll_ctl":
             watched = self.set_of(record)
+            if not record.ready:  # the kernel witness sees numbers only
+                watched.is_born = False
             for item in record.ready:
                 if item.inode is None:
                     continue

@@ -1,8 +1,9 @@
 """A wait for several that never returned -> what had not come on any of what it watches.
 
-Of an epoll whose making the recording has, every socket in its set is known: the rest of what may
-be in it (an event counter, a pipe, a timer) has no calls, so where no socket is, it waited for one
-of those. Of a select or poll that never returned, and of an epoll made before, it is only known
+Of an epoll whose making the recording has, every socket in its set is known, unless the kernel
+witness saw it, which does not tell what an epoll_ctl is about. The rest of what may be in it (an
+event counter, a pipe, a timer, another epoll) has no calls, so where no socket is, it waited for
+one of those. Of a select or poll that never returned, and of an epoll made before, it is only known
 which sockets its process held. Whether it had a time-out is not known either where strace is the
 witness (it prints that of an epoll_wait when it returns), so nothing here is observed.
 Read first: man 7 epoll, man 2 poll.
@@ -93,8 +94,8 @@ def _for_all_of(line: Line, scene: Scene, watched: list[tuple[Socket, int]]) -> 
     if not sockets:
         line.until(
             line.stop_ns, Cause.OTHER_EVENT, Certainty.INFERRED, (), (),
-            "because nothing woke it: no socket was in its set, so it waited for something else (an"
-            " event counter, a pipe, a timer)",
+            "because nothing woke it: no socket of the recording was in its set, so it waited for"
+            " something else (an event counter, a pipe, a timer)",
         )  # fmt: skip
         return
     if any(not events & _INCOMING for _, events in watched):

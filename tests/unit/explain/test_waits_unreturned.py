@@ -259,7 +259,18 @@ def test_a_set_without_sockets_waits_for_something_else() -> None:
     assert causes(rows, wait) == [("other_event", 300)]
     told_so = of(rows, wait, "other_event")
     assert told_so.certainty == "inferred"
-    assert "no socket was in its set" in told_so.text
+    assert "no socket of the recording was in its set" in told_so.text
+
+
+def test_a_set_of_which_a_change_is_not_known_is_not_known() -> None:
+    """As the kernel witness sees it: an epoll_ctl, and a number."""
+    play = among_others()
+    play.did("server", "epoll_ctl", 0, inode=None, fd=4, family=None, kind=None, peer=None,
+             local=None, args="EPOLL_CTL_ADD, 5, ?")  # fmt: skip
+    with play.wait("server", inside=True):
+        talks(play)
+    tables, rows = told(ends(play))
+    assert causes(rows, number_of(tables, "epoll_wait")) == [("unknown", 300)]
 
 
 def test_a_set_that_a_socket_has_left_has_none() -> None:
