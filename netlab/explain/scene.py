@@ -10,6 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import field
+from operator import attrgetter
 
 from netlab.correlate.addresses import Endpoint, is_wildcard
 from netlab.correlate.flows import Flow, flows_from_packets
@@ -118,7 +119,7 @@ class Scene:
         self.tables, self.raw = tables, raw
         self.calls = tables.calls
         self.records: list[CallRecord] = sorted(
-            raw.calls, key=lambda r: (r.entered_ns, r.host, r.pid, r.tid, r.order)
+            raw.calls, key=attrgetter("entered_ns", "host", "pid", "tid", "order")
         )
         self.packets: dict[int, Packet] = {packet.frame: packet for packet in tables.packets}
         self._segments = {segment.frame: segment for segment in tables.segments}
@@ -174,6 +175,7 @@ class Scene:
         self._tracks: dict[int, Track] | None = None
         self._states: dict[tuple[int | None, str | None], list[State]] | None = None
         self.explained: dict[int, list[Part]] = {}  # by call, of those that returned earlier
+        self.troubles: dict[int, list[tuple[Call, Part]]] = {}  # by connection, once asked for
 
     # --- calls
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from netlab.correlate.arrivals import reached
-from netlab.explain.causes import MECHANISMS, Cause, Certainty
+from netlab.explain.causes import BUSY, MECHANISMS, Cause, Certainty
 from netlab.explain.findings import listeners
 from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.opening import backlog_of, clipped_text
@@ -18,17 +18,21 @@ _MS = 1_000_000
 _SLOW_ACCEPT_NS = 10 * _MS
 _STALL_NS = 10 * _MS
 _CITED = 8
+_NO_TROUBLE = BUSY | {Cause.PEER_APP, Cause.NETWORK}  # most parts: no rule here asks for them
 _RECOVERIES = (Cause.RTO, Cause.TAIL_LOSS_PROBE, Cause.FAST_RETRANSMIT, Cause.HEAD_OF_LINE)
 
 
 def _parts(scene: Scene, row: Connection, *causes: Cause) -> list[tuple[Call, Part]]:
     """The parts of calls of this connection that have one of these causes."""
-    return [
-        (call, part)
-        for call in scene.of_connection(row.connection)
-        for part in scene.explained.get(call.call, ())
-        if part.cause in causes
-    ]
+    assert _NO_TROUBLE.isdisjoint(causes)
+    if row.connection not in scene.troubles:
+        scene.troubles[row.connection] = [
+            (call, part)
+            for call in scene.of_connection(row.connection)
+            for part in scene.explained.get(call.call, ())
+            if part.cause not in _NO_TROUBLE
+        ]
+    return [item for item in scene.troubles[row.connection] if item[1].cause in causes]
 
 
 def _evidence(found: list[tuple[Call, Part]]) -> tuple[tuple[int, ...], tuple[int, ...]]:
