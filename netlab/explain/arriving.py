@@ -29,8 +29,7 @@ _PROMPT_NS = 2_000_000  # the stack's own work, on a busy machine
 def tell_byte(line: Line, path: Path, direction: Direction, byte: int) -> int | None:
     """Why byte `byte` was not readable earlier; returns when it was. None: it is not known."""
     sender = path.senders[direction]
-    ready = sender.stream.ready.overlaps(byte, byte + 1)
-    frame = ready[0][2] if ready else None
+    frame = sender.stream.ready.at(byte)
     if frame is None:
         return None
     packets = path.scene.packets
@@ -38,12 +37,12 @@ def tell_byte(line: Line, path: Path, direction: Direction, byte: int) -> int | 
     if ready_ns <= line.at_ns:
         return ready_ns
     until = Line(line.at_ns, min(ready_ns, line.stop_ns))
-    carried = sender.stream.carried.overlaps(byte, byte + 1)
-    accepted = sender.stream.accepted.overlaps(byte, byte + 1)
-    first = packets[carried[0][2]] if carried else None
-    taken = packets[accepted[0][2]] if accepted else first
-    if first is None or taken is None:
+    carried = sender.stream.carried.at(byte)
+    accepted = sender.stream.accepted.at(byte)
+    if carried is None:
         return None
+    first = packets[carried]
+    taken = packets[accepted] if accepted is not None else first
     if not path.exact and path.scene.has_calls(path.connection, direction.sender):
         _two_clocks(line, path, direction, byte)
         return None
@@ -60,8 +59,8 @@ def tell_byte(line: Line, path: Path, direction: Direction, byte: int) -> int | 
 def tell_unarrived(line: Line, path: Path, direction: Direction, byte: int) -> None:
     """Why a byte that was written had not come by the end of the line."""
     sender = path.senders[direction]
-    carried = sender.stream.carried.overlaps(byte, byte + 1)
-    first = path.scene.packets[carried[0][2]] if carried else None
+    carried = sender.stream.carried.at(byte)
+    first = path.scene.packets[carried] if carried is not None else None
     writer = path.scene.writer(path.connection, direction, byte)
     if first is None:
         if writer is not None:
@@ -91,15 +90,15 @@ def tell_acked(line: Line, path: Path, direction: Direction, byte: int) -> int |
     """Why the sender did not know earlier that byte `byte` was there; returns when it did."""
     sender = path.senders[direction]
     awaited = sender.ack_of(byte + 1, line.at_ns)
-    carried = sender.stream.carried.overlaps(byte, byte + 1)
-    accepted = sender.stream.accepted.overlaps(byte, byte + 1)
-    if awaited is None or not carried or not accepted:
+    carried = sender.stream.carried.at(byte)
+    accepted = sender.stream.accepted.at(byte)
+    if awaited is None or carried is None or accepted is None:
         return None
     ack = awaited.packet
     known_ns = arrival_ns(ack)
     if known_ns > line.stop_ns:
         return None
-    first, taken = (path.scene.packets[found[0][2]] for found in (carried, accepted))
+    first, taken = path.scene.packets[carried], path.scene.packets[accepted]
     until = Line(line.at_ns, known_ns)
     _leaves(until, path, sender, path.scene.writer(path.connection, direction, byte), byte, first)
     _sent_again(until, path, sender, byte, taken, None)

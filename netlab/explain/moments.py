@@ -15,13 +15,14 @@ from netlab.explain.recovery import recovery_of
 from netlab.explain.scene import Path
 from netlab.explain.sender import Resend, Sender, Write
 from netlab.explain.wording import name_of, sized
-from netlab.model.records import dataclass
+from netlab.model.records import dataclass, quickly_made
 from netlab.model.tables import Call
 
 _WORK_NS = 2_000_000  # the stack's own work, on a busy machine; what takes longer is not that
 _STOP_NS = 8_000_000  # a stop by strace at the entry of a call, on a busy machine
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Moment:
     """What a sender's stack knew between two changes."""
@@ -42,7 +43,7 @@ class Moment:
     next_ack: bool  # an ACK comes before a frame leaves
     left: Row | None  # the next frame that leaves
     paced: bool  # the sender's socket or host paces
-    spaced: bool  # no ACK let the next frame go: none came just before it
+    spaced: bool  # it is paced, and no ACK came just before the next frame
     starved: bool  # the call that writes is inside, and the stack has nothing left to send
     queued: Row | None  # the first of its frames in the queue of the host's own link
     segments_out: int  # where there is one: frames sent, not acknowledged
@@ -58,6 +59,7 @@ class Moment:
         return min(self.unsent, self.mss)
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Holder:
     """Whose bytes, and how they are called."""
@@ -146,9 +148,9 @@ def _inside(call: Call, time_ns: int) -> bool:
 def moment_of(holder: Holder, since_ns: int, until_ns: int) -> Moment:
     """The state of the sender from `since_ns` until the next change."""
     sender, path = holder.sender, holder.path
-    nxt, una, edge = sender.nxt(since_ns), sender.una(since_ns), sender.edge(since_ns)
-    unsent = max(sender.written(since_ns) - nxt, 0)
-    last = sender.last_write(since_ns)
+    known = sender.known(since_ns)
+    nxt, una, edge, last = known.nxt, known.una, known.edge, known.last_write
+    unsent = max(known.written - nxt, 0)
     finished_ns = sender.finished_ns
     queued = sender.in_queue(since_ns)
     side = sender.direction.sender
@@ -161,17 +163,17 @@ def moment_of(holder: Holder, since_ns: int, until_ns: int) -> Moment:
         flight=max(nxt - una, 0),
         room=None if edge is None else edge - nxt,
         mss=sender.mss,
-        small_out=una < sender.small(since_ns) <= nxt,
+        small_out=una < known.small <= nxt,
         nodelay=sender.nodelay.at(since_ns),
         corked=sender.cork.at(since_ns),
         more=last is not None and last.more,
         finished=finished_ns is not None and finished_ns <= since_ns,
         cwnd_segments=cwnd,
         resend=_pending(path, sender, since_ns, until_ns) if nxt > una else None,
-        next_ack=sender.ack_comes_first(since_ns),
-        left=sender.next_departure(since_ns),
+        next_ack=known.next_ack,
+        left=known.next_departure,
         paced=sender.paced,
-        spaced=sender.is_spaced(since_ns),
+        spaced=sender.paced and sender.is_spaced(since_ns),
         starved=unsent > 0
         and nxt > una
         and _is_inside(sender, nxt, since_ns)

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from netlab.explain.causes import Cause, Certainty
-from netlab.model.records import dataclass
+from netlab.model.records import dataclass, quickly_made
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Part:
     """An interval and its cause. `text` is a clause that follows a length of time."""
@@ -53,11 +54,16 @@ class Line:
         text: str = "",
     ) -> None:
         """Everything up to `time_ns` has this cause. A time that has passed changes nothing."""
-        stop_ns = min(time_ns, self.stop_ns)
+        stop_ns = time_ns if time_ns < self.stop_ns else self.stop_ns
         if stop_ns <= self.at_ns:
             return
         last = self.parts[-1] if self.parts else None
-        if last is not None and (last.cause, last.certainty, last.text) == (cause, certainty, text):
+        if (
+            last is not None
+            and last.text == text
+            and last.cause == cause
+            and last.certainty == certainty
+        ):
             frames, calls = _union(last.frames, frames), _union(last.calls, calls)
             self.parts[-1] = Part(last.start_ns, stop_ns, cause, certainty, frames, calls, text)
         else:
@@ -76,13 +82,14 @@ class Line:
             if part.start_ns > self.at_ns:
                 self.unknown(part.start_ns)
             self.until(
-                min(part.stop_ns, until_ns),
+                part.stop_ns if part.stop_ns < until_ns else until_ns,
                 part.cause, part.certainty, part.frames, part.calls, part.text,
             )  # fmt: skip
 
     def finish(self) -> list[Part]:
         """The parts, with `unknown` for what no story told."""
-        self.unknown(self.stop_ns)
+        if self.at_ns < self.stop_ns:
+            self.unknown(self.stop_ns)
         return self.parts
 
 

@@ -10,8 +10,6 @@ nothing of the waiting side was still on its way to it: else it would have waite
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from netlab.correlate.arrivals import arrival_ns
 from netlab.explain.causes import BUSY, Cause, Certainty
 from netlab.explain.endings import end_text
@@ -55,7 +53,8 @@ def _walk(
     for earlier in earlier_calls:
         if line.done:
             return
-        _program(line, earlier.entered_ns, call, text + _busy(line, before, earlier, call))
+        if earlier.entered_ns > line.at_ns:
+            _program(line, earlier.entered_ns, call, text + _busy(line, before, earlier, call))
         before = earlier
         if is_stop(earlier):
             tell_stopped(line, earlier)
@@ -69,11 +68,11 @@ def _walk(
             )
             if third:
                 _program(line, min(from_ns, until_ns), call, text)
-                line.include([_inside(replace(part, text=third), earlier)], until_ns)
+                line.include([_inside(part, earlier, third)], until_ns)
             elif own:
                 _program(line, min(part.stop_ns, until_ns), call, text)
             else:
-                line.include([_inside(part, earlier)], until_ns)
+                line.include([_inside(part, earlier, part.text)], until_ns)
     _program(line, until_ns, call, text)
 
 
@@ -121,12 +120,12 @@ def _syn_ns(path: Path) -> int:
     return path.track.halves[Direction.C2S].syns[0].time_ns
 
 
-def _inside(part: Part, call: Call) -> Part:
-    """A part of another call, which says so."""
-    if part.text.endswith(")") and "(inside " in part.text:
-        return part
-    calls = tuple(dict.fromkeys((call.call, *part.calls)))
-    return replace(part, calls=calls, text=f"{part.text} (inside {name_of(call)})")
+def _inside(part: Part, call: Call, text: str) -> Part:
+    """A part of another call, with this text, which says so."""
+    calls = part.calls
+    if not (text.endswith(")") and "(inside " in text):
+        calls, text = tuple(dict.fromkeys((call.call, *calls))), f"{text} (inside {name_of(call)})"
+    return Part(part.start_ns, part.stop_ns, part.cause, part.certainty, part.frames, calls, text)
 
 
 def _whose(call: Call) -> str:

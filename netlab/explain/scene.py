@@ -10,6 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable
 from functools import cached_property
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from netlab.correlate.addresses import Endpoint
@@ -109,7 +110,7 @@ class Scene:
         self.tables, self.raw = tables, raw
         self.calls = tables.calls
         self.records: list[CallRecord] = sorted(
-            raw.calls, key=lambda r: (r.entered_ns, r.host, r.pid, r.tid, r.order)
+            raw.calls, key=attrgetter("entered_ns", "host", "pid", "tid", "order")
         )
         self.packets: dict[int, Packet] = {packet.frame: packet for packet in tables.packets}
         self._segments = {segment.frame: segment for segment in tables.segments}
@@ -170,6 +171,9 @@ class Scene:
         self.explained: dict[int, list[Part]] = {}  # by call, of those that returned earlier
         self.silences: dict[int, list[Part]] = {}  # by connection, once told
         self.ignored: dict[Endpoint, list[Ignored]] = {}  # by listener's end; the same
+        self.troubles: dict[
+            int, list[tuple[Call | None, Part]]
+        ] = {}  # by connection, once asked for
 
     # --- calls
 

@@ -20,12 +20,13 @@ from netlab.correlate.streams import Stream
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.handing import Handing
 from netlab.explain.switch import Switch
-from netlab.model.records import dataclass
+from netlab.model.records import dataclass, quickly_made
 from netlab.model.tables import Call, Direction, Packet
 
 _TIMESTAMPS_BYTES = 12  # RFC 7323 appendix A: the option with its padding
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Write:
     """A call that gave bytes to the stack."""
@@ -33,6 +34,21 @@ class Write:
     call: Call
     stop: int
     more: bool  # MSG_MORE
+
+
+@quickly_made
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a sender's stack knew at one moment: as the methods of `Sender` so called say."""
+
+    nxt: int
+    una: int
+    edge: int | None
+    small: int
+    written: int
+    last_write: Write | None
+    next_departure: Row | None
+    next_ack: bool  # the next thing after that moment is an ACK, and not a frame that is sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +135,23 @@ class Sender:
         place = bisect_right(self._given_ns, time_ns)
         return self._most[place - 1] if place else 0
 
+    def known(self, time_ns: int) -> Known:
+        """All of that with three binary searches."""
+        given_ns, acks_ns = self._given_ns, self._acks_ns
+        left, came = bisect_right(given_ns, time_ns), bisect_right(acks_ns, time_ns)
+        wrote = bisect_right(self._written_ns, time_ns)
+        more = left < len(given_ns)
+        return Known(
+            self._nxt[left - 1] if left else 0,
+            self._una[came - 1] if came else 0,
+            self._edge[came - 1] if came else None,
+            self._small[left - 1] if left else 0,
+            self._written[wrote - 1] if wrote else 0,
+            self.writes[wrote - 1] if wrote else None,
+            self.departed[left] if more else None,
+            came < len(acks_ns) and (not more or acks_ns[came] <= given_ns[left]),
+        )
+
     def starved(self, since_ns: int) -> bool:
         """Whether nothing was there to send from then until the next frame left.
 
@@ -172,18 +205,12 @@ class Sender:
         found = set(self.nodelay.between(since_ns, until_ns))
         found.update(self.cork.between(since_ns, until_ns))
         for times in (self._given_ns, self._left_ns, self._acks_ns, self._written_ns):
-            found.update(times[bisect_right(times, since_ns) : bisect_left(times, until_ns)])
+            first = bisect_right(times, since_ns)
+            if first < len(times) and times[first] < until_ns:
+                found.update(times[first : bisect_left(times, until_ns, first)])
         if self.finished_ns is not None and since_ns < self.finished_ns < until_ns:
             found.add(self.finished_ns)
         return sorted(found)
-
-    def ack_comes_first(self, time_ns: int) -> bool:
-        """Whether the next thing after that moment is an ACK, and not a frame that is sent."""
-        ack = bisect_right(self._acks_ns, time_ns)
-        left = bisect_right(self._given_ns, time_ns)
-        if ack == len(self._acks_ns):
-            return False
-        return left == len(self._given_ns) or self._acks_ns[ack] <= self._given_ns[left]
 
     def next_departure(self, time_ns: int) -> Row | None:
         """The first frame that was sent after that moment."""

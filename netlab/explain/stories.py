@@ -67,10 +67,10 @@ def tell_return(line: Line, call: Call, ready_ns: int | None) -> None:
     left_ns = line.stop_ns - line.at_ns
     moved = call.result or 0
     work_ns = _COPY_NS + _COPY_NS_PER_BYTE * max(moved, 0)
-    if ready_ns is None and left_ns > max(work_ns, _NO_WAIT_NS + _traced_ns(call)):
+    traced_ns = _traced_ns(call)
+    if ready_ns is None and left_ns > max(work_ns, _NO_WAIT_NS + traced_ns):
         line.unknown(line.stop_ns, "for a reason that the recording does not show")
         return
-    traced_ns = _traced_ns(call)
     if traced_ns:
         rest_ns = left_ns - traced_ns
         if rest_ns > 0:

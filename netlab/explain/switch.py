@@ -16,11 +16,13 @@ class Switch:
 
     def at(self, time_ns: int) -> bool | None:
         """Whether it was on then."""
-        place = bisect_right(self.changes, time_ns, key=_changed_ns)
+        place = bisect_right(self.changes, time_ns, key=_changed_ns) if self.changes else 0
         return self.changes[place - 1][1] if place else self.default
 
     def between(self, since_ns: int, until_ns: int) -> list[int]:
         """When it changed."""
+        if not self.changes:
+            return []
         low = bisect_right(self.changes, since_ns, key=_changed_ns)
         high = bisect_left(self.changes, until_ns, key=_changed_ns)
         return [changed_ns for changed_ns, _ in self.changes[low:high]]

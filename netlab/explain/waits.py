@@ -7,6 +7,8 @@ never returned is told last, up to the end of its process or of the recording (`
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 from netlab.explain.causes import Cause
 from netlab.explain.parts import Part
 from netlab.explain.scene import Scene
@@ -27,7 +29,7 @@ def explained(tables: Tables, raw: RawRecording) -> Scene:
     """The scene with all calls told."""
     scene = Scene(tables, raw)
     over = [call for call in tables.calls if call.returned_ns is not None]
-    for call in sorted(over, key=lambda c: (c.returned_ns or 0, c.call)):
+    for call in sorted(over, key=attrgetter("returned_ns", "call")):
         scene.explained[call.call] = parts_of(scene, call)
     for call in tables.calls:
         if call.returned_ns is None and call.op != "exit":

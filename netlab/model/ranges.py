@@ -187,6 +187,13 @@ class RangeMap(Generic[V]):
             found.append((a if a > start else start, b if b < stop else stop, values[index]))
         return found
 
+    def at(self, byte: int) -> V | None:
+        """The value of one byte; None: it has no owner."""
+        index = bisect_right(self._stops, byte)
+        if index < len(self._starts) and self._starts[index] <= byte:
+            return self._values[index]
+        return None
+
     def __iter__(self) -> Iterator[tuple[int, int, V]]:
         return iter(zip(self._starts, self._stops, self._values, strict=True))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from netlab.explain.causes import MECHANISMS, Cause, Certainty
+from netlab.explain.causes import BUSY, MECHANISMS, Cause, Certainty
 from netlab.explain.findings import listeners
 from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.local_queue import local_queue
@@ -19,17 +19,23 @@ _MS = 1_000_000
 _SLOW_ACCEPT_NS = 10 * _MS
 _STALL_NS = 10 * _MS
 _CITED = 8
+_NO_TROUBLE = BUSY | {Cause.PEER_APP, Cause.NETWORK}  # most parts: no rule here asks for them
 
 
 def parts_of(scene: Scene, row: Connection, *causes: Cause) -> list[tuple[Call | None, Part]]:
     """The parts of calls of this connection, or its silences, that have one of these causes."""
-    waits: list[tuple[Call | None, Part]] = [
-        (call, part)
-        for call in scene.of_connection(row.connection)
-        for part in scene.explained.get(call.call, ())
-    ]
-    waits += [(None, part) for part in silences_of(scene, row.connection)]
-    return [(call, part) for call, part in waits if part.cause in causes]
+    assert _NO_TROUBLE.isdisjoint(causes)
+    if row.connection not in scene.troubles:
+        waits: list[tuple[Call | None, Part]] = [
+            (call, part)
+            for call in scene.of_connection(row.connection)
+            for part in scene.explained.get(call.call, ())
+        ]
+        waits += [(None, part) for part in silences_of(scene, row.connection)]
+        scene.troubles[row.connection] = [
+            item for item in waits if item[1].cause not in _NO_TROUBLE
+        ]
+    return [item for item in scene.troubles[row.connection] if item[1].cause in causes]
 
 
 def evidence(found: list[tuple[Call | None, Part]]) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -20,6 +20,7 @@ from netlab.explain.unreturned import end_of
 from netlab.explain.waits import explained
 from netlab.explain.wording import more_such, name_of
 from netlab.model.call import ACCEPTING
+from netlab.model.garbage import no_collection
 from netlab.model.recording import RawRecording
 from netlab.model.records import dataclass
 from netlab.model.tables import Call, Connection, Side, Tables
@@ -141,6 +142,11 @@ class Why:
 
 def why(tables: Tables, raw: RawRecording, path: str, connection: Connection | None = None) -> Why:
     """Where the time of a recording went, or of one of its connections."""
+    with no_collection():
+        return _why(tables, raw, path, connection)
+
+
+def _why(tables: Tables, raw: RawRecording, path: str, connection: Connection | None) -> Why:
     scene = explained(tables, raw)
     number = connection.connection if connection is not None else None
     told = [
@@ -148,11 +154,12 @@ def why(tables: Tables, raw: RawRecording, path: str, connection: Connection | N
         if call.call in scene.explained and (number is None or call.connection == number)
     ]  # fmt: skip
     weights = {call.call: _weight(scene.explained[call.call], call) for call in told}
+    unknown_ns = {c.call: _length(scene.explained[c.call], Cause.UNKNOWN) for c in told}
     ranked = sorted(told, key=lambda call: (-weights[call.call], call.call))
     sentences = [sentence(scene, call) for call in ranked[:SENTENCES]]
     unknown = sorted(
-        ((_length(scene.explained[c.call], Cause.UNKNOWN), c) for c in told),
-        key=lambda item: (-item[0], item[1].call),
+        (call for call in told if unknown_ns[call.call] >= _LEAST_NS),
+        key=lambda call: (-unknown_ns[call.call], call.call),
     )[:SENTENCES]
     quiet = {
         row.connection: parts for row in tables.connections
@@ -170,8 +177,8 @@ def why(tables: Tables, raw: RawRecording, path: str, connection: Connection | N
         findings=tuple(findings),
         grouped=tuple(grouped(findings)),
         waited_ns=waited,
-        unknown_ns=sum(_length(scene.explained[call.call], Cause.UNKNOWN) for call in told),
-        unknown=tuple(sentence(scene, call) for ns, call in unknown if ns >= _LEAST_NS),
+        unknown_ns=sum(unknown_ns.values()),
+        unknown=tuple(sentence(scene, call) for call in unknown),
     )
 
 
@@ -288,13 +295,14 @@ def _weight(parts: Iterable[Part], call: Call) -> float:
     """How much a call's waits matter to who asks why it was slow."""
     weight = 0.0
     for part in parts:
-        if part.cause in BUSY:
+        cause = part.cause
+        if cause in BUSY:
             continue
-        if _is_idle(part.cause, call):
+        if _is_idle(cause, call):
             weight += part.length_ns * _IDLE_WEIGHT
-        elif part.cause is Cause.UNKNOWN:  # they have a list of their own
+        elif cause is Cause.UNKNOWN:  # they have a list of their own
             weight += part.length_ns * _UNKNOWN_WEIGHT
-        elif part.cause in (Cause.NETWORK, Cause.SCHEDULER):
+        elif cause is Cause.NETWORK or cause is Cause.SCHEDULER:
             weight += part.length_ns * _FLIGHT_WEIGHT
         else:
             weight += part.length_ns
@@ -311,11 +319,11 @@ def _is_idle(cause: Cause, call: Call) -> bool:
 
 
 def _waited(parts: Iterable[Part]) -> int:
-    return sum(part.length_ns for part in parts if part.cause not in BUSY)
+    return sum([part.length_ns for part in parts if part.cause not in BUSY])
 
 
 def _length(parts: Iterable[Part], cause: Cause) -> int:
-    return sum(part.length_ns for part in parts if part.cause is cause)
+    return sum([part.length_ns for part in parts if part.cause is cause])
 
 
 def _longest(scene: Scene, quiet: dict[int, list[Part]]) -> Iterable[Silence]:
@@ -382,9 +390,10 @@ def _bar(side: str, count: int, parts: Sequence[Part]) -> Bar:
     times: dict[Cause, int] = {}
     inferred: dict[Cause, int] = {}
     for part in parts:
-        times[part.cause] = times.get(part.cause, 0) + part.length_ns
+        cause, length_ns = part.cause, part.length_ns
+        times[cause] = times.get(cause, 0) + length_ns
         if part.certainty is Certainty.INFERRED:
-            inferred[part.cause] = inferred.get(part.cause, 0) + part.length_ns
+            inferred[cause] = inferred.get(cause, 0) + length_ns
     slices = [
         Slice(cause, ns, inferred.get(cause, 0), MECHANISMS[cause].says)
         for cause, ns in sorted(times.items(), key=lambda item: -item[1])
