@@ -110,8 +110,8 @@ STUDY = Study(
         Expect("the second left after", Kind.TIME, probe_after_ns, lambda e: gap_ns(copies(e)),
                "RFC 8985 7.2; tcp_schedule_loss_probe() of Linux",
                less=TICK_NS, more=lambda p: timer_room(probe_after_ns(p)) + 2 * TURN_NS + BUSY_NS,
-               because="the timer wheel is up to 1/8 late; two frames for the wire to hand on; a "
-               "busy wire lengthens trips, of which two are waited for"),
+               because="it is set in ticks; the timer wheel is up to 1/8 late; a turn each for the "
+               "wire's two frames, now, and in the trips of which two are waited for"),
         Expect("that is sooner than the retransmission timer by", Kind.TIME,
                lambda p: 200 * MS - p.rtt - 2 * TICK_NS, saved_ns,
                "RFC 8985 7.1: an RTO is srtt + 200 ms here, two round trips are less",
