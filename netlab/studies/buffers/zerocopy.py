@@ -10,7 +10,7 @@ from netlab.model.probe import Probe
 from netlab.model.tables import Role
 from netlab.studies.evidence import Evidence
 from netlab.studies.moments import back, call_on, nth, there, window
-from netlab.studies.parts import MS, RTT, TURN_NS, delay, timer_room
+from netlab.studies.parts import MS, RTT, TURN_NS, delay, felt, timer_room
 from netlab.studies.programs import reads_to_the_end
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected
@@ -104,7 +104,7 @@ STUDY = Study(
     ),
     seen=lambda e: f"{e.returned['client']['copied']} of the sends were reported as copied after "
     "all.",
-    cause="network",
+    cause=felt("network"),
     waits_on="client poll",
     next="`netlab study sendfile`: no copy, from a file.",
     moment=moment,

@@ -68,12 +68,16 @@ def late_flight(evidence: Evidence) -> int | None:
 
 
 def late_rate(evidence: Evidence) -> int | None:
-    """Bytes a second that left in the last quarter of the transfer.
+    """Bytes a second that came through the line in the last quarter of the transfer.
 
     Not before: where the round trip is long, the third lets the queue of slow start run dry.
     """
-    sent = Flights(evidence).sent
-    late = sent[3 * len(sent) // 4 :]
+    came = [
+        (frame.arrived_ns, segment.start)
+        for frame, segment in evidence.frames("c>s", data=True)
+        if frame.arrived_ns is not None
+    ]
+    late = came[3 * len(came) // 4 :]
     if len(late) < 2:
         return None
     return (late[-1][1] - late[0][1]) * S // (late[-1][0] - late[0][0])
@@ -119,7 +123,7 @@ STUDY = Study(
                otherwise=of_slow_start,
                because="what came in bunches within 100 ms is added, and so are bursts; a rate "
                "that is measured is up to a quarter too low, or too high, as it probes"),
-        Expect("bytes a second, late in the transfer", Kind.SIZE,
+        Expect("bytes a second through the line, late in the transfer", Kind.SIZE,
                lambda p: SEGMENT * S // frame_ns(p), late_rate,
                "the rate of the line, less headers: bbr_pacing_gain of tcp_bbr.c",
                less=rate_room, more=rate_room,

@@ -8,7 +8,7 @@ from typing import Any
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
 from netlab.studies.moments import back, call_on, nth, there, window
-from netlab.studies.parts import MS, RTT, TURN_NS, S, delay
+from netlab.studies.parts import BUSY_NS, MS, RTT, TURN_NS, S, delay
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import BYTE, connected
 from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic, Window
@@ -68,6 +68,14 @@ def moment(evidence: Evidence) -> list[Window]:
     ]
 
 
+def cause(p: Params) -> str:
+    """The client's thinking; on a longer wire the handshake, which is a round trip before it."""
+    thinks_ns = p.thinks if p.defer else 0
+    if p.rtt >= thinks_ns + BUSY_NS:
+        return "network"
+    return "peer_app" if thinks_ns >= p.rtt + BUSY_NS else ""
+
+
 STUDY = Study(
     name="defer-accept",
     topic=Topic.HANDSHAKE,
@@ -108,7 +116,7 @@ STUDY = Study(
         if e.p.defer
         else ""
     ),
-    cause=lambda p: "peer_app" if p.defer else "network",
+    cause=cause,
     waits_on="server accept",
     next="`netlab study defer-accept --set defer=0`.",
 )  # fmt: skip

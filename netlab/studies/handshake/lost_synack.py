@@ -40,7 +40,7 @@ STUDY = Study(
                lambda e: took_ns(e.call("connect")), "RFC 6298 2.1",
                more=lambda p: timer_room(S) + 3 * TURN_NS,
                because="the timer wheel is up to 1/8 late, never early, and the server's fires no "
-               "sooner; two frames for the wire to hand on, and the program must run"),
+               "sooner; a turn each for the wire's two frames and the client"),
     ),
     next="`netlab study silent-host --set retries=3`, and watch the waits double.",
     cause="syn_retry",

@@ -87,7 +87,7 @@ STUDY = Study(
             lambda e: e.returned["client"]["took_ns"],
             "tcp_write_timeout() and retransmits_timed_out() of Linux",
             more=lambda p: timer_room(schedule(p.retries)[1] * S) + BUSY_NS,
-            because="the same for each",
+            because="the same for each; a turn each for the client, before and after",
         ),
     ),
     claims=(

@@ -104,7 +104,9 @@ STUDY = Study(
                because="what is enough depends on the kernel's memory for a segment"),
         Expect("by its timestamp, let go behind the full segments by", Kind.TIME,
                lambda p: FRAME_NS, kept_ns, "tcp_wfree() of Linux: once the packet has left",
-               less=2 * MS, more=BUSY_NS, because="a timestamp counts milliseconds"),
+               less=2 * MS, more=BUSY_NS,
+               because="a timestamp counts milliseconds; where others want the processor, too, the "
+               "link's queue and TCP may be left to ksoftirqd, which waits for a turn each time"),
     ),
     moment=way_there,
     options={"link_rates": {"client": RATE, "server": RATE}},

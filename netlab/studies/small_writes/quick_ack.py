@@ -91,8 +91,8 @@ STUDY = Study(
         Expect("the next ACK leaves after", Kind.TIME, lambda p: 40 * MS, slow_ns,
                "TCP_DELACK_MIN of Linux (HZ/25); RFC 1122 4.2.3.2: less than 0.5 s",
                more=2 * TICK_NS + TURN_NS,
-               because="the timer counts ticks; the wire may lose its processor as it hands the "
-               "segment over"),
+               because="the timer counts ticks; the wire may lose its turn as it hands the segment "
+               "over"),
     ),
     moment=moment,
     next="`netlab study delayed-ack`: in a conversation.",

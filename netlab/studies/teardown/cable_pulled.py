@@ -6,7 +6,7 @@ from netlab.model.probe import Probe
 from netlab.model.tables import Packet
 from netlab.studies.evidence import Evidence, took_ns
 from netlab.studies.moments import back, window
-from netlab.studies.parts import BUSY_NS, MS, no_tail_loss_probes, timer_room
+from netlab.studies.parts import BUSY_NS, MS, TICK_NS, TURN_NS, no_tail_loss_probes, timer_room
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, read_exactly
 from netlab.studies.study import Expect, Parameter, Params, Study, Topic, Window
@@ -96,8 +96,10 @@ STUDY = Study(
         Expect("the answer comes after", Kind.TIME, answered_ns,
                lambda e: took_ns(e.call("recv", -1, host="client")),
                "RFC 6298 5.5; TCP_RTO_MIN of Linux: 200 ms",
-               less=lambda p: 5 * MS * 2 ** len(resends(p)), more=room_ns,
-               because="the timer wheel is up to 1/8 late; a busy host measures longer trips"),
+               less=lambda p: TURN_NS + (TICK_NS << len(resends(p))), more=room_ns,
+               because="the client may call recv() a turn late; the RTO is set in ticks, and "
+               "doubles; the timer wheel is up to 1/8 late; a turn each for the wire's two frames "
+               "in the trips that the RTO is computed from"),
         Expect("copies of the message that left", Kind.COUNT, lambda p: len(resends(p)) + 1,
                lambda e: copies(e), "RFC 6298 5.5: the timer doubles"),
         Expect("messages that the server answered", Kind.COUNT, lambda p: WARM_UP + 1,

@@ -9,7 +9,7 @@ from typing import Any
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence, took_ns
 from netlab.studies.moments import call_on, window
-from netlab.studies.parts import BUSY_NS, MS, S, timer_room
+from netlab.studies.parts import MS, TURN_NS, S, timer_room
 from netlab.studies.programs import until_the_client_has_ended
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, tell, told, trial
@@ -71,10 +71,10 @@ STUDY = Study(
         Expect("close() takes", Kind.TIME, lambda p: p.linger if p.cut else p.rtt,
                lambda e: took_ns(e.call("close", host="client")),
                "man 7 socket, SO_LINGER; sk_stream_wait_close() of Linux",
-               less=1 * MS,
-               more=lambda p: BUSY_NS + (timer_room(p.linger) if p.cut else BUSY_NS),
-               because="scheduling; the ACK of the FIN may be delayed by 40 ms, or the timer "
-               "wheel be 1/8 late"),
+               more=lambda p: TURN_NS + timer_room(p.linger) if p.cut else
+               3 * TURN_NS + 40 * MS + timer_room(40 * MS),
+               because="a turn each for the wire's two frames and the client; the ACK of the FIN "
+               "may be delayed by 40 ms, and any timer be 1/8 late, for the timer wheel is"),
         Expect("and fails with", Kind.WORD, lambda p: "nothing",
                lambda e: e.returned["client"]["error"] or "nothing", "man 2 close"),
     ),

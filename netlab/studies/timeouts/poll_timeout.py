@@ -9,7 +9,7 @@ from typing import Any
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
 from netlab.studies.moments import window
-from netlab.studies.parts import MS, TURN_NS
+from netlab.studies.parts import BUSY_NS, MS, TURN_NS
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected
 from netlab.studies.study import Expect, Parameter, Params, Study, Topic, Window
@@ -71,6 +71,6 @@ STUDY = Study(
         _waited("select"), _waited("poll"), _waited("epoll"),
     ),
     next="`netlab study settimeout`.",
-    cause="timer",
+    cause=lambda p: "timer" if p.timeout >= BUSY_NS else "",
     moment=moment,
 )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
 from netlab.studies.moments import call_on, window
-from netlab.studies.parts import BUSY_NS, MS, TICK_NS
+from netlab.studies.parts import MS, TURN_NS, timer_room
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, trial
 from netlab.studies.study import Claim, Expect, Parameter, Params, Study, Topic, Window
@@ -57,8 +57,8 @@ STUDY = Study(
         Expect("after", Kind.TIME, lambda p: p.timeout,
                lambda e: e.returned["client"]["took_ns"],
                "man 7 socket; counted in ticks (CONFIG_HZ), rounded up",
-               more=lambda p: p.timeout // 8 + 2 * TICK_NS + BUSY_NS,
-               because="the timer wheel is up to 1/8 late, and the process must run again"),
+               more=lambda p: timer_room(p.timeout) + TURN_NS,
+               because="the timer wheel is up to 1/8 late; a turn, until the client runs again"),
         Expect("frames that the client sent in that time", Kind.COUNT, lambda p: 0,
                lambda e: _between(e), "it is no event of TCP"),
     ),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from netlab.model.probe import Probe
 from netlab.model.tables import Role
 from netlab.studies.evidence import Evidence
 from netlab.studies.moments import back, there, window
-from netlab.studies.parts import BUSY_NS, MS, US, delay, no_tail_loss_probes, timer_room
+from netlab.studies.parts import BUSY_NS, MS, TICK_NS, US, delay, no_tail_loss_probes, timer_room
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import (
     RTO_US,
@@ -106,7 +108,7 @@ def rto_ns(p: Params) -> int:
     return p.rtt + 200 * MS
 
 
-def _room(times: int) -> object:
+def _room(times: int) -> Callable[[Params], int]:
     return lambda p: timer_room(times * rto_ns(p)) + BUSY_NS
 
 
@@ -132,14 +134,15 @@ STUDY = Study(
                lambda e: len(copies_ns(e)), "RFC 9293 3.8.1"),
         Expect("the second left after", Kind.TIME, rto_ns, lambda e: gap_ns(e, 0),
                "RFC 6298 2.3; TCP_RTO_MIN of Linux: 200 ms",
-               less=lambda p: 5 * MS, more=_room(1),  # type: ignore[arg-type]
-               because="the timer wheel is up to 1/8 late; a busy host measures longer trips"),
+               less=TICK_NS, more=_room(1),
+               because="it is set in ticks; the timer wheel is up to 1/8 late; a turn each for the "
+               "wire's two frames in the trips it is computed from"),
         Expect("the last after the one before by", Kind.TIME,
                lambda p: rto_ns(p) * 2 ** (p.losses - 1), lambda e: gap_ns(e, e.p.losses - 1),
                "RFC 6298 5.5: back off the timer",
-               less=lambda p: 5 * MS * 2 ** (p.losses - 1),
+               less=lambda p: TICK_NS * 2 ** (p.losses - 1),
                more=lambda p: timer_room(rto_ns(p) * 2 ** (p.losses - 1)) + BUSY_NS * 2 ** p.losses,
-               because="the same"),
+               because="the same, doubled each time"),
     ),
     moment=moment,
     claims=(

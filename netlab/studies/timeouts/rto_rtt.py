@@ -37,7 +37,7 @@ STUDY = Study(
     expects=(
         Expect("the lost message leaves again after", Kind.TIME, rto_ns, lambda e: gap_ns(e, 0),
                "RFC 6298 2.3; TCP_RTO_MIN of Linux",
-               less=lambda p: 5 * MS, more=lambda p: timer_room(rto_ns(p)) + BUSY_NS,
+               less=TICK_NS, more=lambda p: timer_room(rto_ns(p)) + BUSY_NS,
                because="it is set in ticks; the timer wheel is up to 1/8 late; a turn each for the "
                "wire's two frames, in the trips that it is computed from"),
         Expect("the RTO that its kernel had computed (tcpi_rto)", Kind.TIME, rto_ns, told("rto"),

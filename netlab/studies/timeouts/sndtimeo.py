@@ -9,7 +9,7 @@ from typing import Any
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
 from netlab.studies.moments import back, window
-from netlab.studies.parts import BUSY_NS, MS, timer_room
+from netlab.studies.parts import BUSY_NS, MS, TURN_NS, timer_room
 from netlab.studies.programs import until_the_client_has_ended
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, trial
@@ -70,8 +70,8 @@ STUDY = Study(
         Expect("after", Kind.TIME, lambda p: p.timeout,
                lambda e: e.returned["client"]["second"]["took_ns"],
                "man 7 socket; counted in ticks (CONFIG_HZ), rounded up",
-               more=lambda p: timer_room(p.timeout) + BUSY_NS,
-               because="the timer wheel is up to 1/8 late, and the process must run again"),
+               more=lambda p: timer_room(p.timeout) + TURN_NS,
+               because="the timer wheel is up to 1/8 late; a turn, until the client runs again"),
         Expect("the first returned less than it was given", Kind.WORD, lambda p: "yes",
                lambda e: "yes" if 0 < e.returned["client"]["first"]["value"] < ASKED else "no",
                "man 7 socket: the amount, if any data was moved"),
@@ -79,7 +79,8 @@ STUDY = Study(
                lambda e: e.returned["client"]["first"]["took_ns"],
                "sk_stream_wait_memory() of Linux: its waits add up",
                more=lambda p: timer_room(p.timeout) + 2 * BUSY_NS,
-               because="the same, and the time in which bytes are moved"),
+               because="the same, and while bytes are moved a turn each for the client and the "
+               "wire's two frames"),
     ),
     next="`netlab study rcvtimeo`: the other direction.",
     moment=moment,

@@ -15,6 +15,7 @@ from netlab.studies.timeouts.rto_backoff import SIZE, WARM_UP
 
 SEGMENT, SEGMENTS = 1448, 4
 LOST = 2  # the last ones
+LONGER_NS = 5 * MS  # than any trip before: more than the quickest of them may wait for the wire
 
 
 def server(probe: Probe, p: Params) -> None:
@@ -68,8 +69,14 @@ def probe_after_ns(p: Params) -> int:
 
 
 def wire(p: Params) -> str:
-    """The last segments are lost, when they leave for the first time."""
-    return f"{delay(p)}; drop c>s data {WARM_UP + SEGMENTS - LOST + 1}-{WARM_UP + SEGMENTS} copy 1"
+    """The last segments are lost, when they leave for the first time; the probe is held up.
+
+    Of a copy that is answered sooner than anything before it RACK takes no notice: that may be the
+    answer to the one before (tcp_rack_advance() of Linux). The hole would wait for the RTO then.
+    """
+    last = WARM_UP + SEGMENTS
+    lost = f"drop c>s data {last - LOST + 1}-{last} copy 1"
+    return f"{delay(p)}; {lost}; delay c>s data {last} copy 2 by {LONGER_NS}ns"
 
 
 def moment(evidence: Evidence) -> list[Window]:
@@ -94,7 +101,7 @@ STUDY = Study(
     topic=Topic.TIMEOUTS,
     question="The end of a message is lost. What tells the sender, if no ACK does?",
     setup="After some exchanges over {rtt} of round trip a client sends four segments, of which "
-    "the wire loses the last two.",
+    "the wire loses the last two, and takes 5 ms longer for what is sent again first.",
     prediction="A tail loss probe: when nothing has come for two round trips (since the ACK of the "
     "first two segments), Linux sends the last segment once more, long before the retransmission "
     "timer (round trip + 200 ms) would. The receiver's SACK of it shows the hole before it, which "
@@ -110,8 +117,8 @@ STUDY = Study(
         Expect("the second left after", Kind.TIME, probe_after_ns, lambda e: gap_ns(copies(e)),
                "RFC 8985 7.2; tcp_schedule_loss_probe() of Linux",
                less=TICK_NS, more=lambda p: timer_room(probe_after_ns(p)) + 2 * TURN_NS + BUSY_NS,
-               because="the timer wheel is up to 1/8 late; two frames for the wire to hand on; a "
-               "busy wire lengthens trips, of which two are waited for"),
+               because="it is set in ticks; the timer wheel is up to 1/8 late; a turn each for the "
+               "wire's two frames, now, and in the trips of which two are waited for"),
         Expect("that is sooner than the retransmission timer by", Kind.TIME,
                lambda p: 200 * MS - p.rtt - 2 * TICK_NS, saved_ns,
                "RFC 8985 7.1: an RTO is srtt + 200 ms here, two round trips are less",

@@ -8,7 +8,7 @@ from typing import Any
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
 from netlab.studies.moments import call_on, window
-from netlab.studies.parts import BUSY_NS, MS, S, timer_room
+from netlab.studies.parts import MS, TURN_NS, S, timer_room
 from netlab.studies.programs import answers_once, until_the_client_has_ended
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import connected, trial
@@ -59,8 +59,9 @@ STUDY = Study(
         Expect("after", Kind.TIME, lambda p: p.timeout + 400 * MS,
                lambda e: e.returned["client"]["took_ns"],
                "RFC 5482; tcp_clamp_rto_to_user_timeout() and retrans_stamp of Linux",
-               less=10 * MS, more=lambda p: timer_room(p.timeout + 400 * MS) + BUSY_NS,
-               because="the timer wheel is up to 1/8 late, each time"),
+               less=TURN_NS, more=lambda p: timer_room(p.timeout + 400 * MS) + TURN_NS,
+               because="the client may lose its turn before it looks at the clock; the timer wheel "
+               "is up to 1/8 late, each time; a turn, until the client runs again"),
     ),
     next="`netlab study keepalive`: when nobody sends anything.",
     cause="user_timeout",

@@ -7,7 +7,7 @@ from typing import Any
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
 from netlab.studies.moments import back, nth, window
-from netlab.studies.parts import BUSY_NS, MS, S, no_tail_loss_probes, timer_room
+from netlab.studies.parts import BUSY_NS, MS, TURN_NS, S, no_tail_loss_probes, timer_room
 from netlab.studies.programs import until_the_client_has_ended
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, read_exactly, trial
@@ -107,9 +107,10 @@ STUDY = Study(
         Expect("after", Kind.TIME, lambda p: helps_ns(p) if p.probing else 3 * S,
                lambda e: e.returned["client"][1]["took_ns"],
                "tcp_write_timeout() of Linux: once 0.6 s have gone by (tcp_retries1)",
-               less=5 * MS, more=lambda p: timer_room(helps_ns(p)) + 8 * BUSY_NS,
-               because="the timer wheel is up to 1/8 late; a busy host measures longer trips, "
-               "and doubles that"),
+               less=TURN_NS, more=lambda p: timer_room(helps_ns(p)) + 8 * BUSY_NS,
+               because="the client may lose its turn before it looks at the clock; the timer wheel "
+               "is up to 1/8 late; a turn each for the wire's two frames in the trips that the RTO "
+               "is computed from, which doubles"),
         Expect("payload of the largest segment that arrived", Kind.SIZE,
                lambda p: BASE_MSS if p.probing else SMALL, lambda e: arrived(e),
                "tcp_mtu_probing() of Linux; RFC 4821 7.7"),
