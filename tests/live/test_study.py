@@ -106,7 +106,9 @@ def test_a_guess_of_a_sweep_names_its_value(tmp_path: Path) -> None:
 
 def test_a_number_is_asked_for(tmp_path: Path) -> None:
     done = study(tmp_path, "refused", "--predict", said="1ms\n")
-    assert "Your prediction, a time such as 20ms (s, ms, us, ns)\nafter" in done.stdout
+    assert (
+        "Your prediction, a time such as 20ms (s, ms, us, ns)\nconnect() fails after" in done.stdout
+    )
     assert "✗ you said  1.0 ms, it was " in done.stdout
     assert done.returncode == 0, done.stdout
 

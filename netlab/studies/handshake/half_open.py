@@ -76,7 +76,7 @@ STUDY = Study(
                "RFC 9293 3.5.1 and 3.5.2: reset generation, case 1"),
         Expect("recv() fails with", Kind.WORD, lambda p: "ECONNRESET",
                lambda e: e.returned["client"]["recv"]["error"], "man 2 recv"),
-        Expect("after", Kind.TIME, lambda p: p.rtt,
+        Expect("recv() fails after", Kind.TIME, lambda p: p.rtt,
                lambda e: e.returned["client"]["recv"]["took_ns"], "there and back",
                less=lambda p: min(p.rtt, 5_000_000), more=wire_room,
                because="the send before it; scheduling of the wire"),

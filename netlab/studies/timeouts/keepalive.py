@@ -68,7 +68,7 @@ STUDY = Study(
     expects=(
         Expect("recv() fails with", Kind.WORD, lambda p: "ETIMEDOUT",
                lambda e: e.returned["client"]["error"], "man 7 tcp"),
-        Expect("after", Kind.TIME, dead_ns, lambda e: e.returned["client"]["took_ns"],
+        Expect("recv() fails after", Kind.TIME, dead_ns, lambda e: e.returned["client"]["took_ns"],
                "RFC 9293 3.8.4; man 7 tcp", less=10 * MS,
                more=lambda p: timer_room(dead_ns(p)) + BUSY_NS,
                because="the timer wheel is up to 1/8 late, each time"),
