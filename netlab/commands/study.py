@@ -176,13 +176,13 @@ def _one(study: Study, p: Params, full: bool, predict: bool, output: Path | None
 def _ask(study: Study, p: Params) -> Value:
     """The reader's own prediction of one thing that is measured; of a sweep, in the run of `p`."""
     from netlab.studies import page
-    from netlab.studies.quantity import Kind, value_from_text
+    from netlab.studies.quantity import Kind, value_from_text, wanted
     from netlab.studies.runner import asked
 
     expect = study.expects[asked(study)]
     of = f" with {page.of_run(study, p)}" if study.sweep is not None else ""
     while True:
-        text = click.prompt(f"\nYour prediction{of} ({expect.kind}): {expect.what}").strip()
+        text = click.prompt(f"\nYour prediction{of}, {wanted(expect.kind)}\n{expect.what}").strip()
         if expect.kind is Kind.WORD:
             return str(text)
         try:

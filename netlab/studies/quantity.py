@@ -26,16 +26,25 @@ class Kind(StrEnum):
     WORD = "word"
 
 
+_NOUNS = {Kind.TIME: "time", Kind.SIZE: "size", Kind.COUNT: "whole number", Kind.WORD: "word"}
+
+
 def value_from_text(kind: Kind, text: str) -> int:
     """What was typed. Raises UsageError for what is no such amount."""
     found = DURATION.maybe_parse(text) if kind is Kind.TIME else _whole(text, kind)
     if found is None:
-        wants = {
-            Kind.TIME: DURATION.wants,
-            Kind.SIZE: "a size such as 4096 or 8k",
-        }.get(kind, "a whole number")
-        raise UsageError(f"{text!r} is not what is wanted", f"write {wants}")
+        raise UsageError(f"{text!r} is no {_NOUNS[kind]}", f"write {wanted(kind)}")
     return found
+
+
+def wanted(kind: Kind) -> str:
+    """How such an amount is written, with an example."""
+    examples = {
+        Kind.TIME: DURATION.wants,
+        Kind.SIZE: "a size such as 4096 or 8k",
+        Kind.WORD: "words",
+    }
+    return examples.get(kind, "a whole number")
 
 
 def _whole(text: str, kind: Kind) -> int | None:

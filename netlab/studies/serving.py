@@ -116,14 +116,22 @@ def crash_moment(evidence: Evidence) -> list[Window]:
     ]
 
 
-MODES = ("single", "threads", "base", "process")
+REUSEPORT = "reuseport"  # workers as in base, each with a listening socket of its own
+MODES = {  # and what they are called in texts
+    "single": "one loop",
+    "threads": "threads",
+    "base": "workers that accept",
+    REUSEPORT: "workers with a socket each",
+    "process": "master and workers",
+}
 
 
 def with_each_mode(stage: Stage) -> None:
     """Start the core in every mode, each at the next port, run the client, stop them."""
     assert stage.study.client is not None
     for number, mode in enumerate(MODES):
-        stage.start("server", core, mode, 2, False, PORT + number)
+        apart = mode == REUSEPORT
+        stage.start("server", core, "base" if apart else mode, 2, apart, PORT + number)
     for number in range(len(MODES)):
         stage.lab.wait_listening("server", PORT + number)
     stage.run("client", stage.study.client)

@@ -10,8 +10,9 @@ import socket
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
+from netlab.studies.moments import window
 from netlab.studies.quantity import Kind
-from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic, Window
 
 MS = 1_000_000  # times are in ns
 
@@ -50,6 +51,11 @@ def answer_took_ns(evidence: Evidence) -> int | None:
     return recv.returned_ns - send.entered_ns
 
 
+def asked_and_answered(evidence: Evidence) -> list[Window]:
+    """From the client's send until its recv has returned."""
+    return window(evidence.call("send", host="client"), evidence.call("recv", host="client"))
+
+
 STUDY = Study(
     name="starting-point",
     topic=Topic.LAYERS,
@@ -74,5 +80,7 @@ STUDY = Study(
         Expect("bytes that the server read", Kind.SIZE, lambda p: p.size,
                lambda e: e.returned["server"], "RFC 9293 2.2"),
     ),
-    next="--set rtt=200ms",
+    # Which part of the ladder is shown, at most 30 rows of it; without this line, all of it.
+    moment=asked_and_answered,
+    next="`netlab study ./NAME.py --set rtt=200ms`: what a longer way makes of it.",
 )  # fmt: skip

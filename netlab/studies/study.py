@@ -76,7 +76,10 @@ class Parameter:
 
     def parse(self, text: str) -> int:
         """What was typed. Raises UsageError for what it cannot be."""
-        value = value_from_text(self.kind, text)
+        try:
+            value = value_from_text(self.kind, text)
+        except UsageError as error:
+            raise UsageError(f"{self.name}: {error.message}", error.hint) from None
         if not self.least <= value <= self.most:
             span = f"{typed(self.kind, self.least)} to {typed(self.kind, self.most)}"
             raise UsageError(f"{self.name}={text} is out of range", f"it may be {span}")

@@ -99,14 +99,16 @@ def test_a_swept_parameter_that_is_set_is_the_only_run(tmp_path: Path) -> None:
 def test_a_guess_of_a_sweep_names_its_value(tmp_path: Path) -> None:
     done = study(tmp_path, "window-scale", "--predict", said="2\n")
     assert done.returncode == 0, done.stdout + done.stderr
-    asked = "Your prediction with rcvbuf=204800 (number): the scale in the SYN-ACK"
+    asked = "Your prediction with rcvbuf=204800, a whole number\nthe scale in the SYN-ACK"
     assert asked in done.stdout
     assert "✓ you said  2, it was 2 (rcvbuf=204800)" in done.stdout
 
 
 def test_a_number_is_asked_for(tmp_path: Path) -> None:
     done = study(tmp_path, "refused", "--predict", said="1ms\n")
-    assert "Your prediction (time): after" in done.stdout
+    assert (
+        "Your prediction, a time such as 20ms (s, ms, us, ns)\nconnect() fails after" in done.stdout
+    )
     assert "✗ you said  1.0 ms, it was " in done.stdout
     assert done.returncode == 0, done.stdout
 
@@ -174,7 +176,7 @@ def test_one_that_breaks_is_told_in_a_line(tmp_path: Path) -> None:
         (("nothing-like-it",), "there is no study 'nothing-like-it'"),
         (("./none.py",), "there is no file none.py"),
         (("refused", "--set", "rtt"), "--set rtt sets nothing"),
-        (("refused", "--set", "rtt=x"), "'x' is not what is wanted"),
+        (("refused", "--set", "rtt=x"), "rtt: 'x' is no time: write a time such as 20ms"),
         (("--predict",), "options are about one study"),
         (("new",), "a study needs a name of its own"),
         (("refused", "refused"), "one study at a time"),

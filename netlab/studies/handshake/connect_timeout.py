@@ -51,7 +51,7 @@ STUDY = Study(
     expects=(
         Expect("the program gets", Kind.WORD, lambda p: "timed out",
                lambda e: told("settimeout")(e)["error"], "Python's socket module: TimeoutError"),
-        Expect("after", Kind.TIME, lambda p: p.timeout,
+        Expect("connect() ends after", Kind.TIME, lambda p: p.timeout,
                lambda e: told("settimeout")(e)["took_ns"], "man 2 poll: never early",
                more=MS + TURN_NS,
                because="poll() counts in ms; a turn, until the client runs again"),

@@ -85,7 +85,7 @@ STUDY = Study(
                "RFC 9293 3.5.1 and 3.5.2: reset generation, case 1"),
         Expect("recv() fails with", Kind.WORD, lambda p: "ECONNRESET",
                lambda e: e.returned["client"]["recv"]["error"], "man 2 recv"),
-        Expect("after its segment has left by", Kind.TIME, lambda p: p.rtt,
+        Expect("recv() fails, after the segment left, by", Kind.TIME, lambda p: p.rtt,
                failed_ns, "there and back", more=3 * TURN_NS,
                because="a turn each for the wire's two frames and the client"),
     ),

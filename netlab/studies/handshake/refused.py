@@ -50,7 +50,7 @@ STUDY = Study(
             "man 2 connect",
         ),
         Expect(
-            "after",
+            "connect() fails after",
             Kind.TIME,
             lambda p: p.rtt,
             lambda e: took_ns(e.call("connect")),

@@ -11,20 +11,17 @@ from netlab.studies.evidence import Evidence, told
 from netlab.studies.moments import back, call_on, window
 from netlab.studies.parts import BUSY_NS, MS, TICK_NS
 from netlab.studies.quantity import Kind, shown
-from netlab.studies.serving import MODES, answers_ns, ask, callers, core, with_each_mode
+from netlab.studies.serving import MODES, REUSEPORT, answers_ns, ask, callers, with_each_mode
 from netlab.studies.sockets import connected
-from netlab.studies.stage import Stage
 from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic, Window
 
 WORKERS, MOST = 2, 500
-REUSEPORT = "reuseport"
-EACH = (*MODES, REUSEPORT)
 
 
 def client(probe: Probe, p: Params) -> Any:
     """All ask each server at once; how long they wait, in quarters, and until all were answered."""
     found = {}
-    for number, mode in enumerate(EACH):
+    for number, mode in enumerate(MODES):
         port = PORT + number
         socks = (
             even(probe, p, port) if mode in ("base", REUSEPORT) else callers(probe, p.clients, port)
@@ -37,13 +34,6 @@ def client(probe: Probe, p: Params) -> Any:
         for sock in socks:
             sock.close()
     return found
-
-
-def experiment(stage: Stage) -> None:
-    """The core in every mode, and once with a listening socket for each worker."""
-    stage.start("server", core, "base", WORKERS, True, PORT + EACH.index(REUSEPORT))
-    stage.lab.wait_listening("server", PORT + EACH.index(REUSEPORT))
-    with_each_mode(stage)
 
 
 def even(probe: Probe, p: Params, port: int) -> list[Any]:
@@ -67,8 +57,8 @@ def table(evidence: Evidence) -> list[list[str]]:
     return [
         ["server", "1/4 after", "1/2", "3/4", "all"],
         *(
-            [mode, *(shown(Kind.TIME, int(wait)) for wait in told(mode)(evidence))]
-            for mode in EACH
+            [MODES[mode], *(shown(Kind.TIME, int(wait)) for wait in told(mode)(evidence))]
+            for mode in MODES
         ),
     ]  # fmt: skip
 
@@ -126,7 +116,7 @@ STUDY = Study(
         Parameter("each", Kind.TIME, 60 * MS, 10 * MS, 200 * MS, "of waiting"),
     ),
     client=client,
-    experiment=experiment,
+    experiment=with_each_mode,
     connection=last_of_the_loop,
     table=table,
     expects=(

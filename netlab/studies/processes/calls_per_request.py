@@ -9,11 +9,11 @@ from typing import Any
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
 from netlab.studies.quantity import Kind
-from netlab.studies.serving import MODES, ask, with_each_mode
+from netlab.studies.serving import MODES, REUSEPORT, ask, with_each_mode
 from netlab.studies.sockets import connected
 from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic, Window
 
-PROCESS = MODES.index("process")
+PROCESS = [*MODES].index("process")
 LOOKS = 4  # one look for another message in so many, at most
 
 
@@ -53,7 +53,7 @@ def table(evidence: Evidence) -> list[list[str]]:
                 if who == actor and count * 20 > evidence.p.times
             )
             if each:
-                rows.append([mode, actor.partition("#")[0], each])
+                rows.append([MODES[mode], actor.partition("#")[0], each])
     return rows
 
 
@@ -81,14 +81,16 @@ STUDY = Study(
     name="calls-per-request",
     topic=Topic.PROCESSES,
     question="How many system calls does a server make for one small request?",
-    setup="Four servers, each asked {times} times by one client that waits for each answer: a "
-    "thread that blocks, one loop, two workers that accept for themselves, and a master that hands "
-    "each message to one of two workers.",
+    setup="Five servers, each asked {times} times by one client that waits for each answer: a "
+    "thread that blocks, one loop, two workers that accept for themselves, from one listening "
+    "socket or each from its own (SO_REUSEPORT), and a master that hands each message to one of "
+    "two workers.",
     prediction="A thread that blocks: 2, recv and send; the recv is the waiting. A loop: 3, since "
-    "it waits elsewhere, in epoll_wait. A worker with a loop and sockets of its own: the same 3. A "
-    "master with workers behind it: 9. It waits, receives, and sends the message on; the worker "
-    "waits, receives, and sends the answer; the master waits, receives, and sends it to the "
-    "client. That is the price of a crash that nobody sees.",
+    "it waits elsewhere, in epoll_wait. A worker with a loop and connections of its own: the same "
+    "3, whichever listening socket they came from. A master with workers behind it: 9. It waits, "
+    "receives, and sends the message on; the worker waits, receives, and sends the answer; the "
+    "master waits, receives, and sends it to the client. That is the price of a crash that nobody "
+    "sees.",
     parameters=(Parameter("times", Kind.COUNT, 100, 20, 1000, "requests to each"),),
     client=client,
     experiment=with_each_mode,
@@ -99,6 +101,7 @@ STUDY = Study(
         _calls("threads", "threads", 2, "recv, send"),
         _calls("single", "one loop", 3, "epoll_wait, recv, send"),
         _calls("base", "workers that accept", 3, "epoll_wait, recv, send"),
+        _calls(REUSEPORT, "workers with a socket each", 3, "epoll_wait, recv, send"),
         _calls("process", "master and workers", 9, "epoll_wait, recv, send, three times"),
     ),
     next="`netlab study switches-per-request`: what it costs beside the calls.",

@@ -10,7 +10,7 @@ from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
 from netlab.studies.moments import call_on, window
 from netlab.studies.quantity import Kind, shown
-from netlab.studies.serving import MODES, ask, with_each_mode
+from netlab.studies.serving import MODES, REUSEPORT, ask, with_each_mode
 from netlab.studies.sockets import connected
 from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic, Window
 
@@ -50,7 +50,7 @@ def table(evidence: Evidence) -> list[list[str]]:
     return [
         ["server", "switches for one request", "fastest answer"],
         *(
-            [mode, f"{count / ROUND:.2f}", shown(Kind.TIME, best)]
+            [MODES[mode], f"{count / ROUND:.2f}", shown(Kind.TIME, best)]
             for mode, (count, best) in evidence.returned["client"].items()
         ),
     ]
@@ -79,8 +79,10 @@ STUDY = Study(
     name="switches-per-request",
     topic=Topic.PROCESSES,
     question="How often must somebody be woken for one request, and what does that take?",
-    setup="Four servers, each asked by one client that waits for each answer, in {rounds} rounds "
-    "of 20 requests. Before and after each, the kernel says how often the threads of the server "
+    setup="Five servers: a thread for each connection, one loop, two workers that accept for "
+    "themselves, from one listening socket or each from its own (SO_REUSEPORT), and a master with "
+    "two workers. Each is asked by one client that waits for each answer, in {rounds} rounds of 20 "
+    "requests. Before and after each round the kernel says how often the threads of the server "
     "have left the processor.",
     prediction="Once, where one thread does all: it waits for the message, and is woken by it. "
     "Whether it waits in recv() or in epoll_wait(), as a thread or as a process, is the same to "
@@ -95,8 +97,9 @@ STUDY = Study(
         _switches("threads", "threads", 1),
         _switches("single", "one loop", 1),
         _switches("base", "workers that accept", 1),
+        _switches(REUSEPORT, "workers with a socket each", 1),
         _switches("process", "master and workers", 3),
-        Expect("whose fastest answer is the slowest of the four", Kind.WORD, lambda p: "process",
+        Expect("whose fastest answer is the slowest of them", Kind.WORD, lambda p: "process",
                lambda e: max(MODES, key=lambda mode: best_ns(e, mode)),
                "two more waits on the way of each message"),
     ),

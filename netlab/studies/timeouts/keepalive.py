@@ -68,8 +68,8 @@ STUDY = Study(
     expects=(
         Expect("recv() fails with", Kind.WORD, lambda p: "ETIMEDOUT",
                lambda e: e.returned["client"]["error"], "man 7 tcp"),
-        Expect("after", Kind.TIME, dead_ns, lambda e: e.returned["client"]["took_ns"],
-               "RFC 9293 3.8.4; man 7 tcp", less=TURN_NS,
+        Expect("recv() fails after", Kind.TIME, dead_ns,
+               lambda e: e.returned["client"]["took_ns"], "RFC 9293 3.8.4; man 7 tcp", less=TURN_NS,
                more=lambda p: timer_room(dead_ns(p)) + TURN_NS,
                because="the client may lose its turn before it looks at the clock; the timer wheel "
                "is up to 1/8 late, each time; a turn, until the client runs again"),

@@ -54,7 +54,7 @@ STUDY = Study(
     expects=(
         Expect("recv() fails with", Kind.WORD, lambda p: "EAGAIN",
                lambda e: e.returned["client"]["error"], "man 7 socket, SO_RCVTIMEO"),
-        Expect("after", Kind.TIME, lambda p: p.timeout,
+        Expect("recv() fails after", Kind.TIME, lambda p: p.timeout,
                lambda e: e.returned["client"]["took_ns"],
                "man 7 socket; counted in ticks (CONFIG_HZ), rounded up",
                more=lambda p: timer_room(p.timeout) + TURN_NS,

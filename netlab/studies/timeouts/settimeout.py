@@ -36,7 +36,7 @@ STUDY = Study(
     expects=(
         Expect("the program gets", Kind.WORD, lambda p: "timed out",
                lambda e: e.returned["client"]["error"], "Python's socket module: TimeoutError"),
-        Expect("after", Kind.TIME, lambda p: p.timeout,
+        Expect("recv() ends after", Kind.TIME, lambda p: p.timeout,
                lambda e: e.returned["client"]["took_ns"], "man 2 poll; schedule_hrtimeout()",
                more=MS + TURN_NS,
                because="poll() counts in ms; a turn, until the client runs again"),

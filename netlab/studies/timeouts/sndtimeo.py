@@ -67,7 +67,7 @@ STUDY = Study(
     expects=(
         Expect("the second send() fails with", Kind.WORD, lambda p: "EAGAIN",
                lambda e: e.returned["client"]["second"]["error"], "man 7 socket, SO_SNDTIMEO"),
-        Expect("after", Kind.TIME, lambda p: p.timeout,
+        Expect("the second send() fails after", Kind.TIME, lambda p: p.timeout,
                lambda e: e.returned["client"]["second"]["took_ns"],
                "man 7 socket; counted in ticks (CONFIG_HZ), rounded up",
                more=lambda p: timer_room(p.timeout) + TURN_NS,
@@ -75,7 +75,7 @@ STUDY = Study(
         Expect("the first returned less than it was given", Kind.WORD, lambda p: "yes",
                lambda e: "yes" if 0 < e.returned["client"]["first"]["value"] < ASKED else "no",
                "man 7 socket: the amount, if any data was moved"),
-        Expect("after", Kind.TIME, lambda p: p.timeout,
+        Expect("the first returned after", Kind.TIME, lambda p: p.timeout,
                lambda e: e.returned["client"]["first"]["took_ns"],
                "sk_stream_wait_memory() of Linux: its waits add up",
                more=lambda p: timer_room(p.timeout) + 2 * BUSY_NS,

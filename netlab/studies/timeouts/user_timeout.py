@@ -56,7 +56,7 @@ STUDY = Study(
     expects=(
         Expect("recv() fails with", Kind.WORD, lambda p: "ETIMEDOUT",
                lambda e: e.returned["client"]["error"], "man 7 tcp, TCP_USER_TIMEOUT"),
-        Expect("after", Kind.TIME, lambda p: p.timeout + 400 * MS,
+        Expect("recv() fails after", Kind.TIME, lambda p: p.timeout + 400 * MS,
                lambda e: e.returned["client"]["took_ns"],
                "RFC 5482; tcp_clamp_rto_to_user_timeout() and retrans_stamp of Linux",
                less=TURN_NS, more=lambda p: timer_room(p.timeout + 400 * MS) + TURN_NS,

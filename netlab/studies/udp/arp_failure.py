@@ -41,7 +41,7 @@ STUDY = Study(
     expects=(
         Expect("connect() fails with", Kind.WORD, lambda p: "EHOSTUNREACH",
                lambda e: e.returned["client"]["error"], "RFC 1122 2.3.2.2; man 2 connect"),
-        Expect("after", Kind.TIME, lambda p: SOLICITS * S,
+        Expect("connect() fails after", Kind.TIME, lambda p: SOLICITS * S,
                lambda e: e.returned["client"]["took_ns"],
                "man 7 arp: mcast_solicit, retrans_time_ms",
                more=timer_room(SOLICITS * S) + BUSY_NS,

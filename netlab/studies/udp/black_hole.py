@@ -104,7 +104,7 @@ STUDY = Study(
         Expect("the large one is", Kind.WORD,
                lambda p: "answered" if p.probing else "timed out", lambda e: told(e, 1),
                "RFC 2923 2.1; RFC 4821"),
-        Expect("after", Kind.TIME, lambda p: helps_ns(p) if p.probing else 3 * S,
+        Expect("the large one takes", Kind.TIME, lambda p: helps_ns(p) if p.probing else 3 * S,
                lambda e: e.returned["client"][1]["took_ns"],
                "tcp_write_timeout() of Linux: once 0.6 s have gone by (tcp_retries1)",
                less=TURN_NS, more=lambda p: timer_room(helps_ns(p)) + 8 * BUSY_NS,
