@@ -77,7 +77,8 @@ class AcceptQueue:
 class Admissions:
     """The accept queues of a recording.
 
-    `servers`: the sockets at the servers' ends of connections, as far as they are known.
+    `servers`: the sockets at the servers' ends of connections, as far as they are known. `made_ns`:
+    when the kernel said that it made the server's socket of a connection, where a witness heard it.
     """
 
     def __init__(
@@ -87,8 +88,10 @@ class Admissions:
         sockets: Sequence[Socket],
         calls: list[CallRecord],
         hosts: Sequence[Host],
+        made_ns: Mapping[int, int] | None = None,
     ) -> None:
         self._servers, self._calls = servers, calls
+        self._made_ns = made_ns or {}
         self._listening = [s for s in sockets if s.listens and s.is_stream and not s.is_local]
         self._at: dict[Endpoint, list[Socket]] = {}
         self.of: dict[int, Admission] = {}  # by connection
@@ -156,6 +159,8 @@ class Admissions:
         for track in tracks:
             number = track.flow.connection
             knocks, ignored = knocks_of(track, queue.listener, self._calls)
+            if number in self._made_ns:
+                knocks, ignored = _as_told(knocks, ignored, self._made_ns[number])
             marks += [(arrival_ns(packet), number, True, packet) for packet in ignored]
             marks += [(arrival_ns(packet), number, False, packet) for packet in knocks]
             until_ns = self._latest_ns(track)
@@ -174,8 +179,9 @@ class Admissions:
                 turned.setdefault(number, []).append(Ignored(packet, least, most))
                 continue
             queue.broken = queue.broken or full
-            unsettled = self._is_unsettled(queue, lives[number], packet)
-            sure = queue.has_room(most) and not unsettled
+            told = number in self._made_ns
+            unsettled = not told and self._is_unsettled(queue, lives[number], packet)
+            sure = told or (queue.has_room(most) and not unsettled)
             before = tuple(turned.get(number, ()))
             self.of[number] = Admission(packet, before, sure, unsettled)
             self._enter(queue, lives[number], at_ns)
@@ -213,6 +219,14 @@ class Admissions:
         accept = self._accept_of(track)
         found = [surely_ns(track), bound_ns(accept) if accept is not None else None]
         return min((at_ns for at_ns in found if at_ns is not None), default=None)
+
+
+def _as_told(
+    knocks: list[Packet], ignored: list[Packet], made_ns: int
+) -> tuple[list[Packet], list[Packet]]:
+    """The same, where the kernel said when it made the connection: the last frame by then did."""
+    early = [packet for packet in (*ignored, *knocks) if arrival_ns(packet) <= made_ns]
+    return (early[-1:], early[:-1]) if early else (knocks, ignored)
 
 
 def _spoke_ns(track: Track) -> int | None:

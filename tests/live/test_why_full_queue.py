@@ -135,6 +135,22 @@ def test_what_a_full_listener_ignored_is_no_accept_queue(
     assert "retransmission_storm" not in {one.kind for one in view.findings}
 
 
+def test_the_kernel_says_the_same(tmp_path: Path) -> None:
+    """When its tracepoint says that the server's socket was made, the wait in the queue begins."""
+    tables, raw, _, ignored = play(tmp_path, 0, "kernel")
+    rows = check_recording(tables, raw)
+    for number in ignored:
+        made_ns = next(
+            state.time_ns for state in tables.states
+            if (state.connection, state.side, state.state) == (number, "server", "SYN-RECEIVED")
+        )  # fmt: skip
+        read = next(c for c in tables.calls if c.connection == number and c.op == "recvfrom")
+        full = [r for r in rows if r.call == read.call and r.cause == "backlog_full"]
+        queued = [r for r in rows if r.call == read.call and r.cause == "accept_queue"]
+        assert made_ns - 150 * MS <= full[-1].stop_ns <= made_ns  # and 100 ms on the wire
+        assert all(row.start_ns >= made_ns - 5 * MS for row in queued)
+
+
 def test_a_last_ack_that_the_wire_lost_is_none(tmp_path: Path) -> None:
     lab = record(tmp_path / "a.pcapng", 0, 1, "probe", "delay 20ms; drop c>s ack 1")
     tables, raw = lab.recording.tables, lab.recording.raw

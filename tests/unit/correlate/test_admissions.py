@@ -11,6 +11,7 @@ from netlab.correlate.accept_queue import knocks_of, queued_ns
 from netlab.correlate.admissions import Admission, backlog_of
 from netlab.explain.scene import Scene
 from netlab.model.recording import Host
+from netlab.model.tables import State
 from tests.playbook import INODE, Play
 
 MS = 1_000_000
@@ -209,6 +210,24 @@ def test_an_accept_just_after_its_stamp_may_have_made_room_for_it() -> None:
     admission = admitted(play, 1)
     assert frames(admission) == (6, [])
     assert not admission.sure
+
+
+def test_the_kernels_word_settles_which_frame_it_was() -> None:
+    play = listening("0")
+    knocks(play, 41000, 41001)
+    accepts(play, 41000)
+    play.now_ns += 50 * MS
+    data = says(play, 41001)
+    play.frame("s>c", "A", 1, 6, sport=41001)
+    tables = play.tables()
+    made_ns = next(p.arrived_ns or 0 for p in play.packets if p.frame == data) + 30_000
+    for connection, at_ns in ((0, play.packets[2].time_ns + 500), (1, made_ns)):
+        tables.states.append(
+            State(at_ns, "localhost", connection, "server", "SYN-RECEIVED", witness="kernel")
+        )
+    found = Scene(tables, play.raw).admissions.of
+    assert (frames(found[0]), found[0].sure) == ((3, []), True)
+    assert (frames(found[1]), found[1].sure) == ((data, [6]), True)
 
 
 def test_each_family_has_its_own_listener() -> None:
