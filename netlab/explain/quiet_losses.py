@@ -7,6 +7,8 @@ Read first: `recovery`; RFC 6298, RFC 8985.
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 from netlab.correlate.flows import FIN, RST
 from netlab.explain.causes import Cause
 from netlab.explain.gaps import Gap
@@ -181,9 +183,11 @@ def _missing(gap: Gap) -> tuple[int | None, int]:
     """
     total: int | None = 0
     long = gap.length_ns - gap.away_ns > _timer_ns(gap)
-    for row in reversed(gap.path.track.rows):
-        if row.packet.time_ns > gap.after.packet.time_ns:
-            continue
+    rows = gap.path.track.rows
+    place = bisect_right(rows, gap.after.packet.time_ns, key=lambda row: row.packet.time_ns)
+    while place:
+        place -= 1
+        row = rows[place]
         if row.direction is not gap.after.direction or row.packet._made:
             continue
         if row is not gap.after and row.segment.seg_len:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from netlab.correlate.arrivals import arrival_ns, came, reached
+from netlab.correlate.arrivals import arrival_ns, came
 from netlab.correlate.flows import ACK, RST, SYN
 from netlab.correlate.reasons import Reason
-from netlab.explain.causes import MECHANISMS, Cause
 from netlab.explain.findings.finding import Finding, Severity
-from netlab.explain.queues import is_never_taken, turned_away_text
+from netlab.explain.findings.reset_frames import answering, ending
 from netlab.explain.scene import Path, Scene
 from netlab.explain.wording import counted, name_of
 from netlab.model.call import is_outbound
 from netlab.model.tables import Call, Connection, Packet, Role, Side
 
 _CITED = 8
-_PROMPT_NS = 5_000_000  # a stack answers at once; a busy machine takes its time
 
 
 def resets(scene: Scene, row: Connection) -> Iterator[Finding]:
@@ -127,41 +125,12 @@ def _defendant(
             ("Stop sending once the peer has closed; look for the end of the stream first."),
         )
     if not packet._flags & (ACK | SYN):
-        return "", *_without_a_call(path, side, packet)
+        return "", *answering(path, side, packet)
+    if not scene.has_calls(row.connection, side):
+        return "", *ending(path, side, packet)
     return (
         "", "which call did it, the recording does not show",
         f"Record the calls of the {side}, too: netlab lab, netlab trace.",
-    )  # fmt: skip
-
-
-def _without_a_call(path: Path, side: Side, packet: Packet) -> tuple[str, str]:
-    """(why, what to change) of a RST without ACK, as an end sends it that knows no such connection.
-
-    RFC 9293 3.10.7.1: its number is the ACK number of the frame that it answers, at once. Anybody
-    who can see or guess that number can send one like it (RFC 5961 3).
-    """
-    asked = next(
-        (row.packet.frame for row in reversed(path.track.rows)
-         if row.direction is side.inbound and reached(row.packet)
-         and row.packet.seg_ack == packet.seg_seq
-         and 0 <= packet.time_ns - arrival_ns(row.packet) <= _PROMPT_NS), None,
-    )  # fmt: skip
-    said = turned_away_text(path) if side is Side.SERVER and is_never_taken(path) else ""
-    if said:
-        return (
-            f"its listener never took the connection: {said}",
-            MECHANISMS[Cause.BACKLOG_FULL].advice,
-        )
-    if asked is None:
-        return (
-            "it answers no frame that had come just before, and which call did it, the recording"
-            " does not show",
-            f"Record the calls of the {side}, too: netlab lab, netlab trace.",
-        )  # fmt: skip
-    return (
-        f"it has the form of an answer to frame {asked}, for a connection that it did not know",
-        "That end restarted or gave up, and the other did not notice: a time-out or keep-alives"
-        " there, then connect anew.",
     )  # fmt: skip
 
 

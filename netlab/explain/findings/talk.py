@@ -22,6 +22,9 @@ def small_writes(scene: Scene, row: Connection) -> Iterator[Finding]:
     """A side that writes much in little pieces, one right after the other."""
     if row.protocol != "tcp":
         return
+    if not any(scene.has_calls(row.connection, side) for side in Side):
+        yield from _small_segments(scene, row)
+        return
     for side in Side:
         writes = [call for call in _moving(scene, row, side) if is_outbound(call)]
         behind = [
@@ -39,6 +42,34 @@ def small_writes(scene: Scene, row: Connection) -> Iterator[Finding]:
             " and, with TCP_NODELAY, a segment.",
             "Gather what belongs together in one call (writev, a buffer).",
             "RFC 9293 3.7.4", (), tuple(call.call for call in behind[:_CITED]),
+        )  # fmt: skip
+
+
+def _small_segments(scene: Scene, row: Connection) -> Iterator[Finding]:
+    """The same, as frames show it where nothing held what was written: a segment a write.
+
+    A small one behind a full one is the rest of a large write.
+    """
+    path = scene.path(row.connection)
+    for direction, sender in path.senders.items() if path is not None else ():
+        again = {resend.frame for resend in sender.resends}
+        new = [one for one in sender.departed if one.segment.frame not in again]
+        behind = [
+            later.segment.frame for earlier, later in pairwise(new)
+            if later.packet.time_ns - earlier.packet.time_ns < _AT_ONCE_NS
+            and later.segment.payload_len_bytes < _SMALL_BYTES
+            and earlier.segment.payload_len_bytes < sender.mss
+        ]  # fmt: skip
+        if len(behind) < _MANY:
+            continue
+        sizes = [one.segment.payload_len_bytes for one in new]
+        yield Finding(
+            "small_writes", row.connection, Severity.MEDIUM,
+            f"The {direction.sender} sent {len(new):,} segments of {median_low(sizes):,} bytes in"
+            f" the median, {len(behind):,} of them small and right behind another that was not"
+            " full: its program writes in little pieces.",
+            "Gather what belongs together in one call (writev, a buffer).",
+            "RFC 9293 3.7.4", tuple(behind[:_CITED]),
         )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from netlab.explain.causes import BUSY
+from netlab.explain.causes import BUSY, Certainty
 from netlab.explain.findings.finding import Severity
 from netlab.explain.findings.groups import Group
 from netlab.show.escape import printable
@@ -58,7 +58,9 @@ def why_lines(view: Why, width: int) -> list[Line]:
             advised.add(sentence.advice)
         lines.append([])
     if view.silences:
-        lines.append([("The longest silences", "bold"), ("  (all inferred)", "dim")])
+        known = all(silence.certainty == Certainty.INFERRED for silence in view.silences)
+        how = "  (all inferred)" if known else "  (all inferred, or not known)"
+        lines.append([("The longest silences", "bold"), (how, "dim")])
         advised = set()
         for number, silence in enumerate(view.silences, 1):
             said = silence_text(silence, advise=silence.advice not in advised)

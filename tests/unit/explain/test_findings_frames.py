@@ -126,3 +126,33 @@ def test_a_packet_that_its_sender_counted_and_nobody_saw_was_lost() -> None:
         if packet.sport != 80:
             packet.ip_id = (packet.ip_id or 0) + 1
     assert found(play)["loss_recovery"].text.startswith("No byte was lost, only ACKs were")
+
+
+def in_pieces(sizes: tuple[int, ...], times: int, apart_ms: int = 0) -> Play:
+    play = Play(window=512)
+    play.syn(), play.synack(), play.ack("c>s", 0)
+    at = 0
+    for _ in range(times):
+        for size in sizes:
+            play.data("c>s", at, at + size)
+            at += size
+            play.now_ns += apart_ms * MS
+        play.ack("s>c", at)
+        play.now_ns += 5 * MS
+    return play
+
+
+def test_small_segments_right_behind_one_another_are_small_writes() -> None:
+    one = found(in_pieces((10, 20), 23))["small_writes"]
+    assert "The client sent 46 segments of 10 bytes in the median, 23 of them small" in one.text
+    assert one.frames[0] == 5
+
+
+@pytest.mark.parametrize(
+    ("sizes", "times", "apart_ms"),
+    [((10, 20), 19, 0), ((10, 20), 23, 3), ((FULL, 20), 23, 0), ((10, 300), 23, 0)],
+)
+def test_few_or_far_apart_or_the_rest_of_a_large_one_are_none(
+    sizes: tuple[int, ...], times: int, apart_ms: int
+) -> None:
+    assert "small_writes" not in found(in_pieces(sizes, times, apart_ms))

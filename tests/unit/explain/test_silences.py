@@ -184,3 +184,19 @@ def test_they_stand_in_a_list_with_what_to_change_the_one_that_matters_first() -
     assert "silent for 3.041 s, 2 times" in text
     assert "Set TCP_NODELAY" in text
     assert max(map(len, text.splitlines())) <= 60
+
+
+def test_their_heading_says_how_they_are_known() -> None:
+    play = opened()
+    play.data("c>s", 0, FULL), play.ack("s>c", FULL)
+    play.now_ns += 30 * MS
+    play.data("c>s", FULL, FULL + 100)
+    text = "\n".join(plain(line) for line in why_lines(why(play.tables(), play.raw, "a"), 60))
+    assert "The longest silences  (all inferred)" in text
+    play = opened()
+    play.data("c>s", 0, FULL), play.ack("s>c", FULL)
+    play.now_ns += 30 * MS
+    play.data("c>s", FULL, 2 * FULL)
+    text = "\n".join(plain(line) for line in why_lines(why(play.tables(), play.raw, "a"), 60))
+    assert "The longest silences  (all inferred, or not known)" in text
+    assert "between full segments of the client" in " ".join(text.split())
