@@ -7,7 +7,7 @@ from what it keeps (`0..100` of a call that succeeded is `= 100`).
 
 from __future__ import annotations
 
-from netlab.model.call import WAITING, Ready, events_text, is_inbound, is_moving, is_outbound
+from netlab.model.call import STOP, WAITING, Ready, events_text, is_inbound, is_moving, is_outbound
 from netlab.model.frame import TCP_SEGMENTATION_OFFLOAD
 from netlab.model.seqnum import seq_diff
 from netlab.model.tables import Call, Packet, Segment
@@ -102,6 +102,8 @@ def outcomes(call: Call, ready: tuple[Ready, ...]) -> Texts:
     """What a call returned: `= 100`, `= -1 EAGAIN`, `→ fd 5 IN`."""
     if call.returned_ns is None:
         return ("= ?",)
+    if call.op == STOP:
+        return ("went on",)
     result = 0 if call.result is None else call.result
     if call.errno is not None:
         if result > 0:

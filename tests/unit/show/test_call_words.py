@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netlab.show.views.words import entry_texts
+from netlab.show.views.words import entry_texts, outcomes
 from tests.playbook import Play
 
 
@@ -13,3 +13,15 @@ def test_an_option_whose_value_has_commas_is_shown_whole() -> None:
     linger, nodelay = play.tables().calls
     assert "SO_LINGER={onoff=1, linger=2}" in entry_texts(linger)
     assert "TCP_NODELAY=1" in entry_texts(nodelay)
+
+
+def test_a_thread_that_was_stopped_returns_nothing_but_goes_on() -> None:
+    play = Play()
+    play.did("client", "stop", None, args="SIGSTOP", fd=None, inode=None)
+    play.did("client", "shutdown", 0, args="SHUT_WR")
+    with play.call("client", "stop", None, args="SIGSTOP", fd=None, inode=None, inside=True):
+        pass
+    stop, shutdown, still = play.tables().calls
+    assert outcomes(stop, ()) == ("went on",)
+    assert outcomes(shutdown, ()) == ("= 0",)
+    assert outcomes(still, ()) == ("= ?",)
