@@ -75,7 +75,7 @@ class Epolls:
             self._sets[record.host, record.pid, record.result] = EpollSet(is_born=True)
         elif record.op == "epoll_ctl":
             watched = self.set_of(record)
-            if not record.ready:  # the kernel witness sees numbers only
+            if not record.ready:  # of what it was about, no more than a number is known
                 watched.is_born = False
             for item in record.ready:
                 if item.inode is None:

@@ -38,12 +38,13 @@ def tell_poll(line: Line, scene: Scene, call: Call) -> int | None:
     """Until a descriptor was ready; returns when. None: what it waited for is not known."""
     if call.errno is not None:
         return line.at_ns
+    asked = _TIMEOUT.search(call.args)
+    if asked is not None and float(asked[1]) == 0:
+        return line.at_ns  # it looks once, and waits for nothing
     if not call.result:
-        asked = _TIMEOUT.search(call.args)
-        if asked is None or float(asked[1]) != 0:
-            line.until(line.stop_ns, Cause.TIMER, Certainty.OBSERVED, (), (),
-                       "until its time was up")  # fmt: skip
-        return line.stop_ns if line.done else line.at_ns
+        line.until(line.stop_ns, Cause.TIMER, Certainty.OBSERVED, (), (),
+                   "until its time was up")  # fmt: skip
+        return line.stop_ns
     spans = [s for s in scene.spans.get(call.call, ()) if s.role == Role.WAKEUP]
     found: list[tuple[int, int, int]] = []
     for place, span in enumerate(spans):

@@ -1,11 +1,10 @@
 """A wait for several that never returned -> what had not come on any of what it watches.
 
-Of an epoll whose making the recording has, every socket in its set is known, unless the kernel
-witness saw it, which does not tell what an epoll_ctl is about. The rest of what may be in it (an
-event counter, a pipe, a timer, another epoll) has no calls, so where no socket is, it waited for
-one of those. Of a select or poll that never returned, and of an epoll made before, it is only known
-which sockets its process held. Whether it had a time-out is not known either where strace is the
-witness (it prints that of an epoll_wait when it returns), so nothing here is observed.
+Of an epoll whose making the recording has, every socket in its set is known. The rest of what may
+be in it (an event counter, a pipe, a timer, another epoll) has no calls, so where no socket is, it
+waited for one of those. Of a select or poll that never returned, and of an epoll made before, it is
+only known which sockets its process held. Whether it had a time-out is not known either where
+strace is the witness (it prints that of an epoll_wait when it returns): nothing here is observed.
 Read first: man 7 epoll, man 2 poll.
 """
 
@@ -24,6 +23,7 @@ from netlab.model.tables import Call, Direction, Side
 
 _TIMEOUT = re.compile(r"timeout=(\d+(?:\.\d+)?)")
 _NOTHING = re.compile(r"\bnfds=0\b|\breaders=0, writers=0, exceptional=0\b")
+_OF_CALLS = frozenset({"calls", "events"})  # with those lost an epoll_ctl may be
 _INCOMING = POLLIN | POLLPRI | POLLRDHUP
 
 
@@ -75,9 +75,12 @@ def _for_a_signal(line: Line, scene: Scene, call: Call) -> None:
 
 
 def _watched(scene: Scene, call: Call, line: Line) -> list[tuple[Socket, int]] | None:
-    """Each socket in the set of an epoll in the time of a line, with the events asked for."""
+    """Each socket in the set of an epoll in the time of a line, with the events asked for.
+
+    Events 0: which, is not known; few wait for nothing but room.
+    """
     watches = scene.watched(call, line.stop_ns)
-    if watches is None:
+    if watches is None or any(loss.what in _OF_CALLS for loss in scene.raw.losses):
         return None
     lives = {
         (socket.inode, watch.events): socket
@@ -98,7 +101,7 @@ def _for_all_of(line: Line, scene: Scene, watched: list[tuple[Socket, int]]) -> 
             " something else (an event counter, a pipe, a timer)",
         )  # fmt: skip
         return
-    if any(not events & _INCOMING for _, events in watched):
+    if any(events and not events & _INCOMING for _, events in watched):
         return  # for room: why there was none is not told here
     listeners = [one for one in sockets if one.listens]
     others = [one for one in sockets if not one.listens]

@@ -33,7 +33,7 @@ from netlab.capture.kernel.tracepoints import (
     Seen,
     Signalled,
 )
-from netlab.model.call import WAITING, CallRecord
+from netlab.model.call import WAITING, CallRecord, Ready
 from netlab.model.recording import Loss
 
 # By number (linux/errno.h): what `model.call.RESTARTING` is about.
@@ -243,6 +243,11 @@ class Calls:
         if number:
             result = None if number in _RESTARTS else -1
         many = call.op in _MANY and bool(result)
+        ready: tuple[Ready, ...] = ()
+        if call.op == "epoll_ctl":  # for which events, no tracepoint tells
+            fd = inside.arguments["fd"]
+            about = self.places.socket_at(process.pid, fd)
+            ready = (Ready(fd, about.inode, 0),) if about is not None else ()
         self.families.add(
             process,
             CallRecord(
@@ -260,6 +265,7 @@ class Calls:
                 peer=socket.peer if socket is not None else None,
                 address=inside.address,
                 new_inode=new_inode,
+                ready=ready,
                 message_bytes=tuple(inside.moved) if many else (),
                 message_addresses=tuple(inside.addresses) if many and any(inside.addresses) else (),
             ),

@@ -207,7 +207,8 @@ def _finding(
     lengths = sorted(d.length for d in found.some)
     size = sum(d.length for d in found.known) + sum(lengths[: found.fewest])
     exact = not found.fewest
-    which = "" if exact else f" (which of the {len(found.some)} that came, is not known)"
+    came = len(found.known) + len(found.some)
+    which = "" if exact else f" (which of the {came} that came, is not known)"
     text = (
         f"{'' if exact else 'At least '}{counted(count, 'datagram')} ({counted(size, 'byte')}) of"
         f" the {direction.sender} reached {_named(scene, socket, direction)} and"

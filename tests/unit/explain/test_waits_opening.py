@@ -374,6 +374,22 @@ def test_a_poll_that_was_not_to_wait_has_no_timer() -> None:
     assert [row.cause for row in rows if row.call == number] == ["copy"]
 
 
+@pytest.mark.parametrize(("timeout", "expected"), [(0, "scheduler"), (50, "peer_app")])
+def test_a_poll_that_only_looks_does_not_wait_for_what_it_reports(
+    timeout: int, expected: str
+) -> None:
+    play = Play(wired=True)
+    play.handshake()
+    found = INODE["client"], POLLIN
+    with play.wait("client", found, op="poll", args=f"nfds=1, timeout={timeout}"):
+        play.now_ns += 5 * MS
+        with play.call("server", "send", 3, size=3):
+            play.data("s>c", 0, 3)
+    play.did("client", "recv", 3, size=100)
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, "poll")) == [(expected, 5)]
+
+
 def test_a_poll_ended_by_something_else_is_unknown() -> None:
     play = Play(wired=True)
     play.handshake()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from netlab.model.call import POLLIN, POLLOUT
+from netlab.model.recording import Loss
 from netlab.show.terminal.why import sentence_text
 from netlab.show.views.why import why_call
 from tests.playbook import ADDRESS, INODE, Play, number_of
@@ -263,7 +264,7 @@ def test_a_set_without_sockets_waits_for_something_else() -> None:
 
 
 def test_a_set_of_which_a_change_is_not_known_is_not_known() -> None:
-    """As the kernel witness sees it: an epoll_ctl, and a number."""
+    """An epoll_ctl of which only a number is known."""
     play = among_others()
     play.did("server", "epoll_ctl", 0, inode=None, fd=4, family=None, kind=None, peer=None,
              local=None, args="EPOLL_CTL_ADD, 5, ?")  # fmt: skip
@@ -322,6 +323,24 @@ def test_what_comes_to_a_connection_in_no_set_wakes_nobody() -> None:
     wait = number_of(tables, "epoll_wait")
     assert causes(rows, wait) == [("no_client", 300)]
     assert of(rows, wait, "no_client").certainty == "inferred"
+
+
+def test_where_calls_were_lost_a_set_is_not_known() -> None:
+    play = among_others()
+    with play.wait("server", inside=True):
+        talks(play)
+    play.raw.losses.append(Loss("kernel", "events", 7, "trace buffer full"))
+    tables, rows = told(ends(play))
+    assert causes(rows, number_of(tables, "epoll_wait")) == [("unknown", 300)]
+
+
+def test_events_that_the_kernel_witness_does_not_see_are_taken_for_incoming_ones() -> None:
+    play = among_others()
+    play.watch("server", INODE["server"], 0)
+    with play.wait("server", inside=True):
+        pass
+    tables, rows = told(ends(play))
+    assert causes(rows, number_of(tables, "epoll_wait")) == [("peer_app", 300)]
 
 
 def test_a_set_that_waits_for_room_is_not_said_to_wait_for_bytes() -> None:

@@ -23,6 +23,7 @@ from netlab.capture.kernel.tracepoints import (
     Seen,
     Signalled,
 )
+from netlab.model.call import Ready
 from netlab.model.kernel_event import KernelEvent
 
 PID, OTHER_THREAD, CHILD = 100, 101, 200
@@ -339,3 +340,14 @@ def test_a_call_that_never_returns_is_told_at_the_end() -> None:
     story.calls.finish()
     last = story.calls.families.records[-1]
     assert (last.op, last.returned_ns, last.result) == ("accept", None, None)
+
+
+def test_an_epoll_ctl_says_which_socket_it_is_about_and_no_events() -> None:
+    story = Story()
+    story.call("socket", 3, **SOCKET)
+    story.call("epoll_create1", 4, flags=0)
+    story.call("epoll_ctl", 0, epfd=4, op=1, fd=3)
+    story.call("epoll_ctl", 0, epfd=4, op=1, fd=9)  # no socket, so nobody's business
+    made, _, changed = story.calls.families.records
+    assert changed.op == "epoll_ctl"
+    assert changed.ready == (Ready(3, made.inode, 0),)
