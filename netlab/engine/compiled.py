@@ -110,6 +110,8 @@ def _namespace(numba: Any, unit: tuple[ModuleType, ...]) -> dict[str, Any]:
             space[name] = numba.njit("i8(u1[::1],u4)", **_BARE)(space[name])
         for name in getattr(module, "STORES", ()):
             space[name] = numba.njit("i8(u1[::1],u4,i8)", **_BARE)(space[name])
+        for name in getattr(module, "INDICES", ()):
+            space[name] = numba.njit("u8(i8)", **_BARE)(space[name])
         for name in module.KERNELS:
             space[name] = numba.njit(space[name], **_BARE)
     space["carray"] = numba.carray

@@ -45,7 +45,7 @@ def pages_of(
     pages = machine.table(p.PAGE, len(places))
     values, text = machine.table(p.CELL, 0), machine.piece(1)
     for cells, room, count in tables:
-        values.ensure(count + p.DELTAS)
+        values.ensure((count + p.DELTAS) * 9 // 8 + 1)
         text.ensure(len(places) * (count * _VALUE_BYTES + _MORE_BYTES))
         machine.run("write_pages", cells, room, count, picked, len(places), values, text, pages)
         made, at = [], 0

@@ -54,9 +54,9 @@ def test_a_hundred_thousand_calls_are_explained(capsys: pytest.CaptureFixture[st
     all_s = time.process_time() - begun
     with capsys.disabled():
         print(
-            f"\n{len(tables.calls):,} calls: {len(rows):,} waits in {waits_s:.1f} s (at most"
-            f" {MOST_S:.0f} s); with findings and sentences {all_s:.1f} s"
+            f"\n{len(tables.calls):,} calls: {len(rows):,} waits in {waits_s:.1f} s; with findings"
+            f" and sentences {all_s:.1f} s (at most {MOST_S:.0f} s)"
         )
     assert view.calls >= CALLS
     assert view.unknown_ns * 20 < view.waited_ns
-    assert waits_s < MOST_S
+    assert max(waits_s, all_s) < MOST_S
