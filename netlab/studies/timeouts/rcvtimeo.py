@@ -8,7 +8,7 @@ from typing import Any
 
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
-from netlab.studies.parts import MS, TURN_NS, timer_room
+from netlab.studies.parts import BUSY_NS, MS, TURN_NS, timer_room
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, trial
 from netlab.studies.study import Claim, Expect, Parameter, Params, Study, Topic
@@ -58,7 +58,7 @@ STUDY = Study(
         Claim("A time-out of recv() ends the connection", lambda e: _between(e) != 0),
     ),
     next="`netlab study settimeout`: the same by poll().",
-    cause="timer",
+    cause=lambda p: "timer" if p.timeout >= BUSY_NS else "",
 )  # fmt: skip
 
 
