@@ -11,10 +11,9 @@ import socket
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
 from netlab.studies.moments import window
+from netlab.studies.parts import MS, TURN_NS
 from netlab.studies.quantity import Kind
 from netlab.studies.study import PORT, Expect, Parameter, Params, Study, Topic, Window
-
-MS = 1_000_000  # times are in ns
 
 
 def server(probe: Probe, p: Params) -> int:
@@ -65,18 +64,19 @@ STUDY = Study(
     " else.",
     # What a reader may change with --set, each with its range.
     parameters=(
-        Parameter("rtt", Kind.TIME, 20 * MS, 0, 1000 * MS, "round trip of the wire"),
+        Parameter("rtt", Kind.TIME, 100 * MS, 0, 1000 * MS, "round trip of the wire"),
         Parameter("size", Kind.SIZE, 100, 1, 1000, "of the message"),
     ),
     server=server,
     client=client,
     # The rules of the wire, as for `netlab lab --wire`.
     wire=lambda p: f"delay {p.rtt // 2}ns",
-    # What is predicted, how it is measured, and how far it may be off (and why that far).
+    # What is predicted, how it is measured, and how far it may be off (and why that far). Times are
+    # in ns. Who is woken may have to wait for its turn: a program, and the wire for each frame.
     expects=(
         Expect("the client has its answer after", Kind.TIME, lambda p: p.rtt, answer_took_ns,
-               "half of it there, half of it back", more=40 * MS,
-               because="two processes must be scheduled"),
+               "half of it there, half of it back", more=4 * TURN_NS,
+               because="a turn each for the wire's two frames and two programs"),
         Expect("bytes that the server read", Kind.SIZE, lambda p: p.size,
                lambda e: e.returned["server"], "RFC 9293 2.2"),
     ),

@@ -147,6 +147,6 @@ STUDY = Study(
               lambda e: found(e, "blocking", "worked_ns") > found(e, "blocking", "took_ns") // 2),
     ),
     next="`netlab study every-call`: what all the other calls do.",
-    cause="peer_app",
+    cause=lambda p: "peer_app" if p.think >= TURN_NS else "",
     waits_on="client recv",
 )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence
 from netlab.studies.moments import call_on, window
-from netlab.studies.parts import MS, TURN_NS, timer_room
+from netlab.studies.parts import BUSY_NS, MS, TURN_NS, timer_room
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected, trial
 from netlab.studies.study import Claim, Expect, Parameter, Params, Study, Topic, Window
@@ -67,7 +67,7 @@ STUDY = Study(
     ),
     moment=moment,
     next="`netlab study settimeout`: the same by poll().",
-    cause="timer",
+    cause=lambda p: "timer" if p.timeout >= BUSY_NS else "",
 )  # fmt: skip
 
 

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from netlab.studies.evidence import Evidence, told
-from netlab.studies.parts import BUSY_NS, MS, TICK_NS, S, no_tail_loss_probes, timer_room
+from netlab.studies.parts import BUSY_NS, MS, TICK_NS, S, no_tail_loss_probes
 from netlab.studies.quantity import Kind
 from netlab.studies.study import Drawn, Expect, Parameter, Study, Sweep, Topic
-from netlab.studies.timeouts.rto_backoff import client, gap_ns, moment, rto_ns, server, wire
+from netlab.studies.timeouts.rto_backoff import (
+    client,
+    gap_ns,
+    late_ns,
+    moment,
+    rto_ns,
+    server,
+    unsettled_ns,
+    wire,
+)
 
 RESENT, KERNEL, RFC = 0, 1, 2  # the expectations, in their order
 
@@ -37,12 +46,13 @@ STUDY = Study(
     expects=(
         Expect("the lost message leaves again after", Kind.TIME, rto_ns, lambda e: gap_ns(e, 0),
                "RFC 6298 2.3; TCP_RTO_MIN of Linux",
-               less=TICK_NS, more=lambda p: timer_room(rto_ns(p)) + BUSY_NS,
+               less=TICK_NS, more=late_ns,
                because="it is set in ticks; the timer wheel is up to 1/8 late; a turn each for the "
-               "wire's two frames, in the trips that it is computed from"),
+               "wire's two frames in the trips it is computed from, of which the first counts most"
+               ),
         Expect("the RTO that its kernel had computed (tcpi_rto)", Kind.TIME, rto_ns, told("rto"),
                "tcp_set_rto() of Linux: in ticks",
-               less=TICK_NS, more=lambda p: BUSY_NS + max(0, 2 * p.rtt - 200 * MS) // 8,
+               less=TICK_NS, more=lambda p: BUSY_NS + unsettled_ns(p),
                because="it is set in ticks; a turn each for the wire's two frames; the variation "
                "of the first trip dies down by a quarter each round"),
         Expect("what RFC 6298 makes of the same trips", Kind.TIME, lambda p: max(S, p.rtt),

@@ -6,11 +6,12 @@ import re
 
 import pytest
 
+from netlab.studies import starting_point
 from netlab.studies.catalogue import catalogue
 from netlab.studies.quantity import Kind
 from netlab.studies.study import Expect, Params, Study
 
-STUDIES = list(catalogue().values())
+STUDIES = [*catalogue().values(), starting_point.STUDY]
 every_study = pytest.mark.parametrize("study", STUDIES, ids=[study.name for study in STUDIES])
 # What makes a time inexact by so much and no more: how long who can run waits for a processor, and
 # what timers and clocks count in.
