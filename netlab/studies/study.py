@@ -253,4 +253,6 @@ class Claim:
 
 
 def _worded(kind: Kind, value: int) -> str:
-    return f"{value:,} bytes" if kind is Kind.SIZE else typed(kind, value)
+    if kind is Kind.SIZE:
+        return f"{value:,} bytes"
+    return f"{value:,}" if kind is Kind.COUNT else typed(kind, value)

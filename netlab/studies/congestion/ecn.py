@@ -46,11 +46,11 @@ STUDY = Study(
     "say about ECN, and where?",
     setup="A client connects and sends 10,000 bytes. (The wire of the lab marks nothing: this is "
     "about what a router would have to see.)",
-    prediction="A client that wants ECN sets both flags, ECE and CWR, in its SYN: no old "
-    "receiver would. A server that can (2, the default: when asked) answers with ECE alone in "
-    "its SYN-ACK. From then on each IP header with data carries ECT(0), the bits 10: a router "
-    "whose queue grows may change them to 11, where it would drop others. Pure ACKs are not "
-    "marked so.",
+    prediction="A client that wants ECN (explicit congestion notification) sets both flags, ECE "
+    "and CWR, in its SYN: no old receiver would. A server that can (2, the default: when asked) "
+    "answers with ECE alone in its SYN-ACK. From then on each IP header with data carries ECT(0), "
+    "the bits 10: a router whose queue grows may change them to 11, where it would drop others. "
+    "Pure ACKs are not marked so.",
     parameters=(
         Parameter("asks", Kind.COUNT, 1, 1, 2, "net.ipv4.tcp_ecn of the client; 1: it asks"),
         Parameter("agrees", Kind.COUNT, 2, 0, 2, "net.ipv4.tcp_ecn of the server; 0: never"),

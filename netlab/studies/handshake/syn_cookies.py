@@ -57,10 +57,11 @@ STUDY = Study(
     "{cookies}; 1, the default, does it when the queue is full, 0 never). The wire loses "
     "the client's first ACK; the client says nothing for 1.6 s and then sends five bytes.",
     prediction="The number of its SYN-ACK is the memory: a hash of both ends and a secret, with "
-    "the MSS in a few bits. An ACK of that number proves that there was a SYN. But what is not "
-    "kept has no timer: where the ACK is lost, nobody sends the SYN-ACK again, and accept() "
-    "returns only when the client speaks. A server that speaks first would wait for ever. "
-    "With a queue in place of cookies it is sent again after 1 s.",
+    "the MSS (the largest segment that the client takes) in a few bits. An ACK of that number "
+    "proves that there was a SYN. But what is not kept has no timer: where the ACK is lost, "
+    "nobody sends the SYN-ACK again, and accept() returns only when the client speaks. A server "
+    "that speaks first would wait for ever. With a queue in place of cookies it is sent again "
+    "after 1 s.",
     parameters=(
         Parameter("cookies", Kind.COUNT, 2, 0, 2, "tcp_syncookies of the server"),
     ),

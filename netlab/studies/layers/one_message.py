@@ -47,6 +47,26 @@ def sums(evidence: Evidence) -> str | None:
     return f"{checksum(header)}, {checksum(pseudo + segment)}"
 
 
+def table(evidence: Evidence) -> list[list[str]]:
+    """What each layer put in front, as the frame has it, from the message down to the wire."""
+    found = frame(evidence)
+    if found is None:
+        return []
+    packet = evidence.data(found)[ETHERNET:]
+    ip_bytes = 4 * (packet[0] & 15)
+    tcp_bytes = 4 * (packet[ip_bytes + 12] >> 4)
+    size = found.payload_len_bytes or 0
+    rows = [["layer", "adds", "makes", "what it puts in front"], ["program", "", f"{size:,} B", ""]]
+    for layer, adds, what in (
+        ("TCP", tcp_bytes, "ports, numbers, window, checksum, timestamps"),
+        ("IPv4", ip_bytes, "addresses of the hosts, TTL, checksum of itself"),
+        ("Ethernet", ETHERNET, "addresses of the cards on this link"),
+    ):
+        size += adds
+        rows.append([layer, f"{adds} B", f"{size:,} B", what])
+    return rows
+
+
 def moment(evidence: Evidence) -> list[Window]:
     """From the connection until the message is read."""
     return window(
@@ -77,6 +97,9 @@ STUDY = Study(
         Expect("of these, the TCP segment's payload", Kind.SIZE, lambda p: p.size,
                lambda e: f.payload_len_bytes if (f := frame(e)) else None,
                "RFC 791 3.1: 20; RFC 9293 3.1: 20; RFC 7323 3.2: 12"),
+        Expect("the MTU of the client's link, as its SYN tells it (MSS + 40)", Kind.SIZE,
+               lambda p: 1500, lambda e: mss + 40 if (mss := e.connection.client_mss) else None,
+               "RFC 9293 3.7.1: the MTU less headers without options; RFC 894: 1,500"),
         Expect("TTL", Kind.COUNT, lambda p: 64, lambda e: f.ttl if (f := frame(e)) else None,
                "RFC 1700: 64; net.ipv4.ip_default_ttl"),
         Expect("checksums of IP and TCP, summed up with the rest", Kind.WORD,
@@ -88,6 +111,7 @@ STUDY = Study(
                "RFC 9293 2.2"),
     ),
     moment=moment,
+    table=table,
     next="`netlab study one-message --set size=1`: 67 bytes for one. Then `netlab study two-hops`: "
     "what a router changes.",
 )  # fmt: skip

@@ -127,8 +127,9 @@ STUDY = Study(
     setup="After {rtt} of round trip has been measured a few times, the wire loses the next "
     "message {losses} times. Tail loss probes are off (net.ipv4.tcp_early_retrans 0), so that"
     " only the retransmission timer acts.",
-    prediction="After one RTO, then two, then four: each time the timer doubles. Linux has RTO = "
-    "smoothed round trip + max(4 x variation, 200 ms); RFC 6298 would have at least 1 s.",
+    prediction="After one retransmission time-out (RTO), then two, then four: each time the timer "
+    "doubles. Linux has RTO = smoothed round trip + max(4 x variation, 200 ms); RFC 6298 would "
+    "have at least 1 s.",
     parameters=(
         Parameter("rtt", Kind.TIME, 20 * MS, 0, 300 * MS, "round trip of the wire"),
         Parameter("losses", Kind.COUNT, 3, 1, 5, "how often the message is lost"),

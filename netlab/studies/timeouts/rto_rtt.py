@@ -31,10 +31,10 @@ STUDY = Study(
     topic=Topic.TIMEOUTS,
     question="How does the retransmission timer follow the round trip?",
     setup="The same loss on wires of several round trips.",
-    prediction="RTO = round trip + 200 ms: the variation of a wire that is always the same "
-    "dies down, and then the floor of Linux, 200 ms, is what is added. RFC 6298 "
-    "(RTO = srtt + 4 rttvar: the smoothed round trip and four times its variation) asks for 1 s at "
-    "least, so on all these wires its curve is flat: Linux is sooner.",
+    prediction="Its length, the retransmission time-out (RTO), is round trip + 200 ms: the "
+    "variation of a wire that is always the same dies down, and then the floor of Linux, 200 ms, "
+    "is what is added. RFC 6298 (RTO = srtt + 4 rttvar: the smoothed round trip and four times its "
+    "variation) asks for 1 s at least, so on all these wires its curve is flat: Linux is sooner.",
     parameters=(
         Parameter("rtt", Kind.TIME, 20 * MS, 0, 400 * MS, "round trip of the wire"),
         Parameter("losses", Kind.COUNT, 1, 1, 1, "how often the message is lost"),

@@ -60,9 +60,9 @@ STUDY = Study(
     setup="A client sends ten full segments at once; the wire loses the third and the sixth. "
     "The round trip is {rtt}; net.ipv4.tcp_sack of the server is {sack}.",
     prediction="An ACK has one number: up to where all is there. It tells of the first gap and "
-    "hides the second. With SACK it names the ranges behind the gap as well, so that the sender "
-    "sees both and fills them after one round trip. Without, it learns of the second only from "
-    "the ACK of the first resend: a round trip for each gap.",
+    "hides the second. With SACK (selective acknowledgment) it names the ranges behind the gap as "
+    "well, so that the sender sees both and fills them after one round trip. Without, it learns "
+    "of the second only from the ACK of the first resend: a round trip for each gap.",
     parameters=(
         Parameter("sack", Kind.COUNT, 1, 0, 1, "tcp_sack of the server"),
         Parameter("rtt", Kind.TIME, 100 * MS, 60 * MS, 150 * MS, "round trip of the wire"),

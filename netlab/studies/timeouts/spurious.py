@@ -6,17 +6,17 @@ from netlab.model.probe import Probe
 from netlab.model.seqnum import seq_le
 from netlab.model.tables import Verdict
 from netlab.studies.evidence import Evidence
+from netlab.studies.moments import there, window
 from netlab.studies.parts import BUSY_NS, MS, TICK_NS, delay, no_tail_loss_probes, timer_room
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, read_exactly
-from netlab.studies.study import Expect, Parameter, Params, Study, Topic
+from netlab.studies.study import Expect, Parameter, Params, Study, Topic, Window
 from netlab.studies.timeouts.rto_backoff import (
     SIZE,
     WARM_UP,
     client,
     copies_ns,
     gap_ns,
-    moment,
     rto_ns,
 )
 
@@ -56,15 +56,33 @@ def verdict(evidence: Evidence) -> str | None:
     return next(str(s.verdict) for f, s in evidence.frames("c>s") if f.time_ns == times[1])
 
 
+def moment(evidence: Evidence) -> list[Window]:
+    """The message; the ACK that is late; the copy, and what the server says to it; and how both
+    ACKs arrive."""
+    asked = evidence.call("send", WARM_UP, host="client")
+    copies = copies_ns(evidence)
+    if len(copies) < 2:
+        return window(asked)
+    acks = [ack for ack in evidence.frames("s>c", data=False) if ack[0].time_ns > copies[0]]
+    copied = next(f for f, _ in evidence.frames("c>s") if f.time_ns == copies[1])
+    return [
+        *window(asked),
+        *window(acks[0][0].time_ns if acks else None, copies[1]),
+        *window(there(copied), acks[1][0].time_ns if len(acks) > 1 else None),
+        *window(*(there(ack) for ack, _ in acks[:2])),
+    ]
+
+
 STUDY = Study(
     name="spurious-retransmission",
     topic=Topic.TIMEOUTS,
     question="A segment was sent twice, and nothing was lost. How does the sender find out?",
     setup="After {rtt} of round trip has been measured a few times, the ACK of a message takes "
     "{late} longer. Tail loss probes are off, so that only the retransmission timer acts.",
-    prediction="The timer cannot know why no ACK came: after an RTO (round trip + 200 ms) the "
-    "message leaves again. The server has it already. It throws the copy away and says so at "
-    "once: its ACK names the range that came twice (DSACK). The program reads each byte once.",
+    prediction="The timer cannot know why no ACK came: after a retransmission time-out (RTO: "
+    "round trip + 200 ms) the message leaves again. The server has it already. It throws the copy "
+    "away and says so at once: its ACK names the range that came twice (DSACK). The program reads "
+    "each byte once.",
     parameters=(
         Parameter("rtt", Kind.TIME, 20 * MS, 0, 60 * MS, "round trip of the wire"),
         Parameter("late", Kind.TIME, 450 * MS, 450 * MS, 500 * MS, "how much later the ACK comes"),

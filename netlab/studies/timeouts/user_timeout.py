@@ -41,11 +41,11 @@ STUDY = Study(
     "minutes?",
     setup="A client sets TCP_USER_TIMEOUT to {timeout}. Then the wire is cut behind its first "
     "message; it sends another and waits.",
-    prediction="By default Linux would resend for some 15 minutes (tcp_retries2). With the "
-    "option the connection is given up, and recv() fails with ETIMEDOUT. RFC 5482 counts from"
-    " the segment that is not acknowledged; Linux counts from its first resend by the timer, "
-    "which here comes after a tail loss probe (200 ms) and an RTO (200 ms): {timeout} and 400"
-    " ms.",
+    prediction="By default Linux would resend for some 15 minutes (tcp_retries2). With the option "
+    "the connection is given up, and recv() fails with ETIMEDOUT. RFC 5482 counts from the "
+    "segment that is not acknowledged; Linux counts from its first resend by the timer, which "
+    "here comes after a tail loss probe (200 ms) and a retransmission time-out (200 ms): "
+    "{timeout} and 400 ms.",
     parameters=(
         Parameter("timeout", Kind.TIME, 1000 * MS, 300 * MS, 10 * S, "TCP_USER_TIMEOUT"),
     ),
