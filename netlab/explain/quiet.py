@@ -9,6 +9,7 @@ Read first: `held` and `recovery`, whose rules these are where the calls are kno
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 
 from netlab.correlate.flows import FIN, RST, SYN
@@ -26,11 +27,15 @@ from netlab.explain.quiet_losses import (
 from netlab.explain.quiet_queues import ignored, not_accepted, syn_ignored
 from netlab.explain.sender import Sender
 from netlab.explain.wording import counted
+from netlab.model.seqnum import seq_diff
 from netlab.model.tables import Direction, Side
 
 _DELAYED_NS = 35_000_000  # TCP_DELACK_MIN of Linux is 40 ms
 _DELAYED_MOST_NS = 500_000_000  # RFC 9293 3.8.6.3
+_LEAST_KEEP_ALIVE_NS = 1_000_000_000  # man 7 tcp: TCP_KEEPIDLE and TCP_KEEPINTVL are in seconds
 _PROMPT_NS = 2_500_000  # what waits for room leaves as an ACK comes; by a clock (pacing), later
+_TICK_NS = 1_000_000  # of a timestamp (tcp_clock_ms)
+_NEAR, _CLOCKS = 16, 3  # frames looked at on each side; how many must have a timestamp
 
 Told = tuple[Cause, tuple[int, ...], str] | None
 
@@ -90,6 +95,39 @@ def _closed_window(gap: Gap) -> Told:
         Cause.PEER_WINDOW, (),
         f"because the window of the {closed.receiver} was closed, until frame {gap.frame} {until}:"
         " its program did not read",
+    )  # fmt: skip
+
+
+def _unheard_opening(gap: Gap) -> Told:
+    """A far end asked whether a window was closed that had been opened: it had not heard of it.
+
+    It had filled the window, sent nothing since, and asked: one with nothing to send does not
+    (TCP_KEEPIDLE is a second or more), or not so soon.
+    """
+    segment, direction = gap.after.segment, gap.after.direction
+    asked = segment.keep_alive or segment.zero_window_probe
+    if not asked or gap.sees_all or gap.length_ns >= _LEAST_KEEP_ALIVE_NS:
+        return None
+    nxt = gap.path.senders[direction].nxt(gap.after.packet.time_ns)
+    opening: Row | None = None
+    for ack in gap.path.senders[direction].acks_back_from(
+        gap.after.packet.time_ns + gap.path.senders[direction].away_ns
+    ):
+        window = ack.segment.seg_wnd_bytes
+        if ack.segment.ack is None or ack.segment.ack - 1 != nxt or window is None:
+            return None
+        if window == 0:
+            break
+        opening = ack
+    else:
+        return None
+    if opening is None or opening.packet.time_ns > gap.after.packet.time_ns:
+        return None
+    frame = opening.segment.frame
+    return (
+        Cause.WINDOW_PROBE, (frame,),
+        f"because the {gap.side} had not heard that its window was open (frame {frame}), until it"
+        f" asked (frame {gap.frame})",
     )  # fmt: skip
 
 
@@ -153,8 +191,31 @@ def _carrier(sender: Sender, stop: int, by_ns: int) -> Row | None:
 def _sat_on(gap: Gap, carrier: Row, ack: Row) -> bool:
     """Whether an ACK left so much later than its frame came as a delayed one does."""
     away_ns = gap.vantage.away(ack.direction.sender)
-    late_ns = ack.packet.time_ns - carrier.packet.time_ns - away_ns
+    late_ns = ack.packet.time_ns - carrier.packet.time_ns - away_ns - _held_up_ns(gap, ack)
     return _DELAYED_NS <= late_ns <= _DELAYED_MOST_NS
+
+
+def _held_up_ns(gap: Gap, ack: Row) -> int:
+    """How much longer than others near it an ACK was on its way, by its sender's clock.
+
+    TSval of Linux counts milliseconds; where those of its neighbours do not, 0: it is not known.
+    """
+    rows = gap.path.track.rows
+    place = bisect_left(rows, ack.packet.time_ns, key=lambda row: row.packet.time_ns)
+    near = [
+        (row.packet.time_ns, row.packet._options.ts_val)
+        for row in rows[max(place - _NEAR, 0) : place + _NEAR]
+        if row.direction is ack.direction and row.packet._options is not None
+        and row.packet._options.ts_val is not None
+    ]  # fmt: skip
+    mine = ack.packet._options.ts_val if ack.packet._options is not None else None
+    if mine is None or len(near) < _CLOCKS:
+        return 0
+    stays = [time_ns - seq_diff(val, mine) * _TICK_NS for time_ns, val in near]
+    whole_ns, ticks_ns = near[-1][0] - near[0][0], seq_diff(near[-1][1], near[0][1]) * _TICK_NS
+    if abs(whole_ns - ticks_ns) > whole_ns // 10 + 2 * _TICK_NS:
+        return 0
+    return max(ack.packet.time_ns - min(stays) - _TICK_NS, 0)
 
 
 def _nagle(gap: Gap, small: int, ack: Row, held: Row, knew_ns: int) -> Told:
@@ -229,7 +290,8 @@ def _in_flight(gap: Gap) -> Told:
         return (
             Cause.NETWORK, (frame,), f"before the {gap.side} {verb} frame {frame}, {gap.way_text}"
         )  # fmt: skip
-    if not before.segment.payload_len_bytes or not after.segment.payload_len_bytes:
+    asked = before.segment.payload_len_bytes or before.segment.keep_alive
+    if not asked or not after.segment.payload_len_bytes:
         return None
     if not gap.heard or gap.length_ns > gap.away_ns + gap.away_ns // 4:
         return None
@@ -302,6 +364,6 @@ def _own_will(gap: Gap) -> Told:
 
 RULES: tuple[Callable[[Gap], Told], ...] = (
     syn_ignored, _handshake, _refused, ignored, sent_again, fin_again, filled, _closed_window,
-    _small_window, _awaited_ack, _in_flight, _unanswered_keep_alive, skipping, unseen, given_up,
-    not_accepted, _answer, _amid_much, _own_will,
+    _unheard_opening, _small_window, _awaited_ack, _in_flight, _unanswered_keep_alive, skipping,
+    unseen, given_up, not_accepted, _answer, _amid_much, _own_will,
 )  # fmt: skip

@@ -45,6 +45,12 @@ def sent_again(gap: Gap) -> Told:
             f"because frame {found.frames[0]} was not acknowledged, until a retransmission time-out"
             f" sent it again (frame {gap.frame}), after others that did not come here"
         )
+    lost = gap.path.scene.packets.get(found.frames[0]) if found.frames else None
+    since_ns = lost.time_ns if lost is not None and lost.frame != gap.frame else None
+    short = since_ns is not None and gap.after.packet.time_ns - since_ns < _LEAST_RTO_NS
+    if cause is Cause.RTO and short:  # no timer is as short
+        cause = Cause.UNKNOWN
+        text = f"before frame {found.frames[0]} was sent again (frame {gap.frame})"
     if in_vain:
         text += f"; in vain: {(segment.verdict_reason or '').partition(';')[0]}"
     return cause, found.frames, text

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from netlab.explain.scene import Scene
 from netlab.explain.vantage import vantage_of
-from netlab.model.tables import Side
+from netlab.model.tables import Side, TcpOptions
 from tests.far_end import RTT_MS, apart, causes, opened, parts, stamp
 from tests.playbook import Play
 from tests.waits_told import MS
@@ -172,3 +174,47 @@ def test_keep_alives_without_an_answer() -> None:
     assert f"the keep-alive of frame {probe} had no answer, until the server gave up" in (
         parts(play)[-1].text
     )
+
+
+def unheard(wait_ms: int, *, filled: bool = True) -> Play:
+    play = opened()
+    play.data("c>s", 0, FULL), play.ack("s>c", FULL, window=0 if filled else 300)
+    play.now_ns += 130 * MS
+    play.ack("s>c", FULL, window=512)
+    play.now_ns += wait_ms * MS
+    play.frame("c>s", "A", FULL, 1)
+    return play
+
+
+def test_a_probe_of_a_window_that_was_open_had_not_heard_of_it() -> None:
+    play = unheard(330)
+    opening = play.packets[-2].frame
+    assert causes(play)[-1] == ("window_probe", 330)
+    assert f"had not heard that its window was open (frame {opening})" in parts(play)[-1].text
+
+
+def test_it_may_be_a_keep_alive_after_a_second_or_where_no_window_was_closed() -> None:
+    assert causes(unheard(1100))[-1][0] == "peer_app"
+    assert causes(unheard(330, filled=False))[-1][0] == "peer_app"
+
+
+@pytest.mark.parametrize(("held_up_ms", "cause"), [(0, "delayed_ack"), (44, "nagle")])
+def test_an_ack_that_its_clock_says_was_held_up_on_its_way_was_not_delayed(
+    held_up_ms: int, cause: str
+) -> None:
+    """The client's capture: its server stamped the ACK `held_up_ms` before it should have come."""
+    play = Play()
+    play.syn()
+    play.now_ns += RTT_MS * MS
+    play.frame("s>c", "SA", 0, 1, options=TcpOptions(mss=1460, ts_val=5000, ts_ecr=1))
+    play.ack("c>s", 0)
+    play.data("c>s", 0, 64)
+    play.now_ns += RTT_MS * MS
+    play.frame("s>c", "A", 1, 65, options=stamp(5040, 1))
+    play.data("c>s", 64, 129)
+    play.now_ns += (RTT_MS + 44) * MS
+    play.frame("s>c", "A", 1, 130, options=stamp(5124 - held_up_ms, 1))
+    play.data("c>s", 129, 150)
+    play.now_ns += RTT_MS * MS
+    play.frame("s>c", "A", 1, 151, options=stamp(5164, 1))
+    assert causes(play)[-1] == (cause, RTT_MS + 44)

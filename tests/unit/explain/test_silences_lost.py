@@ -217,3 +217,13 @@ def track(play: Play) -> Track:
     path = Scene(apart(play).tables(), play.raw).path(0)
     assert path is not None
     return path.track
+
+
+def test_no_time_out_sends_again_so_soon() -> None:
+    play = opened()
+    play.data("c>s", 0, FULL), play.data("c>s", FULL, FULL + 100)
+    play.now_ns += 18 * MS
+    play.data("c>s", 0, FULL)
+    assert causes(counted(play))[-1] == ("unknown", 18)
+    play.packets[-1].time_ns += 300 * MS
+    assert causes(play)[-1] == ("rto", 318)
