@@ -31,6 +31,7 @@ APART = frozenset({
 })  # fmt: skip
 SENT_AGAIN = frozenset({
     "rto", "tail_loss_probe", "fast_retransmit", "head_of_line", "user_timeout",
+    "path_mtu",
 })  # fmt: skip
 
 # recording -> what its first connection waits for most, but for the way
@@ -42,7 +43,6 @@ MAIN = {
     "tail-loss": "tail_loss_probe",
     "rto-backoff": "rto",
     "cable-pulled": "rto",
-    "black-hole": "rto",
     "lost-synack": "syn_retry",
     "silent-host": "syn_retry",
     "sndtimeo": "peer_window",
