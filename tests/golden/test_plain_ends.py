@@ -46,7 +46,6 @@ MAIN = {
     "lost-synack": "syn_retry",
     "silent-host": "syn_retry",
     "sndtimeo": "peer_window",
-    "zerocopy": "cwnd",
     "peek-waitall": "peer_app",
     "reset-window": "peer_app",
     "poll-timeout": "peer_app",
