@@ -17,9 +17,10 @@ from netlab.explain.held import tell_held
 from netlab.explain.moments import Holder
 from netlab.explain.opening import tell_handshake, tell_prompt
 from netlab.explain.parts import Line
+from netlab.explain.path import Path
 from netlab.explain.peer import tell_before
 from netlab.explain.queues import complete, kept_out, tell_kept_out
-from netlab.explain.scene import Path, Scene
+from netlab.explain.scene import Scene
 from netlab.explain.sender import Write
 from netlab.explain.wording import name_of
 from netlab.model.tables import Call, Direction, Packet, Side

@@ -14,10 +14,10 @@ from netlab.explain.endings import tell_process_end
 from netlab.explain.held import DELAYED_AT_LEAST_NS, tell_held, tell_own_queue
 from netlab.explain.moments import Holder
 from netlab.explain.parts import Line
+from netlab.explain.path import Path
 from netlab.explain.peer import tell_before
 from netlab.explain.queues import is_never_taken, tell_kept_out
 from netlab.explain.recovery import tell_recovery
-from netlab.explain.scene import Path
 from netlab.explain.sender import Sender, Write
 from netlab.explain.too_big import before_it, mtu_rule, too_big
 from netlab.explain.wire_queue import tell_stand

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from netlab.correlate.flows import FIN, RST, SYN
 from netlab.correlate.segments import Row
-from netlab.explain.scene import Path
+from netlab.explain.path import Path
 from netlab.explain.sender import Resend
 from netlab.explain.vantage import Vantage
 from netlab.explain.wording import lasting

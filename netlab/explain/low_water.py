@@ -20,7 +20,8 @@ from netlab.correlate.arrivals import arrival_ns
 from netlab.correlate.option_changes import option_between
 from netlab.correlate.sockets import Socket
 from netlab.explain.parts import Line, Part
-from netlab.explain.scene import Path, Scene
+from netlab.explain.path import Path
+from netlab.explain.scene import Scene
 from netlab.explain.wording import counted
 from netlab.model.call import MSG_OOB, MSG_PEEK, MSG_WAITALL
 from netlab.model.records import dataclass

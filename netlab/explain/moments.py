@@ -11,8 +11,8 @@ from netlab.correlate.segments import Row
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.handing import TICK_NS
 from netlab.explain.parts import Line
+from netlab.explain.path import Path
 from netlab.explain.recovery import recovery_of
-from netlab.explain.scene import Path
 from netlab.explain.sender import Resend, Sender, Write
 from netlab.explain.wording import name_of, sized
 from netlab.model.records import dataclass, quickly_made

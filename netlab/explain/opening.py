@@ -12,8 +12,8 @@ from netlab.correlate.flows import ACK
 from netlab.explain.arriving import tell_flight
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.parts import Line
+from netlab.explain.path import Path
 from netlab.explain.queues import clipped_text, held_text, queue_at
-from netlab.explain.scene import Path
 from netlab.model.tables import Call, Direction, Packet, Side
 
 _PROMPT_NS = 2_000_000  # the stack's own work, on a busy machine

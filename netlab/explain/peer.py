@@ -15,8 +15,9 @@ from netlab.explain.causes import BUSY, Cause, Certainty
 from netlab.explain.endings import end_text
 from netlab.explain.local_queue import tell_local_standing
 from netlab.explain.parts import Line, Part
+from netlab.explain.path import Path
 from netlab.explain.queues import complete, tell_standing, went_well
-from netlab.explain.scene import Path, Scene
+from netlab.explain.scene import Scene
 from netlab.explain.stopped import is_stop, tell_stopped
 from netlab.explain.wording import name_of
 from netlab.model.tables import Call, Direction, Side

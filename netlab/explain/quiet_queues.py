@@ -14,7 +14,8 @@ from __future__ import annotations
 from netlab.correlate.addresses import Endpoint
 from netlab.explain.causes import Cause
 from netlab.explain.gaps import Gap
-from netlab.explain.scene import Path, Scene
+from netlab.explain.path import Path
+from netlab.explain.scene import Scene
 from netlab.model.records import dataclass
 from netlab.model.tables import Direction, Side
 

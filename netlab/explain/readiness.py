@@ -21,8 +21,9 @@ from netlab.explain.local_room import tell_local_room
 from netlab.explain.low_water import polled
 from netlab.explain.opening import tell_handshake
 from netlab.explain.parts import Line
+from netlab.explain.path import Path
 from netlab.explain.peer import tell_before
-from netlab.explain.scene import Path, Scene
+from netlab.explain.scene import Scene
 from netlab.explain.sender import Sender
 from netlab.explain.sending import tell_room
 from netlab.explain.unframed import tell_unframed_poll

@@ -24,8 +24,8 @@ from netlab.correlate.arrivals import reached
 from netlab.correlate.kernels_known import may_probe_first
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.parts import Line
+from netlab.explain.path import Path
 from netlab.explain.queues import full_text, kept_out
-from netlab.explain.scene import Path
 from netlab.explain.sender import Recovery, Resend, Sender
 from netlab.explain.too_big import before_it, too_big
 from netlab.model.tables import Direction, Fate

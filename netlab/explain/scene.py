@@ -25,14 +25,12 @@ from netlab.correlate.reasons import What
 from netlab.correlate.segments import Track, track_from_flow
 from netlab.correlate.socket_options import OptionSet, options_of
 from netlab.correlate.sockets import Socket, trace_sockets
-from netlab.correlate.streams import Reads, stream_from_track
 from netlab.explain.endings import ended_ns, last_ns
-from netlab.explain.handing import hand_over
 from netlab.explain.moves import Moves
 from netlab.explain.parts import Part
-from netlab.explain.sender import Sender, Write, sender_of
+from netlab.explain.path import Path
+from netlab.explain.sender import Write
 from netlab.explain.switch import Switch
-from netlab.explain.vantage import Vantage, vantage_of
 from netlab.model.call import (
     EPOLL_WAITING,
     MSG_MORE,
@@ -50,57 +48,6 @@ if TYPE_CHECKING:
     from netlab.explain.quiet_queues import Ignored
 
 Thread = tuple[str, int, int]  # host, pid, tid
-
-
-class Path:
-    """A TCP connection with frames: its streams, and what its senders knew."""
-
-    def __init__(self, scene: Scene, track: Track) -> None:
-        self.scene, self.track = scene, track
-        self.connection = track.flow.connection
-        self.exact = scene.is_exact(track)
-        self._vantage: Vantage | None = None
-        self.senders: dict[Direction, Sender] = {}
-        for direction in Direction:
-            stream = stream_from_track(track, direction, self._reads(direction))
-            side = direction.sender
-            sender = sender_of(
-                track, direction, stream, scene.writes(self.connection, side), exact=self.exact,
-                away_ns=0 if self.exact else self.vantage.shift(side),
-            )  # fmt: skip
-            sender.nodelay = scene.switch(self.connection, side, "TCP_NODELAY")
-            sender.cork = scene.switch(self.connection, side, "TCP_CORK")
-            sender.paced = scene.paces(self.connection, side)
-            sender.autocorking = scene.autocorks(self.connection, side)
-            sender.finished_ns = scene.finished_ns(self.connection, side)
-            self.senders[direction] = sender
-        if self.exact and scene.is_steady and not track.flow.to_itself:
-            for sender in self.senders.values():
-                if not sender.paced and scene.has_calls(self.connection, sender.direction.sender):
-                    other = self.senders[sender.direction.reverse]
-                    hand_over(track.rows, sender, other, scene.packets)
-
-    @property
-    def vantage(self) -> Vantage:
-        """Where the capture stands between its ends."""
-        if self._vantage is None:
-            self._vantage = vantage_of(self.track)
-        return self._vantage
-
-    def _reads(self, direction: Direction) -> Reads:
-        moves = self.scene.moves(self.connection, direction.receiver, direction)
-        ends = sorted(
-            (call.returned_by_ns or call.returned_ns, call.stop)
-            for call in moves.calls
-            if call.returned_ns is not None and call.stop is not None
-        )
-        times = [returned for returned, _ in ends]
-
-        def until(time_ns: int | None) -> int:
-            place = len(times) if time_ns is None else bisect_right(times, time_ns)
-            return ends[place - 1][1] or 0 if place else 0
-
-        return until
 
 
 class Scene:

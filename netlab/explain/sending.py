@@ -16,7 +16,8 @@ from netlab.correlate.arrivals import arrival_ns
 from netlab.explain.held import RULES, tell_full
 from netlab.explain.moments import Holder, line_rest, moment_of
 from netlab.explain.parts import Line
-from netlab.explain.scene import Path, Scene
+from netlab.explain.path import Path
+from netlab.explain.scene import Scene
 from netlab.explain.sender import Write
 from netlab.model.call import is_outbound
 from netlab.model.tables import Call, Side

@@ -20,8 +20,9 @@ from netlab.explain.local_room import tell_local_room
 from netlab.explain.low_water import Wanted, peeked, wanted_by
 from netlab.explain.opening import tell_connect, unanswered
 from netlab.explain.parts import Line, Part
+from netlab.explain.path import Path
 from netlab.explain.readiness import tell_poll
-from netlab.explain.scene import Path, Scene
+from netlab.explain.scene import Scene
 from netlab.explain.sending import can_be_full, cut_short, tell_room
 from netlab.explain.stopped import tell_stop
 from netlab.explain.unframed import tell_unframed, tell_unframed_accept

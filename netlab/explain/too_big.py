@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 
 from netlab.correlate.arrivals import arrival_ns
-from netlab.explain.scene import Path
+from netlab.explain.path import Path
 from netlab.explain.sender import Resend, Sender
 from netlab.model.records import dataclass
 from netlab.model.tables import Fate, Packet

@@ -18,9 +18,10 @@ from netlab.explain.local_room import tell_no_local_room
 from netlab.explain.low_water import wanted_by
 from netlab.explain.opening import tell_connect
 from netlab.explain.parts import Line, Part
+from netlab.explain.path import Path
 from netlab.explain.peer import tell_silent
 from netlab.explain.queues import is_never_taken, tell_kept_out
-from netlab.explain.scene import Path, Scene
+from netlab.explain.scene import Scene
 from netlab.explain.sending import tell_room
 from netlab.explain.stopped import tell_stop
 from netlab.explain.unwoken import (

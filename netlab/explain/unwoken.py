@@ -17,7 +17,8 @@ from netlab.correlate.arrivals import arrival_ns, reached
 from netlab.correlate.sockets import Socket
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.parts import Line
-from netlab.explain.scene import Path, Scene
+from netlab.explain.path import Path
+from netlab.explain.scene import Scene
 from netlab.model.call import POLLIN, POLLPRI, POLLRDHUP, is_outbound
 from netlab.model.tables import Call, Direction, Side
 

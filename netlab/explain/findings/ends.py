@@ -9,7 +9,8 @@ from netlab.correlate.flows import ACK, RST, SYN
 from netlab.correlate.reasons import Reason
 from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.findings.reset_frames import answering, ending
-from netlab.explain.scene import Path, Scene
+from netlab.explain.path import Path
+from netlab.explain.scene import Scene
 from netlab.explain.wording import counted, name_of
 from netlab.model.call import is_outbound
 from netlab.model.tables import Call, Connection, Packet, Role, Side

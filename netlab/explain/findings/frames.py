@@ -11,8 +11,9 @@ from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.findings.listeners import turned_away
 from netlab.explain.findings.waiting import parts_of
 from netlab.explain.opening import crossed
+from netlab.explain.path import Path
 from netlab.explain.queues import is_kept_out
-from netlab.explain.scene import Path, Scene
+from netlab.explain.scene import Scene
 from netlab.explain.sender import Sender
 from netlab.explain.too_big import sent_again
 from netlab.explain.wording import counted, lasting

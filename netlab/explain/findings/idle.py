@@ -13,7 +13,8 @@ from itertools import pairwise
 from netlab.correlate.arrivals import arrival_ns, reached, sent
 from netlab.explain.causes import Cause
 from netlab.explain.findings.finding import Finding, Severity
-from netlab.explain.scene import Path, Scene
+from netlab.explain.path import Path
+from netlab.explain.scene import Scene
 from netlab.explain.wording import lasting, name_of
 from netlab.model.tables import Call, Connection, Packet, Role, Side
 

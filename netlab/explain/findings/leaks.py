@@ -17,7 +17,8 @@ from netlab.correlate.sockets import Socket
 from netlab.correlate.streams import fin_arrival
 from netlab.explain.endings import ended_ns
 from netlab.explain.findings.finding import Finding, Severity
-from netlab.explain.scene import Path, Scene
+from netlab.explain.path import Path
+from netlab.explain.scene import Scene
 from netlab.explain.wording import lasting
 from netlab.model.call import is_closing
 from netlab.model.records import dataclass

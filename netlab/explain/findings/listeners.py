@@ -17,6 +17,7 @@ from netlab.correlate.arrivals import arrival_ns, came, reached, sent
 from netlab.correlate.flows import ACK, RST, SYN
 from netlab.explain.causes import MECHANISMS, Cause, Certainty
 from netlab.explain.findings.finding import Finding, Severity
+from netlab.explain.path import Path
 from netlab.explain.queues import (
     held_text,
     is_never_taken,
@@ -25,7 +26,7 @@ from netlab.explain.queues import (
     queue_at,
     turned_away_text,
 )
-from netlab.explain.scene import Path, Scene
+from netlab.explain.scene import Scene
 from netlab.explain.wording import counted, lasting
 from netlab.model.tables import Call, Connection, Direction, Packet
 

@@ -14,7 +14,8 @@ from netlab.correlate.arrivals import reached
 from netlab.explain.causes import MECHANISMS, Cause
 from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.findings.waiting import evidence, once, parts_of
-from netlab.explain.scene import Path, Scene
+from netlab.explain.path import Path
+from netlab.explain.scene import Scene
 from netlab.explain.too_big import sent_again
 from netlab.explain.wording import lasting
 from netlab.model.tables import Connection, Side, Verdict

@@ -14,8 +14,8 @@ from netlab.correlate.arrivals import arrival_ns, reached
 from netlab.correlate.flows import RST
 from netlab.correlate.segments import Row
 from netlab.explain.causes import MECHANISMS, Cause
+from netlab.explain.path import Path
 from netlab.explain.queues import is_never_taken, turned_away_text
-from netlab.explain.scene import Path
 from netlab.explain.wording import counted
 from netlab.model.tables import Packet, Side
 
