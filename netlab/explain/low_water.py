@@ -44,7 +44,7 @@ class Wanted:
         found: list[Part] = []
         for part in parts:
             noted = replace(part, text=f"{part.text} ({self.why})")
-            if not self.why or not part.text or part.stop_ns <= self.since_ns:
+            if not part.text or part.stop_ns <= self.since_ns:
                 found.append(part)
             elif part.start_ns >= self.since_ns:
                 found.append(noted)
@@ -55,7 +55,7 @@ class Wanted:
 
     def include(self, line: Line, told: Line) -> None:
         """What was told of the byte, with that said."""
-        line.include(self.note(told.parts), told.at_ns)
+        line.include(self.note(told.parts) if self.why else told.parts, told.at_ns)
 
 
 def wanted_by(scene: Scene, path: Path, call: Call, start: int) -> Wanted:
@@ -88,9 +88,11 @@ def wanted_by(scene: Scene, path: Path, call: Call, start: int) -> Wanted:
 def polled(scene: Scene, path: Path, call: Call, side: Side, byte: int) -> Wanted:
     """What a wait for a readable socket waited for, where `byte` made it that (man 2 poll)."""
     mark = _mark(scene, scene.ends.get((path.connection, side)), call)
+    if mark == 1:
+        return Wanted(byte, byte)
     until_ns = call.returned_ns or call.entered_ns
     start = unread(scene, path.connection, side, call.entered_ns, until_ns)
-    if mark == 1 or start is None:
+    if start is None:
         return Wanted(byte, byte)
     since_ns = _Queue(path, side, start, start + 1).came_ns(start) or until_ns
     return Wanted(byte, byte, f"SO_RCVLOWAT: {counted(mark, 'byte')}", since_ns)
