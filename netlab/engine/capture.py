@@ -17,7 +17,7 @@ from netlab.capture.spare import PACKET_BYTES, check_room
 from netlab.correlate import kernels as k
 from netlab.decode import kernels as d
 from netlab.engine.behind import Behind, two_threads
-from netlab.engine.records import Records
+from netlab.engine.records import Records, Stretch
 from netlab.model.frame import Frame
 from netlab.model.recording import RawRecording
 from netlab.model.records import dataclass
@@ -108,20 +108,21 @@ class Sought:
         """The same for another way through the file."""
         return Sought(self.frame, self.ahead_bytes)
 
-    def look(self, records: Records, first: int, last: int) -> bool:
+    def look(self, there: Stretch) -> bool:
         """Look at rows of the present piece; whether nobody wants what comes behind them."""
-        self.last = records.number(records.first + last - 1)
+        number, first, last = there.records.number, there.number, there.last
+        self.last = number(first + last - 1)
         if self.found is None and self.last >= self.frame:
             index = next(
-                (n for n in range(first, last) if records.number(records.first + n) == self.frame),
+                (n for n in range(there.first, last) if number(first + n) == self.frame),
                 None,
             )
             if index is None:  # the number is no packet's
                 return True
-            self.found, self.row = records.frame(index), records.first + index
-            self.flow = records.rows.get(index, "flow")
-            self._until = records.rows.get(index, "off") + self.ahead_bytes
-        return self.found is not None and records.rows.get(last - 1, "off") >= self._until
+            self.found, self.row = there.frame(index), first + index
+            self.flow = there.rows.get(index, "flow")
+            self._until = there.rows.get(index, "off") + self.ahead_bytes
+        return self.found is not None and there.rows.get(last - 1, "off") >= self._until
 
 
 class Pass:
@@ -179,28 +180,22 @@ class Pass:
         self._wanted.put_number(index, 1)
 
     def run(self) -> None:
-        """Read the file. Flows are found here, and followed a piece behind."""
+        """Read the file. Flows are found here, and followed and counted a piece behind."""
         size = os.fstat(self._handle).st_size
         behind = Behind(threads=two_threads(size, self.machine.name))
         self._settle = self.records.settle = behind.wait
         try:
-            for first, last in self.records.pieces():
-                self._sort(first, last)
+            for there in self.records.pieces():
+                self._sort(there)
                 if self.first is None:
-                    self.first = self.records.frame(0)
-                self._take_aside(first, last)
+                    self.first = there.frame(0)
+                self._take_aside(there)
                 if self._sought is not None:
-                    self.records.enough = self._sought.look(self.records, first, last)
-                if self._traffic is not None:
-                    self._traffic.add_rows(self.records, first, last)
+                    self.records.enough = self._sought.look(there)
                 if self._second is not None:
-                    self._second.note(self.records, first, last)
+                    self._second.note(there)
                 if not self._wants:
-                    work = partial(
-                        self._follow, first, last, self.records.rows, self.records.first,
-                        self.found.count, self.found.streams,
-                    )  # fmt: skip
-                    behind.start(work)
+                    behind.start(partial(self._go_on, there, self.found.count, self.found.streams))
         finally:
             behind.close()
 
@@ -215,12 +210,12 @@ class Pass:
             self._traffic, self.first, self._second,
         )  # fmt: skip
 
-    def _sort(self, first: int, last: int) -> None:
-        found, records = self.found, self.records
+    def _sort(self, there: Stretch) -> None:
+        found, first, last = self.found, there.first, there.last
         while first < last:
             first = self.machine.run(
-                "sort_flows", records.piece, records.base, records.rows, first, last,
-                records.first, self._table, self._mask, found.flows, found.useds,
+                "sort_flows", there.piece, there.base, there.rows, first, last,
+                there.number, self._table, self._mask, found.flows, found.useds,
                 len(found.flows) // 2,
             )  # fmt: skip
             if first < last:
@@ -239,19 +234,20 @@ class Pass:
         if self._wants:
             self._wanted.ensure(len(flows))
 
-    def _take_aside(self, first: int, last: int) -> None:
+    def _take_aside(self, there: Stretch) -> None:
         if not (self._wants or self.records.aside):
             return
-        self._picked.ensure(last - first)
+        self._picked.ensure(there.last - there.first)
         self._wanted.ensure(self.found.count)
         count = self.machine.run(
-            "pick", self.records.rows, first, last, self._wanted, int(self._wants), self._picked
-        )
+            "pick", there.rows, there.first, there.last, self._wanted, int(self._wants),
+            self._picked,
+        )  # fmt: skip
         before = len(self.aside)
         for index in self._picked.numbers(count):
-            frame = self.records.frame(index)
+            frame = there.frame(index)
             self._aside_bytes += len(frame.data)
-            self.aside.append((self.records.first + index, frame))
+            self.aside.append((there.number + index, frame))
         if len(self.aside) >> 15 != before >> 15:
             needed = PACKET_BYTES * len(self.aside) + self._aside_bytes
             check_room(
@@ -259,22 +255,23 @@ class Pass:
                 "more memory reads them, or a part of the file (editcap -r)",
             )  # fmt: skip
 
-    def _follow(
-        self, first: int, last: int, rows: Any, number: int, flows: int, streams: int
-    ) -> None:
-        found = self.found
+    def _go_on(self, there: Stretch, flows: int, streams: int) -> None:
+        """Count what passed, and follow so many flows."""
+        if self._traffic is not None:
+            self._traffic.add_rows(there)
+        found, first, last = self.found, there.first, there.last
         found.talks.ensure(flows)
         found.sides.ensure(2 * flows)
         found.halves.ensure(2 * streams)
         found.counts.ensure(k.VERDICTS * streams)
         if self.keep and last > len(self.outs):
-            self.outs.expect(len(rows))
+            self.outs.expect(len(there.rows))
             self.outs.ensure(last)
         while first < last:
             first = self.machine.run(
-                "follow", rows, first, last, number, found.flows, found.talks, found.sides,
-                found.halves, found.counts, found.nodes, found.useds, len(found.nodes), self.outs,
-                int(self.keep),
+                "follow", there.rows, first, last, there.number, found.flows, found.talks,
+                found.sides, found.halves, found.counts, found.nodes, found.useds,
+                len(found.nodes), self.outs, int(self.keep),
             )  # fmt: skip
             if first < last:
                 found.nodes.ensure(2 * len(found.nodes))

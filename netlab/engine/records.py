@@ -27,6 +27,7 @@ from netlab.decode.numbers import (
 )
 from netlab.model.frame import Frame, Interface
 from netlab.model.recording import RawRecording
+from netlab.model.records import dataclass
 
 if TYPE_CHECKING:
     from netlab.engine.blocks import Blocks
@@ -51,11 +52,34 @@ class Unfit(Exception):
     """A file that is not for the engine: the general path reads it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Rows with the bytes of their frames at hand, while the next piece is read beside them."""
+
+    records: Records
+    rows: Any
+    number: int  # what the first of `rows` counts as in the file
+    piece: Any
+    base: int  # of the piece in the file
+    first: int  # of those meant here
+    last: int  # behind them
+
+    def frame(self, index: int) -> Frame:
+        """A row as a frame, its bytes copied."""
+        rows, off = self.rows, self.rows.get(index, "off") - self.base
+        data = bytes(self.piece.view[off : off + rows.get(index, "caplen_bytes")])
+        return Frame(
+            self.records.number(self.number + index), rows.get(index, "time_ns"),
+            rows.get(index, "interface"), data, rows.get(index, "origlen_bytes"),
+            self.records.flags(self.piece.view, off, len(data)),
+        )  # fmt: skip
+
+
 class Records:
     """The rows of one file, `most` at a time at the utmost, and what it says beside packets.
 
     With `keep` rows stay where they are made, one behind the other; without, each piece's begin at
-    the first again.
+    the first again. Bytes and rows of a stretch stay as they are until the next but one is made.
     """
 
     def __init__(self, machine: Any, handle: int, name: str, *, keep: bool) -> None:
@@ -69,6 +93,7 @@ class Records:
         self.links = machine.table(kernels.LINK, 1)
         self._scans = machine.table(kernels.SCAN, 1)
         self.piece = machine.piece(machine.piece_bytes)
+        self._next_piece = machine.piece(machine.piece_bytes)
         self.base = 0  # of the piece in the file
         self.count = 0  # of rows in all
         self.aside = 0  # of the rows decoded last: left for the general path
@@ -95,8 +120,8 @@ class Records:
         else:
             raise Unfit(name)
 
-    def pieces(self) -> Iterator[tuple[int, int]]:
-        """Ranges of `rows`, each decoded; the bytes of its frames are in `piece`."""
+    def pieces(self) -> Iterator[Stretch]:
+        """Ranges of `rows`, each decoded."""
         at = pcap.FILE_HEADER_BYTES if self._header is not None else 0
         os.posix_fadvise(self._handle, 0, 0, os.POSIX_FADV_SEQUENTIAL)
         while True:
@@ -111,19 +136,9 @@ class Records:
         if self._header is None:
             self.raw = self._blocks.finish()
 
-    def frame(self, index: int) -> Frame:
-        """A row of the current piece as a frame, its bytes copied."""
-        off = self.rows.get(index, "off") - self.base
-        data = bytes(self.piece.view[off : off + self.rows.get(index, "caplen_bytes")])
-        return Frame(
-            self.number(self.first + index), self.rows.get(index, "time_ns"),
-            self.rows.get(index, "interface"), data, self.rows.get(index, "origlen_bytes"),
-            self._flags(off, len(data)),
-        )  # fmt: skip
-
-    def _flags(self, off: int, caplen: int) -> int:
+    def flags(self, view: memoryview, off: int, caplen: int) -> int:
         """What a packet block says of its packet beside the bytes; rows have no room for it."""
-        return 0 if self._header is not None else reader.packet_flags(self.piece.view, off, caplen)
+        return 0 if self._header is not None else reader.packet_flags(view, off, caplen)
 
     def interfaces(self) -> list[tuple[int, int, int]]:
         """Of each interface: frames, bytes on the wire, when the latest came."""
@@ -170,16 +185,17 @@ class Records:
         return got
 
     def _carry(self, at: int) -> int:
-        """Move what is not read yet to the beginning, and make room for one record in whole."""
+        """Move what is not read yet to the next piece, with room for one record in whole."""
         left = self._stop - at
-        view = self.piece.view
-        view[:left] = view[at : self._stop]
+        into = self._next_piece
+        into.ensure(left)
+        into.view[:left] = self.piece.view[at : self._stop]
+        self.piece, self._next_piece = into, self.piece
         self.base += at
         self._stop = left
-        del view
         needed = self._needed_bytes(left)
-        if needed > len(self.piece.view):
-            self.piece.ensure(needed)
+        if needed > len(into.view):
+            into.ensure(needed)
         return 0
 
     def _needed_bytes(self, left: int) -> int:
@@ -290,7 +306,7 @@ class Records:
             self._last_ns = self.rows.get(rows - 1, "time_ns")
         return self._last_ns
 
-    def _decoded(self) -> Iterator[tuple[int, int]]:
+    def _decoded(self) -> Iterator[Stretch]:
         first = self.count if self._keep else 0
         last = self._scans.get(0, "rows")
         if last > first:
@@ -301,7 +317,7 @@ class Records:
                 "decode", self.piece, self.base, self.links, self.rows, first, last
             )
             self.count = self.first + last
-            yield first, last
+            yield Stretch(self, self.rows, self.first, self.piece, self.base, first, last)
 
     # --- what the file says of its interfaces
 

@@ -18,7 +18,7 @@ from netlab.model.tables import Segment, Verdict
 
 if TYPE_CHECKING:
     from netlab.engine.capture import Capture
-    from netlab.engine.records import Records
+    from netlab.engine.records import Stretch
 
 _ROOM = 1 << 8  # for what is out, and as many holes, of one end at first
 _FINDINGS, _BLOCKS = 1 << 10, 1 << 10
@@ -37,14 +37,15 @@ class Second:
         self.said = machine.table([], 1)  # of each row
         self.findings = machine.table(k.FINDING, _FINDINGS)
 
-    def note(self, records: Records, first: int, last: int) -> None:
-        """Note the options of rows first..last-1, whose bytes are still in the piece."""
+    def note(self, there: Stretch) -> None:
+        """Note the options of rows whose bytes are at hand."""
+        first, last = there.first, there.last
         if last > len(self._spoken):
-            self._spoken.expect(len(records.rows))
+            self._spoken.expect(len(there.rows))
             self._spoken.ensure(last)
         while first < last:
             first = self._machine.run(
-                "note_options", records.piece, records.base, records.rows, first, last,
+                "note_options", there.piece, there.base, there.rows, first, last,
                 self._spoken, self._blocks, self._noted, len(self._blocks),
             )  # fmt: skip
             if first < last:

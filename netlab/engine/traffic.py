@@ -19,7 +19,7 @@ from netlab.model.frame import Frame, Interface
 
 if TYPE_CHECKING:
     from netlab.engine.capture import Flows
-    from netlab.engine.records import Records
+    from netlab.engine.records import Stretch
 
 # Where the network's header begins where no tag stands before it.
 _NETWORK_AT = {LINK_ETHERNET: 14, LINK_COOKED: 16, LINK_COOKED_2: 20}
@@ -50,24 +50,24 @@ class Traffic:
         self.stacks: dict[Stack, Sums] = {}
         self._hosts: dict[str, Sums] = {}  # that the general path read of
 
-    def add_rows(self, records: Records, first: int, last: int) -> None:
-        """Count rows first..last-1, whose bytes are still in the piece."""
-        self._unnamed.ensure(last - first)
+    def add_rows(self, there: Stretch) -> None:
+        """Count rows whose bytes are at hand."""
+        self._unnamed.ensure(there.last - there.first)
         self._totals.put(0, unnamed=0)
-        at = first
+        at = there.first
         while True:
             at = self._machine.run(
-                "count_rows", records.piece, records.base, records.rows, at, last, self._tallies,
+                "count_rows", there.piece, there.base, there.rows, at, there.last, self._tallies,
                 self._table, self._mask, self._totals, self._room, self._unnamed,
             )  # fmt: skip
-            if at == last:
+            if at == there.last:
                 break
             self._enlarge()
         unnamed = self._totals.get(0, "unnamed")
         if unnamed:
-            links = [Interface("", link, 0) for link in records.links_so_far]
+            links = [Interface("", link, 0) for link in there.records.links_so_far]
             places = self._unnamed.numbers(unnamed)
-            self.add_frames([records.frame(index) for index in places], links)
+            self.add_frames([there.frame(index) for index in places], links)
 
     def add_frames(self, frames: Iterable[Frame], interfaces: Sequence[Interface]) -> None:
         """Count frames as the general path reads them."""
