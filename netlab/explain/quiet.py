@@ -270,6 +270,10 @@ def _full(gap: Gap, ack: Row, held: Row, knew_ns: int) -> Told:
         return None
     if nxt - sender.una(knew_ns) + size <= sender.most(knew_ns):
         return None
+    # What waits fills the last segment up: one that left short had nothing behind it.
+    last = _carrier(sender, nxt, knew_ns)
+    if last is not None and last.segment.payload_len_bytes < sender.mss:
+        return None
     return (
         Cause.CWND, frames,
         f"until frame {frames[0]} was acknowledged: what followed at once (frame {frames[2]})"

@@ -119,6 +119,16 @@ def test_full_segments_that_an_ack_lets_go_waited_for_room() -> None:
     assert causes(play)[1:] == [("cwnd", 30)]
 
 
+def test_full_segments_after_a_short_one_had_not_been_written() -> None:
+    play = opened(round_trip_ms=30)
+    play.data("c>s", 0, FULL)
+    play.data("c>s", FULL, FULL + 700)
+    play.now_ns += 30 * MS
+    play.ack("s>c", FULL + 700)
+    play.data("c>s", FULL + 700, 2 * FULL + 700)
+    assert "cwnd" not in [cause for cause, _ in causes(play)]
+
+
 def test_a_closed_window_its_probe_and_what_opens_it() -> None:
     play = opened()
     play.data("c>s", 0, 100)
