@@ -10,6 +10,9 @@ nothing of the waiting side was still on its way to it: else it would have waite
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 from netlab.correlate.arrivals import arrival_ns
 from netlab.explain.causes import BUSY, Cause, Certainty
 from netlab.explain.endings import end_text
@@ -60,11 +63,11 @@ def _walk(
         if is_stop(earlier):
             tell_stopped(line, earlier)
             continue
-        for part in scene.explained.get(earlier.call, ()):
+        for part, owed in _parts(scene, earlier):
             if part.stop_ns <= line.at_ns:
                 continue
             third, from_ns = _third_party(scene, part, call)
-            own = part.cause in _OWN_WILL or (
+            own = (part.cause in _OWN_WILL and not owed) or (
                 part.cause is Cause.SCHEDULER and part.length_ns < _SHORT_NS
             )
             if third:
@@ -75,6 +78,23 @@ def _walk(
             else:
                 line.include([_inside(part, earlier, part.text)], until_ns)
     _program(line, until_ns, call, text)
+
+
+def _parts(scene: Scene, call: Call) -> Iterator[tuple[Part, bool]]:
+    """The parts of a peer's call, and whether that was none of its own will.
+
+    Of one that its timer ended, what it waited for is what the bytes did that it wanted.
+    """
+    owed = scene.owed.get(call.call)
+    for part in scene.explained.get(call.call, ()):
+        told = [one for one in owed.parts if one.start_ns < part.stop_ns] if owed else []
+        if part.cause is not Cause.TIMER or not told:
+            yield part, False
+            continue
+        if told[0].start_ns > part.start_ns:
+            yield replace(part, stop_ns=told[0].start_ns), False
+        for one in told:
+            yield one, one.cause in (Cause.TIMER, Cause.PATH_MTU)
 
 
 def _third_party(scene: Scene, part: Part, call: Call) -> tuple[str, int]:

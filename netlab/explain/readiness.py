@@ -26,6 +26,7 @@ from netlab.explain.peer import tell_before
 from netlab.explain.scene import Scene
 from netlab.explain.sender import Sender
 from netlab.explain.sending import tell_room
+from netlab.explain.timed_out import tell_timer
 from netlab.explain.unframed import tell_unframed_poll
 from netlab.explain.unstreamed import tell_error, tell_frame, tell_hang_up
 from netlab.model.call import MSG_ZEROCOPY, POLLERR, POLLHUP, POLLOUT, POLLRDHUP, is_outbound
@@ -43,8 +44,7 @@ def tell_poll(line: Line, scene: Scene, call: Call) -> int | None:
     if asked is not None and float(asked[1]) == 0:
         return line.at_ns  # it looks once, and waits for nothing
     if not call.result:
-        line.until(line.stop_ns, Cause.TIMER, Certainty.OBSERVED, (), (),
-                   "until its time was up")  # fmt: skip
+        tell_timer(line, scene, call, Certainty.OBSERVED)
         return line.stop_ns
     spans = [s for s in scene.spans.get(call.call, ()) if s.role == Role.WAKEUP]
     found: list[tuple[int, int, int]] = []

@@ -25,6 +25,7 @@ from netlab.explain.readiness import tell_poll
 from netlab.explain.scene import Scene
 from netlab.explain.sending import can_be_full, cut_short, tell_room
 from netlab.explain.stopped import tell_stop
+from netlab.explain.timed_out import tell_timer
 from netlab.explain.unframed import tell_unframed, tell_unframed_accept
 from netlab.explain.unreturned import tell_not_come
 from netlab.explain.unstreamed import tell_datagram, tell_local
@@ -151,6 +152,8 @@ def _gave_up(
         scene, call
     ):
         text, frames, calls = said
+        if not text:
+            tell_timer(line, scene, call, Certainty.INFERRED)
         line.until(line.stop_ns, Cause.TIMER, Certainty.INFERRED, frames, calls,
                    f"until its time was up{text}")  # fmt: skip
     return True

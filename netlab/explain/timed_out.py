@@ -1,0 +1,221 @@
+"""A wait that its timer ended -> what had been sent to it by then and had not come, and why.
+
+The timer ended the call, so that is its cause. Yet where bytes were on their way to it, or lost,
+the wait was for those: whoever waits for its program meanwhile waits for them as well, and `peer`
+asks here. Where nothing had been sent there is nothing to say: it is how a program looks round.
+
+Of a select or poll only the number of its descriptors is known once it reports none: of one with a
+single descriptor it is taken to be the socket of the calls before and behind it, if that is one and
+the same. Of a program that sends again when its time is up (UDP), a lost datagram is what it waited
+for, whichever way that went.
+Read first: man 7 socket (SO_RCVTIMEO), man 2 poll; `arriving`.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterable
+from dataclasses import replace
+
+from netlab.correlate.arrivals import arrival_ns
+from netlab.correlate.datagrams import Datagram
+from netlab.correlate.sockets import Socket
+from netlab.explain.arriving import tell_byte, tell_flight, tell_unarrived
+from netlab.explain.causes import Cause, Certainty
+from netlab.explain.low_water import unread
+from netlab.explain.parts import Line, Part
+from netlab.explain.path import Path
+from netlab.explain.scene import Scene
+from netlab.explain.too_big import mtu_rule
+from netlab.explain.wording import name_of
+from netlab.model.call import EPOLL_WAITING, WAITING, is_outbound
+from netlab.model.records import dataclass
+from netlab.model.tables import Call, Fate, Packet, Side
+
+_ONE = re.compile(r"\bnfds=1\b|\breaders=1, writers=0, exceptional=0\b")
+_HIGHEST = re.compile(r"\bnfds=(\d+)\b")  # of the system call select: one more than its highest
+_LOOKED_AT = 32  # calls of a thread, or on its socket, before and behind a wait
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """What was sent to a wait that its timer ended, and had not come."""
+
+    connection: int
+    text: str  # behind `until its time was up`
+    frames: tuple[int, ...]
+    calls: tuple[int, ...]
+    parts: tuple[Part, ...]  # what that was doing meanwhile
+
+
+def owed_to(scene: Scene, call: Call) -> Owed | None:
+    """What had not come to a read, or a wait for one descriptor, when its time was up."""
+    if call.returned_ns is None or is_outbound(call):
+        return None
+    known = scene.socket_of(call)
+    socket = known or _polled(scene, call)
+    home = scene.home(socket) if socket is not None and not socket.listens else None
+    if socket is None or home is None or socket.is_local:
+        return None
+    if not socket.is_stream:
+        return _datagrams(scene, call, socket, *home)
+    path = scene.path(home[0])
+    owed = _bytes(scene, call, path, home[1]) if path is not None and path.exact else None
+    return owed if owed is None or known is not None else _less_sure(owed)
+
+
+# --- which socket a wait was for
+
+
+def _polled(scene: Scene, call: Call) -> Socket | None:
+    """The one socket that a select or poll looked at; None: it is not known, or another's."""
+    if call.op not in WAITING or call.op in EPOLL_WAITING:
+        return None
+    highest = _HIGHEST.search(call.args) if "select" in call.op else None
+    if highest is None and not _ONE.search(call.args):
+        return None
+    thread = scene.threads[call.host, call.pid, call.tid]
+    place = bisect_left(thread, call.call, key=lambda one: one.call)
+    before = _nearest(scene, thread[max(place - _LOOKED_AT, 0) : place][::-1])
+    behind = _nearest(scene, thread[place + 1 : place + 1 + _LOOKED_AT])
+    if before is None or behind is None or before[0] is not behind[0]:
+        return None
+    socket, fd, last = before
+    if highest is not None and fd is not None and fd + 1 != int(highest[1]):
+        return None
+    return None if _wants_room(last) else socket
+
+
+def _nearest(scene: Scene, calls: Iterable[Call]) -> tuple[Socket, int | None, Call] | None:
+    """(the socket of the first of these calls that has one, its descriptor, that call)."""
+    for other in calls:
+        socket = scene.socket_of(other)
+        if socket is not None:
+            return socket, scene.record(other.call).fd, other
+        reported = scene.sockets.reported.get(other.call, [])
+        if reported:
+            item, found = reported[0]
+            return (found, item.fd, other) if len(reported) == 1 else None
+    return None
+
+
+def _wants_room(last: Call) -> bool:
+    """Whether a wait behind this call was for room, or for a connection to be there."""
+    if last.op == "connect":
+        return last.errno == "EINPROGRESS"
+    short = last.errno == "EAGAIN" or (last.result or 0) < (last.requested_bytes or 0)
+    return is_outbound(last) and short
+
+
+def _less_sure(owed: Owed) -> Owed:
+    """The same of a wait whose socket the calls around it tell."""
+    return replace(owed, parts=tuple(
+        replace(part, certainty=Certainty.INFERRED)
+        if part.certainty is Certainty.OBSERVED
+        else part
+        for part in owed.parts
+    ))  # fmt: skip
+
+
+# --- what had not come
+
+
+def _bytes(scene: Scene, call: Call, path: Path, side: Side) -> Owed | None:
+    """Bytes that the peer's program had written."""
+    until_ns = call.returned_ns or call.entered_ns
+    byte = unread(scene, path.connection, side, call.entered_ns, until_ns)
+    writer = scene.writer(path.connection, side.inbound, byte) if byte is not None else None
+    if byte is None or writer is None or writer.entered_ns >= until_ns:
+        return None
+    stream = path.senders[side.inbound].stream
+    ready = stream.ready.overlaps(byte, byte + 1)
+    line = Line(max(call.entered_ns, writer.entered_ns), until_ns)
+    if ready and ready[0][2] is not None:
+        if arrival_ns(scene.packets[ready[0][2]]) <= until_ns:
+            return None  # it was there, so it was not that
+        tell_byte(line, path, side.inbound, byte)
+    else:
+        tell_unarrived(line, path, side.inbound, byte)
+    carried = stream.carried.overlaps(byte, byte + 1)
+    first = scene.packets[carried[0][2]] if carried else None
+    frames = (first.frame,) if first is not None and first.time_ns <= until_ns else ()
+    text = f": what {name_of(writer)} wrote had not come by then"
+    if first is not None and frames:
+        text += f" ({_fate(first) or f'frame {first.frame}'})"
+    return Owed(path.connection, text, frames, (writer.call,), tuple(line.parts))
+
+
+def _datagrams(
+    scene: Scene, call: Call, socket: Socket, connection: int, side: Side
+) -> Owed | None:
+    """A datagram that this end had sent last, or one that was sent to it since."""
+    until_ns = call.returned_ns or call.entered_ns
+    place = bisect_left(socket.calls, call.call)
+    mine = [scene.call(number) for number in socket.calls[max(place - _LOOKED_AT, 0) : place]]
+    if any(one.connection not in (None, connection) for one in mine):
+        return None  # it has several peers
+    asked = next((one for one in reversed(mine) if is_outbound(one) and one.errno is None), None)
+    if asked is None or asked.returned_ns is None:
+        return None
+    sent = scene.datagrams(connection)
+    low = bisect_left(sent, asked.entered_ns, key=lambda one: one.time_ns)
+    high = bisect_left(sent, until_ns, key=lambda one: one.time_ns)
+    every = [one for one in sent[low:high] if one.copy_of is None]
+    question = next(
+        (one for one in every if one.direction is side.outbound
+         and scene.carriers.get(one.packets[0].frame) == asked.call), None,
+    )  # fmt: skip
+    answers = [one for one in every if one.direction is side.inbound]
+    if any(not one.lost and one.arrived_ns <= until_ns for one in answers):
+        return None  # one was there
+    for one in [question, *answers]:
+        lost = _lost(one) if one is not None else None
+        if lost is not None:
+            return _lost_one(call, connection, lost)
+    held = next((one for one in [question, *answers] if one is not None and not one.lost
+                 and one.arrived_ns > until_ns), None)  # fmt: skip
+    if held is None:
+        return None
+    line = Line(max(call.entered_ns, held.time_ns), until_ns)
+    packet = scene.packets[held.completed_by]
+    tell_flight(line, packet, None)
+    text = f": frame {packet.frame} was still on its way"
+    return Owed(connection, text, (packet.frame,), (), tuple(line.parts))
+
+
+def _lost(one: Datagram) -> Packet | None:
+    """The frame of a datagram that did not come, if it is known what became of it."""
+    return next((packet for packet in one.packets if _fate(packet)), None) if one.lost else None
+
+
+def _lost_one(call: Call, connection: int, lost: Packet) -> Owed:
+    """Nobody sends a datagram again but a program whose time is up."""
+    line = Line(max(call.entered_ns, lost.time_ns), call.returned_ns or call.entered_ns)
+    cause = Cause.TIMER if mtu_rule(lost) is None else Cause.PATH_MTU
+    line.until(line.stop_ns, cause, Certainty.INFERRED, (lost.frame,), (),
+               f"because {_fate(lost)}, until its time was up")  # fmt: skip
+    return Owed(connection, f": {_fate(lost)}", (lost.frame,), (), tuple(line.parts))
+
+
+def _fate(packet: Packet) -> str:
+    """What kept a frame from coming; empty: nothing that the wire knows of."""
+    rule = mtu_rule(packet)
+    if rule is not None:
+        return f"frame {packet.frame} did not pass the wire ({rule[1]})"
+    if packet.fate == Fate.DROPPED:
+        by = packet._arrival.rule if packet._arrival is not None else ""
+        return f"frame {packet.frame} was dropped by the wire" + (f" ({by})" if by else "")
+    return f"frame {packet.frame} was spoilt on the wire" if packet._spoilt else ""
+
+
+def tell_timer(line: Line, scene: Scene, call: Call, certainty: Certainty) -> None:
+    """Until its time was up, and what had not come by then."""
+    owed = owed_to(scene, call)
+    if owed is None:
+        line.until(line.stop_ns, Cause.TIMER, certainty, (), (), "until its time was up")
+        return
+    scene.owed[call.call] = owed
+    scene.owed_on[owed.connection].append(call.call)
+    line.until(line.stop_ns, Cause.TIMER, certainty, owed.frames, owed.calls,
+               f"until its time was up{owed.text}")  # fmt: skip

@@ -1,0 +1,202 @@
+"""Waits that their timer ended: what had not come by then, and who else waited for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from netlab.explain.findings.rules import findings_of
+from netlab.explain.waits import explained
+from netlab.model.tables import Tables, Wait
+from tests.playbook import ADDRESS, Play, number_of
+from tests.waits_told import MS, causes, of, told
+
+TIMED = "until its time was up"
+
+
+def polls(play: Play, ms: int, args: str = "nfds=1, timeout=100", op: str = "poll") -> None:
+    """A wait of the client's that reported nothing, as strace shows it."""
+    with play.call("client", op, 0, inode=None, fd=None, local=None, peer=None, family=None,
+                   kind=None, args=args):  # fmt: skip
+        play.now_ns += ms * MS
+
+
+def receives(play: Play, ms: int) -> None:
+    """A read of the client's with SO_RCVTIMEO that returned nothing."""
+    with play.call("client", "recv", None, size=10, errno="EAGAIN"):
+        play.now_ns += ms * MS
+
+
+def lost_answer(wait: Any, *, way: str = "drop", spare_ms: int = 50, **more: Any) -> Play:
+    """The client asks and its answer is lost; it waits twice in vain, and then reads it.
+
+    Meanwhile the server waits for its next question.
+    """
+    play = Play(wired=True)
+    play.handshake()
+    with play.call("client", "send", 8, size=8):
+        play.data("c>s", 0, 8)
+    play.did("server", "recv", 8, size=100)
+    with play.call("server", "send", 5, size=5):
+        first = play.data("s>c", 0, 5, 8, way=way)
+    with play.call("server", "recv", 8, size=100):
+        wait(play, 100, **more)
+        wait(play, 100, **more)
+        with play.call("client", "recv", 5, size=10):
+            play.now_ns += 10 * MS
+            if way == "drop":
+                play.data("s>c", 0, 5, 8)
+            else:
+                play.arrives(first)
+        play.now_ns += spare_ms * MS
+        with play.call("client", "send", 8, size=8):
+            play.data("c>s", 8, 16, 5)
+    return play
+
+
+def second_recv(tables: Tables, rows: list[Wait]) -> list[tuple[str, int]]:
+    return causes(rows, number_of(tables, "recv", 2, "server"))
+
+
+@pytest.mark.parametrize("wait", [polls, receives])
+def test_who_waits_for_a_peer_whose_timer_ended_its_wait_waits_for_what_that_wanted(
+    wait: Any,
+) -> None:
+    play = lost_answer(wait)
+    tables, rows = told(play)
+    assert second_recv(tables, rows) == [
+        ("tail_loss_probe", 100), ("tail_loss_probe", 100), ("tail_loss_probe", 10),
+        ("peer_app", 50),
+    ]  # fmt: skip
+    sure = "inferred" if wait is polls else "observed"
+    parts = [row for row in rows if row.call == number_of(tables, "recv", 2, "server")]
+    first = next(row for row in parts if row.cause == "tail_loss_probe")
+    assert first.certainty == sure
+    op = "poll" if wait is polls else "recv"
+    timed_out = number_of(tables, op, 1, "client")
+    assert first.text.endswith(f"(inside client {op} #{timed_out})")
+    timer = of(rows, timed_out, "timer")
+    send = number_of(tables, "send", 1, "server")
+    assert timer.text.startswith(
+        f"{TIMED}: what server send #{send} wrote had not come by then (frame "
+    )
+    assert "was dropped by the wire" in timer.text
+    assert timer.calls == (send,)
+    assert timer.frames
+
+
+@pytest.mark.parametrize("wait", [polls, receives])
+def test_a_frame_that_was_on_its_way_is_the_wires(wait: Any) -> None:
+    tables, rows = told(lost_answer(wait, way="hold"))
+    assert second_recv(tables, rows) == [
+        ("network", 100), ("network", 100), ("network", 10), ("peer_app", 50)
+    ]  # fmt: skip
+
+
+def test_the_loss_cost_all_of_it() -> None:
+    play = lost_answer(receives)
+    tables = play.tables()
+    found = findings_of(explained(tables, play.raw), None)
+    one = next(one for one in found if one.kind == "loss_recovery")
+    assert one.text.startswith("Losses cost 210.")
+
+
+def test_a_loss_that_nobody_else_waited_for_cost_the_waits_that_gave_up() -> None:
+    play = Play(wired=True)
+    play.handshake()
+    with play.call("server", "send", 5, size=5):
+        play.data("s>c", 0, 5, way="drop")
+    receives(play, 100)
+    play.now_ns += 110 * MS
+    play.data("s>c", 0, 5)
+    play.did("client", "recv", 5, size=10)
+    found = findings_of(explained(play.tables(), play.raw), None)
+    one = next(one for one in found if one.kind == "loss_recovery")
+    assert one.text.startswith("Losses cost 100.")
+
+
+@pytest.mark.parametrize(
+    "args", ["nfds=2, timeout=100", "nfds=0, timeout=100", "timeout=100, maxevents=8"]
+)
+def test_a_wait_for_several_or_for_nothing_may_be_its_programs_will(args: str) -> None:
+    tables, rows = told(lost_answer(polls, args=args))
+    assert second_recv(tables, rows) == [
+        ("peer_app", 200), ("tail_loss_probe", 10), ("peer_app", 50)
+    ]  # fmt: skip
+    assert of(rows, number_of(tables, "poll", 1, "client"), "timer").text == TIMED
+
+
+@pytest.mark.parametrize(("highest", "knows"), [(6, True), (4, False)])
+def test_a_select_names_its_highest_descriptor(highest: int, knows: bool) -> None:
+    args = f"nfds={highest}, timeout=0.1"
+    tables, rows = told(lost_answer(polls, args=args, op="pselect6"))
+    assert (second_recv(tables, rows)[0] == ("tail_loss_probe", 100)) is knows
+
+
+def test_a_program_that_looks_round_while_nothing_was_sent_does_as_it_likes() -> None:
+    play = Play(wired=True)
+    play.handshake()
+    with play.call("client", "send", 8, size=8):
+        play.data("c>s", 0, 8)
+    play.did("server", "recv", 8, size=100)
+    with play.call("server", "recv", 8, size=100):
+        receives(play, 100)
+        with play.call("client", "send", 8, size=8):
+            play.data("c>s", 8, 16)
+    tables, rows = told(play)
+    assert second_recv(tables, rows) == [("peer_app", 100)]
+    assert of(rows, number_of(tables, "recv", 1, "client"), "timer").text == TIMED
+
+
+# --- datagrams
+
+
+U = {"kind": "SOCK_DGRAM"}
+
+
+def asks_again(*, question: str = "carry", answer: str | None = "carry") -> Play:
+    """A client whose question, or its answer, is lost, and that asks again after 250 ms."""
+    play = Play(wired=True)
+    client, server = ADDRESS["client"], ADDRESS["server"]
+    with play.call("server", "recvfrom", 3, size=100, address=client, **U):
+        with play.call("client", "sendto", 3, size=3, address=server, **U):
+            play.datagram(client, server, 3, way=question)
+        if question == "drop":
+            polls(play, 250)
+            with play.call("client", "sendto", 3, size=3, address=server, **U):
+                play.datagram(client, server, 3)
+    if question == "drop":
+        return play
+    if answer is not None:
+        with play.call("server", "sendto", 5, size=5, address=client, **U):
+            play.datagram(server, client, 5, way=answer)
+    with play.call("server", "recvfrom", 3, size=100, address=client, **U):
+        polls(play, 250)
+        with play.call("client", "sendto", 3, size=3, address=server, **U):
+            play.datagram(client, server, 3)
+    return play
+
+
+@pytest.mark.parametrize(
+    ("ways", "read", "frame"),
+    [({"question": "drop"}, 1, 1), ({"answer": "drop"}, 2, 2)],
+)
+def test_a_lost_datagram_keeps_both_waiting_until_the_programs_time_is_up(
+    ways: dict[str, Any], read: int, frame: int
+) -> None:
+    tables, rows = told(asks_again(**ways))
+    recv, poll = number_of(tables, "recvfrom", read, "server"), number_of(tables, "poll")
+    assert causes(rows, recv) == [("timer", 250)]
+    wait = of(rows, recv, "timer")
+    assert wait.text == (
+        f"because frame {frame} was dropped by the wire, {TIMED} (inside client poll #{poll})"
+    )
+    assert wait.certainty == "inferred"
+    assert of(rows, poll, "timer").text == f"{TIMED}: frame {frame} was dropped by the wire"
+
+
+def test_a_datagram_that_was_not_answered_was_not_lost() -> None:
+    tables, rows = told(asks_again(answer=None))
+    assert causes(rows, number_of(tables, "recvfrom", 2, "server")) == [("peer_app", 250)]
+    assert of(rows, number_of(tables, "poll"), "timer").text == TIMED
