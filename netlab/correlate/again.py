@@ -26,11 +26,12 @@ from netlab.correlate.sender import FAST, OPEN, RTO, Copy, Sender
 from netlab.correlate.verdict_words import byte_text, ms
 from netlab.model.tables import Verdict
 
-_LEAST_TIMER_NS = 190_000_000  # Linux: 200 ms; a stamp may be late where the timer began
+LEAST_TIMER_NS = 190_000_000  # Linux: 200 ms; a stamp may be late where the timer began
 _CLOCKED_NS = 20_000_000  # from an ACK that comes to what it lets go, on a busy machine
 _TICK_NS = 12_000_000
 _ENOUGH_DUPLICATES = 3  # RFC 5681 3.2
 TIMED_OUT = "time-out:"
+IN_ITS_RECOVERY = "in the recovery that the time-out of frame"
 
 
 class Finding(NamedTuple):
@@ -55,7 +56,7 @@ def cause(me: Sender, row: Row, start: int, stop: int, now_ns: int) -> Finding:
     if recovering and me.recover_kind == RTO and sent_ns < me.recover_ns and clocked:
         return Finding(
             Verdict.RTO,
-            f"in the recovery that the time-out of frame {me.recover_frame} began",
+            f"{IN_ITS_RECOVERY} {me.recover_frame} began",
             _frames(me.recover_frame, me.heard_frame),
         )
     told = _told_of_loss(me, copy, start, stop)
@@ -84,11 +85,11 @@ def cause(me: Sender, row: Row, start: int, stop: int, now_ns: int) -> Finding:
         return _unexplained(me, "ACKs came, and told of no loss")
     if start > me.una:
         return _tail(me, stop, now_ns)
-    if waited_ns < _LEAST_TIMER_NS <= now_ns - sent_ns and sent_ns:
+    if waited_ns < LEAST_TIMER_NS <= now_ns - sent_ns and sent_ns:
         # Linux: where the timer of a probe stood when the ACK came, the retransmission timer counts
         # from when the segment was sent (tcp_rearm_rto).
         begun_frame, waited_ns = _frame_of(copy, original), now_ns - sent_ns
-    if waited_ns < _LEAST_TIMER_NS:
+    if waited_ns < LEAST_TIMER_NS:
         if me.segments_out <= 1 or stop < (me.nxt or 0):
             return _unexplained(
                 me, f"{ms(waited_ns)} after frame {begun_frame}: too soon for a timer of 200 ms"

@@ -17,13 +17,23 @@ from netlab.correlate.twins import Twins
 from netlab.correlate.verdict_words import byte_text
 from netlab.model.ranges import RangeSet
 from netlab.model.seqnum import seq_diff
-from netlab.model.tables import Verdict
+from netlab.model.tables import Segment, Verdict
 
 _HOW = {
     Verdict.RTO: "by the timer: ",
     Verdict.FAST_RETRANSMIT: "as a fast retransmission: ",
     Verdict.TAIL_LOSS_PROBE: "as a tail loss probe: ",
 }
+
+
+def sent_by(segment: Segment) -> Verdict | None:
+    """Which mechanism sent a segment again, in vain or not; None: it is not known."""
+    if segment.verdict in _HOW:
+        return Verdict(segment.verdict)
+    if segment.verdict != Verdict.SPURIOUS:
+        return None
+    reason = segment.verdict_reason or ""
+    return next((one for one, how in _HOW.items() if f"; sent again {how}" in reason), None)
 
 
 def had_it(copy: Copy, me: Sender, *, wired: bool) -> None:

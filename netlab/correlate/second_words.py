@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from netlab.correlate import sender_record_kernels as k
-from netlab.correlate.again import TIMED_OUT, Finding
+from netlab.correlate.again import IN_ITS_RECOVERY, TIMED_OUT, Finding
 from netlab.correlate.verdict_words import byte_text, ms
 from netlab.model.tables import Verdict
 
@@ -204,7 +204,7 @@ _TEXTS: dict[int, Text] = {
         f"sent again, or frame {w.a} once more: neither timestamps nor identifications tell which"
     ),
     k.SYN_DATA: lambda _: "data that came with the SYN, which did not take it",
-    k.RECOVERING: lambda w: f"in the recovery that the time-out of frame {w.a} began",
+    k.RECOVERING: lambda w: f"{IN_ITS_RECOVERY} {w.a} began",
     k.TOLD: _Words.told,
     k.TOLD_OR_OPEN: lambda w: (
         f"{w.told()}; or part of a recovery after frame {w.c}, of which it is not known whether it"

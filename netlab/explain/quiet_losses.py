@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
+from netlab.correlate.again import LEAST_TIMER_NS
 from netlab.correlate.flows import FIN, RST
 from netlab.explain.causes import Cause
 from netlab.explain.gaps import Gap
@@ -16,7 +17,6 @@ from netlab.explain.recovery import recovery_of
 from netlab.explain.wording import counted
 from netlab.model.tables import Verdict
 
-_LEAST_RTO_NS = 190_000_000  # none of Linux is less than 200 ms; the way may have become shorter
 _USUAL_RTO_NS = 250_000_000  # that of a short way, with what timers are late
 _MECHANISMS = {
     Verdict.RTO: (Cause.RTO, "the retransmission time-out sent it again"),
@@ -45,12 +45,6 @@ def sent_again(gap: Gap) -> Told:
             f"because frame {found.frames[0]} was not acknowledged, until a retransmission time-out"
             f" sent it again (frame {gap.frame}), after others that did not come here"
         )
-    lost = gap.path.scene.packets.get(found.frames[0]) if found.frames else None
-    since_ns = lost.time_ns if lost is not None and lost.frame != gap.frame else None
-    short = since_ns is not None and gap.after.packet.time_ns - since_ns < _LEAST_RTO_NS
-    if cause is Cause.RTO and short:  # no timer is as short
-        cause = Cause.UNKNOWN
-        text = f"before frame {found.frames[0]} was sent again (frame {gap.frame})"
     if in_vain:
         text += f"; in vain: {(segment.verdict_reason or '').partition(';')[0]}"
     return cause, found.frames, text
@@ -140,7 +134,7 @@ def given_up(gap: Gap) -> Told:
     """A far end reset the connection after as long as a time-out: who knows what it had sent."""
     if not gap.after.packet._flags & RST or gap.sees_all:
         return None
-    if gap.length_ns - gap.away_ns < _LEAST_RTO_NS:
+    if gap.length_ns - gap.away_ns < LEAST_TIMER_NS:
         return None
     return (
         Cause.UNKNOWN, (),
@@ -153,7 +147,7 @@ def unseen(gap: Gap) -> Told:
     """Whether what a far end sent in a silence as long as a time-out was lost before it came."""
     after = gap.after
     content = after.segment.payload_len_bytes or after.packet._flags & FIN
-    if gap.sees_all or not content or gap.length_ns - gap.away_ns < _LEAST_RTO_NS:
+    if gap.sees_all or not content or gap.length_ns - gap.away_ns < LEAST_TIMER_NS:
         return None
     missing, since_ns = _missing(gap)
     if missing == 0:

@@ -2,13 +2,19 @@
 
 | mechanism | what the recording shows |
 |---|---|
+| backlog_full | the frame before it came to a listener whose queue was full |
+| path_mtu | what was sent before was too big for the path (`too_big`), whatever sent it again |
+| fast_retransmit, rto, tail_loss_probe | the verdict of correlate (`again`) says so; where it has \
+none: |
 | fast_retransmit | ACKs with SACK blocks above it, or duplicate ones, had come and it left within \
 RACK's reordering time of one of them |
-| tail_loss_probe | none had, it is the last segment sent, and the first that a timer sent again \
-since an ACK made progress |
-| backlog_full | the frame before it came to a listener whose queue was full |
-| rto | none had, and it is not that: the n-th in a row |
-| path_mtu | what was sent before was too big for the path (`too_big`), whatever sent it again |
+| tail_loss_probe | none had, both ends permit SACK, a round trip had passed, it is the last \
+segment sent, and the first that a timer sent again since an ACK made progress |
+| rto | none had, and it is not that: the n-th in a row, no sooner than any timer runs out |
+| unknown | it is none of these |
+
+A tail loss probe may send what is new (`new_probe`). So does an ACK, a duplicate one too (limited
+transmit, RFC 3042), and a pacing clock: what follows either was no probe.
 
 Timers fire late by a tick or an eighth of their length, never early; Linux arms the probe in the
 place of the first timer when both ends permit SACK (tcp_early_retrans 3), and never later than the
@@ -20,7 +26,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from netlab.correlate.again import IN_ITS_RECOVERY, LEAST_TIMER_NS
 from netlab.correlate.arrivals import reached
+from netlab.correlate.in_vain import sent_by
 from netlab.correlate.kernels_known import may_probe_first
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.parts import Line
@@ -28,12 +36,11 @@ from netlab.explain.path import Path
 from netlab.explain.queues import full_text, kept_out
 from netlab.explain.sender import Recovery, Resend, Sender
 from netlab.explain.too_big import before_it, too_big
-from netlab.model.tables import Direction, Fate
+from netlab.model.tables import Direction, Fate, Segment, Verdict
 
 # RACK waits a quarter of the round trip for a segment that may only be late, one tick more until
 # the timer fires; a busy machine is later.
 _PROMPT_NS = 8_000_000
-_LEAST_RTO_NS = 200_000_000
 _LATE_NS = 5_000_000  # what leaves so long after its write, and after no ACK, a timer sent
 
 
@@ -65,33 +72,62 @@ def _judged(path: Path, sender: Sender, resend: Resend) -> Recovery:
     full = _ignored(path, sender, resend, lost[0])
     if full is not None:
         return full
-    evidence = _evidence(sender, resend)
-    if evidence is not None:
-        told = sender.heard_ns(path.scene.packets[evidence])
-        prompt = resend.time_ns - told <= _PROMPT_NS + _rtt_ns(path) // 4
-        if prompt or not (_first_by_timer(sender, resend) or _was_quiet(path, sender, resend)):
-            certainty = Certainty.OBSERVED if prompt else Certainty.INFERRED
-            text = f"because {lost[1]}, and ACKs that showed the gap had it sent again" \
-                   f" (frame {resend.frame})"  # fmt: skip
-            return Recovery(
-                Cause.FAST_RETRANSMIT, certainty, (*lost[0], evidence, resend.frame), text
-            )
-    nth = _nth_by_timer(path, sender, resend)
+    verdict = _verdict(sender, resend)
+    if verdict in (None, Verdict.FAST_RETRANSMIT):
+        fast = _by_acks(path, sender, resend, lost)
+        if fast is not None:
+            return fast
     certainty = Certainty.OBSERVED if lost[2] else Certainty.INFERRED
-    if nth == 1 and _may_probe(path, sender, resend):
+    frames = (*lost[0], resend.frame)
+    segment = _segment(sender, resend)
+    if verdict is Verdict.RTO and segment is not None and _in_its_recovery(segment):
+        rest = (segment.verdict_reason or "").partition(IN_ITS_RECOVERY)[2].partition(";")[0]
+        text = (
+            f"because {lost[1]}, until it was sent again (frame {resend.frame}) {IN_ITS_RECOVERY}"
+            f"{rest}"
+        )
+        return Recovery(Cause.RTO, certainty, (*frames, *(segment.verdict_frames or ())), text)
+    nth = _nth_by_timer(path, sender, resend)
+    waited_ns = _waited_ns(sender, resend)
+    may_probe = verdict is None and waited_ns >= _rtt_ns(path) and _may_probe(path, sender, resend)
+    if verdict is Verdict.TAIL_LOSS_PROBE or (nth == 1 and may_probe):
         text = (
             f"because {lost[1]} with nothing behind it, until a tail loss probe sent it again"
             f" (frame {resend.frame})"
         )
-        return Recovery(Cause.TAIL_LOSS_PROBE, certainty, (*lost[0], resend.frame), text)
-    after_probe = nth > 1 and _may_probe(path, sender, _first_of_run(sender, resend))
-    nth -= after_probe
+        return Recovery(Cause.TAIL_LOSS_PROBE, certainty, frames, text)
+    if verdict is None and waited_ns < LEAST_TIMER_NS:
+        of = f"frame {lost[0][0]}" if lost[0] else "a segment"
+        text = f"before {of} was sent again (frame {resend.frame})"
+        return Recovery(Cause.UNKNOWN, Certainty.UNKNOWN, frames, text)
+    nth -= nth > 1 and _is_probe(path, sender, _first_of_run(sender, resend))
     backoff = f", backed off {1 << (nth - 1)} times" if 1 < nth <= _MOST_BACKOFFS else ""
     text = (
         f"because {lost[1]}, until retransmission time-out {nth}{backoff}"
         f" sent it again (frame {resend.frame})"
     )
-    return Recovery(Cause.RTO, certainty, (*lost[0], resend.frame), text)
+    return Recovery(Cause.RTO, certainty, frames, text)
+
+
+def _by_acks(
+    path: Path, sender: Sender, resend: Resend, lost: tuple[tuple[int, ...], str, bool]
+) -> Recovery | None:
+    """That ACKs had it sent again, as correlate says, or as one shows that came before it."""
+    text = f"because {lost[1]}, and ACKs that showed the gap had it sent again" \
+           f" (frame {resend.frame})"  # fmt: skip
+    segment = _segment(sender, resend)
+    if segment is not None and sent_by(segment) is Verdict.FAST_RETRANSMIT:
+        told = (*lost[0], *(segment.verdict_frames or ()), resend.frame)
+        return Recovery(Cause.FAST_RETRANSMIT, Certainty.OBSERVED, told, text)
+    evidence = _evidence(sender, resend)
+    if evidence is None:
+        return None
+    heard_ns = sender.heard_ns(path.scene.packets[evidence])
+    prompt = resend.time_ns - heard_ns <= _PROMPT_NS + _rtt_ns(path) // 4
+    if not prompt and (_first_by_timer(sender, resend) or _was_quiet(path, sender, resend)):
+        return None
+    certainty = Certainty.OBSERVED if prompt else Certainty.INFERRED
+    return Recovery(Cause.FAST_RETRANSMIT, certainty, (*lost[0], evidence, resend.frame), text)
 
 
 def tell_recovery(line: Line, path: Path, sender: Sender, byte: int, until_ns: int) -> None:
@@ -115,13 +151,21 @@ def new_probe(
 ) -> tuple[int, Recovery] | None:
     """A tail loss probe that sent what is new, where something is (RFC 8985 7.3), and when.
 
-    It leaves before the resend, long after it was written, with no ACK before it that covered more.
+    It leaves before the resend, long after it was written, with no ACK before it that covered more,
+    none just before it, and a round trip after anything else: each frame sets its timer anew.
     """
+    if sender.paced or not _sack(path):
+        return None
     for row in sender.departures_between(since_ns, resend.time_ns - 1):
         left_ns = row.packet.time_ns
         moved = sender.una(left_ns) > sender.una(since_ns)  # an ACK may have let it go
         write = sender.write_of(row.segment.start)
         if moved or write is None or left_ns - write.call.entered_ns < _LATE_NS:
+            continue
+        if sender.acks_between(left_ns - _LATE_NS, left_ns):
+            continue
+        earlier = next(sender.departures_back_from(left_ns - 1), None)
+        if earlier is not None and left_ns - earlier.packet.time_ns < _rtt_ns(path):
             continue
         frames, lost, known = _lost(path, sender, resend)
         certainty = Certainty.OBSERVED if known else Certainty.INFERRED
@@ -220,13 +264,12 @@ _MOST_BACKOFFS = 15  # tcp_retries2 of Linux, which gives up then
 def _was_quiet(path: Path, sender: Sender, resend: Resend) -> bool:
     """Whether no ACK had come for so long that only a timer can have sent it again.
 
-    In recovery each resend leaves with an ACK, or is paced over a round trip; no RTO of Linux is
-    less than 200 ms.
+    In recovery each resend leaves with an ACK, or is paced over a round trip.
     """
     last = next(sender.acks_back_from(resend.time_ns), None)
     if last is None:
         return True
-    return resend.time_ns - sender.heard_ns(last.packet) >= _LEAST_RTO_NS + _rtt_ns(path)
+    return resend.time_ns - sender.heard_ns(last.packet) >= LEAST_TIMER_NS + _rtt_ns(path)
 
 
 def _rtt_ns(path: Path) -> int:
@@ -247,10 +290,37 @@ def _run(sender: Sender, resend: Resend) -> list[Resend]:
 
 def _nth_by_timer(path: Path, sender: Sender, resend: Resend) -> int:
     """How many of a run a timer sent; those that ACKs had asked for do not count."""
-    return sum(
-        one is resend or _evidence(sender, one) is None or _was_quiet(path, sender, one)
-        for one in _run(sender, resend)
-    )
+    return sum(one is resend or _by_timer(path, sender, one) for one in _run(sender, resend))
+
+
+def _by_timer(path: Path, sender: Sender, resend: Resend) -> bool:
+    segment = _segment(sender, resend)
+    verdict = _verdict(sender, resend)
+    if verdict is not None and segment is not None:
+        return verdict is not Verdict.FAST_RETRANSMIT and not _in_its_recovery(segment)
+    return _evidence(sender, resend) is None or _was_quiet(path, sender, resend)
+
+
+def _segment(sender: Sender, resend: Resend) -> Segment | None:
+    left = sender.departures_between(resend.time_ns - 1, resend.time_ns)
+    return next((row.segment for row in left if row.segment.frame == resend.frame), None)
+
+
+def _verdict(sender: Sender, resend: Resend) -> Verdict | None:
+    """What correlate says of how it was sent again."""
+    segment = _segment(sender, resend)
+    return sent_by(segment) if segment is not None else None
+
+
+def _in_its_recovery(segment: Segment) -> bool:
+    """Whether not the timer sent it but the recovery after that."""
+    return IN_ITS_RECOVERY in (segment.verdict_reason or "")
+
+
+def _waited_ns(sender: Sender, resend: Resend) -> int:
+    """How long after the frame before it; no timer of it has run for longer than any is short."""
+    before = before_it(sender, resend)
+    return resend.time_ns - before.time_ns if before is not None else LEAST_TIMER_NS
 
 
 def _first_of_run(sender: Sender, resend: Resend) -> Resend:
@@ -262,9 +332,19 @@ def _first_by_timer(sender: Sender, resend: Resend) -> bool:
     return len(_run(sender, resend)) == 1
 
 
+def _is_probe(path: Path, sender: Sender, resend: Resend) -> bool:
+    verdict = _verdict(sender, resend)
+    if verdict is not None:
+        return verdict is Verdict.TAIL_LOSS_PROBE
+    return _may_probe(path, sender, resend)
+
+
 def _may_probe(path: Path, sender: Sender, resend: Resend) -> bool:
     """Whether it is the last segment sent, both ends permitted SACK, and its kernel probes."""
-    halves = path.track.halves.values()
-    if not all(half.sack for half in halves) or resend.stop < sender.nxt(resend.time_ns):
+    if not _sack(path) or resend.stop < sender.nxt(resend.time_ns):
         return False
     return may_probe_first(path.scene.raw.description.hosts, path.scene.packets[resend.frame])
+
+
+def _sack(path: Path) -> bool:
+    return all(half.sack for half in path.track.halves.values())

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 
+from netlab.correlate.again import LEAST_TIMER_NS
 from netlab.correlate.arrivals import arrival_ns
 from netlab.explain.path import Path
 from netlab.explain.sender import Resend, Sender
@@ -19,7 +20,6 @@ from netlab.model.tables import Fate, Packet
 
 _RULE = re.compile(r"\bmtu (?:[cs]>[cs] )?(?:conn \d+ )?(\d+)\b")
 _TOLD = re.compile(r"(?:fragmentation needed|packet too big), MTU (\d+)")
-_PROMPT_NS = 8_000_000  # the stack sends again as it takes the message; a busy machine is later
 _MOST_LOOKED_AT = 64
 
 
@@ -62,7 +62,7 @@ def too_big(path: Path, resend: Resend, before: Packet | None) -> TooBig | None:
     """Whether what is sent again had been too big; `before`: the frame with these bytes before."""
     if before is None or before.ip_len_bytes is None:
         return None
-    told = _told(path, resend)
+    told = _told(path, resend, before.time_ns)
     told_by = told.frame if told is not None else None
     rule = mtu_rule(before)
     if rule is not None:
@@ -87,14 +87,18 @@ def before_it(sender: Sender, resend: Resend) -> Packet | None:
     return found
 
 
-def _told(path: Path, resend: Resend) -> Packet | None:
-    """The ICMP message that came just before a resend, about its connection."""
+def _told(path: Path, resend: Resend, since_ns: int) -> Packet | None:
+    """The last ICMP message about its connection that came before a resend and after `since_ns`.
+
+    All that was too big counts as lost then, and leaves as ACKs make way, before any timer.
+    """
     packets = path.scene.packets
     for number in range(resend.frame - 1, resend.frame - 1 - _MOST_LOOKED_AT, -1):
         packet = packets.get(number)
         if packet is None or packet.connection != path.connection or told_mtu(packet) is None:
             continue
-        if 0 <= resend.time_ns - arrival_ns(packet) <= _PROMPT_NS:
+        came_ns = arrival_ns(packet)
+        if since_ns <= came_ns <= resend.time_ns < came_ns + LEAST_TIMER_NS:
             return packet
     return None
 
@@ -104,9 +108,10 @@ def sent_again(path: Path, sender: Sender) -> dict[int, TooBig]:
     dropped = any(mtu_rule(row.packet) is not None for row in sender.departed)
     found: dict[int, TooBig] = {}
     for resend in sender.resends:
-        if not dropped and _told(path, resend) is None:
+        before = before_it(sender, resend)
+        if not dropped and (before is None or _told(path, resend, before.time_ns) is None):
             continue
-        big = too_big(path, resend, before_it(sender, resend))
+        big = too_big(path, resend, before)
         if big is not None:
             found[resend.frame] = big
     return found

@@ -71,6 +71,14 @@ def test_what_icmp_had_sent_again_smaller_was_too_big_and_no_timer_sent_it() -> 
     )
 
 
+def test_what_leaves_later_as_acks_make_way_icmp_had_counted_as_lost() -> None:
+    tables, rows = told(too_long(after_ms=21))
+    named = of(rows, number_of(tables, "recv"), "path_mtu")
+    assert named.text.endswith(
+        "until ICMP said so (frame 5) and its bytes were sent again (frame 7)"
+    )
+
+
 def test_where_no_icmp_says_so_the_timer_is_told_with_the_rule() -> None:
     tables, rows = told(too_long("mtu c>s 1200 without icmp", said="", after_ms=240))
     recv = number_of(tables, "recv")
