@@ -106,7 +106,9 @@ def closes(play: Play, *then: str) -> int:
 
 
 @pytest.mark.parametrize("then", [(), ("close",)])
-def test_a_close_shortly_before_the_end_may_be_the_programs_or_the_interpreters(then: tuple[str, ...]) -> None:
+def test_a_close_shortly_before_the_end_may_be_the_programs_or_the_interpreters(
+    then: tuple[str, ...],
+) -> None:
     play, fin = ended()
     own = closes(play, *then)
     one = leak(play)
