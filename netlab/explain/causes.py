@@ -58,6 +58,7 @@ class Cause(StrEnum):
     WINDOW_PROBE = "window_probe"
     PACING = "pacing"
     WIRE_QUEUE = "wire_queue"
+    LEFT_UNREAD = "left_unread"
     WITNESS = "witness"
     UNKNOWN = "unknown"
 
@@ -220,6 +221,11 @@ MECHANISMS: dict[Cause, Mechanism] = {
         "in the queue of the wire, whose rate is limited, or in that of its sender's own link",
         "Send less at once, or use a faster line.",
         "the rules of the wire; man 8 tc; tcp_small_queue_check in Linux",
+    ),
+    Cause.LEFT_UNREAD: Mechanism(
+        "bytes lay here unread, and EPOLLET tells only of what is new",
+        "Read until EAGAIN before waiting again, or leave EPOLLET out.",
+        "man 7 epoll",
     ),
     Cause.WITNESS: Mechanism("stopped by the tracer", "Use the probe or the kernel witness.", ""),
     Cause.UNKNOWN: Mechanism("for a reason that the recording does not show", "", ""),

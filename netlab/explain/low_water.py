@@ -117,6 +117,12 @@ def unread(scene: Scene, connection: int, side: Side, since_ns: int, until_ns: i
     return None if inside else last.stop or 0
 
 
+def lying(path: Path, side: Side, start: int, time_ns: int) -> int:
+    """How many bytes from `start` on could be read by this side at some time."""
+    sent = path.senders[side.inbound].nxt(time_ns)
+    return _Queue(path, side, start, sent).reaches(time_ns) - start if sent > start else 0
+
+
 def peeked(scene: Scene, path: Path, call: Call) -> Wanted | None:
     """What a look at what is there waited for; None: it was no look, or another thread read."""
     flags = scene.record(call.call).flags

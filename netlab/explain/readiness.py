@@ -17,6 +17,7 @@ from netlab.correlate.sockets import Socket
 from netlab.explain.accepting import tell_accept
 from netlab.explain.arriving import tell_acked, tell_byte, tell_end, tell_reset
 from netlab.explain.causes import Cause, Certainty
+from netlab.explain.edges import tell_left_unread
 from netlab.explain.local_room import tell_local_room
 from netlab.explain.low_water import polled
 from netlab.explain.opening import tell_handshake
@@ -44,6 +45,7 @@ def tell_poll(line: Line, scene: Scene, call: Call) -> int | None:
     if asked is not None and float(asked[1]) == 0:
         return line.at_ns  # it looks once, and waits for nothing
     if not call.result:
+        tell_left_unread(line, scene, call, line.stop_ns)
         tell_timer(line, scene, call, Certainty.OBSERVED)
         return line.stop_ns
     spans = [s for s in scene.spans.get(call.call, ()) if s.role == Role.WAKEUP]
@@ -175,18 +177,23 @@ def _woken(line: Line, scene: Scene, call: Call, packet: Packet) -> int | None:
     if packet._flags & (SYN | ACK) == SYN | ACK:
         return tell_handshake(line, path, Side(direction.receiver))
     first = sender.first_released(packet.frame)
+    ready_ns = arrival_ns(packet)
+    if (first is not None or packet._flags & FIN) and tell_left_unread(
+        line, scene, call, ready_ns, packet.frame
+    ):
+        return ready_ns
     if direction is Direction.C2S:
         made = _listening(scene, call, path)
         if made is not None:
             return tell_accept(line, path, made)
     if first is not None:
         told = Line(line.at_ns, line.stop_ns)
-        ready_ns = tell_byte(told, path, direction, first)
+        read_ns = tell_byte(told, path, direction, first)
         polled(scene, path, call, Side(direction.receiver), first).include(line, told)
-        return ready_ns
+        return read_ns
     if packet._flags & FIN:
         return tell_end(line, path, direction)
-    return tell_room(line, path, call, Side(direction.receiver), arrival_ns(packet))
+    return tell_room(line, path, call, Side(direction.receiver), ready_ns)
 
 
 def _listening(scene: Scene, call: Call, path: Path) -> Socket | None:

@@ -17,7 +17,6 @@ from netlab.correlate.addresses import Endpoint
 from netlab.correlate.admissions import Admissions
 from netlab.correlate.arrivals import seen_at_both_ends
 from netlab.correlate.datagrams import Datagram, datagrams_from_flows
-from netlab.correlate.epolls import Epolls, EpollSet, Watch
 from netlab.correlate.flows import Flow, flows_from_packets
 from netlab.correlate.local_queues import LocalQueues
 from netlab.correlate.missing import missing_frames
@@ -31,8 +30,8 @@ from netlab.explain.parts import Part
 from netlab.explain.path import Path
 from netlab.explain.sender import Write
 from netlab.explain.switch import Switch
+from netlab.explain.watching import Watching
 from netlab.model.call import (
-    EPOLL_WAITING,
     MSG_MORE,
     MSG_PEEK,
     STOP,
@@ -115,7 +114,7 @@ class Scene:
         self._tracks: dict[int, Track] | None = None
         self._states: dict[tuple[int | None, str | None], list[State]] | None = None
         self._datagrams: dict[int, list[Datagram]] | None = None
-        self._sets: dict[int, EpollSet] | None = None  # by wait that never returned
+        self.left_lying: dict[int, list[Call]] = defaultdict(list)  # waits, by connection (`edges`)
         self.explained: dict[int, list[Part]] = {}  # by call, of those that returned earlier
         self.silences: dict[int, list[Part]] = {}  # by connection, once told
         self.ignored: dict[Endpoint, list[Ignored]] = {}  # by listener's end; the same
@@ -223,19 +222,10 @@ class Scene:
         found = self.admissions.listens_at(track.flow.server)
         return found[0] if len(found) == 1 else None
 
-    def watched(self, wait: Call, until_ns: int) -> list[Watch] | None:
-        """What the set of an epoll_wait that never returned held, at any time until then.
-
-        None: its making was not seen, so not all is known that is in it.
-        """
-        if self._sets is None:
-            epolls, self._sets = Epolls(self.records, self.raw.inheritances), {}
-            for number, record in enumerate(self.records, 1):
-                epolls.change(record)
-                if record.op in EPOLL_WAITING and record.returned_ns is None:
-                    self._sets[number] = epolls.set_of(record)
-        found = self._sets.get(wait.call)
-        return found.between(wait.entered_ns, until_ns) if found and found.is_born else None
+    @cached_property
+    def watching(self) -> Watching:
+        """What the waits of event loops watch."""
+        return Watching(self.records, self.raw.inheritances)
 
     # --- options
 

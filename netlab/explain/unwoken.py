@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from netlab.correlate.arrivals import arrival_ns, reached
 from netlab.correlate.sockets import Socket
 from netlab.explain.causes import Cause, Certainty
+from netlab.explain.edges import tell_left_unread
 from netlab.explain.parts import Line
 from netlab.explain.path import Path
 from netlab.explain.scene import Scene
@@ -30,6 +31,8 @@ _INCOMING = POLLIN | POLLPRI | POLLRDHUP
 
 def tell_unwoken(line: Line, scene: Scene, call: Call) -> None:
     """None of its descriptors was ready up to the end of the line."""
+    if tell_left_unread(line, scene, call, line.stop_ns):
+        return
     if _TIMEOUT.search(call.args):
         line.until(line.stop_ns, Cause.TIMER, Certainty.INFERRED, (), (),
                    "because its time was not up yet")  # fmt: skip
@@ -80,7 +83,7 @@ def _watched(scene: Scene, call: Call, line: Line) -> list[tuple[Socket, int]] |
 
     Events 0: which, is not known; few wait for nothing but room.
     """
-    watches = scene.watched(call, line.stop_ns)
+    watches = scene.watching.of(call, line.stop_ns)
     if watches is None or any(loss.what in _OF_CALLS for loss in scene.raw.losses):
         return None
     lives = {

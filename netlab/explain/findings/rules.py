@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from netlab.explain.findings import (
+    edges,
     ends,
     frames,
     idle,
@@ -63,6 +64,7 @@ RULES: tuple[Rule, ...] = (
     Rule("close_wait", leaks.close_wait, "RFC 9293 3.6"),
     Rule("never_read", ends.never_read, "man 2 send"),
     Rule("unread_datagrams", unread.unread_datagrams, "man 7 udp; man 7 socket"),
+    Rule("left_unread", edges.left_unread, "man 7 epoll"),
     Rule("retransmission_storm", frames.retransmission_storm, "RFC 6298 5.5"),
     Rule("window_limited", frames.window_limited, "RFC 7323 1.1"),
     Rule("handshake_lost", frames.handshake_lost, "RFC 6298 2.1"),

@@ -74,7 +74,7 @@ STUDY = Study(
                lambda e: told(e)[3], "the same"),
     ),
     next="`netlab study missed-edge --set edge=0`.",
-    cause=lambda p: "timer" if p.edge else "",
+    cause=lambda p: "left_unread" if p.edge else "",
     waits_on="server epoll_wait",
     moment=moment,
 )  # fmt: skip
