@@ -64,7 +64,8 @@ class Notes(Protocol):
 
     def call(self, op: str, requested: int | None, function: Callable[[], T], about: int = 0) -> T:
         """Make the call and note it. Its result is what a caller of the kernel would get: a number,
-        or bytes whose length is that number, or None for 0."""
+        or bytes whose length is that number, or None for 0; BlockingIOError, whoever raised it, is
+        EAGAIN."""
         ...
 
 

@@ -13,6 +13,7 @@ import signal
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 PIPE, POSIX, SYSV = "pipe", "POSIX queue", "System V queue"
@@ -116,14 +117,14 @@ class _Bytes:
         return data
 
 
-def _again(call: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """The call, until it does not say EAGAIN any more."""
+def _again(call: Callable[..., Any], busy: type[Exception] = BlockingIOError) -> Callable[..., Any]:
+    """The call, until it does not say EAGAIN any more; `busy` is its word for that."""
 
-    def until_done(argument: Any) -> Any:
+    def until_done(*arguments: Any) -> Any:
         while True:
             try:
-                return call(argument)
-            except BlockingIOError:
+                return call(*arguments)
+            except busy:
                 continue
 
     return until_done
@@ -180,7 +181,7 @@ def _posix(blocks: bool, size: int) -> Ends:
         return made
 
     there, back = queue(), queue()
-    free = _until_free(posix_ipc.BusyError)
+    free = partial(_again, busy=posix_ipc.BusyError)
 
     def end(inbound: Any, outbound: Any) -> _Queues:
         return _Queues(free(lambda: inbound.receive()[0]), free(outbound.send), size)
@@ -201,7 +202,7 @@ def _sysv(blocks: bool, size: int) -> Ends:
         )
         for _ in range(2)
     )
-    free = _until_free(sysv_ipc.BusyError)
+    free = partial(_again, busy=sysv_ipc.BusyError)
 
     def end(inbound: Any, outbound: Any) -> _Queues:
         return _Queues(
@@ -215,22 +216,6 @@ def _sysv(blocks: bool, size: int) -> Ends:
         back.remove()
 
     return Ends(end(back, there), end(there, back), close)
-
-
-def _until_free(busy: type[Exception]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """As `_again`; the queues' packages have a word of their own for EAGAIN."""
-
-    def wrapped(call: Callable[..., Any]) -> Callable[..., Any]:
-        def until_done(*arguments: Any) -> Any:
-            while True:
-                try:
-                    return call(*arguments)
-                except busy:
-                    continue
-
-        return until_done
-
-    return wrapped
 
 
 class Bell(Protocol):

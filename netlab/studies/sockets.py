@@ -6,12 +6,14 @@ import errno
 import socket
 import struct
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from netlab.model.probe import Probe
 from netlab.studies.study import PORT
 
 BYTE = b"n"
+T = TypeVar("T")
 
 
 def listening(probe: Probe, backlog: int = 16, port: int = PORT, rcvbuf: int = 0) -> Any:
@@ -70,6 +72,18 @@ def trial(function: Any, *arguments: Any) -> dict[str, Any]:
     took_ns = time.monotonic_ns() - begun_ns
     value = len(result) if isinstance(result, bytes) else result if isinstance(result, int) else 0
     return {"error": name, "value": value, "took_ns": took_ns}
+
+
+def as_eagain(call: Callable[[], T], busy: type[Exception]) -> Callable[[], T]:
+    """The call, with the kernel's EAGAIN for `busy`, its package's word for it."""
+
+    def as_the_kernel_says() -> T:
+        try:
+            return call()
+        except busy as error:
+            raise BlockingIOError(errno.EAGAIN, str(error)) from None
+
+    return as_the_kernel_says
 
 
 # Where struct tcp_info of linux/tcp.h has what: numbers of 32 bits.

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from netlab.model.probe import Probe
-from netlab.studies.sockets import listening
+from netlab.studies.sockets import as_eagain, listening
 from netlab.studies.study import PORT
 
 MOST_BYTES = 1 << 20  # what no kind with borders takes
@@ -189,7 +189,7 @@ def _posix(after: contextlib.ExitStack) -> Talk:
     )  # fmt: skip
     after.callback(queue.unlink)
     queue.block = False
-    end = End(queue.send, _until_empty(lambda: queue.receive()[0], posix_ipc.BusyError))
+    end = End(queue.send, as_eagain(lambda: queue.receive()[0], posix_ipc.BusyError))
 
     def urgent() -> bytes:
         queue.send(b"1", priority=1)
@@ -209,7 +209,7 @@ def _sysv(after: contextlib.ExitStack) -> Talk:
     after.callback(queue.remove)
     end = End(
         lambda data: queue.send(data, block=False),
-        _until_empty(lambda: queue.receive(block=False)[0], sysv_ipc.BusyError),
+        as_eagain(lambda: queue.receive(block=False)[0], sysv_ipc.BusyError),
     )
 
     def urgent() -> bytes:
@@ -257,20 +257,8 @@ def _semaphore(after: contextlib.ExitStack) -> Talk:
         semaphore.acquire(0)
         return b""
 
-    end = End(lambda data: semaphore.release(), _until_empty(acquired, posix_ipc.BusyError))
+    end = End(lambda data: semaphore.release(), as_eagain(acquired, posix_ipc.BusyError))
     return Talk("semaphore", end, end, "by name", semaphore.name, end.take)
-
-
-def _until_empty(take: Callable[[], bytes], busy: type[Exception]) -> Callable[[], bytes]:
-    """The package's word for `nothing there` as the kernel's."""
-
-    def as_the_kernel_says() -> bytes:
-        try:
-            return take()
-        except busy as error:
-            raise BlockingIOError(errno.EAGAIN, str(error)) from None
-
-    return as_the_kernel_says
 
 
 def limit(name: str) -> int:

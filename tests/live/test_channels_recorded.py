@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
@@ -183,3 +184,24 @@ def test_who_watches_nothing_notes_nothing() -> None:
     probe.name_thread("a")
     probe.name_child("b")
     probe.stand_in(3, 4)
+
+
+def test_what_a_package_raises_for_eagain_is_eagain(tmp_path: Path) -> None:
+    """On a thread's first call, which goes the long way, and on the next, which goes the short."""
+
+    def full() -> int:
+        raise BlockingIOError(errno.EAGAIN, "the package's own word for it")
+
+    def interrupted() -> int:
+        raise RuntimeError("a signal handler's")
+
+    probe = JournalProbe(tmp_path, actor="server")
+    notes = probe.notes("mqueue", 1)
+    for _ in range(2):
+        with pytest.raises(BlockingIOError):
+            notes.call("mq_send", 4, full)
+    with pytest.raises(RuntimeError):
+        notes.call("mq_send", 4, interrupted)
+    probe.close()
+    calls = SpoolReader(tmp_path).finish()
+    assert [call.errno for call in calls] == ["EAGAIN", "EAGAIN", "EINTR"]

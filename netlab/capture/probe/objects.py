@@ -74,8 +74,8 @@ class JournalNotes:
             value: Any = function()
             now_ns = time_ns()
             count = value if type(value) is int else len(value)
-        except BlockingIOError as error:
-            self._blocked(spool, order, error)
+        except BlockingIOError:
+            self._blocked(spool, order)
             raise
         except BaseException as error:
             self._journal.fail((spool, order), self._state, error)
@@ -118,6 +118,11 @@ class JournalNotes:
         inside = journal.enter(OP[op], state, requested=requested, about=about)
         try:
             value: Any = function()
+        except BlockingIOError:
+            if inside is not None:
+                # Not as `fail` does, which would take a package's own for one of a signal handler.
+                journal.leave(inside, state, None, returned_ns=time_ns(), code=errno.EAGAIN)
+            raise
         except BaseException as error:
             if inside is not None:
                 journal.fail(inside, state, error)
@@ -128,13 +133,15 @@ class JournalNotes:
             journal.leave(inside, state, count, returned_ns=now_ns)
         return value  # type: ignore[no-any-return]
 
-    def _blocked(self, spool: ThreadSpool, order: int, error: BlockingIOError) -> None:
+    def _blocked(self, spool: ThreadSpool, order: int) -> None:
         """The return of a call that found nothing to take, or no room."""
         now_ns = time_ns()
         at = spool.at
         end = at + _BLOCKED_BYTES
         if end > spool.end:
-            self._journal.fail((spool, order), self._state, error)
+            self._journal.leave(
+                (spool, order), self._state, None, returned_ns=now_ns, code=errno.EAGAIN
+            )
             return
         spool.at = end
         view = spool.view

@@ -83,8 +83,8 @@ STUDY = Study(
     "Mbit/s with a round trip of 20 ms: once with TCP_NOTSENT_LOWAT {lowat}, once without.",
     prediction="Without it as old as the send buffer is long: POLLOUT means room in the buffer, "
     "and a fast program fills it far ahead of a slow line; the kernel even makes it larger. With "
-    "TCP_NOTSENT_LOWAT there is POLLOUT only while less than {lowat} have not been sent, so what "
-    "it writes last leaves soon: it can decide late what that is.",
+    "TCP_NOTSENT_LOWAT there is POLLOUT only while less than half of {lowat} has not been sent, so "
+    "what it writes last leaves soon: it can decide late what that is.",
     parameters=(
         Parameter("lowat", Kind.SIZE, 16 << 10, 4096, 16 << 10, "TCP_NOTSENT_LOWAT"),
         Parameter("time", Kind.TIME, 600 * MS, 400 * MS, 3000 * MS, "that the client writes"),
@@ -93,11 +93,12 @@ STUDY = Study(
     client=client,
     wire=lambda p: "delay 10ms; rate 2mbit",
     expects=(
-        Expect("the most that lay unsent, with it", Kind.SIZE, lambda p: p.lowat,
+        Expect("the most that lay unsent, with it", Kind.SIZE, lambda p: p.lowat // 2 + WRITE,
                lambda e: e.returned["client"]["with"],
-               "man 7 tcp, TCP_NOTSENT_LOWAT; tcp_stream_memory_free() of Linux",
-               less=lambda p: p.lowat // 2 + WRITE, more=WRITE,
-               because="it wakes below half of it; a write that began below it ends above it"),
+               "man 7 tcp, TCP_NOTSENT_LOWAT; tcp_stream_memory_free() of Linux: poll() asks for "
+               "twice what is unsent to be less",
+               less=WRITE, because="it fell below half of it by as much as left with the last ACK: "
+               "whole segments, less than a write"),
         Expect("and without it more than that", Kind.WORD, lambda p: "yes",
                lambda e: "yes" if e.returned["client"]["without"] > e.p.lowat + WRITE else "no",
                "the send buffer: net.ipv4.tcp_wmem begins with 16,384 bytes, and grows"),

@@ -104,14 +104,16 @@ STUDY = Study(
     topic=Topic.HANDSHAKE,
     question="How long does connect() wait for a host that says nothing?",
     setup="The wire loses every frame of the server. Two clients connect, whose kernels give up "
-    "after as long as {retries} resends of the SYN would have taken "
+    "at the first timer that runs out once as much time has gone by as {retries} resends of the "
+    "SYN would have taken, were each wait twice the one before "
     "(net.ipv4.tcp_syn_retries, by default 6): one with net.ipv4.tcp_syn_linear_timeouts 4, the "
     "default since Linux 6.5, and `older` with 0, as it was before.",
     prediction="As it was before: a SYN again after 1 s, and each wait is twice the one before, so "
     "they leave 1 s, 3 s, 7 s after the first. The last wait ends in ETIMEDOUT in place of "
     "a SYN: after 3, 7, 15 s for 1, 2, 3 retries; with the default of 6 after 127 s. Since then "
     "the first waits do not double: a SYN again every second, five times, then after 2 s, 4 s and "
-    "so on. But connect() fails after the same time.",
+    "so on. connect() fails at the first timer that runs out after that time, which need not be "
+    "the same one: after 3, 7, 19 s; with the default of 6 after 131 s.",
     # The kernel takes no 0 (ipv4_net_table: from 1 to 127).
     parameters=(Parameter("retries", Kind.COUNT, 2, 1, 3, "tcp_syn_retries of the clients"),),
     hosts=("client", "server", "older"),

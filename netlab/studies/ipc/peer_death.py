@@ -16,7 +16,7 @@ from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence, told
 from netlab.studies.family import ended, forked
 from netlab.studies.quantity import Kind
-from netlab.studies.sockets import listening, trial
+from netlab.studies.sockets import as_eagain, listening, trial
 from netlab.studies.study import PORT, Expect, Params, Study, Topic
 
 Call = Callable[[], object]
@@ -127,9 +127,8 @@ def _posix(after: contextlib.ExitStack) -> Ends:
     queue.unlink()
     queue.block = False
     after.callback(queue.close)
-    return _told(queue.receive, posix_ipc.BusyError), _told(
-        lambda: queue.send(b"n"), posix_ipc.BusyError
-    ), lambda: None  # fmt: skip
+    receive = as_eagain(lambda: queue.receive()[0], posix_ipc.BusyError)
+    return receive, as_eagain(lambda: _sent(queue.send(b"n")), posix_ipc.BusyError), lambda: None
 
 
 def _sysv(after: contextlib.ExitStack) -> Ends:
@@ -137,22 +136,14 @@ def _sysv(after: contextlib.ExitStack) -> Ends:
 
     queue = sysv_ipc.MessageQueue(None, sysv_ipc.IPC_CREX, mode=0o600)
     after.callback(queue.remove)
-    return _told(lambda: queue.receive(block=False), sysv_ipc.BusyError), _told(
-        lambda: queue.send(b"n", block=False), sysv_ipc.BusyError
-    ), lambda: None  # fmt: skip
+    receive = as_eagain(lambda: queue.receive(block=False)[0], sysv_ipc.BusyError)
+    send = as_eagain(lambda: _sent(queue.send(b"n", block=False)), sysv_ipc.BusyError)
+    return receive, send, lambda: None
 
 
-def _told(call: Call, busy: type[Exception]) -> Call:
-    """The package's call, its word for `nothing there` or `no room` as the kernel's."""
-
-    def as_the_kernel_says() -> int:
-        try:
-            call()
-        except busy as error:
-            raise BlockingIOError(errno.EAGAIN, str(error)) from None
-        return 1
-
-    return as_the_kernel_says
+def _sent(nothing: None) -> int:
+    """The byte that a queue took: its package tells no number."""
+    return 1
 
 
 def _row(name: str, what: str, said: str, source: str) -> Expect:

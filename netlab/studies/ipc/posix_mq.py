@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
 
 from netlab.model.probe import Probe
-from netlab.studies.evidence import told
+from netlab.studies.evidence import Evidence, told
 from netlab.studies.family import ended, forked
 from netlab.studies.quantity import Kind
+from netlab.studies.sockets import as_eagain
 from netlab.studies.study import Expect, Parameter, Params, Study, Topic
 
 SIZE = 100  # of the longest message
@@ -68,17 +68,20 @@ def _send(probe: Probe, queue: Any, message: bytes, priority: int) -> bool:
     notes = probe.notes("mqueue", os.fstat(queue.mqd).st_ino, queue.mqd)
 
     def send() -> int:
-        try:
-            queue.send(message, priority=priority)
-        except posix_ipc.BusyError as error:
-            raise BlockingIOError(errno.EAGAIN, str(error)) from None
+        queue.send(message, priority=priority)
         return len(message)
 
     try:
-        notes.call("mq_send", len(message), send)
+        notes.call("mq_send", len(message), as_eagain(send, posix_ipc.BusyError))
     except BlockingIOError:
         return False
     return True
+
+
+def refused(evidence: Evidence) -> str | None:
+    """By which errno the last send failed, as it was recorded."""
+    call = evidence.call("mq_send", -1)
+    return call.errno if call is not None else None
 
 
 STUDY = Study(
@@ -98,6 +101,7 @@ STUDY = Study(
     expects=(
         Expect("messages that it took until EAGAIN", Kind.COUNT, lambda p: p.room,
                told("taken"), "man 3 mq_send; mq_maxmsg of man 3 mq_getattr"),
+        Expect("the send after those", Kind.WORD, lambda p: "EAGAIN", refused, "man 3 mq_send"),
         Expect("what came out, after the sender's end", Kind.WORD,
                lambda p: "urgent first second", told("order"),
                "man 3 mq_receive: the oldest of the highest priority; man 7 mq_overview: kernel "
