@@ -11,7 +11,8 @@ from netlab.show.terminal.lines import Line, fold
 from netlab.show.views.excerpt import excerpt
 from netlab.show.views.ladder import ladder, limited
 from netlab.show.views.marks import Ladder
-from netlab.studies.comparison import comparison_lines, deviation, missed, room
+from netlab.studies.comparison import comparison_lines, missed
+from netlab.studies.guess import judged
 from netlab.studies.plot import plot_lines
 from netlab.studies.quantity import Value, shown, typed
 from netlab.studies.runner import Outcome, Run
@@ -63,18 +64,15 @@ def _set_to(study: Study, one: Parameter, p: Params, swept: Iterable[int]) -> st
 
 def guess_lines(outcome: Outcome, at: int, guess: Value, width: int) -> list[Line]:
     """What the reader said of one expectation of the last run, against what was measured; then
-    what the study says. The reader has as much room as the study."""
+    what the study says."""
     study, last = outcome.study, outcome.runs[-1]
     check = last.checks[at]
     found = shown(check.kind, check.measured)
-    if isinstance(guess, int) and not isinstance(check.measured, str):
-        low, high = guess - check.less, guess + check.more
-        right = check.measured is not None and low <= check.measured <= high
-        off = deviation(check.kind, guess, check.measured)
-        more = f": deviation {off}, room {room(check.kind, check.less, check.more)}" if off else ""
+    more = ""
+    if isinstance(guess, int) and isinstance(check.measured, int):
+        right, more = judged(check, guess, check.measured)
     else:
         right = _plainly(f"{guess}") == _plainly(found)
-        more = ""
     of = f" ({of_run(study, last.p)})" if study.sweep is not None else ""
     text = f"{shown(check.kind, guess)}, it was {found}{of}{more}"
     mark, style = ("✓ ", "bold green") if right else ("✗ ", "bold red")

@@ -29,7 +29,8 @@ def _nothing(text: str) -> None:
 class Checked:
     """A prediction and what was measured.
 
-    `why`: what the study's own function raised, where nothing is known for that.
+    `why`: what the study's own function raised, where nothing is known for that. `ruled_out`: what
+    would be there if what is predicted were not so: nothing, and what the study knows of.
     """
 
     what: str
@@ -42,6 +43,7 @@ class Checked:
     source: str
     holds: bool
     why: str = ""
+    ruled_out: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,10 +206,12 @@ def _checked(expect: Expect, p: Params, evidence: Evidence) -> Checked:
     less = more = 0
     holds = False
     why = ""
+    ruled_out: tuple[int, ...] = ()
     function: Callable[..., Any] = expect.predicted
     try:
         predicted = expect.predicted(p)
         less, more = expect.room(p)
+        ruled_out = expect.ruled_out(p)
         function = expect.measured
         measured = expect.measured(evidence)
         holds = expect.holds(p, measured)
@@ -215,7 +219,7 @@ def _checked(expect: Expect, p: Params, evidence: Evidence) -> Checked:
         why = reason(error, function)
     return Checked(
         expect.what, expect.kind, predicted, measured, less, more, expect.because, expect.source,
-        holds, why,
+        holds, why, ruled_out,
     )  # fmt: skip
 
 

@@ -112,6 +112,12 @@ class Expect:
         more = self.more(p) if callable(self.more) else self.more
         return less, more
 
+    def ruled_out(self, p: Params) -> tuple[int, ...]:
+        """What would be measured if what is predicted were not so: nothing, and `otherwise`."""
+        predicted = self.predicted(p)
+        others = [0] if self.otherwise is None else [0, self.otherwise(p)]
+        return tuple(one for one in others if isinstance(predicted, int) and one != predicted)
+
     def holds(self, p: Params, measured: Value | None) -> bool:
         """Whether what was measured is what was predicted."""
         predicted = self.predicted(p)

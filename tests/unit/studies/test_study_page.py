@@ -101,14 +101,61 @@ def said(done: Outcome, guess: int | str, at: int = 0) -> str:
 
 
 def test_a_guess_of_a_sweep_is_of_one_run_and_is_judged() -> None:
-    """Of the run that the reader was told, with as much room as the study's own prediction."""
+    """Of the run that the reader was told, with what the study itself takes for right."""
     done = swept(50 * MS, 90 * MS)
     assert said(done, 60 * MS) == (
-        "✓ you said  60.0 ms, it was 90.0 ms (rtt=20ms): deviation +30.0 ms, room -0/+60 ms"
+        "✓ you said  60.0 ms, it was 90.0 ms (rtt=20ms): deviation +30.0 ms; "
+        "the study takes 40.0 ms to 100.0 ms"
     )
     assert said(done, 20 * MS).startswith("✗ you said  20.0 ms, it was 90.0 ms (rtt=20ms)")
-    assert said(done, 91 * MS).endswith(": deviation -1.0 ms, room -0/+60 ms")
+    assert said(done, 91 * MS).startswith("✓ ")
+
+
+def one_sided(measured: int, otherwise: int | None = None) -> Outcome:
+    """40 ms and up to 48 more, as a delayed ACK is."""
+    expect = time(40 * MS, measured, more=48 * MS)
+    if otherwise is not None:
+        expect = replace(expect, otherwise=lambda p: otherwise)
+    return outcome(expect)
+
+
+def test_nothing_is_no_guess_of_a_wait() -> None:
+    done = one_sided(42_900_000)
+    assert said(done, 0) == (
+        "✗ you said  0 ns, it was 42.9 ms: deviation +42.9 ms; "
+        "the study takes 40.0 ms to 88.0 ms, and rules out 0 ns"
+    )
+    assert said(done, 1).startswith("✗ ")
+    assert said(done, 20 * MS).startswith("✗ ")
+
+
+def test_a_guess_may_be_off_to_either_side() -> None:
+    done = one_sided(42_600_000)
+    assert said(done, 45 * MS).startswith("✓ ")
+    assert said(done, 88 * MS).startswith("✓ ")
+    assert said(done, 35 * MS) == (
+        "✓ you said  35.0 ms, it was 42.6 ms: deviation +7.6 ms; the study takes 40.0 ms to "
+        "88.0 ms; within 48.0 ms"
+    )
     assert said(done, 91 * MS).startswith("✗ ")
+
+
+def test_what_the_study_rules_out_is_no_right_guess() -> None:
+    done = one_sided(42 * MS, otherwise=89 * MS)
+    assert said(done, 89 * MS).startswith("✗ ")
+    assert said(done, 60 * MS).startswith("✓ ")
+    nothing_waits = outcome(
+        replace(time(0, 3 * MS, more=64 * MS), otherwise=lambda p: 66 * MS),
+    )
+    assert said(nothing_waits, 66 * MS).startswith("✗ ")
+    assert said(nothing_waits, 0).startswith("✓ ")
+
+
+def test_the_studys_own_number_is_wrong_where_it_did_not_hold() -> None:
+    done = one_sided(300 * MS)
+    assert said(done, 40 * MS).startswith("✗ ")
+    assert said(done, 290 * MS).startswith("✓ ")
+    assert said(one_sided(0), 0).startswith("✓ you said  0 ns, it was 0 ns")
 
 
 def test_a_guess_is_of_the_expectation_that_was_asked_for() -> None:
