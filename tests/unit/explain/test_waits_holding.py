@@ -217,7 +217,7 @@ def test_a_buffer_is_not_blamed_for_what_the_window_holds() -> None:
     assert of(rows, send, "peer_window").text.startswith("with the send buffer full, because the")
 
 
-@pytest.mark.parametrize("timer", ["0x00000000000000000100000000000000", "0x" + 32 * "0"])
+@pytest.mark.parametrize("timer", ["0x00000000000000000100000000000000", "0x" + 32 * "0", "0x..."])
 def test_a_send_that_its_timer_ended_waited_for_the_window_until_then(timer: str) -> None:
     """The last ACK came long before it returned, with less than it was given."""
     play = Play(wired=True, window=512)
@@ -232,7 +232,7 @@ def test_a_send_that_its_timer_ended_waited_for_the_window_until_then(timer: str
         play.now_ns += 130 * MS
     tables, rows = told(play)
     send = number_of(tables, "send")
-    timed = any(int(digit) for digit in timer[2:])
+    timed = timer != "0x" + 32 * "0"  # "0x...": its value is not shown
     rest = [("peer_window", 170)] if timed else [("peer_window", 40), ("unknown", 130)]
     assert causes(rows, send) == rest
 
