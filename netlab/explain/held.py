@@ -15,7 +15,7 @@ from netlab.correlate.arrivals import arrival_ns, reached
 from netlab.correlate.segments import Row
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.handing import TICK_NS
-from netlab.explain.moments import Holder, Moment, line_rest, moment_of
+from netlab.explain.moments import FIRST_CWND, Holder, Moment, line_rest, moment_of
 from netlab.explain.parts import Line
 from netlab.explain.recovery import new_probe, recovery_of
 from netlab.explain.sender import Sender
@@ -28,7 +28,6 @@ from netlab.model.tables import Packet
 # machine takes its time, but not as long).
 _SAT_ON_NS = 2_000_000
 DELAYED_AT_LEAST_NS = 35_000_000  # TCP_DELACK_MIN is 40 ms
-_FIRST_CWND_SEGMENTS = 10  # TCP_INIT_CWND of Linux; RFC 6928
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +254,7 @@ def _cork_holds(m: Moment) -> bool:
 
 def _cwnd_has_room(m: Moment) -> bool:
     """The congestion window is not known, and less is out than even a new connection may send."""
-    return m.cwnd_segments is None and m.flight + m.mss <= _FIRST_CWND_SEGMENTS * m.mss
+    return m.cwnd_segments is None and m.flight + m.mss <= FIRST_CWND * m.mss
 
 
 def _paced_out(m: Moment) -> bool:
@@ -275,7 +274,7 @@ def _segments_have_room(m: Moment) -> bool:
     """Whether the congestion window was not full: one more segment was allowed."""
     if m.cwnd_segments is not None:
         return m.segments_out < m.cwnd_segments
-    return m.segments_out < _FIRST_CWND_SEGMENTS or not m.next_ack
+    return m.segments_out < FIRST_CWND or not m.next_ack
 
 
 RULES: tuple[Rule, ...] = (

@@ -19,6 +19,7 @@ from netlab.model.records import dataclass, quickly_made
 from netlab.model.tables import Call
 
 _WORK_NS = 2_000_000  # the stack's own work, on a busy machine; what takes longer is not that
+FIRST_CWND = 10  # segments: TCP_INIT_CWND of Linux; RFC 6928
 _STOP_NS = 8_000_000  # a stop by strace at the entry of a call, on a busy machine
 
 
@@ -94,6 +95,12 @@ def line_rest(line: Line, holder: Holder, moment: Moment) -> None:
             line.until(stop_ns, Cause.COPY, Certainty.INFERRED, (), holder.calls,
                        f"in which the stack sent {holder.what}")  # fmt: skip
         return
+    probe = _probe_of_new_data(holder, moment)
+    if probe is not None:
+        line.until(stop_ns, Cause.CWND, Certainty.INFERRED, (probe.segment.frame,), holder.calls,
+                   f"because the congestion window of the {holder.sender.direction.sender} was full"
+                   f", until a tail loss probe sent frame {probe.segment.frame}")  # fmt: skip
+        return
     write = holder.write
     if write is not None and _by_its_thread(moment) and _inside(write.call, stop_ns):
         if write.call.witness.startswith("strace") and stop_ns - line.at_ns <= _STOP_NS:
@@ -128,8 +135,36 @@ def _option_inside(holder: Holder, since_ns: int, until_ns: int) -> Call | None:
     return None
 
 
+def _probe_of_new_data(holder: Holder, moment: Moment) -> Row | None:
+    """The next frame, if a tail loss probe sent it, which asks no congestion window (RFC 8985 7.3).
+
+    It leaves two round trips after the last frame or ACK at the earliest, and it is one segment:
+    of what waits behind it nothing leaves before the next ACK. A thread that runs again after as
+    long has the rest sent as well.
+    """
+    sender, left = holder.sender, moment.left
+    rtt_ns = holder.path.scene.tables.connections[holder.path.connection].handshake_ns
+    if left is None or moment.next_ack or not sender.exact or not rtt_ns:
+        return None
+    if not moment.flight or moment.unsent <= left.segment.payload_len_bytes:
+        return None
+    if moment.cwnd_segments is None and moment.flight + moment.mss <= FIRST_CWND * moment.mss:
+        return None
+    before = next(sender.departures_back_from(moment.since_ns), None)
+    acked = next(sender.acks_back_from(moment.since_ns), None)
+    last_ns = max(
+        before.packet.time_ns if before is not None else 0,
+        sender.heard_ns(acked.packet) if acked is not None else 0,
+    )
+    left_ns = left.packet.time_ns
+    if left_ns - last_ns < max(2 * rtt_ns, _WORK_NS):
+        return None
+    then = sender.next_departure(left_ns)
+    return left if then is None or sender.acks_between(left_ns, then.packet.time_ns) else None
+
+
 def _by_its_thread(moment: Moment) -> bool:
-    """Whether only the writing thread can have had the next frame sent.
+    """Whether the writing thread had the next frame sent, where no timer did (asked before).
 
     Nothing is in flight; or no ACK came before it, and nothing was queued, or it went over a veth,
     which has no queue that holds it.

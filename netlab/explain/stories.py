@@ -25,7 +25,7 @@ from netlab.explain.readiness import tell_poll
 from netlab.explain.scene import Scene
 from netlab.explain.sending import can_be_full, cut_short, tell_room
 from netlab.explain.stopped import tell_stop
-from netlab.explain.timed_out import tell_timer
+from netlab.explain.timed_out import tell_timer, timer_is_set
 from netlab.explain.unframed import tell_unframed, tell_unframed_accept
 from netlab.explain.unreturned import tell_not_come
 from netlab.explain.unstreamed import tell_datagram, tell_local
@@ -221,10 +221,7 @@ def _less(line: Line, scene: Scene, path: Path, call: Call, wanted: Wanted) -> i
     fin = fin_ready(path.senders[side.inbound].stream, path.scene.packets)
     if fin is not None and (not path.exact or arrival_ns(fin) <= returned_ns):
         return tell_end(line, path, side.inbound)
-    if any(
-        option.name == "SO_RCVTIMEO" and any(option.raw or (option.value or 0,))
-        for option in scene.options(path.connection, side)
-    ):
+    if timer_is_set(scene, call, "SO_RCVTIMEO"):
         line.until(line.stop_ns, Cause.TIMER, Certainty.INFERRED, (), (), "until its time was up")
         return line.stop_ns
     if not tell_not_come(line, path, side, wanted.byte) and fin is not None:
@@ -352,10 +349,7 @@ def _until_its_timer(line: Line, scene: Scene, path: Path, call: Call) -> int | 
 
     None: a signal did, or an error, and since when it waited for that is not known.
     """
-    timed = any(
-        option.name == "SO_SNDTIMEO" and any(option.raw or (option.value or 0,))
-        for option in scene.options(path.connection, Side(call.side or Side.CLIENT))
-    )
+    timed = timer_is_set(scene, call, "SO_SNDTIMEO")
     tell_room(line, path, call, until_ns=line.stop_ns if timed else None)
     return line.stop_ns if timed else None
 

@@ -2,7 +2,8 @@
 
 The timer ended the call, so that is its cause. Yet where bytes were on their way to it, or lost,
 the wait was for those: whoever waits for its program meanwhile waits for them as well, and `peer`
-asks here. Where nothing had been sent there is nothing to say: it is how a program looks round.
+asks here. So it is with a send, or a wait behind one that found too little room: the buffer was
+full for a reason. Where nothing had been sent there is nothing to say: so a program looks round.
 
 Of a select or poll only the number of its descriptors is known once it reports none: of one with a
 single descriptor it is taken to be the socket of the calls before and behind it, if that is one and
@@ -27,6 +28,7 @@ from netlab.explain.low_water import unread
 from netlab.explain.parts import Line, Part
 from netlab.explain.path import Path
 from netlab.explain.scene import Scene
+from netlab.explain.sending import tell_room
 from netlab.explain.too_big import mtu_rule
 from netlab.explain.wording import name_of
 from netlab.model.call import EPOLL_WAITING, WAITING, is_outbound
@@ -35,6 +37,10 @@ from netlab.model.tables import Call, Fate, Packet, Side
 
 _ONE = re.compile(r"\bnfds=1\b|\breaders=1, writers=0, exceptional=0\b")
 _HIGHEST = re.compile(r"\bnfds=(\d+)\b")  # of the system call select: one more than its highest
+_KEEPS_FULL = frozenset({
+    Cause.PEER_WINDOW, Cause.WINDOW_PROBE, Cause.CWND, Cause.SEND_BUFFER, Cause.DELAYED_ACK,
+    Cause.RTO, Cause.TAIL_LOSS_PROBE, Cause.FAST_RETRANSMIT, Cause.PATH_MTU, Cause.PACING,
+})  # fmt: skip
 _LOOKED_AT = 32  # calls of a thread, or on its socket, before and behind a wait
 
 
@@ -51,40 +57,45 @@ class Owed:
 
 def owed_to(scene: Scene, call: Call) -> Owed | None:
     """What had not come to a read, or a wait for one descriptor, when its time was up."""
-    if call.returned_ns is None or is_outbound(call):
+    if call.returned_ns is None:
         return None
     known = scene.socket_of(call)
-    socket = known or _polled(scene, call)
+    socket, for_room = (known, is_outbound(call)) if known is not None else _polled(scene, call)
     home = scene.home(socket) if socket is not None and not socket.listens else None
     if socket is None or home is None or socket.is_local:
         return None
     if not socket.is_stream:
-        return _datagrams(scene, call, socket, *home)
+        return _datagrams(scene, call, socket, *home) if not for_room else None
     path = scene.path(home[0])
-    owed = _bytes(scene, call, path, home[1]) if path is not None and path.exact else None
+    told = _room if for_room else _bytes
+    owed = told(scene, call, path, home[1]) if path is not None and path.exact else None
     return owed if owed is None or known is not None else _less_sure(owed)
 
 
 # --- which socket a wait was for
 
 
-def _polled(scene: Scene, call: Call) -> Socket | None:
-    """The one socket that a select or poll looked at; None: it is not known, or another's."""
+def _polled(scene: Scene, call: Call) -> tuple[Socket | None, bool]:
+    """(the one socket that a select or poll looked at, whether for room); None: it is not known."""
+    unknown = None, False
     if call.op not in WAITING or call.op in EPOLL_WAITING:
-        return None
+        return unknown
     highest = _HIGHEST.search(call.args) if "select" in call.op else None
     if highest is None and not _ONE.search(call.args):
-        return None
+        return unknown
     thread = scene.threads[call.host, call.pid, call.tid]
     place = bisect_left(thread, call.call, key=lambda one: one.call)
     before = _nearest(scene, thread[max(place - _LOOKED_AT, 0) : place][::-1])
     behind = _nearest(scene, thread[place + 1 : place + 1 + _LOOKED_AT])
     if before is None or behind is None or before[0] is not behind[0]:
-        return None
+        return unknown
     socket, fd, last = before
     if highest is not None and fd is not None and fd + 1 != int(highest[1]):
-        return None
-    return None if _wants_room(last) else socket
+        return unknown
+    if last.op == "connect" and last.errno == "EINPROGRESS":
+        return unknown  # for the handshake
+    short = last.errno == "EAGAIN" or (last.result or 0) < (last.requested_bytes or 0)
+    return socket, is_outbound(last) and short
 
 
 def _nearest(scene: Scene, calls: Iterable[Call]) -> tuple[Socket, int | None, Call] | None:
@@ -98,14 +109,6 @@ def _nearest(scene: Scene, calls: Iterable[Call]) -> tuple[Socket, int | None, C
             item, found = reported[0]
             return (found, item.fd, other) if len(reported) == 1 else None
     return None
-
-
-def _wants_room(last: Call) -> bool:
-    """Whether a wait behind this call was for room, or for a connection to be there."""
-    if last.op == "connect":
-        return last.errno == "EINPROGRESS"
-    short = last.errno == "EAGAIN" or (last.result or 0) < (last.requested_bytes or 0)
-    return is_outbound(last) and short
 
 
 def _less_sure(owed: Owed) -> Owed:
@@ -144,6 +147,18 @@ def _bytes(scene: Scene, call: Call, path: Path, side: Side) -> Owed | None:
     if first is not None and frames:
         text += f" ({_fate(first) or f'frame {first.frame}'})"
     return Owed(path.connection, text, frames, (writer.call,), tuple(line.parts))
+
+
+def _room(scene: Scene, call: Call, path: Path, side: Side) -> Owed | None:
+    """Room in the send buffer."""
+    until_ns = call.returned_ns or call.entered_ns
+    line = Line(call.entered_ns, until_ns)
+    tell_room(line, path, call, side, until_ns)
+    parts = tuple(part for part in line.parts if part.cause in _KEEPS_FULL)
+    if not parts:
+        return None
+    longest = max(parts, key=lambda part: part.length_ns)
+    return Owed(path.connection, f": {longest.text}", longest.frames, longest.calls, parts)
 
 
 def _datagrams(
@@ -207,6 +222,17 @@ def _fate(packet: Packet) -> str:
         by = packet._arrival.rule if packet._arrival is not None else ""
         return f"frame {packet.frame} was dropped by the wire" + (f" ({by})" if by else "")
     return f"frame {packet.frame} was spoilt on the wire" if packet._spoilt else ""
+
+
+def timer_is_set(scene: Scene, call: Call, name: str) -> bool:
+    """Whether SO_RCVTIMEO or SO_SNDTIMEO was set last, to a time or to what is not shown."""
+    if call.connection is None or call.side is None:
+        return False
+    options = [
+        option for option in scene.options(call.connection, Side(call.side))
+        if option.name == name and option.entered_ns <= call.entered_ns
+    ]  # fmt: skip
+    return bool(options) and options[-1].on and (not options[-1].raw or any(options[-1].raw))
 
 
 def tell_timer(line: Line, scene: Scene, call: Call, certainty: Certainty) -> None:

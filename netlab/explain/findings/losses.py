@@ -13,13 +13,12 @@ from collections.abc import Iterator
 from netlab.correlate.arrivals import reached
 from netlab.explain.causes import MECHANISMS, Cause
 from netlab.explain.findings.finding import Finding, Severity
-from netlab.explain.findings.waiting import evidence, once, parts_of
-from netlab.explain.parts import Part
+from netlab.explain.findings.waiting import evidence, given_up, once, parts_of
 from netlab.explain.path import Path
 from netlab.explain.scene import Scene
 from netlab.explain.too_big import sent_again
 from netlab.explain.wording import lasting
-from netlab.model.tables import Call, Connection, Side, Verdict
+from netlab.model.tables import Connection, Side, Verdict
 
 _MS = 1_000_000
 _RECOVERIES = (Cause.RTO, Cause.TAIL_LOSS_PROBE, Cause.FAST_RETRANSMIT, Cause.HEAD_OF_LINE)
@@ -31,7 +30,7 @@ def loss_recovery(scene: Scene, row: Connection) -> Iterator[Finding]:
     if path is None:
         return
     big = _too_big(path)  # a finding of its own
-    waits = [*parts_of(scene, row, *_RECOVERIES), *_given_up(scene, row)]
+    waits = [*parts_of(scene, row, *_RECOVERIES), *given_up(scene, row, *_RECOVERIES)]
     found = [one for one in waits if not big & set(one[1].frames)]
     if not found:
         return
@@ -51,14 +50,6 @@ def loss_recovery(scene: Scene, row: Connection) -> Iterator[Finding]:
         f" {longest.text or MECHANISMS[longest.cause].says}.",
         advice, MECHANISMS[longest.cause].source, frames, calls,
     )  # fmt: skip
-
-
-def _given_up(scene: Scene, row: Connection) -> Iterator[tuple[Call, Part]]:
-    """What waits that their timer ended had waited for."""
-    for number in scene.owed_on.get(row.connection, ()):
-        for part in scene.owed[number].parts:
-            if part.cause in _RECOVERIES:
-                yield scene.call(number), part
 
 
 def _too_big(path: Path) -> set[int]:

@@ -38,6 +38,16 @@ def parts_of(scene: Scene, row: Connection, *causes: Cause) -> list[tuple[Call |
     return [item for item in scene.troubles[row.connection] if item[1].cause in causes]
 
 
+def given_up(scene: Scene, row: Connection, *causes: Cause) -> list[tuple[Call | None, Part]]:
+    """What waits on this connection that their timer ended had waited for, of these causes."""
+    return [
+        (scene.call(number), part)
+        for number in scene.owed_on.get(row.connection, ())
+        for part in scene.owed[number].parts
+        if part.cause in causes
+    ]
+
+
 def evidence(found: list[tuple[Call | None, Part]]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The frames and calls that show it, not too many."""
     frames = dict.fromkeys(frame for _, part in found for frame in part.frames)
@@ -78,7 +88,8 @@ def nagle_delayed_ack(scene: Scene, row: Connection) -> Iterator[Finding]:
 
 def zero_window(scene: Scene, row: Connection) -> Iterator[Finding]:
     """A sender stalled because the reader's program did not read."""
-    found = parts_of(scene, row, Cause.PEER_WINDOW, Cause.WINDOW_PROBE)
+    causes = Cause.PEER_WINDOW, Cause.WINDOW_PROBE
+    found = parts_of(scene, row, *causes) + given_up(scene, row, *causes)
     if all(call is None for call, _ in found):  # of a full one that the path fills, another tells
         found = [item for item in found if "was closed" in item[1].text or _is_probed(item[1])]
     stalled_ns = once(found)

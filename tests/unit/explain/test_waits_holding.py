@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from netlab.model.call import POLLOUT
-from tests.playbook import INODE, Play, number_of
+from tests.playbook import ADDRESS, INODE, Play, number_of
 from tests.waits_told import MS, causes, of, told
 
 MSG_MORE = 0x8000
@@ -217,7 +219,7 @@ def test_a_buffer_is_not_blamed_for_what_the_window_holds() -> None:
     assert of(rows, send, "peer_window").text.startswith("with the send buffer full, because the")
 
 
-@pytest.mark.parametrize("timer", ["0x00000000000000000100000000000000", "0x" + 32 * "0"])
+@pytest.mark.parametrize("timer", ["0x00000000000000000100000000000000", "0x" + 32 * "0", "0x..."])
 def test_a_send_that_its_timer_ended_waited_for_the_window_until_then(timer: str) -> None:
     """The last ACK came long before it returned, with less than it was given."""
     play = Play(wired=True, window=512)
@@ -232,9 +234,54 @@ def test_a_send_that_its_timer_ended_waited_for_the_window_until_then(timer: str
         play.now_ns += 130 * MS
     tables, rows = told(play)
     send = number_of(tables, "send")
-    timed = any(int(digit) for digit in timer[2:])
+    timed = timer != "0x" + 32 * "0"  # "0x...": its value is not shown
     rest = [("peer_window", 170)] if timed else [("peer_window", 40), ("unknown", 130)]
     assert causes(rows, send) == rest
+
+
+def late_segment(*, alone: bool, rtt_ms: int = 10, last: bool = False) -> Play:
+    """A send of 40 segments: 12 leave, and 30 ms later one more or two, before any ACK comes."""
+    play = Play(wired=True)
+    with play.call("server", "listen", 0, inode=INODE["listener"], fd=3, peer=None):
+        pass
+    with play.call("client", "connect", 0, address=ADDRESS["server"]):
+        play.syn()
+        play.now_ns += rtt_ms * MS
+        play.synack()
+        play.ack("c>s", 0)
+    with play.accept():
+        pass
+    play.ack("s>c", 0)
+    size = (13 if last else 40) * FULL
+    with play.call("client", "send", size, size=size):
+        for at in range(0, 12 * FULL, FULL):
+            play.data("c>s", at, at + FULL)
+        play.now_ns += 30 * MS
+        for at in range(12 * FULL, (13 if alone else 14) * FULL, FULL):
+            play.data("c>s", at, at + FULL)
+        play.ack("s>c", 13 * FULL)
+        for at in range((13 if alone else 14) * FULL, size, FULL):
+            play.data("c>s", at, at + FULL)
+        play.ack("s>c", size)
+    return play
+
+
+def test_a_probe_sends_what_is_new_past_a_full_congestion_window() -> None:
+    tables, rows = told(late_segment(alone=True))
+    send = number_of(tables, "send")
+    assert causes(rows, send) == [("cwnd", 30)]
+    wait = of(rows, send, "cwnd")
+    assert "until a tail loss probe sent frame" in wait.text
+    assert wait.certainty == "inferred"
+
+
+@pytest.mark.parametrize(
+    "other", [{"alone": False}, {"alone": True, "rtt_ms": 20}, {"alone": True, "last": True}]
+)
+def test_what_a_probe_would_not_send_so_its_thread_sent(other: dict[str, Any]) -> None:
+    """More than a segment, sooner than two round trips, or all that there was."""
+    tables, rows = told(late_segment(**other))
+    assert causes(rows, number_of(tables, "send")) == [("scheduler", 30)]
 
 
 @pytest.mark.parametrize("acked_first", [False, True])

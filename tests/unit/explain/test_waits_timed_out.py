@@ -149,6 +149,60 @@ def test_a_program_that_looks_round_while_nothing_was_sent_does_as_it_likes() ->
     assert of(rows, number_of(tables, "recv", 1, "client"), "timer").text == TIMED
 
 
+# --- room
+
+
+FULL = 1460
+
+
+def no_room(*, closed: bool = True, poll: bool = False) -> Play:
+    """A reader that does not read for 250 ms, and a writer whose time is up three times."""
+    play = Play(wired=True, window=512)
+    play.handshake()
+    play.ack("s>c", 0)
+    size, queued = 44 * FULL, 50 * FULL if closed else 44 * FULL
+    with play.call("client", "send", queued, size=1 << 22):
+        for at in range(0, size, FULL):
+            play.data("c>s", at, at + FULL)
+    play.ack("s>c", size, window=0 if closed else 512)
+    for _ in range(3):
+        if poll:
+            polls(play, 80)
+        else:
+            with play.call("client", "send", None, size=1 << 22, errno="EAGAIN"):
+                play.now_ns += 80 * MS
+    play.did("server", "recv", size, size=size)
+    play.ack("s>c", size, window=512)
+    for at in range(size, queued, FULL):
+        play.data("c>s", at, at + FULL)
+    play.did("client", "setsockopt", 0, args="SOL_TCP, TCP_NODELAY, 1")
+    return play
+
+
+@pytest.mark.parametrize("poll", [False, True])
+def test_sends_that_gave_up_waited_for_the_window_too(poll: bool) -> None:
+    play = no_room(poll=poll)
+    tables = play.tables()
+    scene = explained(tables, play.raw)
+    one = next(one for one in findings_of(scene, None) if one.kind == "zero_window")
+    assert one.text.startswith("The sender stood still for 240.")
+    gave_up = number_of(tables, "poll" if poll else "send", 1 if poll else 2, "client")
+    (timer,) = [part for part in scene.explained[gave_up] if part.cause == "timer"]
+    assert timer.text.startswith(
+        f"{TIMED}: with the send buffer full, because the window of the server was closed: its"
+        " program first read with server recv"
+    )
+
+
+def test_a_send_that_gave_up_for_a_reason_that_no_frame_shows_says_no_more() -> None:
+    play = no_room(closed=False)
+    tables = play.tables()
+    scene = explained(tables, play.raw)
+    assert not any(one.kind == "zero_window" for one in findings_of(scene, None))
+    parts = scene.explained[number_of(tables, "send", 2, "client")]
+    assert [part.text for part in parts if part.cause == "timer"] == [TIMED]
+
+
 # --- datagrams
 
 
