@@ -13,6 +13,7 @@ from netlab.explain.causes import Cause, Certainty
 from netlab.explain.endings import tell_process_end
 from netlab.explain.held import DELAYED_AT_LEAST_NS, tell_held, tell_own_queue
 from netlab.explain.moments import Holder
+from netlab.explain.no_room import is_thrown_away
 from netlab.explain.parts import Line
 from netlab.explain.path import Path
 from netlab.explain.peer import tell_before
@@ -352,14 +353,14 @@ def _on_wire(packet: Packet) -> str:
 
 
 def _later_here(sender: Sender, first: Packet, byte: int, ready_ns: int) -> int | None:
-    """When a byte behind this one came, while this one was not readable."""
+    """When a byte behind this one came and was taken, while this one was not readable."""
     stream = sender.stream
     if stream.all_accepted and not stream.resent and not len(stream.released):
         return None
     here = [
         arrival_ns(row.packet)
         for row in sender.departures_between(first.time_ns - 1, ready_ns)
-        if row.segment.start > byte and _arrived(row.packet)
+        if row.segment.start > byte and _arrived(row.packet) and not is_thrown_away(sender, row)
     ]
     soonest = min(here, default=ready_ns)
     return soonest if soonest < ready_ns else None

@@ -54,13 +54,19 @@ class Gap:
 
     @property
     def opens(self) -> bool:
-        """Whether it is an ACK that opens a closed window."""
+        """Whether it is an ACK that opens a closed window.
+
+        Or one too small for a segment, where the other end shows that it had something to send.
+        """
         back, segment = self.after.direction.reverse, self.after.segment
         if not self.is_ack or segment.ack is None or segment.seg_wnd_bytes is None:
             return False
         room = self.announced(back)
-        nxt = self.path.senders[back].nxt(self.after.packet.time_ns)
-        return room is not None and room <= 0 and segment.ack - 1 + segment.seg_wnd_bytes > nxt
+        sender = self.path.senders[back]
+        opened = segment.ack - 1 + segment.seg_wnd_bytes - sender.nxt(self.after.packet.time_ns)
+        if room is None or room <= 0:
+            return room is not None and opened > 0
+        return self.let_go is not None and room < sender.mss <= opened
 
     @property
     def rtt_ns(self) -> int:

@@ -26,6 +26,7 @@ from netlab.explain.quiet_losses import (
 )
 from netlab.explain.quiet_queues import ignored, not_accepted, syn_ignored
 from netlab.explain.sender import Sender
+from netlab.explain.windows import PROBE_AT_LEAST_NS, small_room
 from netlab.explain.wording import counted
 from netlab.model.seqnum import seq_diff
 from netlab.model.tables import Direction, Side
@@ -84,16 +85,19 @@ def _refused(gap: Gap) -> Told:
 def _closed_window(gap: Gap) -> Told:
     """A window was closed: a probe asked, or an ACK opened it and let bytes go."""
     segment, closed = gap.after.segment, gap.after.direction
-    room = gap.room(closed)
+    room, what = gap.room(closed), "was closed"
     if gap.opens:
         closed, until = closed.reverse, "opened it"
+        announced = gap.announced(closed) or 0
+        if announced > 0:
+            what = f"had room for {small_room(announced, gap.path.senders[closed].mss)}"
     elif segment.zero_window_probe or (segment.keep_alive and room is not None and room <= 0):
         until = "asked whether it was"
     else:
         return None
     return (
         Cause.PEER_WINDOW, (),
-        f"because the window of the {closed.receiver} was closed, until frame {gap.frame} {until}:"
+        f"because the window of the {closed.receiver} {what}, until frame {gap.frame} {until}:"
         " its program did not read",
     )  # fmt: skip
 
@@ -132,16 +136,18 @@ def _unheard_opening(gap: Gap) -> Told:
 
 
 def _small_window(gap: Gap) -> Told:
-    """The window had room for less than a segment, and that was sent after all."""
+    """The window had room for less than a segment, and after a timer's time that was sent."""
     size = gap.after.segment.payload_len_bytes
     room = gap.room(gap.after.direction)
     mss = gap.path.senders[gap.after.direction].mss
     if room is None or not 0 < room < mss or size != room:
         return None
+    if gap.length_ns < PROBE_AT_LEAST_NS:
+        return None
     return (
         Cause.WINDOW_PROBE, (),
-        f"because the window of the {gap.after.direction.receiver} had room for {room} bytes of a"
-        f" segment of {mss}, until the probe timer sent those (frame {gap.frame})",
+        f"because the window of the {gap.after.direction.receiver} had room for"
+        f" {small_room(room, mss)}, until the probe timer sent those (frame {gap.frame})",
     )  # fmt: skip
 
 
@@ -361,6 +367,11 @@ def _own_will(gap: Gap) -> Told:
     """Nothing was waited for that a frame shows."""
     if gap.path.is_keep_alive(gap.after):
         return Cause.PEER_APP, (), f"with nothing to send, until a keep-alive (frame {gap.frame})"
+    if gap.is_ack:
+        return (
+            Cause.UNKNOWN, (),
+            f"before the {gap.side} sent an ACK (frame {gap.frame}), for a reason that is not seen",
+        )  # fmt: skip
     did = "reset the connection" if gap.after.packet._flags & RST else "sent on"
     if gap.after.packet._flags & FIN:
         did = "ended its stream"

@@ -3,6 +3,7 @@
 | mechanism | what the recording shows |
 |---|---|
 | backlog_full | the frame before it came to a listener whose queue was full |
+| peer_window | what was sent before came, and its receiver had no room for it (`no_room`) |
 | path_mtu | what was sent before was too big for the path (`too_big`), whatever sent it again |
 | fast_retransmit, rto, tail_loss_probe | the verdict of correlate (`again`) says so; where it has \
 none: |
@@ -31,6 +32,7 @@ from netlab.correlate.arrivals import reached
 from netlab.correlate.in_vain import sent_by
 from netlab.correlate.kernels_known import may_probe_first
 from netlab.explain.causes import Cause, Certainty
+from netlab.explain.no_room import had_no_room
 from netlab.explain.parts import Line
 from netlab.explain.path import Path
 from netlab.explain.queues import full_text, kept_out
@@ -48,7 +50,8 @@ def recovery_of(path: Path, sender: Sender, resend: Resend) -> Recovery:
     """The mechanism behind one frame."""
     known = sender.recoveries.get(resend.frame)
     if known is None:
-        found = _sized(path, sender, resend, _judged(path, sender, resend))
+        judged = _judged(path, sender, resend)
+        found = _refused(path, sender, resend, _sized(path, sender, resend, judged))
         known = replace(found, lost=_was_lost(path, sender, resend))
         sender.recoveries[resend.frame] = known
     return known
@@ -65,6 +68,19 @@ def _sized(path: Path, sender: Sender, resend: Resend, judged: Recovery) -> Reco
            f" sent again (frame {resend.frame})"  # fmt: skip
     sure = Certainty.OBSERVED if big.rule else Certainty.INFERRED
     return Recovery(Cause.PATH_MTU, sure, (*big.frames, resend.frame), text)
+
+
+def _refused(path: Path, sender: Sender, resend: Resend, judged: Recovery) -> Recovery:
+    """What came and found no room waited for the window, whatever sent it again."""
+    before = before_it(sender, resend)
+    full = had_no_room(path, sender, before) if before is not None else None
+    if full is None or judged.cause is Cause.BACKLOG_FULL:
+        return judged
+    frames = (full.frame, full.ack, *(f for f in judged.frames if f not in (full.frame, full.ack)))
+    if judged.cause is not Cause.UNKNOWN:
+        return replace(judged, cause=Cause.PEER_WINDOW, frames=frames)
+    text = f"because {full.words}, until it was sent again (frame {resend.frame})"
+    return Recovery(Cause.PEER_WINDOW, Certainty.OBSERVED, frames, text)
 
 
 def _judged(path: Path, sender: Sender, resend: Resend) -> Recovery:
@@ -195,6 +211,9 @@ def _lost(path: Path, sender: Sender, resend: Resend) -> tuple[tuple[int, ...], 
     if before._wired and before.arrived_ns is not None:
         if before.arrived_ns >= resend.time_ns:
             return (before.frame,), f"frame {before.frame} was still on its way", True
+        full = had_no_room(path, sender, before)
+        if full is not None:
+            return (before.frame,), full.words, True
         return (before.frame,), f"the ACK of frame {before.frame} did not come", True
     return (before.frame,), f"frame {before.frame} was not acknowledged", False
 

@@ -15,10 +15,10 @@ from netlab.explain.causes import Cause, Certainty
 from netlab.explain.moments import Holder, Moment
 from netlab.explain.parts import Line
 from netlab.explain.stopped import stop_between
-from netlab.explain.wording import name_of
+from netlab.explain.wording import counted, name_of
 
 _SOON_NS = 1_000_000_000  # no frame of a window that opens is on its way for longer
-_PROBE_AT_LEAST_NS = 180_000_000  # the probe timer is an RTO, which is 200 ms at least
+PROBE_AT_LEAST_NS = 180_000_000  # the probe timer is an RTO, which is 200 ms at least
 
 
 def window_holds(moment: Moment) -> bool:
@@ -27,7 +27,12 @@ def window_holds(moment: Moment) -> bool:
         return False
     if not _sends_what_fits(moment) or moment.left is None:
         return True
-    return moment.left.packet.time_ns - moment.since_ns >= _PROBE_AT_LEAST_NS
+    return moment.left.packet.time_ns - moment.since_ns >= PROBE_AT_LEAST_NS
+
+
+def small_room(room: int, wanted: int) -> str:
+    """`1,024 bytes of a segment of 1,448`."""
+    return f"{counted(room, 'byte')} of a segment of {wanted:,}"
 
 
 def tell_window(line: Line, holder: Holder, moment: Moment) -> None:
@@ -39,9 +44,8 @@ def tell_window(line: Line, holder: Holder, moment: Moment) -> None:
         line.until(
             moment.until_ns, Cause.WINDOW_PROBE, Certainty.OBSERVED,
             (*frames, moment.left.segment.frame), holder.calls,
-            f"because the peer's window had room for {moment.room} bytes of a segment of"
-            f" {moment.wanted}, until the probe timer sent those (frame"
-            f" {moment.left.segment.frame})",
+            f"because the peer's window had room for {small_room(moment.room or 0, moment.wanted)},"
+            f" until the probe timer sent those (frame {moment.left.segment.frame})",
         )  # fmt: skip
         return
     said, cited = _reader(holder, moment.since_ns, moment.until_ns)

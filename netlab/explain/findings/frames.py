@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator
 
 from netlab.correlate.arrivals import arrival_ns, came, reached, sent
 from netlab.correlate.segments import Row
-from netlab.explain.causes import Cause
+from netlab.explain.causes import MECHANISMS, Cause
 from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.findings.listeners import turned_away
 from netlab.explain.findings.waiting import parts_of
+from netlab.explain.no_room import thrown_away
 from netlab.explain.opening import crossed
 from netlab.explain.path import Path
 from netlab.explain.queues import is_kept_out
@@ -56,11 +57,16 @@ def retransmission_storm(scene: Scene, row: Connection) -> Iterator[Finding]:
                 tuple(r.frame for r in mine[:_CITED]),
             )  # fmt: skip
         elif len(again) >= _STORM_COUNT and share >= _STORM_SHARE:
+            full = len(thrown_away(path, sender))
+            why = f": for {full:,} that came the {direction.receiver} had no room" if full else ""
+            advice = "Find out where segments are lost."
+            if full > len(again) // 2:
+                advice = MECHANISMS[Cause.PEER_WINDOW].advice
             yield Finding(
                 "retransmission_storm", row.connection, Severity.HIGH,
                 f"{len(again):,} of {len(sender.departed):,} segments of the {direction.sender}"
-                f" ({share:.0%}) were sent again.",
-                "Find out where segments are lost.", "RFC 6298 5.5", frames,
+                f" ({share:.0%}) were sent again{why}.",
+                advice, "RFC 6298 5.5", frames,
             )  # fmt: skip
 
 

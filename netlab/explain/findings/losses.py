@@ -14,11 +14,12 @@ from netlab.correlate.arrivals import reached
 from netlab.explain.causes import MECHANISMS, Cause
 from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.findings.waiting import evidence, given_up, once, parts_of
+from netlab.explain.no_room import thrown_away
 from netlab.explain.path import Path
 from netlab.explain.scene import Scene
 from netlab.explain.too_big import sent_again
 from netlab.explain.wording import lasting
-from netlab.model.tables import Connection, Side, Verdict
+from netlab.model.tables import Connection, Direction, Side, Verdict
 
 _MS = 1_000_000
 _RECOVERIES = (Cause.RTO, Cause.TAIL_LOSS_PROBE, Cause.FAST_RETRANSMIT, Cause.HEAD_OF_LINE)
@@ -38,7 +39,10 @@ def loss_recovery(scene: Scene, row: Connection) -> Iterator[Finding]:
     longest = max((part for _, part in found), key=lambda part: part.length_ns)
     frames, calls = evidence(found)
     what, advice = "Losses cost", MECHANISMS[Cause.RTO].advice
-    if _nothing_lost(path):
+    if _nothing_lost(path) and any(thrown_away(path, sender) for sender in path.senders.values()):
+        what = "Nothing was lost, but a receiver had no room for what came: sending it again cost"
+        advice = MECHANISMS[Cause.PEER_WINDOW].advice
+    elif _nothing_lost(path):
         what = "Nothing was lost, but what came late, or was thought to be lost, cost"
         advice = "Find out what holds segments up, or lets one overtake another."
     elif _in_vain(path):
@@ -76,11 +80,28 @@ def _nothing_lost(path: Path) -> bool:
 
 
 def _in_vain(path: Path) -> bool:
-    """Whether bytes were sent again, and each time their receiver had them."""
+    """Whether bytes were sent again, each time their receiver had them, and no others were lost."""
     again = {resend.frame for sender in path.senders.values() for resend in sender.resends}
     verdicts = [row.segment.verdict for row in path.track.rows if row.segment.frame in again]
     holes = any(row.segment.lost_segment for row in path.track.rows)
-    return bool(verdicts) and set(verdicts) == {Verdict.SPURIOUS} and not holes
+    in_vain = bool(verdicts) and set(verdicts) == {Verdict.SPURIOUS} and not holes
+    return in_vain and not _may_repair(path, again)
+
+
+def _may_repair(path: Path, again: set[int]) -> bool:
+    """Whether bytes of a far end may have come a second time, after a frame nobody saw.
+
+    By the numbers of its packets one did not come by here: what it carried, if that was not an ACK
+    alone, is in one that came since.
+    """
+    left_out: set[Direction] = set()
+    for row in path.track.rows if not path.exact else ():
+        if path.vantage.missing.get(row.packet.frame):
+            left_out.add(row.direction)
+        content = row.segment.payload_len_bytes and row.segment.frame not in again
+        if content and row.direction in left_out:
+            return True
+    return False
 
 
 def _all_seen(path: Path, side: Side) -> bool:
