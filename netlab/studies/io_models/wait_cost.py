@@ -201,7 +201,7 @@ STUDY = Study(
     claims=(
         Claim("poll() has no limit, but looks at every descriptor",
               lambda e: percent(e, "poll") > 100 * steps(e.p)[-1] // (4 * BASE),
-              "up to RLIMIT_NOFILE descriptors; of more it says EINVAL"),
+              "for at most RLIMIT_NOFILE descriptors; of more it says EINVAL"),
         Claim("epoll costs the same, however many connections are idle",
               lambda e: percent(e, "epoll_wait") <= 400),
     ),
