@@ -47,8 +47,9 @@ STUDY = Study(
     setup="A client connects and sends 10,000 bytes. (The wire of the lab marks nothing: this is "
     "about what a router would have to see.)",
     prediction="A client that wants ECN (explicit congestion notification) sets both flags, ECE "
-    "and CWR, in its SYN: no old receiver would. A server that can (2, the default: when asked) "
-    "answers with ECE alone in its SYN-ACK. From then on each IP header with data carries ECT(0), "
+    "and CWR, in its SYN. A server that can (2, the default: when asked) answers with ECE alone in "
+    "its SYN-ACK: alone, since some old hosts send both bits back as they came (RFC 3168 6.1.1), "
+    "and that is no consent. From then on each IP header with data carries ECT(0), "
     "the bits 10: a router whose queue grows may change them to 11, where it would drop others. "
     "Pure ACKs are not marked so.",
     parameters=(

@@ -99,12 +99,17 @@ STUDY = Study(
         Expect("the last two hear, by recv() without blocking", Kind.WORD,
                lambda p: "EAGAIN, ECONNRESET" if p.abort else "EAGAIN, EAGAIN",
                lambda e: ", ".join(e.returned["client"]["heard"]),
-               "man 7 tcp, tcp_abort_on_overflow; tcp_check_req() of Linux"),
+               "man 7 tcp, tcp_abort_on_overflow; tcp_v4_syn_recv_sock() of Linux finds the queue "
+               "full, tcp_check_req() ignores the ACK or sends the RST"),
         Expect("SYN-ACKs of one connection, at most", Kind.COUNT,
                lambda p: 1 if p.abort else 2, most_synacks,
-               "inet_csk_complete_hashdance() of Linux; RFC 6298 2.1: 1 s"),
+               "reqsk_timer_handler() of Linux: it is sent again; RFC 6298 2.1: 1 s"),
     ),
     connection=overflowed,
+    seen=lambda e: (
+        "The ladder has the server ESTABLISHED at the last ACK, as RFC 9293 would: this one never "
+        "left SYN-RECEIVED, since Linux finds no place for it."
+    ),
     next="`netlab study abort-on-overflow --set abort=0`: the default, and rightly: a reset is "
     "final, a busy moment is not.",
 )  # fmt: skip

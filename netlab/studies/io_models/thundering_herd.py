@@ -145,14 +145,15 @@ STUDY = Study(
     expects=(
         Expect("processes that wake", Kind.COUNT, lambda p: p.processes, _woke("plain"),
                "man 2 epoll_ctl, EPOLLEXCLUSIVE: by default all receive an event"),
-        Expect("that get the connection", Kind.COUNT, lambda p: 1, _woke("plain", "got"),
+        Expect("of these get the connection", Kind.COUNT, lambda p: 1, _woke("plain", "got"),
                "man 2 accept"),
-        Expect("whose accept() fails with EAGAIN", Kind.COUNT, lambda p: p.processes - 1,
+        Expect("of these accept() fails with EAGAIN", Kind.COUNT, lambda p: p.processes - 1,
                _woke("plain", "nothing"), "man 2 accept: non-blocking"),
         Expect("with EPOLLEXCLUSIVE: processes that wake", Kind.COUNT, lambda p: 1,
                _woke("exclusive"),
                "man 2 epoll_ctl: one or more; ep_poll_callback() of Linux: one that sleeps"),
-        Expect("that get the connection", Kind.COUNT, lambda p: 1, _woke("exclusive", "got"),
+        Expect("with EPOLLEXCLUSIVE: get the connection", Kind.COUNT, lambda p: 1,
+               _woke("exclusive", "got"),
                "man 2 accept"),
     ),
     next="`netlab study thundering-herd --set processes=64`.",
@@ -161,7 +162,8 @@ STUDY = Study(
     claims=(
         Claim("One connection wakes every process that waits for it",
               lambda e: e.returned["server"]["plain"]["woke"] == e.p.processes > 1,
-              "without EPOLLEXCLUSIVE"),
+              "if each waits in an epoll of its own, and without EPOLLEXCLUSIVE; of those that "
+              "wait in accept() the kernel wakes one (prepare_to_wait_exclusive() of Linux)"),
     ),
     moment=moment,
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import select
 import time
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from netlab.model.probe import Probe
 from netlab.studies.crowd import Crowd, crowd, descriptor_limit, most_connections, too_few
 from netlab.studies.evidence import Evidence
 from netlab.studies.quantity import Kind, shown
-from netlab.studies.sockets import accepted, connected
+from netlab.studies.sockets import accepted, connected, trial
 from netlab.studies.stage import Stage
 from netlab.studies.study import PORT, Claim, Curves, Expect, Parameter, Params, Study, Topic
 
@@ -51,10 +52,21 @@ def server(probe: Probe, p: Params) -> Any:
             select.select(watched, (), (), 0)
         except ValueError as error:
             refused = f"{error}"
+    past_limit = beyond_the_limit(poll, len(watched))
     idle.close()
     sock.send(b"n")
     sock.close()
-    return {"costs": found, "refused": refused}
+    return {"costs": found, "refused": refused, "past limit": past_limit}
+
+
+def beyond_the_limit(poll: Any, count: int) -> str:
+    """What poll() of so many descriptors says where RLIMIT_NOFILE is one less."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (count - 1, hard))
+    try:
+        return str(trial(poll.poll, 0)["error"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def cost_ns(wait: Callable[[], list[Any]]) -> int:
@@ -160,7 +172,7 @@ STUDY = Study(
     "long for the processor's caches). epoll keeps the list in the "
     "kernel, and what becomes ready is put on a second list: epoll_wait() only takes from "
     "there, and costs the same with any number. select() ends at descriptor 1,023: "
-    "its sets are 1,024 bits.",
+    "its sets are 1,024 bits. poll() ends at RLIMIT_NOFILE, which may be raised.",
     parameters=(Parameter("most", Kind.COUNT, 16_000, 1100, 16_000, "idle connections, at most"),),
     server=server,
     client=client,
@@ -177,6 +189,8 @@ STUDY = Study(
                lambda p: "refused",
                lambda e: "refused" if e.returned["server"]["refused"] else "taken",
                "man 2 select: FD_SETSIZE is 1,024; Python raises ValueError"),
+        Expect("poll() of one descriptor more than RLIMIT_NOFILE", Kind.WORD, lambda p: "EINVAL",
+               lambda e: e.returned["server"]["past limit"], "man 2 poll, EINVAL"),
     ),
     seen=seen,
     table=table,
@@ -186,7 +200,8 @@ STUDY = Study(
     next="`netlab study c10k`: 10,000 connections that are answered.",
     claims=(
         Claim("poll() has no limit, but looks at every descriptor",
-              lambda e: percent(e, "poll") > 100 * steps(e.p)[-1] // (4 * BASE)),
+              lambda e: percent(e, "poll") > 100 * steps(e.p)[-1] // (4 * BASE),
+              "for at most RLIMIT_NOFILE descriptors; of more it says EINVAL"),
         Claim("epoll costs the same, however many connections are idle",
               lambda e: percent(e, "epoll_wait") <= 400),
     ),

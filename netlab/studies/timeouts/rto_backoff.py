@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from netlab.model.probe import Probe
 from netlab.model.tables import Role
 from netlab.studies.evidence import Evidence
@@ -73,9 +75,11 @@ def gap_ns(evidence: Evidence, number: int) -> int | None:
 
 
 def doubles(evidence: Evidence) -> bool:
-    """Whether the second wait was twice the first, or nearly so."""
-    first_ns, second_ns = gap_ns(evidence, 0), gap_ns(evidence, 1)
-    return first_ns is not None and second_ns is not None and 2 * second_ns > 3 * first_ns
+    """Whether there were two waits, and each was twice the one before, or nearly so."""
+    waits_ns = [after - before for before, after in pairwise(copies_ns(evidence))]
+    return len(waits_ns) > 1 and all(
+        2 * second_ns > 3 * first_ns for first_ns, second_ns in pairwise(waits_ns)
+    )
 
 
 def moment(evidence: Evidence) -> list[Window]:
@@ -156,7 +160,7 @@ STUDY = Study(
     ),
     moment=moment,
     claims=(
-        Claim("Each time a segment is lost again, the wait doubles",
+        Claim("Each time a segment with data is lost again, the wait doubles",
               doubles),
     ),
     next="`netlab study rto-rtt`: how it follows the round trip.",
