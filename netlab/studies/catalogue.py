@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 from netlab.model.errors import UsageError
+from netlab.studies.raised import at_line
 from netlab.studies.study import Study, Topic
 
 _TOPICS = {
@@ -75,10 +76,8 @@ def _from_file(path: Path) -> Study:
     try:
         module = import_module(path.stem)
     except Exception as error:
-        said = str(error).splitlines()
-        raise UsageError(
-            f"{path} cannot be imported: {type(error).__name__}", said[0] if said else ""
-        ) from None
+        why = at_line(error, str(path.resolve()))
+        raise UsageError(f"{path} cannot be imported", why) from None
     if Path(module.__file__ or "").resolve() != path.resolve():
         raise UsageError(f"there is another module {path.stem}", "give the file a name of its own")
     return _study_of(module)

@@ -157,8 +157,7 @@ def figure_lines(run: Run, width: int, *, colours: bool) -> list[Line]:
     lines: list[Line] = []
     if run.told.table:
         lines += table_lines(run.told.table, width)
-    curves = run.told.curves
-    if curves is not None:
+    for curves in run.told.curves:
         lines += [[]] if lines else []
         lines += plot_lines(
             curves.title, curves.series, curves.across, curves.upright, width,

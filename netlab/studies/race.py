@@ -11,6 +11,7 @@ import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from netlab.server.plain import PlainProbe
 from netlab.studies.family import ended, forked
@@ -19,6 +20,7 @@ from netlab.studies.lines import Line, both_ends
 ROUND_TRIPS, LEAST_ROUNDS = 10, 3
 FLOW_BYTES, FLOW_MESSAGES, LEAST_MESSAGES = 1 << 19, 250, 4  # of a round in one direction
 GO_ON, ENOUGH = 0, 1  # the first byte of a message
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +55,19 @@ def round_trip_ns(way: Way, budget_ns: int) -> int:
     return _raced(way, _echo, ask)
 
 
-def times_taken_off(way: Way, trips: int) -> int:
-    """How often, in so many round trips, the asker lost its processor without waiting for anything
-    (man 2 getrusage, ru_nivcsw)."""
+def preempted_trips(way: Way, trips: int) -> tuple[int, int]:
+    """How long so many round trips took, the mean in ns; and how often the asker lost its processor
+    in them without waiting for anything (man 2 getrusage, ru_nivcsw)."""
 
-    def ask(line: Line) -> int:
+    def ask(line: Line) -> tuple[int, int]:
         message = bytes(way.size)
+        begun_ns = time.monotonic_ns()
         before = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
         for _ in range(trips):
             line.put(message)
             line.get()
-        return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw - before
+        off = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw - before
+        return (time.monotonic_ns() - begun_ns) // trips, off
 
     return _raced(way, _echo, ask)
 
@@ -107,7 +111,7 @@ def _best_ns(once: Callable[[], None], budget_ns: int) -> int:
     return min(found)
 
 
-def _raced(way: Way, other: Callable[[Line], None], ours: Callable[[Line], int]) -> int:
+def _raced(way: Way, other: Callable[[Line], None], ours: Callable[[Line], _T]) -> _T:
     """What `ours` returns, while a child does `other` at the other end, each on its processor."""
     ends = both_ends(way.kind, way.how, way.size)
     before = os.sched_getaffinity(0)

@@ -20,10 +20,17 @@ def reason(error: Exception, function: Callable[..., Any]) -> str:
 
     The place is the innermost one in the file of `function`: what it called there is netlab's.
     """
-    said = str(error).splitlines()
-    frames = extract_tb(error.__traceback__)
     code = getattr(function, "__code__", None)
-    own = [frame for frame in frames if code is not None and frame.filename == code.co_filename]
-    place = (own or frames)[-1]
+    return at_line(error, code.co_filename if code is not None else "")
+
+
+def at_line(error: Exception, path: str) -> str:
+    """What was raised, and the innermost place in the file of this path; where there is none, the
+    innermost of all."""
+    said = str(error.msg if isinstance(error, SyntaxError) else error).splitlines()
     words = ": ".join([type(error).__name__, *said[:1]])
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{words} ({Path(error.filename).name}:{error.lineno})"
+    frames = extract_tb(error.__traceback__)
+    place = ([frame for frame in frames if frame.filename == path] or frames)[-1]
     return f"{words} ({Path(place.filename).name}:{place.lineno})"

@@ -57,7 +57,7 @@ class Told:
     connection: int | None  # whose ladder is shown
     moment: Sequence[Window]
     table: Sequence[Sequence[str]]
-    curves: Curves | None
+    curves: tuple[Curves, ...]
     faults: tuple[str, ...]
 
 
@@ -233,11 +233,12 @@ def _told(study: Study, evidence: Evidence) -> Told:
             faults.append(f"{what}: {reason(error, function)}")
             return otherwise
 
+    curves = ask("curves", study.curves, None)
     return Told(
         seen=ask("seen", study.seen, ""),
         connection=ask("connection", study.shown, None),
         moment=ask("moment", study.moment, ()),
         table=ask("table", study.table, ()),
-        curves=ask("curves", study.curves, None),
+        curves=(curves,) if isinstance(curves, Curves) else tuple(curves or ()),
         faults=tuple(faults),
     )

@@ -195,7 +195,7 @@ class Study:
     # What was found as rows of cells, the first row are the heads (behind a row without cells
     # begins another table); and as curves.
     table: Callable[[Evidence], Sequence[Sequence[str]]] = lambda evidence: ()
-    curves: Callable[[Evidence], Curves | None] = lambda evidence: None
+    curves: Callable[[Evidence], Curves | Sequence[Curves] | None] = lambda evidence: None
     cause: str | Callable[[Params], str] = (
         ""  # what `why` must name for the longest call of `waits_on`; empty: no waiting
     )

@@ -167,7 +167,9 @@ def test_one_that_breaks_is_told_in_a_line(tmp_path: Path) -> None:
     done = study(tmp_path, "./broken.py")
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
-    assert line == "netlab: the client of broken ended with 1: ValueError: no"
+    number = 1 + file.read_text().splitlines().index("    raise ValueError('no')")
+    said = f"ValueError: no (broken.py:{number})"
+    assert line == f"netlab: the client of broken ended with 1: {said}"
 
 
 @pytest.mark.parametrize(

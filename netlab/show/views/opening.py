@@ -129,31 +129,40 @@ def _offers(row: Connection, client: _Syn | None, server: _Syn | None) -> Iterat
     """All that may be offered, whether it was or not."""
     yield _mss(row, client, server)
     yield _scale(row, client, server)
-    both = client is not None and server is not None
+    lack = _lack(row, client, server)
     for name, ours, theirs, source in (
         ("SACK", row.client_sack, row.server_sack, "RFC 2018 2"),
         ("timestamps", row.client_timestamps, row.server_timestamps, "RFC 7323 3.2"),
     ):
-        agreed = _agreed(bool(ours), bool(theirs), both)
+        agreed = _agreed(bool(ours), bool(theirs), lack)
         yield Offer(name, _yes(ours), _yes(theirs), agreed, source)
-    yield _ecn(client, server)
-    yield _fast_open(client, server)
+    yield _ecn(client, server, lack)
+    yield _fast_open(client, server, lack)
     for kind, name, source in (
         (_MPTCP, "MPTCP", "RFC 8684 3.1"), (_AO, "TCP-AO", "RFC 5925"), (_MD5, "MD5", "RFC 2385"),
     ):  # fmt: skip
         ours, theirs = (kind in one.options if one else False for one in (client, server))
         if ours or theirs:
-            yield Offer(name, _yes(ours), _yes(theirs), _agreed(ours, theirs, both), source)
+            yield Offer(name, _yes(ours), _yes(theirs), _agreed(ours, theirs, lack), source)
 
 
 def _yes(offered: bool | None) -> str:
     return "yes" if offered else ""
 
 
-def _agreed(ours: bool, theirs: bool, both: bool) -> str:
+def _lack(row: Connection, client: _Syn | None, server: _Syn | None) -> str:
+    """Which half of a handshake is not here; empty where both are."""
+    if client is None:
+        return "the client's SYN is not here"
+    if server is None:
+        return "no SYN-ACK is here" if row.server_packets else "the server has not answered"
+    return ""
+
+
+def _agreed(ours: bool, theirs: bool, lack: str) -> str:
     """An option that needs both ends; the word of one is half of it."""
-    if not both:
-        return "not known: a SYN is not here"
+    if lack:
+        return f"not known: {lack}"
     return "in use" if ours and theirs else "off: one end did not offer it"
 
 
@@ -161,13 +170,17 @@ def _mss(row: Connection, client: _Syn | None, server: _Syn | None) -> Offer:
     version = (client or server or _NOBODY).packet.ip_version or 4
     least = _DEFAULT_MSS[version]
 
-    def limit(syn: _Syn | None, mss: int | None) -> str:
-        if syn is None:
-            return "?"
-        return str(least if mss is None else mss)
+    def limit(mss: int | None, arrow: str) -> str:
+        return f"{least if mss is None else mss} B {arrow}"
 
     # Each announces what it takes, and so what the other may send (RFC 9293 3.7.1).
-    agreed = f"up to {limit(server, row.server_mss)} B →, {limit(client, row.client_mss)} B ←"
+    there = [
+        limit(mss, arrow)
+        for syn, mss, arrow in ((server, row.server_mss, "→"), (client, row.client_mss, "←"))
+        if syn is not None
+    ]
+    lack = _lack(row, client, server)
+    agreed = f"up to {', '.join(there)}" + (f"; {lack}" if lack else "")
     ours, theirs = ("" if mss is None else str(mss) for mss in (row.client_mss, row.server_mss))
     return Offer("MSS", ours, theirs, agreed, "RFC 9293 3.7.1")
 
@@ -179,14 +192,14 @@ def _scale(row: Connection, client: _Syn | None, server: _Syn | None) -> Offer:
     def text(shift: int | None) -> str:
         return "" if shift is None else f"{shift} (×{1 << min(shift, _MOST_SCALE)})"
 
-    both = client is not None and server is not None
-    agreed = _agreed(row.client_wscale is not None, row.server_wscale is not None, both)
+    lack = _lack(row, client, server)
+    agreed = _agreed(row.client_wscale is not None, row.server_wscale is not None, lack)
     return Offer(
         "window scale", text(row.client_wscale), text(row.server_wscale), agreed, "RFC 7323 2.2"
     )
 
 
-def _ecn(client: _Syn | None, server: _Syn | None) -> Offer:
+def _ecn(client: _Syn | None, server: _Syn | None, lack: str) -> Offer:
     asked = (client.packet._flags if client else 0) & (_AE | _CWR | _ECE)
     answer = (server.packet._flags if server else 0) & (_AE | _CWR | _ECE)
     ours = {_AE | _CWR | _ECE: "accurate", _CWR | _ECE: "classic"}.get(asked, "")
@@ -195,12 +208,11 @@ def _ecn(client: _Syn | None, server: _Syn | None) -> Offer:
         theirs = "accurate"
     elif ours and answer == _ECE:
         theirs = "classic"
-    both = client is not None and server is not None
-    agreed = _agreed(bool(ours), bool(theirs), both)
+    agreed = _agreed(bool(ours), bool(theirs), lack)
     return Offer("ECN", ours, theirs, agreed.replace("in use", f"{theirs} in use"), "RFC 9768 3.1")
 
 
-def _fast_open(client: _Syn | None, server: _Syn | None) -> Offer:
+def _fast_open(client: _Syn | None, server: _Syn | None, lack: str) -> Offer:
     asked, given = (one.options.get(_FAST_OPEN) if one else None for one in (client, server))
     ours = theirs = ""
     if asked is not None:
@@ -210,7 +222,7 @@ def _fast_open(client: _Syn | None, server: _Syn | None) -> Offer:
         theirs = f"cookie, {len(given) - 2} B"
     agreed = "no cookie given: off" if ours else ""
     if server is None:
-        agreed = "not known: a SYN is not here"
+        agreed = f"not known: {lack}"
     elif theirs:
         agreed = "a cookie for next time"
     sent = client.segment.payload_len_bytes if client and client.segment else 0

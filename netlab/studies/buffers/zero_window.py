@@ -78,7 +78,7 @@ def between_probes_ns(evidence: Evidence) -> int | None:
 
 
 def moment(evidence: Evidence) -> list[Window]:
-    """The window closes, and is probed twice; who opens it; and send() returns."""
+    """The window closes, and is probed three times; who opens it; and send() returns."""
     shut, asked = closed(evidence), probes(evidence)
     read = call_on(evidence, "recv", host="server")
     if not shut or len(asked) < 2 or read is None:
@@ -87,7 +87,7 @@ def moment(evidence: Evidence) -> list[Window]:
     opened = [one for one in opened if one[0].time_ns > read.entered_ns]
     return [
         *window(shut[0]),
-        *window(asked[0], asked[1][0].time_ns),
+        *window(asked[0], asked[min(2, len(asked) - 1)][0].time_ns),
         *window(read, nth(opened, 0)),
         *window(back(call_on(evidence, "sendall", host="client"))),
     ]

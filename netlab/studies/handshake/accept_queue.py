@@ -14,7 +14,8 @@ from netlab.studies.sockets import listening, trial
 from netlab.studies.study import PORT, Claim, Expect, Parameter, Params, Study, Topic
 
 MORE = 3  # clients beyond those that find a place
-PATIENCE_S = 0.5  # shorter than the first resend of a SYN
+PATIENCE_S = 0.5  # of those that find a place; on a loaded machine some need a moment
+LAST_TIMEOUT_MS = 1500  # of the last: longer than a SYN waits before it is sent again
 
 
 def server(probe: Probe, p: Params) -> None:
@@ -43,13 +44,18 @@ def client(probe: Probe, p: Params) -> Any:
         except TimeoutError:
             pass
     ready = probe.poll()
-    for _ in range(MORE):
+    for number in range(MORE):
         sock = probe.socket(socket.AF_INET, socket.SOCK_STREAM)
-        sock.setblocking(False)
         socks.append(sock)
+        if number == MORE - 1:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, LAST_TIMEOUT_MS)
+            if trial(sock.connect, ("server", PORT))["error"] == "":
+                connected.append(sock)
+            continue
+        sock.setblocking(False)
         sock.connect_ex(("server", PORT))
         ready.register(sock, select.POLLOUT)
-    found = {descriptor for descriptor, _ in ready.poll(PATIENCE_S * 1000)}
+    found = {descriptor for descriptor, _ in ready.poll(0)}
     connected += [sock for sock in socks if sock.fileno() in found]
     for sock in socks:
         if sock not in connected:
@@ -76,8 +82,23 @@ def unanswered(evidence: Evidence) -> int:
 
 
 def dropped(evidence: Evidence) -> int | None:
-    """The first client whose SYN got no answer."""
-    return min(silent(evidence), default=None)
+    """The last client, whose SYN got no answer, and was sent again."""
+    return max(silent(evidence), default=None)
+
+
+def table(evidence: Evidence) -> list[list[str]]:
+    """What became of each client: those that got in, and those that did not."""
+    silent_ones = silent(evidence)
+    rows = [["client", "SYNs", "the server's kernel", "connect()"]]
+    asked = sorted({s.connection for _, s in evidence.frames("c>s", flags="SYN", connection=None)})
+    for number, connection in enumerate(asked, 1):
+        syns = len(evidence.frames("c>s", flags="SYN", connection=connection))
+        got_in = connection not in silent_ones
+        rows.append(
+            [f"{number}", f"{syns}"]
+            + (["SYN ACK", "connected"] if got_in else ["no answer: dropped", "not connected"])
+        )
+    return rows
 
 
 STUDY = Study(
@@ -85,12 +106,12 @@ STUDY = Study(
     topic=Topic.HANDSHAKE,
     question="A server is too busy to accept(). How many clients still connect?",
     setup="A server calls listen(fd, {backlog}) and never accept(). "
-    "Clients connect one after the other, as many as find a place; then three more, which "
-    "give up after 0.5 s.",
+    "Clients connect one after the other, as many as find a place; then three more, the "
+    "last of which waits in connect(), for 1.5 s (TCP_USER_TIMEOUT).",
     prediction="The queue holds one more than the backlog, {backlog} + 1: the kernel compares"
     " with `greater than`. Those clients are connected, and do not know that no program has "
     "heard of them. Of the next ones the kernel drops the SYN without a word: to them the "
-    "host is silent.",
+    "host is silent, and they send it again, after a second.",
     parameters=(Parameter("backlog", Kind.COUNT, 5, 0, 128, "of listen()"),),
     server=server,
     client=client,
@@ -108,4 +129,7 @@ STUDY = Study(
     ),
     next="`netlab study accept-queue --set backlog=0`: one client is still let in.",
     connection=dropped,
+    table=table,
+    cause="backlog_full",
+    waits_on="client connect",
 )  # fmt: skip

@@ -87,3 +87,23 @@ def test_lines_keep_to_their_width(captures_dir: Path, width: int) -> None:
         lines = [plain(line) for line in opening_lines(of(captures_dir, name, number), width)]
         assert max(map(len, lines)) <= width
         assert lines[-1] == ""  # the ladder begins
+
+
+CAPTURES = Path(__file__).resolve().parents[3] / "captures"
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "lack"),
+    [
+        ("accept-queue", 6, "the server has not answered"),
+        ("refused", 0, "no SYN-ACK is here"),  # it answered with a RST
+    ],
+)
+def test_a_syn_that_is_here_is_not_said_to_be_missing(name: str, number: int, lack: str) -> None:
+    raw = read_raw(CAPTURES / name / f"{name}.pcapng")
+    tables = analyse(raw)
+    found = opening(tables, raw, tables.connections[number])
+    assert found is not None
+    agreed = {offer.name: offer.agreed for offer in found.offers}
+    assert agreed["MSS"] == f"up to 1460 B ←; {lack}"
+    assert agreed["SACK"] == agreed["window scale"] == f"not known: {lack}"

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from traceback import format_exception
 
 import pytest
 from made_studies import MS, evidence, outcome, study, text, time
 
-from netlab.model.errors import CheckFailed
+from netlab.model.errors import CheckFailed, UsageError
+from netlab.server.plain import PlainProbe
 from netlab.studies import page
 from netlab.studies.catalogue import catalogue, find
 from netlab.studies.claims import Verdict, _judged
+from netlab.studies.on_host import run_program
 from netlab.studies.quantity import Kind
 from netlab.studies.raised import reason
 from netlab.studies.runner import _play, asked, carry_out, checked, settings
@@ -154,3 +157,31 @@ def test_what_holds_is_all_of_it() -> None:
     assert done.holds
     assert page.failures(done) == ""
     assert checked(done.study, evidence()).holds
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("x = 1\ny = nobody\n", "NameError: name 'nobody' is not defined (wrong_name.py:2)"),
+        ("x = 1\n\ny = (\n", "SyntaxError: '(' was never closed (wrong_syntax.py:3)"),
+    ],
+)
+def test_a_file_that_cannot_be_imported_says_where(body: str, said: str, tmp_path: Path) -> None:
+    name = "wrong_name" if "nobody" in body else "wrong_syntax"
+    path = tmp_path / f"{name}.py"
+    path.write_text(body)
+    with pytest.raises(UsageError) as raised:
+        find(str(path))
+    assert raised.value.hint == said
+
+
+def program(probe: PlainProbe, p: object) -> float:
+    return 1 / 0
+
+
+def test_a_program_that_raises_says_last_where() -> None:
+    with pytest.raises(ZeroDivisionError) as raised:
+        run_program(PlainProbe(), __name__, "program", {})
+    line = program.__code__.co_firstlineno + 1
+    last = "".join(format_exception(raised.value)).splitlines()[-1]
+    assert last == f"ZeroDivisionError: division by zero (test_study_checked.py:{line})"
