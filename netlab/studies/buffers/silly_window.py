@@ -34,12 +34,15 @@ def client(probe: Probe, p: Params) -> None:
 
 
 def least_opening(evidence: Evidence) -> int | None:
-    """The smallest window that was offered after one of zero."""
-    found, closed = [], False
+    """The least by which the window's right edge moved on, where a segment had no room."""
+    found, edge = [], None
     for _, segment in evidence.frames("s>c"):
-        if closed and segment.seg_wnd_bytes:
-            found.append(segment.seg_wnd_bytes)
-        closed = segment.seg_wnd_bytes == 0
+        if segment.ack is None or segment.seg_wnd_bytes is None:
+            continue
+        now = segment.ack + segment.seg_wnd_bytes
+        if edge is not None and now > edge and edge - segment.ack < SEGMENT:
+            found.append(now - edge)
+        edge = max(edge or 0, now)
     return min(found, default=None)
 
 
@@ -84,7 +87,7 @@ STUDY = Study(
     server=server,
     client=client,
     expects=(
-        Expect("the smallest window offered after one of zero", Kind.SIZE, lambda p: SEGMENT,
+        Expect("the least that a window without room opened by", Kind.SIZE, lambda p: SEGMENT,
                least_opening, "RFC 9293 3.8.6.2.2; __tcp_select_window() of Linux",
                more=SEGMENT, otherwise=lambda p: p.bite, because="memory is free again by "
                "whole frames: what was short of a segment, and one more, are less than two"),
