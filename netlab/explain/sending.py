@@ -24,6 +24,7 @@ from netlab.model.tables import Call, Side
 
 _SMALLEST_BUFFER = 46_080  # tcp_sndbuf_expand in Linux: ten segments, twice, with overhead
 _OVERHEAD_OF_A_WRITE = 2_304
+_PROMPT_NS = 2_000_000  # from an ACK to the return of who slept for it, on a busy machine
 
 
 def tell_room(
@@ -37,9 +38,13 @@ def tell_room(
     sender = path.senders[side.outbound]
     if until_ns is None:
         acks = sender.acks_between(line.at_ns, line.stop_ns)
-        if not acks:
+        came_ns = arrival_ns(acks[-1].packet) if acks else None
+        late = came_ns is None or line.stop_ns - came_ns > _PROMPT_NS
+        if late and sender.acks_between(line.stop_ns, call.returned_by_ns or line.stop_ns):
+            came_ns = line.stop_ns  # it returned then or later, and those may have ended it
+        if came_ns is None:
             return None
-        until_ns = arrival_ns(acks[-1].packet)
+        until_ns = came_ns
     if call.stop is not None and is_outbound(call) and not cut_short(call):
         last = sender.stream.carried.overlaps(call.stop - 1, call.stop)
         if last:

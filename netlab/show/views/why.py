@@ -1,7 +1,8 @@
 """Scene of explained calls -> where the time went: bars by cause, sentences, findings, unknown.
 
 Pure: no widths, no colours. A sentence names a call, how long it waited, and what for, longest
-first; the waits that matter stand first, which are not those of a server that has no client.
+first; the waits that matter stand first, which are not those of a server that has no client, or of
+a program that looks round while nothing is on its way to it.
 """
 
 from __future__ import annotations
@@ -305,7 +306,7 @@ def _weight(parts: Iterable[Part], call: Call) -> float:
         cause = part.cause
         if cause in BUSY:
             continue
-        if _is_idle(cause, call):
+        if _is_idle(part, call):
             weight += part.length_ns * _IDLE_WEIGHT
         elif cause is Cause.UNKNOWN:  # they have a list of their own
             weight += part.length_ns * _UNKNOWN_WEIGHT
@@ -316,10 +317,11 @@ def _weight(parts: Iterable[Part], call: Call) -> float:
     return weight if call.side == Side.CLIENT else weight * 0.9
 
 
-def _is_idle(cause: Cause, call: Call) -> bool:
+def _is_idle(part: Part, call: Call) -> bool:
     """Whether this is how a program waits for something to do, and nothing is wrong."""
-    if cause is Cause.TIMER and call.op == "connect":
-        return False
+    cause = part.cause
+    if cause is Cause.TIMER and (call.op == "connect" or part.frames or part.calls):
+        return False  # something had not come by then, and these show it
     if cause in _IDLE or (cause is Cause.PEER_APP and call.side != Side.CLIENT):
         return True
     return call.op in ACCEPTING and cause in (Cause.NETWORK, Cause.SCHEDULER)

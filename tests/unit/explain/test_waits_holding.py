@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -169,6 +170,38 @@ def test_a_buffer_that_a_delayed_ack_keeps_full() -> None:
     wait = number_of(tables, "epoll_wait")
     assert causes(rows, wait) == [("delayed_ack", 40)]
     assert "the server delayed its ACK" in of(rows, wait, "delayed_ack").text
+
+
+@pytest.mark.parametrize(
+    ("early_ms", "bound_ms", "expected"),
+    [
+        (20, 5, [("peer_window", 40), ("peer_window", 20)]),
+        (20, 0, [("peer_window", 40), ("scheduler", 20)]),
+        (0, 5, [("peer_window", 40)]),
+    ],
+)
+def test_an_ack_between_the_bounds_of_a_return_may_have_ended_it(
+    early_ms: int, bound_ms: int, expected: list[tuple[str, int]]
+) -> None:
+    """An ACK comes 40 ms after the buffer was full, and one between the bounds of the return."""
+    play = Play(wired=True, window=512)
+    play.handshake()
+    with play.call("client", "send", 90_000, size=90_000):
+        for at in range(0, 44 * FULL, FULL):
+            play.data("c>s", at, at + FULL)
+        play.ack("s>c", 43 * FULL, window=0)
+        play.now_ns += 40 * MS
+        play.ack("s>c", 44 * FULL, window=0)
+        play.now_ns += early_ms * MS
+    sent = play.calls[-1]
+    assert sent.returned_ns is not None
+    play.calls[-1] = replace(sent, returned_by_ns=sent.returned_ns + bound_ms * MS)
+    play.now_ns += MS
+    play.ack("s>c", 44 * FULL, window=512)
+    for at in range(44 * FULL, 90_000, FULL):
+        play.data("c>s", at, min(at + FULL, 90_000))
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, "send")) == expected
 
 
 def one_of_two(*, silent_ms: int) -> Play:

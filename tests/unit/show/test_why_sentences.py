@@ -47,6 +47,26 @@ def test_many_of_one_cause_are_said_once_with_all_their_time() -> None:
     assert "other reason" not in said
 
 
+@pytest.mark.parametrize("was_lost", [True, False])
+def test_a_wait_that_gave_up_matters_where_something_had_not_come(was_lost: bool) -> None:
+    """It lasts longer than the one behind it, in which the frame was on the wire."""
+    play = Play(wired=True)
+    play.handshake()
+    if was_lost:
+        with play.call("server", "send", 5, size=5):
+            play.data("s>c", 0, 5, way="drop")
+    with play.call("client", "recv", None, size=10, errno="EAGAIN"):
+        play.now_ns += 100 * MS
+    if not was_lost:
+        play.did("server", "send", 5, size=5)
+    frame = play.data("s>c", 0, 5, way="hold")
+    with play.call("client", "recv", 5, size=10):
+        play.now_ns += 30 * MS
+        play.arrives(frame)
+    first, second = (one.call for one in why(play.tables(), play.raw, "x").sentences[:2])
+    assert (first < second) is was_lost
+
+
 def of_parts(*parts: tuple[int, Certainty]) -> str:
     """What is said of a read that waited so many milliseconds each, for one cause."""
     play = Play()
