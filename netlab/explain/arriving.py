@@ -22,6 +22,7 @@ from netlab.explain.recovery import tell_recovery
 from netlab.explain.sender import Sender, Write
 from netlab.explain.too_big import before_it, mtu_rule, too_big
 from netlab.explain.wire_queue import tell_stand
+from netlab.model.records import dataclass
 from netlab.model.tables import Call, Direction, Fate, Packet, Role
 
 _PROMPT_NS = 2_000_000  # the stack's own work, on a busy machine
@@ -311,28 +312,55 @@ def _sent_again(
     )  # fmt: skip
     for part in repaired.finish():
         if behind_ns is not None and part.stop_ns > behind_ns:
-            line.until(behind_ns, part.cause, part.certainty, part.frames, part.calls, part.text)
-            line.until(part.stop_ns, Cause.HEAD_OF_LINE, part.certainty, part.frames, part.calls,
-                       f"with later bytes here, {part.text}")  # fmt: skip
+            alone, behind = part.text, f"with later bytes here, {part.text}"
+            if behind_ns > line.at_ns:  # both have one reason: the shorter does not say it again
+                what = f"frame {part.frames[0]}" if part.frames else "a segment"
+                if part.stop_ns - behind_ns < behind_ns - line.at_ns:
+                    behind = f"with later bytes here, until {what} was sent again"
+                else:
+                    alone = f"until bytes behind {what} were here"
+            line.until(behind_ns, part.cause, part.certainty, part.frames, part.calls, alone)
+            cause = Cause.PATH_MTU if part.cause is Cause.PATH_MTU else Cause.HEAD_OF_LINE
+            line.until(part.stop_ns, cause, part.certainty, part.frames, part.calls, behind)
         else:
             line.include([part], part.stop_ns)
 
 
-def _missing(path: Path, sender: Sender, taken: Packet) -> str:
-    """Says of a frame that filled a gap what became of the one before it, if that was too big."""
-    if not sender.resends or sender.stream.all_accepted:
-        return ""
+@dataclass(frozen=True, slots=True)
+class _Gap:
+    """What a frame filled that others had overtaken."""
+
+    cause: Cause = Cause.HEAD_OF_LINE
+    frames: tuple[int, ...] = ()
+    text: str = ""  # behind `until frame 9 came`
+
+
+_LATE = _Gap()  # nothing is known to be lost
+
+
+def _missing(path: Path, sender: Sender, taken: Packet) -> _Gap:
+    """What became of the frame that had brought the same bytes before."""
+    if not sender.resends:
+        return _LATE
     mine = next(
         (r for r in sender.resends_back_from(taken.time_ns) if r.frame == taken.frame), None
     )
-    big = too_big(path, mine, before_it(sender, mine)) if mine is not None else None
-    return f" in place of what was too big: {big.words}" if big is not None else ""
+    before = before_it(sender, mine) if mine is not None else None
+    if mine is None or before is None:
+        return _LATE
+    big = too_big(path, mine, before)
+    if big is not None:
+        return _Gap(Cause.PATH_MTU, (big.frame,), f" with bytes of {big.which}")
+    if before.fate == Fate.DROPPED or before._spoilt:
+        text = f" in place of frame {before.frame}, which was lost"
+        return _Gap(Cause.HEAD_OF_LINE, (before.frame,), text)
+    return _LATE
 
 
-def tell_flight(line: Line, packet: Packet, behind_ns: int | None, missing: str = "") -> None:
+def tell_flight(line: Line, packet: Packet, behind_ns: int | None, gap: _Gap = _LATE) -> None:
     """A frame's way: in the wire's queue, then on the wire; later bytes are here from `behind_ns`.
 
-    `missing`: what is to be said of it then.
+    `gap`: what it fills then.
     """
     came_ns = arrival_ns(packet)
     if line.at_ns >= came_ns:
@@ -344,8 +372,8 @@ def tell_flight(line: Line, packet: Packet, behind_ns: int | None, missing: str 
     tell_stand(way, packet)
     way.until(came_ns, Cause.NETWORK, certainty, frames, (), _on_wire(packet))
     line.include(way.parts, came_ns if behind_ns is None else behind_ns)
-    line.until(came_ns, Cause.HEAD_OF_LINE, certainty, frames, (),
-               f"with later bytes here, until frame {packet.frame} came{missing}")  # fmt: skip
+    line.until(came_ns, gap.cause, certainty, (*gap.frames, *frames), (),
+               f"with later bytes here, until frame {packet.frame} came{gap.text}")  # fmt: skip
 
 
 def _on_wire(packet: Packet) -> str:

@@ -43,6 +43,7 @@ from netlab.model.tables import Direction, Fate, Segment, Verdict
 # RACK waits a quarter of the round trip for a segment that may only be late, one tick more until
 # the timer fires; a busy machine is later.
 _PROMPT_NS = 8_000_000
+_TIMES = {1: "once", 2: "twice"}
 _LATE_NS = 5_000_000  # what leaves so long after its write, and after no ACK, a timer sent
 
 
@@ -117,7 +118,8 @@ def _judged(path: Path, sender: Sender, resend: Resend) -> Recovery:
         text = f"before {of} was sent again (frame {resend.frame})"
         return Recovery(Cause.UNKNOWN, Certainty.UNKNOWN, frames, text)
     nth -= nth > 1 and _is_probe(path, sender, _first_of_run(sender, resend))
-    backoff = f", backed off {1 << (nth - 1)} times" if 1 < nth <= _MOST_BACKOFFS else ""
+    doubled = _TIMES.get(nth - 1, f"{nth - 1:,} times")
+    backoff = f", its time doubled {doubled}," if 1 < nth <= _MOST_BACKOFFS else ""
     text = (
         f"because {lost[1]}, until retransmission time-out {nth}{backoff}"
         f" sent it again (frame {resend.frame})"
@@ -202,12 +204,11 @@ def _lost(path: Path, sender: Sender, resend: Resend) -> tuple[tuple[int, ...], 
     big = too_big(path, resend, before)
     if big is not None:
         return (before.frame,), big.words, bool(big.rule)
-    if before.fate == Fate.DROPPED:
+    if before.fate == Fate.DROPPED or before._spoilt:
         rule = before._arrival.rule if before._arrival is not None else ""
-        by = f" by the wire ({rule})" if rule else " by the wire"
-        return (before.frame,), f"frame {before.frame} was dropped{by}", True
-    if before._spoilt:
-        return (before.frame,), f"frame {before.frame} was spoilt on the wire", True
+        how = "spoilt on the wire" if before._spoilt else "dropped by the wire"
+        by = f" ({rule})" if rule else ""
+        return (before.frame,), f"frame {before.frame} was {how}{by}", True
     if before._wired and before.arrived_ns is not None:
         if before.arrived_ns >= resend.time_ns:
             return (before.frame,), f"frame {before.frame} was still on its way", True

@@ -36,8 +36,16 @@ class TooBig:
     @property
     def words(self) -> str:
         """`frame 25 of 1,500 bytes did not pass the wire (mtu 1400)`."""
-        where = f"the wire ({self.rule})" if self.rule else f"a link of {self.mtu_bytes:,} bytes"
-        return f"frame {self.frame} of {self.size_bytes:,} bytes did not pass {where}"
+        return f"frame {self.frame} of {self.size_bytes:,} bytes did not pass {self._where}"
+
+    @property
+    def which(self) -> str:
+        """`frame 25 of 1,500 bytes, which did not pass the wire (mtu 1400)`."""
+        return f"frame {self.frame} of {self.size_bytes:,} bytes, which did not pass {self._where}"
+
+    @property
+    def _where(self) -> str:
+        return f"the wire ({self.rule})" if self.rule else f"a link of {self.mtu_bytes:,} bytes"
 
     @property
     def frames(self) -> tuple[int, ...]:

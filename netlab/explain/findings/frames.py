@@ -48,9 +48,11 @@ def retransmission_storm(scene: Scene, row: Connection) -> Iterator[Finding]:
         frames = tuple(resend.frame for resend in again[:_CITED])
         if copies[worst] >= _IN_A_ROW:
             mine = [r for r in again if r.start == worst]
+            one_byte = all(r.stop == worst + 1 for r in mine)
+            what = f"the byte at {worst:,}" if one_byte else f"the bytes from {worst:,} on"
             yield Finding(
                 "retransmission_storm", row.connection, Severity.HIGH,
-                f"The {direction.sender} sent the bytes from {worst} on again"
+                f"The {direction.sender} sent {what} again"
                 f" {copies[worst]} times in {lasting(mine[-1].time_ns - mine[0].time_ns)}: nothing"
                 " came back.",
                 "Find out what swallows them: a dead peer, a firewall, an MTU.", "RFC 6298 5.5",

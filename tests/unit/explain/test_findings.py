@@ -236,6 +236,16 @@ def test_the_same_bytes_again_and_again() -> None:
     assert "sent the bytes from 0 on again 5 times" in one.text
 
 
+def test_one_byte_again_and_again() -> None:
+    play = Play(wired=True)
+    play.syn(), play.synack(), play.ack("c>s", 0)
+    play.data("c>s", 0, 1, way="drop")
+    for number in range(5):
+        play.now_ns += (200 << number) * MS
+        play.data("c>s", 0, 1, way="drop")
+    assert "sent the byte at 0 again 5 times" in found(play)["retransmission_storm"].text
+
+
 def test_one_frame_sent_again_is_no_storm() -> None:
     play = Play(wired=True)
     play.syn(), play.synack(), play.ack("c>s", 0)

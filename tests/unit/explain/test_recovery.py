@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from netlab.model.wire import Arrival
 from tests.playbook import Play, number_of
 from tests.waits_told import MS, causes, of, told
 
@@ -110,3 +111,67 @@ def test_what_the_recovery_after_a_time_out_sends_no_second_time_out_sent() -> N
         for text in texts
     )
     assert not any("time-out 2" in text for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("times", "said"),
+    [(1, "time-out 1 sent"), (2, "time-out 2, its time doubled once, sent"),
+     (3, "time-out 3, its time doubled twice, sent"),
+     (4, "time-out 4, its time doubled 3 times, sent")],
+)  # fmt: skip
+def test_how_often_a_time_out_doubled(times: int, said: str) -> None:
+    play = Play(wired=True, sack=False)
+    play.handshake()
+    play.ack("s>c", 0)
+    with play.call("server", "recv", 100, size=100):
+        play.did("client", "send", 100, size=100)
+        play.data("c>s", 0, 100, way="drop")
+        for nth in range(times):
+            play.now_ns += (210 << nth) * MS
+            play.data("c>s", 0, 100, way="drop" if nth + 1 < times else "carry")
+    tables, rows = told(play)
+    texts = [row.text or "" for row in rows if row.call == number_of(tables, "recv")]
+    assert any(said in text for text in texts), texts
+
+
+def test_what_was_spoilt_is_told_with_the_rule() -> None:
+    play = Play(wired=True, sack=False)
+    play.handshake()
+    play.ack("s>c", 0)
+    with play.call("server", "recv", 100, size=100):
+        play.did("client", "send", 100, size=100)
+        lost = play.data("c>s", 0, 100, way="spoil")
+        play.packets[lost - 1]._arrival = Arrival(lost, "changed", None, None, "corrupt 1%")
+        play.now_ns += 210 * MS
+        play.data("c>s", 0, 100)
+    tables, rows = told(play)
+    text = of(rows, number_of(tables, "recv"), "rto").text or ""
+    assert f"frame {lost} was spoilt on the wire (corrupt 1%), until" in text
+
+
+@pytest.mark.parametrize("later_ms", [30, 200])
+def test_one_reason_is_said_once(later_ms: int) -> None:
+    """Later bytes come while the first are missing: the longer part says why they are."""
+    play = Play(wired=True)
+    play.handshake()
+    play.ack("s>c", 0)
+    with play.call("server", "recv", 100, size=100):
+        play.did("client", "send", 100, size=100)
+        lost = play.data("c>s", 0, 100, way="drop")
+        play.now_ns += later_ms * MS
+        play.did("client", "send", 100, size=100)
+        play.data("c>s", 100, 200)
+        play.now_ns += (240 - later_ms) * MS
+        again = play.data("c>s", 0, 100, way="hold")
+        play.now_ns += 5 * MS
+        play.arrives(again)
+    tables, rows = told(play)
+    texts = [row.text or "" for row in rows if row.call == number_of(tables, "recv")]
+    assert sum(f"frame {lost} was dropped" in text for text in texts) == 1
+    short = (
+        f"until frame {lost} was sent again"
+        if later_ms == 200
+        else f"behind frame {lost} were here"
+    )
+    assert any(short in text for text in texts)
+    assert f"until frame {again} came in place of frame {lost}, which was lost" in texts[-2]

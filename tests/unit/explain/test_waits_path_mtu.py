@@ -163,5 +163,9 @@ def test_later_bytes_wait_behind_what_was_too_big() -> None:
         play.arrives(first)
     assert found(play, "loss_recovery") == []
     tables, rows = told(play)
-    behind = of(rows, number_of(tables, "recv"), "head_of_line")
-    assert "too big: frame 4 of 1,500 bytes did not pass the wire (mtu 1200)" in behind.text
+    behind = of(rows, number_of(tables, "recv"), "path_mtu")
+    assert behind.text == (
+        f"with later bytes here, until frame {first} came with bytes of frame {lost} of 1,500"
+        " bytes, which did not pass the wire (mtu 1200)"
+    )
+    assert behind.frames == (lost, first)
