@@ -3,7 +3,8 @@
 Between the peer's FIN and its own a side may still send, so the time counts from the last call on
 the socket. One whose program never closed it is let go by the end of its process: that FIN is the
 kernel's doing. An interpreter that ends closes what its program had forgotten, one by one, so a
-close behind which nothing but closes come before the end is one of those.
+close behind which nothing but closes come before the end may be one of those, or the last thing
+that its program did: which of them, no recording shows.
 Read first: RFC 9293 3.6, man 2 close, man 2 _exit.
 """
 
@@ -119,7 +120,7 @@ def _by_the_end(scene: Scene, socket: Socket, ender: Call, fin: Packet) -> _Kept
 
 
 def _in_its_last_breath(scene: Scene, ender: Call, fin: Packet) -> _Kept | None:
-    """A close that its process made as it ended."""
+    """A close behind which its process only ended."""
     left = scene.exits.get((ender.host, ender.pid))
     if left is None or not 0 <= left.entered_ns - ender.entered_ns <= _LAST_BREATH_NS:
         return None
@@ -127,11 +128,12 @@ def _in_its_last_breath(scene: Scene, ender: Call, fin: Packet) -> _Kept | None:
     if not all(is_closing(c) or c.op == "exit" for c in after if _same(c, ender)):
         return None
     said = (
-        f"{_who(ender)} closed descriptor {ender.fd} only as its process ended"
-        f" ({ender.op} #{ender.call}, exit #{left.call})"
+        f"{_who(ender)} closed descriptor {ender.fd} shortly before its process ended"
+        f" ({ender.op} #{ender.call}, exit #{left.call}); whether its program did that or its end"
+        " is not known"
     )
     until_ns = min(ender.entered_ns, fin.time_ns)
-    return _Kept(until_ns, said, Severity.MEDIUM, (ender.call, left.call), (fin.frame,))
+    return _Kept(until_ns, said, Severity.LOW, (ender.call, left.call), (fin.frame,))
 
 
 def _who(call: Call) -> str:
