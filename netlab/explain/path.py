@@ -5,12 +5,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import TYPE_CHECKING
 
-from netlab.correlate.segments import Track
+from netlab.correlate.segments import Row, Track
 from netlab.correlate.streams import Reads, stream_from_track
 from netlab.explain.handing import hand_over
 from netlab.explain.sender import Sender, sender_of
 from netlab.explain.vantage import Vantage, vantage_of
-from netlab.model.tables import Direction
+from netlab.model.tables import Direction, Verdict
 
 if TYPE_CHECKING:
     from netlab.explain.scene import Scene
@@ -50,6 +50,22 @@ class Path:
         if self._vantage is None:
             self._vantage = vantage_of(self.track)
         return self._vantage
+
+    def is_keep_alive(self, row: Row) -> bool:
+        """Whether a frame is a keep-alive, and not a byte that its sender sends again.
+
+        Both look alike, but a kernel asks only where all that it sent is acknowledged
+        (tcp_keepalive_timer in Linux); an ACK that was captured may not have reached it.
+        """
+        segment = row.segment
+        if not segment.keep_alive or row.direction is None:
+            return False
+        sender, now_ns = self.senders[row.direction], row.packet.time_ns
+        if sender.una(now_ns) < sender.nxt(now_ns):
+            return False
+        if not segment.payload_len_bytes or segment.verdict == Verdict.KEEP_ALIVE:
+            return True
+        return all(one.frame != segment.frame for one in sender.resends)
 
     def _reads(self, direction: Direction) -> Reads:
         moves = self.scene.moves(self.connection, direction.receiver, direction)

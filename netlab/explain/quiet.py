@@ -294,7 +294,7 @@ def _in_flight(gap: Gap) -> Told:
         return (
             Cause.NETWORK, (frame,), f"before the {gap.side} {verb} frame {frame}, {gap.way_text}"
         )  # fmt: skip
-    asked = before.segment.payload_len_bytes or before.segment.keep_alive
+    asked = before.segment.payload_len_bytes or gap.path.is_keep_alive(before)
     if not asked or not after.segment.payload_len_bytes:
         return None
     if not gap.heard or gap.length_ns > gap.away_ns + gap.away_ns // 4:
@@ -321,9 +321,10 @@ def _amid_much(gap: Gap) -> Told:
 def _unanswered_keep_alive(gap: Gap) -> Told:
     """A keep-alive had no answer: another followed, or the end of the connection."""
     before, after = gap.before, gap.after
-    if not before.segment.keep_alive or before.direction is not after.direction:
+    if before.direction is not after.direction or not gap.path.is_keep_alive(before):
         return None
-    if not after.segment.keep_alive and not after.packet._flags & RST:
+    again = gap.path.is_keep_alive(after)
+    if not again and not after.packet._flags & RST:
         return None
     frame = before.segment.frame
     answered = any(
@@ -333,7 +334,7 @@ def _unanswered_keep_alive(gap: Gap) -> Told:
     )
     if answered:
         return None
-    did = "asked again" if after.segment.keep_alive else "gave up"
+    did = "asked again" if again else "gave up"
     return (
         Cause.KEEPALIVE, (frame,),
         f"because the keep-alive of frame {frame} had no answer, until the {gap.side} {did}"
@@ -358,7 +359,7 @@ def _answer(gap: Gap) -> Told:
 
 def _own_will(gap: Gap) -> Told:
     """Nothing was waited for that a frame shows."""
-    if gap.after.segment.keep_alive:
+    if gap.path.is_keep_alive(gap.after):
         return Cause.PEER_APP, (), f"with nothing to send, until a keep-alive (frame {gap.frame})"
     did = "reset the connection" if gap.after.packet._flags & RST else "sent on"
     if gap.after.packet._flags & FIN:

@@ -281,7 +281,7 @@ def _timed_out(line: Line, scene: Scene, call: Call, path: Path) -> int | None:
     unacked = sender.nxt(line.stop_ns) > sender.una(line.stop_ns)
     probes = tuple(
         row.segment.frame for row in path.track.rows
-        if row.direction is side.outbound and row.segment.keep_alive
+        if row.direction is side.outbound and path.is_keep_alive(row)
         and row.packet.time_ns >= since_ns
     )  # fmt: skip
     line.until(since_ns, Cause.PEER_APP, Certainty.INFERRED, (), (),

@@ -189,9 +189,9 @@ def _longest_silence(path: Path) -> list[Row]:
     best: list[Row] = []
     found: list[Row] = []
     for row in path.track.rows:
-        if row.segment.payload_len_bytes and not row.probe and not row.segment.keep_alive:
+        if row.segment.payload_len_bytes and not row.probe and not path.is_keep_alive(row):
             found = []
-        elif row.segment.keep_alive and not row.packet._made and row.direction is not None:
+        elif path.is_keep_alive(row) and not row.packet._made and row.direction is not None:
             sender = path.senders[row.direction]
             edge = sender.edge(row.packet.time_ns)
             if edge is None or edge > sender.nxt(row.packet.time_ns):

@@ -101,7 +101,7 @@ def keep_alive_unused(scene: Scene, row: Connection) -> Iterator[Finding]:
         if switch is None or not switch.value:
             continue
         rows = path.track.rows
-        if any(r.segment.keep_alive for r in rows if r.direction is side.outbound):
+        if any(path.is_keep_alive(r) for r in rows if r.direction is side.outbound):
             continue
         silent_ns, frame = _longest_silence(path)
         idle_s, said = _keep_idle(scene, row, side)

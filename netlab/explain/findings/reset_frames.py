@@ -68,7 +68,7 @@ def answering(path: Path, side: Side, packet: Packet) -> tuple[str, str]:
 def ending(path: Path, side: Side, packet: Packet) -> tuple[str, str]:
     """(why, what to change) of a RST with ACK."""
     own = _without_answer(path, side, packet)
-    probes = [row for row in own if row.segment.keep_alive]
+    probes = [row for row in own if path.is_keep_alive(row)]
     if probes:
         return (
             f"{counted(len(probes), 'keep-alive probe')} of it had no answer (frame"

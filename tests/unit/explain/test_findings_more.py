@@ -143,6 +143,17 @@ def probed_window(times: int) -> Play:
     return play
 
 
+def one_byte_again(times: int) -> Play:
+    """A resend of a single byte looks like a keep-alive, too: it is not acknowledged."""
+    play = probed(0)
+    with play.call("client", "send", 1, size=1):
+        play.data("c>s", 10, 11, way="drop")
+    for nth in range(times):
+        play.now_ns += (1000 << nth) * MS
+        play.data("c>s", 10, 11, way="drop")
+    return play
+
+
 def spoken_between(probes: int) -> Play:
     play = probed(2)
     play.now_ns += 1000 * MS
@@ -178,6 +189,7 @@ SILENT: list[tuple[str, Callable[[], Play], str]] = [
     ("window_limited", lambda: filled(3, round_trip_ms=0), "no way to speak of"),
     ("keep_alive_only", lambda: probed(2), "two"),
     ("keep_alive_only", lambda: probed_window(4), "probes of a closed window"),
+    ("keep_alive_only", lambda: one_byte_again(5), "a byte sent again"),
     ("keep_alive_only", lambda: spoken_between(2), "bytes between them"),
 ]
 

@@ -61,6 +61,18 @@ def test_keep_alives_without_an_answer(answered: bool) -> None:
     assert ("no byte had come" in text) is answered
 
 
+def test_a_byte_that_is_sent_again_is_no_keep_alive() -> None:
+    play = opened()
+    play.data("s>c", 0, 1)
+    for nth in range(3):
+        play.now_ns += (400 << nth) * MS
+        play.data("s>c", 0, 1)
+    play.rst("s>c", 1)
+    text = reset(play).text
+    assert "keep-alive" not in text
+    assert "what it sent again 3 times had no answer" in text
+
+
 @pytest.mark.parametrize(("copies", "words"), [(3, "gave up, it seems"), (1, "no byte had come")])
 def test_a_kernel_that_gave_up(copies: int, words: str) -> None:
     play = opened()

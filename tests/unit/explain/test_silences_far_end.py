@@ -160,13 +160,13 @@ def test_a_reset_for_a_syn_refuses() -> None:
 
 def test_keep_alives_without_an_answer() -> None:
     play = opened()
-    play.data("s>c", 0, 100), play.ack("c>s", 0, 100)
+    play.data("s>c", 0, 100), play.ack("c>s", 100)
     for answered in (True, False):
         play.now_ns += 500 * MS
         probe = play.frame("s>c", "A", 100, 1)
         if answered:
             play.now_ns += RTT_MS * MS
-            play.ack("c>s", 0, 100)
+            play.ack("c>s", 100)
     play.now_ns += 500 * MS
     play.frame("s>c", "RA", 101, 1)
     told = causes(play)[1:]
