@@ -59,8 +59,10 @@ def tell_process_end(
 
 
 def end_text(call: Call) -> str:
-    """`before the process of server ended (exit #12)`."""
-    return f"before the process of {call.side or call.actor} ended (exit #{call.call})"
+    """`before the process of server ended (exit #12)`, or `was killed (SIGKILL, exit #12)`."""
+    killed = call.args.startswith("SIG")
+    how = f"was killed ({call.args}, exit #{call.call})" if killed else f"ended (exit #{call.call})"
+    return f"before the process of {call.side or call.actor} {how}"
 
 
 def last_ns(tables: Tables, raw: RawRecording) -> int:

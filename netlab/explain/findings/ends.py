@@ -16,6 +16,7 @@ from netlab.model.call import is_outbound
 from netlab.model.tables import Call, Connection, Packet, Role, Side
 
 _CITED = 8
+_CRASHES = ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGTRAP", "SIGSYS")
 
 
 def resets(scene: Scene, row: Connection) -> Iterator[Finding]:
@@ -92,6 +93,13 @@ def _defendant(
                 "Accept what stands in the queue, or stop new clients, before closing a listener.",
             )  # fmt: skip
         unread = _unread(path, side, packet)
+        if own.op == "exit" and own.args.startswith("SIG"):
+            left = f" with {counted(unread, 'byte')} unread" if unread else ""
+            return (
+                f"its process was killed ({own.args}, {name_of(own)})", left,
+                "Find out why it crashed." if own.args.startswith(_CRASHES) else
+                "Find out who sent that signal: a supervisor, a user, the out-of-memory killer.",
+            )  # fmt: skip
         if unread:
             return (
                 f"{name_of(own)}", f" left {counted(unread, 'byte')} unread",

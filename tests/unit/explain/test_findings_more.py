@@ -234,6 +234,35 @@ def test_what_a_window_allows_is_said_in_bytes_a_second() -> None:
     assert "SO_RCVBUF at the server" in one.advice
 
 
+def ended(how: str, *, read: bool = False) -> Play:
+    """The end of the server's process resets, with 100 bytes unread or none."""
+    play = opened()
+    with play.call("client", "send", 100, size=100):
+        play.data("c>s", 0, 100)
+    play.did("server", "recv", 100 if read else 1, size=100 if read else 1)
+    with play.call("server", "exit", None, inode=None, fd=None, local=None, peer=None, args=how,
+                   inside=True, returned_by_ns=play.now_ns + MS):  # fmt: skip
+        play.rst("s>c", 0, 100)
+    return play
+
+
+@pytest.mark.parametrize(
+    ("how", "advice"), [("SIGKILL", "Find out who sent"), ("SIGSEGV", "Find out why it crashed")]
+)
+def test_who_was_killed_is_not_told_to_read_first(how: str, advice: str) -> None:
+    (one,) = of(ended(how), "reset")
+    assert f"its process was killed ({how}, server exit #" in one.text
+    assert one.text.endswith(" with 99 bytes unread.")
+    assert one.advice.startswith(advice)
+
+
+def test_who_ends_by_itself_is() -> None:
+    (one,) = of(ended("status 0"), "reset")
+    assert "left 99 bytes unread" in one.text
+    assert "killed" not in one.text
+    assert one.advice.startswith("Read to the end before close")
+
+
 def reset_without_a_call(*, sent_on: bool, answers: bool) -> Play:
     play = opened()
     if answers:

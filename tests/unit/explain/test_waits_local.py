@@ -62,7 +62,7 @@ def test_a_peer_that_was_killed_ended_the_stream_when_it_was_seen_to_be_gone() -
     assert causes(rows, recv) == [("peer_app", 30)]
     wait = of(rows, recv, "peer_app")
     assert wait.certainty == "inferred"
-    assert wait.text == "before the process of client ended (exit #3)"
+    assert wait.text == "before the process of client was killed (SIGKILL, exit #3)"
 
 
 def test_a_poll_that_reports_a_hang_up_waited_for_that_close() -> None:

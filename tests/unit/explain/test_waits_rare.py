@@ -436,7 +436,7 @@ def test_the_moment_of_a_kill_is_told_by_the_fin() -> None:
     assert causes(rows, recv) == [("peer_app", 60)]
     wait = of(rows, recv, "peer_app")
     assert wait.certainty == "inferred"
-    assert "before the process of server ended" in wait.text
+    assert "before the process of server was killed (SIGKILL, exit #" in wait.text
 
 
 def test_a_process_that_was_killed_long_after_its_last_send_held_nothing_back() -> None:
@@ -457,7 +457,10 @@ def test_a_process_that_was_killed_long_after_its_last_send_held_nothing_back() 
     tables, rows = told(play)
     recv = number_of(tables, "recv", 2)
     assert causes(rows, recv) == [("peer_app", 60)]
-    assert "before the process of server ended" in of(rows, recv, "peer_app").text
+    assert (
+        "before the process of server was killed (SIGKILL, exit #"
+        in of(rows, recv, "peer_app").text
+    )
 
 
 def test_a_fin_long_after_a_process_ended_has_another_reason() -> None:
