@@ -31,7 +31,12 @@ def tell_stopped(line: Line, stop: Call) -> None:
 
 
 def stop_text(stop: Call) -> str:
-    """`in which SIGSTOP had stopped the client's process (client stop #12)`."""
+    """`in which SIGSTOP had stopped the client's process (client stop #12)`.
+
+    Of a program that another one started: `had stopped the process client/python3-80 (stop #12)`.
+    """
+    if stop.side is None and "/" in stop.actor:
+        return f"in which {stop.args} had stopped the process {stop.actor} (stop #{stop.call})"
     whose = f"the {stop.side or stop.actor}'s process"
     return f"in which {stop.args} had stopped {whose} ({name_of(stop)})"
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from netlab.explain.stopped import stop_text
 from netlab.model.call import STOP
 from tests.playbook import INODE, PID, Play, number_of
 from tests.waits_told import MS, causes, of, told
@@ -39,6 +42,18 @@ def test_who_waits_for_a_program_that_is_stopped_waits_for_the_signal() -> None:
     assert named.certainty == "observed"
     assert named.text == "in which SIGSTOP had stopped the server's process (server stop #5)"
     assert named.calls == (number_of(tables, STOP),)
+
+
+def test_a_process_without_a_side_is_named_as_what_it_is() -> None:
+    """As that of a thread that was stopped before it had used a socket."""
+    stopped = Play(wired=True)
+    stopped.handshake()
+    stop(stopped, "server", 10)
+    (call,) = (one for one in stopped.tables().calls if one.op == STOP)
+    alone = replace(call, side=None, actor="server/python3-20")
+    assert stop_text(alone) == (
+        f"in which SIGSTOP had stopped the process server/python3-20 (stop #{call.call})"
+    )
 
 
 def test_a_stop_of_another_process_is_none_of_its_business() -> None:
