@@ -41,7 +41,18 @@ from netlab.model.call import (
 )
 from netlab.model.clock import clock_steps
 from netlab.model.recording import RawRecording
-from netlab.model.tables import Call, Direction, Packet, Role, Side, Span, State, Tables, Unmatched
+from netlab.model.tables import (
+    Call,
+    Direction,
+    Fate,
+    Packet,
+    Role,
+    Side,
+    Span,
+    State,
+    Tables,
+    Unmatched,
+)
 
 if TYPE_CHECKING:
     from netlab.explain.quiet_queues import Ignored
@@ -225,6 +236,14 @@ class Scene:
     def watching(self) -> Watching:
         """What the waits of event loops watch."""
         return Watching(self.records, self.raw.inheritances)
+
+    @cached_property
+    def lossy(self) -> frozenset[int | None]:
+        """The connections of whose frames the wire dropped or spoilt some."""
+        return frozenset(
+            packet.connection for packet in self.tables.packets
+            if packet.fate == Fate.DROPPED or packet._spoilt
+        )  # fmt: skip
 
     # --- options
 

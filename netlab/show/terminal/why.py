@@ -84,13 +84,19 @@ def _shown(found: Sequence[ConnectionWhy]) -> list[ConnectionWhy]:
 
 
 def _without_calls(view: Why) -> str:
+    """What is said instead of waits: nobody acknowledges datagrams, so they show no silence."""
+    untold = f"what took time in {count(view.untold, 'conversation')} of datagrams (UDP)"
     if view.findings or view.silences:
-        return "No calls were recorded: what the frames alone say is below."
-    return "No calls were recorded, and in the frames alone nothing that took time is found."
+        text = "No calls were recorded: what the frames alone say is below."
+        return f"{text} They do not tell {untold}." if view.untold else text
+    text = "No calls were recorded, and"
+    if view.untold:
+        return f"{text} frames alone do not tell {untold}. Nothing else is found."
+    return f"{text} in the frames alone nothing that took time is found."
 
 
 def silence_text(view: Silence, *, advise: bool = True) -> str:
-    """`[0] for 245.5 ms, 1.203 s after its first frame: because ...`"""
+    """`[0] 245.5 ms, 1.203 s after its first frame: because ...`"""
     when = duration(view.start_ns)
     text = f"[{view.connection}] {duration(view.ns)}, {when} after its first frame: {view.text}"
     return f"{text}. {view.advice if advise else ''}".rstrip()

@@ -138,6 +138,7 @@ class Why:
     waited_ns: int
     unknown_ns: int
     unknown: tuple[Sentence, ...]  # the calls with most of it
+    untold: int  # conversations of datagrams without calls: what took time in them is not asked
 
 
 def why(tables: Tables, raw: RawRecording, path: str, connection: Connection | None = None) -> Why:
@@ -179,6 +180,12 @@ def _why(tables: Tables, raw: RawRecording, path: str, connection: Connection | 
         waited_ns=waited,
         unknown_ns=sum(unknown_ns.values()),
         unknown=tuple(sentence(scene, call) for call in unknown),
+        untold=sum(
+            row.protocol == "udp"
+            and number in (None, row.connection)
+            and not scene.of_connection(row.connection)
+            for row in tables.connections
+        ),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -115,10 +116,37 @@ def test_a_capture_without_calls_says_so_and_what_its_frames_show(
     assert "No calls were recorded" in text
 
 
-def test_where_frames_show_nothing_none_of_it_is_announced(
-    captures_dir: Path, capsys: pytest.CaptureFixture[str]
+def pcap(path: Path, *frames: bytes) -> Path:
+    """A capture file of Ethernet frames."""
+    head = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1)
+    records = (struct.pack("<IIII", 1, nth, len(f), len(f)) + f for nth, f in enumerate(frames))
+    path.write_bytes(head + b"".join(records))
+    return path
+
+
+def datagram() -> bytes:
+    """A UDP datagram of two bytes in an Ethernet frame."""
+    ip = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 30, 1, 0, 64, 17, 0, bytes([10, 0, 0, 1]),
+                     bytes([10, 0, 0, 2]))  # fmt: skip
+    return bytes(12) + b"\x08\x00" + ip + struct.pack(">HHHH", 5000, 7000, 10, 0) + b"hi"
+
+
+def test_of_datagrams_without_calls_it_is_said_that_nothing_is_known(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = captures_dir / "files" / "truncated_dns_2.pcap"
+    path = pcap(tmp_path / "datagrams.pcap", datagram(), datagram())
+    text = " ".join(output_of(capsys, "why", str(path)).split())
+    assert text == (
+        "No calls were recorded, and frames alone do not tell what took time in 1 conversation of"
+        " datagrams (UDP). Nothing else is found."
+    )
+    assert json.loads(output_of(capsys, "why", str(path), "--json"))["untold"] == 1
+
+
+def test_where_frames_show_nothing_none_of_it_is_announced(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = pcap(tmp_path / "nothing.pcap")
     text = " ".join(output_of(capsys, "why", str(path)).split())
     assert text == (
         "No calls were recorded, and in the frames alone nothing that took time is found."
