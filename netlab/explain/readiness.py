@@ -186,13 +186,15 @@ def _woken(line: Line, scene: Scene, call: Call, packet: Packet) -> int | None:
         made = _listening(scene, call, path)
         if made is not None:
             return tell_accept(line, path, made)
-    if first is not None:
+    if first is not None or packet._flags & FIN:
         told = Line(line.at_ns, line.stop_ns)
-        read_ns = tell_byte(told, path, direction, first)
+        if first is not None:
+            read_ns = tell_byte(told, path, direction, first)
+        else:  # the end wakes it however little lies there (tcp_stream_is_readable in Linux)
+            read_ns = tell_end(told, path, direction)
+            first = sender.stream.half.fin_off or 0
         polled(scene, path, call, Side(direction.receiver), first).include(line, told)
         return read_ns
-    if packet._flags & FIN:
-        return tell_end(line, path, direction)
     return tell_room(line, path, call, Side(direction.receiver), ready_ns)
 
 

@@ -192,3 +192,34 @@ def test_a_wait_for_a_readable_socket_names_the_mark() -> None:
     assert of(rows, poll, "peer_app").text.endswith("(SO_RCVLOWAT: 300 bytes)")
     tables, rows = told(waits_for(1))
     assert "SO_RCVLOWAT" not in of(rows, number_of(tables, "poll"), "peer_app").text
+
+
+@pytest.mark.parametrize(("mark", "named"), [(300, True), (1, False)])
+def test_a_wait_that_the_end_ended_names_the_mark_as_well(mark: int, named: bool) -> None:
+    play = Play(wired=True)
+    play.handshake()
+    if mark > 1:
+        play.did("client", "setsockopt", 0, args=f"SOL_SOCKET, SO_RCVLOWAT, {mark}")
+    _send(play, 0)
+    if mark == 1:
+        play.did("client", "recv", 100, size=100)
+    with play.wait("client", (INODE["client"], 1), op="poll", args="timeout=-1"):
+        play.now_ns += 30 * MS
+        with play.call("server", "shutdown", 0, args="SHUT_WR"):
+            play.fin("s>c", 100)
+    tables, rows = told(play)
+    text = of(rows, number_of(tables, "poll"), "peer_app").text
+    assert text.startswith(f"before the server's program called shutdown #{len(play.calls)}")
+    assert text.endswith("(SO_RCVLOWAT: 300 bytes)") is named
+
+
+def test_a_mark_is_not_named_where_nothing_lay_there() -> None:
+    play = Play(wired=True)
+    play.handshake()
+    play.did("client", "setsockopt", 0, args="SOL_SOCKET, SO_RCVLOWAT, 300")
+    with play.wait("client", (INODE["client"], 1), op="poll", args="timeout=-1"):
+        play.now_ns += 30 * MS
+        with play.call("server", "shutdown", 0, args="SHUT_WR"):
+            play.fin("s>c", 0)
+    tables, rows = told(play)
+    assert "SO_RCVLOWAT" not in of(rows, number_of(tables, "poll"), "peer_app").text
