@@ -25,7 +25,7 @@ Told = tuple[Cause, tuple[int, ...], str] | None
 
 
 @dataclass(frozen=True, slots=True)
-class Ignored:
+class Unanswered:
     """A client that had its SYN-ACK, and nothing for what it sent then."""
 
     connection: int
@@ -107,7 +107,7 @@ def not_accepted(gap: Gap) -> Told:
     )  # fmt: skip
 
 
-def _meanwhile(gap: Gap) -> Ignored | None:
+def _meanwhile(gap: Gap) -> Unanswered | None:
     """Another client that the same listener ignored for most of the silence."""
     start_ns, stop_ns = gap.before.packet.time_ns, gap.after.packet.time_ns
     for one in _at_listener(gap.path.scene, gap.path.track.flow.server):
@@ -126,7 +126,7 @@ def _is_at_server(gap: Gap) -> bool:
     return path is not None and path.vantage.is_here(Side.SERVER)
 
 
-def _at_listener(scene: Scene, server: Endpoint) -> list[Ignored]:
+def _at_listener(scene: Scene, server: Endpoint) -> list[Unanswered]:
     """The clients that a listener ignored, in order."""
     known = scene.ignored.get(server)
     if known is None:
@@ -140,7 +140,7 @@ def _at_listener(scene: Scene, server: Endpoint) -> list[Ignored]:
     return known
 
 
-def _ignored(path: Path) -> Ignored | None:
+def _ignored(path: Path) -> Unanswered | None:
     """Since when and until when a server took nothing, if it sent a SYN-ACK and then no word."""
     if not path.track.halves[Direction.S2C].syns or not path.track.handshake_acks:
         return None
@@ -157,4 +157,4 @@ def _ignored(path: Path) -> Ignored | None:
     again = any(one.time_ns < stop_ns for one in sender.resends)
     if not again or stop_ns - start_ns < _IGNORED_NS:
         return None
-    return Ignored(path.connection, start_ns, stop_ns, first.segment.frame)
+    return Unanswered(path.connection, start_ns, stop_ns, first.segment.frame)

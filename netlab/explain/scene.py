@@ -55,7 +55,7 @@ from netlab.model.tables import (
 )
 
 if TYPE_CHECKING:
-    from netlab.explain.quiet_queues import Ignored
+    from netlab.explain.quiet_queues import Unanswered
     from netlab.explain.timed_out import Owed
 
 Thread = tuple[str, int, int]  # host, pid, tid
@@ -128,7 +128,7 @@ class Scene:
         self.left_lying: dict[int, list[Call]] = defaultdict(list)  # waits, by connection (`edges`)
         self.explained: dict[int, list[Part]] = {}  # by call, of those that returned earlier
         self.silences: dict[int, list[Part]] = {}  # by connection, once told
-        self.ignored: dict[Endpoint, list[Ignored]] = {}  # by listener's end; the same
+        self.ignored: dict[Endpoint, list[Unanswered]] = {}  # by listener's end; the same
         self.troubles: dict[int, list[tuple[Call | None, Part]]] = {}  # by connection; the same
         self.owed: dict[int, Owed] = {}  # by call that its timer ended, once told
         self.owed_on: dict[int, list[int]] = defaultdict(list)  # by connection, those calls
