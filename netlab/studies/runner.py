@@ -15,7 +15,7 @@ from netlab.studies.evidence import Evidence
 from netlab.studies.quantity import Kind, Value
 from netlab.studies.raised import is_own, reason
 from netlab.studies.stage import Stage
-from netlab.studies.study import Curves, Expect, Params, Study, Window
+from netlab.studies.study import Curves, Expect, Params, Study, Text, Window
 
 Say = Callable[[str], None]
 _T = TypeVar("_T")
@@ -84,7 +84,7 @@ class Outcome:
     runs: tuple[Run, ...]
     took_s: float
 
-    def text(self, template: str) -> str:
+    def text(self, template: Text) -> str:
         """A text of the study, with the parameters there were: of a sweep all its values."""
         sweep = self.study.sweep
         swept = [run.p[sweep.parameter] for run in self.runs] if sweep is not None else []
@@ -124,13 +124,13 @@ def checked(study: Study, evidence: Evidence) -> Run:
 
 def expectations(study: Study, p: Params) -> tuple[Expect, ...]:
     """What the study expects, and that `netlab why` finds the same mechanism."""
-    cause = study.cause
+    cause, expects = study.cause, tuple(one for one in study.expects if one.applies(p))
     try:
         waiting = cause(p) if callable(cause) else cause
     except Exception:
         waiting = "raises, and is told as the prediction"
     if not waiting:
-        return study.expects
+        return expects
     found = Expect(
         f"`netlab why` of the longest {study.waits_on}",
         Kind.WORD,
@@ -138,7 +138,7 @@ def expectations(study: Study, p: Params) -> tuple[Expect, ...]:
         lambda evidence: evidence.main_cause(study.waits_on),
         "the recording alone",
     )
-    return (*study.expects, found)
+    return (*expects, found)
 
 
 def asked(study: Study) -> int:

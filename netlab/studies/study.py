@@ -63,6 +63,9 @@ class Params(Mapping[str, int]):
         return len(self._values)
 
 
+Text = str | Callable[[Params], str]
+
+
 @dataclass(frozen=True, slots=True)
 class Parameter:
     """Something about a study that a reader may change."""
@@ -93,7 +96,8 @@ class Expect:
     The prediction holds where the measured lies in [predicted - less, predicted + more]; words must
     be equal. `because`: where that room comes from: the granularity of a timer, not hope.
     `otherwise`: what would be measured if what is predicted were not so, where that is neither
-    nothing nor twice as much. The room must leave it out, or the check could not fail.
+    nothing nor twice as much. The room must leave it out, or the check could not fail. `applies`:
+    whether there is anything to measure with these parameters; elsewhere it is left out.
     """
 
     what: str
@@ -105,6 +109,7 @@ class Expect:
     more: Callable[[Params], int] | int = 0
     because: str = ""
     otherwise: Callable[[Params], int] | None = None
+    applies: Callable[[Params], bool] = lambda p: True
 
     def room(self, p: Params) -> tuple[int, int]:
         """How much less, and how much more, it may be."""
@@ -170,15 +175,16 @@ class Curves:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """A study. Texts may name parameters: `{rtt}`."""
+    """A study. Texts may name parameters, `{rtt}`; where another value makes another text, they
+    are functions of the parameters."""
 
     name: str
     topic: Topic
-    question: str
+    question: Text
     setup: str
-    prediction: str
+    prediction: Text
     expects: tuple[Expect, ...]
-    next: str  # what to try then
+    next: Text  # what to try then
     parameters: tuple[Parameter, ...] = ()
     server: Callable[[Probe, Params], Any] | None = None
     client: Callable[[Probe, Params], Any] | None = None
@@ -239,10 +245,16 @@ class Study:
         kinds = {one.name: one.kind for one in self.parameters}
         return typed(kinds[name], value)
 
-    def text(self, template: str, p: Params, swept: Sequence[int] = ()) -> str:
-        """A text with its parameters filled in; `swept`: the values that a sweep takes, all."""
+    def text(self, template: Text, p: Params, swept: Sequence[int] = ()) -> str:
+        """A text with its parameters filled in; `swept`: the values that a sweep takes, all.
+
+        `{not_x}` is the other position of a parameter `x` that is 0 or 1.
+        """
+        if callable(template):
+            template = template(p)
         kinds = {one.name: one.kind for one in self.parameters}
         words = {name: _worded(kinds[name], p[name]) for name in p}
+        words |= {f"not_{name}": f"{1 - p[name]}" for name in p if p[name] in (0, 1)}
         if self.sweep is not None and swept:
             name = self.sweep.parameter
             words[name] = ", ".join(_worded(kinds[name], value) for value in swept)

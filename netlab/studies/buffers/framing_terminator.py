@@ -89,6 +89,7 @@ STUDY = Study(
                lambda p: "no" if p.inside else "yes", same, "the same"),
     ),
     seen=seen,
-    next="`netlab study framing-terminator --set inside=1`, and `netlab study framing-length`.",
+    next="`netlab study framing-terminator --set inside={not_inside}`, and "
+    "`netlab study framing-length`.",
     moment=moment,
 )  # fmt: skip

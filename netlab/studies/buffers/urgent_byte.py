@@ -86,6 +86,6 @@ STUDY = Study(
         Expect("a frame has the URG flag", Kind.WORD, lambda p: "yes", marked,
                "RFC 9293 3.8.5; RFC 6093"),
     ),
-    next="`netlab study urgent-byte --set inline=1`.",
+    next="`netlab study urgent-byte --set inline={not_inline}`.",
     moment=moment,
 )  # fmt: skip

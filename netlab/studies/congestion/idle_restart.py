@@ -95,6 +95,6 @@ STUDY = Study(
     seen=lambda e: "Segments in each round before: "
     + ", ".join(map(str, Flights(e).rounds()[:3])) + "; after: "
     + ", ".join(map(str, Flights(e).rounds(GROWS * SEGMENT))) + ".",
-    next="`netlab study idle-restart --set restart=0`.",
+    next="`netlab study idle-restart --set restart={not_restart}`.",
     moment=moment,
 )  # fmt: skip

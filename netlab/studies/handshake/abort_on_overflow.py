@@ -110,6 +110,10 @@ STUDY = Study(
         "The ladder has the server ESTABLISHED at the last ACK, as RFC 9293 would: this one never "
         "left SYN-RECEIVED, since Linux finds no place for it."
     ),
-    next="`netlab study abort-on-overflow --set abort=0`: the default, and rightly: a reset is "
-    "final, a busy moment is not.",
+    next=lambda p: (
+        "`netlab study abort-on-overflow --set abort=0`: the default, and rightly: a reset is "
+        "final, a busy moment is not."
+        if p.abort
+        else "`netlab study abort-on-overflow --set abort=1`: the client is told at once."
+    ),
 )  # fmt: skip

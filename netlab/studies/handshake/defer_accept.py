@@ -118,5 +118,5 @@ STUDY = Study(
     ),
     cause=cause,
     waits_on="server accept",
-    next="`netlab study defer-accept --set defer=0`.",
+    next="`netlab study defer-accept --set defer={not_defer}`.",
 )  # fmt: skip

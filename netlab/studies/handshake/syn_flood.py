@@ -111,5 +111,5 @@ STUDY = Study(
                because="a turn each for the flood, the wire's two frames, and the client"),
     ),
     connection=real,
-    next="`netlab study syn-flood --set cookies=0`, then `netlab study syn-cookies`.",
+    next="`netlab study syn-flood --set cookies={not_cookies}`, then `netlab study syn-cookies`.",
 )  # fmt: skip

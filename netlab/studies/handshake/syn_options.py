@@ -122,5 +122,8 @@ STUDY = Study(
                "RFC 7323 3.2: in every segment; RFC 6691: options come out of the MSS"),
     ),
     moment=moment,
-    next="`netlab study syn-options --set timestamps=0`: 12 bytes more in every segment.",
+    next=lambda p: (
+        f"`netlab study syn-options --set timestamps={1 - p.timestamps}`: 12 bytes "
+        f"{'more' if p.timestamps else 'less'} in every segment."
+    ),
 )  # fmt: skip

@@ -73,7 +73,7 @@ STUDY = Study(
         Expect("bytes that lay there all the time", Kind.SIZE, lambda p: SENT - TAKEN,
                lambda e: told(e)[3], "the same"),
     ),
-    next="`netlab study missed-edge --set edge=0`.",
+    next="`netlab study missed-edge --set edge={not_edge}`.",
     cause=lambda p: "left_unread" if p.edge else "",
     waits_on="server epoll_wait",
     moment=moment,

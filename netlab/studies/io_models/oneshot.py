@@ -89,7 +89,11 @@ STUDY = Study(
                "man 2 epoll_ctl: EPOLL_CTL_MOD re-arms; ep_modify() of Linux asks the socket"),
     ),
     moment=moment,
-    next="`netlab study oneshot --set oneshot=0`: both are told.",
+    next=lambda p: (
+        "`netlab study oneshot --set oneshot=0`: both are told."
+        if p.oneshot
+        else "`netlab study oneshot --set oneshot=1`: one is."
+    ),
     cause=lambda p: "timer" if p.oneshot else "",
     waits_on="server epoll_wait",
 )  # fmt: skip

@@ -154,6 +154,10 @@ STUDY = Study(
         Claim("The first answer is there after one round trip",
               lambda e: trips(e, 0) == 1),
     ),
-    next="`netlab study dns-before-connect --set lose=1`: what a lost query costs.",
+    next=lambda p: (
+        "`netlab study dns-before-connect --set lose=0`: none is lost."
+        if p.lose
+        else "`netlab study dns-before-connect --set lose=1`: what a lost query costs."
+    ),
     cause=lambda p: "timer" if p.lose else felt("network")(p),
 )  # fmt: skip

@@ -96,7 +96,7 @@ STUDY = Study(
     claims=(
         Claim("Each send() makes a segment of its own", lambda e: frames(e) == e.p.writes),
     ),
-    next="`netlab study nagle --set nodelay=1`, then `netlab study nagle-delayed-ack`: when "
-    "the ACK is late as well.",
+    next="`netlab study nagle --set nodelay={not_nodelay}`, then `netlab study "
+    "nagle-delayed-ack`: when the ACK is late as well.",
     moment=moment,
 )  # fmt: skip

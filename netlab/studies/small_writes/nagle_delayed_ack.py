@@ -143,19 +143,39 @@ def cause(p: Params) -> str:
 
 def held_ns(p: Params) -> int:
     """The kernel's TCP_DELACK_MIN, 40 ms; nothing holds the body without Nagle."""
-    return 0 if p.nodelay else 40 * MS + 2 * p.rtt // 2
+    return 0 if p.nodelay else 40 * MS + p.rtt
+
+
+def question(p: Params) -> str:
+    """Without TCP_NODELAY, and with it."""
+    if p.nodelay:
+        return "A request is written in two parts, with TCP_NODELAY. Must the second part wait?"
+    return "Why does a request that is written in two parts wait 40 ms for its answer?"
+
+
+def prediction(p: Params) -> str:
+    """The same."""
+    if p.nodelay:
+        return (
+            "No: TCP_NODELAY switches Nagle's algorithm off, so the body leaves right behind the "
+            "head, which nobody has acknowledged. The server has both at once and answers, and "
+            "the answer carries the ACK."
+        )
+    return (
+        "Nagle's algorithm lets only one small segment be on its way: the body waits "
+        "for the ACK of the head. The server has nothing to send until it has the body, so it "
+        "delays that ACK by 40 ms (TCP_DELACK_MIN). Nobody lost anything, and everybody waits."
+    )
 
 
 STUDY = Study(
     name="nagle-delayed-ack",
     topic=Topic.SMALL_WRITES,
-    question="Why does a request that is written in two parts wait 40 ms for its answer?",
+    question=question,
     setup="A client sends three whole requests, which are answered at once. Then it sends the"
     " next one in two calls: head (64 bytes), body (64 bytes), and waits for the answer. The "
     "server answers when it has both.",
-    prediction="Nagle's algorithm lets only one small segment be on its way: the body waits "
-    "for the ACK of the head. The server has nothing to send until it has the body, so it "
-    "delays that ACK by 40 ms (TCP_DELACK_MIN). Nobody lost anything, and everybody waits.",
+    prediction=prediction,
     parameters=(
         Parameter("rtt", Kind.TIME, 0, 0, 500 * MS, "round trip of the wire"),
         Parameter("nodelay", Kind.COUNT, 0, 0, 1, "1: the client sets TCP_NODELAY before"),
@@ -170,9 +190,10 @@ STUDY = Study(
             held_ns,
             body_after_head_ns,
             "RFC 896; RFC 1122 4.2.3.2 and 4.2.3.4",
-            more=2 * TICK_NS + 2 * TURN_NS,
-            otherwise=lambda p: p.rtt,
-            because="the timer counts ticks; a turn each for the wire's two frames, head and ACK",
+            more=lambda p: TURN_NS if p.nodelay else 2 * TICK_NS + 2 * TURN_NS,
+            otherwise=lambda p: 40 * MS + p.rtt if p.nodelay else p.rtt,
+            because="the timer counts ticks, and a turn each for the wire's two frames, head and "
+            "ACK; with TCP_NODELAY a turn for the client",
         ),
         Expect(
             "ACKs of the head before that",
@@ -184,11 +205,12 @@ STUDY = Study(
         Expect(
             "it leaves the server after the head has come by",
             Kind.TIME,
-            lambda p: 0 if p.nodelay else 40 * MS,
-            lambda e: 0 if e.p.nodelay else ack_delayed_ns(e),
+            lambda p: 40 * MS,
+            ack_delayed_ns,
             "TCP_DELACK_MIN (HZ/25) of Linux",
             more=2 * TICK_NS + TURN_NS,
             because="the timer counts ticks; the wire may lose its turn as it hands the head over",
+            applies=lambda p: not p.nodelay,  # the answer carries the ACK
         ),
         Expect(
             "the client's recv has the answer after the head by",
@@ -200,6 +222,7 @@ STUDY = Study(
             otherwise=lambda p: first_rto_ns(p),  # it goes with the head, resent
             because="the timer counts ticks; a turn each for the wire's four frames and two "
             "programs",
+            applies=lambda p: not p.nodelay,  # so many turns are as long as what it would save
         ),
     ),
     moment=moment,
@@ -211,6 +234,7 @@ STUDY = Study(
             "where a request is written in two calls",
         ),
     ),
-    next="`netlab study nagle-delayed-ack --set nodelay=1`, or write head and body in one send.",
+    next="`netlab study nagle-delayed-ack --set nodelay={not_nodelay}`, or write head and body "
+    "in one send.",
     cause=cause,
 )

@@ -80,6 +80,6 @@ STUDY = Study(
     ),
     cause="linger",
     waits_on="client close",
-    next="`netlab study linger-wait --set cut=1`, then `netlab study linger-zero`.",
+    next="`netlab study linger-wait --set cut={not_cut}`, then `netlab study linger-zero`.",
     moment=moment,
 )  # fmt: skip

@@ -91,6 +91,6 @@ STUDY = Study(
                              e.frames("c>s", flags="SYN", connection=None)),
                "__inet_hash_connect() of Linux: refused before anything is sent"),
     ),
-    next="`netlab study port-exhaustion --set reuse=1`. Better: keep connections, and let the "
-    "server close first.",
+    next="`netlab study port-exhaustion --set reuse={not_reuse}`. Better: keep connections, and "
+    "let the server close first.",
 )  # fmt: skip

@@ -89,5 +89,5 @@ STUDY = Study(
     moment=moment,
     cause="head_of_line",
     waits_on="server recv",
-    next="`netlab study sack --set sack=0`.",
+    next="`netlab study sack --set sack={not_sack}`.",
 )  # fmt: skip

@@ -120,7 +120,10 @@ STUDY = Study(
     moment=moment,
     cause=lambda p: "path_mtu" if p.probing else "",
     waits_on="client recv",
-    next="`netlab study black-hole --set probing=0`: the default.",
+    next=lambda p: (
+        f"`netlab study black-hole --set probing={1 - p.probing}`"
+        f"{': the default' if p.probing else ''}."
+    ),
 )  # fmt: skip
 
 

@@ -72,5 +72,5 @@ STUDY = Study(
               lambda e: sum(f.fragment is not None for f in e.tables.packets) <= 1,
               "if it fits into the MTU"),
     ),
-    next="`netlab study udp-fragments --set lose=1`.",
+    next="`netlab study udp-fragments --set lose={not_lose}`.",
 )  # fmt: skip

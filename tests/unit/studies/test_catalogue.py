@@ -18,6 +18,7 @@ from netlab.studies.quantity import Kind, shown, typed, value_from_text
 from netlab.studies.study import Params, Study, Topic
 
 STUDIES = list(catalogue().values())
+SETTING = re.compile(r"(?:netlab study ([a-z0-9-]+) )?--set (\w+=[a-z0-9.]*[a-z0-9])")
 every_study = pytest.mark.parametrize("study", STUDIES, ids=[study.name for study in STUDIES])
 
 
@@ -108,19 +109,35 @@ def test_no_study_is_missing() -> None:
 
 @every_study
 def test_names_of_other_studies_are_right(study: Study) -> None:
-    for name in re.findall(r"netlab study ([a-z0-9-]+)", study.next + study.prediction):
+    for name in re.findall(r"netlab study ([a-z0-9-]+)", " ".join(every_text(study))):
         assert name in catalogue()
 
 
 @every_study
 def test_what_to_try_next_can_be_typed(study: Study) -> None:
     """`netlab study NAME --set a=b`, or `--set a=b` of the same study."""
-    for name, setting in re.findall(
-        r"(?:netlab study ([a-z0-9-]+) )?--set (\w+=[a-z0-9.]*[a-z0-9])", study.next
-    ):
-        parameter, _, value = setting.partition("=")
-        find(name or study.name).params({parameter: value})
-    assert study.next.count("--set") == len(re.findall(r"--set \w+=\w", study.next))
+    for p in with_switches(study):
+        following = study.text(study.next, p)
+        for name, setting in SETTING.findall(following):
+            parameter, _, value = setting.partition("=")
+            proposed = find(name or study.name).params({parameter: value})
+            if name in ("", study.name):
+                assert proposed[parameter] != p[parameter], f"{setting} was typed just now"
+        assert following.count("--set") == len(re.findall(r"--set \w+=\w", following))
+
+
+def with_switches(study: Study) -> list[Params]:
+    """The defaults, and these with each switch turned."""
+    p = study.params({})
+    switches = [one.name for one in study.parameters if (one.least, one.most) == (0, 1)]
+    return [p, *(Params({**p, name: 1 - p[name]}) for name in switches)]
+
+
+def every_text(study: Study) -> list[str]:
+    """What it predicts, and what it says to try next."""
+    return [
+        study.text(text, p) for p in with_switches(study) for text in (study.prediction, study.next)
+    ]
 
 
 def test_a_study_that_is_not_there() -> None:

@@ -76,6 +76,28 @@ def test_no_room_swallows_what_is_predicted(study: Study) -> None:
                 assert what_would_hold(expect, p) == [], expect.what
 
 
+def positions(study: Study) -> list[tuple[Params, Params]]:
+    """The parameters with each switch in each position, and the same with it in the other."""
+    switches = [one.name for one in study.parameters if (one.least, one.most) == (0, 1)]
+    return [
+        (Params({**p, name: here}), Params({**p, name: 1 - here}))
+        for p in settings(study)
+        for name in switches
+        for here in (0, 1)
+    ]
+
+
+@every_study
+def test_no_room_has_a_place_for_the_other_position_of_a_switch(study: Study) -> None:
+    for expect in study.expects:
+        for p, other in positions(study):
+            if expect.applies(p) and expect.applies(other):
+                elsewhere = expect.predicted(other)
+                assert elsewhere == expect.predicted(p) or not expect.holds(p, elsewhere), (
+                    f"{expect.what}, {dict(p)}"
+                )
+
+
 def test_a_room_that_swallows_it_is_found() -> None:
     def made(predicted: int, less: int, more: int, otherwise: int | None = None) -> Expect:
         return Expect(
