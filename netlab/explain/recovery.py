@@ -113,7 +113,7 @@ def _judged(path: Path, sender: Sender, resend: Resend) -> Recovery:
             f" (frame {resend.frame})"
         )
         return Recovery(Cause.TAIL_LOSS_PROBE, certainty, frames, text)
-    if verdict is None and waited_ns < LEAST_TIMER_NS:
+    if verdict is None and (waited_ns < LEAST_TIMER_NS or _with_an_ack(sender, resend)):
         of = f"frame {lost[0][0]}" if lost[0] else "a segment"
         text = f"before {of} was sent again (frame {resend.frame})"
         return Recovery(Cause.UNKNOWN, Certainty.UNKNOWN, frames, text)
@@ -335,6 +335,11 @@ def _verdict(sender: Sender, resend: Resend) -> Verdict | None:
 def _in_its_recovery(segment: Segment) -> bool:
     """Whether not the timer sent it but the recovery after that."""
     return IN_ITS_RECOVERY in (segment.verdict_reason or "")
+
+
+def _with_an_ack(sender: Sender, resend: Resend) -> bool:
+    """Whether an ACK had just come that covered more: each starts the timer anew (RFC 6298 5.3)."""
+    return sender.una(resend.time_ns) > sender.una(resend.time_ns - _PROMPT_NS)
 
 
 def _waited_ns(sender: Sender, resend: Resend) -> int:

@@ -175,3 +175,24 @@ def test_one_reason_is_said_once(later_ms: int) -> None:
     )
     assert any(short in text for text in texts)
     assert f"until frame {again} came in place of frame {lost}, which was lost" in texts[-2]
+
+
+@pytest.mark.parametrize("acked", [True, False])
+def test_an_ack_that_covers_more_starts_the_timer_anew(acked: bool) -> None:
+    """The first ACK comes very late; just behind it what follows is sent again, or without it."""
+    play = Play(wired=True, sack=False)
+    play.handshake()
+    play.ack("s>c", 0)
+    with play.call("server", "recv", 2 * FULL, size=2 * FULL, flags=0x100):
+        play.did("client", "send", 3 * FULL, size=3 * FULL)
+        play.data("c>s", 0, FULL)
+        if not acked:
+            play.ack("s>c", FULL)
+        play.data("c>s", FULL, 2 * FULL, way="drop")
+        play.data("c>s", 2 * FULL, 3 * FULL, way="drop")
+        play.now_ns += 230 * MS
+        if acked:
+            play.ack("s>c", FULL)
+        play.data("c>s", FULL, 2 * FULL)
+    _, rows = told(play)
+    assert any("time-out 1" in (row.text or "") for row in rows) is not acked
