@@ -136,7 +136,15 @@ def _left_out(study: Study, p: Params, lack: str) -> int:
 def _claims(studies: list[Study]) -> int:
     """What people say about sockets, and what the studies say of it."""
     from netlab.show.terminal.lines import emit, width_of
-    from netlab.studies.claims import Judged, Verdict, counted, judged, judged_lines, with_claims
+    from netlab.studies.claims import (
+        Judged,
+        Verdict,
+        counted,
+        judged,
+        judged_lines,
+        legend_lines,
+        with_claims,
+    )
 
     testing = with_claims(studies)
     if not testing:
@@ -152,7 +160,7 @@ def _claims(studies: list[Study]) -> int:
             emit(judged_lines(one, names, width_of(None)))
             found.append(one)
         sys.stdout.flush()
-    emit([[], [(counted(found), "bold")]])
+    emit([[], [(counted(found), "bold")], *legend_lines(found, width_of(None))])
     return 1 if any(one.verdict is Verdict.UNTESTED for one in found) else 0
 
 
@@ -273,11 +281,16 @@ def _regenerate(studies: list[Study]) -> int:
 
 def _new(name: str | None) -> int:
     """Write the starting point."""
-    from netlab.studies import starting_point
+    from netlab.studies import catalogue, starting_point
 
     module = (name or "").replace("-", "_").removesuffix(".py")
     if not module.isidentifier() or module in sys.stdlib_module_names:
         raise UsageError("a study needs a name of its own", "netlab study new my_study")
+    there = module.replace("_", "-")
+    if there in catalogue.catalogue():
+        raise UsageError(
+            f"there is a study {there} already", f"`netlab study {there}`, or choose another name"
+        )
     path = Path(f"{module}.py")
     text = Path(starting_point.__file__).read_text(encoding="utf-8")
     text = text.replace("NAME.py", path.name).replace("starting-point", module.replace("_", "-"))

@@ -115,6 +115,21 @@ def judged_lines(one: Judged, names: int, width: int) -> list[Line]:
     return lines
 
 
+_LEGEND = {
+    Verdict.HELD: "as it is said",
+    Verdict.CONDITION: "so here, and not everywhere: it needs what stands below",
+    Verdict.FALSE: "not so here; what stands below is where it would be",
+    Verdict.UNTESTED: "its study could not tell",
+}
+
+
+def legend_lines(every: Iterable[Judged], width: int) -> list[Line]:
+    """What the marks mean that there were."""
+    there = {one.verdict for one in every}
+    words = [f"{_STYLES[v][0]} {v}: {_LEGEND[v]}" for v in Verdict if v in there]
+    return [[(line, "dim")] for line in fold("; ".join(words), width)]
+
+
 def counted(every: Iterable[Judged]) -> str:
     """How many statements came out how."""
     count = Counter(one.verdict for one in every)

@@ -13,8 +13,9 @@ from netlab.show.views.ladder import ladder, limited
 from netlab.show.views.marks import Ladder
 from netlab.studies.comparison import comparison_lines, missed
 from netlab.studies.guess import judged
+from netlab.studies.parts import TICK_NS, TURN_NS
 from netlab.studies.plot import plot_lines
-from netlab.studies.quantity import Value, shown, typed
+from netlab.studies.quantity import Kind, Value, shown, typed
 from netlab.studies.runner import Outcome, Run
 from netlab.studies.study import Drawn, Parameter, Params, Study
 from netlab.studies.table import table_lines
@@ -142,7 +143,7 @@ def after_lines(outcome: Outcome, width: int, *, colours: bool) -> list[Line]:
         lines += [[], *_labelled("✗", f"not told, {printable(fault)}", width, "bold red")]
     if study.sweep is not None:
         lines += [[], *plot_of_sweep(outcome, width, colours)]
-    lines += [[], *measured_lines(outcome, width)]
+    lines += [[], *measured_lines(outcome, width), *words_lines(outcome, width)]
     checks = [check for run in outcome.runs for check in run.checks]
     held = sum(check.holds for check in checks)
     mark, style = ("✓", "bold green") if outcome.holds else ("✗", "bold red")
@@ -175,6 +176,27 @@ def measured_lines(outcome: Outcome, width: int) -> list[Line]:
             lines.append([(of_run(outcome.study, run.p), "bold")])
         lines += comparison_lines(run.checks, width, sources=run is outcome.runs[-1])
     return lines
+
+
+_EXPLAINED = {
+    "room": "how far the measured may be off the predicted, to less and to more",
+    "turn": "how long who can run may wait for a processor, here up to "
+    f"{shown(Kind.TIME, TURN_NS)}",
+    "tick": f"what most kernels count their timers in, {shown(Kind.TIME, TICK_NS)}",
+}
+
+
+def words_lines(outcome: Outcome, width: int) -> list[Line]:
+    """What the words of the comparison mean, those that it uses; empty where it uses none."""
+    checks = [check for run in outcome.runs for check in run.checks]
+    said = " ".join(check.because for check in checks)
+    used = [word for word in ("turn", "tick") if re.search(rf"\b{word}s?\b", said)]
+    if any((check.less, check.more) != (0, 0) for check in checks):
+        used.insert(0, "room")
+    if not used:
+        return []
+    words = "; ".join(f"{word}: {_EXPLAINED[word]}" for word in used)
+    return [[], *_paragraph(words, width, "dim")]
 
 
 def plot_of_sweep(outcome: Outcome, width: int, colours: bool) -> list[Line]:

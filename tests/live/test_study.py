@@ -87,6 +87,13 @@ def test_a_study_of_ones_own(tmp_path: Path) -> None:
     )
 
 
+def test_a_study_of_ones_own_has_a_name_of_its_own(tmp_path: Path) -> None:
+    done = study(tmp_path, "new", "nagle")
+    assert done.returncode == 2
+    assert done.stderr.startswith("netlab: there is a study nagle already: ")
+    assert not [*tmp_path.iterdir()]
+
+
 def test_a_swept_parameter_that_is_set_is_the_only_run(tmp_path: Path) -> None:
     done = study(tmp_path, "cwnd-curve", "--set", "rounds=2", "--set", "rtt=60ms")
     assert done.returncode == 0, done.stdout + done.stderr

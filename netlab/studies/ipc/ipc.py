@@ -338,7 +338,7 @@ STUDY = Study(
     ),
     claims=(
         Claim("A Unix socket moves data about twice as fast as TCP on loopback.", twice,
-              "in some of these settings, not in all: there and back TCP takes somewhat longer; "
+              "for some of these settings only: there and back TCP takes somewhat longer; "
               "one way on one core it gathers small ones and carries about as much; where each end "
               "has a core it may be half, or a third; large ones are copied by both"),
         Claim("Shared memory is the fastest IPC.", always_first,

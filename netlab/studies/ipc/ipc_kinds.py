@@ -1,6 +1,7 @@
 """What each kind of IPC can: its direction, who may have it, borders, the longest message, order.
 
-Every cell of the table is tried, none is known beforehand.
+Every cell of the table is tried but one: how long a message may be is asked only where there are
+borders. Bytes without borders have no messages ("-"), and kill() has no argument for any.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ CONTENTS = {
     "at_once": "eight requests at once that wait",
     "slow_request": "one slow request: how long the others wait",
     "who_accepts": "four workers at one listening socket",
-    "reuseport": "four listening sockets at one port",
+    "reuseport": "workers with a listening socket each: who gets what",
     "crash_thread": "a thread crashes: what the clients see",
     "crash_worker": "a worker process crashes: what the clients see",
     "crash_behind_master": "a worker crashes, and no client loses anything",

@@ -19,6 +19,6 @@ CONTENTS = {
     "fin_wait_2": "closed here and never there: tcp_fin_timeout",
     "time_wait": "what TIME-WAIT waits for",
     "reuse_address": "`Address already in use`: SO_REUSEADDR",
-    "reuse_port": "two listeners at one port: SO_REUSEPORT",
+    "reuse_port": "one program, two listeners at a port: SO_REUSEPORT",
     "port_exhaustion": "`Cannot assign requested address`",
 }

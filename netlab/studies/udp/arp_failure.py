@@ -30,7 +30,7 @@ def gap_ns(evidence: Evidence) -> int | None:
 STUDY = Study(
     name="arp-failure",
     topic=Topic.UDP,
-    question="`No route to host` after three seconds. Who says that, if nobody is there?",
+    question="`No route to host`. Who says that, if nobody is there, and after how long?",
     setup="A client connects to an address of its own link that no host has.",
     prediction="Its own kernel. It asks for the MAC address three times, a second apart "
     "(mcast_solicit 3, retrans_time_ms 1000), while the SYN waits; nobody answers, and connect() "

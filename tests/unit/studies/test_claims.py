@@ -8,7 +8,7 @@ import pytest
 
 from netlab.show.terminal.lines import plain
 from netlab.studies.catalogue import catalogue
-from netlab.studies.claims import Judged, Verdict, judged_lines
+from netlab.studies.claims import Judged, Verdict, judged_lines, legend_lines
 from netlab.studies.study import Claim, Study
 
 CLAIMS = [(study, claim) for study in catalogue().values() for claim in study.claims]
@@ -49,3 +49,12 @@ def test_what_is_printed_of_it_is_english(study: Study, claim: Claim, verdict: V
 def test_broken_english_is_found() -> None:
     for told in ("holds only only by chance", "only unless it forks", "holds if , ever"):
         assert any(re.search(wrong, told) for wrong in BROKEN)
+
+
+def test_the_legend_explains_the_marks_that_are_there() -> None:
+    (study, *_) = catalogue().values()
+    every = [Judged("a", study, Verdict.FALSE, "if"), Judged("b", study, Verdict.CONDITION, "if")]
+    told = " ".join(plain(line) for line in legend_lines(every, 80))
+    assert "✗ false: not so here" in told
+    assert "~ if: so here" in told
+    assert "held" not in told

@@ -207,3 +207,15 @@ def test_a_text_of_a_sweep_names_all_its_values() -> None:
     told = " ".join(text(page.guess_lines(done, 0, 50 * MS, 80)).split())
     assert "At 10ms, 20ms alike." in told
     assert "**Predicted.** At 10ms, 20ms alike." in story_text(done, kept=False)
+
+
+def test_the_words_of_the_comparison_are_explained_where_they_are_used() -> None:
+    turns = replace(time(40 * MS, 41 * MS, more=20 * MS), because="a turn for the client")
+    told = " ".join(text(page.words_lines(outcome(turns), 80)).split())
+    assert "room: how far" in told
+    assert "turn: how long who can run may wait for a processor, here up to 20.0 ms" in told
+    assert "tick" not in told
+    ticks = replace(time(40 * MS, 41 * MS, more=20 * MS), because="two ticks")
+    told = " ".join(text(page.words_lines(outcome(ticks), 80)).split())
+    assert "tick: what most kernels count" in told
+    assert page.words_lines(outcome(WORD), 80) == []
