@@ -70,13 +70,6 @@ def same(evidence: Evidence) -> str:
     return "yes" if evidence.returned["client"] == evidence.returned["origin"] else "no"
 
 
-def calls_of_the_proxy(evidence: Evidence) -> int:
-    """Its calls that had bytes in their hands."""
-    return sum(
-        call.start is not None and call.start != call.stop for call in evidence.calls(host="server")
-    )
-
-
 def moment(evidence: Evidence) -> list[Window]:
     """The first bytes on their way, and the end: the server calls nothing between."""
     read = call_on(evidence, "recv", host="client")
@@ -109,8 +102,6 @@ STUDY = Study(
                lambda e: e.returned["server"], "man 2 splice: the number of bytes spliced"),
         Expect("the client has what the origin sent", Kind.WORD, lambda p: "yes", same,
                "man 2 splice"),
-        Expect("calls of the proxy that held bytes", Kind.COUNT, lambda p: 0, calls_of_the_proxy,
-               "man 2 splice: without copying between kernel and user address space"),
     ),
     next="`netlab study sendfile`: from a file.",
     moment=moment,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from netlab.studies.evidence import Evidence, told
 from netlab.studies.parts import BUSY_NS, MS, TICK_NS, S, no_tail_loss_probes
 from netlab.studies.quantity import Kind
-from netlab.studies.study import Drawn, Expect, Parameter, Study, Sweep, Topic
+from netlab.studies.study import Drawn, Expect, Parameter, Params, Study, Sweep, Topic
 from netlab.studies.timeouts.rto_backoff import (
     client,
     gap_ns,
@@ -37,11 +37,10 @@ STUDY = Study(
     "variation) asks for 1 s at least, so on all these wires its curve is flat: Linux is sooner.",
     parameters=(
         Parameter("rtt", Kind.TIME, 20 * MS, 0, 400 * MS, "round trip of the wire"),
-        Parameter("losses", Kind.COUNT, 1, 1, 1, "how often the message is lost"),
     ),
     server=server,
     client=client,
-    wire=wire,
+    wire=lambda p: wire(Params({**p, "losses": 1})),
     sysctls=no_tail_loss_probes,
     expects=(
         Expect("the lost message leaves again after", Kind.TIME, rto_ns, lambda e: gap_ns(e, 0),
