@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from netlab.explain.parts import Part
 from netlab.explain.scene import Scene
-from netlab.explain.silences import silences_of
+from netlab.explain.silence.silences import silences_of
 from netlab.model.tables import TcpOptions
 from tests.playbook import Play
 from tests.waits_told import MS

@@ -9,7 +9,7 @@ from netlab.correlate.segments import Row, Track
 from netlab.correlate.streams import Reads, stream_from_track
 from netlab.explain.handing import hand_over
 from netlab.explain.sender import Sender, sender_of
-from netlab.explain.vantage import Vantage, vantage_of
+from netlab.explain.silence.vantage import Vantage, vantage_of
 from netlab.model.tables import Direction, Verdict
 
 if TYPE_CHECKING:

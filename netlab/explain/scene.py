@@ -55,7 +55,7 @@ from netlab.model.tables import (
 )
 
 if TYPE_CHECKING:
-    from netlab.explain.quiet_queues import Unanswered
+    from netlab.explain.silence.listeners import Unanswered
     from netlab.explain.timed_out import Owed
 
 Thread = tuple[str, int, int]  # host, pid, tid

@@ -16,7 +16,7 @@ from netlab.capture.files import read_raw
 from netlab.explain.analysis import analyse
 from netlab.explain.parts import Part
 from netlab.explain.scene import Scene
-from netlab.explain.silences import silences_of
+from netlab.explain.silence.silences import silences_of
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Connection, Tables
 from netlab.show.at_end import seen_at

@@ -11,7 +11,7 @@ from netlab.explain.local_queue import local_queue
 from netlab.explain.parts import Part
 from netlab.explain.queues import listen_text, turned_away_text
 from netlab.explain.scene import Scene
-from netlab.explain.silences import silences_of
+from netlab.explain.silence.silences import silences_of
 from netlab.explain.wording import counted, lasting, more_such
 from netlab.model.tables import Call, Connection, Side
 

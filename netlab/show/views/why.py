@@ -16,7 +16,7 @@ from netlab.explain.findings.groups import Group, grouped
 from netlab.explain.findings.rules import findings_of
 from netlab.explain.parts import Part
 from netlab.explain.scene import Scene
-from netlab.explain.silences import silences_of
+from netlab.explain.silence.silences import silences_of
 from netlab.explain.unreturned import end_of
 from netlab.explain.waits import explained
 from netlab.explain.wording import more_such, name_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netlab.explain.parts import Part
 from netlab.explain.scene import Scene
-from netlab.explain.silences import silences_of
+from netlab.explain.silence.silences import silences_of
 from netlab.show.terminal.lines import plain
 from netlab.show.terminal.why import why_lines
 from netlab.show.views.why import why

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from netlab.explain.scene import Scene
-from netlab.explain.vantage import vantage_of
+from netlab.explain.silence.vantage import vantage_of
 from netlab.model.tables import Side, TcpOptions
 from tests.far_end import RTT_MS, apart, causes, opened, parts, stamp
 from tests.playbook import Play

@@ -6,8 +6,8 @@ import pytest
 
 from netlab.correlate.segments import Track
 from netlab.explain.scene import Scene
-from netlab.explain.silences import silences_of
-from netlab.explain.vantage import vantage_of
+from netlab.explain.silence.silences import silences_of
+from netlab.explain.silence.vantage import vantage_of
 from netlab.model.tables import Side, Verdict
 from tests.far_end import RTT_MS, apart, causes, opened, parts, stamp
 from tests.playbook import Play

@@ -9,7 +9,7 @@ import pytest
 from netlab.explain.findings.rules import findings_of
 from netlab.explain.parts import Part
 from netlab.explain.scene import Scene
-from netlab.explain.silences import silences_of
+from netlab.explain.silence.silences import silences_of
 from netlab.model.tables import TcpOptions
 from tests.far_end import apart, stamp
 from tests.playbook import Play

@@ -12,8 +12,8 @@ from bisect import bisect_right
 from netlab.correlate.again import LEAST_TIMER_NS
 from netlab.correlate.flows import FIN, RST
 from netlab.explain.causes import Cause
-from netlab.explain.gaps import Gap
 from netlab.explain.recovery import recovery_of
+from netlab.explain.silence.gaps import Gap, Told
 from netlab.explain.wording import counted
 from netlab.model.tables import Verdict
 
@@ -25,8 +25,6 @@ _MECHANISMS = {
         Cause.FAST_RETRANSMIT, "ACKs that showed the gap had it sent again"
     ),
 }  # fmt: skip
-
-Told = tuple[Cause, tuple[int, ...], str] | None
 
 
 def sent_again(gap: Gap) -> Told:

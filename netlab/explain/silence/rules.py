@@ -15,8 +15,10 @@ from collections.abc import Callable
 from netlab.correlate.flows import FIN, RST, SYN
 from netlab.correlate.segments import Row
 from netlab.explain.causes import Cause
-from netlab.explain.gaps import Gap, is_ack
-from netlab.explain.quiet_losses import (
+from netlab.explain.sender import Sender
+from netlab.explain.silence.gaps import Gap, Told, is_ack
+from netlab.explain.silence.listeners import ignored, not_accepted, syn_ignored
+from netlab.explain.silence.losses import (
     filled,
     fin_again,
     given_up,
@@ -24,8 +26,6 @@ from netlab.explain.quiet_losses import (
     skipping,
     unseen,
 )
-from netlab.explain.quiet_queues import ignored, not_accepted, syn_ignored
-from netlab.explain.sender import Sender
 from netlab.explain.windows import PROBE_AT_LEAST_NS, small_room
 from netlab.explain.wording import counted
 from netlab.model.seqnum import seq_diff
@@ -37,8 +37,6 @@ _LEAST_KEEP_ALIVE_NS = 1_000_000_000  # man 7 tcp: TCP_KEEPIDLE and TCP_KEEPINTV
 _PROMPT_NS = 2_500_000  # what waits for room leaves as an ACK comes; by a clock (pacing), later
 _TICK_NS = 1_000_000  # of a timestamp (tcp_clock_ms)
 _NEAR, _CLOCKS = 16, 3  # frames looked at on each side; how many must have a timestamp
-
-Told = tuple[Cause, tuple[int, ...], str] | None
 
 
 def _handshake(gap: Gap) -> Told:

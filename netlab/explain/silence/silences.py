@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from netlab.correlate.segments import Row
 from netlab.explain.causes import Cause, Certainty
-from netlab.explain.gaps import LEAST_NS, Gap, let_go
 from netlab.explain.parts import Part
-from netlab.explain.quiet import RULES
 from netlab.explain.scene import Scene
+from netlab.explain.silence.gaps import LEAST_NS, Gap, let_go
+from netlab.explain.silence.rules import RULES
 from netlab.model.tables import Side
 
 

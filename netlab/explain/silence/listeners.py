@@ -13,15 +13,13 @@ from __future__ import annotations
 
 from netlab.correlate.addresses import Endpoint
 from netlab.explain.causes import Cause
-from netlab.explain.gaps import Gap
 from netlab.explain.path import Path
 from netlab.explain.scene import Scene
+from netlab.explain.silence.gaps import Gap, Told
 from netlab.model.records import dataclass
 from netlab.model.tables import Direction, Side
 
 _IGNORED_NS = 190_000_000  # by then it has been sent again, and no delayed ACK of Linux is later
-
-Told = tuple[Cause, tuple[int, ...], str] | None
 
 
 @dataclass(frozen=True, slots=True)

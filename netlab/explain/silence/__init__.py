@@ -1,0 +1,1 @@
+"""Connections without calls: why their frames came when they did."""
