@@ -170,7 +170,8 @@ def new_probe(
     """A tail loss probe that sent what is new, where something is (RFC 8985 7.3), and when.
 
     It leaves before the resend, long after it was written, with no ACK before it that covered more,
-    none just before it, and a round trip after anything else: each frame sets its timer anew.
+    no bare one just before it, and a round trip after anything else: each frame sets its timer
+    anew.
     """
     if sender.paced or not _sack(path):
         return None
@@ -180,7 +181,8 @@ def new_probe(
         write = sender.write_of(row.segment.start)
         if moved or write is None or left_ns - write.call.entered_ns < _LATE_NS:
             continue
-        if sender.acks_between(left_ns - _LATE_NS, left_ns):
+        heard = sender.acks_between(left_ns - _LATE_NS, left_ns)
+        if any(not ack.segment.payload_len_bytes for ack in heard):  # may be duplicates (RFC 3042)
             continue
         earlier = next(sender.departures_back_from(left_ns - 1), None)
         if earlier is not None and left_ns - earlier.packet.time_ns < _rtt_ns(path):

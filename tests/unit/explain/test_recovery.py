@@ -43,7 +43,7 @@ def test_without_sack_duplicate_and_partial_acks_have_it_sent_again() -> None:
     assert not any("probe" in text or "time-out" in text for text in texts)
 
 
-def probed(*, sack: bool = True, ack_before: bool = False) -> Play:
+def probed(*, sack: bool = True, ack_before: bool = False, data_before: bool = False) -> Play:
     """The first of two writes is lost, the second waits; then the second is sent."""
     play = Play(wired=True, sack=sack)
     play.handshake()
@@ -54,6 +54,8 @@ def probed(*, sack: bool = True, ack_before: bool = False) -> Play:
         play.now_ns += 210 * MS
         if ack_before:
             play.ack("s>c", 0)
+        if data_before:  # which is no duplicate ACK (RFC 5681 2)
+            play.data("s>c", 0, 7)
         play.data("c>s", 64, 129)
         options = play.sack_option("c>s", (64, 129)) if sack else None
         for _ in range(3):
@@ -64,9 +66,12 @@ def probed(*, sack: bool = True, ack_before: bool = False) -> Play:
 
 @pytest.mark.parametrize(
     ("play", "is_probe"),
-    [(probed(), True), (probed(sack=False), False), (probed(ack_before=True), False)],
-)
-def test_new_bytes_are_a_probe_with_sack_and_no_ack_just_before(play: Play, is_probe: bool) -> None:
+    [
+        (probed(), True), (probed(sack=False), False), (probed(ack_before=True), False),
+        (probed(data_before=True), True),
+    ],
+)  # fmt: skip
+def test_new_bytes_are_a_probe_with_sack_and_no_bare_ack_before(play: Play, is_probe: bool) -> None:
     tables, rows = told(play)
     found = {row.cause for row in rows if row.call == number_of(tables, "recv")}
     assert ("tail_loss_probe" in found) is is_probe
