@@ -173,10 +173,17 @@ def _unread(path: Path, side: Side, packet: Packet) -> int:
     return max(max(here, default=0) - read, 0)
 
 
+def _wakes_itself(scene: Scene, row: Connection) -> bool:
+    """Whether one process has both ends: a pair with which a thread wakes another, or its loop."""
+    return len({(call.host, call.pid) for call in scene.of_connection(row.connection)}) == 1
+
+
 def never_read(scene: Scene, row: Connection) -> Iterator[Finding]:
     """Bytes whose send succeeded, that the peer's program never read."""
     reasons = (Reason.CLOSED_UNREAD, Reason.STILL_QUEUED, Reason.RESET)
     rows = [item for item in scene.unread.get(row.connection, ()) if item.reason in reasons]
+    if rows and row.protocol == "unix" and _wakes_itself(scene, row):
+        return
     for side in Side:
         mine = [item for item in rows if item.direction == side.outbound]
         if not mine or not scene.has_calls(row.connection, side.outbound.receiver):

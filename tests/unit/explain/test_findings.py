@@ -8,7 +8,7 @@ from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.findings.rules import RULES, WHOLE, findings_of
 from netlab.explain.waits import explained
 from netlab.model.call import POLLOUT
-from tests.playbook import ADDRESS, INODE, Play, number_of
+from tests.playbook import ADDRESS, INODE, PID, Play, number_of
 from tests.waits_told import MS
 
 FULL = 1460
@@ -287,3 +287,13 @@ def test_a_reset_that_its_sender_outlived_ended_nothing(seq: int, is_found: bool
     play.ack("s>c", 12)
     play.ack("c>s", 0, at=12)
     assert ("reset" in found(play)) is is_found
+
+
+@pytest.mark.parametrize("reader", [PID["server"], PID["client"]])
+def test_a_byte_with_which_a_process_woke_itself_may_stay_unread(reader: int) -> None:
+    play, unix = Play(), {"family": "AF_UNIX", "local": "unix:", "peer": "unix:"}
+    play.did("client", "socketpair", 0, new_inode=2, **unix, inode=1)
+    play.did("client", "send", 1, size=1, **unix, inode=1)
+    play.did("server", "close", 0, pid=reader, **unix, inode=2)
+    play.did("client", "close", 0, **unix, inode=1)
+    assert ("never_read" in found(play)) is (reader != PID["client"])
