@@ -234,6 +234,14 @@ class Scene:
         return found[0] if len(found) == 1 else None
 
     @cached_property
+    def by_inode(self) -> dict[tuple[str, int], list[Socket]]:
+        """The sockets that had an inode of a host, one after the other."""
+        found: dict[tuple[str, int], list[Socket]] = defaultdict(list)
+        for socket in self.sockets.all:
+            found[socket.host, socket.inode].append(socket)
+        return found
+
+    @cached_property
     def watching(self) -> Watching:
         """What the waits of event loops watch."""
         return Watching(self.records, self.raw.inheritances)

@@ -7,8 +7,9 @@ full for a reason. Where nothing had been sent there is nothing to say: so a pro
 
 Of a select or poll only the number of its descriptors is known once it reports none: of one with a
 single descriptor it is taken to be the socket of the calls before and behind it, if that is one and
-the same. Of a program that sends again when its time is up (UDP), a lost datagram is what it waited
-for, whichever way that went.
+the same. Of a poll with several, and of an epoll whose set is known, it is the one socket among
+those that it may have watched to which something was owed. Of a program that sends again when its
+time is up (UDP), a lost datagram is what it waited for, whichever way that went.
 Read first: man 7 socket (SO_RCVTIMEO), man 2 poll; `arriving`.
 """
 
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from netlab.correlate.arrivals import arrival_ns
@@ -31,11 +32,12 @@ from netlab.explain.scene import Scene
 from netlab.explain.sending import tell_room
 from netlab.explain.too_big import mtu_rule
 from netlab.explain.wording import name_of
-from netlab.model.call import EPOLL_WAITING, WAITING, is_outbound
+from netlab.model.call import EPOLL_WAITING, POLLIN, WAITING, is_outbound
 from netlab.model.records import dataclass
 from netlab.model.tables import Call, Fate, Packet, Side
 
 _ONE = re.compile(r"\bnfds=1\b|\breaders=1, writers=0, exceptional=0\b")
+_SEVERAL = re.compile(r"\bnfds=(?!0\b|1\b)\d")
 _HIGHEST = re.compile(r"\bnfds=(\d+)\b")  # of the system call select: one more than its highest
 _KEEPS_FULL = frozenset({
     Cause.PEER_WINDOW, Cause.WINDOW_PROBE, Cause.CWND, Cause.SEND_BUFFER, Cause.DELAYED_ACK,
@@ -60,16 +62,27 @@ def owed_to(scene: Scene, call: Call) -> Owed | None:
     if call.returned_ns is None:
         return None
     known = scene.socket_of(call)
-    socket, for_room = (known, is_outbound(call)) if known is not None else _polled(scene, call)
-    home = scene.home(socket) if socket is not None and not socket.listens else None
-    if socket is None or home is None or socket.is_local:
+    if known is not None:
+        return _owed_on(scene, call, known, for_room=is_outbound(call))
+    socket, for_room = _polled(scene, call)
+    if socket is not None:
+        owed = _owed_on(scene, call, socket, for_room=for_room)
+    else:
+        several = (_owed_on(scene, call, one, for_room=False) for one in _among(scene, call))
+        found = [one for one in several if one is not None]
+        owed = found[0] if len(found) == 1 else None
+    return owed if owed is None else _less_sure(owed)
+
+
+def _owed_on(scene: Scene, call: Call, socket: Socket, *, for_room: bool) -> Owed | None:
+    home = scene.home(socket) if not socket.listens else None
+    if home is None or socket.is_local:
         return None
     if not socket.is_stream:
         return _datagrams(scene, call, socket, *home) if not for_room else None
     path = scene.path(home[0])
     told = _room if for_room else _bytes
-    owed = told(scene, call, path, home[1]) if path is not None and path.exact else None
-    return owed if owed is None or known is not None else _less_sure(owed)
+    return told(scene, call, path, home[1]) if path is not None and path.exact else None
 
 
 # --- which socket a wait was for
@@ -96,6 +109,36 @@ def _polled(scene: Scene, call: Call) -> tuple[Socket | None, bool]:
         return unknown  # for the handshake
     short = last.errno == "EAGAIN" or (last.result or 0) < (last.requested_bytes or 0)
     return socket, is_outbound(last) and short
+
+
+def _among(scene: Scene, call: Call) -> list[Socket]:
+    """The sockets that a wait for several may have watched: its epoll's, or those in use around it.
+
+    None of a loop with many: which of them it waited for, nobody could say.
+    """
+    if call.op in EPOLL_WAITING:
+        watches = scene.watching.of(call, call.returned_ns or call.entered_ns) or []
+        inodes = {watch.inode for watch in watches if not watch.events or watch.events & POLLIN}
+        if len(inodes) > _LOOKED_AT:
+            return []
+        return [one for inode in inodes for one in scene.by_inode.get((call.host, inode), ())]
+    if "poll" not in call.op or not _SEVERAL.search(call.args):
+        return []
+    thread = scene.threads[call.host, call.pid, call.tid]
+    place = bisect_left(thread, call.call, key=lambda one: one.call)
+    before = thread[max(place - _LOOKED_AT, 0) : place]
+    behind = thread[place + 1 : place + 1 + _LOOKED_AT]
+    used = [{id(one): one for one in _sockets(scene, calls)} for calls in (before, behind)]
+    return [socket for number, socket in used[0].items() if number in used[1]]
+
+
+def _sockets(scene: Scene, calls: Iterable[Call]) -> Iterator[Socket]:
+    """The sockets that these calls were made on, or told of."""
+    for call in calls:
+        socket = scene.socket_of(call)
+        if socket is not None:
+            yield socket
+        yield from (one for _, one in scene.sockets.reported.get(call.call, ()))
 
 
 def _nearest(scene: Scene, calls: Iterable[Call]) -> tuple[Socket, int | None, Call] | None:

@@ -8,8 +8,9 @@ import pytest
 
 from netlab.explain.findings.rules import findings_of
 from netlab.explain.waits import explained
+from netlab.model.call import POLLIN
 from netlab.model.tables import Tables, Wait
-from tests.playbook import ADDRESS, Play, number_of
+from tests.playbook import ADDRESS, INODE, Play, number_of
 from tests.waits_told import MS, causes, of, told
 
 TIMED = "until its time was up"
@@ -116,10 +117,35 @@ def test_a_loss_that_nobody_else_waited_for_cost_the_waits_that_gave_up() -> Non
     assert one.text.startswith("Losses cost 100.")
 
 
+def loops(play: Play, ms: int, known: bool = True) -> None:
+    """A turn of the client's event loop in which nothing happened."""
+    if known and not any(call and call.op == "epoll_ctl" for call in play.calls):
+        play.did("client", "epoll_create1", 4, inode=None, fd=None, local=None, peer=None,
+                 family=None, kind=None)  # fmt: skip
+        play.watch("client", INODE["client"], POLLIN)
+    with play.wait("client", args="timeout=100, maxevents=64"):
+        play.now_ns += ms * MS
+
+
 @pytest.mark.parametrize(
-    "args", ["nfds=2, timeout=100", "nfds=0, timeout=100", "timeout=100, maxevents=8"]
-)
-def test_a_wait_for_several_or_for_nothing_may_be_its_programs_will(args: str) -> None:
+    ("wait", "more", "knows"),
+    [(loops, {}, True), (loops, {"known": False}, False),
+     (polls, {"args": "nfds=2, timeout=100"}, True), (polls, {"args": "timeout=100"}, False)],
+)  # fmt: skip
+def test_a_wait_for_several_was_for_the_one_to_which_something_was_owed(
+    wait: Any, more: dict[str, Any], knows: bool
+) -> None:
+    tables, rows = told(lost_answer(wait, **more))
+    found = second_recv(tables, rows)
+    assert (found[0] == ("tail_loss_probe", 100)) is knows
+    if knows:
+        parts = [row for row in rows if row.call == number_of(tables, "recv", 2, "server")]
+        first = next(row for row in parts if row.cause == "tail_loss_probe")
+        assert first.certainty == "inferred"
+
+
+@pytest.mark.parametrize("args", ["nfds=0, timeout=100", "timeout=100, maxevents=8"])
+def test_a_wait_for_nothing_or_for_nobody_knows_what_may_be_its_programs_will(args: str) -> None:
     tables, rows = told(lost_answer(polls, args=args))
     assert second_recv(tables, rows) == [
         ("peer_app", 200), ("tail_loss_probe", 10), ("peer_app", 50)
