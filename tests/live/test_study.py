@@ -59,7 +59,7 @@ def test_every_other_study_holds(name: str, tmp_path: Path) -> None:
 
 
 def test_a_parameter_changes_the_experiment(tmp_path: Path) -> None:
-    """With TCP_NODELAY nothing is held: no ACK is waited for, and why need not find what held it."""
+    """With TCP_NODELAY nothing is held, and neither an ACK nor why has to say what held it."""
     done = study(tmp_path, "nagle-delayed-ack", "--set", "nodelay=1")
     assert done.returncode == 0, done.stdout
     lines = done.stdout.splitlines()
