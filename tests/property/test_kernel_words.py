@@ -98,7 +98,7 @@ def test_numbers_and_names_of_the_second_verdicts() -> None:
     places = (seconds.COPIES_AT, seconds.STAMPS_AT, seconds.RANGES_AT, seconds.LISTS)
     assert places == tuple(accumulate(parts))
     assert seconds.RANGES > seconds.MOST_SACKED + 1
-    assert cause_kernels.LEAST_TIMER_NS == again._LEAST_TIMER_NS == probes._LEAST_NS
+    assert cause_kernels.LEAST_TIMER_NS == again.LEAST_TIMER_NS == probes._LEAST_NS
     assert (cause_kernels.CLOCKED_NS, cause_kernels.TICK_NS) == (again._CLOCKED_NS, again._TICK_NS)
     assert cause_kernels.ENOUGH_DUPLICATES == again._ENOUGH_DUPLICATES
     assert again_kernels.TWICE_WITHIN_NS == late._TWICE_WITHIN_NS == twins._TWICE_WITHIN_NS
