@@ -97,9 +97,14 @@ def _speaks(row: Row) -> bool:
 
 
 def _unknown_to(track: Track, packet: Packet) -> bool:
-    """Whether the server answered as if it knew no such connection (RFC 9293 3.10.7.1)."""
+    """Whether the server answered as if it knew no such connection (RFC 9293 3.10.7.1).
+
+    Once it has spoken as one, such an answer says that it is gone, not that it never was.
+    """
+    spoke_ns = surely_ns(track)
     return any(
         not reset._flags & ACK
+        and (spoke_ns is None or reset.time_ns < spoke_ns)
         and reset.seg_seq == packet.seg_ack
         and 0 <= reset.time_ns - arrival_ns(packet) <= _PASSED_NS
         for reset in track.halves[Direction.S2C].resets
