@@ -136,3 +136,21 @@ def test_a_listener_that_may_have_ignored_the_first_ack_was_woken_by_no_known_fr
     tables = sound(play)
     assert accepted(tables) == [0]
     assert frames_of(tables, number_of(tables, "epoll_wait"), "wakeup") == []
+
+
+def test_a_reset_for_a_connection_that_is_gone_does_not_say_that_it_never_was() -> None:
+    """The number of the reset is that of the handshake's ACK, too: the client had read nothing."""
+    play = listening()
+    connects(play, INODE["client"])
+    accepts(play)
+    with play.call("client", "send", 100, size=100):
+        play.data("c>s", 0, 100)
+    play.ack("s>c", 100)
+    with play.call("server", "close", 0):
+        play.frame("s>c", "RA", 1, 101)
+    with play.call("client", "close", 0):
+        play.fin("c>s", 100)
+    play.frame("s>c", "R", 1, 0)
+    tables = sound(play)
+    assert len(tables.connections) == 1
+    assert tables.calls[number_of(tables, "accept") - 1].connection == 0
