@@ -135,6 +135,7 @@ def test_what_a_full_listener_ignored_is_no_accept_queue(
     assert "retransmission_storm" not in {one.kind for one in view.findings}
 
 
+@pytest.mark.root
 def test_the_kernel_says_the_same(tmp_path: Path) -> None:
     """When its tracepoint says that the server's socket was made, the wait in the queue begins."""
     tables, raw, _, ignored = play(tmp_path, 0, "kernel")
