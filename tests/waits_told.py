@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netlab.explain.waits import waits
 from netlab.model.recording import RawRecording
-from netlab.model.tables import Tables, Wait
+from netlab.model.tables import Call, Tables, Wait
 from tests.playbook import Play
 
 MS = 1_000_000
@@ -24,6 +24,16 @@ def causes(rows: list[Wait], call: int, least_ms: float = 1) -> list[tuple[str, 
         (row.cause, round((row.stop_ns - row.start_ns) / MS)) for row in rows
         if row.call == call and row.stop_ns - row.start_ns >= least_ms * MS
     ]  # fmt: skip
+
+
+def lengths(rows: list[Wait], call: Call) -> dict[tuple[str, str], int]:
+    """How long a call waited, in ns, by (cause, certainty)."""
+    found: dict[tuple[str, str], int] = {}
+    for row in rows:
+        if row.call == call.call:
+            key = row.cause, row.certainty
+            found[key] = found.get(key, 0) + row.stop_ns - row.start_ns
+    return found
 
 
 def of(rows: list[Wait], call: int, cause: str) -> Wait:

@@ -27,7 +27,7 @@ def tell_left_unread(
     """
     number = scene.packets[frame].connection if frame is not None else None
     end = f", as frame {frame} was" if frame is not None else ""
-    for socket in _edge_triggered(scene, call, until_ns):
+    for socket in scene.watching.edges(call, until_ns, POLLIN):
         count = left_unread(scene, call, socket, until_ns)
         home = scene.home(socket)
         if not count or home is None or number not in (None, home[0]):
@@ -50,7 +50,8 @@ def left_unread(scene: Scene, call: Call, socket: Socket, until_ns: int) -> int:
     0 as well where that is not known, or where another thread reads.
     """
     home = scene.home(socket)
-    path = scene.path(home[0]) if home is not None and socket.is_stream else None
+    streams = socket.is_stream and not socket.is_local
+    path = scene.path(home[0]) if home is not None and streams else None
     if path is None or home is None:
         return 0
     connection, side = home
@@ -62,17 +63,6 @@ def left_unread(scene: Scene, call: Call, socket: Socket, until_ns: int) -> int:
     if not start or not before or _thread(before[-1]) != _thread(call):
         return 0
     return lying(path, side, start, call.entered_ns)
-
-
-def _edge_triggered(scene: Scene, call: Call, until_ns: int) -> list[Socket]:
-    inodes = set(scene.watching.edges(call, until_ns, POLLIN))
-    if not inodes:
-        return []
-    return [
-        socket for socket in scene.sockets.all
-        if socket.inode in inodes and socket.host == call.host and not socket.is_local
-        and (socket.last_close is None or scene.call(socket.last_close).entered_ns >= until_ns)
-    ]  # fmt: skip
 
 
 def _thread(call: Call) -> tuple[str, int, int]:

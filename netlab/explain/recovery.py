@@ -38,6 +38,7 @@ from netlab.explain.path import Path
 from netlab.explain.queues import full_text, kept_out
 from netlab.explain.sender import Recovery, Resend, Sender
 from netlab.explain.too_big import before_it, too_big
+from netlab.explain.wording import lost_text
 from netlab.model.tables import Direction, Fate, Segment, Verdict
 
 # RACK waits a quarter of the round trip for a segment that may only be late, one tick more until
@@ -206,11 +207,9 @@ def _lost(path: Path, sender: Sender, resend: Resend) -> tuple[tuple[int, ...], 
     big = too_big(path, resend, before)
     if big is not None:
         return (before.frame,), big.words, bool(big.rule)
-    if before.fate == Fate.DROPPED or before._spoilt:
-        rule = before._arrival.rule if before._arrival is not None else ""
-        how = "spoilt on the wire" if before._spoilt else "dropped by the wire"
-        by = f" ({rule})" if rule else ""
-        return (before.frame,), f"frame {before.frame} was {how}{by}", True
+    lost = lost_text(before)
+    if lost:
+        return (before.frame,), lost, True
     if before._wired and before.arrived_ns is not None:
         if before.arrived_ns >= resend.time_ns:
             return (before.frame,), f"frame {before.frame} was still on its way", True

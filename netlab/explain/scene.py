@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from netlab.explain.timed_out import Owed
 
 Thread = tuple[str, int, int]  # host, pid, tid
+_OF_CALLS = frozenset({"calls", "events"})  # losses of a witness of calls
 
 
 class Scene:
@@ -234,17 +235,10 @@ class Scene:
         return found[0] if len(found) == 1 else None
 
     @cached_property
-    def by_inode(self) -> dict[tuple[str, int], list[Socket]]:
-        """The sockets that had an inode of a host, one after the other."""
-        found: dict[tuple[str, int], list[Socket]] = defaultdict(list)
-        for socket in self.sockets.all:
-            found[socket.host, socket.inode].append(socket)
-        return found
-
-    @cached_property
     def watching(self) -> Watching:
         """What the waits of event loops watch."""
-        return Watching(self.records, self.raw.inheritances)
+        whole = not any(loss.what in _OF_CALLS for loss in self.raw.losses)
+        return Watching(self.records, self.raw.inheritances, self.sockets.all, whole=whole)
 
     @cached_property
     def lossy(self) -> frozenset[int | None]:

@@ -31,10 +31,10 @@ from netlab.explain.path import Path
 from netlab.explain.scene import Scene
 from netlab.explain.sending import tell_room
 from netlab.explain.too_big import mtu_rule
-from netlab.explain.wording import name_of
+from netlab.explain.wording import lost_text, name_of
 from netlab.model.call import EPOLL_WAITING, POLLIN, WAITING, is_outbound
 from netlab.model.records import dataclass
-from netlab.model.tables import Call, Fate, Packet, Side
+from netlab.model.tables import Call, Packet, Side
 
 _ONE = re.compile(r"\bnfds=1\b|\breaders=1, writers=0, exceptional=0\b")
 _SEVERAL = re.compile(r"\bnfds=(?!0\b|1\b)\d")
@@ -117,11 +117,10 @@ def _among(scene: Scene, call: Call) -> list[Socket]:
     None of a loop with many: which of them it waited for, nobody could say.
     """
     if call.op in EPOLL_WAITING:
-        watches = scene.watching.of(call, call.returned_ns or call.entered_ns) or []
-        inodes = {watch.inode for watch in watches if not watch.events or watch.events & POLLIN}
-        if len(inodes) > _LOOKED_AT:
-            return []
-        return [one for inode in inodes for one in scene.by_inode.get((call.host, inode), ())]
+        until_ns = call.returned_ns or call.entered_ns
+        watched = scene.watching.of(call, call.entered_ns, until_ns) or []
+        read = [one for one, events in watched if not events or events & POLLIN]
+        return read if len(read) <= _LOOKED_AT else []
     if "poll" not in call.op or not _SEVERAL.search(call.args):
         return []
     thread = scene.threads[call.host, call.pid, call.tid]
@@ -261,10 +260,7 @@ def _fate(packet: Packet) -> str:
     rule = mtu_rule(packet)
     if rule is not None:
         return f"frame {packet.frame} did not pass the wire ({rule[1]})"
-    if packet.fate == Fate.DROPPED:
-        by = packet._arrival.rule if packet._arrival is not None else ""
-        return f"frame {packet.frame} was dropped by the wire" + (f" ({by})" if by else "")
-    return f"frame {packet.frame} was spoilt on the wire" if packet._spoilt else ""
+    return lost_text(packet)
 
 
 def timer_is_set(scene: Scene, call: Call, name: str) -> bool:

@@ -25,7 +25,6 @@ from netlab.model.tables import Call, Direction, Side
 
 _TIMEOUT = re.compile(r"timeout=(\d+(?:\.\d+)?)")
 _NOTHING = re.compile(r"\bnfds=0\b|\breaders=0, writers=0, exceptional=0\b")
-_OF_CALLS = frozenset({"calls", "events"})  # with those lost an epoll_ctl may be
 _INCOMING = POLLIN | POLLPRI | POLLRDHUP
 
 
@@ -38,7 +37,7 @@ def tell_unwoken(line: Line, scene: Scene, call: Call) -> None:
                    "because its time was not up yet")  # fmt: skip
     elif _NOTHING.search(call.args):
         _for_a_signal(line, scene, call)
-    elif (watched := _watched(scene, call, line)) is not None:
+    elif (watched := scene.watching.of(call, line.at_ns, line.stop_ns)) is not None:
         _for_all_of(line, scene, watched)
     else:
         _for_some_of(line, scene, list(_held_by(scene, call, line.stop_ns)))
@@ -76,24 +75,6 @@ def _for_a_signal(line: Line, scene: Scene, call: Call) -> None:
 
 
 # --- a set of which all sockets are known
-
-
-def _watched(scene: Scene, call: Call, line: Line) -> list[tuple[Socket, int]] | None:
-    """Each socket in the set of an epoll in the time of a line, with the events asked for.
-
-    Events 0: which, is not known; few wait for nothing but room.
-    """
-    watches = scene.watching.of(call, line.stop_ns)
-    if watches is None or any(loss.what in _OF_CALLS for loss in scene.raw.losses):
-        return None
-    lives = {
-        (socket.inode, watch.events): socket
-        for watch in watches
-        for socket in scene.sockets.all
-        if (socket.host, socket.inode) == (call.host, watch.inode)
-        and not _closed_by(scene, socket, line.at_ns)
-    }
-    return [(socket, events) for (_, events), socket in lives.items()]
 
 
 def _for_all_of(line: Line, scene: Scene, watched: list[tuple[Socket, int]]) -> None:

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from netlab.model.tables import Call
+from netlab.model.tables import Call, Fate, Packet
 
 
 def name_of(call: Call) -> str:
     """`client send #12`: the side where it is known, else the actor."""
     return f"{call.side or call.actor} {call.op} #{call.call}"
+
+
+def process_text(call: Call) -> str:
+    """`server (pid 21883)`: who made a call."""
+    return f"{call.actor} (pid {call.pid})"
+
+
+def lost_text(packet: Packet) -> str:
+    """`frame 31 was dropped by the wire (drop s>c data 2)`; empty: not known."""
+    if packet.fate != Fate.DROPPED and not packet._spoilt:
+        return ""
+    rule = packet._arrival.rule if packet._arrival is not None else ""
+    how = "spoilt on the wire" if packet._spoilt else "dropped by the wire"
+    return f"frame {packet.frame} was {how}" + (f" ({rule})" if rule else "")
 
 
 def sized(call: Call) -> str:

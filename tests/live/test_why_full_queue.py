@@ -11,11 +11,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from waits_told import check_recording
+from waits_told import check_recording, lengths
 
 from netlab.lab.experiment import Lab
 from netlab.model.recording import RawRecording
-from netlab.model.tables import Call, Packet, Tables, Wait
+from netlab.model.tables import Packet, Tables
 from netlab.show.views.why import why
 from tests.live import full_queue_programs as programs
 
@@ -77,15 +77,6 @@ def play(
         if syns == [1] * clients and len(ignored) == MORE:
             return tables, raw, talks, ignored
     raise AssertionError("the machine was too busy")
-
-
-def lengths(rows: list[Wait], call: Call) -> dict[tuple[str, str], int]:
-    found: dict[tuple[str, str], int] = {}
-    for row in rows:
-        if row.call == call.call:
-            key = row.cause, row.certainty
-            found[key] = found.get(key, 0) + row.stop_ns - row.start_ns
-    return found
 
 
 @pytest.mark.parametrize("backlog", [0, 1])

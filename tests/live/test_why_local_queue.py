@@ -6,24 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from waits_told import check_recording
+from waits_told import check_recording, lengths
 
 from netlab.lab.experiment import Lab
-from netlab.model.tables import Call, Wait
 from netlab.show.views.why import why
 from tests.live import local_queue_programs as programs
 
 MS = 1_000_000
 BUSY_MS = 307
-
-
-def lengths(rows: list[Wait], call: Call) -> dict[tuple[str, str], int]:
-    found: dict[tuple[str, str], int] = {}
-    for row in rows:
-        if row.call == call.call:
-            key = row.cause, row.certainty
-            found[key] = found.get(key, 0) + row.stop_ns - row.start_ns
-    return found
 
 
 @pytest.mark.parametrize("backlog", [0, 1])

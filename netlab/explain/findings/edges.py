@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from netlab.explain.causes import MECHANISMS, Cause
-from netlab.explain.findings.finding import Finding, Severity
+from netlab.explain.findings.finding import CITED, Finding, Severity
 from netlab.explain.scene import Scene
 from netlab.explain.wording import lasting, more_such, name_of
 from netlab.model.tables import Connection
 
 _LEAST_NS = 10_000_000
-_CITED = 8
 
 
 def left_unread(scene: Scene, row: Connection) -> Iterator[Finding]:
@@ -34,5 +33,5 @@ def left_unread(scene: Scene, row: Connection) -> Iterator[Finding]:
         "left_unread", row.connection, Severity.HIGH,
         f"{name_of(call)} waited for {lasting(part.length_ns)} {part.text}"
         f"{more_such(len(found))}.",
-        says.advice, says.source, part.frames, tuple(one.call for one, _ in found[:_CITED]),
+        says.advice, says.source, part.frames, tuple(one.call for one, _ in found[:CITED]),
     )  # fmt: skip

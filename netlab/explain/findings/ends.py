@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from netlab.correlate.arrivals import arrival_ns, came
 from netlab.correlate.flows import ACK, RST, SYN
 from netlab.correlate.reasons import Reason
-from netlab.explain.findings.finding import Finding, Severity
+from netlab.explain.findings.finding import CITED, Finding, Severity
 from netlab.explain.findings.reset_frames import answering, ending
 from netlab.explain.path import Path
 from netlab.explain.scene import Scene
@@ -15,7 +15,6 @@ from netlab.explain.wording import counted, name_of
 from netlab.model.call import is_outbound
 from netlab.model.tables import Call, Connection, Packet, Role, Side
 
-_CITED = 8
 _CRASHES = ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGTRAP", "SIGSYS")
 
 
@@ -202,5 +201,5 @@ def never_read(scene: Scene, row: Connection) -> Iterator[Finding]:
             f" {counted(total, 'byte')}: {mine[0].reason}.",
             "A send that succeeds only means that the kernel took it: let the peer's program"
             " answer.",
-            "man 2 send", (), tuple(call.call for call in known[:_CITED]),
+            "man 2 send", (), tuple(call.call for call in known[:CITED]),
         )  # fmt: skip

@@ -6,6 +6,8 @@ from enum import StrEnum
 
 from netlab.model.records import dataclass
 
+CITED = 8  # frames or calls that a finding names; of many more nobody reads the rest
+
 
 class Severity(StrEnum):
     """How grave: it cost time or bytes; it may; it is worth knowing."""

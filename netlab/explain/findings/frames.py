@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from netlab.correlate.arrivals import arrival_ns, came, reached, sent
 from netlab.correlate.segments import Row
 from netlab.explain.causes import MECHANISMS, Cause
-from netlab.explain.findings.finding import Finding, Severity
+from netlab.explain.findings.finding import CITED, Finding, Severity
 from netlab.explain.findings.listeners import turned_away
 from netlab.explain.findings.waiting import parts_of
 from netlab.explain.no_room import thrown_away
@@ -23,7 +23,6 @@ from netlab.model.tables import Connection, Direction, Packet, Side
 _STORM_COUNT = 8
 _STORM_SHARE = 0.05
 _IN_A_ROW = 4
-_CITED = 8
 _STALLS = 3
 _MS = 1_000_000
 
@@ -45,7 +44,7 @@ def retransmission_storm(scene: Scene, row: Connection) -> Iterator[Finding]:
             copies[resend.start] = copies.get(resend.start, 0) + 1
         worst = max(copies, key=lambda start: copies[start])
         share = len(again) / max(len(sender.departed), 1)
-        frames = tuple(resend.frame for resend in again[:_CITED])
+        frames = tuple(resend.frame for resend in again[:CITED])
         if copies[worst] >= _IN_A_ROW:
             mine = [r for r in again if r.start == worst]
             one_byte = all(r.stop == worst + 1 for r in mine)
@@ -56,7 +55,7 @@ def retransmission_storm(scene: Scene, row: Connection) -> Iterator[Finding]:
                 f" {copies[worst]} times in {lasting(mine[-1].time_ns - mine[0].time_ns)}: nothing"
                 " came back.",
                 "Find out what swallows them: a dead peer, a firewall, an MTU.", "RFC 6298 5.5",
-                tuple(r.frame for r in mine[:_CITED]),
+                tuple(r.frame for r in mine[:CITED]),
             )  # fmt: skip
         elif len(again) >= _STORM_COUNT and share >= _STORM_SHARE:
             full = len(thrown_away(path, sender))
@@ -90,7 +89,7 @@ def window_limited(scene: Scene, row: Connection) -> Iterator[Finding]:
             f" {lasting(row.handshake_ns)} no more than {rate:,} bytes/s are possible.",
             f"A larger SO_RCVBUF at the {direction.receiver}, before connect or listen (or none:"
             " then the kernel adapts it).",
-            "RFC 7323 1.1", tuple(frame for _, _, frame in stops[:_CITED]),
+            "RFC 7323 1.1", tuple(frame for _, _, frame in stops[:CITED]),
         )  # fmt: skip
 
 
@@ -143,7 +142,7 @@ def handshake_lost(scene: Scene, row: Connection) -> Iterator[Finding]:
         "handshake_lost", row.connection, Severity.HIGH,
         f"The handshake did not go through at once: {what}, over {lasting(waited)}.",
         "Find out where the handshake is lost: a firewall, a full queue, a route.", "RFC 6298 2.1",
-        tuple(p.frame for p in (*syns, *answers))[:_CITED],
+        tuple(p.frame for p in (*syns, *answers))[:CITED],
     )  # fmt: skip
 
 
@@ -185,7 +184,7 @@ def keep_alive_only(scene: Scene, row: Connection) -> Iterator[Finding]:
         " nothing else was said.",
         "Close a connection that nobody uses; a longer TCP_KEEPIDLE, where it is meant to idle."
         if heard == len(probes) else "The peer is gone: close, and connect anew.",
-        "RFC 9293 3.8.4", tuple(r.segment.frame for r in probes[:_CITED]),
+        "RFC 9293 3.8.4", tuple(r.segment.frame for r in probes[:CITED]),
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from netlab.correlate.arrivals import sent
 from netlab.explain.endings import ended_ns
 from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.scene import Scene
-from netlab.explain.wording import lasting, name_of
+from netlab.explain.wording import lasting, name_of, process_text
 from netlab.model.tables import Call, Connection, Role, Side
 
 _LEAST_NS = 100_000_000
@@ -48,7 +48,7 @@ def inherited_copy(scene: Scene, row: Connection) -> Iterator[Finding]:
         how = "the end of that process" if last.op == "exit" else "its close"
         yield Finding(
             "inherited_copy", row.connection, Severity.MEDIUM,
-            f"{last.actor} (pid {last.pid}) held a copy of the {side}'s socket that it had"
+            f"{process_text(last)} held a copy of the {side}'s socket that it had"
             f" inherited and did not use for {lasting(late_ns)} after {name_of(closed[-1])},"
             f" until {how} ({last.op} #{last.call}): the FIN (frame {fins[0].frame}) could leave"
             " only then.",

@@ -20,7 +20,7 @@ from netlab.explain.endings import ended_ns
 from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.path import Path
 from netlab.explain.scene import Scene
-from netlab.explain.wording import lasting
+from netlab.explain.wording import lasting, process_text
 from netlab.model.call import is_closing
 from netlab.model.records import dataclass
 from netlab.model.tables import Call, Connection, Packet, Role, Side
@@ -98,7 +98,7 @@ def _to_the_end(scene: Scene, socket: Socket) -> _Kept | None:
         return None
     last = scene.call(number)
     descriptor = last.fd if socket.calls else last.result
-    said = f"{_who(last)} never closed descriptor {descriptor}"
+    said = f"{process_text(last)} never closed descriptor {descriptor}"
     return _Kept(scene.end_ns, said, Severity.HIGH, (last.call,))
 
 
@@ -111,7 +111,7 @@ def _by_the_end(scene: Scene, socket: Socket, ender: Call, fin: Packet) -> _Kept
         descriptor = accept.result
     named = f"descriptor {descriptor}" if descriptor is not None else "its descriptor"
     said = (
-        f"{_who(ender)} never closed {named}, only the end of its process did"
+        f"{process_text(ender)} never closed {named}, only the end of its process did"
         f" (exit #{ender.call}, {ender.args})"
     )
     severity = Severity.MEDIUM if ender.args.startswith("status") else Severity.HIGH
@@ -128,16 +128,12 @@ def _in_its_last_breath(scene: Scene, ender: Call, fin: Packet) -> _Kept | None:
     if not all(is_closing(c) or c.op == "exit" for c in after if _same(c, ender)):
         return None
     said = (
-        f"{_who(ender)} closed descriptor {ender.fd} shortly before its process ended"
+        f"{process_text(ender)} closed descriptor {ender.fd} shortly before its process ended"
         f" ({ender.op} #{ender.call}, exit #{left.call}); whether its program did that or its end"
         " is not known"
     )
     until_ns = min(ender.entered_ns, fin.time_ns)
     return _Kept(until_ns, said, Severity.LOW, (ender.call, left.call), (fin.frame,))
-
-
-def _who(call: Call) -> str:
-    return f"{call.actor} (pid {call.pid})"
 
 
 def _same(call: Call, other: Call) -> bool:

@@ -16,7 +16,7 @@ from netlab.correlate.addresses import Endpoint
 from netlab.correlate.arrivals import arrival_ns, came, reached, sent
 from netlab.correlate.flows import ACK, RST, SYN
 from netlab.explain.causes import MECHANISMS, Cause, Certainty
-from netlab.explain.findings.finding import Finding, Severity
+from netlab.explain.findings.finding import CITED, Finding, Severity
 from netlab.explain.path import Path
 from netlab.explain.queues import (
     held_text,
@@ -34,7 +34,6 @@ _ANSWERED_WITHIN_NS = 500_000_000  # a SYN-ACK is sent at once; a second later i
 _MANY_HALF_OPEN = 32
 _FLOOD_NS = 10_000_000_000
 _UNANSWERED_NS = 1_000_000_000  # tcp_synack_timeout: by then the SYN-ACK is sent again
-_CITED = 8
 
 
 def turned_away(path: Path) -> list[tuple[Packet, Call, int, int]]:
@@ -78,7 +77,7 @@ def overflow(scene: Scene, row: Connection) -> Iterator[Finding]:
         f"The accept queue overflowed ({listen_text(scene, listen)}): {said};"
         f" {counted(clients, 'client')} turned away.",
         MECHANISMS[Cause.BACKLOG_FULL].advice, MECHANISMS[Cause.BACKLOG_FULL].source,
-        tuple(one.frame for one, *_ in met[:_CITED]), (listen.call, *connects[:_CITED]),
+        tuple(one.frame for one, *_ in met[:CITED]), (listen.call, *connects[:CITED]),
     )  # fmt: skip
 
 
@@ -119,7 +118,7 @@ def _flood(server: str, port: int | None, answers: list[Packet]) -> Iterator[Fin
         " A SYN flood looks like that, and so does a way back that is broken.",
         "Look whether those addresses exist and whether the SYN-ACK reaches them;"
         " net.ipv4.tcp_syncookies = 1 keeps the listener open to others.",
-        "RFC 4987", tuple(packet.frame for packet in answers[:_CITED]),
+        "RFC 4987", tuple(packet.frame for packet in answers[:CITED]),
     )  # fmt: skip
 
 

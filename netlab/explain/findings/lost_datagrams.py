@@ -10,14 +10,13 @@ from bisect import bisect_right
 from collections.abc import Iterator
 
 from netlab.correlate.datagrams import Datagram
-from netlab.explain.findings.finding import Finding, Severity
+from netlab.explain.findings.finding import CITED, Finding, Severity
 from netlab.explain.scene import Scene
 from netlab.explain.too_big import mtu_rule, told_mtu
 from netlab.explain.wording import counted, lasting, name_of
 from netlab.model.call import WAITING, is_inbound
 from netlab.model.tables import Call, Connection, Direction, Fate, Packet
 
-_CITED = 8
 _LEAST_NS = 1_000_000  # a wait that looked once and found nothing is shorter
 _NEXT_NS = 10_000_000  # a program under strace goes from its send to its wait
 
@@ -81,8 +80,8 @@ def _finding(
     return Finding(
         "lost_datagrams", row.connection, Severity.HIGH if vain or big else Severity.MEDIUM,
         f"{text}.", advice, f"RFC 8085 {'3.2' if big else '3.3'}",
-        (*(packet.frame for _, packet in lost[:_CITED]), *told[:1]),
-        tuple(dict.fromkeys((*writers[:_CITED], *(call.call for call in vain[:_CITED])))),
+        (*(packet.frame for _, packet in lost[:CITED]), *told[:1]),
+        tuple(dict.fromkeys((*writers[:CITED], *(call.call for call in vain[:CITED])))),
     )  # fmt: skip
 
 

@@ -10,14 +10,13 @@ from collections.abc import Iterator
 from statistics import median_low
 
 from netlab.correlate.arrivals import came, sent
-from netlab.explain.findings.finding import Finding, Severity
+from netlab.explain.findings.finding import CITED, Finding, Severity
 from netlab.explain.scene import Scene
 from netlab.explain.wording import lasting
 from netlab.model.tables import Connection, Direction, Packet
 
 _MANY = 23
 _SHORT_NS = 1_000_000_000
-_CITED = 8
 
 
 def time_wait(scene: Scene) -> Iterator[Finding]:
@@ -37,7 +36,7 @@ def time_wait(scene: Scene) -> Iterator[Finding]:
             f" ({lasting(median_low(ns for ns, _ in closed))} long in the median): each keeps one"
             " of its ports in TIME-WAIT for 60 s.",
             "Use one connection for many requests, or let the server close first.",
-            "RFC 9293 3.6.1", tuple(fin.frame for _, fin in closed[:_CITED]),
+            "RFC 9293 3.6.1", tuple(fin.frame for _, fin in closed[:CITED]),
         )  # fmt: skip
 
 

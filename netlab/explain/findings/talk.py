@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from statistics import median_low
 
-from netlab.explain.findings.finding import Finding, Severity
+from netlab.explain.findings.finding import CITED, Finding, Severity
 from netlab.explain.scene import Scene
 from netlab.explain.wording import name_of
 from netlab.model.call import MSG_WAITALL, is_inbound, is_outbound
@@ -15,7 +15,6 @@ from netlab.model.tables import Call, Connection, Side
 _MANY = 20
 _SMALL_BYTES = 200
 _AT_ONCE_NS = 2_000_000  # two writes this close belong together
-_CITED = 8
 
 
 def small_writes(scene: Scene, row: Connection) -> Iterator[Finding]:
@@ -41,7 +40,7 @@ def small_writes(scene: Scene, row: Connection) -> Iterator[Finding]:
             f" the median, {len(behind):,} of them right behind another: each costs a system call"
             " and, with TCP_NODELAY, a segment.",
             "Gather what belongs together in one call (writev, a buffer).",
-            "RFC 9293 3.7.4", (), tuple(call.call for call in behind[:_CITED]),
+            "RFC 9293 3.7.4", (), tuple(call.call for call in behind[:CITED]),
         )  # fmt: skip
 
 
@@ -69,7 +68,7 @@ def _small_segments(scene: Scene, row: Connection) -> Iterator[Finding]:
             f" the median, {len(behind):,} of them small and right behind another that was not"
             " full: its program writes in little pieces.",
             "Gather what belongs together in one call (writev, a buffer).",
-            "RFC 9293 3.7.4", tuple(behind[:_CITED]),
+            "RFC 9293 3.7.4", tuple(behind[:CITED]),
         )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from itertools import islice
 from netlab.correlate.addresses import is_wildcard, maybe_endpoint
 from netlab.correlate.reasons import Reason, What
 from netlab.correlate.sockets import Socket
-from netlab.explain.findings.finding import Finding, Severity
+from netlab.explain.findings.finding import CITED, Finding, Severity
 from netlab.explain.scene import Scene
 from netlab.explain.wording import counted, name_of
 from netlab.model.call import MSG_ERRQUEUE, is_inbound
@@ -27,7 +27,6 @@ from netlab.model.records import dataclass
 from netlab.model.tables import Call, Connection, Direction
 
 _SETTLE_NS = 20_000_000  # from the stamp of a frame to its place in the queue, on a busy machine
-_CITED = 8
 _ONE = re.compile(r"\bnfds=1\b")
 _REASONS = (Reason.STILL_QUEUED_DATAGRAM, Reason.DATAGRAM_DROPPED, Reason.SEVERAL_FIT)
 _CALLS = frozenset({"calls", "bytes"})
@@ -226,8 +225,8 @@ def _finding(
         " the sender nothing." if dropped else
         "Read until nothing is left before closing. A send that succeeds says nothing of the"
         " reader: let it answer.",
-        "man 7 udp; man 7 socket", tuple(unit.frame for unit in shown[:_CITED]),
-        (*islice(sorted(writers), _CITED), *proof),
+        "man 7 udp; man 7 socket", tuple(unit.frame for unit in shown[:CITED]),
+        (*islice(sorted(writers), CITED), *proof),
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from netlab.explain.causes import BUSY, MECHANISMS, Cause, Certainty
 from netlab.explain.findings import listeners
-from netlab.explain.findings.finding import Finding, Severity
+from netlab.explain.findings.finding import CITED, Finding, Severity
 from netlab.explain.local_queue import local_queue
 from netlab.explain.parts import Part
 from netlab.explain.queues import listen_text, turned_away_text
@@ -18,7 +18,6 @@ from netlab.model.tables import Call, Connection, Side
 _MS = 1_000_000
 _SLOW_ACCEPT_NS = 10 * _MS
 _STALL_NS = 10 * _MS
-_CITED = 8
 _NO_TROUBLE = BUSY | {Cause.PEER_APP, Cause.NETWORK}  # most parts: no rule here asks for them
 
 
@@ -55,7 +54,7 @@ def evidence(found: list[tuple[Call | None, Part]]) -> tuple[tuple[int, ...], tu
         number for call, part in found
         for number in ((call.call,) if call is not None else ()) + part.calls
     )  # fmt: skip
-    return tuple(frames)[:_CITED], tuple(calls)[:_CITED]
+    return tuple(frames)[:CITED], tuple(calls)[:CITED]
 
 
 def once(found: list[tuple[Call | None, Part]]) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from netlab.model.probe import Probe
@@ -11,6 +10,7 @@ from netlab.studies.evidence import told
 from netlab.studies.family import ended, forked
 from netlab.studies.quantity import Kind
 from netlab.studies.study import Expect, Params, Study, Topic
+from netlab.studies.talks import limit
 
 SENT = (("blue", 3), ("red", 1), ("green", 2), ("pink", 1))
 ANY, OF_TWO, AT_MOST_TWO = 0, 2, -2
@@ -20,11 +20,6 @@ PIECE = 1024
 def lacks() -> str:
     """Python's own library has no message queues."""
     return "" if find_spec("sysv_ipc") else "the package sysv_ipc: pip install netlab[ipc]"
-
-
-def limit(name: str) -> int:
-    """A limit of this kernel for System V queues, in bytes."""
-    return int(Path(f"/proc/sys/kernel/{name}").read_text(encoding="ascii"))
 
 
 def client(probe: Probe, p: Params) -> Any:
@@ -78,7 +73,7 @@ STUDY = Study(
     expects=(
         Expect("what msgrcv() of 2, -2, 0 and 0 gave", Kind.WORD,
                lambda p: "green red blue pink", told("order"), "man 2 msgrcv: msgtyp"),
-        Expect("bytes that fit", Kind.SIZE, lambda p: limit("msgmnb") // PIECE * PIECE,
+        Expect("bytes that fit", Kind.SIZE, lambda p: limit("kernel/msgmnb") // PIECE * PIECE,
                told("bytes"), "man 2 msgsnd: MSGMNB, /proc/sys/kernel/msgmnb"),
     ),
     next="`ipcs -l` shows the limits. Then `netlab study peer-death`.",

@@ -171,7 +171,8 @@ def test_one_that_never_returned_waited_for_what_the_mark_asks_for() -> None:
     assert "SO_RCVLOWAT: 300 bytes beside the 100" in of(rows, recv, "peer_app").text
 
 
-def waits_for(mark: int) -> Play:
+def marked(mark: int) -> Play:
+    """Its client has 100 bytes, which are too few for its mark, or has read them."""
     play = Play(wired=True)
     play.handshake()
     if mark > 1:
@@ -179,6 +180,11 @@ def waits_for(mark: int) -> Play:
     _send(play, 0)
     if mark == 1:
         play.did("client", "recv", 100, size=100)
+    return play
+
+
+def waits_for(mark: int) -> Play:
+    play = marked(mark)
     with play.wait("client", (INODE["client"], 1), op="poll", args="timeout=-1"):
         for nth in (1, 2) if mark > 1 else (1,):
             play.now_ns += 30 * MS
@@ -196,13 +202,7 @@ def test_a_wait_for_a_readable_socket_names_the_mark() -> None:
 
 @pytest.mark.parametrize(("mark", "named"), [(300, True), (1, False)])
 def test_a_wait_that_the_end_ended_names_the_mark_as_well(mark: int, named: bool) -> None:
-    play = Play(wired=True)
-    play.handshake()
-    if mark > 1:
-        play.did("client", "setsockopt", 0, args=f"SOL_SOCKET, SO_RCVLOWAT, {mark}")
-    _send(play, 0)
-    if mark == 1:
-        play.did("client", "recv", 100, size=100)
+    play = marked(mark)
     with play.wait("client", (INODE["client"], 1), op="poll", args="timeout=-1"):
         play.now_ns += 30 * MS
         with play.call("server", "shutdown", 0, args="SHUT_WR"):
