@@ -65,6 +65,7 @@ from netlab.correlate.record_kernels import (
     UNJUDGED_ROW,
     UNKNOWN,
     USED,
+    USED_BEHIND,
     VERDICTS,
     WINDOW_FULL,
     WINDOW_KNOWN,

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from netlab.capture.spare import PACKET_BYTES, check_room
 from netlab.correlate import kernels as k
 from netlab.decode import kernels as d
-from netlab.engine.behind import Behind, two_threads
 from netlab.engine.records import Records, Stretch
+from netlab.engine.turns import Turns, threads_for
 from netlab.model.frame import Frame
 from netlab.model.recording import RawRecording
 from netlab.model.records import dataclass
@@ -41,6 +41,7 @@ class Flows:
     counts: Any
     nodes: Any
     useds: Any
+    useds_behind: Any
 
     @property
     def count(self) -> int:
@@ -54,7 +55,7 @@ class Flows:
     @property
     def has_left(self) -> bool:
         """Whether any of them is left for the general path."""
-        return bool(self.useds.get(0, "left") or self.useds.get(0, "talks_left"))
+        return bool(self.useds.get(0, "left") or self.useds_behind.get(0, "talks_left"))
 
 
 @dataclass(slots=True)
@@ -160,8 +161,9 @@ class Pass:
             machine.table(k.FLOW, flows), machine.table(k.TALK, flows),
             machine.table(k.SIDE, 2 * flows), machine.table(k.HALF, 2 * flows),
             machine.table([], 1), machine.table(k.NODE, _NODES), machine.table(k.USED, 1),
+            machine.table(k.USED_BEHIND, 1),
         )  # fmt: skip
-        self.found.useds.put(0, free=-1)
+        self.found.useds_behind.put(0, free=-1)
         self.outs = machine.table(k.OUT, 1)
         self._table = machine.table([], 4 * flows)
         self._mask = 4 * flows - 1
@@ -180,24 +182,42 @@ class Pass:
         self._wanted.put_number(index, 1)
 
     def run(self) -> None:
-        """Read the file. Flows are found here, and followed and counted a piece behind."""
+        """Read the file: a piece is taken and decoded, its flows are found, and followed."""
+        pieces = self.records.pieces()
+
+        def take() -> Stretch | None:
+            return next(pieces, None)
+
+        def take_what_is_sought() -> Stretch | None:
+            """The next is not even decoded before this one was looked at: it may be the last."""
+            if (there := take()) is not None:
+                self._find(there)
+            return there
+
+        sought = self._sought is not None
+        stages = [] if sought else [self._find]
+        if not self._wants:
+            stages.append(self._go_on)
         size = os.fstat(self._handle).st_size
-        behind = Behind(threads=two_threads(size, self.machine.name))
-        self._settle = self.records.settle = behind.wait
-        try:
-            for there in self.records.pieces():
-                self._sort(there)
-                if self.first is None:
-                    self.first = there.frame(0)
-                self._take_aside(there)
-                if self._sought is not None:
-                    self.records.enough = self._sought.look(there)
-                if self._second is not None:
-                    self._second.note(there)
-                if not self._wants:
-                    behind.start(partial(self._go_on, there, self.found.count, self.found.streams))
-        finally:
-            behind.close()
+        turns = Turns(
+            take_what_is_sought if sought else take, stages,
+            threads=threads_for(size, self.machine.name),
+        )  # fmt: skip
+        self.records.settle = partial(turns.settle, 0)  # its rows are read by all stages
+        self._settle = partial(turns.settle, 0 if sought else 1)
+        turns.run()
+
+    def _find(self, there: Stretch) -> None:
+        """Its flows, and what is to be kept of it beside rows."""
+        self._sort(there)
+        there.flows, there.streams = self.found.count, self.found.streams
+        if self.first is None:
+            self.first = there.frame(0)
+        self._take_aside(there)
+        if self._sought is not None:
+            self.records.enough = self._sought.look(there)
+        if self._second is not None:
+            self._second.note(there)
 
     def capture(self) -> Capture:
         records = self.records
@@ -235,7 +255,7 @@ class Pass:
             self._wanted.ensure(len(flows))
 
     def _take_aside(self, there: Stretch) -> None:
-        if not (self._wants or self.records.aside):
+        if not (self._wants or there.aside):
             return
         self._picked.ensure(there.last - there.first)
         self._wanted.ensure(self.found.count)
@@ -255,22 +275,22 @@ class Pass:
                 "more memory reads them, or a part of the file (editcap -r)",
             )  # fmt: skip
 
-    def _go_on(self, there: Stretch, flows: int, streams: int) -> None:
-        """Count what passed, and follow so many flows."""
+    def _go_on(self, there: Stretch) -> None:
+        """Count what passed, and follow the flows."""
         if self._traffic is not None:
             self._traffic.add_rows(there)
         found, first, last = self.found, there.first, there.last
-        found.talks.ensure(flows)
-        found.sides.ensure(2 * flows)
-        found.halves.ensure(2 * streams)
-        found.counts.ensure(k.VERDICTS * streams)
+        found.talks.ensure(there.flows)
+        found.sides.ensure(2 * there.flows)
+        found.halves.ensure(2 * there.streams)
+        found.counts.ensure(k.VERDICTS * there.streams)
         if self.keep and last > len(self.outs):
             self.outs.expect(len(there.rows))
             self.outs.ensure(last)
         while first < last:
             first = self.machine.run(
                 "follow", there.rows, first, last, there.number, found.flows, found.talks,
-                found.sides, found.halves, found.counts, found.nodes, found.useds,
+                found.sides, found.halves, found.counts, found.nodes, found.useds_behind,
                 len(found.nodes), self.outs, int(self.keep),
             )  # fmt: skip
             if first < last:

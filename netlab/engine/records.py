@@ -52,7 +52,7 @@ class Unfit(Exception):
     """A file that is not for the engine: the general path reads it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Stretch:
     """Rows with the bytes of their frames at hand, while the next piece is read beside them."""
 
@@ -63,6 +63,9 @@ class Stretch:
     base: int  # of the piece in the file
     first: int  # of those meant here
     last: int  # behind them
+    aside: int  # of them: left for the general path
+    flows: int = 0  # that there are with those found in it
+    streams: int = 0  # of TCP among these
 
     def frame(self, index: int) -> Frame:
         """A row as a frame, its bytes copied."""
@@ -96,7 +99,6 @@ class Records:
         self._next_piece = machine.piece(machine.piece_bytes)
         self.base = 0  # of the piece in the file
         self.count = 0  # of rows in all
-        self.aside = 0  # of the rows decoded last: left for the general path
         self.first = 0  # the row of the file that is the first of `rows`
         self.began_ns: int | None = None  # the first packet
         self.enough = False  # nobody wants what is behind the present piece
@@ -313,11 +315,11 @@ class Records:
             if self.began_ns is None:
                 self.began_ns = self.rows.get(first, "time_ns")
             self._latest_ns()
-            self.aside = self.machine.run(
+            aside = self.machine.run(
                 "decode", self.piece, self.base, self.links, self.rows, first, last
             )
             self.count = self.first + last
-            yield Stretch(self, self.rows, self.first, self.piece, self.base, first, last)
+            yield Stretch(self, self.rows, self.first, self.piece, self.base, first, last, aside)
 
     # --- what the file says of its interfaces
 

@@ -81,7 +81,7 @@ class Second:
                 room *= 2
                 work.ensure(2 * k.LISTS + 4 * room)
         if states.get(0, "left"):
-            found.useds.put(0, talks_left=1)
+            found.useds_behind.put(0, talks_left=1)
         for table in (self._spoken, self._blocks, starts, places, work, senders, states, names):
             table.close()
 

@@ -46,7 +46,7 @@ ENTRIES: Entries = {
     "rehash": (NUMBERS, None, followers.FLOW, followers.USED),
     "follow": (
         readers.ROW, None, None, None, followers.FLOW, followers.TALK, followers.SIDE,
-        followers.HALF, NUMBERS, followers.NODE, followers.USED, None, followers.OUT, None,
+        followers.HALF, NUMBERS, followers.NODE, followers.USED_BEHIND, None, followers.OUT, None,
     ),
     "count_rows": (
         BYTES, None, readers.ROW, None, None, counters.TALLY, NUMBERS, None, counters.TOTAL,
