@@ -66,17 +66,17 @@ def _walk(
         for part, owed in _parts(scene, earlier):
             if part.stop_ns <= line.at_ns:
                 continue
-            third, from_ns = _third_party(scene, part, call)
+            third = _third_party(scene, part, call)
             own = (part.cause in _OWN_WILL and not owed) or (
                 part.cause is Cause.SCHEDULER and part.length_ns < _SHORT_NS
             )
-            if third:
-                _program(line, min(from_ns, until_ns), call, text)
-                line.include([_inside(part, earlier, third)], until_ns)
+            if third is not None:
+                _program(line, min(third[1], until_ns), call, text)
+                line.include([_inside(_naming(part, third[0]), earlier)], until_ns)
             elif own:
                 _program(line, min(part.stop_ns, until_ns), call, text)
             else:
-                line.include([_inside(part, earlier, part.text)], until_ns)
+                line.include([_inside(part, earlier)], until_ns)
     _program(line, until_ns, call, text)
 
 
@@ -97,26 +97,32 @@ def _parts(scene: Scene, call: Call) -> Iterator[tuple[Part, bool]]:
             yield one, one.cause in (Cause.TIMER, Cause.PATH_MTU)
 
 
-def _third_party(scene: Scene, part: Part, call: Call) -> tuple[str, int]:
-    """(whose program the peer waited for, in words, since when that mattered).
+def _third_party(scene: Scene, part: Part, call: Call) -> tuple[int, int] | None:
+    """(the connection of the program for which the peer waited, since when that mattered).
 
-    Nobody's, where that was the one that waits for it, or what that sent came only afterwards.
+    None, where that was the one that waits for it, or what that sent came only afterwards.
     """
     if part.cause is not Cause.PEER_APP or not part.calls:
-        return "", 0
+        return None
     about = scene.call(part.calls[-1]).connection
     if about is None or call.connection is None or about == call.connection:
-        return "", 0
+        return None
     since_ns = part.start_ns
     path = scene.path(call.connection)
     if path is not None and call.side is not None:
         asked = next(path.senders[Side(call.side).inbound].departures_back_from(part.stop_ns), None)
         came_ns = arrival_ns(asked.packet) if asked is not None else since_ns
         if came_ns >= part.stop_ns:
-            return "", 0
+            return None
         since_ns = max(since_ns, came_ns)
-    named = f" on connection {about}"
-    return part.text if named in part.text else part.text + named, since_ns
+    return about, since_ns
+
+
+def _naming(part: Part, third: int) -> Part:
+    """The part, whose text says on which connection the third party was."""
+    if part.third == third:
+        return part
+    return replace(part, text=f"{part.text} on connection {third}", third=third)
 
 
 def _busy(line: Line, before: Call | None, after: Call, call: Call) -> str:
@@ -141,12 +147,13 @@ def _syn_ns(path: Path) -> int:
     return path.track.halves[Direction.C2S].syns[0].time_ns
 
 
-def _inside(part: Part, call: Call, text: str) -> Part:
-    """A part of another call, with this text, which says so."""
-    calls = part.calls
-    if not (text.endswith(")") and "(inside " in text):
-        calls, text = tuple(dict.fromkeys((call.call, *calls))), f"{text} (inside {name_of(call)})"
-    return Part(part.start_ns, part.stop_ns, part.cause, part.certainty, part.frames, calls, text)
+def _inside(part: Part, call: Call) -> Part:
+    """A part of another call, which says so: of several, one inside the other, the innermost."""
+    if part.inside is not None:
+        return part
+    calls = tuple(dict.fromkeys((call.call, *part.calls)))
+    text = f"{part.text} (inside {name_of(call)})"
+    return replace(part, calls=calls, text=text, inside=call.call)
 
 
 def _whose(call: Call) -> str:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netlab.explain.causes import MECHANISMS, Cause, Certainty
-from netlab.explain.parts import Line, Part
+from netlab.explain.parts import Line, Part, Sense
 
 CAUSES = st.sampled_from(list(Cause))
 CERTAINTIES = st.sampled_from(list(Certainty))
@@ -54,6 +54,29 @@ def test_what_says_the_same_is_one_part_with_all_its_evidence() -> None:
     line.until(10, Cause.CWND, Certainty.OBSERVED, (3,), (), "x")
     assert [(p.start_ns, p.stop_ns, p.frames, p.calls) for p in line.finish()] == [
         (0, 8, (1, 2), (7,)), (8, 10, (3,), ()),
+    ]  # fmt: skip
+
+
+def test_what_a_part_means_goes_with_it_whatever_becomes_of_its_times() -> None:
+    held = Part(0, 9, Cause.DELAYED_ACK, Certainty.OBSERVED, (1,), (7,), "x", Sense.FREES_NAGLE)
+    asked = Part(6, 9, Cause.PEER_APP, Certainty.OBSERVED, (), (8,), "y", None, 3, 12)
+    line = Line(2, 10)
+    line.include([held], 4)
+    line.go_on(5)
+    line.include([asked], 7)
+    line.go_on(20)
+    assert [(p.start_ns, p.stop_ns, p.sense, p.inside, p.third) for p in line.finish()] == [
+        (2, 5, Sense.FREES_NAGLE, None, None), (5, 6, None, None, None), (6, 10, None, 3, 12),
+    ]  # fmt: skip
+
+
+def test_two_that_mean_different_things_are_two() -> None:
+    line = Line(0, 10)
+    line.until(4, Cause.DELAYED_ACK, Certainty.OBSERVED, text="x", sense=Sense.FREES_NAGLE)
+    line.until(9, Cause.DELAYED_ACK, Certainty.OBSERVED, text="x", sense=Sense.FREES_BUFFER)
+    line.go_on(7)
+    assert [(p.stop_ns, p.sense) for p in line.parts] == [
+        (4, Sense.FREES_NAGLE), (9, Sense.FREES_BUFFER),
     ]  # fmt: skip
 
 
