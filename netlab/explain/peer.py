@@ -94,7 +94,7 @@ def _parts(scene: Scene, call: Call) -> Iterator[tuple[Part, bool]]:
         if told[0].start_ns > part.start_ns:
             yield replace(part, stop_ns=told[0].start_ns), False
         for one in told:
-            yield one, one.cause in (Cause.TIMER, Cause.PATH_MTU)
+            yield one, one.cause is Cause.TIMER
 
 
 def _third_party(scene: Scene, part: Part, call: Call) -> tuple[int, int] | None:
