@@ -16,14 +16,11 @@ from dataclasses import replace
 from netlab.correlate.arrivals import arrival_ns
 from netlab.explain.causes import BUSY, Cause, Certainty
 from netlab.explain.endings import end_text
-from netlab.explain.local_queue import tell_local_standing
 from netlab.explain.parts import Line, Part
-from netlab.explain.path import Path
-from netlab.explain.queues import complete, tell_standing, went_well
 from netlab.explain.scene import Scene
 from netlab.explain.stopped import is_stop, tell_stopped
 from netlab.explain.wording import name_of
-from netlab.model.tables import Call, Direction, Side
+from netlab.model.tables import Call, Side
 
 # A peer that waits for a client, a time or a signal does what its program wants.
 _OWN_WILL = BUSY | {Cause.NO_CLIENT, Cause.TIMER, Cause.SIGNAL, Cause.OTHER_EVENT, Cause.PEER_APP}
@@ -31,9 +28,8 @@ _STOPS_NS = 10_000_000  # stops by strace between two calls, on a busy machine
 _SHORT_NS = 1_000_000  # a thread that did not run for less is a program at work
 
 
-def tell_before(line: Line, scene: Scene, call: Call, what: str) -> None:
-    """Everything up to the entry of the peer's `call`; `what` it was to do: `called send #12`."""
-    _accept_queue(line, scene, call)
+def tell_thread(line: Line, scene: Scene, call: Call, what: str) -> None:
+    """What the peer's thread did up to its `call`; `what` that was to do: `called send #12`."""
     text = f"before {_whose(call)} program {what}"
     if call.op == "exit":
         text = end_text(call)
@@ -143,10 +139,6 @@ def _program(line: Line, until_ns: int, call: Call, text: str) -> None:
     line.until(until_ns, Cause.PEER_APP, certainty, (), (call.call,), text)
 
 
-def _syn_ns(path: Path) -> int:
-    return path.track.halves[Direction.C2S].syns[0].time_ns
-
-
 def _inside(part: Part, call: Call) -> Part:
     """A part of another call, which says so: of several, one inside the other, the innermost."""
     if part.inside is not None:
@@ -158,26 +150,3 @@ def _inside(part: Part, call: Call) -> Part:
 
 def _whose(call: Call) -> str:
     return f"the {call.side or call.actor}'s"
-
-
-def _accept_queue(line: Line, scene: Scene, call: Call) -> None:
-    """Until somebody called accept, where the peer's socket came out of one."""
-    from netlab.explain.accepting import tell_accept
-
-    socket = scene.socket_of(call)
-    if socket is None or socket.accepted_by is None or call.side != Side.SERVER:
-        return
-    accept = scene.call(socket.accepted_by)
-    path = scene.path(accept.connection)
-    if accept.entered_ns <= line.at_ns:
-        return
-    if path is None:
-        tell_local_standing(line, scene, socket, accept)
-        return
-    queued = complete(path, socket)
-    if queued is None or (queued[0] >= accept.entered_ns and went_well(path)):
-        return  # it waited for what is told of accept itself
-    if not path.track.halves[Direction.C2S].syns[:1] or _syn_ns(path) > line.at_ns:
-        return  # it had not begun
-    tell_accept(line, path, socket)
-    tell_standing(line, path, queued[1], accept)

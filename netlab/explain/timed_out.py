@@ -23,8 +23,9 @@ from dataclasses import replace
 from netlab.correlate.arrivals import arrival_ns
 from netlab.correlate.datagrams import Datagram
 from netlab.correlate.sockets import Socket
-from netlab.explain.arriving import tell_byte, tell_flight, tell_unarrived
+from netlab.explain.arriving import tell_byte, tell_unarrived
 from netlab.explain.causes import Cause, Certainty
+from netlab.explain.flight import tell_flight
 from netlab.explain.low_water import unread
 from netlab.explain.parts import Line, Part
 from netlab.explain.path import Path
