@@ -18,10 +18,12 @@ from netlab.explain.moments import Holder
 from netlab.explain.no_room import is_thrown_away
 from netlab.explain.parts import Line
 from netlab.explain.path import Path
+from netlab.explain.peer import tell_inside
 from netlab.explain.queues import is_never_taken, tell_kept_out
 from netlab.explain.recovery import tell_recovery
 from netlab.explain.sender import Sender, Write
 from netlab.explain.too_big import before_it, mtu_rule, too_big
+from netlab.explain.wording import name_of
 from netlab.model.tables import Call, Direction, Fate, Packet, Role
 
 _PROMPT_NS = 2_000_000  # the stack's own work, on a busy machine
@@ -140,6 +142,8 @@ def tell_end(line: Line, path: Path, direction: Direction) -> int | None:
         tell_before(until, path.scene, cause, f"called {_plain(cause)}")
         if fins and sender.nxt(fins[0].time_ns - 1) >= length:
             tell_process_end(until, cause, fins[0].time_ns, (fins[0].frame,))
+        if fins:
+            _kept_open(until, path, cause, fins[0])
         write = sender.last_write(cause.entered_ns)
         if fins and write is not None and sender.una(cause.entered_ns) < length:
             tell_held(until, Holder(path, sender, write), sender.given_of(fins[0]))
@@ -159,6 +163,27 @@ def tell_end(line: Line, path: Path, direction: Direction) -> int | None:
     _behind_gap(until, sender, length, ready_ns, fin.frame)
     line.include(until.finish(), ready_ns)
     return ready_ns
+
+
+def _kept_open(line: Line, path: Path, close: Call, fin: Packet) -> None:
+    """A close while another thread was inside a call on the same socket: its FIN waits for that.
+
+    close takes the descriptor away and ends no call; who is inside holds the socket until it
+    returns, and the last to let go of it sends the FIN (fdget and fput in Linux; man 2 close).
+    """
+    scene = path.scene
+    socket = scene.socket_of(close) if close.op == "close" and path.exact else None
+    inside = [
+        call for call in map(scene.call, socket.calls if socket is not None else ())
+        if call.entered_ns < close.entered_ns
+        and call.returned_ns is not None and call.returned_ns >= fin.time_ns
+        and call.call in scene.explained
+    ]  # fmt: skip
+    if inside:
+        left = Line(line.at_ns, min(fin.time_ns, line.stop_ns))
+        text = f"before {name_of(inside[-1])} returned, which {_plain(close)} did not end"
+        tell_inside(left, scene, inside[-1], text)
+        line.include(left.parts, fin.time_ns)
 
 
 def _fin_leaves(line: Line, sender: Sender, fin: Packet) -> None:

@@ -45,6 +45,11 @@ def tell_silent(line: Line, scene: Scene, last: Call, text: str) -> None:
     _walk(line, scene, earlier, last, line.stop_ns, text)
 
 
+def tell_inside(line: Line, scene: Scene, call: Call, text: str) -> None:
+    """Everything up to the end, in which the peer's `call` was inside: what it waited for."""
+    _walk(line, scene, [call], call, line.stop_ns, text)
+
+
 def _walk(
     line: Line, scene: Scene, earlier_calls: list[Call], call: Call, until_ns: int, text: str
 ) -> None:
