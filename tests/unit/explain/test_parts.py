@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+import netlab.explain
 from netlab.explain.causes import MECHANISMS, Cause, Certainty
 from netlab.explain.parts import Line, Part, Sense
 
@@ -97,3 +101,28 @@ def test_every_cause_has_its_words_and_those_that_a_program_can_change_their_adv
         assert mechanism.says.isascii()
         assert mechanism.advice.isascii()
         assert not mechanism.advice or mechanism.advice.endswith(".")
+
+
+_LOOKS = frozenset({"startswith", "endswith", "find", "index", "count", "partition", "split"})
+
+
+def _looks_into_a_text(node: ast.AST) -> bool:
+    if isinstance(node, ast.Compare) and any(isinstance(op, ast.In | ast.NotIn) for op in node.ops):
+        return any(_is_text(one) for one in node.comparators)
+    called = node.func if isinstance(node, ast.Call) else None
+    return isinstance(called, ast.Attribute) and called.attr in _LOOKS and _is_text(called.value)
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Attribute) and node.attr == "text"
+
+
+def test_nothing_is_decided_by_the_words_of_a_text() -> None:
+    """Words are for people, and change: what others decide by is a field of the part."""
+    found = [
+        f"{path.name}:{node.lineno}"
+        for path in sorted(Path(netlab.explain.__path__[0]).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.expr) and _looks_into_a_text(node)
+    ]
+    assert found == []
