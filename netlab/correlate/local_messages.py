@@ -48,7 +48,7 @@ def join_messages(join: LocalJoin, sockets: Sequence[Socket], ends: Ends) -> Non
     sent: list[tuple[Message, _Inbox]] = []
     for inbox in inboxes.values():
         inbox.messages.sort(key=lambda message: message.call)
-        inbox.readings = _read(join, inbox)
+        inbox.readings = _read(join, inbox, ends)
         sent += [(message, inbox) for message in inbox.messages]
     sent.sort(key=lambda item: item[0].call)
     rows = _Rows(join, ends)
@@ -92,7 +92,9 @@ def _post(
             )  # fmt: skip
             senders[number] = socket
         elif record.result:
-            reason = Reason.NO_PEER if to is None else Reason.PEER_UNSURE
+            reason = Reason.PEER_UNSURE
+            if to is None:
+                reason = Reason.NO_PEER if by_message else ends.why_alone(socket)
             join.unmatched.append(
                 Unmatched(None, None, None, None, record.result, What.SENT_NOT_READ, reason, number)
             )
@@ -102,7 +104,7 @@ def _returned(record: CallRecord) -> int:
     return record.returned_ns if record.returned_ns is not None else _FOREVER
 
 
-def _read(join: LocalJoin, inbox: _Inbox) -> Readings:
+def _read(join: LocalJoin, inbox: _Inbox, ends: Ends) -> Readings:
     """What is certain of one queue."""
     reader = inbox.reader
     records = [(n, join.calls[n - 1]) for n in reader.calls if is_inbound(join.calls[n - 1])]
@@ -114,6 +116,8 @@ def _read(join: LocalJoin, inbox: _Inbox) -> Readings:
         while len(reads) > len(inbox.messages) and not reads[-1].result:
             reads.pop()
     doubt = _doubt(join, reader)
+    if doubt is None and reader.kind == "SOCK_SEQPACKET" and ends.other(reader) is None:
+        doubt = ends.why_alone(reader)
     if doubt is not None:
         return nothing_known(inbox.messages, reads, doubt)
     empties = [

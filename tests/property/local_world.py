@@ -1,0 +1,318 @@
+"""Unix sockets and pipes of one program, as the kernel treats them -> the calls that a witness saw.
+
+A world runs a script of steps: it is told what to try, keeps queues as Linux does (unix_stream_*,
+unix_dgram_* in af_unix.c), and notes for each byte which call sent and which read it. Of each call
+it makes a record, of which it leaves out what a witness may not know: the other end's inode, the
+address of a connect, the names. Processes and threads overlap in time, in either order.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from netlab.model.call import CallRecord, Inheritance
+
+STEP_NS = 1_000
+PATHS = ("unix:/a", "unix:/b", "unix:@c", "unix:d")
+
+
+@dataclass(eq=False)
+class End:
+    """One socket; of a pipe, both ends."""
+
+    inode: int
+    kind: str | None
+    family: str = "AF_UNIX"
+    name: str | None = None
+    peer: End | None = None
+    peer_name: str | None = None
+    listening: bool = False
+    accepted: bool = True  # a process holds it
+    waiting: deque[End] = field(default_factory=deque)  # of a listener
+    queue: deque[list[Any]] = field(default_factory=deque)  # of [call, bytes, sender's name]
+    holders: set[int] = field(default_factory=set)  # processes
+    reset: bool = False  # the other end went with bytes unread
+
+    @property
+    def open(self) -> bool:
+        return bool(self.holders) or not self.accepted
+
+
+@dataclass
+class Knows:
+    """What the witness tells of each call; `bit` draws whether."""
+
+    bit: Callable[[], bool]
+    addresses: bool = True
+    names: bool = True
+    credentials: bool = False
+
+
+class World:
+    """Runs steps; `records` and `forks` is what was seen of them, the rest is what was so."""
+
+    def __init__(self, knows: Knows) -> None:
+        self.knows = knows
+        self.now = 0
+        self.ends: list[End] = []
+        self.bound: dict[str, End] = {}
+        self.pids = [10]
+        self.effects: list[tuple[int, int, CallRecord]] = []  # time, slack before and after
+        self.forks: list[Inheritance] = []
+        self.took: Counter[tuple[int, int]] = Counter()  # bytes by (send, read)
+        self.sent: dict[int, int] = {}
+        self.cut: Counter[int] = Counter()  # by read: what a message had more than its room
+        self.inodes = 100
+
+    # --- steps: every one does what it can, or nothing
+
+    def step(self, what: str, a: int, b: int, c: int) -> None:
+        getattr(self, what)(a, b, c)
+
+    def listen(self, a: int, b: int, c: int) -> None:
+        name = PATHS[a % len(PATHS)]
+        pid = self.pid(b)
+        old = self.bound.get(name)
+        if old is not None:
+            self._close(old, c)
+        made = self._new(("SOCK_STREAM", "SOCK_STREAM", "SOCK_SEQPACKET")[c % 3], pid)
+        self.note(c, pid, "socket", made, 3)
+        made.name = name
+        self.note(c, pid, "bind", made, 0, address=name)
+        made.listening = True
+        self.note(c, pid, "listen", made, 0, args="128")
+        self.bound[name] = made
+
+    def connect(self, a: int, b: int, c: int) -> None:
+        names = [name for name, end in self.bound.items() if end.holders]
+        if not names:
+            return
+        name, pid = names[a % len(names)], self.pid(b)
+        listener = self.bound[name]
+        made = self._new(listener.kind, pid)
+        self.note(c, pid, "socket", made, 4)
+        if c % 3 == 0:
+            made.name = f"unix:/of-{made.inode}"
+            self.note(c, pid, "bind", made, 0, address=made.name)
+        self.inodes += 1
+        other = End(self.inodes, listener.kind, name=name, peer=made, peer_name=made.name or "unix:")
+        other.accepted = False
+        other.connected_by = pid  # type: ignore[attr-defined]
+        made.peer, made.peer_name = other, name
+        listener.waiting.append(other)
+        told = name if self.knows.addresses else None
+        self.note(c, pid, "connect", made, 0, address=told)
+
+    def accept(self, a: int, b: int, c: int) -> None:
+        ready = [end for end in self.ends if end.waiting and end.holders]
+        if not ready:
+            return
+        listener = ready[a % len(ready)]
+        pid = sorted(listener.holders)[b % len(listener.holders)]
+        made = listener.waiting.popleft()
+        made.accepted = True
+        made.holders.add(pid)
+        self.ends.append(made)
+        assert made.peer is not None
+        told = made.peer.inode if made.peer.open and self.knows.bit() else None
+        args = f"peer pid {made.connected_by}" if self.knows.credentials else ""  # type: ignore[attr-defined]
+        self.note(
+            c, pid, "accept4", listener, 5, new_inode=made.inode, peer_inode=told, args=args,
+            address=made.peer_name if self.knows.names else None,
+        )  # fmt: skip
+
+    def pair(self, a: int, b: int, c: int) -> None:
+        kind = ("SOCK_STREAM", "SOCK_DGRAM", "SOCK_SEQPACKET")[a % 3]
+        pid = self.pid(b)
+        one, two = self._new(kind, pid), self._new(kind, pid)
+        one.peer, two.peer = two, one
+        one.name = two.name = "unix:"
+        self.note(
+            c, pid, "socketpair", one, 0, new_inode=two.inode, peer_inode=two.inode,
+        )  # fmt: skip
+
+    def pipe(self, a: int, b: int, c: int) -> None:
+        pid = self.pid(b)
+        made = self._new(None, pid, family="pipe")
+        made.peer = made
+        self.note(c, pid, "pipe", made, 0)
+
+    def send(self, a: int, b: int, c: int) -> None:
+        end, pid = self.some(a, b)
+        if end is None or end.listening or end.peer is None:
+            return
+        op = "write" if end.family == "pipe" else "sendto"
+        if not end.peer.open:
+            self.note(c, pid, op, end, -1, errno="EPIPE")
+            return
+        count = c % 37 + 1
+        number = self.note(c, pid, op, end, count, size=count)
+        self.sent[number] = count
+        end.peer.queue.append([number, count, end.name or "unix:"])
+
+    def read(self, a: int, b: int, c: int) -> None:
+        end, pid = self.some(a, b)
+        if end is None or end.listening or end.peer is None:
+            return
+        op = "read" if end.family == "pipe" else "recvfrom"
+        room = (5, 17, 100, 1000)[c % 4]
+        if not end.queue:
+            if end.peer.open or end.kind == "SOCK_DGRAM":
+                self.note(c, pid, op, end, -1, errno="EAGAIN", size=room)
+            elif end.reset:
+                end.reset = False
+                self.note(c, pid, op, end, -1, errno="ECONNRESET", size=room)
+            else:
+                self.note(c, pid, op, end, 0, size=room)
+            return
+        if end.kind in ("SOCK_DGRAM", "SOCK_SEQPACKET"):
+            sender, count, _ = end.queue.popleft()
+            number = self.note(c, pid, op, end, min(count, room), size=room)
+            self.took[sender, number] += count
+            self.cut[number] = max(0, count - room)
+            return
+        parts = []
+        left = room
+        while left and end.queue:
+            head = end.queue[0]
+            part = min(left, head[1])
+            parts.append((head[0], part))
+            head[1] -= part
+            left -= part
+            if not head[1]:
+                end.queue.popleft()
+        number = self.note(c, pid, op, end, room - left, size=room)
+        for sender, part in parts:
+            self.took[sender, number] += part
+
+    def close(self, a: int, b: int, c: int) -> None:
+        end, _ = self.some(a, b)
+        if end is not None:
+            self._close(end, c)
+
+    def fork(self, a: int, b: int, c: int) -> None:
+        if len(self.pids) > 3:
+            return
+        parent, child = self.pid(a), 10 * len(self.pids) + 10
+        held = [end for end in self.ends if parent in end.holders]
+        self.now += STEP_NS * 20
+        self.forks.append(Inheritance(child, parent, self.now, tuple(e.inode for e in held)))
+        self.effects.append((self.now, -1, None))  # type: ignore[arg-type]  # nothing overlaps it
+        self.now += STEP_NS * 20
+        self.pids.append(child)
+        for end in held:
+            end.holders.add(child)
+
+    # --- what they are made of
+
+    def pid(self, a: int) -> int:
+        return self.pids[a % len(self.pids)]
+
+    def some(self, a: int, b: int) -> tuple[End | None, int]:
+        held = [end for end in self.ends if end.holders]
+        if not held:
+            return None, 0
+        end = held[a % len(held)]
+        return end, sorted(end.holders)[b % len(end.holders)]
+
+    def _new(self, kind: str | None, pid: int, family: str = "AF_UNIX") -> End:
+        self.inodes += 1
+        made = End(self.inodes, kind, family)
+        made.holders.add(pid)
+        self.ends.append(made)
+        return made
+
+    def _close(self, end: End, c: int) -> None:
+        """In all processes that hold it."""
+        for pid in sorted(end.holders):
+            self.note(c, pid, "close", end, 0)
+        end.holders.clear()
+        for gone in [end, *end.waiting]:
+            gone.accepted = True
+            if gone.peer is not None and gone.peer is not gone:
+                gone.peer.reset = bool(gone.queue)
+        if end.name is not None and self.bound.get(end.name) is end:
+            del self.bound[end.name]
+
+    def note(
+        self, c: int, pid: int, op: str, end: End, result: int, *, size: int | None = None,
+        peer_inode: int | None = None, **more: Any,
+    ) -> int:  # fmt: skip
+        """Record a call; its number among all that had an effect, which is that of the order."""
+        self.now += STEP_NS * 4
+        peer = end.peer
+        told = peer_inode
+        if told is None and op != "accept4" and peer is not None and end.family == "AF_UNIX":
+            if peer.accepted and peer.open and self.knows.bit():
+                told = peer.inode
+        names = self.knows.names and end.family == "AF_UNIX"
+        fields = {
+            "local": end.name if names else None,
+            "peer": end.peer_name if names else None,
+            "args": "",
+            **more,
+        }
+        if not names and op != "connect":
+            fields["address"] = None
+        tid = pid + c // 8 % 2
+        record = CallRecord(
+            witness="probe", host="localhost", actor="program", pid=pid, tid=tid, order=0, op=op,
+            fd=end.inode, entered_ns=0, returned_ns=0, requested_bytes=size, result=result,
+            inode=end.inode, family=end.family, kind=end.kind, peer_inode=told, **fields,
+        )  # fmt: skip
+        self.effects.append((self.now, c // 16 % 4, record))
+        return len(self.effects)
+
+    def seen(self) -> tuple[list[CallRecord], dict[int, int]]:
+        """The records in order of entry, and the number of each by that of its effect.
+
+        A call may begin long before its effect, and end long after, but not before the thread's
+        call before it has ended; nor does any lie around a fork.
+        """
+        last: dict[int, int] = {}
+        walls = [at for at, slack, _ in self.effects if slack < 0]
+        spans: list[list[Any]] = []
+        mine: dict[int, list[Any]] = {}
+        born: dict[int, list[Any]] = {}  # by inode: what made it; nobody uses it before that ends
+        for number, (at, slack, record) in enumerate(self.effects, 1):
+            if slack < 0:
+                continue
+            loose = STEP_NS * (0, 1, 6, 11)[slack]
+            floor = max(last.get(record.tid, 0), max((w for w in walls if w < at), default=0)) + 1
+            before = mine.get(record.tid)
+            if before is not None:
+                before[2] = min(before[2], at - 2)
+                floor = max(floor, before[2] + 1)
+            maker = born.get(record.inode or 0)
+            if maker is not None and maker is not before:
+                maker[2] = min(maker[2], at - 2)
+                floor = max(floor, maker[2] + 1)
+            entered = max(floor, at - loose - 1)
+            ceiling = min((w for w in walls if w > at), default=1 << 60) - 1
+            item = [number, entered, min(at + loose + 1, ceiling), record]
+            spans.append(item)
+            mine[record.tid] = item
+            made = [record.inode] if record.op in ("socket", "socketpair", "pipe") else []
+            for inode in [*made, record.new_inode]:
+                born[inode or 0] = item
+            last[record.tid] = at
+        spans.sort(key=lambda item: (item[1], item[3].pid, item[3].tid))
+        records = []
+        place: dict[int, int] = {}
+        for number, entered, returned, record in spans:
+            place[number] = len(records) + 1
+            records.append(
+                replace(record, entered_ns=entered, returned_ns=returned, order=len(records) + 1)
+            )
+        return records, place
+
+
+def run(steps: Sequence[tuple[str, int, int, int]], knows: Knows) -> World:
+    """A world after all steps."""
+    world = World(knows)
+    for step in steps:
+        world.step(*step)
+    return world
