@@ -37,6 +37,15 @@ class _Bound:
     until_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """Where a datagram went, as far as its call tells."""
+
+    host: str
+    name: str | None
+    inherited: bool  # to the peer that its socket had before it was watched
+
+
 class Ends:
     """The Unix sockets of a recording by their inodes and paths, at any time."""
 
@@ -46,10 +55,17 @@ class Ends:
         self._bound: dict[tuple[str, str], list[_Bound]] = {}
         self.connects: dict[int, list[tuple[Socket, int]]] = {}  # by id of the listener, in order
         self._listeners: dict[int, Socket] = {}
+        self._pairs: dict[int, Socket] = {}  # by id, what socketpair() made with it
         for socket in sockets:
             self._by_inode.setdefault((socket.host, socket.inode), []).append(socket)
             if socket.accepted_by is None and socket.local not in _UNNAMED:
                 self._bind(socket, str(socket.local))
+        for socket in sockets:
+            record = calls[socket.calls[0] - 1] if socket.calls else None
+            if record is not None and record.op == "socketpair":
+                other = self.by_inode(socket.host, record.new_inode, socket.calls[0])
+                if other is not None:
+                    self._pairs[id(socket)], self._pairs[id(other)] = other, socket
         for bounds in self._bound.values():
             bounds.sort(key=lambda bound: bound.since_ns)
         self._pair(sockets)
@@ -57,6 +73,7 @@ class Ends:
         self._clients = [s for s in alone if s.connects]
         self._listening = [s for s in alone if s.listens]
         self._unborn = [s for s in alone if not s.is_born and not s.listens]
+        self._inboxes = [s for s in sockets if s.kind in (None, "SOCK_DGRAM")]
 
     def _bind(self, socket: Socket, path: str) -> None:
         since = entered = -1
@@ -99,7 +116,9 @@ class Ends:
         first = socket.calls[0] if socket.calls else 0
         connects = [n for n in socket.connects if self.calls[n - 1].errno is None]
         found: list[tuple[int, Socket | None]] = []
-        if not connects and socket.peer_inode:
+        if id(socket) in self._pairs:
+            found.append((0, self._pairs[id(socket)]))
+        elif not connects and socket.peer_inode:
             found.append((0, self.by_inode(socket.host, socket.peer_inode, first)))
         elif not connects and first and not socket.made and socket.peer not in _UNNAMED:
             peer = self.owner(socket.host, socket.peer, self.calls[first - 1])
@@ -227,6 +246,33 @@ class Ends:
         if any(self._may_belong(made, socket) for made in listener.accepted):
             return Reason.PEER_UNSURE
         return Reason.STILL_QUEUED if listener.last_close is None else Reason.CLOSED_UNREAD
+
+    def aimed_at(self, sender: Socket, number: int) -> Aim:
+        """Where a datagram went whose reader is not known."""
+        record = self.calls[number - 1]
+        connects = [
+            n for n in sender.connects if n < number and self.calls[n - 1].errno is None
+        ]  # fmt: skip
+        if record.witness == "kernel" and not record.address:
+            return Aim(sender.host, None, inherited=False)
+        name = record.address or (self.calls[connects[-1] - 1].address if connects else None)
+        inherited = not (name or connects or sender.made)
+        return Aim(sender.host, name or sender.peer, inherited)
+
+    def may_reach(self, aim: Aim, reader: Socket) -> bool:
+        """Whether it may be this socket that a datagram went to."""
+        if reader.host != aim.host:
+            return False
+        if aim.name in _UNNAMED:
+            return not (aim.inherited and reader.made)
+        if reader.local in _UNNAMED:  # its name may be one that its witness did not see
+            return not reader.made or any(not self.calls[n - 1].address for n in reader.binds)
+        return _last_part(str(aim.name)) == _last_part(str(reader.local))
+
+    def why_astray(self, aim: Aim) -> Reason:
+        """Why the reader of a datagram is not known."""
+        seen = any(self.may_reach(aim, reader) for reader in self._inboxes)
+        return Reason.PEER_UNSURE if seen else Reason.NO_PEER
 
     def _may_be_accepted(self, made: Socket) -> bool:
         """Whether a recorded client may be at the other end of what an accept returned."""

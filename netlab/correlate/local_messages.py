@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import field
 
 from netlab.correlate.call_ranges import Stop
-from netlab.correlate.local_ends import Ends
+from netlab.correlate.local_ends import Aim, Ends
 from netlab.correlate.local_inbox import Message, Reading, Readings, nothing_known, read_in_order
 from netlab.correlate.local_join import LocalJoin, gap
 from netlab.correlate.reasons import Reason, What
@@ -36,6 +36,7 @@ class _Inbox:
     reader: Socket
     messages: list[Message] = field(default_factory=list)
     unfinished: bool = False  # a send never returned: its message may be here
+    unsure: bool = False  # its sender connected meanwhile: a message may be here or elsewhere
     readings: Readings = field(default_factory=Readings)
 
 
@@ -43,12 +44,13 @@ def join_messages(join: LocalJoin, sockets: Sequence[Socket], ends: Ends) -> Non
     """Match the messages of all sockets that keep their borders."""
     inboxes = {id(socket): _Inbox(socket) for socket in sockets}
     senders: dict[int, Socket] = {}
+    strays: dict[Aim, Reason] = {}
     for socket in sockets:
-        _post(join, socket, ends, inboxes, senders)
+        _post(join, socket, ends, inboxes, senders, strays)
     sent: list[tuple[Message, _Inbox]] = []
     for inbox in inboxes.values():
         inbox.messages.sort(key=lambda message: message.call)
-        inbox.readings = _read(join, inbox, ends)
+        inbox.readings = _read(join, inbox, _unsure_peer(inbox, ends, strays))
         sent += [(message, inbox) for message in inbox.messages]
     sent.sort(key=lambda item: item[0].call)
     rows = _Rows(join, ends)
@@ -66,21 +68,25 @@ def join_messages(join: LocalJoin, sockets: Sequence[Socket], ends: Ends) -> Non
 
 def _post(
     join: LocalJoin, socket: Socket, ends: Ends, inboxes: dict[int, _Inbox],
-    senders: dict[int, Socket],
+    senders: dict[int, Socket], strays: dict[Aim, Reason],
 ) -> None:  # fmt: skip
     """Put what one socket sent into the queues of those it was for."""
     by_message = socket.kind == "SOCK_DGRAM"
     peers = ends.peers(socket) if by_message else [(0, ends.other(socket))]
-    since = [number for number, _ in peers]
     for number in socket.calls:
         record = join.calls[number - 1]
         if not is_outbound(record) or record.errno is not None:
             continue
         if record.address:
             to = ends.owner(socket.host, record.address, record)
+        elif by_message and record.witness == "kernel":
+            to = None  # its address stands behind a pointer, if it has one
         else:
-            place = bisect_right(since, number)
-            to = peers[place - 1][1] if place else None
+            possible = _peers_during(join, number, peers)
+            to = possible[0] if len(possible) == 1 else None
+            for peer in possible if to is None else ():
+                if id(peer) in inboxes:
+                    inboxes[id(peer)].unsure = True
         inbox = inboxes.get(id(to))
         if record.result is None:
             if inbox is not None:
@@ -93,18 +99,49 @@ def _post(
             senders[number] = socket
         elif record.result:
             reason = Reason.PEER_UNSURE
-            if to is None:
-                reason = Reason.NO_PEER if by_message else ends.why_alone(socket)
+            if to is None and by_message:
+                reason = _astray(ends, ends.aimed_at(socket, number), strays)
+            elif to is None:
+                reason = ends.why_alone(socket)
             join.unmatched.append(
                 Unmatched(None, None, None, None, record.result, What.SENT_NOT_READ, reason, number)
             )
+
+
+def _peers_during(
+    join: LocalJoin, number: int, peers: list[tuple[int, Socket | None]]
+) -> list[Socket | None]:
+    """Every peer that a socket had during a call; `peers` are (connect, peer from then on)."""
+    record = join.calls[number - 1]
+    low = high = bisect_right(peers, number, key=lambda item: item[0])
+    while low > 1 and _returned(join.calls[peers[low - 1][0] - 1]) > record.entered_ns:
+        low -= 1
+    while high < len(peers) and join.calls[peers[high][0] - 1].entered_ns < _returned(record):
+        high += 1
+    found = [peer for _, peer in peers[max(low - 1, 0) : high]]
+    return [peer for place, peer in enumerate(found) if all(peer is not p for p in found[:place])]
 
 
 def _returned(record: CallRecord) -> int:
     return record.returned_ns if record.returned_ns is not None else _FOREVER
 
 
-def _read(join: LocalJoin, inbox: _Inbox, ends: Ends) -> Readings:
+def _astray(ends: Ends, aim: Aim, strays: dict[Aim, Reason]) -> Reason:
+    if aim not in strays:
+        strays[aim] = ends.why_astray(aim)
+    return strays[aim]
+
+
+def _unsure_peer(inbox: _Inbox, ends: Ends, strays: dict[Aim, Reason]) -> Reason | None:
+    """Why others than the known senders may have written to this socket."""
+    reader = inbox.reader
+    if reader.kind == "SOCK_SEQPACKET":
+        return ends.why_alone(reader) if ends.other(reader) is None else None
+    reached = inbox.unsure or any(ends.may_reach(aim, reader) for aim in strays)
+    return Reason.PEER_UNSURE if reached else None
+
+
+def _read(join: LocalJoin, inbox: _Inbox, unsure_peer: Reason | None) -> Readings:
     """What is certain of one queue."""
     reader = inbox.reader
     records = [(n, join.calls[n - 1]) for n in reader.calls if is_inbound(join.calls[n - 1])]
@@ -112,12 +149,13 @@ def _read(join: LocalJoin, inbox: _Inbox, ends: Ends) -> Readings:
         _reading(number, record) for number, record in records
         if record.errno is None and record.result is not None and not record.flags & MSG_PEEK
     ]  # fmt: skip
-    if reader.kind == "SOCK_SEQPACKET":  # nothing was read: an empty message, or the end
-        while len(reads) > len(inbox.messages) and not reads[-1].result:
-            reads.pop()
-    doubt = _doubt(join, reader)
-    if doubt is None and reader.kind == "SOCK_SEQPACKET" and ends.other(reader) is None:
-        doubt = ends.why_alone(reader)
+    surplus = len(reads) - len(inbox.messages)
+    if reader.kind == "SOCK_SEQPACKET" and surplus > 0:
+        last_ns = max((read.entered_ns for read in reads if read.result), default=-1)
+        ends = [read for read in reads if not read.result and read.returned_ns >= last_ns]
+        del ends[:-surplus]  # nothing was read: an empty message, or the end
+        reads = [read for read in reads if read not in ends]
+    doubt = _doubt(join, reader) or unsure_peer
     if doubt is not None:
         return nothing_known(inbox.messages, reads, doubt)
     empties = [
@@ -146,7 +184,9 @@ def _read(join: LocalJoin, inbox: _Inbox, ends: Ends) -> Readings:
 
 
 def _reading(number: int, record: CallRecord) -> Reading:
-    told = record.address or (_UNNAMED if record.op in _TELL_SENDER else None)
+    told = record.address
+    if told is None and record.witness == "probe" and record.op in _TELL_SENDER:
+        told = _UNNAMED  # of a system call it may be that the caller did not ask
     if record.kind != "SOCK_DGRAM":
         told = None  # there is one sender only, and none is told
     result = record.result or 0

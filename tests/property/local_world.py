@@ -17,6 +17,7 @@ from netlab.model.call import CallRecord, Inheritance
 
 STEP_NS = 1_000
 PATHS = ("unix:/a", "unix:/b", "unix:@c", "unix:d")
+INBOXES = ("unix:/i", "unix:/j", "unix:@k", "unix:l")
 
 
 @dataclass(eq=False)
@@ -49,6 +50,10 @@ class Knows:
     addresses: bool = True
     names: bool = True
     credentials: bool = False
+
+    @property
+    def witness(self) -> str:
+        return "strace" if self.addresses else "kernel"
 
 
 class World:
@@ -87,7 +92,7 @@ class World:
         self.bound[name] = made
 
     def connect(self, a: int, b: int, c: int) -> None:
-        names = [name for name, end in self.bound.items() if end.holders]
+        names = [name for name, end in self.bound.items() if end.listening]
         if not names:
             return
         name, pid = names[a % len(names)], self.pid(b)
@@ -134,6 +139,53 @@ class World:
             c, pid, "socketpair", one, 0, new_inode=two.inode, peer_inode=two.inode,
         )  # fmt: skip
 
+    def inbox(self, a: int, b: int, c: int) -> None:
+        """A datagram socket, bound or not."""
+        pid = self.pid(b)
+        name = (*INBOXES, None)[a % 5]
+        old = self.bound.get(name or "")
+        if old is not None:
+            self._close(old, c)
+        made = self._new("SOCK_DGRAM", pid)
+        self.note(c, pid, "socket", made, 3)
+        if name is not None:
+            made.name, self.bound[name] = name, made
+            self.note(c, pid, "bind", made, 0, address=name)
+
+    def aim(self, a: int, b: int, c: int) -> None:
+        """connect() of a datagram socket; an earlier one goes, and what was queued with it."""
+        mine = [e for e in self.ends if e.kind == "SOCK_DGRAM" and e.holders]
+        to = self._inbox(b)
+        if not mine or to is None:
+            return
+        end = mine[a % len(mine)]
+        if to.peer not in (None, end):
+            return  # unix_may_send
+        if end.peer not in (None, to):
+            end.queue.clear()
+        end.peer, end.peer_name = to, to.name
+        told = to.name if self.knows.addresses else None
+        self.note(c, min(end.holders), "connect", end, 0, address=told)
+
+    def post(self, a: int, b: int, c: int) -> None:
+        """A datagram to an address."""
+        mine = [e for e in self.ends if e.kind == "SOCK_DGRAM" and e.holders]
+        to = self._inbox(b)
+        if not mine or to is None:
+            return
+        end = mine[a % len(mine)]
+        if to.peer not in (None, end):
+            return
+        count = c % 37 + 1
+        told = to.name if self.knows.addresses else None
+        number = self.note(c, min(end.holders), "sendto", end, count, size=count, address=told)
+        self.sent[number] = count
+        to.queue.append([number, count, end.name or "unix:"])
+
+    def _inbox(self, a: int) -> End | None:
+        found = [e for e in self.bound.values() if e.kind == "SOCK_DGRAM"]
+        return found[a % len(found)] if found else None
+
     def pipe(self, a: int, b: int, c: int) -> None:
         pid = self.pid(b)
         made = self._new(None, pid, family="pipe")
@@ -145,7 +197,7 @@ class World:
         if end is None or end.listening or end.peer is None:
             return
         op = "write" if end.family == "pipe" else "sendto"
-        if not end.peer.open:
+        if not end.peer.open or (end.kind == "SOCK_DGRAM" and end.peer.peer not in (None, end)):
             self.note(c, pid, op, end, -1, errno="EPIPE")
             return
         count = c % 37 + 1
@@ -155,12 +207,12 @@ class World:
 
     def read(self, a: int, b: int, c: int) -> None:
         end, pid = self.some(a, b)
-        if end is None or end.listening or end.peer is None:
+        if end is None or end.listening or (end.peer is None and end.kind != "SOCK_DGRAM"):
             return
         op = "read" if end.family == "pipe" else "recvfrom"
         room = (5, 17, 100, 1000)[c % 4]
         if not end.queue:
-            if end.peer.open or end.kind == "SOCK_DGRAM":
+            if end.kind == "SOCK_DGRAM" or (end.peer is not None and end.peer.open):
                 self.note(c, pid, op, end, -1, errno="EAGAIN", size=room)
             elif end.reset:
                 end.reset = False
@@ -169,8 +221,11 @@ class World:
                 self.note(c, pid, op, end, 0, size=room)
             return
         if end.kind in ("SOCK_DGRAM", "SOCK_SEQPACKET"):
-            sender, count, _ = end.queue.popleft()
-            number = self.note(c, pid, op, end, min(count, room), size=room)
+            sender, count, name = end.queue.popleft()
+            asked = end.kind == "SOCK_DGRAM" and c & 4 and name != "unix:"
+            number = self.note(
+                c, pid, op, end, min(count, room), size=room, address=name if asked else None
+            )
             self.took[sender, number] += count
             self.cut[number] = max(0, count - room)
             return
@@ -232,7 +287,7 @@ class World:
         end.holders.clear()
         for gone in [end, *end.waiting]:
             gone.accepted = True
-            if gone.peer is not None and gone.peer is not gone:
+            if gone.peer is not None and gone.peer is not gone and gone.kind != "SOCK_DGRAM":
                 gone.peer.reset = bool(gone.queue)
         if end.name is not None and self.bound.get(end.name) is end:
             del self.bound[end.name]
@@ -255,11 +310,11 @@ class World:
             "args": "",
             **more,
         }
-        if not names and op != "connect":
+        if not names and op in ("bind", "recvfrom"):
             fields["address"] = None
         tid = pid + c // 8 % 2
         record = CallRecord(
-            witness="probe", host="localhost", actor="program", pid=pid, tid=tid, order=0, op=op,
+            witness=self.knows.witness, host="localhost", actor="program", pid=pid, tid=tid, order=0, op=op,
             fd=end.inode, entered_ns=0, returned_ns=0, requested_bytes=size, result=result,
             inode=end.inode, family=end.family, kind=end.kind, peer_inode=told, **fields,
         )  # fmt: skip

@@ -18,13 +18,13 @@ from netlab.model.tables import Role, Tables
 
 EXAMPLES = int(os.environ.get("NETLAB_LOCAL_PROGRAMS", "300"))
 
+KINDS = (
+    ["listen", "pipe", "close", "fork", "inbox", "inbox", "aim", "pair"]
+    + ["connect", "accept", "post"] * 4 + ["send", "read"] * 8
+)  # fmt: skip
 numbers = st.integers(0, 255)
 steps = st.tuples(
-    st.sampled_from(
-        ["listen"] + ["connect"] * 4 + ["accept"] * 4 + ["pair", "pipe", "close", "fork"]
-        + ["send"] * 8 + ["read"] * 8
-    ),
-    numbers, numbers, numbers,
+    st.sampled_from(KINDS), numbers, numbers, numbers,
 )  # fmt: skip
 told = st.one_of(
     st.just([True]), st.just([False]), st.lists(st.booleans(), min_size=1, max_size=24)
@@ -94,8 +94,8 @@ def untrue(tables: Tables, world: World, place: dict[int, int]) -> list[str]:
     unread = Counter[int]()
     for row in tables.unmatched:
         assert row.call is not None
-        if row.reason == Reason.NO_PEER:
-            found.append(f"the other end of {row.call} is said not to be recorded")
+        if row.reason in (Reason.NO_PEER, Reason.UNSEEN_SENDER):
+            found.append(f"the other end of {row.call} is said not to be recorded: {row.reason}")
         if row.reason in (Reason.STILL_QUEUED, Reason.CLOSED_UNREAD):
             unread[row.call] += row.bytes
     for call, count in unread.items():

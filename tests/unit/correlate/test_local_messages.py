@@ -15,6 +15,7 @@ D: dict[str, Any] = {"family": "AF_UNIX", "kind": "SOCK_DGRAM", "peer": None}
 R: dict[str, Any] = {**D, "inode": 2, "local": "unix:/r"}  # the reader
 C: dict[str, Any] = {**D, "inode": 1, "local": "unix:/c"}
 UNSEEN = "order ambiguous: somebody who is not recorded wrote here, too"
+PEER_UNSURE = "not on a network: which socket is the other end is not known"
 CONTRADICTION = "the calls do not add up to the stream"
 
 
@@ -81,7 +82,7 @@ def test_a_relative_path_of_two_sockets_names_neither() -> None:
     call = send(play, 5, "unix:r")
     tables = closes(play)
     assert links(tables) == {}
-    assert reasons(tables) == {call: "not on a network: the other end is not recorded"}
+    assert reasons(tables) == {call: PEER_UNSURE}
 
 
 def test_a_socket_that_connects_elsewhere_sends_there_from_then_on() -> None:
