@@ -247,15 +247,15 @@ class Ends:
             return Reason.PEER_UNSURE
         return Reason.STILL_QUEUED if listener.last_close is None else Reason.CLOSED_UNREAD
 
-    def aimed_at(self, sender: Socket, number: int) -> Aim:
-        """Where a datagram went whose reader is not known."""
+    def aimed_at(self, sender: Socket, number: int, address: str | None) -> Aim:
+        """Where a datagram went, to an address or to its socket's peer."""
         record = self.calls[number - 1]
         connects = [
             n for n in sender.connects if n < number and self.calls[n - 1].errno is None
         ]  # fmt: skip
-        if record.witness == "kernel" and not record.address:
+        if record.witness == "kernel" and not address:
             return Aim(sender.host, None, inherited=False)
-        name = record.address or (self.calls[connects[-1] - 1].address if connects else None)
+        name = address or (self.calls[connects[-1] - 1].address if connects else None)
         inherited = not (name or connects or sender.made)
         return Aim(sender.host, name or sender.peer, inherited)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import field
+from itertools import zip_longest
 
 from netlab.correlate.call_ranges import Stop
 from netlab.correlate.local_ends import Aim, Ends
@@ -26,7 +27,7 @@ from netlab.model.tables import Connection, Direction, Side, Unmatched
 
 _FOREVER = 1 << 63
 _UNNAMED = "unix:"
-_TELL_SENDER = frozenset({"recvfrom", "recvfrom_into", "recvmsg", "recvmsg_into", "recvmmsg"})
+_TELL_SENDER = frozenset({"recvfrom", "recvfrom_into", "recvmsg", "recvmsg_into"})
 
 
 @dataclass(slots=True)
@@ -58,12 +59,12 @@ def join_messages(join: LocalJoin, sockets: Sequence[Socket], ends: Ends) -> Non
         rows.add(message, senders[message.call], inbox)
     for inbox in inboxes.values():
         join.reads.setdefault(id(inbox.reader), []).sort()
-        for number, reason in inbox.readings.unsure.items():
-            count = join.calls[number - 1].result
-            if is_inbound(join.calls[number - 1]) and count:
+        for read, reason in inbox.readings.unsure.items():
+            if isinstance(read, Reading) and read.result:
                 join.unmatched.append(
-                    Unmatched(None, None, None, None, count, What.READ_NOT_CAPTURED, reason, number)
-                )
+                    Unmatched(None, None, None, None, read.result, What.READ_NOT_CAPTURED, reason,
+                              read.call)
+                )  # fmt: skip
 
 
 def _post(
@@ -77,35 +78,46 @@ def _post(
         record = join.calls[number - 1]
         if not is_outbound(record) or record.errno is not None:
             continue
-        if record.address:
-            to = ends.owner(socket.host, record.address, record)
-        elif by_message and record.witness == "kernel":
-            to = None  # its address stands behind a pointer, if it has one
-        else:
-            possible = _peers_during(join, number, peers)
-            to = possible[0] if len(possible) == 1 else None
-            for peer in possible if to is None else ():
-                if id(peer) in inboxes:
-                    inboxes[id(peer)].unsure = True
-        inbox = inboxes.get(id(to))
-        if record.result is None:
-            if inbox is not None:
-                inbox.unfinished = True
-        elif inbox is not None:
-            inbox.messages.append(
-                Message(number, socket.local or _UNNAMED, record.result, record.entered_ns,
-                        _returned(record))
-            )  # fmt: skip
-            senders[number] = socket
-        elif record.result:
-            reason = Reason.PEER_UNSURE
-            if to is None and by_message:
-                reason = _astray(ends, ends.aimed_at(socket, number), strays)
-            elif to is None:
-                reason = ends.why_alone(socket)
-            join.unmatched.append(
-                Unmatched(None, None, None, None, record.result, What.SENT_NOT_READ, reason, number)
-            )
+        for length, address in _messages(record):
+            if address:
+                to = ends.owner(socket.host, address, record)
+            elif by_message and record.witness == "kernel":
+                to = None  # its address stands behind a pointer, if it has one
+            else:
+                possible = _peers_during(join, number, peers)
+                to = possible[0] if len(possible) == 1 else None
+                for peer in possible if to is None else ():
+                    if id(peer) in inboxes:
+                        inboxes[id(peer)].unsure = True
+            inbox = inboxes.get(id(to))
+            if length is None:
+                if inbox is not None:
+                    inbox.unfinished = True
+            elif inbox is not None:
+                inbox.messages.append(
+                    Message(number, socket.local or _UNNAMED, length, record.entered_ns,
+                            _returned(record))
+                )  # fmt: skip
+                senders[number] = socket
+            elif length:
+                reason = Reason.PEER_UNSURE
+                if to is None and by_message:
+                    reason = _astray(ends, ends.aimed_at(socket, number, address), strays)
+                elif to is None:
+                    reason = ends.why_alone(socket)
+                join.unmatched.append(
+                    Unmatched(None, None, None, None, length, What.SENT_NOT_READ, reason, number)
+                )
+
+
+def _messages(record: CallRecord) -> list[tuple[int | None, str | None]]:
+    """The length and the address of each message that a call moved; one has it whole."""
+    if not record.message_bytes:
+        return [(record.result, record.address)]
+    return [
+        (length, (address or None) if address is not None else record.address)
+        for length, address in zip_longest(record.message_bytes, record.message_addresses)
+    ]
 
 
 def _peers_during(
@@ -146,7 +158,7 @@ def _read(join: LocalJoin, inbox: _Inbox, unsure_peer: Reason | None) -> Reading
     reader = inbox.reader
     records = [(n, join.calls[n - 1]) for n in reader.calls if is_inbound(join.calls[n - 1])]
     reads = [
-        _reading(number, record) for number, record in records
+        read for number, record in records for read in _readings(number, record)
         if record.errno is None and record.result is not None and not record.flags & MSG_PEEK
     ]  # fmt: skip
     surplus = len(reads) - len(inbox.messages)
@@ -176,22 +188,28 @@ def _read(join: LocalJoin, inbox: _Inbox, unsure_peer: Reason | None) -> Reading
     found = _in_lanes(inbox, reads[:known], empties)
     if stop is not None:
         for read in reads[known:]:
-            found.unsure[read.call] = stop.reason
+            found.unsure[read] = stop.reason
         for message in inbox.messages:
-            if message.call not in found.certain:
-                found.unsure.setdefault(message.call, stop.reason)
+            if message not in found.certain:
+                found.unsure.setdefault(message, stop.reason)
     return found
 
 
-def _reading(number: int, record: CallRecord) -> Reading:
-    told = record.address
-    if told is None and record.witness == "probe" and record.op in _TELL_SENDER:
-        told = _UNNAMED  # of a system call it may be that the caller did not ask
-    if record.kind != "SOCK_DGRAM":
-        told = None  # there is one sender only, and none is told
-    result = record.result or 0
-    cut = record.requested_bytes is None or record.requested_bytes <= result
-    return Reading(number, told, result, cut, record.entered_ns, _returned(record))
+def _readings(number: int, record: CallRecord) -> list[Reading]:
+    found = []
+    for result, told in _messages(record):
+        if told is None and record.witness == "probe" and record.op in _TELL_SENDER:
+            told = _UNNAMED  # of a system call it may be that the caller did not ask
+        if record.kind != "SOCK_DGRAM":
+            told = None  # there is one sender only, and none is told
+        taken = result or 0
+        cut = (  # of several it is not known which asked for how much
+            bool(record.message_bytes)
+            or record.requested_bytes is None
+            or record.requested_bytes <= taken
+        )
+        found.append(Reading(number, told, taken, cut, record.entered_ns, _returned(record)))
+    return found
 
 
 def _doubt(join: LocalJoin, reader: Socket) -> Reason | None:
@@ -246,15 +264,14 @@ class _Rows:
             row.client_bytes = stop
         else:
             row.server_bytes = stop
-        self.join.of_call[message.call] = row.connection, way.sender
-        self.join.ranges[message.call] = way, start, stop
-        reader = inbox.readings.certain.get(message.call)
-        if reader is not None:
-            self._read(row, way, start, message, inbox.reader, reader)
+        self._place(message.call, row, way.sender, way, start, stop)
+        read = inbox.readings.certain.get(message)
+        if read is not None:
+            self._read(row, way, start, message, inbox.reader, read)
             return
         closed = inbox.reader.last_close is not None
         why = inbox.readings.unsure.get(
-            message.call, Reason.CLOSED_UNREAD if closed else Reason.STILL_QUEUED
+            message, Reason.CLOSED_UNREAD if closed else Reason.STILL_QUEUED
         )
         gap(self.join, row.connection, way, start, stop, message.call, why)
 
@@ -281,19 +298,30 @@ class _Rows:
 
     def _read(
         self, row: Connection, way: Direction, start: int, message: Message, socket: Socket,
-        reader: int,
+        read: Reading,
     ) -> None:  # fmt: skip
         join, stop = self.join, start + message.length
-        join.of_call[reader] = row.connection, way.receiver
-        join.ranges[reader] = way, start, stop
-        join.link(message.call, reader, way, start, stop)
-        join.reads.setdefault(id(socket), []).append((reader, message.call))
-        record = join.calls[reader - 1]
-        kept = record.result or 0
-        if record.flags & MSG_TRUNC and record.requested_bytes is not None:
+        self._place(read.call, row, way.receiver, way, start, stop)
+        join.link(message.call, read.call, way, start, stop)
+        join.reads.setdefault(id(socket), []).append((read.call, message.call))
+        record = join.calls[read.call - 1]
+        kept = read.result
+        one = not record.message_bytes
+        if one and record.flags & MSG_TRUNC and record.requested_bytes is not None:
             kept = min(kept, record.requested_bytes)
         if kept < message.length:
             join.unmatched.append(
                 Unmatched(row.connection, way, start + kept, stop, message.length - kept,
-                          What.TRUNCATED, Reason.TRUNCATED, reader)
+                          What.TRUNCATED, Reason.TRUNCATED, read.call)
             )  # fmt: skip
+
+    def _place(
+        self, call: int, row: Connection, side: Side, way: Direction, start: int, stop: int
+    ) -> None:
+        """Say where a call belongs; of several messages in a row it has all, else the first."""
+        join = self.join
+        if join.of_call.get(call) in (None, (row.connection, side)):
+            before = join.ranges.get(call)
+            join.of_call[call] = row.connection, side
+            if before is None or before[2] == start:
+                join.ranges[call] = way, start if before is None else before[1], stop

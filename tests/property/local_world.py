@@ -31,7 +31,8 @@ class End:
     peer: End | None = None
     peer_name: str | None = None
     listening: bool = False
-    accepted: bool = True  # a process holds it
+    accepted: bool = True  # or it waits in its listener's queue
+    connected_by: int | None = None
     waiting: deque[End] = field(default_factory=deque)  # of a listener
     queue: deque[list[Any]] = field(default_factory=deque)  # of [call, bytes, sender's name]
     holders: set[int] = field(default_factory=set)  # processes
@@ -65,11 +66,10 @@ class World:
         self.ends: list[End] = []
         self.bound: dict[str, End] = {}
         self.pids = [10]
-        self.effects: list[tuple[int, int, CallRecord]] = []  # time, slack before and after
+        self.effects: list[tuple[int, int, CallRecord | None]] = []  # time, slack, None: a fork
         self.forks: list[Inheritance] = []
         self.took: Counter[tuple[int, int]] = Counter()  # bytes by (send, read)
         self.sent: dict[int, int] = {}
-        self.cut: Counter[int] = Counter()  # by read: what a message had more than its room
         self.inodes = 100
 
     # --- steps: every one does what it can, or nothing
@@ -103,9 +103,10 @@ class World:
             made.name = f"unix:/of-{made.inode}"
             self.note(c, pid, "bind", made, 0, address=made.name)
         self.inodes += 1
-        other = End(self.inodes, listener.kind, name=name, peer=made, peer_name=made.name or "unix:")
-        other.accepted = False
-        other.connected_by = pid  # type: ignore[attr-defined]
+        other = End(
+            self.inodes, listener.kind, name=name, peer=made, peer_name=made.name or "unix:",
+            accepted=False, connected_by=pid,
+        )  # fmt: skip
         made.peer, made.peer_name = other, name
         listener.waiting.append(other)
         told = name if self.knows.addresses else None
@@ -123,7 +124,7 @@ class World:
         self.ends.append(made)
         assert made.peer is not None
         told = made.peer.inode if made.peer.open and self.knows.bit() else None
-        args = f"peer pid {made.connected_by}" if self.knows.credentials else ""  # type: ignore[attr-defined]
+        args = f"peer pid {made.connected_by}" if self.knows.credentials else ""
         self.note(
             c, pid, "accept4", listener, 5, new_inode=made.inode, peer_inode=told, args=args,
             address=made.peer_name if self.knows.names else None,
@@ -227,7 +228,6 @@ class World:
                 c, pid, op, end, min(count, room), size=room, address=name if asked else None
             )
             self.took[sender, number] += count
-            self.cut[number] = max(0, count - room)
             return
         parts = []
         left = room
@@ -243,6 +243,35 @@ class World:
         for sender, part in parts:
             self.took[sender, number] += part
 
+    def send_many(self, a: int, b: int, c: int) -> None:
+        """sendmmsg: of all messages, or those for which there is a reader."""
+        end, pid = self.some(a, b)
+        if end is None or end.kind not in ("SOCK_DGRAM", "SOCK_SEQPACKET") or end.listening:
+            return
+        peer = end.peer
+        if (
+            peer is None
+            or not peer.open
+            or (end.kind == "SOCK_DGRAM" and peer.peer not in (None, end))
+        ):
+            return
+        sizes = tuple(1 + (c * place) % 23 for place in range(1, 2 + c % 3))
+        number = self.note(c, pid, "sendmmsg", end, len(sizes), message_bytes=sizes)
+        self.sent[number] = sum(sizes)
+        for size in sizes:
+            peer.queue.append([number, size, end.name or "unix:"])
+
+    def read_many(self, a: int, b: int, c: int) -> None:
+        """recvmmsg, with room for every byte."""
+        end, pid = self.some(a, b)
+        if end is None or end.kind not in ("SOCK_DGRAM", "SOCK_SEQPACKET") or not end.queue:
+            return
+        taken = [end.queue.popleft() for _ in range(min(len(end.queue), 1 + c % 4))]
+        sizes = tuple(count for _, count, _ in taken)
+        number = self.note(c, pid, "recvmmsg", end, len(sizes), message_bytes=sizes)
+        for sender, count, _ in taken:
+            self.took[sender, number] += count
+
     def close(self, a: int, b: int, c: int) -> None:
         end, _ = self.some(a, b)
         if end is not None:
@@ -255,7 +284,7 @@ class World:
         held = [end for end in self.ends if parent in end.holders]
         self.now += STEP_NS * 20
         self.forks.append(Inheritance(child, parent, self.now, tuple(e.inode for e in held)))
-        self.effects.append((self.now, -1, None))  # type: ignore[arg-type]  # nothing overlaps it
+        self.effects.append((self.now, 0, None))
         self.now += STEP_NS * 20
         self.pids.append(child)
         for end in held:
@@ -300,9 +329,10 @@ class World:
         self.now += STEP_NS * 4
         peer = end.peer
         told = peer_inode
-        if told is None and op != "accept4" and peer is not None and end.family == "AF_UNIX":
-            if peer.accepted and peer.open and self.knows.bit():
-                told = peer.inode
+        there = peer is not None and peer.accepted and peer.open and end.family == "AF_UNIX"
+        if told is None and op != "accept4" and there and self.knows.bit():
+            assert peer is not None
+            told = peer.inode
         names = self.knows.names and end.family == "AF_UNIX"
         fields = {
             "local": end.name if names else None,
@@ -314,9 +344,10 @@ class World:
             fields["address"] = None
         tid = pid + c // 8 % 2
         record = CallRecord(
-            witness=self.knows.witness, host="localhost", actor="program", pid=pid, tid=tid, order=0, op=op,
-            fd=end.inode, entered_ns=0, returned_ns=0, requested_bytes=size, result=result,
-            inode=end.inode, family=end.family, kind=end.kind, peer_inode=told, **fields,
+            witness=self.knows.witness, host="localhost", actor="program", pid=pid, tid=tid,
+            order=0, op=op, fd=end.inode, entered_ns=0, returned_ns=0, requested_bytes=size,
+            result=result, inode=end.inode, family=end.family, kind=end.kind, peer_inode=told,
+            **fields,
         )  # fmt: skip
         self.effects.append((self.now, c // 16 % 4, record))
         return len(self.effects)
@@ -328,12 +359,12 @@ class World:
         call before it has ended; nor does any lie around a fork.
         """
         last: dict[int, int] = {}
-        walls = [at for at, slack, _ in self.effects if slack < 0]
+        walls = [at for at, _, record in self.effects if record is None]
         spans: list[list[Any]] = []
         mine: dict[int, list[Any]] = {}
         born: dict[int, list[Any]] = {}  # by inode: what made it; nobody uses it before that ends
         for number, (at, slack, record) in enumerate(self.effects, 1):
-            if slack < 0:
+            if record is None:
                 continue
             loose = STEP_NS * (0, 1, 6, 11)[slack]
             floor = max(last.get(record.tid, 0), max((w for w in walls if w < at), default=0)) + 1

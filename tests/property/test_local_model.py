@@ -1,4 +1,4 @@
-"""Whatever a program does with local sockets and pipes: each byte has one place, and the true one."""
+"""Whatever a program does with local sockets and pipes: each byte has one place, the true one."""
 
 from __future__ import annotations
 
@@ -19,19 +19,18 @@ from netlab.model.tables import Role, Tables
 EXAMPLES = int(os.environ.get("NETLAB_LOCAL_PROGRAMS", "300"))
 
 KINDS = (
-    ["listen", "pipe", "close", "fork", "inbox", "inbox", "aim", "pair"]
+    ["listen", "pipe", "close", "fork", "inbox", "inbox", "aim", "pair", "send_many", "read_many"]
     + ["connect", "accept", "post"] * 4 + ["send", "read"] * 8
 )  # fmt: skip
 numbers = st.integers(0, 255)
-steps = st.tuples(
-    st.sampled_from(KINDS), numbers, numbers, numbers,
-)  # fmt: skip
+steps = st.tuples(st.sampled_from(KINDS), numbers, numbers, numbers)
+scripts = st.one_of(st.lists(steps, max_size=20), st.lists(steps, min_size=50, max_size=90))
 told = st.one_of(
     st.just([True]), st.just([False]), st.lists(st.booleans(), min_size=1, max_size=24)
 )
 
 
-@given(st.lists(steps, max_size=80), told, st.booleans(), st.booleans(), st.booleans())
+@given(scripts, told, st.booleans(), st.booleans(), st.booleans())
 @settings(max_examples=EXAMPLES, deadline=None)
 def test_each_byte_is_matched_truly_or_listed(
     script: list[tuple[str, int, int, int]],
@@ -41,6 +40,8 @@ def test_each_byte_is_matched_truly_or_listed(
     credentials: bool,
 ) -> None:
     drawn = cycle(bits)
+    # Something to connect and to write to, whatever follows.
+    script = [("listen", 0, 0, 0), ("inbox", 0, 0, 0), *script]
     world = run(script, Knows(lambda: next(drawn), addresses, names, credentials))
     records, place = world.seen()
     tables = correlate(RawRecording(calls=records, inheritances=world.forks), [])
@@ -53,8 +54,8 @@ def twice(tables: Tables) -> list[str]:
     """Calls of which a byte is in two rows of spans and unmatched, or in none, a sentence each."""
     found = []
     for call in tables.calls:
-        if call.start is None or call.stop is None:
-            continue
+        if call.start is None or call.stop is None or len(call._messages) > 1:
+            continue  # several messages: their connections have offsets of their own
         rows = [
             (row.start, row.stop)
             for row in [*tables.spans, *tables.unmatched]
@@ -94,8 +95,8 @@ def untrue(tables: Tables, world: World, place: dict[int, int]) -> list[str]:
     unread = Counter[int]()
     for row in tables.unmatched:
         assert row.call is not None
-        if row.reason in (Reason.NO_PEER, Reason.UNSEEN_SENDER):
-            found.append(f"the other end of {row.call} is said not to be recorded: {row.reason}")
+        if row.reason in (Reason.NO_PEER, Reason.UNSEEN_SENDER, Reason.CONTRADICTION):
+            found.append(f"all was recorded, but of call {row.call} is said: {row.reason}")
         if row.reason in (Reason.STILL_QUEUED, Reason.CLOSED_UNREAD):
             unread[row.call] += row.bytes
     for call, count in unread.items():
