@@ -8,6 +8,8 @@
 - socketpair, accept and connect tell the inode at the other end (sock_diag), unless it is not there
   yet or not any more: connections wait in the listener's queue in order, so what accept returned of
   one process (SO_PEERCRED) are the connects of that process, in order.
+- An end has one other end: of two that name the same peer, only the one that it names back has it.
+- Who is said not to be recorded fits no recorded socket, by all that is known of both.
 Read first: man 7 unix.
 """
 

@@ -4,7 +4,8 @@ Each message goes into the queue of the socket that its call's address, or the s
 at that time; `local_inbox` says which read took it. The kernel tells a reader the sender's name,
 which keeps named senders apart, also from those that are not recorded. A queue of which calls may
 be missing, or that may have lost something, is certain only up to there: the recording of a process
-stopped, a filter was set, the reader connected anew.
+stopped, a filter was set, the reader connected anew. A message of which it is not known where it
+went leaves every queue open that it may be in.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from netlab.model.call import CallRecord, Inheritance
+from netlab.model.call import MSG_PEEK, CallRecord, Inheritance
 
 STEP_NS = 1_000
 PATHS = ("unix:/a", "unix:/b", "unix:@c", "unix:d")
@@ -36,6 +36,7 @@ class End:
     waiting: deque[End] = field(default_factory=deque)  # of a listener
     queue: deque[list[Any]] = field(default_factory=deque)  # of [call, bytes, sender's name]
     holders: set[int] = field(default_factory=set)  # processes
+    ended: bool = False  # it sends no more: shutdown()
     reset: bool = False  # the other end went with bytes unread
 
     @property
@@ -198,7 +199,11 @@ class World:
         if end is None or end.listening or end.peer is None:
             return
         op = "write" if end.family == "pipe" else "sendto"
-        if not end.peer.open or (end.kind == "SOCK_DGRAM" and end.peer.peer not in (None, end)):
+        if (
+            end.ended
+            or not end.peer.open
+            or (end.kind == "SOCK_DGRAM" and end.peer.peer not in (None, end))
+        ):
             self.note(c, pid, op, end, -1, errno="EPIPE")
             return
         count = c % 37 + 1
@@ -213,7 +218,9 @@ class World:
         op = "read" if end.family == "pipe" else "recvfrom"
         room = (5, 17, 100, 1000)[c % 4]
         if not end.queue:
-            if end.kind == "SOCK_DGRAM" or (end.peer is not None and end.peer.open):
+            if end.kind == "SOCK_DGRAM" or (
+                end.peer is not None and end.peer.open and not end.peer.ended
+            ):
                 self.note(c, pid, op, end, -1, errno="EAGAIN", size=room)
             elif end.reset:
                 end.reset = False
@@ -271,6 +278,22 @@ class World:
         number = self.note(c, pid, "recvmmsg", end, len(sizes), message_bytes=sizes)
         for sender, count, _ in taken:
             self.took[sender, number] += count
+
+    def peek(self, a: int, b: int, c: int) -> None:
+        """A read that takes nothing."""
+        end, pid = self.some(a, b)
+        if end is not None and end.family == "AF_UNIX" and end.queue:
+            self.note(
+                c, pid, "recvfrom", end, 1, size=1, flags=MSG_PEEK, args="MSG_PEEK"
+            )  # fmt: skip
+
+    def half(self, a: int, b: int, c: int) -> None:
+        """shutdown() of sending, on a connection."""
+        end, pid = self.some(a, b)
+        if end is None or end.kind not in ("SOCK_STREAM", "SOCK_SEQPACKET") or end.peer is None:
+            return
+        end.ended = True
+        self.note(c, pid, "shutdown", end, 0, args="SHUT_WR")
 
     def close(self, a: int, b: int, c: int) -> None:
         end, _ = self.some(a, b)

@@ -19,7 +19,8 @@ from netlab.model.tables import Role, Tables
 EXAMPLES = int(os.environ.get("NETLAB_LOCAL_PROGRAMS", "300"))
 
 KINDS = (
-    ["listen", "pipe", "close", "fork", "inbox", "inbox", "aim", "pair", "send_many", "read_many"]
+    ["listen", "pipe", "close", "fork", "inbox", "inbox", "aim", "pair"]
+    + ["send_many", "read_many", "peek", "half"]
     + ["connect", "accept", "post"] * 4 + ["send", "read"] * 8
 )  # fmt: skip
 numbers = st.integers(0, 255)
