@@ -229,10 +229,6 @@ class Ends:
             and client.peer_inode in (None, made.inode)
         )
 
-    def listener(self, client: Socket) -> Socket | None:
-        """The recorded listener that a client connected to."""
-        return self._listeners.get(id(client))
-
     # --- what is not known, but may be
 
     def why_alone(self, socket: Socket) -> Reason:
