@@ -97,6 +97,7 @@ class Records:
         self._scans = machine.table(kernels.SCAN, 1)
         self.piece = machine.piece(machine.piece_bytes)
         self._next_piece = machine.piece(machine.piece_bytes)
+        self._is_in_use = False  # the piece, by a stretch
         self.base = 0  # of the piece in the file
         self.count = 0  # of rows in all
         self.first = 0  # the row of the file that is the first of `rows`
@@ -187,12 +188,17 @@ class Records:
         return got
 
     def _carry(self, at: int) -> int:
-        """Move what is not read yet to the next piece, with room for one record in whole."""
+        """Move what is not read yet to the next piece, with room for one record in whole.
+
+        A piece without a packet is that itself: the other may still be in use.
+        """
         left = self._stop - at
-        into = self._next_piece
+        into = self._next_piece if self._is_in_use else self.piece
         into.ensure(left)
         into.view[:left] = self.piece.view[at : self._stop]
-        self.piece, self._next_piece = into, self.piece
+        if self._is_in_use:
+            self.piece, self._next_piece = into, self.piece
+            self._is_in_use = False
         self.base += at
         self._stop = left
         needed = self._needed_bytes(left)
@@ -319,6 +325,7 @@ class Records:
                 "decode", self.piece, self.base, self.links, self.rows, first, last
             )
             self.count = self.first + last
+            self._is_in_use = True
             yield Stretch(self, self.rows, self.first, self.piece, self.base, first, last, aside)
 
     # --- what the file says of its interfaces

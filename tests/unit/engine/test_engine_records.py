@@ -54,12 +54,26 @@ def pcapng() -> bytes:
     return data
 
 
+def pcapng_with_blocks_alone() -> bytes:
+    """With pieces that have no packet at all: one block as large, or many small ones."""
+    interface = block(1, struct.pack("<HHI", 1, 0, 0))
+    data = block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1)) + interface
+    names, large = block(4, bytes(4)), block(4, struct.pack("<HH", 9, 3_000) + bytes(3_004))
+    for number in range(FRAMES):
+        body = frame_bytes(number)
+        head = struct.pack("<IIIII", 0, 0, number, len(body), len(body))
+        data += block(6, head + body)
+        if number % 17 == 16:
+            data += large if number % 2 else names * 200
+    return data
+
+
 def frames(there: Stretch) -> list[Frame]:
     return [there.frame(index) for index in range(there.first, there.last)]
 
 
 @pytest.mark.parametrize("keep", [False, True])
-@pytest.mark.parametrize("made", [pcap, pcapng])
+@pytest.mark.parametrize("made", [pcap, pcapng, pcapng_with_blocks_alone])
 def test_a_stretch_stays_until_the_next_but_one(made: Any, keep: bool, tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(made())
