@@ -103,6 +103,7 @@ class Records:
         self.first = 0  # the row of the file that is the first of `rows`
         self.began_ns: int | None = None  # the first packet
         self.enough = False  # nobody wants what is behind the present piece
+        self._is_damaged = False  # and nobody can tell where what is behind it begins
         self.skipped: list[int] = []  # rows before which a frame number is no packet's
         head = os.pread(handle, pcap.FILE_HEADER_BYTES, 0)
         self._header = pcap.maybe_header(head)
@@ -133,7 +134,7 @@ class Records:
             while more and not self.enough:
                 at, more = self._scan(at, whole=got > 0)
                 yield from self._decoded()
-            if not got or self.enough:
+            if not got or self.enough or self._is_damaged:
                 break
             at = self._carry(at)
         if self._header is None:
@@ -278,6 +279,7 @@ class Records:
                 where = damage.moved(self.base + at)
                 self.raw.faults.append(f"{where} (packets read before it: {self._made()})")
                 self.raw.cut_short = True
+            self._is_damaged = True
             return self._stop, False
         stop = min(at + (self._block_bytes(at) or self._stop), self._stop)
         self._fed = self.base + at
@@ -288,6 +290,7 @@ class Records:
             blocks.feed(bytes(self.piece.view[at:stop]))
         except Damaged as damage:
             blocks.end_damaged(damage.moved(self.base + at))
+            self._is_damaged = True
             return self._stop, False
         self.skipped += [before] * (blocks.number - len(self.skipped) - self._made())
         if blocks.holds_more:

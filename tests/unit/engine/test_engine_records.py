@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from same_tables import assert_same_tables
 
 from netlab.engine.plain import Plain
 from netlab.engine.records import Records, Stretch
@@ -94,3 +95,15 @@ def test_a_stretch_stays_until_the_next_but_one(made: Any, keep: bool, tmp_path:
     assert stretches > 10
     assert [frame.data for frame in read] == [frame_bytes(number) for number in range(FRAMES)]
     assert [frame.number for frame in read] == list(range(1, FRAMES + 1))
+
+
+@pytest.mark.parametrize("made", [pcap, pcapng, pcapng_with_blocks_alone])
+def test_nothing_is_read_behind_what_is_damaged(made: Any, tmp_path: Path) -> None:
+    """In the next piece as little as in the same: where a record begins there, nobody can tell."""
+    path, whole = tmp_path / "a", made()
+    faults = 0
+    for at in range(48, len(whole), len(whole) // 61):
+        path.write_bytes(whole[:at] + b"\xff\xff\xff\x7f" + whole[at + 4 :])
+        read = assert_same_tables(path, Small())
+        faults += read is not None and len(read.capture.raw.faults)
+    assert faults > 4
