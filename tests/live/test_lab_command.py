@@ -19,6 +19,7 @@ from lab_process import (
     ORDINARY_USER,
     ROOT,
     complaint,
+    mark_of,
     netlab_arguments,
     processes_marked,
     run_netlab,
@@ -56,7 +57,7 @@ def test_any_two_programs_with_a_wire_between(tmp_path: Path, who: tuple[str, ..
     (lost,) = [packet for packet in tables.packets if packet.fate == "dropped"]
     assert lost.sport == 8000
     again = [p for p in tables.packets if (p.sport, p.seg_seq) == (8000, lost.seg_seq)]
-    assert len(again) == 2
+    assert len(again) >= 2  # on a busy machine perhaps a third time
     assert raw.description.title.startswith("netlab lab --server 'python3 -m http.server 8000'")
 
 
@@ -129,7 +130,7 @@ class Terminal:
                 os.chdir(folder)
                 os.environ.update(
                     PYTHONPATH=str(ROOT),
-                    NETLAB_TEST_MARK=str(folder),
+                    NETLAB_TEST_MARK=mark_of(folder),
                     SHELL="/bin/sh",
                     PS1="ready> ",
                 )

@@ -18,6 +18,7 @@ from lab_process import (
     ORDINARY_USER,
     ROOT,
     complaint,
+    mark_of,
     netlab_arguments,
     processes_marked,
     run_netlab,
@@ -112,7 +113,7 @@ class RunningLab:
             )],
             cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             text=True, start_new_session=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "NETLAB_TEST_MARK": str(folder)},
+            env={**os.environ, "PYTHONPATH": str(ROOT), "NETLAB_TEST_MARK": mark_of(folder)},
         )  # fmt: skip
         until_s = time.monotonic() + LIMIT_S
         while not self._at_work():
