@@ -112,6 +112,7 @@ def test_queues_before_and_after(tmp_path: Path) -> None:
     probe = JournalProbe(tmp_path, actor="a", queues="calls", tcp_info=True, code=True)
     with connected(probe) as (client, server):
         client.send(b"abcdef")
+        assert select.select([server], [], [], 20)[0]  # or the queue may still be empty
         server.recv(2)
         call = last(probe, "recv")
         assert (call.inq_before_bytes, call.inq_after_bytes) == (6, 4)
@@ -730,6 +731,8 @@ def test_signal_handlers_make_calls_inside_calls(probe: JournalProbe) -> None:
         nonlocal ticks
         ticks += 1
         mine = ticks
+        if mine == 1:
+            signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
         other.send(b"tick")
         another.recv(9)
         if mine == 40:  # exactly one of the handlers sees that
@@ -738,8 +741,8 @@ def test_signal_handlers_make_calls_inside_calls(probe: JournalProbe) -> None:
 
     before = signal.signal(signal.SIGALRM, handler)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
-        assert second.recv(10) == b"enough"
+        with signalled_once_asleep():
+            assert second.recv(10) == b"enough"
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
