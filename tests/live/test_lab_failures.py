@@ -242,7 +242,8 @@ def helpers_of(pid: int) -> list[str]:
 def test_it_is_interrupted_while_it_begins(
     tmp_path: Path, verb: str, number: int, code: int
 ) -> None:
-    more = ("--lab",) if verb == "run" else ("--client", "sleep 99")
+    endless = ("--lab", "--messages", "100000", "--think", "5")
+    more = endless if verb == "run" else ("--client", "sleep 99")
     words = netlab_arguments(verb, "-o", "a.pcapng", *more)
     starting = subprocess.Popen(
         [*ORDINARY_USER, *words], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
