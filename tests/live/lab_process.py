@@ -20,6 +20,9 @@ LIMIT_S = 60
 _RUN = uuid.uuid4().hex
 _BEGAN_TICKS = int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK"))
 ROOT = Path(netlab.__file__).resolve().parent.parent
+# What strace's reader says of a thread that is over at once, just when the machine's pids come
+# round: nobody knows whose it was.
+NOBODYS_THREAD = "appears without the call that made it"
 # A process that is no user of note outside, and uid 1000 without any capability inside.
 ORDINARY_USER = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
 

@@ -25,7 +25,7 @@ from itertools import cycle
 from pathlib import Path
 
 import pytest
-from lab_process import ORDINARY_USER, ROOT
+from lab_process import NOBODYS_THREAD, ORDINARY_USER, ROOT
 from live.content import Compared, compare
 from live.witness_cases import CASES, HUGE, LONG, SHORT
 from steady_clock import in_steady_time
@@ -125,9 +125,7 @@ def examined(
 
     raw = in_steady_time(record)
     logs = sorted(folder.glob("*.strace"))
-    # Of a thread that is over at once, just when the machine's pids come round, nobody knows whose
-    # it was.
-    losses = [loss for loss in raw.losses if "without the call that made it" not in loss.reason]
+    losses = [loss for loss in raw.losses if NOBODYS_THREAD not in loss.reason]
     assert (raw.faults, losses) == ([], [])
     tables = analyse(raw)
     found = compare(raw, tables, logs)
