@@ -364,8 +364,9 @@ def _answer(gap: Gap) -> Told | None:
     if gap.side is Side.SERVER and gap.path.senders[Direction.S2C].nxt(asked.packet.time_ns) == 0:
         do = "its program, to accept the connection or to answer"
     return Told(
-        Cause.PEER_APP, (frame,), f"before the {gap.side} answered frame {frame} ({do}{way})"
-    )
+        Cause.PEER_APP, (frame,), f"before the {gap.side} answered frame {frame} ({do}{way})",
+        Sense.ANSWERS,
+    )  # fmt: skip
 
 
 def _own_will(gap: Gap) -> Told | None:
