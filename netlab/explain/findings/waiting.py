@@ -98,7 +98,7 @@ def zero_window(scene: Scene, row: Connection) -> Iterator[Finding]:
     if all(call is None for call, _ in found):  # of a full one that the path fills, another tells
         found = [
             item for item in found
-            if item[1].sense is Sense.CLOSED or item[1].cause is Cause.WINDOW_PROBE
+            if item[1].sense is Sense.UNREAD or item[1].cause is Cause.WINDOW_PROBE
         ]  # fmt: skip
     stalled_ns = once(found)
     if stalled_ns < _STALL_NS:

@@ -82,16 +82,19 @@ def _refused(gap: Gap) -> Told | None:
 
 
 def _closed_window(gap: Gap) -> Told | None:
-    """A window was closed: a probe asked, or an ACK opened it and let bytes go."""
+    """A window was closed: a probe asked, or an ACK opened it and let bytes go.
+
+    Not one that was full of what was in flight: its ACK makes way, whatever the reader does.
+    """
     segment, closed = gap.after.segment, gap.after.direction
     room, what = gap.room(closed), "was closed"
-    sense: Sense | None = Sense.CLOSED
     if gap.opens:
         closed, until = closed.reverse, "opened it"
+        if not gap.is_unread(closed):
+            return None
         announced = gap.announced(closed) or 0
         if announced > 0:
             what = f"had room for {small_room(announced, gap.path.senders[closed].mss)}"
-            sense = None
     elif segment.zero_window_probe or (segment.keep_alive and room is not None and room <= 0):
         until = "asked whether it was"
     else:
@@ -99,7 +102,7 @@ def _closed_window(gap: Gap) -> Told | None:
     return Told(
         Cause.PEER_WINDOW, (),
         f"because the window of the {closed.receiver} {what}, until frame {gap.frame} {until}:"
-        " its program did not read", sense,
+        " its program did not read", Sense.UNREAD,
     )  # fmt: skip
 
 

@@ -23,10 +23,9 @@ from sample_frames import (
 from sample_links import DATA_FRAME, DATAGRAM_4, FCS, LINK_CASES, SNAP4, TUNNEL_CASES, radiotap
 
 from netlab.decode.packets import decode, flags_text
-from netlab.model.tables import Icmp
 from netlab.model.frame import Frame, Interface
 from netlab.model.recording import RawRecording
-from netlab.model.tables import Packet, TcpOptions
+from netlab.model.tables import Icmp, Packet, TcpOptions
 
 FAULT = ("fault_layer", "fault_off", "fault_need", "fault_have", "fault_limited_by")
 UNSET = {field.name: field.default for field in fields(Packet)}
