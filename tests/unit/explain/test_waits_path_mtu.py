@@ -6,6 +6,9 @@ import pytest
 
 from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.findings.rules import findings_of
+from netlab.explain.parts import Part
+from netlab.explain.scene import Scene
+from netlab.explain.silence.silences import silences_of
 from netlab.explain.waits import explained
 from netlab.model.tables import Icmp, Packet
 from netlab.model.wire import Arrival
@@ -171,3 +174,58 @@ def test_later_bytes_wait_behind_what_was_too_big() -> None:
         " bytes, which did not pass the wire (mtu 1200)"
     )
     assert behind.frames == (lost, first)
+
+
+def gives_up(rule: str) -> Play:
+    """A read's time is up while the segment it waits for has not been sent again."""
+    play = Play(wired=True)
+    play.handshake()
+    play.ack("s>c", 0)  # the first window that is scaled
+    play.did("server", "setsockopt", 0, args="SOL_SOCKET, SO_RCVTIMEO, 0.150 s")
+    play.did("client", "send", FULL, size=FULL)
+    with play.call("server", "recv", -1, size=FULL, errno="EAGAIN"):
+        lost = play.data("c>s", 0, FULL, way="drop")
+        play.packets[lost - 1].ip_len_bytes = FULL + 52
+        play.packets[lost - 1]._arrival = Arrival(lost, "dropped", None, None, rule)
+        play.now_ns += 150 * MS
+    return play
+
+
+@pytest.mark.parametrize(
+    ("rule", "cause", "what"),
+    [
+        ("mtu 1200 without icmp", "path_mtu", "did not pass the wire (mtu 1200 without icmp)"),
+        ("drop c>s data 1", "rto", "was lost"),
+    ],
+)
+def test_what_was_never_sent_again_was_too_big_only_where_the_rule_says_so(
+    rule: str, cause: str, what: str
+) -> None:
+    play = gives_up(rule)
+    scene = explained(play.tables(), play.raw)
+    (owed,) = scene.owed.values()
+    last = owed.parts[-1]
+    assert (last.cause, last.frames, round(last.length_ns / MS)) == (cause, (5,), 150)
+    assert last.text == f"because frame 5 {what}, and by then it had not been sent again"
+
+
+def silent(said: Icmp) -> list[Part]:
+    """The silences of a connection without calls, in which ICMP came before a resend."""
+    play = Play()
+    play.syn(), play.synack(), play.ack("c>s", 0)
+    lost = play.data("c>s", 0, FULL)
+    play.packets[lost - 1].ip_len_bytes = FULL + 52
+    play.now_ns += 30 * MS
+    icmp(play, lost, said)
+    play.data("c>s", 0, SMALL)
+    return silences_of(Scene(play.tables(), play.raw), 0)
+
+
+def test_without_calls_icmp_says_why_it_was_silent() -> None:
+    (one,) = silent(NEEDED)
+    assert (one.cause, one.certainty, one.frames) == ("path_mtu", "inferred", (4, 5, 6))
+    assert one.text == (
+        "because frame 4 of 1,500 bytes did not pass a link of 1,200 bytes, until ICMP said so"
+        " (frame 5) and its bytes were sent again (frame 6)"
+    )
+    assert all(one.cause != "path_mtu" for one in silent(Icmp(3, 1, "host unreachable")))
