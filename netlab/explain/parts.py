@@ -20,7 +20,7 @@ class Sense(Enum):
     FREES_NAGLE = auto()  # delayed_ack: that ACK let go what Nagle's algorithm held
     FREES_BUFFER = auto()  # delayed_ack: it made room in a full send buffer
     ANSWERS = auto()  # peer_app: it had been asked, and what it sent then was the answer
-    UNREAD = auto()  # peer_window: its reader left no room for a segment, not what was in flight
+    FULL = auto()  # peer_window: what was in flight filled it, and its reader was not why
 
 
 @quickly_made

@@ -132,14 +132,6 @@ class Gap:
         edge = sender.edge(time_ns + sender.away_ns)
         return None if edge is None else edge - sender.nxt(time_ns)
 
-    def is_unread(self, direction: Direction) -> bool:
-        """Whether what made a window small lay there: all of it was acknowledged, or it closed."""
-        sender, time_ns = self.path.senders[direction], self.after.packet.time_ns - 1
-        last = next(sender.acks_back_from(time_ns + sender.away_ns), None)
-        if last is None or last.segment.ack is None:
-            return False
-        return last.segment.seg_wnd_bytes == 0 or last.segment.ack - 1 >= sender.nxt(time_ns)
-
 
 def is_ack(row: Row) -> bool:
     """Whether a frame is an ACK and nothing else."""

@@ -27,7 +27,7 @@ from netlab.explain.silence.losses import (
     skipping,
     unseen,
 )
-from netlab.explain.windows import PROBE_AT_LEAST_NS, small_room
+from netlab.explain.windows import PROBE_AT_LEAST_NS, flight_fills, small_room
 from netlab.explain.wording import counted
 from netlab.model.seqnum import seq_diff
 from netlab.model.tables import Direction, Side
@@ -90,7 +90,9 @@ def _closed_window(gap: Gap) -> Told | None:
     room, what = gap.room(closed), "was closed"
     if gap.opens:
         closed, until = closed.reverse, "opened it"
-        if not gap.is_unread(closed):
+        by_ns = gap.after.packet.time_ns - 1
+        sender = gap.path.senders[closed]
+        if flight_fills(sender, by_ns, by_ns + sender.away_ns):
             return None
         announced = gap.announced(closed) or 0
         if announced > 0:
@@ -102,7 +104,7 @@ def _closed_window(gap: Gap) -> Told | None:
     return Told(
         Cause.PEER_WINDOW, (),
         f"because the window of the {closed.receiver} {what}, until frame {gap.frame} {until}:"
-        " its program did not read", Sense.UNREAD,
+        " its program did not read",
     )  # fmt: skip
 
 
@@ -273,7 +275,7 @@ def _full(gap: Gap, ack: Row, held: Row, knew_ns: int) -> Told | None:
             Cause.PEER_WINDOW, frames,
             f"because the window of the {held.direction.receiver} had room for"
             f" {counted(max(edge - nxt, 0), 'byte')} more, until frame {frames[0]} was acknowledged"
-            f" (frame {frames[1]})",
+            f" (frame {frames[1]})", Sense.FULL,
         )  # fmt: skip
     late_ns = held.packet.time_ns - sender.heard_ns(ack.packet)
     if size < sender.mss or not advances or late_ns > _PROMPT_NS:
