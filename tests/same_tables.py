@@ -34,7 +34,9 @@ def assert_same_tables(path: Path, machine: Any) -> Whole | None:
     assert here.description == raw.description
     assert (here.faults, here.cut_short) == (raw.faults, raw.cut_short)
     same_rows(whole.connections(), there.connections, not_known("connections"))
-    same_rows(list(tables.segments(whole)), there.segments)
+    segments = list(tables.segments(whole))
+    same_rows(segments, there.segments)
+    assert [one._again for one in segments] == [one._again for one in there.segments]
     same_rows(list(tables.packets(whole)), there.packets, not_known("packets"))
     return whole
 

@@ -24,7 +24,7 @@ from typing import NamedTuple
 from netlab.correlate.segments import Row
 from netlab.correlate.sender import FAST, OPEN, RTO, Copy, Sender
 from netlab.correlate.verdict_words import byte_text, ms
-from netlab.model.tables import Verdict
+from netlab.model.tables import Again, Verdict
 
 LEAST_TIMER_NS = 190_000_000  # Linux: 200 ms; a stamp may be late where the timer began
 _CLOCKED_NS = 20_000_000  # from an ACK that comes to what it lets go, on a busy machine
@@ -35,11 +35,12 @@ IN_ITS_RECOVERY = "in the recovery that the time-out of frame"
 
 
 class Finding(NamedTuple):
-    """A verdict, or None with what is missing; the frames that prove it."""
+    """A verdict, or None with what is missing; the frames that prove it; how it was sent again."""
 
     verdict: Verdict | None
     reason: str
     frames: tuple[int, ...] = ()
+    again: Again | None = None
 
 
 def cause(me: Sender, row: Row, start: int, stop: int, now_ns: int) -> Finding:
@@ -58,6 +59,7 @@ def cause(me: Sender, row: Row, start: int, stop: int, now_ns: int) -> Finding:
             Verdict.RTO,
             f"{IN_ITS_RECOVERY} {me.recover_frame} began",
             _frames(me.recover_frame, me.heard_frame),
+            Again(timeout_frame=me.recover_frame),
         )
     told = _told_of_loss(me, copy, start, stop)
     if told is not None and recovering and me.recover_kind == OPEN and sent_ns < me.recover_ns:

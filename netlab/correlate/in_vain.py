@@ -17,7 +17,7 @@ from netlab.correlate.twins import Twins
 from netlab.correlate.verdict_words import byte_text
 from netlab.model.ranges import RangeSet
 from netlab.model.seqnum import seq_diff
-from netlab.model.tables import Segment, Verdict
+from netlab.model.tables import Again, Segment, Verdict
 
 _HOW = {
     Verdict.RTO: "by the timer: ",
@@ -32,8 +32,7 @@ def sent_by(segment: Segment) -> Verdict | None:
         return Verdict(segment.verdict)
     if segment.verdict != Verdict.SPURIOUS:
         return None
-    reason = segment.verdict_reason or ""
-    return next((one for one, how in _HOW.items() if f"; sent again {how}" in reason), None)
+    return segment._again.by if segment._again is not None else None
 
 
 def had_it(copy: Copy, me: Sender, *, wired: bool) -> None:
@@ -94,9 +93,10 @@ def _in_vain(copy: Copy, why: str, frame: int | None) -> None:
     copy.settled = True
     if copy.row.packet._flags & SYN and segment.verdict is not Verdict.RTO:
         return  # what else makes a SYN be sent again is not known
-    how = _HOW.get(Verdict(segment.verdict), "") if segment.verdict else ""
-    if how:
-        how = f"sent again {how}"
+    by = sent_by(segment)
+    how = f"sent again {_HOW[by]}" if by is not None else ""
+    timeout = segment._again.timeout_frame if segment._again is not None else None
+    segment._again = Again(by, timeout, why)
     segment.verdict_reason = f"{why}; {how}{segment.verdict_reason}"
     segment.verdict = Verdict.SPURIOUS
     frames = (*((frame,) if frame is not None else ()), *(segment.verdict_frames or ()))

@@ -254,7 +254,7 @@ class _Pass:
         )
         _give(row, found)
         if found.verdict is Verdict.RTO:
-            if found.reason.startswith(TIMED_OUT):  # the timer itself, not the recovery after it
+            if found.again is None:  # the timer itself, not the recovery after it
                 me.recover, me.recover_kind = nxt, RTO
                 me.recover_ns, me.recover_frame = now_ns, row.segment.frame
         elif found.verdict is Verdict.FAST_RETRANSMIT and me.recover <= me.una:
@@ -360,3 +360,4 @@ def _give(row: Row, found: Finding | None) -> None:
         segment.verdict, segment.verdict_reason, segment.verdict_frames = (
             found.verdict, found.reason, found.frames or None
         )  # fmt: skip
+        segment._again = found.again

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from netlab.correlate import sender_record_kernels as k
 from netlab.correlate.again import IN_ITS_RECOVERY, TIMED_OUT, Finding
 from netlab.correlate.verdict_words import byte_text, ms
-from netlab.model.tables import Verdict
+from netlab.model.tables import Again, Verdict
 
 NEW = "bytes not seen before"
 FIRST = "the first of this sender here: what came before, is not seen"
@@ -47,8 +47,12 @@ def finding(
     """What is said of a row; `frame` gives the number of another row's frame."""
     words = _Words(row, numbers, frame, headers)
     reason = _TEXTS[numbers["reason"]](words)
-    frames = words.frames()
+    frames, again = words.frames(), None
+    if numbers["reason"] == k.RECOVERING:
+        again = Again(timeout_frame=words.a)
     if numbers["vain"]:
+        by = VERDICTS[numbers["vain_of"]] if numbers["vain_of"] in _HOW else None
+        again = Again(by, again.timeout_frame if again is not None else None, words.vain())
         reason = f"{words.vain()}; {_HOW.get(numbers['vain_of'], '')}{reason}"
         there = (numbers["vain_row"], *words.rows()) if numbers["vain_row"] >= 0 else words.rows()
         frames = tuple(dict.fromkeys(map(frame, there)))
@@ -57,7 +61,7 @@ def finding(
             f"{_TAKEN[numbers['taken']]}, if no frames are missing; but this capture lacks some:"
             f" {reason}"
         )
-    return Finding(VERDICTS[numbers["verdict"]], reason, frames)
+    return Finding(VERDICTS[numbers["verdict"]], reason, frames, again)
 
 
 class _Words:

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable
 
 from netlab.decode import faults
-from netlab.decode.icmp_words import message_text
+from netlab.decode.icmp_words import message_head
 from netlab.decode.network import Reader, Transports, read_ipv4, read_ipv6
 from netlab.decode.numbers import IP_ICMP, IP_ICMPV6, IP_TCP, IP_UDP
 from netlab.decode.transport import read_tcp
@@ -50,7 +50,7 @@ def _read(
     packet.payload_len_bytes = stop - off - 8
     version = packet.ip_version or 0
     kind, code, _, rest = _HEAD.unpack_from(data, off)
-    packet._icmp_text = message_text(version, kind, code, rest)
+    packet._icmp, packet._icmp_text = message_head(version, kind, code, rest)
     packet._port_unreachable = (kind, code) == _PORT_UNREACHABLE.get(version)
     return True
 

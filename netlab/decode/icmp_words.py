@@ -7,6 +7,7 @@ unreachable), RFC 4443; the names are IANA's "ICMP Parameters" and "ICMPv6 Param
 from __future__ import annotations
 
 from netlab.decode.addresses import ipv4_text
+from netlab.model.tables import Icmp
 
 ICMP_TYPES = {
     0: "echo reply",
@@ -57,27 +58,42 @@ ICMPV6_UNREACHABLE = {
 }
 
 
-def message_text(version: int, kind: int, code: int, rest: int) -> str:
-    """`fragmentation needed, MTU 900`; `rest` is the header's second half, as a number.
+def message_head(version: int, kind: int, code: int, rest: int) -> tuple[Icmp, str]:
+    """A message's head, and that in words: `fragmentation needed, MTU 900`.
 
-    What has no name is said by its numbers: `type 42 code 1`.
+    `rest` is the header's second half, as a number. What has no name is said by its numbers:
+    `type 42 code 1`.
     """
     types, unreachable, unreachable_kind = ICMP_TYPES, ICMP_UNREACHABLE, 3
     if version == 6:
         types, unreachable, unreachable_kind = ICMPV6_TYPES, ICMPV6_UNREACHABLE, 1
     if kind not in types:
-        return f"type {kind} code {code}"
-    name = types[kind]
+        name = f"type {kind} code {code}"
+        return Icmp(kind, code, name), name
+    name, details = types[kind], ""
+    mtu_bytes = _mtu(version, kind, code, rest)
     if kind == unreachable_kind:
-        name = unreachable.get(code, f"{name}, code {code}")
-        if (version, code) == (4, 4) and rest & 0xFFFF:  # 0: a router from before RFC 1191
-            name += f", MTU {rest & 0xFFFF}"
-    elif name == "packet too big":
-        name += f", MTU {rest}"
+        details = "" if code in unreachable else f", code {code}"
+        name = unreachable.get(code, name)
     elif name == "time exceeded" and code == 1:
         name += " in reassembly"
     elif name in ("echo request", "echo reply"):
-        name += f" id={rest >> 16} seq={rest & 0xFFFF}"
+        details = f" id={rest >> 16} seq={rest & 0xFFFF}"
     elif (version, kind) == (4, 5):
         name += f" to {ipv4_text(rest.to_bytes(4, 'big'))}"
-    return name
+    if mtu_bytes is not None:
+        details = f", MTU {mtu_bytes}"
+    return Icmp(kind, code, name, mtu_bytes), name + details
+
+
+def _mtu(version: int, kind: int, code: int, rest: int) -> int | None:
+    """What fits, in bytes, of what was too big; None: it says nothing of that."""
+    if (version, kind) == (6, _PACKET_TOO_BIG):
+        return rest
+    if (version, kind, code) == (4, *_FRAGMENTATION_NEEDED):
+        return rest & 0xFFFF or None  # 0: a router from before RFC 1191
+    return None
+
+
+_PACKET_TOO_BIG = 2  # RFC 4443 3.2
+_FRAGMENTATION_NEEDED = 3, 4  # type and code: RFC 1191 section 4

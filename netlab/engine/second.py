@@ -90,7 +90,7 @@ class Second:
         found = self.found(capture, row)
         if found is not None:
             segment.verdict, segment.verdict_reason = found.verdict, found.reason
-            segment.verdict_frames = found.frames or None
+            segment.verdict_frames, segment._again = found.frames or None, found.again
 
     def found(self, capture: Capture, row: int) -> Finding | None:
         """What is said of the segment in a row; None: nothing."""

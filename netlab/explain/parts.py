@@ -19,7 +19,8 @@ class Sense(Enum):
 
     FREES_NAGLE = auto()  # delayed_ack: that ACK let go what Nagle's algorithm held
     FREES_BUFFER = auto()  # delayed_ack: it made room in a full send buffer
-    CLOSED = auto()  # peer_window: nothing fitted into it, and its reader was why
+    ANSWERS = auto()  # peer_app: it had been asked, and what it sent then was the answer
+    FULL = auto()  # peer_window: what was in flight filled it, and its reader was not why
 
 
 @quickly_made

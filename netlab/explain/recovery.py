@@ -98,11 +98,11 @@ def _judged(path: Path, sender: Sender, resend: Resend) -> Recovery:
     certainty = Certainty.OBSERVED if lost[2] else Certainty.INFERRED
     frames = (*lost[0], resend.frame)
     segment = _segment(sender, resend)
-    if verdict is Verdict.RTO and segment is not None and _in_its_recovery(segment):
-        rest = (segment.verdict_reason or "").partition(IN_ITS_RECOVERY)[2].partition(";")[0]
+    timeout = _timeout_before(segment) if segment is not None else None
+    if verdict is Verdict.RTO and segment is not None and timeout is not None:
         text = (
             f"because {lost[1]}, until it was sent again (frame {resend.frame}) {IN_ITS_RECOVERY}"
-            f"{rest}"
+            f" {timeout} began"
         )
         return Recovery(Cause.RTO, certainty, (*frames, *(segment.verdict_frames or ())), text)
     nth = _nth_by_timer(path, sender, resend)
@@ -318,7 +318,7 @@ def _by_timer(path: Path, sender: Sender, resend: Resend) -> bool:
     segment = _segment(sender, resend)
     verdict = _verdict(sender, resend)
     if verdict is not None and segment is not None:
-        return verdict is not Verdict.FAST_RETRANSMIT and not _in_its_recovery(segment)
+        return verdict is not Verdict.FAST_RETRANSMIT and _timeout_before(segment) is None
     return _evidence(sender, resend) is None or _was_quiet(path, sender, resend)
 
 
@@ -333,9 +333,9 @@ def _verdict(sender: Sender, resend: Resend) -> Verdict | None:
     return sent_by(segment) if segment is not None else None
 
 
-def _in_its_recovery(segment: Segment) -> bool:
-    """Whether not the timer sent it but the recovery after that."""
-    return IN_ITS_RECOVERY in (segment.verdict_reason or "")
+def _timeout_before(segment: Segment) -> int | None:
+    """The frame whose time-out began the recovery that sent it; None: it was not a recovery."""
+    return segment._again.timeout_frame if segment._again is not None else None
 
 
 def _with_an_ack(sender: Sender, resend: Resend) -> bool:

@@ -9,7 +9,8 @@ Of a select or poll only the number of its descriptors is known once it reports 
 single descriptor it is taken to be the socket of the calls before and behind it, if that is one and
 the same. Of a poll with several, and of an epoll whose set is known, it is the one socket among
 those that it may have watched to which something was owed. Of a program that sends again when its
-time is up (UDP), a lost datagram is what it waited for, whichever way that went.
+time is up (UDP), a lost datagram is what it waited for, whichever way that went; where a rule of
+the wire says that it did not fit, `datagram_too_big` is the cause, and else `timer`.
 Read first: man 7 socket (SO_RCVTIMEO), man 2 poll; `arriving`.
 """
 

@@ -19,7 +19,6 @@ from netlab.model.records import dataclass
 from netlab.model.tables import Fate, Packet
 
 _RULE = re.compile(r"\bmtu (?:[cs]>[cs] )?(?:conn \d+ )?(\d+)\b")
-_TOLD = re.compile(r"(?:fragmentation needed|packet too big), MTU (\d+)")
 _MOST_LOOKED_AT = 64
 
 
@@ -62,8 +61,9 @@ def mtu_rule(packet: Packet) -> tuple[int, str] | None:
 
 def told_mtu(packet: Packet) -> int | None:
     """The MTU in bytes that an ICMP message names; None: it is no such message."""
-    found = _TOLD.match(packet._icmp_text) if packet._quoted is not None else None
-    return int(found[1]) if found is not None else None
+    if packet._icmp is None or packet._quoted is None:
+        return None
+    return packet._icmp.mtu_bytes
 
 
 def too_big(path: Path, resend: Resend, before: Packet | None) -> TooBig | None:

@@ -103,8 +103,8 @@ class _Look:
             self.cut.add(packet.frame)
         if packet.fault_layer is not None and packet.fault_limited_by not in _NO_FAULTS:
             self.faults[packet.fault_layer, packet.fault_limited_by or ""].add(packet.frame)
-        if packet._quoted is not None:
-            self.errors[packet._icmp_text.partition(",")[0]].add(packet.frame)
+        if packet._quoted is not None and packet._icmp is not None:
+            self.errors[packet._icmp.name].add(packet.frame)
         if packet._flags & (RST | SYN) and packet.connection is not None:
             first = self.resets if packet._flags & RST else self.syns
             first.setdefault(packet.connection, packet.frame)

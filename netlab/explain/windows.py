@@ -13,9 +13,11 @@ from netlab.correlate.arrivals import arrival_ns, reached
 from netlab.correlate.segments import Row
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.moments import Holder, Moment
-from netlab.explain.parts import Line
+from netlab.explain.parts import Line, Sense
+from netlab.explain.sender import Sender
 from netlab.explain.stopped import stop_between
 from netlab.explain.wording import counted, name_of
+from netlab.model.tables import Call
 
 _SOON_NS = 1_000_000_000  # no frame of a window that opens is on its way for longer
 PROBE_AT_LEAST_NS = 180_000_000  # the probe timer is an RTO, which is 200 ms at least
@@ -28,6 +30,17 @@ def window_holds(moment: Moment) -> bool:
     if not _sends_what_fits(moment) or moment.left is None:
         return True
     return moment.left.packet.time_ns - moment.since_ns >= PROBE_AT_LEAST_NS
+
+
+def flight_fills(sender: Sender, time_ns: int, said_ns: int) -> bool:
+    """Whether what is in flight makes a window small: the ACK of it makes way, whatever is read.
+
+    `said_ns`: up to when what its receiver said counts. It has not closed it, nor taken all.
+    """
+    last = next(sender.acks_back_from(said_ns), None)
+    if last is None or last.segment.ack is None or last.segment.seg_wnd_bytes == 0:
+        return False
+    return last.segment.ack - 1 < sender.nxt(time_ns)
 
 
 def small_room(room: int, wanted: int) -> str:
@@ -52,13 +65,16 @@ def tell_window(line: Line, holder: Holder, moment: Moment) -> None:
     closed = f"because the window of the {receiver} was closed"
     opens, lost = _opens(holder, moment.since_ns), _lost_update(holder, moment)
     closed_ns, sure = moment.until_ns, bool(cited)
+    reads = _inside(_reads_around(holder, moment.since_ns)[0], moment.since_ns)
+    fills = reads and flight_fills(holder.sender, moment.since_ns, moment.since_ns)
+    sense = Sense.FULL if fills else None
     if lost is not None:
         closed_ns, sure = lost.packet.time_ns, False
     elif opens is not None:
         closed_ns = min(max(opens.packet.time_ns, moment.since_ns), closed_ns)
     line.until(
         closed_ns, Cause.PEER_WINDOW, Certainty.OBSERVED if sure else Certainty.INFERRED,
-        frames, (*holder.calls, *cited), f"{closed}: {said}",
+        frames, (*holder.calls, *cited), f"{closed}: {said}", sense,
     )  # fmt: skip
     if lost is not None:
         line.until(
@@ -71,7 +87,7 @@ def tell_window(line: Line, holder: Holder, moment: Moment) -> None:
         line.until(
             moment.until_ns, Cause.PEER_WINDOW, Certainty.OBSERVED,
             (*frames, opens.segment.frame), holder.calls,
-            f"{closed}, and what opened it was on its way (frame {opens.segment.frame})",
+            f"{closed}, and what opened it was on its way (frame {opens.segment.frame})", sense,
         )  # fmt: skip
 
 
@@ -139,14 +155,11 @@ def _reader(holder: Holder, time_ns: int, until_ns: int) -> tuple[str, tuple[int
 def _reads(holder: Holder, time_ns: int) -> tuple[str, tuple[int, ...]]:
     """The same of its reads."""
     path, side = holder.path, holder.sender.direction.receiver
-    reads = path.scene.reads(path.connection, side)
-    place = bisect_right(reads, time_ns, key=lambda call: call.entered_ns)
-    before = reads[place - 1] if place else None
-    later = reads[place] if place < len(reads) else None
+    before, later = _reads_around(holder, time_ns)
     if before is None and later is None:
         seen = path.scene.has_calls(path.connection, side)
         return ("its program never read" if seen else "its program did not read"), ()
-    if before is not None and (before.returned_ns is None or before.returned_ns > time_ns):
+    if before is not None and _inside(before, time_ns):
         return f"what had been sent filled it, while its program was inside {name_of(before)}", ()
     if before is None and later is not None:
         return f"its program first read with {name_of(later)}", (later.call,)
@@ -157,3 +170,15 @@ def _reads(holder: Holder, time_ns: int) -> tuple[str, tuple[int, ...]]:
         )
     assert before is not None
     return f"its program read no more after {name_of(before)}", (before.call,)
+
+
+def _reads_around(holder: Holder, time_ns: int) -> tuple[Call | None, Call | None]:
+    """The last read that its peer's program had entered by then, and the first after that."""
+    path = holder.path
+    reads = path.scene.reads(path.connection, holder.sender.direction.receiver)
+    place = bisect_right(reads, time_ns, key=lambda call: call.entered_ns)
+    return reads[place - 1] if place else None, reads[place] if place < len(reads) else None
+
+
+def _inside(read: Call | None, time_ns: int) -> bool:
+    return read is not None and (read.returned_ns is None or read.returned_ns > time_ns)

@@ -110,6 +110,17 @@ Piece = tuple[int, int, int]  # where it begins and ends in the frame, and the p
 Ends = tuple[str, int, str, int]  # source, source port, destination, destination port
 
 
+@quickly_made
+@dataclass(slots=True, frozen=True)
+class Icmp:
+    """The head of an ICMP or ICMPv6 message: its numbers, and what they are called."""
+
+    type: int
+    code: int
+    name: str  # "fragmentation needed", "port unreachable", ...
+    mtu_bytes: int | None = None  # that it names, as what is too big does
+
+
 @dataclass(slots=True)
 class Packet:
     """A captured frame, once. Not frozen: `correlate` fills connection and direction."""
@@ -158,7 +169,8 @@ class Packet:
     _whole: bytes | None = None  # the transport's payload of a packet that was put together
     _carriers: tuple[Ends, ...] = ()  # the UDP ends of the tunnels it came through
     _quoted: Packet | None = None  # what an ICMP error quotes
-    _icmp_text: str = ""  # what an ICMP message says: "fragmentation needed, MTU 900"
+    _icmp: Icmp | None = None
+    _icmp_text: str = ""  # what that says, for people: "fragmentation needed, MTU 900"
     _port_unreachable: bool = False  # an ICMP error that says: nobody listens there
     _depth: int = 0  # how many packets it is in
     _ip_protocol: int | None = None  # the transport's number, the same in every fragment
@@ -169,6 +181,16 @@ class Packet:
     _spoilt: bool = False  # the wire changed it, and its receiver's kernel did not take it for it
     _to: str | None = None  # the host it was for; None: several, or not known
     _arrival: Arrival | None = None  # all that the wire noted of it
+
+
+@quickly_made
+@dataclass(slots=True, frozen=True)
+class Again:
+    """How a segment was sent again, of which its verdict alone does not tell all."""
+
+    by: Verdict | None = None  # of one in vain: what sent it; None: it is not known
+    timeout_frame: int | None = None  # it left in the recovery that this frame's time-out began
+    in_vain: str = ""  # how its receiver said that it had it, for people
 
 
 @dataclass(slots=True)
@@ -216,6 +238,7 @@ class Segment:
     verdict: str | None = None  # a Verdict; None with a reason: not certain
     verdict_reason: str | None = None
     verdict_frames: tuple[int, ...] | None = None  # the evidence
+    _again: Again | None = None
 
 
 @dataclass(slots=True)

@@ -95,11 +95,7 @@ def zero_window(scene: Scene, row: Connection) -> Iterator[Finding]:
     """A sender stalled because the reader's program did not read."""
     causes = Cause.PEER_WINDOW, Cause.WINDOW_PROBE
     found = parts_of(scene, row, *causes) + given_up(scene, row, *causes)
-    if all(call is None for call, _ in found):  # of a full one that the path fills, another tells
-        found = [
-            item for item in found
-            if item[1].sense is Sense.CLOSED or item[1].cause is Cause.WINDOW_PROBE
-        ]  # fmt: skip
+    found = [item for item in found if item[1].sense is not Sense.FULL]  # another tells of those
     stalled_ns = once(found)
     if stalled_ns < _STALL_NS:
         return

@@ -34,7 +34,7 @@ def sent_again(gap: Gap) -> Told | None:
     sender = gap.path.senders[gap.after.direction]
     found = recovery_of(gap.path, sender, gap.resend)
     segment, text, cause = gap.after.segment, found.text, found.cause
-    in_vain = segment.verdict == Verdict.SPURIOUS
+    in_vain = segment._again.in_vain if segment._again is not None else ""
     if in_vain and cause is Cause.FAST_RETRANSMIT and gap.is_a_round_trip:
         return None  # nobody waited for it: it is as late as what had asked for it is old
     if cause is Cause.TAIL_LOSS_PROBE and _came_after_others(gap):
@@ -44,7 +44,7 @@ def sent_again(gap: Gap) -> Told | None:
             f" sent it again (frame {gap.frame}), after others that did not come here"
         )
     if in_vain:
-        text += f"; in vain: {(segment.verdict_reason or '').partition(';')[0]}"
+        text += f"; in vain: {in_vain}"
     return Told(cause, found.frames, text)
 
 

@@ -27,7 +27,7 @@ from netlab.explain.silence.losses import (
     skipping,
     unseen,
 )
-from netlab.explain.windows import PROBE_AT_LEAST_NS, small_room
+from netlab.explain.windows import PROBE_AT_LEAST_NS, flight_fills, small_room
 from netlab.explain.wording import counted
 from netlab.model.seqnum import seq_diff
 from netlab.model.tables import Direction, Side
@@ -82,16 +82,21 @@ def _refused(gap: Gap) -> Told | None:
 
 
 def _closed_window(gap: Gap) -> Told | None:
-    """A window was closed: a probe asked, or an ACK opened it and let bytes go."""
+    """A window was closed: a probe asked, or an ACK opened it and let bytes go.
+
+    Not one that was full of what was in flight: its ACK makes way, whatever the reader does.
+    """
     segment, closed = gap.after.segment, gap.after.direction
     room, what = gap.room(closed), "was closed"
-    sense: Sense | None = Sense.CLOSED
     if gap.opens:
         closed, until = closed.reverse, "opened it"
+        by_ns = gap.after.packet.time_ns - 1
+        sender = gap.path.senders[closed]
+        if flight_fills(sender, by_ns, by_ns + sender.away_ns):
+            return None
         announced = gap.announced(closed) or 0
         if announced > 0:
             what = f"had room for {small_room(announced, gap.path.senders[closed].mss)}"
-            sense = None
     elif segment.zero_window_probe or (segment.keep_alive and room is not None and room <= 0):
         until = "asked whether it was"
     else:
@@ -99,7 +104,7 @@ def _closed_window(gap: Gap) -> Told | None:
     return Told(
         Cause.PEER_WINDOW, (),
         f"because the window of the {closed.receiver} {what}, until frame {gap.frame} {until}:"
-        " its program did not read", sense,
+        " its program did not read",
     )  # fmt: skip
 
 
@@ -270,7 +275,7 @@ def _full(gap: Gap, ack: Row, held: Row, knew_ns: int) -> Told | None:
             Cause.PEER_WINDOW, frames,
             f"because the window of the {held.direction.receiver} had room for"
             f" {counted(max(edge - nxt, 0), 'byte')} more, until frame {frames[0]} was acknowledged"
-            f" (frame {frames[1]})",
+            f" (frame {frames[1]})", Sense.FULL,
         )  # fmt: skip
     late_ns = held.packet.time_ns - sender.heard_ns(ack.packet)
     if size < sender.mss or not advances or late_ns > _PROMPT_NS:
@@ -364,8 +369,9 @@ def _answer(gap: Gap) -> Told | None:
     if gap.side is Side.SERVER and gap.path.senders[Direction.S2C].nxt(asked.packet.time_ns) == 0:
         do = "its program, to accept the connection or to answer"
     return Told(
-        Cause.PEER_APP, (frame,), f"before the {gap.side} answered frame {frame} ({do}{way})"
-    )
+        Cause.PEER_APP, (frame,), f"before the {gap.side} answered frame {frame} ({do}{way})",
+        Sense.ANSWERS,
+    )  # fmt: skip
 
 
 def _own_will(gap: Gap) -> Told | None:

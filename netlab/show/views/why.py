@@ -14,7 +14,7 @@ from netlab.explain.causes import BUSY, MECHANISMS, Cause, Certainty
 from netlab.explain.findings.finding import Finding
 from netlab.explain.findings.groups import Group, grouped
 from netlab.explain.findings.rules import findings_of
-from netlab.explain.parts import Part
+from netlab.explain.parts import Part, Sense
 from netlab.explain.scene import Scene
 from netlab.explain.silence.silences import silences_of
 from netlab.explain.unreturned import end_of
@@ -356,7 +356,7 @@ def _silent_advice(cause: Cause) -> str:
 
 def _silence_weight(part: Part) -> float:
     if part.cause is Cause.PEER_APP:
-        return part.length_ns * (_FLIGHT_WEIGHT if "answered" in part.text else _IDLE_WEIGHT)
+        return part.length_ns * (_FLIGHT_WEIGHT if part.sense is Sense.ANSWERS else _IDLE_WEIGHT)
     return part.length_ns * (_FLIGHT_WEIGHT if part.cause is Cause.NETWORK else 1)
 
 

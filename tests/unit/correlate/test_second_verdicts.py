@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from playbook import Play
 
-from netlab.model.tables import Segment, TcpOptions, Verdict
+from netlab.correlate.in_vain import sent_by
+from netlab.model.tables import Again, Segment, TcpOptions, Verdict
 
 MS = 1_000_000
 
@@ -260,6 +261,7 @@ def test_an_ack_that_echoes_the_first_copy_says_that_the_second_was_in_vain() ->
     assert segment.verdict_frames[0] == ack
     assert "echoes a timestamp from before" in (segment.verdict_reason or "")
     assert "by the timer: time-out:" in (segment.verdict_reason or "")
+    assert sent_by(segment) is Verdict.RTO
 
 
 def test_an_ack_that_echoes_the_second_copy_does_not() -> None:
@@ -430,6 +432,31 @@ def test_a_recovery_after_a_time_out_is_the_time_outs() -> None:
     assert of(play, timer).verdict == Verdict.RTO
     assert of(play, again).verdict == Verdict.RTO
     assert of(play, again).verdict_frames == (timer, ack)
+    assert of(play, timer)._again is None
+    assert of(play, again)._again == Again(timeout_frame=timer)
+
+
+def test_what_a_recovery_sent_in_vain_keeps_what_sent_it() -> None:
+    play = begun()
+    at = trip(play)
+    for start in range(at, at + 4000, 1000):
+        play.data("c>s", start, start + 1000)
+    play.now_ns += 300 * MS
+    timer = play.data("c>s", at, at + 1000)
+    play.now_ns += MS
+    play.ack("s>c", at + 1000)
+    again = play.data("c>s", at + 1000, at + 2000)
+    play.now_ns += MS
+    told = play.sack_option("c>s", (at + 1000, at + 2000))
+    frame = play.ack("s>c", at + 4000, options=told)
+    segment = of(play, again)
+    why = f"D-SACK {at + 1000}..{at + 2000} of frame {frame} says that it came a second time"
+    assert segment.verdict == Verdict.SPURIOUS
+    assert segment._again == Again(Verdict.RTO, timer, why)
+    assert segment.verdict_reason == (
+        f"{why}; sent again by the timer: in the recovery that the time-out of frame {timer} began"
+    )
+    assert sent_by(segment) is Verdict.RTO
 
 
 def test_silence_proves_nothing_in_a_capture_that_lacks_frames() -> None:

@@ -25,7 +25,7 @@ from sample_links import DATA_FRAME, DATAGRAM_4, FCS, LINK_CASES, SNAP4, TUNNEL_
 from netlab.decode.packets import decode, flags_text
 from netlab.model.frame import Frame, Interface
 from netlab.model.recording import RawRecording
-from netlab.model.tables import Packet, TcpOptions
+from netlab.model.tables import Icmp, Packet, TcpOptions
 
 FAULT = ("fault_layer", "fault_off", "fault_need", "fault_have", "fault_limited_by")
 UNSET = {field.name: field.default for field in fields(Packet)}
@@ -270,7 +270,29 @@ def test_what_a_message_says_in_words() -> None:
         assert one(ETH4 + ip4(h(head), 1))._icmp_text == said
     for head, said in ICMPV6.items():
         assert one(ETH6 + ip6(h(head), 58))._icmp_text == said
-    assert one(ETH4 + ip4(h("0304 0000 0000 03"), 1))._icmp_text == ""
+    short = one(ETH4 + ip4(h("0304 0000 0000 03"), 1))
+    assert (short._icmp, short._icmp_text) == (None, "")
+
+
+@pytest.mark.parametrize(
+    ("head", "said"),
+    [
+        ("0304 0000 0000 0384", Icmp(3, 4, "fragmentation needed", 900)),
+        ("0304 0000 0000 0000", Icmp(3, 4, "fragmentation needed")),
+        ("0303 0000 0000 0384", Icmp(3, 3, "port unreachable")),
+        ("0363 0000 0000 0000", Icmp(3, 99, "destination unreachable")),
+        ("0b01 0000 0000 0000", Icmp(11, 1, "time exceeded in reassembly")),
+        ("2a01 0000 0000 0000", Icmp(42, 1, "type 42 code 1")),
+    ],
+)
+def test_what_the_head_of_a_message_says(head: str, said: Icmp) -> None:
+    assert one(ETH4 + ip4(h(head), 1))._icmp == said
+
+
+def test_which_mtu_a_packet_too_big_names() -> None:
+    packet = one(ETH6 + ip6(h("0200 0000 0001 0500"), 58))
+    assert packet._icmp == Icmp(2, 0, "packet too big", 66_816)
+    assert one(ETH6 + ip6(h("0304 0000 0000 0384"), 58))._icmp == Icmp(3, 4, "time exceeded")
 
 
 def test_an_icmpv6_error_quotes_a_datagram() -> None:

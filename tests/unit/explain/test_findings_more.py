@@ -59,6 +59,31 @@ def full_window(*, stalled_ms: int) -> Play:
     return play
 
 
+def on_its_way(*, window: int = 512) -> Play:
+    """The reader waits in its read while what fills the window of 65,536 bytes is on its way.
+
+    `window`: what the ACK of that says; after 0 another opens it 40 ms later.
+    """
+    play = opened(window=512)
+    with play.call("server", "recv", 100_000, size=100_000, flags=0x100):
+        play.did("client", "send", 100_000, size=100_000)
+        frames = [play.data("c>s", at, at + FULL, way="hold") for at in range(0, 64_000, FULL)]
+        end = FULL * len(frames)
+        play.now_ns += 20 * MS
+        for frame in frames:
+            play.arrives(frame)
+        ack = play.ack("s>c", end, window=window, way="hold")
+        play.now_ns += 20 * MS
+        play.arrives(ack)
+        if not window:
+            play.now_ns += 40 * MS
+            play.ack("s>c", end, window=512)
+        while end < 100_000:
+            play.data("c>s", end, min(end + FULL, 100_000))
+            end += FULL
+    return play
+
+
 def queued(*, for_ms: int) -> Play:
     """A client that asks while nobody calls accept."""
     play = Play(wired=True)
@@ -179,6 +204,7 @@ SILENT: list[tuple[str, Callable[[], Play], str]] = [
     ("nagle_delayed_ack", lambda: two_writes(late_ms=40, on_its_way=True), "the ACK's long way"),
     ("nagle_delayed_ack", lambda: two_writes(late_ms=1), "an ACK in time"),
     ("zero_window", lambda: full_window(stalled_ms=9), "a short stall"),
+    ("zero_window", on_its_way, "full of what was in flight"),
     ("slow_accept", lambda: queued(for_ms=9), "an accept in time"),
     ("small_writes", lambda: writes(20), "few"),
     ("small_writes", lambda: writes(30, size=200), "larger ones"),
@@ -207,6 +233,12 @@ def test_it_speaks_with_evidence_and_says_what_to_change(kind: str) -> None:
 )
 def test_it_is_silent(kind: str, play: Callable[[], Play]) -> None:
     assert of(play(), kind) == []
+
+
+def test_of_a_full_window_only_the_time_counts_in_which_it_was_closed() -> None:
+    play = on_its_way(window=0)
+    (one,) = of(play, "zero_window")
+    assert one.text.startswith("The sender stood still for 40.0 ms because the window of the")
 
 
 def test_a_listener_that_is_closed_resets_those_in_its_queue() -> None:

@@ -9,6 +9,7 @@ import pytest
 from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.findings.rules import findings_of
 from netlab.explain.waits import explained
+from netlab.model.tables import Icmp, Packet
 from netlab.model.wire import Arrival
 from tests.playbook import Play, number_of
 from tests.waits_told import MS
@@ -70,6 +71,46 @@ def test_one_that_was_too_big_for_the_wire() -> None:
     assert one.advice.startswith("Send smaller datagrams")
     assert all(word in one.advice for word in ("IP_MTU_DISCOVER", "EMSGSIZE"))
     assert "TCP" not in one.advice
+
+
+def told(play: Play, said: Icmp) -> Play:
+    """A router's message about the first datagram, to its sender."""
+    quoted = play.packets[0]
+    number = len(play.packets) + 1
+    play.packets.append(
+        Packet(
+            number, play.tick(), None, "unknown", "wire", "Ethernet", 590, 590, None, 4,
+            "127.0.0.254", quoted.src, protocol="ICMP", _quoted=quoted, _icmp=said,
+        )
+    )  # fmt: skip
+    play._carry(number, "carry")
+    play.packets[-1]._made = True
+    return play
+
+
+NEEDED = Icmp(3, 4, "fragmentation needed", 1300)
+
+
+def test_an_icmp_message_that_says_so_is_cited() -> None:
+    one = found(told(asks("drop", waits_ms=0, rule="mtu 1300", size=1440), NEEDED))
+    assert one is not None
+    assert one.text.endswith("(mtu 1300): it was too big for it, as ICMP said (frame 2).")
+    assert one.frames == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("rule", "said", "end"),
+    [
+        ("mtu 1300", Icmp(3, 1, "host unreachable"), "for it, and no ICMP message said so."),
+        ("drop c>s datagram 1", NEEDED, "(drop c>s datagram 1)."),
+    ],
+    ids=["of something else", "of what another rule dropped"],
+)
+def test_a_message_that_does_not_explain_the_loss_is_not(rule: str, said: Icmp, end: str) -> None:
+    one = found(told(asks("drop", waits_ms=0, rule=rule, size=1440), said))
+    assert one is not None
+    assert one.text.endswith(end)
+    assert one.frames == (1,)
 
 
 def test_one_that_came_with_a_wrong_checksum_is_lost_as_well() -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
+from types import ModuleType
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import netlab.explain
+import netlab.show.views
 from netlab.explain.causes import MECHANISMS, Cause, Certainty
 from netlab.explain.parts import Line, Part, Sense
 
@@ -104,25 +107,53 @@ def test_every_cause_has_its_words_and_those_that_a_program_can_change_their_adv
 
 
 _LOOKS = frozenset({"startswith", "endswith", "find", "index", "count", "partition", "split"})
+_MATCHES = frozenset({"match", "search", "fullmatch", "findall", "finditer"})
+_WORDS = frozenset({"text", "verdict_reason", "_icmp_text"})
 
 
-def _looks_into_a_text(node: ast.AST) -> bool:
+def _looks_into(node: ast.AST, words: frozenset[str]) -> bool:
     if isinstance(node, ast.Compare) and any(isinstance(op, ast.In | ast.NotIn) for op in node.ops):
-        return any(_is_text(one) for one in node.comparators)
+        return any(_is_one(one, words) for one in node.comparators)
     called = node.func if isinstance(node, ast.Call) else None
-    return isinstance(called, ast.Attribute) and called.attr in _LOOKS and _is_text(called.value)
+    if not isinstance(node, ast.Call) or not isinstance(called, ast.Attribute):
+        return False
+    if called.attr in _MATCHES:
+        return any(_is_one(one, words) for one in node.args)
+    return called.attr in _LOOKS and _is_one(called.value, words)
 
 
-def _is_text(node: ast.AST) -> bool:
-    return isinstance(node, ast.Attribute) and node.attr == "text"
+def _is_one(node: ast.AST, words: frozenset[str]) -> bool:
+    """Whether it is a field with words for people, or such a one `or ""`."""
+    if isinstance(node, ast.BoolOp):
+        return any(_is_one(one, words) for one in node.values)
+    return isinstance(node, ast.Attribute) and node.attr in words
+
+
+def _found(package: ModuleType, words: frozenset[str]) -> list[str]:
+    return [
+        f"{path.name}:{node.lineno}"
+        for path in sorted(Path(package.__path__[0]).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.expr) and _looks_into(node, words)
+    ]
 
 
 def test_nothing_is_decided_by_the_words_of_a_text() -> None:
-    """Words are for people, and change: what others decide by is a field of the part."""
-    found = [
-        f"{path.name}:{node.lineno}"
-        for path in sorted(Path(netlab.explain.__path__[0]).rglob("*.py"))
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.expr) and _looks_into_a_text(node)
-    ]
-    assert found == []
+    """Words are for people, and change: what others decide by is a field beside them."""
+    assert _found(netlab.explain, _WORDS) == []
+    assert _found(netlab.show.views, frozenset({"text"})) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '"answered" in part.text',
+        '"x" not in (row.text or "")',
+        '(segment.verdict_reason or "").partition(";")',
+        "_TOLD.match(packet._icmp_text)",
+    ],
+)
+def test_what_looks_into_one_would_be_seen(line: str) -> None:
+    assert any(_looks_into(node, _WORDS) for node in ast.walk(ast.parse(line)))
+    others = line.replace("text", "frame").replace("verdict_reason", "frames")
+    assert not any(_looks_into(node, _WORDS) for node in ast.walk(ast.parse(others)))

@@ -210,3 +210,17 @@ def test_their_heading_says_how_they_are_known() -> None:
     text = "\n".join(plain(line) for line in why_lines(why(play.tables(), play.raw, "a"), 60))
     assert "The longest silences  (all inferred, or not known)" in text
     assert "between full segments of the client" in " ".join(text.split())
+
+
+def test_an_answer_that_took_long_matters_more_than_a_longer_time_of_nothing_to_say() -> None:
+    play = opened()
+    play.data("c>s", 0, 100)
+    play.now_ns += 90 * MS
+    play.data("s>c", 0, 50, 100)
+    play.ack("c>s", 50, 100)
+    play.now_ns += 900 * MS
+    play.data("s>c", 50, 100, 100)
+    view = why(play.tables(), play.raw, "a")
+    assert [(one.cause, one.ns // MS) for one in view.silences] == [
+        ("peer_app", 90), ("peer_app", 900),
+    ]  # fmt: skip

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.far_end import RTT_MS, causes, opened, parts
+from netlab.explain.findings.finding import Finding
+from netlab.explain.findings.rules import findings_of
+from netlab.explain.waits import explained
+from tests.far_end import RTT_MS, apart, causes, opened, parts
 from tests.playbook import Play
 from tests.waits_told import MS
 
@@ -65,3 +68,41 @@ def test_an_ack_is_nothing_that_a_program_sent() -> None:
     found = parts(opens(window=9))
     assert not any(part.cause == "peer_app" and "sent on (frame 7)" in part.text for part in found)
     assert any("sent an ACK (frame 7)" in part.text for part in found)
+
+
+def stalls(play: Play) -> list[Finding]:
+    found = findings_of(explained(apart(play).tables(), play.raw))
+    return [one for one in found if one.kind == "zero_window"]
+
+
+def test_a_reader_that_leaves_too_little_room_is_a_finding() -> None:
+    (one,) = stalls(opens(window=512))
+    assert one.text == (
+        "The sender stood still for 290.0 ms because the window of the server had room for 1,024"
+        " bytes of a segment of 1,460, until frame 7 opened it: its program did not read."
+    )
+
+
+def in_flight(rest: int, *, window: int = 128) -> Play:
+    """At the client's end: it fills all of a window but `rest` bytes, and the ACK of that comes."""
+    play = Play(window=window)
+    play.syn()
+    play.now_ns += RTT_MS * MS
+    play.synack(), play.ack("c>s", 0)
+    play.ack("s>c", 0)  # the first window that is scaled
+    full = window * 128 - rest
+    for start in range(0, full, FULL):
+        play.data("c>s", start, min(start + FULL, full))
+    play.now_ns += RTT_MS * MS
+    play.ack("s>c", 2 * FULL)
+    play.data("c>s", full, full + FULL)
+    return play
+
+
+@pytest.mark.parametrize("rest", [0, 324])
+def test_of_a_window_that_is_full_of_what_is_in_flight_no_reader_is_to_blame(rest: int) -> None:
+    play = in_flight(rest)
+    assert causes(play)[-1] == ("peer_window", RTT_MS)
+    text = parts(play)[-1].text
+    assert f"had room for {rest} bytes more, until frame 6 was acknowledged" in text
+    assert stalls(play) == []

@@ -10,7 +10,7 @@ from playbook import Play
 from netlab.explain.troubles import Trouble, troubles
 from netlab.model.frame import Frame, Interface
 from netlab.model.recording import RawRecording
-from netlab.model.tables import Packet
+from netlab.model.tables import Icmp, Packet
 
 
 def of(play: Play) -> list[Trouble]:
@@ -101,7 +101,7 @@ def test_frames_that_are_missing_are_told() -> None:
         ({"fault_layer": "TCP options", "fault_limited_by": "option length"}, "malformed"),
         ({"caplen_bytes": 60}, "snaplen"),
         ({"time_ns": 1_000_002_500}, "clock"),
-        ({"_quoted": Packet(0, 0, None, "", "", "", 0, 0), "_icmp_text": "port unreachable"},
+        ({"_quoted": Packet(0, 0, None, "", "", "", 0, 0), "_icmp": Icmp(3, 3, "port unreachable")},
          "icmp"),
     ],
 )  # fmt: skip

@@ -6,8 +6,11 @@ import pytest
 
 from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.findings.rules import findings_of
+from netlab.explain.parts import Part
+from netlab.explain.scene import Scene
+from netlab.explain.silence.silences import silences_of
 from netlab.explain.waits import explained
-from netlab.model.tables import Packet
+from netlab.model.tables import Icmp, Packet
 from netlab.model.wire import Arrival
 from tests.playbook import Play, number_of
 from tests.waits_told import MS, causes, of, told
@@ -16,14 +19,17 @@ FULL, SMALL = 1448, 1148
 RULE = "mtu 1200"
 
 
-def icmp(play: Play, about: int, text: str = "fragmentation needed, MTU 1200") -> int:
+NEEDED = Icmp(3, 4, "fragmentation needed", 1200)
+
+
+def icmp(play: Play, about: int, said: Icmp = NEEDED) -> int:
     """A router's message about a frame, to its sender."""
     quoted = play.packets[about - 1]
     number = len(play.packets) + 1
     play.packets.append(
         Packet(
             number, play.tick(), None, "unknown", "wire", "Ethernet", 590, 590, None, 4,
-            "127.0.0.254", quoted.src, protocol="ICMP", _quoted=quoted, _icmp_text=text,
+            "127.0.0.254", quoted.src, protocol="ICMP", _quoted=quoted, _icmp=said,
         )
     )  # fmt: skip
     frame = play._carry(number, "carry")
@@ -32,8 +38,7 @@ def icmp(play: Play, about: int, text: str = "fragmentation needed, MTU 1200") -
 
 
 def too_long(
-    rule: str = RULE, *, said: str = "fragmentation needed, MTU 1200", after_ms: int = 0,
-    wired: bool = True,
+    rule: str = RULE, *, said: Icmp | None = NEEDED, after_ms: int = 0, wired: bool = True,
 ) -> Play:  # fmt: skip
     """A rule drops a segment; it is sent again: in two pieces after ICMP, whole by a timer."""
     play = Play(wired=wired)
@@ -45,12 +50,12 @@ def too_long(
         if wired:
             play.packets[lost - 1]._arrival = Arrival(lost, "dropped", None, None, rule)
         play.now_ns += 3 * MS
-        if said:
+        if said is not None:
             icmp(play, lost, said)
         play.now_ns += after_ms * MS
-        if said:
+        if said is not None:
             play.data("c>s", 0, SMALL)
-        play.data("c>s", SMALL if said else 0, FULL)
+        play.data("c>s", SMALL if said is not None else 0, FULL)
         play.now_ns += 2 * MS
     return play
 
@@ -80,7 +85,7 @@ def test_what_leaves_later_as_acks_make_way_icmp_had_counted_as_lost() -> None:
 
 
 def test_where_no_icmp_says_so_the_timer_is_told_with_the_rule() -> None:
-    tables, rows = told(too_long("mtu c>s 1200 without icmp", said="", after_ms=240))
+    tables, rows = told(too_long("mtu c>s 1200 without icmp", said=None, after_ms=240))
     recv = number_of(tables, "recv")
     assert causes(rows, recv)[0] == ("path_mtu", 243)
     text = of(rows, recv, "path_mtu").text
@@ -97,18 +102,18 @@ def test_outside_the_lab_icmp_just_before_the_resend_says_so() -> None:
 @pytest.mark.parametrize(
     ("said", "after_ms"),
     [
-        ("fragmentation needed, MTU 1200", 240),  # ICMP did not have it sent
-        ("fragmentation needed, MTU 1500", 0),  # it fits
-        ("fragmentation needed", 0),  # from before RFC 1191: what fits is not known
-        ("host unreachable", 0),
+        (NEEDED, 240),  # ICMP did not have it sent
+        (Icmp(3, 4, "fragmentation needed", 1500), 0),  # it fits
+        (Icmp(3, 4, "fragmentation needed"), 0),  # from before RFC 1191: what fits is not known
+        (Icmp(3, 1, "host unreachable"), 0),
     ],
 )
-def test_icmp_that_explains_no_resend_makes_no_finding(said: str, after_ms: int) -> None:
+def test_icmp_that_explains_no_resend_makes_no_finding(said: Icmp, after_ms: int) -> None:
     assert found(too_long(said=said, after_ms=after_ms, wired=False), "path_mtu") == []
 
 
-@pytest.mark.parametrize("said", ["", "fragmentation needed, MTU 1200"])
-def test_what_another_rule_dropped_is_lost_like_any_other(said: str) -> None:
+@pytest.mark.parametrize("said", [None, NEEDED])
+def test_what_another_rule_dropped_is_lost_like_any_other(said: Icmp | None) -> None:
     """The wire knows better than what ICMP says."""
     play = too_long("drop c>s data 1", said=said, after_ms=240)
     tables, rows = told(play)
@@ -169,3 +174,58 @@ def test_later_bytes_wait_behind_what_was_too_big() -> None:
         " bytes, which did not pass the wire (mtu 1200)"
     )
     assert behind.frames == (lost, first)
+
+
+def gives_up(rule: str) -> Play:
+    """A read's time is up while the segment it waits for has not been sent again."""
+    play = Play(wired=True)
+    play.handshake()
+    play.ack("s>c", 0)  # the first window that is scaled
+    play.did("server", "setsockopt", 0, args="SOL_SOCKET, SO_RCVTIMEO, 0.150 s")
+    play.did("client", "send", FULL, size=FULL)
+    with play.call("server", "recv", -1, size=FULL, errno="EAGAIN"):
+        lost = play.data("c>s", 0, FULL, way="drop")
+        play.packets[lost - 1].ip_len_bytes = FULL + 52
+        play.packets[lost - 1]._arrival = Arrival(lost, "dropped", None, None, rule)
+        play.now_ns += 150 * MS
+    return play
+
+
+@pytest.mark.parametrize(
+    ("rule", "cause", "what"),
+    [
+        ("mtu 1200 without icmp", "path_mtu", "did not pass the wire (mtu 1200 without icmp)"),
+        ("drop c>s data 1", "rto", "was lost"),
+    ],
+)
+def test_what_was_never_sent_again_was_too_big_only_where_the_rule_says_so(
+    rule: str, cause: str, what: str
+) -> None:
+    play = gives_up(rule)
+    scene = explained(play.tables(), play.raw)
+    (owed,) = scene.owed.values()
+    last = owed.parts[-1]
+    assert (last.cause, last.frames, round(last.length_ns / MS)) == (cause, (5,), 150)
+    assert last.text == f"because frame 5 {what}, and by then it had not been sent again"
+
+
+def silent(said: Icmp) -> list[Part]:
+    """The silences of a connection without calls, in which ICMP came before a resend."""
+    play = Play()
+    play.syn(), play.synack(), play.ack("c>s", 0)
+    lost = play.data("c>s", 0, FULL)
+    play.packets[lost - 1].ip_len_bytes = FULL + 52
+    play.now_ns += 30 * MS
+    icmp(play, lost, said)
+    play.data("c>s", 0, SMALL)
+    return silences_of(Scene(play.tables(), play.raw), 0)
+
+
+def test_without_calls_icmp_says_why_it_was_silent() -> None:
+    (one,) = silent(NEEDED)
+    assert (one.cause, one.certainty, one.frames) == ("path_mtu", "inferred", (4, 5, 6))
+    assert one.text == (
+        "because frame 4 of 1,500 bytes did not pass a link of 1,200 bytes, until ICMP said so"
+        " (frame 5) and its bytes were sent again (frame 6)"
+    )
+    assert all(one.cause != "path_mtu" for one in silent(Icmp(3, 1, "host unreachable")))
