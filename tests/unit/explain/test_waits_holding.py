@@ -236,6 +236,34 @@ def test_one_that_goes_on_at_once_had_it_held_by_the_congestion_window() -> None
     assert causes(rows, number_of(tables, "send")) == [("cwnd", 20)]
 
 
+def test_what_was_out_while_a_loss_was_repaired_is_no_measure_of_the_congestion_window() -> None:
+    """Of 24 segments out then, SACK had told of 22; the loss has made cwnd 7 of them."""
+    play = Play(wired=True)
+    play.handshake()
+    play.ack("s>c", 0)
+    size = 60 * FULL
+    with play.call("client", "send", size, size=size):
+        play.data("c>s", 0, FULL, way="drop")
+        for at in range(FULL, 20 * FULL, FULL):
+            play.data("c>s", at, at + FULL)
+        for last in (2, 3, 4, 20):
+            sacked = play.sack_option("c>s", (FULL, last * FULL))
+            play.ack("s>c", 0, options=sacked)
+        play.data("c>s", 0, FULL)
+        for at in range(20 * FULL, 24 * FULL, FULL):
+            play.data("c>s", at, at + FULL)
+        play.ack("s>c", 24 * FULL)
+        for at in range(24 * FULL, size, 7 * FULL):
+            for start in range(at, min(at + 7 * FULL, size), FULL):
+                play.data("c>s", start, start + FULL)
+            if at + 7 * FULL < size:
+                ack = play.ack("s>c", at + 7 * FULL, way="hold")
+                play.now_ns += 20 * MS
+                play.arrives(ack)
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, "send")) == [("cwnd", 100)]
+
+
 def test_a_buffer_is_not_blamed_for_what_the_window_holds() -> None:
     """As in the send that nobody reads: bytes are left that the window does not let go."""
     play = Play(wired=True, window=512)
