@@ -280,3 +280,26 @@ def test_a_datagram_that_was_not_answered_was_not_lost() -> None:
     tables, rows = told(asks_again(answer=None))
     assert causes(rows, number_of(tables, "recvfrom", 2, "server")) == [("peer_app", 250)]
     assert of(rows, number_of(tables, "poll"), "timer").text == TIMED
+
+
+@pytest.mark.parametrize("way", ["drop", "carry"])
+def test_a_wait_for_a_handshake_says_what_became_of_the_syn(way: str) -> None:
+    """A connect with a time-out of the program's own: it does not wait, a poll does."""
+    play = Play(wired=True)
+    with play.call("client", "connect", None, errno="EINPROGRESS", address=ADDRESS["server"]):
+        syn = play.syn(way=way)
+    if way == "carry":
+        play.synack()
+    polls(play, 100)
+    tables, rows = told(play)
+    timer = of(rows, number_of(tables, "poll"), "timer")
+    lost = way == "drop"
+    assert timer.text == TIMED + (f": the SYN of frame {syn} was lost on the wire" if lost else "")
+    assert timer.frames == ((syn,) if lost else ())
+    assert timer.calls == ((number_of(tables, "connect"),) if lost else ())
+    kinds = {one.kind: one for one in findings_of(explained(play.tables(), play.raw))}
+    assert ("handshake_lost" in kinds) is lost
+    if lost:
+        assert "1 SYN and 0 SYN-ACKs were sent, 1 of them lost on the wire; none was answered." in (
+            kinds["handshake_lost"].text
+        )
