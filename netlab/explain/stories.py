@@ -47,6 +47,7 @@ _COPY_NS_PER_BYTE = 1
 _NO_WAIT_NS = 300_000  # a call that takes no longer did not wait for anything
 _STOPS_NS = 1_500_000  # two stops by strace, on a busy machine
 _SOON_NS = 8_000_000  # a read that can return does by then, on a busy machine, traced or not
+_AT_ONCE_NS = 20_000_000  # from a call that a signal ended to the end of its process
 _SIGNALS = RESTARTING | {"EINTR"}
 _BY_THE_KERNEL = frozenset({"execve", "execveat", "fork", "vfork", "clone", "clone3"})
 _NONE: tuple[str, tuple[int, ...], tuple[int, ...]] = ("", (), ())
@@ -345,13 +346,28 @@ def _reset_inside(path: Path, call: Call) -> int | None:
 
 
 def _until_its_timer(line: Line, scene: Scene, path: Path, call: Call) -> int | None:
-    """A send that took less than it was given: SO_SNDTIMEO ended it (man 7 socket), if it was set.
+    """A send that took less than it was given: SO_SNDTIMEO ended it (man 7 socket), if it was set,
+    or the signal that killed its process.
 
-    None: a signal did, or an error, and since when it waited for that is not known.
+    None: another signal did, or an error, and since when it waited for that is not known.
     """
-    timed = timer_is_set(scene, call, "SO_SNDTIMEO")
-    tell_room(line, path, call, until_ns=line.stop_ns if timed else None)
-    return line.stop_ns if timed else None
+    ended = timer_is_set(scene, call, "SO_SNDTIMEO") or _killed_inside(scene, call)
+    tell_room(line, path, call, until_ns=line.stop_ns if ended else None)
+    return line.stop_ns if ended else None
+
+
+def _killed_inside(scene: Scene, call: Call) -> bool:
+    """Whether a call was the last of its process, which a signal ended just as it returned."""
+    left = scene.exits.get((call.host, call.pid))
+    thread = scene.threads[call.host, call.pid, call.tid]
+    last = next((one for one in reversed(thread) if one.op != "exit"), None)
+    returned_ns = call.returned_ns or call.entered_ns
+    return (
+        left is not None
+        and left.args.startswith("SIG")
+        and last is call
+        and left.entered_ns - returned_ns <= _AT_ONCE_NS
+    )
 
 
 # --- beginnings and ends

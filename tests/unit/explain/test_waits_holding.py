@@ -300,6 +300,39 @@ def test_a_send_that_its_timer_ended_waited_for_the_window_until_then(timer: str
     assert causes(rows, send) == rest
 
 
+@pytest.mark.parametrize("how", ["SO_SNDTIMEO", "SIGTERM", "status 0"])
+def test_a_send_that_ended_while_its_oldest_bytes_were_lost_waited_for_those(how: str) -> None:
+    """Sent again once, lost once more: nothing came back until its timer, or a signal, ended it."""
+    play = Play(wired=True)
+    play.handshake()
+    play.ack("s>c", 0)
+    timed = how == "SO_SNDTIMEO"
+    if timed:
+        option = "SOL_SOCKET, SO_SNDTIMEO, 0x00000000000000000100000000000000"
+        play.did("client", "setsockopt", 0, args=option)
+    with play.call("client", "send", 50_000, size=1 << 22):
+        for at in range(0, 10 * FULL, FULL):
+            play.data("c>s", at, at + FULL, way="drop")
+        play.now_ns += 300 * MS
+        again = play.data("c>s", 0, FULL, way="drop")
+        play.now_ns += 200 * MS
+    if not timed:
+        play.did("client", "exit", None, inode=None, fd=None, inside=True, args=how,
+                 local=None, peer=None, family=None, kind=None)  # fmt: skip
+    tables, rows = told(play)
+    send = number_of(tables, "send")
+    if how == "status 0":  # what ended it, and when, is not known
+        assert causes(rows, send) == [("unknown", 500)]
+        return
+    assert causes(rows, send) == [("rto", 300), ("rto", 200)]
+    last = [row for row in rows if row.call == send][-1]
+    assert last.certainty == "inferred"
+    assert last.text == (
+        f"with the send buffer full, because frame {again} was lost, and by then it had not been"
+        " sent again"
+    )
+
+
 def late_segment(*, alone: bool, rtt_ms: int = 10, last: bool = False) -> Play:
     """A send of 40 segments: 12 leave, and 30 ms later one more or two, before any ACK comes."""
     play = Play(wired=True)
