@@ -32,7 +32,8 @@ def parts_of(scene: Scene, row: Connection, *causes: Cause) -> list[tuple[Call |
         ]
         waits += [(None, part) for part in silences_of(scene, row.connection)]
         scene.troubles[row.connection] = [
-            item for item in waits
+            item
+            for item in waits
             if item[1].cause not in _NO_TROUBLE and not _elsewhere(scene, row, item[1])
         ]
     return [item for item in scene.troubles[row.connection] if item[1].cause in causes]
