@@ -25,7 +25,7 @@ from netlab.explain.readiness import tell_poll
 from netlab.explain.scene import Scene
 from netlab.explain.sending import can_be_full, cut_short, tell_room
 from netlab.explain.stopped import tell_stop
-from netlab.explain.timed_out import tell_timer, timer_is_set
+from netlab.explain.timed_out import owed_to, tell_timer, timer_is_set
 from netlab.explain.unframed import tell_unframed, tell_unframed_accept
 from netlab.explain.unreturned import tell_not_come
 from netlab.explain.unstreamed import tell_datagram, tell_local
@@ -135,8 +135,14 @@ def _kernel_works(line: Line, scene: Scene, call: Call) -> int | None:
 
 
 def _interrupted(line: Line, scene: Scene, call: Call) -> int | None:
-    line.until(line.stop_ns, Cause.SIGNAL, Certainty.OBSERVED, (), (),
-               "until a signal interrupted it")  # fmt: skip
+    """What had not come by then is said as of a wait whose time was up."""
+    if call.op == "connect":
+        said, frames, calls = unanswered(scene.path(call.connection), line.stop_ns)
+    else:
+        owed = owed_to(scene, call)
+        said, frames, calls = (owed.text, owed.frames, owed.calls) if owed is not None else _NONE
+    line.until(line.stop_ns, Cause.SIGNAL, Certainty.OBSERVED, frames, calls,
+               f"until a signal interrupted it{said}")  # fmt: skip
     return line.stop_ns
 
 

@@ -303,3 +303,36 @@ def test_a_wait_for_a_handshake_says_what_became_of_the_syn(way: str) -> None:
         assert "1 SYN and 0 SYN-ACKs were sent, 1 of them lost on the wire; none was answered." in (
             kinds["handshake_lost"].text
         )
+
+
+@pytest.mark.parametrize("way", ["drop", ""])
+def test_a_read_that_a_signal_interrupted_says_what_had_not_come(way: str) -> None:
+    play = Play(wired=True)
+    play.handshake()
+    if way:
+        with play.call("server", "send", 5, size=5):
+            lost = play.data("s>c", 0, 5, way=way)
+    with play.call("client", "recv", None, size=10, errno="EINTR"):
+        play.now_ns += 100 * MS
+    tables, rows = told(play)
+    wait = of(rows, number_of(tables, "recv"), "signal")
+    assert wait.certainty == "observed"
+    said = "until a signal interrupted it"
+    if way:
+        send = number_of(tables, "send")
+        assert wait.text.startswith(f"{said}: what server send #{send} wrote had not come by then")
+        assert (wait.frames, wait.calls) == ((lost,), (send,))
+    else:
+        assert wait.text == said
+
+
+def test_a_connect_that_a_signal_interrupted_says_what_became_of_the_syn() -> None:
+    play = Play(wired=True)
+    with play.call("client", "connect", None, errno="EINTR", address=ADDRESS["server"]):
+        syn = play.syn(way="drop")
+        play.now_ns += 100 * MS
+    tables, rows = told(play)
+    wait = of(rows, number_of(tables, "connect"), "signal")
+    assert wait.text == (
+        f"until a signal interrupted it: the SYN of frame {syn} was lost on the wire"
+    )
