@@ -22,7 +22,7 @@ from netlab.correlate.sockets import Socket
 from netlab.model.call import CallRecord
 from netlab.model.recording import Host
 from netlab.model.records import dataclass
-from netlab.model.tables import Direction, Packet
+from netlab.model.tables import Direction, Packet, State
 
 _FOREVER = 1 << 63
 _LATE_NS = 2_000_000  # from a frame's stamp until its kernel looks at it, on a busy machine
@@ -77,8 +77,8 @@ class AcceptQueue:
 class Admissions:
     """The accept queues of a recording.
 
-    `servers`: the sockets at the servers' ends of connections, as far as they are known. `made_ns`:
-    when the kernel said that it made the server's socket of a connection, where a witness heard it.
+    `servers`: the sockets at the servers' ends of connections, as far as they are known. `states`:
+    in which the kernel says when it made such a socket, where a witness heard it.
     """
 
     def __init__(
@@ -88,10 +88,10 @@ class Admissions:
         sockets: Sequence[Socket],
         calls: list[CallRecord],
         hosts: Sequence[Host],
-        made_ns: Mapping[int, int] | None = None,
+        states: Iterable[State],
     ) -> None:
         self._servers, self._calls = servers, calls
-        self._made_ns = made_ns or {}
+        self._made_ns = _made_ns(states)
         self._listening = [s for s in sockets if s.listens and s.is_stream and not s.is_local]
         self._at: dict[Endpoint, list[Socket]] = {}
         self.of: dict[int, Admission] = {}  # by connection
@@ -219,6 +219,16 @@ class Admissions:
         accept = self._accept_of(track)
         found = [surely_ns(track), bound_ns(accept) if accept is not None else None]
         return min((at_ns for at_ns in found if at_ns is not None), default=None)
+
+
+def _made_ns(states: Iterable[State]) -> dict[int, int]:
+    """When the kernel says that it made the server's socket of each connection."""
+    found: dict[int, int] = {}
+    for state in states:
+        told = (state.witness, state.side, state.state) == ("kernel", "server", "SYN-RECEIVED")
+        if told and state.connection is not None:
+            found.setdefault(state.connection, state.time_ns)
+    return found
 
 
 def _as_told(

@@ -92,8 +92,9 @@ class CallJoin:
     def run(self, flows: list[Flow], tracks: list[Track], datagrams: list[Datagram]) -> None:
         """Fill the tables with all that calls, samples and the kernel's events tell."""
         sockets = trace_sockets(self.records, self.raw.inheritances)
+        network = [s for s in sockets.all if not s.is_local]
         if self.records:
-            self._join_calls(sockets, flows, tracks, datagrams)
+            self._match(network, tracks)
         self.tables.states = states_of(
             self.records,
             sockets,
@@ -101,6 +102,8 @@ class CallJoin:
             self.tables.connections,
             self.raw.kernel_events,
         )
+        if self.records:
+            self._join_calls(sockets, network, flows, tracks, datagrams)
         if self.raw.kernel_events and not self.ring_lost:
             from netlab.correlate.kernel_frames import notes_from_events
 
@@ -110,11 +113,8 @@ class CallJoin:
             count_verdicts(self.tables.connections[track.flow.connection], track)
         self.tables.calls = self.calls
 
-    def _join_calls(
-        self, sockets: Sockets, flows: list[Flow], tracks: list[Track], datagrams: list[Datagram]
-    ) -> None:
-        self.sockets = sockets.all
-        network = [s for s in sockets.all if not s.is_local]
+    def _match(self, network: list[Socket], tracks: list[Track]) -> None:
+        """Which socket is which connection's end; what has no frames is a connection, too."""
         if any(record.witness != "probe" for record in self.records):
             from netlab.correlate.locating import Locator
 
@@ -124,11 +124,23 @@ class CallJoin:
             ring_lost=self.ring_lost, whole=not has_gaps(self.raw), locator=self.locator,
         )  # fmt: skip
         add_connections_without_frames(network, self.tables.connections, self.records)
+
+    def _join_calls(
+        self,
+        sockets: Sockets,
+        network: list[Socket],
+        flows: list[Flow],
+        tracks: list[Track],
+        datagrams: list[Datagram],
+    ) -> None:
+        self.sockets = sockets.all
         servers = {
             s.connection: s for s in network
             if s.connection is not None and s.side is Side.SERVER and s.is_stream
         }  # fmt: skip
-        admissions = Admissions(tracks, servers, network, self.records, self.raw.description.hosts)
+        admissions = Admissions(
+            tracks, servers, network, self.records, self.raw.description.hosts, self.tables.states
+        )
         admissions.mark(tracks)
         spans = self._join_tcp(network, tracks)
         udp = self._join_datagrams(network, flows, datagrams)

@@ -49,6 +49,8 @@ def _calls(tables: Tables) -> Iterable[str]:
         if row.call is not None:
             book = cut if row.what == What.TRUNCATED else listed
             book[row.call] = book.get(row.call, 0) + row.bytes
+    # Of several messages each may be of another connection, with offsets of its own.
+    streams = {row.connection for row in tables.connections if row.protocol == "tcp"}
     for call in tables.calls:
         moved = _moved(call)
         mine = spans.get(call.call, [])
@@ -62,7 +64,8 @@ def _calls(tables: Tables) -> Iterable[str]:
                 f"{name} moved {moved} bytes, but {matched} are in its spans and "
                 f"{listed.get(call.call, 0)} are listed as unmatched"
             )
-        yield from _tiles(name, call, mine)
+        if len(call._messages) < 2 or call.connection in streams:
+            yield from _tiles(name, call, mine)
 
 
 def _tiles(name: str, call: Call, spans: list[Span]) -> Iterable[str]:

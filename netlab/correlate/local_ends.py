@@ -8,15 +8,18 @@
 - socketpair, accept and connect tell the inode at the other end (sock_diag), unless it is not there
   yet or not any more: connections wait in the listener's queue in order, so what accept returned of
   one process (SO_PEERCRED) are the connects of that process, in order.
+- An end has one other end: of two that name the same peer, only the one that it names back has it.
+- Who is said not to be recorded fits no recorded socket, by all that is known of both.
 Read first: man 7 unix.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
+from netlab.correlate.reasons import Reason
 from netlab.correlate.sockets import Socket
 from netlab.model.call import CallRecord
 from netlab.model.records import dataclass
@@ -36,6 +39,15 @@ class _Bound:
     until_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """Where a datagram went, as far as its call tells."""
+
+    host: str
+    name: str | None
+    inherited: bool  # to the peer that its socket had before it was watched
+
+
 class Ends:
     """The Unix sockets of a recording by their inodes and paths, at any time."""
 
@@ -45,13 +57,25 @@ class Ends:
         self._bound: dict[tuple[str, str], list[_Bound]] = {}
         self.connects: dict[int, list[tuple[Socket, int]]] = {}  # by id of the listener, in order
         self._listeners: dict[int, Socket] = {}
+        self._pairs: dict[int, Socket] = {}  # by id, what socketpair() made with it
         for socket in sockets:
             self._by_inode.setdefault((socket.host, socket.inode), []).append(socket)
             if socket.accepted_by is None and socket.local not in _UNNAMED:
                 self._bind(socket, str(socket.local))
+        for socket in sockets:
+            record = calls[socket.calls[0] - 1] if socket.calls else None
+            if record is not None and record.op == "socketpair":
+                other = self.by_inode(socket.host, record.new_inode, socket.calls[0])
+                if other is not None:
+                    self._pairs[id(socket)], self._pairs[id(other)] = other, socket
         for bounds in self._bound.values():
             bounds.sort(key=lambda bound: bound.since_ns)
         self._pair(sockets)
+        alone = [s for s in sockets if s.kind != "SOCK_DGRAM" and self.other(s) is None]
+        self._clients = [s for s in alone if s.connects]
+        self._listening = [s for s in alone if s.listens]
+        self._unborn = [s for s in alone if not s.is_born and not s.listens]
+        self._inboxes = [s for s in sockets if s.kind in (None, "SOCK_DGRAM")]
 
     def _bind(self, socket: Socket, path: str) -> None:
         since = entered = -1
@@ -94,7 +118,9 @@ class Ends:
         first = socket.calls[0] if socket.calls else 0
         connects = [n for n in socket.connects if self.calls[n - 1].errno is None]
         found: list[tuple[int, Socket | None]] = []
-        if not connects and socket.peer_inode:
+        if id(socket) in self._pairs:
+            found.append((0, self._pairs[id(socket)]))
+        elif not connects and socket.peer_inode:
             found.append((0, self.by_inode(socket.host, socket.peer_inode, first)))
         elif not connects and first and not socket.made and socket.peer not in _UNNAMED:
             peer = self.owner(socket.host, socket.peer, self.calls[first - 1])
@@ -121,7 +147,7 @@ class Ends:
             for number in socket.connects:
                 record = self.calls[number - 1]
                 if record.errno is None:
-                    listener = self.owner(socket.host, record.address, record)
+                    listener = self.owner(socket.host, record.address or socket.peer, record)
                     if listener is not None and listener.listens:
                         queue = self.connects.setdefault(id(listener), [])
                         queue.append((socket, number))
@@ -135,8 +161,20 @@ class Ends:
         """The socket at the other end of a connection, or of a pair."""
         if not socket.peer_inode:
             return None
+        found = self._claimed(socket)
+        if found is None or found.peer_inode is None or self._claimed(found) is socket:
+            return found
+        return None  # the inode names another one by now: nobody has two ends
+
+    def _claimed(self, socket: Socket) -> Socket | None:
+        """The last socket with the peer's inode that does not say that its peer is another."""
         last = socket.calls[-1] if socket.calls else len(self.calls)
-        return self.by_inode(socket.host, socket.peer_inode, last)
+        found = None
+        for other in self._by_inode.get((socket.host, socket.peer_inode or 0), ()):
+            mutual = other.peer_inode in (None, socket.inode)
+            if mutual and (found is None or _first_call(other) <= last):
+                found = other
+        return found
 
     def _by_process(self, listener: Socket) -> None:
         accepts: dict[int, list[Socket]] = {}
@@ -191,21 +229,88 @@ class Ends:
             and client.peer_inode in (None, made.inode)
         )
 
-    def listener(self, client: Socket) -> Socket | None:
-        """The recorded listener that a client connected to."""
-        return self._listeners.get(id(client))
+    # --- what is not known, but may be
 
-    def may_belong(self, made: Socket, client: Socket) -> bool:
+    def why_alone(self, socket: Socket) -> Reason:
+        """Why the other end of a connection, or of a pair, is not known."""
+        if socket.accepted_by is not None:
+            return Reason.PEER_UNSURE if self._may_be_accepted(socket) else Reason.NO_PEER
+        if not socket.connects:
+            return Reason.PEER_UNSURE if self._may_be_paired(socket) else Reason.NO_PEER
+        listener = self._listeners.get(id(socket))
+        if listener is None:
+            seen = any(self._may_have_connected(socket, one) for one in self._listening)
+            return Reason.PEER_UNSURE if seen else Reason.NO_PEER
+        if any(self._may_belong(made, socket) for made in listener.accepted):
+            return Reason.PEER_UNSURE
+        return Reason.STILL_QUEUED if listener.last_close is None else Reason.CLOSED_UNREAD
+
+    def aimed_at(self, sender: Socket, number: int, address: str | None) -> Aim:
+        """Where a datagram went, to an address or to its socket's peer."""
+        record = self.calls[number - 1]
+        connects = [
+            n for n in sender.connects if n < number and self.calls[n - 1].errno is None
+        ]  # fmt: skip
+        if record.witness == "kernel" and not address:
+            return Aim(sender.host, None, inherited=False)
+        name = address or (self.calls[connects[-1] - 1].address if connects else None)
+        inherited = not (name or connects or sender.made)
+        return Aim(sender.host, name or sender.peer, inherited)
+
+    def may_reach(self, aim: Aim, reader: Socket) -> bool:
+        """Whether it may be this socket that a datagram went to."""
+        if reader.host != aim.host:
+            return False
+        if aim.name in _UNNAMED:
+            return not (aim.inherited and reader.made)
+        if reader.local in _UNNAMED:  # its name may be one that its witness did not see
+            return not reader.made or any(not self.calls[n - 1].address for n in reader.binds)
+        return _last_part(str(aim.name)) == _last_part(str(reader.local))
+
+    def why_astray(self, aim: Aim) -> Reason:
+        """Why the reader of a datagram is not known."""
+        seen = any(self.may_reach(aim, reader) for reader in self._inboxes)
+        return Reason.PEER_UNSURE if seen else Reason.NO_PEER
+
+    def _may_be_accepted(self, made: Socket) -> bool:
+        """Whether a recorded client may be at the other end of what an accept returned."""
+        listener = made.listener
+        return listener is not None and any(
+            self._may_have_connected(client, listener) and self._may_belong(made, client)
+            for client in self._clients
+        )
+
+    def _may_be_paired(self, socket: Socket) -> bool:
+        """Whether the other end of a socket that was there before may be a recorded one."""
+        return any(
+            other is not socket
+            and other.host == socket.host
+            and (other.kind == socket.kind or None in (other.kind, socket.kind))
+            for other in self._unborn
+        )
+
+    def _may_belong(self, made: Socket, client: Socket) -> bool:
         """Whether an accept with an unknown client may have returned this client's end."""
-        if self.other(made) is not None or self.other(client) is not None or not client.connects:
+        if self.other(made) is not None:
             return False
         told = self._told(made)
         return told is None or told == self._pid(client.connects[-1])
 
-    def clients(self, listener: Socket | None) -> Iterator[Socket]:
-        """Who connected to a listener, in order."""
-        for client, _ in self.connects.get(id(listener), ()):
-            yield client
+    def _may_have_connected(self, client: Socket, listener: Socket) -> bool:
+        known = self._listeners.get(id(client))
+        if known is not None:
+            return known is listener
+        if client.host != listener.host or client.kind not in (None, listener.kind):
+            return False
+        name = self.calls[client.connects[-1] - 1].address or client.peer
+        if name in _UNNAMED or listener.local in _UNNAMED:
+            return True
+        return _last_part(str(name)) == _last_part(str(listener.local))
+
+
+def _last_part(name: str) -> str:
+    """What two paths to one file have in common, from whatever directory."""
+    return name if name.startswith("unix:@") else name.removeprefix("unix:").rpartition("/")[2]
 
 
 def _first_call(socket: Socket) -> int:

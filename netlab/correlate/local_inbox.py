@@ -13,7 +13,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import field
-from itertools import accumulate
+from itertools import accumulate, groupby
 
 from netlab.correlate.reasons import Reason
 from netlab.model.records import dataclass
@@ -21,7 +21,7 @@ from netlab.model.records import dataclass
 
 @dataclass(slots=True, eq=False)
 class Message:
-    """One message as its sender's call made it."""
+    """One message as its sender's call made it; sendmmsg makes several."""
 
     call: int
     sender: str | None  # its name
@@ -32,7 +32,7 @@ class Message:
 
 @dataclass(slots=True, eq=False)
 class Reading:
-    """A call that took one message."""
+    """What a call took of one message; recvmmsg takes several."""
 
     call: int
     sender: str | None  # as the kernel told it; None: it did not
@@ -54,8 +54,8 @@ class Reading:
 class Readings:
     """What is certain, and why the rest is not. What is in neither was not read."""
 
-    certain: dict[int, int] = field(default_factory=dict)  # message's call -> reading call
-    unsure: dict[int, Reason] = field(default_factory=dict)  # of both kinds of call
+    certain: dict[Message, Reading] = field(default_factory=dict)
+    unsure: dict[Message | Reading, Reason] = field(default_factory=dict)
 
 
 def read_in_order(
@@ -84,8 +84,7 @@ def read_in_order(
 
 def nothing_known(messages: Sequence[Message], reads: Sequence[Reading], why: Reason) -> Readings:
     """The answer where nothing is certain."""
-    calls = [message.call for message in messages] + [read.call for read in reads]
-    return Readings({}, dict.fromkeys(calls, why))
+    return Readings({}, dict.fromkeys([*messages, *reads], why))
 
 
 def _something_there(
@@ -104,17 +103,32 @@ def _blocks(
     messages: Sequence[Message], reads: Sequence[Reading]
 ) -> Iterator[tuple[Sequence[Message], Sequence[Reading]]]:
     """The shortest stretches of places with nothing in them that may belong into another."""
-    sent = [-1, *accumulate((message.returned_ns for message in messages), max)]
-    read = [-1, *accumulate((reading.returned_ns for reading in reads), max)]
+    sent, read = _borders(messages), _borders(reads)
     begin = 0
     for end in range(1, len(messages) + 1):
-        if end < len(messages) and messages[end].entered_ns < sent[end]:
-            continue
-        if end < len(reads) and reads[end].entered_ns < read[end]:
+        if (end < len(messages) and not sent[end]) or (end < len(reads) and not read[end]):
             continue
         if begin < len(reads):
             yield messages[begin:end], reads[begin:end]
         begin = end
+
+
+def _borders(items: Sequence[Message | Reading]) -> list[bool]:
+    """For each place: whether all that stands before it certainly came before it.
+
+    Calls that overlap have no known order. What one call moved has, unless another is between.
+    """
+    latest = [-1, *accumulate((item.returned_ns for item in items), max)]
+    found = [item.entered_ns >= before for item, before in zip(items, latest, strict=False)]
+    begin = 0
+    for _, several in groupby(items, key=lambda item: item.call):
+        mine = list(several)
+        end = begin + len(mine)
+        alone = found[begin] and (end == len(items) or items[end].entered_ns >= latest[end])
+        if alone:
+            found[begin + 1 : end] = [True] * (end - begin - 1)
+        begin = end
+    return found
 
 
 def _block(found: Readings, messages: Sequence[Message], reads: Sequence[Reading]) -> None:
@@ -124,11 +138,11 @@ def _block(found: Readings, messages: Sequence[Message], reads: Sequence[Reading
             other is read or not other.fits(fitting[0]) for other in reads
         )
         if alone:
-            found.certain[fitting[0].call] = read.call
+            found.certain[fitting[0]] = read
             continue
-        found.unsure[read.call] = Reason.SHARED
+        found.unsure[read] = Reason.SHARED
         for message in fitting:
-            found.unsure.setdefault(message.call, Reason.SHARED)
+            found.unsure.setdefault(message, Reason.SHARED)
     for message in messages:
-        if message.call in found.certain:
-            found.unsure.pop(message.call, None)
+        if message in found.certain:
+            found.unsure.pop(message, None)

@@ -4,7 +4,8 @@ Each message goes into the queue of the socket that its call's address, or the s
 at that time; `local_inbox` says which read took it. The kernel tells a reader the sender's name,
 which keeps named senders apart, also from those that are not recorded. A queue of which calls may
 be missing, or that may have lost something, is certain only up to there: the recording of a process
-stopped, a filter was set, the reader connected anew.
+stopped, a filter was set, the reader connected anew. A message of which it is not known where it
+went leaves every queue open that it may be in.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import field
+from itertools import zip_longest
 
 from netlab.correlate.call_ranges import Stop
-from netlab.correlate.local_ends import Ends
+from netlab.correlate.local_ends import Aim, Ends
 from netlab.correlate.local_inbox import Message, Reading, Readings, nothing_known, read_in_order
 from netlab.correlate.local_join import LocalJoin, gap
 from netlab.correlate.reasons import Reason, What
@@ -26,7 +28,7 @@ from netlab.model.tables import Connection, Direction, Side, Unmatched
 
 _FOREVER = 1 << 63
 _UNNAMED = "unix:"
-_TELL_SENDER = frozenset({"recvfrom", "recvfrom_into", "recvmsg", "recvmsg_into", "recvmmsg"})
+_TELL_SENDER = frozenset({"recvfrom", "recvfrom_into", "recvmsg", "recvmsg_into"})
 
 
 @dataclass(slots=True)
@@ -36,6 +38,7 @@ class _Inbox:
     reader: Socket
     messages: list[Message] = field(default_factory=list)
     unfinished: bool = False  # a send never returned: its message may be here
+    unsure: bool = False  # its sender connected meanwhile: a message may be here or elsewhere
     readings: Readings = field(default_factory=Readings)
 
 
@@ -43,12 +46,13 @@ def join_messages(join: LocalJoin, sockets: Sequence[Socket], ends: Ends) -> Non
     """Match the messages of all sockets that keep their borders."""
     inboxes = {id(socket): _Inbox(socket) for socket in sockets}
     senders: dict[int, Socket] = {}
+    strays: dict[Aim, Reason] = {}
     for socket in sockets:
-        _post(join, socket, ends, inboxes, senders)
+        _post(join, socket, ends, inboxes, senders, strays)
     sent: list[tuple[Message, _Inbox]] = []
     for inbox in inboxes.values():
         inbox.messages.sort(key=lambda message: message.call)
-        inbox.readings = _read(join, inbox)
+        inbox.readings = _read(join, inbox, _unsure_peer(inbox, ends, strays))
         sent += [(message, inbox) for message in inbox.messages]
     sent.sort(key=lambda item: item[0].call)
     rows = _Rows(join, ends)
@@ -56,64 +60,115 @@ def join_messages(join: LocalJoin, sockets: Sequence[Socket], ends: Ends) -> Non
         rows.add(message, senders[message.call], inbox)
     for inbox in inboxes.values():
         join.reads.setdefault(id(inbox.reader), []).sort()
-        for number, reason in inbox.readings.unsure.items():
-            count = join.calls[number - 1].result
-            if is_inbound(join.calls[number - 1]) and count:
+        for read, reason in inbox.readings.unsure.items():
+            if isinstance(read, Reading) and read.result:
                 join.unmatched.append(
-                    Unmatched(None, None, None, None, count, What.READ_NOT_CAPTURED, reason, number)
-                )
+                    Unmatched(None, None, None, None, read.result, What.READ_NOT_CAPTURED, reason,
+                              read.call)
+                )  # fmt: skip
 
 
 def _post(
     join: LocalJoin, socket: Socket, ends: Ends, inboxes: dict[int, _Inbox],
-    senders: dict[int, Socket],
+    senders: dict[int, Socket], strays: dict[Aim, Reason],
 ) -> None:  # fmt: skip
     """Put what one socket sent into the queues of those it was for."""
     by_message = socket.kind == "SOCK_DGRAM"
     peers = ends.peers(socket) if by_message else [(0, ends.other(socket))]
-    since = [number for number, _ in peers]
     for number in socket.calls:
         record = join.calls[number - 1]
         if not is_outbound(record) or record.errno is not None:
             continue
-        if record.address:
-            to = ends.owner(socket.host, record.address, record)
-        else:
-            place = bisect_right(since, number)
-            to = peers[place - 1][1] if place else None
-        inbox = inboxes.get(id(to))
-        if record.result is None:
-            if inbox is not None:
-                inbox.unfinished = True
-        elif inbox is not None:
-            inbox.messages.append(
-                Message(number, socket.local or _UNNAMED, record.result, record.entered_ns,
-                        _returned(record))
-            )  # fmt: skip
-            senders[number] = socket
-        elif record.result:
-            reason = Reason.NO_PEER if to is None else Reason.PEER_UNSURE
-            join.unmatched.append(
-                Unmatched(None, None, None, None, record.result, What.SENT_NOT_READ, reason, number)
-            )
+        for length, address in _messages(record):
+            if address:
+                to = ends.owner(socket.host, address, record)
+            elif by_message and record.witness == "kernel":
+                to = None  # its address stands behind a pointer, if it has one
+            else:
+                possible = _peers_during(join, number, peers)
+                to = possible[0] if len(possible) == 1 else None
+                for peer in possible if to is None else ():
+                    if id(peer) in inboxes:
+                        inboxes[id(peer)].unsure = True
+            inbox = inboxes.get(id(to))
+            if length is None:
+                if inbox is not None:
+                    inbox.unfinished = True
+            elif inbox is not None:
+                inbox.messages.append(
+                    Message(number, socket.local or _UNNAMED, length, record.entered_ns,
+                            _returned(record))
+                )  # fmt: skip
+                senders[number] = socket
+            elif length:
+                reason = Reason.PEER_UNSURE
+                if to is None and by_message:
+                    reason = _astray(ends, ends.aimed_at(socket, number, address), strays)
+                elif to is None:
+                    reason = ends.why_alone(socket)
+                join.unmatched.append(
+                    Unmatched(None, None, None, None, length, What.SENT_NOT_READ, reason, number)
+                )
+
+
+def _messages(record: CallRecord) -> list[tuple[int | None, str | None]]:
+    """The length and the address of each message that a call moved; one has it whole."""
+    if not record.message_bytes:
+        return [(record.result, record.address)]
+    return [
+        (length, (address or None) if address is not None else record.address)
+        for length, address in zip_longest(record.message_bytes, record.message_addresses)
+    ]
+
+
+def _peers_during(
+    join: LocalJoin, number: int, peers: list[tuple[int, Socket | None]]
+) -> list[Socket | None]:
+    """Every peer that a socket had during a call; `peers` are (connect, peer from then on)."""
+    record = join.calls[number - 1]
+    low = high = bisect_right(peers, number, key=lambda item: item[0])
+    while low > 1 and _returned(join.calls[peers[low - 1][0] - 1]) > record.entered_ns:
+        low -= 1
+    while high < len(peers) and join.calls[peers[high][0] - 1].entered_ns < _returned(record):
+        high += 1
+    found = [peer for _, peer in peers[max(low - 1, 0) : high]]
+    return [peer for place, peer in enumerate(found) if all(peer is not p for p in found[:place])]
 
 
 def _returned(record: CallRecord) -> int:
     return record.returned_ns if record.returned_ns is not None else _FOREVER
 
 
-def _read(join: LocalJoin, inbox: _Inbox) -> Readings:
+def _astray(ends: Ends, aim: Aim, strays: dict[Aim, Reason]) -> Reason:
+    if aim not in strays:
+        strays[aim] = ends.why_astray(aim)
+    return strays[aim]
+
+
+def _unsure_peer(inbox: _Inbox, ends: Ends, strays: dict[Aim, Reason]) -> Reason | None:
+    """Why others than the known senders may have written to this socket."""
+    reader = inbox.reader
+    if reader.kind == "SOCK_SEQPACKET":
+        return ends.why_alone(reader) if ends.other(reader) is None else None
+    reached = inbox.unsure or any(ends.may_reach(aim, reader) for aim in strays)
+    return Reason.PEER_UNSURE if reached else None
+
+
+def _read(join: LocalJoin, inbox: _Inbox, unsure_peer: Reason | None) -> Readings:
     """What is certain of one queue."""
     reader = inbox.reader
     records = [(n, join.calls[n - 1]) for n in reader.calls if is_inbound(join.calls[n - 1])]
     reads = [
-        _reading(number, record) for number, record in records
+        read for number, record in records for read in _readings(number, record)
         if record.errno is None and record.result is not None and not record.flags & MSG_PEEK
     ]  # fmt: skip
-    if reader.kind == "SOCK_SEQPACKET":  # nothing was read: an empty message, or the end
-        while len(reads) > len(inbox.messages) and not reads[-1].result:
-            reads.pop()
-    doubt = _doubt(join, reader)
+    surplus = len(reads) - len(inbox.messages)
+    if reader.kind == "SOCK_SEQPACKET" and surplus > 0:
+        last_ns = max((read.entered_ns for read in reads if read.result), default=-1)
+        ends = [read for read in reads if not read.result and read.returned_ns >= last_ns]
+        del ends[:-surplus]  # nothing was read: an empty message, or the end
+        reads = [read for read in reads if read not in ends]
+    doubt = _doubt(join, reader) or unsure_peer
     if doubt is not None:
         return nothing_known(inbox.messages, reads, doubt)
     empties = [
@@ -134,20 +189,28 @@ def _read(join: LocalJoin, inbox: _Inbox) -> Readings:
     found = _in_lanes(inbox, reads[:known], empties)
     if stop is not None:
         for read in reads[known:]:
-            found.unsure[read.call] = stop.reason
+            found.unsure[read] = stop.reason
         for message in inbox.messages:
-            if message.call not in found.certain:
-                found.unsure.setdefault(message.call, stop.reason)
+            if message not in found.certain:
+                found.unsure.setdefault(message, stop.reason)
     return found
 
 
-def _reading(number: int, record: CallRecord) -> Reading:
-    told = record.address or (_UNNAMED if record.op in _TELL_SENDER else None)
-    if record.kind != "SOCK_DGRAM":
-        told = None  # there is one sender only, and none is told
-    result = record.result or 0
-    cut = record.requested_bytes is None or record.requested_bytes <= result
-    return Reading(number, told, result, cut, record.entered_ns, _returned(record))
+def _readings(number: int, record: CallRecord) -> list[Reading]:
+    found = []
+    for result, told in _messages(record):
+        if told is None and record.witness == "probe" and record.op in _TELL_SENDER:
+            told = _UNNAMED  # of a system call it may be that the caller did not ask
+        if record.kind != "SOCK_DGRAM":
+            told = None  # there is one sender only, and none is told
+        taken = result or 0
+        cut = (  # of several it is not known which asked for how much
+            bool(record.message_bytes)
+            or record.requested_bytes is None
+            or record.requested_bytes <= taken
+        )
+        found.append(Reading(number, told, taken, cut, record.entered_ns, _returned(record)))
+    return found
 
 
 def _doubt(join: LocalJoin, reader: Socket) -> Reason | None:
@@ -202,15 +265,14 @@ class _Rows:
             row.client_bytes = stop
         else:
             row.server_bytes = stop
-        self.join.of_call[message.call] = row.connection, way.sender
-        self.join.ranges[message.call] = way, start, stop
-        reader = inbox.readings.certain.get(message.call)
-        if reader is not None:
-            self._read(row, way, start, message, inbox.reader, reader)
+        self._place(message.call, row, way.sender, way, start, stop)
+        read = inbox.readings.certain.get(message)
+        if read is not None:
+            self._read(row, way, start, message, inbox.reader, read)
             return
         closed = inbox.reader.last_close is not None
         why = inbox.readings.unsure.get(
-            message.call, Reason.CLOSED_UNREAD if closed else Reason.STILL_QUEUED
+            message, Reason.CLOSED_UNREAD if closed else Reason.STILL_QUEUED
         )
         gap(self.join, row.connection, way, start, stop, message.call, why)
 
@@ -237,19 +299,30 @@ class _Rows:
 
     def _read(
         self, row: Connection, way: Direction, start: int, message: Message, socket: Socket,
-        reader: int,
+        read: Reading,
     ) -> None:  # fmt: skip
         join, stop = self.join, start + message.length
-        join.of_call[reader] = row.connection, way.receiver
-        join.ranges[reader] = way, start, stop
-        join.link(message.call, reader, way, start, stop)
-        join.reads.setdefault(id(socket), []).append((reader, message.call))
-        record = join.calls[reader - 1]
-        kept = record.result or 0
-        if record.flags & MSG_TRUNC and record.requested_bytes is not None:
+        self._place(read.call, row, way.receiver, way, start, stop)
+        join.link(message.call, read.call, way, start, stop)
+        join.reads.setdefault(id(socket), []).append((read.call, message.call))
+        record = join.calls[read.call - 1]
+        kept = read.result
+        one = not record.message_bytes
+        if one and record.flags & MSG_TRUNC and record.requested_bytes is not None:
             kept = min(kept, record.requested_bytes)
         if kept < message.length:
             join.unmatched.append(
                 Unmatched(row.connection, way, start + kept, stop, message.length - kept,
-                          What.TRUNCATED, Reason.TRUNCATED, reader)
+                          What.TRUNCATED, Reason.TRUNCATED, read.call)
             )  # fmt: skip
+
+    def _place(
+        self, call: int, row: Connection, side: Side, way: Direction, start: int, stop: int
+    ) -> None:
+        """Say where a call belongs; of several messages in a row it has all, else the first."""
+        join = self.join
+        if join.of_call.get(call) in (None, (row.connection, side)):
+            before = join.ranges.get(call)
+            join.of_call[call] = row.connection, side
+            if before is None or before[2] == start:
+                join.ranges[call] = way, start if before is None else before[1], stop

@@ -26,24 +26,11 @@ def join_local(join: LocalJoin, sockets: Sequence[Socket]) -> None:
             continue
         other = ends.other(socket)
         done.update((id(socket), id(other)))
+        if other is None and socket.accepted_by is None and not socket.calls:
+            continue
+        unknown = ends.why_alone(socket) if other is None else Reason.PEER_UNSURE
         if socket.accepted_by is not None:
-            stream_pair(join, other, socket, _unknown(ends, socket))
-        elif other is not None or socket.calls:
-            stream_pair(join, socket, other, _unaccepted(ends, socket))
+            stream_pair(join, other, socket, unknown)
+        else:
+            stream_pair(join, socket, other, unknown)
     join_messages(join, [s for s in sockets if not s.is_stream], ends)
-
-
-def _unknown(ends: Ends, made: Socket) -> Reason:
-    """Why the client of an accepted socket is not known."""
-    one_of_ours = any(ends.may_belong(made, client) for client in ends.clients(made.listener))
-    return Reason.PEER_UNSURE if one_of_ours else Reason.NO_PEER
-
-
-def _unaccepted(ends: Ends, client: Socket) -> Reason:
-    """Why the server of a client is not known."""
-    listener = ends.listener(client)
-    if listener is None:
-        return Reason.NO_PEER
-    if any(ends.may_belong(made, client) for made in listener.accepted):
-        return Reason.PEER_UNSURE
-    return Reason.STILL_QUEUED if listener.last_close is None else Reason.CLOSED_UNREAD

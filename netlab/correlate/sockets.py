@@ -230,7 +230,8 @@ class _Tracer:
         socket.kind = record.kind or socket.kind
         socket.local = _better(socket.local, record.local)
         socket.peer = _better(socket.peer, record.peer)
-        socket.peer_inode = record.peer_inode or socket.peer_inode
+        if record.op not in ACCEPTING:  # they tell the peer of what they made, not the listener's
+            socket.peer_inode = record.peer_inode or socket.peer_inode
 
     def _act(self, socket: Socket, record: CallRecord, number: int) -> None:
         op, failed = record.op, record.errno is not None

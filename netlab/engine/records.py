@@ -97,11 +97,13 @@ class Records:
         self._scans = machine.table(kernels.SCAN, 1)
         self.piece = machine.piece(machine.piece_bytes)
         self._next_piece = machine.piece(machine.piece_bytes)
+        self._is_in_use = False  # the piece, by a stretch
         self.base = 0  # of the piece in the file
         self.count = 0  # of rows in all
         self.first = 0  # the row of the file that is the first of `rows`
         self.began_ns: int | None = None  # the first packet
         self.enough = False  # nobody wants what is behind the present piece
+        self._is_damaged = False  # and nobody can tell where what is behind it begins
         self.skipped: list[int] = []  # rows before which a frame number is no packet's
         head = os.pread(handle, pcap.FILE_HEADER_BYTES, 0)
         self._header = pcap.maybe_header(head)
@@ -132,7 +134,7 @@ class Records:
             while more and not self.enough:
                 at, more = self._scan(at, whole=got > 0)
                 yield from self._decoded()
-            if not got or self.enough:
+            if not got or self.enough or self._is_damaged:
                 break
             at = self._carry(at)
         if self._header is None:
@@ -187,12 +189,17 @@ class Records:
         return got
 
     def _carry(self, at: int) -> int:
-        """Move what is not read yet to the next piece, with room for one record in whole."""
+        """Move what is not read yet to the next piece, with room for one record in whole.
+
+        A piece without a packet is that itself: the other may still be in use.
+        """
         left = self._stop - at
-        into = self._next_piece
+        into = self._next_piece if self._is_in_use else self.piece
         into.ensure(left)
         into.view[:left] = self.piece.view[at : self._stop]
-        self.piece, self._next_piece = into, self.piece
+        if self._is_in_use:
+            self.piece, self._next_piece = into, self.piece
+            self._is_in_use = False
         self.base += at
         self._stop = left
         needed = self._needed_bytes(left)
@@ -272,6 +279,7 @@ class Records:
                 where = damage.moved(self.base + at)
                 self.raw.faults.append(f"{where} (packets read before it: {self._made()})")
                 self.raw.cut_short = True
+            self._is_damaged = True
             return self._stop, False
         stop = min(at + (self._block_bytes(at) or self._stop), self._stop)
         self._fed = self.base + at
@@ -282,6 +290,7 @@ class Records:
             blocks.feed(bytes(self.piece.view[at:stop]))
         except Damaged as damage:
             blocks.end_damaged(damage.moved(self.base + at))
+            self._is_damaged = True
             return self._stop, False
         self.skipped += [before] * (blocks.number - len(self.skipped) - self._made())
         if blocks.holds_more:
@@ -319,6 +328,7 @@ class Records:
                 "decode", self.piece, self.base, self.links, self.rows, first, last
             )
             self.count = self.first + last
+            self._is_in_use = True
             yield Stretch(self, self.rows, self.first, self.piece, self.base, first, last, aside)
 
     # --- what the file says of its interfaces

@@ -4,6 +4,9 @@ Until the client's SYN left nobody wanted anything (`no_client`); then the hands
 waits for it, and its last ACK: on the wire, or lost until another frame did its work (tcp_check_req
 in Linux), or ignored, since the queue was full, or where TCP_DEFER_ACCEPT has accept wait for the
 client's first data.
+
+Who waits for the peer's program waits for its accept first, where its socket came out of a queue,
+and an accept that defers waits for the client's program: so both are told here (`tell_before`).
 Read first: `opening`, `queues`, `correlate.accept_queue`; man 7 tcp on TCP_DEFER_ACCEPT.
 """
 
@@ -11,15 +14,16 @@ from __future__ import annotations
 
 from netlab.correlate.arrivals import arrival_ns, came, reached, sent
 from netlab.correlate.sockets import Socket
-from netlab.explain.arriving import tell_flight
 from netlab.explain.causes import Cause, Certainty
+from netlab.explain.flight import tell_flight
 from netlab.explain.held import tell_held
+from netlab.explain.local_queue import tell_local_standing
 from netlab.explain.moments import Holder
 from netlab.explain.opening import tell_handshake, tell_prompt
 from netlab.explain.parts import Line
 from netlab.explain.path import Path
-from netlab.explain.peer import tell_before
-from netlab.explain.queues import complete, kept_out, tell_kept_out
+from netlab.explain.peer import tell_thread
+from netlab.explain.queues import complete, kept_out, tell_kept_out, tell_standing, went_well
 from netlab.explain.scene import Scene
 from netlab.explain.sender import Write
 from netlab.explain.wording import name_of
@@ -138,3 +142,37 @@ def _first_word(line: Line, path: Path, option: Call, last: Packet) -> None:
     holder = Holder(path, sender, Write(writer, writer.stop or 0, False))
     tell_held(told, holder, last.time_ns)
     line.include(told.parts, told.at_ns)
+
+
+# --- who waits for a server waits for somebody to call accept, too
+
+
+def tell_before(line: Line, scene: Scene, call: Call, what: str) -> None:
+    """Everything up to the entry of the peer's `call`; `what` it was to do: `called send #12`."""
+    _accept_queue(line, scene, call)
+    tell_thread(line, scene, call, what)
+
+
+def _accept_queue(line: Line, scene: Scene, call: Call) -> None:
+    """Until somebody called accept, where the peer's socket came out of one."""
+    socket = scene.socket_of(call)
+    if socket is None or socket.accepted_by is None or call.side != Side.SERVER:
+        return
+    accept = scene.call(socket.accepted_by)
+    path = scene.path(accept.connection)
+    if accept.entered_ns <= line.at_ns:
+        return
+    if path is None:
+        tell_local_standing(line, scene, socket, accept)
+        return
+    queued = complete(path, socket)
+    if queued is None or (queued[0] >= accept.entered_ns and went_well(path)):
+        return  # it waited for what is told of accept itself
+    if not path.track.halves[Direction.C2S].syns[:1] or _syn_ns(path) > line.at_ns:
+        return  # it had not begun
+    tell_accept(line, path, socket)
+    tell_standing(line, path, queued[1], accept)
+
+
+def _syn_ns(path: Path) -> int:
+    return path.track.halves[Direction.C2S].syns[0].time_ns

@@ -9,20 +9,21 @@ from __future__ import annotations
 
 from netlab.correlate.arrivals import arrival_ns, came
 from netlab.correlate.streams import fin_ready
+from netlab.explain.accepting import tell_before
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.endings import tell_process_end
+from netlab.explain.flight import LATE, Gap, on_wire, tell_flight
 from netlab.explain.held import DELAYED_AT_LEAST_NS, tell_held, tell_own_queue
 from netlab.explain.moments import Holder
 from netlab.explain.no_room import is_thrown_away
 from netlab.explain.parts import Line
 from netlab.explain.path import Path
-from netlab.explain.peer import tell_before
+from netlab.explain.peer import tell_inside
 from netlab.explain.queues import is_never_taken, tell_kept_out
 from netlab.explain.recovery import tell_recovery
 from netlab.explain.sender import Sender, Write
 from netlab.explain.too_big import before_it, mtu_rule, too_big
-from netlab.explain.wire_queue import tell_stand
-from netlab.model.records import dataclass
+from netlab.explain.wording import name_of
 from netlab.model.tables import Call, Direction, Fate, Packet, Role
 
 _PROMPT_NS = 2_000_000  # the stack's own work, on a busy machine
@@ -85,7 +86,7 @@ def tell_unarrived(line: Line, path: Path, direction: Direction, byte: int) -> N
         )  # fmt: skip
     elif packet._wired and packet.arrived_ns is None:
         line.until(line.stop_ns, Cause.NETWORK, Certainty.OBSERVED, (packet.frame,), (),
-                   _on_wire(packet))  # fmt: skip
+                   on_wire(packet))  # fmt: skip
 
 
 def tell_acked(line: Line, path: Path, direction: Direction, byte: int) -> int | None:
@@ -141,6 +142,8 @@ def tell_end(line: Line, path: Path, direction: Direction) -> int | None:
         tell_before(until, path.scene, cause, f"called {_plain(cause)}")
         if fins and sender.nxt(fins[0].time_ns - 1) >= length:
             tell_process_end(until, cause, fins[0].time_ns, (fins[0].frame,))
+        if fins:
+            _kept_open(until, path, cause, fins[0])
         write = sender.last_write(cause.entered_ns)
         if fins and write is not None and sender.una(cause.entered_ns) < length:
             tell_held(until, Holder(path, sender, write), sender.given_of(fins[0]))
@@ -160,6 +163,27 @@ def tell_end(line: Line, path: Path, direction: Direction) -> int | None:
     _behind_gap(until, sender, length, ready_ns, fin.frame)
     line.include(until.finish(), ready_ns)
     return ready_ns
+
+
+def _kept_open(line: Line, path: Path, close: Call, fin: Packet) -> None:
+    """A close while another thread was inside a call on the same socket: its FIN waits for that.
+
+    close takes the descriptor away and ends no call; who is inside holds the socket until it
+    returns, and the last to let go of it sends the FIN (fdget and fput in Linux; man 2 close).
+    """
+    scene = path.scene
+    socket = scene.socket_of(close) if close.op == "close" and path.exact else None
+    inside = [
+        call for call in map(scene.call, socket.calls if socket is not None else ())
+        if call.entered_ns < close.entered_ns
+        and call.returned_ns is not None and call.returned_ns >= fin.time_ns
+        and call.call in scene.explained
+    ]  # fmt: skip
+    if inside:
+        left = Line(line.at_ns, min(fin.time_ns, line.stop_ns))
+        text = f"before {name_of(inside[-1])} returned, which {_plain(close)} did not end"
+        tell_inside(left, scene, inside[-1], text)
+        line.include(left.parts, fin.time_ns)
 
 
 def _fin_leaves(line: Line, sender: Sender, fin: Packet) -> None:
@@ -326,58 +350,23 @@ def _sent_again(
             line.include([part], part.stop_ns)
 
 
-@dataclass(frozen=True, slots=True)
-class _Gap:
-    """What a frame filled that others had overtaken."""
-
-    cause: Cause = Cause.HEAD_OF_LINE
-    frames: tuple[int, ...] = ()
-    text: str = ""  # behind `until frame 9 came`
-
-
-_LATE = _Gap()  # nothing is known to be lost
-
-
-def _missing(path: Path, sender: Sender, taken: Packet) -> _Gap:
+def _missing(path: Path, sender: Sender, taken: Packet) -> Gap:
     """What became of the frame that had brought the same bytes before."""
     if not sender.resends:
-        return _LATE
+        return LATE
     mine = next(
         (r for r in sender.resends_back_from(taken.time_ns) if r.frame == taken.frame), None
     )
     before = before_it(sender, mine) if mine is not None else None
     if mine is None or before is None:
-        return _LATE
+        return LATE
     big = too_big(path, mine, before)
     if big is not None:
-        return _Gap(Cause.PATH_MTU, (big.frame,), f" with bytes of {big.which}")
+        return Gap(Cause.PATH_MTU, (big.frame,), f" with bytes of {big.which}")
     if before.fate == Fate.DROPPED or before._spoilt:
         text = f" in place of frame {before.frame}, which was lost"
-        return _Gap(Cause.HEAD_OF_LINE, (before.frame,), text)
-    return _LATE
-
-
-def tell_flight(line: Line, packet: Packet, behind_ns: int | None, gap: _Gap = _LATE) -> None:
-    """A frame's way: in the wire's queue, then on the wire; later bytes are here from `behind_ns`.
-
-    `gap`: what it fills then.
-    """
-    came_ns = arrival_ns(packet)
-    if line.at_ns >= came_ns:
-        return
-    certainty = Certainty.OBSERVED if packet._wired else Certainty.INFERRED
-    frames = (packet.frame,)
-    line.until(packet.time_ns, Cause.COPY, Certainty.INFERRED, frames)
-    way = Line(line.at_ns, min(came_ns, line.stop_ns))
-    tell_stand(way, packet)
-    way.until(came_ns, Cause.NETWORK, certainty, frames, (), _on_wire(packet))
-    line.include(way.parts, came_ns if behind_ns is None else behind_ns)
-    line.until(came_ns, gap.cause, certainty, (*gap.frames, *frames), (),
-               f"with later bytes here, until frame {packet.frame} came{gap.text}")  # fmt: skip
-
-
-def _on_wire(packet: Packet) -> str:
-    return f"on the wire (frame {packet.frame})"
+        return Gap(Cause.HEAD_OF_LINE, (before.frame,), text)
+    return LATE
 
 
 def _later_here(sender: Sender, first: Packet, byte: int, ready_ns: int) -> int | None:

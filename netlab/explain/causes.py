@@ -13,6 +13,9 @@ TCP held from what lay in that queue; the latter is `wire_queue`, as is what TCP
 enough lies there (tcp_small_queue_check). Where the capture was not taken at the sender, or without
 timestamps, what it cost stays `unknown`.
 
+`datagram_too_big` is to datagrams what `path_mtu` is to segments: TCP sends what did not fit again
+in smaller pieces, UDP sends nothing again, so a program waits for it until its own time is up.
+
 `other_event` is what an event loop waits for beside its sockets; `readiness` names it only where no
 socket or pipe of the recording is among what was reported.
 """
@@ -41,6 +44,7 @@ class Cause(StrEnum):
     FAST_RETRANSMIT = "fast_retransmit"
     TAIL_LOSS_PROBE = "tail_loss_probe"
     PATH_MTU = "path_mtu"
+    DATAGRAM_TOO_BIG = "datagram_too_big"
     HEAD_OF_LINE = "head_of_line"
     SYN_RETRY = "syn_retry"
     ACCEPT_QUEUE = "accept_queue"
@@ -152,6 +156,14 @@ MECHANISMS: dict[Cause, Mechanism] = {
         " or clamp the MSS on the way (TCPMSS --clamp-mss-to-pmtu), set TCP_MAXSEG, or look for"
         " the size with net.ipv4.tcp_mtu_probing=1.",
         "RFC 1191; RFC 8201; RFC 2923 2.1; RFC 4821",
+    ),
+    Cause.DATAGRAM_TOO_BIG: Mechanism(
+        "a datagram was too big for the path, and nobody sends one again",
+        "Send smaller datagrams, and let ICMP (fragmentation needed, packet too big) through: once"
+        " it came, IP_MTU of a connected socket says what fits, and the kernel cuts what is larger"
+        " into fragments, or fails it with EMSGSIZE where IP_MTU_DISCOVER (IPV6_MTU_DISCOVER) is"
+        " IP_PMTUDISC_DO.",
+        "RFC 8085 3.2; man 7 ip; man 7 udp",
     ),
     Cause.HEAD_OF_LINE: Mechanism(
         "later bytes were here, an earlier gap was not filled",

@@ -16,7 +16,7 @@ from netlab.correlate.segments import Row
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.handing import TICK_NS
 from netlab.explain.moments import FIRST_CWND, Holder, Moment, line_rest, moment_of
-from netlab.explain.parts import Line
+from netlab.explain.parts import Line, Sense
 from netlab.explain.recovery import new_probe, recovery_of
 from netlab.explain.sender import Sender
 from netlab.explain.windows import tell_window, window_holds
@@ -116,7 +116,8 @@ def _tell_nagle(line: Line, holder: Holder, moment: Moment) -> None:
     if sat is not None:
         came_ns, left_ns = sat
         line.until(min(came_ns, stop_ns), Cause.NAGLE, sure, frames, holder.calls, held)
-        line.until(min(left_ns, stop_ns), Cause.DELAYED_ACK, sure, frames, holder.calls, delayed)
+        line.until(min(left_ns, stop_ns), Cause.DELAYED_ACK, sure, frames, holder.calls, delayed,
+                   Sense.FREES_NAGLE)  # fmt: skip
     line.until(stop_ns, Cause.NAGLE, sure, frames, holder.calls, held)
 
 
@@ -239,7 +240,7 @@ def tell_full(line: Line, holder: Holder, moment: Moment) -> None:
         line.until(
             left_ns, Cause.DELAYED_ACK, sure, frames, holder.calls,
             "because the send buffer was full of what was sent, and the"
-            f" {sender.direction.receiver} delayed its ACK",
+            f" {sender.direction.receiver} delayed its ACK", Sense.FREES_BUFFER,
         )  # fmt: skip
     line.until(moment.until_ns, Cause.SEND_BUFFER, sure, frames, holder.calls, text)
 

@@ -90,7 +90,7 @@ def line_rest(line: Line, holder: Holder, moment: Moment) -> None:
     if stop_ns - line.at_ns <= _WORK_NS:
         last = line.parts[-1] if line.parts else None
         if last is not None and last.cause is not Cause.PEER_APP:
-            line.until(stop_ns, last.cause, last.certainty, last.frames, last.calls, last.text)
+            line.go_on(stop_ns)
         else:
             line.until(stop_ns, Cause.COPY, Certainty.INFERRED, (), holder.calls,
                        f"in which the stack sent {holder.what}")  # fmt: skip

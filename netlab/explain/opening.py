@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from netlab.correlate.arrivals import arrival_ns, came, may_have_reached, on_its_way, reached, sent
 from netlab.correlate.flows import ACK
-from netlab.explain.arriving import tell_flight
 from netlab.explain.causes import Cause, Certainty
+from netlab.explain.flight import tell_flight
 from netlab.explain.parts import Line
 from netlab.explain.path import Path
 from netlab.explain.queues import clipped_text, held_text, queue_at

@@ -8,15 +8,28 @@ disjoint, ordered, and cover the stretch; what no story claims is `unknown`.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from enum import Enum, auto
 
 from netlab.explain.causes import Cause, Certainty
 from netlab.model.records import dataclass, quickly_made
 
 
+class Sense(Enum):
+    """What a cause means in a part, where it may mean several things and a finding asks which."""
+
+    FREES_NAGLE = auto()  # delayed_ack: that ACK let go what Nagle's algorithm held
+    FREES_BUFFER = auto()  # delayed_ack: it made room in a full send buffer
+    CLOSED = auto()  # peer_window: nothing fitted into it, and its reader was why
+
+
 @quickly_made
 @dataclass(frozen=True, slots=True)
 class Part:
-    """An interval and its cause. `text` is a clause that follows a length of time."""
+    """An interval and its cause.
+
+    `text` is a clause that follows a length of time, for people: what it says and others decide by
+    is a field as well.
+    """
 
     start_ns: int
     stop_ns: int
@@ -25,6 +38,9 @@ class Part:
     frames: tuple[int, ...] = ()
     calls: tuple[int, ...] = ()
     text: str = ""
+    sense: Sense | None = None
+    inside: int | None = None  # the call of a peer inside which it was, as the text says
+    third: int | None = None  # the connection of a third party that the text names
 
     @property
     def length_ns(self) -> int:
@@ -52,23 +68,16 @@ class Line:
         frames: tuple[int, ...] = (),
         calls: tuple[int, ...] = (),
         text: str = "",
+        sense: Sense | None = None,
     ) -> None:
         """Everything up to `time_ns` has this cause. A time that has passed changes nothing."""
         stop_ns = time_ns if time_ns < self.stop_ns else self.stop_ns
-        if stop_ns <= self.at_ns:
-            return
-        last = self.parts[-1] if self.parts else None
-        if (
-            last is not None
-            and last.text == text
-            and last.cause == cause
-            and last.certainty == certainty
-        ):
-            frames, calls = _union(last.frames, frames), _union(last.calls, calls)
-            self.parts[-1] = Part(last.start_ns, stop_ns, cause, certainty, frames, calls, text)
-        else:
-            self.parts.append(Part(self.at_ns, stop_ns, cause, certainty, frames, calls, text))
-        self.at_ns = stop_ns
+        if stop_ns > self.at_ns:
+            self._append(Part(self.at_ns, stop_ns, cause, certainty, frames, calls, text, sense))
+
+    def go_on(self, time_ns: int) -> None:
+        """What was waited for last went on up to `time_ns`; there must have been something."""
+        self.include([_between(self.parts[-1], self.at_ns, time_ns)], time_ns)
 
     def unknown(self, time_ns: int, why: str = "") -> None:
         """Nobody knows what was waited for up to `time_ns`; `why` follows a length of time."""
@@ -81,16 +90,49 @@ class Line:
                 continue
             if part.start_ns > self.at_ns:
                 self.unknown(part.start_ns)
-            self.until(
-                part.stop_ns if part.stop_ns < until_ns else until_ns,
-                part.cause, part.certainty, part.frames, part.calls, part.text,
-            )  # fmt: skip
+            stop_ns = min(part.stop_ns, until_ns, self.stop_ns)
+            if stop_ns > self.at_ns:
+                self._append(_between(part, self.at_ns, stop_ns))
 
     def finish(self) -> list[Part]:
         """The parts, with `unknown` for what no story told."""
         if self.at_ns < self.stop_ns:
             self.unknown(self.stop_ns)
         return self.parts
+
+    def _append(self, part: Part) -> None:
+        """A part that begins where the line stands: one with the last where that says the same."""
+        last = self.parts[-1] if self.parts else None
+        if last is not None and _is_more_of(last, part):
+            frames, calls = _union(last.frames, part.frames), _union(last.calls, part.calls)
+            self.parts[-1] = Part(
+                last.start_ns, part.stop_ns, part.cause, part.certainty, frames, calls, part.text,
+                part.sense, part.inside, part.third,
+            )  # fmt: skip
+        else:
+            self.parts.append(part)
+        self.at_ns = part.stop_ns
+
+
+def _between(part: Part, start_ns: int, stop_ns: int) -> Part:
+    """The same of these times."""
+    if part.start_ns == start_ns and part.stop_ns == stop_ns:
+        return part
+    return Part(
+        start_ns, stop_ns, part.cause, part.certainty, part.frames, part.calls, part.text,
+        part.sense, part.inside, part.third,
+    )  # fmt: skip
+
+
+def _is_more_of(last: Part, part: Part) -> bool:
+    return (
+        last.text == part.text
+        and last.cause == part.cause
+        and last.certainty == part.certainty
+        and last.sense == part.sense
+        and last.inside == part.inside
+        and last.third == part.third
+    )
 
 
 def _union(some: tuple[int, ...], more: tuple[int, ...]) -> tuple[int, ...]:

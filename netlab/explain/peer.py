@@ -16,14 +16,11 @@ from dataclasses import replace
 from netlab.correlate.arrivals import arrival_ns
 from netlab.explain.causes import BUSY, Cause, Certainty
 from netlab.explain.endings import end_text
-from netlab.explain.local_queue import tell_local_standing
 from netlab.explain.parts import Line, Part
-from netlab.explain.path import Path
-from netlab.explain.queues import complete, tell_standing, went_well
 from netlab.explain.scene import Scene
 from netlab.explain.stopped import is_stop, tell_stopped
 from netlab.explain.wording import name_of
-from netlab.model.tables import Call, Direction, Side
+from netlab.model.tables import Call, Side
 
 # A peer that waits for a client, a time or a signal does what its program wants.
 _OWN_WILL = BUSY | {Cause.NO_CLIENT, Cause.TIMER, Cause.SIGNAL, Cause.OTHER_EVENT, Cause.PEER_APP}
@@ -31,9 +28,8 @@ _STOPS_NS = 10_000_000  # stops by strace between two calls, on a busy machine
 _SHORT_NS = 1_000_000  # a thread that did not run for less is a program at work
 
 
-def tell_before(line: Line, scene: Scene, call: Call, what: str) -> None:
-    """Everything up to the entry of the peer's `call`; `what` it was to do: `called send #12`."""
-    _accept_queue(line, scene, call)
+def tell_thread(line: Line, scene: Scene, call: Call, what: str) -> None:
+    """What the peer's thread did up to its `call`; `what` that was to do: `called send #12`."""
     text = f"before {_whose(call)} program {what}"
     if call.op == "exit":
         text = end_text(call)
@@ -47,6 +43,11 @@ def tell_silent(line: Line, scene: Scene, last: Call, text: str) -> None:
         if call.returned_ns is not None and call.returned_ns <= line.stop_ns
     ]  # fmt: skip
     _walk(line, scene, earlier, last, line.stop_ns, text)
+
+
+def tell_inside(line: Line, scene: Scene, call: Call, text: str) -> None:
+    """Everything up to the end, in which the peer's `call` was inside: what it waited for."""
+    _walk(line, scene, [call], call, line.stop_ns, text)
 
 
 def _walk(
@@ -66,17 +67,17 @@ def _walk(
         for part, owed in _parts(scene, earlier):
             if part.stop_ns <= line.at_ns:
                 continue
-            third, from_ns = _third_party(scene, part, call)
+            third = _third_party(scene, part, call)
             own = (part.cause in _OWN_WILL and not owed) or (
                 part.cause is Cause.SCHEDULER and part.length_ns < _SHORT_NS
             )
-            if third:
-                _program(line, min(from_ns, until_ns), call, text)
-                line.include([_inside(part, earlier, third)], until_ns)
+            if third is not None:
+                _program(line, min(third[1], until_ns), call, text)
+                line.include([_inside(_naming(part, third[0]), earlier)], until_ns)
             elif own:
                 _program(line, min(part.stop_ns, until_ns), call, text)
             else:
-                line.include([_inside(part, earlier, part.text)], until_ns)
+                line.include([_inside(part, earlier)], until_ns)
     _program(line, until_ns, call, text)
 
 
@@ -94,29 +95,35 @@ def _parts(scene: Scene, call: Call) -> Iterator[tuple[Part, bool]]:
         if told[0].start_ns > part.start_ns:
             yield replace(part, stop_ns=told[0].start_ns), False
         for one in told:
-            yield one, one.cause in (Cause.TIMER, Cause.PATH_MTU)
+            yield one, one.cause is Cause.TIMER
 
 
-def _third_party(scene: Scene, part: Part, call: Call) -> tuple[str, int]:
-    """(whose program the peer waited for, in words, since when that mattered).
+def _third_party(scene: Scene, part: Part, call: Call) -> tuple[int, int] | None:
+    """(the connection of the program for which the peer waited, since when that mattered).
 
-    Nobody's, where that was the one that waits for it, or what that sent came only afterwards.
+    None, where that was the one that waits for it, or what that sent came only afterwards.
     """
     if part.cause is not Cause.PEER_APP or not part.calls:
-        return "", 0
+        return None
     about = scene.call(part.calls[-1]).connection
     if about is None or call.connection is None or about == call.connection:
-        return "", 0
+        return None
     since_ns = part.start_ns
     path = scene.path(call.connection)
     if path is not None and call.side is not None:
         asked = next(path.senders[Side(call.side).inbound].departures_back_from(part.stop_ns), None)
         came_ns = arrival_ns(asked.packet) if asked is not None else since_ns
         if came_ns >= part.stop_ns:
-            return "", 0
+            return None
         since_ns = max(since_ns, came_ns)
-    named = f" on connection {about}"
-    return part.text if named in part.text else part.text + named, since_ns
+    return about, since_ns
+
+
+def _naming(part: Part, third: int) -> Part:
+    """The part, whose text says on which connection the third party was."""
+    if part.third == third:
+        return part
+    return replace(part, text=f"{part.text} on connection {third}", third=third)
 
 
 def _busy(line: Line, before: Call | None, after: Call, call: Call) -> str:
@@ -137,40 +144,14 @@ def _program(line: Line, until_ns: int, call: Call, text: str) -> None:
     line.until(until_ns, Cause.PEER_APP, certainty, (), (call.call,), text)
 
 
-def _syn_ns(path: Path) -> int:
-    return path.track.halves[Direction.C2S].syns[0].time_ns
-
-
-def _inside(part: Part, call: Call, text: str) -> Part:
-    """A part of another call, with this text, which says so."""
-    calls = part.calls
-    if not (text.endswith(")") and "(inside " in text):
-        calls, text = tuple(dict.fromkeys((call.call, *calls))), f"{text} (inside {name_of(call)})"
-    return Part(part.start_ns, part.stop_ns, part.cause, part.certainty, part.frames, calls, text)
+def _inside(part: Part, call: Call) -> Part:
+    """A part of another call, which says so: of several, one inside the other, the innermost."""
+    if part.inside is not None:
+        return part
+    calls = tuple(dict.fromkeys((call.call, *part.calls)))
+    text = f"{part.text} (inside {name_of(call)})"
+    return replace(part, calls=calls, text=text, inside=call.call)
 
 
 def _whose(call: Call) -> str:
     return f"the {call.side or call.actor}'s"
-
-
-def _accept_queue(line: Line, scene: Scene, call: Call) -> None:
-    """Until somebody called accept, where the peer's socket came out of one."""
-    from netlab.explain.accepting import tell_accept
-
-    socket = scene.socket_of(call)
-    if socket is None or socket.accepted_by is None or call.side != Side.SERVER:
-        return
-    accept = scene.call(socket.accepted_by)
-    path = scene.path(accept.connection)
-    if accept.entered_ns <= line.at_ns:
-        return
-    if path is None:
-        tell_local_standing(line, scene, socket, accept)
-        return
-    queued = complete(path, socket)
-    if queued is None or (queued[0] >= accept.entered_ns and went_well(path)):
-        return  # it waited for what is told of accept itself
-    if not path.track.halves[Direction.C2S].syns[:1] or _syn_ns(path) > line.at_ns:
-        return  # it had not begun
-    tell_accept(line, path, socket)
-    tell_standing(line, path, queued[1], accept)

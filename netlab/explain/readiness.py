@@ -14,7 +14,7 @@ from bisect import bisect_left
 from netlab.correlate.arrivals import arrival_ns
 from netlab.correlate.flows import ACK, FIN, RST, SYN
 from netlab.correlate.sockets import Socket
-from netlab.explain.accepting import tell_accept
+from netlab.explain.accepting import tell_accept, tell_before
 from netlab.explain.arriving import tell_acked, tell_byte, tell_end, tell_reset
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.edges import tell_left_unread
@@ -23,7 +23,6 @@ from netlab.explain.low_water import polled
 from netlab.explain.opening import tell_handshake
 from netlab.explain.parts import Line
 from netlab.explain.path import Path
-from netlab.explain.peer import tell_before
 from netlab.explain.scene import Scene
 from netlab.explain.sender import Sender
 from netlab.explain.sending import tell_room

@@ -338,14 +338,9 @@ class Scene:
         """How connections came into the accept queues."""
         ends = self.ends.items()
         servers = {number: socket for (number, side), socket in ends if side is Side.SERVER}
-        made_ns: dict[int, int] = {}
-        for state in self.tables.states:
-            told = (state.witness, state.side, state.state) == ("kernel", "server", "SYN-RECEIVED")
-            if told and state.connection is not None:
-                made_ns.setdefault(state.connection, state.time_ns)
         return Admissions(
             self._all_tracks().values(), servers, self.sockets.all, self.records,
-            self.raw.description.hosts, made_ns,
+            self.raw.description.hosts, self.tables.states,
         )  # fmt: skip
 
     @cached_property

@@ -62,12 +62,15 @@ def tell_room(
         kept = Line(line.at_ns, min(stop_ns, line.stop_ns))
         _tell_never_again(kept, holder)
         rule = next((rule for rule in RULES if rule.condition(moment)), None)
-        if rule is not None:
-            rule.tell(kept, holder, moment)
-        elif moment.flight and not moment.unsent:
-            tell_full(kept, holder, moment)
+        tell = rule.tell if rule is not None else None
+        if tell is None and moment.flight and not moment.unsent:
+            tell = tell_full
+        if tell is not None:
+            tell(kept, holder, moment)
         for part in kept.parts:
-            line.include([replace(part, text=_said(part.text))], part.stop_ns)
+            if tell is not tell_full:  # which says so itself
+                part = replace(part, text=f"with the send buffer full, {part.text}")
+            line.include([part], part.stop_ns)
         line_rest(line, holder, moment)
     return until_ns
 
@@ -95,10 +98,6 @@ def _tell_never_again(line: Line, holder: Holder) -> None:
 def cut_short(call: Call) -> bool:
     """Whether a send took less than it was given: it was not room that ended it."""
     return call.result is not None and 0 < call.result < (call.requested_bytes or 0)
-
-
-def _said(text: str) -> str:
-    return text if "send buffer" in text else f"with the send buffer full, {text}"
 
 
 def can_be_full(scene: Scene, path: Path, call: Call) -> bool:

@@ -9,30 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from netlab.correlate.arrivals import arrival_ns, came, reached
-from netlab.correlate.streams import fin_ready
+from netlab.correlate.arrivals import arrival_ns, came
 from netlab.explain.accepting import tell_accept
-from netlab.explain.arriving import tell_byte, tell_end, tell_reset
+from netlab.explain.at_once import COPY_NS_PER_BYTE, NO_WAIT_NS, traced_ns
 from netlab.explain.causes import Cause, Certainty
+from netlab.explain.giving_up import gave_up, kernel_gave_up
 from netlab.explain.lingering import tell_linger
 from netlab.explain.local_queue import full_by, tell_local_connect
 from netlab.explain.local_room import tell_local_room
-from netlab.explain.low_water import Wanted, peeked, wanted_by
 from netlab.explain.opening import tell_connect, unanswered
 from netlab.explain.parts import Line, Part
 from netlab.explain.path import Path
 from netlab.explain.readiness import tell_poll
+from netlab.explain.reading import tell_recv
 from netlab.explain.scene import Scene
 from netlab.explain.sending import can_be_full, cut_short, tell_room
 from netlab.explain.stopped import tell_stop
-from netlab.explain.timed_out import owed_to, tell_timer, timer_is_set
-from netlab.explain.unframed import tell_unframed, tell_unframed_accept
-from netlab.explain.unreturned import tell_not_come
-from netlab.explain.unstreamed import tell_datagram, tell_local
-from netlab.explain.wording import name_of
+from netlab.explain.timed_out import owed_to, timer_is_set
+from netlab.explain.unframed import tell_unframed_accept
 from netlab.model.call import (
     ACCEPTING,
-    MSG_DONTWAIT,
     RESTARTING,
     STOP,
     WAITING,
@@ -40,17 +36,12 @@ from netlab.model.call import (
     is_inbound,
     is_outbound,
 )
-from netlab.model.tables import Call, Direction, Role, Side
+from netlab.model.tables import Call, Role, Side
 
 _COPY_NS = 20_000  # a recv or send of little
-_COPY_NS_PER_BYTE = 1
-_NO_WAIT_NS = 300_000  # a call that takes no longer did not wait for anything
-_STOPS_NS = 1_500_000  # two stops by strace, on a busy machine
-_SOON_NS = 8_000_000  # a read that can return does by then, on a busy machine, traced or not
 _AT_ONCE_NS = 20_000_000  # from a call that a signal ended to the end of its process
 _SIGNALS = RESTARTING | {"EINTR"}
 _BY_THE_KERNEL = frozenset({"execve", "execveat", "fork", "vfork", "clone", "clone3"})
-_NONE: tuple[str, tuple[int, ...], tuple[int, ...]] = ("", (), ())
 
 
 def parts_of(scene: Scene, call: Call) -> list[Part]:
@@ -69,20 +60,20 @@ def tell_return(line: Line, call: Call, ready_ns: int | None) -> None:
         return
     left_ns = line.stop_ns - line.at_ns
     moved = call.result or 0
-    work_ns = _COPY_NS + _COPY_NS_PER_BYTE * max(moved, 0)
-    traced_ns = _traced_ns(call)
-    if ready_ns is None and left_ns > max(work_ns, _NO_WAIT_NS + traced_ns):
+    work_ns = _COPY_NS + COPY_NS_PER_BYTE * max(moved, 0)
+    stops_ns = traced_ns(call)
+    if ready_ns is None and left_ns > max(work_ns, NO_WAIT_NS + stops_ns):
         line.unknown(line.stop_ns, "for a reason that the recording does not show")
         return
-    if traced_ns:
-        rest_ns = left_ns - traced_ns
+    if stops_ns:
+        rest_ns = left_ns - stops_ns
         if rest_ns > 0:
             _not_running(line, line.at_ns + rest_ns, rest_ns)
         line.until(line.stop_ns, Cause.WITNESS, Certainty.INFERRED, (), (),
                    f"stopped by {call.witness.split('+')[0]}")  # fmt: skip
         return
     rest_ns = left_ns - work_ns
-    if rest_ns > _NO_WAIT_NS:
+    if rest_ns > NO_WAIT_NS:
         _not_running(line, line.stop_ns - work_ns, rest_ns)
     line.until(line.stop_ns, Cause.COPY, Certainty.INFERRED)
 
@@ -90,10 +81,6 @@ def tell_return(line: Line, call: Call, ready_ns: int | None) -> None:
 def _not_running(line: Line, until_ns: int, rest_ns: int) -> None:
     line.until(until_ns, Cause.SCHEDULER, Certainty.INFERRED, (), (),
                "in which its thread could run and did not")  # fmt: skip
-
-
-def _traced_ns(call: Call) -> int:
-    return _STOPS_NS if call.witness.startswith("strace") else 0
 
 
 Story = Callable[[Line, Scene, Call], "int | None"]
@@ -109,7 +96,7 @@ def _story(call: Call) -> Story:
     if is_outbound(call):
         return _send
     if is_inbound(call):
-        return _recv
+        return tell_recv
     if call.op in ACCEPTING:
         return _accept
     if call.op == "connect":
@@ -140,172 +127,9 @@ def _interrupted(line: Line, scene: Scene, call: Call) -> int | None:
         said, frames, calls = unanswered(scene.path(call.connection), line.stop_ns)
     else:
         owed = owed_to(scene, call)
-        said, frames, calls = (owed.text, owed.frames, owed.calls) if owed is not None else _NONE
+        said, frames, calls = (owed.text, owed.frames, owed.calls) if owed else ("", (), ())
     line.until(line.stop_ns, Cause.SIGNAL, Certainty.OBSERVED, frames, calls,
                f"until a signal interrupted it{said}")  # fmt: skip
-    return line.stop_ns
-
-
-def _gave_up(
-    line: Line, call: Call, scene: Scene, said: tuple[str, tuple[int, ...], tuple[int, ...]] = _NONE
-) -> bool:
-    """A call that failed because its time was up, or that did not wait at all.
-
-    `said`: what had not come by then, with the frames and calls that show it.
-    """
-    if call.errno not in ("EAGAIN", "ETIMEDOUT", "EINPROGRESS"):
-        return False
-    if line.stop_ns - line.at_ns > _NO_WAIT_NS + _traced_ns(call) and not _may_not_wait(
-        scene, call
-    ):
-        text, frames, calls = said
-        if not text:
-            tell_timer(line, scene, call, Certainty.INFERRED)
-        line.until(line.stop_ns, Cause.TIMER, Certainty.INFERRED, frames, calls,
-                   f"until its time was up{text}")  # fmt: skip
-    return True
-
-
-def _may_not_wait(scene: Scene, call: Call) -> bool:
-    return bool(scene.record(call.call).flags & MSG_DONTWAIT)
-
-
-# --- reading
-
-
-def _recv(line: Line, scene: Scene, call: Call) -> int | None:
-    if call.errno == "EAGAIN":
-        _gave_up(line, call, scene)
-        return line.at_ns
-    socket = scene.socket_of(call)
-    if socket is not None and socket.is_local:
-        return tell_local(line, scene, call)
-    if socket is not None and not socket.is_stream:
-        return tell_datagram(line, scene, call)
-    path = scene.path(call.connection)
-    if path is None or call.side is None:
-        tell_unframed(line, scene, call)
-        return None
-    inbound = Side(call.side).inbound
-    if call.errno == "ETIMEDOUT":
-        return _timed_out(line, scene, call, path)
-    if call.errno is not None:
-        return _reset(line, path, call, inbound)
-    if call.start is None or call.stop is None:
-        at_end = call.result == 0 and call.requested_bytes != 0
-        if at_end:
-            return _end(line, scene, path, call)
-        wanted = peeked(scene, path, call)
-        return _enough(line, scene, path, call, wanted) if wanted is not None else None
-    if call.start == call.stop:
-        return line.at_ns
-    return _enough(line, scene, path, call, wanted_by(scene, path, call, call.start))
-
-
-def _enough(line: Line, scene: Scene, path: Path, call: Call, wanted: Wanted) -> int | None:
-    """Until as much was there as a read wanted, or what it had was to be all that it got."""
-    side = Side(call.side or Side.CLIENT)
-    told = Line(line.at_ns, line.stop_ns)
-    ready_ns = tell_byte(told, path, side.inbound, wanted.byte)
-    if ready_ns is None or ready_ns > (call.returned_by_ns or line.stop_ns):
-        told = Line(line.at_ns, line.stop_ns)
-        ready_ns = _less(told, scene, path, call, wanted)
-    wanted.include(line, told)
-    return ready_ns
-
-
-def _less(line: Line, scene: Scene, path: Path, call: Call, wanted: Wanted) -> int | None:
-    """A read that returned with less than it wanted: the end of the stream, its timer, or a signal.
-
-    Or, soon after the last byte that it returned, a window that was nearly shut.
-    """
-    side = Side(call.side or Side.CLIENT)
-    last = (call.stop or 1) - 1
-    came_ns = tell_byte(line, path, side.inbound, last)
-    returned_ns = call.returned_by_ns or line.stop_ns
-    if came_ns is None or not wanted.why or line.stop_ns - line.at_ns <= _SOON_NS:
-        return came_ns
-    fin = fin_ready(path.senders[side.inbound].stream, path.scene.packets)
-    if fin is not None and (not path.exact or arrival_ns(fin) <= returned_ns):
-        return tell_end(line, path, side.inbound)
-    if timer_is_set(scene, call, "SO_RCVTIMEO"):
-        line.until(line.stop_ns, Cause.TIMER, Certainty.INFERRED, (), (), "until its time was up")
-        return line.stop_ns
-    if not tell_not_come(line, path, side, wanted.byte) and fin is not None:
-        tell_end(line, path, side.inbound)  # which it did not see any more
-    return line.at_ns
-
-
-def _end(line: Line, scene: Scene, path: Path, call: Call) -> int | None:
-    """A read that returned nothing: its own side shut it down, or the peer ended the stream.
-
-    shutdown(SHUT_RD) wakes whoever reads (tcp_recvmsg looks at RCV_SHUTDOWN), without a FIN. None:
-    the FIN came after the read had returned, so something else ended it.
-    """
-    inbound = Side(call.side or Side.CLIENT).inbound
-    returned_ns = call.returned_by_ns or line.stop_ns
-    fin = fin_ready(path.senders[inbound].stream, path.scene.packets)
-    if fin is not None and (not path.exact or arrival_ns(fin) <= returned_ns):
-        return tell_end(line, path, inbound)
-    shut = _shut_here(scene, call, returned_ns)
-    if shut is None:
-        return None if fin is not None else tell_end(line, path, inbound)
-    line.until(shut.entered_ns, Cause.OTHER_EVENT, Certainty.OBSERVED, (), (shut.call,),
-               f"until {name_of(shut)} of its own side ended it")  # fmt: skip
-    return max(shut.entered_ns, line.at_ns)
-
-
-def _shut_here(scene: Scene, call: Call, until_ns: int) -> Call | None:
-    """The call by which this side had shut its reading down when a read returned."""
-    socket = scene.socket_of(call)
-    for number in socket.calls if socket is not None else ():
-        other = scene.call(number)
-        if other.entered_ns > until_ns:
-            break
-        reading = "SHUT_RDWR" in other.args or other.args.strip() == "SHUT_RD"
-        if other.op == "shutdown" and other.errno is None and reading:
-            return other
-    return None
-
-
-def _reset(line: Line, path: Path, call: Call, inbound: Direction) -> int | None:
-    resets = came(path.track.halves[inbound].resets)
-    before = [p for p in resets if arrival_ns(p) <= line.stop_ns]
-    return tell_reset(line, path, inbound, before[0]) if before else None
-
-
-def _timed_out(line: Line, scene: Scene, call: Call, path: Path) -> int | None:
-    """ETIMEDOUT: TCP_USER_TIMEOUT, keep-alive, or the retransmission timer gave up."""
-    side = Side(call.side or Side.CLIENT)
-    options = {o.name: o for o in scene.options(path.connection, side) if o.on}
-    heard = [
-        arrival_ns(row.packet) for row in path.track.rows
-        if row.direction is side.inbound and reached(row.packet)
-        and arrival_ns(row.packet) <= line.stop_ns
-    ]  # fmt: skip
-    since_ns = max(heard, default=line.at_ns)
-    sender = path.senders[side.outbound]
-    unacked = sender.nxt(line.stop_ns) > sender.una(line.stop_ns)
-    probes = tuple(
-        row.segment.frame for row in path.track.rows
-        if row.direction is side.outbound and path.is_keep_alive(row)
-        and row.packet.time_ns >= since_ns
-    )  # fmt: skip
-    line.until(since_ns, Cause.PEER_APP, Certainty.INFERRED, (), (),
-               "before the last sign of life of the peer")  # fmt: skip
-    if "TCP_USER_TIMEOUT" in options:
-        line.until(line.stop_ns, Cause.USER_TIMEOUT, Certainty.OBSERVED, probes[:8],
-                   (options["TCP_USER_TIMEOUT"].call,),
-                   "until TCP_USER_TIMEOUT gave the silent peer up")  # fmt: skip
-    elif probes and not unacked:
-        line.until(line.stop_ns, Cause.KEEPALIVE, Certainty.OBSERVED, probes[:8], (),
-                   f"until {len(probes)} keep-alive probes had no answer")  # fmt: skip
-    elif unacked:
-        frames = tuple(r.frame for r in sender.resends_between(since_ns, line.stop_ns))
-        line.until(line.stop_ns, Cause.RTO, Certainty.OBSERVED, frames[:8], (),
-                   f"until {len(frames)} resends had no answer")  # fmt: skip
-    else:
-        return None
     return line.stop_ns
 
 
@@ -315,11 +139,11 @@ def _timed_out(line: Line, scene: Scene, call: Call, path: Path) -> int | None:
 def _send(line: Line, scene: Scene, call: Call) -> int | None:
     socket = scene.socket_of(call)
     moved = call.result or 0
-    usual_ns = _NO_WAIT_NS + 2 * _COPY_NS_PER_BYTE * max(moved, 0) + _traced_ns(call)
+    usual_ns = NO_WAIT_NS + 2 * COPY_NS_PER_BYTE * max(moved, 0) + traced_ns(call)
     if line.stop_ns - line.at_ns <= usual_ns:
         return line.at_ns
     if call.errno == "EAGAIN":
-        _gave_up(line, call, scene)
+        gave_up(line, call, scene)
         return line.at_ns
     if socket is not None and (socket.is_local or not socket.is_stream):
         return line.at_ns if not socket.is_local else tell_local_room(line, scene, call)
@@ -329,7 +153,7 @@ def _send(line: Line, scene: Scene, call: Call) -> int | None:
     if socket is not None and socket.connects[:1] == [call.call]:
         return tell_connect(line, path, call)  # it opened the connection: Fast Open (RFC 7413)
     if call.errno == "ETIMEDOUT":
-        return _timed_out(line, scene, call, path)
+        return kernel_gave_up(line, scene, call, path)
     reset_ns = _reset_inside(path, call)
     if reset_ns is not None:  # what it had taken it returns, else the error
         tell_room(line, path, call, until_ns=reset_ns)
@@ -385,7 +209,7 @@ def _connect(line: Line, scene: Scene, call: Call) -> int | None:
     if call.errno in ("EINPROGRESS", "EAGAIN"):
         said = full_by(scene, call) if local else \
             unanswered(scene.path(call.connection), line.stop_ns)  # fmt: skip
-        _gave_up(line, call, scene, said)
+        gave_up(line, call, scene, said)
         return line.at_ns
     if local and call.errno is None:
         return tell_local_connect(line, scene, call)
@@ -405,7 +229,7 @@ def _connect(line: Line, scene: Scene, call: Call) -> int | None:
 
 def _accept(line: Line, scene: Scene, call: Call) -> int | None:
     if call.errno is not None:
-        _gave_up(line, call, scene)
+        gave_up(line, call, scene)
         return line.at_ns
     made = scene.accepted_by(call)
     path = scene.path(call.connection)
@@ -418,6 +242,6 @@ def _accept(line: Line, scene: Scene, call: Call) -> int | None:
 
 
 def _close(line: Line, scene: Scene, call: Call) -> int | None:
-    if line.stop_ns - line.at_ns <= _NO_WAIT_NS + _traced_ns(call):
+    if line.stop_ns - line.at_ns <= NO_WAIT_NS + traced_ns(call):
         return line.at_ns
     return tell_linger(line, scene, call)

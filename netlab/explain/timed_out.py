@@ -23,8 +23,9 @@ from dataclasses import replace
 from netlab.correlate.arrivals import arrival_ns
 from netlab.correlate.datagrams import Datagram
 from netlab.correlate.sockets import Socket
-from netlab.explain.arriving import tell_byte, tell_flight, tell_unarrived
+from netlab.explain.arriving import tell_byte, tell_unarrived
 from netlab.explain.causes import Cause, Certainty
+from netlab.explain.flight import tell_flight
 from netlab.explain.low_water import unread
 from netlab.explain.opening import unanswered
 from netlab.explain.parts import Line, Part
@@ -272,7 +273,7 @@ def _lost(one: Datagram) -> Packet | None:
 def _lost_one(call: Call, connection: int, lost: Packet) -> Owed:
     """Nobody sends a datagram again but a program whose time is up."""
     line = Line(max(call.entered_ns, lost.time_ns), call.returned_ns or call.entered_ns)
-    cause = Cause.TIMER if mtu_rule(lost) is None else Cause.PATH_MTU
+    cause = Cause.TIMER if mtu_rule(lost) is None else Cause.DATAGRAM_TOO_BIG
     line.until(line.stop_ns, cause, Certainty.INFERRED, (lost.frame,), (),
                f"because {_fate(lost)}, until its time was up")  # fmt: skip
     return Owed(connection, f": {_fate(lost)}", (lost.frame,), (), tuple(line.parts))

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
+from netlab.explain.accepting import tell_before
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.endings import tell_process_end
 from netlab.explain.parts import Line
-from netlab.explain.peer import tell_before
 from netlab.explain.scene import Scene
 from netlab.explain.wording import name_of
 from netlab.model.call import POLLIN, is_inbound

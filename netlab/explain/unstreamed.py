@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from netlab.correlate.arrivals import arrival_ns
 from netlab.correlate.sockets import Socket
-from netlab.explain.arriving import tell_flight
+from netlab.explain.accepting import tell_before
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.endings import ended_ns, tell_process_end
+from netlab.explain.flight import tell_flight
 from netlab.explain.parts import Line
-from netlab.explain.peer import tell_before
 from netlab.explain.scene import Scene
 from netlab.explain.wording import name_of
 from netlab.model.tables import Call, Packet, Role

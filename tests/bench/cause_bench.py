@@ -22,6 +22,7 @@ from pathlib import Path
 from netlab.capture.files import read_raw
 from netlab.explain.analysis import analyse
 from netlab.lab.experiment import Lab
+from netlab.model.call import WAITING
 from netlab.model.errors import CheckFailed
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Call, Tables, Wait
@@ -120,7 +121,7 @@ def target_of(case: Case, tables: Tables) -> Call | None:
     found = [
         c for c in tables.calls if c.actor == side and c.op in names and c.connection is not None
     ]
-    if op == "poll":
+    if op in WAITING:
         found = [c for c in tables.calls if c.actor == side and c.op == op]
     if op in ("recv", "accept", "connect", "sendall"):
         found = found or [c for c in tables.calls if c.actor == side and c.op in names]

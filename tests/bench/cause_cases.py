@@ -412,6 +412,15 @@ def _together() -> Iterator[Case]:
             [*LISTEN, ["whole", 20 * SEGMENT], ["send", 1], ["drain"], ["close"]],
             ("server", "recv", 1), "pacing", 30, "", "network peer_app cwnd",
         )  # fmt: skip
+    # The edge told of all 301 bytes, of which 100 were read: only what comes later ends the wait.
+    for ms in (60, 220):
+        yield case(
+            f"201 bytes left unread under EPOLLET for {ms} ms",
+            [["connect"], ["send", 301], ["sleep", ms], ["send", 3], ["recv"], ["close"]],
+            [*LISTEN, ["edges"], ["wait"], ["recv", 100], ["wait"], ["read", 204], ["send", 3],
+             ["drain"], ["close"]],
+            ("server", "epoll_wait", 2), "left_unread", ms - 10, allowed="", ipv6=ms == 220,
+        )  # fmt: skip
     yield case(
         "lost FIN",
         [["connect"], ["send", 3], ["recv"], ["close"]],

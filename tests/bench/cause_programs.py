@@ -47,6 +47,10 @@ class Plain:
     def poll() -> Any:
         return select.poll()
 
+    @staticmethod
+    def epoll() -> Any:
+        return select.epoll()
+
 
 class Player:
     """One side of a case."""
@@ -57,6 +61,7 @@ class Player:
         self.kept: list[Any] = []
         self.listener: Any = None
         self.sock: Any = None
+        self.epoll: Any = None
 
     def play(self, steps: Sequence[Step]) -> None:
         for word, *rest in steps:
@@ -165,6 +170,14 @@ class Player:
         poller = self.probe.poll()
         poller.register(self.sock, select.POLLIN)
         poller.poll(None if ms < 0 else ms)
+
+    def do_edges(self) -> None:
+        """Watch the socket for reading, edge-triggered."""
+        self.epoll = self.probe.epoll()
+        self.epoll.register(self.sock, select.EPOLLIN | select.EPOLLET)
+
+    def do_wait(self) -> None:
+        self.epoll.poll()
 
     def do_sleep(self, ms: float) -> None:
         time.sleep(ms / 1000)

@@ -53,14 +53,20 @@ class Took:
     cpu_s: float
 
 
-def took(command: list[str], environment: dict[str, str] | None = None) -> Took:
-    """Run a command to its end. Raises CalledProcessError where it fails."""
-    begun = time.monotonic()
-    child = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        env={**os.environ, **(environment or {})},
-    )  # fmt: skip
-    _, status, usage = os.wait4(child.pid, 0)
+def took(
+    command: list[str], environment: dict[str, str] | None = None, into: Path = Path(os.devnull)
+) -> Took:
+    """Run a command to its end, its output into a new file. Raises CalledProcessError where it
+    fails."""
+    if into.is_file():  # to give an old one's pages back is nobody's work
+        into.unlink()
+    with into.open("wb") as out:
+        begun = time.monotonic()
+        child = subprocess.Popen(
+            command, stdout=out, stderr=subprocess.DEVNULL,
+            env={**os.environ, **(environment or {})},
+        )  # fmt: skip
+        _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
         raise subprocess.CalledProcessError(child.returncode, command)
@@ -91,9 +97,9 @@ def peak_bytes(*arguments: str) -> int:
     return int(done.stderr.split()[-1]) << 10
 
 
-def best(command: list[str], rounds: int) -> Took:
+def best(command: list[str], rounds: int, into: Path = Path(os.devnull)) -> Took:
     """The quickest of some, by processor time: others may use the machine."""
-    return min((took(command) for _ in range(rounds)), key=lambda one: one.cpu_s)
+    return min((took(command, into=into) for _ in range(rounds)), key=lambda one: one.cpu_s)
 
 
 def from_pypi(name: str, folder: Path) -> list[str] | None:

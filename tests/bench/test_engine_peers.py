@@ -99,9 +99,9 @@ def test_the_engine_beside_its_peers(capture: Path, tmp_path: Path) -> None:
         "| | processor time | by the clock | packets a second of processor time | times netlab's |"
     )
     print("|---|---|---|---|---|")
-    out = str(tmp_path / "out")
-    export = [*NETLAB, "export", str(capture), "-o", out, "--table", "segments"]
-    export += ["--columns", SEGMENTS, "--format"]
+    out = tmp_path / "out"
+    export = [*NETLAB, "export", str(capture), "--table", "segments", "--columns", SEGMENTS]
+    export += ["--format"]
     summary = best([*NETLAB, "inspect", str(capture)], ROUNDS)
     show("**`netlab inspect`**", summary, there, there, None)
     for name, command in (
@@ -124,14 +124,15 @@ def test_the_engine_beside_its_peers(capture: Path, tmp_path: Path) -> None:
         show(name, took([*command, str(path)]), number, there, summary)
     tables = best([sys.executable, "-c", AS_TABLES, str(capture)], ROUNDS)
     show("**verdicts of each segment**, as tables", tables, there, there, None)
-    csv = best([*export, "csv"], ROUNDS)
+    csv = best([*export, "csv"], ROUNDS, out)
     show("**`netlab export --table segments`**, CSV", csv, there, there, None)
-    show("the same as Parquet", best([*export, "parquet"], ROUNDS), there, there, csv)
+    show("the same as Parquet", best([*export, "parquet"], ROUNDS, out), there, there, csv)
     command = from_debian("tshark", "-n", "-T", "fields", "-e", "tcp.stream", *ANALYSIS, "-r")
     if command is None:
         missing("tshark -T fields")
     else:
-        show("`tshark -T fields`, as many", took([*command, str(capture)]), there, there, csv)
+        fields = took([*command, str(capture)], into=out)
+        show("`tshark -T fields`, as many", fields, there, there, csv)
 
 
 def show(name: str, one: Took, number: int, there: int, mine: Took | None) -> None:

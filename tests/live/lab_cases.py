@@ -99,11 +99,6 @@ def segment_range(number: int) -> tuple[int, int]:
     return (number - 1) * MSS_BYTES, number * MSS_BYTES
 
 
-def duration_ns(call: Call) -> int:
-    assert call.returned_ns is not None
-    return call.returned_ns - call.entered_ns
-
-
 def arrived_ns(packet: Packet) -> int:
     assert packet.arrived_ns is not None, packet
     return packet.arrived_ns

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,20 @@ from pathlib import Path
 import netlab
 
 LIMIT_S = 60
+# No other run has it: one may use the same folders, and have left processes behind.
+_RUN = uuid.uuid4().hex
+_BEGAN_TICKS = int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK"))
 ROOT = Path(netlab.__file__).resolve().parent.parent
+# What strace's reader says of a thread that is over at once, just when the machine's pids come
+# round: nobody knows whose it was.
+NOBODYS_THREAD = "appears without the call that made it"
 # A process that is no user of note outside, and uid 1000 without any capability inside.
 ORDINARY_USER = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
+
+
+def mark_of(folder: Path) -> str:
+    """The value of NETLAB_TEST_MARK for what a test of this run starts in a folder of its own."""
+    return f"{_RUN} {folder}"
 
 
 def netlab_arguments(*arguments: str | Path) -> list[str]:
@@ -31,7 +43,7 @@ def run_netlab(
     done = subprocess.run(
         [*before, *netlab_arguments(*arguments)],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "NETLAB_TEST_MARK": str(folder)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "NETLAB_TEST_MARK": mark_of(folder)},
         capture_output=True,
         text=True,
         timeout=LIMIT_S,
@@ -48,21 +60,25 @@ def complaint(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def processes_marked(folder: Path) -> list[int]:
-    """Processes that write spools below `folder`, or were started with our mark."""
-    wanted = os.fsencode(folder)
+    """Processes of this run that write spools below `folder`, or were started with its mark."""
+    mark = b"NETLAB_TEST_MARK=" + os.fsencode(mark_of(folder))
+    spools = b"NETLAB_SPOOL=" + os.fsencode(folder) + b"/"
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal() and int(entry.name) != os.getpid():
             try:
                 environment = (entry / "environ").read_bytes().split(b"\0")
+                is_new = _started_ticks(entry) >= _BEGAN_TICKS
             except OSError:
                 continue
-            if any(
-                item.startswith((b"NETLAB_SPOOL=", b"NETLAB_TEST_MARK=")) and wanted in item
-                for item in environment
-            ):
+            if is_new and any(item == mark or item.startswith(spools) for item in environment):
                 found.append(int(entry.name))
     return found
+
+
+def _started_ticks(process: Path) -> int:
+    """When a process was started, in clock ticks since boot (man 5 proc_pid_stat, field 22)."""
+    return int((process / "stat").read_text().rpartition(")")[2].split()[19])
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +122,7 @@ class Running:
         self.process = subprocess.Popen(
             [*before, *netlab_arguments("run", "-o", "a.pcapng", *arguments)],
             cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "NETLAB_TEST_MARK": str(folder)},
+            env={**os.environ, "PYTHONPATH": str(ROOT), "NETLAB_TEST_MARK": mark_of(folder)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from lab_process import LIMIT_S, ROOT, netlab_arguments, processes_marked, run_netlab
+from lab_process import LIMIT_S, ROOT, mark_of, netlab_arguments, processes_marked, run_netlab
 
 WITHIN_S = 20.0
 
@@ -97,7 +97,7 @@ def environment(folder: Path) -> dict[str, str]:
     return {
         **os.environ,
         "PYTHONPATH": str(ROOT),
-        "NETLAB_TEST_MARK": str(folder),
+        "NETLAB_TEST_MARK": mark_of(folder),
         "XDG_RUNTIME_DIR": str(runtime),
     }
 

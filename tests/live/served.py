@@ -12,6 +12,7 @@ import signal
 import socket
 import struct
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -93,6 +94,12 @@ class Served:
         answer: queue.Queue[Any] = queue.Queue()
         self.server.after(0, lambda: answer.put(function()))
         return answer.get(timeout=WITHIN_S)
+
+    def until(self, condition: Callable[[], Any], what: str) -> None:
+        """Ask again and again in the server's loop until it is so."""
+        until_s = time.monotonic() + WITHIN_S
+        while not self.in_loop(condition):
+            assert time.monotonic() < until_s, what
 
 
 @contextmanager

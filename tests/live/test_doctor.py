@@ -63,7 +63,7 @@ def test_root_gets_namespaces_and_captures_every_packet_of_the_trial() -> None:
     assert found["kernel witness"].verdict is Verdict.OK
     assert found["hosts and wire"].verdict is Verdict.OK
     assert re.match(
-        r"all 14 frames of a trial carried, \d+\.\d ms late at", found["hosts and wire"].text
+        r"all \d+ frames of a trial carried, \d+\.\d ms late at", found["hosts and wire"].text
     )
 
 

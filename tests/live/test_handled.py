@@ -6,6 +6,7 @@ import contextlib
 import json
 import socket
 import threading
+import time
 from typing import Any, BinaryIO
 
 import pytest
@@ -13,8 +14,11 @@ from handled import WITHIN_S, client_of, every_mode, handled, read_exactly, read
 
 from netlab.lab.pattern import pattern
 from netlab.server.handlers.chargen import characters
+from netlab.studies.sockets import tcp_info
 
 LENGTH = 23 * 4093
+PAUSE_S = 0.2
+DATA_SEGS_IN = 152  # in struct tcp_info of linux/tcp.h
 
 
 def talk(port: int, data: bytes) -> bytes:
@@ -64,13 +68,32 @@ def test_daytime_closes_first(mode: str) -> None:
         assert line.startswith(b"20")
 
 
+def came_after_s(sock: socket.socket, message: bytes, size: int) -> list[float]:
+    """Send it; when each of its pieces had been read, in seconds since before it was sent."""
+    began_s = time.monotonic()
+    sock.sendall(message)
+    found = []
+    for at in range(0, len(message), size):
+        assert read_exactly(sock, size) == message[at : at + size]
+        found.append(time.monotonic() - began_s)
+    return found
+
+
 @every_mode
 def test_slow_sends_piece_by_piece(mode: str) -> None:
-    with handled("slow", mode, pauses_s=(0.2, 0.2)) as port, client_of(port) as sock:
-        for _ in range(3):
-            sock.sendall(b"abcd")
-            assert sock.recv(100) == b"ab"
-            assert sock.recv(100) == b"cd"
+    """A pause before each, and each in a segment of its own, whenever we come to read it."""
+    with handled("slow", mode, pauses_s=(PAUSE_S, PAUSE_S)) as port:
+        until_s = time.monotonic() + WITHIN_S
+        rounds, apart = 0, False
+        while rounds < 3 or not apart:
+            assert time.monotonic() < until_s, "no first piece came before the second was due"
+            with client_of(port) as sock:
+                first_s, second_s = came_after_s(sock, b"abcd", 2)
+                assert tcp_info(sock, DATA_SEGS_IN) >= 2  # one that is sent again counts again
+            assert first_s >= PAUSE_S
+            assert second_s >= 2 * PAUSE_S
+            apart = apart or first_s < 2 * PAUSE_S  # else we were late, and this round shows less
+            rounds += 1
 
 
 @every_mode

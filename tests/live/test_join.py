@@ -28,6 +28,7 @@ from netlab.model.tables import Role, Tables, Unmatched
 pytestmark = pytest.mark.root
 PROGRAMS = Path(__file__).with_name("join_talk.py")
 MARK = b"netlab test: nothing comes after this"
+LIMIT_S = 60
 SIZES = (101, 30_011, 101, 200_003)
 FORMS = {
     "plain": ["-f"],
@@ -57,13 +58,13 @@ def tcpdump(file: Path, *words: str) -> Iterator[None]:
         yield
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.sendto(MARK, ("127.0.0.1", 9))
-        until = time.monotonic() + 10
+        until = time.monotonic() + LIMIT_S
         while MARK not in file.read_bytes():
             assert time.monotonic() < until, "tcpdump did not write its last packet"
             time.sleep(0.01)
     finally:
         running.terminate()
-        running.communicate(timeout=10)
+        running.communicate(timeout=LIMIT_S)
 
 
 def straced(options: list[str], log: Path, role: str, **more: Any) -> subprocess.Popen[str]:
@@ -78,8 +79,8 @@ def conversations(folder: Path, options: list[str], *words: str) -> None:
         assert server.stdout is not None
         assert server.stdout.readline() == "ready\n"
         client = straced(options, folder / "client.strace", "client")
-        assert client.wait(30) == 0
-        assert server.wait(30) == 0
+        assert client.wait(LIMIT_S) == 0
+        assert server.wait(LIMIT_S) == 0
         server.stdout.close()
         assert client.stdout is not None
         client.stdout.close()
@@ -195,8 +196,8 @@ def test_a_program_that_was_attached_to_in_mid_connection(form: str, tmp_path: P
             assert "attached" in strace.stderr.readline()
             print(file=program.stdin, flush=True)
             assert program.stdout.readline() == "said\n"
-            program.communicate("\n", timeout=10)
-            strace.communicate(timeout=10)
+            program.communicate("\n", timeout=LIMIT_S)
+            strace.communicate(timeout=LIMIT_S)
             assert (program.returncode, strace.returncode) == (0, 0)
 
     in_private_network(attach)

@@ -16,9 +16,11 @@ from pathlib import Path
 import pytest
 from lab_process import (
     LIMIT_S,
+    NOBODYS_THREAD,
     ORDINARY_USER,
     ROOT,
     complaint,
+    mark_of,
     netlab_arguments,
     processes_marked,
     run_netlab,
@@ -40,7 +42,10 @@ def test_any_two_programs_with_a_wire_between(tmp_path: Path, who: tuple[str, ..
         "--wire", "delay 20ms; drop s>c data 2", "-o", "l.pcapng", before=who,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (0, "200")
-    (line,) = [line for line in done.stderr.splitlines() if "note:" not in line]
+    known = ("note:", NOBODYS_THREAD)
+    lines = [line for line in done.stderr.splitlines() if not any(word in line for word in known)]
+    assert len(lines) == 1, done.stderr
+    (line,) = lines
     assert re.fullmatch(
         r"netlab: \d+ packets and \d+ calls are in l\.pcapng: "
         r"netlab inspect l\.pcapng --connection 0",
@@ -56,7 +61,7 @@ def test_any_two_programs_with_a_wire_between(tmp_path: Path, who: tuple[str, ..
     (lost,) = [packet for packet in tables.packets if packet.fate == "dropped"]
     assert lost.sport == 8000
     again = [p for p in tables.packets if (p.sport, p.seg_seq) == (8000, lost.seg_seq)]
-    assert len(again) == 2
+    assert len(again) >= 2  # on a busy machine perhaps a third time
     assert raw.description.title.startswith("netlab lab --server 'python3 -m http.server 8000'")
 
 
@@ -129,7 +134,7 @@ class Terminal:
                 os.chdir(folder)
                 os.environ.update(
                     PYTHONPATH=str(ROOT),
-                    NETLAB_TEST_MARK=str(folder),
+                    NETLAB_TEST_MARK=mark_of(folder),
                     SHELL="/bin/sh",
                     PS1="ready> ",
                 )

@@ -18,6 +18,7 @@ from lab_process import (
     ORDINARY_USER,
     ROOT,
     complaint,
+    mark_of,
     netlab_arguments,
     processes_marked,
     run_netlab,
@@ -112,7 +113,7 @@ class RunningLab:
             )],
             cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             text=True, start_new_session=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "NETLAB_TEST_MARK": str(folder)},
+            env={**os.environ, "PYTHONPATH": str(ROOT), "NETLAB_TEST_MARK": mark_of(folder)},
         )  # fmt: skip
         until_s = time.monotonic() + LIMIT_S
         while not self._at_work():
@@ -241,7 +242,8 @@ def helpers_of(pid: int) -> list[str]:
 def test_it_is_interrupted_while_it_begins(
     tmp_path: Path, verb: str, number: int, code: int
 ) -> None:
-    more = ("--lab",) if verb == "run" else ("--client", "sleep 99")
+    endless = ("--lab", "--messages", "100000", "--think", "5")
+    more = endless if verb == "run" else ("--client", "sleep 99")
     words = netlab_arguments(verb, "-o", "a.pcapng", *more)
     starting = subprocess.Popen(
         [*ORDINARY_USER, *words], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lab_process import LIMIT_S, ORDINARY_USER, ROOT, netlab_arguments, processes_marked
+from lab_process import LIMIT_S, ORDINARY_USER, ROOT, mark_of, netlab_arguments, processes_marked
 
 import netlab
 from netlab.capture.files import read_raw
@@ -109,7 +109,8 @@ def lab(
 
 
 def environment(folder: Path) -> dict[str, str]:
-    return {**os.environ, "PATH": PATH, "PYTHONPATH": str(ROOT), "NETLAB_TEST_MARK": str(folder)}
+    mark = mark_of(folder)
+    return {**os.environ, "PATH": PATH, "PYTHONPATH": str(ROOT), "NETLAB_TEST_MARK": mark}
 
 
 def left_running(folder: Path) -> list[int]:
@@ -287,7 +288,7 @@ def lab_of_nobody(
     done = subprocess.run(
         [python, "-m", "netlab", *words, *arguments],
         cwd=folder / "there", capture_output=True, text=True, timeout=LIMIT_S,
-        env={"PYTHONPATH": ":".join(libraries), "NETLAB_TEST_MARK": str(folder),
+        env={"PYTHONPATH": ":".join(libraries), "NETLAB_TEST_MARK": mark_of(folder),
              "PATH": f"{folder / 'hidden'}:{folder / '.servers' / 'bin'}:/usr/bin:/bin"},
     )  # fmt: skip
     assert left_running(folder) == []

@@ -8,6 +8,7 @@ retransmissions there were on each connection. A verdict may be missing, but non
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import lab_verdict_programs as programs
@@ -74,6 +75,10 @@ CASES = [
 WIRE = "; ".join(["delay 4ms", *(case.rule for case in CASES if case.rule)])
 
 
+FAR_TOO_LATE_NS = 5_000_000  # for a wire: the sender's probes wait for some 20 ms
+ATTEMPTS = 4
+
+
 class Seen(NamedTuple):
     """The recording, and the kernel's counters by connection."""
 
@@ -87,13 +92,45 @@ class Seen(NamedTuple):
             s for s in self.tables.segments if s.connection == number and s.direction == direction
         ]
 
+    def verdicts(self, number: int) -> set[str]:
+        """Of a connection's frames from the client; that one is new says nothing."""
+        given = [s for s in self.sent(number) if s.verdict]
+        found = {str(s.verdict) for s in given if s.seg_len} - {"new_data"}
+        return found | {str(s.verdict) for s in given if not s.seg_len}
+
+    def is_as_meant(self, number: int) -> bool:
+        """Whether it got the verdicts that its rule causes, or none where there is none."""
+        case, found = CASES[number], self.verdicts(number)
+        if not case.verdicts:
+            return not found
+        return bool(found) and (case.verdicts <= found or case.or_else in found)
+
+    def was_late(self, number: int) -> bool:
+        """Whether the wire did not keep its times there: kernels may have done something else."""
+        late = {one.packet: one.late_ns or 0 for one in self.raw.arrivals}
+        mine = {s.frame for s in self.tables.segments if s.connection == number}
+        return any(
+            late.get(frame.packet or 0, 0) > FAR_TOO_LATE_NS
+            for frame in self.raw.frames
+            if frame.number in mine
+        )
+
     def count(self, number: int, wanted: Callable[[Segment], bool]) -> int:
         return sum(1 for s in self.sent(number) if wanted(s))
 
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
-    path = tmp_path_factory.mktemp("lab") / "lab.pcapng"
+    """The lab; anew where a connection is not as it was meant, on a wire that was late there."""
+    for _ in range(ATTEMPTS):
+        found = played(tmp_path_factory.mktemp("lab") / "lab.pcapng")
+        other = [number for number in range(len(CASES)) if not found.is_as_meant(number)]
+        if not other or not all(map(found.was_late, other)):
+            break
+    return found
+
+
+def played(path: Path) -> Seen:
     with Lab(path=path, wire=WIRE) as lab:
         server = lab.start("server", programs.take_slowly, [case.pause_s for case in CASES])
         lab.wait_listening("server", within_s=60)
@@ -112,12 +149,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
 
 @pytest.mark.parametrize("number", range(len(CASES)))
 def test_each_rule_gets_the_verdicts_that_it_causes(seen: Seen, number: int) -> None:
-    found = {str(s.verdict) for s in seen.sent(number) if s.verdict and s.seg_len} - {"new_data"}
-    found |= {str(s.verdict) for s in seen.sent(number) if s.verdict and not s.seg_len}
-    case = CASES[number]
-    assert case.verdicts <= found or case.or_else in found
-    assert found or not case.verdicts
-    assert case.verdicts or not found
+    assert seen.is_as_meant(number), seen.verdicts(number)
 
 
 def said(segment: Segment, verdict: Verdict, words: str) -> bool:

@@ -172,8 +172,9 @@ def test_a_look_lasts_less_than_a_millisecond(moment: Quiet) -> None:
 
 
 def test_run_samples_both_hosts(tmp_path: Path) -> None:
+    """On a way so long that a look comes within the first round trip, however late it is."""
     done = run_netlab(
-        tmp_path, "run", "--size", 200_000, "--messages", 1, "--wire", "delay 10ms",
+        tmp_path, "run", "--size", 200_000, "--messages", 1, "--wire", "delay 200ms",
         "--sample", "5ms", "--quiet", "-o", "a.pcapng",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -195,7 +196,7 @@ def test_lab_samples_programs_that_netlab_knows_nothing_of(tmp_path: Path) -> No
     done = run_netlab(
         tmp_path, "lab", "--server", "python3 -m http.server 8000",
         "--client", "curl -s -o /dev/null http://server:8000/page",
-        "--wire", "delay 10ms", "--sample", "2ms", "-o", "a.pcapng",
+        "--wire", "delay 100ms", "--sample", "2ms", "-o", "a.pcapng",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     tables = analyse(read_raw(tmp_path / "a.pcapng"))

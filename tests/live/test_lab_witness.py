@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lab_process import ORDINARY_USER, complaint, processes_marked, run_netlab
+from lab_process import ORDINARY_USER, complaint, mark_of, processes_marked, run_netlab
 from test_lab_failures import FETCH, SERVE, RunningLab
 
 from netlab.capture.files import read_raw
@@ -318,7 +318,7 @@ def tracers(folder: Path) -> dict[int, int]:
 
 
 def test_strace_is_killed_and_its_program_goes_on(tmp_path: Path) -> None:
-    os.environ["NETLAB_TEST_MARK"] = str(tmp_path)
+    os.environ["NETLAB_TEST_MARK"] = mark_of(tmp_path)
     try:
         with Lab(path=tmp_path / "a.pcapng", wire="delay 1ms") as lab:
             server = lab.start("server", [sys.executable, "-c", FORKING.replace("(3)", "(6)")])
@@ -368,7 +368,7 @@ with socket.create_connection(("server", 80)) as sock:
 
 def test_strace_is_killed_in_the_middle_of_a_connection(tmp_path: Path) -> None:
     """What a worker did afterwards is not known, and nobody says that it did nothing."""
-    os.environ["NETLAB_TEST_MARK"] = str(tmp_path)
+    os.environ["NETLAB_TEST_MARK"] = mark_of(tmp_path)
     try:
         with Lab(path=tmp_path / "a.pcapng", wire="delay 1ms") as lab:
             server = lab.start("server", [sys.executable, "-c", SERVING])

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from blocked import signalled_once_asleep
+from held_port import held_port
 
 from netlab.capture.probe import JournalProbe, SpoolReader
 from netlab.model.call import MSG_DONTWAIT, MSG_OOB, MSG_PEEK, MSG_TRUNC, CallRecord
@@ -112,6 +113,7 @@ def test_queues_before_and_after(tmp_path: Path) -> None:
     probe = JournalProbe(tmp_path, actor="a", queues="calls", tcp_info=True, code=True)
     with connected(probe) as (client, server):
         client.send(b"abcdef")
+        assert select.select([server], [], [], 20)[0]  # or the queue may still be empty
         server.recv(2)
         call = last(probe, "recv")
         assert (call.inq_before_bytes, call.inq_after_bytes) == (6, 4)
@@ -329,13 +331,14 @@ def test_refused_and_unfinished_connects(probe: JournalProbe) -> None:
             assert (call.result, call.errno) == (None, "EINPROGRESS")
             assert call.local == f"127.0.0.1:{client.getsockname()[1]}"
             assert call.peer == f"127.0.0.1:{address[1]}"
-    with probe.socket(socket.AF_INET, socket.SOCK_STREAM) as client:
-        with pytest.raises(ConnectionRefusedError):
-            client.connect(address)
-        call = last(probe, "connect")
-        assert (call.errno, call.address) == ("ECONNREFUSED", f"127.0.0.1:{address[1]}")
-    with probe.socket(socket.AF_INET, socket.SOCK_STREAM) as client:
-        assert client.connect_ex(address) == errno.ECONNREFUSED
+    with held_port() as port:
+        with probe.socket(socket.AF_INET, socket.SOCK_STREAM) as client:
+            with pytest.raises(ConnectionRefusedError):
+                client.connect(("127.0.0.1", port))
+            call = last(probe, "connect")
+            assert (call.errno, call.address) == ("ECONNREFUSED", f"127.0.0.1:{port}")
+        with probe.socket(socket.AF_INET, socket.SOCK_STREAM) as client:
+            assert client.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED
 
 
 def test_a_host_name_is_recorded_with_the_address_it_led_to(probe: JournalProbe) -> None:
@@ -381,17 +384,16 @@ def test_a_datagram_to_a_name_is_recorded_with_the_address_it_went_to(
 
 
 def test_a_connect_to_a_name_that_fails_has_the_address_too(probe: JournalProbe) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    for call in (
-        lambda s: s.connect(("localhost", port)),
-        lambda s: s.connect_ex(("localhost", port)),
-    ):
-        with probe.socket(socket.AF_INET, socket.SOCK_STREAM) as client:
-            with contextlib.suppress(ConnectionRefusedError):
-                assert call(client) == errno.ECONNREFUSED
-            found = last(probe, "connect")
-            assert (found.errno, found.address) == ("ECONNREFUSED", f"127.0.0.1:{port}")
+    with held_port() as port:
+        for call in (
+            lambda s: s.connect(("localhost", port)),
+            lambda s: s.connect_ex(("localhost", port)),
+        ):
+            with probe.socket(socket.AF_INET, socket.SOCK_STREAM) as client:
+                with contextlib.suppress(ConnectionRefusedError):
+                    assert call(client) == errno.ECONNREFUSED
+                found = last(probe, "connect")
+                assert (found.errno, found.address) == ("ECONNREFUSED", f"127.0.0.1:{port}")
 
 
 UNKNOWN = "no-such-host.invalid"
@@ -730,6 +732,8 @@ def test_signal_handlers_make_calls_inside_calls(probe: JournalProbe) -> None:
         nonlocal ticks
         ticks += 1
         mine = ticks
+        if mine == 1:
+            signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
         other.send(b"tick")
         another.recv(9)
         if mine == 40:  # exactly one of the handlers sees that
@@ -738,8 +742,8 @@ def test_signal_handlers_make_calls_inside_calls(probe: JournalProbe) -> None:
 
     before = signal.signal(signal.SIGALRM, handler)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
-        assert second.recv(10) == b"enough"
+        with signalled_once_asleep():
+            assert second.recv(10) == b"enough"
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

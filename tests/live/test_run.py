@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
 import subprocess
 from itertools import pairwise
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from lab_process import LIMIT_S, ORDINARY_USER, Running, netlab_arguments, run_netlab
+from steady_clock import in_steady_time
 
 from netlab.capture.files import read_raw
 from netlab.correlate.ledger import causal_violations, ledger_mismatches
@@ -46,12 +48,18 @@ def recorded(
 ) -> tuple[dict[str, object], RawRecording, Tables]:
     """What `netlab run --json` says, and what its file holds."""
     words = ("run", "-o", "a.pcapng", "--json", *place, *arguments)
-    done = run_netlab(folder, *words, before=before)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert [path.name for path in folder.iterdir()] == ["a.pcapng"]
-    raw = read_raw(folder / "a.pcapng")
+    said: dict[str, object] = {}
+
+    def record() -> RawRecording:
+        done = run_netlab(folder, *words, before=before)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert [path.name for path in folder.iterdir()] == ["a.pcapng"]
+        said.update(json.loads(done.stdout))
+        return read_raw(folder / "a.pcapng")
+
+    raw = in_steady_time(record)
     assert raw.faults == []
-    said, tables = json.loads(done.stdout), analyse(raw)
+    tables = analyse(raw)
     assert said["path"] == "a.pcapng"
     assert ledger_mismatches(tables) == []
     assert causal_violations(tables) == []
@@ -161,9 +169,9 @@ def test_both_ends_write_down_their_end(tmp_path: Path) -> None:
 
 
 def test_pids_are_those_of_the_machine(tmp_path: Path) -> None:
-    running = Running(tmp_path, "--loopback", "--messages", "50", "--think", "20", "--quiet")
-    done = running.end()
-    assert (done.returncode, done.stderr, done.stdout) == (0, "", "a.pcapng\n")
+    running = Running(tmp_path, "--loopback", "--messages", "100000", "--think", "20", "--quiet")
+    running.signal(running.family.main, signal.SIGINT)  # seen at work, however late we looked
+    assert running.end().returncode == 128 + signal.SIGINT
     pids = {call.actor: call.pid for call in read_raw(tmp_path / "a.pcapng").calls}
     assert pids == {"server": running.family.server, "client": running.family.client}
 
@@ -224,13 +232,13 @@ def test_without_a_name_it_makes_one(tmp_path: Path) -> None:
 
 
 def test_tshark_sees_calls_between_packets_and_nothing_wrong(tmp_path: Path) -> None:
-    recorded(tmp_path)
+    _, raw, _ = recorded(tmp_path)
     listing = subprocess.run(
         ["tshark", "-n", "-r", "a.pcapng"], cwd=tmp_path, capture_output=True, text=True, check=True
     ).stdout.splitlines()
     kinds = ["call" if "systemd Journal" in line else "packet" for line in listing]
     changes = sum(a != b for a, b in pairwise(kinds))
-    assert kinds.count("packet") == 14
+    assert kinds.count("packet") == len(raw.frames) >= 12  # and ACKs, as many as take their time
     assert changes > 10
     flagged = subprocess.run(
         ["tshark", "-n", "-r", "a.pcapng", "-Y", "tcp.analysis.flags || _ws.malformed"],

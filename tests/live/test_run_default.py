@@ -12,6 +12,7 @@ import signal
 import socket
 import stat
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from netlab.lab.scenarios import SCENARIOS
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Fate
 
+PATIENCE_NS = 100_000_000  # half of the least time-out, TCP_RTO_MIN
 anyone = pytest.mark.parametrize("before", [(), ORDINARY_USER], ids=["we", "ordinary user"])
 
 
@@ -107,7 +109,11 @@ def test_it_shows_where_frames_were_in_80_columns(tmp_path: Path, before: tuple[
     assert (head[1], head[-1]) == ("client", "server")
     assert not head[2].startswith("127.")
     assert max(map(len, done.stdout.splitlines())) <= 80
-    assert "client: 8 frames, none lost; server: 6 frames, none lost" in done.stdout
+    raw = read_raw(tmp_path / "a.pcapng")
+    sent = Counter(raw.interfaces[frame.interface].name for frame in raw.frames)
+    assert min(sent.values()) >= 5  # and ACKs, as many as take their time
+    said = "; ".join(f"{host}: {sent[host]} frames, none lost" for host in ("client", "server"))
+    assert said in " ".join(done.stdout.split())
     assert "byte ledger  closed" in done.stdout
     assert "recv = 100" in done.stdout
     made_by = next(line for line in done.stdout.splitlines() if line.startswith("made by"))
@@ -143,12 +149,18 @@ def test_a_port_that_someone_else_holds_is_free_on_a_host(tmp_path: Path) -> Non
 
 
 def test_tshark_finds_nothing_wrong(tmp_path: Path) -> None:
-    recorded(tmp_path, place=())
-    flagged = subprocess.run(
-        ["tshark", "-n", "-r", "a.pcapng", "-Y", "tcp.analysis.flags || _ws.malformed"],
-        cwd=tmp_path, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert flagged.stdout == ""
+    """Where the wire keeps its times: if it is later than a kernel's patience, that sends again."""
+    for attempt in range(4):
+        folder = tmp_path / f"{attempt}"
+        folder.mkdir()
+        _, raw, _ = recorded(folder, place=())
+        flagged = subprocess.run(
+            ["tshark", "-n", "-r", "a.pcapng", "-Y", "tcp.analysis.flags || _ws.malformed"],
+            cwd=folder, capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
+        if not flagged or max(arrival.late_ns or 0 for arrival in raw.arrivals) < PATIENCE_NS:
+            break
+    assert flagged == ""
 
 
 # Where it is refused.

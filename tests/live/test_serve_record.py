@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from handled import every_mode, read_exactly
+from held_port import held_port
 from lab_process import ORDINARY_USER
 from serve_process import Serving
 
@@ -227,10 +228,10 @@ def test_connections_of_a_chosen_port_are_stamped_with_packets_and_without(
     tmp_path: Path, before: tuple[str, ...]
 ) -> None:
     tmp_path.chmod(0o777)
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    options = (*options_of("single"), "-l", f"127.0.0.1:{port}", "--stamps", f"{port}")
-    with Serving(tmp_path, *options, before=before) as server:
+    with held_port() as port:
+        options = (*options_of("single"), "-l", f"127.0.0.1:{port}", "--stamps", f"{port}")
+        server = Serving(tmp_path, *options, before=before)
+    with server:
         places = re.findall(r"tcp:127\.0\.0\.1:(\d+)", "\n".join(server.page))
         for place in map(int, dict.fromkeys(places)):
             with socket.create_connection(("127.0.0.1", place)) as client:

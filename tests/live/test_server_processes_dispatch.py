@@ -197,7 +197,8 @@ def test_a_client_that_never_reads_is_refused_not_hoarded() -> None:
     with family("process", workers=1, output_buffer=limit) as served:
         with clients_of(served, 2) as (deaf, other):
             session = deaf.ask("session")
-            deaf.say(f"kept.__setitem__('sent', {expression})")
+            deaf.say(f"kept.__setitem__('sent', {expression}) or report('sent')")
+            served.wait("sent")
             sent = other.ask("kept['sent']")
             assert 0 < sent < 1000  # already the line to the master is no place for so much
             while other.ask(f"server.send({session}, big(65536))"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -78,11 +79,14 @@ def test_a_task_for_a_certain_worker_and_for_none(mode: str) -> None:
 
 
 @both_modes
-def test_a_task_that_takes_too_long_for_who_waits(mode: str) -> None:
+def test_a_task_that_takes_too_long_for_who_waits(mode: str, tmp_path: Path) -> None:
+    flag = str(tmp_path / "flag")
+    endless = f"[time.sleep(0.001) for _ in iter(lambda: os.path.exists({flag!r}), True)] and 7"
     with family(mode, tasks=1) as served:
         client = served.connect()
-        ask = "(server.task_wait('time.sleep(0.3)', 0.05), str(server.last_error))"
+        ask = f"(server.task_wait({endless!r}, 0.05), str(server.last_error))"
         assert client.ask(ask) == (None, "TIMED_OUT")
+        assert client.ask(f"open({flag!r}, 'w').close() or 1") == 1
         assert client.ask("server.task_wait('5', 10)") == 5
         until(lambda: client.ask("server.stats().tasks_waiting") == 0, "no task is left")
         assert not [report for report in served.seen if report["name"] == "finish"]

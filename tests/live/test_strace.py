@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ import pytest
 from netlab.capture.descriptors import OWN_INODES
 from netlab.capture.strace.asked import strace_options
 from netlab.correlate.ledger import causal_violations, ledger_mismatches
-from netlab.model.call import CallRecord, is_inbound, is_moving
+from netlab.correlate.reasons import Reason
+from netlab.model.call import CallRecord, is_inbound, is_moving, is_outbound
 from tests.straced import straced
 
 TALK = Path(__file__).with_name("straced_talk.py")
@@ -131,3 +133,30 @@ def test_bytes_that_io_uring_moved_are_said_to_be_unseen(tmp_path: Path) -> None
     ]
     read = [call for call in tables.calls if call.op == "recvfrom" and call.result]
     assert sum((call.stop or 0) - (call.start or 0) for call in read) == 4116
+
+
+@pytest.mark.parametrize("seed", [2, 3, 5, 7])
+def test_each_byte_of_a_process_with_several_unix_sockets_has_one_place(
+    tmp_path: Path, seed: int
+) -> None:
+    run = straced([*PYTHON, str(TALK.with_name("local_talk.py")), str(seed)], tmp_path)
+    assert ledger_mismatches(run.tables) == []
+    spoken_bytes: Counter[tuple[int, int]] = Counter()
+    for line in run.output.splitlines():
+        sender, reader, count = map(int, line.split())
+        spoken_bytes[sender, reader] += count
+    inodes = [call.inode for call in in_order(run.raw.calls)]
+    linked: Counter[tuple[int, int]] = Counter()
+    for span in run.tables.spans:
+        if span.role == "local" and is_outbound(run.tables.calls[span.call - 1]):
+            assert span.peer_call is not None
+            ends = inodes[span.call - 1], inodes[span.peer_call - 1]
+            linked[ends] += (span.stop or 0) - (span.start or 0)
+    assert linked == spoken_bytes
+    assert {row.reason for row in run.tables.unmatched} <= {Reason.CLOSED_UNREAD}
+    assert all(row.call is not None for row in run.tables.unmatched)
+
+
+def in_order(calls: list[CallRecord]) -> list[CallRecord]:
+    """As they are numbered."""
+    return sorted(calls, key=lambda one: (one.entered_ns, one.host, one.pid, one.tid, one.order))

@@ -296,7 +296,9 @@ def test_frames_of_a_connect_that_does_not_return_are_the_programs(tmp_path: Pat
         assert done.returncode == 0, done.stderr
         _, tables = opened(tmp_path)
         syns = Counter(packet.sport for packet in tables.packets if packet.tcp_flags == "SYN")
-        assert sorted(syns.values()) == [1, 4]  # at 0, 1, 2 and 3 s
+        few, many = sorted(syns.values())
+        assert few == 1
+        assert many >= 4  # at 0, 1, 2 and 3 s, and 4 s where the alarm is late
 
     in_private_network(work)
 

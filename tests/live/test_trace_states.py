@@ -11,7 +11,7 @@ from trace_process import opened, trace
 from netlab.model.tables import Side
 from tests.private_network import in_private_network
 
-PIECE, PIECES, LATE_S = 30_011, 23, 0.01
+PIECE, PIECES, LATE_S = 30_011, 23, 0.05
 # Both ends in one program; the server takes its time, so that bytes wait to be read.
 TALK = f"""
 import select, socket

@@ -22,6 +22,7 @@ from tests.live import full_queue_programs as programs
 ATTEMPTS = 4
 MS = 1_000_000
 MORE = 2  # clients than the queue has room for
+AT_ONCE_NS = 80 * MS  # a question is asked again after 200 ms at the earliest
 
 
 def record(path: Path, backlog: int, clients: int, witness: str, wire: str) -> Lab:
@@ -58,7 +59,7 @@ def is_acked_at_once(packets: list[Packet], question: Packet) -> bool:
     answers = [
         p for p in packets
         if p.sport == programs.PORT and p.tcp_flags == "ACK"
-        and 0 <= p.time_ns - (question.arrived_ns or 0) < 20 * MS
+        and 0 <= p.time_ns - (question.arrived_ns or 0) < AT_ONCE_NS
     ]  # fmt: skip
     return bool(answers)
 
@@ -117,7 +118,9 @@ def test_what_a_full_listener_ignored_is_no_accept_queue(
         inside_ns = max(taken.time_ns - accept.entered_ns, 0)
         held_ns = sum(ns for (cause, _), ns in waited.items() if cause == "backlog_full")
         assert held_ns >= inside_ns - 5 * MS
-        assert waited.get(("scheduler", "inferred"), 0) <= 50 * MS
+        # Nothing of it is the server's own lateness, but what came behind the last ACK.
+        late_ns = max((accept.returned_ns or 0) - max(accept.entered_ns, taken.arrived_ns or 0), 0)
+        assert waited.get(("scheduler", "inferred"), 0) <= late_ns + 50 * MS
     view = why(tables, raw, "a.pcapng")
     first = view.findings[0]
     assert first.kind == "backlog_overflow"

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,9 +25,10 @@ from itertools import cycle
 from pathlib import Path
 
 import pytest
-from lab_process import ORDINARY_USER, ROOT
+from lab_process import NOBODYS_THREAD, ORDINARY_USER, ROOT
 from live.content import Compared, compare
 from live.witness_cases import CASES, HUGE, LONG, SHORT
+from steady_clock import in_steady_time
 
 from netlab.capture.files import read_raw
 from netlab.capture.strace.reader import StraceReader
@@ -34,7 +36,7 @@ from netlab.correlate.ledger import causal_violations, ledger_mismatches
 from netlab.correlate.reasons import Reason
 from netlab.explain.analysis import analyse
 from netlab.model.call import CallRecord
-from netlab.model.clock import clock_steps
+from netlab.model.recording import RawRecording
 from netlab.model.tables import Tables
 
 WITHIN_S = 280
@@ -109,16 +111,21 @@ def run(name: str, wire: str, size: str, folder: Path, before: tuple[str, ...] =
 
 def row_of(name: str, wire: str, size: str) -> Row:
     with tempfile.TemporaryDirectory(prefix="netlab-") as there:
-        run(name, wire, size, Path(there))
         return examined(name, wire, size, Path(there))
 
 
-def examined(name: str, wire: str, size: str, folder: Path) -> Row:
-    raw = read_raw(folder / "l.pcapng")
+def examined(
+    name: str, wire: str, size: str, folder: Path, before: tuple[str, ...] = AS_ANYONE
+) -> Row:
+    def record() -> RawRecording:
+        for left in folder.iterdir():
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        run(name, wire, size, folder, before)
+        return read_raw(folder / "l.pcapng")
+
+    raw = in_steady_time(record)
     logs = sorted(folder.glob("*.strace"))
-    # Of a thread that is over at once, just when the machine's pids come round, nobody knows whose
-    # it was.
-    losses = [loss for loss in raw.losses if "without the call that made it" not in loss.reason]
+    losses = [loss for loss in raw.losses if NOBODYS_THREAD not in loss.reason]
     assert (raw.faults, losses) == ([], [])
     tables = analyse(raw)
     found = compare(raw, tables, logs)
@@ -128,8 +135,6 @@ def examined(name: str, wire: str, size: str, folder: Path) -> Row:
     unix = {c.connection for c in tables.connections if c.protocol == "unix"}
     for row in tables.unmatched:
         allowed = AMONG_THEMSELVES if row.connection in unix else CASES[size][name].allowed
-        if clock_steps(raw.clock_pairs):  # by whoever keeps the time of this machine
-            allowed = {*allowed, Reason.CLOCK_STEP}
         assert row.reason in allowed, row
     return Row(name, wire, tables, found)
 
@@ -158,8 +163,7 @@ def test_as_root_whose_workers_are_nobody(table: list[Row]) -> None:
     with tempfile.TemporaryDirectory(prefix="netlab-") as there:
         folder = Path(there)
         folder.chmod(0o755)
-        run("nginx sendfile", "", "short", folder, before=())
-        table.append(examined("nginx sendfile", "", "short", folder))
+        table.append(examined("nginx sendfile", "", "short", folder, before=()))
 
 
 _CONTENT = re.compile(rb'"((?:\\x[0-9a-f]{2})+)"(?=, (?:\d+|iov_len=))')

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab_process import LIMIT_S, ROOT, netlab_arguments
+from lab_process import LIMIT_S, ROOT, mark_of, netlab_arguments
 
 from netlab.capture.files import read_raw
 from netlab.explain.analysis import analyse
@@ -27,7 +27,7 @@ CAPTURING_USER = (
 
 
 def environment(folder: Path) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT), "NETLAB_TEST_MARK": str(folder)}
+    return {**os.environ, "PYTHONPATH": str(ROOT), "NETLAB_TEST_MARK": mark_of(folder)}
 
 
 def trace(

@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 
 from netlab.correlate.datagrams import Datagram
+from netlab.explain.causes import MECHANISMS, Cause
 from netlab.explain.findings.finding import CITED, Finding, Severity
 from netlab.explain.scene import Scene
 from netlab.explain.too_big import mtu_rule, told_mtu
@@ -73,13 +74,16 @@ def _finding(
             f" vain{more}"
         )
     advice = (
-        "Send no more at a time than the path's MTU takes." if big else
         "A program that needs an answer asks again, after a time-out not far above the round trip."
-    )  # fmt: skip
+    )
+    source = "RFC 8085 3.3"
+    if big:
+        too_big = MECHANISMS[Cause.DATAGRAM_TOO_BIG]
+        advice, source = too_big.advice, too_big.source
     writers = [scene.carriers[p.frame] for _, p in lost if p.frame in scene.carriers]
     return Finding(
         "lost_datagrams", row.connection, Severity.HIGH if vain or big else Severity.MEDIUM,
-        f"{text}.", advice, f"RFC 8085 {'3.2' if big else '3.3'}",
+        f"{text}.", advice, source,
         (*(packet.frame for _, packet in lost[:CITED]), *told[:1]),
         tuple(dict.fromkeys((*writers[:CITED], *(call.call for call in vain[:CITED])))),
     )  # fmt: skip

@@ -8,7 +8,7 @@ from netlab.explain.causes import BUSY, MECHANISMS, Cause, Certainty
 from netlab.explain.findings import listeners
 from netlab.explain.findings.finding import CITED, Finding, Severity
 from netlab.explain.local_queue import local_queue
-from netlab.explain.parts import Part
+from netlab.explain.parts import Part, Sense
 from netlab.explain.queues import listen_text, turned_away_text
 from netlab.explain.scene import Scene
 from netlab.explain.silence.silences import silences_of
@@ -74,9 +74,15 @@ def once(found: list[tuple[Call | None, Part]]) -> int:
     return total
 
 
+def _in_sense(
+    found: list[tuple[Call | None, Part]], sense: Sense
+) -> list[tuple[Call | None, Part]]:
+    return [item for item in found if item[1].sense is sense]
+
+
 def nagle_delayed_ack(scene: Scene, row: Connection) -> Iterator[Finding]:
     """A small segment waited for an ACK that the receiver delayed."""
-    found = [item for item in parts_of(scene, row, Cause.DELAYED_ACK) if "Nagle" in item[1].text]
+    found = _in_sense(parts_of(scene, row, Cause.DELAYED_ACK), Sense.FREES_NAGLE)
     if not found:
         return
     held = {part.frames[-1] for _, part in found if part.frames}
@@ -98,7 +104,10 @@ def zero_window(scene: Scene, row: Connection) -> Iterator[Finding]:
     causes = Cause.PEER_WINDOW, Cause.WINDOW_PROBE
     found = parts_of(scene, row, *causes) + given_up(scene, row, *causes)
     if all(call is None for call, _ in found):  # of a full one that the path fills, another tells
-        found = [item for item in found if "was closed" in item[1].text or _is_probed(item[1])]
+        found = [
+            item for item in found
+            if item[1].sense is Sense.CLOSED or item[1].cause is Cause.WINDOW_PROBE
+        ]  # fmt: skip
     stalled_ns = once(found)
     if stalled_ns < _STALL_NS:
         return
@@ -114,17 +123,10 @@ def zero_window(scene: Scene, row: Connection) -> Iterator[Finding]:
     )  # fmt: skip
 
 
-def _is_probed(part: Part) -> bool:
-    return part.cause is Cause.WINDOW_PROBE
-
-
 def send_buffer(scene: Scene, row: Connection) -> Iterator[Finding]:
     """A program that could not write on, with all that it had written sent."""
     found = parts_of(scene, row, Cause.SEND_BUFFER)
-    found += [
-        item for item in parts_of(scene, row, Cause.DELAYED_ACK)
-        if item[0] is not None and "Nagle" not in item[1].text
-    ]  # fmt: skip
+    found += _in_sense(parts_of(scene, row, Cause.DELAYED_ACK), Sense.FREES_BUFFER)
     stalled_ns = once(found)
     if stalled_ns < _STALL_NS:
         return

@@ -8,6 +8,7 @@ from __future__ import annotations
 from netlab.correlate.flows import FIN, RST, SYN
 from netlab.correlate.segments import Row
 from netlab.explain.causes import Cause
+from netlab.explain.parts import Sense
 from netlab.explain.path import Path
 from netlab.explain.sender import Resend
 from netlab.explain.silence.vantage import Vantage
@@ -18,7 +19,15 @@ from netlab.model.tables import Direction, Side
 LEAST_NS = 10_000_000
 AT_ONCE_NS = 5_000_000  # what an ACK lets go leaves at once; a busy machine takes its time
 
-Told = tuple[Cause, tuple[int, ...], str] | None  # the cause of a gap, its frames and its words
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Why a gap was one."""
+
+    cause: Cause
+    frames: tuple[int, ...]
+    text: str
+    sense: Sense | None = None
 
 
 @dataclass(frozen=True, slots=True)

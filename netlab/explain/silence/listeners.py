@@ -32,7 +32,7 @@ class Unanswered:
     frame: int  # its first bytes
 
 
-def ignored(gap: Gap) -> Told:
+def ignored(gap: Gap) -> Told | None:
     """Bytes were sent again to a server that had taken none since its SYN-ACK."""
     if gap.after.direction is not Direction.C2S or gap.resend is None:
         return None
@@ -40,7 +40,7 @@ def ignored(gap: Gap) -> Told:
     if mine is None or not mine.start_ns <= gap.before.packet.time_ns < mine.stop_ns:
         return None
     if gap.vantage.is_here(Side.SERVER):
-        return (
+        return Told(
             Cause.ACCEPT_QUEUE, (mine.frame,),
             f"because frame {mine.frame} came and the server took nothing: its accept queue was"
             f" full, so it ignored the end of the handshake, until frame {gap.frame} tried again",
@@ -48,14 +48,14 @@ def ignored(gap: Gap) -> Told:
     resends = gap.path.senders[Direction.C2S].resends
     if len([one for one in resends if one.time_ns < mine.stop_ns]) < 2:
         return None
-    return (
+    return Told(
         Cause.UNKNOWN, (mine.frame,),
         f"because frame {mine.frame} and what followed had no answer, until frame {gap.frame} tried"
         " again: lost, or the accept queue was full and the end of the handshake ignored",
     )  # fmt: skip
 
 
-def syn_ignored(gap: Gap) -> Told:
+def syn_ignored(gap: Gap) -> Told | None:
     """A SYN had no answer while the same listener ignored others."""
     syns = gap.path.track.halves[Direction.C2S].syns
     earlier = [p for p in syns if p.time_ns < gap.after.packet.time_ns]
@@ -68,13 +68,13 @@ def syn_ignored(gap: Gap) -> Told:
         return None
     frames = last.frame, other.frame
     if _is_at_server(gap):
-        return (
+        return Told(
             Cause.BACKLOG_FULL, frames,
             f"because the listener ignored the SYN of frame {last.frame}, as it did with the bytes"
             f" of another client (frame {other.frame}), until it was sent again"
             f" (frame {gap.frame})",
         )  # fmt: skip
-    return (
+    return Told(
         Cause.UNKNOWN, frames,
         f"because the SYN of frame {last.frame} had no answer, nor had another client (frame"
         f" {other.frame}), until it was sent again (frame {gap.frame}): lost, or the listener's"
@@ -82,7 +82,7 @@ def syn_ignored(gap: Gap) -> Told:
     )  # fmt: skip
 
 
-def not_accepted(gap: Gap) -> Told:
+def not_accepted(gap: Gap) -> Told | None:
     """The first answer of a server came late, and its listener's queue was full meanwhile."""
     asked, sender = gap.before, gap.path.senders[Direction.S2C]
     first = gap.after.direction is Direction.S2C and gap.after.segment.payload_len_bytes
@@ -93,12 +93,12 @@ def not_accepted(gap: Gap) -> Told:
         return None
     frames = asked.segment.frame, other.frame
     if _is_at_server(gap):
-        return (
+        return Told(
             Cause.ACCEPT_QUEUE, frames,
             f"before the server answered frame {frames[0]}, while its accept queue was full (it"
             f" took nothing of frame {frames[1]}): nobody called accept",
         )  # fmt: skip
-    return (
+    return Told(
         Cause.UNKNOWN, frames,
         f"before the server answered frame {frames[0]}: its program worked, or it had accepted"
         f" nobody (nor had frame {frames[1]} an answer)",

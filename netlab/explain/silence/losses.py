@@ -27,7 +27,7 @@ _MECHANISMS = {
 }  # fmt: skip
 
 
-def sent_again(gap: Gap) -> Told:
+def sent_again(gap: Gap) -> Told | None:
     """Bytes were sent again: by which mechanism; in vain, where it shows that nothing was lost."""
     if gap.resend is None:
         return None
@@ -45,7 +45,7 @@ def sent_again(gap: Gap) -> Told:
         )
     if in_vain:
         text += f"; in vain: {(segment.verdict_reason or '').partition(';')[0]}"
-    return cause, found.frames, text
+    return Told(cause, found.frames, text)
 
 
 def _came_after_others(gap: Gap) -> bool:
@@ -57,7 +57,7 @@ def _came_after_others(gap: Gap) -> bool:
     return bool(missing) or late_ns > _timer_ns(gap)
 
 
-def filled(gap: Gap) -> Told:
+def filled(gap: Gap) -> Told | None:
     """Bytes came that others had overtaken: sent again, or only late."""
     segment = gap.after.segment
     sender = gap.path.senders[gap.after.direction]
@@ -72,25 +72,25 @@ def filled(gap: Gap) -> Told:
     overtaken = "" if above is None else f" (frame {above} came before them)"
     size = counted(segment.payload_len_bytes, "byte")
     if segment.verdict == Verdict.REORDERED:
-        return (
+        return Told(
             Cause.NETWORK, frames,
             f"because frame {gap.frame} was overtaken on its way{overtaken}",
         )  # fmt: skip
     known = _MECHANISMS.get(Verdict(segment.verdict)) if segment.verdict else None
     if known is None:
-        return (
+        return Told(
             Cause.UNKNOWN, frames,
             f"before {size} came that were late or lost{overtaken}",
         )  # fmt: skip
     cause, how = known
-    return (
+    return Told(
         cause, frames,
         f"because {size} of the {gap.side} were lost before they came here{overtaken}, until {how}"
         f" (frame {gap.frame})",
     )  # fmt: skip
 
 
-def fin_again(gap: Gap) -> Told:
+def fin_again(gap: Gap) -> Told | None:
     """The end of a stream was sent again: it had no answer."""
     after, half = gap.after, gap.path.track.halves[gap.after.direction]
     if not after.packet._flags & FIN or after.segment.payload_len_bytes:
@@ -100,14 +100,14 @@ def fin_again(gap: Gap) -> Told:
         return None
     probe = len(earlier) == 1 and _sack(gap)
     how = "a tail loss probe" if probe else f"retransmission time-out {len(earlier)}"
-    return (
+    return Told(
         Cause.TAIL_LOSS_PROBE if probe else Cause.RTO, (earlier[-1].frame,),
         f"because the FIN of frame {earlier[-1].frame} was not acknowledged, until {how} sent it"
         f" again (frame {gap.frame})",
     )  # fmt: skip
 
 
-def skipping(gap: Gap) -> Told:
+def skipping(gap: Gap) -> Told | None:
     """Bytes came with others missing before them: more was lost than those, so they came again.
 
     A time-out sends the first again that is not acknowledged; only a probe sends the last
@@ -120,28 +120,28 @@ def skipping(gap: Gap) -> Told:
     missing = gap.vantage.missing.get(gap.frame)
     lost = f"{counted(hole, 'byte')} before frame {gap.frame} were lost before they came here"
     if missing is None or missing <= -(-hole // sender.mss) or not _sack(gap):
-        return Cause.UNKNOWN, (), f"in which {lost}"
-    return (
+        return Told(Cause.UNKNOWN, (), f"in which {lost}")
+    return Told(
         Cause.TAIL_LOSS_PROBE, (),
         f"because {lost}, and so was frame {gap.frame} itself, by the numbers of the"
         f" {gap.side}'s packets, until a tail loss probe sent it again",
     )  # fmt: skip
 
 
-def given_up(gap: Gap) -> Told:
+def given_up(gap: Gap) -> Told | None:
     """A far end reset the connection after as long as a time-out: who knows what it had sent."""
     if not gap.after.packet._flags & RST or gap.sees_all:
         return None
     if gap.length_ns - gap.away_ns < LEAST_TIMER_NS:
         return None
-    return (
+    return Told(
         Cause.UNKNOWN, (),
         f"before the {gap.side} reset the connection (frame {gap.frame}): its program did, or its"
         " kernel gave up on what did not come here",
     )  # fmt: skip
 
 
-def unseen(gap: Gap) -> Told:
+def unseen(gap: Gap) -> Told | None:
     """Whether what a far end sent in a silence as long as a time-out was lost before it came."""
     after = gap.after
     content = after.segment.payload_len_bytes or after.packet._flags & FIN
@@ -151,7 +151,7 @@ def unseen(gap: Gap) -> Told:
     if missing == 0:
         return None
     if missing is None:
-        return (
+        return Told(
             Cause.UNKNOWN, (),
             f"before frame {gap.frame} of the {gap.side} came: its program was silent, or what it"
             " sent was lost before it came here, and sent again",
@@ -162,13 +162,13 @@ def unseen(gap: Gap) -> Told:
     )
     late_ns = after.packet.time_ns - since_ns - gap.away_ns
     if late_ns > _timer_ns(gap) * ((1 << missing) - 1):
-        return (
+        return Told(
             Cause.UNKNOWN, (),
             f"before frame {gap.frame} came: {shown}, and that does not explain all of it",
         )  # fmt: skip
     probe = missing == 1 and _sack(gap)
     how = "a tail loss probe" if probe else "a retransmission time-out"
-    return (
+    return Told(
         Cause.TAIL_LOSS_PROBE if probe else Cause.RTO, (),
         f"because {shown}, until {how} sent it again (frame {gap.frame})",
     )  # fmt: skip

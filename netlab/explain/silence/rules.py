@@ -15,6 +15,7 @@ from collections.abc import Callable
 from netlab.correlate.flows import FIN, RST, SYN
 from netlab.correlate.segments import Row
 from netlab.explain.causes import Cause
+from netlab.explain.parts import Sense
 from netlab.explain.sender import Sender
 from netlab.explain.silence.gaps import Gap, Told, is_ack
 from netlab.explain.silence.listeners import ignored, not_accepted, syn_ignored
@@ -39,7 +40,7 @@ _TICK_NS = 1_000_000  # of a timestamp (tcp_clock_ms)
 _NEAR, _CLOCKS = 16, 3  # frames looked at on each side; how many must have a timestamp
 
 
-def _handshake(gap: Gap) -> Told:
+def _handshake(gap: Gap) -> Told | None:
     """A SYN, or a SYN-ACK, was sent again."""
     if not gap.after.packet._flags & SYN:
         return None
@@ -49,7 +50,7 @@ def _handshake(gap: Gap) -> Told:
     ]  # fmt: skip
     answers = gap.after.direction is Direction.S2C and gap.before.direction is Direction.C2S
     if not earlier or (answers and gap.before.packet._flags & SYN):
-        return Cause.NETWORK, (), "for the answer to the SYN"
+        return Told(Cause.NETWORK, (), "for the answer to the SYN")
     what = "SYN" if gap.after.direction is Direction.C2S else "SYN-ACK"
     last = earlier[-1].frame
     answers_sent = [
@@ -57,19 +58,19 @@ def _handshake(gap: Gap) -> Told:
         if earlier[-1].time_ns < p.time_ns < gap.after.packet.time_ns and not p._made
     ]  # fmt: skip
     if answers_sent:
-        return (
+        return Told(
             Cause.SYN_RETRY, (last, *answers_sent),
             f"because the answer to the {what} of frame {last} (frame {answers_sent[0]}) did not"
             f" come in time, until it was sent again (frame {gap.frame})",
         )  # fmt: skip
-    return (
+    return Told(
         Cause.SYN_RETRY, (last,),
         f"because the {what} of frame {last} had no answer, until it was sent again"
         f" (frame {gap.frame})",
     )  # fmt: skip
 
 
-def _refused(gap: Gap) -> Told:
+def _refused(gap: Gap) -> Told | None:
     """A reset answered the SYN."""
     asked = gap.before
     if not gap.after.packet._flags & RST or asked.direction is gap.after.direction:
@@ -77,30 +78,32 @@ def _refused(gap: Gap) -> Told:
     if asked.packet._flags & SYN == 0 or gap.path.track.halves[gap.after.direction].syns:
         return None
     frame = asked.segment.frame
-    return Cause.REFUSED, (frame,), f"until the {gap.side} refused the SYN of frame {frame}"
+    return Told(Cause.REFUSED, (frame,), f"until the {gap.side} refused the SYN of frame {frame}")
 
 
-def _closed_window(gap: Gap) -> Told:
+def _closed_window(gap: Gap) -> Told | None:
     """A window was closed: a probe asked, or an ACK opened it and let bytes go."""
     segment, closed = gap.after.segment, gap.after.direction
     room, what = gap.room(closed), "was closed"
+    sense: Sense | None = Sense.CLOSED
     if gap.opens:
         closed, until = closed.reverse, "opened it"
         announced = gap.announced(closed) or 0
         if announced > 0:
             what = f"had room for {small_room(announced, gap.path.senders[closed].mss)}"
+            sense = None
     elif segment.zero_window_probe or (segment.keep_alive and room is not None and room <= 0):
         until = "asked whether it was"
     else:
         return None
-    return (
+    return Told(
         Cause.PEER_WINDOW, (),
         f"because the window of the {closed.receiver} {what}, until frame {gap.frame} {until}:"
-        " its program did not read",
+        " its program did not read", sense,
     )  # fmt: skip
 
 
-def _unheard_opening(gap: Gap) -> Told:
+def _unheard_opening(gap: Gap) -> Told | None:
     """A far end asked whether a window was closed that had been opened: it had not heard of it.
 
     It had filled the window, sent nothing since, and asked: one with nothing to send does not
@@ -126,14 +129,14 @@ def _unheard_opening(gap: Gap) -> Told:
     if opening is None or opening.packet.time_ns > gap.after.packet.time_ns:
         return None
     frame = opening.segment.frame
-    return (
+    return Told(
         Cause.WINDOW_PROBE, (frame,),
         f"because the {gap.side} had not heard that its window was open (frame {frame}), until it"
         f" asked (frame {gap.frame})",
     )  # fmt: skip
 
 
-def _small_window(gap: Gap) -> Told:
+def _small_window(gap: Gap) -> Told | None:
     """The window had room for less than a segment, and after a timer's time that was sent."""
     size = gap.after.segment.payload_len_bytes
     room = gap.room(gap.after.direction)
@@ -142,14 +145,14 @@ def _small_window(gap: Gap) -> Told:
         return None
     if gap.length_ns < PROBE_AT_LEAST_NS:
         return None
-    return (
+    return Told(
         Cause.WINDOW_PROBE, (),
         f"because the window of the {gap.after.direction.receiver} had room for"
         f" {small_room(room, mss)}, until the probe timer sent those (frame {gap.frame})",
     )  # fmt: skip
 
 
-def _awaited_ack(gap: Gap) -> Told:
+def _awaited_ack(gap: Gap) -> Told | None:
     """An ACK let bytes go: small ones, as Nagle's algorithm has it, or more than a window.
 
     At the sender's end, they leave as it comes; elsewhere, when its way there and theirs back are
@@ -222,7 +225,7 @@ def _held_up_ns(gap: Gap, ack: Row) -> int:
     return max(ack.packet.time_ns - min(stays) - _TICK_NS, 0)
 
 
-def _nagle(gap: Gap, small: int, ack: Row, held: Row, knew_ns: int) -> Told:
+def _nagle(gap: Gap, small: int, ack: Row, held: Row, knew_ns: int) -> Told | None:
     carrier = _carrier(gap.path.senders[held.direction], small, ack.packet.time_ns)
     if carrier is None:
         return None
@@ -231,19 +234,19 @@ def _nagle(gap: Gap, small: int, ack: Row, held: Row, knew_ns: int) -> Told:
     if gap.vantage.missing.get(carrier.segment.frame):  # it repaired a loss: so may what followed
         return _full(gap, ack, held, knew_ns)
     if _sat_on(gap, carrier, ack):
-        return (
+        return Told(
             Cause.DELAYED_ACK, frames,
             f"because the {ack.direction.sender} delayed its ACK of frame {frames[0]}, and {size}"
-            f" left only then (frame {frames[2]}), as Nagle's algorithm has it",
+            f" left only then (frame {frames[2]}), as Nagle's algorithm has it", Sense.FREES_NAGLE,
         )  # fmt: skip
-    return (
+    return Told(
         Cause.NAGLE, frames,
         f"because {size} left only when frame {frames[0]} was acknowledged (frame {frames[2]}), as"
         " Nagle's algorithm has it",
     )  # fmt: skip
 
 
-def _full(gap: Gap, ack: Row, held: Row, knew_ns: int) -> Told:
+def _full(gap: Gap, ack: Row, held: Row, knew_ns: int) -> Told | None:
     """A window was full: the peer's, or, as far as more had been out before, that of congestion."""
     sender = gap.path.senders[held.direction]
     carrier = _carrier(sender, (ack.segment.ack or 0) - 1, ack.packet.time_ns)
@@ -255,7 +258,7 @@ def _full(gap: Gap, ack: Row, held: Row, knew_ns: int) -> Told:
     advances = sender.una(knew_ns) < (ack.segment.ack or 0) - 1
     repairs = start < nxt or gap.vantage.missing.get(frames[0])
     if repairs and advances and _sat_on(gap, carrier, ack):
-        return (
+        return Told(
             Cause.DELAYED_ACK, frames,
             f"because the {ack.direction.sender} delayed its ACK of frame {frames[0]}, and what"
             f" was to be sent again left only then (frame {frames[2]})",
@@ -263,7 +266,7 @@ def _full(gap: Gap, ack: Row, held: Row, knew_ns: int) -> Told:
     if start < nxt:
         return None
     if edge is not None and edge - nxt < min(size, sender.mss):
-        return (
+        return Told(
             Cause.PEER_WINDOW, frames,
             f"because the window of the {held.direction.receiver} had room for"
             f" {counted(max(edge - nxt, 0), 'byte')} more, until frame {frames[0]} was acknowledged"
@@ -278,14 +281,14 @@ def _full(gap: Gap, ack: Row, held: Row, knew_ns: int) -> Told:
     last = _carrier(sender, nxt, knew_ns)
     if last is not None and last.segment.payload_len_bytes < sender.mss:
         return None
-    return (
+    return Told(
         Cause.CWND, frames,
         f"until frame {frames[0]} was acknowledged: what followed at once (frame {frames[2]})"
         " had waited for room",
     )  # fmt: skip
 
 
-def _in_flight(gap: Gap) -> Told:
+def _in_flight(gap: Gap) -> Told | None:
     """Who ended it had just heard of what it answers, or of an ACK that it needed: it is far."""
     before, after = gap.before, gap.after
     if not gap.is_a_round_trip:
@@ -293,9 +296,11 @@ def _in_flight(gap: Gap) -> Told:
     frame = before.segment.frame
     if before.direction is not after.direction:
         if is_ack(before):
-            return Cause.NETWORK, (frame,), f"before the {gap.side} had heard of frame {frame}"
+            return Told(
+                Cause.NETWORK, (frame,), f"before the {gap.side} had heard of frame {frame}"
+            )
         verb = "answered" if after.segment.payload_len_bytes else "had heard of"
-        return (
+        return Told(
             Cause.NETWORK, (frame,), f"before the {gap.side} {verb} frame {frame}, {gap.way_text}"
         )  # fmt: skip
     asked = before.segment.payload_len_bytes or gap.path.is_keep_alive(before)
@@ -303,10 +308,10 @@ def _in_flight(gap: Gap) -> Told:
         return None
     if not gap.heard or gap.length_ns > gap.away_ns + gap.away_ns // 4:
         return None
-    return Cause.NETWORK, (frame,), f"for the ACK of frame {frame}, {gap.way_text}"
+    return Told(Cause.NETWORK, (frame,), f"for the ACK of frame {frame}, {gap.way_text}")
 
 
-def _amid_much(gap: Gap) -> Told:
+def _amid_much(gap: Gap) -> Told | None:
     """A full segment followed a full one, late: what is written seldom ends with a full one."""
     before, after = gap.before, gap.after
     mss = gap.path.senders[after.direction].mss
@@ -315,14 +320,14 @@ def _amid_much(gap: Gap) -> Told:
         return None
     if sizes[1] < mss:
         return None
-    return (
+    return Told(
         Cause.UNKNOWN, (before.segment.frame,),
         f"between full segments of the {gap.side}: its program wrote no sooner, or its kernel"
         " spread them out (pacing)",
     )  # fmt: skip
 
 
-def _unanswered_keep_alive(gap: Gap) -> Told:
+def _unanswered_keep_alive(gap: Gap) -> Told | None:
     """A keep-alive had no answer: another followed, or the end of the connection."""
     before, after = gap.before, gap.after
     if before.direction is not after.direction or not gap.path.is_keep_alive(before):
@@ -339,14 +344,14 @@ def _unanswered_keep_alive(gap: Gap) -> Told:
     if answered:
         return None
     did = "asked again" if again else "gave up"
-    return (
+    return Told(
         Cause.KEEPALIVE, (frame,),
         f"because the keep-alive of frame {frame} had no answer, until the {gap.side} {did}"
         f" (frame {gap.frame})",
     )  # fmt: skip
 
 
-def _answer(gap: Gap) -> Told:
+def _answer(gap: Gap) -> Told | None:
     """The first words of one side after the other's."""
     asked = gap.before
     if asked.direction is gap.after.direction or not asked.segment.payload_len_bytes:
@@ -358,25 +363,29 @@ def _answer(gap: Gap) -> Told:
     do = "its program"
     if gap.side is Side.SERVER and gap.path.senders[Direction.S2C].nxt(asked.packet.time_ns) == 0:
         do = "its program, to accept the connection or to answer"
-    return Cause.PEER_APP, (frame,), f"before the {gap.side} answered frame {frame} ({do}{way})"
+    return Told(
+        Cause.PEER_APP, (frame,), f"before the {gap.side} answered frame {frame} ({do}{way})"
+    )
 
 
-def _own_will(gap: Gap) -> Told:
+def _own_will(gap: Gap) -> Told | None:
     """Nothing was waited for that a frame shows."""
     if gap.path.is_keep_alive(gap.after):
-        return Cause.PEER_APP, (), f"with nothing to send, until a keep-alive (frame {gap.frame})"
+        return Told(
+            Cause.PEER_APP, (), f"with nothing to send, until a keep-alive (frame {gap.frame})"
+        )
     if gap.is_ack:
-        return (
+        return Told(
             Cause.UNKNOWN, (),
             f"before the {gap.side} sent an ACK (frame {gap.frame}), for a reason that is not seen",
         )  # fmt: skip
     did = "reset the connection" if gap.after.packet._flags & RST else "sent on"
     if gap.after.packet._flags & FIN:
         did = "ended its stream"
-    return Cause.PEER_APP, (), f"before the {gap.side} {did} (frame {gap.frame})"
+    return Told(Cause.PEER_APP, (), f"before the {gap.side} {did} (frame {gap.frame})")
 
 
-RULES: tuple[Callable[[Gap], Told], ...] = (
+RULES: tuple[Callable[[Gap], Told | None], ...] = (
     syn_ignored, _handshake, _refused, ignored, sent_again, fin_again, filled, _closed_window,
     _unheard_opening, _small_window, _awaited_ack, _in_flight, _unanswered_keep_alive, skipping,
     unseen, given_up, not_accepted, _answer, _amid_much, _own_will,

@@ -45,9 +45,9 @@ def silences_of(scene: Scene, connection: int) -> list[Part]:
 
 
 def _part(gap: Gap) -> Part:
-    cause, frames, text = next(told for rule in RULES if (told := rule(gap)) is not None)
+    told = next(told for rule in RULES if (told := rule(gap)) is not None)
     return Part(
-        gap.before.packet.time_ns, gap.after.packet.time_ns, cause,
-        Certainty.UNKNOWN if cause is Cause.UNKNOWN else Certainty.INFERRED,
-        tuple(dict.fromkeys((*frames, gap.frame))), (), text,
+        gap.before.packet.time_ns, gap.after.packet.time_ns, told.cause,
+        Certainty.UNKNOWN if told.cause is Cause.UNKNOWN else Certainty.INFERRED,
+        tuple(dict.fromkeys((*told.frames, gap.frame))), (), told.text, told.sense,
     )  # fmt: skip

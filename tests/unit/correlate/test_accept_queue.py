@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from playbook import INODE, Play, frames_of, number_of
+from playbook import ADDRESS, INODE, Play, frames_of, number_of
 
 from netlab.correlate.ledger import causal_violations, ledger_mismatches
 from netlab.model.call import POLLIN
+from netlab.model.kernel_event import KernelEvent
 from netlab.model.tables import Tables
 
 LISTENER: dict[str, Any] = {"inode": INODE["listener"], "fd": 3, "peer": None}
@@ -121,21 +122,43 @@ def test_what_tells_the_connections_apart(witness: str) -> None:
     assert accepted(sound(play)) == expected
 
 
-def test_a_listener_that_may_have_ignored_the_first_ack_was_woken_by_no_known_frame() -> None:
+def two_acks(made_by: int | None = None) -> tuple[Play, list[int]]:
+    """A wait of the listener's that one of two ACKs of the handshake ended, and those.
+
+    `made_by`: which of them the kernel says made the connection.
+    """
     play = listening()
+    acks = []
     with (
         play.wait("server", (INODE["listener"], POLLIN)),
         play.call("client", "connect", 0, address="127.0.0.1:80"),
     ):
         play.syn()
-        play.synack()
-        play.ack("c>s", 0)
-        play.synack()
-        play.ack("c>s", 0)
+        for number in range(2):
+            play.synack()
+            acks.append(play.ack("c>s", 0))
+            if number == made_by:
+                made = KernelEvent(
+                    play.tick(), "localhost", "inet_sock_set_state", ADDRESS["server"],
+                    ADDRESS["client"], state="SYN-RECEIVED", old_state="LISTEN",
+                )  # fmt: skip
+                play.raw.kernel_events.append(made)
     accepts(play)
-    tables = sound(play)
+    return play, acks
+
+
+def test_a_listener_that_may_have_ignored_the_first_ack_was_woken_by_no_known_frame() -> None:
+    tables = sound(two_acks()[0])
     assert accepted(tables) == [0]
     assert frames_of(tables, number_of(tables, "epoll_wait"), "wakeup") == []
+
+
+@pytest.mark.parametrize("made_by", [0, 1])
+def test_the_kernels_word_says_which_ack_woke_it(made_by: int) -> None:
+    play, acks = two_acks(made_by)
+    tables = sound(play)
+    assert accepted(tables) == [0]
+    assert frames_of(tables, number_of(tables, "epoll_wait"), "wakeup") == [acks[made_by]]
 
 
 def test_a_reset_for_a_connection_that_is_gone_does_not_say_that_it_never_was() -> None:

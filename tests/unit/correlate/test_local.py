@@ -79,3 +79,23 @@ def test_an_unknown_other_end_is_a_reason_not_a_guess() -> None:
     assert [u.reason for u in tables.unmatched] == [
         "not on a network: the other end is not recorded"
     ]
+
+
+def test_what_an_accept_returned_is_the_other_end_and_not_its_listener() -> None:
+    play = Play()
+    listener = {**U, "inode": 3, "local": "unix:/s", "peer": None}
+    play.did("server", "socket", 3, **listener)
+    play.did("server", "listen", 0, **listener)
+    named = {**A, "local": "unix:/c"}  # strace does not tell the peer of a socket that has a name
+    play.did("server", "socket", 4, **named)
+    play.did("server", "connect", 0, address="unix:/s", **named)
+    play.did("server", "accept", 5, new_inode=2, peer_inode=1, address="unix:/c", **listener)
+    sent = play.did("server", "send", 10, **named)
+    answered = play.did("server", "send", 7, **B)
+    read = play.did("server", "recv", 10, size=100, **B)
+    tables = closes(play)
+    assert local_spans(tables) == [(sent, read, 0, 10), (read, sent, 0, 10)]
+    assert [(u.call, u.bytes, u.reason) for u in tables.unmatched] == [
+        (answered, 7, "still queued")
+    ]
+    assert len(tables.connections) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ D: dict[str, Any] = {"family": "AF_UNIX", "kind": "SOCK_DGRAM", "peer": None}
 R: dict[str, Any] = {**D, "inode": 2, "local": "unix:/r"}  # the reader
 C: dict[str, Any] = {**D, "inode": 1, "local": "unix:/c"}
 UNSEEN = "order ambiguous: somebody who is not recorded wrote here, too"
+PEER_UNSURE = "not on a network: which socket is the other end is not known"
 CONTRADICTION = "the calls do not add up to the stream"
 
 
@@ -81,7 +83,7 @@ def test_a_relative_path_of_two_sockets_names_neither() -> None:
     call = send(play, 5, "unix:r")
     tables = closes(play)
     assert links(tables) == {}
-    assert reasons(tables) == {call: "not on a network: the other end is not recorded"}
+    assert reasons(tables) == {call: PEER_UNSURE}
 
 
 def test_a_socket_that_connects_elsewhere_sends_there_from_then_on() -> None:
@@ -278,3 +280,79 @@ def test_a_wait_is_not_said_to_be_woken_by_a_message_after_one_that_is_not_known
     tables = closes(play)
     assert len(links(tables)) == 2
     assert [s for s in tables.spans if s.role == "wakeup"] == []
+
+
+def test_a_system_call_without_a_sender_may_not_have_asked_for_one() -> None:
+    play = Play()
+    bound(play, **R)
+    call = send(play, 5)
+    reader = play.did("server", "recvfrom", 5, size=100, **R)
+    play.calls = [replace(record, witness="strace") for record in play.calls]
+    tables = closes(play)
+    assert links(tables) == {call: reader}
+    assert tables.unmatched == []
+
+
+def test_a_send_that_shows_no_address_may_have_gone_to_any_inbox() -> None:
+    play = Play()
+    bound(play, **R)
+    known = send(play, 5, "unix:/r")
+    call = send(play, 5, None)
+    play.calls[-1] = replace(play.calls[-1], witness="kernel")
+    reader = read(play, 5)
+    tables = closes(play)
+    assert links(tables) == {}
+    assert reasons(tables) == dict.fromkeys((known, call, reader), PEER_UNSURE)
+
+
+def test_an_end_of_a_pair_that_connects_elsewhere_was_a_pair_until_then() -> None:
+    play = Play()
+    one, two = {**D, "inode": 8, "local": "unix:"}, {**D, "inode": 9, "local": "unix:"}
+    bound(play, **R)
+    play.did("client", "socketpair", 0, new_inode=9, **one)
+    early = send(play, 5, None, **one)
+    play.did("client", "connect", 0, address="unix:/r", **{**one, "peer": "unix:/r"})
+    late = send(play, 5, None, **{**one, "peer": "unix:/r"})
+    first, second = read(play, 5, **two), read(play, 5)
+    assert links(closes(play)) == {early: first, late: second}
+
+
+def test_a_send_during_a_connect_went_to_the_old_peer_or_the_new() -> None:
+    play = Play()
+    bound(play, **R)
+    bound(play, **{**R, "inode": 3, "local": "unix:/o"})
+    play.did("client", "connect", 0, address="unix:/r", **{**C, "peer": "unix:/r"})
+    with play.call("client", "connect", 0, address="unix:/o", **{**C, "peer": "unix:/o"}):
+        call = send(play, 5, None, tid=11)
+    reader = read(play, 5, inode=3, local="unix:/o")
+    tables = closes(play)
+    assert links(tables) == {}
+    assert reasons(tables) == dict.fromkeys((call, reader), PEER_UNSURE)
+
+
+def test_the_read_that_met_the_end_may_have_been_entered_before_the_last() -> None:
+    play = Play()
+    one, two = ({**D, "kind": "SOCK_SEQPACKET", "inode": n, "local": "unix:"} for n in (8, 9))
+    play.did("client", "socketpair", 0, new_inode=9, **one)
+    call = send(play, 5, None, **one)
+    play.did("client", "close", 0, **one)
+    with play.call("server", "recv", 0, size=100, tid=21, **two):
+        reader = read(play, 5, **two)
+    tables = closes(play)
+    assert links(tables) == {call: reader}
+    assert tables.unmatched == []
+
+
+def test_several_messages_of_one_call_keep_their_order_and_their_readers() -> None:
+    play = Play()
+    bound(play, **R)
+    bound(play, **{**R, "inode": 3, "local": "unix:/o"})
+    to = ("unix:/r", "unix:/o", "unix:/r", "unix:/r")
+    sent = play.did("client", "sendmmsg", 4, message_bytes=(5, 7, 11, 5), message_addresses=to, **C)
+    first = read(play, 5)
+    several = play.did("server", "recvmmsg", 2, message_bytes=(11, 5), **R)
+    other = read(play, 7, inode=3, local="unix:/o")
+    tables = closes(play)
+    found = [(s.peer_call, s.start, s.stop) for s in tables.spans if s.call == sent]
+    assert sorted(found) == [(first, 0, 5), (several, 5, 16), (several, 16, 21), (other, 0, 7)]
+    assert tables.unmatched == []

@@ -6,6 +6,7 @@ import gzip
 from pathlib import Path
 from typing import Any
 
+import pytest
 from compare_files import write_forms
 from compare_samples import write_samples
 from same_tables import assert_same_tables, same_rows
@@ -14,6 +15,7 @@ from netlab.capture.files import read_raw
 from netlab.decode import kernels
 from netlab.decode.tunnels import TUNNEL_NAMES
 from netlab.engine import tables
+from netlab.engine.native import Native
 from netlab.engine.records import Unfit
 from netlab.engine.whole import read
 from netlab.explain.analysis import analyse
@@ -35,6 +37,23 @@ def test_tables_are_the_general_paths(machine: Any, captures_dir: Path, tmp_path
     assert followed > 6000
     assert 0 < left < 1800
     assert len(unread) < 25, unread
+
+
+class InSmallPieces(Native):
+    """Of which any capture has many: records lie across their ends, and threads meet at each."""
+
+    piece_bytes = 1 << 9
+
+
+def test_tables_by_two_threads_that_take_small_pieces(
+    captures_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NETLAB_THREADS", "2")
+    machine, count = InSmallPieces(), 0
+    for path in sorted((captures_dir / "files").iterdir()):
+        whole = assert_same_tables(path, machine)
+        count += whole.capture.count if whole is not None else 0
+    assert count > 6000
 
 
 def test_packets_of_made_frames_are_the_general_paths(machine: Any, tmp_path: Path) -> None:

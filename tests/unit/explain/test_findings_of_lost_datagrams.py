@@ -66,7 +66,10 @@ def test_one_that_was_too_big_for_the_wire() -> None:
         "1 datagram (1,440 bytes) of the client was lost on the wire (mtu 1300): it was too big for"
         " it, and no ICMP message said so."
     )
-    assert one.source == "RFC 8085 3.2"
+    assert one.source == "RFC 8085 3.2; man 7 ip; man 7 udp"
+    assert one.advice.startswith("Send smaller datagrams")
+    assert all(word in one.advice for word in ("IP_MTU_DISCOVER", "EMSGSIZE"))
+    assert "TCP" not in one.advice
 
 
 def test_one_that_came_with_a_wrong_checksum_is_lost_as_well() -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+import netlab.explain
 from netlab.explain.causes import MECHANISMS, Cause, Certainty
-from netlab.explain.parts import Line, Part
+from netlab.explain.parts import Line, Part, Sense
 
 CAUSES = st.sampled_from(list(Cause))
 CERTAINTIES = st.sampled_from(list(Certainty))
@@ -57,6 +61,29 @@ def test_what_says_the_same_is_one_part_with_all_its_evidence() -> None:
     ]  # fmt: skip
 
 
+def test_what_a_part_means_goes_with_it_whatever_becomes_of_its_times() -> None:
+    held = Part(0, 9, Cause.DELAYED_ACK, Certainty.OBSERVED, (1,), (7,), "x", Sense.FREES_NAGLE)
+    asked = Part(6, 9, Cause.PEER_APP, Certainty.OBSERVED, (), (8,), "y", None, 3, 12)
+    line = Line(2, 10)
+    line.include([held], 4)
+    line.go_on(5)
+    line.include([asked], 7)
+    line.go_on(20)
+    assert [(p.start_ns, p.stop_ns, p.sense, p.inside, p.third) for p in line.finish()] == [
+        (2, 5, Sense.FREES_NAGLE, None, None), (5, 6, None, None, None), (6, 10, None, 3, 12),
+    ]  # fmt: skip
+
+
+def test_two_that_mean_different_things_are_two() -> None:
+    line = Line(0, 10)
+    line.until(4, Cause.DELAYED_ACK, Certainty.OBSERVED, text="x", sense=Sense.FREES_NAGLE)
+    line.until(9, Cause.DELAYED_ACK, Certainty.OBSERVED, text="x", sense=Sense.FREES_BUFFER)
+    line.go_on(7)
+    assert [(p.stop_ns, p.sense) for p in line.parts] == [
+        (4, Sense.FREES_NAGLE), (9, Sense.FREES_BUFFER),
+    ]  # fmt: skip
+
+
 def test_what_nobody_told_is_unknown() -> None:
     line = Line(0, 10)
     line.until(3, Cause.COPY, Certainty.INFERRED)
@@ -74,3 +101,28 @@ def test_every_cause_has_its_words_and_those_that_a_program_can_change_their_adv
         assert mechanism.says.isascii()
         assert mechanism.advice.isascii()
         assert not mechanism.advice or mechanism.advice.endswith(".")
+
+
+_LOOKS = frozenset({"startswith", "endswith", "find", "index", "count", "partition", "split"})
+
+
+def _looks_into_a_text(node: ast.AST) -> bool:
+    if isinstance(node, ast.Compare) and any(isinstance(op, ast.In | ast.NotIn) for op in node.ops):
+        return any(_is_text(one) for one in node.comparators)
+    called = node.func if isinstance(node, ast.Call) else None
+    return isinstance(called, ast.Attribute) and called.attr in _LOOKS and _is_text(called.value)
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Attribute) and node.attr == "text"
+
+
+def test_nothing_is_decided_by_the_words_of_a_text() -> None:
+    """Words are for people, and change: what others decide by is a field of the part."""
+    found = [
+        f"{path.name}:{node.lineno}"
+        for path in sorted(Path(netlab.explain.__path__[0]).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.expr) and _looks_into_a_text(node)
+    ]
+    assert found == []

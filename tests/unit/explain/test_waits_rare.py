@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from netlab.explain.findings.rules import findings_of
+from netlab.explain.waits import explained
 from netlab.model.call import MSG_ZEROCOPY, POLLERR, POLLOUT
 from netlab.model.tables import Packet
 from netlab.model.wire import Arrival
@@ -340,6 +342,12 @@ def test_an_ack_that_was_delayed_keeps_the_memory() -> None:
     tables, rows = told(lent(MSG_ZEROCOPY, sits_ms=40))
     poll = number_of(tables, "poll")
     assert causes(rows, poll) == [("network", 20), ("delayed_ack", 40), ("network", 20)]
+
+
+def test_memory_that_comes_back_late_is_no_small_send_buffer() -> None:
+    play = lent(MSG_ZEROCOPY, sits_ms=40)
+    found = findings_of(explained(play.tables(), play.raw))
+    assert "send_buffer" not in [one.kind for one in found]
 
 
 def test_an_error_after_a_plain_send_is_not_told_so() -> None:

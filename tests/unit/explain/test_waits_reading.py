@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
@@ -187,6 +188,45 @@ def test_later_bytes_here_behind_a_gap() -> None:
     recv = number_of(tables, "recv", 1, "client")
     assert causes(rows, recv) == [("head_of_line", 20)]
     assert again in of(rows, recv, "head_of_line").frames
+
+
+def closed_under_a_read(*, comes_ms: int) -> Play:
+    """A server closes its socket while another thread reads, and the client waits for its end.
+
+    What the client has sent comes after `comes_ms` and ends that read; the FIN leaves after 20 ms,
+    and no later than a read that returns by then.
+    """
+    play = talk()
+    with ExitStack() as reading:
+        reading.enter_context(play.call("server", "recv", 5, size=100, tid=21))
+        play.now_ns += 10 * MS
+        play.did("server", "close", 0)
+        play.now_ns += 10 * MS
+        with play.call("client", "send", 5, size=5):
+            data = play.data("c>s", 0, 5, way="hold")
+        with play.call("client", "recv", 0, size=100):
+            play.now_ns += comes_ms * MS
+            play.arrives(data)
+            if comes_ms < 20:
+                reading.close()
+                play.now_ns += (20 - comes_ms) * MS
+            play.fin("s>c", 0, 5)
+            reading.close()
+    return play
+
+
+def test_a_close_under_another_threads_read_sends_its_fin_when_that_returns() -> None:
+    tables, rows = told(closed_under_a_read(comes_ms=20))
+    recv = number_of(tables, "recv", side="client")
+    assert causes(rows, recv) == [("network", 20)]
+    inside = f" (inside server recv #{number_of(tables, 'recv', side='server')})"
+    assert of(rows, recv, "network").text.endswith(inside)
+
+
+def test_a_read_that_had_returned_kept_nothing_open() -> None:
+    tables, rows = told(closed_under_a_read(comes_ms=8))
+    recv = number_of(tables, "recv", side="client")
+    assert causes(rows, recv) == [("unknown", 20)]
 
 
 def test_the_end_of_the_stream_is_the_peers_close() -> None:

@@ -10,6 +10,8 @@ from netlab.explain.findings.rules import findings_of
 from netlab.explain.waits import explained
 from netlab.model.call import POLLIN
 from netlab.model.tables import Tables, Wait
+from netlab.model.wire import Arrival
+from netlab.show.views.why import why_call
 from tests.playbook import ADDRESS, INODE, Play, number_of
 from tests.waits_told import MS, causes, of, told
 
@@ -274,6 +276,30 @@ def test_a_lost_datagram_keeps_both_waiting_until_the_programs_time_is_up(
     )
     assert wait.certainty == "inferred"
     assert of(rows, poll, "timer").text == f"{TIMED}: frame {frame} was dropped by the wire"
+
+
+@pytest.mark.parametrize(
+    ("ways", "read", "frame"),
+    [({"question": "drop"}, 1, 1), ({"answer": "drop"}, 2, 2)],
+)
+def test_a_datagram_that_was_too_big_is_no_segment_that_was(
+    ways: dict[str, Any], read: int, frame: int
+) -> None:
+    play = asks_again(**ways)
+    play.packets[frame - 1]._arrival = Arrival(frame, "dropped", rule="mtu 1400")
+    tables, rows = told(play)
+    recv = number_of(tables, "recvfrom", read, "server")
+    assert causes(rows, recv) == [("datagram_too_big", 250)]
+    poll = number_of(tables, "poll")
+    wait = of(rows, recv, "datagram_too_big")
+    assert (wait.certainty, wait.frames) == ("inferred", (frame,))
+    assert wait.text == (
+        f"because frame {frame} did not pass the wire (mtu 1400), {TIMED} (inside client poll"
+        f" #{poll})"
+    )
+    sentence = why_call(tables, play.raw, tables.calls[recv - 1])
+    assert sentence.advice.startswith("Send smaller datagrams")
+    assert "EMSGSIZE" in sentence.advice
 
 
 def test_a_datagram_that_was_not_answered_was_not_lost() -> None:

@@ -177,6 +177,25 @@ def test_slow_sends_one_piece_a_pause_and_keeps_the_order_of_messages() -> None:
     assert [what[2] for what in server.done] == [b"ab", b"cd", b"ef", b"X", b"Y", b"Z"]
 
 
+def test_slow_pauses_once_for_a_message_that_comes_while_the_last_piece_is_sent() -> None:
+    """As in threads it may: the client has that piece before send has returned."""
+    server = installed("slow", pauses_s=(0.1, 0.2))
+    plain = server.send
+
+    def send(session: int, data: bytes) -> bool:
+        done = plain(session, data)
+        if data == b"b":
+            server.tell("receive", SESSION, b"cd")
+        return done
+
+    server.send = send  # type: ignore[method-assign]
+    server.tell("receive", SESSION, b"ab")
+    for number in range(4):
+        server.timers[number][1]()
+    assert [delay for delay, _ in server.timers] == [0.1, 0.2, 0.1, 0.2]
+    assert server.sent == b"abcd"
+
+
 def test_slow_forgets_who_has_left() -> None:
     server = installed("slow", pauses_s=(0.1, 0.1))
     server.tell("receive", SESSION, b"abcd")

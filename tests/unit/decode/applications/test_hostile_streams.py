@@ -57,5 +57,6 @@ def test_twice_the_bytes_take_twice_the_time(name: str) -> None:
     make, stream = STREAMS[name]
     small, large = stream(SIZE // 8), stream(SIZE)
     least = min(took(make, small) for _ in range(2))
-    # Eight times the bytes: 64 times the time would be the square. Much is left to a busy machine.
-    assert took(make, large) < max(least, 0.002) * 30, name
+    # Eight times the bytes: 64 times the time would be the square. Much is left to a busy machine,
+    # which may hold up any of them: what is slow is slow each time.
+    assert any(took(make, large) < max(least, 0.002) * 30 for _ in range(3)), name

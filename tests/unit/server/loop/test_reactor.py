@@ -73,7 +73,8 @@ def test_what_is_not_read_is_told_again_but_for_an_edge(reactor: Reactor, pair: 
 
     reactor.register(right.fileno(), READ, handler)
     left.send(b"x")
-    reactor.after(0.05, reactor.stop)
+    if reactor.edge:  # else it ends by being told
+        reactor.after(0.05, reactor.stop)
     reactor.run()
     assert len(told) == (1 if reactor.edge else 3)
 
