@@ -103,7 +103,7 @@ class Sender:
     _written_ns: list[int] = field(default_factory=list)
     _written: list[int] = field(default_factory=list)
     _resent_ns: list[int] = field(default_factory=list)
-    _most: list[int] = field(default_factory=list)  # in flight since the last resend or pause
+    _most: list[int] = field(default_factory=list)  # in flight since the last repair or pause
     _released: dict[int, int] | None = None
 
     def heard_ns(self, packet: Packet) -> int:
@@ -131,7 +131,7 @@ class Sender:
         return self._small[place - 1] if place else 0
 
     def most(self, time_ns: int) -> int:
-        """The most bytes in flight by then, since the last resend or pause: cwnd was no less."""
+        """The most bytes in flight by then, since the last repair or pause: cwnd was no less."""
         place = bisect_right(self._given_ns, time_ns)
         return self._most[place - 1] if place else 0
 
@@ -400,15 +400,20 @@ def _fill_acks(found: Sender) -> None:
 
 
 def _fill_most(found: Sender) -> None:
+    """While a loss is repaired nothing is counted: of what is out then, SACK has told of a part,
+    and cwnd is being made smaller (RFC 6675 5, RFC 6937)."""
     found._most = []
-    most = edge = 0
+    most = edge = repaired = 0
     for at, row in enumerate(found.departed):
-        again = row.segment.start is not None and row.segment.start < edge
+        if row.segment.start is not None and row.segment.start < edge:
+            repaired = edge
         edge = max(edge, found._nxt[at])
         left_ns = found._given_ns[at]
-        paused = at > 0 and left_ns - found._given_ns[at - 1] >= _PAUSE_NS
-        flight = found._nxt[at] - found.una(left_ns)
-        most = flight if again or paused else max(most, flight)
+        una = found.una(left_ns)
+        flight = found._nxt[at] - una
+        if at > 0 and left_ns - found._given_ns[at - 1] >= _PAUSE_NS:
+            most = 0
+        most = max(most, flight) if una >= repaired else 0
         found._most.append(most)
 
 

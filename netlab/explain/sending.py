@@ -13,14 +13,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from netlab.correlate.arrivals import arrival_ns
+from netlab.explain.causes import Cause, Certainty
 from netlab.explain.held import RULES, tell_full
 from netlab.explain.moments import Holder, line_rest, moment_of
 from netlab.explain.parts import Line
 from netlab.explain.path import Path
 from netlab.explain.scene import Scene
 from netlab.explain.sender import Write
+from netlab.explain.too_big import mtu_rule
 from netlab.model.call import is_outbound
-from netlab.model.tables import Call, Side
+from netlab.model.tables import Call, Fate, Side
 
 _SMALLEST_BUFFER = 46_080  # tcp_sndbuf_expand in Linux: ten segments, twice, with overhead
 _OVERHEAD_OF_A_WRITE = 2_304
@@ -58,6 +60,7 @@ def tell_room(
         if call.returned_ns is None and is_outbound(call):  # how much it queued is not known
             moment = replace(moment, unsent=max(moment.unsent, call.requested_bytes or 1))
         kept = Line(line.at_ns, min(stop_ns, line.stop_ns))
+        _tell_never_again(kept, holder)
         rule = next((rule for rule in RULES if rule.condition(moment)), None)
         tell = rule.tell if rule is not None else None
         if tell is None and moment.flight and not moment.unsent:
@@ -70,6 +73,26 @@ def tell_room(
             line.include([part], part.stop_ns)
         line_rest(line, holder, moment)
     return until_ns
+
+
+def _tell_never_again(line: Line, holder: Holder) -> None:
+    """All of the line, where the oldest byte in flight was lost and never sent again."""
+    sender, packets = holder.sender, holder.path.scene.packets
+    una = sender.una(line.at_ns)
+    first = sender.stream.carried.at(una)
+    if first is None or una >= sender.nxt(line.at_ns):
+        return
+    again = [one for one in sender.resends if one.start <= una < one.stop]
+    packet = packets[again[-1].frame if again else first]
+    if packet.time_ns > line.at_ns or not (packet.fate == Fate.DROPPED or packet._spoilt):
+        return
+    rule = mtu_rule(packet)
+    what = f"did not pass the wire ({rule[1]})" if rule is not None else "was lost"
+    line.until(
+        line.stop_ns, Cause.RTO if rule is None else Cause.PATH_MTU, Certainty.INFERRED,
+        (packet.frame,), holder.calls,
+        f"because frame {packet.frame} {what}, and by then it had not been sent again",
+    )  # fmt: skip
 
 
 def cut_short(call: Call) -> bool:

@@ -25,7 +25,7 @@ from netlab.explain.reading import tell_recv
 from netlab.explain.scene import Scene
 from netlab.explain.sending import can_be_full, cut_short, tell_room
 from netlab.explain.stopped import tell_stop
-from netlab.explain.timed_out import timer_is_set
+from netlab.explain.timed_out import owed_to, timer_is_set
 from netlab.explain.unframed import tell_unframed_accept
 from netlab.model.call import (
     ACCEPTING,
@@ -39,6 +39,7 @@ from netlab.model.call import (
 from netlab.model.tables import Call, Role, Side
 
 _COPY_NS = 20_000  # a recv or send of little
+_AT_ONCE_NS = 20_000_000  # from a call that a signal ended to the end of its process
 _SIGNALS = RESTARTING | {"EINTR"}
 _BY_THE_KERNEL = frozenset({"execve", "execveat", "fork", "vfork", "clone", "clone3"})
 
@@ -121,8 +122,14 @@ def _kernel_works(line: Line, scene: Scene, call: Call) -> int | None:
 
 
 def _interrupted(line: Line, scene: Scene, call: Call) -> int | None:
-    line.until(line.stop_ns, Cause.SIGNAL, Certainty.OBSERVED, (), (),
-               "until a signal interrupted it")  # fmt: skip
+    """What had not come by then is said as of a wait whose time was up."""
+    if call.op == "connect":
+        said, frames, calls = unanswered(scene.path(call.connection), line.stop_ns)
+    else:
+        owed = owed_to(scene, call)
+        said, frames, calls = (owed.text, owed.frames, owed.calls) if owed else ("", (), ())
+    line.until(line.stop_ns, Cause.SIGNAL, Certainty.OBSERVED, frames, calls,
+               f"until a signal interrupted it{said}")  # fmt: skip
     return line.stop_ns
 
 
@@ -169,13 +176,28 @@ def _reset_inside(path: Path, call: Call) -> int | None:
 
 
 def _until_its_timer(line: Line, scene: Scene, path: Path, call: Call) -> int | None:
-    """A send that took less than it was given: SO_SNDTIMEO ended it (man 7 socket), if it was set.
+    """A send that took less than it was given: SO_SNDTIMEO ended it (man 7 socket), if it was set,
+    or the signal that killed its process.
 
-    None: a signal did, or an error, and since when it waited for that is not known.
+    None: another signal did, or an error, and since when it waited for that is not known.
     """
-    timed = timer_is_set(scene, call, "SO_SNDTIMEO")
-    tell_room(line, path, call, until_ns=line.stop_ns if timed else None)
-    return line.stop_ns if timed else None
+    ended = timer_is_set(scene, call, "SO_SNDTIMEO") or _killed_inside(scene, call)
+    tell_room(line, path, call, until_ns=line.stop_ns if ended else None)
+    return line.stop_ns if ended else None
+
+
+def _killed_inside(scene: Scene, call: Call) -> bool:
+    """Whether a call was the last of its process, which a signal ended just as it returned."""
+    left = scene.exits.get((call.host, call.pid))
+    thread = scene.threads[call.host, call.pid, call.tid]
+    last = next((one for one in reversed(thread) if one.op != "exit"), None)
+    returned_ns = call.returned_ns or call.entered_ns
+    return (
+        left is not None
+        and left.args.startswith("SIG")
+        and last is call
+        and left.entered_ns - returned_ns <= _AT_ONCE_NS
+    )
 
 
 # --- beginnings and ends

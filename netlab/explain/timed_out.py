@@ -28,6 +28,7 @@ from netlab.explain.arriving import tell_byte, tell_unarrived
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.flight import tell_flight
 from netlab.explain.low_water import unread
+from netlab.explain.opening import unanswered
 from netlab.explain.parts import Line, Part
 from netlab.explain.path import Path
 from netlab.explain.scene import Scene
@@ -66,6 +67,9 @@ def owed_to(scene: Scene, call: Call) -> Owed | None:
     known = scene.socket_of(call)
     if known is not None:
         return _owed_on(scene, call, known, for_room=is_outbound(call))
+    unopened = _unopened(scene, call)
+    if unopened is not None:
+        return unopened
     socket, for_room = _polled(scene, call)
     if socket is not None:
         owed = _owed_on(scene, call, socket, for_room=for_room)
@@ -85,6 +89,25 @@ def _owed_on(scene: Scene, call: Call, socket: Socket, *, for_room: bool) -> Owe
     path = scene.path(home[0])
     told = _room if for_room else _bytes
     return told(scene, call, path, home[1]) if path is not None and path.exact else None
+
+
+def _unopened(scene: Scene, call: Call) -> Owed | None:
+    """A handshake that was not answered: the thread had begun to connect, and then it waited."""
+    if call.op not in WAITING or call.op in EPOLL_WAITING:
+        return None
+    thread = scene.threads[call.host, call.pid, call.tid]
+    place = bisect_left(thread, call.call, key=lambda one: one.call)
+    before = _nearest(scene, thread[max(place - _LOOKED_AT, 0) : place][::-1])
+    if before is None or not before[0].connects:
+        return None
+    connect = scene.call(before[0].connects[-1])
+    path = scene.path(connect.connection)
+    if path is None or connect.errno != "EINPROGRESS" or call.returned_ns is None:
+        return None
+    text, frames, cited = unanswered(path, call.returned_ns)
+    if not text:
+        return None
+    return Owed(path.connection, text, frames, (connect.call, *cited), ())
 
 
 # --- which socket a wait was for

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from netlab.correlate.arrivals import arrival_ns, came, reached, sent
+from netlab.correlate.arrivals import arrival_ns, came, may_have_reached, reached, sent
 from netlab.correlate.segments import Row
 from netlab.explain.causes import MECHANISMS, Cause
 from netlab.explain.findings.finding import CITED, Finding, Severity
@@ -117,12 +117,12 @@ def handshake_lost(scene: Scene, row: Connection) -> Iterator[Finding]:
         return  # both ends sent SYN and SYN-ACK, as they should
     syns = [p for p in path.track.halves[Direction.C2S].syns if not p._made]
     answers = [p for p in path.track.halves[Direction.S2C].syns if not p._made]
-    if len(syns) < 2 and len(answers) < 2:
+    lost = [p for p in (*syns, *answers) if p._wired and not may_have_reached(p)]
+    if len(syns) < 2 and len(answers) < 2 and not lost:
         return
     if turned_away(path) or parts_of(scene, row, Cause.BACKLOG_FULL):
         return  # a finding of its own
     resets = sent(path.track.halves[Direction.S2C].resets)
-    lost = [p for p in (*syns, *answers) if p._wired and not reached(p)]
     if not lost and _answered_after_the_timer(path, syns, (*answers, *resets)):
         return  # nothing is wrong but the timer: the round trip is longer
     ignored = [
@@ -138,9 +138,10 @@ def handshake_lost(scene: Scene, row: Connection) -> Iterator[Finding]:
     if not answers:
         what += f"; frame {resets[0].frame} refused" if resets else "; none was answered"
     waited = max(p.time_ns for p in (*syns, *answers)) - syns[0].time_ns if syns else 0
+    over = f", over {lasting(waited)}" if waited else ""
     yield Finding(
         "handshake_lost", row.connection, Severity.HIGH,
-        f"The handshake did not go through at once: {what}, over {lasting(waited)}.",
+        f"The handshake did not go through at once: {what}{over}.",
         "Find out where the handshake is lost: a firewall, a full queue, a route.", "RFC 6298 2.1",
         tuple(p.frame for p in (*syns, *answers))[:CITED],
     )  # fmt: skip

@@ -131,7 +131,10 @@ def _half_open(scene: Scene) -> dict[tuple[str, int | None], list[Packet]]:
             continue
         path = scene.path(row.connection)
         answer = _unacknowledged(path) if path is not None else None
-        if answer is not None and last_ns - answer.time_ns >= _UNANSWERED_NS:
+        if path is None or answer is None:
+            continue
+        resets = sent(path.track.halves[Direction.C2S].resets)  # which did not come
+        if resets or last_ns - answer.time_ns >= _UNANSWERED_NS:
             found[row.server, row.server_port].append(answer)
     return found
 

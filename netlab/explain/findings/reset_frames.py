@@ -11,7 +11,7 @@ from __future__ import annotations
 from itertools import takewhile
 
 from netlab.correlate.arrivals import arrival_ns, reached
-from netlab.correlate.flows import RST
+from netlab.correlate.flows import ACK, RST, SYN
 from netlab.correlate.segments import Row
 from netlab.explain.causes import MECHANISMS, Cause
 from netlab.explain.path import Path
@@ -57,6 +57,13 @@ def answering(path: Path, side: Side, packet: Packet) -> tuple[str, str]:
             f"its program had closed it (FIN of frame {fins[0].frame}) before frame {frame} brought"
             f" {counted(asked.segment.payload_len_bytes, 'byte')} more",
             "Stop sending once the peer has closed; look for the end of the stream first.",
+        )  # fmt: skip
+    if asked.packet._flags & SYN and asked.packet._flags & ACK:
+        return (
+            f"it has the form of an answer to the SYN-ACK of frame {frame}, which it did not"
+            " expect",
+            "Look who sent the SYN: not that end's kernel (a scan or a flood, by raw sockets or"
+            " with its address forged), or a program that had closed its socket by then.",
         )  # fmt: skip
     return (
         f"it has the form of an answer to frame {frame}, for a connection that it did not know",

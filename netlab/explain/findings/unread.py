@@ -108,14 +108,15 @@ def _unread(scene: Scene, row: Connection, direction: Direction, socket: Socket)
         one = came[max(bisect_right(starts, start) - 1, 0)] if came else None
         if one is None or not one.start <= start < one.stop:
             continue
-        if one.arrived_ns + _SETTLE_NS <= until_ns:
+        dropped = item.reason == Reason.DATAGRAM_DROPPED  # a later one was read: it had its time
+        if dropped or one.arrived_ns + _SETTLE_NS <= until_ns:
             found[item.reason].append(
                 _Unit(item.bytes, one.arrived_ns, one.packets[0].frame, one.completed_by)
             )
-    queued, dropped, some = (found[reason] for reason in _REASONS)
+    queued, lost, some = (found[reason] for reason in _REASONS)
     port = row.client_port if direction is Direction.C2S else row.server_port
-    known = sorted([*queued, *dropped], key=lambda unit: unit.arrived_ns)
-    return _Unread(known, len(dropped), some, _unsure_reads(scene, socket, port))
+    known = sorted([*queued, *lost], key=lambda unit: unit.arrived_ns)
+    return _Unread(known, len(lost), some, _unsure_reads(scene, socket, port))
 
 
 def _listens_until_ns(scene: Scene, socket: Socket) -> int:

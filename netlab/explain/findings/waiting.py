@@ -32,9 +32,17 @@ def parts_of(scene: Scene, row: Connection, *causes: Cause) -> list[tuple[Call |
         ]
         waits += [(None, part) for part in silences_of(scene, row.connection)]
         scene.troubles[row.connection] = [
-            item for item in waits if item[1].cause not in _NO_TROUBLE
+            item
+            for item in waits
+            if item[1].cause not in _NO_TROUBLE and not _elsewhere(scene, row, item[1])
         ]
     return [item for item in scene.troubles[row.connection] if item[1].cause in causes]
+
+
+def _elsewhere(scene: Scene, row: Connection, part: Part) -> bool:
+    """Whether it was another connection that waited: its peer's program was inside that."""
+    frames = [scene.packets[frame].connection for frame in part.frames]
+    return bool(frames) and None not in frames and row.connection not in frames
 
 
 def given_up(scene: Scene, row: Connection, *causes: Cause) -> list[tuple[Call | None, Part]]:

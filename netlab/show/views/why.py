@@ -20,7 +20,7 @@ from netlab.explain.silence.silences import silences_of
 from netlab.explain.unreturned import end_of
 from netlab.explain.waits import explained
 from netlab.explain.wording import more_such, name_of
-from netlab.model.call import ACCEPTING
+from netlab.model.call import ACCEPTING, STOP
 from netlab.model.garbage import no_collection
 from netlab.model.recording import RawRecording
 from netlab.model.records import dataclass
@@ -155,7 +155,7 @@ def _why(tables: Tables, raw: RawRecording, path: str, connection: Connection | 
         call for call in tables.calls
         if call.call in scene.explained and (number is None or call.connection == number)
     ]  # fmt: skip
-    weights = {call.call: _weight(scene.explained[call.call], call) for call in told}
+    weights = {call.call: _weight(scene, call) for call in told}
     unknown_ns = {c.call: _length(scene.explained[c.call], Cause.UNKNOWN) for c in told}
     ranked = sorted(told, key=lambda call: (-weights[call.call], call.call))
     sentences = [sentence(scene, call) for call in ranked[:SENTENCES]]
@@ -299,14 +299,17 @@ def _advice(clause: Clause) -> str:
     return MECHANISMS[Cause(clause.cause)].advice if clause.cause else ""
 
 
-def _weight(parts: Iterable[Part], call: Call) -> float:
+def _weight(scene: Scene, call: Call) -> float:
     """How much a call's waits matter to who asks why it was slow."""
     weight = 0.0
-    for part in parts:
+    owed = scene.owed.get(call.call)
+    for part in scene.explained[call.call]:
         cause = part.cause
         if cause in BUSY:
             continue
-        if _is_idle(part, call):
+        if cause is Cause.TIMER and owed and owed.parts:  # before that was written it looked round
+            weight += sum(one.length_ns for one in owed.parts)
+        elif _is_idle(part, call):
             weight += part.length_ns * _IDLE_WEIGHT
         elif cause is Cause.UNKNOWN:  # they have a list of their own
             weight += part.length_ns * _UNKNOWN_WEIGHT
@@ -322,6 +325,8 @@ def _is_idle(part: Part, call: Call) -> bool:
     cause = part.cause
     if cause is Cause.TIMER and (call.op == "connect" or part.frames or part.calls):
         return False  # something had not come by then, and these show it
+    if cause is Cause.SIGNAL and call.op != STOP and part.calls:
+        return False  # it waited for another thread, which a signal had stopped
     if cause in _IDLE or (cause is Cause.PEER_APP and call.side != Side.CLIENT):
         return True
     return call.op in ACCEPTING and cause in (Cause.NETWORK, Cause.SCHEDULER)

@@ -68,6 +68,18 @@ def test_what_lay_there_until_the_close() -> None:
     assert (one.severity, one.frames, one.calls) == (Severity.MEDIUM, (2, 3), (4, 5))
 
 
+@pytest.mark.parametrize("later_read", [True, False])
+def test_what_came_just_before_the_close_was_dropped_only_if_a_later_one_was_read(
+    later_read: bool,
+) -> None:
+    play = sent(10, 20, 30)
+    play.now_ns -= 99 * MS
+    recv(play, 10, *([30] if later_read else []))
+    close(play, after_ms=1)
+    one = unread(play)
+    assert (one is not None and "its kernel dropped it" in one.text) is later_read
+
+
 def test_what_was_dropped_before_one_that_was_read() -> None:
     play = sent(10, 20, 30)
     recv(play, 10, 30)

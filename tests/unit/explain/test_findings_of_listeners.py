@@ -97,14 +97,16 @@ def test_without_the_listeners_calls_nothing_is_said_of_its_queue() -> None:
     assert of(play, "backlog_overflow") == []
 
 
-def knocks(count: int, *, gap_ms: int = 20, answer: str = "", later_ms: int = 2000) -> Play:
+def knocks(
+    count: int, *, gap_ms: int = 20, answer: str = "", later_ms: int = 2000, way: str = "carry"
+) -> Play:
     """SYNs with their SYN-ACKs, and what the clients answer."""
     play = Play(wired=True)
     for sport in range(41000, 41000 + count):
         play.frame("c>s", "S", 0, sport=sport, options=play._offer())
         play.frame("s>c", "SA", 0, 1, sport=sport, options=play._offer())
         if answer:
-            play.frame("c>s", answer, 1, 1, sport=sport)
+            play.frame("c>s", answer, 1, 1, sport=sport, way=way)
         play.now_ns += gap_ms * MS
     play.now_ns += later_ms * MS
     play.frame("c>s", "S", 0, sport=42000, options=play._offer())
@@ -118,6 +120,12 @@ def test_many_handshakes_without_an_ack_look_like_a_flood() -> None:
     assert "so does a way back that is broken" in one.text
     assert one.frames[0] == 2
     assert one.connection is None
+
+
+def test_clients_whose_resets_were_lost_leave_handshakes_half_open_at_once() -> None:
+    """What sends SYNs past its kernel has that answer each SYN-ACK: no ACK will come any more."""
+    (one,) = of(knocks(37, gap_ms=1, later_ms=100, answer="R", way="drop"), "syn_flood")
+    assert "37 handshakes with port 80 of 127.0.0.1 stayed half open" in one.text
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,16 @@ def test_seen_from_afar_the_answer_is_a_way_later() -> None:
     assert "answers no frame that had come just before" in reset(play).text
 
 
+def test_a_reset_for_a_syn_ack_is_of_an_end_that_asked_for_nothing() -> None:
+    play = Play(wired=True)
+    play.syn()
+    asked = play.synack()
+    play.frame("c>s", "R", 1, 0)
+    (one,) = [f for f in findings_of(Scene(play.tables(), play.raw)) if f.kind == "reset"]
+    assert f"an answer to the SYN-ACK of frame {asked}, which it did not expect" in one.text
+    assert "Look who sent the SYN" in one.advice
+
+
 @pytest.mark.parametrize("answered", [False, True])
 def test_keep_alives_without_an_answer(answered: bool) -> None:
     play = opened()

@@ -236,6 +236,34 @@ def test_one_that_goes_on_at_once_had_it_held_by_the_congestion_window() -> None
     assert causes(rows, number_of(tables, "send")) == [("cwnd", 20)]
 
 
+def test_what_was_out_while_a_loss_was_repaired_is_no_measure_of_the_congestion_window() -> None:
+    """Of 24 segments out then, SACK had told of 22; the loss has made cwnd 7 of them."""
+    play = Play(wired=True)
+    play.handshake()
+    play.ack("s>c", 0)
+    size = 60 * FULL
+    with play.call("client", "send", size, size=size):
+        play.data("c>s", 0, FULL, way="drop")
+        for at in range(FULL, 20 * FULL, FULL):
+            play.data("c>s", at, at + FULL)
+        for last in (2, 3, 4, 20):
+            sacked = play.sack_option("c>s", (FULL, last * FULL))
+            play.ack("s>c", 0, options=sacked)
+        play.data("c>s", 0, FULL)
+        for at in range(20 * FULL, 24 * FULL, FULL):
+            play.data("c>s", at, at + FULL)
+        play.ack("s>c", 24 * FULL)
+        for at in range(24 * FULL, size, 7 * FULL):
+            for start in range(at, min(at + 7 * FULL, size), FULL):
+                play.data("c>s", start, start + FULL)
+            if at + 7 * FULL < size:
+                ack = play.ack("s>c", at + 7 * FULL, way="hold")
+                play.now_ns += 20 * MS
+                play.arrives(ack)
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, "send")) == [("cwnd", 100)]
+
+
 def test_a_buffer_is_not_blamed_for_what_the_window_holds() -> None:
     """As in the send that nobody reads: bytes are left that the window does not let go."""
     play = Play(wired=True, window=512)
@@ -270,6 +298,39 @@ def test_a_send_that_its_timer_ended_waited_for_the_window_until_then(timer: str
     timed = timer != "0x" + 32 * "0"  # "0x...": its value is not shown
     rest = [("peer_window", 170)] if timed else [("peer_window", 40), ("unknown", 130)]
     assert causes(rows, send) == rest
+
+
+@pytest.mark.parametrize("how", ["SO_SNDTIMEO", "SIGTERM", "status 0"])
+def test_a_send_that_ended_while_its_oldest_bytes_were_lost_waited_for_those(how: str) -> None:
+    """Sent again once, lost once more: nothing came back until its timer, or a signal, ended it."""
+    play = Play(wired=True)
+    play.handshake()
+    play.ack("s>c", 0)
+    timed = how == "SO_SNDTIMEO"
+    if timed:
+        option = "SOL_SOCKET, SO_SNDTIMEO, 0x00000000000000000100000000000000"
+        play.did("client", "setsockopt", 0, args=option)
+    with play.call("client", "send", 50_000, size=1 << 22):
+        for at in range(0, 10 * FULL, FULL):
+            play.data("c>s", at, at + FULL, way="drop")
+        play.now_ns += 300 * MS
+        again = play.data("c>s", 0, FULL, way="drop")
+        play.now_ns += 200 * MS
+    if not timed:
+        play.did("client", "exit", None, inode=None, fd=None, inside=True, args=how,
+                 local=None, peer=None, family=None, kind=None)  # fmt: skip
+    tables, rows = told(play)
+    send = number_of(tables, "send")
+    if how == "status 0":  # what ended it, and when, is not known
+        assert causes(rows, send) == [("unknown", 500)]
+        return
+    assert causes(rows, send) == [("rto", 300), ("rto", 200)]
+    last = [row for row in rows if row.call == send][-1]
+    assert last.certainty == "inferred"
+    assert last.text == (
+        f"with the send buffer full, because frame {again} was lost, and by then it had not been"
+        " sent again"
+    )
 
 
 def late_segment(*, alone: bool, rtt_ms: int = 10, last: bool = False) -> Play:

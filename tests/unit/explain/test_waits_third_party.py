@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from netlab.explain.findings.rules import findings_of
+from netlab.explain.waits import explained
 from netlab.model.tables import Wait
 from tests.playbook import Play
 from tests.waits_told import MS, told
@@ -89,3 +91,24 @@ def test_a_server_that_was_busy_with_another_is_told_so(busy_ms: int, named: boo
     longest = max((r for r in rows if r.call == recv), key=lambda r: r.stop_ns - r.start_ns)
     assert longest.cause == "peer_app"
     assert ("(between send #7 and send #8 on connection 1)" in longest.text) is named
+
+
+def test_what_the_server_waited_for_is_no_finding_of_who_waited_for_the_server() -> None:
+    play = Play(wired=True)
+    play.did("server", "socketpair", 0, new_inode=2, **NEAR)
+    play.handshake()
+    with play.call("client", "send", 64, size=64):
+        play.data("c>s", 0, 64)
+    play.did("server", "recv", 64, size=4096)
+    with play.call("client", "recv", 5, size=5, **FAR):
+        with play.call("server", "recv", 65, size=4096):
+            play.did("client", "send", 65, size=65)
+            play.now_ns += 40 * MS
+            play.ack("s>c", 64)
+            play.data("c>s", 64, 129)
+        play.did("server", "send", 5, size=5, **NEAR)
+    scene = explained(play.tables(), play.raw)
+    far = next(c.call for c in scene.tables.calls if c.op == "recv" and c.pid == 30)
+    assert any(part.cause == "delayed_ack" for part in scene.explained[far])
+    found = [one for one in findings_of(scene) if one.kind == "nagle_delayed_ack"]
+    assert [scene.tables.connections[one.connection or 0].protocol for one in found] == ["tcp"]

@@ -306,3 +306,59 @@ def test_a_datagram_that_was_not_answered_was_not_lost() -> None:
     tables, rows = told(asks_again(answer=None))
     assert causes(rows, number_of(tables, "recvfrom", 2, "server")) == [("peer_app", 250)]
     assert of(rows, number_of(tables, "poll"), "timer").text == TIMED
+
+
+@pytest.mark.parametrize("way", ["drop", "carry"])
+def test_a_wait_for_a_handshake_says_what_became_of_the_syn(way: str) -> None:
+    """A connect with a time-out of the program's own: it does not wait, a poll does."""
+    play = Play(wired=True)
+    with play.call("client", "connect", None, errno="EINPROGRESS", address=ADDRESS["server"]):
+        syn = play.syn(way=way)
+    if way == "carry":
+        play.synack()
+    polls(play, 100)
+    tables, rows = told(play)
+    timer = of(rows, number_of(tables, "poll"), "timer")
+    lost = way == "drop"
+    assert timer.text == TIMED + (f": the SYN of frame {syn} was lost on the wire" if lost else "")
+    assert timer.frames == ((syn,) if lost else ())
+    assert timer.calls == ((number_of(tables, "connect"),) if lost else ())
+    kinds = {one.kind: one for one in findings_of(explained(play.tables(), play.raw))}
+    assert ("handshake_lost" in kinds) is lost
+    if lost:
+        assert "1 SYN and 0 SYN-ACKs were sent, 1 of them lost on the wire; none was answered." in (
+            kinds["handshake_lost"].text
+        )
+
+
+@pytest.mark.parametrize("way", ["drop", ""])
+def test_a_read_that_a_signal_interrupted_says_what_had_not_come(way: str) -> None:
+    play = Play(wired=True)
+    play.handshake()
+    if way:
+        with play.call("server", "send", 5, size=5):
+            lost = play.data("s>c", 0, 5, way=way)
+    with play.call("client", "recv", None, size=10, errno="EINTR"):
+        play.now_ns += 100 * MS
+    tables, rows = told(play)
+    wait = of(rows, number_of(tables, "recv"), "signal")
+    assert wait.certainty == "observed"
+    said = "until a signal interrupted it"
+    if way:
+        send = number_of(tables, "send")
+        assert wait.text.startswith(f"{said}: what server send #{send} wrote had not come by then")
+        assert (wait.frames, wait.calls) == ((lost,), (send,))
+    else:
+        assert wait.text == said
+
+
+def test_a_connect_that_a_signal_interrupted_says_what_became_of_the_syn() -> None:
+    play = Play(wired=True)
+    with play.call("client", "connect", None, errno="EINTR", address=ADDRESS["server"]):
+        syn = play.syn(way="drop")
+        play.now_ns += 100 * MS
+    tables, rows = told(play)
+    wait = of(rows, number_of(tables, "connect"), "signal")
+    assert wait.text == (
+        f"until a signal interrupted it: the SYN of frame {syn} was lost on the wire"
+    )

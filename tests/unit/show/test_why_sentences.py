@@ -8,7 +8,7 @@ from netlab.explain.analysis import read_later
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.parts import Part
 from netlab.explain.waits import explained
-from netlab.model.call import POLLIN
+from netlab.model.call import POLLIN, STOP
 from netlab.show.terminal.lines import plain
 from netlab.show.terminal.why import sentence_text, why_lines
 from netlab.show.views.why import sentence, why
@@ -65,6 +65,43 @@ def test_a_wait_that_gave_up_matters_where_something_had_not_come(was_lost: bool
         play.arrives(frame)
     first, second = (one.call for one in why(play.tables(), play.raw, "x").sentences[:2])
     assert (first < second) is was_lost
+
+
+@pytest.mark.parametrize("written_early", [True, False])
+def test_a_wait_that_gave_up_matters_from_when_something_was_written(written_early: bool) -> None:
+    """Of 100 ms before a time-out: all of them, or the last; then 30 ms for the same frame."""
+    play = Play(wired=True)
+    play.handshake()
+    with play.call("client", "recv", None, size=10, errno="EAGAIN"):
+        play.now_ns += 0 if written_early else 99 * MS
+        with play.call("server", "send", 5, size=5):
+            frame = play.data("s>c", 0, 5, way="hold")
+        play.now_ns += 100 * MS if written_early else MS
+    with play.call("client", "recv", 5, size=10):
+        play.now_ns += 30 * MS
+        play.arrives(frame)
+    first, second = (one.call for one in why(play.tables(), play.raw, "x").sentences[:2])
+    assert (first < second) is written_early
+
+
+def test_a_wait_for_a_thread_that_was_stopped_matters_and_the_stop_itself_does_not() -> None:
+    play = Play(wired=True)
+    play.handshake()
+    with play.call("client", "recv", 5, size=10):
+        with play.call("server", STOP, None, inode=None, fd=None, local=None, peer=None,
+                       family=None, kind=None, args="SIGSTOP"):  # fmt: skip
+            play.now_ns += 100 * MS
+        with play.call("server", "send", 5, size=5):
+            frame = play.data("s>c", 0, 5, way="hold")
+        play.arrives(frame)
+    with play.call("client", "recv", 5, size=10):
+        play.now_ns += 50 * MS
+        with play.call("server", "send", 5, size=5):
+            play.data("s>c", 5, 10)
+    names = [one.name for one in why(play.tables(), play.raw, "x").sentences]
+    recv = number_of(play.tables(), "recv")
+    assert names[0] == f"client recv #{recv}"
+    assert names[-1].startswith(f"server {STOP} ")
 
 
 def of_parts(*parts: tuple[int, Certainty]) -> str:
