@@ -125,10 +125,11 @@ STUDY = Study(
         BEFORE,
         Expect("the threshold after it, in % of them", Kind.COUNT, lambda p: 50, share,
                "RFC 5681 3.1 (4): ssthresh = max(FlightSize / 2, 2 SMSS)"),
-        Expect("segments more on their way, 5 rounds later", Kind.COUNT, lambda p: GROWTH_ROUNDS, growth,
-               "RFC 5681 3.1: one segment in a round trip",
-               less=1, more=1, because="the window grows when as many are acknowledged, which is now just "
-               "before the end of a round, now just behind it"),
+        Expect("segments more on their way, 5 rounds later", Kind.COUNT,
+               lambda p: GROWTH_ROUNDS, growth, "RFC 5681 3.1: one segment in a round trip",
+               less=1, more=1,
+               because="the window grows when as many are acknowledged, which is now just before "
+               "the end of a round, now just behind it"),
     ),
     moment=moment,
     seen=seen,

@@ -61,9 +61,9 @@ STUDY = Study(
     name="rto-rtt",
     topic=Topic.TIMEOUTS,
     question="How does the retransmission timer follow the round trip?",
-    setup="A client and a server exchange eight messages, and the wire loses the next one, once: on "
-    "wires with a round trip of {rtt}. Tail loss probes are off (net.ipv4.tcp_early_retrans 0), so "
-    "that only the retransmission timer acts.",
+    setup="A client and a server exchange eight messages, and the wire loses the next one, once: "
+    "on wires with a round trip of {rtt}. Tail loss probes are off (net.ipv4.tcp_early_retrans 0), "
+    "so that only the retransmission timer acts.",
     prediction="Its length, the retransmission time-out (RTO), is srtt + 4 rttvar (RFC 6298): the "
     "smoothed round trip and four times its variation. Behind the handshake one trip is known, "
     "and half of it is taken for the variation: that makes three trips. Later the variation of a "
