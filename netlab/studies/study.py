@@ -181,7 +181,7 @@ class Study:
     name: str
     topic: Topic
     question: Text
-    setup: str
+    setup: Text
     prediction: Text
     expects: tuple[Expect, ...]
     next: Text  # what to try then
