@@ -52,35 +52,43 @@ class Flights:
         it up only after the wire has handed over the next: a round that begins in the middle of
         many ACKs is told some segments short or long by that, and the next the other way.
         """
-        return [len(times) for times in self._left_in_rounds(start)]
+        segments = self._firsts(start)
+        found: list[int] = []
+        while segments:
+            began = segments[0][1]
+            over_ns = next((time_ns for time_ns, until in self.acked if until > began), None)
+            mine = [one for one in segments if over_ns is None or one[0] < over_ns]
+            found.append(len(mine))
+            segments = segments[len(mine) :]
+        return found
 
     def windows(self, start: int = 0) -> list[int]:
         """The most segments that were on their way in each round, from the one on that begins at
-        this offset.
+        this offset. A round has as many segments as were on their way in it.
 
         As an ACK is never seen later than the kernel takes it up, none of these is more than the
         kernel had; and once it has taken up the last of the ACKs that came together, as many as
         its window allows. So a late hand-over (see `rounds`) does not change them.
         """
-        return [
-            max(map(self.on_the_way, times)) // SEGMENT for times in self._left_in_rounds(start)
-        ]
+        on_the_way = [self.on_the_way(time_ns) // SEGMENT for time_ns, _ in self._firsts(start)]
+        found: list[int] = []
+        while on_the_way:
+            count, most = 1, on_the_way[0]
+            while count < min(most, len(on_the_way)):
+                most = max(most, on_the_way[count])
+                count += 1
+            found.append(most)
+            on_the_way = on_the_way[count:]
+        return found
 
-    def _left_in_rounds(self, start: int) -> list[list[int]]:
-        """When each segment left, round by round."""
+    def _firsts(self, start: int) -> list[tuple[int, int]]:
+        """When each segment from this offset on left for the first time, and its first byte."""
         segments = []
         for time_ns, first, stop in self.sent:
             if first >= start:
                 segments.append((time_ns, first))
                 start = stop
-        found: list[list[int]] = []
-        while segments:
-            began = segments[0][1]
-            over_ns = next((time_ns for time_ns, until in self.acked if until > began), None)
-            mine = [one for one in segments if over_ns is None or one[0] < over_ns]
-            found.append([time_ns for time_ns, _ in mine])
-            segments = segments[len(mine) :]
-        return found
+        return segments
 
     def trips_ns(self, start: int = 0) -> list[int]:
         """How long each ACK took, from when the first segment that only it tells of had left.
