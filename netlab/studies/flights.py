@@ -50,16 +50,13 @@ class Flights:
 
         Without copies. An ACK is seen as the wire hands it over, and the sender's kernel may take
         it up only after the wire has handed over the next: a round that begins in the middle of
-        many ACKs is told some segments short or long by that, and the next the other way.
+        many ACKs is told some segments short by that, and the next too many.
         """
         segments = self._firsts(start)
         found: list[int] = []
         while segments:
-            began = segments[0][1]
-            over_ns = next((time_ns for time_ns, until in self.acked if until > began), None)
-            mine = [one for one in segments if over_ns is None or one[0] < over_ns]
-            found.append(len(mine))
-            segments = segments[len(mine) :]
+            found.append(self._before_its_ack(segments))
+            segments = segments[found[-1] :]
         return found
 
     def windows(self, start: int = 0) -> list[int]:
@@ -70,16 +67,22 @@ class Flights:
         kernel had; and once it has taken up the last of the ACKs that came together, as many as
         its window allows. So a late hand-over (see `rounds`) does not change them.
         """
-        on_the_way = [self.on_the_way(time_ns) // SEGMENT for time_ns, _ in self._firsts(start)]
+        segments = self._firsts(start)
         found: list[int] = []
-        while on_the_way:
-            count, most = 1, on_the_way[0]
-            while count < min(most, len(on_the_way)):
-                most = max(most, on_the_way[count])
+        while segments:
+            on_the_way = [self.on_the_way(time_ns) // SEGMENT for time_ns, _ in segments]
+            count = self._before_its_ack(segments)
+            while count < min(max(on_the_way[:count]), len(segments)):
                 count += 1
-            found.append(most)
-            on_the_way = on_the_way[count:]
+            found.append(max(on_the_way[:count]))
+            segments = segments[count:]
         return found
+
+    def _before_its_ack(self, segments: list[tuple[int, int]]) -> int:
+        """How many of these left before the first of them was acknowledged."""
+        began = segments[0][1]
+        over_ns = next((time_ns for time_ns, until in self.acked if until > began), None)
+        return sum(over_ns is None or time_ns < over_ns for time_ns, _ in segments)
 
     def _firsts(self, start: int) -> list[tuple[int, int]]:
         """When each segment from this offset on left for the first time, and its first byte."""
