@@ -24,8 +24,8 @@ WINDOW = 40  # segments, when one of them is lost
 
 
 def first_round(evidence: Evidence) -> int | None:
-    """The first whole round after the loss, in % of the window before."""
-    windows, before = windows_after(evidence)[1:], at_loss(evidence)
+    """The first round after the loss, in % of the window before."""
+    windows, before = windows_after(evidence), at_loss(evidence)
     return 100 * windows[0] // before if windows and before else None
 
 
