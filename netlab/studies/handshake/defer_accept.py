@@ -80,7 +80,7 @@ STUDY = Study(
     name="defer-accept",
     topic=Topic.HANDSHAKE,
     question="Why wake a server for a client that has not said anything yet?",
-    setup="A server sets TCP_DEFER_ACCEPT on its listener (where defer is 1, here it is {defer}) "
+    setup="A server sets TCP_DEFER_ACCEPT on its listener (with defer=1; here it is {defer}) "
     "and waits in accept(). A client connects, thinks for {thinks}, and sends a byte; the round "
     "trip is {rtt}.",
     prediction="It need not be. To the client all is as ever: it is connected after a round trip. "

@@ -68,7 +68,7 @@ STUDY = Study(
     topic=Topic.SMALL_WRITES,
     question="{writes} writes of {size}: how many segments leave?",
     setup="A client calls send() {writes} times, one right after the other. The round trip is"
-    " {rtt}; TCP_NODELAY is set where nodelay is 1, here it is {nodelay}.",
+    " {rtt}; with nodelay=1 TCP_NODELAY is set.",
     prediction=lambda p: (
         "{writes}: with TCP_NODELAY each write is a segment: more headers than data, and no "
         "waiting. Without it Nagle's algorithm would let the first one leave, since nothing is on "
