@@ -1,8 +1,7 @@
 """What a sender had on its way: round by round, and at every moment.
 
 A round begins with a segment and ends when its ACK has come back, as RFC 8312 and RFC 9438 count
-round trips. It is told from the order of frames at the sender alone, not from times, so a busy
-machine does not change it.
+round trips. It is told from the order of frames at the sender alone, not from times.
 """
 
 from __future__ import annotations
@@ -49,20 +48,65 @@ class Flights:
     def rounds(self, start: int = 0) -> list[int]:
         """How many segments left in each round, from the one on that begins at this offset.
 
-        Without copies.
+        Without copies. An ACK is seen as the wire hands it over, and the sender's kernel may take
+        it up only after the wire has handed over the next: a round that begins in the middle of
+        many ACKs is told some segments short by that, and the next too many.
         """
+        segments = self._firsts(start)
+        found: list[int] = []
+        while segments:
+            found.append(self._before_its_ack(segments))
+            segments = segments[found[-1] :]
+        return found
+
+    def windows(self, start: int = 0) -> list[int]:
+        """The most segments that were on their way in each round, from the one on that begins at
+        this offset. A round has as many segments as were on their way in it.
+
+        As an ACK is never seen later than the kernel takes it up, none of these is more than the
+        kernel had; and once it has taken up the last of the ACKs that came together, as many as
+        its window allows. So a late hand-over (see `rounds`) does not change them.
+        """
+        segments = self._firsts(start)
+        found: list[int] = []
+        while segments:
+            on_the_way = [self.on_the_way(time_ns) // SEGMENT for time_ns, _ in segments]
+            count = self._before_its_ack(segments)
+            while count < min(max(on_the_way[:count]), len(segments)):
+                count += 1
+            found.append(max(on_the_way[:count]))
+            segments = segments[count:]
+        return found
+
+    def _before_its_ack(self, segments: list[tuple[int, int]]) -> int:
+        """How many of these left before the first of them was acknowledged."""
+        began = segments[0][1]
+        over_ns = next((time_ns for time_ns, until in self.acked if until > began), None)
+        return sum(over_ns is None or time_ns < over_ns for time_ns, _ in segments)
+
+    def _firsts(self, start: int) -> list[tuple[int, int]]:
+        """When each segment from this offset on left for the first time, and its first byte."""
         segments = []
         for time_ns, first, stop in self.sent:
             if first >= start:
                 segments.append((time_ns, first))
                 start = stop
-        found: list[int] = []
-        while segments:
-            began = segments[0][1]
-            over_ns = next((time_ns for time_ns, until in self.acked if until > began), None)
-            mine = [one for one in segments if over_ns is None or one[0] < over_ns]
-            found.append(len(mine))
-            segments = segments[len(mine) :]
+        return segments
+
+    def trips_ns(self, start: int = 0) -> list[int]:
+        """How long each ACK took, from when the first segment that only it tells of had left.
+
+        From that offset on; without those that tell of something that left twice.
+        """
+        left: dict[int, list[int]] = {}
+        for time_ns, first, _ in self.sent:
+            left.setdefault(first, []).append(time_ns)
+        found = []
+        before = 0
+        for time_ns, until in self.acked:
+            if before >= start and len(left.get(before, ())) == 1:
+                found.append(time_ns - left[before][0])
+            before = until
         return found
 
     def on_the_way(self, at_ns: int) -> int:

@@ -16,6 +16,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
+from netlab.server.plain import PlainProbe
+from netlab.studies.queues import posix_queue, sysv_queue, tcp_pair
+
 PIPE, POSIX, SYSV = "pipe", "POSIX queue", "System V queue"
 STREAM, DATAGRAM, SEQPACKET = "Unix stream", "Unix datagram", "Unix seqpacket"
 TCP = "TCP"
@@ -86,9 +89,8 @@ _TYPES = {
 
 
 def _tcp_pair() -> tuple[socket.socket, socket.socket]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        one = socket.create_connection(listener.getsockname())
-        other, _ = listener.accept()
+    listener, one, other = tcp_pair(PlainProbe(), port=0)
+    listener.close()
     for sock in (one, other):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return one, other
@@ -171,16 +173,10 @@ class _Queues:
 def _posix(blocks: bool, size: int) -> Ends:
     import posix_ipc
 
-    def queue() -> Any:
-        made = posix_ipc.MessageQueue(
-            None, posix_ipc.O_CREX, mode=0o600,
-            max_messages=_QUEUE_MESSAGES, max_message_size=min(size, QUEUE_BYTES),
-        )  # fmt: skip
-        made.unlink()  # both processes have it open: nothing stays behind
-        made.block = blocks
-        return made
-
-    there, back = queue(), queue()
+    most_bytes = min(size, QUEUE_BYTES)
+    there, back = (
+        posix_queue(most_bytes, blocks=blocks, messages=_QUEUE_MESSAGES) for _ in range(2)
+    )
     free = partial(_again, busy=posix_ipc.BusyError)
 
     def end(inbound: Any, outbound: Any) -> _Queues:
@@ -196,12 +192,7 @@ def _posix(blocks: bool, size: int) -> Ends:
 def _sysv(blocks: bool, size: int) -> Ends:
     import sysv_ipc
 
-    there, back = (
-        sysv_ipc.MessageQueue(
-            None, sysv_ipc.IPC_CREX, mode=0o600, max_message_size=min(size, QUEUE_BYTES)
-        )
-        for _ in range(2)
-    )
+    there, back = (sysv_queue(min(size, QUEUE_BYTES)) for _ in range(2))
     free = partial(_again, busy=sysv_ipc.BusyError)
 
     def end(inbound: Any, outbound: Any) -> _Queues:

@@ -17,7 +17,7 @@ from netlab.studies.parts import TICK_NS, TURN_NS
 from netlab.studies.plot import plot_lines
 from netlab.studies.quantity import Kind, Value, shown, typed
 from netlab.studies.runner import Outcome, Run
-from netlab.studies.study import Drawn, Parameter, Params, Study
+from netlab.studies.study import Drawn, Expect, Parameter, Params, Study
 from netlab.studies.table import table_lines
 
 LADDER_ROWS = 30
@@ -208,13 +208,20 @@ def plot_of_sweep(outcome: Outcome, width: int, colours: bool) -> list[Line]:
     places = [run.p[sweep.parameter] for run in outcome.runs]
     series = []
     for name, at, of in sweep.drawn:
-        checks = [run.checks[at] for run in outcome.runs]
-        values = [check.predicted if of is Drawn.PREDICTED else check.measured for check in checks]
+        values = [_side(run, study.expects[at], of) for run in outcome.runs]
         pairs = zip(places, values, strict=True)
         series.append((name, [(x, y) for x, y in pairs if isinstance(y, int)]))
     expect = study.expects[sweep.drawn[0][1]]
     title = f"{sweep.title or expect.what}, over {sweep.parameter}"
     return plot_lines(title, series, kind, expect.kind, width, log=sweep.log, colours=colours)
+
+
+def _side(run: Run, expect: Expect, of: Drawn) -> Value | None:
+    """What is drawn of an expectation: what was measured only where it applies."""
+    check = next((one for one in run.checks if one.what == expect.what), None)
+    if of is Drawn.MEASURED:
+        return check.measured if check is not None else None
+    return check.predicted if check is not None else expect.predicted(run.p)
 
 
 def moment_ladder(run: Run) -> Ladder | None:

@@ -17,7 +17,7 @@ from netlab.server.plain import PlainProbe
 from netlab.studies.family import ended, forked
 from netlab.studies.lines import Line, both_ends
 
-ROUND_TRIPS, LEAST_ROUNDS = 10, 3
+ROUND_TRIPS, LEAST_ROUNDS = 10, 2
 FLOW_BYTES, FLOW_MESSAGES, LEAST_MESSAGES = 1 << 19, 250, 4  # of a round in one direction
 GO_ON, ENOUGH = 0, 1  # the first byte of a message
 _T = TypeVar("_T")

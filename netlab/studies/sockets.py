@@ -87,7 +87,7 @@ def as_eagain(call: Callable[[], T], busy: type[Exception]) -> Callable[[], T]:
 
 
 # Where struct tcp_info of linux/tcp.h has what: numbers of 32 bits.
-RTO_US, SRTT_US, RTTVAR_US, SSTHRESH, CWND, SEGS_OUT = 8, 68, 72, 76, 80, 136
+RTO_US, SRTT_US, SSTHRESH, CWND, SEGS_OUT = 8, 68, 76, 80, 136
 
 
 def tcp_info(sock: Any, place: int) -> int:

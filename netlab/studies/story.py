@@ -187,10 +187,13 @@ def steps(outcome: Outcome) -> list[list[str]]:
 
     The frames of each connection as they left, of whatever protocol, and the calls of each program.
     Where no ladder is shown many may race: then each direction by itself, without ACKs that ride
-    alone, and of each kind of program which calls there were, without those that only wait.
+    alone, and of each kind of program which calls there were, without those that only wait. Where
+    even the number of connections is chance, what is the same of two of them counts once, and of
+    calls neither numbers of descriptors nor of bytes do.
     """
     tables = outcome.runs[-1].evidence.tables
-    raced = outcome.study.connection is None
+    by_lot = outcome.study.by_lot
+    raced = by_lot or outcome.study.connection is None
     ways = {segment.frame: segment.direction for segment in tables.segments}
     frames: dict[tuple[int | None, str | None], list[str]] = {}
     for packet in tables.packets:
@@ -203,9 +206,13 @@ def steps(outcome: Outcome) -> list[list[str]]:
     calls: dict[str, list[str]] = {}
     for call in tables.calls:
         actor = re.sub(r"\d+", "", call.actor) if raced else call.actor
-        line = f"{actor} {call.op} {call.requested_bytes} {call.result} {call.errno}"
+        numbers = "" if by_lot else f"{call.requested_bytes} {call.result} "
+        line = f"{actor} {call.op} {numbers}{call.errno}"
         mine = calls.setdefault(actor, [])
         if not raced or (call.op not in _WAITING and line not in mine):
             mine.append(line)
     of_calls = [sorted(lines) if raced else lines for lines in calls.values()]
-    return [*sorted(frames.values()), *sorted(of_calls)]
+    of_frames = sorted(frames.values())
+    if by_lot:
+        of_frames = [lines for at, lines in enumerate(of_frames) if lines not in of_frames[:at]]
+    return [*of_frames, *sorted(of_calls)]

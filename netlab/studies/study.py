@@ -181,7 +181,7 @@ class Study:
     name: str
     topic: Topic
     question: Text
-    setup: str
+    setup: Text
     prediction: Text
     expects: tuple[Expect, ...]
     next: Text  # what to try then
@@ -206,6 +206,8 @@ class Study:
         ""  # what `why` must name for the longest call of `waits_on`; empty: no waiting
     )
     waits_on: str = "client"  # a host, or a host and the name of its call
+    # Whether it is chance how many connections it takes: how often the same happens is no news.
+    by_lot: bool = False
     lacks: Callable[[], str] = lambda: ""  # what this kernel lacks for it; empty: nothing
     claims: tuple[Claim, ...] = ()
     sweep: Sweep | None = None

@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from netlab.model.probe import Probe
-from netlab.studies.sockets import as_eagain, listening
+from netlab.studies.queues import (
+    posix_calls,
+    posix_queue,
+    sysv_calls,
+    sysv_queue,
+    tcp_pair,
+)
+from netlab.studies.sockets import as_eagain
 from netlab.studies.study import PORT
 
 MOST_BYTES = 1 << 20  # what no kind with borders takes
@@ -137,19 +144,17 @@ def _unix_stream(probe: Probe, folder: Path, name: str, kind: int) -> Talk:
     listener.listen(2)
     one = probe.socket(socket.AF_UNIX, kind)
     one.connect(path)
-    return _accepted(name, listener, one, "by path", path)
+    other, _ = listener.accept()
+    return _accepted(name, listener, one, other, "by path", path)
 
 
 def _tcp(probe: Probe) -> Talk:
-    listener = listening(probe)
-    one = probe.socket(socket.AF_INET, socket.SOCK_STREAM)
-    one.connect(("127.0.0.1", PORT))
+    listener, one, other = tcp_pair(probe)
     one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return _accepted("TCP", listener, one, "by port", PORT)
+    return _accepted("TCP", listener, one, other, "by port", PORT)
 
 
-def _accepted(name: str, listener: Any, one: Any, by: str, place: Any) -> Talk:
-    other, _ = listener.accept()
+def _accepted(name: str, listener: Any, one: Any, other: Any, by: str, place: Any) -> Talk:
     for sock in (listener, one, other):
         sock.setblocking(False)
 
@@ -181,15 +186,9 @@ def _unix_datagram(probe: Probe, folder: Path) -> Talk:
 
 
 def _posix(after: contextlib.ExitStack) -> Talk:
-    import posix_ipc
-
-    queue = posix_ipc.MessageQueue(
-        f"/netlab-kinds-{os.getpid()}", posix_ipc.O_CREX, mode=0o600,
-        max_message_size=limit("fs/mqueue/msgsize_max"),
-    )  # fmt: skip
+    queue = posix_queue(limit("fs/mqueue/msgsize_max"), name=f"/netlab-kinds-{os.getpid()}")
     after.callback(queue.unlink)
-    queue.block = False
-    end = End(queue.send, as_eagain(lambda: queue.receive()[0], posix_ipc.BusyError))
+    end = End(*posix_calls(queue))
 
     def urgent() -> bytes:
         queue.send(b"1", priority=1)
@@ -203,14 +202,9 @@ def _posix(after: contextlib.ExitStack) -> Talk:
 
 
 def _sysv(after: contextlib.ExitStack) -> Talk:
-    import sysv_ipc
-
-    queue = sysv_ipc.MessageQueue(None, sysv_ipc.IPC_CREX, mode=0o600, max_message_size=MOST_BYTES)
+    queue = sysv_queue(MOST_BYTES)
     after.callback(queue.remove)
-    end = End(
-        lambda data: queue.send(data, block=False),
-        as_eagain(lambda: queue.receive(block=False)[0], sysv_ipc.BusyError),
-    )
+    end = End(*sysv_calls(queue))
 
     def urgent() -> bytes:
         queue.send(b"1", type=1)

@@ -50,7 +50,8 @@ NUMBERED = {
 def test_every_study_has_a_story(name: str) -> None:
     study = catalogue()[name]
     text = KEPT[name].story.read_text(encoding="utf-8")
-    assert text.startswith(f"# {study.text(study.question, study.params({}))}\n")
+    swept = study.sweep.values if study.sweep is not None else ()
+    assert text.startswith(f"# {study.text(study.question, study.params({}), swept)}\n")
     assert "\n✓ " in text
     assert "\n✗ " not in text
 

@@ -17,7 +17,7 @@ from netlab.explain.analysis import analyse
 from netlab.model.errors import CheckFailed
 from netlab.studies.catalogue import catalogue
 from netlab.studies.claims import Verdict, judged
-from netlab.studies.runner import expectations
+from netlab.studies.runner import expectations, settings
 
 WITHIN_S = 120
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,8 +44,8 @@ def test_a_study_holds_and_its_recording_is_whole(name: str, tmp_path: Path) -> 
     assert max(map(len, done.stdout.splitlines())) <= 80
     one = catalogue()[name]
     lines = done.stdout.splitlines()
-    runs = len(one.sweep.values) if one.sweep else 1
-    marks = runs * len(expectations(one, one.params({}))) + 1
+    runs = settings(one, one.params({}), False)
+    marks = sum(len(expectations(one, p)) for p in runs) + 1
     assert sum(line.startswith("✓ ") for line in lines) == marks
     raw = read_raw(tmp_path / "r.pcapng")
     assert raw.faults == []

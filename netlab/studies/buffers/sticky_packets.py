@@ -79,7 +79,8 @@ def moment(evidence: Evidence) -> list[Window]:
 STUDY = Study(
     name="sticky-packets",
     topic=Topic.BUFFERS,
-    question="Five messages were sent with five calls. Why does one recv() return them all?",
+    question="Each message was sent with a call of its own ({messages} of them). Why does one "
+    "recv() return them all?",
     setup="A client sends {messages} messages of {size}, each with a send() of its own. The "
     "server comes to read when all of them are there.",
     prediction="TCP carries a stream of bytes. The receiver's kernel keeps what came in one "

@@ -107,7 +107,9 @@ STUDY = Study(
     topic=Topic.BUFFERS,
     question="The server sleeps for {sleep} before it reads. Who stops the client, and who "
     "wakes it?",
-    setup="A client sends {size}; the server's SO_RCVBUF is {rcvbuf}, and its program sleeps.",
+    setup="A client sends {size}; the server's SO_RCVBUF is {rcvbuf}, and its program sleeps. "
+    "What its kernel has room for is the window that it offers; a segment by which the client's "
+    "kernel asks whether a closed window is open again is called a probe.",
     prediction="The server's kernel takes what fits and offers a window of zero. The client's"
     " kernel may not send, and asks again and again with probes, each wait twice as long as "
     "the one before: the frame that opens the window could be lost. send() waits with it, for"

@@ -6,10 +6,10 @@ from netlab.studies.congestion.cwnd_reno import (
     at_loss,
     client,
     moment,
-    rounds_after,
     seen,
     share,
     sysctls,
+    windows_after,
     wire,
 )
 from netlab.studies.evidence import Evidence
@@ -24,9 +24,9 @@ WINDOW = 40  # segments, when one of them is lost
 
 
 def first_round(evidence: Evidence) -> int | None:
-    """The first whole round after the loss, in % of the window before."""
-    rounds, before = rounds_after(evidence)[1:], at_loss(evidence)
-    return 100 * rounds[0] // before if rounds and before else None
+    """The first round after the loss, in % of the window before."""
+    windows, before = windows_after(evidence), at_loss(evidence)
+    return 100 * windows[0] // before if windows and before else None
 
 
 def grown(p: Params) -> int:

@@ -58,8 +58,8 @@ def share(evidence: Evidence) -> int | None:
     return 100 * int(evidence.returned["client"]) // before if before else None
 
 
-def rounds_after(evidence: Evidence) -> list[int]:
-    """Segments in each whole round after the loss was made good."""
+def windows_after(evidence: Evidence) -> list[int]:
+    """Segments on their way at most, in each whole round after the loss was made good."""
     flights = Flights(evidence)
     again_ns = flights.first_copy_ns()
     if again_ns is None:
@@ -67,13 +67,13 @@ def rounds_after(evidence: Evidence) -> list[int]:
     out = max(stop for time_ns, _, stop in flights.sent if time_ns < again_ns)
     over_ns = next((time_ns for time_ns, until in flights.acked if until >= out), None)
     start = next((first for time_ns, first, _ in flights.sent if over_ns and time_ns > over_ns), 0)
-    return flights.rounds(start)[:-1]
+    return flights.windows(start)[:-1]
 
 
 def growth(evidence: Evidence) -> int | None:
-    """How many segments more are in a round, so many rounds later; the first is not whole."""
-    rounds = rounds_after(evidence)[1:]
-    return rounds[GROWTH_ROUNDS] - rounds[0] if len(rounds) > GROWTH_ROUNDS else None
+    """How many segments more are on their way, so many rounds later; the first is not whole."""
+    windows = windows_after(evidence)[1:]
+    return windows[GROWTH_ROUNDS] - windows[0] if len(windows) > GROWTH_ROUNDS else None
 
 
 def moment(evidence: Evidence) -> list[Window]:
@@ -93,10 +93,10 @@ def moment(evidence: Evidence) -> list[Window]:
 
 def seen(evidence: Evidence) -> str:
     """What the recording shows."""
-    after = ", ".join(map(str, rounds_after(evidence)))
+    after = ", ".join(map(str, windows_after(evidence)))
     return (
         f"{at_loss(evidence)} segments were on their way when one was lost. In each round after "
-        f"that was made good: {after}."
+        f"that was made good, at most: {after}."
     )
 
 
@@ -125,9 +125,11 @@ STUDY = Study(
         BEFORE,
         Expect("the threshold after it, in % of them", Kind.COUNT, lambda p: 50, share,
                "RFC 5681 3.1 (4): ssthresh = max(FlightSize / 2, 2 SMSS)"),
-        Expect("segments more, 5 rounds later", Kind.COUNT, lambda p: GROWTH_ROUNDS, growth,
-               "RFC 5681 3.1: one segment in a round trip",
-               less=1, more=1, because="the loss is made good within a round"),
+        Expect("segments more on their way, 5 rounds later", Kind.COUNT,
+               lambda p: GROWTH_ROUNDS, growth, "RFC 5681 3.1: one segment in a round trip",
+               less=1, more=1,
+               because="the window grows when as many are acknowledged, which is now just before "
+               "the end of a round, now just behind it"),
     ),
     moment=moment,
     seen=seen,

@@ -75,6 +75,10 @@ STUDY = Study(
         Expect("and of those without", Kind.WORD, lambda p: "00", lambda e: marks(e, data=False),
                "RFC 3168 6.1.4: not on pure ACKs"),
     ),
-    next="`netlab study ecn --set agrees=0`.",
+    next=lambda p: (
+        "`netlab study ecn --set agrees=0`."
+        if p.agrees
+        else "`netlab study ecn --set agrees=2`: a server that agrees, if it is asked."
+    ),
     moment=moment,
 )  # fmt: skip

@@ -68,10 +68,17 @@ STUDY = Study(
     setup="A client with reno sends 70 segments, by which its congestion window grows to 80. It "
     "is idle for {idle}, then has 60 segments to send; net.ipv4.tcp_slow_start_after_idle is "
     "{restart}.",
-    prediction="10 segments, as on a new connection: what was learned of the network is old. Linux"
-    " halves the window for every retransmission time-out (round trip + 200 ms) of silence, down"
-    " to the initial window. A connection that is kept open for the next request begins slowly "
-    "again. With tcp_slow_start_after_idle 0 the window stays, and all 60 leave at once.",
+    prediction=lambda p: (
+        ("10 segments, as on a new connection: what was learned of the network is old. "
+         if p.restart
+         else "All 60: with tcp_slow_start_after_idle 0 the window stays as it was. By default 10, "
+         "as on a new connection, since what was learned of the network is old: ")
+        + "Linux halves the window for every retransmission time-out (round trip + 200 ms) of "
+        "silence, down to the initial window. A connection that is kept open for the next request "
+        "begins slowly again."
+        + (" With tcp_slow_start_after_idle 0 the window stays, and all 60 leave at once."
+           if p.restart else "")
+    ),
     parameters=(
         Parameter("idle", Kind.TIME, 1800 * MS, 1500 * MS, 5000 * MS, "nothing is sent"),
         Parameter("restart", Kind.COUNT, 1, 0, 1, "net.ipv4.tcp_slow_start_after_idle"),

@@ -127,7 +127,11 @@ STUDY = Study(
               lambda e: e.returned["client"] == 0),
         Claim("listen(fd, N) lets N clients wait", lambda e: e.returned["client"] == e.p.backlog),
     ),
-    next="`netlab study accept-queue --set backlog=0`: one client is still let in.",
+    next=lambda p: (
+        "`netlab study accept-queue --set backlog=0`: one client is still let in."
+        if p.backlog
+        else "`netlab study accept-queue --set backlog=5`; `netlab study backlog-sizes`."
+    ),
     connection=dropped,
     table=table,
     cause="backlog_full",

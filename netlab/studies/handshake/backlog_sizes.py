@@ -10,7 +10,8 @@ from netlab.studies.study import Expect, Parameter, Study, Sweep, Topic
 STUDY = Study(
     name="backlog-sizes",
     topic=Topic.HANDSHAKE,
-    question="listen(fd, 0), 1, 5, 128: how many connections does each keep for a busy server?",
+    question="listen(fd, backlog) with {backlog}: how many connections are kept for a busy "
+    "server?",
     setup="The experiment of accept-queue with other backlogs: nobody calls accept(), and three "
     "more clients come than find a place.",
     prediction="One more than the backlog, each time: even with 0 there is one. The backlog is "

@@ -80,8 +80,9 @@ STUDY = Study(
     name="defer-accept",
     topic=Topic.HANDSHAKE,
     question="Why wake a server for a client that has not said anything yet?",
-    setup="A server sets TCP_DEFER_ACCEPT on its listener and waits in accept(). A client "
-    "connects, thinks for {thinks}, and sends a byte; the round trip is {rtt}.",
+    setup="A server sets TCP_DEFER_ACCEPT on its listener (with defer=1; here it is {defer}) "
+    "and waits in accept(). A client connects, thinks for {thinks}, and sends a byte; the round "
+    "trip is {rtt}.",
     prediction="It need not be. To the client all is as ever: it is connected after a round trip. "
     "But the server's kernel takes no notice of the ACK and stays in SYN-RECEIVED, until data "
     "comes, {thinks} later: only then accept() returns, and the first recv() need not wait. (A "

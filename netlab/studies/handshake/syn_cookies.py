@@ -53,15 +53,18 @@ STUDY = Study(
     name="syn-cookies",
     topic=Topic.HANDSHAKE,
     question="A server keeps nothing of a SYN, and yet it knows the client by its ACK. How?",
-    setup="The server's kernel answers every SYN with a cookie (net.ipv4.tcp_syncookies is "
-    "{cookies}; 1, the default, does it when the queue is full, 0 never). The wire loses "
-    "the client's first ACK; the client says nothing for 1.6 s and then sends five bytes.",
-    prediction="The number of its SYN-ACK is the memory: a hash of both ends and a secret, with "
-    "the MSS (the largest segment that the client takes) in a few bits. An ACK of that number "
-    "proves that there was a SYN. But what is not kept has no timer: where the ACK is lost, "
-    "nobody sends the SYN-ACK again, and accept() returns only when the client speaks. A server "
-    "that speaks first would wait for ever. With a queue in place of cookies it is sent again "
-    "after 1 s.",
+    setup="net.ipv4.tcp_syncookies of the server is {cookies}: its kernel answers with a cookie "
+    "every SYN with 2, none with 0, and with 1, the default, those for which its queue has no "
+    "place (here it has). The wire loses the client's first ACK; the client says nothing for 1.6 s "
+    "and then sends five bytes.",
+    prediction=lambda p: (
+        "With a cookie the number of its SYN-ACK is the memory: a hash of both ends and a secret, "
+        "with the MSS (the largest segment that the client takes) in a few bits. An ACK of that "
+        "number proves that there was a SYN. But what is not kept has no timer: where the ACK is "
+        "lost, nobody sends the SYN-ACK again, and accept() returns only when the client speaks. A "
+        "server that speaks first would wait for ever. With a place in the queue the SYN-ACK is "
+        f"sent again after 1 s{'' if p.cookies == 2 else ', and so it is here'}."
+    ),
     parameters=(
         Parameter("cookies", Kind.COUNT, 2, 0, 2, "tcp_syncookies of the server"),
     ),

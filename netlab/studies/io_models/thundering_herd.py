@@ -156,7 +156,11 @@ STUDY = Study(
                _woke("exclusive", "got"),
                "man 2 accept"),
     ),
-    next="`netlab study thundering-herd --set processes=64`.",
+    next=lambda p: (
+        "`netlab study thundering-herd --set processes=64`."
+        if p.processes < 64
+        else "`netlab study who-accepts`: who is woken, where one is."
+    ),
     cause="accept_queue",
     waits_on="client recv",
     claims=(

@@ -16,8 +16,15 @@ from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence, told
 from netlab.studies.family import ended, forked
 from netlab.studies.quantity import Kind
-from netlab.studies.sockets import as_eagain, listening, trial
-from netlab.studies.study import PORT, Expect, Params, Study, Topic
+from netlab.studies.queues import (
+    posix_calls,
+    posix_queue,
+    sysv_calls,
+    sysv_queue,
+    tcp_pair,
+)
+from netlab.studies.sockets import trial
+from netlab.studies.study import Expect, Params, Study, Topic
 
 Call = Callable[[], object]
 Ends = tuple[Call, Call, Call]  # the survivor's receive and send, and to close the other end
@@ -111,39 +118,24 @@ def _unix(probe: Probe, kind: int) -> Ends:
 
 
 def _tcp(probe: Probe) -> Ends:
-    listener = listening(probe)
-    ours = probe.socket(socket.AF_INET, socket.SOCK_STREAM)
-    ours.connect(("127.0.0.1", PORT))
-    other, _ = listener.accept()
+    listener, ours, other = tcp_pair(probe)
     listener.close()
     ours.settimeout(20)
     return lambda: ours.recv(10), lambda: ours.send(b"n"), other.close
 
 
 def _posix(after: contextlib.ExitStack) -> Ends:
-    import posix_ipc
-
-    queue = posix_ipc.MessageQueue(None, posix_ipc.O_CREX, mode=0o600, max_message_size=100)
-    queue.unlink()
-    queue.block = False
+    queue = posix_queue(100)
     after.callback(queue.close)
-    receive = as_eagain(lambda: queue.receive()[0], posix_ipc.BusyError)
-    return receive, as_eagain(lambda: _sent(queue.send(b"n")), posix_ipc.BusyError), lambda: None
+    send, receive = posix_calls(queue)
+    return receive, lambda: send(b"n"), lambda: None
 
 
 def _sysv(after: contextlib.ExitStack) -> Ends:
-    import sysv_ipc
-
-    queue = sysv_ipc.MessageQueue(None, sysv_ipc.IPC_CREX, mode=0o600)
+    queue = sysv_queue(100)
     after.callback(queue.remove)
-    receive = as_eagain(lambda: queue.receive(block=False)[0], sysv_ipc.BusyError)
-    send = as_eagain(lambda: _sent(queue.send(b"n", block=False)), sysv_ipc.BusyError)
-    return receive, send, lambda: None
-
-
-def _sent(nothing: None) -> int:
-    """The byte that a queue took: its package tells no number."""
-    return 1
+    send, receive = sysv_calls(queue)
+    return receive, lambda: send(b"n"), lambda: None
 
 
 def _row(name: str, what: str, said: str, source: str) -> Expect:

@@ -125,7 +125,8 @@ STUDY = Study(
     prediction="Three round trips: one for the name, one for the handshake, one for the "
     "greeting and its answer. TCP knows addresses only; the name is asked for before, over "
     "UDP, in one datagram each way. The second visit needs two, for the address is known. UDP "
-    "sends nothing again: who asks must have a timer of his own, here {patience}.",
+    "sends nothing again: who asks must have a timer of his own, here {patience}, which comes on "
+    "top where a query is lost.",
     parameters=(
         Parameter("rtt", Kind.TIME, 100 * MS, 10 * MS, 1000 * MS, "round trip of the wire"),
         Parameter("lose", Kind.COUNT, 0, 0, 1, "1: the first query is lost"),

@@ -112,6 +112,8 @@ STUDY = Study(
     ),
     moment=moment,
     table=table,
-    next="`netlab study one-message --set size=1`: 67 bytes for one. Then `netlab study two-hops`: "
-    "what a router changes.",
+    next=lambda p: (
+        ("`netlab study one-message --set size=1`: 67 bytes for one. Then " if p.size > 1 else "")
+        + "`netlab study two-hops`: what a router changes."
+    ),
 )  # fmt: skip

@@ -77,6 +77,7 @@ STUDY = Study(
     client=client,
     experiment=experiment,
     moment=crash_moment,
+    by_lot=True,  # whose connection a new one becomes is told by a hash of its ports
     expects=(
         Expect("clients of that worker that were not cut off", Kind.COUNT, lambda p: 0,
                lambda e: told("hit")(e) - told("ended")(e), "exit_files() of Linux"),

@@ -124,7 +124,7 @@ STUDY = Study(
                lambda e: "yes" if 2 * told("plain")(e)[0] > e.p.clients else "no",
                "add_wait_queue_exclusive() of Linux: at the tail, and there it stays; "
                "ep_poll_callback(): who does not sleep is passed over"),
-        Expect("the same, where they register anew", Kind.COUNT,
+        Expect("connections of who has most, where they register anew", Kind.COUNT,
                lambda p: -(-p.clients // WORKERS), lambda e: told("core")(e)[0],
                "the same list: who comes last, waits longest",
                more=lambda p: p.clients // 8, because="a worker that is not back in the list in "

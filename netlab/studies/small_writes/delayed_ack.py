@@ -64,9 +64,13 @@ STUDY = Study(
     question="A message that needs no answer: when is it acknowledged?",
     setup="A client and a server exchange three questions and answers. Then the client says "
     "something to which there is no answer.",
-    prediction="After 40 ms. In a conversation the kernel expects its program to answer soon,"
-    " and lets the ACK ride on that answer; only when nothing comes does a timer send it "
-    "alone (TCP_DELACK_MIN). With TCP_QUICKACK just before, it leaves at once.",
+    prediction=lambda p: (
+        ("At once: the server sets TCP_QUICKACK just before. Without it, after 40 ms. "
+         if p.quickack else "After 40 ms. ")
+        + "In a conversation the kernel expects its program to answer soon, and lets the ACK ride "
+        "on that answer; only when nothing comes does a timer send it alone (TCP_DELACK_MIN)."
+        + ("" if p.quickack else " With TCP_QUICKACK just before, it leaves at once.")
+    ),
     parameters=(
         Parameter("quickack", Kind.COUNT, 0, 0, 1, "1: the server sets TCP_QUICKACK before"),
     ),

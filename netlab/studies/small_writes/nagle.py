@@ -68,11 +68,17 @@ STUDY = Study(
     topic=Topic.SMALL_WRITES,
     question="{writes} writes of {size}: how many segments leave?",
     setup="A client calls send() {writes} times, one right after the other. The round trip is"
-    " {rtt}.",
-    prediction="Two: the first write leaves at once, since nothing is on its way. Nagle's "
-    "algorithm holds the others until its ACK is there, a round trip later; they leave "
-    "together. With TCP_NODELAY each write is a segment: more headers than data, and no "
-    "waiting.",
+    " {rtt}; with nodelay=1 TCP_NODELAY is set.",
+    prediction=lambda p: (
+        "{writes}: with TCP_NODELAY each write is a segment: more headers than data, and no "
+        "waiting. Without it Nagle's algorithm would let the first one leave, since nothing is on "
+        "its way, and hold the others until its ACK is there."
+        if p.nodelay
+        else "Two: the first write leaves at once, since nothing is on its way. Nagle's "
+        "algorithm holds the others until its ACK is there, a round trip later; they leave "
+        "together. With TCP_NODELAY each write is a segment: more headers than data, and no "
+        "waiting."
+    ),
     parameters=(
         Parameter("writes", Kind.COUNT, 10, 2, 20, "calls of send()"),
         Parameter("size", Kind.SIZE, 50, 1, 70, "of each"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netlab.studies.evidence import Evidence, told
 from netlab.studies.parts import BUSY_NS, MS, TICK_NS, S, no_tail_loss_probes
-from netlab.studies.quantity import Kind
+from netlab.studies.quantity import Kind, shown
 from netlab.studies.study import Drawn, Expect, Parameter, Params, Study, Sweep, Topic
 from netlab.studies.timeouts.rto_backoff import (
     client,
@@ -17,24 +17,60 @@ from netlab.studies.timeouts.rto_backoff import (
     wire,
 )
 
-RESENT, KERNEL, RFC = 0, 1, 2  # the expectations, in their order
+RESENT, FIRST, RFC = 0, 2, 3  # the expectations that are drawn
+RFC_LEAST_NS = S
 
 
-def rfc_rto_ns(evidence: Evidence) -> int:
-    """RTO = max(1 s, SRTT + 4 RTTVAR). The kernel's rttvar is never below 50 ms, a quarter of its
-    own floor: where that is what it says, no more is known of it than that."""
-    return max(S, int(told("srtt")(evidence) + 4 * told("rttvar")(evidence)))
+def first_rto_ns(p: Params) -> int:
+    """Of the handshake's trip alone: srtt + 4 rttvar, and rttvar begins as half of the trip."""
+    return p.rtt + max(2 * p.rtt, 200 * MS)
+
+
+def first_late_ns(p: Params) -> int:
+    """How much more it is where the wire's two frames wait for a turn each in that trip."""
+    late = p.rtt + BUSY_NS
+    return late + max(2 * late, 200 * MS) - first_rto_ns(p) + TICK_NS
+
+
+def rfc_first_ns(p: Params) -> int:
+    """What RFC 6298 has for the same trip: three times as long, but 1 s at least."""
+    return max(RFC_LEAST_NS, 3 * p.rtt)
+
+
+def formula_rules(p: Params) -> bool:
+    """Whether that is beyond the RFC's floor, by more than how exact a time can be."""
+    return 3 * p.rtt >= RFC_LEAST_NS + TICK_NS
+
+
+def seen(evidence: Evidence) -> str:
+    """What governs here."""
+    first = shown(Kind.TIME, told("first")(evidence))
+    rfc = shown(Kind.TIME, rfc_first_ns(evidence.p))
+    if formula_rules(evidence.p):
+        return (
+            f"Behind the handshake the kernel's RTO was {first}: here the formula of RFC 6298 "
+            f"governs, not a floor, and has {rfc}."
+        )
+    return (
+        f"Behind the handshake the kernel's RTO was {first}. RFC 6298 has its floor of {rfc} there"
+        ", whatever the trip: its formula governs only from a round trip of a third of that on."
+    )
 
 
 STUDY = Study(
     name="rto-rtt",
     topic=Topic.TIMEOUTS,
     question="How does the retransmission timer follow the round trip?",
-    setup="The same loss on wires of several round trips.",
-    prediction="Its length, the retransmission time-out (RTO), is round trip + 200 ms: the "
-    "variation of a wire that is always the same dies down, and then the floor of Linux, 200 ms, "
-    "is what is added. RFC 6298 (RTO = srtt + 4 rttvar: the smoothed round trip and four times its "
-    "variation) asks for 1 s at least, so on all these wires its curve is flat: Linux is sooner.",
+    setup="A client and a server exchange eight messages, and the wire loses the next one, once: "
+    "on wires with a round trip of {rtt}. Tail loss probes are off (net.ipv4.tcp_early_retrans 0), "
+    "so that only the retransmission timer acts.",
+    prediction="Its length, the retransmission time-out (RTO), is srtt + 4 rttvar (RFC 6298): the "
+    "smoothed round trip and four times its variation. Behind the handshake one trip is known, "
+    "and half of it is taken for the variation: that makes three trips. Later the variation of a "
+    "wire that is always the same dies down, and a floor governs: Linux adds 200 ms at least, so "
+    "it is round trip + 200 ms. RFC 6298 asks for 1 s at least in all, so for it the formula "
+    "governs only beyond that: behind the handshake, where a trip is a third of a second or more. "
+    "There both are the same; everywhere else Linux is sooner.",
     parameters=(
         Parameter("rtt", Kind.TIME, 20 * MS, 0, 400 * MS, "round trip of the wire"),
     ),
@@ -54,18 +90,24 @@ STUDY = Study(
                less=TICK_NS, more=lambda p: BUSY_NS + unsettled_ns(p),
                because="it is set in ticks; a turn each for the wire's two frames; the variation "
                "of the first trip dies down by a quarter each round"),
-        Expect("what RFC 6298 makes of the same trips", Kind.TIME, lambda p: max(S, p.rtt),
-               rfc_rto_ns, "RFC 6298 2.3 and 2.4: srtt + 4 rttvar, but 1 s at least",
-               more=lambda p: 4 * BUSY_NS + p.rtt,
-               because="only beyond the floor: two turns of the wire's in a trip, times four"),
+        Expect("the same behind the handshake", Kind.TIME, first_rto_ns, told("first"),
+               "RFC 6298 2.2: srtt = R, rttvar = R / 2; TCP_RTO_MIN of Linux in place of 4 rttvar",
+               less=TICK_NS, more=first_late_ns,
+               because="it is set in ticks; a turn each for the wire's two frames in the one trip, "
+               "three times"),
+        Expect("and against RFC 6298, where 3 trips are more than its 1 s", Kind.TIME, rfc_first_ns,
+               told("first"), "RFC 6298 2.2 and 2.4: max(1 s, R + 4 R / 2)",
+               less=TICK_NS, more=first_late_ns, otherwise=lambda p: p.rtt + 200 * MS,
+               because="the same", applies=formula_rules),
     ),
     moment=moment,
-    sweep=Sweep("rtt", (1 * MS, 50 * MS, 100 * MS, 200 * MS),
-                (1 * MS, 10 * MS, 20 * MS, 50 * MS, 100 * MS, 200 * MS, 400 * MS),
+    seen=seen,
+    sweep=Sweep("rtt", (1 * MS, 50 * MS, 100 * MS, 350 * MS),
+                (1 * MS, 10 * MS, 20 * MS, 50 * MS, 100 * MS, 200 * MS, 300 * MS, 400 * MS),
                 drawn=(
-                    ("RFC 6298: max(1 s, srtt + 4 rttvar)", RFC, Drawn.PREDICTED),
-                    ("Linux's formula: rtt + 200 ms", RESENT, Drawn.PREDICTED),
-                    ("tcpi_rto: what the kernel had computed", KERNEL, Drawn.MEASURED),
+                    ("RFC 6298, behind the handshake: max(1 s, 3 trips)", RFC, Drawn.PREDICTED),
+                    ("tcpi_rto behind the handshake", FIRST, Drawn.MEASURED),
+                    ("Linux's formula, later: rtt + 200 ms", RESENT, Drawn.PREDICTED),
                     ("measured: when the lost message left again", RESENT, Drawn.MEASURED),
                 ),
                 title="the retransmission timer"),

@@ -106,6 +106,10 @@ STUDY = Study(
     ),
     cause="peer_app",
     waits_on="server recv",
-    next="`netlab study slow-client --set deadline=0ms`: no limit but the client's patience.",
+    next=lambda p: (
+        "`netlab study slow-client --set deadline=0ms`: no limit but the client's patience."
+        if p.deadline
+        else "`netlab study slow-client --set deadline=1s`: a limit for the whole line."
+    ),
     moment=moment,
 )  # fmt: skip

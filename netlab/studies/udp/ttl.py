@@ -105,8 +105,10 @@ STUDY = Study(
     connection=None,
     seen=seen,
     table=table,
-    next="`netlab study routing-loop --set ttl=64`: what a loop costs. `netlab study two-hops`: "
-    "a router that knows the way.",
+    next=lambda p: (
+        ("`netlab study routing-loop --set ttl=64`: what a loop costs. " if p.ttl < 64 else "")
+        + "`netlab study two-hops`: a router that knows the way."
+    ),
 )  # fmt: skip
 
 

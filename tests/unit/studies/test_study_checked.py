@@ -55,7 +55,7 @@ def test_the_page_names_what_is_swept_and_no_default() -> None:
 
 def test_a_text_names_what_is_swept() -> None:
     rto = replace(find("rto-rtt"), question="How with {rtt}?")
-    assert "How with 1ms, 50ms, 100ms, 200ms?" in text(page.before_lines(rto, rto.params({}), 80))
+    assert "How with 1ms, 50ms, 100ms, 350ms?" in text(page.before_lines(rto, rto.params({}), 80))
 
 
 def test_an_expectation_that_raises_was_not_seen() -> None:

@@ -75,6 +75,31 @@ def test_two_recordings_of_connections_that_race_are_the_same() -> None:
     assert steps(with_tables(before, packets, list(tables.calls))) == steps(before)
 
 
+def test_where_it_is_chance_how_many_connections_it_takes_one_more_is_none() -> None:
+    """A connection that is just as another one, and calls that were made once more for it."""
+    before = kept("crash-worker")
+    tables = before.runs[0].evidence.tables
+    last = max(packet.connection or 0 for packet in tables.packets)
+    more = [
+        replace(packet, connection=last + 1) for packet in tables.packets if packet.connection == 1
+    ]
+    calls = [call for call in tables.calls if call.host == "client" and call.connection == 1]
+    again = with_tables(before, [*tables.packets, *more], [*tables.calls, *calls])
+    assert steps(again) == steps(before)
+    counted = replace(before, study=replace(before.study, by_lot=False))
+    assert steps(replace(again, study=counted.study)) != steps(counted)
+
+
+def test_and_one_that_ends_otherwise_is_another_picture() -> None:
+    before = kept("crash-worker")
+    tables = before.runs[0].evidence.tables
+    packets = [
+        replace(packet, tcp_flags="RST") if packet.tcp_flags == "FIN ACK" else packet
+        for packet in tables.packets
+    ]
+    assert steps(with_tables(before, packets, list(tables.calls))) != steps(before)
+
+
 def test_a_recording_that_does_not_hold_any_more_gives_way(tmp_path: Path) -> None:
     """A study asks for more than it did: the same calls and frames, but not what was returned."""
     there = Kept(CAPTURES / "peer-death")
