@@ -36,6 +36,7 @@ class Ends:
         self._ignored: set[int] = set()  # frames with a RST that ended nothing
         self._wired = any(row.packet._wired for row in track.rows)
         self._last_ns = _last_words(track.rows) if self._wired else {}
+        self._deaf = _deaf_frames(track.rows) if self._wired else frozenset()
         shown: dict[Side, str | None] = dict(self.state)
         for row, leaves in _events(track.rows):
             if leaves:
@@ -94,7 +95,8 @@ class Ends:
             if flags & ACK:
                 self._set(receiver, "ESTABLISHED", (None, "SYN-SENT"))
             return
-        self._set(receiver, "ESTABLISHED", (None, "SYN-RECEIVED"))
+        if row.packet.frame not in self._deaf:
+            self._set(receiver, "ESTABLISHED", (None, "SYN-RECEIVED"))
         if ack is not None and ack >= self._fin_end.get(receiver, ack + 1):
             self._fin_acked(receiver)
         if self._takes_fin(row):
@@ -184,6 +186,35 @@ def _last_words(rows: list[Row]) -> dict[Side, int]:
         if not row.packet._flags & (RST | SYN) and not row.packet._made:
             last[row.direction.sender] = max(last[row.direction.sender], row.packet.time_ns)
     return last
+
+
+def _deaf_frames(rows: list[Row]) -> frozenset[int]:
+    """Frames that came to an end in SYN-RECEIVED and did not end that state.
+
+    With a full accept queue, and until data came with TCP_DEFER_ACCEPT, Linux ignores the ACK of
+    its SYN-ACK, or answers it with a RST (tcp_abort_on_overflow). That it did is seen afterwards:
+    an end that is ESTABLISHED sends no SYN-ACK again, and the RST that it sends has an ACK, unless
+    it answers what no socket was there for. Only where a wire tells what had come when.
+    """
+    events = list(_events(rows))
+    deaf: set[int] = set()
+    for side in Side:
+        last = -1  # the place of its last SYN-ACK
+        for place, (row, leaves) in enumerate(events):
+            both = row.packet._flags & (SYN | ACK) == SYN | ACK
+            if leaves and both and row.direction.sender is side:
+                last = place
+        if last < 0:
+            continue
+        came = [row for row, leaves in events[:last] if not leaves]
+        deaf |= {row.packet.frame for row in came if row.direction.receiver is side}
+        behind = (one for one in events[last + 1 :] if (one[0].direction.sender is side) == one[1])
+        first, second = next(behind, None), next(behind, None)
+        if first and second and not first[1] and second[1]:
+            flags = second[0].packet._flags
+            if flags & RST and not flags & ACK:
+                deaf.add(first[0].packet.frame)
+    return frozenset(deaf)
 
 
 def _events(rows: list[Row]) -> Iterable[tuple[Row, bool]]:

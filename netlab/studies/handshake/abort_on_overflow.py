@@ -107,8 +107,8 @@ STUDY = Study(
     ),
     connection=overflowed,
     seen=lambda e: (
-        "The ladder has the server ESTABLISHED at the last ACK, as RFC 9293 would: this one never "
-        "left SYN-RECEIVED, since Linux finds no place for it."
+        "At the last ACK RFC 9293 would have the server ESTABLISHED: this one stays in "
+        "SYN-RECEIVED, since Linux finds no place for it."
     ),
     next=lambda p: (
         "`netlab study abort-on-overflow --set abort=0`: the default, and rightly: a reset is "

@@ -163,3 +163,40 @@ def test_what_did_not_come_finds_no_state_at_the_other_end() -> None:
     play.data("c>s", 0, 100, way="drop")
     last = play.tables().segments[-1]
     assert (last.sender_state, last.receiver_state) == ("ESTABLISHED", None)
+
+
+def test_an_ack_that_was_ignored_established_nothing() -> None:
+    """A full accept queue: the SYN-ACK is sent again, so the first ACK and the data ended nothing."""
+    play = opened(wired=True)
+    play.data("c>s", 0, 100)
+    play.synack()
+    play.ack("c>s", 0, 100)
+    states = [one for one in told(play) if one[1].startswith("server") and one[2] != "LISTEN"]
+    assert states == [(2, "server", "SYN-RECEIVED"), (6, "server (arrived)", "ESTABLISHED")]
+
+
+def test_an_ack_that_no_socket_took_established_nothing() -> None:
+    """tcp_abort_on_overflow: the RST that answers it has no ACK."""
+    play = opened(wired=True)
+    play.answer_rst("s>c", 0)
+    assert [one for one in told(play) if one[1].startswith("server")] == [
+        (2, "server", "SYN-RECEIVED"), (4, "server", "CLOSED"),
+    ]  # fmt: skip
+
+
+def test_a_reset_by_a_socket_ends_what_was_established() -> None:
+    """Its RST has an ACK; and one that answers a later frame may have had a socket before."""
+    play = opened(wired=True)
+    play.rst("s>c", 0)
+    assert (3, "server (arrived)", "ESTABLISHED") in told(play)
+    play = opened(wired=True)
+    play.data("c>s", 0, 100)
+    play.answer_rst("s>c", 0)
+    assert (3, "server (arrived)", "ESTABLISHED") in told(play)
+
+
+def test_what_came_when_is_not_known_of_a_capture_at_one_place() -> None:
+    """A SYN-ACK behind the ACK may have crossed it."""
+    play = opened()
+    play.synack()
+    assert (3, "server (arrived)", "ESTABLISHED") in told(play)
