@@ -11,6 +11,7 @@ import shutil
 import struct
 import subprocess
 import sys
+from collections import Counter
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -340,3 +341,31 @@ def test_what_needs_all_of_it_is_refused_in_a_line(argv: tuple[str, ...], large_
     assert last.startswith("netlab: ")
     assert "memory" in last
     assert "Traceback" not in done.stderr
+
+
+_ONCE = {"refused", "unanswered", "reset", "lost_segment", "ack_lost_segment", "zero_window",
+         "window_full", "reused_ports"}  # fmt: skip
+
+
+def test_a_trouble_has_one_meaning_and_one_number(samples: list[Path], both: Both) -> None:
+    """What was resent is netlab's word, after a look at each segment; what tshark calls
+    retransmissions has both ways the same number, and is left out where the first is the same."""
+    told = Counter[str]()
+    for path in samples:
+        small, large = both("inspect", str(path), "--json")
+        here, there = ({t["kind"]: t for t in one["troubles"]} for one in (small, large))
+        assert "resent" not in there
+        tsharks = here.get("retransmission") or here.get("resent")
+        theirs = there.get("retransmission")
+        assert (tsharks and tsharks["count"]) == (theirs and theirs["count"]), path.name
+        told["netlab counts others"] += "retransmission" in here and "resent" in here
+        told["the same"] += "retransmission" not in here and "resent" in here
+        for kind in _ONCE & (here.keys() | there.keys()):
+            assert here[kind]["text"] == there[kind]["text"], path.name
+            told[kind] += 1
+        for one, other in zip(small["connections"], large["connections"], strict=True):
+            assert one["retransmissions"] == other["retransmissions"], path.name
+            assert other["resent_frames"] is None
+    assert told["netlab counts others"] >= 4
+    assert told["the same"] >= 4
+    assert told.keys() >= {"refused", "unanswered", "reset", "lost_segment", "zero_window"}
