@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from limited_memory import cgroup
+from scapy.layers import inet, l2
 
 from netlab.capture.files import read_raw
 from netlab.commands.main import run
@@ -368,4 +369,23 @@ def test_a_trouble_has_one_meaning_and_one_number(samples: list[Path], both: Bot
             assert other["resent_frames"] is None
     assert told["netlab counts others"] >= 4
     assert told["the same"] >= 4
-    assert told.keys() >= {"refused", "unanswered", "reset", "lost_segment", "zero_window"}
+    assert told.keys() >= {"unanswered", "reset", "lost_segment", "zero_window"}
+
+
+@pytest.mark.parametrize(("times", "text"), [
+    (1, "1 connection refused: a reset answered the SYN"),
+    (2, "2 connections refused: a reset answered the SYN"),
+])  # fmt: skip
+def test_one_is_no_plural(times: int, text: str, both: Both, tmp_path: Path) -> None:
+    path = tmp_path / "a.pcap"
+    with path.open("wb") as file:
+        file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65_535, 1))
+        for port in range(4_001, 4_001 + times):
+            syn = inet.TCP(sport=port, dport=80, flags="S", seq=7)
+            refusal = inet.TCP(sport=80, dport=port, flags="RA", ack=8)
+            ends = ("10.0.0.1", "10.0.0.2")
+            for segment, (src, dst) in ((syn, ends), (refusal, ends[::-1])):
+                frame = bytes(l2.Ether(type=0x0800) / inet.IP(src=src, dst=dst) / segment)
+                file.write(struct.pack("<IIII", port, 0, len(frame), len(frame)) + frame)
+    for found in both("inspect", str(path), "--json"):
+        assert [(one["count"], one["text"]) for one in found["troubles"]] == [(times, text)]
