@@ -20,7 +20,11 @@ from netlab.explain.troubles import (
     tsharks,
 )
 from netlab.model.tables import Connection
-from netlab.show.views.connections import ConnectionSummary, connection_summary
+from netlab.show.views.connections import (
+    ConnectionSummary,
+    brought_all_once,
+    connection_summary,
+)
 from netlab.show.views.recorded import InterfaceSummary, Ledger, secret_notes
 from netlab.show.views.summary import Summary
 from netlab.show.views.traffic import hierarchy, host_rows
@@ -33,7 +37,7 @@ _NOTE = (
 
 def bulk_connections(rows: list[Connection]) -> tuple[ConnectionSummary, ...]:
     """The connections of a capture."""
-    return tuple(connection_summary(row, [], None) for row in rows)
+    return tuple(connection_summary(row, [], 0 if brought_all_once(row) else None) for row in rows)
 
 
 def bulk_summary(

@@ -80,11 +80,7 @@ def _resent(tables: Tables) -> Counter[int]:
     packets = {packet.frame: packet for packet in tables.packets}
     copies: dict[int, Copies] = defaultdict(Copies)
     found: Counter[int] = Counter()
-    quiet = {
-        row.connection
-        for row in tables.connections
-        if row.retransmission_count == row.out_of_order_count == 0
-    }
+    quiet = {row.connection for row in tables.connections if brought_all_once(row)}
     for segment in tables.segments:
         if segment.connection in quiet and not spans:
             continue
@@ -92,6 +88,11 @@ def _resent(tables: Tables) -> Counter[int]:
         sign = copies[segment.connection].sign(packet, segment, segment.frame in spans)
         found[segment.connection] += sign == "↻" and not packet._made
     return found
+
+
+def brought_all_once(row: Connection) -> bool:
+    """Whether tshark's verdicts say already that none of its frames brought bytes again."""
+    return row.protocol != "tcp" or row.retransmission_count == row.out_of_order_count == 0
 
 
 def connection_name(row: Connection) -> str:
