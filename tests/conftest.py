@@ -84,8 +84,15 @@ def machine(request: pytest.FixtureRequest) -> Iterator[Any]:
     from netlab.engine.native import Native
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NETLAB_THREADS", "2" if "two" in request.param else "1")
-        yield Native()
+        made = Native()
+        if "two" in request.param:
+            patch.setenv("NETLAB_THREADS", "2")
+            made.piece_bytes = (
+                4 << 10
+            )  # so that files of tests have many: threads meet at their ends
+        else:
+            patch.setenv("NETLAB_THREADS", "1")
+        yield made
 
 
 @pytest.fixture

@@ -7,13 +7,16 @@ entry without a difference: `deliberate_samples` has the frames that no capture 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from tshark_compare import SUMS, Deliberate, Difference, Facts, Row
 
+from netlab.correlate.flows import SYN
 from netlab.decode import faults
 from netlab.decode.links import LINKS
 from netlab.decode.tunnels import TUNNEL_NAMES
+from netlab.model.tables import Packet
 
 _TRANSPORT = ("tcp.", "udp.", "icmp.", "icmpv6.", "sctp.", "dccp.", "igmp.")
 
@@ -239,6 +242,71 @@ TSHARK_CUT = (
     " netlab says what that was"
 )
 TSHARK_HIDES = {"heapoverflow-tcp_print.pcap": Silent(1, TSHARK_CUT)}
+
+
+class Offers:
+    """What the SYNs of a connection offered so far: their window scales by direction."""
+
+    def __init__(self) -> None:
+        self._scales: dict[str, list[int | None]] = {}
+        self._are_cut = False
+
+    def take(self, packet: Packet, direction: str) -> None:
+        if packet._flags & SYN:
+            options = packet._options
+            scale = None if options is None else options.wscale
+            self._scales.setdefault(direction, []).append(scale)
+            self._are_cut |= packet.caplen_bytes < packet.origlen_bytes
+
+    @property
+    def are_all_here(self) -> bool:
+        """Whether both ends' are, so that they say what was agreed upon."""
+        return len(self._scales) == 2 and not self._are_cut
+
+    @property
+    def lack_one(self) -> bool:
+        return any(None in every for every in self._scales.values())
+
+    @property
+    def contradict(self) -> bool:
+        """Whether an end offered this in one SYN and that in the next, or in only one of them."""
+        return any(len(set(every)) > 1 for every in self._scales.values())
+
+
+class Window(NamedTuple):
+    """Where `seg_wnd_bytes` is not tcp.window_size; the first entry that fits explains it."""
+
+    reason: str
+    source: str
+    explains: Callable[[int, int | None, int, Offers], bool]  # raw, netlab's, tshark's
+
+
+WINDOWS = [
+    Window(
+        "with a SYN that was not captured nobody knows what was agreed upon, and netlab says so;"
+        " tshark gives the 16 bits, or scales as if the other end had offered it, too",
+        "RFC 7323 2.2",
+        lambda _raw, mine, _theirs, offers: mine is None and not offers.are_all_here,
+    ),
+    Window(
+        "one end's SYN is without window scale, so neither scales; tshark scales again once the"
+        " other end repeats its SYN",
+        "RFC 7323 2.2",
+        lambda raw, mine, theirs, offers: mine == raw != theirs and offers.lack_one,
+    ),
+    Window(
+        "SYNs of one end contradict each other: netlab takes a scale that was offered at any time"
+        " (a SYN that is resent without it does not take it back), tshark goes by which SYN-ACK"
+        " came first without it",
+        "RFC 7323 2.2, RFC 9293 3.8.1",
+        lambda _raw, mine, _theirs, offers: mine is not None and offers.contradict,
+    ),
+]
+
+
+def window_reason(raw: int, mine: int | None, theirs: int, offers: Offers) -> str:
+    """Which entry explains a window; none: it is not meant."""
+    return next((one.reason for one in WINDOWS if one.explains(raw, mine, theirs, offers)), "")
 
 
 class Zeek(NamedTuple):

@@ -26,7 +26,8 @@ NUMBERS = {
 }
 TIMES = {"ack_rtt_ns": "tcp.analysis.ack_rtt", "rto_ns": "tcp.analysis.rto"}
 FIELDS = [
-    "frame.number", "tcp.stream", "tcp.seq", "tcp.ack", "tcp.len", "tcp.analysis.initial_rtt",
+    "frame.number", "tcp.stream", "tcp.seq", "tcp.ack", "tcp.len", "tcp.window_size",
+    "tcp.analysis.initial_rtt",
     *(f"tcp.analysis.{name}" for name in VERDICTS), *NUMBERS.values(), *TIMES.values(),
 ]  # fmt: skip
 

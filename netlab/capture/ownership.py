@@ -13,6 +13,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from netlab.model.errors import BadRecording, UsageError
 
@@ -238,6 +239,36 @@ def replacing(path: Path) -> Iterator[int]:
                 f"cannot write {path} to its end", f"{advice}; what was there is unchanged"
             ) from None
         raise
+
+
+@contextmanager
+def appearing(path: Path) -> Iterator[BinaryIO]:
+    """A private file that is at `path` when the block ends well; until then it stands beside.
+
+    For what can be made again, so nothing waits for the disk. Whatever goes wrong, `path` stays as
+    it was, or absent, and nothing is left beside it. Raises UsageError as `open_private` does, and
+    OSError when it cannot be written to its end.
+    """
+    older = open_private(path, keep=True) if os.path.lexists(path) else None
+    try:
+        temporary = path.with_name(f"{path.name}.{os.urandom(4).hex()}.partial")
+        try:
+            fd, _ = _open(temporary, fresh=True)
+        except OSError as error:
+            raise cannot_write(path, error) from None
+        try:
+            with open(fd, "wb") as out:
+                if (owner := caller()) is not None:
+                    os.fchown(fd, *owner)
+                yield out
+            os.rename(temporary, path)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(temporary)
+            raise
+    finally:
+        if older is not None:
+            os.close(older)
 
 
 def _sync_folder(folder: Path) -> None:

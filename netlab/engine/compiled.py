@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from netlab.engine import units
-from netlab.engine.objects import Objects, load
+from netlab.engine.objects import Code, Objects, load
 from netlab.engine.units import BYTES, NUMBERS, Entries
 
 # Inlined: what is called for each packet takes a dozen arguments, an array five by itself.
@@ -26,13 +26,14 @@ _BARE = {
 _MANY = 1 << 40  # what an array behind an address is taken to hold: the kernels know better
 
 _live: list[Any] = []  # compiled code must not be collected while its addresses are known
+_read: dict[bool, Code] = {}  # what `is_cached` read, for who loads it next: reading takes ms
 
 
 def entry_addresses(*, second: bool = False) -> dict[str, int]:
     """Where each entry of a part lies; compiles where none are kept. Raises ImportError without
     numba."""
     kept = Objects(_sources(second=second))
-    found = kept.maybe_read()
+    found = _read.pop(second, None) or kept.maybe_read()
     if found is not None:
         addresses, keep = load(found)
         _live.append(keep)
@@ -41,11 +42,15 @@ def entry_addresses(*, second: bool = False) -> dict[str, int]:
 
 
 def is_cached(*, second: bool = False) -> bool:
-    """Whether the entries need not be compiled."""
+    """Whether the entries need not be compiled: they are there, and are what would be trusted."""
     try:
-        return Objects(_sources(second=second)).exists()
+        found = Objects(_sources(second=second)).maybe_read()
     except ImportError:
         return False
+    if found is None:
+        return False
+    _read[second] = found
+    return True
 
 
 def entries(*, second: bool) -> Entries:

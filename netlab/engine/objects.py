@@ -42,9 +42,6 @@ class Objects:
         self.folder = cache_folder()
         self._path = f"{self.folder}/{blake2b(said.encode(), digest_size=16).hexdigest()}.objects"
 
-    def exists(self) -> bool:
-        return os.path.isfile(self._path)
-
     def maybe_read(self) -> Code | None:
         """What is kept; None where that is nothing, or nothing to be trusted."""
         try:

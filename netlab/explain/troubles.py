@@ -9,7 +9,7 @@ Read first: "TCP Analysis" in the Wireshark User's Guide, RFC 9293 3.5.3 (resets
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from operator import attrgetter
 
 from netlab.correlate.flows import RST, SYN
@@ -49,7 +49,7 @@ def troubles(tables: Tables, raw: RawRecording) -> list[Trouble]:
     twice = _captured_twice(tables, raw)
     twice |= {s.frame for s in tables.segments if s.verdict == Verdict.DUPLICATED_BY_CAPTURE}
     found = [
-        *_of_the_capture(raw),
+        *of_the_capture(raw),
         *_of_packets(seen, twice),
         *_of_connections(tables, seen),
         *_of_segments(tables, twice),
@@ -116,7 +116,8 @@ class _Look:
 _NO_FAULTS = frozenset({faults.SNAPLEN, faults.FRAGMENT, faults.QUOTE})
 
 
-def _of_the_capture(raw: RawRecording) -> Iterator[Trouble]:
+def of_the_capture(raw: RawRecording) -> Iterator[Trouble]:
+    """Damage of the file, and what the capture lost."""
     for text in raw.faults:
         yield Trouble("damage", SERIOUS, 1, f"the file is damaged: {text}", None)
     for one in raw.interfaces:
@@ -180,15 +181,15 @@ def _of_connections(tables: Tables, seen: _Look) -> Iterator[Trouble]:
             (refused if is_refused(row) else reset).add(seen.resets.get(number))
         elif is_unanswered(row):
             unanswered.add(seen.syns.get(number))
-    if refused.count:
-        text = f"{_count(refused.count, 'connection')} refused: a reset answered the SYN"
-        yield Trouble("refused", SERIOUS, refused.count, text, refused.frame)
-    if unanswered.count:
-        text = f"{_count(unanswered.count, 'connection')} never answered: SYN, and nothing back"
-        yield Trouble("unanswered", SERIOUS, unanswered.count, text, unanswered.frame)
-    if reset.count:
-        text = f"{_count(reset.count, 'connection')} ended by a reset (RST)"
-        yield Trouble("reset", BAD, reset.count, text, reset.frame)
+    for kind, group in (("refused", refused), ("unanswered", unanswered), ("reset", reset)):
+        if group.count:
+            yield failed_connections(kind, group.count, group.frame)
+
+
+def failed_connections(kind: str, count: int, frame: int | None = None) -> Trouble:
+    """So many connections were refused, never answered, or reset."""
+    weight, text = _FAILED[kind]
+    return Trouble(kind, weight, count, f"{_count(count, 'connection')} {text}", frame)
 
 
 # Verdicts of segments: column, weight, and what is said of one and of several.
@@ -206,6 +207,19 @@ _VERDICTS = (
     ("reused_ports", MINOR, "connection on ports that another had",
      "connections on ports that others had"),
 )  # fmt: skip
+# Connections that failed: kind, weight, what is said of them.
+_FAILED = {
+    "refused": (SERIOUS, "refused: a reset answered the SYN"),
+    "unanswered": (SERIOUS, "never answered: SYN, and nothing back"),
+    "reset": (BAD, "ended by a reset (RST)"),
+}
+# What tshark says where netlab, if it looked at each segment, may know better: it is said whose.
+_TSHARKS = {
+    "retransmission": ("segment that tshark calls a retransmission",
+                       "segments that tshark calls retransmissions"),
+    "out_of_order": ("segment that tshark calls out of order",
+                     "segments that tshark calls out of order"),
+}  # fmt: skip
 _RESENT = ("retransmission", "fast_retransmission", "spurious_retransmission")
 # netlab's own verdicts, where there is one: why something was sent again, and what only looks so.
 _WHY_AGAIN: dict[str | None, str] = {
@@ -228,11 +242,13 @@ def _of_segments(tables: Tables, twice: set[int]) -> Iterator[Trouble]:
         return
     groups = {name: _Group() for name, *_ in _VERDICTS}
     verdicts_of = attrgetter(*groups)
-    resent, sent = _Group(), 0
+    resent, again_for_tshark, sent = _Group(), _Group(), 0
     why: Counter[str] = Counter()
     seen: dict[tuple[int, str], RangeSet] = defaultdict(RangeSet)
     for segment in tables.segments:
         sent += segment.seg_len > 0
+        if segment.retransmission:
+            again_for_tshark.add(segment.frame)
         if segment.connection not in suspects or segment.frame in twice:
             continue
         had = seen[segment.connection, segment.direction]
@@ -256,11 +272,28 @@ def _of_segments(tables: Tables, twice: set[int]) -> Iterator[Trouble]:
             known.append(f"{why['']:,} for no known reason")
         text += f": {', '.join(known)}" if known else ""
         yield Trouble("resent", BAD, resent.count, text, resent.frame)
+    if again_for_tshark.count != resent.count:
+        yield from _retransmissions(MINOR, again_for_tshark.count, again_for_tshark.frame)
     for name, weight, one, several in _VERDICTS:
         group = groups[name]
         if group.count:
-            text = f"{group.count:,} {one if group.count == 1 else several}"
+            text = _number(group.count, one, several)
             yield Trouble(name, weight, group.count, text, group.frame)
+
+
+def tsharks(counts: Mapping[str, int]) -> Iterator[Trouble]:
+    """What tshark's verdicts alone tell, of how many segments got each."""
+    yield from _retransmissions(BAD, counts["retransmission"], None)
+    for name, weight, *texts in _VERDICTS:
+        if counts[name]:
+            one, several = _TSHARKS.get(name, texts)
+            yield Trouble(name, weight, counts[name], _number(counts[name], one, several), None)
+
+
+def _retransmissions(weight: int, count: int, frame: int | None) -> Iterator[Trouble]:
+    if count:
+        text = _number(count, *_TSHARKS["retransmission"])
+        yield Trouble("retransmission", weight, count, text, frame)
 
 
 def _is_resent(segment: Segment, had: bool) -> bool:
@@ -306,7 +339,11 @@ def _captured_twice(tables: Tables, raw: RawRecording) -> set[int]:
 
 
 def _count(number: int, one: str) -> str:
-    return f"{number:,} {one}{'' if number == 1 else 's'}"
+    return _number(number, one, f"{one}s")
+
+
+def _number(number: int, one: str, several: str) -> str:
+    return f"{number:,} {one if number == 1 else several}"
 
 
 def _times(number: int) -> str:

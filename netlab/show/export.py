@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from math import isfinite
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from netlab.model.errors import BadRecording, UsageError
@@ -133,7 +134,7 @@ def export_plain(raw: RawRecording, out: BinaryIO) -> None:
 
 @contextmanager
 def output(path: str | None, source: str, *, binary: bool) -> Iterator[BinaryIO]:
-    """Where an export goes: a private file, or standard output (None or `-`).
+    """Where an export goes: standard output (None or `-`), or a private file, there once whole.
 
     Raises UsageError for binary data to a terminal and for the file that is being read, and
     BadRecording when it could not be written to its end.
@@ -148,10 +149,10 @@ def output(path: str | None, source: str, *, binary: bool) -> Iterator[BinaryIO]
         raise UsageError("--output names no file", "name one, or leave it out")
     if source != "-" and os.path.exists(path) and os.path.samefile(path, source):
         raise UsageError(f"{path} is the file being read", "name another with -o")
-    from netlab.capture.ownership import open_private
+    from netlab.capture.ownership import appearing
 
     try:
-        with open(open_private(path), "wb") as out:
+        with appearing(Path(path)) as out:
             yield out
     except OSError as error:
         if isinstance(error, BrokenPipeError):

@@ -6,6 +6,7 @@ import time
 
 _MS = 1_000_000
 _S = 1_000_000_000
+_MOST_SCALE = 14  # RFC 7323 2.3
 
 
 def duration(ns: int) -> str:
@@ -98,3 +99,8 @@ def address(host: str, port: int | None) -> str:
 def count(number: int, one: str, many: str = "") -> str:
     """A number with its noun: `1 packet`, `1,200 packets`."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def scale_text(shift: int) -> str:
+    """`7 (×128)`: a window scale, and by what it multiplies (RFC 7323 2.3)."""
+    return f"{shift} (×{1 << min(shift, _MOST_SCALE)})"

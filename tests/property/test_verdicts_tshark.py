@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import random
 import struct
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from deliberate_differences import WINDOWS, Offers, window_reason
 from same_tables import assert_same_tables
 from tshark_verdicts import (
     NUMBERS,
@@ -30,6 +31,7 @@ from netlab.capture.files import read_raw
 from netlab.correlate.verdicts import VERDICTS
 from netlab.explain.analysis import analyse
 from netlab.model.seqnum import SEQ_MODULUS, seq_add, seq_diff
+from netlab.model.tables import Tables
 
 SEGMENTS = 7_993
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
@@ -168,7 +170,25 @@ def check(path: Path, seed: int, *, broken: bool) -> Counter[str]:
         assert segment.seq % SEQ_MODULUS == int(row["tcp.seq"])
         assert segment.ack is None or segment.ack % SEQ_MODULUS == int(row["tcp.ack"])
     assert assert_same_initial_rtts(rows, tables.connections) > 10
-    return Counter(name for said in here.values() for name in said)
+    found = Counter(name for said in here.values() for name in said)
+    return found + compare_windows(rows, tables, seed)
+
+
+def compare_windows(rows: list[dict[str, str]], tables: Tables, seed: int) -> Counter[str]:
+    """How many are the same, and how many each entry of the deliberate differences explains."""
+    offers: dict[int, Offers] = defaultdict(Offers)
+    found = Counter[str]()
+    packets = {packet.frame: packet for packet in tables.packets}
+    for segment, row in zip(tables.segments, rows, strict=True):
+        packet, offered = packets[segment.frame], offers[segment.connection]
+        offered.take(packet, str(segment.direction))
+        mine, theirs = segment.seg_wnd_bytes, int(row["tcp.window_size"] or 0)
+        reason = "same window"
+        if mine != theirs:
+            reason = window_reason(packet.seg_wnd_raw or 0, mine, theirs, offered)
+        assert reason, f"seed {seed} frame {segment.frame}: {mine} is not {theirs}"
+        found[reason] += 1
+    return found
 
 
 @pytest.mark.parametrize(("seed", "broken"), [(1, False), (2, False), (3, True)])
@@ -176,6 +196,8 @@ def test_verdicts_are_tsharks(seed: int, broken: bool, tmp_path: Path) -> None:
     found = check(tmp_path / "a.pcap", seed, broken=broken)
     rare = {"fast_retransmission", "zero_window_probe_ack", "tfo_ignored"}
     assert {*VERDICTS, *NUMBERS, *TIMES} - rare <= set(found)
+    assert {entry.reason for entry in WINDOWS} <= set(found)
+    assert found["same window"] > SEGMENTS // 2
 
 
 @pytest.mark.parametrize(("seed", "broken"), [(5, False), (6, True)])

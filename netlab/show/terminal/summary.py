@@ -153,6 +153,8 @@ def _connection(row: ConnectionSummary, lines: list[Line], say: _Say, width: int
     say("bytes", moved)
     if frames:
         resent = f", {row.resent_frames:,} resent" if row.resent_frames else ""
+        if row.resent_frames is None and row.retransmissions:
+            resent = f", tshark's retransmissions: {row.retransmissions:,}"
         say("frames", f"{row.client_packets:,} →   {row.server_packets:,} ←{resent}")
     if row.verdicts:
         say("verdicts", row.verdicts)

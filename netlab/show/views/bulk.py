@@ -1,8 +1,8 @@
 """A large capture that the engine read -> its connections, and its summary.
 
 What takes a look at each packet by itself is not in it: checksums, frames that were captured twice,
-the applications among the protocols. The summary says so. Of a connection, the frames that brought
-bytes again are those that tshark calls retransmissions.
+the applications among the protocols. The summary says so. Nor which frames brought bytes again:
+there are tshark's retransmissions, under that name.
 """
 
 from __future__ import annotations
@@ -11,9 +11,20 @@ from collections.abc import Iterator
 
 from netlab.engine.sums import Sums
 from netlab.engine.whole import Whole
-from netlab.explain.troubles import BAD, MINOR, SERIOUS, Trouble, is_refused, is_unanswered
+from netlab.explain.troubles import (
+    Trouble,
+    failed_connections,
+    is_refused,
+    is_unanswered,
+    of_the_capture,
+    tsharks,
+)
 from netlab.model.tables import Connection
-from netlab.show.views.connections import ConnectionSummary, connection_summary
+from netlab.show.views.connections import (
+    ConnectionSummary,
+    brought_all_once,
+    connection_summary,
+)
 from netlab.show.views.recorded import InterfaceSummary, Ledger, secret_notes
 from netlab.show.views.summary import Summary
 from netlab.show.views.traffic import hierarchy, host_rows
@@ -22,22 +33,11 @@ _NOTE = (
     "a large capture, read in bulk: checksums, copies and what applications say were not looked at"
     " packet by packet"
 )
-# tshark's verdicts, and what is said of their sum.
-_VERDICTS = (
-    ("retransmission", BAD, "segments resent"),
-    ("ack_lost_segment", SERIOUS, "ACKs of bytes that are not here: the capture lost frames"),
-    ("lost_segment", BAD, "gaps: the segment before is not here"),
-    ("zero_window", BAD, "zero windows: a receiver had no room left"),
-    ("window_full", MINOR, "segments that filled their receiver's window"),
-    ("out_of_order", MINOR, "segments out of order"),
-    ("duplicate_ack", MINOR, "duplicate ACKs"),
-    ("reused_ports", MINOR, "connections on ports that others had"),
-)
 
 
 def bulk_connections(rows: list[Connection]) -> tuple[ConnectionSummary, ...]:
     """The connections of a capture."""
-    return tuple(connection_summary(row, [], row.retransmission_count or 0) for row in rows)
+    return tuple(connection_summary(row, [], 0 if brought_all_once(row) else None) for row in rows)
 
 
 def bulk_summary(
@@ -74,26 +74,19 @@ def bulk_summary(
 
 
 def _troubles(whole: Whole) -> Iterator[Trouble]:
-    for text in whole.capture.raw.faults:
-        yield Trouble("damage", SERIOUS, 1, f"the file is damaged: {text}", None)
-    for one in whole.capture.raw.interfaces:
-        if one.dropped:
-            text = f"{one.dropped:,} frames lost by the capture itself"
-            yield Trouble("ring_drop", SERIOUS, one.dropped, text, None)
+    yield from of_the_capture(whole.capture.raw)
     sums = whole.sums()
     others = [row for row in whole.general.tables.connections if row.protocol == "tcp"]
     reset = [row for row in others if row.close_kind == "rst"]
     refused = sum(map(is_refused, reset))
-    unanswered = sums.unanswered + sum(map(is_unanswered, others))
-    for kind, weight, count, text in (
-        ("refused", SERIOUS, sums.refused + refused,
-         "connections refused: a reset answered the SYN"),
-        ("unanswered", SERIOUS, unanswered, "connections never answered: SYN, and nothing back"),
-        ("reset", BAD, sums.reset + len(reset) - refused, "connections ended by a reset (RST)"),
-        *((name, weight, _verdicts(sums, others, name), text) for name, weight, text in _VERDICTS),
-    ):  # fmt: skip
+    for kind, count in (
+        ("refused", sums.refused + refused),
+        ("unanswered", sums.unanswered + sum(map(is_unanswered, others))),
+        ("reset", sums.reset + len(reset) - refused),
+    ):
         if count:
-            yield Trouble(kind, weight, count, f"{count:,} {text}", None)
+            yield failed_connections(kind, count)
+    yield from tsharks({name: _verdicts(sums, others, name) for name in sums.verdicts})
 
 
 def _verdicts(sums: Sums, others: list[Connection], name: str) -> int:

@@ -40,7 +40,8 @@ class ConnectionSummary:
     client_bytes: int
     server_bytes: int
     bits_per_second: int | None  # of payload, both ways, from first frame to last; None: at once
-    resent_frames: int
+    resent_frames: int | None  # that brought bytes again; None: no look was had at each
+    retransmissions: int | None  # segments that tshark calls so
     verdicts: str  # `2 fast retransmit, 1 spurious`: of its segments, where they are no plain ones
     limits: tuple[str, ...]  # what kept each side from sending faster, where that is known
     operations: tuple[Operations, ...]
@@ -79,11 +80,7 @@ def _resent(tables: Tables) -> Counter[int]:
     packets = {packet.frame: packet for packet in tables.packets}
     copies: dict[int, Copies] = defaultdict(Copies)
     found: Counter[int] = Counter()
-    quiet = {
-        row.connection
-        for row in tables.connections
-        if row.retransmission_count == row.out_of_order_count == 0
-    }
+    quiet = {row.connection for row in tables.connections if brought_all_once(row)}
     for segment in tables.segments:
         if segment.connection in quiet and not spans:
             continue
@@ -91,6 +88,11 @@ def _resent(tables: Tables) -> Counter[int]:
         sign = copies[segment.connection].sign(packet, segment, segment.frame in spans)
         found[segment.connection] += sign == "↻" and not packet._made
     return found
+
+
+def brought_all_once(row: Connection) -> bool:
+    """Whether tshark's verdicts say already that none of its frames brought bytes again."""
+    return row.protocol != "tcp" or row.retransmission_count == row.out_of_order_count == 0
 
 
 def connection_name(row: Connection) -> str:
@@ -104,7 +106,9 @@ def _end(row: Connection, side: Side, calls: list[Call]) -> str:
     return " ".join(actors) or end_address(row, side)
 
 
-def connection_summary(row: Connection, calls: list[Call], resent_frames: int) -> ConnectionSummary:
+def connection_summary(
+    row: Connection, calls: list[Call], resent_frames: int | None
+) -> ConnectionSummary:
     """A connection with the calls that were made on it."""
     return ConnectionSummary(
         connection=row.connection,
@@ -120,6 +124,7 @@ def connection_summary(row: Connection, calls: list[Call], resent_frames: int) -
         server_bytes=row.server_bytes,
         bits_per_second=_rate(row),
         resent_frames=resent_frames,
+        retransmissions=row.retransmission_count,
         verdicts=counted(row),
         limits=_limits(row),
         operations=_operations(calls),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from netlab.correlate.verdict_names import VERDICTS
 from netlab.model.records import dataclass
 from netlab.model.tables import Connection, Verdict
-from netlab.show.format import address, bit_rate, byte_count, byte_size, duration
+from netlab.show.format import address, bit_rate, byte_count, byte_size, duration, scale_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,7 @@ def _sides(row: Connection) -> list[Fact]:
         both("most in flight", "flight_max_bytes"),
         both("offered window", "window_min_bytes", "window_max_bytes"),
         both("  up to byte", "window_edge"),
+        both("  scale offered", "wscale"),  # in use where both ends did (RFC 7323 2.2)
         both("throughput", "throughput_bytes_per_s"),
         both("goodput", "goodput_bytes_per_s"),
         *(Fact(f"{side} limited", _limit(row, side)) for side in ("client", "server")),
@@ -104,6 +105,8 @@ def _text(columns: tuple[str, ...], values: list[int | None]) -> str:
             texts.append(duration(value))
         elif column.endswith("bytes_per_s"):
             texts.append(bit_rate(8 * value))
+        elif column == "wscale":
+            texts.append(scale_text(value))
         elif column.startswith("window_m"):
             texts.append(byte_size(value))
         elif column.endswith("bytes"):

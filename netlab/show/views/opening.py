@@ -13,12 +13,12 @@ from netlab.decode.tcp_options import tcp_options
 from netlab.model.recording import RawRecording
 from netlab.model.records import dataclass
 from netlab.model.tables import Connection, Direction, Packet, Segment, Tables
+from netlab.show.format import scale_text
 
 _ECE, _CWR, _AE = 0x40, 0x80, 0x100
 _MSS, _WSCALE, _SACK, _TIMESTAMPS, _MD5, _AO, _MPTCP, _FAST_OPEN = 2, 3, 4, 8, 19, 29, 30, 34
 _EXPERIMENTS, _FAST_OPEN_MAGIC = (253, 254), b"\xf9\x89"
 _DEFAULT_MSS = {4: 536, 6: 1220}  # RFC 9293 3.7.1
-_MOST_SCALE = 14  # RFC 7323 2.3
 # A SYN ACK's AE, CWR and ECE that take up Accurate ECN (RFC 9768 3.1.1, table 2).
 _ACCURATE = {_CWR, _CWR | _ECE, _AE, _AE | _CWR}
 
@@ -190,7 +190,7 @@ _NOBODY = _Syn(Packet(0, 0, None, "", "", "", 0, 0), None, {})
 
 def _scale(row: Connection, client: _Syn | None, server: _Syn | None) -> Offer:
     def text(shift: int | None) -> str:
-        return "" if shift is None else f"{shift} (×{1 << min(shift, _MOST_SCALE)})"
+        return "" if shift is None else scale_text(shift)
 
     lack = _lack(row, client, server)
     agreed = _agreed(row.client_wscale is not None, row.server_wscale is not None, lack)

@@ -11,12 +11,14 @@ import shutil
 import struct
 import subprocess
 import sys
+from collections import Counter
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import pytest
 from limited_memory import cgroup
+from scapy.layers import inet, l2
 
 from netlab.capture.files import read_raw
 from netlab.commands.main import run
@@ -340,3 +342,52 @@ def test_what_needs_all_of_it_is_refused_in_a_line(argv: tuple[str, ...], large_
     assert last.startswith("netlab: ")
     assert "memory" in last
     assert "Traceback" not in done.stderr
+
+
+_ONCE = {"refused", "unanswered", "reset", "lost_segment", "ack_lost_segment", "zero_window",
+         "window_full", "reused_ports"}  # fmt: skip
+
+
+def test_a_trouble_has_one_meaning_and_one_number(samples: list[Path], both: Both) -> None:
+    """What was resent is netlab's word, after a look at each segment; what tshark calls
+    retransmissions has both ways the same number, and is left out where the first is the same."""
+    told = Counter[str]()
+    for path in samples:
+        small, large = both("inspect", str(path), "--json")
+        here, there = ({t["kind"]: t for t in one["troubles"]} for one in (small, large))
+        assert "resent" not in there
+        tsharks = here.get("retransmission") or here.get("resent")
+        theirs = there.get("retransmission")
+        assert (tsharks and tsharks["count"]) == (theirs and theirs["count"]), path.name
+        told["netlab counts others"] += "retransmission" in here and "resent" in here
+        told["the same"] += "retransmission" not in here and "resent" in here
+        for kind in _ONCE & (here.keys() | there.keys()):
+            assert here[kind]["text"] == there[kind]["text"], path.name
+            told[kind] += 1
+        for one, other in zip(small["connections"], large["connections"], strict=True):
+            assert one["retransmissions"] == other["retransmissions"], path.name
+            assert other["resent_frames"] in (None, one["resent_frames"])
+            told["resent not known"] += other["resent_frames"] is None
+    assert told["netlab counts others"] >= 4
+    assert told["the same"] >= 4
+    assert 4 <= told["resent not known"] < len(samples)
+    assert told.keys() >= {"unanswered", "reset", "lost_segment", "zero_window"}
+
+
+@pytest.mark.parametrize(("times", "text"), [
+    (1, "1 connection refused: a reset answered the SYN"),
+    (2, "2 connections refused: a reset answered the SYN"),
+])  # fmt: skip
+def test_one_is_no_plural(times: int, text: str, both: Both, tmp_path: Path) -> None:
+    path = tmp_path / "a.pcap"
+    with path.open("wb") as file:
+        file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65_535, 1))
+        for port in range(4_001, 4_001 + times):
+            syn = inet.TCP(sport=port, dport=80, flags="S", seq=7)
+            refusal = inet.TCP(sport=80, dport=port, flags="RA", ack=8)
+            ends = ("10.0.0.1", "10.0.0.2")
+            for segment, (src, dst) in ((syn, ends), (refusal, ends[::-1])):
+                frame = bytes(l2.Ether(type=0x0800) / inet.IP(src=src, dst=dst) / segment)
+                file.write(struct.pack("<IIII", port, 0, len(frame), len(frame)) + frame)
+    for found in both("inspect", str(path), "--json"):
+        assert [(one["count"], one["text"]) for one in found["troubles"]] == [(times, text)]

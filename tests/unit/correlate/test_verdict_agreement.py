@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deliberate_differences import TSHARK_HIDES, TSHARK_SILENT, ZEEK, Zeek
+from deliberate_differences import (
+    TSHARK_HIDES,
+    TSHARK_SILENT,
+    ZEEK,
+    Offers,
+    Zeek,
+    window_reason,
+)
 from tshark_verdicts import (
     NUMBERS,
     TIMES,
@@ -52,6 +59,7 @@ class Compared:
     silent: int = 0
     hidden: int = 0  # verdicts on a segment of which tshark shows nothing
     derived: Counter[str] = field(default_factory=Counter)
+    unscaled: int = 0  # windows of which netlab does not know the scale
     initial_rtts: int = 0
 
 
@@ -100,6 +108,8 @@ def _compare_derived(one: Compared, rows: dict[int, dict[str, str]]) -> None:
     """Relative numbers, the scaled window, stream and completeness, where netlab says what."""
     connections = {row.connection: row for row in one.tables.connections}
     # Of a stream's first frame tshark tells less: what that frame itself adds is not in it.
+    packets = {packet.frame: packet for packet in one.tables.packets}
+    offers: dict[int, Offers] = defaultdict(Offers)
     begun = {segment.connection: segment.frame for segment in reversed(one.tables.segments)}
     for segment in one.tables.segments:
         row, connection = rows.get(segment.frame), connections[segment.connection]
@@ -109,6 +119,13 @@ def _compare_derived(one: Compared, rows: dict[int, dict[str, str]]) -> None:
             segment.seq % SEQ_MODULUS, segment.ack and segment.ack % SEQ_MODULUS,
             segment.seg_wnd_bytes, connection.stream, connection.completeness,
         )  # fmt: skip
+        packet, offered = packets[segment.frame], offers[segment.connection]
+        offered.take(packet, str(segment.direction))
+        if segment.seg_wnd_bytes is None and row["tcp.window_size"]:
+            theirs = int(row["tcp.window_size"])
+            if not window_reason(packet.seg_wnd_raw or 0, None, theirs, offered):
+                one.differ.append(f"frame {segment.frame}: tcp.window_size")
+            one.unscaled += 1
         for name, mine in zip(_DERIVED, here, strict=True):
             if name == _COMPLETENESS and segment.frame == begun[segment.connection]:
                 continue
@@ -128,6 +145,7 @@ def test_verdicts_are_tsharks(compared: list[Compared]) -> None:
     }
     assert sum(one.frames for one in compared) > 6000
     assert sum(one.initial_rtts for one in compared) > 70
+    assert sum(one.unscaled for one in compared) > 500
     assert all(sum(one.derived[name] for one in compared) > 5000 for name in _DERIVED)
     said = sum((one.said for one in compared), Counter[str]())
     assert set(VERDICTS) <= set(said)

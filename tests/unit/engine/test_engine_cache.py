@@ -48,7 +48,6 @@ def kept(cache: Path) -> Path:
 def test_what_is_kept_is_read(cache: Path) -> None:
     assert Objects(SOURCES).maybe_read() is None
     path = kept(cache)
-    assert Objects(SOURCES).exists()
     assert Objects(SOURCES).maybe_read() == CODE
     assert stat.S_IMODE(cache.stat().st_mode) == 0o700
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -79,6 +78,45 @@ def test_a_folder_or_file_that_others_may_write_is_not_trusted(cache: Path) -> N
     assert Objects(SOURCES).maybe_read() is None
 
 
+def test_a_cache_that_would_not_be_loaded_counts_as_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a size for which compiling is not worth it, and loading is."""
+    import shutil
+
+    from netlab.engine import compiled
+    from netlab.engine.objects import cache_folder
+
+    compiled.entry_addresses()  # they are made once and kept, as everywhere in the tests
+    folder = tmp_path / "netlab" / "engine"
+    shutil.copytree(cache_folder(), folder)
+    folder.chmod(0o700)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    path = capture_of(tmp_path / "a.pcap", 5)
+    machines = []
+    for mode in (0o700, 0o755, 0o700):
+        folder.chmod(mode)
+        assert compiled.is_cached() == (mode == 0o700)
+        whole = maybe_read(AtHand(path), keep=False)
+        assert whole is not None
+        assert whole.capture.count == 5
+        machines.append(whole.machine.name)
+    assert machines == ["native", "plain", "native"]
+    for one in folder.iterdir():
+        one.write_bytes(one.read_bytes()[:-1])
+    assert not compiled.is_cached()
+
+
+def capture_of(path: Path, frames: int) -> Path:
+    """So many large frames, most of each a hole."""
+    with path.open("wb") as file:
+        file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 262_144, 1))
+        for _ in range(frames):
+            file.write(struct.pack("<IIII", 1, 2, 262_144, 262_144))
+            file.truncate(file.seek(262_144, os.SEEK_CUR))
+    return path
+
+
 def test_a_link_is_not_followed(cache: Path, tmp_path: Path) -> None:
     path = kept(cache)
     path.rename(tmp_path / "elsewhere")
@@ -98,7 +136,7 @@ def test_a_numba_that_gives_no_code_away_is_said(cache: Path) -> None:
         native_name = "f"
 
     assert Objects(SOURCES).keep({"f": Other()}) == "this numba gives no object code away"
-    assert not Objects(SOURCES).exists()
+    assert Objects(SOURCES).maybe_read() is None
 
 
 def test_processes_that_compile_at_once_do_not_meet(cache: Path) -> None:
@@ -128,12 +166,7 @@ def test_without_numba(
 ) -> None:
     import sys
 
-    path = tmp_path / "a.pcap"
-    with path.open("wb") as file:
-        file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 262_144, 1))
-        for _ in range(101):
-            file.write(struct.pack("<IIII", 1, 2, 262_144, 262_144))
-            file.truncate(file.seek(262_144, os.SEEK_CUR))
+    path = capture_of(tmp_path / "a.pcap", 101)
     hidden: dict[str, Any] = {"llvmlite": None, "llvmlite.binding": None, "numba": None}
     for name in hidden:
         monkeypatch.setitem(sys.modules, name, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from io import BytesIO
 from pathlib import Path
@@ -109,7 +110,7 @@ def test_unknown_names_are_usage_errors_that_list_what_there_is() -> None:
 
 def test_a_file_is_private_and_never_written_through_a_link(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
-    with output(str(path), "in.pcapng", binary=False) as out:
+    with output(str(path), "-", binary=False) as out:
         out.write(b"x")
     assert path.read_bytes() == b"x"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -133,6 +134,59 @@ def test_the_file_being_read_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="being read"), output(str(path), str(path), binary=True):
         pass
     assert path.read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("older", [None, b"what was there"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError, OSError])
+def test_an_export_that_ends_early_leaves_what_was_there(
+    tmp_path: Path, error: type[BaseException], older: bytes | None
+) -> None:
+    path = tmp_path / "out.csv"
+    if older is not None:
+        path.write_bytes(older)
+    begun = []
+
+    def end_early() -> None:
+        with output(str(path), "-", binary=False) as out:
+            out.write(b"x" * 100_003)  # more than any buffer holds
+            begun.extend(one.stat() for one in tmp_path.iterdir() if one != path)
+            raise error
+
+    with pytest.raises(BadRecording if error is OSError else error):
+        end_early()
+    (partial,) = begun
+    assert partial.st_size > 0
+    assert stat.S_IMODE(partial.st_mode) == 0o600
+    assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == (
+        {} if older is None else {"out.csv": older}
+    )
+
+
+def test_an_older_file_is_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    path.write_bytes(b"much longer than what comes")
+    with output(str(path), "-", binary=False) as out:
+        out.write(b"short")
+    assert [one.read_bytes() for one in tmp_path.iterdir()] == [b"short"]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    refused = {
+        pipe: "not a regular file",
+        Path("/dev/null"): "not a regular file",
+        tmp_path: "it is a folder",
+        tmp_path / "no" / "x": "does not exist",
+    }
+    for path, why in refused.items():
+        with pytest.raises(UsageError) as caught, output(str(path), "-", binary=False):
+            raise AssertionError("the block must not run")
+        assert caught.value.message == f"cannot write {path}"
+        assert why in (caught.value.hint or "")
+    assert list(tmp_path.iterdir()) == [pipe]
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
 
 
 def test_a_full_disk_is_one_line(tmp_path: Path) -> None:

@@ -55,6 +55,16 @@ def test_what_is_not_known_has_no_line() -> None:
     assert {"state", "frames", "bytes captured"} <= names
 
 
+def test_the_scale_that_each_end_offered_has_a_line() -> None:
+    row = lossy()
+    row.client_wscale, row.server_wscale = 7, 15  # more than 14 is as 14
+    (scale,) = [fact for fact in facts(row).facts if fact.name == "  scale offered"]
+    assert (scale.client, scale.server) == ("7 (×128)", "15 (×16384)")
+    row.server_wscale = None  # nobody scales
+    (scale,) = [fact for fact in facts(row).facts if fact.name == "  scale offered"]
+    assert (scale.client, scale.server) == ("7 (×128)", "")
+
+
 def test_the_command(captures_dir: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = str(captures_dir / "files" / "gap-data-missing.pcapng")
     assert run(["inspect", path, "-c", "0", "--facts"]) == 0
