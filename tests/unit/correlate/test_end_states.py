@@ -166,7 +166,7 @@ def test_what_did_not_come_finds_no_state_at_the_other_end() -> None:
 
 
 def test_an_ack_that_was_ignored_established_nothing() -> None:
-    """A full accept queue: the SYN-ACK is sent again, so the first ACK and the data ended nothing."""
+    """A full accept queue: the SYN-ACK is sent again, so what came before it ended nothing."""
     play = opened(wired=True)
     play.data("c>s", 0, 100)
     play.synack()
