@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from netlab.correlate.arrivals import arrival_ns, came
 from netlab.correlate.flows import ACK, RST, SYN
 from netlab.correlate.reasons import Reason
+from netlab.explain.causes import MECHANISMS, Cause
 from netlab.explain.findings.finding import CITED, Finding, Severity
 from netlab.explain.findings.reset_frames import answering, ending
 from netlab.explain.path import Path
+from netlab.explain.queues import held_text, queue_at
 from netlab.explain.scene import Scene
 from netlab.explain.wording import counted, name_of
 from netlab.model.call import is_outbound
-from netlab.model.tables import Call, Connection, Packet, Role, Side
+from netlab.model.tables import Call, Connection, Direction, Packet, Role, Side
 
 _CRASHES = ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGTRAP", "SIGSYS")
 
@@ -116,6 +118,8 @@ def _defendant(
             f"{name_of(own)} did it", "",
             "Look whether bytes were left unread, or SO_LINGER was on.",
         )  # fmt: skip
+    if side is Side.SERVER and not packet._flags & ACK and _was_opening(path, packet):
+        return "", *_not_let_in(path, packet)
     if any(o.name == "TCP_USER_TIMEOUT" and o.on for o in options):
         return (
             "", "TCP_USER_TIMEOUT gave the peer up",
@@ -140,6 +144,36 @@ def _defendant(
         "", "which call did it, the recording does not show",
         f"Record the calls of the {side}, too: netlab lab, netlab trace.",
     )  # fmt: skip
+
+
+def _was_opening(path: Path, reset: Packet) -> bool:
+    """Whether the server was in SYN-RECEIVED yet when it sent this."""
+    before = [
+        row for row in path.track.rows
+        if row.direction is Direction.C2S and row.packet in came([row.packet])
+        and arrival_ns(row.packet) <= reset.time_ns
+    ]  # fmt: skip
+    return bool(before) and before[-1].segment.receiver_state == "SYN-RECEIVED"
+
+
+def _not_let_in(path: Path, reset: Packet) -> tuple[str, str]:
+    """(why, what to change) of a RST that answers the last ACK of a handshake.
+
+    With tcp_abort_on_overflow Linux answers so where the accept queue is full (tcp_check_req).
+    """
+    queue = queue_at(path, reset.time_ns)
+    if queue is not None and queue[1] > queue[2]:
+        listen, waiting, backlog = queue
+        return (
+            f"the accept queue of {name_of(listen)} {held_text(waiting, backlog)} when the last ACK"
+            " of the handshake came, and tcp_abort_on_overflow answers that by a reset",
+            MECHANISMS[Cause.BACKLOG_FULL].advice,
+        )
+    return (
+        "it answered the last ACK of the handshake, as nobody listened any more, or as the accept"
+        " queue was full under tcp_abort_on_overflow",
+        "Look whether the server ended just then; if not, call accept sooner.",
+    )
 
 
 def _lived_on(path: Path, side: Side, packet: Packet) -> bool:

@@ -243,3 +243,22 @@ def test_its_reset_is_the_listeners_and_the_first_finding_says_so() -> None:
     resets = [one for one in others if one.kind == "reset"]
     assert "its listener never took the connection" in resets[0].text
     assert "restarted" not in resets[0].advice
+
+
+def aborted(*, backlog: str | None, reset: str = "R") -> Finding:
+    """What is said of the second client's connection, whose last ACK got a reset."""
+    play = crowded(backlog=backlog)
+    connects(play, SECOND)
+    play.frame("s>c", reset, 1, 1 if "A" in reset else None, sport=SECOND)
+    (one,) = [one for one in found(play) if one.kind == "reset"]
+    return one
+
+
+def test_a_reset_that_answers_the_last_ack_is_the_full_queues() -> None:
+    """tcp_abort_on_overflow: no end that was closed already."""
+    assert (
+        "the accept queue of server listen #1 held 1 of 1 connections when the last ACK of the"
+        " handshake came, and tcp_abort_on_overflow answers that by a reset"
+    ) in aborted(backlog="0").text
+    assert "as nobody listened any more, or as" in aborted(backlog="16").text
+    assert "the last ACK of the handshake" not in aborted(backlog="0", reset="RA").text
