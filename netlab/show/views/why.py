@@ -34,6 +34,7 @@ MOSTLY = 50  # what is less than one part in so many is not worth a word
 _LEAST_NS = 100_000  # a call that waited for less than this waited for nothing worth a sentence
 # How much a cause matters: an idle server waits for its clients, and nothing is wrong.
 _IDLE = frozenset({Cause.NO_CLIENT, Cause.TIMER, Cause.SIGNAL, Cause.OTHER_EVENT})
+_FULL_WITHOUT_IT = {Sense.FREES_BUFFER: Cause.SEND_BUFFER, Sense.FREES_CWND: Cause.CWND}
 _IDLE_WEIGHT, _UNKNOWN_WEIGHT, _FLIGHT_WEIGHT = 1e-3, 1e-2, 0.5
 
 
@@ -206,7 +207,7 @@ def sentence(scene: Scene, call: Call) -> Sentence:
     parts = scene.explained.get(call.call, [])
     inside = call.returned_ns is None and call.op != "exit"
     clauses = _clauses(parts)
-    advice = _advice(clauses[0]) if clauses else ""
+    advice = _advice(clauses[0], parts) if clauses else ""
     return Sentence(
         call=call.call,
         name=name_of(call),
@@ -295,8 +296,15 @@ def _others(left: Sequence[Clause]) -> str:
     return f"for {'another reason' if len(left) == 1 else f'{len(left)} other reasons'} ({named})"
 
 
-def _advice(clause: Clause) -> str:
-    return MECHANISMS[Cause(clause.cause)].advice if clause.cause else ""
+def _advice(clause: Clause, parts: Sequence[Part]) -> str:
+    """What to change; of an ACK that was delayed, by what was full without it."""
+    if not clause.cause:
+        return ""
+    cause = Cause(clause.cause)
+    longest = max((p for p in parts if p.cause is cause), key=lambda part: part.length_ns)
+    if longest.sense is not None:
+        cause = _FULL_WITHOUT_IT.get(longest.sense, cause)
+    return MECHANISMS[cause].advice
 
 
 def _weight(scene: Scene, call: Call) -> float:

@@ -7,7 +7,11 @@ from typing import Any
 
 import pytest
 
+from netlab.explain.causes import MECHANISMS, Cause
+from netlab.explain.findings.rules import findings_of
+from netlab.explain.waits import explained
 from netlab.model.call import POLLOUT
+from netlab.show.views.why import sentence
 from tests.playbook import ADDRESS, INODE, Play, number_of
 from tests.waits_told import MS, causes, of, told
 
@@ -507,6 +511,44 @@ def test_a_full_congestion_window_ends_with_an_ack() -> None:
     recv = number_of(tables, "recv", 1, "server")
     assert causes(rows, recv) == [("cwnd", 40)]
     assert of(rows, recv, "cwnd").certainty == "inferred"
+
+
+@pytest.mark.parametrize(
+    ("first_ms", "last_ms", "told_before", "expected"),
+    [
+        (8, 32, None, [("cwnd", 8), ("delayed_ack", 32)]),
+        (0, 20, None, [("cwnd", 20)]),  # too soon for its timer
+        (8, 32, "lost", [("cwnd", 40)]),  # it had told of the first, and that was lost
+    ],
+)
+def test_an_ack_that_its_timer_sent_kept_the_congestion_window_full(
+    first_ms: int, last_ms: int, told_before: str | None, expected: list[tuple[str, int]]
+) -> None:
+    """The timer runs since the first segment came, and what comes since waits for it as well."""
+    play = Play(wired=True)
+    play.handshake()
+    play.ack("s>c", 0)  # the first window that is scaled
+    with play.call("server", "recv", 3 * FULL, size=3 * FULL, flags=0x100):
+        with play.call("client", "send", 3 * FULL, size=3 * FULL):
+            play.data("c>s", 0, FULL)
+            held = play.data("c>s", FULL, 2 * FULL, way="hold")
+        if told_before:
+            play.ack("s>c", FULL, way="drop")
+        play.now_ns += first_ms * MS
+        play.arrives(held)
+        play.now_ns += last_ms * MS
+        play.ack("s>c", 2 * FULL)
+        play.data("c>s", 2 * FULL, 3 * FULL)
+    tables, rows = told(play)
+    recv = number_of(tables, "recv", 1, "server")
+    assert causes(rows, recv) == expected
+    if ("delayed_ack", 32) in expected:
+        wait = of(rows, recv, "delayed_ack")
+        assert wait.certainty == "inferred"
+        assert "of the client was full, and the server delayed its ACK" in wait.text
+        scene = explained(tables, play.raw)
+        assert not {"send_buffer", "nagle_delayed_ack"} & {f.kind for f in findings_of(scene)}
+        assert sentence(scene, scene.call(recv)).advice == MECHANISMS[Cause.CWND].advice
 
 
 def test_what_no_rule_explains_is_unknown() -> None:
