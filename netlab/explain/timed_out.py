@@ -32,7 +32,7 @@ from netlab.explain.opening import unanswered
 from netlab.explain.parts import Line, Part
 from netlab.explain.path import Path
 from netlab.explain.scene import Scene
-from netlab.explain.sending import tell_room
+from netlab.explain.sending import cut_short, stuck_since_ns, tell_room
 from netlab.explain.too_big import mtu_rule
 from netlab.explain.wording import lost_text, name_of
 from netlab.model.call import EPOLL_WAITING, POLLIN, WAITING, is_outbound
@@ -87,8 +87,9 @@ def _owed_on(scene: Scene, call: Call, socket: Socket, *, for_room: bool) -> Owe
     if not socket.is_stream:
         return _datagrams(scene, call, socket, *home) if not for_room else None
     path = scene.path(home[0])
-    told = _room if for_room else _bytes
-    return told(scene, call, path, home[1]) if path is not None and path.exact else None
+    if path is None or not (path.exact or (for_room and is_outbound(call))):
+        return None
+    return (_room if for_room else _bytes)(scene, call, path, home[1])
 
 
 def _unopened(scene: Scene, call: Call) -> Owed | None:
@@ -219,7 +220,8 @@ def _bytes(scene: Scene, call: Call, path: Path, side: Side) -> Owed | None:
 def _room(scene: Scene, call: Call, path: Path, side: Side) -> Owed | None:
     """Room in the send buffer."""
     until_ns = call.returned_ns or call.entered_ns
-    line = Line(call.entered_ns, until_ns)
+    partial = is_outbound(call) and cut_short(call)
+    line = Line(stuck_since_ns(path, call) if partial else call.entered_ns, until_ns)
     tell_room(line, path, call, side, until_ns)
     parts = tuple(part for part in line.parts if part.cause in _KEEPS_FULL)
     if not parts:
