@@ -145,10 +145,12 @@ def sat_on(holder: Holder, carrier: Row, awaited: Row) -> tuple[int, int] | None
     return (came_ns, left_ns) if left_ns - came_ns >= DELAYED_AT_LEAST_NS else None
 
 
-def _delayed(holder: Holder, moment: Moment, awaited: Row) -> tuple[int, int] | None:
+def _delayed(holder: Holder, moment: Moment, awaited: Row, *, since_first: bool
+             ) -> tuple[int, int] | None:  # fmt: skip
     """Since when all that an ACK covers had come, and when it left, if a timer kept it until then.
 
-    The timer runs since the first segment came of which no ACK has told; no other had left since.
+    The timer runs since the first segment came of which no ACK has told, unless one told of that
+    which was lost; without `since_first` it must have run since the last.
     """
     sender = holder.sender
     if not sender.exact:
@@ -156,6 +158,7 @@ def _delayed(holder: Holder, moment: Moment, awaited: Row) -> tuple[int, int] | 
     una, stop = sender.una(moment.since_ns), (awaited.segment.ack or 0) - 1
     left_ns = holder.path.senders[sender.direction.reverse].given_of(awaited.packet)
     came_ns = first_ns = None
+    least_ns = _SAT_ON_NS if since_first else DELAYED_AT_LEAST_NS
     for row in sender.departures_back_from(awaited.packet.time_ns):
         if row.segment.stop <= una:
             break
@@ -163,10 +166,12 @@ def _delayed(holder: Holder, moment: Moment, awaited: Row) -> tuple[int, int] | 
             continue
         first_ns = arrival_ns(row.packet)
         came_ns = first_ns if came_ns is None else came_ns
-        if left_ns - came_ns <= _SAT_ON_NS:
+        if left_ns - came_ns < least_ns:
             return None
     if came_ns is None or first_ns is None or left_ns - first_ns < DELAYED_AT_LEAST_NS:
         return None
+    if not since_first:
+        return came_ns, left_ns
     rows = holder.path.track.rows
     for row in rows[bisect_right(rows, first_ns, key=_left_ns) :]:
         if row.packet.time_ns >= awaited.packet.time_ns:
@@ -244,14 +249,16 @@ def _tell_cwnd(line: Line, holder: Holder, moment: Moment) -> None:
     what = f"the congestion window{size} of the {holder.sender.direction.sender}"
     tell_standing(line, holder, moment, what, sure)
     awaited = holder.sender.ack_of(holder.sender.una(moment.since_ns) + 1, moment.since_ns)
-    delayed = _delayed(holder, moment, awaited) if awaited is not None else None
+    delayed = None
+    if awaited is not None:
+        delayed = _delayed(holder, moment, awaited, since_first=True)
     if awaited is not None and delayed is not None and (full or not moment.small):
         came_ns, left_ns = delayed
         line.until(min(came_ns, moment.until_ns), Cause.CWND, sure, (), holder.calls,
                    f"because {what} was full")  # fmt: skip
         line.until(
-            min(left_ns, moment.until_ns), Cause.DELAYED_ACK, sure, (awaited.segment.frame,),
-            holder.calls,
+            min(left_ns, moment.until_ns), Cause.DELAYED_ACK, Certainty.INFERRED,
+            (awaited.segment.frame,), holder.calls,
             f"because {what} was full, and the {holder.sender.direction.receiver} delayed its ACK"
             f" (frame {awaited.segment.frame})", Sense.FREES_CWND,
         )  # fmt: skip
@@ -276,7 +283,7 @@ def tell_full(line: Line, holder: Holder, moment: Moment) -> None:
         line.until(moment.until_ns, Cause.SEND_BUFFER, Certainty.INFERRED, (), holder.calls, text)
         return
     frames = (awaited.segment.frame,)
-    delayed = _delayed(holder, moment, awaited)
+    delayed = _delayed(holder, moment, awaited, since_first=False)
     if delayed is not None:
         came_ns, left_ns = delayed
         line.until(came_ns, Cause.SEND_BUFFER, sure, frames, holder.calls, text)
