@@ -8,6 +8,7 @@ from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.findings.rules import RULES, WHOLE, findings_of
 from netlab.explain.waits import explained
 from netlab.model.call import POLLOUT
+from netlab.model.wire import Arrival
 from tests.playbook import ADDRESS, INODE, PID, Play, number_of
 from tests.waits_told import MS
 
@@ -192,13 +193,18 @@ def test_an_overflowing_backlog() -> None:
     assert "handshake_lost" not in kinds  # it is said once
 
 
-def test_a_lost_syn_is_a_handshake_that_did_not_go_through() -> None:
+@pytest.mark.parametrize("rule", ["drop c>s syn 1", ""])
+def test_a_lost_syn_is_a_handshake_that_did_not_go_through(rule: str) -> None:
+    """With the rule of the wire that dropped it, as of lost data, where one is noted."""
     play = Play(wired=True)
-    play.syn(way="drop")
+    frame = play.syn(way="drop")
+    if rule:
+        play.packets[-1]._arrival = Arrival(frame, "dropped", rule=rule)
     play.now_ns += 1000 * MS
     play.syn(), play.synack(), play.ack("c>s", 0)
     one = found(play)["handshake_lost"]
-    assert "2 SYNs and 1 SYN-ACK were sent, 1 of them lost on the wire" in one.text
+    named = f" ({rule})" if rule else ""
+    assert f"2 SYNs and 1 SYN-ACK were sent, 1 of them lost on the wire{named}, over" in one.text
 
 
 @pytest.mark.parametrize("answer", ["SA", "RA"])
