@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from netlab.explain.causes import BUSY, MECHANISMS, Cause, Certainty
+from netlab.explain.findings.ends import is_pair
 from netlab.explain.findings.finding import Finding
 from netlab.explain.findings.groups import Group, grouped
 from netlab.explain.findings.rules import findings_of
@@ -56,6 +57,7 @@ class Bar:
     calls: int  # or silences
     total_ns: int
     slices: tuple[Slice, ...]
+    name: str = ""  # where the side says little: of a socketpair, who holds this end
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,12 +391,17 @@ def _connections(
         silences = quiet.get(row.connection, [])
         if not calls and not silences and row.connection != number:
             continue
-        bars = [*_bars(calls, scene), *([_bar("", len(silences), silences)] if silences else [])]
-        weight = sum(weights[call.call] for call in calls)
         every = scene.of_connection(row.connection)
+        ends = {side: end_name(row, side, every) for side in Side}
+        bars = list(_bars(calls, scene))
+        if row.protocol == "unix" and is_pair(every):
+            named: dict[str, str] = {str(side): name for side, name in ends.items()}
+            bars = [replace(bar, name=named.get(bar.side, "")) for bar in bars]
+        if silences:
+            bars.append(_bar("", len(silences), silences))
+        weight = sum(weights[call.call] for call in calls)
         yield ConnectionWhy(
-            row.connection, row.protocol, end_name(row, Side.CLIENT, every),
-            end_name(row, Side.SERVER, every), tuple(bars),
+            row.connection, row.protocol, ends[Side.CLIENT], ends[Side.SERVER], tuple(bars),
             weight + sum(map(_silence_weight, silences)),
         )  # fmt: skip
 
