@@ -93,9 +93,11 @@ def test_a_reader_that_does_not_read_is_named() -> None:
     assert "its program first read with server recv" in one.text
 
 
-def blocked(wait_ms: int) -> Play:
+def blocked(wait_ms: int, *, set_to: int | None = None) -> Play:
     """A send with room for half; what it took left, and a poll waits for the ACK."""
     play = opened()
+    if set_to is not None:
+        play.did("client", "setsockopt", 0, args=f"SOL_SOCKET, SO_SNDBUF, {set_to}")
     play.ack("s>c", 0)
     size = 30 * FULL
     with play.call("client", "send", size, size=2 * size):
@@ -113,6 +115,13 @@ def test_a_send_buffer_too_small_for_the_path() -> None:
     assert "The send buffer of the client was too small for the path: for 40.0 ms" in one.text
     assert "while 43,800 bytes were on their way or their ACK was" in one.text
     assert "SO_SNDBUF" in one.advice
+
+
+@pytest.mark.parametrize("set_to", [30_000, None])
+def test_a_buffer_that_nobody_set_has_a_limit_of_the_kernels(set_to: int | None) -> None:
+    advice = found(blocked(40, set_to=set_to))["send_buffer"].advice
+    assert ("net.ipv4.tcp_wmem" in advice) is (set_to is None)
+    assert ("or none: then the kernel adapts it" in advice) is (set_to is not None)
 
 
 def test_a_send_that_was_soon_over_needs_no_larger_buffer() -> None:
