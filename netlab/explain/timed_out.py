@@ -114,6 +114,17 @@ def _unopened(scene: Scene, call: Call) -> Owed | None:
 # --- which socket a wait was for
 
 
+def home_of_poll(scene: Scene, call: Call) -> tuple[int, Side] | None:
+    """The connection, and the side of it, that a select or poll in vain was for; None: not known.
+
+    That is the one of the calls around it, where it looked at a single descriptor.
+    """
+    if call.result or call.errno is not None or call.returned_ns is None:
+        return None
+    socket, _ = _polled(scene, call)
+    return scene.home(socket) if socket is not None and not socket.listens else None
+
+
 def _polled(scene: Scene, call: Call) -> tuple[Socket | None, bool]:
     """(the one socket that a select or poll looked at, whether for room); None: it is not known."""
     unknown = None, False
