@@ -26,7 +26,7 @@ from netlab.explain.peer import tell_thread
 from netlab.explain.queues import complete, kept_out, tell_kept_out, tell_standing, went_well
 from netlab.explain.scene import Scene
 from netlab.explain.sender import Write
-from netlab.explain.wording import name_of
+from netlab.explain.wording import fate_text, name_of
 from netlab.model.tables import Call, Direction, Packet, Side
 
 
@@ -88,7 +88,8 @@ def _ack_lost(line: Line, path: Path, lost: list[Packet], last: Packet) -> None:
         if lost[0].time_ns < packet.time_ns and arrival_ns(packet) <= last.time_ns
     ]  # fmt: skip
     frames = (*(packet.frame for packet in lost), last.frame)
-    text = f"because the ACK of frame {lost[0].frame} was lost on the wire"
+    fate = fate_text(lost[0]) or "was lost on the wire"
+    text = f"because the ACK of frame {lost[0].frame} {fate}"
     if again and arrival_ns(again[-1]) >= lost[-1].time_ns:
         line.until(
             again[-1].time_ns, Cause.SYN_RETRY, Certainty.OBSERVED, (*frames, again[-1].frame), (),

@@ -342,7 +342,7 @@ def _sent_again(
                 if part.stop_ns - behind_ns < behind_ns - line.at_ns:
                     behind = f"with later bytes here, until {what} was sent again"
                 else:
-                    alone = f"until bytes behind {what} were here"
+                    alone = f"in which nothing that was sent after {what} had come yet"
             line.until(behind_ns, part.cause, part.certainty, part.frames, part.calls, alone)
             cause = Cause.PATH_MTU if part.cause is Cause.PATH_MTU else Cause.HEAD_OF_LINE
             line.until(part.stop_ns, cause, part.certainty, part.frames, part.calls, behind)

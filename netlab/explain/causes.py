@@ -132,8 +132,9 @@ MECHANISMS: dict[Cause, Mechanism] = {
     Cause.SEND_BUFFER: Mechanism(
         "the send buffer was full",
         "Where a reader is slow, let it read sooner. Set a larger SO_SNDBUF (of a pipe:"
-        " F_SETPIPE_SZ), or with TCP none: then the kernel adapts it.",
-        "man 7 socket; man 7 pipe",
+        " F_SETPIPE_SZ). A TCP socket without one has a buffer that the kernel adapts, up to the"
+        " third value of net.ipv4.tcp_wmem: raise that.",
+        "man 7 socket; man 7 pipe; man 7 tcp (tcp_wmem)",
     ),
     Cause.RTO: Mechanism(
         "a lost segment was sent again by the retransmission timer",

@@ -9,6 +9,7 @@ Read first: RFC 896, RFC 9293 3.7.4 and 3.8.6, Minshall's form of Nagle (tcp_nag
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable
 
 from netlab.correlate.arrivals import arrival_ns, reached
@@ -144,6 +145,46 @@ def sat_on(holder: Holder, carrier: Row, awaited: Row) -> tuple[int, int] | None
     return (came_ns, left_ns) if left_ns - came_ns >= DELAYED_AT_LEAST_NS else None
 
 
+def _delayed(holder: Holder, moment: Moment, awaited: Row, *, since_first: bool
+             ) -> tuple[int, int] | None:  # fmt: skip
+    """Since when all that an ACK covers had come, and when it left, if a timer kept it until then.
+
+    The timer runs since the first segment came of which no ACK has told, unless one told of that
+    which was lost; without `since_first` it must have run since the last.
+    """
+    sender = holder.sender
+    if not sender.exact:
+        return None
+    una, stop = sender.una(moment.since_ns), (awaited.segment.ack or 0) - 1
+    left_ns = holder.path.senders[sender.direction.reverse].given_of(awaited.packet)
+    came_ns = first_ns = None
+    least_ns = _SAT_ON_NS if since_first else DELAYED_AT_LEAST_NS
+    for row in sender.departures_back_from(awaited.packet.time_ns):
+        if row.segment.stop <= una:
+            break
+        if row.segment.stop > stop or not reached(row.packet):
+            continue
+        first_ns = arrival_ns(row.packet)
+        came_ns = first_ns if came_ns is None else came_ns
+        if left_ns - came_ns < least_ns:
+            return None
+    if came_ns is None or first_ns is None or left_ns - first_ns < DELAYED_AT_LEAST_NS:
+        return None
+    if not since_first:
+        return came_ns, left_ns
+    rows = holder.path.track.rows
+    for row in rows[bisect_right(rows, first_ns, key=_left_ns) :]:
+        if row.packet.time_ns >= awaited.packet.time_ns:
+            break
+        if row.direction is not sender.direction and (row.segment.ack or 0) - 1 > una:
+            return None  # another told before, and was lost
+    return came_ns, left_ns
+
+
+def _left_ns(row: Row) -> int:
+    return row.packet.time_ns
+
+
 def _tell_autocork(line: Line, holder: Holder, moment: Moment) -> None:
     """Observed where all that is assumed is in the recording, and timestamps show both frames: the
     one in the queue, and that TCP kept the other until then and, as nothing went on before, let it
@@ -207,6 +248,20 @@ def _tell_cwnd(line: Line, holder: Holder, moment: Moment) -> None:
     sure = Certainty.OBSERVED if full else Certainty.INFERRED
     what = f"the congestion window{size} of the {holder.sender.direction.sender}"
     tell_standing(line, holder, moment, what, sure)
+    awaited = holder.sender.ack_of(holder.sender.una(moment.since_ns) + 1, moment.since_ns)
+    delayed = None
+    if awaited is not None:
+        delayed = _delayed(holder, moment, awaited, since_first=True)
+    if awaited is not None and delayed is not None and (full or not moment.small):
+        came_ns, left_ns = delayed
+        line.until(min(came_ns, moment.until_ns), Cause.CWND, sure, (), holder.calls,
+                   f"because {what} was full")  # fmt: skip
+        line.until(
+            min(left_ns, moment.until_ns), Cause.DELAYED_ACK, Certainty.INFERRED,
+            (awaited.segment.frame,), holder.calls,
+            f"because {what} was full, and the {holder.sender.direction.receiver} delayed its ACK"
+            f" (frame {awaited.segment.frame})", Sense.FREES_CWND,
+        )  # fmt: skip
     line.until(moment.until_ns, Cause.CWND, sure, (), holder.calls, f"because {what} was full")
 
 
@@ -228,14 +283,9 @@ def tell_full(line: Line, holder: Holder, moment: Moment) -> None:
         line.until(moment.until_ns, Cause.SEND_BUFFER, Certainty.INFERRED, (), holder.calls, text)
         return
     frames = (awaited.segment.frame,)
-    stop = (awaited.segment.ack or 0) - 1
-    carrier = next(
-        (row for row in sender.departures_back_from(awaited.packet.time_ns)
-         if row.segment.stop <= stop and reached(row.packet)), None,
-    )  # fmt: skip
-    sat = sat_on(holder, carrier, awaited) if carrier is not None and sender.exact else None
-    if sat is not None and sat[1] - sat[0] >= DELAYED_AT_LEAST_NS:
-        came_ns, left_ns = sat
+    delayed = _delayed(holder, moment, awaited, since_first=False)
+    if delayed is not None:
+        came_ns, left_ns = delayed
         line.until(came_ns, Cause.SEND_BUFFER, sure, frames, holder.calls, text)
         line.until(
             left_ns, Cause.DELAYED_ACK, sure, frames, holder.calls,

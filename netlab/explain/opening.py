@@ -14,6 +14,7 @@ from netlab.explain.flight import tell_flight
 from netlab.explain.parts import Line
 from netlab.explain.path import Path
 from netlab.explain.queues import clipped_text, held_text, queue_at
+from netlab.explain.wording import fate_text
 from netlab.model.tables import Call, Direction, Packet, Side
 
 _PROMPT_NS = 2_000_000  # the stack's own work, on a busy machine
@@ -106,7 +107,7 @@ def _lost_syn(line: Line, path: Path, before: Packet, packet: Packet) -> None:
             packet.time_ns, Cause.SYN_RETRY, Certainty.OBSERVED,
             (before.frame, answer.frame, packet.frame), (),
             f"because the answer to the SYN of frame {before.frame} (frame {answer.frame},"
-            f" {answer.tcp_flags}) was lost on the wire, until it was sent again"
+            f" {answer.tcp_flags}) {_lost(answer)}, until it was sent again"
             f" (frame {packet.frame})",
         )  # fmt: skip
         return
@@ -129,13 +130,17 @@ def _lost_syn(line: Line, path: Path, before: Packet, packet: Packet) -> None:
         )  # fmt: skip
         return
     sure = before._wired
-    what = "was dropped on the wire" if sure else "had no answer"
+    what = _lost(before) if sure else "had no answer"
     line.until(
         packet.time_ns, Cause.SYN_RETRY, Certainty.OBSERVED if sure else Certainty.INFERRED,
         frames, (),
         f"because the SYN of frame {before.frame} {what}, until it was sent again"
         f" (frame {packet.frame})",
     )  # fmt: skip
+
+
+def _lost(packet: Packet) -> str:
+    return fate_text(packet) or "was lost on the wire"
 
 
 def _answers_to(path: Path, syn: Packet, until_ns: int) -> list[Packet]:
@@ -183,8 +188,8 @@ def _resent_answers(line: Line, sent_answers: list[Packet], answer: Packet) -> N
         answer.time_ns, Cause.SYN_RETRY,
         Certainty.OBSERVED if first._wired else Certainty.INFERRED,
         (first.frame, answer.frame), (),
-        f"because the SYN-ACK of frame {first.frame} was lost, until it was sent again"
-        f" (frame {answer.frame})",
+        f"because the SYN-ACK of frame {first.frame} {fate_text(first) or 'was lost'}, until it was"
+        f" sent again (frame {answer.frame})",
     )  # fmt: skip
 
 
@@ -213,7 +218,7 @@ def unanswered(path: Path | None, until_ns: int) -> tuple[str, tuple[int, ...], 
     if not path.exact or not last._wired:
         return f": the SYN of frame {last.frame} had no answer", (last.frame,), ()
     if not may_have_reached(last):
-        return f": the SYN of frame {last.frame} was lost on the wire", (last.frame,), ()
+        return f": the SYN of frame {last.frame} {_lost(last)}", (last.frame,), ()
     if on_its_way(last) or arrival_ns(last) > until_ns:
         return f": the SYN of frame {last.frame} was on the wire", (last.frame,), ()
     said_to = _answers_to(path, last, until_ns)
@@ -221,7 +226,7 @@ def unanswered(path: Path | None, until_ns: int) -> tuple[str, tuple[int, ...], 
         lost = not any(map(may_have_reached, said_to))
         return (
             f": the answer to the SYN of frame {last.frame} (frame {said_to[0].frame},"
-            f" {said_to[0].tcp_flags}) was {'lost ' if lost else ''}on the wire",
+            f" {said_to[0].tcp_flags}) {_lost(said_to[0]) if lost else 'was on the wire'}",
             (last.frame, said_to[0].frame), (),
         )  # fmt: skip
     full = queue_at(path, arrival_ns(last))
@@ -258,8 +263,8 @@ def _lost_until_the_end(line: Line, path: Path, syns: list[Packet]) -> None:
     if answer is not None:
         line.until(
             line.stop_ns, Cause.SYN_RETRY, Certainty.OBSERVED, (before.frame, answer.frame), (),
-            f"because the answer to the last SYN (frame {before.frame}) was lost as well"
-            f" (frame {answer.frame})",
+            f"because the answer to the last SYN (frame {before.frame}) was lost as well: frame"
+            f" {answer.frame} {_lost(answer)}",
         )  # fmt: skip
         return
     ignored = path.exact and before._wired and reached(before)

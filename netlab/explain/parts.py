@@ -19,6 +19,7 @@ class Sense(Enum):
 
     FREES_NAGLE = auto()  # delayed_ack: that ACK let go what Nagle's algorithm held
     FREES_BUFFER = auto()  # delayed_ack: it made room in a full send buffer
+    FREES_CWND = auto()  # delayed_ack: it made room in a full congestion window
     ANSWERS = auto()  # peer_app: it had been asked, and what it sent then was the answer
     FULL = auto()  # peer_window: what was in flight filled it, and its reader was not why
 

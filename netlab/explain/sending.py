@@ -100,6 +100,16 @@ def cut_short(call: Call) -> bool:
     return call.result is not None and 0 < call.result < (call.requested_bytes or 0)
 
 
+def stuck_since_ns(path: Path, call: Call) -> int:
+    """Since when a send that took less than it was given got no more room; at least its entry."""
+    sender = path.senders[Side(call.side or Side.CLIENT).outbound]
+    una, since_ns = sender.una(call.entered_ns), call.entered_ns
+    for row in sender.acks_between(call.entered_ns, call.returned_ns or call.entered_ns):
+        if (row.segment.ack or 0) - 1 > una:
+            una, since_ns = (row.segment.ack or 0) - 1, sender.heard_ns(row.packet)
+    return since_ns
+
+
 def can_be_full(scene: Scene, path: Path, call: Call) -> bool:
     """Whether what was queued can have filled the send buffer, all of its overhead counted."""
     side = Side(call.side or Side.CLIENT)

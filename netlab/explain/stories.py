@@ -23,9 +23,9 @@ from netlab.explain.path import Path
 from netlab.explain.readiness import tell_poll
 from netlab.explain.reading import tell_recv
 from netlab.explain.scene import Scene
-from netlab.explain.sending import can_be_full, cut_short, tell_room
+from netlab.explain.sending import can_be_full, cut_short, stuck_since_ns, tell_room
 from netlab.explain.stopped import tell_stop
-from netlab.explain.timed_out import owed_to, timer_is_set
+from netlab.explain.timed_out import owed_to, tell_timer, timer_is_set
 from netlab.explain.unframed import tell_unframed_accept
 from netlab.model.call import (
     ACCEPTING,
@@ -179,11 +179,17 @@ def _until_its_timer(line: Line, scene: Scene, path: Path, call: Call) -> int | 
     """A send that took less than it was given: SO_SNDTIMEO ended it (man 7 socket), if it was set,
     or the signal that killed its process.
 
-    None: another signal did, or an error, and since when it waited for that is not known.
+    The timer ended the wait for what had made no more room by then, as it does where nothing was
+    taken. None: another signal did, or an error, and since when it waited for that is not known.
     """
-    ended = timer_is_set(scene, call, "SO_SNDTIMEO") or _killed_inside(scene, call)
-    tell_room(line, path, call, until_ns=line.stop_ns if ended else None)
-    return line.stop_ns if ended else None
+    timed = timer_is_set(scene, call, "SO_SNDTIMEO")
+    if timed:
+        tell_room(line, path, call, until_ns=stuck_since_ns(path, call))
+        tell_timer(line, scene, call, Certainty.INFERRED)
+        return line.stop_ns
+    killed = _killed_inside(scene, call)
+    tell_room(line, path, call, until_ns=line.stop_ns if killed else None)
+    return line.stop_ns if killed else None
 
 
 def _killed_inside(scene: Scene, call: Call) -> bool:

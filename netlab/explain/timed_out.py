@@ -32,7 +32,7 @@ from netlab.explain.opening import unanswered
 from netlab.explain.parts import Line, Part
 from netlab.explain.path import Path
 from netlab.explain.scene import Scene
-from netlab.explain.sending import tell_room
+from netlab.explain.sending import cut_short, stuck_since_ns, tell_room
 from netlab.explain.too_big import mtu_rule
 from netlab.explain.wording import lost_text, name_of
 from netlab.model.call import EPOLL_WAITING, POLLIN, WAITING, is_outbound
@@ -87,8 +87,9 @@ def _owed_on(scene: Scene, call: Call, socket: Socket, *, for_room: bool) -> Owe
     if not socket.is_stream:
         return _datagrams(scene, call, socket, *home) if not for_room else None
     path = scene.path(home[0])
-    told = _room if for_room else _bytes
-    return told(scene, call, path, home[1]) if path is not None and path.exact else None
+    if path is None or not (path.exact or (for_room and is_outbound(call))):
+        return None
+    return (_room if for_room else _bytes)(scene, call, path, home[1])
 
 
 def _unopened(scene: Scene, call: Call) -> Owed | None:
@@ -111,6 +112,17 @@ def _unopened(scene: Scene, call: Call) -> Owed | None:
 
 
 # --- which socket a wait was for
+
+
+def home_of_poll(scene: Scene, call: Call) -> tuple[int, Side] | None:
+    """The connection, and the side of it, that a select or poll in vain was for; None: not known.
+
+    That is the one of the calls around it, where it looked at a single descriptor.
+    """
+    if call.result or call.errno is not None or call.returned_ns is None:
+        return None
+    socket, _ = _polled(scene, call)
+    return scene.home(socket) if socket is not None and not socket.listens else None
 
 
 def _polled(scene: Scene, call: Call) -> tuple[Socket | None, bool]:
@@ -219,7 +231,8 @@ def _bytes(scene: Scene, call: Call, path: Path, side: Side) -> Owed | None:
 def _room(scene: Scene, call: Call, path: Path, side: Side) -> Owed | None:
     """Room in the send buffer."""
     until_ns = call.returned_ns or call.entered_ns
-    line = Line(call.entered_ns, until_ns)
+    partial = is_outbound(call) and cut_short(call)
+    line = Line(stuck_since_ns(path, call) if partial else call.entered_ns, until_ns)
     tell_room(line, path, call, side, until_ns)
     parts = tuple(part for part in line.parts if part.cause in _KEEPS_FULL)
     if not parts:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from netlab.correlate.arrivals import arrival_ns, reached, sent
+from netlab.correlate.arrivals import arrival_ns, on_its_way, reached, sent
 from netlab.correlate.sockets import Socket
 from netlab.explain.arriving import tell_byte, tell_unarrived
 from netlab.explain.causes import Cause, Certainty
+from netlab.explain.flight import on_wire
 from netlab.explain.local_queue import tell_never_accepted, tell_no_local_accept
 from netlab.explain.local_room import tell_no_local_room
 from netlab.explain.low_water import wanted_by
@@ -32,7 +33,7 @@ from netlab.explain.unwoken import (
 )
 from netlab.explain.wording import name_of
 from netlab.model.call import ACCEPTING, STOP, WAITING, is_inbound, is_outbound
-from netlab.model.tables import Call, Direction, Side
+from netlab.model.tables import Call, Direction, Packet, Side
 
 
 def end_of(scene: Scene, call: Call) -> tuple[int, str]:
@@ -163,9 +164,33 @@ def _message(line: Line, scene: Scene, socket: Socket) -> None:
         )  # fmt: skip
         return
     if not no_datagram_left_for(line, scene, socket):
-        return  # a datagram for it left: where it went is not told here
+        _under_way(line, scene, socket)  # where one went that came or was lost is not told here
+        return
     line.until(line.stop_ns, Cause.PEER_APP, Certainty.INFERRED, (), (),
                "because no datagram had been sent to it by then")  # fmt: skip
+
+
+def _under_way(line: Line, scene: Scene, socket: Socket) -> None:
+    """Nothing had been sent to a socket until a datagram left, and that had not come by the end."""
+    local = socket.local_endpoint
+    sent = [
+        packet for packet in scene.tables.packets
+        if local is not None and packet.dport == local[1]
+        and line.at_ns <= packet.time_ns <= line.stop_ns
+    ]  # fmt: skip
+    if not sent or not all(_comes_after(packet, line.stop_ns) for packet in sent):
+        return
+    first = min(sent, key=lambda packet: packet.time_ns)
+    line.until(first.time_ns, Cause.PEER_APP, Certainty.INFERRED, (), (),
+               "because no datagram had been sent to it by then")  # fmt: skip
+    line.until(line.stop_ns, Cause.NETWORK, Certainty.INFERRED, (first.frame,), (),
+               on_wire(first))  # fmt: skip
+
+
+def _comes_after(packet: Packet, time_ns: int) -> bool:
+    """Whether a datagram that had left was still on the wire at that time."""
+    late = packet._wired and reached(packet) and arrival_ns(packet) > time_ns
+    return packet.protocol == "UDP" and (late or on_its_way(packet))
 
 
 # --- writing, beginnings, waits for several

@@ -17,11 +17,21 @@ def process_text(call: Call) -> str:
 
 def lost_text(packet: Packet) -> str:
     """`frame 31 was dropped by the wire (drop s>c data 2)`; empty: not known."""
+    fate = fate_text(packet)
+    return f"frame {packet.frame} {fate}" if fate else ""
+
+
+def fate_text(packet: Packet) -> str:
+    """What the wire did to a frame that did not come, as said behind its name; empty: not known."""
     if packet.fate != Fate.DROPPED and not packet._spoilt:
         return ""
-    rule = packet._arrival.rule if packet._arrival is not None else ""
     how = "spoilt on the wire" if packet._spoilt else "dropped by the wire"
-    return f"frame {packet.frame} was {how}" + (f" ({rule})" if rule else "")
+    return f"was {how}{rule_text(packet)}"
+
+
+def rule_text(packet: Packet) -> str:
+    """` (drop s>c data 2)`: by which rule of the wire; empty: not known."""
+    return f" ({packet._arrival.rule})" if packet._arrival and packet._arrival.rule else ""
 
 
 def sized(call: Call) -> str:

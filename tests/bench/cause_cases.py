@@ -249,6 +249,14 @@ def _losses() -> Iterator[Case]:
             ("server", "recv", 1), "head_of_line network fast_retransmit", 0.5 * ms,
             f"delay {2 + ms}ms; drop c>s data 3", "peer_app",
         )  # fmt: skip
+    # Flights of 10, 20 and 20, room for all of it in both buffers, and ten behind what is lost.
+    yield case(
+        "bulk of 50 segments, one of the third flight lost",
+        [["connect"], ["set", "sndbuf", 200_000], ["send", 50 * SEGMENT], ["recv"], ["close"]],
+        [*LISTEN, ["whole", 50 * SEGMENT], ["send", 1], ["drain"], ["close"]],
+        ("server", "recv", 1), "cwnd network fast_retransmit head_of_line", 120,
+        "delay 20ms; drop c>s data 40", "peer_app", each={"cwnd": 40, "head_of_line": 20},
+    )  # fmt: skip
     yield case(
         "lost tail without SACK",
         [["connect"], ["ping", 2], ["send", 100], ["recv"], ["close"]],

@@ -85,8 +85,10 @@ def test_a_write_behind_the_hosts_own_queue(tmp_path: Path) -> None:
 def test_a_lost_syn(tmp_path: Path) -> None:
     _, _, view = played("lost SYN, delay 20 ms", tmp_path)
     assert view.sentences[0].name.startswith("client connect")
-    assert "was dropped on the wire, until it was sent again" in sentence_text(view.sentences[0])
-    assert "1 of them lost on the wire" in kinds(view)["handshake_lost"].text
+    assert "was dropped by the wire (drop c>s syn 1), until it was sent again" in sentence_text(
+        view.sentences[0]
+    )
+    assert "1 of them lost on the wire (drop c>s syn 1)" in kinds(view)["handshake_lost"].text
 
 
 def test_a_lost_tail(tmp_path: Path) -> None:

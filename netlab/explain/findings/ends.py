@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from netlab.correlate.arrivals import arrival_ns, came
 from netlab.correlate.flows import ACK, RST, SYN
@@ -206,6 +206,11 @@ def _unread(path: Path, side: Side, packet: Packet) -> int:
     return max(max(here, default=0) - read, 0)
 
 
+def is_pair(calls: Iterable[Call]) -> bool:
+    """Whether these are of a socketpair, whose ends are neither a client nor a server."""
+    return any(call.op == "socketpair" for call in calls)
+
+
 def _wakes_itself(scene: Scene, row: Connection) -> bool:
     """Whether one process has both ends: a pair with which a thread wakes another, or its loop."""
     return len({(call.host, call.pid) for call in scene.of_connection(row.connection)}) == 1
@@ -229,6 +234,9 @@ def never_read(scene: Scene, row: Connection) -> Iterator[Finding]:
         known = [call for call in writers if call is not None]
         if not known:
             continue
+        if is_pair(scene.of_connection(row.connection)):
+            yield _never_read_of_a_pair(row, known, total, mine[0].reason)
+            continue
         yield Finding(
             "never_read", row.connection, Severity.HIGH,
             f"{name_of(known[0])} succeeded, and the {side.outbound.receiver} never read"
@@ -237,3 +245,17 @@ def never_read(scene: Scene, row: Connection) -> Iterator[Finding]:
             " answer.",
             "man 2 send", (), tuple(call.call for call in known[:CITED]),
         )  # fmt: skip
+
+
+def _never_read_of_a_pair(
+    row: Connection, writers: Sequence[Call], size: int, reason: str
+) -> Finding:
+    """Processes of one program tell each other things so, the last of them as they end."""
+    first = writers[0]
+    return Finding(
+        "never_read", row.connection, Severity.LOW,
+        f"{first.actor} {first.op} #{first.call} succeeded, and at the other end of the socketpair"
+        f" nobody read {counted(size, 'byte')}: {reason}.",
+        "Where a program ends that is nothing; else let the other end answer before it is closed.",
+        "man 2 socketpair; man 2 send", (), tuple(call.call for call in writers[:CITED]),
+    )  # fmt: skip

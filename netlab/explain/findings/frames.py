@@ -17,7 +17,7 @@ from netlab.explain.queues import is_kept_out
 from netlab.explain.scene import Scene
 from netlab.explain.sender import Sender
 from netlab.explain.too_big import sent_again
-from netlab.explain.wording import counted, lasting
+from netlab.explain.wording import counted, lasting, rule_text
 from netlab.model.tables import Connection, Direction, Packet, Side
 
 _STORM_COUNT = 8
@@ -132,7 +132,8 @@ def handshake_lost(scene: Scene, row: Connection) -> Iterator[Finding]:
     ]  # fmt: skip
     what = f"{counted(len(syns), 'SYN')} and {counted(len(answers), 'SYN-ACK')} were sent"
     if lost:
-        what += f", {len(lost)} of them lost on the wire"
+        rules = dict.fromkeys(rule_text(packet) for packet in lost)
+        what += f", {len(lost)} of them lost on the wire{''.join(rules)}"
     if ignored:
         what += f", {counted(len(ignored), 'SYN')} came and had no answer (a full queue does that)"
     if not answers:

@@ -128,13 +128,16 @@ def send_buffer(scene: Scene, row: Connection) -> Iterator[Finding]:
         return
     call, longest = max(found, key=lambda item: item[1].length_ns)
     path = scene.path(row.connection)
+    advice = MECHANISMS[Cause.SEND_BUFFER].advice
     if path is None:  # a pipe or a Unix socket
         stops = len({part.text for _, part in found})
         text = f"The writer stood still for {lasting(stalled_ns)} {longest.text}" \
                f"{more_such(stops)}."  # fmt: skip
     else:
         assert call is not None  # of a capture without calls nobody knows what was written
-        sender = path.senders[Side(call.side or Side.CLIENT).outbound]
+        side = Side(call.side or Side.CLIENT)
+        sender = path.senders[side.outbound]
+        advice = _room_advice(scene, row, side)
         last_ns = longest.stop_ns - 1
         flight = sender.nxt(last_ns) - sender.una(last_ns)
         gone = counted(flight, "byte")
@@ -153,8 +156,20 @@ def send_buffer(scene: Scene, row: Connection) -> Iterator[Finding]:
     frames, calls = evidence(found)
     yield Finding(
         "send_buffer", row.connection, Severity.MEDIUM, text,
-        MECHANISMS[Cause.SEND_BUFFER].advice, MECHANISMS[Cause.SEND_BUFFER].source, frames, calls,
+        advice, MECHANISMS[Cause.SEND_BUFFER].source, frames, calls,
     )  # fmt: skip
+
+
+def _room_advice(scene: Scene, row: Connection, side: Side) -> str:
+    """How a TCP socket gets a larger send buffer: one that was set stays as it is."""
+    options = (option.name for option in scene.options(row.connection, side))
+    if any(name in ("SO_SNDBUF", "SO_SNDBUFFORCE") for name in options):
+        return "Set a larger SO_SNDBUF, or none: then the kernel adapts it."
+    return (
+        "No SO_SNDBUF was seen to be set, so the kernel adapts the buffer, up to the third value of"
+        " net.ipv4.tcp_wmem: raise that, or set a larger SO_SNDBUF before connect or listen (it"
+        " gets no more than net.core.wmem_max)."
+    )
 
 
 def backlog_overflow(scene: Scene, row: Connection) -> Iterator[Finding]:

@@ -64,6 +64,10 @@ def _time(ns: int) -> str:
 def _finding(row: FindingRow, width: int) -> list[Line]:
     head = f"  {row.first:>3} {row.second:>3}  "
     style = "red" if row.second > row.first else "green" if row.second < row.first else ""
-    text = f"{row.kind}: {row.text}"
-    first, *rest = fold(printable(text), width - len(head))
+    if row.first_text and row.second_text and row.first_text != row.second_text:
+        said = [f"{row.kind}, in A: {row.first_text}", f"in B: {row.second_text}"]
+    else:
+        said = [f"{row.kind}: {row.second_text or row.first_text}"]
+    folded = [line for text in said for line in fold(printable(text), width - len(head))]
+    first, *rest = folded
     return [[(head, style), (first, "")], *[[(" " * len(head) + more, "")] for more in rest]]

@@ -169,7 +169,8 @@ def _connection(view: ConnectionWhy, width: int) -> list[Line]:
 
 def _bar(bar: Bar, width: int) -> list[Line]:
     """Its sum, then a line for each cause with a stroke as long as its share."""
-    head = f"{bar.side} was {duration(bar.total_ns)} in {count(bar.calls, 'call')}"
+    name = printable(bar.name or bar.side)
+    head = f"{name} was {duration(bar.total_ns)} in {count(bar.calls, 'call')}"
     if not bar.side:
         head = f"silent for {duration(bar.total_ns)}, {count(bar.calls, 'time')}"
     lines: list[Line] = [[(f"  {printable(head)}"[:width], "")]]

@@ -36,7 +36,8 @@ class FindingRow:
     severity: str
     first: int
     second: int
-    text: str  # of the second, or of the first where the second has none
+    first_text: str  # of the gravest there; empty: it has none
+    second_text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,8 @@ def _findings(first: Iterable[Finding], second: Iterable[Finding]) -> Iterable[F
     for kind in {**before, **after}:
         mine, theirs = before.get(kind, []), after.get(kind, [])
         shown = (theirs or mine)[0]
-        yield FindingRow(kind, shown.severity, len(mine), len(theirs), shown.text)
+        texts = (found[0].text if found else "" for found in (mine, theirs))
+        yield FindingRow(kind, shown.severity, len(mine), len(theirs), *texts)
 
 
 def _by_kind(findings: Iterable[Finding]) -> dict[str, list[Finding]]:

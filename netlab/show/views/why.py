@@ -11,16 +11,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from netlab.explain.causes import BUSY, MECHANISMS, Cause, Certainty
+from netlab.explain.findings.ends import is_pair
 from netlab.explain.findings.finding import Finding
 from netlab.explain.findings.groups import Group, grouped
 from netlab.explain.findings.rules import findings_of
 from netlab.explain.parts import Part, Sense
 from netlab.explain.scene import Scene
 from netlab.explain.silence.silences import silences_of
+from netlab.explain.timed_out import home_of_poll
 from netlab.explain.unreturned import end_of
 from netlab.explain.waits import explained
 from netlab.explain.wording import more_such, name_of
-from netlab.model.call import ACCEPTING, STOP
+from netlab.model.call import ACCEPTING, STOP, WAITING
 from netlab.model.garbage import no_collection
 from netlab.model.recording import RawRecording
 from netlab.model.records import dataclass
@@ -28,12 +30,15 @@ from netlab.model.tables import Call, Connection, Side, Tables
 from netlab.show.views.ends import end_name
 from netlab.show.views.messages import moved_by
 
+Homes = dict[int, tuple[int, Side]]  # of calls that have no connection of their own
+
 SENTENCES = 10
 _CLAUSES = 3  # of a sentence; what is left is summed up
 MOSTLY = 50  # what is less than one part in so many is not worth a word
 _LEAST_NS = 100_000  # a call that waited for less than this waited for nothing worth a sentence
 # How much a cause matters: an idle server waits for its clients, and nothing is wrong.
 _IDLE = frozenset({Cause.NO_CLIENT, Cause.TIMER, Cause.SIGNAL, Cause.OTHER_EVENT})
+_FULL_WITHOUT_IT = {Sense.FREES_BUFFER: Cause.SEND_BUFFER, Sense.FREES_CWND: Cause.CWND}
 _IDLE_WEIGHT, _UNKNOWN_WEIGHT, _FLIGHT_WEIGHT = 1e-3, 1e-2, 0.5
 
 
@@ -55,6 +60,7 @@ class Bar:
     calls: int  # or silences
     total_ns: int
     slices: tuple[Slice, ...]
+    name: str = ""  # where the side says little: of a socketpair, who holds this end
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +157,13 @@ def why(tables: Tables, raw: RawRecording, path: str, connection: Connection | N
 def _why(tables: Tables, raw: RawRecording, path: str, connection: Connection | None) -> Why:
     scene = explained(tables, raw)
     number = connection.connection if connection is not None else None
+    homes = {call.call: home for call in tables.calls
+             if call.connection is None and call.op in WAITING
+             and (home := home_of_poll(scene, call)) is not None}  # fmt: skip
     told = [
         call for call in tables.calls
-        if call.call in scene.explained and (number is None or call.connection == number)
+        if call.call in scene.explained
+        and (number is None or _connection_of(call, homes) == number)
     ]  # fmt: skip
     weights = {call.call: _weight(scene, call) for call in told}
     unknown_ns = {c.call: _length(scene.explained[c.call], Cause.UNKNOWN) for c in told}
@@ -172,8 +182,8 @@ def _why(tables: Tables, raw: RawRecording, path: str, connection: Connection | 
     return Why(
         path=path,
         calls=len(told),
-        connections=tuple(_connections(scene, told, weights, number, quiet)),
-        others=tuple(_bars([c for c in told if c.connection is None], scene, by_actor=True)),
+        connections=tuple(_connections(scene, told, weights, number, quiet, homes)),
+        others=tuple(_bars([c for c in told if _connection_of(c, homes) is None], scene, {}, True)),
         sentences=tuple(_worth(sentences)),
         silences=tuple(_longest(scene, quiet)),
         findings=tuple(findings),
@@ -206,7 +216,7 @@ def sentence(scene: Scene, call: Call) -> Sentence:
     parts = scene.explained.get(call.call, [])
     inside = call.returned_ns is None and call.op != "exit"
     clauses = _clauses(parts)
-    advice = _advice(clauses[0]) if clauses else ""
+    advice = _advice(clauses[0], parts) if clauses else ""
     return Sentence(
         call=call.call,
         name=name_of(call),
@@ -295,8 +305,15 @@ def _others(left: Sequence[Clause]) -> str:
     return f"for {'another reason' if len(left) == 1 else f'{len(left)} other reasons'} ({named})"
 
 
-def _advice(clause: Clause) -> str:
-    return MECHANISMS[Cause(clause.cause)].advice if clause.cause else ""
+def _advice(clause: Clause, parts: Sequence[Part]) -> str:
+    """What to change; of an ACK that was delayed, by what was full without it."""
+    if not clause.cause:
+        return ""
+    cause = Cause(clause.cause)
+    longest = max((p for p in parts if p.cause is cause), key=lambda part: part.length_ns)
+    if longest.sense is not None:
+        cause = _FULL_WITHOUT_IT.get(longest.sense, cause)
+    return MECHANISMS[cause].advice
 
 
 def _weight(scene: Scene, call: Call) -> float:
@@ -371,30 +388,46 @@ def _connections(
     weights: dict[int, float],
     number: int | None,
     quiet: dict[int, list[Part]],
+    homes: Homes,
 ) -> Iterable[ConnectionWhy]:
     by_connection: dict[int, list[Call]] = {}
     for call in told:
-        if call.connection is not None:
-            by_connection.setdefault(call.connection, []).append(call)
+        mine = _connection_of(call, homes)
+        if mine is not None:
+            by_connection.setdefault(mine, []).append(call)
     for row in scene.tables.connections:
         calls = by_connection.get(row.connection, [])
         silences = quiet.get(row.connection, [])
         if not calls and not silences and row.connection != number:
             continue
-        bars = [*_bars(calls, scene), *([_bar("", len(silences), silences)] if silences else [])]
-        weight = sum(weights[call.call] for call in calls)
         every = scene.of_connection(row.connection)
+        ends = {side: end_name(row, side, every) for side in Side}
+        bars = list(_bars(calls, scene, homes))
+        if row.protocol == "unix" and is_pair(every):
+            named: dict[str, str] = {str(side): name for side, name in ends.items()}
+            bars = [replace(bar, name=named.get(bar.side, "")) for bar in bars]
+        if silences:
+            bars.append(_bar("", len(silences), silences))
+        weight = sum(weights[call.call] for call in calls)
         yield ConnectionWhy(
-            row.connection, row.protocol, end_name(row, Side.CLIENT, every),
-            end_name(row, Side.SERVER, every), tuple(bars),
+            row.connection, row.protocol, ends[Side.CLIENT], ends[Side.SERVER], tuple(bars),
             weight + sum(map(_silence_weight, silences)),
         )  # fmt: skip
 
 
-def _bars(calls: Sequence[Call], scene: Scene, *, by_actor: bool = False) -> Iterable[Bar]:
+def _connection_of(call: Call, homes: Homes) -> int | None:
+    if call.connection is not None or call.call not in homes:
+        return call.connection
+    return homes[call.call][0]
+
+
+def _bars(
+    calls: Sequence[Call], scene: Scene, homes: Homes, by_actor: bool = False
+) -> Iterable[Bar]:
     groups: dict[str, list[Call]] = {}
     for call in calls:
-        groups.setdefault(call.actor if by_actor else call.side or call.actor, []).append(call)
+        side = homes[call.call][1] if call.call in homes else call.side
+        groups.setdefault(call.actor if by_actor else side or call.actor, []).append(call)
     for side, group in groups.items():
         parts = [part for call in group for part in scene.explained[call.call]]
         yield _bar(side, len(group), parts)

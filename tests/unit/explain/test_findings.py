@@ -8,6 +8,7 @@ from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.findings.rules import RULES, WHOLE, findings_of
 from netlab.explain.waits import explained
 from netlab.model.call import POLLOUT
+from netlab.model.wire import Arrival
 from tests.playbook import ADDRESS, INODE, PID, Play, number_of
 from tests.waits_told import MS
 
@@ -92,9 +93,11 @@ def test_a_reader_that_does_not_read_is_named() -> None:
     assert "its program first read with server recv" in one.text
 
 
-def blocked(wait_ms: int) -> Play:
+def blocked(wait_ms: int, *, set_to: int | None = None) -> Play:
     """A send with room for half; what it took left, and a poll waits for the ACK."""
     play = opened()
+    if set_to is not None:
+        play.did("client", "setsockopt", 0, args=f"SOL_SOCKET, SO_SNDBUF, {set_to}")
     play.ack("s>c", 0)
     size = 30 * FULL
     with play.call("client", "send", size, size=2 * size):
@@ -112,6 +115,13 @@ def test_a_send_buffer_too_small_for_the_path() -> None:
     assert "The send buffer of the client was too small for the path: for 40.0 ms" in one.text
     assert "while 43,800 bytes were on their way or their ACK was" in one.text
     assert "SO_SNDBUF" in one.advice
+
+
+@pytest.mark.parametrize("set_to", [30_000, None])
+def test_a_buffer_that_nobody_set_has_a_limit_of_the_kernels(set_to: int | None) -> None:
+    advice = found(blocked(40, set_to=set_to))["send_buffer"].advice
+    assert ("net.ipv4.tcp_wmem" in advice) is (set_to is None)
+    assert ("or none: then the kernel adapts it" in advice) is (set_to is not None)
 
 
 def test_a_send_that_was_soon_over_needs_no_larger_buffer() -> None:
@@ -192,13 +202,18 @@ def test_an_overflowing_backlog() -> None:
     assert "handshake_lost" not in kinds  # it is said once
 
 
-def test_a_lost_syn_is_a_handshake_that_did_not_go_through() -> None:
+@pytest.mark.parametrize("rule", ["drop c>s syn 1", ""])
+def test_a_lost_syn_is_a_handshake_that_did_not_go_through(rule: str) -> None:
+    """With the rule of the wire that dropped it, as of lost data, where one is noted."""
     play = Play(wired=True)
-    play.syn(way="drop")
+    frame = play.syn(way="drop")
+    if rule:
+        play.packets[-1]._arrival = Arrival(frame, "dropped", rule=rule)
     play.now_ns += 1000 * MS
     play.syn(), play.synack(), play.ack("c>s", 0)
     one = found(play)["handshake_lost"]
-    assert "2 SYNs and 1 SYN-ACK were sent, 1 of them lost on the wire" in one.text
+    named = f" ({rule})" if rule else ""
+    assert f"2 SYNs and 1 SYN-ACK were sent, 1 of them lost on the wire{named}, over" in one.text
 
 
 @pytest.mark.parametrize("answer", ["SA", "RA"])
@@ -296,4 +311,9 @@ def test_a_byte_with_which_a_process_woke_itself_may_stay_unread(reader: int) ->
     play.did("client", "send", 1, size=1, **unix, inode=1)
     play.did("server", "close", 0, pid=reader, **unix, inode=2)
     play.did("client", "close", 0, **unix, inode=1)
-    assert ("never_read" in found(play)) is (reader != PID["client"])
+    one = found(play).get("never_read")
+    assert (one is not None) is (reader != PID["client"])
+    if one is not None:  # its ends are no client and no server, and its program ended
+        assert one.severity is Severity.LOW
+        assert one.text.startswith("client send #2 succeeded, and at the other end of the")
+        assert "the server" not in one.text

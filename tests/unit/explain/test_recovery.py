@@ -176,7 +176,7 @@ def test_one_reason_is_said_once(later_ms: int) -> None:
     short = (
         f"until frame {lost} was sent again"
         if later_ms == 200
-        else f"behind frame {lost} were here"
+        else f"in which nothing that was sent after frame {lost} had come yet"
     )
     assert any(short in text for text in texts)
     assert f"until frame {again} came in place of frame {lost}, which was lost" in texts[-2]

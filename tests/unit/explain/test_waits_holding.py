@@ -7,7 +7,11 @@ from typing import Any
 
 import pytest
 
+from netlab.explain.causes import MECHANISMS, Cause
+from netlab.explain.findings.rules import findings_of
+from netlab.explain.waits import explained
 from netlab.model.call import POLLOUT
+from netlab.show.views.why import sentence
 from tests.playbook import ADDRESS, INODE, Play, number_of
 from tests.waits_told import MS, causes, of, told
 
@@ -282,7 +286,8 @@ def test_a_buffer_is_not_blamed_for_what_the_window_holds() -> None:
 
 @pytest.mark.parametrize("timer", ["0x00000000000000000100000000000000", "0x" + 32 * "0", "0x..."])
 def test_a_send_that_its_timer_ended_waited_for_the_window_until_then(timer: str) -> None:
-    """The last ACK came long before it returned, with less than it was given."""
+    """The last ACK came long before it returned, with less than it was given: the wait was for the
+    window, and the timer ended it, as of the send behind it that gets nothing in."""
     play = Play(wired=True, window=512)
     play.handshake()
     play.did("client", "setsockopt", 0, args=f"SOL_SOCKET, SO_SNDTIMEO, {timer}")
@@ -293,11 +298,38 @@ def test_a_send_that_its_timer_ended_waited_for_the_window_until_then(timer: str
         play.now_ns += 40 * MS
         play.ack("s>c", 44 * FULL, window=0)
         play.now_ns += 130 * MS
+    with play.call("client", "send", None, size=1 << 22, errno="EAGAIN"):
+        play.now_ns += 170 * MS
     tables, rows = told(play)
-    send = number_of(tables, "send")
+    send, second = (number_of(tables, "send", place) for place in (1, 2))
     timed = timer != "0x" + 32 * "0"  # "0x...": its value is not shown
-    rest = [("peer_window", 170)] if timed else [("peer_window", 40), ("unknown", 130)]
+    rest = [("timer", 170)] if timed else [("peer_window", 40), ("unknown", 130)]
     assert causes(rows, send) == rest
+    assert causes(rows, second) == [("timer", 170)]
+    if timed:
+        said = [(row.text, row.certainty) for row in rows if row.cause == "timer"]
+        text = "with the send buffer full, because the window of the server was closed"
+        assert said == [(f"until its time was up: {text}: its program never read", "inferred")] * 2
+
+
+@pytest.mark.parametrize("room_after_ms", [60, 0])
+def test_a_timer_ended_what_made_no_more_room(room_after_ms: int) -> None:
+    """Before the last ACK that made room it waited for that one, and was not given up."""
+    play = Play(wired=True, window=512)
+    play.handshake()
+    option = "SOL_SOCKET, SO_SNDTIMEO, 0x00000000000000000100000000000000"
+    play.did("client", "setsockopt", 0, args=option)
+    with play.call("client", "send", 90_000, size=1 << 22):
+        for at in range(0, 44 * FULL, FULL):
+            play.data("c>s", at, at + FULL)
+        play.ack("s>c", 22 * FULL, window=171)  # the right edge stays where it was
+        play.now_ns += room_after_ms * MS
+        play.ack("s>c", 44 * FULL, window=0)
+        play.now_ns += 100 * MS
+    tables, rows = told(play)
+    found = causes(rows, number_of(tables, "send"))
+    before = [("peer_window", room_after_ms)] if room_after_ms else []
+    assert found == [*before, ("timer", 100)]
 
 
 @pytest.mark.parametrize("how", ["SO_SNDTIMEO", "SIGTERM", "status 0"])
@@ -323,6 +355,13 @@ def test_a_send_that_ended_while_its_oldest_bytes_were_lost_waited_for_those(how
     send = number_of(tables, "send")
     if how == "status 0":  # what ended it, and when, is not known
         assert causes(rows, send) == [("unknown", 500)]
+        return
+    if timed:  # the longer of the two, said once
+        assert causes(rows, send) == [("timer", 500)]
+        wait = of(rows, send, "timer")
+        assert wait.certainty == "inferred"
+        assert wait.text.startswith("until its time was up: with the send buffer full, because ")
+        assert again in wait.frames
         return
     assert causes(rows, send) == [("rto", 300), ("rto", 200)]
     last = [row for row in rows if row.call == send][-1]
@@ -507,6 +546,44 @@ def test_a_full_congestion_window_ends_with_an_ack() -> None:
     recv = number_of(tables, "recv", 1, "server")
     assert causes(rows, recv) == [("cwnd", 40)]
     assert of(rows, recv, "cwnd").certainty == "inferred"
+
+
+@pytest.mark.parametrize(
+    ("first_ms", "last_ms", "told_before", "expected"),
+    [
+        (8, 32, None, [("cwnd", 8), ("delayed_ack", 32)]),
+        (0, 20, None, [("cwnd", 20)]),  # too soon for its timer
+        (8, 32, "lost", [("cwnd", 40)]),  # it had told of the first, and that was lost
+    ],
+)
+def test_an_ack_that_its_timer_sent_kept_the_congestion_window_full(
+    first_ms: int, last_ms: int, told_before: str | None, expected: list[tuple[str, int]]
+) -> None:
+    """The timer runs since the first segment came, and what comes since waits for it as well."""
+    play = Play(wired=True)
+    play.handshake()
+    play.ack("s>c", 0)  # the first window that is scaled
+    with play.call("server", "recv", 3 * FULL, size=3 * FULL, flags=0x100):
+        with play.call("client", "send", 3 * FULL, size=3 * FULL):
+            play.data("c>s", 0, FULL)
+            held = play.data("c>s", FULL, 2 * FULL, way="hold")
+        if told_before:
+            play.ack("s>c", FULL, way="drop")
+        play.now_ns += first_ms * MS
+        play.arrives(held)
+        play.now_ns += last_ms * MS
+        play.ack("s>c", 2 * FULL)
+        play.data("c>s", 2 * FULL, 3 * FULL)
+    tables, rows = told(play)
+    recv = number_of(tables, "recv", 1, "server")
+    assert causes(rows, recv) == expected
+    if ("delayed_ack", 32) in expected:
+        wait = of(rows, recv, "delayed_ack")
+        assert wait.certainty == "inferred"
+        assert "of the client was full, and the server delayed its ACK" in wait.text
+        scene = explained(tables, play.raw)
+        assert not {"send_buffer", "nagle_delayed_ack"} & {f.kind for f in findings_of(scene)}
+        assert sentence(scene, scene.call(recv)).advice == MECHANISMS[Cause.CWND].advice
 
 
 def test_what_no_rule_explains_is_unknown() -> None:

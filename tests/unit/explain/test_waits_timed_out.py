@@ -320,7 +320,8 @@ def test_a_wait_for_a_handshake_says_what_became_of_the_syn(way: str) -> None:
     tables, rows = told(play)
     timer = of(rows, number_of(tables, "poll"), "timer")
     lost = way == "drop"
-    assert timer.text == TIMED + (f": the SYN of frame {syn} was lost on the wire" if lost else "")
+    dropped = f": the SYN of frame {syn} was dropped by the wire"
+    assert timer.text == TIMED + (dropped if lost else "")
     assert timer.frames == ((syn,) if lost else ())
     assert timer.calls == ((number_of(tables, "connect"),) if lost else ())
     kinds = {one.kind: one for one in findings_of(explained(play.tables(), play.raw))}
@@ -360,5 +361,5 @@ def test_a_connect_that_a_signal_interrupted_says_what_became_of_the_syn() -> No
     tables, rows = told(play)
     wait = of(rows, number_of(tables, "connect"), "signal")
     assert wait.text == (
-        f"until a signal interrupted it: the SYN of frame {syn} was lost on the wire"
+        f"until a signal interrupted it: the SYN of frame {syn} was dropped by the wire"
     )

@@ -375,3 +375,30 @@ def test_a_wait_for_nothing_that_no_signal_ended_is_inferred() -> None:
     tables, rows = told(ends(play))
     wait = number_of(tables, "poll")
     assert of(rows, wait, "signal").certainty == "inferred"
+
+
+@pytest.mark.parametrize("way", ["hold", "carry", "drop"])
+def test_a_process_ended_while_the_datagram_that_it_waited_for_was_on_its_way(way: str) -> None:
+    """Of one that had come, or was lost, and a recv that did not take it, nothing is said."""
+    play = Play(wired=True)
+    client, server = ADDRESS["client"], ADDRESS["server"]
+    with play.call("server", "recvfrom", None, size=100, inside=True, kind="SOCK_DGRAM",
+                   local=server, peer=None):  # fmt: skip
+        play.now_ns += 100 * MS
+        with play.call("client", "sendto", 3, size=3, address=server, kind="SOCK_DGRAM"):
+            frame = play.datagram(client, server, 3, way=way)
+        play.now_ns += 40 * MS
+        with play.call("server", "exit", None, inode=None, fd=None, inside=True, args="SIGTERM"):
+            pass
+    if way == "hold":
+        play.now_ns += 60 * MS
+        play.arrives(frame)
+    tables, rows = told(ends(play))
+    recv = number_of(tables, "recvfrom")
+    if way != "hold":
+        assert causes(rows, recv) == [("unknown", 140)]
+        return
+    assert causes(rows, recv) == [("peer_app", 100), ("network", 40)]
+    wait = of(rows, recv, "network")
+    assert (wait.text, wait.frames) == (f"on the wire (frame {frame})", (frame,))
+    assert {row.certainty for row in rows if row.call == recv} == {"inferred"}

@@ -12,7 +12,7 @@ from netlab.model.call import POLLIN, STOP
 from netlab.show.terminal.lines import plain
 from netlab.show.terminal.why import sentence_text, why_lines
 from netlab.show.views.why import sentence, why
-from tests.playbook import Play, number_of
+from tests.playbook import PID, Play, number_of
 from tests.waits_told import MS
 
 
@@ -140,3 +140,28 @@ def drawn(*, poll_ms: int) -> str:
 def test_calls_of_no_connection_have_bars_where_they_waited() -> None:
     assert "client, calls of no connection" in drawn(poll_ms=30)
     assert "calls of no connection" not in drawn(poll_ms=0)
+
+
+@pytest.mark.parametrize("pair", [True, False])
+def test_the_ends_of_a_socketpair_are_no_client_and_no_server(pair: bool) -> None:
+    """Who holds an end has a name; a connection of two addresses has a client and a server."""
+    play = Play(wired=True)
+    if pair:
+        unix = {"family": "AF_UNIX", "local": "unix:", "peer": "unix:"}
+        play.did("client", "socketpair", 0, new_inode=2, **unix, inode=1)
+        reader, writer = {**unix, "inode": 2, "fd": 8}, {**unix, "inode": 1, "fd": 7}
+    else:
+        play.handshake()
+        reader = writer = {}
+    with play.call("server", "recv", 5, size=5, **reader):
+        play.now_ns += 20 * MS
+        with play.call("client", "send", 5, size=5, **writer):
+            if not pair:
+                play.data("c>s", 0, 5)
+    view = why(play.tables(), play.raw, "x")
+    said = [plain(line).strip() for line in why_lines(view, 80)]
+    assert any(line.startswith("server was 2") for line in said) is not pair
+    named = f"server (pid {PID['server']}, descriptor 8) was 2"
+    assert any(line.startswith(named) for line in said) is pair
+    bars = [bar for one in view.connections for bar in one.bars]
+    assert {bar.side for bar in bars} == {"client", "server"}  # by which recordings are compared
