@@ -136,8 +136,9 @@ def load(code: Code) -> tuple[dict[str, int], Any]:
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    for symbol in _NEVER_CALLED:
-        llvm.add_symbol(symbol, address)
+    for symbol in _NEVER_CALLED:  # the names are the whole process's: numba may be at work in it
+        if llvm.address_of_symbol(symbol) is None:
+            llvm.add_symbol(symbol, address)
     machine = llvm.Target.from_default_triple().create_target_machine(codemodel="jitdefault")
     linker = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
     for _, data in code.values():

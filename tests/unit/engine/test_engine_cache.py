@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import stat
 import struct
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -177,3 +179,35 @@ def test_without_numba(
     monkeypatch.setenv("NETLAB_ENGINE", "native")
     with pytest.raises(UsageError, match="there is no llvmlite"):
         maybe_read(AtHand(path), keep=False)
+
+
+NUMBA_GOES_ON = """
+import numba
+from netlab.engine import objects
+from netlab.engine.native import Native
+
+@numba.njit
+def first(n):
+    return 1 // n
+
+assert first(1) == 1
+objects.maybe_link = lambda code, address: None  # as with object files of an older numba
+Native()
+
+@numba.njit
+def later(n):
+    return [1 // n]
+
+try:
+    later(0)
+except ZeroDivisionError:
+    print("raised", later(1))
+"""
+
+
+def test_numba_in_the_same_process_keeps_its_runtime() -> None:
+    """LLVM's names are the process's: with ours for numba's, what numba linked next aborted."""
+    done = subprocess.run(
+        [sys.executable, "-c", NUMBA_GOES_ON], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "raised [1]\n"), done.stderr

@@ -15,6 +15,7 @@ from netlab.lab.wire.link import Wire
 from netlab.lab.wire.outcomes import Lost, Made, Sent
 from netlab.lab.wire.rules import Loss, Rule
 from netlab.lab.wire.selection import Chance
+from netlab.lab.wire.sight import Sights
 from netlab.lab.wire.too_big import WIRE_MAC
 
 ways = st.sampled_from([(0, 1), (1, 0), (0, 2), (2, 1), (1, 2)])
@@ -131,14 +132,16 @@ orderly_rules = st.lists(
 def test_frames_of_a_connection_keep_their_order_unless_told(
     rules: str, departures: list[tuple[bytes, int]]
 ) -> None:
-    played = play(rules)
+    """A SYN with a number of its own begins another connection at the same ports."""
+    played, sights = play(rules), Sights()
     lanes: dict[object, list[int]] = {}
     for frame, after_ns in departures:
         source = 1 if frame[6:12] == ENDS[1].mac else 0
         packet = played.leave(frame, source, after_ns)
         headers = maybe_headers(frame)
         if headers is not None:
-            lanes.setdefault((headers.src, headers.dst, headers.ports), []).append(packet)
+            connection = sights.see(headers, None).connection
+            lanes.setdefault((headers.src, headers.dst, connection), []).append(packet)
     played.until_end()
     for lane in lanes.values():
         arrived = [packet for packet in played.order if packet in lane]
