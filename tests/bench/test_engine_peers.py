@@ -34,7 +34,7 @@ from tests.bench.peers import (
     took,
 )
 
-ROUNDS = 3
+ROUNDS = 7
 SLOW = 20_011  # packets, for those that take 100 us for one
 NETLAB = [sys.executable, "-m", "netlab"]
 SEGMENTS = ",".join(c.name for c in columns("segments") if c.name not in SECOND)
