@@ -5,16 +5,21 @@ Read first: man 7 socket (SO_RCVTIMEO), man 7 tcp (TCP_USER_TIMEOUT, keep-alive)
 
 from __future__ import annotations
 
-from netlab.correlate.arrivals import arrival_ns, reached
+from bisect import bisect_left
+
+from netlab.correlate.arrivals import arrival_ns, came, reached
+from netlab.correlate.sockets import Socket
 from netlab.explain.at_once import NO_WAIT_NS, traced_ns
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.parts import Line
 from netlab.explain.path import Path
 from netlab.explain.scene import Scene
 from netlab.explain.timed_out import tell_timer
-from netlab.model.call import MSG_DONTWAIT
+from netlab.model.call import MSG_DONTWAIT, POLLERR, is_moving
 from netlab.model.tables import Call, Side
 
+# Where ICMP had said that there is no way, the timer ends with that (tcp_write_err in Linux).
+GAVE_UP = frozenset({"ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH"})
 _NONE: tuple[str, tuple[int, ...], tuple[int, ...]] = ("", (), ())
 
 
@@ -40,9 +45,33 @@ def _may_not_wait(scene: Scene, call: Call) -> bool:
     return bool(scene.record(call.call).flags & MSG_DONTWAIT)
 
 
-def kernel_gave_up(line: Line, scene: Scene, call: Call, path: Path) -> int | None:
-    """ETIMEDOUT: TCP_USER_TIMEOUT, keep-alive, or the retransmission timer gave up."""
-    side = Side(call.side or Side.CLIENT)
+def tell_hopeless(line: Line, scene: Scene, call: Call, socket: Socket) -> int | None:
+    """A wait that reported a stream in error, or readable, without a frame: its kernel gave up.
+
+    What its next call on it returned shows that. Where none was made (the program asked SO_ERROR),
+    it was in error, nothing that came had put it there, and the kernel had tried in vain.
+    """
+    home = scene.home(socket)
+    path = scene.path(home[0]) if home is not None else None
+    later = map(scene.call, socket.calls[bisect_left(socket.calls, call.call) :])
+    moved = next((one for one in later if one.op == "connect" or is_moving(one)), None)
+    if path is None or home is None:
+        return None
+    if moved is not None:
+        hopeless = moved.errno in GAVE_UP
+    else:
+        reported = scene.sockets.reported.get(call.call, ())
+        hopeless = any(one is socket and item.events & POLLERR for item, one in reported)
+    if not hopeless or came(path.track.halves[home[1].inbound].resets):
+        return None
+    certainty = Certainty.OBSERVED if moved is not None else Certainty.INFERRED
+    return kernel_gave_up(line, scene, path, home[1], certainty)
+
+
+def kernel_gave_up(
+    line: Line, scene: Scene, path: Path, side: Side, certainty: Certainty = Certainty.OBSERVED
+) -> int | None:
+    """TCP_USER_TIMEOUT, keep-alive, or the retransmission timer gave the peer up."""
     options = {o.name: o for o in scene.options(path.connection, side) if o.on}
     heard = [
         arrival_ns(row.packet) for row in path.track.rows
@@ -57,19 +86,22 @@ def kernel_gave_up(line: Line, scene: Scene, call: Call, path: Path) -> int | No
         if row.direction is side.outbound and path.is_keep_alive(row)
         and row.packet.time_ns >= since_ns
     )  # fmt: skip
-    line.until(since_ns, Cause.PEER_APP, Certainty.INFERRED, (), (),
-               "before the last sign of life of the peer")  # fmt: skip
+    resends = tuple(r.frame for r in sender.resends_between(since_ns, line.stop_ns))
+    if certainty is not Certainty.OBSERVED and not probes and not resends:
+        return None  # nothing shows that it was tried
     if "TCP_USER_TIMEOUT" in options:
-        line.until(line.stop_ns, Cause.USER_TIMEOUT, Certainty.OBSERVED, probes[:8],
-                   (options["TCP_USER_TIMEOUT"].call,),
-                   "until TCP_USER_TIMEOUT gave the silent peer up")  # fmt: skip
+        cause, frames = Cause.USER_TIMEOUT, probes
+        text = "until TCP_USER_TIMEOUT gave the silent peer up"
     elif probes and not unacked:
-        line.until(line.stop_ns, Cause.KEEPALIVE, Certainty.OBSERVED, probes[:8], (),
-                   f"until {len(probes)} keep-alive probes had no answer")  # fmt: skip
+        cause, frames = Cause.KEEPALIVE, probes
+        text = f"until {len(probes)} keep-alive probes had no answer"
     elif unacked:
-        frames = tuple(r.frame for r in sender.resends_between(since_ns, line.stop_ns))
-        line.until(line.stop_ns, Cause.RTO, Certainty.OBSERVED, frames[:8], (),
-                   f"until {len(frames)} resends had no answer")  # fmt: skip
+        cause, frames = Cause.RTO, resends
+        text = f"until {len(resends)} resends had no answer"
     else:
         return None
+    calls = (options["TCP_USER_TIMEOUT"].call,) if cause is Cause.USER_TIMEOUT else ()
+    line.until(since_ns, Cause.PEER_APP, Certainty.INFERRED, (), (),
+               "before the last sign of life of the peer")  # fmt: skip
+    line.until(line.stop_ns, cause, certainty, frames[:8], calls, text)
     return line.stop_ns

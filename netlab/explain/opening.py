@@ -18,6 +18,7 @@ from netlab.explain.wording import fate_text
 from netlab.model.tables import Call, Direction, Packet, Side
 
 _PROMPT_NS = 2_000_000  # the stack's own work, on a busy machine
+_REFUSING = frozenset({"port unreachable", "protocol unreachable"})  # else there is no way
 
 
 def tell_handshake(line: Line, path: Path, side: Side = Side.CLIENT) -> int | None:
@@ -39,18 +40,18 @@ def tell_handshake(line: Line, path: Path, side: Side = Side.CLIENT) -> int | No
             (p for p in syns if reached(p) and arrival_ns(p) <= first_answer.time_ns),
             key=arrival_ns, default=syns[0],
         )  # fmt: skip
-        _resent_syns(line, path, syns, taken.time_ns)
+        tell_syns(line, path, syns, taken.time_ns)
         tell_flight(line, taken, None)
         line.until(first_answer.time_ns, Cause.COPY, Certainty.INFERRED)
         if answer is not None:
             _resent_answers(line, sent_answers, answer)
             tell_flight(line, answer, None)
     elif answer is not None:  # seen at one end
-        last = _resent_syns(line, path, syns, answer.time_ns)
+        last = tell_syns(line, path, syns, answer.time_ns)
         line.until(arrival_ns(answer), Cause.NETWORK, Certainty.INFERRED,
                    (last.frame, answer.frame), (), "for the SYN and its answer")  # fmt: skip
     elif heard is not None or len(syns) > 1:
-        _resent_syns(line, path, syns, line.stop_ns)
+        tell_syns(line, path, syns, line.stop_ns)
     return arrival_ns(answer) if answer is not None else None
 
 
@@ -86,7 +87,7 @@ def _tell_crossing(line: Line, path: Path, side: Side) -> int | None:
     return arrival_ns(answer)
 
 
-def _resent_syns(line: Line, path: Path, syns: list[Packet], until_ns: int) -> Packet:
+def tell_syns(line: Line, path: Path, syns: list[Packet], until_ns: int) -> Packet:
     """From each SYN to the next, up to then; returns the last of them."""
     before = syns[0]
     for packet in syns[1:]:
@@ -198,11 +199,14 @@ def tell_connect(line: Line, path: Path, call: Call) -> int | None:
     refusals = came(path.track.halves[Direction.S2C].resets)
     syns = sent(path.track.halves[Direction.C2S].syns)
     if call.errno == "ECONNREFUSED" and syns and refusals:
-        return _tell_refusal(line, path, syns, refusals[0])
+        return tell_refusal(line, path, syns, refusals[0])
+    error = icmp_error(path, line.stop_ns) if call.errno == "ECONNREFUSED" else None
+    if error is not None and syns:
+        return tell_icmp(line, path, syns, error)
     ready_ns = tell_handshake(line, path, Side(call.side or Side.CLIENT))
     gave_up = call.errno == "ETIMEDOUT" or call.returned_ns is None
     if ready_ns is None and gave_up and syns:
-        _lost_until_the_end(line, path, syns)
+        tell_unanswered(line, path, syns)
     return ready_ns
 
 
@@ -239,13 +243,14 @@ def unanswered(path: Path | None, until_ns: int) -> tuple[str, tuple[int, ...], 
     )  # fmt: skip
 
 
-def _tell_refusal(line: Line, path: Path, syns: list[Packet], refusal: Packet) -> int:
+def tell_refusal(line: Line, path: Path, syns: list[Packet], refusal: Packet) -> int:
+    """Until the reset came that refused a SYN; returns when."""
     ready_ns = arrival_ns(refusal)
     line.until(syns[0].time_ns, Cause.COPY, Certainty.INFERRED)
     # The timer may have sent another while the refusal was on its way.
     answered = [p for p in syns if reached(p) and arrival_ns(p) <= refusal.time_ns]
     last_ns = max(answered, key=arrival_ns).time_ns if path.exact and answered else ready_ns - 1
-    before = _resent_syns(line, path, syns, last_ns)
+    before = tell_syns(line, path, syns, last_ns)
     line.until(
         ready_ns, Cause.REFUSED, Certainty.OBSERVED, (before.frame, refusal.frame), (),
         f"until the SYN of frame {before.frame} was refused (frame {refusal.frame})",
@@ -253,9 +258,33 @@ def _tell_refusal(line: Line, path: Path, syns: list[Packet], refusal: Packet) -
     return ready_ns
 
 
-def _lost_until_the_end(line: Line, path: Path, syns: list[Packet]) -> None:
+def icmp_error(path: Path, until_ns: int) -> Packet | None:
+    """The last ICMP message of the client's frames that had come by then."""
+    flow = path.track.flow
+    told = [
+        packet for packet, forward in flow.errors
+        if flow.direction(forward) is Direction.C2S and reached(packet)
+        and arrival_ns(packet) <= until_ns
+    ]  # fmt: skip
+    return max(told, key=arrival_ns, default=None)
+
+
+def tell_icmp(line: Line, path: Path, syns: list[Packet], error: Packet) -> int:
+    """Until the ICMP message came that ended a connect; returns when."""
+    ready_ns = arrival_ns(error)
     line.until(syns[0].time_ns, Cause.COPY, Certainty.INFERRED)
-    before = _resent_syns(line, path, syns, line.stop_ns)
+    before = tell_syns(line, path, syns, ready_ns - 1)
+    name = error._icmp.name if error._icmp is not None else "ICMP"
+    cause = Cause.REFUSED if name in _REFUSING else Cause.UNREACHABLE
+    line.until(ready_ns, cause, Certainty.OBSERVED, (before.frame, error.frame), (),
+               f"until the ICMP message of frame {error.frame} came ({name})")  # fmt: skip
+    return ready_ns
+
+
+def tell_unanswered(line: Line, path: Path, syns: list[Packet]) -> None:
+    """A connect that the kernel gave up, or that was still inside at the end: what was lost."""
+    line.until(syns[0].time_ns, Cause.COPY, Certainty.INFERRED)
+    before = tell_syns(line, path, syns, line.stop_ns)
     said_to = _answers_to(path, before, line.stop_ns)
     answer = next((one for one in said_to if not may_have_reached(one)), None)
     if answer is None and _still_under_way(line, before, said_to, line.stop_ns):

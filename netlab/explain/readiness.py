@@ -16,8 +16,10 @@ from netlab.correlate.flows import ACK, FIN, RST, SYN
 from netlab.correlate.sockets import Socket
 from netlab.explain.accepting import tell_accept, tell_before
 from netlab.explain.arriving import tell_acked, tell_byte, tell_end, tell_reset
+from netlab.explain.attempt import tell_attempt
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.edges import tell_left_unread
+from netlab.explain.giving_up import tell_hopeless
 from netlab.explain.local_room import tell_local_room
 from netlab.explain.low_water import polled
 from netlab.explain.opening import tell_handshake
@@ -55,7 +57,7 @@ def tell_poll(line: Line, scene: Scene, call: Call) -> int | None:
         elif span.peer_call is not None:
             found.append((scene.call(span.peer_call).entered_ns, 1, place))
     if not found:
-        told = (_other_event, _hang_up, _errored, _writable)
+        told = (_other_event, _hang_up, tell_attempt, _errored, _writable)
         ready = next((at for story in told if (at := story(line, scene, call)) is not None), None)
         if ready is None:
             tell_unframed_poll(line, scene, call)
@@ -93,15 +95,23 @@ def _hang_up(line: Line, scene: Scene, call: Call) -> int | None:
 
 
 def _errored(line: Line, scene: Scene, call: Call) -> int | None:
-    """A wait that an ICMP message ended: the next call on the socket that fails has its error.
+    """A wait that an error ended without a frame of the stream.
 
-    On a stream, after a send without a copy, the error queue told that all was acknowledged.
+    On a stream, after a send without a copy, the error queue told that all was acknowledged; else
+    the kernel gave the peer up. Of datagrams an ICMP message told: the next call that fails has it.
     """
     for item, socket in scene.sockets.reported.get(call.call, ()):
-        if not item.events & POLLERR or socket.is_local:
+        if socket.is_local or socket.listens:
             continue
         if socket.is_stream:
-            return _given_back(line, scene, call, socket)
+            told = (_given_back if item.events & POLLERR else None, tell_hopeless)
+            ready = (story(line, scene, call, socket) for story in told if story is not None)
+            found = next((at for at in ready if at is not None), None)
+            if found is not None:
+                return found
+            continue
+        if not item.events & POLLERR:
+            continue
         later = map(scene.call, socket.calls[bisect_left(socket.calls, call.call) :])
         failed = next((one for one in later if one.errno is not None), None)
         if failed is not None and failed.call != call.call:
@@ -151,6 +161,16 @@ def _was_writable(sender: Sender, line: Line) -> bool:
     return sender.una(line.at_ns) >= sender.written(line.at_ns)
 
 
+def _for_room(scene: Scene, call: Call, path: Path, side: Side) -> bool:
+    """Whether a wait looked for room at this end, where there had been too little."""
+    socket = scene.ends.get((path.connection, side))
+    asked = any(
+        one is socket and item.events & POLLOUT
+        for item, one in scene.sockets.reported.get(call.call, ())
+    )
+    return asked and socket is not None and _was_short(scene, socket, call)
+
+
 def _was_short(scene: Scene, socket: Socket, call: Call) -> bool:
     """Whether the last send before a wait found too little room."""
     for number in reversed(socket.calls[: bisect_left(socket.calls, call.call)]):
@@ -172,7 +192,10 @@ def _woken(line: Line, scene: Scene, call: Call, packet: Packet) -> int | None:
     direction = Direction(packet.direction)
     sender = path.senders[direction]
     if packet._flags & RST:
-        return tell_reset(line, path, direction, packet)
+        failed_ns = tell_attempt(line, scene, call, path.connection)
+        if failed_ns is None and _for_room(scene, call, path, Side(direction.receiver)):
+            failed_ns = tell_room(line, path, call, Side(direction.receiver), arrival_ns(packet))
+        return tell_reset(line, path, direction, packet) if failed_ns is None else failed_ns
     if packet._flags & (SYN | ACK) == SYN | ACK:
         return tell_handshake(line, path, Side(direction.receiver))
     first = sender.first_released(packet.frame)

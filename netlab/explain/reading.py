@@ -9,7 +9,7 @@ from netlab.correlate.arrivals import arrival_ns, came
 from netlab.correlate.streams import fin_ready
 from netlab.explain.arriving import tell_byte, tell_end, tell_reset
 from netlab.explain.causes import Cause, Certainty
-from netlab.explain.giving_up import gave_up, kernel_gave_up
+from netlab.explain.giving_up import GAVE_UP, gave_up, kernel_gave_up
 from netlab.explain.low_water import Wanted, peeked, wanted_by
 from netlab.explain.parts import Line
 from netlab.explain.path import Path
@@ -39,8 +39,8 @@ def tell_recv(line: Line, scene: Scene, call: Call) -> int | None:
         tell_unframed(line, scene, call)
         return None
     inbound = Side(call.side).inbound
-    if call.errno == "ETIMEDOUT":
-        return kernel_gave_up(line, scene, call, path)
+    if call.errno in GAVE_UP:
+        return kernel_gave_up(line, scene, path, Side(call.side))
     if call.errno is not None:
         return _reset(line, path, call, inbound)
     if call.start is None or call.stop is None:

@@ -13,7 +13,7 @@ from netlab.correlate.arrivals import arrival_ns, came
 from netlab.explain.accepting import tell_accept
 from netlab.explain.at_once import COPY_NS_PER_BYTE, NO_WAIT_NS, traced_ns
 from netlab.explain.causes import Cause, Certainty
-from netlab.explain.giving_up import gave_up, kernel_gave_up
+from netlab.explain.giving_up import GAVE_UP, gave_up, kernel_gave_up
 from netlab.explain.lingering import tell_linger
 from netlab.explain.local_queue import full_by, tell_local_connect
 from netlab.explain.local_room import tell_local_room
@@ -152,8 +152,8 @@ def _send(line: Line, scene: Scene, call: Call) -> int | None:
         return None
     if socket is not None and socket.connects[:1] == [call.call]:
         return tell_connect(line, path, call)  # it opened the connection: Fast Open (RFC 7413)
-    if call.errno == "ETIMEDOUT":
-        return kernel_gave_up(line, scene, call, path)
+    if call.errno in GAVE_UP:
+        return kernel_gave_up(line, scene, path, Side(call.side))
     reset_ns = _reset_inside(path, call)
     if reset_ns is not None:  # what it had taken it returns, else the error
         tell_room(line, path, call, until_ns=reset_ns)

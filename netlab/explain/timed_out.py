@@ -94,16 +94,9 @@ def _owed_on(scene: Scene, call: Call, socket: Socket, *, for_room: bool) -> Owe
 
 def _unopened(scene: Scene, call: Call) -> Owed | None:
     """A handshake that was not answered: the thread had begun to connect, and then it waited."""
-    if call.op not in WAITING or call.op in EPOLL_WAITING:
-        return None
-    thread = scene.threads[call.host, call.pid, call.tid]
-    place = bisect_left(thread, call.call, key=lambda one: one.call)
-    before = _nearest(scene, thread[max(place - _LOOKED_AT, 0) : place][::-1])
-    if before is None or not before[0].connects:
-        return None
-    connect = scene.call(before[0].connects[-1])
-    path = scene.path(connect.connection)
-    if path is None or connect.errno != "EINPROGRESS" or call.returned_ns is None:
+    connect = _connecting(scene, call)
+    path = scene.path(connect.connection) if connect is not None else None
+    if path is None or connect is None or call.returned_ns is None:
         return None
     text, frames, cited = unanswered(path, call.returned_ns)
     if not text:
@@ -114,14 +107,30 @@ def _unopened(scene: Scene, call: Call) -> Owed | None:
 # --- which socket a wait was for
 
 
+def _connecting(scene: Scene, call: Call) -> Call | None:
+    """The connect that went on as a thread began to wait: its last call on a socket began it."""
+    if call.op not in WAITING or call.op in EPOLL_WAITING:
+        return None
+    thread = scene.threads[call.host, call.pid, call.tid]
+    place = bisect_left(thread, call.call, key=lambda one: one.call)
+    before = _nearest(scene, thread[max(place - _LOOKED_AT, 0) : place][::-1])
+    begun = [n for n in before[0].connects if n < call.call] if before is not None else []
+    connect = scene.call(begun[-1]) if begun else None
+    return connect if connect is not None and connect.errno == "EINPROGRESS" else None
+
+
 def home_of_poll(scene: Scene, call: Call) -> tuple[int, Side] | None:
     """The connection, and the side of it, that a select or poll in vain was for; None: not known.
 
-    That is the one of the calls around it, where it looked at a single descriptor.
+    That is the one of the calls around it, where it looked at a single descriptor, or the one that
+    its thread had begun to open.
     """
     if call.result or call.errno is not None or call.returned_ns is None:
         return None
     socket, _ = _polled(scene, call)
+    if socket is None and _unopened(scene, call) is not None:
+        connect = _connecting(scene, call)
+        socket = scene.socket_of(connect) if connect is not None else None
     return scene.home(socket) if socket is not None and not socket.listens else None
 
 

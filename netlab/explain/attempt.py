@@ -1,0 +1,62 @@
+"""A wait for a connect that goes on -> what a connect that blocks would have waited for.
+
+connect on a socket that does not block leaves with EINPROGRESS. The wait behind it reports the
+socket once the handshake is over, whichever way that went: answered, refused, told by ICMP that
+there is no way, or given up by the kernel (man 2 connect, EINPROGRESS). Which of them it was the
+program asks of SO_ERROR, so that no call says it: the frames do. Where nothing of all that came,
+the kernel had given up.
+Read first: `opening`; tcp_poll and tcp_v4_err in Linux.
+"""
+
+from __future__ import annotations
+
+from netlab.correlate.arrivals import arrival_ns, came, sent
+from netlab.correlate.sockets import Socket
+from netlab.explain.opening import icmp_error, tell_icmp, tell_refusal, tell_unanswered
+from netlab.explain.parts import Line
+from netlab.explain.path import Path
+from netlab.explain.scene import Scene
+from netlab.model.tables import Call, Direction
+
+
+def tell_attempt(line: Line, scene: Scene, call: Call, connection: int | None = None) -> int | None:
+    """Until a connect failed that one of its descriptors had begun; returns when.
+
+    `connection`: that alone. None: it waited for no connect, or for one that was answered.
+    """
+    for _, socket in scene.sockets.reported.get(call.call, ()):
+        home = scene.home(socket)
+        if home is None or connection not in (None, home[0]):
+            continue
+        path = scene.path(home[0])
+        if path is not None and _goes_on(scene, call, socket, path):
+            return _tell_failure(line, path, _known_ns(call))
+    return None
+
+
+def _goes_on(scene: Scene, call: Call, socket: Socket, path: Path) -> bool:
+    """Whether a connect was not over when a wait began, and not answered when that ended."""
+    begun = [number for number in socket.connects if number < call.call]
+    if not begun or scene.call(begun[-1]).errno != "EINPROGRESS":
+        return False
+    back = path.track.halves[Direction.S2C]
+    answered = any(arrival_ns(p) <= _known_ns(call) for p in came(back.syns))
+    refused = any(arrival_ns(p) <= call.entered_ns for p in came(back.resets))
+    return not answered and not refused and bool(sent(path.track.halves[Direction.C2S].syns))
+
+
+def _tell_failure(line: Line, path: Path, until_ns: int) -> int:
+    syns = sent(path.track.halves[Direction.C2S].syns)
+    refusals = came(path.track.halves[Direction.S2C].resets)
+    if refusals and arrival_ns(refusals[0]) <= until_ns:
+        return tell_refusal(line, path, syns, refusals[0])
+    error = icmp_error(path, until_ns)
+    if error is not None:
+        return tell_icmp(line, path, syns, error)
+    tell_unanswered(line, path, syns)
+    return line.stop_ns
+
+
+def _known_ns(call: Call) -> int:
+    """When a wait had returned at the latest: what came by then may have ended it."""
+    return call.returned_by_ns or call.returned_ns or call.entered_ns

@@ -1,0 +1,196 @@
+"""Why a wait took as long as it took that a failure ended: of a connect that went on, or a peer
+that the kernel gave up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from netlab.explain.timed_out import home_of_poll
+from netlab.explain.waits import explained
+from netlab.model.call import POLLERR, POLLHUP, POLLIN, POLLOUT
+from netlab.model.tables import Icmp, Packet, Side
+from tests.playbook import ADDRESS, INODE, Play, number_of
+from tests.waits_told import MS, causes, of, told
+
+FAILED = POLLOUT | POLLERR | POLLHUP
+WAITS: list[dict[str, Any]] = [
+    {"op": "poll", "args": "nfds=1, timeout=9000"},
+    {"op": "epoll_wait", "args": "timeout=9000, maxevents=64"},
+]
+SELECT: dict[str, Any] = {"op": "select", "args": "nfds=6, timeout=9"}
+
+
+def begun(play: Play, way: str = "carry") -> int:
+    with play.call("client", "connect", None, errno="EINPROGRESS", address=ADDRESS["server"]):
+        return play.syn(way=way)
+
+
+@pytest.mark.parametrize(
+    ("wait", "events"), [(WAITS[0], FAILED), (WAITS[1], FAILED), (SELECT, POLLOUT)]
+)
+def test_a_wait_for_a_connect_that_was_refused(wait: dict[str, Any], events: int) -> None:
+    play = Play(wired=True)
+    syn = begun(play)
+    with play.wait("client", (INODE["client"], events), **wait):
+        refusal = play.frame("s>c", "RA", 0, 1, way="hold")
+        play.now_ns += 40 * MS
+        play.arrives(refusal)
+    tables, rows = told(play)
+    poll = number_of(tables, wait["op"])
+    assert causes(rows, poll) == [("refused", 40)]
+    assert of(rows, poll, "refused").frames == (syn, refusal)
+    assert of(rows, poll, "refused").certainty == "observed"
+
+
+@pytest.mark.parametrize(
+    ("wait", "events"), [(WAITS[0], FAILED), (WAITS[1], FAILED), (SELECT, POLLOUT)]
+)
+def test_a_wait_for_a_connect_that_nobody_answered(wait: dict[str, Any], events: int) -> None:
+    play = Play(wired=True)
+    first = begun(play, "drop")
+    with play.wait("client", (INODE["client"], events), **wait):
+        play.now_ns += 1000 * MS
+        second = play.syn(way="drop")
+        play.now_ns += 2000 * MS
+    tables, rows = told(play)
+    poll = number_of(tables, wait["op"])
+    assert causes(rows, poll) == [("syn_retry", 1000), ("syn_retry", 2000)]
+    frames = [row.frames for row in rows if row.call == poll and row.cause == "syn_retry"]
+    assert frames == [(first, second), (second,)]
+
+
+@pytest.mark.parametrize(
+    ("name", "cause"), [("port unreachable", "refused"), ("host unreachable", "unreachable")]
+)
+@pytest.mark.parametrize("blocks", [True, False])
+def test_a_connect_that_an_icmp_message_ended(blocks: bool, name: str, cause: str) -> None:
+    play = Play()
+    syn: int
+
+    def error() -> None:
+        play.now_ns += 30 * MS
+        quoted = Packet(0, 0, None, "unknown", "lo", "", 66, 66, src="127.0.0.1", dst="127.0.0.1",
+                        sport=40000, dport=80, protocol="TCP", ip_id=syn)  # fmt: skip
+        play.datagram("127.0.0.1:0", "127.0.0.1:0", 0, protocol="ICMP", sport=None,
+                      _quoted=quoted, _icmp=Icmp(3, 0, name))  # fmt: skip
+
+    if blocks:
+        errno = "ECONNREFUSED" if cause == "refused" else "EHOSTUNREACH"
+        with play.call("client", "connect", None, errno=errno, address=ADDRESS["server"]):
+            syn = play.syn()
+            error()
+    else:
+        syn = begun(play)
+        with play.wait("client", (INODE["client"], FAILED), op="poll", args="nfds=1"):
+            error()
+    tables, rows = told(play)
+    call = number_of(tables, "connect" if blocks else "poll")
+    assert causes(rows, call) == [(cause, 30)]
+    assert of(rows, call, cause).certainty == "observed"
+    assert of(rows, call, cause).frames[-1] == syn + 1
+
+
+def test_a_wait_for_a_connect_that_was_answered_is_for_the_answer() -> None:
+    play = Play(wired=True)
+    play.did("server", "listen", 0, inode=INODE["listener"], fd=3, peer=None)
+    begun(play)
+    with play.wait("client", (INODE["client"], POLLOUT), op="poll", args="nfds=1"):
+        answer = play.synack(way="hold")
+        play.now_ns += 30 * MS
+        play.arrives(answer)
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, "poll")) == [("network", 30)]
+
+
+def test_a_wait_in_vain_for_a_connect_stands_under_its_connection() -> None:
+    play = Play(wired=True)
+    begun(play, "drop")
+    with play.call("client", "poll", 0, args="nfds=1, timeout=100", inode=None, fd=None,
+                   family=None, kind=None, local=None, peer=None):  # fmt: skip
+        play.now_ns += 100 * MS
+    tables = play.tables()
+    scene = explained(tables, play.raw)
+    poll = scene.call(number_of(tables, "poll"))
+    assert home_of_poll(scene, poll) == (tables.connections[0].connection, Side.CLIENT)
+
+
+# --- a peer that was there
+
+
+def silent(option: str, failure: str | None, events: int, wait: dict[str, Any]) -> Play:
+    """The peer vanishes; the kernel gives it up inside a wait of 2 s.
+
+    `failure`: errno of the read behind it; empty: it returned bytes; None: there is none.
+    """
+    play = Play(wired=True)
+    play.handshake()
+    play.did("client", "setsockopt", 0, args="SOL_SOCKET, SO_KEEPALIVE, 1")
+    if option:
+        play.did("client", "setsockopt", 0, args=option)
+    with play.call("client", "send", 10, size=10):
+        play.data("c>s", 0, 10)
+    play.did("server", "recv", 10, size=10)
+    play.ack("s>c", 10)
+    with play.wait("client", (INODE["client"], events), **wait):
+        for _ in range(2):
+            play.now_ns += 1000 * MS
+            play.frame("c>s", "A", 10, 1, way="drop")  # a keep-alive: one before the next byte
+    if failure is not None:
+        play.did("client", "recv", None if failure else 0, size=10, errno=failure or None)
+    return play
+
+
+ALL = [(WAITS[0], POLLIN | POLLERR | POLLHUP), (WAITS[1], POLLIN | POLLERR | POLLHUP),
+       (SELECT, POLLIN)]  # fmt: skip
+
+
+@pytest.mark.parametrize(("wait", "events"), ALL)
+@pytest.mark.parametrize("failure", ["ETIMEDOUT", "EHOSTUNREACH"])
+@pytest.mark.parametrize(
+    ("option", "cause"), [("", "keepalive"), ("SOL_TCP, TCP_USER_TIMEOUT, 2000", "user_timeout")]
+)
+def test_a_wait_that_ended_as_the_kernel_gave_up(
+    option: str, cause: str, failure: str, wait: dict[str, Any], events: int
+) -> None:
+    tables, rows = told(silent(option, failure, events, wait))
+    poll = number_of(tables, wait["op"])
+    assert causes(rows, poll) == [(cause, 2000)]
+    assert of(rows, poll, cause).certainty == "observed"
+
+
+def test_without_a_call_behind_it_the_error_is_inferred() -> None:
+    tables, rows = told(silent("", None, POLLIN | POLLERR | POLLHUP, WAITS[0]))
+    poll = number_of(tables, "poll")
+    assert causes(rows, poll) == [("keepalive", 2000)]
+    assert of(rows, poll, "keepalive").certainty == "inferred"
+
+
+@pytest.mark.parametrize(
+    ("failure", "events"), [(None, POLLIN), ("", POLLIN), ("ECONNRESET", POLLIN | POLLERR)]
+)
+def test_a_wait_that_something_else_ended_is_no_silence(failure: str | None, events: int) -> None:
+    """It was readable for a reason that no frame shows, or its reset was not captured."""
+    tables, rows = told(silent("", failure, events, WAITS[0]))
+    assert causes(rows, number_of(tables, "poll")) == [("unknown", 2000)]
+
+
+@pytest.mark.parametrize("for_room", [True, False])
+def test_a_wait_for_room_that_a_reset_ended_waited_for_room(for_room: bool) -> None:
+    full = 1460
+    play = Play(wired=True)
+    play.handshake()
+    play.ack("s>c", 0)
+    with play.call("client", "send", 50 * full, size=1 << 22):
+        for at in range(0, 44 * full, full):
+            play.data("c>s", at, at + full)
+    play.ack("s>c", 44 * full, window=0)
+    events = POLLIN | POLLERR | POLLHUP | (POLLOUT if for_room else 0)
+    with play.wait("client", (INODE["client"], events), **WAITS[0]):
+        play.now_ns += 50 * MS
+        with play.call("server", "close", 0):
+            play.rst("s>c", 0, 44 * full)
+    tables, rows = told(play)
+    expected = "peer_window" if for_room else "peer_app"
+    assert [cause for cause, _ in causes(rows, number_of(tables, "poll"))] == [expected]
