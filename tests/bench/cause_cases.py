@@ -27,6 +27,7 @@ def cases() -> Iterator[Case]:
     yield from _buffers()
     yield from _losses()
     yield from _handshakes()
+    yield from _waits_that_fail()
     yield from _ends()
     yield from _other_way()
     yield from _together()
@@ -310,6 +311,37 @@ def _handshakes() -> Iterator[Case]:
             [*LISTEN, ["drain"], ["close"]],
             ("client", "connect", 1), "refused", 2 * ms, f"delay {ms}ms",
         )  # fmt: skip
+
+
+def _waits_that_fail() -> Iterator[Case]:
+    """The program waits in poll, for what ends in failure: a connect that goes on, or a peer."""
+    for ms in (30, 90):
+        yield case(
+            f"refused over {ms} ms, in poll",
+            [["begin", 9], ["room"], ["close"], ["connect"], ["close"]],
+            [*LISTEN, ["drain"], ["close"]],
+            ("client", "poll", 1), "refused", 2 * ms - 1, f"delay {ms}ms",
+        )  # fmt: skip
+    yield case(
+        "lost SYN, in poll",
+        [["begin"], ["room"], ["send", 1], ["close"]],
+        [*LISTEN, ["drain"], ["close"]],
+        ("client", "poll", 1), "syn_retry", 950, "drop c>s syn 1", ipv6=True,
+    )  # fmt: skip
+    yield case(
+        "keep-alive finds a dead peer, in poll",
+        [["connect"], ["set", "keepalive", 1], ["set", "keepidle", 1], ["set", "keepintvl", 1],
+         ["set", "keepcnt", 2], ["send", 1], ["poll"], ["recv"], ["close"]],
+        [*LISTEN, ["recv"], ["sleep", 6000], ["close"]],
+        ("client", "poll", 1), "keepalive", 2500, "cut at 300ms for 9s", "network peer_app",
+    )  # fmt: skip
+    yield case(
+        "user timeout of 700 ms, in poll",
+        [["connect"], ["send", 1], ["recv"], ["set", "user_timeout", 700],
+         ["sleep", 400], ["send", 1], ["poll"], ["recv"], ["close"]],
+        [*LISTEN, ["recv"], ["send", 1], ["sleep", 2000], ["close"]],
+        ("client", "poll", 1), "user_timeout", 600, "cut at 300ms for 9s", "network peer_app",
+    )  # fmt: skip
 
 
 def _ends() -> Iterator[Case]:

@@ -7,6 +7,7 @@ program's own clock, so that two sides keep their distance without speaking.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import select
 import socket
@@ -95,6 +96,14 @@ class Player:
         except OSError as error:
             print(error)
 
+    def do_begin(self, port: int = PORT) -> None:
+        """A connect that goes on, to be waited for with `room`."""
+        self.do_socket()
+        self.sock.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            self.sock.connect((self.address, port))
+        self.sock.setblocking(True)
+
     def do_set(self, name: str, value: int) -> None:
         self.sock.setsockopt(*_OPTIONS[name], value)
 
@@ -166,10 +175,13 @@ class Player:
             self.sock.recv(64)
             self.sock.sendall(b"q" * 11)
 
-    def do_poll(self, ms: int = -1) -> None:
+    def do_poll(self, ms: int = -1, events: int = select.POLLIN) -> None:
         poller = self.probe.poll()
-        poller.register(self.sock, select.POLLIN)
+        poller.register(self.sock, events)
         poller.poll(None if ms < 0 else ms)
+
+    def do_room(self) -> None:
+        self.do_poll(events=select.POLLOUT)
 
     def do_edges(self) -> None:
         """Watch the socket for reading, edge-triggered."""
