@@ -43,7 +43,7 @@ from netlab.correlate.unseen_bytes import UnseenBytes
 from netlab.correlate.unseen_reads import maybe_unseen_read
 from netlab.correlate.urgent import urgent_marks
 from netlab.correlate.wakeups import Wakeups
-from netlab.model.call import WAITING, CallRecord, is_outbound
+from netlab.model.call import ACCEPTING, WAITING, CallRecord, is_outbound
 from netlab.model.recording import RawRecording
 from netlab.model.tables import (
     Call,
@@ -57,6 +57,8 @@ from netlab.model.tables import (
 
 if TYPE_CHECKING:
     from netlab.correlate.locating import Locator
+
+_NAMELESS = {"unix:", "unix:@"}
 
 _ROLE_ORDER = {role: place for place, role in enumerate(Role)}
 
@@ -158,6 +160,7 @@ class CallJoin:
         self.tables.unmatched += udp.unmatched
         self.tables.unmatched += local.unmatched
         self._fill_calls(sockets, udp, local)
+        self._mark_pairs()
         self._fill_about(sockets, local)
         self._list_the_rest(sockets)
         self.tables.stamps = stamps_of_calls(self.raw.stamps, sockets.all, self.calls, self.records)
@@ -359,6 +362,20 @@ class CallJoin:
             if socket.accepted_by is not None and socket.connection is not None:
                 call = self.calls[socket.accepted_by - 1]
                 call.connection, call.side = socket.connection, socket.side
+
+    def _mark_pairs(self) -> None:
+        """The calls on socketpairs: of one made before the recording neither end has a name, and
+        nothing opened it."""
+        unnamed = {
+            row.connection for row in self.tables.connections
+            if row.protocol == "unix" and {row.client, row.server} <= _NAMELESS
+        }  # fmt: skip
+        if not unnamed:
+            return
+        mine = [call for call in self.calls if call.connection in unnamed]
+        opened = {call.connection for call in mine if call.op == "connect" or call.op in ACCEPTING}
+        for call in mine:
+            call._paired = call.connection not in opened
 
     def _fill_wait(self, call: Call, record: CallRecord, sockets: Sockets) -> None:
         reported = sockets.reported.get(call.call, [])
