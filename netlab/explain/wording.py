@@ -12,7 +12,7 @@ def name_of(call: Call) -> str:
 
 def who(call: Call) -> str:
     """The side that made a call; its actor, where the ends are no client and no server."""
-    return call.actor if call._paired or call.side is None else call.side
+    return call.actor if call._roleless or call.side is None else call.side
 
 
 def process_text(call: Call) -> str:

@@ -390,7 +390,7 @@ class Call:
     code: str | None
     about: int | None = None  # connection that a message between processes is about
     _messages: tuple[int, ...] = ()  # bytes of each, where `result` counts messages
-    _paired: bool = False  # on a socketpair: its ends have sides, but are no client and no server
+    _roleless: bool = False  # on a pair, pipe, queue or ring: no side is a client or a server
 
 
 @quickly_made
