@@ -217,6 +217,27 @@ def test_a_connect_that_timed_out_had_lost_its_syn_or_had_too_little_time(
     assert advice(play, "connect").startswith(said)
 
 
+@pytest.mark.parametrize("timed", [True, False])
+def test_a_send_that_its_time_out_ended_waited_for_its_reader(timed: bool) -> None:
+    """It took a part of what it was given; so may one do that a signal ended."""
+    play = Play()
+    mine: dict[str, Any] = {**UNIX, "kind": "SOCK_STREAM", "inode": 1}
+    other: dict[str, Any] = {**UNIX, "kind": "SOCK_STREAM", "inode": 2}
+    play.did("client", "socketpair", 0, new_inode=2, **mine)
+    if timed:
+        play.did("client", "setsockopt", 0, args="SOL_SOCKET, SO_SNDTIMEO, 50 ms", **mine)
+    play.did("client", "send", 90_000, size=90_000, **mine)
+    with play.call("client", "send", 70_000, size=90_000, **mine):
+        play.now_ns += 20 * MS
+        play.did("server", "recv", 60_000, size=60_000, **other)
+        play.now_ns += 50 * MS
+    scene = explained(play.tables(), play.raw)
+    said = sentence(scene, scene.call(number_of(scene.tables, "send", 2)))
+    found = [(clause.cause, round(clause.ns / MS)) for clause in said.clauses]
+    assert found == [("timer" if timed else "unknown", 50), ("send_buffer", 20)]
+    assert ("SO_SNDBUF where it is written" in said.advice) is timed
+
+
 def polled(*, written: int, read: int) -> Play:
     """A poll of one end of a pair that its time-out ended; what it had written, and was read."""
     play = Play()
