@@ -148,17 +148,17 @@ def _of_silence(scene: Scene, call: Call) -> str:
     path = scene.path(connection)
     if path is not None and _more_was_sent(scene, path, side, call.returned_ns):
         return ""
-    given = _given(scene, call)
+    more = " more" if before else ""
     later = next((one for one in writes if one.entered_ns >= call.returned_ns), None)
     if later is None:
         return (
-            "Nothing was sent to it by then, and nothing later in this recording: look at what the"
+            f"Nothing{more} was sent to it by then, nor later in this recording: look at what the"
             " peer's program did instead."
         )
     after = lasting(later.entered_ns - call.returned_ns)
     return (
-        f"Nothing was sent to it by then; {name_of(later)} was made {after} later: let that be sent"
-        f" sooner, or allow more time{given}."
+        f"Nothing{more} was sent to it by then; {name_of(later)} was made {after} later: let that"
+        f" be sent sooner, or allow more time{_given(scene, call)}."
     )
 
 

@@ -117,14 +117,14 @@ def test_a_time_out_to_which_nothing_was_sent_names_what_came_too_late(before: i
     said = advice(play, "recv", 2 if before else 1)
     send = number_of(play.tables(), "send", 2 if before else 1)
     assert said == (
-        f"Nothing was sent to it by then; server send #{send} was made 30.0 ms later: let that be"
-        " sent sooner, or allow more time (SO_RCVTIMEO)."
+        f"Nothing{' more' if before else ''} was sent to it by then; server send #{send} was made"
+        " 30.0 ms later: let that be sent sooner, or allow more time (SO_RCVTIMEO)."
     )
 
 
 def test_where_nothing_came_later_either_its_peers_program_is_asked() -> None:
     said = advice(silent(before=7, read=7, after=False), "recv", 2)
-    assert said.startswith("Nothing was sent to it by then, and nothing later in this recording:")
+    assert said.startswith("Nothing more was sent to it by then, nor later in this recording:")
 
 
 def test_where_something_lay_there_unread_nothing_is_said() -> None:
