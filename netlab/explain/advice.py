@@ -71,10 +71,18 @@ def _of_room(scene: Scene, call: Call, part: Part) -> str:
     if len(ways) != 1:
         return MECHANISMS[Cause.SEND_BUFFER].advice
     (way,) = ways
-    socket = scene.socket_of(writer)
-    if way == "unix" and (socket is None or not socket.is_stream):
-        return _SHARED
+    if way == "unix" and not _is_pair(scene, writer, part):
+        socket = scene.socket_of(writer)
+        if socket is None:
+            return MECHANISMS[Cause.SEND_BUFFER].advice
+        if socket.kind == "SOCK_DGRAM":
+            return _SHARED
     return _ROOM.get(way, MECHANISMS[Cause.SEND_BUFFER].advice)
+
+
+def _is_pair(scene: Scene, writer: Call, part: Part) -> bool:
+    """Whether it was written to a socketpair: of whatever kind, its ends share no queue."""
+    return writer._roleless or any(scene.call(number)._roleless for number in part.calls)
 
 
 # --- time
@@ -155,6 +163,8 @@ def _of_silence(scene: Scene, call: Call) -> str:
             f"Nothing{more} was sent to it by then, nor later in this recording: look at what the"
             " peer's program did instead."
         )
+    if _asked_again(scene, connection, side, call.returned_ns, later):
+        return f"Nothing{more} was sent to it by then: look at what the peer's program did instead."
     after = lasting(later.entered_ns - call.returned_ns)
     return (
         f"Nothing{more} was sent to it by then; {name_of(later)} was made {after} later: let that"
@@ -173,6 +183,14 @@ def _all_read(scene: Scene, connection: int, side: Side, writes: list[Call], unt
         return False
     written = max((one.stop or 0 for one in writes), default=0)
     return written <= max((one.stop or 0 for one in reads), default=0)
+
+
+def _asked_again(scene: Scene, connection: int, side: Side, since_ns: int, later: Call) -> bool:
+    """Whether this side sent something before the peer did: that may be what `later` answers."""
+    return any(
+        is_outbound(one) and one.side == side and since_ns <= one.entered_ns < later.entered_ns
+        for one in scene.of_connection(connection)
+    )
 
 
 def _more_was_sent(scene: Scene, path: Path, side: Side, until_ns: int) -> bool:

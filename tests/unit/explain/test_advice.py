@@ -32,7 +32,9 @@ def full(way: str) -> Play:
     play = Play()
     writer: dict[str, Any] = {**UNIX, "kind": "SOCK_STREAM", "inode": 1}
     reader: dict[str, Any] = {**UNIX, "kind": "SOCK_STREAM", "inode": 2}
-    if way == "unix":
+    if way in ("unix", "pair of datagrams"):
+        if way != "unix":
+            writer["kind"] = reader["kind"] = "SOCK_DGRAM"
         play.did("client", "socketpair", 0, new_inode=2, **writer)
     elif way == "shared":
         writer |= {"kind": "SOCK_DGRAM", "local": None, "peer": None, "address": "unix:/q"}
@@ -57,7 +59,9 @@ def full(way: str) -> Play:
 @pytest.mark.parametrize(
     ("way", "how"),
     [
-        ("unix", "SO_SNDBUF where it is written"), ("shared", "net.unix.max_dgram_qlen"),
+        ("unix", "SO_SNDBUF where it is written"),
+        ("pair of datagrams", "SO_SNDBUF where it is written"),
+        ("shared", "net.unix.max_dgram_qlen"),
         ("pipe", "F_SETPIPE_SZ"), ("mq", "mq_maxmsg"),
     ],
 )  # fmt: skip
@@ -66,7 +70,8 @@ def test_room_is_given_in_the_words_of_the_way(way: str, how: str) -> None:
     assert said.startswith("Let its reader read sooner")
     assert how in said
     assert not any(word in said for word in TCP_ONLY)
-    assert ("SNDBUF" in said) is (way in ("unix", "shared"))
+    assert ("SNDBUF" in said) is (way not in ("pipe", "mq"))
+    assert ("qlen" in said) is (way == "shared")
 
 
 def test_a_tcp_socket_has_a_buffer_that_its_kernel_adapts() -> None:
@@ -120,6 +125,17 @@ def test_a_time_out_to_which_nothing_was_sent_names_what_came_too_late(before: i
         f"Nothing{' more' if before else ''} was sent to it by then; server send #{send} was made"
         " 30.0 ms later: let that be sent sooner, or allow more time (SO_RCVTIMEO)."
     )
+
+
+def test_what_may_answer_a_later_question_did_not_come_too_late() -> None:
+    play = silent(before=7, read=7, after=False)
+    with play.call("client", "send", 3, size=3):
+        play.data("c>s", 0, 3)
+    play.did("server", "recv", 3, size=9)
+    with play.call("server", "send", 5, size=5):
+        play.data("s>c", 7, 12)
+    said = advice(play, "recv", 2)
+    assert said.startswith("Nothing more was sent to it by then: look at what the peer's program")
 
 
 def test_where_nothing_came_later_either_its_peers_program_is_asked() -> None:
