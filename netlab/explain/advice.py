@@ -11,7 +11,7 @@ again).
 
 from __future__ import annotations
 
-from netlab.correlate.arrivals import arrival_ns, may_have_reached
+from netlab.correlate.arrivals import arrival_ns, came, may_have_reached, sent
 from netlab.explain.causes import MECHANISMS, Cause
 from netlab.explain.parts import Part, Sense
 from netlab.explain.path import Path
@@ -19,7 +19,7 @@ from netlab.explain.scene import Scene
 from netlab.explain.timed_out import Owed, home_of_poll, timer_is_set
 from netlab.explain.wording import lasting, name_of
 from netlab.model.call import WAITING, is_inbound, is_outbound
-from netlab.model.tables import Call, Side
+from netlab.model.tables import Call, Direction, Side
 
 _FULL_WITHOUT_IT = {Sense.FREES_BUFFER: Cause.SEND_BUFFER, Sense.FREES_CWND: Cause.CWND}
 _ROOM = {
@@ -104,15 +104,25 @@ def _of_timer(scene: Scene, call: Call, part: Part) -> str:
 
 
 def _of_handshake(scene: Scene, call: Call, frames: tuple[int, ...], calls: tuple[int, ...]) -> str:
-    """Of a connect without an answer: a full queue (a call shows it), a loss, or a long way."""
+    """Of a connect without an answer: a full queue (a call shows it), a loss, or a long way.
+
+    An answer that came later was on its way, unless it answers a SYN that was sent after all.
+    """
     if calls:
         return MECHANISMS[Cause.BACKLOG_FULL].advice
-    if not frames:
+    path = scene.path(scene.packets[frames[-1]].connection) if frames else None
+    if path is None or call.returned_ns is None:
         return ""
-    last = scene.packets[frames[-1]]
-    if last._wired and may_have_reached(last) and arrival_ns(last) > (call.returned_ns or 0):
-        return _MORE_TIME
-    return MECHANISMS[Cause.SYN_RETRY].advice
+    last, halves = scene.packets[frames[-1]], path.track.halves
+    if last._wired and not may_have_reached(last):
+        return MECHANISMS[Cause.SYN_RETRY].advice
+    back = halves[Direction.S2C]
+    late = [p for p in came((*back.syns, *back.resets)) if arrival_ns(p) > call.returned_ns]
+    if not late and not (last._wired and arrival_ns(last) > call.returned_ns):
+        return MECHANISMS[Cause.SYN_RETRY].advice
+    until_ns = late[0].time_ns if late else call.returned_ns
+    again = (p for p in sent(halves[Direction.C2S].syns) if p.time_ns > call.returned_ns)
+    return "" if any(p.time_ns < until_ns for p in again) else _MORE_TIME
 
 
 def _of_owed(scene: Scene, call: Call, part: Part, owed: Owed) -> str:
@@ -148,7 +158,7 @@ def _of_silence(scene: Scene, call: Call) -> str:
         return ""
     writes = [
         one for one in scene.of_connection(connection)
-        if one.side == other and is_outbound(one) and one.errno is None
+        if one.side == other and is_outbound(one) and (one.errno is None or (one.result or 0) > 0)
     ]  # fmt: skip
     before = [one for one in writes if one.entered_ns < call.returned_ns]
     if not _all_read(scene, connection, side, before, call.returned_ns):

@@ -254,6 +254,24 @@ def test_a_send_that_its_time_out_ended_waited_for_its_reader(timed: bool) -> No
     assert ("SO_SNDBUF where it is written" in said.advice) is timed
 
 
+@pytest.mark.parametrize(("again", "said"), [(False, "It was on its way"), (True, "")])
+def test_an_answer_seen_later_without_a_wire_was_on_its_way_or_answers_another_syn(
+    again: bool, said: str
+) -> None:
+    play = Play()
+    with play.call("client", "connect", None, errno="EINPROGRESS", address=ADDRESS["server"]):
+        play.syn()
+        play.now_ns += 100 * MS
+    if again:
+        play.now_ns += 900 * MS
+        play.syn()
+    play.now_ns += 50 * MS
+    play.synack()
+    found = advice(play, "connect")
+    assert found.startswith(said)
+    assert bool(found) is bool(said)
+
+
 def polled(*, written: int, read: int) -> Play:
     """A poll of one end of a pair that its time-out ended; what it had written, and was read."""
     play = Play()
