@@ -224,7 +224,7 @@ class Play:
         place = len(self.calls)
         self.calls.append(None)  # type: ignore[arg-type]
         yield
-        pid = more.pop("pid", PID[side])
+        pid, actor = more.pop("pid", PID[side]), more.pop("actor", side)
         still_inside = more.pop("inside", False)
         fields: dict[str, Any] = {
             "family": "AF_INET", "kind": "SOCK_STREAM", "inode": INODE[side], "fd": 5,
@@ -232,7 +232,7 @@ class Play:
             "args": "", "tid": pid, **more,
         }  # fmt: skip
         self.calls[place] = CallRecord(
-            witness="probe", host="localhost", actor=side, pid=pid, order=order, op=op,
+            witness="probe", host="localhost", actor=actor, pid=pid, order=order, op=op,
             entered_ns=entered, returned_ns=None if still_inside else self.tick(),
             requested_bytes=size, result=result, **fields,
         )  # fmt: skip

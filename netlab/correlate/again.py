@@ -24,7 +24,7 @@ from typing import NamedTuple
 from netlab.correlate.segments import Row
 from netlab.correlate.sender import FAST, OPEN, RTO, Copy, Sender
 from netlab.correlate.verdict_words import byte_text, ms
-from netlab.model.tables import Again, Verdict
+from netlab.model.tables import Again, Doubt, Verdict
 
 LEAST_TIMER_NS = 190_000_000  # Linux: 200 ms; a stamp may be late where the timer began
 _CLOCKED_NS = 20_000_000  # from an ACK that comes to what it lets go, on a busy machine
@@ -110,7 +110,10 @@ def _frames(*numbers: int | None) -> tuple[int, ...]:
 
 
 def _unexplained(me: Sender, why: str) -> Finding:
-    return Finding(None, f"sent again, why is not known: {why}", _frames(me.heard_frame))
+    return Finding(
+        None, f"sent again, why is not known: {why}", _frames(me.heard_frame),
+        Again(doubt=Doubt.WHY),
+    )  # fmt: skip
 
 
 def _told_of_loss(me: Sender, copy: Copy | None, start: int, stop: int) -> Finding | None:
@@ -199,7 +202,7 @@ def _timer(
     me.lone = row, waited_ns
     return Finding(
         None, f"sent again by the retransmission timer or as a tail loss probe: {text},"
-        " with one segment out both end alike", _frames(begun),
+        " with one segment out both end alike", _frames(begun), Again(doubt=Doubt.TIMER_OR_PROBE),
     )  # fmt: skip
 
 
@@ -220,3 +223,4 @@ def _settle_lone(me: Sender, lone: tuple[Row, int], waited_ns: int, frame: int) 
             segment.verdict_reason = f"{TIMED_OUT} {said}: the timer backed off"
     if segment.verdict is not None:
         segment.verdict_frames = (*(segment.verdict_frames or ()), frame)
+        segment._again = None

@@ -34,7 +34,7 @@ from netlab.correlate.missing import CUT, Missing, has_gaps, is_cut_short
 from netlab.correlate.reasons import Reason, What
 from netlab.correlate.receiver_acks import link_receiver_acks
 from netlab.correlate.segments import Track
-from netlab.correlate.sockets import Socket, Sockets, trace_sockets
+from netlab.correlate.sockets import OBJECT_PROTOCOLS, Socket, Sockets, trace_sockets
 from netlab.correlate.stamps import stamps_of_calls
 from netlab.correlate.states import states_of
 from netlab.correlate.streams import Reads, stream_from_track
@@ -43,7 +43,7 @@ from netlab.correlate.unseen_bytes import UnseenBytes
 from netlab.correlate.unseen_reads import maybe_unseen_read
 from netlab.correlate.urgent import urgent_marks
 from netlab.correlate.wakeups import Wakeups
-from netlab.model.call import WAITING, CallRecord, is_outbound
+from netlab.model.call import ACCEPTING, WAITING, CallRecord, is_outbound
 from netlab.model.recording import RawRecording
 from netlab.model.tables import (
     Call,
@@ -57,6 +57,9 @@ from netlab.model.tables import (
 
 if TYPE_CHECKING:
     from netlab.correlate.locating import Locator
+
+_NAMELESS = frozenset({"unix:", "unix:@"})
+_OBJECTS = frozenset(OBJECT_PROTOCOLS.values())
 
 _ROLE_ORDER = {role: place for place, role in enumerate(Role)}
 
@@ -158,6 +161,7 @@ class CallJoin:
         self.tables.unmatched += udp.unmatched
         self.tables.unmatched += local.unmatched
         self._fill_calls(sockets, udp, local)
+        self._mark_roleless()
         self._fill_about(sockets, local)
         self._list_the_rest(sockets)
         self.tables.stamps = stamps_of_calls(self.raw.stamps, sockets.all, self.calls, self.records)
@@ -359,6 +363,23 @@ class CallJoin:
             if socket.accepted_by is not None and socket.connection is not None:
                 call = self.calls[socket.accepted_by - 1]
                 call.connection, call.side = socket.connection, socket.side
+
+    def _mark_roleless(self) -> None:
+        """The calls on pipes, queues and rings, and on socketpairs: of one made before the
+        recording neither end has a name, and nothing opened it."""
+        objects, unnamed = set[int | None](), set[int | None]()
+        for row in self.tables.connections:
+            if row.protocol in _OBJECTS:
+                objects.add(row.connection)
+            elif row.protocol == "unix" and {row.client, row.server} <= _NAMELESS:
+                unnamed.add(row.connection)
+        if not objects and not unnamed:
+            return
+        mine = [call for call in self.calls if call.connection in unnamed]
+        unnamed -= {c.connection for c in mine if c.op == "connect" or c.op in ACCEPTING}
+        roleless = objects | unnamed
+        for call in self.calls:
+            call._roleless = call.connection in roleless
 
     def _fill_wait(self, call: Call, record: CallRecord, sockets: Sockets) -> None:
         reported = sockets.reported.get(call.call, [])

@@ -16,10 +16,8 @@ from collections.abc import Iterable, Sequence
 from netlab.correlate.arrivals import arrival_ns, reached
 from netlab.correlate.segments import Row, Track
 from netlab.model.kernel_event import Tracepoint
-from netlab.model.tables import FrameNote, State, Verdict
+from netlab.model.tables import Again, Doubt, FrameNote, State, Verdict
 
-_EITHER = ("sent again by the retransmission timer or as a tail loss probe", "sent again, why")
-_UNSURE = ("late, or sent again", "sent again, or frame")
 _SETTLES = {"loss": Verdict.RTO, "recovery": Verdict.FAST_RETRANSMIT}
 
 
@@ -38,22 +36,25 @@ def settle_by_kernel(
     for track in tracks:
         for row in track.rows:
             segment = row.segment
-            if segment.verdict is not None or segment.verdict_reason is None:
+            doubt = segment._again.doubt if segment._again is not None else None
+            if segment.verdict is not None or doubt is None:
                 continue
-            note = resent.get(segment.frame)
-            if note is not None and segment.verdict_reason.startswith(_UNSURE):
+            if doubt is Doubt.WHETHER:
+                note = resent.get(segment.frame)
+                if note is None:
+                    continue
                 segment.verdict_reason = (
                     f"sent again, why is not known: the kernel of {note.host} told of it"
                     " (tcp_retransmit_skb)"
                 )
+                doubt, segment._again = Doubt.WHY, Again(doubt=Doubt.WHY)
             looks = sampled.get((track.flow.connection, row.direction.sender), [])
-            open_cause = segment.verdict_reason.startswith(_EITHER)
-            if looks and open_cause and _settle(track, row, looks):
+            if looks and _settle(track, row, looks, doubt):
                 changed[track.flow.connection] = track
     return list(changed.values())
 
 
-def _settle(track: Track, row: Row, looks: Sequence[State]) -> bool:
+def _settle(track: Track, row: Row, looks: Sequence[State], doubt: Doubt) -> bool:
     """By the first look at the socket before anything else came to it, or left it."""
     left_ns = row.packet.time_ns
     mine = row.direction
@@ -68,12 +69,12 @@ def _settle(track: Track, row: Row, looks: Sequence[State]) -> bool:
     if at == len(looks) or looks[at].time_ns >= min(until, default=looks[at].time_ns + 1):
         return False
     segment, look = row.segment, looks[at]
-    before = segment.verdict_reason or ""
     verdict = _SETTLES.get(look.ca_state or "")
-    if verdict is None and before.startswith(_EITHER[0]) and look.ca_state in ("open", "disorder"):
+    either = doubt is Doubt.TIMER_OR_PROBE
+    if verdict is None and either and look.ca_state in ("open", "disorder"):
         verdict = Verdict.TAIL_LOSS_PROBE
-    if verdict is None or (verdict is Verdict.FAST_RETRANSMIT and before.startswith(_EITHER[0])):
+    if verdict is None or (verdict is Verdict.FAST_RETRANSMIT and either):
         return False
-    segment.verdict = verdict
-    segment.verdict_reason = f"its kernel's congestion control was in {look.ca_state}; {before}"
+    told = f"its kernel's congestion control was in {look.ca_state}; {segment.verdict_reason}"
+    segment.verdict, segment.verdict_reason, segment._again = verdict, told, None
     return True

@@ -13,7 +13,7 @@ from netlab.correlate.segments import Row
 from netlab.correlate.sender import IDS, Hole, Sender
 from netlab.correlate.twins import Twins, is_same_header
 from netlab.model.seqnum import seq_diff
-from netlab.model.tables import Verdict
+from netlab.model.tables import Again, Doubt, Verdict
 
 _TWICE_WITHIN_NS = 10_000_000
 _COUNTS = 4  # packets in a row, numbered upwards
@@ -37,6 +37,7 @@ def fills_gap(row: Row, hole: Hole, me: Sender) -> Finding | None:
         f"late, or sent again after it was lost before this capture{told}: neither timestamps nor"
         " identifications tell which",
         (frame,),
+        Again(doubt=Doubt.WHETHER),
     )
 
 
@@ -88,6 +89,7 @@ def is_once_more(row: Row, first: Row, me: Sender, twins: Twins) -> Finding | No
         f"sent again, or frame {frame} once more: neither timestamps nor identifications tell"
         " which",
         (frame,),
+        Again(doubt=Doubt.WHETHER),
     )
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from netlab.correlate import sender_record_kernels as k
 from netlab.correlate.again import IN_ITS_RECOVERY, TIMED_OUT, Finding
 from netlab.correlate.verdict_words import byte_text, ms
-from netlab.model.tables import Again, Verdict
+from netlab.model.tables import Again, Doubt, Verdict
 
 NEW = "bytes not seen before"
 FIRST = "the first of this sender here: what came before, is not seen"
@@ -47,7 +47,8 @@ def finding(
     """What is said of a row; `frame` gives the number of another row's frame."""
     words = _Words(row, numbers, frame, headers)
     reason = _TEXTS[numbers["reason"]](words)
-    frames, again = words.frames(), None
+    doubt = _DOUBTS.get(numbers["reason"])
+    frames, again = words.frames(), Again(doubt=doubt) if doubt is not None else None
     if numbers["reason"] == k.RECOVERING:
         again = Again(timeout_frame=words.a)
     if numbers["vain"]:
@@ -157,6 +158,18 @@ _EVIDENCE = {
     k.SYN_AGAIN: "", k.SYN_ANSWERS: "b", k.ALIVE_OR_AGAIN: "ab", k.ALIVE: "ab",
     k.RECOVERING: "ab", k.TOLD: "ab", k.TOLD_OR_OPEN: "abc", k.TOLD_LATE: "ab",
     k.LONE_PROBE: "ab", k.TWICE_TOLD: "ab",
+}  # fmt: skip
+_DOUBTS = {
+    k.GAP_UNSURE: Doubt.WHETHER,
+    k.ONCE_MORE: Doubt.WHETHER,
+    **dict.fromkeys(
+        (
+            k.UNTOLD, k.SOON_FOR_TIMER, k.NOT_THE_FIRST, k.NOT_FIRST_SINCE, k.NO_TRIP,
+            k.SOON_FOR_PROBE,
+        ),
+        Doubt.WHY,
+    ),
+    k.EITHER_TIMER: Doubt.TIMER_OR_PROBE,
 }  # fmt: skip
 _TEXTS: dict[int, Text] = {
     k.TWIN_INTERFACE: lambda w: f"{w.once_more()}, seen at another place: on another interface",

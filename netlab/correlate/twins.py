@@ -113,7 +113,7 @@ class Twins:
         for row in [row for row, _ in self._open] + self._maybe:
             segment = row.segment
             if segment.verdict is None and vary:
-                segment.verdict = Verdict.DUPLICATED_BY_CAPTURE
+                segment.verdict, segment._again = Verdict.DUPLICATED_BY_CAPTURE, None
                 segment.verdict_reason = (
                     f"frame {(segment.verdict_frames or (0,))[0]} once more, as {again} of the"
                     f" connection's {numbered} numbered packets are"

@@ -16,6 +16,8 @@ timestamps, what it cost stays `unknown`.
 `datagram_too_big` is to datagrams what `path_mtu` is to segments: TCP sends what did not fit again
 in smaller pieces, UDP sends nothing again, so a program waits for it until its own time is up.
 
+Where the advice depends on the way (a pipe's room) or on what a time-out ended, see `advice`.
+
 `other_event` is what an event loop waits for beside its sockets; `readiness` names it only where no
 socket or pipe of the recording is among what was reported.
 """
@@ -131,10 +133,9 @@ MECHANISMS: dict[Cause, Mechanism] = {
     ),
     Cause.SEND_BUFFER: Mechanism(
         "the send buffer was full",
-        "Where a reader is slow, let it read sooner. Set a larger SO_SNDBUF (of a pipe:"
-        " F_SETPIPE_SZ). A TCP socket without one has a buffer that the kernel adapts, up to the"
-        " third value of net.ipv4.tcp_wmem: raise that.",
-        "man 7 socket; man 7 pipe; man 7 tcp (tcp_wmem)",
+        "Let its reader read sooner, or make more room: a larger SO_SNDBUF where a socket is"
+        " written, F_SETPIPE_SZ of a pipe, a larger queue of messages.",
+        "man 7 socket; man 7 pipe; man 7 mq_overview; man 7 tcp (tcp_wmem)",
     ),
     Cause.RTO: Mechanism(
         "a lost segment was sent again by the retransmission timer",

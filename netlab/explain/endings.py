@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.parts import Line
+from netlab.explain.wording import who
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Call, Tables
 
@@ -62,7 +63,7 @@ def end_text(call: Call) -> str:
     """`before the process of server ended (exit #12)`, or `was killed (SIGKILL, exit #12)`."""
     killed = call.args.startswith("SIG")
     how = f"was killed ({call.args}, exit #{call.call})" if killed else f"ended (exit #{call.call})"
-    return f"before the process of {call.side or call.actor} {how}"
+    return f"before the process of {who(call)} {how}"
 
 
 def last_ns(tables: Tables, raw: RawRecording) -> int:

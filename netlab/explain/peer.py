@@ -19,18 +19,19 @@ from netlab.explain.endings import end_text
 from netlab.explain.parts import Line, Part
 from netlab.explain.scene import Scene
 from netlab.explain.stopped import is_stop, tell_stopped
-from netlab.explain.wording import name_of
+from netlab.explain.wording import name_of, who
 from netlab.model.tables import Call, Side
 
 # A peer that waits for a client, a time or a signal does what its program wants.
 _OWN_WILL = BUSY | {Cause.NO_CLIENT, Cause.TIMER, Cause.SIGNAL, Cause.OTHER_EVENT, Cause.PEER_APP}
 _STOPS_NS = 10_000_000  # stops by strace between two calls, on a busy machine
+_ROLES = frozenset(Side)
 _SHORT_NS = 1_000_000  # a thread that did not run for less is a program at work
 
 
 def tell_thread(line: Line, scene: Scene, call: Call, what: str) -> None:
     """What the peer's thread did up to its `call`; `what` that was to do: `called send #12`."""
-    text = f"before {_whose(call)} program {what}"
+    text = f"before {_program_of(call)} {what}"
     if call.op == "exit":
         text = end_text(call)
     _walk(line, scene, scene.before(call, line.at_ns), call, call.entered_ns, text)
@@ -153,5 +154,7 @@ def _inside(part: Part, call: Call) -> Part:
     return replace(part, calls=calls, text=text, inside=call.call)
 
 
-def _whose(call: Call) -> str:
-    return f"the {call.side or call.actor}'s"
+def _program_of(call: Call) -> str:
+    """`the server's program`; where an actor made it, that is a program: `worker-1`."""
+    name = who(call)
+    return f"the {name}'s program" if name in _ROLES else name

@@ -11,7 +11,7 @@ from __future__ import annotations
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.parts import Line
 from netlab.explain.scene import Scene
-from netlab.explain.wording import name_of
+from netlab.explain.wording import name_of, who
 from netlab.model.call import STOP
 from netlab.model.tables import Call
 
@@ -37,7 +37,7 @@ def stop_text(stop: Call) -> str:
     """
     if stop.side is None and "/" in stop.actor:
         return f"in which {stop.args} had stopped the process {stop.actor} (stop #{stop.call})"
-    whose = f"the {stop.side or stop.actor}'s process"
+    whose = f"the {who(stop)}'s process"
     return f"in which {stop.args} had stopped {whose} ({name_of(stop)})"
 
 

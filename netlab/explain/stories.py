@@ -29,6 +29,7 @@ from netlab.explain.timed_out import owed_to, tell_timer, timer_is_set
 from netlab.explain.unframed import tell_unframed_accept
 from netlab.model.call import (
     ACCEPTING,
+    MSG_DONTWAIT,
     RESTARTING,
     STOP,
     WAITING,
@@ -145,8 +146,10 @@ def _send(line: Line, scene: Scene, call: Call) -> int | None:
     if call.errno == "EAGAIN":
         gave_up(line, call, scene)
         return line.at_ns
-    if socket is not None and (socket.is_local or not socket.is_stream):
-        return line.at_ns if not socket.is_local else tell_local_room(line, scene, call)
+    if socket is not None and socket.is_local:
+        return _send_locally(line, scene, call)
+    if socket is not None and not socket.is_stream:
+        return line.at_ns
     path = scene.path(call.connection)
     if path is None or call.side is None:
         return None
@@ -163,6 +166,18 @@ def _send(line: Line, scene: Scene, call: Call) -> int | None:
     if not can_be_full(scene, path, call):
         return line.at_ns
     return tell_room(line, path, call)
+
+
+def _send_locally(line: Line, scene: Scene, call: Call) -> int | None:
+    """Until its reader had made room. One that took less than it was given was ended by SO_SNDTIMEO
+    where that was set (each piece of it has that time); by what else, is not known."""
+    ready_ns = tell_local_room(line, scene, call)
+    if not cut_short(call) or scene.record(call.call).flags & MSG_DONTWAIT:
+        return ready_ns
+    if not timer_is_set(scene, call, "SO_SNDTIMEO"):
+        return None
+    tell_timer(line, scene, call, Certainty.INFERRED)
+    return line.stop_ns
 
 
 def _reset_inside(path: Path, call: Call) -> int | None:

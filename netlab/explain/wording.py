@@ -6,8 +6,13 @@ from netlab.model.tables import Call, Fate, Packet
 
 
 def name_of(call: Call) -> str:
-    """`client send #12`: the side where it is known, else the actor."""
-    return f"{call.side or call.actor} {call.op} #{call.call}"
+    """`client send #12`: the side where that says who it is, else the actor."""
+    return f"{who(call)} {call.op} #{call.call}"
+
+
+def who(call: Call) -> str:
+    """The side that made a call; its actor, where the ends are no client and no server."""
+    return call.actor if call._roleless or call.side is None else call.side
 
 
 def process_text(call: Call) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import field, fields
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 from typing import Any, get_args, get_type_hints
 
 from netlab.model.records import dataclass, quickly_made
@@ -183,6 +183,14 @@ class Packet:
     _arrival: Arrival | None = None  # all that the wire noted of it
 
 
+class Doubt(Enum):
+    """What is open of a segment that has no verdict, where its sender's kernel may tell."""
+
+    WHETHER = auto()  # it may have been sent again, or be late, or be one packet seen twice
+    WHY = auto()  # it was sent again, and by what is not known
+    TIMER_OR_PROBE = auto()  # the retransmission timer sent it again, or it is a tail loss probe
+
+
 @quickly_made
 @dataclass(slots=True, frozen=True)
 class Again:
@@ -191,6 +199,7 @@ class Again:
     by: Verdict | None = None  # of one in vain: what sent it; None: it is not known
     timeout_frame: int | None = None  # it left in the recovery that this frame's time-out began
     in_vain: str = ""  # how its receiver said that it had it, for people
+    doubt: Doubt | None = None  # of one without a verdict
 
 
 @dataclass(slots=True)
@@ -381,6 +390,7 @@ class Call:
     code: str | None
     about: int | None = None  # connection that a message between processes is about
     _messages: tuple[int, ...] = ()  # bytes of each, where `result` counts messages
+    _roleless: bool = False  # on a pair, pipe, queue or ring: no side is a client or a server
 
 
 @quickly_made

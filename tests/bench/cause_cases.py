@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tests.bench.cause_case import LISTEN, MSG_MORE, SEGMENT, Case, case
-from tests.bench.cause_queue_cases import links, own_queues
+from tests.bench.cause_queue_cases import datagrams, links, own_queues
 
 CLIENT_RECV = ("client", "recv", -1)
 SERVER_RECV = ("server", "recv", -1)
@@ -23,6 +23,7 @@ def cases() -> Iterator[Case]:
     yield from _small_segments()
     yield from own_queues()
     yield from links()
+    yield from datagrams()
     yield from _windows()
     yield from _buffers()
     yield from _losses()

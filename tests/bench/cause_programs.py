@@ -88,6 +88,24 @@ class Player:
             self.kept.append(self.sock)
         self.sock = self.probe.socket(self.family, socket.SOCK_STREAM)
 
+    def do_bind(self) -> None:
+        """A socket of datagrams, at the port."""
+        self.sock = self.probe.socket(self.family, socket.SOCK_DGRAM)
+        self.sock.bind(("::" if self.family == socket.AF_INET6 else "0.0.0.0", PORT))
+
+    def do_answer_first(self) -> None:
+        """Read a datagram, connect to who sent it, and answer."""
+        _, peer = self.sock.recvfrom(1 << 16)
+        self.sock.connect(peer)
+        self.sock.send(b"q" * 11)
+
+    def do_datagrams(self) -> None:
+        """A socket of datagrams that has the server for a peer, and what it had for an answer."""
+        self.sock = self.probe.socket(self.family, socket.SOCK_DGRAM)
+        self.sock.connect((self.address, PORT))
+        self.sock.send(b"p" * 11)
+        self.sock.recv(1 << 16)
+
     def do_connect(self, port: int = PORT) -> None:
         if self.sock is None:
             self.do_socket()

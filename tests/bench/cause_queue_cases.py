@@ -68,6 +68,19 @@ def links() -> Iterator[Case]:
     )  # fmt: skip
 
 
+def datagrams() -> Iterator[Case]:
+    """A datagram that a narrow link drops without a word: who asked asks again, for less."""
+    for size, mtu, ms, ipv6 in ((1200, 1000, 200, False), (1400, 1300, 350, True)):
+        yield case(
+            f"a datagram of {size} bytes over an MTU of {mtu}, asked again after {ms} ms",
+            [["datagrams"], ["receive_timeout", ms], ["send", size], ["recv"], ["send", 101],
+             ["recv"], ["close"]],
+            [["bind"], ["answer_first"], ["recv"], ["send", 67], ["close"]],
+            ("server", "recv", -1), "datagram_too_big", ms, f"mtu {mtu} without icmp",
+            "network peer_app", ipv6=ipv6,
+        )  # fmt: skip
+
+
 def _behind(
     writer: str, kbit: int, small: int, ipv6: bool, truth: str, how: str, **more: Any
 ) -> Case:

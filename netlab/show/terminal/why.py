@@ -173,7 +173,7 @@ def _bar(bar: Bar, width: int) -> list[Line]:
     head = f"{name} was {duration(bar.total_ns)} in {count(bar.calls, 'call')}"
     if not bar.side:
         head = f"silent for {duration(bar.total_ns)}, {count(bar.calls, 'time')}"
-    lines: list[Line] = [[(f"  {printable(head)}"[:width], "")]]
+    lines: list[Line] = [[("  " + text, "")] for text in fold(printable(head), width - 2, "  ")]
     whole = bar.total_ns or 1
     shown = [s for s in bar.slices if s.ns * 1000 >= whole][:_MOST_SLICES]
     named = max((len(item.cause) for item in shown), default=0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from netlab.correlate.arrivals import arrival_ns, reached
 from netlab.correlate.reasons import Reason, What
 from netlab.explain.ways import flight_text, way_text
+from netlab.explain.wording import name_of
 from netlab.model.errors import UsageError
 from netlab.model.records import dataclass
 from netlab.model.stamp import Moment
@@ -283,7 +284,7 @@ def _call_steps(call: Call, moved: str, before: str, kept: int | None = None) ->
 
     `kept`: where what a reader had room for ends.
     """
-    name = f"{call.side} {call.op} #{call.call}"
+    name = name_of(call)
     start, stop = call.start or 0, call.stop or 0
     moved_range = byte_range(start, stop)
     if kept is not None and kept < stop:

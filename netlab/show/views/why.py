@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from netlab.explain.advice import advice_of
 from netlab.explain.causes import BUSY, MECHANISMS, Cause, Certainty
-from netlab.explain.findings.ends import is_pair
 from netlab.explain.findings.finding import Finding
 from netlab.explain.findings.groups import Group, grouped
 from netlab.explain.findings.rules import findings_of
@@ -38,7 +38,6 @@ MOSTLY = 50  # what is less than one part in so many is not worth a word
 _LEAST_NS = 100_000  # a call that waited for less than this waited for nothing worth a sentence
 # How much a cause matters: an idle server waits for its clients, and nothing is wrong.
 _IDLE = frozenset({Cause.NO_CLIENT, Cause.TIMER, Cause.SIGNAL, Cause.OTHER_EVENT})
-_FULL_WITHOUT_IT = {Sense.FREES_BUFFER: Cause.SEND_BUFFER, Sense.FREES_CWND: Cause.CWND}
 _IDLE_WEIGHT, _UNKNOWN_WEIGHT, _FLIGHT_WEIGHT = 1e-3, 1e-2, 0.5
 
 
@@ -60,7 +59,7 @@ class Bar:
     calls: int  # or silences
     total_ns: int
     slices: tuple[Slice, ...]
-    name: str = ""  # where the side says little: of a socketpair, who holds this end
+    name: str = ""  # where the side says little: of a pipe, who holds this end
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +215,7 @@ def sentence(scene: Scene, call: Call) -> Sentence:
     parts = scene.explained.get(call.call, [])
     inside = call.returned_ns is None and call.op != "exit"
     clauses = _clauses(parts)
-    advice = _advice(clauses[0], parts) if clauses else ""
+    advice = _advice(scene, call, clauses[0], parts) if clauses else ""
     return Sentence(
         call=call.call,
         name=name_of(call),
@@ -305,15 +304,13 @@ def _others(left: Sequence[Clause]) -> str:
     return f"for {'another reason' if len(left) == 1 else f'{len(left)} other reasons'} ({named})"
 
 
-def _advice(clause: Clause, parts: Sequence[Part]) -> str:
-    """What to change; of an ACK that was delayed, by what was full without it."""
+def _advice(scene: Scene, call: Call, clause: Clause, parts: Sequence[Part]) -> str:
+    """What to change about the longest wait of the cause that took most."""
     if not clause.cause:
         return ""
     cause = Cause(clause.cause)
     longest = max((p for p in parts if p.cause is cause), key=lambda part: part.length_ns)
-    if longest.sense is not None:
-        cause = _FULL_WITHOUT_IT.get(longest.sense, cause)
-    return MECHANISMS[cause].advice
+    return advice_of(scene, call, longest)
 
 
 def _weight(scene: Scene, call: Call) -> float:
@@ -403,7 +400,7 @@ def _connections(
         every = scene.of_connection(row.connection)
         ends = {side: end_name(row, side, every) for side in Side}
         bars = list(_bars(calls, scene, homes))
-        if row.protocol == "unix" and is_pair(every):
+        if every and every[0]._roleless:
             named: dict[str, str] = {str(side): name for side, name in ends.items()}
             bars = [replace(bar, name=named.get(bar.side, "")) for bar in bars]
         if silences:

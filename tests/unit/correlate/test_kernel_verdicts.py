@@ -8,7 +8,7 @@ from playbook import Play
 from netlab.correlate.join import correlate_sockets
 from netlab.correlate.kernel_verdicts import settle_by_kernel
 from netlab.model.kernel_event import Tracepoint
-from netlab.model.tables import FrameNote, Segment, Side, State, Verdict
+from netlab.model.tables import Again, Doubt, FrameNote, Segment, Side, State, Verdict
 
 MS = 1_000_000
 
@@ -49,13 +49,16 @@ def test_the_state_after_it_tells_a_time_out_from_a_probe(
     ca_state: str, verdict: Verdict | None
 ) -> None:
     play, at = lone_resend()
-    assert settled(play, [(at - MS, "open")]).verdict is None  # that was before
+    before = settled(play, [(at - MS, "open")])  # that was before
+    assert before.verdict is None
+    assert before._again == Again(doubt=Doubt.TIMER_OR_PROBE)
     segment = settled(play, [(at - MS, "open"), (at + MS, ca_state)])
     assert segment.verdict == verdict
     if verdict is not None:
         assert (segment.verdict_reason or "").startswith(
             f"its kernel's congestion control was in {ca_state}; sent again by"
         )
+        assert segment._again is None
 
 
 def test_a_look_after_something_came_or_left_tells_nothing() -> None:
@@ -85,3 +88,25 @@ def test_the_kernel_tells_that_a_segment_was_sent_again() -> None:
     assert told.verdict_reason == (
         "sent again, why is not known: the kernel of client told of it (tcp_retransmit_skb)"
     )
+    assert told._again == Again(doubt=Doubt.WHY)
+
+
+@pytest.mark.parametrize(
+    ("ca_state", "verdict"),
+    [("loss", Verdict.RTO), ("recovery", Verdict.FAST_RETRANSMIT), ("open", None)],
+)
+def test_of_what_is_only_known_to_be_sent_again_the_state_tells_why(
+    ca_state: str, verdict: Verdict | None
+) -> None:
+    play = Play()
+    play.handshake(calls=False)
+    play.data("c>s", 0, 1000)
+    play.data("c>s", 1000, 2000)
+    play.packets[-1].ip_id = 0
+    play.data("c>s", 2000, 3000)
+    play.data("c>s", 1000, 2000)
+    play.packets[-1].ip_id = 0
+    note = FrameNote(play.packets[-1].frame, "client", Tracepoint.RETRANSMIT)
+    look = [(play.now_ns + MS, ca_state)]
+    assert settled(play, look).verdict is None  # it may not have been sent again
+    assert settled(play, look, note).verdict == verdict

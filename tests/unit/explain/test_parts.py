@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import netlab.correlate
 import netlab.explain
 import netlab.show.views
 from netlab.explain.causes import MECHANISMS, Cause, Certainty
@@ -108,7 +109,7 @@ def test_every_cause_has_its_words_and_those_that_a_program_can_change_their_adv
 
 _LOOKS = frozenset({"startswith", "endswith", "find", "index", "count", "partition", "split"})
 _MATCHES = frozenset({"match", "search", "fullmatch", "findall", "finditer"})
-_WORDS = frozenset({"text", "verdict_reason", "_icmp_text"})
+_WORDS = frozenset({"text", "reason", "verdict_reason", "in_vain", "_icmp_text"})
 
 
 def _looks_into(node: ast.AST, words: frozenset[str]) -> bool:
@@ -140,6 +141,7 @@ def _found(package: ModuleType, words: frozenset[str]) -> list[str]:
 
 def test_nothing_is_decided_by_the_words_of_a_text() -> None:
     """Words are for people, and change: what others decide by is a field beside them."""
+    assert _found(netlab.correlate, _WORDS) == []
     assert _found(netlab.explain, _WORDS) == []
     assert _found(netlab.show.views, frozenset({"text"})) == []
 
@@ -150,10 +152,12 @@ def test_nothing_is_decided_by_the_words_of_a_text() -> None:
         '"answered" in part.text',
         '"x" not in (row.text or "")',
         '(segment.verdict_reason or "").partition(";")',
+        "found.reason.startswith(_UNSURE)",
         "_TOLD.match(packet._icmp_text)",
     ],
 )
 def test_what_looks_into_one_would_be_seen(line: str) -> None:
     assert any(_looks_into(node, _WORDS) for node in ast.walk(ast.parse(line)))
     others = line.replace("text", "frame").replace("verdict_reason", "frames")
+    others = others.replace("reason", "frames")
     assert not any(_looks_into(node, _WORDS) for node in ast.walk(ast.parse(others)))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from netlab.explain.wording import name_of
 from netlab.model.call import POLLHUP, POLLIN, POLLOUT
 from tests.playbook import Play, number_of
 from tests.waits_told import MS, causes, of, told
@@ -28,6 +31,45 @@ def test_a_read_waits_for_the_write_at_the_other_end() -> None:
     recv = number_of(tables, "recv")
     assert causes(rows, recv) == [("peer_app", 30)]
     assert of(rows, recv, "peer_app").calls == (number_of(tables, "send"),)
+
+
+@pytest.mark.parametrize("how", ["pair", "attached", "connected"])
+def test_the_ends_of_a_pair_are_called_by_who_holds_them(how: str) -> None:
+    """A recording that began after socketpair() shows no connect and no accept, and no name: which
+    end is whose other one is not known there."""
+    play, parent, child = Play(), dict(A, actor="prefork"), dict(B, actor="worker-1", pid=30)
+    if how == "pair":
+        play.did("client", "socketpair", 0, new_inode=2, **parent)
+    elif how == "attached":
+        play.did("client", "attach", 0, **parent)
+        play.did("server", "attach", 0, **child)
+    else:
+        play.did("server", "socket", 9, new_inode=9, family="AF_UNIX", kind="SOCK_STREAM",
+                 inode=None, actor="worker-1", pid=30)  # fmt: skip
+        play.did("server", "bind", 0, **{**child, "inode": 9, "local": "unix:/s", "peer": None},
+                 address="unix:/s")  # fmt: skip
+        play.did("server", "listen", 0, **{**child, "inode": 9, "local": "unix:/s", "peer": None})
+        child["local"] = parent["peer"] = "unix:/s"
+        play.did("client", "socket", 7, new_inode=1, family="AF_UNIX", kind="SOCK_STREAM",
+                 inode=None, actor="prefork")  # fmt: skip
+        play.did("client", "connect", 0, **{**parent, "peer": None}, address="unix:/s",
+                 peer_inode=2)  # fmt: skip
+        play.did("server", "accept", 8, **{**child, "inode": 9, "peer": None}, new_inode=2,
+                 peer_inode=1)  # fmt: skip
+    with play.call("server", "recv", 3, size=100, **child):
+        play.now_ns += 30 * MS
+        play.did("client", "send", 3, size=3, **parent)
+    tables, rows = told(play)
+    recv, send = number_of(tables, "recv"), number_of(tables, "send")
+    text = "" if how == "attached" else of(rows, recv, "peer_app").text
+    names = [name_of(tables.calls[number - 1]) for number in (recv, send)]
+    if how == "connected":
+        assert text == f"before the client's program called send #{send}"
+        assert names == [f"server recv #{recv}", f"client send #{send}"]
+    else:
+        assert text in ("", f"before prefork called send #{send}")
+        assert names == [f"worker-1 recv #{recv}", f"prefork send #{send}"]
+    assert None not in {call.side for call in tables.calls if call.call in (recv, send)}
 
 
 def test_a_read_of_what_is_there_waits_for_nothing() -> None:
