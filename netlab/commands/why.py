@@ -32,7 +32,8 @@ def command(file: str, connection: str | None, number: int | None, as_json: bool
     from netlab.show.terminal.lines import Line, emit, emit_json, width_for_sentences
     from netlab.show.terminal.screen import paged
     from netlab.show.terminal.why import call_lines, why_lines
-    from netlab.show.views.why import Sentence, Why, why, why_call
+    from netlab.show.views.why import Why, why
+    from netlab.show.views.why_sentences import Sentence, why_call
 
     view: Why | Sentence
     lines: list[Line]

@@ -20,7 +20,7 @@ from netlab.explain.analysis import analyse
 from netlab.model.errors import UsageError
 from netlab.show.terminal.lines import Line, plain
 from netlab.show.terminal.why import call_lines
-from netlab.show.views.why import why_call
+from netlab.show.views.why_sentences import why_call
 from netlab.studies import page
 from netlab.studies.comparison import room
 from netlab.studies.evidence import Evidence

@@ -33,7 +33,8 @@ from netlab.model.recording import RawRecording
 from netlab.model.tables import RECORDS, Packet, Tables
 from netlab.show.export import export_plain, export_table
 from netlab.show.terminal.why import call_lines, why_lines
-from netlab.show.views.why import why, why_call
+from netlab.show.views.why import why
+from netlab.show.views.why_sentences import why_call
 
 R = TypeVar("R")
 

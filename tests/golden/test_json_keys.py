@@ -25,7 +25,8 @@ from netlab.show.views.messages import MessageLine, MessageView
 from netlab.show.views.packets import FieldView, PacketLine, PacketView
 from netlab.show.views.states import StatesView
 from netlab.show.views.summary import Summary
-from netlab.show.views.why import Sentence, Why
+from netlab.show.views.why import Why
+from netlab.show.views.why_sentences import Sentence
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 BLOCK = re.compile(r"(<!-- keys -->\n```\n)(.*?)(```\n)", re.DOTALL)

@@ -10,7 +10,8 @@ from netlab.explain.findings.groups import Group
 from netlab.show.escape import printable
 from netlab.show.format import count, duration
 from netlab.show.terminal.lines import Line, fold
-from netlab.show.views.why import MOSTLY, Bar, Clause, ConnectionWhy, Sentence, Silence, Why
+from netlab.show.views.why import Bar, ConnectionWhy, Silence, Why
+from netlab.show.views.why_sentences import MOSTLY, Clause, Sentence
 
 _STYLES = {
     "peer_app": "blue", "network": "cyan", "wire_queue": "cyan", "no_client": "dim",

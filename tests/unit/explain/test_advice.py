@@ -9,7 +9,7 @@ import pytest
 from netlab.explain.waits import explained
 from netlab.model.call import POLLOUT
 from netlab.model.wire import Arrival
-from netlab.show.views.why import sentence
+from netlab.show.views.why_sentences import sentence
 from tests.playbook import ADDRESS, INODE, Play, number_of
 from tests.waits_told import MS
 

@@ -11,7 +11,7 @@ from netlab.explain.causes import MECHANISMS, Cause
 from netlab.explain.findings.rules import findings_of
 from netlab.explain.waits import explained
 from netlab.model.call import POLLOUT
-from netlab.show.views.why import sentence
+from netlab.show.views.why_sentences import sentence
 from tests.playbook import ADDRESS, INODE, Play, number_of
 from tests.waits_told import MS, causes, of, told
 

@@ -11,7 +11,7 @@ from netlab.explain.waits import explained
 from netlab.model.call import POLLIN
 from netlab.model.tables import Tables, Wait
 from netlab.model.wire import Arrival
-from netlab.show.views.why import why_call
+from netlab.show.views.why_sentences import why_call
 from tests.playbook import ADDRESS, INODE, Play, number_of
 from tests.waits_told import MS, causes, of, told
 

@@ -9,7 +9,7 @@ import pytest
 from netlab.model.call import POLLIN, POLLOUT
 from netlab.model.recording import Loss
 from netlab.show.terminal.why import sentence_text
-from netlab.show.views.why import why_call
+from netlab.show.views.why_sentences import why_call
 from tests.playbook import ADDRESS, INODE, Play, number_of
 from tests.waits_told import MS, causes, of, told
 

@@ -14,7 +14,7 @@ from netlab.lab.finish import finish_recording
 from netlab.show.terminal.call import call_lines
 from netlab.show.terminal.lines import plain
 from netlab.show.terminal.why import call_lines as why_lines
-from netlab.show.views.why import why_call
+from netlab.show.views.why_sentences import why_call
 
 REQUEST = b"GET /\x1b[2J HTTP/1.1\r\nHost: a.example\r\nAccept: */*\r\n\r\n"
 

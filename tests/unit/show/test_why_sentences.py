@@ -11,7 +11,8 @@ from netlab.explain.waits import explained
 from netlab.model.call import POLLIN, STOP
 from netlab.show.terminal.lines import plain
 from netlab.show.terminal.why import sentence_text, why_lines
-from netlab.show.views.why import sentence, why
+from netlab.show.views.why import why
+from netlab.show.views.why_sentences import sentence
 from tests.playbook import PID, Play, number_of
 from tests.waits_told import MS
 
