@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import re
+import struct
 from collections.abc import Iterable, Iterator, Sequence
 
-from netlab.correlate.arrivals import arrival_ns, came
+from netlab.correlate.arrivals import arrival_ns, came, reached
 from netlab.correlate.flows import ACK, RST, SYN
 from netlab.correlate.reasons import Reason
+from netlab.correlate.socket_options import OptionSet
 from netlab.explain.causes import MECHANISMS, Cause
+from netlab.explain.endings import ended_ns
 from netlab.explain.findings.finding import CITED, Finding, Severity
-from netlab.explain.findings.reset_frames import answering, ending
+from netlab.explain.findings.half_open import Told, heard_late, no_longer_known
+from netlab.explain.findings.reset_frames import answering, ending, silent_peer
 from netlab.explain.path import Path
 from netlab.explain.queues import held_text, queue_at
 from netlab.explain.scene import Scene
 from netlab.explain.wording import counted, name_of
 from netlab.model.call import is_outbound
-from netlab.model.tables import Call, Connection, Direction, Packet, Role, Side
+from netlab.model.tables import Call, Connection, Direction, Packet, Role, Side, Unmatched
 
+_LINGER = re.compile(r"onoff=(-?\d+), linger=(-?\d+)")
+_TWO_INTS = struct.Struct("=ii")
 _CRASHES = ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGTRAP", "SIGSYS")
 
 
@@ -47,13 +54,13 @@ def _outlived(path: Path, side: Side, packet: Packet) -> bool:
 
 
 def _reset(scene: Scene, row: Connection, path: Path, side: Side, packet: Packet) -> Finding:
-    calls = [
+    blamed = [
         scene.call(span.call) for span in scene.closers.get((Role.RST, packet.frame), ())
         if span.direction == side.outbound
     ]  # fmt: skip
-    own = next((c for c in calls if c.side == side or c.op in ("exit", "close")), None)
-    other = next((c for c in calls if c.side != side), None)
-    if not calls and not packet._flags & (ACK | SYN) and _lived_on(path, side, packet):
+    own = next((c for c in blamed if c.side == side or c.op in ("exit", "close")), None)
+    other = next((c for c in blamed if c.side != side), None)
+    if not blamed and not packet._flags & (ACK | SYN) and _lived_on(path, side, packet):
         return Finding(
             "reset", row.connection, Severity.MEDIUM,
             f"A reset in the name of the {side} came (frame {packet.frame}): no call did it, and"
@@ -61,12 +68,22 @@ def _reset(scene: Scene, row: Connection, path: Path, side: Side, packet: Packet
             "Look for what resets connections: a firewall, a load balancer, an attack.",
             "RFC 5961 3", (packet.frame,),
         )  # fmt: skip
-    who, why, advice = _defendant(scene, row, path, side, packet, own, other)
-    cited = tuple(dict.fromkeys(c.call for c in (own, other) if c is not None))
+    late = heard_late(scene, path, side, packet)
+    gone = no_longer_known(scene, row, path, side, packet) if own is None else None
+    if gone is not None:
+        who, why, advice = "", gone.text, gone.advice
+    else:
+        gone = Told("")
+        who, why, advice = _defendant(scene, row, path, side, packet, own, other)
+    calls = [c.call for c in (own, other) if c is not None]
+    if own is not None and (linger := _linger(scene, row, side)) is not None:
+        calls.insert(0, linger.call)
     return Finding(
         "reset", row.connection, Severity.HIGH if own is not None else Severity.MEDIUM,
-        f"The {side} reset the connection (frame {packet.frame}): {who}{why}.",
-        advice, "RFC 9293 3.10.7; RFC 2525 2.17", (packet.frame,), cited,
+        f"The {side} reset the connection (frame {packet.frame}): {who}{why}{late.text}.",
+        f"{advice}{late.advice}", "RFC 9293 3.10.7; RFC 2525 2.17",
+        tuple(dict.fromkeys((packet.frame, *gone.frames, *late.frames))),
+        tuple(dict.fromkeys((*gone.calls, *calls, *late.calls))),
     )  # fmt: skip
 
 
@@ -84,8 +101,7 @@ def _defendant(
     answered = path.track.halves[side.outbound].syns
     if side is Side.SERVER and not answered and syn:
         return "", "nobody listens at that port", "Start the server first, or correct the port."
-    options = scene.options(row.connection, side)
-    linger = next((o for o in options if o.name == "SO_LINGER"), None)
+    linger = _linger(scene, row, side)
     if own is not None:
         closed = scene.socket_of(own)
         if closed is not None and closed.listens:
@@ -120,16 +136,8 @@ def _defendant(
         )  # fmt: skip
     if side is Side.SERVER and not packet._flags & ACK and _was_opening(path, packet):
         return "", *_not_let_in(path, packet)
-    if any(o.name == "TCP_USER_TIMEOUT" and o.on for o in options):
-        return (
-            "", "TCP_USER_TIMEOUT gave the peer up",
-            "Find out why the peer was silent, or set a longer TCP_USER_TIMEOUT.",
-        )  # fmt: skip
-    if any(o.name == "SO_KEEPALIVE" and o.on for o in options) and packet._flags & ACK:
-        return (
-            "", "its keep-alive probes had no answer",
-            "Find out why the peer was silent, and connect anew.",
-        )  # fmt: skip
+    if packet._flags & ACK and (said := silent_peer(path, side, packet)):
+        return "", *said
     if other is not None:
         return (
             "",
@@ -144,6 +152,22 @@ def _defendant(
         "", "which call did it, the recording does not show",
         f"Record the calls of the {side}, too: netlab lab, netlab trace.",
     )  # fmt: skip
+
+
+def _linger(scene: Scene, row: Connection, side: Side) -> OptionSet | None:
+    """The SO_LINGER that held last, where it makes a close abort: on, and for 0 s.
+
+    With another time a close sends a FIN. A value that is not shown may be that one.
+    """
+    options = scene.options(row.connection, side)
+    last = next((o for o in reversed(options) if o.name == "SO_LINGER"), None)
+    if last is None:
+        return None
+    shown = _LINGER.search(scene.call(last.call).args)
+    values = shown.groups() if shown is not None else ()
+    if len(last.raw) == _TWO_INTS.size:
+        values = tuple(map(str, _TWO_INTS.unpack(last.raw)))
+    return last if not values or (values[0] != "0" and values[1] == "0") else None
 
 
 def _was_opening(path: Path, reset: Packet) -> bool:
@@ -237,14 +261,64 @@ def never_read(scene: Scene, row: Connection) -> Iterator[Finding]:
         if is_pair(scene.of_connection(row.connection)):
             yield _never_read_of_a_pair(row, known, total, mine[0].reason)
             continue
+        why, frames, calls = _fate(scene, row, side, mine)
         yield Finding(
             "never_read", row.connection, Severity.HIGH,
             f"{name_of(known[0])} succeeded, and the {side.outbound.receiver} never read"
-            f" {counted(total, 'byte')}: {mine[0].reason}.",
+            f" {counted(total, 'byte')}: {why}.",
             "A send that succeeds only means that the kernel took it: let the peer's program"
             " answer.",
-            "man 2 send", (), tuple(call.call for call in known[:CITED]),
+            "man 2 send", frames, tuple(dict.fromkeys((*(c.call for c in known[:CITED]), *calls))),
         )  # fmt: skip
+
+
+def _fate(
+    scene: Scene, row: Connection, side: Side, unread: Sequence[Unmatched]
+) -> tuple[str, tuple[int, ...], tuple[int, ...]]:
+    """(why they were not read, the frames that brought them, the calls that show it).
+
+    What lay in the queue as its reader closed was thrown away by that; a reset came of it.
+    """
+    path = scene.path(row.connection)
+    said = str(unread[0].reason)
+    if path is None:
+        return said, (), ()
+    brought = [
+        one for one in path.senders[side.outbound].departed
+        if reached(one.packet) and any(
+            item.start is not None and item.stop is not None
+            and one.segment.start < item.stop and item.start < one.segment.stop
+            for item in unread
+        )
+    ]  # fmt: skip
+    frames = tuple(one.segment.frame for one in brought[:CITED])
+    socket = scene.ends.get((row.connection, side.outbound.receiver))
+    if socket is None or socket.last_close is None:
+        return said, frames, ()
+    close = scene.call(socket.last_close)
+    if any(item.reason == Reason.STILL_QUEUED or item.start is None for item in unread):
+        return said, frames, ()
+    half = path.track.halves[side.inbound]
+    departures = [p.time_ns for p in (*half.fins, *half.resets) if not p._made]
+    over_ns = ended_ns(close, () if socket.shutdowns else departures)
+    edge_ns = over_ns if over_ns in departures else close.entered_ns
+    times = [
+        min((arrival_ns(one.packet) for one in brought
+             if one.segment.start <= byte < one.segment.stop), default=None)
+        for item in unread for byte in (item.start, (item.stop or 0) - 1) if byte is not None
+    ]  # fmt: skip
+    early = [ns for ns in times if ns is not None and ns <= edge_ns]
+    late = [ns for ns in times if ns is not None and ns > max(over_ns, edge_ns)]
+    if len(early) + len(late) < len(times):
+        return said, frames, ()
+    one = sum(item.bytes for item in unread) == 1
+    they, them = ("it", "it") if one else ("they", "them")
+    why = f"{they} had come when {name_of(close)} threw {them} away"
+    if late:
+        why = f"{they} came after {name_of(close)}"
+    if early and late:
+        why = f"some had come when {name_of(close)} threw them away, the others came after it"
+    return why, frames, (close.call,)
 
 
 def _never_read_of_a_pair(

@@ -66,6 +66,28 @@ def test_without_such_a_wait_a_round_silence_is_one() -> None:
     assert "in vain" not in one.text
 
 
+def waited_in_vain(*, sender: str) -> Play:
+    """Bytes that went down on their way, time and again, and the server that closes at last."""
+    play = spoken()
+    way = "c>s" if sender == "client" else "s>c"
+    start, ack = (100, 0) if sender == "client" else (0, 100)
+    if sender == "server":
+        play.did("server", "send", 50, size=50)
+    for _ in range(3):
+        play.data(way, start, start + 50, ack, way="drop")
+        play.now_ns += 1000 * MS
+    with play.wait("server", args="timeout=2000, maxevents=64"):
+        play.now_ns += 2000 * MS
+    closed(play)
+    return play
+
+
+@pytest.mark.parametrize("sender", ["client", "server"])
+def test_a_byte_that_did_not_come_and_one_sent_again_break_no_silence(sender: str) -> None:
+    (one,) = of(waited_in_vain(sender=sender), "idle_timeout")
+    assert "after 5.000 s without a byte" in one.text
+
+
 @pytest.mark.parametrize(
     "play",
     [timed_out(900)[0], timed_out(3210, then_ms=200)[0]],
