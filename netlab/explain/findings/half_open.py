@@ -85,7 +85,7 @@ def no_longer_known(
     )  # fmt: skip
     if fin is None:
         return None
-    closer = _closer(scene, side, fin)
+    closer = _closer(scene, row, side, fin, asked)
     who = f"{name_of(closer)}" if closer is not None else "its program"
     frames = (fin.segment.frame, asked.segment.frame)
     calls = (*((closer.call,) if closer is not None else ()), *calls)
@@ -140,7 +140,12 @@ def _gave_up(scene: Scene, row: Connection, side: Side, asked: Row) -> Told | No
     return Told(f"{by} had given the peer up ({name_of(failed)}: ETIMEDOUT)", calls=calls)
 
 
-def _closer(scene: Scene, side: Side, fin: Row) -> Call | None:
-    """The call that sent a FIN."""
-    spans = scene.closers.get((Role.FIN, fin.segment.frame), ())
-    return next((scene.call(s.call) for s in spans if s.direction == side.outbound), None)
+def _closer(scene: Scene, row: Connection, side: Side, fin: Row, asked: Row) -> Call | None:
+    """The close that nobody outlived, else the call that sent the FIN (the other end's, that read
+    it, is none): after a shutdown for writing alone, what comes is taken until the close."""
+    socket = scene.ends.get((row.connection, side))
+    last = scene.call(socket.last_close) if socket is not None and socket.last_close else None
+    if last is not None and last.entered_ns <= arrival_ns(asked.packet):
+        return last
+    calls = [scene.call(span.call) for span in scene.closers.get((Role.FIN, fin.segment.frame), ())]
+    return next((call for call in calls if call.side != side.inbound.sender), None)

@@ -111,6 +111,24 @@ def test_one_whose_fin_came_is_no_half_open_end_and_no_time_out() -> None:
     assert data in one.frames
 
 
+def test_who_read_the_end_of_the_stream_did_not_close_it() -> None:
+    play = asked()
+    with play.call("client", "recv", 0, size=10):
+        with play.call("server", "close", 0):
+            play.fin("s>c", 0, 10)
+    sends(play, ack=1)
+    assert ": server close #7 had closed it (FIN of frame " in reset(play).text
+
+
+def test_a_shutdown_for_writing_is_not_what_resets() -> None:
+    play = asked()
+    with play.call("server", "shutdown", 0, args="SHUT_WR"):
+        play.fin("s>c", 0, 10)
+    close = play.did("server", "close", 0)
+    sends(play, ack=1)
+    assert f": server close #{close} had closed it (FIN of frame " in reset(play).text
+
+
 def gave_up(*options: str) -> Play:
     """The server's kernel gave the client up, as what it sent had no answer."""
     play = asked()
