@@ -138,7 +138,7 @@ def _defendant(
         return "", *_not_let_in(path, packet)
     if packet._flags & ACK and (said := silent_peer(path, side, packet)):
         return "", *said
-    if other is not None:
+    if other is not None and _had_closed(scene, row, side, packet):
         return (
             "",
             f"{name_of(other)} sent to an end that was closed already",
@@ -168,6 +168,14 @@ def _linger(scene: Scene, row: Connection, side: Side) -> OptionSet | None:
     if len(last.raw) == _TWO_INTS.size:
         values = tuple(map(str, _TWO_INTS.unpack(last.raw)))
     return last if not values or (values[0] != "0" and values[1] == "0") else None
+
+
+def _had_closed(scene: Scene, row: Connection, side: Side, packet: Packet) -> bool:
+    """Whether the last close of a side's socket was seen by then."""
+    socket = scene.ends.get((row.connection, side))
+    if socket is None or socket.last_close is None:
+        return False
+    return scene.call(socket.last_close).entered_ns <= packet.time_ns
 
 
 def _was_opening(path: Path, reset: Packet) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from netlab.explain.findings.finding import Finding
-from tests.playbook import INODE, Play
+from tests.playbook import ADDRESS, INODE, Play
 from tests.unit.explain.test_findings_more import of, opened
 from tests.waits_told import MS
 
@@ -113,9 +113,8 @@ def test_one_whose_fin_came_is_no_half_open_end_and_no_time_out() -> None:
 
 def test_who_read_the_end_of_the_stream_did_not_close_it() -> None:
     play = asked()
-    with play.call("client", "recv", 0, size=10):
-        with play.call("server", "close", 0):
-            play.fin("s>c", 0, 10)
+    with play.call("client", "recv", 0, size=10), play.call("server", "close", 0):
+        play.fin("s>c", 0, 10)
     sends(play, ack=1)
     assert ": server close #7 had closed it (FIN of frame " in reset(play).text
 
@@ -263,3 +262,18 @@ def test_a_reader_that_waits_in_a_poll_is_not_why_a_window_is_full() -> None:
 def test_one_that_lets_it_lie_is() -> None:
     (one,) = of(in_a_poll(reads_ms=300), "zero_window")
     assert "its program" in one.text
+
+
+def test_of_an_end_without_calls_or_fin_nobody_knows_that_it_was_closed() -> None:
+    play = Play()
+    with play.call("client", "connect", 0, address=ADDRESS["server"]):
+        play.syn(), play.synack(), play.ack("c>s", 0)
+    play.now_ns += 5000 * MS
+    with play.call("client", "send", 30, size=30):
+        data = play.data("c>s", 0, 30)
+    play.answer_rst("s>c", 0)
+    one = reset(play)
+    assert (
+        f"the form of an answer to frame {data}, for a connection that it did not know" in one.text
+    )
+    assert one.advice.startswith("That end restarted or gave up")
