@@ -69,7 +69,11 @@ def _reset(scene: Scene, row: Connection, path: Path, side: Side, packet: Packet
             "RFC 5961 3", (packet.frame,),
         )  # fmt: skip
     late = heard_late(scene, path, side, packet)
-    gone = no_longer_known(scene, row, path, side, packet) if own is None else None
+    gone = None
+    if own is None and side is Side.SERVER and not packet._flags & ACK:
+        gone = _not_let_in(scene, path, packet)
+    if own is None and gone is None:
+        gone = no_longer_known(scene, row, path, side, packet)
     if gone is not None:
         who, why, advice = "", gone.text, gone.advice
     else:
@@ -134,8 +138,6 @@ def _defendant(
             f"{name_of(own)} did it", "",
             "Look whether bytes were left unread, or SO_LINGER was on.",
         )  # fmt: skip
-    if side is Side.SERVER and not packet._flags & ACK and _was_opening(path, packet):
-        return "", *_not_let_in(path, packet)
     if packet._flags & ACK and (said := silent_peer(path, side, packet)):
         return "", *said
     if other is not None and _had_closed(scene, row, side, packet):
@@ -178,34 +180,50 @@ def _had_closed(scene: Scene, row: Connection, side: Side, packet: Packet) -> bo
     return scene.call(socket.last_close).entered_ns <= packet.time_ns
 
 
-def _was_opening(path: Path, reset: Packet) -> bool:
-    """Whether the server was in SYN-RECEIVED yet when it sent this."""
+def _not_let_in(scene: Scene, path: Path, reset: Packet) -> Told | None:
+    """Of a RST that answers the last ACK of a handshake; None: the server was not opening yet.
+
+    With tcp_abort_on_overflow Linux answers so where the accept queue is full (tcp_check_req).
+    """
     before = [
         row for row in path.track.rows
         if row.direction is Direction.C2S and row.packet in came([row.packet])
         and arrival_ns(row.packet) <= reset.time_ns
     ]  # fmt: skip
-    return bool(before) and before[-1].segment.receiver_state == "SYN-RECEIVED"
-
-
-def _not_let_in(path: Path, reset: Packet) -> tuple[str, str]:
-    """(why, what to change) of a RST that answers the last ACK of a handshake.
-
-    With tcp_abort_on_overflow Linux answers so where the accept queue is full (tcp_check_req).
-    """
-    queue = queue_at(path, reset.time_ns)
+    if not before or before[-1].segment.receiver_state != "SYN-RECEIVED":
+        return None
+    frames = (before[-1].segment.frame,)
+    listener, queue = scene.listener(path.track), queue_at(path, reset.time_ns)
+    closed = scene.call(listener.last_close) if listener and listener.last_close else None
+    if closed is not None and closed.entered_ns <= reset.time_ns:
+        return Told(
+            f"{name_of(closed)} had closed its listener before the last ACK of the handshake came",
+            "Stop new clients before closing a listener, or start it again sooner.",
+            frames, (closed.call,),
+        )  # fmt: skip
+    advice = MECHANISMS[Cause.BACKLOG_FULL].advice
     if queue is not None and queue[1] > queue[2]:
         listen, waiting, backlog = queue
-        return (
+        return Told(
             f"the accept queue of {name_of(listen)} {held_text(waiting, backlog)} when the last ACK"
             " of the handshake came, and tcp_abort_on_overflow answers that by a reset",
-            MECHANISMS[Cause.BACKLOG_FULL].advice,
-        )
-    return (
-        "it answered the last ACK of the handshake, as nobody listened any more, or as the accept"
-        " queue was full under tcp_abort_on_overflow",
-        "Look whether the server ended just then; if not, call accept sooner.",
-    )
+            advice, frames, (listen.call,),
+        )  # fmt: skip
+    admitted = scene.admissions.queue_at(path.track.flow.server)
+    most = admitted.waiting(reset.time_ns)[1] if admitted is not None else 0
+    may = []
+    if listener is None:
+        may.append("where nobody listens any more")
+    if admitted is None or admitted.broken or not admitted.has_room(most):
+        may.append("where the accept queue is full under tcp_abort_on_overflow")
+    why = "though its listener was open and its queue had room"
+    if may:
+        why = f"as Linux does {', or '.join(may)}; whether so, the recording does not show"
+    return Told(
+        f"it answered the last ACK of the handshake, {why}",
+        "Look whether the server ended just then; if not, call accept sooner." if may else
+        "Record the kernel's own reason: netlab lab --witness both, as root.", frames,
+    )  # fmt: skip
 
 
 def _lived_on(path: Path, side: Side, packet: Packet) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from netlab.correlate.arrivals import arrival_ns, came, may_have_reached, reached, sent
+from netlab.correlate.flows import RST
 from netlab.correlate.segments import Row
 from netlab.explain.causes import MECHANISMS, Cause
 from netlab.explain.findings.finding import CITED, Finding, Severity
@@ -15,7 +16,7 @@ from netlab.explain.opening import crossed
 from netlab.explain.path import Path
 from netlab.explain.queues import is_kept_out
 from netlab.explain.scene import Scene
-from netlab.explain.sender import Sender
+from netlab.explain.sender import Resend, Sender
 from netlab.explain.too_big import sent_again
 from netlab.explain.wording import counted, lasting, rule_text
 from netlab.model.tables import Connection, Direction, Packet, Side
@@ -52,8 +53,8 @@ def retransmission_storm(scene: Scene, row: Connection) -> Iterator[Finding]:
             yield Finding(
                 "retransmission_storm", row.connection, Severity.HIGH,
                 f"The {direction.sender} sent {what} again"
-                f" {copies[worst]} times in {lasting(mine[-1].time_ns - mine[0].time_ns)}: nothing"
-                " came back.",
+                f" {copies[worst]} times in {lasting(mine[-1].time_ns - mine[0].time_ns)}:"
+                f" {_heard(path, direction, mine)}.",
                 "Find out what swallows them: a dead peer, a firewall, an MTU.", "RFC 6298 5.5",
                 tuple(r.frame for r in mine[:CITED]),
             )  # fmt: skip
@@ -69,6 +70,26 @@ def retransmission_storm(scene: Scene, row: Connection) -> Iterator[Finding]:
                 f" ({share:.0%}) were sent again{why}.",
                 advice, "RFC 6298 5.5", frames,
             )  # fmt: skip
+
+
+def _heard(path: Path, direction: Direction, mine: list[Resend]) -> str:
+    """What came back while the same bytes were sent again and again, and after the last."""
+    heard = sorted(
+        (row for row in path.track.rows if row.direction is not direction and reached(row.packet)
+         and arrival_ns(row.packet) > mine[0].time_ns),
+        key=lambda row: arrival_ns(row.packet),
+    )  # fmt: skip
+    if not heard:
+        return "nothing came back"
+    first = heard[0]
+    if arrival_ns(first.packet) <= mine[-1].time_ns:
+        return "what came back did not acknowledge it"
+    what = "which did not acknowledge it"
+    if first.packet._flags & RST:
+        what = "a RST"
+    elif (first.segment.ack or 0) > mine[0].start + 1:
+        what = "which acknowledged it"
+    return f"nothing came back before frame {first.segment.frame}, {what}"
 
 
 def window_limited(scene: Scene, row: Connection) -> Iterator[Finding]:
@@ -134,6 +155,11 @@ def handshake_lost(scene: Scene, row: Connection) -> Iterator[Finding]:
     if lost:
         rules = dict.fromkeys(rule_text(packet) for packet in lost)
         what += f", {len(lost)} of them lost on the wire{''.join(rules)}"
+    unheard = [p for p in sent(path.track.handshake_acks) if p._wired and not may_have_reached(p)]
+    if unheard:
+        rules = dict.fromkeys(rule_text(packet) for packet in unheard)
+        what += f"; on the wire {counted(len(unheard), 'ACK')} of the client got lost"
+        what += "".join(rules)
     if ignored:
         what += f", {counted(len(ignored), 'SYN')} came and had no answer (a full queue does that)"
     if not answers:
@@ -144,7 +170,7 @@ def handshake_lost(scene: Scene, row: Connection) -> Iterator[Finding]:
         "handshake_lost", row.connection, Severity.HIGH,
         f"The handshake did not go through at once: {what}{over}.",
         "Find out where the handshake is lost: a firewall, a full queue, a route.", "RFC 6298 2.1",
-        tuple(p.frame for p in (*syns, *answers))[:CITED],
+        tuple(sorted(p.frame for p in (*syns, *answers, *unheard)))[:CITED],
     )  # fmt: skip
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from netlab.explain.findings.finding import Finding
@@ -277,3 +279,65 @@ def test_of_an_end_without_calls_or_fin_nobody_knows_that_it_was_closed() -> Non
         f"the form of an answer to frame {data}, for a connection that it did not know" in one.text
     )
     assert one.advice.startswith("That end restarted or gave up")
+
+
+@pytest.mark.parametrize("listens", [True, False])
+def test_the_last_ack_of_a_handshake_that_met_no_listener_names_the_close(listens: bool) -> None:
+    play = Play(wired=True)
+    play.did("server", "listen", 0, args="16", inode=INODE["listener"], fd=3, peer=None)
+    with play.call("client", "connect", 0, address=ADDRESS["server"]):
+        play.syn(), play.synack()
+        play.ack("c>s", 0, way="drop")
+    if not listens:
+        play.did("server", "close", 0, inode=INODE["listener"], fd=3, peer=None)
+    play.now_ns += 100 * MS
+    with play.call("client", "send", 30, size=30):
+        play.data("c>s", 0, 30)
+        play.answer_rst("s>c", 0)
+    one = reset(play)
+    assert (
+        "server close #3 had closed its listener before the last ACK" in one.text
+    ) is not listens
+    assert ("though its listener was open and its queue had room" in one.text) is listens
+    assert "nobody listens" not in one.text
+    assert one.calls[0] == 3  # the close, or the send
+
+
+def again_and_again(play: Play) -> Play:
+    """The client sends 30 bytes, and again five times, in vain."""
+    play.did("client", "send", 30, size=30)
+    play.data("c>s", 10, 40, way="drop")
+    for nth in range(5):
+        play.now_ns += (200 << nth) * MS
+        play.data("c>s", 10, 40, way="drop")
+    play.now_ns += 100 * MS
+    return play
+
+
+@pytest.mark.parametrize(
+    ("after", "words"),
+    [
+        (lambda play: play.ack("s>c", 40), ", which acknowledged it."),
+        (lambda play: play.fin("s>c", 0, 10), ", which did not acknowledge it."),
+        (lambda play: play.answer_rst("s>c", 0), ", a RST."),
+    ],
+)
+def test_a_storm_says_what_came_back_at_last(after: Callable[[Play], int], words: str) -> None:
+    play = again_and_again(asked())
+    frame = after(play)
+    (one,) = of(play, "retransmission_storm")
+    assert one.text.endswith(f"nothing came back before frame {frame}{words}")
+    (one,) = of(again_and_again(asked()), "retransmission_storm")
+    assert one.text.endswith("nothing came back.")
+
+
+def test_a_lost_ack_of_the_handshake_is_told_and_shown() -> None:
+    play = Play(wired=True)
+    play.syn(), play.synack()
+    first = play.ack("c>s", 0, way="drop")
+    play.now_ns += 1000 * MS
+    play.synack()
+    second = play.ack("c>s", 0, way="drop")
+    (one,) = of(play, "handshake_lost")
+    assert "1 SYN and 2 SYN-ACKs were sent; on the wire 2 ACKs of the client got lost" in one.text
+    assert {first, second} <= set(one.frames)
