@@ -73,7 +73,8 @@ def _reset(scene: Scene, row: Connection, path: Path, side: Side, packet: Packet
     if own is None and side is Side.SERVER and not packet._flags & ACK:
         gone = _not_let_in(scene, path, packet)
     if own is None and gone is None:
-        gone = no_longer_known(scene, row, path, side, packet)
+        gone = (_silent(scene, row, path, side, packet) if packet._flags & ACK else
+                no_longer_known(scene, row, path, side, packet))  # fmt: skip
     if gone is not None:
         who, why, advice = "", gone.text, gone.advice
     else:
@@ -138,8 +139,6 @@ def _defendant(
             f"{name_of(own)} did it", "",
             "Look whether bytes were left unread, or SO_LINGER was on.",
         )  # fmt: skip
-    if packet._flags & ACK and (said := silent_peer(path, side, packet)):
-        return "", *said
     if other is not None and _had_closed(scene, row, side, packet):
         return (
             "",
@@ -154,6 +153,23 @@ def _defendant(
         "", "which call did it, the recording does not show",
         f"Record the calls of the {side}, too: netlab lab, netlab trace.",
     )  # fmt: skip
+
+
+def _silent(scene: Scene, row: Connection, path: Path, side: Side, packet: Packet) -> Told | None:
+    """Of a RST behind keep-alive probes: it ends them, by TCP_USER_TIMEOUT where that is set, else
+    by their number (tcp_keepalive_timer)."""
+    said = silent_peer(path, side, packet)
+    if said is None:
+        return None
+    options = scene.options(row.connection, side)
+    timer = next((o for o in reversed(options) if o.name == "TCP_USER_TIMEOUT"), None)
+    if timer is None or not timer.on:
+        return Told(*said)
+    return Told(
+        f"{said[0]}, and TCP_USER_TIMEOUT (call #{timer.call}) gave the peer up",
+        "Find out why the peer was silent, or set a longer TCP_USER_TIMEOUT.",
+        calls=(timer.call,),
+    )
 
 
 def _linger(scene: Scene, row: Connection, side: Side) -> OptionSet | None:
@@ -328,6 +344,11 @@ def _fate(
     departures = [p.time_ns for p in (*half.fins, *half.resets) if not p._made]
     over_ns = ended_ns(close, () if socket.shutdowns else departures)
     edge_ns = over_ns if over_ns in departures else close.entered_ns
+    ended = [p.time_ns for p in half.resets if not p._made and p.time_ns < close.entered_ns]
+    ended += [arrival_ns(p) for p in came(path.track.halves[side.outbound].resets)
+              if arrival_ns(p) <= edge_ns]  # fmt: skip
+    if ended:  # the connection was over before that close
+        return said, frames, ()
     times = [
         min((arrival_ns(one.packet) for one in brought
              if one.segment.start <= byte < one.segment.stop), default=None)

@@ -69,12 +69,13 @@ def no_longer_known(
         return None
     what, calls = _asker(scene, path, side, asked)
     other = side.inbound.sender
+    notice = "" if path.is_keep_alive(asked) else f" At the {other}: {_NOTICE}."
     told = _gave_up(scene, row, side, asked)
     if told is not None:
         return Told(
             f"it answered {what}, for a connection that it no longer had: {told.text}, and the"
             f" {other}'s end had been half-open since",
-            f"Find out why the {other} was silent to it. At the {other}: {_NOTICE}.",
+            f"Find out why the {other} was silent to it.{notice}",
             (asked.segment.frame,), (*told.calls, *calls),
         )  # fmt: skip
     fin = next(
@@ -93,7 +94,7 @@ def no_longer_known(
         return Told(
             f"it answered {what}, for a connection that {who} had closed; its FIN (frame"
             f" {fin.segment.frame}) had not come to the {other}, whose end was half-open",
-            f"Find out what kept the FIN from the {other}. At the {other}: {_NOTICE}.",
+            f"Find out what kept the FIN from the {other}.{notice}",
             frames, calls,
         )  # fmt: skip
     return Told(

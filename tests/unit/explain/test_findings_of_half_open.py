@@ -174,6 +174,27 @@ def test_a_probe_that_had_no_answer_is_shown_and_an_option_alone_is_none() -> No
     assert "keep-alive" not in reset(play).text
 
 
+def test_probes_that_a_user_timeout_ended_name_it() -> None:
+    play = asked()
+    option = play.did("server", "setsockopt", 0, args="SOL_TCP, TCP_USER_TIMEOUT, 1500")
+    play.now_ns += 1000 * MS
+    play.frame("s>c", "A", 0, 11, way="drop")
+    play.now_ns += 1000 * MS
+    play.rst("s>c", 0, 10)
+    one = reset(play)
+    assert f", and TCP_USER_TIMEOUT (call #{option}) gave the peer up." in one.text
+    assert one.calls == (option,)
+
+
+def test_who_found_it_by_a_keep_alive_is_not_told_to_have_some() -> None:
+    play, fin = closed(way="drop")
+    play.frame("c>s", "A", 10, 1)
+    play.answer_rst("s>c", 0)
+    one = reset(play)
+    assert f"its FIN (frame {fin}) had not come to the client" in one.text
+    assert "keep-alives there" not in one.advice
+
+
 @pytest.mark.parametrize(
     ("value", "blamed"),
     [("{onoff=1, linger=0}", True), ("{onoff=1, linger=5}", False), ("{onoff=0, linger=0}", False),
@@ -231,6 +252,22 @@ def test_a_process_that_is_killed_throws_away_what_had_come() -> None:
         play.rst("s>c", 0, 50)
     (one,) = of(play, "never_read")
     assert "they had come when server exit #" in one.text
+
+
+def test_a_close_of_what_was_over_long_since_threw_nothing_away() -> None:
+    play = gave_up("SOL_TCP, TCP_USER_TIMEOUT, 700")
+    sends(play)
+    play.did("server", "close", 0)
+    (one,) = of(play, "never_read")
+    assert "reset before delivery" in one.text
+    play = asked()
+    with play.call("client", "send", 30, size=30):
+        play.data("c>s", 10, 40)
+    with play.call("client", "close", 0):
+        play.rst("c>s", 40, 0)
+    play.did("server", "close", 0)
+    (one,) = of(play, "never_read")
+    assert "reset before delivery" in one.text
 
 
 def in_a_poll(*, reads_ms: int) -> Play:
