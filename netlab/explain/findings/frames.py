@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 
 from netlab.correlate.arrivals import arrival_ns, came, may_have_reached, reached, sent
@@ -10,7 +11,7 @@ from netlab.correlate.segments import Row
 from netlab.explain.causes import MECHANISMS, Cause
 from netlab.explain.findings.finding import CITED, Finding, Severity
 from netlab.explain.findings.listeners import turned_away
-from netlab.explain.findings.waiting import parts_of
+from netlab.explain.findings.waiting import lain, parts_of
 from netlab.explain.no_room import thrown_away
 from netlab.explain.opening import crossed
 from netlab.explain.path import Path
@@ -102,6 +103,17 @@ def window_limited(scene: Scene, row: Connection) -> Iterator[Finding]:
         if len(stops) < _STALLS or not sender.acks:
             continue
         widest = max(edge - una for edge, una, _ in stops)
+        unread_ns = _left_lying(scene, path, direction, [frame for _, _, frame in stops])
+        if unread_ns:
+            yield Finding(
+                "window_limited", row.connection, Severity.MEDIUM,
+                f"The {direction.sender} filled the window of the {direction.receiver}"
+                f" {counted(len(stops), 'time')}, as the program of the {direction.receiver} let"
+                f" what had come lie unread, for {lasting(unread_ns)} in all.",
+                MECHANISMS[Cause.PEER_WINDOW].advice, "RFC 9293 3.8.6",
+                tuple(frame for _, _, frame in stops[:CITED]),
+            )  # fmt: skip
+            continue
         rate = widest * 1_000_000_000 // row.handshake_ns
         yield Finding(
             "window_limited", row.connection, Severity.MEDIUM,
@@ -112,6 +124,22 @@ def window_limited(scene: Scene, row: Connection) -> Iterator[Finding]:
             " then the kernel adapts it).",
             "RFC 7323 1.1", tuple(frame for _, _, frame in stops[:CITED]),
         )  # fmt: skip
+
+
+def _left_lying(scene: Scene, path: Path, direction: Direction, frames: list[int]) -> int:
+    """How long what had come lay unread, in ns, if it did as most of these frames came; else 0.
+
+    Then the reader is what limits, and no larger buffer helps.
+    """
+    if not path.exact or not scene.has_calls(path.connection, direction.receiver):
+        return 0
+    spells = lain(scene, path, direction)
+    met = 0
+    for frame in frames:
+        at_ns = arrival_ns(scene.packets[frame])
+        place = bisect_right(spells, at_ns, key=lambda spell: spell[0]) - 1
+        met += place >= 0 and at_ns < spells[place][1]
+    return sum(stop - start for start, stop in spells) if 2 * met > len(frames) else 0
 
 
 def _full(path: Path, sender: Sender, direction: Direction) -> list[tuple[int, int, int]]:

@@ -132,7 +132,7 @@ def _reads_at_once(scene: Scene, row: Connection, found: list[Part]) -> set[int]
     path = scene.path(row.connection)
     if path is None or not path.exact:
         return set()
-    lain: dict[Direction, list[tuple[int, int]]] = {}
+    lay: dict[Direction, list[tuple[int, int]]] = {}
     innocent = set()
     for part in found:
         said = scene.packets[part.frames[0]] if part.frames else None
@@ -143,15 +143,15 @@ def _reads_at_once(scene: Scene, row: Connection, found: list[Part]) -> set[int]
         stream = Direction(said.direction).reverse  # a window is said by who reads
         if not scene.has_calls(row.connection, stream.receiver):
             continue
-        if stream not in lain:
-            lain[stream] = _lain(scene, path, stream)
-        place = bisect_left(lain[stream], (part.stop_ns, 0)) - 1
-        if place < 0 or lain[stream][place][1] + _STALL_NS <= part.start_ns:
+        if stream not in lay:
+            lay[stream] = lain(scene, path, stream)
+        place = bisect_left(lay[stream], (part.stop_ns, 0)) - 1
+        if place < 0 or lay[stream][place][1] + _STALL_NS <= part.start_ns:
             innocent.add(id(part))
     return innocent
 
 
-def _lain(scene: Scene, path: Path, stream: Direction) -> list[tuple[int, int]]:
+def lain(scene: Scene, path: Path, stream: Direction) -> list[tuple[int, int]]:
     """When bytes that had come lay unread for long, in order."""
     calls = scene.moves(path.connection, stream.receiver, stream).calls
     came = [(arrival_ns(one.packet), one.segment.stop, 0) for one in path.senders[stream].departed

@@ -272,7 +272,14 @@ def test_a_close_of_what_was_over_long_since_threw_nothing_away() -> None:
 
 def in_a_poll(*, reads_ms: int) -> Play:
     """A window of 8,192 bytes over 20 ms each way, and a reader that waits in a poll."""
-    play = opened(window=64)
+    play = Play(wired=True, window=64)
+    play.did("server", "listen", 0, inode=INODE["listener"], fd=3, peer=None)
+    with play.call("client", "connect", 0, address=ADDRESS["server"]):
+        play.syn()
+        play.now_ns += 40 * MS
+        play.synack(), play.ack("c>s", 0)
+    with play.accept():
+        pass
     play.ack("s>c", 0)
     play.now_ns += 20 * MS
     at, size = 0, 1460
@@ -295,12 +302,20 @@ def in_a_poll(*, reads_ms: int) -> Play:
 
 
 def test_a_reader_that_waits_in_a_poll_is_not_why_a_window_is_full() -> None:
-    assert of(in_a_poll(reads_ms=0), "zero_window") == []
+    play = in_a_poll(reads_ms=0)
+    assert of(play, "zero_window") == []
+    (one,) = of(play, "window_limited")
+    assert "a round trip of 40.0 ms" in one.text
+    assert "larger SO_RCVBUF" in one.advice
 
 
 def test_one_that_lets_it_lie_is() -> None:
-    (one,) = of(in_a_poll(reads_ms=300), "zero_window")
+    play = in_a_poll(reads_ms=300)
+    (one,) = of(play, "zero_window")
     assert "its program" in one.text
+    (one,) = of(play, "window_limited")
+    assert "as the program of the server let what had come lie unread, for 1.500 s" in one.text
+    assert one.advice.startswith("Let the peer's program read sooner")
 
 
 def test_of_an_end_without_calls_or_fin_nobody_knows_that_it_was_closed() -> None:
