@@ -18,6 +18,11 @@ from netlab.explain.wording import lasting, name_of
 from netlab.model.tables import Call, Connection, Direction, Packet, Role, Side
 
 _MANY = 23
+_ADVICE = {
+    Side.SERVER: "Set SO_REUSEADDR before bind, at each start: Linux gives a listener such a port"
+                 " then.",
+    Side.CLIENT: "Leave bind out before connect: the kernel picks a port that is free.",
+}  # fmt: skip
 _TIME_WAIT_NS = 60_000_000_000
 _SHORT_NS = 1_000_000_000
 
@@ -87,7 +92,7 @@ def bind_refused(scene: Scene) -> Iterator[Finding]:
             f"{name_of(bind)} was refused port {port} (EADDRINUSE): connection {connection}{others}"
             f" was in {state} there, for up to 60 s, as the {side} had closed it first (frame"
             f" {fin.frame}).",
-            "Set SO_REUSEADDR before bind, at each start: Linux gives a listener such a port then.",
+            _ADVICE[side],
             "man 7 socket; RFC 9293 3.6.1", frames,
             tuple(dict.fromkeys((bind.call, *closers[: CITED - 1]))),
         )  # fmt: skip

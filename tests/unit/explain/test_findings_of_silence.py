@@ -239,3 +239,17 @@ def test_who_closed_first_is_refused_its_port(both: bool, state: str) -> None:
 )
 def test_other_binds_are_refused_for_other_reasons(play: Play) -> None:
     assert of(play, "bind_refused") == []
+
+
+def test_a_client_is_told_to_choose_no_port() -> None:
+    play = Play(wired=True)
+    play.handshake()
+    with play.call("client", "close", 0):
+        play.fin("c>s", 0, 0)
+    with play.call("server", "close", 0):
+        play.fin("s>c", 0, 1)
+    play.did("client", "bind", None, inode=900, fd=3, local=None, peer=None,
+             address=ADDRESS["client"], errno="EADDRINUSE")  # fmt: skip
+    (one,) = of(play, "bind_refused")
+    assert "as the client had closed it first" in one.text
+    assert one.advice.startswith("Leave bind out")
