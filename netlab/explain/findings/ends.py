@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import re
+import struct
 from collections.abc import Iterable, Iterator, Sequence
 
-from netlab.correlate.arrivals import arrival_ns, came
+from netlab.correlate.arrivals import arrival_ns, came, reached
 from netlab.correlate.flows import ACK, RST, SYN
 from netlab.correlate.reasons import Reason
+from netlab.correlate.socket_options import OptionSet
 from netlab.explain.causes import MECHANISMS, Cause
+from netlab.explain.endings import ended_ns
 from netlab.explain.findings.finding import CITED, Finding, Severity
-from netlab.explain.findings.reset_frames import answering, ending
+from netlab.explain.findings.half_open import Told, heard_late, no_longer_known
+from netlab.explain.findings.reset_frames import answering, ending, silent_peer
 from netlab.explain.path import Path
 from netlab.explain.queues import held_text, queue_at
 from netlab.explain.scene import Scene
 from netlab.explain.wording import counted, name_of
 from netlab.model.call import is_outbound
-from netlab.model.tables import Call, Connection, Direction, Packet, Role, Side
+from netlab.model.tables import Call, Connection, Direction, Packet, Role, Side, Unmatched
 
+_LINGER = re.compile(r"onoff=(-?\d+), linger=(-?\d+)")
+_TWO_INTS = struct.Struct("=ii")
 _CRASHES = ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGTRAP", "SIGSYS")
 
 
@@ -47,13 +54,13 @@ def _outlived(path: Path, side: Side, packet: Packet) -> bool:
 
 
 def _reset(scene: Scene, row: Connection, path: Path, side: Side, packet: Packet) -> Finding:
-    calls = [
+    blamed = [
         scene.call(span.call) for span in scene.closers.get((Role.RST, packet.frame), ())
         if span.direction == side.outbound
     ]  # fmt: skip
-    own = next((c for c in calls if c.side == side or c.op in ("exit", "close")), None)
-    other = next((c for c in calls if c.side != side), None)
-    if not calls and not packet._flags & (ACK | SYN) and _lived_on(path, side, packet):
+    own = next((c for c in blamed if c.side == side or c.op in ("exit", "close")), None)
+    other = next((c for c in blamed if c.side != side), None)
+    if not blamed and not packet._flags & (ACK | SYN) and _lived_on(path, side, packet):
         return Finding(
             "reset", row.connection, Severity.MEDIUM,
             f"A reset in the name of the {side} came (frame {packet.frame}): no call did it, and"
@@ -61,12 +68,27 @@ def _reset(scene: Scene, row: Connection, path: Path, side: Side, packet: Packet
             "Look for what resets connections: a firewall, a load balancer, an attack.",
             "RFC 5961 3", (packet.frame,),
         )  # fmt: skip
-    who, why, advice = _defendant(scene, row, path, side, packet, own, other)
-    cited = tuple(dict.fromkeys(c.call for c in (own, other) if c is not None))
+    late = heard_late(scene, path, side, packet)
+    gone = None
+    if own is None and side is Side.SERVER and not packet._flags & ACK:
+        gone = _not_let_in(scene, path, packet)
+    if own is None and gone is None:
+        gone = (_silent(scene, row, path, side, packet) if packet._flags & ACK else
+                no_longer_known(scene, row, path, side, packet))  # fmt: skip
+    if gone is not None:
+        who, why, advice = "", gone.text, gone.advice
+    else:
+        gone = Told("")
+        who, why, advice = _defendant(scene, row, path, side, packet, own, other)
+    calls = [c.call for c in (own, other) if c is not None]
+    if own is not None and (linger := _linger(scene, row, side)) is not None:
+        calls.insert(0, linger.call)
     return Finding(
         "reset", row.connection, Severity.HIGH if own is not None else Severity.MEDIUM,
-        f"The {side} reset the connection (frame {packet.frame}): {who}{why}.",
-        advice, "RFC 9293 3.10.7; RFC 2525 2.17", (packet.frame,), cited,
+        f"The {side} reset the connection (frame {packet.frame}): {who}{why}{late.text}.",
+        f"{advice}{late.advice}", "RFC 9293 3.10.7; RFC 2525 2.17",
+        tuple(dict.fromkeys((packet.frame, *gone.frames, *late.frames))),
+        tuple(dict.fromkeys((*gone.calls, *calls, *late.calls))),
     )  # fmt: skip
 
 
@@ -84,8 +106,7 @@ def _defendant(
     answered = path.track.halves[side.outbound].syns
     if side is Side.SERVER and not answered and syn:
         return "", "nobody listens at that port", "Start the server first, or correct the port."
-    options = scene.options(row.connection, side)
-    linger = next((o for o in options if o.name == "SO_LINGER"), None)
+    linger = _linger(scene, row, side)
     if own is not None:
         closed = scene.socket_of(own)
         if closed is not None and closed.listens:
@@ -118,19 +139,7 @@ def _defendant(
             f"{name_of(own)} did it", "",
             "Look whether bytes were left unread, or SO_LINGER was on.",
         )  # fmt: skip
-    if side is Side.SERVER and not packet._flags & ACK and _was_opening(path, packet):
-        return "", *_not_let_in(path, packet)
-    if any(o.name == "TCP_USER_TIMEOUT" and o.on for o in options):
-        return (
-            "", "TCP_USER_TIMEOUT gave the peer up",
-            "Find out why the peer was silent, or set a longer TCP_USER_TIMEOUT.",
-        )  # fmt: skip
-    if any(o.name == "SO_KEEPALIVE" and o.on for o in options) and packet._flags & ACK:
-        return (
-            "", "its keep-alive probes had no answer",
-            "Find out why the peer was silent, and connect anew.",
-        )  # fmt: skip
-    if other is not None:
+    if other is not None and _had_closed(scene, row, side, packet):
         return (
             "",
             f"{name_of(other)} sent to an end that was closed already",
@@ -146,34 +155,91 @@ def _defendant(
     )  # fmt: skip
 
 
-def _was_opening(path: Path, reset: Packet) -> bool:
-    """Whether the server was in SYN-RECEIVED yet when it sent this."""
+def _silent(scene: Scene, row: Connection, path: Path, side: Side, packet: Packet) -> Told | None:
+    """Of a RST behind keep-alive probes: it ends them, by TCP_USER_TIMEOUT where that is set, else
+    by their number (tcp_keepalive_timer)."""
+    said = silent_peer(path, side, packet)
+    if said is None:
+        return None
+    options = scene.options(row.connection, side)
+    timer = next((o for o in reversed(options) if o.name == "TCP_USER_TIMEOUT"), None)
+    if timer is None or not timer.on:
+        return Told(*said)
+    return Told(
+        f"{said[0]}, and TCP_USER_TIMEOUT (call #{timer.call}) gave the peer up",
+        "Find out why the peer was silent, or set a longer TCP_USER_TIMEOUT.",
+        calls=(timer.call,),
+    )
+
+
+def _linger(scene: Scene, row: Connection, side: Side) -> OptionSet | None:
+    """The SO_LINGER that held last, where it makes a close abort: on, and for 0 s.
+
+    With another time a close sends a FIN. A value that is not shown may be that one.
+    """
+    options = scene.options(row.connection, side)
+    last = next((o for o in reversed(options) if o.name == "SO_LINGER"), None)
+    if last is None:
+        return None
+    shown = _LINGER.search(scene.call(last.call).args)
+    values = shown.groups() if shown is not None else ()
+    if len(last.raw) == _TWO_INTS.size:
+        values = tuple(map(str, _TWO_INTS.unpack(last.raw)))
+    return last if not values or (values[0] != "0" and values[1] == "0") else None
+
+
+def _had_closed(scene: Scene, row: Connection, side: Side, packet: Packet) -> bool:
+    """Whether the last close of a side's socket was seen by then."""
+    socket = scene.ends.get((row.connection, side))
+    if socket is None or socket.last_close is None:
+        return False
+    return scene.call(socket.last_close).entered_ns <= packet.time_ns
+
+
+def _not_let_in(scene: Scene, path: Path, reset: Packet) -> Told | None:
+    """Of a RST that answers the last ACK of a handshake; None: the server was not opening yet.
+
+    With tcp_abort_on_overflow Linux answers so where the accept queue is full (tcp_check_req).
+    """
     before = [
         row for row in path.track.rows
         if row.direction is Direction.C2S and row.packet in came([row.packet])
         and arrival_ns(row.packet) <= reset.time_ns
     ]  # fmt: skip
-    return bool(before) and before[-1].segment.receiver_state == "SYN-RECEIVED"
-
-
-def _not_let_in(path: Path, reset: Packet) -> tuple[str, str]:
-    """(why, what to change) of a RST that answers the last ACK of a handshake.
-
-    With tcp_abort_on_overflow Linux answers so where the accept queue is full (tcp_check_req).
-    """
-    queue = queue_at(path, reset.time_ns)
+    if not before or before[-1].segment.receiver_state != "SYN-RECEIVED":
+        return None
+    frames = (before[-1].segment.frame,)
+    listener, queue = scene.listener(path.track), queue_at(path, reset.time_ns)
+    closed = scene.call(listener.last_close) if listener and listener.last_close else None
+    if closed is not None and closed.entered_ns <= reset.time_ns:
+        return Told(
+            f"{name_of(closed)} had closed its listener before the last ACK of the handshake came",
+            "Stop new clients before closing a listener, or start it again sooner.",
+            frames, (closed.call,),
+        )  # fmt: skip
+    advice = MECHANISMS[Cause.BACKLOG_FULL].advice
     if queue is not None and queue[1] > queue[2]:
         listen, waiting, backlog = queue
-        return (
+        return Told(
             f"the accept queue of {name_of(listen)} {held_text(waiting, backlog)} when the last ACK"
             " of the handshake came, and tcp_abort_on_overflow answers that by a reset",
-            MECHANISMS[Cause.BACKLOG_FULL].advice,
-        )
-    return (
-        "it answered the last ACK of the handshake, as nobody listened any more, or as the accept"
-        " queue was full under tcp_abort_on_overflow",
-        "Look whether the server ended just then; if not, call accept sooner.",
-    )
+            advice, frames, (listen.call,),
+        )  # fmt: skip
+    admitted = scene.admissions.queue_at(path.track.flow.server)
+    most = admitted.waiting(reset.time_ns)[1] if admitted is not None else 0
+    may = []
+    if listener is None:
+        may.append("where nobody listens any more")
+    if admitted is None or admitted.broken or not admitted.has_room(most):
+        may.append("where the accept queue is full under tcp_abort_on_overflow")
+    why = "though its listener was open and its queue had room"
+    if may:
+        why = f"as Linux does {', or '.join(may)}; whether so, the recording does not show"
+    return Told(
+        f"it answered the last ACK of the handshake, {why}",
+        "Look whether the server ended just then; if not, call accept sooner." if may else
+        "Record the kernel's own reason: netlab lab --witness both, as root.", frames,
+    )  # fmt: skip
 
 
 def _lived_on(path: Path, side: Side, packet: Packet) -> bool:
@@ -237,14 +303,69 @@ def never_read(scene: Scene, row: Connection) -> Iterator[Finding]:
         if is_pair(scene.of_connection(row.connection)):
             yield _never_read_of_a_pair(row, known, total, mine[0].reason)
             continue
+        why, frames, calls = _fate(scene, row, side, mine)
         yield Finding(
             "never_read", row.connection, Severity.HIGH,
             f"{name_of(known[0])} succeeded, and the {side.outbound.receiver} never read"
-            f" {counted(total, 'byte')}: {mine[0].reason}.",
+            f" {counted(total, 'byte')}: {why}.",
             "A send that succeeds only means that the kernel took it: let the peer's program"
             " answer.",
-            "man 2 send", (), tuple(call.call for call in known[:CITED]),
+            "man 2 send", frames, tuple(dict.fromkeys((*(c.call for c in known[:CITED]), *calls))),
         )  # fmt: skip
+
+
+def _fate(
+    scene: Scene, row: Connection, side: Side, unread: Sequence[Unmatched]
+) -> tuple[str, tuple[int, ...], tuple[int, ...]]:
+    """(why they were not read, the frames that brought them, the calls that show it).
+
+    What lay in the queue as its reader closed was thrown away by that; a reset came of it.
+    """
+    path = scene.path(row.connection)
+    said = str(unread[0].reason)
+    if path is None:
+        return said, (), ()
+    brought = [
+        one for one in path.senders[side.outbound].departed
+        if reached(one.packet) and any(
+            item.start is not None and item.stop is not None
+            and one.segment.start < item.stop and item.start < one.segment.stop
+            for item in unread
+        )
+    ]  # fmt: skip
+    frames = tuple(one.segment.frame for one in brought[:CITED])
+    socket = scene.ends.get((row.connection, side.outbound.receiver))
+    if socket is None or socket.last_close is None:
+        return said, frames, ()
+    close = scene.call(socket.last_close)
+    if any(item.reason == Reason.STILL_QUEUED or item.start is None for item in unread):
+        return said, frames, ()
+    half = path.track.halves[side.inbound]
+    departures = [p.time_ns for p in (*half.fins, *half.resets) if not p._made]
+    over_ns = ended_ns(close, () if socket.shutdowns else departures)
+    edge_ns = over_ns if over_ns in departures else close.entered_ns
+    ended = [p.time_ns for p in half.resets if not p._made and p.time_ns < close.entered_ns]
+    ended += [arrival_ns(p) for p in came(path.track.halves[side.outbound].resets)
+              if arrival_ns(p) <= edge_ns]  # fmt: skip
+    if ended:  # the connection was over before that close
+        return said, frames, ()
+    times = [
+        min((arrival_ns(one.packet) for one in brought
+             if one.segment.start <= byte < one.segment.stop), default=None)
+        for item in unread for byte in (item.start, (item.stop or 0) - 1) if byte is not None
+    ]  # fmt: skip
+    early = [ns for ns in times if ns is not None and ns <= edge_ns]
+    late = [ns for ns in times if ns is not None and ns > max(over_ns, edge_ns)]
+    if len(early) + len(late) < len(times):
+        return said, frames, ()
+    one = sum(item.bytes for item in unread) == 1
+    they, them = ("it", "it") if one else ("they", "them")
+    why = f"{they} had come when {name_of(close)} threw {them} away"
+    if late:
+        why = f"{they} came after {name_of(close)}"
+    if early and late:
+        why = f"some had come when {name_of(close)} threw them away, the others came after it"
+    return why, frames, (close.call,)
 
 
 def _never_read_of_a_pair(

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 
 from netlab.correlate.arrivals import arrival_ns, came, may_have_reached, reached, sent
+from netlab.correlate.flows import RST
 from netlab.correlate.segments import Row
 from netlab.explain.causes import MECHANISMS, Cause
 from netlab.explain.findings.finding import CITED, Finding, Severity
 from netlab.explain.findings.listeners import turned_away
-from netlab.explain.findings.waiting import parts_of
+from netlab.explain.findings.waiting import lain, parts_of
 from netlab.explain.no_room import thrown_away
 from netlab.explain.opening import crossed
 from netlab.explain.path import Path
 from netlab.explain.queues import is_kept_out
 from netlab.explain.scene import Scene
-from netlab.explain.sender import Sender
+from netlab.explain.sender import Resend, Sender
 from netlab.explain.too_big import sent_again
 from netlab.explain.wording import counted, lasting, rule_text
 from netlab.model.tables import Connection, Direction, Packet, Side
@@ -52,8 +54,8 @@ def retransmission_storm(scene: Scene, row: Connection) -> Iterator[Finding]:
             yield Finding(
                 "retransmission_storm", row.connection, Severity.HIGH,
                 f"The {direction.sender} sent {what} again"
-                f" {copies[worst]} times in {lasting(mine[-1].time_ns - mine[0].time_ns)}: nothing"
-                " came back.",
+                f" {copies[worst]} times in {lasting(mine[-1].time_ns - mine[0].time_ns)}:"
+                f" {_heard(path, direction, mine)}.",
                 "Find out what swallows them: a dead peer, a firewall, an MTU.", "RFC 6298 5.5",
                 tuple(r.frame for r in mine[:CITED]),
             )  # fmt: skip
@@ -71,6 +73,26 @@ def retransmission_storm(scene: Scene, row: Connection) -> Iterator[Finding]:
             )  # fmt: skip
 
 
+def _heard(path: Path, direction: Direction, mine: list[Resend]) -> str:
+    """What came back while the same bytes were sent again and again, and after the last."""
+    heard = sorted(
+        (row for row in path.track.rows if row.direction is not direction and reached(row.packet)
+         and arrival_ns(row.packet) > mine[0].time_ns),
+        key=lambda row: arrival_ns(row.packet),
+    )  # fmt: skip
+    if not heard:
+        return "nothing came back"
+    first = heard[0]
+    if arrival_ns(first.packet) <= mine[-1].time_ns:
+        return "what came back did not acknowledge it"
+    what = "which did not acknowledge it"
+    if first.packet._flags & RST:
+        what = "a RST"
+    elif (first.segment.ack or 0) > mine[0].start + 1:
+        what = "which acknowledged it"
+    return f"nothing came back before frame {first.segment.frame}, {what}"
+
+
 def window_limited(scene: Scene, row: Connection) -> Iterator[Finding]:
     """The window was full again and again while the path could have taken more."""
     path = scene.path(row.connection)
@@ -81,6 +103,17 @@ def window_limited(scene: Scene, row: Connection) -> Iterator[Finding]:
         if len(stops) < _STALLS or not sender.acks:
             continue
         widest = max(edge - una for edge, una, _ in stops)
+        unread_ns = _left_lying(scene, path, direction, [frame for _, _, frame in stops])
+        if unread_ns:
+            yield Finding(
+                "window_limited", row.connection, Severity.MEDIUM,
+                f"The {direction.sender} filled the window of the {direction.receiver}"
+                f" {counted(len(stops), 'time')}, as the program of the {direction.receiver} let"
+                f" what had come lie unread, for {lasting(unread_ns)} in all.",
+                MECHANISMS[Cause.PEER_WINDOW].advice, "RFC 9293 3.8.6",
+                tuple(frame for _, _, frame in stops[:CITED]),
+            )  # fmt: skip
+            continue
         rate = widest * 1_000_000_000 // row.handshake_ns
         yield Finding(
             "window_limited", row.connection, Severity.MEDIUM,
@@ -91,6 +124,22 @@ def window_limited(scene: Scene, row: Connection) -> Iterator[Finding]:
             " then the kernel adapts it).",
             "RFC 7323 1.1", tuple(frame for _, _, frame in stops[:CITED]),
         )  # fmt: skip
+
+
+def _left_lying(scene: Scene, path: Path, direction: Direction, frames: list[int]) -> int:
+    """How long what had come lay unread, in ns, if it did as most of these frames came; else 0.
+
+    Then the reader is what limits, and no larger buffer helps.
+    """
+    if not path.exact or not scene.has_calls(path.connection, direction.receiver):
+        return 0
+    spells = lain(scene, path, direction)
+    met = 0
+    for frame in frames:
+        at_ns = arrival_ns(scene.packets[frame])
+        place = bisect_right(spells, at_ns, key=lambda spell: spell[0]) - 1
+        met += place >= 0 and at_ns < spells[place][1]
+    return sum(stop - start for start, stop in spells) if 2 * met > len(frames) else 0
 
 
 def _full(path: Path, sender: Sender, direction: Direction) -> list[tuple[int, int, int]]:
@@ -134,6 +183,11 @@ def handshake_lost(scene: Scene, row: Connection) -> Iterator[Finding]:
     if lost:
         rules = dict.fromkeys(rule_text(packet) for packet in lost)
         what += f", {len(lost)} of them lost on the wire{''.join(rules)}"
+    unheard = [p for p in sent(path.track.handshake_acks) if p._wired and not may_have_reached(p)]
+    if unheard:
+        rules = dict.fromkeys(rule_text(packet) for packet in unheard)
+        what += f"; on the wire {counted(len(unheard), 'ACK')} of the client got lost"
+        what += "".join(rules)
     if ignored:
         what += f", {counted(len(ignored), 'SYN')} came and had no answer (a full queue does that)"
     if not answers:
@@ -144,7 +198,7 @@ def handshake_lost(scene: Scene, row: Connection) -> Iterator[Finding]:
         "handshake_lost", row.connection, Severity.HIGH,
         f"The handshake did not go through at once: {what}{over}.",
         "Find out where the handshake is lost: a firewall, a full queue, a route.", "RFC 6298 2.1",
-        tuple(p.frame for p in (*syns, *answers))[:CITED],
+        tuple(sorted(p.frame for p in (*syns, *answers, *unheard)))[:CITED],
     )  # fmt: skip
 
 

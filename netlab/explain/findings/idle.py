@@ -31,11 +31,15 @@ def idle_timeout(scene: Scene, row: Connection) -> Iterator[Finding]:
     if path is None or row.handshake_ns is None:
         return
     end = _first_end(path)
-    spoken = [r.packet for r in path.track.rows if r.segment.payload_len_bytes and not r.probe]
-    if end is None or not spoken:
+    if end is None:
         return
     side, packet = end
-    before = [p for p in spoken if p.time_ns <= packet.time_ns]
+    again = {resend.frame for resend in path.senders[side.outbound].resends}
+    before = [
+        r.packet for r in path.track.rows
+        if r.segment.payload_len_bytes and not r.probe and r.packet.time_ns <= packet.time_ns
+        and (reached(r.packet) if r.direction is side.inbound else r.segment.frame not in again)
+    ]  # fmt: skip
     if not before:
         return
     last = max(before, key=arrival_ns)

@@ -46,14 +46,19 @@ def inherited_copy(scene: Scene, row: Connection) -> Iterator[Finding]:
         if late_ns < _LEAST_NS:
             continue
         how = "the end of that process" if last.op == "exit" else "its close"
+        made = [scene.call(number) for number in (socket.accepted_by, *socket.connects) if number]
+        held = f"held a copy of the {side}'s socket that it had inherited"
+        who = "Close in a child what it does not need (or mark it close-on-exec)"
+        if any(_process(call) == _process(last) for call in made):
+            held = f"kept the {side}'s socket that it had left to a child"
+            who = "Close in the parent, after fork, what the child serves"
         yield Finding(
             "inherited_copy", row.connection, Severity.MEDIUM,
-            f"{process_text(last)} held a copy of the {side}'s socket that it had"
-            f" inherited and did not use for {lasting(late_ns)} after {name_of(closed[-1])},"
+            f"{process_text(last)} {held} and did not use for"
+            f" {lasting(late_ns)} after {name_of(closed[-1])},"
             f" until {how} ({last.op} #{last.call}): the FIN (frame {fins[0].frame}) could leave"
             " only then.",
-            "Close in a child what it does not need (or mark it close-on-exec), or call shutdown"
-            " before close: that ends the stream for every holder.",
+            f"{who}, or call shutdown before close: that ends the stream for every holder.",
             "man 2 fork; man 2 shutdown", (fins[0].frame,), (closed[-1].call, last.call),
         )  # fmt: skip
 

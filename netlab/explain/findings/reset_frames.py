@@ -23,6 +23,17 @@ _PROMPT_NS = 5_000_000  # a stack answers at once; a busy machine takes its time
 _GAVE_UP = 2  # frames sent again without an answer, after which a kernel may
 
 
+def asked_by(path: Path, side: Side, packet: Packet) -> Row | None:
+    """The frame just before it that a RST has the form of an answer to: its ACK is the number."""
+    way_ns = 0 if path.exact else path.vantage.away(side)
+    return next(
+        (row for row in reversed(path.track.rows)
+         if row.direction is side.inbound and reached(row.packet)
+         and row.packet.seg_ack == packet.seg_seq
+         and 0 <= packet.time_ns - arrival_ns(row.packet) <= _PROMPT_NS + way_ns), None,
+    )  # fmt: skip
+
+
 def answering(path: Path, side: Side, packet: Packet) -> tuple[str, str]:
     """(why, what to change) of a RST without ACK, as an end sends it that knows no such connection.
 
@@ -34,13 +45,7 @@ def answering(path: Path, side: Side, packet: Packet) -> tuple[str, str]:
             f"its listener never took the connection: {said}",
             MECHANISMS[Cause.BACKLOG_FULL].advice,
         )
-    way_ns = 0 if path.exact else path.vantage.away(side)
-    asked = next(
-        (row for row in reversed(path.track.rows)
-         if row.direction is side.inbound and reached(row.packet)
-         and row.packet.seg_ack == packet.seg_seq
-         and 0 <= packet.time_ns - arrival_ns(row.packet) <= _PROMPT_NS + way_ns), None,
-    )  # fmt: skip
+    asked = asked_by(path, side, packet)
     if asked is None:
         return (
             "it answers no frame that had come just before, and which call did it, the recording"
@@ -48,16 +53,6 @@ def answering(path: Path, side: Side, packet: Packet) -> tuple[str, str]:
             f"Record the calls of the {side}, too: netlab lab, netlab trace.",
         )  # fmt: skip
     frame = asked.packet.frame
-    fins = [
-        p for p in path.track.halves[side.outbound].fins
-        if not p._made and p.time_ns <= asked.packet.time_ns
-    ]  # fmt: skip
-    if fins and asked.segment.payload_len_bytes:
-        return (
-            f"its program had closed it (FIN of frame {fins[0].frame}) before frame {frame} brought"
-            f" {counted(asked.segment.payload_len_bytes, 'byte')} more",
-            "Stop sending once the peer has closed; look for the end of the stream first.",
-        )  # fmt: skip
     if asked.packet._flags & SYN and asked.packet._flags & ACK:
         return (
             f"it has the form of an answer to the SYN-ACK of frame {frame}, which it did not"
@@ -72,16 +67,23 @@ def answering(path: Path, side: Side, packet: Packet) -> tuple[str, str]:
     )  # fmt: skip
 
 
+def silent_peer(path: Path, side: Side, packet: Packet) -> tuple[str, str] | None:
+    """(why, what to change) of a RST behind keep-alive probes that had no answer."""
+    probes = [row for row in _without_answer(path, side, packet) if path.is_keep_alive(row)]
+    if not probes:
+        return None
+    return (
+        f"{counted(len(probes), 'keep-alive probe')} of it had no answer (frame"
+        f" {probes[0].segment.frame})",
+        "Find out why the peer was silent, and connect anew.",
+    )
+
+
 def ending(path: Path, side: Side, packet: Packet) -> tuple[str, str]:
     """(why, what to change) of a RST with ACK."""
+    if (said := silent_peer(path, side, packet)) is not None:
+        return said
     own = _without_answer(path, side, packet)
-    probes = [row for row in own if path.is_keep_alive(row)]
-    if probes:
-        return (
-            f"{counted(len(probes), 'keep-alive probe')} of it had no answer (frame"
-            f" {probes[0].segment.frame})",
-            "Find out why the peer was silent, and connect anew.",
-        )  # fmt: skip
     frames = {row.segment.frame for row in own}
     again = [one for one in path.senders[side.outbound].resends if one.frame in frames]
     if len(again) >= _GAVE_UP:

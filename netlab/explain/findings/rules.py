@@ -2,7 +2,7 @@
 
 A rule looks at one connection and yields findings; it stays silent where the recording does not
 show all that it needs. `RULES` is the list; what each one needs and says stands in its file. What
-only many connections together show is in `WHOLE`, and not said of one alone.
+many connections show together, or a call of none, is in `WHOLE`, and not said of one alone.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class WholeRule:
-    """The same, of a finding about many connections together."""
+    """The same, of a finding about many connections together, or about a call of none."""
 
     kind: str
     find: Callable[[Scene], Iterable[Finding]]
@@ -79,6 +79,7 @@ RULES: tuple[Rule, ...] = (
 WHOLE: tuple[WholeRule, ...] = (
     WholeRule("syn_flood", listeners.syn_flood, "RFC 4987"),
     WholeRule("time_wait", ports.time_wait, "RFC 9293 3.6.1"),
+    WholeRule("bind_refused", ports.bind_refused, "man 7 socket; RFC 9293 3.6.1"),
 )
 
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 
+from netlab.correlate.arrivals import arrival_ns, reached
 from netlab.explain.causes import BUSY, MECHANISMS, Cause, Certainty
 from netlab.explain.findings import listeners
 from netlab.explain.findings.finding import CITED, Finding, Severity
 from netlab.explain.local_queue import local_queue
 from netlab.explain.parts import Part, Sense
+from netlab.explain.path import Path
 from netlab.explain.queues import listen_text, turned_away_text
 from netlab.explain.scene import Scene
 from netlab.explain.silence.silences import silences_of
 from netlab.explain.wording import counted, lasting, more_such
-from netlab.model.tables import Call, Connection, Side
+from netlab.model.tables import Call, Connection, Direction, Side
 
 _MS = 1_000_000
+_ALL = 1 << 62  # bytes
 _SLOW_ACCEPT_NS = 10 * _MS
 _STALL_NS = 10 * _MS
 _NO_TROUBLE = BUSY | {Cause.PEER_APP, Cause.NETWORK}  # most parts: no rule here asks for them
@@ -103,7 +107,10 @@ def zero_window(scene: Scene, row: Connection) -> Iterator[Finding]:
     """A sender stalled because the reader's program did not read."""
     causes = Cause.PEER_WINDOW, Cause.WINDOW_PROBE
     found = parts_of(scene, row, *causes) + given_up(scene, row, *causes)
-    found = [item for item in found if item[1].sense is not Sense.FULL]  # another tells of those
+    innocent = _reads_at_once(scene, row, [part for _, part in found])
+    found = [  # another tells of the rest
+        item for item in found if item[1].sense is not Sense.FULL and id(item[1]) not in innocent
+    ]
     stalled_ns = once(found)
     if stalled_ns < _STALL_NS:
         return
@@ -117,6 +124,49 @@ def zero_window(scene: Scene, row: Connection) -> Iterator[Finding]:
         f"{more_such(stops)}.",
         MECHANISMS[Cause.PEER_WINDOW].advice, MECHANISMS[Cause.PEER_WINDOW].source, frames, calls,
     )  # fmt: skip
+
+
+def _reads_at_once(scene: Scene, row: Connection, found: list[Part]) -> set[int]:
+    """Which of these (by id) had a reader that let nothing lie: what was in flight filled the
+    window, and who waits for more, in a read or in a poll, is not why."""
+    path = scene.path(row.connection)
+    if path is None or not path.exact:
+        return set()
+    lay: dict[Direction, list[tuple[int, int]]] = {}
+    innocent = set()
+    for part in found:
+        said = scene.packets[part.frames[0]] if part.frames else None
+        if said is None or said.direction is None or part.cause is not Cause.PEER_WINDOW:
+            continue
+        if not said.seg_wnd_raw:
+            continue  # it was closed, and not only full
+        stream = Direction(said.direction).reverse  # a window is said by who reads
+        if not scene.has_calls(row.connection, stream.receiver):
+            continue
+        if stream not in lay:
+            lay[stream] = lain(scene, path, stream)
+        place = bisect_left(lay[stream], (part.stop_ns, 0)) - 1
+        if place < 0 or lay[stream][place][1] + _STALL_NS <= part.start_ns:
+            innocent.add(id(part))
+    return innocent
+
+
+def lain(scene: Scene, path: Path, stream: Direction) -> list[tuple[int, int]]:
+    """When bytes that had come lay unread for long, in order."""
+    calls = scene.moves(path.connection, stream.receiver, stream).calls
+    came = [(arrival_ns(one.packet), one.segment.stop, 0) for one in path.senders[stream].departed
+            if reached(one.packet)]  # fmt: skip
+    taken = [(call.entered_ns, 0, call.stop or 0) for call in calls]
+    found, here, read, since_ns = [], 0, 0, None
+    for ns, here_stop, read_stop in sorted([*came, *taken, (scene.end_ns, 0, _ALL)]):
+        here, read = max(here, here_stop), max(read, read_stop)
+        if here > read and since_ns is None:
+            since_ns = ns
+        elif here <= read and since_ns is not None:
+            if ns - since_ns >= _STALL_NS:
+                found.append((since_ns, ns))
+            since_ns = None
+    return found
 
 
 def send_buffer(scene: Scene, row: Connection) -> Iterator[Finding]:

@@ -72,3 +72,19 @@ def test_a_copy_that_nobody_used_held_the_fin_back(ends: str, how: str) -> None:
 def test_it_is_silent(play: object) -> None:
     assert callable(play)
     assert found(play()) is None
+
+
+def test_a_parent_that_keeps_what_its_child_serves_has_inherited_nothing() -> None:
+    play = Play(wired=True)
+    play.handshake()
+    play.forks = [Inheritance(CHILD, 20, play.tick(), (INODE["server"],))]
+    play.did("server", "recv", None, size=10, errno="EAGAIN", pid=CHILD)
+    play.did("server", "close", 0, pid=CHILD)
+    play.now_ns += 500 * MS
+    with play.call("server", "close", 0):
+        play.fin("s>c", 0)
+    one = found(play)
+    assert one is not None
+    assert one.text.startswith("server (pid 20) kept the server's socket that it had left to a")
+    assert "inherited" not in one.text
+    assert one.advice.startswith("Close in the parent")

@@ -10,7 +10,7 @@ from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.findings.rules import findings_of
 from netlab.explain.waits import explained
 from netlab.model.recording import Host
-from tests.playbook import Play
+from tests.playbook import ADDRESS, INODE, Play
 from tests.waits_told import MS
 
 
@@ -64,6 +64,28 @@ def test_without_such_a_wait_a_round_silence_is_one() -> None:
     assert one.frames == (4, fin)
     assert one.calls == ()
     assert "in vain" not in one.text
+
+
+def waited_in_vain(*, sender: str) -> Play:
+    """Bytes that went down on their way, time and again, and the server that closes at last."""
+    play = spoken()
+    way = "c>s" if sender == "client" else "s>c"
+    start, ack = (100, 0) if sender == "client" else (0, 100)
+    if sender == "server":
+        play.did("server", "send", 50, size=50)
+    for _ in range(3):
+        play.data(way, start, start + 50, ack, way="drop")
+        play.now_ns += 1000 * MS
+    with play.wait("server", args="timeout=2000, maxevents=64"):
+        play.now_ns += 2000 * MS
+    closed(play)
+    return play
+
+
+@pytest.mark.parametrize("sender", ["client", "server"])
+def test_a_byte_that_did_not_come_and_one_sent_again_break_no_silence(sender: str) -> None:
+    (one,) = of(waited_in_vain(sender=sender), "idle_timeout")
+    assert "after 5.000 s without a byte" in one.text
 
 
 @pytest.mark.parametrize(
@@ -173,3 +195,61 @@ def test_what_many_show_together_is_not_said_of_one() -> None:
     play = short_ones(23)
     scene = explained(play.tables(), play.raw)
     assert "time_wait" not in {one.kind for one in findings_of(scene, 0)}
+
+
+def bound_again(*, first: str = "s>c", both: bool = True, later_s: int = 1, open_: bool = False,
+                errno: str = "EADDRINUSE") -> Play:  # fmt: skip
+    """A server that closes a connection and its listener, and binds the port anew."""
+    play = Play(wired=True)
+    play.handshake()
+    sides = {"s>c": "server", "c>s": "client"}
+    order = [first, "c>s" if first == "s>c" else "s>c"]
+    for nth, direction in enumerate(order if both else order[:1]):
+        with play.call(sides[direction], "close", 0):
+            play.fin(direction, 0, nth)
+    if not open_:
+        play.did("server", "close", 0, inode=INODE["listener"], fd=3, peer=None)
+    play.now_ns += later_s * 1000 * MS
+    play.did("server", "bind", None, inode=900, fd=3, local=None, peer=None,
+             address=ADDRESS["server"], errno=errno)  # fmt: skip
+    return play
+
+
+@pytest.mark.parametrize(("both", "state"), [(True, "TIME-WAIT"), (False, "FIN-WAIT-2")])
+def test_who_closed_first_is_refused_its_port(both: bool, state: str) -> None:
+    play = bound_again(both=both)
+    (one,) = of(play, "bind_refused")
+    bind = len(play.calls)
+    assert f"server bind #{bind} was refused port 80 (EADDRINUSE): connection 0 was in" in one.text
+    assert f"in {state} there, for up to 60 s, as the server had closed it first" in one.text
+    assert one.frames == (4,)
+    assert one.calls == (bind, 4)
+    assert one.advice.startswith("Set SO_REUSEADDR")
+
+
+@pytest.mark.parametrize(
+    "play",
+    [
+        bound_again(first="c>s"),
+        bound_again(later_s=61),
+        bound_again(open_=True),
+        bound_again(errno="EACCES"),
+    ],
+    ids=["the client closed first", "it is over", "the listener is open", "another error"],
+)
+def test_other_binds_are_refused_for_other_reasons(play: Play) -> None:
+    assert of(play, "bind_refused") == []
+
+
+def test_a_client_is_told_to_choose_no_port() -> None:
+    play = Play(wired=True)
+    play.handshake()
+    with play.call("client", "close", 0):
+        play.fin("c>s", 0, 0)
+    with play.call("server", "close", 0):
+        play.fin("s>c", 0, 1)
+    play.did("client", "bind", None, inode=900, fd=3, local=None, peer=None,
+             address=ADDRESS["client"], errno="EADDRINUSE")  # fmt: skip
+    (one,) = of(play, "bind_refused")
+    assert "as the client had closed it first" in one.text
+    assert one.advice.startswith("Leave bind out")

@@ -26,7 +26,7 @@ def test_a_program_that_had_closed_answers_what_comes_later() -> None:
     more = play.data("c>s", 0, 12, 1)
     play.answer_rst("s>c", 1)
     one = reset(play)
-    assert f"(FIN of frame {fin}) before frame {more} brought 12 bytes more" in one.text
+    assert f"(FIN of frame {fin}) before 12 bytes of the client (frame {more}) came" in one.text
     assert "Stop sending" in one.advice
 
 
