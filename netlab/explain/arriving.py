@@ -10,6 +10,7 @@ from __future__ import annotations
 from netlab.correlate.arrivals import arrival_ns, came
 from netlab.correlate.streams import fin_ready
 from netlab.explain.accepting import tell_before
+from netlab.explain.answered import asked_by, caller_of, tell_question
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.endings import tell_process_end
 from netlab.explain.flight import LATE, Gap, on_wire, tell_flight
@@ -213,15 +214,21 @@ def tell_reset(line: Line, path: Path, direction: Direction, packet: Packet) -> 
     ready_ns = arrival_ns(packet)
     until = Line(line.at_ns, min(ready_ns, line.stop_ns))
     cause = caller_of(path, [packet], Role.RST, direction)
-    asked = _answered(path, path.senders[direction], packet) if cause is None else None
+    asked = asked_by(path, direction.sender, packet) if cause is None and path.exact else None
+    answered = asked.packet if asked is not None else None
+    if cause is None and answered is None:
+        answered = _answered(path, path.senders[direction], packet)
     if cause is not None:
         tell_before(until, path.scene, cause, f"called {_plain(cause)}")
         tell_process_end(until, cause, packet.time_ns, (packet.frame,))
     else:
         if is_never_taken(path):
-            tell_kept_out(until, path, asked.time_ns if asked is not None else packet.time_ns)
+            tell_kept_out(until, path, answered.time_ns if answered else packet.time_ns)
         if asked is not None:
-            tell_flight(until, asked, None)
+            tell_question(until, path, asked)
+        if answered is not None:
+            until.unknown(answered.time_ns, f"before frame {answered.frame}, which was answered")
+            tell_flight(until, answered, None)
         else:
             _not_seen(until, path, path.senders[direction], packet)
     if packet.time_ns - until.at_ns <= _PROMPT_NS:
@@ -239,16 +246,6 @@ def _answered(path: Path, sender: Sender, reset: Packet) -> Packet | None:
     asked = _last_question(path, sender, reset) if path.exact else None
     late = asked is None or reset.time_ns - arrival_ns(asked) > _PROMPT_NS
     return None if late else asked
-
-
-def caller_of(path: Path, packets: list[Packet], role: Role, direction: Direction) -> Call | None:
-    """The call of the sending side that these frames came of."""
-    for packet in packets:
-        for span in path.scene.closers.get((role, packet.frame), ()):
-            call = path.scene.call(span.call)
-            if span.direction == direction and (call.side in (None, direction.sender)):
-                return call
-    return None
 
 
 def _plain(call: Call) -> str:

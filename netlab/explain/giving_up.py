@@ -15,6 +15,7 @@ from netlab.explain.parts import Line
 from netlab.explain.path import Path
 from netlab.explain.scene import Scene
 from netlab.explain.timed_out import tell_timer
+from netlab.explain.wording import counted
 from netlab.model.call import MSG_DONTWAIT, POLLERR, is_moving
 from netlab.model.tables import Call, Side
 
@@ -94,10 +95,10 @@ def kernel_gave_up(
         text = "until TCP_USER_TIMEOUT gave the silent peer up"
     elif probes and not unacked:
         cause, frames = Cause.KEEPALIVE, probes
-        text = f"until {len(probes)} keep-alive probes had no answer"
+        text = f"until {counted(len(probes), 'keep-alive probe')} had no answer"
     elif unacked:
         cause, frames = Cause.RTO, resends
-        text = f"until {len(resends)} resends had no answer"
+        text = f"until {counted(len(resends), 'resend')} had no answer"
     else:
         return None
     calls = (options["TCP_USER_TIMEOUT"].call,) if cause is Cause.USER_TIMEOUT else ()

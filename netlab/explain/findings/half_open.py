@@ -11,7 +11,7 @@ from __future__ import annotations
 from netlab.correlate.arrivals import arrival_ns, may_have_reached, reached
 from netlab.correlate.flows import ACK, FIN, SYN
 from netlab.correlate.segments import Row
-from netlab.explain.findings.reset_frames import asked_by
+from netlab.explain.answered import asked_by
 from netlab.explain.path import Path
 from netlab.explain.scene import Scene
 from netlab.explain.wording import counted, lasting, name_of, rule_text

@@ -10,28 +10,16 @@ from __future__ import annotations
 
 from itertools import takewhile
 
-from netlab.correlate.arrivals import arrival_ns, reached
 from netlab.correlate.flows import ACK, RST, SYN
 from netlab.correlate.segments import Row
+from netlab.explain.answered import asked_by
 from netlab.explain.causes import MECHANISMS, Cause
 from netlab.explain.path import Path
 from netlab.explain.queues import is_never_taken, turned_away_text
 from netlab.explain.wording import counted
 from netlab.model.tables import Packet, Side
 
-_PROMPT_NS = 5_000_000  # a stack answers at once; a busy machine takes its time
 _GAVE_UP = 2  # frames sent again without an answer, after which a kernel may
-
-
-def asked_by(path: Path, side: Side, packet: Packet) -> Row | None:
-    """The frame just before it that a RST has the form of an answer to: its ACK is the number."""
-    way_ns = 0 if path.exact else path.vantage.away(side)
-    return next(
-        (row for row in reversed(path.track.rows)
-         if row.direction is side.inbound and reached(row.packet)
-         and row.packet.seg_ack == packet.seg_seq
-         and 0 <= packet.time_ns - arrival_ns(row.packet) <= _PROMPT_NS + way_ns), None,
-    )  # fmt: skip
 
 
 def answering(path: Path, side: Side, packet: Packet) -> tuple[str, str]:
