@@ -18,6 +18,7 @@ from pathlib import Path
 from netlab.capture.files import read_raw
 from netlab.explain.analysis import analyse
 from netlab.model.errors import UsageError
+from netlab.model.tables import Fate
 from netlab.show.terminal.lines import Line, plain
 from netlab.show.terminal.why import call_lines
 from netlab.show.views.why import why_call
@@ -185,11 +186,15 @@ def steps(outcome: Outcome) -> list[list[str]]:
     """What happened without what differs between two runs: its times, its ports, and what came
     first of things that do not wait for each other.
 
-    The frames of each connection as they left, of whatever protocol, and the calls of each program.
-    Where no ladder is shown many may race: then each direction by itself, without ACKs that ride
-    alone, and of each kind of program which calls there were, without those that only wait. Where
-    even the number of connections is chance, what is the same of two of them counts once, and of
-    calls neither numbers of descriptors nor of bytes do.
+    The frames of each connection as they left, of whatever protocol, each direction by itself: what
+    waited for the other end is in the order of the programs' calls. Without ACKs that rode alone
+    and came to no harm: whether one does, a timer's tick decides, or who gets a processor first.
+    Where it matters a prediction says so, and each of those holds in both recordings.
+
+    And the calls of each program. Where no ladder is shown many may race: then of each kind of
+    program which calls there were, without those that only wait. Where even the number of
+    connections is chance, what is the same of two of them counts once, and of calls neither numbers
+    of descriptors nor of bytes do.
     """
     tables = outcome.runs[-1].evidence.tables
     by_lot = outcome.study.by_lot
@@ -197,10 +202,11 @@ def steps(outcome: Outcome) -> list[list[str]]:
     ways = {segment.frame: segment.direction for segment in tables.segments}
     frames: dict[tuple[int | None, str | None], list[str]] = {}
     for packet in tables.packets:
-        if raced and packet.tcp_flags == "ACK" and not packet.payload_len_bytes:
+        rode_alone = packet.tcp_flags == "ACK" and not packet.payload_len_bytes
+        if rode_alone and packet.fate not in (Fate.DROPPED, Fate.CHANGED):
             continue
         way = ways.get(packet.frame, packet.direction)
-        frames.setdefault((packet.connection, way if raced else None), []).append(
+        frames.setdefault((packet.connection, way), []).append(
             f"{packet.protocol} {way} {packet.tcp_flags} {packet.payload_len_bytes} {packet.fate}"
         )
     calls: dict[str, list[str]] = {}
