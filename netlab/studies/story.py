@@ -35,6 +35,7 @@ _WAITING = {"epoll_wait", "poll", "select"}  # how much they report at once is c
 # A number and its unit; and the lines of plots, of waits in a ladder, and of what it leaves out.
 _NUMBER = re.compile(r"[-+]?\d[\d.,]*(?: ?(?:ns|µs|ms|s|[KM]iB|min|h)\b)?")
 _DRAWN = re.compile(r"^│|···|⋮")
+_NAME = re.compile(r"(?!Ack\b)[A-Za-z_]{2,}")  # an arrow short of room has no Ack=
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,12 +171,20 @@ def same_picture(story: str, outcome: Outcome) -> bool:
 def _words(story: str) -> Counter[str]:
     """How often each word is in a story, without what differs between two runs.
 
-    Not in their order: where a column is folded hangs on how wide the numbers beside it are.
+    Not in their order: where a column is folded hangs on how wide the numbers beside it are. Of a
+    ladder which names there are: whether a call has one row or two hangs on what came meanwhile,
+    and that on how many rows there was room for.
     """
     before, _, rest = story.partition("## Why the longest")
-    lines = (before + rest.partition("\n## ")[2]).splitlines()
-    text = " ".join(_NUMBER.sub(" ", line) for line in lines if not _DRAWN.search(line))
-    return Counter(text.split())
+    told, happened, more = (before + rest.partition("\n## ")[2]).partition("## What happened")
+    where, _, drawn = more.partition("```") if happened else (more, "", "")
+    ladder, _, more = drawn.partition("```")
+    return Counter(_plain(told + where + more).split()) + Counter({*_NAME.findall(_plain(ladder))})
+
+
+def _plain(text: str) -> str:
+    lines = (line for line in text.splitlines() if not _DRAWN.search(line))
+    return " ".join(_NUMBER.sub(" ", line) for line in lines)
 
 
 def _squeezed(text: str) -> str:

@@ -11,7 +11,7 @@ from made_studies import CAPTURES, MS, swept
 from netlab.model.tables import Call, Fate, Packet
 from netlab.studies.catalogue import catalogue
 from netlab.studies.runner import Outcome
-from netlab.studies.story import Kept, keep, steps
+from netlab.studies.story import Kept, keep, same_picture, steps, story_text
 
 
 def kept(name: str) -> Outcome:
@@ -171,3 +171,14 @@ def test_a_story_without_a_recording_stays_where_its_picture_is_the_same(tmp_pat
         keep(swept(50 * MS, 90 * MS), recording, tmp_path)
         assert keep(outcome, recording, tmp_path) == "a new story", what
         assert keep(outcome, recording, tmp_path) != "a new story", what
+
+
+def test_of_a_ladder_without_a_recording_the_names_are_compared() -> None:
+    """Not its rows: whether a call has one or two hangs on what came while it was inside."""
+    outcome = kept("sticky-packets")
+    told = story_text(outcome, kept=False)
+    row = next(line for line in told.splitlines() if "poll(nfds=1)" in line)
+    assert same_picture(told.replace(row, f"{row}\n{row}"), outcome)
+    assert not same_picture(told.replace(row, row.replace("poll(", "pselect(")), outcome)
+    seen = outcome.runs[0].told.seen
+    assert not same_picture(told.replace(seen, f"{seen} {seen}"), outcome)
