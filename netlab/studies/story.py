@@ -18,6 +18,7 @@ from pathlib import Path
 from netlab.capture.files import read_raw
 from netlab.explain.analysis import analyse
 from netlab.model.errors import UsageError
+from netlab.model.tables import Fate
 from netlab.show.terminal.lines import Line, plain
 from netlab.show.terminal.why import call_lines
 from netlab.show.views.why_sentences import why_call
@@ -34,6 +35,7 @@ _WAITING = {"epoll_wait", "poll", "select"}  # how much they report at once is c
 # A number and its unit; and the lines of plots, of waits in a ladder, and of what it leaves out.
 _NUMBER = re.compile(r"[-+]?\d[\d.,]*(?: ?(?:ns|µs|ms|s|[KM]iB|min|h)\b)?")
 _DRAWN = re.compile(r"^│|···|⋮")
+_NAME = re.compile(r"(?!Ack\b)[A-Za-z_]{2,}")  # an arrow short of room has no Ack=
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,12 +171,20 @@ def same_picture(story: str, outcome: Outcome) -> bool:
 def _words(story: str) -> Counter[str]:
     """How often each word is in a story, without what differs between two runs.
 
-    Not in their order: where a column is folded hangs on how wide the numbers beside it are.
+    Not in their order: where a column is folded hangs on how wide the numbers beside it are. Of a
+    ladder which names there are: whether a call has one row or two hangs on what came meanwhile,
+    and that on how many rows there was room for.
     """
     before, _, rest = story.partition("## Why the longest")
-    lines = (before + rest.partition("\n## ")[2]).splitlines()
-    text = " ".join(_NUMBER.sub(" ", line) for line in lines if not _DRAWN.search(line))
-    return Counter(text.split())
+    told, happened, more = (before + rest.partition("\n## ")[2]).partition("## What happened")
+    where, _, drawn = more.partition("```") if happened else (more, "", "")
+    ladder, _, more = drawn.partition("```")
+    return Counter(_plain(told + where + more).split()) + Counter({*_NAME.findall(_plain(ladder))})
+
+
+def _plain(text: str) -> str:
+    lines = (line for line in text.splitlines() if not _DRAWN.search(line))
+    return " ".join(_NUMBER.sub(" ", line) for line in lines)
 
 
 def _squeezed(text: str) -> str:
@@ -185,11 +195,15 @@ def steps(outcome: Outcome) -> list[list[str]]:
     """What happened without what differs between two runs: its times, its ports, and what came
     first of things that do not wait for each other.
 
-    The frames of each connection as they left, of whatever protocol, and the calls of each program.
-    Where no ladder is shown many may race: then each direction by itself, without ACKs that ride
-    alone, and of each kind of program which calls there were, without those that only wait. Where
-    even the number of connections is chance, what is the same of two of them counts once, and of
-    calls neither numbers of descriptors nor of bytes do.
+    The frames of each connection as they left, of whatever protocol, each direction by itself: what
+    waited for the other end is in the order of the programs' calls. Without ACKs that rode alone
+    and came to no harm: whether one does, a timer's tick decides, or who gets a processor first.
+    Where it matters a prediction says so, and each of those holds in both recordings.
+
+    And the calls of each program. Where no ladder is shown many may race: then of each kind of
+    program which calls there were, without those that only wait. Where even the number of
+    connections is chance, what is the same of two of them counts once, and of calls neither numbers
+    of descriptors nor of bytes do.
     """
     tables = outcome.runs[-1].evidence.tables
     by_lot = outcome.study.by_lot
@@ -197,10 +211,11 @@ def steps(outcome: Outcome) -> list[list[str]]:
     ways = {segment.frame: segment.direction for segment in tables.segments}
     frames: dict[tuple[int | None, str | None], list[str]] = {}
     for packet in tables.packets:
-        if raced and packet.tcp_flags == "ACK" and not packet.payload_len_bytes:
+        rode_alone = packet.tcp_flags == "ACK" and not packet.payload_len_bytes
+        if rode_alone and packet.fate not in (Fate.DROPPED, Fate.CHANGED):
             continue
         way = ways.get(packet.frame, packet.direction)
-        frames.setdefault((packet.connection, way if raced else None), []).append(
+        frames.setdefault((packet.connection, way), []).append(
             f"{packet.protocol} {way} {packet.tcp_flags} {packet.payload_len_bytes} {packet.fate}"
         )
     calls: dict[str, list[str]] = {}

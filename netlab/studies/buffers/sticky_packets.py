@@ -10,7 +10,7 @@ from netlab.model.probe import Probe
 from netlab.model.tables import Role
 from netlab.studies.evidence import Evidence
 from netlab.studies.moments import back, call_on, window
-from netlab.studies.parts import delay
+from netlab.studies.parts import RTT, delay
 from netlab.studies.quantity import Kind
 from netlab.studies.sockets import accepted, connected
 from netlab.studies.study import Claim, Expect, Parameter, Params, Study, Topic, Window
@@ -82,7 +82,7 @@ STUDY = Study(
     question="Each message was sent with a call of its own ({messages} of them). Why does one "
     "recv() return them all?",
     setup="A client sends {messages} messages of {size}, each with a send() of its own. The "
-    "server comes to read when all of them are there.",
+    "server comes to read when all of them are there. The round trip is {rtt}.",
     prediction="TCP carries a stream of bytes. The receiver's kernel keeps what came in one "
     "queue, and recv() takes what is there, up to the size that was asked for: all messages "
     "at once. To tell them apart, the bytes themselves must say where a message ends: a "
@@ -90,7 +90,7 @@ STUDY = Study(
     parameters=(
         Parameter("messages", Kind.COUNT, 5, 1, 100, "how many"),
         Parameter("size", Kind.SIZE, 100, 1, 1000, "of each"),
-        Parameter("rtt", Kind.TIME, 0, 0, 1_000_000_000, "round trip of the wire"),
+        RTT,  # longer than the sends take: else it is chance how many leave before an ACK is back
     ),
     server=server,
     client=client,

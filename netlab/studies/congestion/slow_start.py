@@ -73,7 +73,11 @@ STUDY = Study(
     client=client,
     wire=delay,
     sysctls=lambda p: {
-        "client": {"net.ipv4.tcp_congestion_control": "reno"},
+        # A probe would be a segment more in a round whose ACKs are late by two round trips.
+        "client": {
+            "net.ipv4.tcp_congestion_control": "reno",
+            "net.ipv4.tcp_early_retrans": "0",
+        },
         "server": {"net.ipv4.tcp_rmem": WIDE_RMEM},
     },
     expects=tuple(map(in_round, range(1, ROUNDS + 1))),

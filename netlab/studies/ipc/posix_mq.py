@@ -11,6 +11,7 @@ from netlab.model.probe import Probe
 from netlab.studies.evidence import Evidence, told
 from netlab.studies.family import ended, forked
 from netlab.studies.quantity import Kind
+from netlab.studies.queues import posix_queue
 from netlab.studies.sockets import as_eagain
 from netlab.studies.study import Expect, Parameter, Params, Study, Topic
 
@@ -30,10 +31,7 @@ def client(probe: Probe, p: Params) -> Any:
     name = f"/netlab-study-{os.getpid()}"
 
     def child() -> int:
-        queue = posix_ipc.MessageQueue(
-            name, posix_ipc.O_CREX, mode=0o600, max_messages=p.room, max_message_size=SIZE
-        )
-        queue.block = False
+        queue = posix_queue(SIZE, messages=p.room, name=name)
         for message, priority in SENT:
             _send(probe, queue, message, priority)
         taken = len(SENT)

@@ -9,6 +9,7 @@ from netlab.model.probe import Probe
 from netlab.studies.evidence import told
 from netlab.studies.family import ended, forked
 from netlab.studies.quantity import Kind
+from netlab.studies.queues import sysv_queue
 from netlab.studies.study import Expect, Params, Study, Topic
 from netlab.studies.talks import limit
 
@@ -26,7 +27,7 @@ def client(probe: Probe, p: Params) -> Any:
     """A child sends messages of several types; its parent asks for them by type."""
     import sysv_ipc
 
-    queue = sysv_ipc.MessageQueue(None, sysv_ipc.IPC_CREX, mode=0o600)
+    queue = sysv_queue(PIECE)
     notes = probe.notes("sysv", queue.id)
 
     def send(text: str, kind: int) -> int:

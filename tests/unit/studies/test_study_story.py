@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from made_studies import CAPTURES, MS, swept
 
-from netlab.model.tables import Call, Packet
+from netlab.model.tables import Call, Fate, Packet
 from netlab.studies.catalogue import catalogue
 from netlab.studies.runner import Outcome
-from netlab.studies.story import Kept, keep, steps
+from netlab.studies.story import Kept, keep, same_picture, steps, story_text
 
 
 def kept(name: str) -> Outcome:
@@ -58,6 +58,43 @@ def test_other_times_are_none() -> None:
     packets = [replace(packet, time_ns=packet.time_ns + MS) for packet in tables.packets]
     calls = [replace(call, entered_ns=call.entered_ns + MS) for call in tables.calls]
     assert steps(with_tables(before, packets, calls)) == steps(before)
+
+
+def is_ack_alone(packet: Packet) -> bool:
+    return packet.tcp_flags == "ACK" and not packet.payload_len_bytes
+
+
+@pytest.mark.parametrize("name", ["select", "syn-cookies", "sticky-packets"])
+def test_an_ack_that_rode_alone_is_none(name: str) -> None:
+    """It is a timer's tick that tells whether one does, or which program is the quicker."""
+    before = kept(name)
+    tables = before.runs[0].evidence.tables
+    alone = [p for p in tables.packets if is_ack_alone(p) and p.fate == Fate.DELIVERED]
+    assert alone
+    packets = [packet for packet in tables.packets if packet not in alone]
+    assert steps(with_tables(before, packets, list(tables.calls))) == steps(before)
+
+
+def test_unless_the_wire_lost_it() -> None:
+    before = kept("syn-cookies")
+    tables = before.runs[0].evidence.tables
+    packets = [
+        replace(packet, fate=Fate.DELIVERED) if is_ack_alone(packet) else packet
+        for packet in tables.packets
+    ]
+    assert steps(with_tables(before, packets, list(tables.calls))) != steps(before)
+
+
+def test_which_end_closed_first_is_none_where_neither_waited_for_the_other() -> None:
+    """What each of them sent is in its order all the same."""
+    before = kept("select")
+    tables = before.runs[0].evidence.tables
+    ways = {segment.frame: segment.direction for segment in tables.segments}
+    packets = sorted(tables.packets, key=lambda packet: ways[packet.frame])
+    assert packets != tables.packets
+    assert steps(with_tables(before, packets, list(tables.calls))) == steps(before)
+    packets.reverse()
+    assert steps(with_tables(before, packets, list(tables.calls))) != steps(before)
 
 
 def test_two_recordings_of_connections_that_race_are_the_same() -> None:
@@ -134,3 +171,14 @@ def test_a_story_without_a_recording_stays_where_its_picture_is_the_same(tmp_pat
         keep(swept(50 * MS, 90 * MS), recording, tmp_path)
         assert keep(outcome, recording, tmp_path) == "a new story", what
         assert keep(outcome, recording, tmp_path) != "a new story", what
+
+
+def test_of_a_ladder_without_a_recording_the_names_are_compared() -> None:
+    """Not its rows: whether a call has one or two hangs on what came while it was inside."""
+    outcome = kept("sticky-packets")
+    told = story_text(outcome, kept=False)
+    row = next(line for line in told.splitlines() if "poll(nfds=1)" in line)
+    assert same_picture(told.replace(row, f"{row}\n{row}"), outcome)
+    assert not same_picture(told.replace(row, row.replace("poll(", "pselect(")), outcome)
+    seen = outcome.runs[0].told.seen
+    assert not same_picture(told.replace(seen, f"{seen} {seen}"), outcome)
