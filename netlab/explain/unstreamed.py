@@ -94,15 +94,18 @@ def tell_local(line: Line, scene: Scene, call: Call) -> int | None:
 
 
 def tell_hang_up(line: Line, scene: Scene, socket: Socket) -> int | None:
-    """Until the other end of a Unix socket or pipe was closed; returns when."""
+    """Until the other end of a Unix socket or pipe was closed, or shut for writing; returns when.
+
+    shutdown(SHUT_WR) there ends what is read here as close does (unix_shutdown in Linux).
+    """
     home = scene.home(socket)
-    if home is None:
+    other = scene.ends.get((home[0], home[1].outbound.receiver)) if home is not None else None
+    if other is None:
         return None
-    connection, side = home
-    other = scene.ends.get((connection, side.outbound.receiver))
-    if other is None or other.last_close is None:
+    ends = [*other.shutdowns[:1], *([other.last_close] if other.last_close is not None else [])]
+    if not ends:
         return None
-    last = scene.call(other.last_close)
+    last = min(map(scene.call, ends), key=lambda call: call.entered_ns)
     if last.entered_ns > line.stop_ns:
         return None
     tell_before(line, scene, last, f"called {last.op} #{last.call}")
