@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from netlab.correlate.arrivals import arrival_ns
+from netlab.correlate.arrivals import arrival_ns, came
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.held import RULES, tell_full
 from netlab.explain.moments import Holder, line_rest, moment_of
@@ -93,6 +93,12 @@ def _tell_never_again(line: Line, holder: Holder) -> None:
         (packet.frame,), holder.calls,
         f"because frame {packet.frame} {what}, and by then it had not been sent again",
     )  # fmt: skip
+
+
+def reset_between(path: Path, side: Side, since_ns: int, until_ns: int) -> int | None:
+    """When the peer's first reset came after `since_ns` and by then: nobody waits for room since."""
+    resets = map(arrival_ns, came(path.track.halves[side.inbound].resets))
+    return min((ns for ns in resets if since_ns < ns <= until_ns), default=None)
 
 
 def cut_short(call: Call) -> bool:

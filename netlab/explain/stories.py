@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from netlab.correlate.arrivals import arrival_ns, came
 from netlab.explain.accepting import tell_accept
 from netlab.explain.at_once import COPY_NS_PER_BYTE, NO_WAIT_NS, traced_ns
 from netlab.explain.causes import Cause, Certainty
@@ -23,7 +22,13 @@ from netlab.explain.path import Path
 from netlab.explain.readiness import tell_poll
 from netlab.explain.reading import tell_recv
 from netlab.explain.scene import Scene
-from netlab.explain.sending import can_be_full, cut_short, stuck_since_ns, tell_room
+from netlab.explain.sending import (
+    can_be_full,
+    cut_short,
+    reset_between,
+    stuck_since_ns,
+    tell_room,
+)
 from netlab.explain.stopped import tell_stop
 from netlab.explain.timed_out import owed_to, tell_timer, timer_is_set
 from netlab.explain.unframed import tell_unframed_accept
@@ -169,10 +174,8 @@ def _reset_inside(path: Path, call: Call) -> int | None:
     """When the peer's reset came that ended a send, if one came in its time."""
     if call.errno not in (None, "ECONNRESET", "EPIPE") or not (call.errno or cut_short(call)):
         return None
-    resets = came(path.track.halves[Side(call.side or Side.CLIENT).inbound].resets)
     until_ns = call.returned_by_ns or call.returned_ns or call.entered_ns
-    inside = [ns for ns in map(arrival_ns, resets) if call.entered_ns < ns <= until_ns]
-    return min(inside, default=None)
+    return reset_between(path, Side(call.side or Side.CLIENT), call.entered_ns, until_ns)
 
 
 def _until_its_timer(line: Line, scene: Scene, path: Path, call: Call) -> int | None:
