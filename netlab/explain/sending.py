@@ -96,7 +96,7 @@ def _tell_never_again(line: Line, holder: Holder) -> None:
 
 
 def reset_between(path: Path, side: Side, since_ns: int, until_ns: int) -> int | None:
-    """When the peer's first reset came after `since_ns` and by then: nobody waits for room since."""
+    """When the peer's first reset came after `since_ns` and by then: room is waited for no more."""
     resets = map(arrival_ns, came(path.track.halves[side.inbound].resets))
     return min((ns for ns in resets if since_ns < ns <= until_ns), default=None)
 

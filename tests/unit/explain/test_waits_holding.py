@@ -530,6 +530,81 @@ def test_a_reader_that_is_inside_recv_is_not_said_not_to_read() -> None:
     assert "did not read" not in part.text
 
 
+def read_in_small_steps(*, small: int, inside_ms: int = 0) -> Play:
+    """The window closes inside a read, which lasts so long; the program sleeps 50 ms before each
+    of the small reads behind it, and the next one makes room to tell of."""
+    play = Play(wired=True, window=512)
+    play.handshake()
+    play.ack("s>c", 0)
+    with play.call("client", "send", 90_000, size=90_000):
+        for at in range(0, 44 * FULL, FULL):
+            play.data("c>s", at, at + FULL)
+        with play.call("server", "recv", 500, size=500):
+            play.ack("s>c", 44 * FULL, window=0)
+            play.now_ns += inside_ms * MS
+        for _ in range(small):
+            play.now_ns += 50 * MS
+            play.did("server", "recv", 500, size=500)
+        play.now_ns += 50 * MS
+        with play.call("server", "recv", 43 * FULL, size=43 * FULL):
+            play.ack("s>c", 44 * FULL, window=512)
+        for at in range(44 * FULL, 90_000, FULL):
+            play.data("c>s", at, min(at + FULL, 90_000))
+    return play
+
+
+@pytest.mark.parametrize(
+    ("small", "said"),
+    [
+        (0, "its program did not read between server recv #5 and server recv #6"),
+        (1, "its program read no more than 500 bytes between server recv #5 and server recv #7"),
+        (2, "its program read no more than 1,000 bytes with 2 calls between server recv #5 and"
+            " server recv #8"),
+    ],
+)  # fmt: skip
+def test_a_program_that_slept_between_its_reads_was_not_inside_the_first(
+    small: int, said: str
+) -> None:
+    tables, rows = told(read_in_small_steps(small=small))
+    send = number_of(tables, "send")
+    assert causes(rows, send) == [("peer_window", 50 * (small + 1))]
+    wait = of(rows, send, "peer_window")
+    assert wait.text.endswith(said)
+    assert wait.certainty == "observed"
+    assert {5, 6 + small} <= set(wait.calls)
+
+
+def test_a_window_that_a_reader_filled_and_then_did_not_empty_is_told_in_two_parts() -> None:
+    tables, rows = told(read_in_small_steps(small=1, inside_ms=30))
+    send = number_of(tables, "send")
+    assert causes(rows, send) == [("peer_window", 30), ("peer_window", 100)]
+    texts = [row.text for row in rows if row.call == send and row.stop_ns - row.start_ns > MS]
+    assert texts[0].endswith("what had been sent filled it, while its program was inside server"
+                             " recv #5")  # fmt: skip
+    assert "no more than 500 bytes between" in texts[1]
+
+
+def test_a_program_that_reads_all_the_time_is_said_to_read() -> None:
+    """Reads of less than 2 ms each, one behind the other, while the window stays as it is."""
+    play = Play(wired=True, window=512)
+    play.handshake()
+    play.ack("s>c", 0)
+    with play.call("client", "send", 90_000, size=90_000):
+        for at in range(0, 44 * FULL, FULL):
+            play.data("c>s", at, at + FULL)
+        play.ack("s>c", 44 * FULL, window=0)
+        for _ in range(8):
+            with play.call("server", "recv", 500, size=500):
+                play.now_ns += MS
+        play.ack("s>c", 44 * FULL, window=512)
+        for at in range(44 * FULL, 90_000, FULL):
+            play.data("c>s", at, min(at + FULL, 90_000))
+    tables, rows = told(play)
+    wait = of(rows, number_of(tables, "send"), "peer_window")
+    assert "while its program read on from server recv #5 to server recv #12" in wait.text
+    assert wait.certainty == "inferred"
+
+
 def test_a_full_congestion_window_ends_with_an_ack() -> None:
     play = Play(wired=True)
     play.handshake()
