@@ -372,8 +372,13 @@ def test_a_send_that_ended_while_its_oldest_bytes_were_lost_waited_for_those(how
     )
 
 
-def late_segment(*, alone: bool, rtt_ms: int = 10, last: bool = False) -> Play:
-    """A send of 40 segments: 12 leave, and 30 ms later one more or two, before any ACK comes."""
+def late_segment(
+    *, late: int = 1, rtt_ms: int = 10, last: bool = False, room: int | None = None, out: int = 12
+) -> Play:
+    """A send of 40 segments: 12 leave, and 30 ms later one more or some, before any ACK comes.
+
+    `room`: for how many the peer's window had room.
+    """
     play = Play(wired=True)
     with play.call("server", "listen", 0, inode=INODE["listener"], fd=3, peer=None):
         pass
@@ -384,35 +389,49 @@ def late_segment(*, alone: bool, rtt_ms: int = 10, last: bool = False) -> Play:
         play.ack("c>s", 0)
     with play.accept():
         pass
-    play.ack("s>c", 0)
-    size = (13 if last else 40) * FULL
+    play.ack("s>c", 0, window=512 if room is None else -(-room * FULL // 128))
+    size = (out + late if last else 40) * FULL
     with play.call("client", "send", size, size=size):
-        for at in range(0, 12 * FULL, FULL):
+        for at in range(0, out * FULL, FULL):
             play.data("c>s", at, at + FULL)
         play.now_ns += 30 * MS
-        for at in range(12 * FULL, (13 if alone else 14) * FULL, FULL):
+        for at in range(out * FULL, (out + late) * FULL, FULL):
             play.data("c>s", at, at + FULL)
-        play.ack("s>c", 13 * FULL)
-        for at in range((13 if alone else 14) * FULL, size, FULL):
+        play.ack("s>c", (out + 1) * FULL)
+        for at in range((out + late) * FULL, size, FULL):
             play.data("c>s", at, at + FULL)
         play.ack("s>c", size)
     return play
 
 
-def test_a_probe_sends_what_is_new_past_a_full_congestion_window() -> None:
-    tables, rows = told(late_segment(alone=True))
+@pytest.mark.parametrize("late", [1, 3, 6])
+def test_a_probe_sends_what_the_stack_keeps_of_the_congestion_window(late: int) -> None:
+    tables, rows = told(late_segment(late=late))
     send = number_of(tables, "send")
     assert causes(rows, send) == [("cwnd", 30)]
     wait = of(rows, send, "cwnd")
-    assert "until a tail loss probe sent frame" in wait.text
+    first = 17
+    frames = f"frame {first}" if late == 1 else f"frames {first} to {first + late - 1}"
+    assert wait.text.endswith(f"until a tail loss probe sent {frames}")
+    assert wait.certainty == "inferred"
+
+
+@pytest.mark.parametrize(("late", "out"), [(1, 12), (3, 12), (1, 4)])
+def test_a_probe_sends_what_the_stack_keeps_of_the_peers_window(late: int, out: int) -> None:
+    tables, rows = told(late_segment(late=late, out=out, room=out + late))
+    send = number_of(tables, "send")
+    assert causes(rows, send) == [("peer_window", 30)]
+    wait = of(rows, send, "peer_window")
+    assert "because the window of the server had room for less than a third of it" in wait.text
     assert wait.certainty == "inferred"
 
 
 @pytest.mark.parametrize(
-    "other", [{"alone": False}, {"alone": True, "rtt_ms": 20}, {"alone": True, "last": True}]
+    "other", [{"late": 7}, {"rtt_ms": 20}, {"last": True}, {"late": 3, "last": True}, {"out": 4}]
 )
 def test_what_a_probe_would_not_send_so_its_thread_sent(other: dict[str, Any]) -> None:
-    """More than a segment, sooner than two round trips, or all that there was."""
+    """More than a third, sooner than two round trips, all that there was, or with both windows
+    open."""
     tables, rows = told(late_segment(**other))
     assert causes(rows, number_of(tables, "send")) == [("scheduler", 30)]
 
