@@ -436,6 +436,36 @@ def test_what_a_probe_would_not_send_so_its_thread_sent(other: dict[str, Any]) -
     assert causes(rows, number_of(tables, "send")) == [("scheduler", 30)]
 
 
+@pytest.mark.parametrize(("late_ms", "found"), [(0, [("nagle", 40)]), (30, [])])
+def test_new_bytes_that_leave_may_end_a_wait_for_room(
+    late_ms: int, found: list[tuple[str, int]]
+) -> None:
+    """A small segment is held behind another until a probe sends it; no ACK comes before that."""
+    play = Play(wired=True)
+    play.handshake()
+    play.ack("s>c", 0)
+    play.did("client", "setsockopt", 0, args="SOL_TCP, TCP_NOTSENT_LOWAT, 16384")
+    with play.call("client", "send", 1000, size=1000):
+        play.data("c>s", 0, 1000)
+    with play.call("client", "send", 40_000, size=40_000):
+        for at in range(1000, 1000 + 27 * FULL, FULL):
+            play.data("c>s", at, at + FULL)
+    with play.wait("client", (INODE["client"], POLLOUT), args="timeout=-1, maxevents=64"):
+        play.now_ns += 40 * MS
+        probe = play.data("c>s", 1000 + 27 * FULL, 41_000)
+        play.now_ns += late_ms * MS
+    play.ack("s>c", 41_000)
+    tables, rows = told(play)
+    poll = number_of(tables, "epoll_wait")
+    if not found:
+        assert causes(rows, poll) == [("unknown", 70)]
+        return
+    assert causes(rows, poll) == found
+    wait = of(rows, poll, "nagle")
+    assert f"until a tail loss probe sent it (frame {probe})" in wait.text
+    assert "or more not sent than TCP_NOTSENT_LOWAT allows, because Nagle" in wait.text
+
+
 @pytest.mark.parametrize("acked_first", [False, True])
 def test_nagle_holds_new_data_until_the_probe_that_sends_it(acked_first: bool) -> None:
     """The ACK for which Nagle waits comes after a timer has sent the bytes, or before."""
