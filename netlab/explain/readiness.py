@@ -18,6 +18,7 @@ from netlab.explain.accepting import tell_accept, tell_before
 from netlab.explain.arriving import tell_acked, tell_byte, tell_end, tell_reset
 from netlab.explain.attempt import tell_attempt
 from netlab.explain.causes import Cause, Certainty
+from netlab.explain.datagram_room import tell_datagram_room
 from netlab.explain.edges import tell_left_unread
 from netlab.explain.giving_up import tell_hopeless
 from netlab.explain.local_room import tell_local_room
@@ -146,7 +147,10 @@ def _writable(line: Line, scene: Scene, call: Call, *, by_reset: bool = False) -
                 return line.at_ns
             return tell_local_room(line, scene, call, socket)
         if not socket.is_stream:
-            continue
+            left_ns = None if by_reset else tell_datagram_room(line, scene, call, socket)
+            if left_ns is None:
+                continue
+            return left_ns
         home = scene.home(socket)
         path = scene.path(home[0]) if home is not None else None
         if path is None or home is None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from netlab.explain.accepting import tell_accept
 from netlab.explain.at_once import COPY_NS_PER_BYTE, NO_WAIT_NS, traced_ns
 from netlab.explain.causes import Cause, Certainty
+from netlab.explain.datagram_room import tell_datagram_room
 from netlab.explain.giving_up import GAVE_UP, gave_up, kernel_gave_up
 from netlab.explain.lingering import tell_linger
 from netlab.explain.local_queue import full_by, tell_local_connect
@@ -150,8 +151,11 @@ def _send(line: Line, scene: Scene, call: Call) -> int | None:
     if call.errno == "EAGAIN":
         gave_up(line, call, scene)
         return line.at_ns
-    if socket is not None and (socket.is_local or not socket.is_stream):
-        return line.at_ns if not socket.is_local else tell_local_room(line, scene, call)
+    if socket is not None and socket.is_local:
+        return tell_local_room(line, scene, call)
+    if socket is not None and not socket.is_stream:
+        left_ns = tell_datagram_room(line, scene, call, socket)
+        return line.at_ns if left_ns is None else left_ns
     path = scene.path(call.connection)
     if path is None or call.side is None:
         return None
