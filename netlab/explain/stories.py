@@ -7,7 +7,8 @@ Read first: reference on splitting the time of a call; man 2 recv, send, poll, c
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 
 from netlab.explain.accepting import tell_accept
 from netlab.explain.at_once import COPY_NS_PER_BYTE, NO_WAIT_NS, traced_ns
@@ -35,6 +36,7 @@ from netlab.explain.timed_out import owed_to, tell_timer, timer_is_set
 from netlab.explain.unframed import tell_unframed_accept
 from netlab.model.call import (
     ACCEPTING,
+    MSG_DONTWAIT,
     RESTARTING,
     STOP,
     WAITING,
@@ -46,6 +48,7 @@ from netlab.model.tables import Call, Role, Side
 
 _COPY_NS = 20_000  # a recv or send of little
 _AT_ONCE_NS = 20_000_000  # from a call that a signal ended to the end of its process
+_NEAR = 32  # calls on the same socket, before and behind one
 _SIGNALS = RESTARTING | {"EINTR"}
 _BY_THE_KERNEL = frozenset({"execve", "execveat", "fork", "vfork", "clone", "clone3"})
 
@@ -163,6 +166,8 @@ def _send(line: Line, scene: Scene, call: Call) -> int | None:
         return tell_connect(line, path, call)  # it opened the connection: Fast Open (RFC 7413)
     if call.errno in GAVE_UP:
         return kernel_gave_up(line, scene, path, Side(call.side))
+    if _does_not_wait(scene, call):
+        return line.at_ns
     reset_ns = _reset_inside(path, call)
     if reset_ns is not None:  # what it had taken it returns, else the error
         tell_room(line, path, call, until_ns=reset_ns)
@@ -197,6 +202,33 @@ def _until_its_timer(line: Line, scene: Scene, path: Path, call: Call) -> int | 
     killed = _killed_inside(scene, call)
     tell_room(line, path, call, until_ns=line.stop_ns if killed else None)
     return line.stop_ns if killed else None
+
+
+def _does_not_wait(scene: Scene, call: Call) -> bool:
+    """Whether a send was told not to wait, or took a part of what it had on a socket that is known
+    not to: the send before or behind it found no room and returned at once."""
+    if scene.record(call.call).flags & MSG_DONTWAIT:
+        return True
+    socket = scene.socket_of(call)
+    if socket is None or not cut_short(call):
+        return False
+    place = bisect_left(socket.calls, call.call)
+    return any(
+        _found_no_room(scene, numbers)
+        for numbers in (
+            socket.calls[place + 1 : place + 1 + _NEAR],
+            socket.calls[max(place - _NEAR, 0) : place][::-1],
+        )
+    )
+
+
+def _found_no_room(scene: Scene, numbers: Sequence[int]) -> bool:
+    """Whether the first send of these that was not cut short as well failed at once."""
+    sends = (one for one in map(scene.call, numbers) if is_outbound(one) and not cut_short(one))
+    first = next(sends, None)
+    if first is None or first.errno != "EAGAIN" or first.returned_ns is None:
+        return False
+    return first.returned_ns - first.entered_ns <= NO_WAIT_NS + traced_ns(first)
 
 
 def _killed_inside(scene: Scene, call: Call) -> bool:

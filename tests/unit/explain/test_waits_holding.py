@@ -332,6 +332,43 @@ def test_a_timer_ended_what_made_no_more_room(room_after_ms: int) -> None:
     assert found == [*before, ("timer", 100)]
 
 
+def cut_short(*, flags: int = 0, behind_ms: float | None = None, before: bool = False) -> Play:
+    """A send of 30 ms takes a part, while ACKs come; another finds no room at once, or later."""
+    play = Play(wired=True)
+    play.handshake()
+    play.ack("s>c", 0)
+    if before:
+        play.did("client", "send", None, size=1 << 22, errno="EAGAIN")
+    with play.call("client", "send", 44 * FULL, size=1 << 22, flags=flags):
+        for at in range(0, 40 * FULL, FULL):
+            play.data("c>s", at, at + FULL)
+        play.now_ns += 10 * MS
+        play.ack("s>c", 40 * FULL, window=0)
+        play.now_ns += 20 * MS
+    if behind_ms is not None:
+        with play.call("client", "send", None, size=1 << 22, errno="EAGAIN"):
+            play.now_ns += int(behind_ms * MS)
+    return play
+
+
+@pytest.mark.parametrize("how", [{"flags": 0x40}, {"behind_ms": 0.1}, {"before": True}])
+def test_a_send_that_does_not_wait_was_not_kept_waiting(how: dict[str, Any]) -> None:
+    """Whoever is told not to wait (MSG_DONTWAIT), or is known not to, copies or does not run."""
+    tables, rows = told(cut_short(**how))
+    send = number_of(tables, "send", 2 if how.get("before") else 1)
+    assert causes(rows, send) == [("scheduler", 30)]
+    assert of(rows, send, "scheduler").certainty == "inferred"
+
+
+@pytest.mark.parametrize("behind_ms", [None, 200])
+def test_a_send_of_which_that_is_not_known_is_unknown(behind_ms: float | None) -> None:
+    """A send that its timer ended fails later with the same error."""
+    tables, rows = told(cut_short(behind_ms=behind_ms))
+    found = dict(causes(rows, number_of(tables, "send", 1)))
+    assert found.get("unknown") == 20
+    assert "scheduler" not in found
+
+
 @pytest.mark.parametrize("how", ["SO_SNDTIMEO", "SIGTERM", "status 0"])
 def test_a_send_that_ended_while_its_oldest_bytes_were_lost_waited_for_those(how: str) -> None:
     """Sent again once, lost once more: nothing came back until its timer, or a signal, ended it."""
