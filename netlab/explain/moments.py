@@ -170,8 +170,7 @@ def _probe_of_new_data(holder: Holder, moment: Moment) -> Sequence[Row]:
     nothing behind them until the next ACK.
     """
     sender, left = holder.sender, moment.left
-    rtt_ns = holder.path.scene.tables.connections[holder.path.connection].handshake_ns
-    if left is None or moment.next_ack or not sender.exact or not rtt_ns or not moment.flight:
+    if left is None or moment.next_ack or not sender.exact or not moment.flight:
         return ()
     left_ns, start = left.packet.time_ns, left.segment.start
     if start is None or start < sender.nxt(moment.since_ns):
@@ -191,7 +190,11 @@ def _probe_of_new_data(holder: Holder, moment: Moment) -> Sequence[Row]:
         before.packet.time_ns if before is not None else 0,
         sender.heard_ns(heard.packet) if heard is not None else 0,
     )
-    if left_ns - last_ns < 2 * rtt_ns + _WORK_NS:
+    rtts_ns = [holder.path.scene.tables.connections[holder.path.connection].handshake_ns]
+    if heard is not None:  # that of the handshake is none where a SYN was sent again
+        rtts_ns.append(heard.segment.ack_rtt_ns)
+    known_ns = [rtt_ns for rtt_ns in rtts_ns if rtt_ns]
+    if not known_ns or left_ns - last_ns < 2 * min(known_ns) + _WORK_NS:
         return ()
     stop_ns = probe[-1].packet.time_ns
     then = sender.next_departure(stop_ns)
