@@ -453,6 +453,35 @@ def test_a_probe_sends_what_the_stack_keeps_of_the_congestion_window(late: int) 
     assert wait.certainty == "inferred"
 
 
+def test_a_probe_is_known_where_the_handshake_took_a_second_syn() -> None:
+    """Its second is no round trip; the last ACK tells of one."""
+    play = Play(wired=True)
+    with play.call("server", "listen", 0, inode=INODE["listener"], fd=3, peer=None):
+        pass
+    with play.call("client", "connect", 0, address=ADDRESS["server"]):
+        play.syn(way="drop")
+        play.now_ns += 1000 * MS
+        play.syn()
+        play.synack()
+        play.ack("c>s", 0)
+    with play.accept():
+        pass
+    play.ack("s>c", 0)
+    with play.call("client", "send", 40 * FULL, size=40 * FULL):
+        play.data("c>s", 0, FULL)
+        play.ack("s>c", FULL)
+        for at in range(FULL, 13 * FULL, FULL):
+            play.data("c>s", at, at + FULL)
+        play.now_ns += 8 * MS
+        for at in range(13 * FULL, 15 * FULL, FULL):
+            play.data("c>s", at, at + FULL)
+        play.ack("s>c", 15 * FULL)
+        for at in range(15 * FULL, 40 * FULL, FULL):
+            play.data("c>s", at, at + FULL)
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, "send")) == [("cwnd", 8)]
+
+
 @pytest.mark.parametrize(("late", "out"), [(1, 12), (3, 12), (1, 4)])
 def test_a_probe_sends_what_the_stack_keeps_of_the_peers_window(late: int, out: int) -> None:
     tables, rows = told(late_segment(late=late, out=out, room=out + late))
