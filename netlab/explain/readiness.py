@@ -18,6 +18,7 @@ from netlab.explain.accepting import tell_accept, tell_before
 from netlab.explain.arriving import tell_acked, tell_byte, tell_end, tell_reset
 from netlab.explain.attempt import tell_attempt
 from netlab.explain.causes import Cause, Certainty
+from netlab.explain.datagram_room import tell_datagram_room
 from netlab.explain.edges import tell_left_unread
 from netlab.explain.giving_up import tell_hopeless
 from netlab.explain.local_room import tell_local_room
@@ -27,7 +28,7 @@ from netlab.explain.parts import Line
 from netlab.explain.path import Path
 from netlab.explain.scene import Scene
 from netlab.explain.sender import Sender
-from netlab.explain.sending import tell_room
+from netlab.explain.sending import reset_between, tell_room
 from netlab.explain.timed_out import tell_timer
 from netlab.explain.unframed import tell_unframed_poll
 from netlab.explain.unstreamed import tell_error, tell_frame, tell_hang_up
@@ -63,8 +64,9 @@ def tell_poll(line: Line, scene: Scene, call: Call) -> int | None:
             tell_unframed_poll(line, scene, call)
         return ready
     at_ns, local, place = min(found)
-    if at_ns <= line.at_ns:
-        return at_ns
+    if at_ns <= line.at_ns:  # so it did not wait, or for more
+        ready_ns = _writable(line, scene, call, by_reset=True)
+        return at_ns if ready_ns is None else ready_ns
     span = spans[place]
     if local and span.peer_call is not None:
         other = scene.call(span.peer_call)
@@ -130,27 +132,59 @@ def _given_back(line: Line, scene: Scene, call: Call, socket: Socket) -> int | N
     return tell_acked(line, path, home[1].outbound, (scene.call(lent[-1]).stop or 1) - 1)
 
 
-def _writable(line: Line, scene: Scene, call: Call) -> int | None:
-    """A wait that several ACKs ended: which of them woke it no frame tells, but all freed room."""
+def _writable(line: Line, scene: Scene, call: Call, *, by_reset: bool = False) -> int | None:
+    """A wait that several ACKs ended: which of them woke it no frame tells, but all freed room.
+
+    `by_reset`: one came before it began; only a reset can have ended it then.
+    """
     for item, socket in scene.sockets.reported.get(call.call, ()):
         if not item.events & POLLOUT or socket.listens:
+            continue
+        if by_reset and socket.is_local:
             continue
         if socket.is_local:
             if not _was_short(scene, socket, call):
                 return line.at_ns
             return tell_local_room(line, scene, call, socket)
         if not socket.is_stream:
-            continue
+            left_ns = None if by_reset else tell_datagram_room(line, scene, call, socket)
+            if left_ns is None:
+                continue
+            return left_ns
         home = scene.home(socket)
         path = scene.path(home[0]) if home is not None else None
         if path is None or home is None:
+            continue
+        if by_reset and not _reset_while_full(line, scene, call, path, home[1]):
             continue
         if not _was_short(scene, socket, call) and _was_writable(
             path.senders[home[1].outbound], line
         ):
             return line.at_ns
-        return tell_room(line, path, call, home[1])
+        return _tell_room(line, path, call, home[1])
     return None
+
+
+def _reset_while_full(line: Line, scene: Scene, call: Call, path: Path, side: Side) -> bool:
+    """Whether a reset came long after a wait for room had begun."""
+    reset_ns = reset_between(path, side, line.at_ns, call.returned_by_ns or line.stop_ns)
+    late = reset_ns is not None and reset_ns - line.at_ns > _PROMPT_NS
+    return late and _for_room(scene, call, path, side)
+
+
+def _tell_room(
+    line: Line, path: Path, call: Call, side: Side, freed_ns: int | None = None
+) -> int | None:
+    """Until an ACK made room, which came at `freed_ns` if that is known, or a reset came.
+
+    A socket that is reset is writable (tcp_poll in Linux); of which of the two it was, select says
+    nothing. An ACK long before it had freed less than a third of the buffer.
+    """
+    until_ns = call.returned_by_ns or line.stop_ns
+    reset_ns = reset_between(path, side, line.at_ns, until_ns)
+    if reset_ns is not None and (freed_ns is None or reset_ns - freed_ns > _PROMPT_NS):
+        freed_ns = reset_ns
+    return tell_room(line, path, call, side, freed_ns)
 
 
 def _was_writable(sender: Sender, line: Line) -> bool:
@@ -217,7 +251,7 @@ def _woken(line: Line, scene: Scene, call: Call, packet: Packet) -> int | None:
             first = sender.stream.half.fin_off or 0
         polled(scene, path, call, Side(direction.receiver), first).include(line, told)
         return read_ns
-    return tell_room(line, path, call, Side(direction.receiver), ready_ns)
+    return _tell_room(line, path, call, Side(direction.receiver), ready_ns)
 
 
 def _listening(scene: Scene, call: Call, path: Path) -> Socket | None:
