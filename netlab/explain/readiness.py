@@ -10,12 +10,16 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 
 from netlab.correlate.arrivals import arrival_ns
 from netlab.correlate.flows import ACK, FIN, RST, SYN
 from netlab.correlate.sockets import Socket
 from netlab.explain.accepting import tell_accept, tell_before
 from netlab.explain.arriving import tell_acked, tell_byte, tell_end, tell_reset
+from netlab.explain.at_once import traced_ns
 from netlab.explain.attempt import tell_attempt
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.edges import tell_left_unread
@@ -31,7 +35,16 @@ from netlab.explain.sending import tell_room
 from netlab.explain.timed_out import tell_timer
 from netlab.explain.unframed import tell_unframed_poll
 from netlab.explain.unstreamed import tell_error, tell_frame, tell_hang_up
-from netlab.model.call import MSG_ZEROCOPY, POLLERR, POLLHUP, POLLOUT, POLLRDHUP, is_outbound
+from netlab.model.call import (
+    MSG_ZEROCOPY,
+    POLLERR,
+    POLLHUP,
+    POLLOUT,
+    POLLRDHUP,
+    Ready,
+    is_outbound,
+)
+from netlab.model.records import dataclass
 from netlab.model.tables import Call, Direction, Packet, Role, Side
 
 _PROMPT_NS = 2_000_000  # a wait for what is ready is no longer, on a busy machine
@@ -49,28 +62,132 @@ def tell_poll(line: Line, scene: Scene, call: Call) -> int | None:
         tell_left_unread(line, scene, call, line.stop_ns)
         tell_timer(line, scene, call, Certainty.OBSERVED)
         return line.stop_ns
-    spans = [s for s in scene.spans.get(call.call, ()) if s.role == Role.WAKEUP]
-    found: list[tuple[int, int, int]] = []
-    for place, span in enumerate(spans):
+    events = _events(scene, call)
+    if not events:
+        return _without_moment(line, scene, call)
+    first = min(events, key=lambda event: event.at_ns)
+    if first.at_ns <= line.at_ns:
+        return first.at_ns
+    of = [event.item for event in events]
+    silent = [item for item in scene.record(call.call).ready if item not in of]
+    if not silent:
+        return _tell_event(line, scene, call, first)
+    told = Line(line.at_ns, line.stop_ns)
+    ready_ns = _tell_event(told, scene, call, first)
+    return _doubt(line, call, told, ready_ns, silent)
+
+
+@dataclass(frozen=True, slots=True)
+class _Event:
+    """What made a reported descriptor ready, and when: a frame or a call at the other end."""
+
+    at_ns: int
+    item: Ready | None  # None: which of them, is not known
+    packet: Packet | None = None
+    other: Call | None = None
+
+
+def _events(scene: Scene, call: Call) -> list[_Event]:
+    """What the recording has of the descriptors that a wait reported."""
+    found: list[_Event] = []
+    for span in scene.spans.get(call.call, ()):
+        if span.role != Role.WAKEUP:
+            continue
         if span.frame is not None:
-            found.append((arrival_ns(scene.packets[span.frame]), 0, place))
+            packet = scene.packets[span.frame]
+            mine = _items(scene, call, partial(_came_to, scene, packet))
+            found += [_Event(arrival_ns(packet), item, packet=packet) for item in mine]
         elif span.peer_call is not None:
-            found.append((scene.call(span.peer_call).entered_ns, 1, place))
-    if not found:
-        told = (_other_event, _hang_up, tell_attempt, _errored, _writable)
-        ready = next((at for story in told if (at := story(line, scene, call)) is not None), None)
-        if ready is None:
-            tell_unframed_poll(line, scene, call)
-        return ready
-    at_ns, local, place = min(found)
-    if at_ns <= line.at_ns:
-        return at_ns
-    span = spans[place]
-    if local and span.peer_call is not None:
-        other = scene.call(span.peer_call)
+            other = scene.call(span.peer_call)
+            mine = _items(scene, call, partial(_is_called_by, scene, other))
+            found += [_Event(other.entered_ns, item, other=other) for item in mine]
+    return found
+
+
+def _items(scene: Scene, call: Call, belongs: Callable[[Socket], bool]) -> Sequence[Ready | None]:
+    """Which of the reported descriptors something belongs to."""
+    reported = scene.sockets.reported.get(call.call, ())
+    if len(reported) == 1:
+        return [reported[0][0]]
+    return [item for item, socket in reported if belongs(socket)] or [None]
+
+
+def _came_to(scene: Scene, packet: Packet, socket: Socket) -> bool:
+    """Whether a frame that woke a wait came to this one of its sockets."""
+    if socket.is_local or packet.connection is None or packet.direction is None:
+        return False
+    if not socket.is_stream:
+        local = socket.local_endpoint
+        spoke = packet.connection in {scene.call(n).connection for n in socket.calls}
+        return spoke or (local is not None and local[1] == packet.dport)
+    if socket.listens:
+        path = scene.path(packet.connection)
+        server = scene.ends.get((packet.connection, Side.SERVER))
+        if server is not None and server.listener is not None:
+            return server.listener is socket
+        return path is not None and scene.listener(path.track) is socket
+    side = Side(Direction(packet.direction).receiver)
+    if scene.ends.get((packet.connection, side)) is socket:
+        return True
+    return scene.home(socket) == (packet.connection, side)
+
+
+def _is_called_by(scene: Scene, other: Call, socket: Socket) -> bool:
+    """Whether a call that woke a wait was made at the other end of this one of its sockets."""
+    if socket.listens:
+        return any(made.accepted_by is not None
+                   and scene.call(made.accepted_by).connection == other.connection
+                   for made in socket.accepted)  # fmt: skip
+    home = scene.home(socket)
+    return socket.is_local and home is not None and home[0] == other.connection
+
+
+def _tell_event(line: Line, scene: Scene, call: Call, event: _Event) -> int | None:
+    if event.other is not None:
+        other = event.other
         tell_before(line, scene, other, f"called {other.op} #{other.call}")
-        return at_ns
-    return _woken(line, scene, call, scene.packets[span.frame or 0])
+        return event.at_ns
+    assert event.packet is not None
+    return _woken(line, scene, call, event.packet)
+
+
+def _without_moment(line: Line, scene: Scene, call: Call) -> int | None:
+    """A wait of whose descriptors no frame and no call at the other end tells."""
+    told = Line(line.at_ns, line.stop_ns)
+    stories = (_other_event, _hang_up, tell_attempt, _errored, _writable)
+    ready_ns = next((at for story in stories if (at := story(told, scene, call)) is not None), None)
+    if ready_ns is None:
+        tell_unframed_poll(told, scene, call)
+    ready = scene.record(call.call).ready
+    if len(ready) > 1 and any(item.inode is not None for item in ready):
+        return _doubt(line, call, told, ready_ns, ready)
+    line.include(told.parts, told.at_ns)
+    return ready_ns
+
+
+def _doubt(
+    line: Line, call: Call, told: Line, ready_ns: int | None, silent: Sequence[Ready]
+) -> int | None:
+    """What is told of one of several descriptors, of which others may have been ready before."""
+    if not told.parts or ready_ns is None:
+        line.include(told.parts, told.at_ns)
+        return ready_ns
+    which = f"descriptor {silent[0].fd}" if len(silent) == 1 else "another descriptor"
+    if line.stop_ns - ready_ns > _PROMPT_NS + traced_ns(call):
+        line.unknown(
+            told.at_ns,
+            f"in which {which} may have been ready, of which it is not known when: what else it"
+            " reported was ready by the end of this, and its thread did not run then",
+        )  # fmt: skip
+        return ready_ns
+    for part in told.parts:
+        sure = part.certainty is Certainty.OBSERVED
+        text = f"{part.text}, unless {which} was ready first" if part.text else part.text
+        line.include(
+            [replace(part, certainty=Certainty.INFERRED if sure else part.certainty, text=text)],
+            part.stop_ns,
+        )  # fmt: skip
+    return ready_ns
 
 
 def _other_event(line: Line, scene: Scene, call: Call) -> int | None:
