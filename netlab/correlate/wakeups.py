@@ -145,9 +145,11 @@ class Wakeups:
         resets = came(join.track.halves[side.inbound].resets)
         reset = resets[0] if resets and arrival_ns(resets[0]) <= until else None
         fin = fin_ready(join.streams[side.inbound], self.packets)
+        if fin is not None and self._shut_between(socket, 0, arrival_ns(fin)):
+            fin = None  # its own side had ended what it reads
         if events & POLLIN:
             if before is not None:
-                packet = self._edge(join, side, until, before)
+                packet = self._edge(join, socket, side, until, before)
             else:
                 found, packet = self._first_unread(number, until, join, join.ends[side])
                 if packet is None and not found and not self.ring_lost:
@@ -158,18 +160,27 @@ class Wakeups:
         if events & (POLLRDHUP | POLLHUP | POLLERR):
             hang_up = reset
             if reset is None and not events & POLLERR:
-                hang_up = fin if self._hung_up_by(fin, socket, events) else None
+                hang_up = fin if self._hung_up_by(fin, socket, join, events) else None
             spans += self._span(number, hang_up, until)
         if events & POLLOUT and not events & (POLLERR | POLLHUP) and not self.ring_lost:
             spans += self._span(number, self._writable.by(number, until, socket, join), until)
         return spans
 
-    def _hung_up_by(self, fin: Packet | None, socket: Socket, events: int) -> bool:
+    def _hung_up_by(self, fin: Packet | None, socket: Socket, join: TcpJoin, events: int) -> bool:
         """POLLRDHUP is the peer's FIN; POLLHUP is both directions' end: the FIN if it came last."""
-        if fin is None or events & POLLRDHUP:
+        if fin is None or events & POLLRDHUP or socket.side is None:
             return fin is not None
         own = [self.calls[n - 1].returned_ns for n in socket.shutdowns[:1]]
-        return bool(own) and own[0] is not None and own[0] < arrival_ns(fin)
+        own += [packet.time_ns for packet in join.track.halves[socket.side.outbound].fins[:1]]
+        return any(at is not None and at < arrival_ns(fin) for at in own)
+
+    def _shut_between(self, socket: Socket, since_ns: int, until_ns: int) -> bool:
+        """Whether its own side may have shut a socket for reading in this time."""
+        shut = (self.calls[number - 1] for number in socket.reading_shutdowns)
+        return any(
+            one.entered_ns < until_ns and (one.returned_ns is None or one.returned_ns > since_ns)
+            for one in shut
+        )
 
     def _first_unread(
         self, number: int, until: int, join: TcpJoin, end: End
@@ -206,7 +217,9 @@ class Wakeups:
                 return True, packet if known is not None else None
         return False, None
 
-    def _edge(self, join: TcpJoin, side: Side, until: int, before: Reported) -> Packet | None:
+    def _edge(
+        self, join: TcpJoin, socket: Socket, side: Side, until: int, before: Reported
+    ) -> Packet | None:
         """The first frame since the last report that can have woken an edge-triggered wait."""
         stream = join.streams[side.inbound]
         if id(stream) not in self._edges:
@@ -219,6 +232,8 @@ class Wakeups:
         # What came while that report was made may be in it or in this one.
         if bisect_right(times, before.since_ns) != first or first == len(times):
             return None
+        if self._shut_between(socket, before.since_ns, times[first]):
+            return None  # which wakes as well
         return packets[first]
 
     def _wakers(self, join: TcpJoin, stream: Stream) -> tuple[list[int], list[Packet]] | None:

@@ -27,6 +27,7 @@ from netlab.explain.giving_up import tell_hopeless
 from netlab.explain.local_room import tell_local_room
 from netlab.explain.low_water import polled
 from netlab.explain.opening import tell_handshake
+from netlab.explain.own_end import ended_here, tell_shut
 from netlab.explain.parts import Line
 from netlab.explain.path import Path
 from netlab.explain.scene import Scene
@@ -79,12 +80,16 @@ def tell_poll(line: Line, scene: Scene, call: Call) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class _Event:
-    """What made a reported descriptor ready, and when: a frame or a call at the other end."""
+    """What made a reported descriptor ready, and when.
+
+    A frame, a call at the other end, or a shutdown of its own side, with how sure that is.
+    """
 
     at_ns: int
     item: Ready | None  # None: which of them, is not known
     packet: Packet | None = None
     other: Call | None = None
+    own: tuple[Call, Certainty] | None = None
 
 
 def _events(scene: Scene, call: Call) -> list[_Event]:
@@ -101,6 +106,10 @@ def _events(scene: Scene, call: Call) -> list[_Event]:
             other = scene.call(span.peer_call)
             mine = _items(scene, call, partial(_is_called_by, scene, other))
             found += [_Event(other.entered_ns, item, other=other) for item in mine]
+    for item, socket in scene.sockets.reported.get(call.call, ()):
+        own = ended_here(scene, call, item, socket)
+        if own is not None:
+            found.append(_Event(own[0].entered_ns, item, own=own))
     return found
 
 
@@ -147,6 +156,8 @@ def _tell_event(line: Line, scene: Scene, call: Call, event: _Event) -> int | No
         other = event.other
         tell_before(line, scene, other, f"called {other.op} #{other.call}")
         return event.at_ns
+    if event.own is not None:
+        return tell_shut(line, *event.own)
     assert event.packet is not None
     return _woken(line, scene, call, event.packet)
 
