@@ -2,9 +2,11 @@
 
 Readable: the frame whose arrival made the first unread byte readable, with SO_RCVLOWAT the first of
 so many; if there is none, the FIN; on a listener the frame that put the connection accepted next
-into the queue. Exceptional: the frame that brought the urgent byte. Hang-up and error: the FIN or
-the RST. Writable: see `writable`. With EPOLLET only what came since the last report counts, see
-`epolls`. A Unix socket was made ready by a call (peer_call).
+into the queue, or if nobody accepts any more, the first of those that stayed there. Of datagrams:
+the one read next, or the first that nobody read. Exceptional: the frame that brought the urgent
+byte. Hang-up and error: the FIN or the RST. Writable: see `writable`. With EPOLLET only what came
+since the last report counts, see `epolls`. A Unix socket was made ready by a call (peer_call).
+What its own side's shutdown made ready has no frame.
 "Unread" counts the calls entered before the wait; where their order is not known, or several frames
 may have done it, or one that the ring lost, there is no span.
 Read first: man 2 poll, man 7 epoll, Linux: tcp_poll, tcp_stream_is_readable, ep_poll_callback.
@@ -18,6 +20,7 @@ from collections.abc import Mapping
 from netlab.correlate.admissions import Admissions
 from netlab.correlate.arrivals import arrival_ns, came
 from netlab.correlate.datagram_join import DatagramJoin
+from netlab.correlate.datagrams import Datagram
 from netlab.correlate.epolls import Epolls, Reported
 from netlab.correlate.local_join import LocalJoin
 from netlab.correlate.option_changes import option_between
@@ -61,6 +64,7 @@ class Wakeups:
         self.packets, self.epolls, self.ring_lost = packets, epolls, ring_lost
         self._writable = Writable(calls, packets)
         self._cursors: dict[int, tuple[list[int], list[int]]] = {}
+        self._unread: dict[int, list[Datagram]] = {}  # by id of the socket
         self._edges: dict[int, tuple[list[int], list[Packet]] | None] = {}
 
     def spans(self, sockets: Sockets) -> list[Span]:
@@ -116,8 +120,12 @@ class Wakeups:
 
     def _listener(self, number: int, until: int, socket: Socket, events: int) -> list[Span]:
         place = bisect_right(socket.accepts, number)
-        if not events & POLLIN or place >= len(socket.accepts):
+        if not events & POLLIN:
             return []
+        if place >= len(socket.accepts):
+            known = all(made.connection is not None for made in socket.accepted)
+            left = self._admissions.first_left(socket) if known and not self.ring_lost else None
+            return self._span(number, left, until)
         if place and self._overlaps(number, socket.accepts[place - 1]):
             return []
         made = socket.accepted[place]
@@ -267,12 +275,33 @@ class Wakeups:
     def _datagram(self, number: int, until: int, socket: Socket, events: int) -> list[Span]:
         reads = self.datagrams.reads.get(id(socket), [])
         place = bisect_right(reads, number, key=lambda item: item[0])
-        if not events & POLLIN or place >= len(reads):
+        if not events & POLLIN:
             return []
-        datagram = reads[place][1]  # None: what the next read took is not known
+        # None: what the next read took is not known
+        datagram = reads[place][1] if place < len(reads) else self._left(until, socket)
         if datagram is None:
             return []
         return self._span(number, self.packets[datagram.completed_by], until)
+
+    def _left(self, until: int, socket: Socket) -> Datagram | None:
+        """The first datagram that came to a socket of those that nobody read, if it is known."""
+        if id(socket) not in self._unread:
+            self._unread[id(socket)] = self._never_read(socket)
+        left = self._unread[id(socket)]
+        if not left or left[0].arrived_ns > until:
+            return None
+        alone = len(left) == 1 or left[1].arrived_ns > until
+        return left[0] if alone or (id(socket), True) in left[0].takers else None
+
+    def _never_read(self, socket: Socket) -> list[Datagram]:
+        """In order of arrival; none where a read may have taken one, or one has no frame."""
+        local, reads = socket.local_endpoint, self.datagrams.reads.get(id(socket), [])
+        if local is None or self.ring_lost or any(taken is None for _, taken in reads):
+            return []
+        if self.datagrams.lost is not None or self.datagrams.unseen_to(("*", local[1])):
+            return []
+        came_to = self.datagrams.came.get(id(socket), ())
+        return sorted((d for d in came_to if not d.read_by), key=lambda d: d.arrived_ns)
 
     def _local(self, number: int, until: int, socket: Socket, events: int) -> list[Span]:
         if not events & POLLIN:

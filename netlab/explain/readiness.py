@@ -333,9 +333,9 @@ def _woken(line: Line, scene: Scene, call: Call, packet: Packet) -> int | None:
     ):
         return ready_ns
     if direction is Direction.C2S:
-        made = _listening(scene, call, path)
-        if made is not None:
-            return tell_accept(line, path, made)
+        listener = _listening(scene, call, path)
+        if listener is not None:
+            return tell_accept(line, path, listener)
     if first is not None or packet._flags & FIN:
         told = Line(line.at_ns, line.stop_ns)
         if first is not None:
@@ -349,8 +349,14 @@ def _woken(line: Line, scene: Scene, call: Call, packet: Packet) -> int | None:
 
 
 def _listening(scene: Scene, call: Call, path: Path) -> Socket | None:
-    """The socket that was accepted after this wait had reported its listener; None: another."""
+    """The listener that this wait reported for this connection, which was accepted later, or never.
+
+    None: it reported the connection's own socket.
+    """
     server = scene.ends.get((path.connection, Side.SERVER))
-    if server is None or server.accepted_by is None or server.accepted_by < call.call:
-        return None
-    return server
+    if server is not None:
+        later = server.accepted_by is not None and server.accepted_by > call.call
+        return server.listener if later else None
+    listener = scene.listener(path.track)
+    reported = [socket for _, socket in scene.sockets.reported.get(call.call, ())]
+    return listener if any(socket is listener for socket in reported) else None

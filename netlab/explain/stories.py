@@ -250,7 +250,7 @@ def _accept(line: Line, scene: Scene, call: Call) -> int | None:
         return None
     if made is None:
         return None
-    return tell_accept(line, path, made)
+    return tell_accept(line, path, made.listener)
 
 
 def _close(line: Line, scene: Scene, call: Call) -> int | None:
