@@ -90,9 +90,7 @@ def _made_ready(
     ends = [*([fin] if fin is not None else []), *came(inbound.stream.half.resets)[:1]]
     far_ns = min((at for at in map(arrival_ns, ends) if at <= until_ns), default=None)
     if shut is not None and far_ns is not None and over_ns(scene, shut) > far_ns:
-        if shut.entered_ns < far_ns:
-            return None  # both at once
-        shut = None  # the peer's end was first
+        shut = None  # the peer's end was first, or both came at once
     if shut is not None and item.events & (POLLIN | POLLRDHUP):
         return shut
     writing = next(iter(_entered_by(scene, socket.shutdowns, until_ns)), None)

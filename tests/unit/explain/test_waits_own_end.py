@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from netlab.model.call import POLLERR, POLLHUP, POLLIN, POLLRDHUP
+from netlab.model.call import EPOLLET, POLLERR, POLLHUP, POLLIN, POLLRDHUP
 from tests.playbook import INODE, Play, number_of
 from tests.waits_told import MS, causes, of, told
 
@@ -113,18 +113,68 @@ def test_a_hang_up_that_the_fin_made_behind_the_shutdown(wait: dict[str, Any]) -
 
 
 @pytest.mark.parametrize("wait", WAITS)
-@pytest.mark.parametrize(("events", "read"), [(POLLIN, 10), (POLLIN | POLLERR | POLLHUP, None)])
+@pytest.mark.parametrize(
+    ("events", "read", "failure"),
+    [(POLLIN, 10, None), (POLLIN, None, "ECONNRESET"), (POLLIN | POLLERR | POLLHUP, None, None)],
+)
 def test_what_came_is_not_ended_by_a_shutdown(
-    events: int, read: int | None, wait: dict[str, Any]
+    events: int, read: int | None, failure: str | None, wait: dict[str, Any]
 ) -> None:
     """It was readable since bytes or a reset came, of which no frame was captured."""
     play = Play(wired=True)
     play.handshake()
     with play.wait("client", (INODE["client"], events), **wait):
         in_thread(play, "client", "SHUT_RD")
-    play.did("client", "recv", read, size=10, errno=None if read else "ECONNRESET")
+    if read or failure:
+        play.did("client", "recv", read, size=10, errno=failure)
     tables, rows = told(play)
     assert [c for c, _ in causes(rows, number_of(tables, wait["op"]))] == ["unknown"]
+
+
+@pytest.mark.parametrize("op", ["poll", "recv"])
+def test_a_fin_that_came_while_a_shutdown_was_inside_leaves_it_open(op: str) -> None:
+    play = Play(wired=True)
+    play.handshake()
+    ready = (INODE["client"], POLLIN | POLLRDHUP)
+    call = play.wait("client", ready, op=op) if op == "poll" else play.call("client", op, 0, size=9)
+    with call:
+        play.now_ns += 40 * MS
+        with play.call("client", "shutdown", 0, args="SHUT_RD", tid=11):
+            play.fin("s>c", 0)
+    tables, rows = told(play)
+    assert [c for c, _ in causes(rows, number_of(tables, op))] == ["unknown"]
+
+
+def test_an_edge_that_a_shutdown_made_is_not_the_fin_that_followed() -> None:
+    play = edge()
+    with play.wait("client", (INODE["client"], POLLIN)):
+        play.data("s>c", 0, 10)
+    play.did("client", "recv", 10, size=10)
+    with play.wait("client", (INODE["client"], POLLIN | POLLRDHUP)):
+        in_thread(play, "client", "SHUT_RD")
+        play.fin("s>c", 10)
+    play.did("client", "recv", 0, size=10)
+    tables, rows = told(play)
+    second = number_of(tables, "epoll_wait", 2)
+    assert causes(rows, second) == [("other_event", 40)]
+    assert not [span for span in tables.spans if (span.call, span.role) == (second, "wakeup")]
+
+
+def test_a_shutdown_that_an_edge_had_told_of_is_not_told_again() -> None:
+    play = edge()
+    for _ in range(2):
+        with play.wait("client", (INODE["client"], POLLRDHUP)):
+            in_thread(play, "client", "SHUT_RD")
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, "epoll_wait", 1)) == [("other_event", 40)]
+    assert causes(rows, number_of(tables, "epoll_wait", 2)) == [("unknown", 40)]
+
+
+def edge() -> Play:
+    play = Play(wired=True)
+    play.handshake()
+    play.watch("client", INODE["client"], EPOLLET | POLLIN | POLLRDHUP)
+    return play
 
 
 @pytest.mark.parametrize(("in_time", "cause"), [(True, "peer_app"), (False, "other_event")])
