@@ -18,11 +18,12 @@ from netlab.correlate.arrivals import arrival_ns
 from netlab.correlate.flows import ACK, FIN, RST, SYN
 from netlab.correlate.sockets import Socket
 from netlab.explain.accepting import tell_accept, tell_before
-from netlab.explain.arriving import tell_acked, tell_byte, tell_end, tell_reset
+from netlab.explain.arriving import tell_byte, tell_end, tell_reset
 from netlab.explain.at_once import traced_ns
 from netlab.explain.attempt import tell_attempt
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.edges import tell_left_unread
+from netlab.explain.error_queue import tell_told_acked
 from netlab.explain.giving_up import tell_hopeless
 from netlab.explain.local_room import tell_local_room
 from netlab.explain.low_water import polled
@@ -35,9 +36,8 @@ from netlab.explain.sender import Sender
 from netlab.explain.sending import tell_room
 from netlab.explain.timed_out import tell_timer
 from netlab.explain.unframed import tell_unframed_poll
-from netlab.explain.unstreamed import tell_error, tell_frame, tell_hang_up
+from netlab.explain.unstreamed import tell_error_of, tell_frame, tell_hang_up
 from netlab.model.call import (
-    MSG_ZEROCOPY,
     POLLERR,
     POLLHUP,
     POLLOUT,
@@ -225,37 +225,22 @@ def _hang_up(line: Line, scene: Scene, call: Call) -> int | None:
 def _errored(line: Line, scene: Scene, call: Call) -> int | None:
     """A wait that an error ended without a frame of the stream.
 
-    On a stream, after a send without a copy, the error queue told that all was acknowledged; else
-    the kernel gave the peer up. Of datagrams an ICMP message told: the next call that fails has it.
+    On a stream, after a send without a copy or one that asked for it, the error queue told what was
+    acknowledged; else the kernel gave the peer up. Of datagrams an ICMP message told.
     """
     for item, socket in scene.sockets.reported.get(call.call, ()):
         if socket.is_local or socket.listens:
             continue
         if socket.is_stream:
-            told = (_given_back if item.events & POLLERR else None, tell_hopeless)
+            told = (tell_told_acked if item.events & POLLERR else None, tell_hopeless)
             ready = (story(line, scene, call, socket) for story in told if story is not None)
             found = next((at for at in ready if at is not None), None)
             if found is not None:
                 return found
             continue
-        if not item.events & POLLERR:
-            continue
-        later = map(scene.call, socket.calls[bisect_left(socket.calls, call.call) :])
-        failed = next((one for one in later if one.errno is not None), None)
-        if failed is not None and failed.call != call.call:
-            return tell_error(line, scene, failed)
+        if item.events & POLLERR:
+            return tell_error_of(line, scene, call, socket)
     return None
-
-
-def _given_back(line: Line, scene: Scene, call: Call, socket: Socket) -> int | None:
-    """Until memory that was sent without a copy is the program's again: all is acknowledged."""
-    home = scene.home(socket)
-    path = scene.path(home[0]) if home is not None else None
-    before = socket.calls[: bisect_left(socket.calls, call.call)]
-    lent = [n for n in before if scene.record(n).flags & MSG_ZEROCOPY and scene.call(n).stop]
-    if path is None or home is None or not lent:
-        return None
-    return tell_acked(line, path, home[1].outbound, (scene.call(lent[-1]).stop or 1) - 1)
 
 
 def _writable(line: Line, scene: Scene, call: Call) -> int | None:

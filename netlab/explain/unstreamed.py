@@ -6,7 +6,10 @@ Read first: reference on datagrams; man 7 udp, man 7 unix, man 7 pipe.
 
 from __future__ import annotations
 
-from netlab.correlate.arrivals import arrival_ns
+from bisect import bisect_left
+
+from netlab.correlate.arrivals import arrival_ns, came
+from netlab.correlate.socket_options import options_of
 from netlab.correlate.sockets import Socket
 from netlab.explain.accepting import tell_before
 from netlab.explain.causes import Cause, Certainty
@@ -15,6 +18,7 @@ from netlab.explain.flight import tell_flight
 from netlab.explain.parts import Line
 from netlab.explain.scene import Scene
 from netlab.explain.wording import name_of
+from netlab.model.call import is_outbound
 from netlab.model.tables import Call, Packet, Role
 
 _ERRORS = {
@@ -50,6 +54,45 @@ def tell_error(line: Line, scene: Scene, call: Call) -> int | None:
     line.until(came_ns, cause, Certainty.OBSERVED, (said,), (),
                f"until the ICMP message of frame {said} came ({call.errno})")  # fmt: skip
     return came_ns
+
+
+def tell_error_of(line: Line, scene: Scene, call: Call, socket: Socket) -> int | None:
+    """A wait that reported an error of a socket of datagrams: until an ICMP message came.
+
+    The next call that fails has it; or the program asked for it (SO_ERROR, MSG_ERRQUEUE), and one
+    came in the time of the wait that quotes what was sent.
+    """
+    later = map(scene.call, socket.calls[bisect_left(socket.calls, call.call) :])
+    failed = next((one for one in later if one.errno is not None), None)
+    if failed is not None and failed.call != call.call:
+        ready_ns = tell_error(line, scene, failed)
+        if ready_ns is not None:
+            return ready_ns
+    until_ns = call.returned_by_ns or line.stop_ns
+    frames = {
+        span.frame for number in socket.calls if is_outbound(scene.record(number))
+        for span in scene.spans.get(number, ()) if span.role == Role.ICMP and span.frame is not None
+    }  # fmt: skip
+    told = [
+        packet for packet in came(scene.packets[frame] for frame in frames)
+        if call.entered_ns < arrival_ns(packet) <= until_ns and _says_no_way(packet)
+    ]  # fmt: skip
+    if not told:
+        return None
+    stamped = any(one.name == "SO_TIMESTAMPING" and one.on
+                  for one in options_of(socket.calls, scene.records))  # fmt: skip
+    certainty = Certainty.OBSERVED if len(told) == 1 and not stamped else Certainty.INFERRED
+    first = told[0]
+    cause = Cause.REFUSED if first._port_unreachable else Cause.UNREACHABLE
+    name = first._icmp.name if first._icmp is not None else "ICMP"
+    line.until(arrival_ns(first), cause, certainty, (first.frame,), (),
+               f"until the ICMP message of frame {first.frame} came ({name})")  # fmt: skip
+    return arrival_ns(first)
+
+
+def _says_no_way(packet: Packet) -> bool:
+    """Whether an ICMP message says that datagrams do not get there, of whatever size."""
+    return packet._icmp is None or packet._icmp.mtu_bytes is None
 
 
 def tell_frame(line: Line, scene: Scene, packet: Packet) -> int:
