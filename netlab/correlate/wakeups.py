@@ -7,8 +7,8 @@ the one read next, or the first that nobody read. Exceptional: the frame that br
 byte. Hang-up and error: the FIN or the RST. Writable: see `writable`. With EPOLLET only what came
 since the last report counts, see `epolls`. A Unix socket was made ready by a call (peer_call).
 What its own side's shutdown made ready has no frame.
-"Unread" counts the calls entered before the wait; where their order is not known, or several frames
-may have done it, or one that the ring lost, there is no span.
+"Unread" counts the calls entered before the wait; where their order is not known and not one frame
+alone may have done it, or several may have, or one that the ring lost, there is no span.
 Read first: man 2 poll, man 7 epoll, Linux: tcp_poll, tcp_stream_is_readable, ep_poll_callback.
 """
 
@@ -205,9 +205,41 @@ class Wakeups:
             )  # fmt: skip
             cursors = self._cursors[id(end)] = [n for n, _ in reads], [s for _, s in reads]
         place = bisect_left(cursors[0], number)
-        if place and self._overlaps(number, cursors[0][place - 1]):
-            return True, None
         at = cursors[1][place - 1] if place else 0
+        if place and self._overlaps(number, cursors[0][place - 1]):
+            before = cursors[1][place - 2] if place > 1 else 0
+            if place > 1 and self._overlaps(number, cursors[0][place - 2]):
+                return True, None
+            return True, self._only_one(number, until, join, end, (before, at))
+        return self._made_readable(until, join, end, at)
+
+    def _only_one(
+        self, number: int, until: int, join: TcpJoin, end: End, cursors: tuple[int, int]
+    ) -> Packet | None:
+        """The frame that woke a wait beside a read that was under way, if one alone can have.
+
+        `cursors`: where that read began and ended. What it took came in the time of the wait, and
+        nothing behind it by its end.
+        """
+        side = end.socket.side
+        before, (behind, _) = (self._made_readable(until, join, end, at) for at in cursors)
+        if side is None or behind or before[1] is None:
+            return None
+        ends = came(join.track.halves[side.inbound].resets)[:1]
+        fin = fin_ready(join.streams[side.inbound], self.packets)
+        ends += [fin] if fin is not None else []
+        if any(arrival_ns(packet) <= until for packet in ends):
+            return None
+        inside = arrival_ns(before[1]) > self.calls[number - 1].entered_ns
+        return before[1] if inside else None
+
+    def _made_readable(
+        self, until: int, join: TcpJoin, end: End, at: int
+    ) -> tuple[bool, Packet | None]:
+        """The same, where the first unread byte is this one."""
+        side = end.socket.side
+        if side is None:
+            return True, None
         if at in end.inbound.holes:
             at += 1
         lowat = option_between(end.socket.lowat, self.calls, until, until, 1)

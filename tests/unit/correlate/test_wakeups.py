@@ -270,6 +270,54 @@ def test_a_read_of_another_thread_under_way_leaves_it_open() -> None:
     assert wakers(play.tables()) == [[]]
 
 
+def test_a_read_of_another_thread_under_way_has_what_alone_came() -> None:
+    play = Play()
+    play.handshake()
+    with (
+        play.call("server", "recv", 10, tid=21),
+        play.wait("server", (INODE["server"], POLLIN)),
+    ):
+        alone = sends(play, 0, 10)
+    sends(play, 10, 20)
+    assert wakers(play.tables()) == [[alone]]
+
+
+@pytest.mark.parametrize("then", ["fin", "rst"])
+def test_beside_a_read_of_another_thread_the_end_leaves_it_open(then: str) -> None:
+    play = Play()
+    play.handshake()
+    with (
+        play.call("server", "recv", 10, tid=21),
+        play.wait("server", (INODE["server"], POLLIN)),
+    ):
+        sends(play, 0, 10)
+        play.fin("c>s", 10) if then == "fin" else play.rst("c>s", 10)
+    assert wakers(play.tables()) == [[]]
+
+
+def test_what_came_before_a_wait_beside_a_read_under_way_may_have_been_taken() -> None:
+    play = Play()
+    play.handshake()
+    with play.call("server", "recv", 10, tid=21):
+        sends(play, 0, 10)
+        with play.wait("server", (INODE["server"], POLLIN)):
+            pass
+    assert wakers(play.tables()) == [[]]
+
+
+def test_two_reads_of_other_threads_under_way_leave_it_open() -> None:
+    play = Play()
+    play.handshake()
+    with (
+        play.call("server", "recv", 10, tid=21),
+        play.call("server", "recv", 10, tid=22),
+        play.wait("server", (INODE["server"], POLLIN)),
+    ):
+        sends(play, 0, 10)
+        sends(play, 10, 20)
+    assert wakers(play.tables()) == [[]]
+
+
 def test_writable_again_keeps_its_frame_until_the_next_send() -> None:
     play = Play()
     play.handshake()
