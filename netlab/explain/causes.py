@@ -17,7 +17,8 @@ timestamps, what it cost stays `unknown`.
 in smaller pieces, UDP sends nothing again, so a program waits for it until its own time is up.
 
 `other_event` is what an event loop waits for beside its sockets; `readiness` names it only where no
-socket or pipe of the recording is among what was reported.
+socket or pipe of the recording is among what was reported. A shutdown of its own side, made by
+another thread, is one as well (`own_end`).
 """
 
 from __future__ import annotations

@@ -187,8 +187,8 @@ def _doubt(
     if line.stop_ns - ready_ns > _PROMPT_NS + traced_ns(call):
         line.unknown(
             told.at_ns,
-            f"in which {which} may have been ready, of which it is not known when: what else it"
-            " reported was ready by the end of this, and its thread did not run then",
+            f"in which {which} may have been ready already: since when is not recorded, and once"
+            " something else that it reported was ready, its thread did not run",
         )  # fmt: skip
         return ready_ns
     for part in told.parts:

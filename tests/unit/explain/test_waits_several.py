@@ -42,7 +42,7 @@ def beside_a_pipe_and_late(play: Play) -> None:
         (alone, [("peer_app", 40)], "observed", ""),
         (beside_a_pipe, [("peer_app", 40)], "inferred", "unless descriptor 9 was ready first"),
         (beside_a_pipe_and_late, [("unknown", 40), ("scheduler", 150)], "unknown",
-         "descriptor 9 may have been ready"),
+         "descriptor 9 may have been ready already"),
     ],
 )  # fmt: skip
 def test_a_wait_that_a_descriptor_ended_of_which_no_moment_is_known(
