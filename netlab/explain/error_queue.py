@@ -36,19 +36,21 @@ def tell_told_acked(line: Line, scene: Scene, call: Call, socket: Socket) -> int
         return None
     outbound = home[1].outbound
     una = path.senders[outbound].una(call.entered_ns)
-    for number in socket.calls[: bisect_left(socket.calls, call.call)]:
-        stop = scene.call(number).stop
-        if stop is not None and stop > una and _is_told(scene, path, home[1], call, number):
-            return tell_acked(line, path, outbound, stop - 1)
-    return None
+    first: int | None = None
+    for number in reversed(socket.calls[: bisect_left(socket.calls, call.call)]):
+        send = scene.call(number)
+        if send.direction != outbound or send.stop is None:
+            continue
+        if send.stop <= una:
+            break
+        if _is_told(scene, path, home[1], call, send):
+            first = send.stop
+    return tell_acked(line, path, outbound, first - 1) if first is not None else None
 
 
-def _is_told(scene: Scene, path: Path, side: Side, wait: Call, number: int) -> bool:
+def _is_told(scene: Scene, path: Path, side: Side, wait: Call, send: Call) -> bool:
     """Whether the error queue tells of the acknowledgement of a send, and of nothing else."""
-    send = scene.call(number)
-    if send.direction != side.outbound:
-        return False
-    if scene.record(number).flags & MSG_ZEROCOPY:
+    if scene.record(send.call).flags & MSG_ZEROCOPY:
         return True
     asked = [
         option for option in scene.options(path.connection, side)

@@ -55,6 +55,8 @@ def ended_here(
     scene: Scene, wait: Call, item: Ready, socket: Socket
 ) -> tuple[Call, Certainty] | None:
     """The shutdown that made a reported descriptor ready; None: none did, or it is not known."""
+    if not socket.reading_shutdowns and not socket.shutdowns:
+        return None
     if socket.is_local or not socket.is_stream or item.events & POLLERR:
         return None
     until_ns = wait.returned_by_ns or wait.returned_ns or wait.entered_ns

@@ -127,8 +127,9 @@ def _came_to(scene: Scene, packet: Packet, socket: Socket) -> bool:
         return False
     if not socket.is_stream:
         local = socket.local_endpoint
-        spoke = packet.connection in {scene.call(n).connection for n in socket.calls}
-        return spoke or (local is not None and local[1] == packet.dport)
+        if local is not None and local[1] != 0:
+            return local[1] == packet.dport
+        return any(scene.call(n).connection == packet.connection for n in socket.calls)
     if socket.listens:
         path = scene.path(packet.connection)
         server = scene.ends.get((packet.connection, Side.SERVER))

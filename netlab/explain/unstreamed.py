@@ -6,10 +6,9 @@ Read first: reference on datagrams; man 7 udp, man 7 unix, man 7 pipe.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_right
 
-from netlab.correlate.arrivals import arrival_ns, came
-from netlab.correlate.socket_options import options_of
+from netlab.correlate.arrivals import arrival_ns
 from netlab.correlate.sockets import Socket
 from netlab.explain.accepting import tell_before
 from netlab.explain.causes import Cause, Certainty
@@ -18,7 +17,6 @@ from netlab.explain.flight import tell_flight
 from netlab.explain.parts import Line
 from netlab.explain.scene import Scene
 from netlab.explain.wording import name_of
-from netlab.model.call import is_outbound
 from netlab.model.tables import Call, Packet, Role
 
 _ERRORS = {
@@ -62,30 +60,29 @@ def tell_error_of(line: Line, scene: Scene, call: Call, socket: Socket) -> int |
     The next call that fails has it; or the program asked for it (SO_ERROR, MSG_ERRQUEUE), and one
     came in the time of the wait that quotes what was sent.
     """
-    later = map(scene.call, socket.calls[bisect_left(socket.calls, call.call) :])
-    failed = next((one for one in later if one.errno is not None), None)
-    if failed is not None and failed.call != call.call:
-        ready_ns = tell_error(line, scene, failed)
+    until_ns = call.returned_by_ns or line.stop_ns
+    errors = scene.errors_of(socket)
+    told = [
+        packet for packet in errors[bisect_right(errors, call.entered_ns, key=arrival_ns) :]
+        if arrival_ns(packet) <= until_ns and _says_no_way(packet)
+    ]  # fmt: skip
+    home = scene.home(socket)
+    options = scene.options(*home) if home is not None else []
+    stamped = any(one.name == "SO_TIMESTAMPING" and one.on for one in options)
+    sure = len(told) == 1 and not stamped
+    if not sure:
+        later = map(scene.call, socket.calls[bisect_right(socket.calls, call.call) :])
+        failed = next((one for one in later if one.errno is not None), None)
+        ready_ns = tell_error(line, scene, failed) if failed is not None else None
         if ready_ns is not None:
             return ready_ns
-    until_ns = call.returned_by_ns or line.stop_ns
-    frames = {
-        span.frame for number in socket.calls if is_outbound(scene.record(number))
-        for span in scene.spans.get(number, ()) if span.role == Role.ICMP and span.frame is not None
-    }  # fmt: skip
-    told = [
-        packet for packet in came(scene.packets[frame] for frame in frames)
-        if call.entered_ns < arrival_ns(packet) <= until_ns and _says_no_way(packet)
-    ]  # fmt: skip
     if not told:
         return None
-    stamped = any(one.name == "SO_TIMESTAMPING" and one.on
-                  for one in options_of(socket.calls, scene.records))  # fmt: skip
-    certainty = Certainty.OBSERVED if len(told) == 1 and not stamped else Certainty.INFERRED
     first = told[0]
     cause = Cause.REFUSED if first._port_unreachable else Cause.UNREACHABLE
     name = first._icmp.name if first._icmp is not None else "ICMP"
-    line.until(arrival_ns(first), cause, certainty, (first.frame,), (),
+    line.until(arrival_ns(first), cause, Certainty.OBSERVED if sure else Certainty.INFERRED,
+               (first.frame,), (),
                f"until the ICMP message of frame {first.frame} came ({name})")  # fmt: skip
     return arrival_ns(first)
 
