@@ -26,13 +26,13 @@ from netlab.model.tables import Call, Packet
 _CITED = 8
 
 
-def complete(path: Path, socket: Socket) -> tuple[int, int] | None:
+def complete(path: Path, listener: Socket | None) -> tuple[int, int] | None:
     """(when the connection stood in its accept queue, by which frame)."""
     admission = admission_of(path)
     if admission is not None and admission.packet is not None:
         return arrival_ns(admission.packet), admission.packet.frame
     acks = acks_at_server(path.track)
-    soonest_ns = queued_ns(path.track, socket.listener, path.scene.records)
+    soonest_ns = queued_ns(path.track, listener, path.scene.records)
     first = next(
         (row for row in acks if soonest_ns is None or arrival_ns(row.packet) >= soonest_ns), None
     )

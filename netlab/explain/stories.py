@@ -19,6 +19,7 @@ from netlab.explain.lingering import tell_linger
 from netlab.explain.local_queue import full_by, tell_local_connect
 from netlab.explain.local_room import tell_local_room
 from netlab.explain.opening import tell_connect, unanswered
+from netlab.explain.own_end import shut_reading, tell_shut
 from netlab.explain.parts import Line, Part
 from netlab.explain.path import Path
 from netlab.explain.readiness import tell_poll
@@ -285,6 +286,11 @@ def _connect(line: Line, scene: Scene, call: Call) -> int | None:
 
 
 def _accept(line: Line, scene: Scene, call: Call) -> int | None:
+    if call.errno == "EINVAL":  # nobody listens on it (any more)
+        socket = scene.socket_of(call)
+        returned_ns = call.returned_by_ns or line.stop_ns
+        shut = shut_reading(scene, socket, returned_ns) if socket is not None else None
+        return tell_shut(line, shut) if shut is not None else None
     if call.errno is not None:
         gave_up(line, call, scene)
         return line.at_ns
@@ -295,7 +301,7 @@ def _accept(line: Line, scene: Scene, call: Call) -> int | None:
         return None
     if made is None:
         return None
-    return tell_accept(line, path, made)
+    return tell_accept(line, path, made.listener)
 
 
 def _close(line: Line, scene: Scene, call: Call) -> int | None:
