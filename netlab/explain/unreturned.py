@@ -2,22 +2,32 @@
 
 Each story ends there, so nothing ended the wait: it says what had not come by then. Where it had
 come, and the call was inside all the same, nobody knows why.
-Read first: `stories` (the same of calls that returned), reference on calls still inside.
+
+A wait for several is told as a recv, send, accept or connect would be that was made on the one
+socket which it was for. Of several it is the one to which something was owed, bytes or room; where
+that was none, none had said anything; where those were several of which each had another reason,
+it is not known.
+Read first: `stories` (the same of calls that returned), `unwoken` (which sockets those are),
+reference on calls still inside.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from enum import Enum, auto
 
-from netlab.correlate.arrivals import arrival_ns, on_its_way, reached, sent
+from netlab.correlate.arrivals import arrival_ns, came, on_its_way, reached, sent
 from netlab.correlate.sockets import Socket
 from netlab.explain.arriving import tell_byte, tell_unarrived
 from netlab.explain.causes import Cause, Certainty
+from netlab.explain.edges import tell_left_unread
+from netlab.explain.endings import ended_ns
 from netlab.explain.flight import on_wire
 from netlab.explain.local_queue import tell_never_accepted, tell_no_local_accept
 from netlab.explain.local_room import tell_no_local_room
 from netlab.explain.low_water import wanted_by
-from netlab.explain.opening import tell_connect
+from netlab.explain.opening import icmp_error, tell_connect, tell_unanswered
 from netlab.explain.parts import Line, Part
 from netlab.explain.path import Path
 from netlab.explain.peer import tell_silent
@@ -26,25 +36,30 @@ from netlab.explain.scene import Scene
 from netlab.explain.sending import tell_room
 from netlab.explain.stopped import tell_stop
 from netlab.explain.unwoken import (
-    no_client_came,
-    no_datagram_left_for,
-    tell_no_client,
-    tell_unwoken,
+    Awaited,
+    Goal,
+    awaited_by,
+    looks_once,
+    tell_without_sockets,
 )
 from netlab.explain.wording import name_of
-from netlab.model.call import ACCEPTING, STOP, WAITING, is_inbound, is_outbound
+from netlab.model.call import ACCEPTING, EPOLL_WAITING, STOP, WAITING, is_inbound, is_outbound
 from netlab.model.tables import Call, Direction, Packet, Side
+
+_PROMPT_NS = 2_000_000  # a wait that something ends returns by then, on a busy machine
 
 
 def end_of(scene: Scene, call: Call) -> tuple[int, str]:
     """(until when the call was inside, whose end that was).
 
     Of a process that was killed only its parent knows the end, a moment later: that is the bound.
+    What its kernel sent as it closed its sockets is a better one: what came afterwards may be the
+    answer to that.
     """
     left = scene.exits.get((call.host, call.pid))
     if left is None:
         return max(scene.end_ns, call.entered_ns), "the recording"
-    return max(left.returned_by_ns or left.entered_ns, call.entered_ns), "its process"
+    return max(ended_ns(left, scene.departures_ns(left)), call.entered_ns), "its process"
 
 
 def parts_until_the_end(scene: Scene, call: Call) -> list[Part]:
@@ -58,7 +73,7 @@ def parts_until_the_end(scene: Scene, call: Call) -> list[Part]:
 
 def _story(call: Call) -> Callable[[Line, Scene, Call], object]:
     if call.op in WAITING:
-        return tell_unwoken
+        return _wait
     if call.op in ACCEPTING:
         return _accept
     if call.op == "connect":
@@ -87,9 +102,7 @@ def _recv(line: Line, scene: Scene, call: Call) -> None:
         return
     side = Side(call.side)
     sender = path.senders[side.inbound]
-    moves = scene.moves(path.connection, side, side.inbound)
-    first = max((other.stop or 0 for other in moves.calls), default=0)
-    wanted = wanted_by(scene, path, call, first)
+    wanted = wanted_by(scene, path, call, _next_byte(path, side))
     told = Line(line.at_ns, line.stop_ns)
     ready = sender.stream.ready.overlaps(wanted.byte, wanted.byte + 1)
     frame = ready[0][2] if ready else None
@@ -172,19 +185,28 @@ def _message(line: Line, scene: Scene, socket: Socket) -> None:
 
 def _under_way(line: Line, scene: Scene, socket: Socket) -> None:
     """Nothing had been sent to a socket until a datagram left, and that had not come by the end."""
-    local = socket.local_endpoint
-    sent = [
-        packet for packet in scene.tables.packets
-        if local is not None and packet.dport == local[1]
-        and line.at_ns <= packet.time_ns <= line.stop_ns
-    ]  # fmt: skip
-    if not sent or not all(_comes_after(packet, line.stop_ns) for packet in sent):
+    left = _sent_to(line, scene, socket)
+    if not left or not all(_comes_after(packet, line.stop_ns) for packet in left):
         return
-    first = min(sent, key=lambda packet: packet.time_ns)
+    first = min(left, key=lambda packet: packet.time_ns)
     line.until(first.time_ns, Cause.PEER_APP, Certainty.INFERRED, (), (),
                "because no datagram had been sent to it by then")  # fmt: skip
     line.until(line.stop_ns, Cause.NETWORK, Certainty.INFERRED, (first.frame,), (),
                on_wire(first))  # fmt: skip
+
+
+def no_datagram_left_for(line: Line, scene: Scene, socket: Socket) -> bool:
+    """Whether no datagram for the port of a socket was sent in the time of a line."""
+    return socket.local_endpoint is not None and not _sent_to(line, scene, socket)
+
+
+def _sent_to(line: Line, scene: Scene, socket: Socket) -> list[Packet]:
+    local = socket.local_endpoint
+    return [
+        packet for packet in scene.tables.packets
+        if local is not None and packet.dport == local[1]
+        and line.at_ns <= packet.time_ns <= line.stop_ns
+    ]  # fmt: skip
 
 
 def _comes_after(packet: Packet, time_ns: int) -> bool:
@@ -193,7 +215,7 @@ def _comes_after(packet: Packet, time_ns: int) -> bool:
     return packet.protocol == "UDP" and (late or on_its_way(packet))
 
 
-# --- writing, beginnings, waits for several
+# --- writing, beginnings
 
 
 def _send(line: Line, scene: Scene, call: Call) -> None:
@@ -214,11 +236,227 @@ def _connect(line: Line, scene: Scene, call: Call) -> None:
     path = scene.path(call.connection)
     if path is not None and sent(path.track.halves[Direction.C2S].syns):
         tell_connect(line, path, call)
+    elif call.connection is None and (attempt := _attempt(line, scene, call)) is not None:
+        told = Line(line.at_ns, line.stop_ns)
+        tell_connect(told, attempt, call)
+        _include_less_sure(line, told)
+
+
+def _attempt(line: Line, scene: Scene, call: Call) -> Path | None:
+    """The one connection to the address of a connect that began inside it, and is nobody's else.
+
+    The probe asks for the name of a socket when connect returns: until then its port is not known.
+    """
+    socket = scene.socket_of(call)
+    to = socket.peer_endpoint if socket is not None else None
+    found = [
+        path for row in scene.tables.connections
+        if to is not None and (row.server, row.server_port) == to
+        and (row.connection, Side.CLIENT) not in scene.ends
+        and row.first_ns is not None and line.at_ns <= row.first_ns <= line.stop_ns
+        and (path := scene.path(row.connection)) is not None
+        and sent(path.track.halves[Direction.C2S].syns)
+    ]  # fmt: skip
+    return found[0] if len(found) == 1 else None
 
 
 def _accept(line: Line, scene: Scene, call: Call) -> None:
     socket = scene.socket_of(call)
     if socket is not None and socket.listens:
         known = socket.local_endpoint is not None
-        if no_client_came(line, scene, [socket]):
+        if no_client_came(line, scene, socket):
             tell_no_client(line, Certainty.OBSERVED if known else Certainty.INFERRED)
+
+
+def no_client_came(line: Line, scene: Scene, listener: Socket) -> bool:
+    """Whether no client's first segment reached a listener in the time of a line."""
+    return _client_ns(line, scene, listener) is None
+
+
+def _client_ns(line: Line, scene: Scene, listener: Socket) -> int | None:
+    """When the first one did."""
+    port = listener.local_endpoint[1] if listener.local_endpoint is not None else None
+    paths = (
+        scene.path(row.connection) for row in scene.tables.connections if row.server_port == port
+    )
+    syns = [p for path in paths if path is not None for p in path.track.halves[Direction.C2S].syns]
+    times = [arrival_ns(packet) for packet in syns if reached(packet)]
+    return min((ns for ns in times if line.at_ns <= ns <= line.stop_ns), default=None)
+
+
+def tell_no_client(line: Line, certainty: Certainty) -> None:
+    """All of the line: nobody came."""
+    line.until(
+        line.stop_ns, Cause.NO_CLIENT, certainty, (), (), "because no client had come by then"
+    )
+
+
+# --- waits for several
+
+
+class _Found(Enum):
+    """What there was for a wait on one socket."""
+
+    NOTHING = auto()  # nobody had said anything
+    OWED = auto()  # bytes, room or an answer that had not come
+    PASSED = auto()  # something came long before the end: so it did not watch for that
+    UNCLEAR = auto()
+
+
+def _wait(line: Line, scene: Scene, call: Call) -> None:
+    """None of its descriptors was ready up to the end of the line."""
+    if looks_once(call) or tell_left_unread(line, scene, call, line.stop_ns):
+        return
+    every = awaited_by(scene, call, line)
+    awaited = [one for one in every if not one.own]
+    if not awaited:
+        tell_without_sockets(line, scene, call, own=bool(every))
+        return
+    told = [(one, Line(line.at_ns, line.stop_ns)) for one in awaited]
+    found = [(_one(own, scene, call, one), one, own) for one, own in told]
+    if any(what is _Found.UNCLEAR for what, _, _ in found):
+        return
+    owed = [own for what, _, own in found if what is _Found.OWED]
+    silent = [one for what, one, _ in found if what is _Found.NOTHING]
+    peers = [one for one in silent if one.goal is not Goal.CLIENT]
+    if owed:
+        if len(owed) == 1 or len({part.cause for own in owed for part in own.parts}) == 1:
+            _include_less_sure(line, owed[0])
+    elif len(peers) == 1:
+        own = Line(line.at_ns, line.stop_ns)
+        _silent(own, scene, peers[0].socket)
+        _include_less_sure(line, own)
+    elif peers:
+        named = f"any of its {len(peers)} connections"
+        line.until(line.stop_ns, Cause.PEER_APP, Certainty.INFERRED, (), (),
+                   f"because nothing had come on {named} by then")  # fmt: skip
+    elif silent:
+        tell_no_client(line, Certainty.INFERRED)
+
+
+def _include_less_sure(line: Line, told: Line) -> None:
+    """What was told of a socket of which it is not certain that it was the one."""
+    observed = Certainty.OBSERVED
+    parts = [
+        replace(part, certainty=Certainty.INFERRED) if part.certainty is observed else part
+        for part in told.parts
+    ]
+    line.include(parts, told.at_ns)
+
+
+def _one(line: Line, scene: Scene, call: Call, one: Awaited) -> _Found:
+    """What there was on one socket, and of what was owed, why it had not come."""
+    socket, home = one.socket, scene.home(one.socket)
+    if one.goal is Goal.CLIENT:
+        came_ns = _client_ns(line, scene, socket)
+        known = not socket.is_local  # whose clients have no frames
+        return _nothing_until(line, call, one, came_ns) if known else _Found.UNCLEAR
+    if one.goal is Goal.NONE:
+        return _Found.PASSED
+    if socket.is_local or not socket.is_stream:
+        return _one_message(line, scene, call, one)
+    path = scene.path(home[0]) if home is not None else None
+    if path is None or home is None:
+        return _Found.UNCLEAR
+    if one.goal is Goal.OPENING:
+        return _one_opening(line, path)
+    return _one_stream(line, path, call, one, home[1])
+
+
+def _nothing_until(line: Line, call: Call, one: Awaited, came_ns: int | None) -> _Found:
+    """Where something came it would have ended the wait, had that watched for it.
+
+    Of what came at the end nobody knows whether it was about to. An epoll may have told somebody
+    else of it, or have been told of no socket at all.
+    """
+    if came_ns is None:
+        return _Found.NOTHING
+    bound_ns = line.at_ns if call.op in EPOLL_WAITING else line.stop_ns - _PROMPT_NS
+    return _Found.PASSED if came_ns < bound_ns else _Found.UNCLEAR
+
+
+def _one_stream(line: Line, path: Path, call: Call, one: Awaited, side: Side) -> _Found:
+    byte = _next_byte(path, side)
+    came_ns = _came_ns(path, side, byte, line)
+    if one.goal is Goal.ROOM:
+        resets = came(path.track.halves[side.inbound].resets)
+        fell = any(arrival_ns(packet) <= line.stop_ns for packet in resets)
+        if fell or (one.reads and came_ns is not None and came_ns >= line.at_ns):
+            return _Found.UNCLEAR
+        tell_room(line, path, call, side, line.stop_ns)
+        return _Found.OWED if line.parts else _Found.UNCLEAR
+    if came_ns is not None:
+        return _nothing_until(line, call, one, came_ns)
+    if _was_written(path, side, byte, line.stop_ns):
+        tell_unarrived(line, path, side.inbound, byte)
+        return _Found.OWED
+    ended = _ended(path, side.inbound, line.stop_ns)
+    return _Found.UNCLEAR if ended else _Found.NOTHING
+
+
+def _one_opening(line: Line, path: Path) -> _Found:
+    syns, back = sent(path.track.halves[Direction.C2S].syns), path.track.halves[Direction.S2C]
+    answered = any(arrival_ns(p) <= line.stop_ns for p in came((*back.syns, *back.resets)))
+    if not syns or answered or icmp_error(path, line.stop_ns) is not None:
+        return _Found.UNCLEAR
+    tell_unanswered(line, path, syns)
+    return _Found.OWED
+
+
+def _one_message(line: Line, scene: Scene, call: Call, one: Awaited) -> _Found:
+    socket = one.socket
+    if one.goal is Goal.ROOM:
+        return _Found.UNCLEAR  # whoever shares its queue, or its device's, may have filled that
+    if socket.is_local:
+        home = scene.home(socket)
+        other = scene.ends.get((home[0], home[1].inbound.sender)) if home is not None else None
+        if other is None:
+            return _Found.UNCLEAR
+        done = map(scene.call, {*other.calls, *other.closes})
+        times = [
+            ended_ns(call) for call in done
+            if (is_outbound(call) and call.errno is None) or call.call in other.closes
+        ]  # fmt: skip
+    else:
+        if no_datagram_left_for(line, scene, socket):
+            return _Found.NOTHING
+        _under_way(line, scene, socket)
+        if line.parts:
+            return _Found.OWED
+        times = [packet.time_ns for packet in _sent_to(line, scene, socket)]
+    came_ns = min((ns for ns in times if line.at_ns <= ns <= line.stop_ns), default=None)
+    return _nothing_until(line, call, one, came_ns)
+
+
+def _silent(line: Line, scene: Scene, socket: Socket) -> None:
+    """The one socket to which nothing had been sent: all of the line."""
+    home = scene.home(socket)
+    path = scene.path(home[0]) if home is not None and not socket.is_local else None
+    if path is not None and home is not None:
+        _nothing_sent(line, path, home[1])
+    else:
+        _message(line, scene, socket)
+
+
+def _next_byte(path: Path, side: Side) -> int:
+    """Behind all that this side read."""
+    moves = path.scene.moves(path.connection, side, side.inbound)
+    return max((other.stop or 0 for other in moves.calls), default=0)
+
+
+def _came_ns(path: Path, side: Side, byte: int, line: Line) -> int | None:
+    """When the first came of what a wait for input would have been told of by the end.
+
+    That are bytes since it began, those that lay there unread, an end, and a reset.
+    """
+    half, sender = path.track.halves[side.inbound], path.senders[side.inbound]
+    ready = sender.stream.ready.overlaps(byte, byte + 1)
+    frame = ready[0][2] if ready else None
+    unread = [path.scene.packets[frame]] if frame is not None else []
+    new = [
+        packet for row in sender.departed
+        if reached(packet := row.packet) and arrival_ns(packet) >= line.at_ns
+    ]  # fmt: skip
+    every = (*unread, *new, *half.fins, *half.resets)
+    times = (arrival_ns(packet) for packet in every if reached(packet))
+    return min((ns for ns in times if ns <= line.stop_ns), default=None)
