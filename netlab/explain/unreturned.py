@@ -17,16 +17,24 @@ from collections.abc import Callable
 from dataclasses import replace
 from enum import Enum, auto
 
-from netlab.correlate.arrivals import arrival_ns, came, on_its_way, reached, sent
+from netlab.correlate.arrivals import arrival_ns, came, reached, sent
 from netlab.correlate.sockets import Socket
 from netlab.explain.arriving import tell_byte, tell_unarrived
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.edges import tell_left_unread
 from netlab.explain.endings import ended_ns
-from netlab.explain.flight import on_wire
-from netlab.explain.local_queue import tell_never_accepted, tell_no_local_accept
+from netlab.explain.local_queue import tell_no_local_accept
 from netlab.explain.local_room import tell_no_local_room
 from netlab.explain.low_water import wanted_by
+from netlab.explain.nobody_came import (
+    client_ns,
+    datagrams_left_for,
+    no_client_came,
+    no_datagram_left_for,
+    tell_no_client,
+    tell_no_message,
+    tell_under_way,
+)
 from netlab.explain.opening import icmp_error, tell_connect, tell_unanswered
 from netlab.explain.parts import Line, Part
 from netlab.explain.path import Path
@@ -44,7 +52,7 @@ from netlab.explain.unwoken import (
 )
 from netlab.explain.wording import name_of
 from netlab.model.call import ACCEPTING, EPOLL_WAITING, STOP, WAITING, is_inbound, is_outbound
-from netlab.model.tables import Call, Direction, Packet, Side
+from netlab.model.tables import Call, Direction, Side
 
 _PROMPT_NS = 2_000_000  # a wait that something ends returns by then, on a busy machine
 
@@ -96,7 +104,7 @@ def _recv(line: Line, scene: Scene, call: Call) -> None:
     socket = scene.socket_of(call)
     path = scene.path(call.connection)
     if socket is not None and (socket.is_local or not socket.is_stream):
-        _message(line, scene, socket)
+        tell_no_message(line, scene, socket)
         return
     if path is None or call.side is None:
         return
@@ -163,58 +171,6 @@ def _nothing_sent(line: Line, path: Path, side: Side) -> None:
     tell_silent(line, scene, last, said)
 
 
-def _message(line: Line, scene: Scene, socket: Socket) -> None:
-    """A datagram socket, a Unix socket, a pipe: nothing came."""
-    home = scene.home(socket)
-    if socket.is_local:
-        other = scene.ends.get((home[0], home[1].inbound.sender)) if home is not None else None
-        if other is None:
-            tell_never_accepted(line, scene, socket)
-        sure = other is not None and bool(other.calls)
-        line.until(
-            line.stop_ns, Cause.PEER_APP, Certainty.OBSERVED if sure else Certainty.INFERRED,
-            (), (), "because nothing had been written at the other end by then",
-        )  # fmt: skip
-        return
-    if not no_datagram_left_for(line, scene, socket):
-        _under_way(line, scene, socket)  # where one went that came or was lost is not told here
-        return
-    line.until(line.stop_ns, Cause.PEER_APP, Certainty.INFERRED, (), (),
-               "because no datagram had been sent to it by then")  # fmt: skip
-
-
-def _under_way(line: Line, scene: Scene, socket: Socket) -> None:
-    """Nothing had been sent to a socket until a datagram left, and that had not come by the end."""
-    left = _sent_to(line, scene, socket)
-    if not left or not all(_comes_after(packet, line.stop_ns) for packet in left):
-        return
-    first = min(left, key=lambda packet: packet.time_ns)
-    line.until(first.time_ns, Cause.PEER_APP, Certainty.INFERRED, (), (),
-               "because no datagram had been sent to it by then")  # fmt: skip
-    line.until(line.stop_ns, Cause.NETWORK, Certainty.INFERRED, (first.frame,), (),
-               on_wire(first))  # fmt: skip
-
-
-def no_datagram_left_for(line: Line, scene: Scene, socket: Socket) -> bool:
-    """Whether no datagram for the port of a socket was sent in the time of a line."""
-    return socket.local_endpoint is not None and not _sent_to(line, scene, socket)
-
-
-def _sent_to(line: Line, scene: Scene, socket: Socket) -> list[Packet]:
-    local = socket.local_endpoint
-    return [
-        packet for packet in scene.tables.packets
-        if local is not None and packet.dport == local[1]
-        and line.at_ns <= packet.time_ns <= line.stop_ns
-    ]  # fmt: skip
-
-
-def _comes_after(packet: Packet, time_ns: int) -> bool:
-    """Whether a datagram that had left was still on the wire at that time."""
-    late = packet._wired and reached(packet) and arrival_ns(packet) > time_ns
-    return packet.protocol == "UDP" and (late or on_its_way(packet))
-
-
 # --- writing, beginnings
 
 
@@ -268,29 +224,6 @@ def _accept(line: Line, scene: Scene, call: Call) -> None:
             tell_no_client(line, Certainty.OBSERVED if known else Certainty.INFERRED)
 
 
-def no_client_came(line: Line, scene: Scene, listener: Socket) -> bool:
-    """Whether no client's first segment reached a listener in the time of a line."""
-    return _client_ns(line, scene, listener) is None
-
-
-def _client_ns(line: Line, scene: Scene, listener: Socket) -> int | None:
-    """When the first one did."""
-    port = listener.local_endpoint[1] if listener.local_endpoint is not None else None
-    paths = (
-        scene.path(row.connection) for row in scene.tables.connections if row.server_port == port
-    )
-    syns = [p for path in paths if path is not None for p in path.track.halves[Direction.C2S].syns]
-    times = [arrival_ns(packet) for packet in syns if reached(packet)]
-    return min((ns for ns in times if line.at_ns <= ns <= line.stop_ns), default=None)
-
-
-def tell_no_client(line: Line, certainty: Certainty) -> None:
-    """All of the line: nobody came."""
-    line.until(
-        line.stop_ns, Cause.NO_CLIENT, certainty, (), (), "because no client had come by then"
-    )
-
-
 # --- waits for several
 
 
@@ -312,10 +245,13 @@ def _wait(line: Line, scene: Scene, call: Call) -> None:
     if not awaited:
         tell_without_sockets(line, scene, call, own=bool(every))
         return
-    told = [(one, Line(line.at_ns, line.stop_ns)) for one in awaited]
-    found = [(_one(own, scene, call, one), one, own) for one, own in told]
-    if any(what is _Found.UNCLEAR for what, _, _ in found):
-        return
+    found: list[tuple[_Found, Awaited, Line]] = []
+    for one in awaited:
+        own = Line(line.at_ns, line.stop_ns)
+        what = _one(own, scene, call, one)
+        if what is _Found.UNCLEAR:
+            return
+        found.append((what, one, own))
     owed = [own for what, _, own in found if what is _Found.OWED]
     silent = [one for what, one, _ in found if what is _Found.NOTHING]
     peers = [one for one in silent if one.goal is not Goal.CLIENT]
@@ -348,7 +284,7 @@ def _one(line: Line, scene: Scene, call: Call, one: Awaited) -> _Found:
     """What there was on one socket, and of what was owed, why it had not come."""
     socket, home = one.socket, scene.home(one.socket)
     if one.goal is Goal.CLIENT:
-        came_ns = _client_ns(line, scene, socket)
+        came_ns = client_ns(line, scene, socket)
         known = not socket.is_local  # whose clients have no frames
         return _nothing_until(line, call, one, came_ns) if known else _Found.UNCLEAR
     if one.goal is Goal.NONE:
@@ -420,10 +356,10 @@ def _one_message(line: Line, scene: Scene, call: Call, one: Awaited) -> _Found:
     else:
         if no_datagram_left_for(line, scene, socket):
             return _Found.NOTHING
-        _under_way(line, scene, socket)
+        tell_under_way(line, scene, socket)
         if line.parts:
             return _Found.OWED
-        times = [packet.time_ns for packet in _sent_to(line, scene, socket)]
+        times = [packet.time_ns for packet in datagrams_left_for(line, scene, socket)]
     came_ns = min((ns for ns in times if line.at_ns <= ns <= line.stop_ns), default=None)
     return _nothing_until(line, call, one, came_ns)
 
@@ -435,7 +371,7 @@ def _silent(line: Line, scene: Scene, socket: Socket) -> None:
     if path is not None and home is not None:
         _nothing_sent(line, path, home[1])
     else:
-        _message(line, scene, socket)
+        tell_no_message(line, scene, socket)
 
 
 def _next_byte(path: Path, side: Side) -> int:

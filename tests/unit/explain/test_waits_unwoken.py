@@ -154,6 +154,15 @@ def test_killed_in_a_wait_for_a_datagram() -> None:
     assert wait.text == "because no datagram had been sent to it by then"
 
 
+def test_a_segment_to_the_same_port_is_no_datagram() -> None:
+    play = Play(wired=True)
+    play.did("client", "bind", 0, kind="SOCK_DGRAM", peer=None)
+    with polls(play):
+        play.synack()
+        killed(play)
+    assert reason(play)[0] == [("peer_app", 310)]
+
+
 @pytest.mark.parametrize(
     ("way", "expected"),
     [("hold", [("peer_app", 100), ("network", 110)]), ("carry", [("unknown", 210)])],
@@ -241,8 +250,10 @@ def connecting(play: Play, sport: int = 40000, **more: Any) -> None:
         play.syn(way="drop", sport=sport)
 
 
+@pytest.mark.parametrize("goes_on", [False, True])
 @pytest.mark.parametrize("events", [None, POLLOUT])
-def test_killed_in_a_wait_for_a_connect(events: int | None) -> None:
+def test_the_end_in_a_wait_for_a_connect(events: int | None, goes_on: bool) -> None:
+    """Of the process, or of the recording."""
     play = Play(wired=True)
     op = "poll"
     if events is not None:
@@ -251,7 +262,10 @@ def test_killed_in_a_wait_for_a_connect(events: int | None) -> None:
         play.watch("client", INODE["client"], events)
     connecting(play)
     with polls(play, op=op):
-        killed(play, after_ms=400)
+        if not goes_on:
+            killed(play, after_ms=400)
+    if goes_on:
+        ends(play, after_ms=410)
     found, wait = reason(play, op)
     assert found == [("syn_retry", 410)]
     assert wait.frames == (1,)
