@@ -19,7 +19,8 @@ from enum import Enum, auto
 
 from netlab.correlate.arrivals import arrival_ns, came, reached, sent
 from netlab.correlate.sockets import Socket
-from netlab.explain.arriving import tell_byte, tell_unarrived
+from netlab.correlate.streams import fin_ready
+from netlab.explain.arriving import tell_byte, tell_end, tell_unarrived
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.edges import tell_left_unread
 from netlab.explain.endings import ended_ns
@@ -116,19 +117,41 @@ def _recv(line: Line, scene: Scene, call: Call) -> None:
     frame = ready[0][2] if ready else None
     if frame is not None and arrival_ns(scene.packets[frame]) <= line.stop_ns:
         tell_byte(told, path, side.inbound, wanted.byte)
-    else:  # where its end was sent: that the recv did not see it has a reason of its own
-        tell_not_come(told, path, side, wanted.byte)
+    elif not tell_not_come(told, path, side, wanted.byte):
+        _tell_late_end(told, path, side)
     wanted.include(line, told)
 
 
 def tell_not_come(line: Line, path: Path, side: Side, byte: int) -> bool:
     """Why a byte had not come by the end of the line; False where the end was sent instead."""
     if _was_written(path, side, byte, line.stop_ns):
-        tell_unarrived(line, path, side.inbound, byte)
+        _tell_written(line, path, side, byte)
     elif _ended(path, side.inbound, line.stop_ns):
         return False
     else:
         _nothing_sent(line, path, side)
+    return True
+
+
+def _tell_written(line: Line, path: Path, side: Side, byte: int) -> None:
+    """Why a byte had not come that had been written: it came later, or never."""
+    ready = path.senders[side.inbound].stream.ready.overlaps(byte, byte + 1)
+    if ready and ready[0][2] is not None:
+        tell_byte(line, path, side.inbound, byte)
+    else:
+        tell_unarrived(line, path, side.inbound, byte)
+
+
+def _tell_late_end(line: Line, path: Path, side: Side) -> bool:
+    """Why the end of the stream had not come that had been sent; False where it had, or never did.
+
+    That a call did not see an end which had come has a reason of its own.
+    """
+    fin = fin_ready(path.senders[side.inbound].stream, path.scene.packets)
+    resets = came(path.track.halves[side.inbound].resets)
+    if fin is None or arrival_ns(fin) <= line.stop_ns or resets:
+        return False
+    tell_end(line, path, side.inbound)
     return True
 
 
@@ -324,10 +347,11 @@ def _one_stream(line: Line, path: Path, call: Call, one: Awaited, side: Side) ->
     if came_ns is not None:
         return _nothing_until(line, call, one, came_ns)
     if _was_written(path, side, byte, line.stop_ns):
-        tell_unarrived(line, path, side.inbound, byte)
+        _tell_written(line, path, side, byte)
         return _Found.OWED
-    ended = _ended(path, side.inbound, line.stop_ns)
-    return _Found.UNCLEAR if ended else _Found.NOTHING
+    if not _ended(path, side.inbound, line.stop_ns):
+        return _Found.NOTHING
+    return _Found.OWED if _tell_late_end(line, path, side) else _Found.UNCLEAR
 
 
 def _one_opening(line: Line, path: Path) -> _Found:

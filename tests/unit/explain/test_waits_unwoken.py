@@ -432,3 +432,30 @@ def test_a_pair_that_a_child_has_is_one() -> None:
     found, wait = reason(play, "epoll_wait")
     assert found == [("peer_app", 310)]
     assert wait.text == "because nothing had been written at the other end by then"
+
+
+# --- what came too late
+
+
+@pytest.mark.parametrize("op", ["poll", "recv"])
+@pytest.mark.parametrize("what", ["data", "fin"])
+def test_killed_while_it_was_on_its_way(what: str, op: str) -> None:
+    """It comes after the end, and nobody is there any more."""
+    play = opened()
+    inside = polls(play) if op == "poll" else play.call("client", "recv", None, size=9, inside=True)
+    with inside:
+        play.now_ns += 100 * MS
+        if what == "data":
+            with play.call("server", "send", 50, size=50):
+                frame = play.data("s>c", 0, 50, way="hold")
+        else:
+            with play.call("server", "close", 0):
+                frame = play.fin("s>c", 0, way="hold")
+        killed(play, after_ms=200)
+        play.fin("c>s", 0)
+        play.now_ns += 50 * MS
+        play.arrives(frame)
+    tables, rows = told(play)
+    call = number_of(tables, op)
+    assert causes(rows, call, 2) == [("peer_app", 100), ("network", 200)]
+    assert of(rows, call, "network").frames == (frame,)
