@@ -53,7 +53,7 @@ from netlab.explain.unwoken import (
 )
 from netlab.explain.wording import name_of
 from netlab.model.call import ACCEPTING, EPOLL_WAITING, STOP, WAITING, is_inbound, is_outbound
-from netlab.model.tables import Call, Direction, Side
+from netlab.model.tables import Call, Direction, Packet, Side
 
 _PROMPT_NS = 2_000_000  # a wait that something ends returns by then, on a busy machine
 
@@ -118,7 +118,7 @@ def _recv(line: Line, scene: Scene, call: Call) -> None:
     if frame is not None and arrival_ns(scene.packets[frame]) <= line.stop_ns:
         tell_byte(told, path, side.inbound, wanted.byte)
     elif not tell_not_come(told, path, side, wanted.byte):
-        _tell_late_end(told, path, side)
+        _tell_end_sent(told, path, side)
     wanted.include(line, told)
 
 
@@ -142,14 +142,13 @@ def _tell_written(line: Line, path: Path, side: Side, byte: int) -> None:
         tell_unarrived(line, path, side.inbound, byte)
 
 
-def _tell_late_end(line: Line, path: Path, side: Side) -> bool:
-    """Why the end of the stream had not come that had been sent; False where it had, or never did.
+def _tell_end_sent(line: Line, path: Path, side: Side) -> bool:
+    """Until the end of the stream came that had been sent; False where it never did.
 
     That a call did not see an end which had come has a reason of its own.
     """
     fin = fin_ready(path.senders[side.inbound].stream, path.scene.packets)
-    resets = came(path.track.halves[side.inbound].resets)
-    if fin is None or arrival_ns(fin) <= line.stop_ns or resets:
+    if fin is None or came(path.track.halves[side.inbound].resets):
         return False
     tell_end(line, path, side.inbound)
     return True
@@ -255,36 +254,55 @@ class _Found(Enum):
 
     NOTHING = auto()  # nobody had said anything
     OWED = auto()  # bytes, room or an answer that had not come
-    PASSED = auto()  # something came long before the end: so it did not watch for that
     UNCLEAR = auto()
 
 
 def _wait(line: Line, scene: Scene, call: Call) -> None:
-    """None of its descriptors was ready up to the end of the line."""
+    """None of its descriptors was ready up to the end of the line, or to what should have woken it.
+
+    A select or poll did not watch for what came long before the end. An epoll may have told
+    somebody else of that.
+    """
     if looks_once(call) or tell_left_unread(line, scene, call, line.stop_ns):
         return
     every = awaited_by(scene, call, line)
-    awaited = [one for one in every if not one.own]
-    if not awaited:
+    others = [one for one in every if not one.own]
+    if not others:
         tell_without_sockets(line, scene, call, own=bool(every))
         return
-    found: list[tuple[_Found, Awaited, Line]] = []
+    passed_ns = line.at_ns if call.op in EPOLL_WAITING else line.stop_ns - _PROMPT_NS
+    came_ns = [_came_ns(line, scene, one) for one in others]
+    awaited = [
+        one for one, ns in zip(others, came_ns, strict=True)
+        if one.goal is not Goal.NONE and (ns is None or ns >= passed_ns)
+    ]  # fmt: skip
+    woken = [(ns, place) for place, ns in enumerate(came_ns) if ns is not None and ns >= passed_ns]
+    first_ns, place = min(woken, default=(line.stop_ns + 1, 0))
+    if woken and others[place].sure:  # that is what it would have told of
+        awaited = [others[place]]
+    told = Line(line.at_ns, first_ns - 1)
+    _tell_awaited(told, scene, call, awaited)
+    _include_less_sure(line, told)
+
+
+def _tell_awaited(line: Line, scene: Scene, call: Call, awaited: list[Awaited]) -> None:
+    owed: list[Line] = []
+    silent: list[Awaited] = []
     for one in awaited:
         own = Line(line.at_ns, line.stop_ns)
         what = _one(own, scene, call, one)
         if what is _Found.UNCLEAR:
             return
-        found.append((what, one, own))
-    owed = [own for what, _, own in found if what is _Found.OWED]
-    silent = [one for what, one, _ in found if what is _Found.NOTHING]
+        if what is _Found.OWED:
+            owed.append(own)
+        else:
+            silent.append(one)
     peers = [one for one in silent if one.goal is not Goal.CLIENT]
     if owed:
         if len(owed) == 1 or len({part.cause for own in owed for part in own.parts}) == 1:
-            _include_less_sure(line, owed[0])
+            line.include(owed[0].parts, owed[0].at_ns)
     elif len(peers) == 1:
-        own = Line(line.at_ns, line.stop_ns)
-        _silent(own, scene, peers[0].socket)
-        _include_less_sure(line, own)
+        _silent(line, scene, peers[0].socket)
     elif peers:
         named = f"any of its {len(peers)} connections"
         line.until(line.stop_ns, Cause.PEER_APP, Certainty.INFERRED, (), (),
@@ -304,88 +322,99 @@ def _include_less_sure(line: Line, told: Line) -> None:
 
 
 def _one(line: Line, scene: Scene, call: Call, one: Awaited) -> _Found:
-    """What there was on one socket, and of what was owed, why it had not come."""
+    """What there was on one socket to which nothing came, and why what was owed did not."""
     socket, home = one.socket, scene.home(one.socket)
-    if one.goal is Goal.CLIENT:
-        came_ns = client_ns(line, scene, socket)
-        known = not socket.is_local  # whose clients have no frames
-        return _nothing_until(line, call, one, came_ns) if known else _Found.UNCLEAR
-    if one.goal is Goal.NONE:
-        return _Found.PASSED
+    if one.goal is Goal.CLIENT:  # those of a Unix socket have no frames
+        return _Found.UNCLEAR if socket.is_local else _Found.NOTHING
     if socket.is_local or not socket.is_stream:
-        return _one_message(line, scene, call, one)
+        return _one_message(line, scene, one)
     path = scene.path(home[0]) if home is not None else None
     if path is None or home is None:
         return _Found.UNCLEAR
+    side = home[1]
     if one.goal is Goal.OPENING:
-        return _one_opening(line, path)
-    return _one_stream(line, path, call, one, home[1])
-
-
-def _nothing_until(line: Line, call: Call, one: Awaited, came_ns: int | None) -> _Found:
-    """Where something came it would have ended the wait, had that watched for it.
-
-    Of what came at the end nobody knows whether it was about to. An epoll may have told somebody
-    else of it, or have been told of no socket at all.
-    """
-    if came_ns is None:
-        return _Found.NOTHING
-    bound_ns = line.at_ns if call.op in EPOLL_WAITING else line.stop_ns - _PROMPT_NS
-    return _Found.PASSED if came_ns < bound_ns else _Found.UNCLEAR
-
-
-def _one_stream(line: Line, path: Path, call: Call, one: Awaited, side: Side) -> _Found:
-    byte = _next_byte(path, side)
-    came_ns = _came_ns(path, side, byte, line)
+        syns = [p for p in sent(path.track.halves[Direction.C2S].syns) if p.time_ns <= line.stop_ns]
+        if syns:
+            tell_unanswered(line, path, syns)
+        return _Found.OWED if line.parts else _Found.UNCLEAR
     if one.goal is Goal.ROOM:
-        resets = came(path.track.halves[side.inbound].resets)
-        fell = any(arrival_ns(packet) <= line.stop_ns for packet in resets)
-        if fell or (one.reads and came_ns is not None and came_ns >= line.at_ns):
-            return _Found.UNCLEAR
         tell_room(line, path, call, side, line.stop_ns)
         return _Found.OWED if line.parts else _Found.UNCLEAR
-    if came_ns is not None:
-        return _nothing_until(line, call, one, came_ns)
+    byte = _next_byte(path, side)
     if _was_written(path, side, byte, line.stop_ns):
         _tell_written(line, path, side, byte)
         return _Found.OWED
     if not _ended(path, side.inbound, line.stop_ns):
         return _Found.NOTHING
-    return _Found.OWED if _tell_late_end(line, path, side) else _Found.UNCLEAR
+    return _Found.OWED if _tell_end_sent(line, path, side) else _Found.UNCLEAR
 
 
-def _one_opening(line: Line, path: Path) -> _Found:
-    syns, back = sent(path.track.halves[Direction.C2S].syns), path.track.halves[Direction.S2C]
-    answered = any(arrival_ns(p) <= line.stop_ns for p in came((*back.syns, *back.resets)))
-    if not syns or answered or icmp_error(path, line.stop_ns) is not None:
-        return _Found.UNCLEAR
-    tell_unanswered(line, path, syns)
-    return _Found.OWED
-
-
-def _one_message(line: Line, scene: Scene, call: Call, one: Awaited) -> _Found:
+def _one_message(line: Line, scene: Scene, one: Awaited) -> _Found:
     socket = one.socket
     if one.goal is Goal.ROOM:
         return _Found.UNCLEAR  # whoever shares its queue, or its device's, may have filled that
     if socket.is_local:
-        home = scene.home(socket)
-        other = scene.ends.get((home[0], home[1].inbound.sender)) if home is not None else None
-        if other is None:
-            return _Found.UNCLEAR
-        done = map(scene.call, {*other.calls, *other.closes})
-        times = [
-            ended_ns(call) for call in done
-            if (is_outbound(call) and call.errno is None) or call.call in other.closes
-        ]  # fmt: skip
-    else:
-        if no_datagram_left_for(line, scene, socket):
-            return _Found.NOTHING
-        tell_under_way(line, scene, socket)
-        if line.parts:
-            return _Found.OWED
-        times = [packet.time_ns for packet in datagrams_left_for(line, scene, socket)]
-    came_ns = min((ns for ns in times if line.at_ns <= ns <= line.stop_ns), default=None)
-    return _nothing_until(line, call, one, came_ns)
+        return _Found.UNCLEAR if _other_end(scene, socket) is None else _Found.NOTHING
+    if no_datagram_left_for(line, scene, socket):
+        return _Found.NOTHING
+    tell_under_way(line, scene, socket)
+    return _Found.OWED if line.parts else _Found.UNCLEAR
+
+
+# --- what came to one of them by the end
+
+
+def _came_ns(line: Line, scene: Scene, one: Awaited) -> int | None:
+    """When the first came of what the wait would have been told of."""
+    if one.goal is Goal.CLIENT:
+        return client_ns(line, scene, one.socket)
+    if one.socket.is_local or not one.socket.is_stream:
+        times = _message_times(line, scene, one.socket)
+        return min((ns for ns in times if line.at_ns <= ns <= line.stop_ns), default=None)
+    home = scene.home(one.socket)
+    path = scene.path(home[0]) if home is not None else None
+    if path is None or home is None:
+        return None
+    half = path.track.halves[home[1].inbound]
+    packets = [*half.resets]
+    if one.goal is Goal.OPENING:
+        error = icmp_error(path, line.stop_ns)
+        packets += [*half.syns, *([error] if error is not None else [])]
+    elif one.goal is Goal.DATA or one.reads:
+        packets += [*half.fins, *_bytes_for(line, path, home[1])]
+    times = [arrival_ns(packet) for packet in packets if reached(packet)]
+    if one.goal is not Goal.DATA:  # what is older has been told of
+        times = [ns for ns in times if ns >= line.at_ns]
+    return min((ns for ns in times if ns <= line.stop_ns), default=None)
+
+
+def _bytes_for(line: Line, path: Path, side: Side) -> list[Packet]:
+    """The frames with bytes that came since a wait began, and the one that lay there unread."""
+    sender, byte = path.senders[side.inbound], _next_byte(path, side)
+    ready = sender.stream.ready.overlaps(byte, byte + 1)
+    frame = ready[0][2] if ready else None
+    packets = (row.packet for row in sender.departed)
+    new = [one for one in packets if reached(one) and arrival_ns(one) >= line.at_ns]
+    return new if frame is None else [path.scene.packets[frame], *new]
+
+
+def _message_times(line: Line, scene: Scene, socket: Socket) -> list[int]:
+    """When something was written at the other end of a local socket; when datagrams came."""
+    if not socket.is_local:
+        left = datagrams_left_for(line, scene, socket)
+        return [arrival_ns(packet) for packet in left if reached(packet)]
+    other = _other_end(scene, socket)
+    if other is None:
+        return []
+    return [
+        ended_ns(call) for call in map(scene.call, {*other.calls, *other.closes})
+        if (is_outbound(call) and call.errno is None) or call.call in other.closes
+    ]  # fmt: skip
+
+
+def _other_end(scene: Scene, socket: Socket) -> Socket | None:
+    home = scene.home(socket)
+    return scene.ends.get((home[0], home[1].inbound.sender)) if home is not None else None
 
 
 def _silent(line: Line, scene: Scene, socket: Socket) -> None:
@@ -402,21 +431,3 @@ def _next_byte(path: Path, side: Side) -> int:
     """Behind all that this side read."""
     moves = path.scene.moves(path.connection, side, side.inbound)
     return max((other.stop or 0 for other in moves.calls), default=0)
-
-
-def _came_ns(path: Path, side: Side, byte: int, line: Line) -> int | None:
-    """When the first came of what a wait for input would have been told of by the end.
-
-    That are bytes since it began, those that lay there unread, an end, and a reset.
-    """
-    half, sender = path.track.halves[side.inbound], path.senders[side.inbound]
-    ready = sender.stream.ready.overlaps(byte, byte + 1)
-    frame = ready[0][2] if ready else None
-    unread = [path.scene.packets[frame]] if frame is not None else []
-    new = [
-        packet for row in sender.departed
-        if reached(packet := row.packet) and arrival_ns(packet) >= line.at_ns
-    ]  # fmt: skip
-    every = (*unread, *new, *half.fins, *half.resets)
-    times = (arrival_ns(packet) for packet in every if reached(packet))
-    return min((ns for ns in times if ns <= line.stop_ns), default=None)

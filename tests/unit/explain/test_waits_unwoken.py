@@ -35,11 +35,13 @@ def polls(play: Play, args: str = ONE, side: str = "client", op: str = "poll") -
     return play.wait(side, op=op, args=args, inside=True)
 
 
-def killed(play: Play, side: str = "client", after_ms: int = 300, **more: Any) -> None:
-    """By a signal. Its parent knows of it 10 ms later; the last sign of life is its last call."""
+def killed(
+    play: Play, side: str = "client", after_ms: int = 300, *, known_after_ms: int = 10
+) -> None:
+    """By a signal. Its parent knows of it later; the last sign of life is its last call."""
     ended_ns = play.now_ns + after_ms * MS
     with play.call(side, "exit", None, inode=None, fd=None, inside=True, args="SIGKILL",
-                   returned_by_ns=ended_ns + 10 * MS, **more):  # fmt: skip
+                   returned_by_ns=ended_ns + known_after_ms * MS):  # fmt: skip
         pass
     play.now_ns = ended_ns
 
@@ -237,7 +239,7 @@ def test_a_reset_would_have_ended_a_wait_for_room() -> None:
     fills(play)
     with polls(play):
         play.now_ns += 50 * MS
-        play.rst("s>c", 0, 65_700)
+        play.rst("s>c", 0, 64_240)
         killed(play)
     assert reason(play)[0] == [("unknown", 360)]
 
@@ -360,8 +362,14 @@ def test_two_that_had_different_reasons() -> None:
     assert reason(play)[0] == [("unknown", 310)]
 
 
-@pytest.mark.parametrize(("left_ms", "expected"), [(300, "peer_app"), (0, "unknown")])
-def test_what_came_long_ago_was_not_waited_for(left_ms: int, expected: str) -> None:
+@pytest.mark.parametrize(
+    ("left_ms", "text"),
+    [
+        (300, "because the server's program had sent nothing more by then"),
+        (0, "before the server's program called send"),
+    ],
+)
+def test_what_came_long_ago_was_not_waited_for(left_ms: int, text: str) -> None:
     """A poll would have been told of it. Of what came at the end it may have been about to be."""
     play = opened()
     second(play)
@@ -372,7 +380,49 @@ def test_what_came_long_ago_was_not_waited_for(left_ms: int, expected: str) -> N
         play.now_ns += left_ms * MS
         with play.call("client", "exit", None, inode=None, fd=None, inside=True):
             pass
-    assert reason(play)[0] == [(expected, 100 + left_ms)]
+    found, wait = reason(play)
+    assert found == [("peer_app", 100 + left_ms)]
+    assert wait.text.startswith(text)
+
+
+@pytest.mark.parametrize("op", ["poll", "epoll_wait"])
+def test_the_peer_was_killed_a_moment_before(op: str) -> None:
+    """As where all ends at once: up to then nothing had come."""
+    play = opened()
+    second(play)
+    fills(play)
+    if op == "epoll_wait":
+        made(play)
+        play.watch("client", INODE["client"], POLLIN)
+        play.watch("client", 102, POLLIN)
+    with polls(play, op=op):
+        play.now_ns += 200 * MS
+        with play.call("server", "close", 0):
+            fin = play.fin("s>c", 0, 64_240)
+        with play.call("server", "close", 0, **OTHER_SERVER):
+            play.fin("s>c", 0, sport=40001)
+        killed(play, after_ms=1, known_after_ms=0)
+    tables, rows = told(play)
+    found = [row for row in rows if row.call == number_of(tables, op)]
+    if op == "poll":  # for room on one, or for bytes on another?
+        assert {row.cause for row in found} == {"unknown"}
+        return
+    assert causes(rows, found[0].call) == [("peer_app", 200), ("unknown", 1)]
+    assert found[-2].frames == (fin,)
+
+
+@pytest.mark.parametrize("op", ["recv", "poll"])
+def test_an_end_that_came_a_moment_before(op: str) -> None:
+    play = opened()
+    inside = polls(play) if op == "poll" else play.call("client", "recv", None, size=9, inside=True)
+    with inside:
+        play.now_ns += 200 * MS
+        with play.call("server", "close", 0):
+            play.fin("s>c", 0)
+        killed(play, after_ms=1)
+        play.fin("c>s", 0, 1)
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, op)) == [("peer_app", 200), ("unknown", 1)]
 
 
 def test_a_socket_that_never_connected_has_nobody_to_hear_from() -> None:
