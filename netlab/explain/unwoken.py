@@ -30,6 +30,7 @@ from netlab.model.tables import Call, Direction
 
 _TIMEOUT = re.compile(r"timeout=(\d+(?:\.\d+)?)")
 _NOTHING = re.compile(r"\bnfds=0\b|\breaders=0, writers=0, exceptional=0\b")
+_SELECTED = re.compile(r"\breaders=(\d+), writers=(\d+), exceptional=(\d+)")
 _INCOMING = POLLIN | POLLPRI | POLLRDHUP
 
 
@@ -64,11 +65,12 @@ def awaited_by(scene: Scene, call: Call, line: Line) -> list[Awaited]:
         _, before = found.get(id(socket), (socket, events))
         found[id(socket)] = socket, events | before if events and before else 0
     if known is None:
-        found = {id(one): (one, 0) for one in _held_by(scene, call, line.stop_ns)}
+        events = _selected(call)
+        found = {id(one): (one, events) for one in _held_by(scene, call, line.stop_ns)}
     return [
         Awaited(
             socket, _goal(scene, call, line, socket, events), known is not None,
-            bool(events & _INCOMING), _is_own(scene, socket, call),
+            known is not None and bool(events & _INCOMING), _is_own(scene, socket, call),
         )
         for socket, events in found.values()
     ]  # fmt: skip
@@ -179,6 +181,18 @@ _PAIRING = frozenset({"socketpair", "pipe"})
 
 
 # --- a set of which nothing is known
+
+
+def _selected(call: Call) -> int:
+    """Which events a select can have asked for, of whichever socket; 0: that is not known."""
+    asked = _SELECTED.search(call.args)
+    if asked is None:
+        return 0
+    readers, writers, exceptional = (int(number) for number in asked.groups())
+    return (
+        (POLLIN if readers else 0) | (POLLOUT if writers else 0)
+        | (POLLPRI if exceptional and not writers else 0)
+    )  # fmt: skip
 
 
 def _held_by(scene: Scene, call: Call, until_ns: int) -> Iterator[Socket]:

@@ -224,6 +224,29 @@ def test_killed_in_a_wait_for_room(events: int | None, again: bool) -> None:
     assert "its program never read" in wait.text
 
 
+@pytest.mark.parametrize(
+    ("args", "cause"),
+    [
+        ("readers=1, writers=0, exceptional=1, timeout=NULL", "peer_app"),
+        ("readers=0, writers=1, exceptional=1, timeout=NULL", "peer_window"),
+        ("readers=1, writers=1, exceptional=0, timeout=NULL", "peer_window"),
+    ],
+)
+def test_a_select_says_whether_it_is_for_room(args: str, cause: str) -> None:
+    play = opened()
+    fills(play)
+    with polls(play, args, op="select"):
+        killed(play)
+    assert reason(play, "select")[0] == [(cause, 310)]
+
+
+def test_a_select_for_room_where_there_is_some_is_not_explained() -> None:
+    play = opened()
+    with polls(play, "readers=0, writers=1, exceptional=1, timeout=NULL", op="select"):
+        killed(play)
+    assert reason(play, "select")[0] == [("unknown", 310)]
+
+
 def test_once_all_is_acknowledged_it_waits_for_no_room() -> None:
     play = opened()
     with play.call("client", "send", FULL, size=2 * FULL):
