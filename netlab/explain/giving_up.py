@@ -45,13 +45,15 @@ def gave_up(
 def _may_not_wait(scene: Scene, call: Call) -> bool:
     """Whether it asked not to wait, or is on a socket that does not and has no time-out.
 
-    What the probe records is Python's call, whose settimeout() waits inside; a call of the system
-    waits for no longer than SO_RCVTIMEO and SO_SNDTIMEO say (man 7 socket), else for ever.
+    What the probe records is Python's call, whose settimeout() waits inside (it never says
+    EINPROGRESS then); a call of the system waits for no longer than SO_RCVTIMEO and SO_SNDTIMEO say
+    (man 7 socket), else for ever.
     """
     if scene.record(call.call).flags & MSG_DONTWAIT:
         return True
     socket = scene.socket_of(call)
-    if call.witness.startswith("probe") or socket is None or not socket.is_born:
+    pythons = call.witness.startswith("probe") and call.errno != "EINPROGRESS"
+    if pythons or socket is None or not socket.is_born:
         return False
     return not any(timer_is_set(scene, call, name) for name in ("SO_RCVTIMEO", "SO_SNDTIMEO"))
 
