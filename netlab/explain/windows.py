@@ -9,22 +9,25 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 
 from netlab.correlate.arrivals import arrival_ns, reached
 from netlab.correlate.segments import Row
 from netlab.explain.causes import Cause, Certainty
+from netlab.explain.low_water import unread
 from netlab.explain.moments import Holder, Moment
 from netlab.explain.parts import Line, Sense
 from netlab.explain.sender import Sender
 from netlab.explain.stopped import stop_between
 from netlab.explain.wording import counted, name_of
 from netlab.model.records import dataclass
-from netlab.model.tables import Call
+from netlab.model.tables import Call, Side
 
 _SOON_NS = 1_000_000_000  # no frame of a window that opens is on its way for longer
 _WAITS_NS = 2_000_000  # a read that takes no longer did not wait, on a busy machine
 _MADE_ROOM_NS = 2_000_000  # from a read to the frame that tells of the room it made
+_LAY_NS = 10_000_000  # what lies for less was read at once, on a busy machine
 PROBE_AT_LEAST_NS = 180_000_000  # the probe timer is an RTO, which is 200 ms at least
 
 
@@ -76,6 +79,8 @@ def tell_window(line: Line, holder: Holder, moment: Moment) -> None:
     fills = flight_fills(holder.sender, moment.since_ns, moment.since_ns)
     sense = None
     for spell in _spells(holder, moment.since_ns, closed_ns):
+        if fills and not spell.reads and _had_read_all(holder, spell):
+            spell = replace(spell, reads=True, within=())
         said, cited = _reader(holder, spell)
         sure = Certainty.OBSERVED if cited and lost is None else Certainty.INFERRED
         sense = Sense.FULL if fills and spell.reads else None
@@ -177,8 +182,23 @@ def _spells(holder: Holder, since_ns: int, until_ns: int) -> Iterator[_Spell]:
         yield _Spell(at_ns, until_ns, 2 * passed_ns > until_ns - at_ns, tuple(passed))
 
 
+def _had_read_all(holder: Holder, spell: _Spell) -> bool:
+    """Whether nothing lay unread in a spell, but for a moment: so who waits in epoll_wait reads."""
+    scene, direction = holder.path.scene, holder.sender.direction
+    side, since_ns = Side(direction.receiver), spell.since_ns
+    byte = unread(scene, holder.path.connection, side, since_ns, since_ns + 1)
+    frame = holder.sender.stream.ready.at(byte) if byte is not None else None
+    if byte is None or (frame is None and holder.sender.stream.carried.at(byte) is not None):
+        return False  # it is not known, or came out of order
+    came_ns = arrival_ns(scene.packets[frame]) if frame is not None else spell.until_ns
+    lay_ns = spell.until_ns - max(came_ns, since_ns)
+    return lay_ns < min(_LAY_NS, (spell.until_ns - since_ns) // 2)
+
+
 def _reader(holder: Holder, spell: _Spell) -> tuple[str, tuple[int, ...]]:
     """What the peer's program did instead of reading, and its calls."""
+    if spell.reads and not spell.within:
+        return "what had been sent filled it, and its program had read all that had come", ()
     if spell.reads:
         first, last = spell.within[0], spell.within[-1]
         where = f"was inside {name_of(first)}" if first is last else \

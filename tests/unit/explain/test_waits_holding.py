@@ -10,7 +10,7 @@ import pytest
 from netlab.explain.causes import MECHANISMS, Cause
 from netlab.explain.findings.rules import findings_of
 from netlab.explain.waits import explained
-from netlab.model.call import POLLOUT
+from netlab.model.call import POLLIN, POLLOUT
 from netlab.show.views.why_sentences import sentence
 from tests.playbook import ADDRESS, INODE, Play, number_of
 from tests.waits_told import MS, causes, of, told
@@ -871,3 +871,35 @@ def test_a_send_that_a_reset_ended_waited_for_the_window_until_it_came(
         play.rst("s>c", 0)
     tables, rows = told(play)
     assert causes(rows, number_of(tables, "send", 3)) == [("peer_window", 170)]
+
+
+@pytest.mark.parametrize(("lies_ms", "is_slow"), [(0, False), (60, True)])
+def test_a_reader_that_waits_in_epoll_did_not_keep_the_window_shut(
+    lies_ms: int, is_slow: bool
+) -> None:
+    """What fills the window is on its way for 60 ms, or lies there; then it is read at once."""
+    play = Play(wired=True, window=46)  # 128 times as many bytes: four segments
+    play.handshake()
+    play.ack("s>c", 0)
+    with play.call("client", "send", 90_000, size=90_000):
+        held = [play.data("c>s", at, at + FULL, way="hold") for at in range(0, 4 * FULL, FULL)]
+        with play.wait("server", (INODE["server"], POLLIN)):
+            play.now_ns += (60 - lies_ms) * MS
+            for frame in held:
+                play.arrives(frame)
+            play.now_ns += lies_ms * MS
+        play.did("server", "recv", 4 * FULL, size=90_000)
+        play.ack("s>c", 4 * FULL)
+        for at in range(4 * FULL, 90_000, FULL):
+            play.data("c>s", at, min(at + FULL, 90_000))
+            play.ack("s>c", min(at + FULL, 90_000))
+    tables = play.tables()
+    scene = explained(tables, play.raw)
+    send = scene.call(number_of(tables, "send"))
+    part = max(
+        (one for one in scene.explained[send.call] if one.cause == "peer_window"),
+        key=lambda one: one.length_ns,
+    )
+    assert ("its program had read all that had come" in part.text) is not is_slow
+    larger = "Give its socket a larger SO_RCVBUF" in sentence(scene, send).advice
+    assert larger is not is_slow
