@@ -21,6 +21,7 @@ from netlab.explain.path import Path
 from netlab.explain.scene import Scene
 from netlab.explain.sender import Sender, Write
 from netlab.explain.too_big import mtu_rule
+from netlab.explain.wording import fate_text
 from netlab.model.call import is_outbound
 from netlab.model.tables import Call, Fate, Side
 
@@ -108,7 +109,9 @@ def _tell_never_again(line: Line, holder: Holder) -> None:
     if packet.time_ns > line.at_ns or not (packet.fate == Fate.DROPPED or packet._spoilt):
         return
     rule = mtu_rule(packet)
-    what = f"did not pass the wire ({rule[1]})" if rule is not None else "was lost"
+    what = fate_text(packet) or "was lost"
+    if rule is not None:
+        what = f"did not pass the wire ({rule[1]})"
     line.until(
         line.stop_ns, Cause.RTO if rule is None else Cause.PATH_MTU, Certainty.INFERRED,
         (packet.frame,), holder.calls,

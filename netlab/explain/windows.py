@@ -20,7 +20,7 @@ from netlab.explain.moments import Holder, Moment
 from netlab.explain.parts import Line, Sense
 from netlab.explain.sender import Sender
 from netlab.explain.stopped import stop_between
-from netlab.explain.wording import counted, name_of
+from netlab.explain.wording import counted, fate_text, name_of
 from netlab.model.records import dataclass
 from netlab.model.tables import Call, Side
 
@@ -91,7 +91,7 @@ def tell_window(line: Line, holder: Holder, moment: Moment) -> None:
             moment.until_ns, Cause.WINDOW_PROBE, Certainty.INFERRED,
             (*frames, lost.segment.frame), holder.calls,
             f"because the {receiver} had opened its window and frame {lost.segment.frame} that said"
-            " so was lost: only the probe timer would ask again",
+            f" so {fate_text(lost.packet) or 'was lost'}: only the probe timer would ask again",
         )  # fmt: skip
     elif opens is not None:
         line.until(

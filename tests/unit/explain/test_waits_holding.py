@@ -404,8 +404,8 @@ def test_a_send_that_ended_while_its_oldest_bytes_were_lost_waited_for_those(how
     last = [row for row in rows if row.call == send][-1]
     assert last.certainty == "inferred"
     assert last.text == (
-        f"with the send buffer full, because frame {again} was lost, and by then it had not been"
-        " sent again"
+        f"with the send buffer full, because frame {again} was dropped by the wire, and by then it"
+        " had not been sent again"
     )
 
 
@@ -634,7 +634,7 @@ def test_a_lost_window_update_is_not_the_readers_doing() -> None:
     assert causes(rows, recv) == [("window_probe", 300)]
     part = of(rows, recv, "window_probe")
     assert part.certainty == "inferred"
-    assert "was lost" in part.text
+    assert "was dropped by the wire" in part.text
 
 
 def test_a_reader_that_is_inside_recv_is_not_said_not_to_read() -> None:
