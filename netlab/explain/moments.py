@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from netlab.correlate.arrivals import arrival_ns, reached
 from netlab.correlate.segments import Row
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.handing import TICK_NS
@@ -146,13 +147,50 @@ def _tell_probe(line: Line, holder: Holder, stop_ns: int, probe: Sequence[Row]) 
     side = sender.direction.sender
     whose = f"the window of the {sender.direction.receiver}" if by_peer else \
             f"the congestion window of the {side}"  # fmt: skip
-    line.until(
-        stop_ns, Cause.PEER_WINDOW if by_peer else Cause.CWND, Certainty.INFERRED,
-        tuple(dict.fromkeys((first, last))), holder.calls,
+    cause = Cause.PEER_WINDOW if by_peer else Cause.CWND
+    sense = Sense.FULL if by_peer else None
+    frames = tuple(dict.fromkeys((first, last)))
+    text = (
         f"because {whose} had room for less than a third of it, which the {side}'s stack does not"
-        f" use before the next ACK, until a tail loss probe sent {sent}",
-        Sense.FULL if by_peer else None,
-    )  # fmt: skip
+        f" use before the next ACK, until a tail loss probe sent {sent}"
+    )
+    kept = _ack_kept(holder, line.at_ns, probe[0])
+    if kept is not None:
+        came_ns, ack = kept
+        line.until(min(came_ns, stop_ns), cause, Certainty.INFERRED, frames, holder.calls, text,
+                   sense)  # fmt: skip
+        line.until(
+            stop_ns, Cause.DELAYED_ACK, Certainty.INFERRED,
+            (*frames, ack.segment.frame), holder.calls,
+            f"because {whose} had no more room to use, and the {sender.direction.receiver} delayed"
+            f" its ACK of all that had come, until a tail loss probe asked for it ({sent})",
+            Sense.FREES_CWND if not by_peer else None,
+        )  # fmt: skip
+    line.until(stop_ns, cause, Certainty.INFERRED, frames, holder.calls, text, sense)
+
+
+def _ack_kept(holder: Holder, since_ns: int, probe: Row) -> tuple[int, Row] | None:
+    """Since when all that was in flight lay at its receiver, which acknowledged it only once the
+    probe came, and with which frame; None: some of it was lost or late, or the ACK left before.
+    """
+    sender = holder.sender
+    start = probe.segment.start
+    awaited = sender.ack_of(start, since_ns)
+    una = sender.una(since_ns)
+    if awaited is None or not sender.exact:
+        return None
+    flight = []
+    for row in sender.departures_back_from(since_ns):
+        if row.segment.stop <= una:
+            break
+        flight.append(row.packet)
+    left_ns = holder.path.senders[sender.direction.reverse].given_of(awaited.packet)
+    if not flight or not all(map(reached, (*flight, probe.packet))):
+        return None
+    came_ns = max(map(arrival_ns, flight))
+    asked_ns = arrival_ns(probe.packet)
+    kept = asked_ns - came_ns > _WORK_NS and asked_ns <= left_ns
+    return (came_ns, awaited) if kept and came_ns < probe.packet.time_ns else None
 
 
 def _probe_of_new_data(holder: Holder, moment: Moment) -> Sequence[Row]:

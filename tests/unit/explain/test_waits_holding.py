@@ -410,11 +410,18 @@ def test_a_send_that_ended_while_its_oldest_bytes_were_lost_waited_for_those(how
 
 
 def late_segment(
-    *, late: int = 1, rtt_ms: int = 10, last: bool = False, room: int | None = None, out: int = 12
+    *,
+    late: int = 1,
+    rtt_ms: int = 10,
+    last: bool = False,
+    room: int | None = None,
+    out: int = 12,
+    lies_ms: int = 0,
 ) -> Play:
     """A send of 40 segments: 12 leave, and 30 ms later one more or some, before any ACK comes.
 
-    `room`: for how many the peer's window had room.
+    `room`: for how many the peer's window had room. `lies_ms`: how long before the late ones all
+    others had come, of which the last is long on its way else.
     """
     play = Play(wired=True)
     with play.call("server", "listen", 0, inode=INODE["listener"], fd=3, peer=None):
@@ -429,11 +436,17 @@ def late_segment(
     play.ack("s>c", 0, window=512 if room is None else -(-room * FULL // 128))
     size = (out + late if last else 40) * FULL
     with play.call("client", "send", size, size=size):
-        for at in range(0, out * FULL, FULL):
+        for at in range(0, (out - 1) * FULL, FULL):
             play.data("c>s", at, at + FULL)
-        play.now_ns += 30 * MS
+        held = play.data("c>s", (out - 1) * FULL, out * FULL, way="hold")
+        play.now_ns += (30 - lies_ms) * MS
+        if lies_ms:
+            play.arrives(held)
+            play.now_ns += lies_ms * MS
         for at in range(out * FULL, (out + late) * FULL, FULL):
             play.data("c>s", at, at + FULL)
+        if not lies_ms:
+            play.arrives(held)
         play.ack("s>c", (out + 1) * FULL)
         for at in range((out + late) * FULL, size, FULL):
             play.data("c>s", at, at + FULL)
@@ -450,6 +463,16 @@ def test_a_probe_sends_what_the_stack_keeps_of_the_congestion_window(late: int) 
     first = 17
     frames = f"frame {first}" if late == 1 else f"frames {first} to {first + late - 1}"
     assert wait.text.endswith(f"until a tail loss probe sent {frames}")
+    assert wait.certainty == "inferred"
+
+
+@pytest.mark.parametrize(("room", "first"), [(None, "cwnd"), (13, "peer_window")])
+def test_an_ack_that_only_a_probe_brought_was_delayed(room: int | None, first: str) -> None:
+    tables, rows = told(late_segment(room=room, lies_ms=20))
+    send = number_of(tables, "send")
+    assert causes(rows, send) == [(first, 10), ("delayed_ack", 20)]
+    wait = of(rows, send, "delayed_ack")
+    assert "the server delayed its ACK of all that had come, until a tail loss probe" in wait.text
     assert wait.certainty == "inferred"
 
 
@@ -470,11 +493,13 @@ def test_a_probe_is_known_where_the_handshake_took_a_second_syn() -> None:
     with play.call("client", "send", 40 * FULL, size=40 * FULL):
         play.data("c>s", 0, FULL)
         play.ack("s>c", FULL)
-        for at in range(FULL, 13 * FULL, FULL):
+        for at in range(FULL, 12 * FULL, FULL):
             play.data("c>s", at, at + FULL)
+        held = play.data("c>s", 12 * FULL, 13 * FULL, way="hold")
         play.now_ns += 8 * MS
         for at in range(13 * FULL, 15 * FULL, FULL):
             play.data("c>s", at, at + FULL)
+        play.arrives(held)
         play.ack("s>c", 15 * FULL)
         for at in range(15 * FULL, 40 * FULL, FULL):
             play.data("c>s", at, at + FULL)
