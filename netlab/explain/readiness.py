@@ -76,6 +76,13 @@ def tell_poll(line: Line, scene: Scene, call: Call) -> int | None:
 def _other_event(line: Line, scene: Scene, call: Call) -> int | None:
     """A wait that reported nothing but descriptors of which the recording has no calls."""
     ready = scene.record(call.call).ready
+    if not ready and scene.watching.of(call, line.at_ns, line.stop_ns) == []:
+        line.until(
+            line.stop_ns, Cause.OTHER_EVENT, Certainty.INFERRED, (), (),
+            "until a descriptor was ready of which the recording does not tell, and no socket of"
+            " the recording was in its set",
+        )  # fmt: skip
+        return line.stop_ns
     if not ready or any(item.inode is not None for item in ready):
         return None
     named = ", ".join(str(item.fd) for item in ready[:4])

@@ -344,7 +344,7 @@ def test_a_wait_may_report_what_another_thread_is_just_registering(
     resumed = at(11, 5, f"<... epoll_ctl resumed>) = {result} <0.000900>")
     reader = log(
         EXEC,
-        at(10, 0.5, "clone(child_stack=0x1, flags=CLONE_VM|CLONE_FILES|CLONE_THREAD) = 11 <0.000010>"),
+        at(10, 0.5, "clone(child_stack=0x1, flags=CLONE_FILES|CLONE_THREAD) = 11 <0.000010>"),
         at(10, 2, f"epoll_create1(EPOLL_CLOEXEC) = {POLL} <0.000010>"),
         at(10, 3, f"epoll_pwait({POLL},  <unfinished ...>"),
         at(11, 4, f"epoll_ctl({POLL}, {begun} <unfinished ...>"),
