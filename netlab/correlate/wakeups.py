@@ -21,6 +21,7 @@ from netlab.correlate.datagram_join import DatagramJoin
 from netlab.correlate.epolls import Epolls, Reported
 from netlab.correlate.local_join import LocalJoin
 from netlab.correlate.option_changes import option_between
+from netlab.correlate.reasons import Reason
 from netlab.correlate.sockets import Socket, Sockets
 from netlab.correlate.streams import Stream, fin_ready
 from netlab.correlate.tcp_spans import End, TcpJoin
@@ -38,7 +39,9 @@ from netlab.model.call import (
     CallRecord,
     is_inbound,
 )
-from netlab.model.tables import Packet, Role, Side, Span
+from netlab.model.tables import Direction, Packet, Role, Side, Span, Unmatched
+
+_LEFT = frozenset({Reason.CLOSED_UNREAD, Reason.STILL_QUEUED})
 
 
 class Wakeups:
@@ -60,6 +63,7 @@ class Wakeups:
         self._admissions = admissions
         self.packets, self.epolls, self.ring_lost = packets, epolls, ring_lost
         self._writable = Writable(calls, packets)
+        self._left: dict[tuple[int | None, str | None], Unmatched] | None = None  # by direction
         self._cursors: dict[int, tuple[list[int], list[int]]] = {}
         self._edges: dict[int, tuple[list[int], list[Packet]] | None] = {}
 
@@ -269,11 +273,32 @@ class Wakeups:
             return self._local_connect(number, until, socket.accepted[place])
         reads = self.local.reads.get(id(socket), [])
         place = bisect_right(reads, number, key=lambda item: item[0])
-        if place >= len(reads) or self.calls[reads[place][1] - 1].entered_ns > until:
+        if place >= len(reads):
+            return self._never_read(number, until, socket)
+        if self.calls[reads[place][1] - 1].entered_ns > until:
             return []
         if reads[place][0] != self._next_read(number, socket):  # of that one it is not known
             return []
         return [Span(number, None, reads[place][1], None, None, None, Role.WAKEUP)]
+
+    def _never_read(self, number: int, until: int, socket: Socket) -> list[Span]:
+        """Of a stream: the call whose bytes were the next to be read, and were closed unread."""
+        before = [
+            n for n in socket.calls[: bisect_left(socket.calls, number)]
+            if is_inbound(self.calls[n - 1])
+        ]  # fmt: skip
+        if self._next_read(number, socket) or (before and self._overlaps(number, before[-1])):
+            return []
+        if self._left is None:
+            self._left = {}
+            for row in self.local.unmatched:  # of each direction in order of bytes
+                if row.reason in _LEFT:
+                    self._left.setdefault((row.connection, row.direction), row)
+        way = socket.side.inbound if socket.side is not None else Direction.C2S  # a pipe's only one
+        left = self._left.get((socket.connection, way)) if socket.is_stream else None
+        if left is None or left.call is None or self.calls[left.call - 1].entered_ns > until:
+            return []
+        return [Span(number, None, left.call, None, None, None, Role.WAKEUP)]
 
     def _next_read(self, number: int, socket: Socket) -> int | None:
         for place in range(bisect_right(socket.calls, number), len(socket.calls)):
