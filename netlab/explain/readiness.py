@@ -25,13 +25,14 @@ from netlab.explain.low_water import polled
 from netlab.explain.opening import tell_handshake
 from netlab.explain.parts import Line
 from netlab.explain.path import Path
+from netlab.explain.room_anew import tell_room_anew, was_short, was_told
 from netlab.explain.scene import Scene
 from netlab.explain.sender import Sender
 from netlab.explain.sending import tell_room
 from netlab.explain.timed_out import tell_timer
 from netlab.explain.unframed import tell_unframed_poll
 from netlab.explain.unstreamed import tell_error, tell_frame, tell_hang_up
-from netlab.model.call import MSG_ZEROCOPY, POLLERR, POLLHUP, POLLOUT, POLLRDHUP, is_outbound
+from netlab.model.call import MSG_ZEROCOPY, POLLERR, POLLHUP, POLLOUT, POLLRDHUP
 from netlab.model.tables import Call, Direction, Packet, Role, Side
 
 _PROMPT_NS = 2_000_000  # a wait for what is ready is no longer, on a busy machine
@@ -143,7 +144,7 @@ def _writable(line: Line, scene: Scene, call: Call) -> int | None:
         if not item.events & POLLOUT or socket.listens:
             continue
         if socket.is_local:
-            if not _was_short(scene, socket, call):
+            if not was_short(scene, socket, call):
                 return line.at_ns
             return tell_local_room(line, scene, call, socket)
         if not socket.is_stream:
@@ -152,9 +153,14 @@ def _writable(line: Line, scene: Scene, call: Call) -> int | None:
         path = scene.path(home[0]) if home is not None else None
         if path is None or home is None:
             continue
-        if not _was_short(scene, socket, call) and _was_writable(
+        ready_ns = tell_room_anew(line, scene, call, socket, path, home[1])
+        if ready_ns is not None:
+            return ready_ns
+        if not was_short(scene, socket, call) and _was_writable(
             path.senders[home[1].outbound], line
         ):
+            if line.stop_ns - line.at_ns > _PROMPT_NS and was_told(scene, call, socket):
+                return None  # so something else ended it
             return line.at_ns
         return tell_room(line, path, call, home[1])
     return None
@@ -175,18 +181,7 @@ def _for_room(scene: Scene, call: Call, path: Path, side: Side) -> bool:
         one is socket and item.events & POLLOUT
         for item, one in scene.sockets.reported.get(call.call, ())
     )
-    return asked and socket is not None and _was_short(scene, socket, call)
-
-
-def _was_short(scene: Scene, socket: Socket, call: Call) -> bool:
-    """Whether the last send before a wait found too little room."""
-    for number in reversed(socket.calls[: bisect_left(socket.calls, call.call)]):
-        last = scene.call(number)
-        if is_outbound(last):
-            return last.errno == "EAGAIN" or (last.result or 0) < (last.requested_bytes or 0)
-        if last.op == "connect":
-            return last.errno == "EINPROGRESS"
-    return False
+    return asked and socket is not None and was_short(scene, socket, call)
 
 
 def _woken(line: Line, scene: Scene, call: Call, packet: Packet) -> int | None:
