@@ -18,8 +18,9 @@ in smaller pieces, UDP sends nothing again, so a program waits for it until its 
 
 Where the advice depends on the way (a pipe's room) or on what a time-out ended, see `advice`.
 
-`other_event` is what an event loop waits for beside its sockets; `readiness` names it only where no
-socket or pipe of the recording is among what was reported.
+`other_event` is what an event loop waits for beside its sockets: `readiness` names it only where no
+socket or pipe of the recording is among what was reported. It is also a call of the wait's own
+program, up to which it had nothing to report (`room_anew`).
 """
 
 from __future__ import annotations
@@ -217,7 +218,7 @@ MECHANISMS: dict[Cause, Mechanism] = {
     ),
     Cause.SIGNAL: Mechanism("until a signal interrupted it", "", "man 7 signal"),
     Cause.OTHER_EVENT: Mechanism(
-        "until a descriptor was ready that is no socket (a timer's, ...), or its own side ended it",
+        "until a descriptor was ready that is no socket (a timer's, ...), or its own program acted",
         "",
         "man 2 poll; man 2 eventfd; man 2 signalfd",
     ),
