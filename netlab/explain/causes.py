@@ -18,9 +18,10 @@ in smaller pieces, UDP sends nothing again, so a program waits for it until its 
 
 Where the advice depends on the way (a pipe's room) or on what a time-out ended, see `advice`.
 
-`other_event` is what an event loop waits for beside its sockets: `readiness` names it only where no
-socket or pipe of the recording is among what was reported. It is also a call of the wait's own
-program, up to which it had nothing to report (`room_anew`).
+`other_event` is what an event loop waits for beside its sockets; `readiness` names it only where no
+socket or pipe of the recording is among what was reported. A shutdown of its own side, made by
+another thread, is one as well (`own_end`), and so is a call of its own program up to which it had
+nothing to report (`room_anew`).
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from netlab.explain.opening import tell_handshake
 from netlab.explain.parts import Line
 from netlab.explain.path import Path
 from netlab.explain.scene import Scene
-from netlab.explain.sending import tell_room
+from netlab.explain.sending import reset_between, tell_room
 from netlab.explain.wording import name_of
 from netlab.model.call import EPOLLET, POLLOUT, is_outbound
 from netlab.model.tables import Call, Side
@@ -43,8 +43,11 @@ def tell_room_anew(
     ready_ns: int | None = began.entered_ns
     last = _last(scene, socket, began)
     if is_outbound(began) or was_short(scene, socket, began):
-        opens = last is not None and last.op == "connect" and not is_outbound(began)
-        ready_ns = tell_handshake(told, path, side) if opens else tell_room(told, path, call, side)
+        if last is not None and last.op == "connect" and not is_outbound(began):
+            ready_ns = tell_handshake(told, path, side)
+        else:
+            reset_ns = reset_between(path, side, told.at_ns, line.stop_ns)
+            ready_ns = tell_room(told, path, call, side, reset_ns)
     if ready_ns is None:
         return None
     line.include(told.parts, line.stop_ns)
