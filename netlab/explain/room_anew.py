@@ -18,7 +18,7 @@ from netlab.explain.opening import tell_handshake
 from netlab.explain.parts import Line
 from netlab.explain.path import Path
 from netlab.explain.scene import Scene
-from netlab.explain.sending import reset_between, tell_room
+from netlab.explain.sending import lacked_room, reset_between, tell_room
 from netlab.explain.wording import name_of
 from netlab.model.call import EPOLLET, POLLOUT, is_outbound
 from netlab.model.tables import Call, Side
@@ -80,7 +80,7 @@ def was_short(scene: Scene, socket: Socket, call: Call) -> bool:
     last = _last(scene, socket, call)
     if last is None or last.op == "connect":
         return last is not None and last.errno == "EINPROGRESS"
-    return last.errno == "EAGAIN" or (last.result or 0) < (last.requested_bytes or 0)
+    return lacked_room(last)
 
 
 def _last(scene: Scene, socket: Socket, call: Call) -> Call | None:
