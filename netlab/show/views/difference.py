@@ -8,17 +8,13 @@ client says how long the recording was. Pure.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from netlab.explain.causes import Cause
 from netlab.explain.findings.finding import Finding
 from netlab.model.records import dataclass
+from netlab.show.views.callers import program_of
 from netlab.show.views.why import Bar, Why
-
-_PROCESS = re.compile(
-    r"(.+)/(?:(.+)-)?\d+"
-)  # `server/nginx-5529`; of no known program `server/5529`
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +85,6 @@ def _times(view: Why) -> dict[tuple[str, str, bool], int]:
                     key = name, str(Cause(item.cause)), idle
                     found[key] = found.get(key, 0) + ns
     return found
-
-
-def program_of(actor: str) -> str:
-    """`server/nginx` of `server/nginx-5529`: who made a call, without the number of its process."""
-    found = _PROCESS.fullmatch(actor)
-    if found is None:
-        return actor
-    return f"{found[1]}/{found[2]}" if found[2] else f"{found[1]}/..."
 
 
 def _findings(first: Iterable[Finding], second: Iterable[Finding]) -> Iterable[FindingRow]:

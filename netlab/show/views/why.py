@@ -30,6 +30,7 @@ from netlab.show.views.why_sentences import Sentence, sentence, waited_ns
 
 SENTENCES = 10
 _LEAST_NS = 100_000  # a call that waited for less than this waited for nothing worth a sentence
+_WORTH_NS = 1_000_000  # so long is worth one, however long a program was idle
 # How much a cause matters: an idle server waits for its clients, and nothing is wrong.
 _IDLE = frozenset({Cause.NO_CLIENT, Cause.TIMER, Cause.SIGNAL, Cause.OTHER_EVENT})
 _IDLE_WEIGHT, _UNKNOWN_WEIGHT, _FLIGHT_WEIGHT = 1e-3, 1e-2, 0.5
@@ -185,10 +186,9 @@ def _worth(sentences: Sequence[Sentence], idle_ns: dict[int, int]) -> Iterable[S
     longest = max((one.waited_ns for one in sentences), default=0)
     longest_busy = max(busy_ns.values(), default=0)
     for one in sentences:
-        told_ns, beside_ns = one.waited_ns, longest
-        if one.call in busy_ns:
-            told_ns, beside_ns = busy_ns[one.call], longest_busy
-        if told_ns >= max(_LEAST_NS, beside_ns // 100):
+        beside_idle = one.waited_ns >= max(_LEAST_NS, longest // 100)
+        alone = busy_ns.get(one.call, 0) >= max(_WORTH_NS, longest_busy // 100)
+        if beside_idle or alone:
             yield one
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from netlab.show.terminal.difference import difference_lines
 from netlab.show.terminal.lines import plain
-from netlab.show.views.difference import difference, program_of
+from netlab.show.views.difference import difference
 from netlab.show.views.why import Why, why
 from tests.playbook import Play
 from tests.waits_told import MS
@@ -46,21 +46,6 @@ def test_of_a_finding_that_both_have_each_is_said(
         assert part in text
     for part in not_said:
         assert part not in text
-
-
-@pytest.mark.parametrize(
-    ("actor", "program"),
-    [
-        ("server/nginx-5529", "server/nginx"),
-        ("client-2/x/y-z-17", "client-2/x/y-z"),
-        ("server/5529", "server/..."),
-        ("server", "server"),
-        ("client-2", "client-2"),
-        ("client/curl", "client/curl"),
-    ],
-)
-def test_a_program_is_its_processes_without_their_numbers(actor: str, program: str) -> None:
-    assert program_of(actor) == program
 
 
 def looked_round(pids: Sequence[int], ms: int, *, answer_ms: int) -> Why:
