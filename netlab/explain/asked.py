@@ -10,17 +10,21 @@ Read first: man 2 poll.
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
+from collections import defaultdict
+from itertools import islice
 from weakref import WeakKeyDictionary
 
 from netlab.correlate.sockets import OBJECT_PROTOCOLS, Socket
-from netlab.explain.scene import Scene
+from netlab.explain.scene import Scene, Thread
 from netlab.model.call import EPOLL_WAITING, WAITING, is_closing, is_inbound, is_outbound
 from netlab.model.tables import Call, Side
 
 HIGHEST = re.compile(r"\bnfds=(\d+)\b")  # of the system call select: one more than its highest
 
-_Asked = dict[int, tuple[Socket, int]]  # by wait or read in vain: the socket, and what asked on it
+_LOOKED_AT = 32  # sockets, in one wait, whether they were read meanwhile
+_IN_VAIN = frozenset({"EAGAIN", "ETIMEDOUT", "EINTR"})
+_Owing = tuple[Socket, int]  # the call that asked on it last
+_Asked = dict[int, _Owing]  # by wait or read in vain
 _ASKED: WeakKeyDictionary[Scene, _Asked] = WeakKeyDictionary()
 
 
@@ -43,10 +47,6 @@ def unanswered_request(scene: Scene, call: Call) -> tuple[int, Side] | None:
     if found is None or not found[0].is_stream or found[0].is_local:
         return None
     socket, asked = found
-    reads = scene.reads_of(socket)
-    low, high = (bisect_left(reads, n, key=lambda one: one.call) for n in (asked, call.call))
-    if any(one.errno is None for one in reads[low:high]):
-        return None  # another thread has read the answer
     home = scene.home(socket)
     if home is None or home[1] is not Side.CLIENT:
         return None
@@ -63,48 +63,57 @@ def _may_watch(scene: Scene, call: Call, socket: Socket, asked: int) -> bool:
 
 
 def _all_asked(scene: Scene) -> _Asked:
+    """By call in vain, what it can have been for: one pass over all calls."""
+    threads: dict[Thread, dict[int, _Owing]] = defaultdict(dict)  # by id of the socket
+    answered: dict[int, int] = {}  # by id of the socket, when its last read ended
     found: _Asked = {}
-    for calls in scene.threads.values():
-        owing: dict[int, tuple[Socket, int]] = {}  # by id of the socket
-        for call in calls:
-            socket = scene.socket_of(call)
-            if is_vain(call):
-                if len(owing) == 1:
-                    found[call.call] = next(iter(owing.values()))
-            elif call.call in scene.sockets.reported:
-                _open(scene, owing, call)
-            elif socket is not None:
-                _ask(scene, owing, call, socket, found)
+    for call in scene.calls:
+        owing = threads[call.host, call.pid, call.tid]
+        socket = scene.socket_of(call)
+        if is_vain(call):
+            one = _only(scene, owing, answered)
+            if one is not None:
+                found[call.call] = one
+        elif call.call in scene.sockets.reported:
+            _open(scene, owing, call)
+        elif socket is not None and is_inbound(call):
+            if call.errno not in _IN_VAIN:
+                ended_ns = scene.end_ns if call.returned_ns is None else call.returned_ns
+                answered[id(socket)] = max(ended_ns, answered.get(id(socket), 0))
+            elif id(socket) in owing and not _is_read(scene, owing[id(socket)], answered):
+                found[call.call] = owing[id(socket)]
+        elif socket is not None:
+            _ask(scene, owing, call, socket)
     return found
 
 
-def _ask(
-    scene: Scene,
-    owing: dict[int, tuple[Socket, int]],
-    call: Call,
-    socket: Socket,
-    found: _Asked,
-) -> None:
-    """What a call on a socket changes about the answers that its thread waits for."""
+def _only(scene: Scene, owing: dict[int, _Owing], answered: dict[int, int]) -> _Owing | None:
+    """The one answer that is owed; None: there are none, or several."""
+    for number in list(islice(owing, _LOOKED_AT)):
+        if _is_read(scene, owing[number], answered):
+            del owing[number]
+    return next(iter(owing.values())) if len(owing) == 1 else None
+
+
+def _is_read(scene: Scene, one: _Owing, answered: dict[int, int]) -> bool:
+    """Whether a read has ended since it was asked, or another thread is inside one."""
+    socket, asked = one
+    return answered.get(id(socket), 0) > scene.call(asked).entered_ns
+
+
+def _ask(scene: Scene, owing: dict[int, _Owing], call: Call, socket: Socket) -> None:
+    """What a call on a socket, which is no read, changes about the answers owed to its thread."""
     number = id(socket)
     if is_outbound(call):
-        before = owing.get(number)
-        anew = before is None or scene.call(before[1]).op == "connect"
-        if anew and (call.result or 0) > 0 and _may_be_answered(scene, socket):
+        if (call.result or 0) > 0 and _may_be_answered(scene, socket):
             owing[number] = socket, call.call
-    elif is_inbound(call):
-        if call.errno in ("EAGAIN", "ETIMEDOUT", "EINTR"):
-            if number in owing:
-                found[call.call] = owing[number]
-        else:
-            owing.pop(number, None)
     elif call.op == "connect" and call.errno == "EINPROGRESS":
         owing[number] = socket, call.call
     elif is_closing(call):
         owing.pop(number, None)
 
 
-def _open(scene: Scene, owing: dict[int, tuple[Socket, int]], call: Call) -> None:
+def _open(scene: Scene, owing: dict[int, _Owing], call: Call) -> None:
     """Connections that a wait reported owe no answer any more, but to what was written since."""
     for _, socket in scene.sockets.reported[call.call]:
         before = owing.get(id(socket))

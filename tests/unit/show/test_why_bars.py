@@ -40,6 +40,14 @@ def another_read(play: Play) -> None:
     play.did("client", "recv", 5, size=10, tid=11)
 
 
+def another_reads(play: Play) -> None:
+    """Another thread of the client was inside a read as this one asked."""
+    with play.call("client", "recv", 5, size=10, tid=11):
+        asked(play)
+        with play.call("server", "send", 5, size=5):
+            play.data("s>c", 0, 5, 5)
+
+
 @pytest.mark.parametrize(
     ("before", "nfds", "behind", "is_its_own"),
     [
@@ -50,6 +58,7 @@ def another_read(play: Play) -> None:
         (asked_two, 2, {}, False),
         (answered, 2, {}, False),
         (another_read, 2, {}, False),
+        (another_reads, 2, {}, False),
     ],
 )
 def test_a_poll_in_vain_is_its_connections(
@@ -83,3 +92,23 @@ def test_what_a_server_wrote_is_an_answer_and_none_is_owed_to_it() -> None:
         play.now_ns += 250 * MS
     view = why(play.tables(), play.raw, "x")
     assert "timer" in [item.cause for bar in view.others for item in bar.slices]
+
+
+@pytest.mark.parametrize(
+    ("op", "args", "is_its_own"),
+    [
+        ("pselect6", "nfds=6, timeout=250", True),  # its descriptor is 5
+        ("pselect6", "nfds=5, timeout=250", False),
+        ("select", "readers=2, writers=0, exceptional=0", True),
+        ("epoll_wait", "maxevents=8, timeout=250", True),
+    ],
+)
+def test_whatever_a_thread_waits_with(op: str, args: str, is_its_own: bool) -> None:
+    play = Play(wired=True)
+    play.handshake()
+    asked(play)
+    with play.call("client", op, 0, args=args, **NONE):
+        play.now_ns += 250 * MS
+    view = why(play.tables(), play.raw, "x")
+    rest = [item.cause for bar in view.others for item in bar.slices]
+    assert ("timer" in rest) is not is_its_own
