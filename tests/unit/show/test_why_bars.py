@@ -112,3 +112,23 @@ def test_whatever_a_thread_waits_with(op: str, args: str, is_its_own: bool) -> N
     view = why(play.tables(), play.raw, "x")
     rest = [item.cause for bar in view.others for item in bar.slices]
     assert ("timer" in rest) is not is_its_own
+
+
+@pytest.mark.parametrize(("writes", "owed"), [(1, True), (2, False), (3, False)])
+def test_who_writes_on_after_a_wait_in_vain_had_waited_for_no_answer(
+    writes: int, owed: bool
+) -> None:
+    """Of two writes with a pause behind each the last may be a request, of three it is none."""
+    play = Play(wired=True)
+    play.handshake()
+    for number in range(writes):
+        with play.call("client", "send", 5, size=5):
+            play.data("c>s", 5 * number, 5 * number + 5)
+        with play.call("client", "poll", 0, args="nfds=2, timeout=250", **NONE):
+            play.now_ns += 250 * MS
+    view = why(play.tables(), play.raw, "x")
+    mine = [item for one in view.connections for bar in one.bars for item in bar.slices]
+    waits = sum(item.ns for item in mine if item.cause == "timer") // (250 * MS)
+    assert waits == (1 if writes < 3 else 0)
+    others = [item for bar in view.others for item in bar.slices]
+    assert ("timer" not in [item.cause for item in others]) is owed
