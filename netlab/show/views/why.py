@@ -206,7 +206,9 @@ def _weight(scene: Scene, call: Call, vain: _Vain) -> float:
         cause = part.cause
         if cause in BUSY:
             continue
-        if cause is Cause.TIMER and owed and owed.parts:  # before that was written it looked round
+        if cause is Cause.TIMER and call.call in vain.asked:
+            weight += part.length_ns
+        elif cause is Cause.TIMER and owed and owed.parts:  # before that was written: a look round
             weight += sum(one.length_ns for one in owed.parts)
         elif _is_idle(part, call, vain):
             weight += part.length_ns * _IDLE_WEIGHT

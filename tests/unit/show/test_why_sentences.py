@@ -138,11 +138,18 @@ def test_a_wait_that_gave_up_matters_where_something_had_not_come(was_lost: bool
     assert (first < second) is was_lost
 
 
-@pytest.mark.parametrize("written_early", [True, False])
-def test_a_wait_that_gave_up_matters_from_when_something_was_written(written_early: bool) -> None:
+@pytest.mark.parametrize(
+    ("asks", "written_early"), [(False, True), (False, False), (True, True), (True, False)]
+)
+def test_a_wait_that_gave_up_matters_from_when_something_was_written_or_asked(
+    asks: bool, written_early: bool
+) -> None:
     """Of 100 ms before a time-out: all of them, or the last; then 30 ms for the same frame."""
     play = Play(wired=True)
     play.handshake()
+    if asks:
+        with play.call("client", "send", 5, size=5):
+            play.data("c>s", 0, 5)
     with play.call("client", "recv", None, size=10, errno="EAGAIN"):
         play.now_ns += 0 if written_early else 99 * MS
         with play.call("server", "send", 5, size=5):
@@ -152,7 +159,7 @@ def test_a_wait_that_gave_up_matters_from_when_something_was_written(written_ear
         play.now_ns += 30 * MS
         play.arrives(frame)
     first, second = (one.call for one in why(play.tables(), play.raw, "x").sentences[:2])
-    assert (first < second) is written_early
+    assert (first < second) is (written_early or asks)
 
 
 def test_a_wait_for_a_thread_that_was_stopped_matters_and_the_stop_itself_does_not() -> None:
