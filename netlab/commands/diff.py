@@ -12,7 +12,8 @@ import click
 def command(first: str, second: str, as_json: bool) -> None:
     """Compare two recordings: the time of calls by cause, and the findings, side by side.
 
-    The largest change stands first. One of the two may be - for standard input.
+    The largest change stands first, idle waits last; processes of one program count together. One
+    of the two may be - for standard input.
     """
     from netlab.capture.files import read_raw
     from netlab.commands.main import note

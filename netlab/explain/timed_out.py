@@ -8,7 +8,9 @@ full for a reason. Where nothing had been sent there is nothing to say: so a pro
 Of a select or poll only the number of its descriptors is known once it reports none: of one with a
 single descriptor it is taken to be the socket of the calls before and behind it, if that is one and
 the same. Of a poll with several, and of an epoll whose set is known, it is the one socket among
-those that it may have watched to which something was owed. Of a program that sends again when its
+those that it may have watched to which something was owed. Where nothing was, a wait in vain is for
+the one answer that its thread still waits for, if that is one: a client that has asked, and has not
+read since, looks at its own wake-up descriptor as well. Of a program that sends again when its
 time is up (UDP), a lost datagram is what it waited for, whichever way that went; where a rule of
 the wire says that it did not fit, `datagram_too_big` is the cause, and else `timer`.
 Read first: man 7 socket (SO_RCVTIMEO), man 2 poll; `arriving`.
@@ -25,6 +27,7 @@ from netlab.correlate.arrivals import arrival_ns
 from netlab.correlate.datagrams import Datagram
 from netlab.correlate.sockets import Socket
 from netlab.explain.arriving import tell_byte, tell_unarrived
+from netlab.explain.asked import HIGHEST, is_vain, unanswered_request
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.flight import tell_flight
 from netlab.explain.low_water import unread
@@ -41,7 +44,6 @@ from netlab.model.tables import Call, Packet, Side
 
 _ONE = re.compile(r"\bnfds=1\b|\breaders=1, writers=0, exceptional=0\b")
 _SEVERAL = re.compile(r"\bnfds=(?!0\b|1\b)\d")
-_HIGHEST = re.compile(r"\bnfds=(\d+)\b")  # of the system call select: one more than its highest
 _KEEPS_FULL = frozenset({
     Cause.PEER_WINDOW, Cause.WINDOW_PROBE, Cause.CWND, Cause.SEND_BUFFER, Cause.DELAYED_ACK,
     Cause.RTO, Cause.TAIL_LOSS_PROBE, Cause.FAST_RETRANSMIT, Cause.PATH_MTU, Cause.PACING,
@@ -122,16 +124,26 @@ def _connecting(scene: Scene, call: Call) -> Call | None:
 def home_of_poll(scene: Scene, call: Call) -> tuple[int, Side] | None:
     """The connection, and the side of it, that a select or poll in vain was for; None: not known.
 
-    That is the one of the calls around it, where it looked at a single descriptor, or the one that
-    its thread had begun to open.
+    That is the one of the calls around it, where it looked at a single descriptor, the one that its
+    thread had begun to open, or else the one that owes its thread an answer.
     """
-    if call.result or call.errno is not None or call.returned_ns is None:
+    if not is_vain(call):
         return None
     socket, _ = _polled(scene, call)
     if socket is None and _unopened(scene, call) is not None:
         connect = _connecting(scene, call)
         socket = scene.socket_of(connect) if connect is not None else None
-    return scene.home(socket) if socket is not None and not socket.listens else None
+    if socket is not None:
+        return scene.home(socket) if not socket.listens else None
+    return unanswered_request(scene, call) if _may_look_at_several(call) else None
+
+
+def _may_look_at_several(call: Call) -> bool:
+    if call.op in EPOLL_WAITING:
+        return True
+    if "select" in call.op:
+        return not _ONE.search(call.args)
+    return bool(_SEVERAL.search(call.args))
 
 
 def _polled(scene: Scene, call: Call) -> tuple[Socket | None, bool]:
@@ -139,7 +151,7 @@ def _polled(scene: Scene, call: Call) -> tuple[Socket | None, bool]:
     unknown = None, False
     if call.op not in WAITING or call.op in EPOLL_WAITING:
         return unknown
-    highest = _HIGHEST.search(call.args) if "select" in call.op else None
+    highest = HIGHEST.search(call.args) if "select" in call.op else None
     if highest is None and not _ONE.search(call.args):
         return unknown
     thread = scene.threads[call.host, call.pid, call.tid]

@@ -1,6 +1,8 @@
-"""What changed between two recordings: causes side by side, then findings."""
+"""What changed between two recordings: causes side by side, idle waits last, then findings."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from netlab.show.escape import printable
 from netlab.show.format import count, duration
@@ -8,6 +10,8 @@ from netlab.show.terminal.lines import Line, fold
 from netlab.show.views.difference import CauseRow, Difference, FindingRow
 
 _MOST = 20
+_MOST_IDLE = 8
+_IDLE = "Idle waits (for a client, or for something to do):"
 _NUMBER = 11
 
 
@@ -21,25 +25,32 @@ def difference_lines(view: Difference, width: int) -> list[Line]:
         tail = f"  {count(calls, 'call')}, {duration(waited)} waited"
         name = printable(path)
         room = max(width - len(tail) - 3, 8)
-        shown = name if len(name) <= room else f"...{name[-(room - 3) :]}"
-        lines.append([(f"{sign}  ", "bold"), (shown, ""), (tail, "dim")])
+        path = name if len(name) <= room else f"...{name[-(room - 3) :]}"
+        lines.append([(f"{sign}  ", "bold"), (path, ""), (tail, "dim")])
     lines.append([])
-    shown_rows = [row for row in view.causes if row.first_ns or row.second_ns][:_MOST]
-    named = max((len(_name(row)) for row in shown_rows), default=0)
+    rows = [row for row in view.causes if not row.idle]
+    idle = [row for row in view.causes if row.idle]
+    shown = [*rows[:_MOST], *idle[:_MOST_IDLE]]
+    named = max((len(_name(row)) for row in shown), default=0)
     named = min(named, max(width - 3 * _NUMBER - 1, 12))
     lines.append(
         [(f"{'':<{named}}{'A':>{_NUMBER}}{'B':>{_NUMBER}}{'B - A':>{_NUMBER + 1}}", "dim")]
     )
-    for row in shown_rows:
-        lines.append(_cause(row, named))
-    left = len(view.causes) - len(shown_rows)
-    if left > 0:
-        lines.append([(f"... and {left} more: --json has all", "italic")])
+    lines += _causes(rows, _MOST, named)
+    if idle:
+        lines += [[(text, "dim")] for text in fold(_IDLE, width)]
+        lines += _causes(idle, _MOST_IDLE, named)
     if view.findings:
         lines += [[], [("Findings", "bold"), ("  in A, in B", "dim")]]
     for finding in view.findings:
         lines += _finding(finding, width)
     return lines
+
+
+def _causes(rows: Sequence[CauseRow], most: int, named: int) -> list[Line]:
+    lines = [_cause(row, named) for row in rows[:most]]
+    left = len(rows) - most
+    return [*lines, [(f"... and {left} more: --json has all", "italic")]] if left > 0 else lines
 
 
 def _name(row: CauseRow) -> str:

@@ -1,7 +1,9 @@
 """Two recordings of the same thing -> where the time of their calls went, cause by cause, and which
 findings one has and the other has not.
 
-Sides are compared with sides, calls of no connection with each other by who made them. Pure.
+Sides are compared with sides, calls of no connection with each other by the program that made them:
+its processes have other numbers in each recording. Idle waits stand apart: how long a server had no
+client says how long the recording was. Pure.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from collections.abc import Iterable
 from netlab.explain.causes import Cause
 from netlab.explain.findings.finding import Finding
 from netlab.model.records import dataclass
+from netlab.show.views.callers import program_of
 from netlab.show.views.why import Bar, Why
 
 
@@ -22,6 +25,7 @@ class CauseRow:
     cause: str
     first_ns: int
     second_ns: int
+    idle: bool = False  # a program waited for something to do
 
     @property
     def difference_ns(self) -> int:
@@ -50,7 +54,7 @@ class Difference:
     second_calls: int
     first_waited_ns: int
     second_waited_ns: int
-    causes: tuple[CauseRow, ...]  # the largest difference first
+    causes: tuple[CauseRow, ...]  # idle waits last, the largest difference first
     findings: tuple[FindingRow, ...]
 
 
@@ -58,23 +62,28 @@ def difference(first: Why, second: Why) -> Difference:
     """What changed from the first recording to the second."""
     before, after = _times(first), _times(second)
     rows = [
-        CauseRow(side, cause, before.get((side, cause), 0), after.get((side, cause), 0))
-        for side, cause in {**before, **after}
+        CauseRow(side, cause, before.get(key, 0), after.get(key, 0), idle)
+        for key in {**before, **after}
+        for side, cause, idle in [key]
     ]
-    rows.sort(key=lambda row: (-abs(row.difference_ns), row.side, row.cause))
+    rows.sort(key=lambda row: (row.idle, -abs(row.difference_ns), row.side, row.cause))
     return Difference(
         first.path, second.path, first.calls, second.calls, first.waited_ns, second.waited_ns,
         tuple(rows), tuple(_findings(first.findings, second.findings)),
     )  # fmt: skip
 
 
-def _times(view: Why) -> dict[tuple[str, str], int]:
-    found: dict[tuple[str, str], int] = {}
+def _times(view: Why) -> dict[tuple[str, str, bool], int]:
+    """By who waited, for what, and whether that was for something to do."""
+    found: dict[tuple[str, str, bool], int] = {}
     bars: list[Bar] = [bar for one in view.connections for bar in one.bars]
     for bar in [*bars, *view.others]:
+        name = program_of(bar.side) or "silence:"
         for item in bar.slices:
-            key = bar.side or "silence:", str(Cause(item.cause))
-            found[key] = found.get(key, 0) + item.ns
+            for idle, ns in (False, item.ns - item.idle_ns), (True, item.idle_ns):
+                if ns:
+                    key = name, str(Cause(item.cause)), idle
+                    found[key] = found.get(key, 0) + ns
     return found
 
 

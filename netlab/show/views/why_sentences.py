@@ -14,10 +14,11 @@ from netlab.explain.parts import Part
 from netlab.explain.scene import Scene
 from netlab.explain.unreturned import end_of
 from netlab.explain.waits import explained
-from netlab.explain.wording import more_such, name_of
+from netlab.explain.wording import more_such
 from netlab.model.recording import RawRecording
 from netlab.model.records import dataclass
 from netlab.model.tables import Call, Tables
+from netlab.show.views.callers import name_apart
 from netlab.show.views.messages import moved_by
 
 _CLAUSES = 3  # of a sentence; what is left is summed up
@@ -78,7 +79,7 @@ def sentence(scene: Scene, call: Call) -> Sentence:
     advice = _advice(scene, call, clauses[0], parts) if clauses else ""
     return Sentence(
         call=call.call,
-        name=name_of(call),
+        name=name_apart(scene, call),
         connection=call.connection,
         total_ns=sum(part.length_ns for part in parts),
         waited_ns=waited_ns(parts),

@@ -190,7 +190,7 @@ def test_diff_puts_the_largest_change_first(
     capsys: pytest.CaptureFixture[str], golden: Callable[[str, str], None]
 ) -> None:
     said = json.loads(output_of(capsys, "diff", ECHO, HOSTS, "--json"))
-    changes = [abs(row["second_ns"] - row["first_ns"]) for row in said["causes"]]
-    assert changes == sorted(changes, reverse=True)
+    changes = [(row["idle"], -abs(row["second_ns"] - row["first_ns"])) for row in said["causes"]]
+    assert changes == sorted(changes)  # idle waits last
     text = output_of(capsys, "diff", ECHO, HOSTS)
     golden("diff.txt", text.replace(ECHO, "echo.pcapng").replace(HOSTS, "hosts.pcapng"))

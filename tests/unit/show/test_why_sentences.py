@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from netlab.explain.analysis import read_later
@@ -48,6 +50,74 @@ def test_many_of_one_cause_are_said_once_with_all_their_time() -> None:
     assert "other reason" not in said
 
 
+def ranked_after_a_time_out(*, asks: bool, polls: bool, nfds: int = 2) -> list[str]:
+    """The operations of a client that waits 100 ms in vain and then 30 ms for a frame."""
+    play = Play(wired=True)
+    play.handshake()
+    if asks:
+        with play.call("client", "send", 5, size=5):
+            play.data("c>s", 0, 5)
+    if polls:
+        none: dict[str, Any] = {"inode": None, "fd": None, "local": None, "peer": None}
+        with play.call("client", "poll", 0, args=f"nfds={nfds}, timeout=100", **none):
+            play.now_ns += 100 * MS
+    else:
+        with play.call("client", "recvfrom", None, size=10, errno="EAGAIN"):
+            play.now_ns += 100 * MS
+    play.did("server", "send", 5, size=5)
+    frame = play.data("s>c", 0, 5, 5 * asks, way="hold")
+    with play.call("client", "recv", 5, size=10):
+        play.now_ns += 30 * MS
+        play.arrives(frame)
+    return [one.name.split()[1] for one in why(play.tables(), play.raw, "x").sentences]
+
+
+@pytest.mark.parametrize("polls", [True, False])
+def test_a_wait_that_gave_up_matters_where_an_answer_was_owed(polls: bool) -> None:
+    operation = "poll" if polls else "recvfrom"
+    assert ranked_after_a_time_out(asks=True, polls=polls)[0] == operation
+    assert ranked_after_a_time_out(asks=False, polls=polls)[0] == "recv"
+
+
+def test_a_poll_of_nothing_is_a_pause_whatever_is_owed() -> None:
+    assert ranked_after_a_time_out(asks=True, polls=True, nfds=0)[0] == "recv"
+
+
+def test_an_idle_wait_hides_no_other() -> None:
+    """A look round of 10 s, and 50 ms before the answer: neither is left out."""
+    play = Play(wired=True)
+    play.handshake()
+    none: dict[str, Any] = {"inode": None, "fd": None, "local": None, "peer": None}
+    with play.call("server", "poll", 0, args="nfds=3, timeout=10000", **none):
+        play.now_ns += 10_000 * MS
+    with play.call("client", "recv", 5, size=10):
+        play.now_ns += 50 * MS
+        with play.call("server", "send", 5, size=5):
+            play.data("s>c", 0, 5)
+    operations = [one.name.split()[1] for one in why(play.tables(), play.raw, "x").sentences]
+    assert operations == ["recv", "poll"]
+
+
+@pytest.mark.parametrize("reads", ["client", "server"])
+def test_both_ends_of_a_socketpair_matter_alike(reads: str) -> None:
+    """A client's 50 ms matter more than 80 ms of either end of a pair."""
+    writes = "server" if reads == "client" else "client"
+    play = Play(wired=True)
+    unix: dict[str, Any] = {"family": "AF_UNIX", "local": "unix:", "peer": "unix:"}
+    ends = {"client": {**unix, "inode": 1, "fd": 7}, "server": {**unix, "inode": 2, "fd": 8}}
+    play.did("client", "socketpair", 0, new_inode=2, **unix, inode=1)
+    play.handshake()
+    with play.call(reads, "recvmsg", 5, size=5, **ends[reads]):
+        play.now_ns += 80 * MS
+        play.did(writes, "sendmsg", 5, size=5, **ends[writes])
+    with play.call("client", "recv", 5, size=10):
+        play.now_ns += 50 * MS
+        with play.call("server", "send", 5, size=5):
+            play.data("s>c", 0, 5)
+    view = why(play.tables(), play.raw, "x")
+    assert [one.name.split()[1] for one in view.sentences] == ["recv", "recvmsg"]
+
+
 @pytest.mark.parametrize("was_lost", [True, False])
 def test_a_wait_that_gave_up_matters_where_something_had_not_come(was_lost: bool) -> None:
     """It lasts longer than the one behind it, in which the frame was on the wire."""
@@ -68,11 +138,18 @@ def test_a_wait_that_gave_up_matters_where_something_had_not_come(was_lost: bool
     assert (first < second) is was_lost
 
 
-@pytest.mark.parametrize("written_early", [True, False])
-def test_a_wait_that_gave_up_matters_from_when_something_was_written(written_early: bool) -> None:
+@pytest.mark.parametrize(
+    ("asks", "written_early"), [(False, True), (False, False), (True, True), (True, False)]
+)
+def test_a_wait_that_gave_up_matters_from_when_something_was_written_or_asked(
+    asks: bool, written_early: bool
+) -> None:
     """Of 100 ms before a time-out: all of them, or the last; then 30 ms for the same frame."""
     play = Play(wired=True)
     play.handshake()
+    if asks:
+        with play.call("client", "send", 5, size=5):
+            play.data("c>s", 0, 5)
     with play.call("client", "recv", None, size=10, errno="EAGAIN"):
         play.now_ns += 0 if written_early else 99 * MS
         with play.call("server", "send", 5, size=5):
@@ -82,7 +159,7 @@ def test_a_wait_that_gave_up_matters_from_when_something_was_written(written_ear
         play.now_ns += 30 * MS
         play.arrives(frame)
     first, second = (one.call for one in why(play.tables(), play.raw, "x").sentences[:2])
-    assert (first < second) is written_early
+    assert (first < second) is (written_early or asks)
 
 
 def test_a_wait_for_a_thread_that_was_stopped_matters_and_the_stop_itself_does_not() -> None:
