@@ -122,6 +122,12 @@ def _defendant(
                 "Find out why it crashed." if own.args.startswith(_CRASHES) else
                 "Find out who sent that signal: a supervisor, a user, the out-of-memory killer.",
             )  # fmt: skip
+        if unread and own.op == "exit" and not own.args:
+            return (
+                f"its process ended ({name_of(own)})",
+                f" with {counted(unread, 'byte')} unread, by a signal or of its own will",
+                "Find out how it ended: killed, crashed, or done before it had read all.",
+            )  # fmt: skip
         if unread:
             return (
                 f"{name_of(own)}", f" left {counted(unread, 'byte')} unread",
@@ -139,7 +145,8 @@ def _defendant(
             f"{name_of(own)} did it", "",
             "Look whether bytes were left unread, or SO_LINGER was on.",
         )  # fmt: skip
-    if other is not None and _had_closed(scene, row, side, packet):
+    asked = other is not None and is_outbound(other) and not packet._flags & ACK
+    if other is not None and asked and _had_closed(scene, row, side, packet):
         return (
             "",
             f"{name_of(other)} sent to an end that was closed already",
