@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from netlab.correlate.arrivals import arrival_ns, reached, sent
+from netlab.correlate.flows import ACK, RST
 from netlab.explain.causes import Cause
 from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.path import Path
@@ -22,6 +23,7 @@ _S = 1_000_000_000
 _SILENCE_NS = _S
 _BEHIND_TIMER_NS = 50_000_000  # a program on a busy machine closes so long after its wait
 _ROUND_NS = 5 * _S  # what people write into a configuration: 5, 10, 15, 30, 60 seconds
+_NEAR = 2  # a silence of half the time up to the first probe may be longer the next time
 _KEEP_IDLE_S = 7_200  # net.ipv4.tcp_keepalive_time, where nobody changed it
 
 
@@ -95,7 +97,8 @@ def _timer_before(
 
 
 def keep_alive_unused(scene: Scene, row: Connection) -> Iterator[Finding]:
-    """SO_KEEPALIVE is on, and no silence was long enough for a first probe."""
+    """SO_KEEPALIVE is on, and a silence that was near that was too short for a first probe, or a
+    peer was gone meanwhile: a conversation that goes on needs none."""
     path = scene.path(row.connection)
     if path is None or row.handshake_ns is None:
         return
@@ -107,9 +110,11 @@ def keep_alive_unused(scene: Scene, row: Connection) -> Iterator[Finding]:
         rows = path.track.rows
         if any(path.is_keep_alive(r) for r in rows if r.direction is side.outbound):
             continue
-        silent_ns, frame = _longest_silence(path)
+        silent_ns, frame = _longest_silence(path, side)
         idle_s, said = _keep_idle(scene, row, side)
         if not _SILENCE_NS <= silent_ns < idle_s * _S:
+            continue
+        if silent_ns * _NEAR < idle_s * _S and not _gone(path, side, frame):
             continue
         yield Finding(
             "keep_alive_unused", row.connection, Severity.LOW,
@@ -120,13 +125,25 @@ def keep_alive_unused(scene: Scene, row: Connection) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _longest_silence(path: Path) -> tuple[int, int]:
-    """(how long no frame came or went, the frame before it)."""
-    packets = [row.packet for row in path.track.rows if reached(row.packet)]
-    packets.sort(key=arrival_ns)
-    gaps = [
-        (arrival_ns(after) - arrival_ns(first), first.frame) for first, after in pairwise(packets)
-    ]
+def _gone(path: Path, side: Side, frame: int) -> bool:
+    """Whether the peer said no more behind this frame, whatever this side sent, or that it has no
+    such connection (a RST without ACK: RFC 9293 3.10.7.1)."""
+    packet = path.scene.packets[frame]
+    later = [r for r in path.track.rows if arrival_ns(r.packet) > arrival_ns(packet)]
+    heard = [r.packet for r in later if r.direction is side.inbound and reached(r.packet)]
+    if not heard:
+        return any(r.direction is side.outbound for r in later)
+    return heard[0]._flags & (RST | ACK) == RST
+
+
+def _longest_silence(path: Path, side: Side) -> tuple[int, int]:
+    """(how long no frame left this side or came to it, the frame before it)."""
+    seen = sorted(
+        (row.packet.time_ns if row.direction is side.outbound else arrival_ns(row.packet),
+         row.packet.frame)
+        for row in path.track.rows if row.direction is side.outbound or reached(row.packet)
+    )  # fmt: skip
+    gaps = [(after - first, frame) for (first, frame), (after, _) in pairwise(seen)]
     return max(gaps, default=(0, 0))
 
 

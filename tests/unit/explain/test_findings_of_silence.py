@@ -119,15 +119,15 @@ ON, IDLE = "SOL_SOCKET, SO_KEEPALIVE, 1", "SOL_TCP, TCP_KEEPIDLE, 30"
 
 
 def test_keep_alives_that_never_came() -> None:
-    (one,) = of(silent(7, ON, IDLE), "keep_alive_unused")
+    (one,) = of(silent(17, ON, IDLE), "keep_alive_unused")
     assert "Keep-alives of the server did nothing" in one.text
     assert "after 30 s of silence (TCP_KEEPIDLE, call #5)" in one.text
-    assert "the longest was 7.000 s (from frame 5)" in one.text
+    assert "the longest was 17.000 s (from frame 5)" in one.text
     assert one.calls == (4,)
 
 
 def test_without_an_option_the_hosts_setting_counts() -> None:
-    (one,) = of(silent(7, ON), "keep_alive_unused")
+    (one,) = of(silent(4000, ON), "keep_alive_unused")
     assert "after 7,200 s of silence (the default of" in one.text
     play = silent(7, ON)
     host = Host("localhost", "6.1.0", (("net.ipv4.tcp_keepalive_time", "11"),))
@@ -139,16 +139,30 @@ def test_without_an_option_the_hosts_setting_counts() -> None:
 @pytest.mark.parametrize(
     "play",
     [
-        silent(7),
-        silent(7, ON, "SOL_SOCKET, SO_KEEPALIVE, 0"),
-        silent(0.5, ON),
+        silent(17),
+        silent(17, ON, IDLE, "SOL_SOCKET, SO_KEEPALIVE, 0"),
+        silent(0.9, ON, "SOL_TCP, TCP_KEEPIDLE, 1"),
+        silent(4, ON, IDLE),
         silent(31, ON, IDLE),
         silent(31, ON, IDLE, probe=True),
     ],
-    ids=["off", "off again", "no silence", "long enough for a probe", "probes"],
+    ids=["off", "off again", "no silence", "far from it", "long enough for a probe", "probes"],
 )
 def test_other_keep_alives_are_not_told(play: Play) -> None:
     assert of(play, "keep_alive_unused") == []
+
+
+@pytest.mark.parametrize("how", ["a reset", "nothing", "an ACK"])
+def test_a_peer_that_was_gone_would_have_been_found_sooner(how: str) -> None:
+    play = spoken(ON, IDLE)
+    play.now_ns += 4000 * MS
+    with play.call("server", "send", 1, size=1):
+        play.data("s>c", 0, 1, 100, way="drop" if how == "nothing" else "carry")
+    if how == "a reset":
+        play.answer_rst("c>s", 100)
+    if how == "an ACK":
+        play.ack("c>s", 1, at=100)
+    assert len(of(play, "keep_alive_unused")) == (how != "an ACK")
 
 
 def short_ones(count: int, *, first: str = "c>s", lived_ms: int = 3, reset: bool = False) -> Play:
