@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from netlab.correlate.arrivals import reached
 from netlab.explain.causes import MECHANISMS, Cause
 from netlab.explain.findings.finding import Finding, Severity
-from netlab.explain.findings.waiting import evidence, given_up, once, parts_of
+from netlab.explain.findings.waiting import GRAVE_NS, evidence, given_up, once, parts_of
 from netlab.explain.no_room import thrown_away
 from netlab.explain.path import Path
 from netlab.explain.scene import Scene
@@ -21,7 +21,6 @@ from netlab.explain.too_big import sent_again
 from netlab.explain.wording import lasting
 from netlab.model.tables import Connection, Direction, Side, Verdict
 
-_MS = 1_000_000
 _RECOVERIES = (Cause.RTO, Cause.TAIL_LOSS_PROBE, Cause.FAST_RETRANSMIT, Cause.HEAD_OF_LINE)
 
 
@@ -49,7 +48,7 @@ def loss_recovery(scene: Scene, row: Connection) -> Iterator[Finding]:
         what = "No byte was lost, only ACKs were, or came late: sending again cost"
         advice = "Find out where ACKs are lost, or what holds them up."
     yield Finding(
-        "loss_recovery", row.connection, Severity.HIGH if lost_ns > 100 * _MS else Severity.MEDIUM,
+        "loss_recovery", row.connection, Severity.HIGH if lost_ns > GRAVE_NS else Severity.MEDIUM,
         f"{what} {lasting(lost_ns)} of waiting; the longest"
         f" {longest.text or MECHANISMS[longest.cause].says}.",
         advice, MECHANISMS[longest.cause].source, frames, calls,
