@@ -420,6 +420,58 @@ def test_a_segment_that_came_late_is_no_loss(way: str, words: str) -> None:
     assert found.text.startswith(words)
 
 
+def behind_a_loss(*, rounds: int = 5, each: int = 7, way: str = "drop") -> Play:
+    """20 segments, the first of which is lost; then so many at once, 20 ms each."""
+    play = opened()
+    play.ack("s>c", 0)
+    size = (20 + rounds * each) * FULL
+    with play.call("client", "send", size, size=size):
+        with play.call("server", "recv", 20 * FULL, size=20 * FULL, flags=MSG_WAITALL):
+            late = play.data("c>s", 0, FULL, way=way)
+            for at in range(FULL, 20 * FULL, FULL):
+                play.data("c>s", at, at + FULL)
+            for last in (2, 3, 4, 20):
+                sacked = play.sack_option("c>s", (FULL, last * FULL))
+                play.ack("s>c", 0, options=sacked)
+            play.now_ns += 20 * MS
+            if way == "hold":
+                play.arrives(late)
+            play.data("c>s", 0, FULL)
+        twice = play.sack_option("c>s", (0, FULL)) if way == "hold" else None
+        play.ack("s>c", 20 * FULL, options=twice)
+        for at in range(20 * FULL, size, each * FULL):
+            for start in range(at, at + each * FULL, FULL):
+                play.data("c>s", start, start + FULL)
+            if at + each * FULL < size:
+                ack = play.ack("s>c", at + each * FULL, way="hold")
+                play.now_ns += 20 * MS
+                play.arrives(ack)
+    return play
+
+
+def test_what_a_loss_made_of_the_congestion_window_is_told() -> None:
+    play = behind_a_loss()
+    (one,) = of(play, "loss_recovery")
+    again = next(p.frame for p in play.packets if p.seg_seq == play.iss + 1 and p.frame > 20)
+    assert f"too: from frame {again} on no more than" in one.text
+    assert "29,200 bytes of the client were in flight" in one.text
+    assert "waited for that window waited 80.0 ms (inferred)." in one.text
+    assert again in one.frames
+    assert one.severity == "medium"
+    (long,) = of(behind_a_loss(rounds=8), "loss_recovery")
+    assert long.severity == "high"
+
+
+@pytest.mark.parametrize(
+    "play",
+    [behind_a_loss(rounds=1), behind_a_loss(rounds=3, each=43), behind_a_loss(way="hold")],
+    ids=["nothing waited", "it grew on", "nothing was lost"],
+)
+def test_a_loss_that_held_nothing_up_behind_itself_is_not_told_so(play: Play) -> None:
+    (one,) = of(play, "loss_recovery")
+    assert "congestion window smaller" not in one.text
+
+
 def read_across(*reads: tuple[int, int], **more: int) -> list[Finding]:
     """What is said of reads (requested, returned) of four writes of 10 bytes that are all there."""
     play = opened()
