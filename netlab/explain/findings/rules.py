@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from netlab.explain.findings import (
+    connects,
     edges,
     ends,
     frames,
@@ -80,6 +81,7 @@ WHOLE: tuple[WholeRule, ...] = (
     WholeRule("syn_flood", listeners.syn_flood, "RFC 4987"),
     WholeRule("time_wait", ports.time_wait, "RFC 9293 3.6.1"),
     WholeRule("bind_refused", ports.bind_refused, "man 7 socket; RFC 9293 3.6.1"),
+    WholeRule("connect_failed", connects.connect_failed, "man 2 connect; man 2 poll"),
 )
 
 
