@@ -36,13 +36,13 @@ def connect_failed(scene: Scene) -> Iterator[Finding]:
             continue
         text, calls = told
         other = _another(scene, socket, call)
-        tried = f" {name_of(other[0])} went through later {other[1]}." if other is not None else ""
+        tried = f" {name_of(other[0])} went through later {other[1]}." if other else ""
         yield Finding(
             "connect_failed", call.connection, Severity.LOW if other else Severity.MEDIUM,
             f"{name_of(call)} to {socket.peer or scene.record(call.call).address} {text}.{tried}",
             "Look whether something listens at that address: start it first, or correct it.",
             "man 2 connect; man 2 poll", (),
-            (*calls, *((other[0].call,) if other is not None else ())),
+            (*calls, *((other[0].call,) if other else ())),
         )  # fmt: skip
 
 
@@ -90,7 +90,9 @@ def _another(scene: Scene, socket: Socket, call: Call) -> tuple[Call, str] | Non
     """A later connect that went through, and where to: that address, or the same process's next
     try at another with that port."""
     mine = maybe_endpoint(scene.record(call.call).address)
-    for other in scene.sockets.all if mine is not None else ():
+    if mine is None:
+        return None
+    for other in scene.sockets.all:
         if other is socket or other.host != socket.host or not other.connects:
             continue
         later = scene.call(other.connects[-1])
