@@ -17,6 +17,7 @@ from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.path import Path
 from netlab.explain.scene import Scene
 from netlab.explain.wording import lasting, name_of
+from netlab.model.call import is_outbound
 from netlab.model.tables import Call, Connection, Packet, Role, Side
 
 _S = 1_000_000_000
@@ -30,6 +31,8 @@ _KEEP_IDLE_S = 7_200  # net.ipv4.tcp_keepalive_time, where nobody changed it
 def idle_timeout(scene: Scene, row: Connection) -> Iterator[Finding]:
     """One side ended the connection after a long silence, as a timer does."""
     path = scene.path(row.connection)
+    if path is None and row.protocol == "tcp" and (told := _by_calls(scene, row)) is not None:
+        yield told
     if path is None or row.handshake_ns is None:
         return
     end = _first_end(path)
@@ -53,15 +56,84 @@ def idle_timeout(scene: Scene, row: Connection) -> Iterator[Finding]:
     is_round = silent_ns >= _ROUND_NS and late_ns < _BEHIND_TIMER_NS
     if timer is None and not is_round:
         return
+    asked = timer is not None and last.direction == side.outbound
+    late = next(
+        (r.packet for r in path.track.rows
+         if r.direction is side.inbound and r.segment.payload_len_bytes and not r.probe
+         and r.packet.time_ns > packet.time_ns), None,
+    )  # fmt: skip
+    yield _timed_out(
+        row, side, silent_ns, timer, asked=asked, closed=f" (frame {packet.frame})",
+        late=f"frame {late.frame}" if late is not None else "",
+        frames=(last.frame, packet.frame, *((late.frame,) if late is not None else ())),
+        calls=tuple(call.call for call in timer) if timer is not None else (),
+    )  # fmt: skip
+
+
+def _by_calls(scene: Scene, row: Connection) -> Finding | None:
+    """The same of a connection whose frames nobody captured: by its calls, behind a wait in vain
+    alone."""
+    ends = [(call, side) for side in Side if (call := scene.ender(row.connection, side))]
+    if not ends:
+        return None
+    close, side = min(ends, key=lambda end: end[0].entered_ns)
+    moved = [call for call in scene.of_connection(row.connection)
+             if call.start is not None and call.stop != call.start]  # fmt: skip
+    before = [call for call in moved if call.entered_ns <= close.entered_ns]
+    if close.op == "exit" or not before:
+        return None
+    last = max(before, key=lambda call: call.returned_ns or call.entered_ns)
+    silent_ns = close.entered_ns - (last.returned_ns or last.entered_ns)
+    wait = _in_vain_before(scene, close)
+    if silent_ns < _SILENCE_NS or wait is None:
+        return None
+    asked = max(before, key=lambda call: call.entered_ns if is_outbound(call) else 0).side == side
+    late = next((call for call in moved if call.entered_ns > close.entered_ns
+                 and call.side == side.inbound.sender and is_outbound(call)), None)  # fmt: skip
+    return _timed_out(
+        row, side, silent_ns, (wait, close), asked=asked, closed=f" ({close.op} #{close.call})",
+        late=name_of(late) if late is not None else "",
+        calls=(last.call, wait.call, close.call, *((late.call,) if late is not None else ())),
+    )  # fmt: skip
+
+
+def _timed_out(
+    row: Connection,
+    side: Side,
+    silent_ns: int,
+    timer: tuple[Call, Call] | None,
+    *,
+    asked: bool,
+    closed: str,
+    late: str,
+    frames: tuple[int, ...] = (),
+    calls: tuple[int, ...] = (),
+) -> Finding:
+    """In words. `asked`: its own bytes were the last; `late`: what came when it had closed.
+
+    A server's own bytes may be the last of what it was asked; of a client's, the answer was to
+    come.
+    """
+    other = side.inbound.sender
     shown = f", right after {name_of(timer[0])} had waited in vain" if timer is not None else ""
-    yield Finding(
-        "idle_timeout", row.connection, Severity.LOW,
-        f"The {side} closed the connection (frame {packet.frame}) after {lasting(silent_ns)}"
-        f" without a byte{shown}, as an idle time-out does.",
+    how = ", as an idle time-out does"
+    advice = (
         "Where the other side still wanted it: a longer time-out here, or a shorter one there, so"
-        " that who sends is the one who closes.",
-        "man 2 poll", (last.frame, packet.frame),
-        tuple(call.call for call in timer) if timer is not None else (),
+        " that who sends is the one who closes."
+    )
+    severity = Severity.LOW
+    if asked and side is Side.CLIENT:
+        severity = Severity.MEDIUM
+        how = f", as who gives up does: the {other} had not answered its last bytes"
+        advice = f"Find out what kept the {other} from answering, or wait longer."
+    if late:
+        severity = Severity.HIGH
+        how += f". What the {other} sent came too late ({late})"
+    return Finding(
+        "idle_timeout", row.connection, severity,
+        f"The {side} closed the connection{closed} after {lasting(silent_ns)} without a byte"
+        f"{shown}{how}.",
+        advice, "man 2 poll", frames, calls,
     )  # fmt: skip
 
 
@@ -89,10 +161,17 @@ def _timer_before(
             close = scene.call(span.call)
             if close.connection != row.connection or close.side != side:
                 continue
-            for wait in reversed(scene.before(close, close.entered_ns - _BEHIND_TIMER_NS)):
-                parts = scene.explained.get(wait.call, ())
-                if parts and any(part.cause is Cause.TIMER for part in parts):
-                    return wait, close
+            wait = _in_vain_before(scene, close)
+            if wait is not None:
+                return wait, close
+    return None
+
+
+def _in_vain_before(scene: Scene, close: Call) -> Call | None:
+    """The wait of the same thread just before a close whose time was up."""
+    for wait in reversed(scene.before(close, close.entered_ns - _BEHIND_TIMER_NS)):
+        if any(part.cause is Cause.TIMER for part in scene.explained.get(wait.call, ())):
+            return wait
     return None
 
 

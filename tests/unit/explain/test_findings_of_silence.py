@@ -88,6 +88,60 @@ def test_a_byte_that_did_not_come_and_one_sent_again_break_no_silence(sender: st
     assert "after 5.000 s without a byte" in one.text
 
 
+def gave_up(*, late: bool, framed: bool = True, answered: bool = False) -> Play:
+    """A client that asked, waited for 2 s in a poll, and closed; the server answers after that."""
+    play = Play(wired=True)
+    play.handshake(capture=framed)
+    with play.call("client", "send", 100, size=100):
+        if framed:
+            play.data("c>s", 0, 100)
+    play.did("server", "recv", 100, size=4096)
+    if answered:
+        with play.call("server", "send", 50, size=50):
+            if framed:
+                play.data("s>c", 0, 50, 100)
+        play.did("client", "recv", 50, size=50)
+    with play.wait("client", op="poll", args="nfds=1, timeout=2000"):
+        play.now_ns += 2000 * MS
+    with play.call("client", "close", 0):
+        if framed:
+            play.fin("c>s", 100, 50 if answered else 0)
+    if late:
+        play.now_ns += 500 * MS
+        with play.call("server", "send", 50, size=50):
+            if framed:
+                play.data("s>c", 0, 50, 101)
+                play.answer_rst("c>s", 101)
+    return play
+
+
+@pytest.mark.parametrize("framed", [True, False])
+def test_who_gives_up_before_the_answer_is_the_cause_and_stands_first(framed: bool) -> None:
+    play = gave_up(late=True, framed=framed)
+    (one,) = of(play, "idle_timeout")
+    assert one.severity is Severity.HIGH
+    assert "after 2.00" in one.text
+    assert "the server had not answered its last bytes. What the server sent came too late" in (
+        one.text
+    )
+    assert one.advice.startswith("Find out what kept the server from answering")
+    assert findings_of(explained(play.tables(), play.raw))[0] == one
+    late = "(frame 6)" if framed else "(server send #8)"
+    assert f"{late}." in one.text
+
+
+@pytest.mark.parametrize("framed", [True, False])
+def test_without_a_late_answer_it_is_less_grave_and_of_an_answer_that_came_nothing(
+    framed: bool,
+) -> None:
+    (one,) = of(gave_up(late=False, framed=framed), "idle_timeout")
+    assert one.severity is Severity.MEDIUM
+    assert "too late" not in one.text
+    (one,) = of(gave_up(late=False, framed=framed, answered=True), "idle_timeout")
+    assert one.severity is Severity.LOW
+    assert one.text.endswith("as an idle time-out does.")
+
+
 @pytest.mark.parametrize(
     "play",
     [timed_out(900)[0], timed_out(3210, then_ms=200)[0]],
