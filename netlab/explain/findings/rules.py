@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from netlab.explain.findings import (
     connects,
+    cut_short,
     edges,
     ends,
     frames,
@@ -65,6 +66,7 @@ RULES: tuple[Rule, ...] = (
     Rule("coalesced", talk.coalesced, "RFC 9293 3.9.1"),
     Rule("idle_timeout", idle.idle_timeout, "man 2 poll"),  # what follows from it stands behind it
     Rule("reset", ends.resets, "RFC 9293 3.10.7; RFC 2525 2.17"),
+    Rule("cut_short", cut_short.cut_short, "RFC 9293 3.6; man 2 exit"),
     Rule("close_wait", leaks.close_wait, "RFC 9293 3.6"),
     Rule("inherited_copy", inherited.inherited_copy, "man 2 fork; man 2 shutdown"),
     Rule("never_read", ends.never_read, "man 2 send"),
