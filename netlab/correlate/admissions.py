@@ -96,6 +96,8 @@ class Admissions:
         self._at: dict[Endpoint, list[Socket]] = {}
         self.of: dict[int, Admission] = {}  # by connection
         self._queues: dict[int, AcceptQueue] = {}  # by id of the listener
+        self._behind: dict[int, list[Track]] = {}  # the same: who came to it
+        self._left: dict[int, Packet | None] = {}  # the same: see `first_left`
         groups: dict[int, tuple[Socket, list[Track]]] = {}
         for track in tracks:
             listener = self._listener_of(track)
@@ -105,12 +107,34 @@ class Admissions:
             alone = all(self.listens_at(track.flow.server) == [listener] for track in group)
             backlog = _backlog(listener, calls, hosts) if alone else None
             queue = self._queues[id(listener)] = AcceptQueue(listener, backlog)
+            self._behind[id(listener)] = group
             self._follow(queue, group)
 
     def queue_at(self, server: Endpoint) -> AcceptQueue | None:
         """The queue behind a server's end, where one socket alone listened there."""
         found = self.listens_at(server)
         return self._queues.get(id(found[0])) if len(found) == 1 else None
+
+    def first_left(self, listener: Socket) -> Packet | None:
+        """The frame that put the first connection into its queue of those that nobody accepted.
+
+        None: there is none, or it may have been a later frame, or somebody accepted it unseen.
+        """
+        if id(listener) not in self._left:
+            self._left[id(listener)] = self._first_left(listener)
+        return self._left[id(listener)]
+
+    def _first_left(self, listener: Socket) -> Packet | None:
+        left: list[tuple[Track, Packet, bool]] = []
+        for track in self._behind.get(id(listener), ()):
+            admission = self.of.get(track.flow.connection)
+            if admission is None or admission.packet is None or self._accept_of(track) is not None:
+                continue
+            left.append((track, admission.packet, admission.unsettled))
+        if not left or any(_spoke_ns(track) is not None for track, _, _ in left):
+            return None
+        _, packet, unsettled = min(left, key=lambda item: arrival_ns(item[1]))
+        return None if unsettled else packet
 
     def mark(self, tracks: Iterable[Track]) -> None:
         """Note at each connection what its listener ignored before it was made, and so never read.

@@ -43,6 +43,8 @@ class DatagramJoin:
     unmatched: list[Unmatched] = field(default_factory=list)
     # Every read in order with what it took, None where that is not known; by id of socket.
     reads: dict[int, list[tuple[int, Datagram | None]]] = field(default_factory=dict)
+    # What may have come to each socket, in no order; by id of socket.
+    came: dict[int, list[Datagram]] = field(default_factory=dict)
     spoke: list[tuple[Socket, Endpoint]] = field(default_factory=list)
     # By destination: what was sent but not captured, and may have been received all the same.
     unseen: dict[Endpoint, list[Arrival]] = field(default_factory=dict)

@@ -241,6 +241,7 @@ def _match(
         if rivals:
             found.shared.add(id(arrival))
         d.takers.append((id(queue.socket), arrival.sure))
+        join.came.setdefault(id(queue.socket), []).append(d)
         found.datagrams[id(arrival)] = d
         known.append(arrival)
     for to, unseen in join.unseen_to(local).items():

@@ -2,8 +2,8 @@
 
 Sends and frames are matched per port and destination, as several sockets may share a port: a frame
 belongs to the send it left inside of, else to the first earlier send of its length still without a
-frame. Where sends of several threads would do, it is ambiguous. What datagrams the calls made
-stands in `datagram_outbox`.
+frame; where each send of a thread has its frame in order, to that one. Where sends of several
+threads would do, it is ambiguous. What datagrams the calls made stands in `datagram_outbox`.
 """
 
 from __future__ import annotations
@@ -95,6 +95,10 @@ def _link(
 
 
 def _pair(sends: list[Send], datagrams: list[Datagram]) -> None:
+    if _all_left_in_order(sends, datagrams):
+        for send, d in zip(sends, datagrams, strict=True):
+            _give(send, d)
+        return
     entered = [send.entered_ns for send in sends]
     by_length: dict[int, deque[int]] = {}
     for place, send in enumerate(sends):
@@ -115,9 +119,29 @@ def _pair(sends: list[Send], datagrams: list[Datagram]) -> None:
         if len({send.thread for send in found}) > 1:
             d.sent_unsure = Reason.SHARED  # two threads sent just this
         elif found:
-            found[0].matched = True
-            d.sent_by = found[0].numbers
-            d.segment_bytes = found[0].segment_bytes
+            _give(found[0], d)
+
+
+def _all_left_in_order(sends: list[Send], datagrams: list[Datagram]) -> bool:
+    """Whether one thread's sends and the frames fit one by one: none was lost in between.
+
+    Then a frame that leaves inside a later send of its length is not that one's: a queue of the
+    sender's own link held it (tc), and kept the order.
+    """
+    return (
+        len(sends) == len(datagrams)
+        and len({send.thread for send in sends}) == 1
+        and all(
+            _fits(send, d) and send.entered_ns <= d.time_ns
+            for send, d in zip(sends, datagrams, strict=True)
+        )
+    )
+
+
+def _give(send: Send, d: Datagram) -> None:
+    send.matched = True
+    d.sent_by = send.numbers
+    d.segment_bytes = send.segment_bytes
 
 
 def _fits(send: Send, d: Datagram) -> bool:

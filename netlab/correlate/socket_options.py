@@ -14,11 +14,15 @@ from netlab.model.call import CallRecord
 from netlab.model.records import dataclass
 
 # Linux's numbers (asm-generic/socket.h, linux/in.h, linux/in6.h, linux/udp.h) of options that
-# Python does not name, or names in some versions only.
+# Python does not name, or names in some versions only; and what strace calls by a longer name.
 _NAMES = {
     ("SOL_SOCKET", "25"): "SO_BINDTODEVICE",
     ("SOL_SOCKET", "26"): "SO_ATTACH_FILTER",
     ("SOL_SOCKET", "27"): "SO_DETACH_FILTER",
+    ("SOL_SOCKET", "37"): "SO_TIMESTAMPING",
+    ("SOL_SOCKET", "65"): "SO_TIMESTAMPING",
+    ("SOL_SOCKET", "SO_TIMESTAMPING_OLD"): "SO_TIMESTAMPING",
+    ("SOL_SOCKET", "SO_TIMESTAMPING_NEW"): "SO_TIMESTAMPING",
     ("SOL_SOCKET", "47"): "SO_MAX_PACING_RATE",
     ("SOL_SOCKET", "50"): "SO_ATTACH_BPF",
     ("SOL_UDP", "1"): "UDP_CORK",

@@ -67,6 +67,7 @@ class Socket:
     accepts: list[int] = field(default_factory=list)  # of a listener: the successful ones
     accepted: list[Socket] = field(default_factory=list)  # parallel to accepts
     shutdowns: list[int] = field(default_factory=list)  # successful, of the writing side
+    reading_shutdowns: list[int] = field(default_factory=list)  # those of the reading side
     closes: list[int] = field(default_factory=list)  # close and exit, of any holder
     last_close: int | None = None
     peer_inode: int | None = None
@@ -253,8 +254,11 @@ class _Tracer:
         elif op == "listen":
             socket.listens = True
             socket.listened_by = socket.listened_by or number
-        elif op == "shutdown" and ("SHUT_WR" in record.args or "SHUT_RDWR" in record.args):
-            socket.shutdowns.append(number)
+        elif op == "shutdown":
+            if "SHUT_WR" in record.args or "SHUT_RDWR" in record.args:
+                socket.shutdowns.append(number)
+            if "SHUT_RD" in record.args:
+                socket.reading_shutdowns.append(number)
         elif op in DUPLICATING and record.result is not None:
             self.hold(socket, (record.pid, record.result))
         elif op in ACCEPTING and record.new_inode is not None:

@@ -2,11 +2,13 @@
 
 Readable: the frame whose arrival made the first unread byte readable, with SO_RCVLOWAT the first of
 so many; if there is none, the FIN; on a listener the frame that put the connection accepted next
-into the queue. Exceptional: the frame that brought the urgent byte. Hang-up and error: the FIN or
-the RST. Writable: see `writable`. With EPOLLET only what came since the last report counts, see
-`epolls`. A Unix socket was made ready by a call (peer_call).
-"Unread" counts the calls entered before the wait; where their order is not known, or several frames
-may have done it, or one that the ring lost, there is no span.
+into the queue, or if nobody accepts any more, the first of those that stayed there. Of datagrams:
+the one read next, or the first that nobody read. Exceptional: the frame that brought the urgent
+byte. Hang-up and error: the FIN or the RST. Writable: see `writable`. With EPOLLET only what came
+since the last report counts, see `epolls`. A Unix socket was made ready by a call (peer_call).
+What its own side's shutdown made ready has no frame.
+"Unread" counts the calls entered before the wait; where their order is not known and not one frame
+alone may have done it, or several may have, or one that the ring lost, there is no span.
 Read first: man 2 poll, man 7 epoll, Linux: tcp_poll, tcp_stream_is_readable, ep_poll_callback.
 """
 
@@ -18,6 +20,7 @@ from collections.abc import Mapping
 from netlab.correlate.admissions import Admissions
 from netlab.correlate.arrivals import arrival_ns, came
 from netlab.correlate.datagram_join import DatagramJoin
+from netlab.correlate.datagrams import Datagram
 from netlab.correlate.epolls import Epolls, Reported
 from netlab.correlate.local_join import LocalJoin
 from netlab.correlate.option_changes import option_between
@@ -61,6 +64,7 @@ class Wakeups:
         self.packets, self.epolls, self.ring_lost = packets, epolls, ring_lost
         self._writable = Writable(calls, packets)
         self._cursors: dict[int, tuple[list[int], list[int]]] = {}
+        self._unread: dict[int, list[Datagram]] = {}  # by id of the socket
         self._edges: dict[int, tuple[list[int], list[Packet]] | None] = {}
 
     def spans(self, sockets: Sockets) -> list[Span]:
@@ -116,8 +120,12 @@ class Wakeups:
 
     def _listener(self, number: int, until: int, socket: Socket, events: int) -> list[Span]:
         place = bisect_right(socket.accepts, number)
-        if not events & POLLIN or place >= len(socket.accepts):
+        if not events & POLLIN:
             return []
+        if place >= len(socket.accepts):
+            known = all(made.connection is not None for made in socket.accepted)
+            left = self._admissions.first_left(socket) if known and not self.ring_lost else None
+            return self._span(number, left, until)
         if place and self._overlaps(number, socket.accepts[place - 1]):
             return []
         made = socket.accepted[place]
@@ -145,9 +153,11 @@ class Wakeups:
         resets = came(join.track.halves[side.inbound].resets)
         reset = resets[0] if resets and arrival_ns(resets[0]) <= until else None
         fin = fin_ready(join.streams[side.inbound], self.packets)
+        if fin is not None and self._shut_between(socket, 0, arrival_ns(fin)):
+            fin = None  # its own side had ended what it reads
         if events & POLLIN:
             if before is not None:
-                packet = self._edge(join, side, until, before)
+                packet = self._edge(join, socket, side, until, before)
             else:
                 found, packet = self._first_unread(number, until, join, join.ends[side])
                 if packet is None and not found and not self.ring_lost:
@@ -158,18 +168,27 @@ class Wakeups:
         if events & (POLLRDHUP | POLLHUP | POLLERR):
             hang_up = reset
             if reset is None and not events & POLLERR:
-                hang_up = fin if self._hung_up_by(fin, socket, events) else None
+                hang_up = fin if self._hung_up_by(fin, socket, join, events) else None
             spans += self._span(number, hang_up, until)
         if events & POLLOUT and not events & (POLLERR | POLLHUP) and not self.ring_lost:
             spans += self._span(number, self._writable.by(number, until, socket, join), until)
         return spans
 
-    def _hung_up_by(self, fin: Packet | None, socket: Socket, events: int) -> bool:
+    def _hung_up_by(self, fin: Packet | None, socket: Socket, join: TcpJoin, events: int) -> bool:
         """POLLRDHUP is the peer's FIN; POLLHUP is both directions' end: the FIN if it came last."""
-        if fin is None or events & POLLRDHUP:
+        if fin is None or events & POLLRDHUP or socket.side is None:
             return fin is not None
         own = [self.calls[n - 1].returned_ns for n in socket.shutdowns[:1]]
-        return bool(own) and own[0] is not None and own[0] < arrival_ns(fin)
+        own += [packet.time_ns for packet in join.track.halves[socket.side.outbound].fins[:1]]
+        return any(at is not None and at < arrival_ns(fin) for at in own)
+
+    def _shut_between(self, socket: Socket, since_ns: int, until_ns: int) -> bool:
+        """Whether its own side may have shut a socket for reading in this time."""
+        shut = (self.calls[number - 1] for number in socket.reading_shutdowns)
+        return any(
+            one.entered_ns < until_ns and (one.returned_ns is None or one.returned_ns > since_ns)
+            for one in shut
+        )
 
     def _first_unread(
         self, number: int, until: int, join: TcpJoin, end: End
@@ -186,9 +205,41 @@ class Wakeups:
             )  # fmt: skip
             cursors = self._cursors[id(end)] = [n for n, _ in reads], [s for _, s in reads]
         place = bisect_left(cursors[0], number)
-        if place and self._overlaps(number, cursors[0][place - 1]):
-            return True, None
         at = cursors[1][place - 1] if place else 0
+        if place and self._overlaps(number, cursors[0][place - 1]):
+            before = cursors[1][place - 2] if place > 1 else 0
+            if place > 1 and self._overlaps(number, cursors[0][place - 2]):
+                return True, None
+            return True, self._only_one(number, until, join, end, (before, at))
+        return self._made_readable(until, join, end, at)
+
+    def _only_one(
+        self, number: int, until: int, join: TcpJoin, end: End, cursors: tuple[int, int]
+    ) -> Packet | None:
+        """The frame that woke a wait beside a read that was under way, if one alone can have.
+
+        `cursors`: where that read began and ended. What it took came in the time of the wait, and
+        nothing behind it by its end.
+        """
+        side = end.socket.side
+        before, (behind, _) = (self._made_readable(until, join, end, at) for at in cursors)
+        if side is None or behind or before[1] is None:
+            return None
+        ends = came(join.track.halves[side.inbound].resets)[:1]
+        fin = fin_ready(join.streams[side.inbound], self.packets)
+        ends += [fin] if fin is not None else []
+        if any(arrival_ns(packet) <= until for packet in ends):
+            return None
+        inside = arrival_ns(before[1]) > self.calls[number - 1].entered_ns
+        return before[1] if inside else None
+
+    def _made_readable(
+        self, until: int, join: TcpJoin, end: End, at: int
+    ) -> tuple[bool, Packet | None]:
+        """The same, where the first unread byte is this one."""
+        side = end.socket.side
+        if side is None:
+            return True, None
         if at in end.inbound.holes:
             at += 1
         lowat = option_between(end.socket.lowat, self.calls, until, until, 1)
@@ -206,7 +257,9 @@ class Wakeups:
                 return True, packet if known is not None else None
         return False, None
 
-    def _edge(self, join: TcpJoin, side: Side, until: int, before: Reported) -> Packet | None:
+    def _edge(
+        self, join: TcpJoin, socket: Socket, side: Side, until: int, before: Reported
+    ) -> Packet | None:
         """The first frame since the last report that can have woken an edge-triggered wait."""
         stream = join.streams[side.inbound]
         if id(stream) not in self._edges:
@@ -219,6 +272,8 @@ class Wakeups:
         # What came while that report was made may be in it or in this one.
         if bisect_right(times, before.since_ns) != first or first == len(times):
             return None
+        if self._shut_between(socket, before.since_ns, times[first]):
+            return None  # which wakes as well
         return packets[first]
 
     def _wakers(self, join: TcpJoin, stream: Stream) -> tuple[list[int], list[Packet]] | None:
@@ -252,12 +307,33 @@ class Wakeups:
     def _datagram(self, number: int, until: int, socket: Socket, events: int) -> list[Span]:
         reads = self.datagrams.reads.get(id(socket), [])
         place = bisect_right(reads, number, key=lambda item: item[0])
-        if not events & POLLIN or place >= len(reads):
+        if not events & POLLIN:
             return []
-        datagram = reads[place][1]  # None: what the next read took is not known
+        # None: what the next read took is not known
+        datagram = reads[place][1] if place < len(reads) else self._left(until, socket)
         if datagram is None:
             return []
         return self._span(number, self.packets[datagram.completed_by], until)
+
+    def _left(self, until: int, socket: Socket) -> Datagram | None:
+        """The first datagram that came to a socket of those that nobody read, if it is known."""
+        if id(socket) not in self._unread:
+            self._unread[id(socket)] = self._never_read(socket)
+        left = self._unread[id(socket)]
+        if not left or left[0].arrived_ns > until:
+            return None
+        alone = len(left) == 1 or left[1].arrived_ns > until
+        return left[0] if alone or (id(socket), True) in left[0].takers else None
+
+    def _never_read(self, socket: Socket) -> list[Datagram]:
+        """In order of arrival; none where a read may have taken one, or one has no frame."""
+        local, reads = socket.local_endpoint, self.datagrams.reads.get(id(socket), [])
+        if local is None or self.ring_lost or any(taken is None for _, taken in reads):
+            return []
+        if self.datagrams.lost is not None or self.datagrams.unseen_to(("*", local[1])):
+            return []
+        came_to = self.datagrams.came.get(id(socket), ())
+        return sorted((d for d in came_to if not d.read_by), key=lambda d: d.arrived_ns)
 
     def _local(self, number: int, until: int, socket: Socket, events: int) -> list[Span]:
         if not events & POLLIN:

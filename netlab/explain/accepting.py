@@ -30,9 +30,9 @@ from netlab.explain.wording import fate_text, name_of
 from netlab.model.tables import Call, Direction, Packet, Side
 
 
-def tell_accept(line: Line, path: Path, socket: Socket) -> int | None:
+def tell_accept(line: Line, path: Path, listener: Socket | None) -> int | None:
     """Until the connection stood in the queue; returns when. None: it is not known."""
-    queued = complete(path, socket)
+    queued = complete(path, listener)
     syns = sent(path.track.halves[Direction.C2S].syns)
     if queued is None or not syns:
         return None
@@ -43,13 +43,13 @@ def tell_accept(line: Line, path: Path, socket: Socket) -> int | None:
                 "because there was no client to accept")  # fmt: skip
     tell_handshake(until, path)
     last = path.scene.packets[queued[1]]
-    _until_complete(until, path, socket, last)
+    _until_complete(until, path, listener, last)
     tell_flight(until, last, None)
     line.include(until.finish(), queued[0])
     return queued[0]
 
 
-def _until_complete(line: Line, path: Path, socket: Socket, last: Packet) -> None:
+def _until_complete(line: Line, path: Path, listener: Socket | None, last: Packet) -> None:
     """From the SYN-ACK at the client until the frame left that put the connection in its queue."""
     acks = [p for p in path.track.handshake_acks if not p._made and p.time_ns <= last.time_ns]
     first = next(iter(acks), last)
@@ -66,7 +66,7 @@ def _until_complete(line: Line, path: Path, socket: Socket, last: Packet) -> Non
         tell_prompt(line, heard)
     elif not reached(first):
         _ack_lost(line, path, [p for p in acks if not reached(p)], heard)
-    elif (option := _deferring(path.scene, socket, arrival_ns(first))) is not None:
+    elif (option := _deferring(path.scene, listener, arrival_ns(first))) is not None:
         tell_prompt(line, first)
         tell_flight(line, first, None)
         _first_word(line, path, option, last)
@@ -114,9 +114,9 @@ def _answers_with_cookies(path: Path) -> bool:
     )
 
 
-def _deferring(scene: Scene, socket: Socket, time_ns: int) -> Call | None:
+def _deferring(scene: Scene, listener: Socket | None, time_ns: int) -> Call | None:
     """The setsockopt(TCP_DEFER_ACCEPT) that was in force at the listener then."""
-    changes = socket.listener.defer_accept if socket.listener is not None else ()
+    changes = listener.defer_accept if listener is not None else ()
     earlier = [(n, on) for n, on in changes if (scene.call(n).returned_ns or time_ns) < time_ns]
     return scene.call(earlier[-1][0]) if earlier and earlier[-1][1] else None
 
@@ -166,12 +166,12 @@ def _accept_queue(line: Line, scene: Scene, call: Call) -> None:
     if path is None:
         tell_local_standing(line, scene, socket, accept)
         return
-    queued = complete(path, socket)
+    queued = complete(path, socket.listener)
     if queued is None or (queued[0] >= accept.entered_ns and went_well(path)):
         return  # it waited for what is told of accept itself
     if not path.track.halves[Direction.C2S].syns[:1] or _syn_ns(path) > line.at_ns:
         return  # it had not begun
-    tell_accept(line, path, socket)
+    tell_accept(line, path, socket.listener)
     tell_standing(line, path, queued[1], accept)
 
 

@@ -41,6 +41,10 @@ _ASK_AGAIN = (
     "UDP sends nothing again: find out where datagrams are lost, and ask again after a time not"
     " much longer than an answer takes."
 )
+_LARGER_WINDOW = (
+    "Give its socket a larger SO_RCVBUF, before connect or listen (or none: then the kernel adapts"
+    " it)."
+)
 _MORE_TIME = "It was on its way: allow more time than that takes."
 _OF_ONE_OBJECT = frozenset({"pipe", "mq", "ring"})  # at which end a poll looked, is not known
 
@@ -50,6 +54,8 @@ def advice_of(scene: Scene, call: Call, part: Part) -> str:
     cause: Cause = part.cause
     if part.sense is not None:
         cause = _FULL_WITHOUT_IT.get(part.sense, cause)
+    if cause is Cause.PEER_WINDOW and part.sense is Sense.FULL:  # whose program reads
+        return _LARGER_WINDOW
     if cause is Cause.TIMER:
         return _of_timer(scene, call, part)
     if cause is Cause.SEND_BUFFER:

@@ -24,7 +24,7 @@ from netlab.explain.queues import is_never_taken, tell_kept_out
 from netlab.explain.recovery import tell_recovery
 from netlab.explain.sender import Sender, Write
 from netlab.explain.too_big import before_it, mtu_rule, too_big
-from netlab.explain.wording import name_of
+from netlab.explain.wording import fate_text, name_of
 from netlab.model.tables import Call, Direction, Fate, Packet, Role
 
 _PROMPT_NS = 2_000_000  # the stack's own work, on a busy machine
@@ -79,7 +79,9 @@ def tell_unarrived(line: Line, path: Path, direction: Direction, byte: int) -> N
     packet = path.scene.packets[last.frame] if last is not None else first
     if packet.fate == Fate.DROPPED or packet._spoilt:
         rule = mtu_rule(packet)
-        what = f"did not pass the wire ({rule[1]})" if rule is not None else "was lost"
+        what = fate_text(packet) or "was lost"
+        if rule is not None:
+            what = f"did not pass the wire ({rule[1]})"
         line.until(
             line.stop_ns, Cause.RTO if rule is None else Cause.PATH_MTU, Certainty.INFERRED,
             (packet.frame,), (),
@@ -156,8 +158,8 @@ def tell_end(line: Line, path: Path, direction: Direction) -> int | None:
     if taken is not None and fins and taken is not fins[0]:
         until.until(
             taken.time_ns, Cause.RTO, Certainty.INFERRED, (fins[0].frame, taken.frame), (),
-            f"because the FIN of frame {fins[0].frame} was lost, until it was sent again"
-            f" (frame {taken.frame})",
+            f"because the FIN of frame {fins[0].frame} {fate_text(fins[0]) or 'was lost'}, until it"
+            f" was sent again (frame {taken.frame})",
         )  # fmt: skip
     if taken is not None:
         tell_flight(until, taken, None)

@@ -19,7 +19,8 @@ in smaller pieces, UDP sends nothing again, so a program waits for it until its 
 Where the advice depends on the way (a pipe's room) or on what a time-out ended, see `advice`.
 
 `other_event` is what an event loop waits for beside its sockets; `readiness` names it only where no
-socket or pipe of the recording is among what was reported.
+socket or pipe of the recording is among what was reported. A shutdown of its own side, made by
+another thread, is one as well (`own_end`).
 """
 
 from __future__ import annotations

@@ -13,11 +13,12 @@ from collections.abc import Iterable
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.parts import Line
 from netlab.explain.wording import who
+from netlab.model.call import CallRecord
 from netlab.model.recording import RawRecording
 from netlab.model.tables import Call, Tables
 
 
-def ended_ns(call: Call, departures_ns: Iterable[int] = ()) -> int:
+def ended_ns(call: Call | CallRecord, departures_ns: Iterable[int] = ()) -> int:
     """When an `exit` was over; any other call ends what it ends as it is entered.
 
     `departures_ns`: when frames left that it caused.

@@ -14,7 +14,7 @@ from netlab.explain.causes import Cause, Certainty
 from netlab.explain.parts import Line
 from netlab.explain.path import Path
 from netlab.explain.scene import Scene
-from netlab.explain.timed_out import tell_timer
+from netlab.explain.timed_out import tell_timer, timer_is_set
 from netlab.explain.wording import counted
 from netlab.model.call import MSG_DONTWAIT, POLLERR, is_moving
 from netlab.model.tables import Call, Side
@@ -43,7 +43,19 @@ def gave_up(
 
 
 def _may_not_wait(scene: Scene, call: Call) -> bool:
-    return bool(scene.record(call.call).flags & MSG_DONTWAIT)
+    """Whether it asked not to wait, or is on a socket that does not and has no time-out.
+
+    What the probe records is Python's call, whose settimeout() waits inside (it never says
+    EINPROGRESS then); a call of the system waits for no longer than SO_RCVTIMEO and SO_SNDTIMEO say
+    (man 7 socket), else for ever.
+    """
+    if scene.record(call.call).flags & MSG_DONTWAIT:
+        return True
+    socket = scene.socket_of(call)
+    pythons = call.witness.startswith("probe") and call.errno != "EINPROGRESS"
+    if pythons or socket is None or not socket.is_born:
+        return False
+    return not any(timer_is_set(scene, call, name) for name in ("SO_RCVTIMEO", "SO_SNDTIMEO"))
 
 
 def tell_hopeless(line: Line, scene: Scene, call: Call, socket: Socket) -> int | None:

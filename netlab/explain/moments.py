@@ -7,10 +7,13 @@ thread that does not run, or unknown.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from netlab.correlate.arrivals import arrival_ns, reached
 from netlab.correlate.segments import Row
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.handing import TICK_NS
-from netlab.explain.parts import Line
+from netlab.explain.parts import Line, Sense
 from netlab.explain.path import Path
 from netlab.explain.recovery import recovery_of
 from netlab.explain.sender import Resend, Sender, Write
@@ -20,6 +23,8 @@ from netlab.model.tables import Call
 
 _WORK_NS = 2_000_000  # the stack's own work, on a busy machine; what takes longer is not that
 FIRST_CWND = 10  # segments: TCP_INIT_CWND of Linux; RFC 6928
+_KEPT_OF = 3  # tcp_tso_win_divisor of Linux
+_AT_ONCE_NS = 500_000  # the frames of one packet leave so soon one after the other
 _STOP_NS = 8_000_000  # a stop by strace at the entry of a call, on a busy machine
 
 
@@ -96,10 +101,8 @@ def line_rest(line: Line, holder: Holder, moment: Moment) -> None:
                        f"in which the stack sent {holder.what}")  # fmt: skip
         return
     probe = _probe_of_new_data(holder, moment)
-    if probe is not None:
-        line.until(stop_ns, Cause.CWND, Certainty.INFERRED, (probe.segment.frame,), holder.calls,
-                   f"because the congestion window of the {holder.sender.direction.sender} was full"
-                   f", until a tail loss probe sent frame {probe.segment.frame}")  # fmt: skip
+    if probe:
+        _tell_probe(line, holder, stop_ns, probe)
         return
     write = holder.write
     if write is not None and _by_its_thread(moment) and _inside(write.call, stop_ns):
@@ -135,32 +138,118 @@ def _option_inside(holder: Holder, since_ns: int, until_ns: int) -> Call | None:
     return None
 
 
-def _probe_of_new_data(holder: Holder, moment: Moment) -> Row | None:
-    """The next frame, if a tail loss probe sent it, which asks no congestion window (RFC 8985 7.3).
+def _tell_probe(line: Line, holder: Holder, stop_ns: int, probe: Sequence[Row]) -> None:
+    """Up to a probe: which window had no room, or so little that the stack kept it."""
+    sender = holder.sender
+    first, last = probe[0].segment.frame, probe[-1].segment.frame
+    sent = f"frame {first}" if first == last else f"frames {first} to {last}"
+    by_peer = _to_the_edge(sender, line.at_ns, probe)
+    side = sender.direction.sender
+    whose = f"the window of the {sender.direction.receiver}" if by_peer else \
+            f"the congestion window of the {side}"  # fmt: skip
+    cause = Cause.PEER_WINDOW if by_peer else Cause.CWND
+    sense = Sense.FULL if by_peer else None
+    frames = tuple(dict.fromkeys((first, last)))
+    text = (
+        f"because {whose} had room for less than a third of it, which the {side}'s stack does not"
+        f" use before the next ACK, until a tail loss probe sent {sent}"
+    )
+    kept = _ack_kept(holder, line.at_ns, probe[0])
+    if kept is not None:
+        came_ns, ack = kept
+        line.until(min(came_ns, stop_ns), cause, Certainty.INFERRED, frames, holder.calls, text,
+                   sense)  # fmt: skip
+        line.until(
+            stop_ns, Cause.DELAYED_ACK, Certainty.INFERRED,
+            (*frames, ack.segment.frame), holder.calls,
+            f"because {whose} had no more room to use, and the {sender.direction.receiver} delayed"
+            f" its ACK of all that had come, until a tail loss probe asked for it ({sent})",
+            Sense.FREES_CWND if not by_peer else None,
+        )  # fmt: skip
+    line.until(stop_ns, cause, Certainty.INFERRED, frames, holder.calls, text, sense)
 
-    It leaves two round trips after the last frame or ACK at the earliest, and it is one segment:
-    of what waits behind it nothing leaves before the next ACK. A thread that runs again after as
-    long has the rest sent as well.
+
+def _ack_kept(holder: Holder, since_ns: int, probe: Row) -> tuple[int, Row] | None:
+    """Since when all that was in flight lay at its receiver, which acknowledged it only once the
+    probe came, and with which frame; None: some of it was lost or late, or the ACK left before.
+    """
+    sender = holder.sender
+    start = probe.segment.start
+    awaited = sender.ack_of(start, since_ns)
+    una = sender.una(since_ns)
+    if awaited is None or not sender.exact:
+        return None
+    flight = []
+    for row in sender.departures_back_from(since_ns):
+        if row.segment.stop <= una:
+            break
+        flight.append(row.packet)
+    left_ns = holder.path.senders[sender.direction.reverse].given_of(awaited.packet)
+    if not flight or not all(map(reached, (*flight, probe.packet))):
+        return None
+    came_ns = max(map(arrival_ns, flight))
+    asked_ns = arrival_ns(probe.packet)
+    kept = asked_ns - came_ns > _WORK_NS and asked_ns <= left_ns
+    return (came_ns, awaited) if kept and came_ns < probe.packet.time_ns else None
+
+
+def _probe_of_new_data(holder: Holder, moment: Moment) -> Sequence[Row]:
+    """The next frames, if a tail loss probe sent them; none: something else did.
+
+    It leaves two round trips after the last frame or ACK, and 2 ms, at the earliest (RFC 8985 7.2;
+    TCP_TIMEOUT_MIN_US in Linux), and of what waits behind it nothing leaves before the next ACK. A
+    thread that runs again after as long has the rest sent as well.
+
+    There is something left for it where a window is full, which it does not ask (the congestion
+    window), or where less than a third of the smaller one has room: tcp_write_xmit keeps that until
+    an ACK makes it more (tcp_tso_should_defer, tcp_tso_win_divisor), which sets no timer, and a
+    probe does not. It is one packet, of as many segments as there is room for. Seen on Linux 6.18:
+    28 of 30 segments out and 55,024 bytes not sent (TCP_INFO), 2 more segments 7 ms later, and
+    nothing behind them until the next ACK.
     """
     sender, left = holder.sender, moment.left
-    rtt_ns = holder.path.scene.tables.connections[holder.path.connection].handshake_ns
-    if left is None or moment.next_ack or not sender.exact or not rtt_ns:
-        return None
-    if not moment.flight or moment.unsent <= left.segment.payload_len_bytes:
-        return None
-    if moment.cwnd_segments is None and moment.flight + moment.mss <= FIRST_CWND * moment.mss:
-        return None
+    if left is None or moment.next_ack or not sender.exact or not moment.flight:
+        return ()
+    left_ns, start = left.packet.time_ns, left.segment.start
+    if start is None or start < sender.nxt(moment.since_ns):
+        return ()
+    acked = sender.acks_between(left_ns, left_ns + _AT_ONCE_NS)
+    until_ns = sender.heard_ns(acked[0].packet) if acked else left_ns + _AT_ONCE_NS
+    probe = sender.departures_between(left_ns - 1, until_ns)
+    size = (probe[-1].segment.stop or start) - start
+    out = moment.flight + size
+    if moment.unsent <= size or (len(probe) > 1 and out < _KEPT_OF * size):
+        return ()
+    if not _to_the_edge(sender, moment.since_ns, probe) and not _fills_cwnd(moment, out):
+        return ()
     before = next(sender.departures_back_from(moment.since_ns), None)
-    acked = next(sender.acks_back_from(moment.since_ns), None)
+    heard = next(sender.acks_back_from(moment.since_ns), None)
     last_ns = max(
         before.packet.time_ns if before is not None else 0,
-        sender.heard_ns(acked.packet) if acked is not None else 0,
+        sender.heard_ns(heard.packet) if heard is not None else 0,
     )
-    left_ns = left.packet.time_ns
-    if left_ns - last_ns < max(2 * rtt_ns, _WORK_NS):
-        return None
-    then = sender.next_departure(left_ns)
-    return left if then is None or sender.acks_between(left_ns, then.packet.time_ns) else None
+    rtts_ns = [holder.path.scene.tables.connections[holder.path.connection].handshake_ns]
+    if heard is not None:  # that of the handshake is none where a SYN was sent again
+        rtts_ns.append(heard.segment.ack_rtt_ns)
+    known_ns = [rtt_ns for rtt_ns in rtts_ns if rtt_ns]
+    if not known_ns or left_ns - last_ns < 2 * min(known_ns) + _WORK_NS:
+        return ()
+    stop_ns = probe[-1].packet.time_ns
+    then = sender.next_departure(stop_ns)
+    return probe if then is None or sender.acks_between(stop_ns, then.packet.time_ns) else ()
+
+
+def _to_the_edge(sender: Sender, since_ns: int, probe: Sequence[Row]) -> bool:
+    """Whether these frames took all that the peer's window had room for."""
+    edge = sender.edge(since_ns)
+    return edge is not None and edge - (probe[-1].segment.stop or 0) < sender.mss
+
+
+def _fills_cwnd(moment: Moment, out: int) -> bool:
+    """Whether so much in flight can be all that the congestion window allows."""
+    if moment.cwnd_segments is None:
+        return out >= FIRST_CWND * moment.mss
+    return out + moment.mss > moment.cwnd_segments * moment.mss
 
 
 def _by_its_thread(moment: Moment) -> bool:

@@ -10,6 +10,7 @@ nothing of the waiting side was still on its way to it: else it would have waite
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -20,12 +21,14 @@ from netlab.explain.parts import Line, Part
 from netlab.explain.scene import Scene
 from netlab.explain.stopped import is_stop, tell_stopped
 from netlab.explain.wording import name_of, who
+from netlab.model.call import WAITING, is_inbound, is_outbound
 from netlab.model.tables import Call, Side
 
 # A peer that waits for a client, a time or a signal does what its program wants.
 _OWN_WILL = BUSY | {Cause.NO_CLIENT, Cause.TIMER, Cause.SIGNAL, Cause.OTHER_EVENT, Cause.PEER_APP}
 _STOPS_NS = 10_000_000  # stops by strace between two calls, on a busy machine
 _ROLES = frozenset(Side)
+_LOOKED_AT = 256  # calls of a thread before a wait, among which its question is
 _SHORT_NS = 1_000_000  # a thread that did not run for less is a program at work
 
 
@@ -68,11 +71,15 @@ def _walk(
         for part, owed in _parts(scene, earlier):
             if part.stop_ns <= line.at_ns:
                 continue
-            third = _third_party(scene, part, call)
+            third = _third_party(scene, part, call, earlier)
             own = (part.cause in _OWN_WILL and not owed) or (
                 part.cause is Cause.SCHEDULER and part.length_ns < _SHORT_NS
             )
-            if third is not None:
+            meant = _asked_instead(scene, part, call, earlier) if third is None else None
+            if meant is not None:
+                _for_another(line, min(part.stop_ns, until_ns), meant, earlier)
+                _program(line, min(part.stop_ns, until_ns), call, text)
+            elif third is not None:
                 _program(line, min(third[1], until_ns), call, text)
                 line.include([_inside(_naming(part, third[0]), earlier)], until_ns)
             elif own:
@@ -99,10 +106,11 @@ def _parts(scene: Scene, call: Call) -> Iterator[tuple[Part, bool]]:
             yield one, one.cause is Cause.TIMER
 
 
-def _third_party(scene: Scene, part: Part, call: Call) -> tuple[int, int] | None:
+def _third_party(scene: Scene, part: Part, call: Call, inside: Call) -> tuple[int, int] | None:
     """(the connection of the program for which the peer waited, since when that mattered).
 
-    None, where that was the one that waits for it, or what that sent came only afterwards.
+    None, where that was the one that waits for it, or what that sent came only afterwards; or where
+    a loop was woken by a third party that it had asked nothing since it read the question.
     """
     if part.cause is not Cause.PEER_APP or not part.calls:
         return None
@@ -117,7 +125,67 @@ def _third_party(scene: Scene, part: Part, call: Call) -> tuple[int, int] | None
         if came_ns >= part.stop_ns:
             return None
         since_ns = max(since_ns, came_ns)
+    asked_of = _asked_of(scene, call, inside) if inside.op in WAITING else None
+    if asked_of is not None and about not in asked_of:
+        return None
     return about, since_ns
+
+
+def _asked_of(scene: Scene, call: Call, inside: Call) -> dict[int, Call] | None:
+    """The other connections on which a thread wrote between reading the question that its `call`
+    answers and a wait, with the first such write; None: it read no question.
+    """
+    thread = scene.threads[call.host, call.pid, call.tid]
+    place = bisect_left(thread, inside.call, key=lambda one: one.call)
+    asked: dict[int, Call] = {}
+    for one in reversed(thread[max(place - _LOOKED_AT, 0) : place]):
+        if one.connection is None or one.errno is not None:
+            continue
+        if one.connection == call.connection and is_inbound(one):
+            return asked
+        if is_outbound(one) and one.connection != call.connection:
+            asked[one.connection] = one
+    return None
+
+
+def _asked_instead(scene: Scene, part: Part, call: Call, inside: Call) -> Call | None:
+    """What a loop had to wait for on behalf of `call`, where another connection woke it.
+
+    That is the first answer of the only one that it had asked since it read the question, from
+    its beginning on; None: it asked several or none, or that answer came before.
+    """
+    if inside.op not in WAITING or part.cause is not Cause.PEER_APP or not part.calls:
+        return None
+    about = scene.call(part.calls[-1]).connection
+    asked_of = _asked_of(scene, call, inside)
+    if not asked_of or len(asked_of) != 1 or about is None or about in asked_of:
+        return None
+    (write,) = asked_of.values()
+    if about == call.connection or write.connection is None or write.side is None:
+        return None
+    side = Side(write.side)
+    first = next(
+        (one for one in scene.moves(write.connection, side, side.inbound).calls
+         if one.entered_ns > write.entered_ns), None,
+    )  # fmt: skip
+    if first is None or first.start is None:
+        return None
+    writer = scene.writer(write.connection, side.inbound, first.start)
+    return writer if writer is not None and writer.entered_ns > part.start_ns else None
+
+
+def _for_another(line: Line, until_ns: int, writer: Call, inside: Call) -> None:
+    """Until somebody else answered what a loop had asked for whom it serves."""
+    text = (
+        f"before {_program_of(writer)} called {writer.op} #{writer.call} on connection"
+        f" {writer.connection}"
+    )
+    told = Line(line.at_ns, min(writer.entered_ns, until_ns, line.stop_ns))
+    told.until(told.stop_ns, Cause.PEER_APP, Certainty.INFERRED, (), (writer.call,), text)
+    line.include(
+        [replace(_inside(part, inside), third=writer.connection) for part in told.parts],
+        told.stop_ns,
+    )  # fmt: skip
 
 
 def _naming(part: Part, third: int) -> Part:

@@ -19,19 +19,20 @@ from netlab.explain.causes import Cause, Certainty
 from netlab.explain.parts import Line
 from netlab.explain.path import Path
 from netlab.explain.scene import Scene
+from netlab.explain.stopped import stop_between, tell_stopped
 from netlab.explain.wording import counted, name_of
 from netlab.model.tables import Call, Packet
 
 _CITED = 8
 
 
-def complete(path: Path, socket: Socket) -> tuple[int, int] | None:
+def complete(path: Path, listener: Socket | None) -> tuple[int, int] | None:
     """(when the connection stood in its accept queue, by which frame)."""
     admission = admission_of(path)
     if admission is not None and admission.packet is not None:
         return arrival_ns(admission.packet), admission.packet.frame
     acks = acks_at_server(path.track)
-    soonest_ns = queued_ns(path.track, socket.listener, path.scene.records)
+    soonest_ns = queued_ns(path.track, listener, path.scene.records)
     first = next(
         (row for row in acks if soonest_ns is None or arrival_ns(row.packet) >= soonest_ns), None
     )
@@ -87,6 +88,7 @@ def tell_standing(line: Line, path: Path, frame: int, accept: Call) -> None:
     Where the queue is not known to have had room, it surely stood there only once the server spoke.
     """
     admission = admission_of(path)
+    _while_stopped(line, path, frame, accept)
     text = f"in the accept queue, before {name_of(accept)} was called"
     sure = path.exact and admission is not None and admission.sure
     spoke_ns = surely_ns(path.track) if path.exact else None
@@ -95,6 +97,21 @@ def tell_standing(line: Line, path: Path, frame: int, accept: Call) -> None:
         line.until(until_ns, Cause.ACCEPT_QUEUE, Certainty.INFERRED, (frame,), (accept.call,), text)
     line.until(accept.entered_ns, Cause.ACCEPT_QUEUE, Certainty.OBSERVED, (frame,), (accept.call,),
                text)  # fmt: skip
+
+
+def _while_stopped(line: Line, path: Path, frame: int, accept: Call) -> None:
+    """Up to the end of the stops of the one process that accepts from this queue, if it was."""
+    scene = path.scene
+    listener = scene.socket_of(accept)
+    takers = {scene.call(number).pid for number in listener.accepts} if listener else set()
+    while takers == {accept.pid} and not line.done:
+        stop = stop_between(scene, accept, line.at_ns, accept.entered_ns)
+        if stop is None or stop.returned_ns is None or stop.returned_ns <= line.at_ns:
+            return
+        line.until(stop.entered_ns, Cause.ACCEPT_QUEUE, Certainty.INFERRED, (frame,),
+                   (accept.call,), f"in the accept queue, before {stop.args} stopped"
+                   " who accepts")  # fmt: skip
+        tell_stopped(line, stop)
 
 
 def kept_out(path: Path) -> list[tuple[Ignored, Certainty]]:

@@ -10,28 +10,43 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 
 from netlab.correlate.arrivals import arrival_ns
 from netlab.correlate.flows import ACK, FIN, RST, SYN
 from netlab.correlate.sockets import Socket
 from netlab.explain.accepting import tell_accept, tell_before
-from netlab.explain.arriving import tell_acked, tell_byte, tell_end, tell_reset
+from netlab.explain.arriving import tell_byte, tell_end, tell_reset
+from netlab.explain.at_once import traced_ns
 from netlab.explain.attempt import tell_attempt
 from netlab.explain.causes import Cause, Certainty
+from netlab.explain.datagram_room import tell_datagram_room
 from netlab.explain.edges import tell_left_unread
+from netlab.explain.error_queue import tell_told_acked
 from netlab.explain.giving_up import tell_hopeless
 from netlab.explain.local_room import tell_local_room
 from netlab.explain.low_water import polled
 from netlab.explain.opening import tell_handshake
+from netlab.explain.own_end import ended_here, tell_shut
 from netlab.explain.parts import Line
 from netlab.explain.path import Path
 from netlab.explain.scene import Scene
 from netlab.explain.sender import Sender
-from netlab.explain.sending import tell_room
+from netlab.explain.sending import reset_between, tell_room
 from netlab.explain.timed_out import tell_timer
 from netlab.explain.unframed import tell_unframed_poll
-from netlab.explain.unstreamed import tell_error, tell_frame, tell_hang_up
-from netlab.model.call import MSG_ZEROCOPY, POLLERR, POLLHUP, POLLOUT, POLLRDHUP, is_outbound
+from netlab.explain.unstreamed import tell_error_of, tell_frame, tell_hang_up
+from netlab.model.call import (
+    POLLERR,
+    POLLHUP,
+    POLLOUT,
+    POLLRDHUP,
+    Ready,
+    is_outbound,
+)
+from netlab.model.records import dataclass
 from netlab.model.tables import Call, Direction, Packet, Role, Side
 
 _PROMPT_NS = 2_000_000  # a wait for what is ready is no longer, on a busy machine
@@ -49,28 +64,144 @@ def tell_poll(line: Line, scene: Scene, call: Call) -> int | None:
         tell_left_unread(line, scene, call, line.stop_ns)
         tell_timer(line, scene, call, Certainty.OBSERVED)
         return line.stop_ns
-    spans = [s for s in scene.spans.get(call.call, ()) if s.role == Role.WAKEUP]
-    found: list[tuple[int, int, int]] = []
-    for place, span in enumerate(spans):
+    events = _events(scene, call)
+    if not events:
+        return _without_moment(line, scene, call)
+    first = min(events, key=lambda event: event.at_ns)
+    if first.at_ns <= line.at_ns:  # so it did not wait, or for more
+        ready_ns = _writable(line, scene, call, by_reset=True)
+        return first.at_ns if ready_ns is None else ready_ns
+    of = [event.item for event in events]
+    silent = [item for item in scene.record(call.call).ready if item not in of]
+    if not silent:
+        return _tell_event(line, scene, call, first)
+    told = Line(line.at_ns, line.stop_ns)
+    ready_ns = _tell_event(told, scene, call, first)
+    return _doubt(line, call, told, ready_ns, silent)
+
+
+@dataclass(frozen=True, slots=True)
+class _Event:
+    """What made a reported descriptor ready, and when.
+
+    A frame, a call at the other end, or a shutdown of its own side, with how sure that is.
+    """
+
+    at_ns: int
+    item: Ready | None  # None: which of them, is not known
+    packet: Packet | None = None
+    other: Call | None = None
+    own: tuple[Call, Certainty] | None = None
+
+
+def _events(scene: Scene, call: Call) -> list[_Event]:
+    """What the recording has of the descriptors that a wait reported."""
+    found: list[_Event] = []
+    for span in scene.spans.get(call.call, ()):
+        if span.role != Role.WAKEUP:
+            continue
         if span.frame is not None:
-            found.append((arrival_ns(scene.packets[span.frame]), 0, place))
+            packet = scene.packets[span.frame]
+            mine = _items(scene, call, partial(_came_to, scene, packet))
+            found += [_Event(arrival_ns(packet), item, packet=packet) for item in mine]
         elif span.peer_call is not None:
-            found.append((scene.call(span.peer_call).entered_ns, 1, place))
-    if not found:
-        told = (_other_event, _hang_up, tell_attempt, _errored, _writable)
-        ready = next((at for story in told if (at := story(line, scene, call)) is not None), None)
-        if ready is None:
-            tell_unframed_poll(line, scene, call)
-        return ready
-    at_ns, local, place = min(found)
-    if at_ns <= line.at_ns:
-        return at_ns
-    span = spans[place]
-    if local and span.peer_call is not None:
-        other = scene.call(span.peer_call)
+            other = scene.call(span.peer_call)
+            mine = _items(scene, call, partial(_is_called_by, scene, other))
+            found += [_Event(other.entered_ns, item, other=other) for item in mine]
+    for item, socket in scene.sockets.reported.get(call.call, ()):
+        own = ended_here(scene, call, item, socket)
+        if own is not None:
+            found.append(_Event(own[0].entered_ns, item, own=own))
+    return found
+
+
+def _items(scene: Scene, call: Call, belongs: Callable[[Socket], bool]) -> Sequence[Ready | None]:
+    """Which of the reported descriptors something belongs to."""
+    reported = scene.sockets.reported.get(call.call, ())
+    if len(reported) == 1:
+        return [reported[0][0]]
+    return [item for item, socket in reported if belongs(socket)] or [None]
+
+
+def _came_to(scene: Scene, packet: Packet, socket: Socket) -> bool:
+    """Whether a frame that woke a wait came to this one of its sockets."""
+    if socket.is_local or packet.connection is None or packet.direction is None:
+        return False
+    if not socket.is_stream:
+        local = socket.local_endpoint
+        if local is not None and local[1] != 0:
+            return local[1] == packet.dport
+        return any(scene.call(n).connection == packet.connection for n in socket.calls)
+    if socket.listens:
+        path = scene.path(packet.connection)
+        server = scene.ends.get((packet.connection, Side.SERVER))
+        if server is not None and server.listener is not None:
+            return server.listener is socket
+        return path is not None and scene.listener(path.track) is socket
+    side = Side(Direction(packet.direction).receiver)
+    if scene.ends.get((packet.connection, side)) is socket:
+        return True
+    return scene.home(socket) == (packet.connection, side)
+
+
+def _is_called_by(scene: Scene, other: Call, socket: Socket) -> bool:
+    """Whether a call that woke a wait was made at the other end of this one of its sockets."""
+    if socket.listens:
+        return any(made.accepted_by is not None
+                   and scene.call(made.accepted_by).connection == other.connection
+                   for made in socket.accepted)  # fmt: skip
+    home = scene.home(socket)
+    return socket.is_local and home is not None and home[0] == other.connection
+
+
+def _tell_event(line: Line, scene: Scene, call: Call, event: _Event) -> int | None:
+    if event.other is not None:
+        other = event.other
         tell_before(line, scene, other, f"called {other.op} #{other.call}")
-        return at_ns
-    return _woken(line, scene, call, scene.packets[span.frame or 0])
+        return event.at_ns
+    if event.own is not None:
+        return tell_shut(line, *event.own)
+    assert event.packet is not None
+    return _woken(line, scene, call, event.packet)
+
+
+def _without_moment(line: Line, scene: Scene, call: Call) -> int | None:
+    """A wait of whose descriptors no frame and no call at the other end tells."""
+    told = Line(line.at_ns, line.stop_ns)
+    stories = (_other_event, _hang_up, tell_attempt, _errored, _writable)
+    ready_ns = next((at for story in stories if (at := story(told, scene, call)) is not None), None)
+    if ready_ns is None:
+        tell_unframed_poll(told, scene, call)
+    ready = scene.record(call.call).ready
+    if len(ready) > 1 and any(item.inode is not None for item in ready):
+        return _doubt(line, call, told, ready_ns, ready)
+    line.include(told.parts, told.at_ns)
+    return ready_ns
+
+
+def _doubt(
+    line: Line, call: Call, told: Line, ready_ns: int | None, silent: Sequence[Ready]
+) -> int | None:
+    """What is told of one of several descriptors, of which others may have been ready before."""
+    if not told.parts or ready_ns is None:
+        line.include(told.parts, told.at_ns)
+        return ready_ns
+    which = f"descriptor {silent[0].fd}" if len(silent) == 1 else "another descriptor"
+    if line.stop_ns - ready_ns > _PROMPT_NS + traced_ns(call):
+        line.unknown(
+            told.at_ns,
+            f"in which {which} may have been ready already: since when is not recorded, and once"
+            " something else that it reported was ready, its thread did not run",
+        )  # fmt: skip
+        return ready_ns
+    for part in told.parts:
+        sure = part.certainty is Certainty.OBSERVED
+        text = f"{part.text}, unless {which} was ready first" if part.text else part.text
+        line.include(
+            [replace(part, certainty=Certainty.INFERRED if sure else part.certainty, text=text)],
+            part.stop_ns,
+        )  # fmt: skip
+    return ready_ns
 
 
 def _other_event(line: Line, scene: Scene, call: Call) -> int | None:
@@ -97,60 +228,77 @@ def _hang_up(line: Line, scene: Scene, call: Call) -> int | None:
 def _errored(line: Line, scene: Scene, call: Call) -> int | None:
     """A wait that an error ended without a frame of the stream.
 
-    On a stream, after a send without a copy, the error queue told that all was acknowledged; else
-    the kernel gave the peer up. Of datagrams an ICMP message told: the next call that fails has it.
+    On a stream, after a send without a copy or one that asked for it, the error queue told what was
+    acknowledged; else the kernel gave the peer up. Of datagrams an ICMP message told.
     """
     for item, socket in scene.sockets.reported.get(call.call, ()):
         if socket.is_local or socket.listens:
             continue
         if socket.is_stream:
-            told = (_given_back if item.events & POLLERR else None, tell_hopeless)
+            told = (tell_told_acked if item.events & POLLERR else None, tell_hopeless)
             ready = (story(line, scene, call, socket) for story in told if story is not None)
             found = next((at for at in ready if at is not None), None)
             if found is not None:
                 return found
             continue
-        if not item.events & POLLERR:
-            continue
-        later = map(scene.call, socket.calls[bisect_left(socket.calls, call.call) :])
-        failed = next((one for one in later if one.errno is not None), None)
-        if failed is not None and failed.call != call.call:
-            return tell_error(line, scene, failed)
+        if item.events & POLLERR:
+            return tell_error_of(line, scene, call, socket)
     return None
 
 
-def _given_back(line: Line, scene: Scene, call: Call, socket: Socket) -> int | None:
-    """Until memory that was sent without a copy is the program's again: all is acknowledged."""
-    home = scene.home(socket)
-    path = scene.path(home[0]) if home is not None else None
-    before = socket.calls[: bisect_left(socket.calls, call.call)]
-    lent = [n for n in before if scene.record(n).flags & MSG_ZEROCOPY and scene.call(n).stop]
-    if path is None or home is None or not lent:
-        return None
-    return tell_acked(line, path, home[1].outbound, (scene.call(lent[-1]).stop or 1) - 1)
+def _writable(line: Line, scene: Scene, call: Call, *, by_reset: bool = False) -> int | None:
+    """A wait that several ACKs ended: which of them woke it no frame tells, but all freed room.
 
-
-def _writable(line: Line, scene: Scene, call: Call) -> int | None:
-    """A wait that several ACKs ended: which of them woke it no frame tells, but all freed room."""
+    `by_reset`: one came before it began; only a reset can have ended it then.
+    """
     for item, socket in scene.sockets.reported.get(call.call, ()):
         if not item.events & POLLOUT or socket.listens:
+            continue
+        if by_reset and socket.is_local:
             continue
         if socket.is_local:
             if not _was_short(scene, socket, call):
                 return line.at_ns
             return tell_local_room(line, scene, call, socket)
         if not socket.is_stream:
-            continue
+            left_ns = None if by_reset else tell_datagram_room(line, scene, call, socket)
+            if left_ns is None:
+                continue
+            return left_ns
         home = scene.home(socket)
         path = scene.path(home[0]) if home is not None else None
         if path is None or home is None:
+            continue
+        if by_reset and not _reset_while_full(line, scene, call, path, home[1]):
             continue
         if not _was_short(scene, socket, call) and _was_writable(
             path.senders[home[1].outbound], line
         ):
             return line.at_ns
-        return tell_room(line, path, call, home[1])
+        return _tell_room(line, path, call, home[1])
     return None
+
+
+def _reset_while_full(line: Line, scene: Scene, call: Call, path: Path, side: Side) -> bool:
+    """Whether a reset came long after a wait for room had begun."""
+    reset_ns = reset_between(path, side, line.at_ns, call.returned_by_ns or line.stop_ns)
+    late = reset_ns is not None and reset_ns - line.at_ns > _PROMPT_NS
+    return late and _for_room(scene, call, path, side)
+
+
+def _tell_room(
+    line: Line, path: Path, call: Call, side: Side, freed_ns: int | None = None
+) -> int | None:
+    """Until an ACK made room, which came at `freed_ns` if that is known, or a reset came.
+
+    A socket that is reset is writable (tcp_poll in Linux); of which of the two it was, select says
+    nothing. An ACK long before it had freed less than a third of the buffer.
+    """
+    until_ns = call.returned_by_ns or line.stop_ns
+    reset_ns = reset_between(path, side, line.at_ns, until_ns)
+    if reset_ns is not None and (freed_ns is None or reset_ns - freed_ns > _PROMPT_NS):
+        freed_ns = reset_ns
+    return tell_room(line, path, call, side, freed_ns)
 
 
 def _was_writable(sender: Sender, line: Line) -> bool:
@@ -205,9 +353,9 @@ def _woken(line: Line, scene: Scene, call: Call, packet: Packet) -> int | None:
     ):
         return ready_ns
     if direction is Direction.C2S:
-        made = _listening(scene, call, path)
-        if made is not None:
-            return tell_accept(line, path, made)
+        listener = _listening(scene, call, path)
+        if listener is not None:
+            return tell_accept(line, path, listener)
     if first is not None or packet._flags & FIN:
         told = Line(line.at_ns, line.stop_ns)
         if first is not None:
@@ -217,12 +365,18 @@ def _woken(line: Line, scene: Scene, call: Call, packet: Packet) -> int | None:
             first = sender.stream.half.fin_off or 0
         polled(scene, path, call, Side(direction.receiver), first).include(line, told)
         return read_ns
-    return tell_room(line, path, call, Side(direction.receiver), ready_ns)
+    return _tell_room(line, path, call, Side(direction.receiver), ready_ns)
 
 
 def _listening(scene: Scene, call: Call, path: Path) -> Socket | None:
-    """The socket that was accepted after this wait had reported its listener; None: another."""
+    """The listener that this wait reported for this connection, which was accepted later, or never.
+
+    None: it reported the connection's own socket.
+    """
     server = scene.ends.get((path.connection, Side.SERVER))
-    if server is None or server.accepted_by is None or server.accepted_by < call.call:
-        return None
-    return server
+    if server is not None:
+        later = server.accepted_by is not None and server.accepted_by > call.call
+        return server.listener if later else None
+    listener = scene.listener(path.track)
+    reported = [socket for _, socket in scene.sockets.reported.get(call.call, ())]
+    return listener if any(socket is listener for socket in reported) else None

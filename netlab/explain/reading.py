@@ -11,6 +11,7 @@ from netlab.explain.arriving import tell_byte, tell_end, tell_reset
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.giving_up import GAVE_UP, gave_up, kernel_gave_up
 from netlab.explain.low_water import Wanted, peeked, wanted_by
+from netlab.explain.own_end import over_ns, shut_reading, tell_shut
 from netlab.explain.parts import Line
 from netlab.explain.path import Path
 from netlab.explain.scene import Scene
@@ -18,7 +19,6 @@ from netlab.explain.timed_out import timer_is_set
 from netlab.explain.unframed import tell_unframed
 from netlab.explain.unreturned import tell_not_come
 from netlab.explain.unstreamed import tell_datagram, tell_local
-from netlab.explain.wording import name_of
 from netlab.model.tables import Call, Direction, Side
 
 _SOON_NS = 8_000_000  # a read that can return does by then, on a busy machine, traced or not
@@ -91,33 +91,20 @@ def _less(line: Line, scene: Scene, path: Path, call: Call, wanted: Wanted) -> i
 def _end(line: Line, scene: Scene, path: Path, call: Call) -> int | None:
     """A read that returned nothing: its own side shut it down, or the peer ended the stream.
 
-    shutdown(SHUT_RD) wakes whoever reads (tcp_recvmsg looks at RCV_SHUTDOWN), without a FIN. None:
-    the FIN came after the read had returned, so something else ended it.
+    None: the FIN came after the read had returned, so something else ended it; or both came at
+    once.
     """
     inbound = Side(call.side or Side.CLIENT).inbound
     returned_ns = call.returned_by_ns or line.stop_ns
     fin = fin_ready(path.senders[inbound].stream, path.scene.packets)
-    if fin is not None and (not path.exact or arrival_ns(fin) <= returned_ns):
-        return tell_end(line, path, inbound)
-    shut = _shut_here(scene, call, returned_ns)
-    if shut is None:
-        return None if fin is not None else tell_end(line, path, inbound)
-    line.until(shut.entered_ns, Cause.OTHER_EVENT, Certainty.OBSERVED, (), (shut.call,),
-               f"until {name_of(shut)} of its own side ended it")  # fmt: skip
-    return max(shut.entered_ns, line.at_ns)
-
-
-def _shut_here(scene: Scene, call: Call, until_ns: int) -> Call | None:
-    """The call by which this side had shut its reading down when a read returned."""
+    in_time = fin is not None and (not path.exact or arrival_ns(fin) <= returned_ns)
     socket = scene.socket_of(call)
-    for number in socket.calls if socket is not None else ():
-        other = scene.call(number)
-        if other.entered_ns > until_ns:
-            break
-        reading = "SHUT_RDWR" in other.args or other.args.strip() == "SHUT_RD"
-        if other.op == "shutdown" and other.errno is None and reading:
-            return other
-    return None
+    shut = shut_reading(scene, socket, returned_ns) if socket is not None else None
+    if shut is None or (fin is not None and in_time and arrival_ns(fin) <= shut.entered_ns):
+        return tell_end(line, path, inbound) if in_time or fin is None else None
+    if fin is not None and in_time and arrival_ns(fin) < over_ns(scene, shut):
+        return None
+    return tell_shut(line, shut)
 
 
 def _reset(line: Line, path: Path, call: Call, inbound: Direction) -> int | None:

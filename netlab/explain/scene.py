@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from netlab.correlate.addresses import Endpoint
 from netlab.correlate.admissions import Admissions
-from netlab.correlate.arrivals import seen_at_both_ends
+from netlab.correlate.arrivals import came, seen_at_both_ends
 from netlab.correlate.datagrams import Datagram, datagrams_from_flows
 from netlab.correlate.flows import Flow, flows_from_packets
 from netlab.correlate.local_queues import LocalQueues
@@ -113,6 +113,7 @@ class Scene:
         self.stops = [call for call in self.calls if call.op == STOP]
         self._options: dict[tuple[int, Side], list[OptionSet]] = {}
         self._reads: dict[int, list[Call]] = {}  # by id of the socket
+        self._errors: dict[int, list[Packet]] = {}  # the same
         self._accepted: dict[int, Socket] = {
             number: made
             for socket in self.sockets.all
@@ -215,6 +216,18 @@ class Scene:
                 if is_inbound(self.call(n)) and not self.record(n).flags & MSG_PEEK
             ]  # fmt: skip
         return self._reads[key]
+
+    def errors_of(self, socket: Socket) -> list[Packet]:
+        """The ICMP messages that quote what was sent on a socket of datagrams, as they came."""
+        key = id(socket)
+        if key not in self._errors:
+            frames = {
+                span.frame for number in socket.calls if is_outbound(self.call(number))
+                for span in self.spans.get(number, ())
+                if span.role == Role.ICMP and span.frame is not None
+            }  # fmt: skip
+            self._errors[key] = came(self.packets[frame] for frame in frames)
+        return self._errors[key]
 
     def has_calls(self, connection: int, side: Side) -> bool:
         """Whether calls of this side were recorded."""

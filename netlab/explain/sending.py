@@ -12,15 +12,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from netlab.correlate.arrivals import arrival_ns
+from netlab.correlate.arrivals import arrival_ns, came
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.held import RULES, tell_full
 from netlab.explain.moments import Holder, line_rest, moment_of
 from netlab.explain.parts import Line
 from netlab.explain.path import Path
 from netlab.explain.scene import Scene
-from netlab.explain.sender import Write
+from netlab.explain.sender import Sender, Write
 from netlab.explain.too_big import mtu_rule
+from netlab.explain.wording import fate_text
 from netlab.model.call import is_outbound
 from netlab.model.tables import Call, Fate, Side
 
@@ -44,6 +45,8 @@ def tell_room(
         late = came_ns is None or line.stop_ns - came_ns > _PROMPT_NS
         if late and sender.acks_between(line.stop_ns, call.returned_by_ns or line.stop_ns):
             came_ns = line.stop_ns  # it returned then or later, and those may have ended it
+        elif late and not is_outbound(call):
+            came_ns = _left_just_before(line, sender) or came_ns
         if came_ns is None:
             return None
         until_ns = came_ns
@@ -51,6 +54,7 @@ def tell_room(
         last = sender.stream.carried.overlaps(call.stop - 1, call.stop)
         if last:
             until_ns = min(until_ns, path.scene.packets[last[0][2]].time_ns)
+    full = _full_text(path, side)
     write = Write(call, call.stop, False) if call.stop is not None else None
     holder = Holder(path, sender, write or sender.last_write(line.at_ns))
     for stop_ns in [*sender.moments(line.at_ns, until_ns), until_ns]:
@@ -69,10 +73,28 @@ def tell_room(
             tell(kept, holder, moment)
         for part in kept.parts:
             if tell is not tell_full:  # which says so itself
-                part = replace(part, text=f"with the send buffer full, {part.text}")
+                part = replace(part, text=f"{full}, {part.text}")
             line.include([part], part.stop_ns)
         line_rest(line, holder, moment)
     return until_ns
+
+
+def _left_just_before(line: Line, sender: Sender) -> int | None:
+    """When a frame with new bytes left that can have ended a wait for room, with no ACK to do it.
+
+    Linux looks whether there is room, or how much is not sent yet (TCP_NOTSENT_LOWAT), when new
+    bytes leave as well (tcp_event_new_data_sent, since 5.18): a timer may have sent them.
+    """
+    left = sender.departures_between(max(line.stop_ns - _PROMPT_NS, line.at_ns), line.stop_ns)
+    new = [row for row in left if (row.segment.start or 0) >= sender.nxt(line.at_ns)]
+    return new[-1].packet.time_ns if new else None
+
+
+def _full_text(path: Path, side: Side) -> str:
+    options = path.scene.options(path.connection, side)
+    if any(option.name == "TCP_NOTSENT_LOWAT" and option.value for option in options):
+        return "with the send buffer full, or more not sent than TCP_NOTSENT_LOWAT allows"
+    return "with the send buffer full"
 
 
 def _tell_never_again(line: Line, holder: Holder) -> None:
@@ -87,12 +109,20 @@ def _tell_never_again(line: Line, holder: Holder) -> None:
     if packet.time_ns > line.at_ns or not (packet.fate == Fate.DROPPED or packet._spoilt):
         return
     rule = mtu_rule(packet)
-    what = f"did not pass the wire ({rule[1]})" if rule is not None else "was lost"
+    what = fate_text(packet) or "was lost"
+    if rule is not None:
+        what = f"did not pass the wire ({rule[1]})"
     line.until(
         line.stop_ns, Cause.RTO if rule is None else Cause.PATH_MTU, Certainty.INFERRED,
         (packet.frame,), holder.calls,
         f"because frame {packet.frame} {what}, and by then it had not been sent again",
     )  # fmt: skip
+
+
+def reset_between(path: Path, side: Side, since_ns: int, until_ns: int) -> int | None:
+    """When the peer's first reset came after `since_ns` and by then: room is waited for no more."""
+    resets = map(arrival_ns, came(path.track.halves[side.inbound].resets))
+    return min((ns for ns in resets if since_ns < ns <= until_ns), default=None)
 
 
 def cut_short(call: Call) -> bool:

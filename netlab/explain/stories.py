@@ -7,23 +7,31 @@ Read first: reference on splitting the time of a call; man 2 recv, send, poll, c
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 
-from netlab.correlate.arrivals import arrival_ns, came
 from netlab.explain.accepting import tell_accept
 from netlab.explain.at_once import COPY_NS_PER_BYTE, NO_WAIT_NS, traced_ns
 from netlab.explain.causes import Cause, Certainty
+from netlab.explain.datagram_room import tell_datagram_room
 from netlab.explain.giving_up import GAVE_UP, gave_up, kernel_gave_up
 from netlab.explain.lingering import tell_linger
 from netlab.explain.local_queue import full_by, tell_local_connect
 from netlab.explain.local_room import tell_local_room
 from netlab.explain.opening import tell_connect, unanswered
+from netlab.explain.own_end import shut_reading, tell_shut
 from netlab.explain.parts import Line, Part
 from netlab.explain.path import Path
 from netlab.explain.readiness import tell_poll
 from netlab.explain.reading import tell_recv
 from netlab.explain.scene import Scene
-from netlab.explain.sending import can_be_full, cut_short, stuck_since_ns, tell_room
+from netlab.explain.sending import (
+    can_be_full,
+    cut_short,
+    reset_between,
+    stuck_since_ns,
+    tell_room,
+)
 from netlab.explain.stopped import tell_stop
 from netlab.explain.timed_out import owed_to, tell_timer, timer_is_set
 from netlab.explain.unframed import tell_unframed_accept
@@ -41,6 +49,7 @@ from netlab.model.tables import Call, Role, Side
 
 _COPY_NS = 20_000  # a recv or send of little
 _AT_ONCE_NS = 20_000_000  # from a call that a signal ended to the end of its process
+_NEAR = 32  # calls on the same socket, before and behind one
 _SIGNALS = RESTARTING | {"EINTR"}
 _BY_THE_KERNEL = frozenset({"execve", "execveat", "fork", "vfork", "clone", "clone3"})
 
@@ -149,7 +158,8 @@ def _send(line: Line, scene: Scene, call: Call) -> int | None:
     if socket is not None and socket.is_local:
         return _send_locally(line, scene, call)
     if socket is not None and not socket.is_stream:
-        return line.at_ns
+        left_ns = tell_datagram_room(line, scene, call, socket)
+        return line.at_ns if left_ns is None else left_ns
     path = scene.path(call.connection)
     if path is None or call.side is None:
         return None
@@ -157,6 +167,8 @@ def _send(line: Line, scene: Scene, call: Call) -> int | None:
         return tell_connect(line, path, call)  # it opened the connection: Fast Open (RFC 7413)
     if call.errno in GAVE_UP:
         return kernel_gave_up(line, scene, path, Side(call.side))
+    if _does_not_wait(scene, call):
+        return line.at_ns
     reset_ns = _reset_inside(path, call)
     if reset_ns is not None:  # what it had taken it returns, else the error
         tell_room(line, path, call, until_ns=reset_ns)
@@ -184,10 +196,8 @@ def _reset_inside(path: Path, call: Call) -> int | None:
     """When the peer's reset came that ended a send, if one came in its time."""
     if call.errno not in (None, "ECONNRESET", "EPIPE") or not (call.errno or cut_short(call)):
         return None
-    resets = came(path.track.halves[Side(call.side or Side.CLIENT).inbound].resets)
     until_ns = call.returned_by_ns or call.returned_ns or call.entered_ns
-    inside = [ns for ns in map(arrival_ns, resets) if call.entered_ns < ns <= until_ns]
-    return min(inside, default=None)
+    return reset_between(path, Side(call.side or Side.CLIENT), call.entered_ns, until_ns)
 
 
 def _until_its_timer(line: Line, scene: Scene, path: Path, call: Call) -> int | None:
@@ -205,6 +215,33 @@ def _until_its_timer(line: Line, scene: Scene, path: Path, call: Call) -> int | 
     killed = _killed_inside(scene, call)
     tell_room(line, path, call, until_ns=line.stop_ns if killed else None)
     return line.stop_ns if killed else None
+
+
+def _does_not_wait(scene: Scene, call: Call) -> bool:
+    """Whether a send was told not to wait, or took a part of what it had on a socket that is known
+    not to: the send before or behind it found no room and returned at once."""
+    if scene.record(call.call).flags & MSG_DONTWAIT:
+        return True
+    socket = scene.socket_of(call)
+    if socket is None or not cut_short(call):
+        return False
+    place = bisect_left(socket.calls, call.call)
+    return any(
+        _found_no_room(scene, numbers)
+        for numbers in (
+            socket.calls[place + 1 : place + 1 + _NEAR],
+            socket.calls[max(place - _NEAR, 0) : place][::-1],
+        )
+    )
+
+
+def _found_no_room(scene: Scene, numbers: Sequence[int]) -> bool:
+    """Whether the first send of these that was not cut short as well failed at once."""
+    sends = (one for one in map(scene.call, numbers) if is_outbound(one) and not cut_short(one))
+    first = next(sends, None)
+    if first is None or first.errno != "EAGAIN" or first.returned_ns is None:
+        return False
+    return first.returned_ns - first.entered_ns <= NO_WAIT_NS + traced_ns(first)
 
 
 def _killed_inside(scene: Scene, call: Call) -> bool:
@@ -249,6 +286,11 @@ def _connect(line: Line, scene: Scene, call: Call) -> int | None:
 
 
 def _accept(line: Line, scene: Scene, call: Call) -> int | None:
+    if call.errno == "EINVAL":  # nobody listens on it (any more)
+        socket = scene.socket_of(call)
+        returned_ns = call.returned_by_ns or line.stop_ns
+        shut = shut_reading(scene, socket, returned_ns) if socket is not None else None
+        return tell_shut(line, shut) if shut is not None else None
     if call.errno is not None:
         gave_up(line, call, scene)
         return line.at_ns
@@ -259,7 +301,7 @@ def _accept(line: Line, scene: Scene, call: Call) -> int | None:
         return None
     if made is None:
         return None
-    return tell_accept(line, path, made)
+    return tell_accept(line, path, made.listener)
 
 
 def _close(line: Line, scene: Scene, call: Call) -> int | None:

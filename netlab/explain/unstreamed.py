@@ -6,6 +6,8 @@ Read first: reference on datagrams; man 7 udp, man 7 unix, man 7 pipe.
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 from netlab.correlate.arrivals import arrival_ns
 from netlab.correlate.sockets import Socket
 from netlab.explain.accepting import tell_before
@@ -52,6 +54,44 @@ def tell_error(line: Line, scene: Scene, call: Call) -> int | None:
     return came_ns
 
 
+def tell_error_of(line: Line, scene: Scene, call: Call, socket: Socket) -> int | None:
+    """A wait that reported an error of a socket of datagrams: until an ICMP message came.
+
+    The next call that fails has it; or the program asked for it (SO_ERROR, MSG_ERRQUEUE), and one
+    came in the time of the wait that quotes what was sent.
+    """
+    until_ns = call.returned_by_ns or line.stop_ns
+    errors = scene.errors_of(socket)
+    told = [
+        packet for packet in errors[bisect_right(errors, call.entered_ns, key=arrival_ns) :]
+        if arrival_ns(packet) <= until_ns and _says_no_way(packet)
+    ]  # fmt: skip
+    home = scene.home(socket)
+    options = scene.options(*home) if home is not None else []
+    stamped = any(one.name == "SO_TIMESTAMPING" and one.on for one in options)
+    sure = len(told) == 1 and not stamped
+    if not sure:
+        later = map(scene.call, socket.calls[bisect_right(socket.calls, call.call) :])
+        failed = next((one for one in later if one.errno is not None), None)
+        ready_ns = tell_error(line, scene, failed) if failed is not None else None
+        if ready_ns is not None:
+            return ready_ns
+    if not told:
+        return None
+    first = told[0]
+    cause = Cause.REFUSED if first._port_unreachable else Cause.UNREACHABLE
+    name = first._icmp.name if first._icmp is not None else "ICMP"
+    line.until(arrival_ns(first), cause, Certainty.OBSERVED if sure else Certainty.INFERRED,
+               (first.frame,), (),
+               f"until the ICMP message of frame {first.frame} came ({name})")  # fmt: skip
+    return arrival_ns(first)
+
+
+def _says_no_way(packet: Packet) -> bool:
+    """Whether an ICMP message says that datagrams do not get there, of whatever size."""
+    return packet._icmp is None or packet._icmp.mtu_bytes is None
+
+
 def tell_frame(line: Line, scene: Scene, packet: Packet) -> int:
     """Why a datagram did not come earlier: it had not been sent, then it was on the wire."""
     ready_ns = arrival_ns(packet)
@@ -94,15 +134,18 @@ def tell_local(line: Line, scene: Scene, call: Call) -> int | None:
 
 
 def tell_hang_up(line: Line, scene: Scene, socket: Socket) -> int | None:
-    """Until the other end of a Unix socket or pipe was closed; returns when."""
+    """Until the other end of a Unix socket or pipe was closed, or shut for writing; returns when.
+
+    shutdown(SHUT_WR) there ends what is read here as close does (unix_shutdown in Linux).
+    """
     home = scene.home(socket)
-    if home is None:
+    other = scene.ends.get((home[0], home[1].outbound.receiver)) if home is not None else None
+    if other is None:
         return None
-    connection, side = home
-    other = scene.ends.get((connection, side.outbound.receiver))
-    if other is None or other.last_close is None:
+    ends = [*other.shutdowns[:1], *([other.last_close] if other.last_close is not None else [])]
+    if not ends:
         return None
-    last = scene.call(other.last_close)
+    last = min(map(scene.call, ends), key=lambda call: call.entered_ns)
     if last.entered_ns > line.stop_ns:
         return None
     tell_before(line, scene, last, f"called {last.op} #{last.call}")

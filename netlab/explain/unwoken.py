@@ -1,65 +1,101 @@
-"""A wait for several that never returned -> what had not come on any of what it watches.
+"""A wait for several that never returned -> the sockets that it may have waited for, and for what.
 
 Of an epoll whose making the recording has, every socket in its set is known. The rest of what may
 be in it (an event counter, a pipe, a timer, another epoll) has no calls, so where no socket is, it
-waited for one of those. Of a select or poll that never returned, and of an epoll made before, it is
-only known which sockets its process held. Whether it had a time-out is not known either where
-strace is the witness (it prints that of an epoll_wait when it returns): nothing here is observed.
+waited for one of those, or for its time. Of a select or poll that never returned, and of an epoll
+made before, it is only known which sockets its process held: what none of them had is told all the
+same, and where something had come to one of them long before the end, it did not watch that one.
+A wait with a time-out waits for its descriptors as well as one without: its time was not up.
+Whether it had one is not known where strace is the witness of an epoll_wait (it prints that when it
+returns), and which descriptors it had is not known of the others: nothing here is observed.
 Read first: man 7 epoll, man 2 poll.
 """
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
+from enum import Enum, auto
 
-from netlab.correlate.arrivals import arrival_ns, reached
+from netlab.correlate.arrivals import arrival_ns, came
 from netlab.correlate.sockets import Socket
 from netlab.explain.causes import Cause, Certainty
-from netlab.explain.edges import tell_left_unread
+from netlab.explain.endings import ended_ns
 from netlab.explain.parts import Line
-from netlab.explain.path import Path
 from netlab.explain.scene import Scene
-from netlab.model.call import POLLIN, POLLPRI, POLLRDHUP, is_outbound
-from netlab.model.tables import Call, Direction, Side
+from netlab.model.call import POLLIN, POLLOUT, POLLPRI, POLLRDHUP, is_outbound
+from netlab.model.records import dataclass
+from netlab.model.tables import Call, Direction
 
 _TIMEOUT = re.compile(r"timeout=(\d+(?:\.\d+)?)")
 _NOTHING = re.compile(r"\bnfds=0\b|\breaders=0, writers=0, exceptional=0\b")
+_SELECTED = re.compile(r"\breaders=(\d+), writers=(\d+), exceptional=(\d+)")
 _INCOMING = POLLIN | POLLPRI | POLLRDHUP
 
 
-def tell_unwoken(line: Line, scene: Scene, call: Call) -> None:
-    """None of its descriptors was ready up to the end of the line."""
-    if tell_left_unread(line, scene, call, line.stop_ns):
-        return
+class Goal(Enum):
+    """What a wait may want of a socket."""
+
+    CLIENT = auto()  # of a listener
+    OPENING = auto()  # that the connect is over which it had begun
+    ROOM = auto()  # its last send had found too little
+    DATA = auto()
+    NONE = auto()  # nothing can come to it
+
+
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """A socket that a wait may have been for."""
+
+    socket: Socket
+    goal: Goal
+    sure: bool  # it is known to be in the set
+    reads: bool  # and that anything which comes to it would end the wait
+    own: bool  # its other end is the same process's: what wakes an event loop from within
+
+
+def awaited_by(scene: Scene, call: Call, line: Line) -> list[Awaited]:
+    """Each socket that a wait may have been for in the time of a line."""
+    if _NOTHING.search(call.args):
+        return []
+    known = scene.watching.of(call, line.at_ns, line.stop_ns)
+    found: dict[int, tuple[Socket, int]] = {}
+    for socket, events in known or ():
+        _, before = found.get(id(socket), (socket, events))
+        found[id(socket)] = socket, events | before if events and before else 0
+    if known is None:
+        events = _selected(call)
+        found = {id(one): (one, events) for one in _held_by(scene, call, line.stop_ns)}
+    return [
+        Awaited(
+            socket, _goal(scene, call, line, socket, events), known is not None,
+            known is not None and bool(events & _INCOMING), _is_own(scene, socket, call),
+        )
+        for socket, events in found.values()
+    ]  # fmt: skip
+
+
+def looks_once(call: Call) -> bool:
+    """Whether a wait had no time to wait."""
+    asked = _TIMEOUT.search(call.args)
+    return asked is not None and not float(asked[1])
+
+
+def tell_without_sockets(line: Line, scene: Scene, call: Call, *, own: bool) -> None:
+    """All of the line, where there was no socket, or but those of its own process (`own`)."""
     if _TIMEOUT.search(call.args):
         line.until(line.stop_ns, Cause.TIMER, Certainty.INFERRED, (), (),
                    "because its time was not up yet")  # fmt: skip
     elif _NOTHING.search(call.args):
         _for_a_signal(line, scene, call)
-    elif (watched := scene.watching.of(call, line.at_ns, line.stop_ns)) is not None:
-        _for_all_of(line, scene, watched)
-    else:
-        _for_some_of(line, scene, list(_held_by(scene, call, line.stop_ns)))
-
-
-def no_client_came(line: Line, scene: Scene, listeners: list[Socket]) -> bool:
-    """Whether no client's first segment reached one of these in the time of a line."""
-    ends = [one.local_endpoint for one in listeners]
-    ports = {end[1] for end in ends if end is not None}
-    for row in scene.tables.connections:
-        path = scene.path(row.connection) if row.server_port in ports else None
-        syns = path.track.halves[Direction.C2S].syns if path is not None else ()
-        if any(reached(p) and line.at_ns <= arrival_ns(p) <= line.stop_ns for p in syns):
-            return False
-    return True
-
-
-def tell_no_client(line: Line, certainty: Certainty) -> None:
-    """All of the line: nobody came."""
-    line.until(
-        line.stop_ns, Cause.NO_CLIENT, certainty, (), (), "because no client had come by then"
-    )
+    elif scene.watching.of(call, line.at_ns, line.stop_ns) is not None:
+        had = "but those that wake it from within" if own else "of the recording"
+        line.until(
+            line.stop_ns, Cause.OTHER_EVENT, Certainty.INFERRED, (), (),
+            f"because nothing woke it: no socket {had} was in its set, so it waited for something"
+            " else (an event counter, a pipe, a timer)",
+        )  # fmt: skip
 
 
 def _for_a_signal(line: Line, scene: Scene, call: Call) -> None:
@@ -74,101 +110,105 @@ def _for_a_signal(line: Line, scene: Scene, call: Call) -> None:
     )  # fmt: skip
 
 
-# --- a set of which all sockets are known
+# --- what for
 
 
-def _for_all_of(line: Line, scene: Scene, watched: list[tuple[Socket, int]]) -> None:
-    sockets = list({id(socket): socket for socket, _ in watched}.values())
-    if not sockets:
-        line.until(
-            line.stop_ns, Cause.OTHER_EVENT, Certainty.INFERRED, (), (),
-            "because nothing woke it: no socket of the recording was in its set, so it waited for"
-            " something else (an event counter, a pipe, a timer)",
-        )  # fmt: skip
-        return
-    if any(events and not events & _INCOMING for _, events in watched):
-        return  # for room: why there was none is not told here
-    listeners = [one for one in sockets if one.listens]
-    others = [one for one in sockets if not one.listens]
-    if not no_client_came(line, scene, listeners):
-        return
-    if not all(_nothing_came(line, scene, one) for one in others):
-        return
-    if others:
-        named = "its connection" if len(others) == 1 else f"any of its {len(others)} connections"
-        line.until(line.stop_ns, Cause.PEER_APP, Certainty.INFERRED, (), (),
-                   f"because nothing had come on {named} by then")  # fmt: skip
-    else:
-        tell_no_client(line, Certainty.INFERRED)
+def _goal(scene: Scene, call: Call, line: Line, socket: Socket, events: int) -> Goal:
+    """What the wait wants of a socket, of which it asked for these events; 0: it is not known."""
+    if socket.listens:
+        return Goal.CLIENT
+    outgoing = not events or bool(events & POLLOUT)
+    incoming = not events or bool(events & _INCOMING)
+    if socket.is_stream and not socket.is_local:
+        opened = socket.connects or socket.accepted_by is not None or not socket.made
+        if socket.failed or not opened:
+            return Goal.NONE
+        if outgoing and _goes_on(scene, socket, call, line):
+            return Goal.OPENING
+    if outgoing and _wants_room(scene, socket, call, line):
+        return Goal.ROOM
+    return Goal.DATA if incoming else Goal.NONE
 
 
-def _nothing_came(line: Line, scene: Scene, socket: Socket) -> bool:
-    """Whether it is known that nothing came to a socket in the time of a line."""
-    home = scene.home(socket)
-    if home is None:
+def _goes_on(scene: Scene, socket: Socket, call: Call, line: Line) -> bool:
+    """Whether a connect had been begun, and had no answer as the wait began."""
+    begun = [number for number in socket.connects if number < call.call]
+    if not begun or scene.call(begun[-1]).errno != "EINPROGRESS":
         return False
-    if socket.is_local:
-        other = scene.ends.get((home[0], home[1].inbound.sender))
-        return other is not None and not any(
-            (is_outbound(one) and one.errno is None) or one.call in other.closes
-            for one in map(scene.call, {*other.calls, *other.closes})
-            if line.at_ns <= one.entered_ns <= line.stop_ns
-        )
-    if socket.is_stream:
-        path = scene.path(home[0])
-        return path is not None and not _came(path, home[1], line)
-    return no_datagram_left_for(line, scene, socket)
+    home = scene.home(socket)
+    path = scene.path(home[0]) if home is not None else None
+    if path is None:
+        return True
+    back = path.track.halves[Direction.S2C]
+    return not any(arrival_ns(p) <= line.at_ns for p in came((*back.syns, *back.resets)))
 
 
-def no_datagram_left_for(line: Line, scene: Scene, socket: Socket) -> bool:
-    """Whether no datagram for the port of a socket was sent in the time of a line."""
-    local = socket.local_endpoint
-    return local is not None and not any(
-        packet.dport == local[1] and line.at_ns <= packet.time_ns <= line.stop_ns
-        for packet in scene.tables.packets
-    )
+def _wants_room(scene: Scene, socket: Socket, call: Call, line: Line) -> bool:
+    """Whether the last send before the wait found too little room, and there was none since."""
+    for number in reversed(socket.calls[: bisect_left(socket.calls, call.call)]):
+        last = scene.call(number)
+        if is_outbound(last):
+            short = last.errno == "EAGAIN" or (last.result or 0) < (last.requested_bytes or 0)
+            break
+    else:
+        return False
+    home = scene.home(socket)
+    path = scene.path(home[0]) if home is not None else None
+    if not short or path is None or home is None:
+        return short
+    sender = path.senders[home[1].outbound]
+    return sender.una(line.at_ns) < sender.written(line.at_ns)
+
+
+def _is_own(scene: Scene, socket: Socket, call: Call) -> bool:
+    """Whether both ends of a pair or pipe are in the hands of the same process alone."""
+    if not socket.is_local or not socket.calls:
+        return False
+    home = scene.home(socket)
+    other = scene.ends.get((home[0], home[1].inbound.sender)) if home is not None else None
+    ends = [socket] if other is None else [socket, other]
+    made = scene.call(min(one.calls[0] for one in ends if one.calls))
+    heirs = {
+        item.pid for item in scene.raw.inheritances
+        if item.parent_pid == call.pid and socket.inode in item.inodes
+    }  # fmt: skip
+    left = {scene.call(number).pid for one in ends for number in one.closes}
+    users = {scene.call(n).pid for one in ends for n in one.calls if n not in one.closes}
+    return made.op in _PAIRING and (heirs - left) | users == {call.pid}
+
+
+_PAIRING = frozenset({"socketpair", "pipe"})
 
 
 # --- a set of which nothing is known
 
 
-def _for_some_of(line: Line, scene: Scene, held: list[Socket]) -> None:
-    """Of several that its process holds, none had anything: whichever it waited for."""
-    streams = [one for one in held if not one.listens and not one.is_local and one.is_stream]
-    for home in map(scene.home, streams):
-        path = scene.path(home[0]) if home is not None else None
-        if path is None or home is None or _came(path, home[1], line):
-            return
-    if streams:
-        named = "its connection" if len(streams) == 1 else f"its {len(streams)} connections"
-        line.until(line.stop_ns, Cause.PEER_APP, Certainty.INFERRED, (), (),
-                   f"because nothing had come on {named} by then")  # fmt: skip
-        return
-    listeners = [one for one in held if one.listens]
-    if listeners and no_client_came(line, scene, listeners):
-        tell_no_client(line, Certainty.INFERRED)
+def _selected(call: Call) -> int:
+    """Which events a select can have asked for, of whichever socket; 0: that is not known."""
+    asked = _SELECTED.search(call.args)
+    if asked is None:
+        return 0
+    readers, writers, exceptional = (int(number) for number in asked.groups())
+    return (
+        (POLLIN if readers else 0) | (POLLOUT if writers else 0)
+        | (POLLPRI if exceptional and not writers else 0)
+    )  # fmt: skip
 
 
 def _held_by(scene: Scene, call: Call, until_ns: int) -> Iterator[Socket]:
     """The sockets that the process of a call used, and had not closed by then."""
     for socket in scene.sockets.all:
-        if socket.host != call.host or _closed_by(scene, socket, until_ns):
+        if socket.host != call.host or _closed_by(scene, socket, call, until_ns):
             continue
         numbers = [*socket.calls, *([socket.accepted_by] if socket.accepted_by else [])]
         if any(scene.call(n).pid == call.pid and n < call.call for n in numbers):
             yield socket
 
 
-def _closed_by(scene: Scene, socket: Socket, time_ns: int) -> bool:
-    """Whether nobody held a socket any more by then."""
-    return socket.last_close is not None and scene.call(socket.last_close).entered_ns < time_ns
-
-
-def _came(path: Path, side: Side, line: Line) -> bool:
-    """Whether bytes, an end or a reset came to this side in the time of a line."""
-    half = path.track.halves[side.inbound]
-    packets = [row.packet for row in path.senders[side.inbound].departed]
-    return any(
-        reached(p) and line.at_ns <= arrival_ns(p) <= line.stop_ns
-        for p in (*packets, *half.fins, *half.resets)
-    )  # fmt: skip
+def _closed_by(scene: Scene, socket: Socket, call: Call, time_ns: int) -> bool:
+    """Whether nobody held a socket any more by then: the end of its own process is the end."""
+    if socket.last_close is None:
+        return False
+    close = scene.call(socket.last_close)
+    own = close.op == "exit" and (close.host, close.pid) == (call.host, call.pid)
+    return not own and ended_ns(close, scene.departures_ns(close)) < time_ns

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from netlab.correlate.epolls import Epolls, EpollSet
 from netlab.correlate.sockets import Socket
+from netlab.explain.endings import ended_ns
 from netlab.model.call import EPOLL_WAITING, CallRecord, Inheritance
 from netlab.model.tables import Call
 
@@ -76,5 +77,5 @@ class Watching:
         return [
             socket for socket in self._sockets.get((wait.host, inode), ())
             if socket.last_close is None
-            or self._records[socket.last_close - 1].entered_ns >= time_ns
+            or ended_ns(self._records[socket.last_close - 1]) >= time_ns
         ]  # fmt: skip

@@ -8,18 +8,26 @@ Read first: RFC 9293 3.8.6, tcp_snd_wnd_test and tcp_write_wakeup in Linux.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
 
 from netlab.correlate.arrivals import arrival_ns, reached
 from netlab.correlate.segments import Row
 from netlab.explain.causes import Cause, Certainty
+from netlab.explain.low_water import unread
 from netlab.explain.moments import Holder, Moment
 from netlab.explain.parts import Line, Sense
 from netlab.explain.sender import Sender
 from netlab.explain.stopped import stop_between
-from netlab.explain.wording import counted, name_of
-from netlab.model.tables import Call
+from netlab.explain.wording import counted, fate_text, name_of
+from netlab.model.records import dataclass
+from netlab.model.tables import Call, Side
 
 _SOON_NS = 1_000_000_000  # no frame of a window that opens is on its way for longer
+_WAITS_NS = 2_000_000  # a read that takes no longer did not wait, on a busy machine
+_MADE_ROOM_NS = 2_000_000  # from a read to the frame that tells of the room it made
+_LAY_NS = 10_000_000  # what lies for less was read at once, on a busy machine
 PROBE_AT_LEAST_NS = 180_000_000  # the probe timer is an RTO, which is 200 ms at least
 
 
@@ -61,27 +69,29 @@ def tell_window(line: Line, holder: Holder, moment: Moment) -> None:
             f" until the probe timer sent those (frame {moment.left.segment.frame})",
         )  # fmt: skip
         return
-    said, cited = _reader(holder, moment.since_ns, moment.until_ns)
     closed = f"because the window of the {receiver} was closed"
     opens, lost = _opens(holder, moment.since_ns), _lost_update(holder, moment)
-    closed_ns, sure = moment.until_ns, bool(cited)
-    reads = _inside(_reads_around(holder, moment.since_ns)[0], moment.since_ns)
-    fills = reads and flight_fills(holder.sender, moment.since_ns, moment.since_ns)
-    sense = Sense.FULL if fills else None
+    closed_ns = moment.until_ns
     if lost is not None:
-        closed_ns, sure = lost.packet.time_ns, False
+        closed_ns = lost.packet.time_ns
     elif opens is not None:
         closed_ns = min(max(opens.packet.time_ns, moment.since_ns), closed_ns)
-    line.until(
-        closed_ns, Cause.PEER_WINDOW, Certainty.OBSERVED if sure else Certainty.INFERRED,
-        frames, (*holder.calls, *cited), f"{closed}: {said}", sense,
-    )  # fmt: skip
+    fills = flight_fills(holder.sender, moment.since_ns, moment.since_ns)
+    sense = None
+    for spell in _spells(holder, moment.since_ns, closed_ns):
+        if fills and not spell.reads and _had_read_all(holder, spell):
+            spell = replace(spell, reads=True, within=())
+        said, cited = _reader(holder, spell)
+        sure = Certainty.OBSERVED if cited and lost is None else Certainty.INFERRED
+        sense = Sense.FULL if fills and spell.reads else None
+        line.until(spell.until_ns, Cause.PEER_WINDOW, sure, frames, (*holder.calls, *cited),
+                   f"{closed}: {said}", sense)  # fmt: skip
     if lost is not None:
         line.until(
             moment.until_ns, Cause.WINDOW_PROBE, Certainty.INFERRED,
             (*frames, lost.segment.frame), holder.calls,
             f"because the {receiver} had opened its window and frame {lost.segment.frame} that said"
-            " so was lost: only the probe timer would ask again",
+            f" so {fate_text(lost.packet) or 'was lost'}: only the probe timer would ask again",
         )  # fmt: skip
     elif opens is not None:
         line.until(
@@ -142,25 +152,90 @@ def _opens(holder: Holder, since_ns: int) -> Row | None:
     return next((row for row, later in known if later > edge), None)
 
 
-def _reader(holder: Holder, time_ns: int, until_ns: int) -> tuple[str, tuple[int, ...]]:
+@dataclass(frozen=True, slots=True)
+class _Spell:
+    """A time in which the peer's program did one thing: it was in its reads, or it was not."""
+
+    since_ns: int
+    until_ns: int
+    reads: bool  # it was inside them for the most part
+    within: tuple[Call, ...] = ()  # the reads inside which it was at some time, in order
+
+
+def _spells(holder: Holder, since_ns: int, until_ns: int) -> Iterator[_Spell]:
+    """The time of a window that is small, split where the peer's program began to wait in a read,
+    or had waited."""
+    at_ns, passed, passed_ns = since_ns, list[Call](), 0
+    least_ns = min(_WAITS_NS, (until_ns - since_ns) // 2)
+    for read in _reads_between(holder, since_ns, until_ns):
+        start_ns = max(read.entered_ns, at_ns)
+        stop_ns = min(read.returned_ns or until_ns, until_ns)
+        if stop_ns - start_ns < least_ns:
+            passed.append(read)
+            passed_ns += stop_ns - start_ns
+            continue
+        if start_ns > at_ns:
+            yield _Spell(at_ns, start_ns, 2 * passed_ns > start_ns - at_ns, tuple(passed))
+        yield _Spell(start_ns, stop_ns, True, (read,))
+        at_ns, passed, passed_ns = stop_ns, [], 0
+    if at_ns < until_ns or at_ns == since_ns:
+        yield _Spell(at_ns, until_ns, 2 * passed_ns > until_ns - at_ns, tuple(passed))
+
+
+def _had_read_all(holder: Holder, spell: _Spell) -> bool:
+    """Whether nothing lay unread in a spell, but for a moment: so who waits in epoll_wait reads."""
+    scene, direction = holder.path.scene, holder.sender.direction
+    side, since_ns = Side(direction.receiver), spell.since_ns
+    byte = unread(scene, holder.path.connection, side, since_ns, since_ns + 1)
+    frame = holder.sender.stream.ready.at(byte) if byte is not None else None
+    if byte is None or (frame is None and holder.sender.stream.carried.at(byte) is not None):
+        return False  # it is not known, or came out of order
+    came_ns = arrival_ns(scene.packets[frame]) if frame is not None else spell.until_ns
+    lay_ns = spell.until_ns - max(came_ns, since_ns)
+    return lay_ns < min(_LAY_NS, (spell.until_ns - since_ns) // 2)
+
+
+def _reader(holder: Holder, spell: _Spell) -> tuple[str, tuple[int, ...]]:
     """What the peer's program did instead of reading, and its calls."""
-    said, cited = _reads(holder, time_ns)
+    if spell.reads and not spell.within:
+        return "what had been sent filled it, and its program had read all that had come", ()
+    if spell.reads:
+        first, last = spell.within[0], spell.within[-1]
+        where = f"was inside {name_of(first)}" if first is last else \
+                f"read on from {name_of(first)} to {name_of(last)}"  # fmt: skip
+        return f"what had been sent filled it, while its program {where}", ()
+    said, cited = _reads(holder, spell)
     scene = holder.path.scene
-    stop = stop_between(scene, scene.call(cited[-1]), time_ns, until_ns) if cited else None
+    stop = (
+        stop_between(scene, scene.call(cited[-1]), spell.since_ns, spell.until_ns)
+        if cited
+        else None
+    )
     if stop is None:
         return said, cited
     return f"{said}, and {stop.args} had stopped it ({name_of(stop)})", (*cited, stop.call)
 
 
-def _reads(holder: Holder, time_ns: int) -> tuple[str, tuple[int, ...]]:
-    """The same of its reads."""
+def _reads(holder: Holder, spell: _Spell) -> tuple[str, tuple[int, ...]]:
+    """The same of its reads.
+
+    Those that end no more than a moment after the spell, or in it, made the room.
+    """
     path, side = holder.path, holder.sender.direction.receiver
-    before, later = _reads_around(holder, time_ns)
-    if before is None and later is None:
+    reads = path.scene.reads(path.connection, side)
+    place = bisect_right(reads, spell.since_ns, key=_entered_ns)
+    before = reads[place - 1] if place else None
+    inside = [read for read in spell.within if read is not before]
+    if inside and spell.until_ns - inside[-1].entered_ns < _MADE_ROOM_NS:
+        later: Call | None = inside.pop()
+    else:
+        after = place + len(inside)
+        later = reads[after] if after < len(reads) else None
+    if before is None and later is None and not inside:
         seen = path.scene.has_calls(path.connection, side)
         return ("its program never read" if seen else "its program did not read"), ()
-    if before is not None and _inside(before, time_ns):
-        return f"what had been sent filled it, while its program was inside {name_of(before)}", ()
+    if inside:
+        return _too_little(before, inside, later)
     if before is None and later is not None:
         return f"its program first read with {name_of(later)}", (later.call,)
     if before is not None and later is not None:
@@ -172,13 +247,34 @@ def _reads(holder: Holder, time_ns: int) -> tuple[str, tuple[int, ...]]:
     return f"its program read no more after {name_of(before)}", (before.call,)
 
 
-def _reads_around(holder: Holder, time_ns: int) -> tuple[Call | None, Call | None]:
-    """The last read that its peer's program had entered by then, and the first after that."""
-    path = holder.path
-    reads = path.scene.reads(path.connection, holder.sender.direction.receiver)
-    place = bisect_right(reads, time_ns, key=lambda call: call.entered_ns)
-    return reads[place - 1] if place else None, reads[place] if place < len(reads) else None
+def _too_little(
+    before: Call | None, inside: list[Call], later: Call | None
+) -> tuple[str, tuple[int, ...]]:
+    """Of reads that made too little room to tell of (tcp_cleanup_rbuf, __tcp_select_window)."""
+    read = sum(max(call.result or 0, 0) for call in inside)
+    first = inside[0] if before is None else before
+    last = inside[-1] if later is None else later
+    many = f" with {len(inside)} calls" if len(inside) > 1 else ""
+    between = f"between {name_of(first)} and {name_of(last)}" if first is not last else \
+              f"with {name_of(first)}"  # fmt: skip
+    if before is None and first is not last:
+        between = f"from {name_of(first)} on, until {name_of(last)}"
+    if later is None and before is not None:
+        between = f"after {name_of(before)}"
+    cited = tuple(dict.fromkeys((first.call, last.call)))
+    return f"its program read no more than {counted(read, 'byte')}{many} {between}", cited
 
 
-def _inside(read: Call | None, time_ns: int) -> bool:
-    return read is not None and (read.returned_ns is None or read.returned_ns > time_ns)
+def _reads_between(holder: Holder, since_ns: int, until_ns: int) -> Iterator[Call]:
+    """The reads inside which the peer's program was after `since_ns` and before `until_ns`."""
+    reads = holder.path.scene.reads(holder.path.connection, holder.sender.direction.receiver)
+    place = max(bisect_right(reads, since_ns, key=_entered_ns) - 1, 0)
+    for read in islice(reads, place, None):
+        if read.entered_ns >= until_ns and read.entered_ns > since_ns:
+            return
+        if read.returned_ns is None or read.returned_ns > since_ns:
+            yield read
+
+
+def _entered_ns(read: Call) -> int:
+    return read.entered_ns

@@ -84,6 +84,21 @@ def test_a_send_whose_frame_is_missing_does_not_take_the_next_ones() -> None:
     assert (1, "sent but not captured") in [(u.call, u.what) for u in tables.unmatched]
 
 
+def test_what_a_queue_of_the_senders_link_held_left_in_order() -> None:
+    """Alike datagrams leave inside later sends, as behind a token bucket: none is another's."""
+    play = Play()
+    play.did("client", "sendto", 10, address=SERVER, **C)
+    frames = []
+    for _ in range(2):
+        with play.call("client", "sendto", 10, address=SERVER, **C):
+            frames.append(play.datagram(CLIENT, SERVER, 10))
+    frames.append(play.datagram(CLIENT, SERVER, 10))
+    tables = closes(play)
+    assert [spans_of(tables, number) for number in (1, 2, 3)] == [
+        [("carried", frame, 10 * place, 10 * place + 10)] for place, frame in enumerate(frames)
+    ]
+
+
 def test_a_read_that_may_have_taken_a_datagram_nobody_captured_is_not_matched() -> None:
     play = Play()
     send(play, 10, captured=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from playbook import INODE, Play, frames_of, number_of
+from playbook import ADDRESS, INODE, Play, frames_of, number_of
 
 from netlab.correlate import call_join
 from netlab.correlate.call_layout import UrgentMark
@@ -270,6 +270,54 @@ def test_a_read_of_another_thread_under_way_leaves_it_open() -> None:
     assert wakers(play.tables()) == [[]]
 
 
+def test_a_read_of_another_thread_under_way_has_what_alone_came() -> None:
+    play = Play()
+    play.handshake()
+    with (
+        play.call("server", "recv", 10, tid=21),
+        play.wait("server", (INODE["server"], POLLIN)),
+    ):
+        alone = sends(play, 0, 10)
+    sends(play, 10, 20)
+    assert wakers(play.tables()) == [[alone]]
+
+
+@pytest.mark.parametrize("then", ["fin", "rst"])
+def test_beside_a_read_of_another_thread_the_end_leaves_it_open(then: str) -> None:
+    play = Play()
+    play.handshake()
+    with (
+        play.call("server", "recv", 10, tid=21),
+        play.wait("server", (INODE["server"], POLLIN)),
+    ):
+        sends(play, 0, 10)
+        play.fin("c>s", 10) if then == "fin" else play.rst("c>s", 10)
+    assert wakers(play.tables()) == [[]]
+
+
+def test_what_came_before_a_wait_beside_a_read_under_way_may_have_been_taken() -> None:
+    play = Play()
+    play.handshake()
+    with play.call("server", "recv", 10, tid=21):
+        sends(play, 0, 10)
+        with play.wait("server", (INODE["server"], POLLIN)):
+            pass
+    assert wakers(play.tables()) == [[]]
+
+
+def test_two_reads_of_other_threads_under_way_leave_it_open() -> None:
+    play = Play()
+    play.handshake()
+    with (
+        play.call("server", "recv", 10, tid=21),
+        play.call("server", "recv", 10, tid=22),
+        play.wait("server", (INODE["server"], POLLIN)),
+    ):
+        sends(play, 0, 10)
+        sends(play, 10, 20)
+    assert wakers(play.tables()) == [[]]
+
+
 def test_writable_again_keeps_its_frame_until_the_next_send() -> None:
     play = Play()
     play.handshake()
@@ -346,3 +394,91 @@ def test_a_hang_up_is_the_fin_only_if_the_own_end_had_been_shut_before() -> None
             play.did("server", "shutdown", 0, args="SHUT_WR")
         server_waits(play, POLLHUP, op="poll")
         assert wakers(play.tables(), "poll") == [[fin] if own_first else []]
+
+
+# --- reported, and never taken
+
+UDP = {"kind": "SOCK_DGRAM"}
+FROM, TO = ADDRESS["server"], ADDRESS["client"]
+
+
+def receiver() -> Play:
+    """A client with a bound socket of datagrams."""
+    play = Play()
+    play.did("client", "socket", 5, **UDP, local=None, peer=None)
+    play.did("client", "bind", 0, **UDP, peer=None)
+    return play
+
+
+def test_datagrams_that_nobody_read_and_the_first_is_the_frame() -> None:
+    play = receiver()
+    with play.wait("client", (INODE["client"], POLLIN), op="poll"):
+        first = play.datagram(FROM, TO, 10)
+        play.datagram(FROM, TO, 10)
+    play.datagram(FROM, TO, 10)
+    assert wakers(play.tables(), "poll") == [[first]]
+
+
+def test_a_datagram_that_was_read_before_is_not_the_one_that_nobody_read() -> None:
+    play = receiver()
+    play.datagram(FROM, TO, 10)
+    play.did("client", "recv", 10, size=100, **UDP, peer=None)
+    with play.wait("client", (INODE["client"], POLLIN), op="poll"):
+        unread = play.datagram(FROM, TO, 20)
+    assert wakers(play.tables(), "poll") == [[unread]]
+
+
+def test_a_datagram_without_a_frame_may_be_the_one_that_nobody_read() -> None:
+    play = receiver()
+    play.did("server", "sendto", 10, size=10, **UDP, peer=None, address=TO)
+    with play.wait("client", (INODE["client"], POLLIN), op="poll"):
+        play.datagram(FROM, TO, 20)
+    assert wakers(play.tables(), "poll") == [[]]
+
+
+def test_a_read_that_may_have_taken_it_leaves_it_open_which_nobody_read() -> None:
+    """Two threads read at once: which of them has which datagram is not known."""
+    play = receiver()
+    with (
+        play.call("client", "recv", 10, size=100, **UDP, peer=None),
+        play.call("client", "recv", 10, size=100, **UDP, peer=None, tid=11),
+    ):
+        play.datagram(FROM, TO, 10)
+        play.datagram(FROM, TO, 10)
+    with play.wait("client", (INODE["client"], POLLIN), op="poll"):
+        play.datagram(FROM, TO, 10)
+    assert wakers(play.tables(), "poll") == [[]]
+
+
+def listening() -> Play:
+    play = Play()
+    play.did("server", "listen", 0, args="8", inode=INODE["listener"], fd=3, peer=None)
+    return play
+
+
+def test_of_connections_that_nobody_accepted_the_first_made_the_listener_readable() -> None:
+    play = listening()
+    with play.wait("server", (INODE["listener"], POLLIN), op="poll"):
+        play.syn(), play.synack()
+        made = play.ack("c>s", 0)
+        for flags, way, *more in (("S", "c>s", 0), ("SA", "s>c", 0, 1), ("A", "c>s", 1, 1)):
+            play.frame(way, flags, *more, sport=40001)
+    assert wakers(play.tables(), "poll") == [[made]]
+
+
+def test_a_connection_that_was_accepted_did_not_leave_the_listener_readable() -> None:
+    play = listening()
+    play.syn(), play.synack(), play.ack("c>s", 0)
+    with play.accept():
+        pass
+    with play.wait("server", (INODE["listener"], POLLIN), op="poll"):
+        pass
+    assert wakers(play.tables(), "poll") == [[]]
+
+
+def test_a_connection_that_spoke_had_been_accepted_unseen() -> None:
+    play = listening()
+    with play.wait("server", (INODE["listener"], POLLIN), op="poll"):
+        play.syn(), play.synack(), play.ack("c>s", 0)
+        play.data("s>c", 0, 10)
+    assert wakers(play.tables(), "poll") == [[]]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from netlab.explain.causes import MECHANISMS, Cause
 from netlab.explain.waits import explained
 from netlab.model.call import POLLOUT
 from netlab.model.wire import Arrival
@@ -159,15 +160,15 @@ def test_of_a_peer_without_calls_nothing_is_said() -> None:
     assert advice(play, "recv") == ""
 
 
-def test_a_wait_whose_time_was_not_up_has_no_advice() -> None:
+def test_a_wait_whose_time_was_not_up_is_not_advised_as_one_that_was() -> None:
     play = silent()
     with play.wait("client", op="poll", args="nfds=1, timeout=500, ", inside=True):
         play.now_ns += 50 * MS
     play.did("server", "send", 5, size=5)
     scene = explained(play.tables(), play.raw)
     said = sentence(scene, scene.call(number_of(scene.tables, "poll")))
-    assert [clause.cause for clause in said.clauses] == ["timer"]
-    assert said.advice == ""
+    assert [clause.cause for clause in said.clauses] == ["peer_app"]
+    assert said.advice == MECHANISMS[Cause.PEER_APP].advice
 
 
 @pytest.mark.parametrize("way", ["hold", "drop"])
@@ -224,7 +225,7 @@ def test_a_connect_that_timed_out_had_lost_its_syn_or_had_too_little_time(
     way: str, said: str
 ) -> None:
     play = Play(wired=True)
-    with play.call("client", "connect", None, errno="EINPROGRESS", address=ADDRESS["server"]):
+    with play.call("client", "connect", None, errno="EAGAIN", address=ADDRESS["server"]):
         syn = play.syn(way=way)
         play.now_ns += 100 * MS
     if way == "hold":
@@ -259,7 +260,7 @@ def test_an_answer_seen_later_without_a_wire_was_on_its_way_or_answers_another_s
     again: bool, said: str
 ) -> None:
     play = Play()
-    with play.call("client", "connect", None, errno="EINPROGRESS", address=ADDRESS["server"]):
+    with play.call("client", "connect", None, errno="EAGAIN", address=ADDRESS["server"]):
         play.syn()
         play.now_ns += 100 * MS
     if again:

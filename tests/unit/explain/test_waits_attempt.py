@@ -3,6 +3,7 @@ that the kernel gave up."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -176,8 +177,8 @@ def test_a_wait_that_something_else_ended_is_no_silence(failure: str | None, eve
     assert causes(rows, number_of(tables, "poll")) == [("unknown", 2000)]
 
 
-@pytest.mark.parametrize("for_room", [True, False])
-def test_a_wait_for_room_that_a_reset_ended_waited_for_room(for_room: bool) -> None:
+def waits_for_room(events: int, wait: dict[str, Any], *, acked: int, late_ms: int) -> Play:
+    """A full buffer and a wait; an ACK may come in it, and a reset `late_ms` after that."""
     full = 1460
     play = Play(wired=True)
     play.handshake()
@@ -185,12 +186,40 @@ def test_a_wait_for_room_that_a_reset_ended_waited_for_room(for_room: bool) -> N
     with play.call("client", "send", 50 * full, size=1 << 22):
         for at in range(0, 44 * full, full):
             play.data("c>s", at, at + full)
-    play.ack("s>c", 44 * full, window=0)
-    events = POLLIN | POLLERR | POLLHUP | (POLLOUT if for_room else 0)
-    with play.wait("client", (INODE["client"], events), **WAITS[0]):
-        play.now_ns += 50 * MS
+    if not acked:
+        play.ack("s>c", 44 * full, window=0)
+    with play.wait("client", (INODE["client"], events), **wait):
+        for nth in range(acked):
+            play.now_ns += 20 * MS
+            play.ack("s>c", (44 - acked + 1 + nth) * full, window=0)
+        play.now_ns += late_ms * MS
         with play.call("server", "close", 0):
             play.rst("s>c", 0, 44 * full)
-    tables, rows = told(play)
+    return play
+
+
+@pytest.mark.parametrize("for_room", [True, False])
+def test_a_wait_for_room_that_a_reset_ended_waited_for_room(for_room: bool) -> None:
+    events = POLLIN | POLLERR | POLLHUP | (POLLOUT if for_room else 0)
+    tables, rows = told(waits_for_room(events, WAITS[0], acked=0, late_ms=50))
     expected = "peer_window" if for_room else "peer_app"
     assert [cause for cause, _ in causes(rows, number_of(tables, "poll"))] == [expected]
+
+
+@pytest.mark.parametrize("acked", [0, 1, 2])
+def test_a_select_for_room_that_a_reset_ended_waited_for_room(acked: int) -> None:
+    """It reports no error; an ACK long before had not freed enough, or it had returned."""
+    tables, rows = told(waits_for_room(POLLOUT, SELECT, acked=acked, late_ms=200))
+    found = causes(rows, number_of(tables, "select"))
+    assert sum(ms for cause, ms in found if cause == "peer_window") >= 200
+    assert "scheduler" not in dict(found)
+
+
+def test_a_reset_just_behind_the_ack_that_made_room_ended_nothing() -> None:
+    play = waits_for_room(POLLOUT, SELECT, acked=1, late_ms=1)
+    play.now_ns += 30 * MS
+    play.calls[-2] = replace(play.calls[-2], returned_ns=play.now_ns)
+    play.calls[-1] = replace(play.calls[-1], returned_ns=play.now_ns - MS)
+    tables, rows = told(play)
+    found = dict(causes(rows, number_of(tables, "select")))
+    assert found["scheduler"] >= 29

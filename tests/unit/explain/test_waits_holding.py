@@ -10,7 +10,7 @@ import pytest
 from netlab.explain.causes import MECHANISMS, Cause
 from netlab.explain.findings.rules import findings_of
 from netlab.explain.waits import explained
-from netlab.model.call import POLLOUT
+from netlab.model.call import POLLIN, POLLOUT
 from netlab.show.views.why_sentences import sentence
 from tests.playbook import ADDRESS, INODE, Play, number_of
 from tests.waits_told import MS, causes, of, told
@@ -332,6 +332,43 @@ def test_a_timer_ended_what_made_no_more_room(room_after_ms: int) -> None:
     assert found == [*before, ("timer", 100)]
 
 
+def cut_short(*, flags: int = 0, behind_ms: float | None = None, before: bool = False) -> Play:
+    """A send of 30 ms takes a part, while ACKs come; another finds no room at once, or later."""
+    play = Play(wired=True)
+    play.handshake()
+    play.ack("s>c", 0)
+    if before:
+        play.did("client", "send", None, size=1 << 22, errno="EAGAIN")
+    with play.call("client", "send", 44 * FULL, size=1 << 22, flags=flags):
+        for at in range(0, 40 * FULL, FULL):
+            play.data("c>s", at, at + FULL)
+        play.now_ns += 10 * MS
+        play.ack("s>c", 40 * FULL, window=0)
+        play.now_ns += 20 * MS
+    if behind_ms is not None:
+        with play.call("client", "send", None, size=1 << 22, errno="EAGAIN"):
+            play.now_ns += int(behind_ms * MS)
+    return play
+
+
+@pytest.mark.parametrize("how", [{"flags": 0x40}, {"behind_ms": 0.1}, {"before": True}])
+def test_a_send_that_does_not_wait_was_not_kept_waiting(how: dict[str, Any]) -> None:
+    """Whoever is told not to wait (MSG_DONTWAIT), or is known not to, copies or does not run."""
+    tables, rows = told(cut_short(**how))
+    send = number_of(tables, "send", 2 if how.get("before") else 1)
+    assert causes(rows, send) == [("scheduler", 30)]
+    assert of(rows, send, "scheduler").certainty == "inferred"
+
+
+@pytest.mark.parametrize("behind_ms", [None, 200])
+def test_a_send_of_which_that_is_not_known_is_unknown(behind_ms: float | None) -> None:
+    """A send that its timer ended fails later with the same error."""
+    tables, rows = told(cut_short(behind_ms=behind_ms))
+    found = dict(causes(rows, number_of(tables, "send", 1)))
+    assert found.get("unknown") == 20
+    assert "scheduler" not in found
+
+
 @pytest.mark.parametrize("how", ["SO_SNDTIMEO", "SIGTERM", "status 0"])
 def test_a_send_that_ended_while_its_oldest_bytes_were_lost_waited_for_those(how: str) -> None:
     """Sent again once, lost once more: nothing came back until its timer, or a signal, ended it."""
@@ -367,13 +404,25 @@ def test_a_send_that_ended_while_its_oldest_bytes_were_lost_waited_for_those(how
     last = [row for row in rows if row.call == send][-1]
     assert last.certainty == "inferred"
     assert last.text == (
-        f"with the send buffer full, because frame {again} was lost, and by then it had not been"
-        " sent again"
+        f"with the send buffer full, because frame {again} was dropped by the wire, and by then it"
+        " had not been sent again"
     )
 
 
-def late_segment(*, alone: bool, rtt_ms: int = 10, last: bool = False) -> Play:
-    """A send of 40 segments: 12 leave, and 30 ms later one more or two, before any ACK comes."""
+def late_segment(
+    *,
+    late: int = 1,
+    rtt_ms: int = 10,
+    last: bool = False,
+    room: int | None = None,
+    out: int = 12,
+    lies_ms: int = 0,
+) -> Play:
+    """A send of 40 segments: 12 leave, and 30 ms later one more or some, before any ACK comes.
+
+    `room`: for how many the peer's window had room. `lies_ms`: how long before the late ones all
+    others had come, of which the last is long on its way else.
+    """
     play = Play(wired=True)
     with play.call("server", "listen", 0, inode=INODE["listener"], fd=3, peer=None):
         pass
@@ -384,37 +433,128 @@ def late_segment(*, alone: bool, rtt_ms: int = 10, last: bool = False) -> Play:
         play.ack("c>s", 0)
     with play.accept():
         pass
-    play.ack("s>c", 0)
-    size = (13 if last else 40) * FULL
+    play.ack("s>c", 0, window=512 if room is None else -(-room * FULL // 128))
+    size = (out + late if last else 40) * FULL
     with play.call("client", "send", size, size=size):
-        for at in range(0, 12 * FULL, FULL):
+        for at in range(0, (out - 1) * FULL, FULL):
             play.data("c>s", at, at + FULL)
-        play.now_ns += 30 * MS
-        for at in range(12 * FULL, (13 if alone else 14) * FULL, FULL):
+        held = play.data("c>s", (out - 1) * FULL, out * FULL, way="hold")
+        play.now_ns += (30 - lies_ms) * MS
+        if lies_ms:
+            play.arrives(held)
+            play.now_ns += lies_ms * MS
+        for at in range(out * FULL, (out + late) * FULL, FULL):
             play.data("c>s", at, at + FULL)
-        play.ack("s>c", 13 * FULL)
-        for at in range((13 if alone else 14) * FULL, size, FULL):
+        if not lies_ms:
+            play.arrives(held)
+        play.ack("s>c", (out + 1) * FULL)
+        for at in range((out + late) * FULL, size, FULL):
             play.data("c>s", at, at + FULL)
         play.ack("s>c", size)
     return play
 
 
-def test_a_probe_sends_what_is_new_past_a_full_congestion_window() -> None:
-    tables, rows = told(late_segment(alone=True))
+@pytest.mark.parametrize("late", [1, 3, 6])
+def test_a_probe_sends_what_the_stack_keeps_of_the_congestion_window(late: int) -> None:
+    tables, rows = told(late_segment(late=late))
     send = number_of(tables, "send")
     assert causes(rows, send) == [("cwnd", 30)]
     wait = of(rows, send, "cwnd")
-    assert "until a tail loss probe sent frame" in wait.text
+    first = 17
+    frames = f"frame {first}" if late == 1 else f"frames {first} to {first + late - 1}"
+    assert wait.text.endswith(f"until a tail loss probe sent {frames}")
+    assert wait.certainty == "inferred"
+
+
+@pytest.mark.parametrize(("room", "first"), [(None, "cwnd"), (13, "peer_window")])
+def test_an_ack_that_only_a_probe_brought_was_delayed(room: int | None, first: str) -> None:
+    tables, rows = told(late_segment(room=room, lies_ms=20))
+    send = number_of(tables, "send")
+    assert causes(rows, send) == [(first, 10), ("delayed_ack", 20)]
+    wait = of(rows, send, "delayed_ack")
+    assert "the server delayed its ACK of all that had come, until a tail loss probe" in wait.text
+    assert wait.certainty == "inferred"
+
+
+def test_a_probe_is_known_where_the_handshake_took_a_second_syn() -> None:
+    """Its second is no round trip; the last ACK tells of one."""
+    play = Play(wired=True)
+    with play.call("server", "listen", 0, inode=INODE["listener"], fd=3, peer=None):
+        pass
+    with play.call("client", "connect", 0, address=ADDRESS["server"]):
+        play.syn(way="drop")
+        play.now_ns += 1000 * MS
+        play.syn()
+        play.synack()
+        play.ack("c>s", 0)
+    with play.accept():
+        pass
+    play.ack("s>c", 0)
+    with play.call("client", "send", 40 * FULL, size=40 * FULL):
+        play.data("c>s", 0, FULL)
+        play.ack("s>c", FULL)
+        for at in range(FULL, 12 * FULL, FULL):
+            play.data("c>s", at, at + FULL)
+        held = play.data("c>s", 12 * FULL, 13 * FULL, way="hold")
+        play.now_ns += 8 * MS
+        for at in range(13 * FULL, 15 * FULL, FULL):
+            play.data("c>s", at, at + FULL)
+        play.arrives(held)
+        play.ack("s>c", 15 * FULL)
+        for at in range(15 * FULL, 40 * FULL, FULL):
+            play.data("c>s", at, at + FULL)
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, "send")) == [("cwnd", 8)]
+
+
+@pytest.mark.parametrize(("late", "out"), [(1, 12), (3, 12), (1, 4)])
+def test_a_probe_sends_what_the_stack_keeps_of_the_peers_window(late: int, out: int) -> None:
+    tables, rows = told(late_segment(late=late, out=out, room=out + late))
+    send = number_of(tables, "send")
+    assert causes(rows, send) == [("peer_window", 30)]
+    wait = of(rows, send, "peer_window")
+    assert "because the window of the server had room for less than a third of it" in wait.text
     assert wait.certainty == "inferred"
 
 
 @pytest.mark.parametrize(
-    "other", [{"alone": False}, {"alone": True, "rtt_ms": 20}, {"alone": True, "last": True}]
+    "other", [{"late": 7}, {"rtt_ms": 20}, {"last": True}, {"late": 3, "last": True}, {"out": 4}]
 )
 def test_what_a_probe_would_not_send_so_its_thread_sent(other: dict[str, Any]) -> None:
-    """More than a segment, sooner than two round trips, or all that there was."""
+    """More than a third, sooner than two round trips, all that there was, or with both windows
+    open."""
     tables, rows = told(late_segment(**other))
     assert causes(rows, number_of(tables, "send")) == [("scheduler", 30)]
+
+
+@pytest.mark.parametrize(("late_ms", "found"), [(0, [("nagle", 40)]), (30, [])])
+def test_new_bytes_that_leave_may_end_a_wait_for_room(
+    late_ms: int, found: list[tuple[str, int]]
+) -> None:
+    """A small segment is held behind another until a probe sends it; no ACK comes before that."""
+    play = Play(wired=True)
+    play.handshake()
+    play.ack("s>c", 0)
+    play.did("client", "setsockopt", 0, args="SOL_TCP, TCP_NOTSENT_LOWAT, 16384")
+    with play.call("client", "send", 1000, size=1000):
+        play.data("c>s", 0, 1000)
+    with play.call("client", "send", 40_000, size=40_000):
+        for at in range(1000, 1000 + 27 * FULL, FULL):
+            play.data("c>s", at, at + FULL)
+    with play.wait("client", (INODE["client"], POLLOUT), args="timeout=-1, maxevents=64"):
+        play.now_ns += 40 * MS
+        probe = play.data("c>s", 1000 + 27 * FULL, 41_000)
+        play.now_ns += late_ms * MS
+    play.ack("s>c", 41_000)
+    tables, rows = told(play)
+    poll = number_of(tables, "epoll_wait")
+    if not found:
+        assert causes(rows, poll) == [("unknown", 70)]
+        return
+    assert causes(rows, poll) == found
+    wait = of(rows, poll, "nagle")
+    assert f"until a tail loss probe sent it (frame {probe})" in wait.text
+    assert "or more not sent than TCP_NOTSENT_LOWAT allows, because Nagle" in wait.text
 
 
 @pytest.mark.parametrize("acked_first", [False, True])
@@ -519,7 +659,7 @@ def test_a_lost_window_update_is_not_the_readers_doing() -> None:
     assert causes(rows, recv) == [("window_probe", 300)]
     part = of(rows, recv, "window_probe")
     assert part.certainty == "inferred"
-    assert "was lost" in part.text
+    assert "was dropped by the wire" in part.text
 
 
 def test_a_reader_that_is_inside_recv_is_not_said_not_to_read() -> None:
@@ -528,6 +668,81 @@ def test_a_reader_that_is_inside_recv_is_not_said_not_to_read() -> None:
     part = next(row for row in rows if row.call == recv and row.cause == "peer_window")
     assert part.certainty == "inferred"
     assert "did not read" not in part.text
+
+
+def read_in_small_steps(*, small: int, inside_ms: int = 0) -> Play:
+    """The window closes inside a read, which lasts so long; the program sleeps 50 ms before each
+    of the small reads behind it, and the next one makes room to tell of."""
+    play = Play(wired=True, window=512)
+    play.handshake()
+    play.ack("s>c", 0)
+    with play.call("client", "send", 90_000, size=90_000):
+        for at in range(0, 44 * FULL, FULL):
+            play.data("c>s", at, at + FULL)
+        with play.call("server", "recv", 500, size=500):
+            play.ack("s>c", 44 * FULL, window=0)
+            play.now_ns += inside_ms * MS
+        for _ in range(small):
+            play.now_ns += 50 * MS
+            play.did("server", "recv", 500, size=500)
+        play.now_ns += 50 * MS
+        with play.call("server", "recv", 43 * FULL, size=43 * FULL):
+            play.ack("s>c", 44 * FULL, window=512)
+        for at in range(44 * FULL, 90_000, FULL):
+            play.data("c>s", at, min(at + FULL, 90_000))
+    return play
+
+
+@pytest.mark.parametrize(
+    ("small", "said"),
+    [
+        (0, "its program did not read between server recv #5 and server recv #6"),
+        (1, "its program read no more than 500 bytes between server recv #5 and server recv #7"),
+        (2, "its program read no more than 1,000 bytes with 2 calls between server recv #5 and"
+            " server recv #8"),
+    ],
+)  # fmt: skip
+def test_a_program_that_slept_between_its_reads_was_not_inside_the_first(
+    small: int, said: str
+) -> None:
+    tables, rows = told(read_in_small_steps(small=small))
+    send = number_of(tables, "send")
+    assert causes(rows, send) == [("peer_window", 50 * (small + 1))]
+    wait = of(rows, send, "peer_window")
+    assert wait.text.endswith(said)
+    assert wait.certainty == "observed"
+    assert {5, 6 + small} <= set(wait.calls)
+
+
+def test_a_window_that_a_reader_filled_and_then_did_not_empty_is_told_in_two_parts() -> None:
+    tables, rows = told(read_in_small_steps(small=1, inside_ms=30))
+    send = number_of(tables, "send")
+    assert causes(rows, send) == [("peer_window", 30), ("peer_window", 100)]
+    texts = [row.text for row in rows if row.call == send and row.stop_ns - row.start_ns > MS]
+    assert texts[0].endswith("what had been sent filled it, while its program was inside server"
+                             " recv #5")  # fmt: skip
+    assert "no more than 500 bytes between" in texts[1]
+
+
+def test_a_program_that_reads_all_the_time_is_said_to_read() -> None:
+    """Reads of less than 2 ms each, one behind the other, while the window stays as it is."""
+    play = Play(wired=True, window=512)
+    play.handshake()
+    play.ack("s>c", 0)
+    with play.call("client", "send", 90_000, size=90_000):
+        for at in range(0, 44 * FULL, FULL):
+            play.data("c>s", at, at + FULL)
+        play.ack("s>c", 44 * FULL, window=0)
+        for _ in range(8):
+            with play.call("server", "recv", 500, size=500):
+                play.now_ns += MS
+        play.ack("s>c", 44 * FULL, window=512)
+        for at in range(44 * FULL, 90_000, FULL):
+            play.data("c>s", at, min(at + FULL, 90_000))
+    tables, rows = told(play)
+    wait = of(rows, number_of(tables, "send"), "peer_window")
+    assert "while its program read on from server recv #5 to server recv #12" in wait.text
+    assert wait.certainty == "inferred"
 
 
 def test_a_full_congestion_window_ends_with_an_ack() -> None:
@@ -681,3 +896,35 @@ def test_a_send_that_a_reset_ended_waited_for_the_window_until_it_came(
         play.rst("s>c", 0)
     tables, rows = told(play)
     assert causes(rows, number_of(tables, "send", 3)) == [("peer_window", 170)]
+
+
+@pytest.mark.parametrize(("lies_ms", "is_slow"), [(0, False), (60, True)])
+def test_a_reader_that_waits_in_epoll_did_not_keep_the_window_shut(
+    lies_ms: int, is_slow: bool
+) -> None:
+    """What fills the window is on its way for 60 ms, or lies there; then it is read at once."""
+    play = Play(wired=True, window=46)  # 128 times as many bytes: four segments
+    play.handshake()
+    play.ack("s>c", 0)
+    with play.call("client", "send", 90_000, size=90_000):
+        held = [play.data("c>s", at, at + FULL, way="hold") for at in range(0, 4 * FULL, FULL)]
+        with play.wait("server", (INODE["server"], POLLIN)):
+            play.now_ns += (60 - lies_ms) * MS
+            for frame in held:
+                play.arrives(frame)
+            play.now_ns += lies_ms * MS
+        play.did("server", "recv", 4 * FULL, size=90_000)
+        play.ack("s>c", 4 * FULL)
+        for at in range(4 * FULL, 90_000, FULL):
+            play.data("c>s", at, min(at + FULL, 90_000))
+            play.ack("s>c", min(at + FULL, 90_000))
+    tables = play.tables()
+    scene = explained(tables, play.raw)
+    send = scene.call(number_of(tables, "send"))
+    part = max(
+        (one for one in scene.explained[send.call] if one.cause == "peer_window"),
+        key=lambda one: one.length_ns,
+    )
+    assert ("its program had read all that had come" in part.text) is not is_slow
+    larger = "Give its socket a larger SO_RCVBUF" in sentence(scene, send).advice
+    assert larger is not is_slow

@@ -107,6 +107,22 @@ def test_a_peer_that_was_killed_ended_the_stream_when_it_was_seen_to_be_gone() -
     assert wait.text == "before the process of client was killed (SIGKILL, exit #3)"
 
 
+@pytest.mark.parametrize("close_first", [True, False])
+def test_a_read_waits_for_the_other_end_to_shut_its_writing_side(close_first: bool) -> None:
+    play = pair()
+    with play.call("server", "recv", 0, size=100, **B):
+        play.now_ns += 30 * MS
+        play.did("client", "shutdown", 0, args="SHUT_WR", **A)
+        if close_first:
+            play.did("client", "close", 0, **A)
+    if not close_first:
+        play.did("client", "close", 0, **A)
+    tables, rows = told(play)
+    recv = number_of(tables, "recv")
+    assert causes(rows, recv) == [("peer_app", 30)]
+    assert of(rows, recv, "peer_app").calls == (number_of(tables, "shutdown"),)
+
+
 def test_a_poll_that_reports_a_hang_up_waited_for_that_close() -> None:
     play = pair()
     play.did("server", "recv", None, size=100, errno="EAGAIN", **B)

@@ -195,7 +195,7 @@ def gives_up(rule: str) -> Play:
     ("rule", "cause", "what"),
     [
         ("mtu 1200 without icmp", "path_mtu", "did not pass the wire (mtu 1200 without icmp)"),
-        ("drop c>s data 1", "rto", "was lost"),
+        ("drop c>s data 1", "rto", "was dropped by the wire (drop c>s data 1)"),
     ],
 )
 def test_what_was_never_sent_again_was_too_big_only_where_the_rule_says_so(

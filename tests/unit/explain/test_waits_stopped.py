@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from netlab.explain.stopped import stop_text
 from netlab.model.call import STOP
-from tests.playbook import INODE, PID, Play, number_of
+from tests.playbook import ADDRESS, INODE, PID, Play, number_of
 from tests.waits_told import MS, causes, of, told
 
 
@@ -105,3 +107,30 @@ def test_a_window_that_is_shut_names_the_stop_of_its_reader() -> None:
     assert number in held.calls
     tables, rows = told(shut_window(stopped=False))
     assert "stop" not in of(rows, number_of(tables, "send"), "peer_window").text
+
+
+@pytest.mark.parametrize("takers", [1, 2])
+def test_a_client_in_the_queue_of_a_listener_that_is_stopped_waits_for_the_signal(
+    takers: int,
+) -> None:
+    """Where nobody else accepts from it: another process could have."""
+    play = Play(wired=True)
+    listener = {"inode": INODE["listener"], "fd": 3, "peer": None}
+    play.did("server", "listen", 0, args="16", **listener)
+    if takers == 2:
+        play.did("server", "accept", 6, new_inode=777, address="127.0.0.1:40001", pid=88, tid=88,
+                 **listener)  # fmt: skip
+    with play.call("client", "connect", 0, address=ADDRESS["server"]):
+        play.syn(), play.synack(), play.ack("c>s", 0)
+    with play.call("client", "recv", 5, size=5):
+        play.now_ns += 5 * MS
+        stop(play, "server", 40)
+        play.now_ns += 5 * MS
+        with play.accept():
+            pass
+        with play.call("server", "send", 5, size=5):
+            play.data("s>c", 0, 5)
+    tables, rows = told(play)
+    recv = number_of(tables, "recv")
+    expected = [("accept_queue", 5), ("signal", 40), ("accept_queue", 5)]
+    assert causes(rows, recv) == (expected if takers == 1 else [("accept_queue", 50)])

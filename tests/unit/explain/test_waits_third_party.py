@@ -8,6 +8,7 @@ import pytest
 
 from netlab.explain.findings.rules import findings_of
 from netlab.explain.waits import explained
+from netlab.model.call import POLLIN
 from netlab.model.tables import Wait
 from tests.playbook import Play
 from tests.waits_told import MS, told
@@ -112,3 +113,53 @@ def test_what_the_server_waited_for_is_no_finding_of_who_waited_for_the_server()
     assert any(part.cause == "delayed_ack" for part in scene.explained[far])
     found = [one for one in findings_of(scene) if one.kind == "nagle_delayed_ack"]
     assert [scene.tables.connections[one.connection or 0].protocol for one in found] == ["tcp"]
+
+
+# --- a loop that serves several
+
+
+def behind_a_loop(*, asks_both: bool = False) -> list[Wait]:
+    """A loop reads a question, asks the second of two others, and is woken by the first, that had
+    been asked before, 30 ms later; 20 ms after that by the second."""
+    play = Play(wired=True)
+    first, second = {**U, "inode": 1}, {**U, "inode": 3}
+    far = ({**U, "inode": 2, "pid": 30, "tid": 30}, {**U, "inode": 4, "pid": 31, "tid": 31})
+    play.did("server", "socketpair", 0, new_inode=2, **first)
+    play.did("server", "socketpair", 0, new_inode=4, **second)
+    play.handshake()
+    play.did("server", "send", 5, size=5, **first)
+    play.did("client", "recv", 5, size=5, **far[0])
+    with play.call("client", "send", 10, size=10):
+        play.data("c>s", 0, 10)
+    with play.call("client", "recv", 10, size=10):
+        play.did("server", "recv", 10, size=10)
+        if asks_both:
+            play.did("server", "send", 5, size=5, **first)
+        play.did("server", "send", 5, size=5, **second)
+        play.did("client", "recv", 5, size=5, **far[1])
+        with play.wait("server", (1, POLLIN)):
+            play.now_ns += 30 * MS
+            play.did("client", "send", 5, size=5, **far[0])
+        play.did("server", "recv", 5, size=5, **first)
+        with play.wait("server", (3, POLLIN)):
+            play.now_ns += 20 * MS
+            play.did("client", "send", 5, size=5, **far[1])
+        play.did("server", "recv", 5, size=5, **second)
+        with play.call("server", "send", 10, size=10):
+            play.data("s>c", 0, 10, 10)
+    tables, rows = told(play)
+    recv = next(c.call for c in tables.calls if c.op == "recv" and c.pid == 10 and c.start == 0)
+    return [row for row in rows if row.call == recv and row.stop_ns - row.start_ns > MS]
+
+
+def test_a_loop_that_another_woke_waited_for_whom_it_had_asked() -> None:
+    waits = behind_a_loop()
+    assert [row.cause for row in waits] == ["peer_app", "peer_app"]
+    assert all("on connection 2" in row.text for row in waits), [row.text for row in waits]
+    assert [str(row.certainty) for row in waits] == ["inferred", "observed"]
+
+
+def test_one_that_had_asked_both_waited_for_either() -> None:
+    first, second = behind_a_loop(asks_both=True)
+    assert "on connection 1" in first.text
+    assert "on connection 2" in second.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -363,3 +364,19 @@ def test_a_connect_that_a_signal_interrupted_says_what_became_of_the_syn() -> No
     assert wait.text == (
         f"until a signal interrupted it: the SYN of frame {syn} was dropped by the wire"
     )
+
+
+@pytest.mark.parametrize("option", ["", "SOL_SOCKET, SO_RCVTIMEO, 1"])
+@pytest.mark.parametrize("witness", ["strace", "probe"])
+def test_a_call_of_a_socket_that_does_not_block_has_no_timer(witness: str, option: str) -> None:
+    """It was late for another reason; the probe's calls are Python's, which waits inside them."""
+    play = Play(wired=True)
+    play.handshake()
+    if option:
+        play.did("client", "setsockopt", 0, args=option)
+    with play.call("client", "recv", None, size=10, errno="EAGAIN"):
+        play.now_ns += 7 * MS
+    play.calls = [replace(one, witness=witness) for one in play.calls]
+    tables, rows = told(play)
+    cause = "timer" if option or witness == "probe" else "scheduler"
+    assert [found for found, _ in causes(rows, number_of(tables, "recv"))][:1] == [cause]

@@ -199,7 +199,8 @@ def test_a_connect_whose_syns_are_lost() -> None:
     [
         ("timeout=-1", False, "peer_app"),
         ("timeout=-1", True, "unknown"),
-        ("timeout=60000", False, "timer"),
+        ("timeout=60000", False, "peer_app"),
+        ("timeout=60000", True, "unknown"),
     ],
 )
 def test_a_wait_for_several(args: str, comes: bool, expected: str) -> None:

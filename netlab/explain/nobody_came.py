@@ -1,0 +1,92 @@
+"""A listener, a datagram socket, a Unix socket or pipe -> that nobody came, or nothing was sent.
+
+Of calls that never returned: the line ends with their process, or with the recording.
+Read first: `unreturned`, which tells the same of streams.
+"""
+
+from __future__ import annotations
+
+from netlab.correlate.arrivals import arrival_ns, on_its_way, reached
+from netlab.correlate.sockets import Socket
+from netlab.explain.causes import Cause, Certainty
+from netlab.explain.flight import on_wire
+from netlab.explain.local_queue import tell_never_accepted
+from netlab.explain.parts import Line
+from netlab.explain.scene import Scene
+from netlab.model.tables import Direction, Packet
+
+
+def no_client_came(line: Line, scene: Scene, listener: Socket) -> bool:
+    """Whether no client's first segment reached a listener in the time of a line."""
+    return client_ns(line, scene, listener) is None
+
+
+def client_ns(line: Line, scene: Scene, listener: Socket) -> int | None:
+    """When the first one did."""
+    port = listener.local_endpoint[1] if listener.local_endpoint is not None else None
+    paths = (
+        scene.path(row.connection) for row in scene.tables.connections if row.server_port == port
+    )
+    syns = [p for path in paths if path is not None for p in path.track.halves[Direction.C2S].syns]
+    times = [arrival_ns(packet) for packet in syns if reached(packet)]
+    return min((ns for ns in times if line.at_ns <= ns <= line.stop_ns), default=None)
+
+
+def tell_no_client(line: Line, certainty: Certainty) -> None:
+    """All of the line: nobody came."""
+    line.until(
+        line.stop_ns, Cause.NO_CLIENT, certainty, (), (), "because no client had come by then"
+    )
+
+
+def tell_no_message(line: Line, scene: Scene, socket: Socket) -> None:
+    """A datagram socket, a Unix socket, a pipe: nothing came."""
+    home = scene.home(socket)
+    if socket.is_local:
+        other = scene.ends.get((home[0], home[1].inbound.sender)) if home is not None else None
+        if other is None:
+            tell_never_accepted(line, scene, socket)
+        sure = other is not None and bool(other.calls)
+        line.until(
+            line.stop_ns, Cause.PEER_APP, Certainty.OBSERVED if sure else Certainty.INFERRED,
+            (), (), "because nothing had been written at the other end by then",
+        )  # fmt: skip
+        return
+    if not no_datagram_left_for(line, scene, socket):
+        tell_under_way(line, scene, socket)  # where one went that came or was lost is not told here
+        return
+    line.until(line.stop_ns, Cause.PEER_APP, Certainty.INFERRED, (), (),
+               "because no datagram had been sent to it by then")  # fmt: skip
+
+
+def tell_under_way(line: Line, scene: Scene, socket: Socket) -> None:
+    """Nothing had been sent to a socket until a datagram left, and that had not come by the end."""
+    left = datagrams_left_for(line, scene, socket)
+    if not left or not all(_comes_after(packet, line.stop_ns) for packet in left):
+        return
+    first = min(left, key=lambda packet: packet.time_ns)
+    line.until(first.time_ns, Cause.PEER_APP, Certainty.INFERRED, (), (),
+               "because no datagram had been sent to it by then")  # fmt: skip
+    line.until(line.stop_ns, Cause.NETWORK, Certainty.INFERRED, (first.frame,), (),
+               on_wire(first))  # fmt: skip
+
+
+def no_datagram_left_for(line: Line, scene: Scene, socket: Socket) -> bool:
+    """Whether no datagram for the port of a socket was sent in the time of a line."""
+    return socket.local_endpoint is not None and not datagrams_left_for(line, scene, socket)
+
+
+def datagrams_left_for(line: Line, scene: Scene, socket: Socket) -> list[Packet]:
+    """Those: whatever became of them."""
+    local = socket.local_endpoint
+    return [
+        packet for packet in scene.tables.packets
+        if local is not None and packet.dport == local[1] and packet.protocol == "UDP"
+        and line.at_ns <= packet.time_ns <= line.stop_ns
+    ]  # fmt: skip
+
+
+def _comes_after(packet: Packet, time_ns: int) -> bool:
+    """Whether a datagram that had left was still on the wire at that time."""
+    late = packet._wired and reached(packet) and arrival_ns(packet) > time_ns
+    return late or on_its_way(packet)
