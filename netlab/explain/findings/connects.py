@@ -8,9 +8,11 @@ Read first: man 2 connect (EINPROGRESS, ECONNREFUSED), man 2 poll (POLLERR).
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from netlab.correlate.addresses import maybe_endpoint
+from netlab.correlate.addresses import Endpoint, maybe_endpoint
 from netlab.correlate.sockets import Socket
 from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.scene import Scene
@@ -24,7 +26,7 @@ _SOON_NS = 1_000_000_000  # a program that has another address tries it
 
 def connect_failed(scene: Scene) -> Iterator[Finding]:
     """A connect over TCP that was refused, as its errno or a poll says, and no frame does."""
-    failed = _failures(scene)
+    failed, successes = _failures(scene), None
     for socket in scene.sockets.all:
         if socket.is_local or socket.is_object or not socket.is_stream or not socket.connects:
             continue
@@ -35,7 +37,8 @@ def connect_failed(scene: Scene) -> Iterator[Finding]:
         if told is None:
             continue
         text, calls = told
-        other = _another(scene, socket, call)
+        successes = successes or _Successes(scene)
+        other = successes.after(call, maybe_endpoint(scene.record(call.call).address))
         tried = f" {name_of(other[0])} went through later {other[1]}." if other else ""
         yield Finding(
             "connect_failed", call.connection, Severity.LOW if other else Severity.MEDIUM,
@@ -69,8 +72,7 @@ def _reported(
     not at once."""
     if call.errno != "EINPROGRESS" or call.returned_ns is None or socket.connected:
         return None
-    used = [scene.call(number) for number in socket.calls]
-    if any(is_moving(one) and one.errno is None and one.result for one in used):
+    if _was_used(scene, socket):
         return None
     close = scene.call(socket.last_close) if socket.last_close is not None else None
     for wait, events in failed:
@@ -86,23 +88,43 @@ def _reported(
     return None
 
 
-def _another(scene: Scene, socket: Socket, call: Call) -> tuple[Call, str] | None:
-    """A later connect that went through, and where to: that address, or the same process's next
-    try at another with that port."""
-    mine = maybe_endpoint(scene.record(call.call).address)
-    if mine is None:
+class _Successes:
+    """The connects that went through, by where to and by whose they were."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._there: defaultdict[tuple[str, Endpoint], list[Call]] = defaultdict(list)
+        self._own: defaultdict[tuple[str, int, int], list[Call]] = defaultdict(list)
+        for socket in scene.sockets.all:
+            if not socket.connects or not (socket.connected or _was_used(scene, socket)):
+                continue
+            call = scene.call(socket.connects[-1])
+            target = maybe_endpoint(scene.record(call.call).address)
+            if target is not None:
+                self._there[call.host, target].append(call)
+                self._own[call.host, call.pid, target[1]].append(call)
+        for calls in (*self._there.values(), *self._own.values()):
+            calls.sort(key=_entered_ns)
+
+    def after(self, call: Call, target: Endpoint | None) -> tuple[Call, str] | None:
+        """A later one, and where to: that address, or, of the same process and soon, another with
+        that port."""
+        if target is None:
+            return None
+        there = self._there.get((call.host, target), [])
+        place = bisect_right(there, call.entered_ns, key=_entered_ns)
+        if place < len(there):
+            return there[place], "there"
+        own = self._own.get((call.host, call.pid, target[1]), [])
+        place = bisect_right(own, call.entered_ns, key=_entered_ns)
+        if place < len(own) and own[place].entered_ns - call.entered_ns <= _SOON_NS:
+            return own[place], "at another address"
         return None
-    for other in scene.sockets.all:
-        if other is socket or other.host != socket.host or not other.connects:
-            continue
-        later = scene.call(other.connects[-1])
-        theirs = maybe_endpoint(scene.record(later.call).address)
-        if theirs is None or theirs[1] != mine[1] or later.entered_ns <= call.entered_ns:
-            continue
-        soon = later.entered_ns - call.entered_ns <= _SOON_NS
-        if theirs[0] != mine[0] and not (later.pid == call.pid and soon):
-            continue
-        used = [scene.call(number) for number in other.calls]
-        if other.connected or any(is_moving(one) and one.result for one in used if not one.errno):
-            return later, "there" if theirs[0] == mine[0] else "at another address"
-    return None
+
+
+def _entered_ns(call: Call) -> int:
+    return call.entered_ns
+
+
+def _was_used(scene: Scene, socket: Socket) -> bool:
+    used = (scene.call(number) for number in socket.calls)
+    return any(is_moving(one) and one.errno is None and one.result for one in used)
