@@ -17,7 +17,7 @@ from netlab.explain.findings.finding import Finding, Severity
 from netlab.explain.path import Path
 from netlab.explain.scene import Scene
 from netlab.explain.wording import lasting, name_of
-from netlab.model.call import is_outbound
+from netlab.model.call import is_closing, is_outbound
 from netlab.model.tables import Call, Connection, Packet, Role, Side
 
 _S = 1_000_000_000
@@ -56,17 +56,26 @@ def idle_timeout(scene: Scene, row: Connection) -> Iterator[Finding]:
     is_round = silent_ns >= _ROUND_NS and late_ns < _BEHIND_TIMER_NS
     if timer is None and not is_round:
         return
-    asked = timer is not None and last.direction == side.outbound
-    late = next(
-        (r.packet for r in path.track.rows
-         if r.direction is side.inbound and r.segment.payload_len_bytes and not r.probe
-         and r.packet.time_ns > packet.time_ns), None,
-    )  # fmt: skip
+    gave_up = timer is not None and is_closing(timer[1])
+    asked = gave_up and last.direction == side.outbound
+    late = _late(path, side, packet)
     yield _timed_out(
         row, side, silent_ns, timer, asked=asked, closed=f" (frame {packet.frame})",
         late=f"frame {late.frame}" if late is not None else "",
         frames=(last.frame, packet.frame, *((late.frame,) if late is not None else ())),
         calls=tuple(call.call for call in timer) if timer is not None else (),
+    )  # fmt: skip
+
+
+def _late(path: Path, side: Side, end: Packet) -> Packet | None:
+    """What the other side sent after this end of a stream and a RST answered; who only ended his
+    own stream (shutdown) still reads."""
+    refused_ns = [p.time_ns for p in path.track.halves[side.outbound].resets if not p._made]
+    return next(
+        (r.packet for r in path.track.rows
+         if r.direction is side.inbound and r.segment.payload_len_bytes and not r.probe
+         and r.packet.time_ns > end.time_ns and reached(r.packet)
+         and any(ns >= arrival_ns(r.packet) for ns in refused_ns)), None,
     )  # fmt: skip
 
 
@@ -87,9 +96,12 @@ def _by_calls(scene: Scene, row: Connection) -> Finding | None:
     wait = _in_vain_before(scene, close)
     if silent_ns < _SILENCE_NS or wait is None:
         return None
-    asked = max(before, key=lambda call: call.entered_ns if is_outbound(call) else 0).side == side
-    late = next((call for call in moved if call.entered_ns > close.entered_ns
-                 and call.side == side.inbound.sender and is_outbound(call)), None)  # fmt: skip
+    writes = [call for call in before if is_outbound(call)]
+    asked = bool(writes) and is_closing(close) and writes[-1].side == side
+    late = next(
+        (call for call in moved if call.entered_ns > close.entered_ns and is_closing(close)
+         and call.side == side.inbound.sender and is_outbound(call)), None,
+    )  # fmt: skip
     return _timed_out(
         row, side, silent_ns, (wait, close), asked=asked, closed=f" ({close.op} #{close.call})",
         late=name_of(late) if late is not None else "",
@@ -115,6 +127,8 @@ def _timed_out(
     come.
     """
     other = side.inbound.sender
+    only = timer is not None and not is_closing(timer[1])  # it may still read
+    what = "ended its stream" if only else "closed the connection"
     shown = f", right after {name_of(timer[0])} had waited in vain" if timer is not None else ""
     how = ", as an idle time-out does"
     advice = (
@@ -131,7 +145,7 @@ def _timed_out(
         how += f". What the {other} sent came too late ({late})"
     return Finding(
         "idle_timeout", row.connection, severity,
-        f"The {side} closed the connection{closed} after {lasting(silent_ns)} without a byte"
+        f"The {side} {what}{closed} after {lasting(silent_ns)} without a byte"
         f"{shown}{how}.",
         advice, "man 2 poll", frames, calls,
     )  # fmt: skip

@@ -88,7 +88,9 @@ def test_a_byte_that_did_not_come_and_one_sent_again_break_no_silence(sender: st
     assert "after 5.000 s without a byte" in one.text
 
 
-def gave_up(*, late: bool, framed: bool = True, answered: bool = False) -> Play:
+def gave_up(
+    *, late: bool, framed: bool = True, answered: bool = False, reads_on: bool = False
+) -> Play:
     """A client that asked, waited for 2 s in a poll, and closed; the server answers after that."""
     play = Play(wired=True)
     play.handshake(capture=framed)
@@ -103,7 +105,8 @@ def gave_up(*, late: bool, framed: bool = True, answered: bool = False) -> Play:
         play.did("client", "recv", 50, size=50)
     with play.wait("client", op="poll", args="nfds=1, timeout=2000"):
         play.now_ns += 2000 * MS
-    with play.call("client", "close", 0):
+    end = ("shutdown", "SHUT_WR") if reads_on else ("close", "")
+    with play.call("client", end[0], 0, args=end[1]):
         if framed:
             play.fin("c>s", 100, 50 if answered else 0)
     if late:
@@ -111,7 +114,10 @@ def gave_up(*, late: bool, framed: bool = True, answered: bool = False) -> Play:
         with play.call("server", "send", 50, size=50):
             if framed:
                 play.data("s>c", 0, 50, 101)
-                play.answer_rst("c>s", 101)
+                if not reads_on:
+                    play.answer_rst("c>s", 101)
+    if reads_on:
+        play.did("client", "recv", 50, size=50)
     return play
 
 
@@ -128,6 +134,14 @@ def test_who_gives_up_before_the_answer_is_the_cause_and_stands_first(framed: bo
     assert findings_of(explained(play.tables(), play.raw))[0] == one
     late = "(frame 6)" if framed else "(server send #8)"
     assert f"{late}." in one.text
+
+
+@pytest.mark.parametrize("framed", [True, False])
+def test_an_answer_to_who_had_only_ended_his_own_stream_is_not_late(framed: bool) -> None:
+    (one,) = of(gave_up(late=True, framed=framed, reads_on=True), "idle_timeout")
+    assert "too late" not in one.text
+    assert one.text.startswith("The client ended its stream (")
+    assert one.severity is Severity.LOW
 
 
 @pytest.mark.parametrize("framed", [True, False])
