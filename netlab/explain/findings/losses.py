@@ -9,6 +9,7 @@ Read first: `vantage`; correlate's second verdicts, which say what was sent in v
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from netlab.correlate.arrivals import reached
 from netlab.explain.causes import MECHANISMS, Cause, Certainty
@@ -25,6 +26,7 @@ from netlab.model.records import dataclass
 from netlab.model.tables import Call, Connection, Direction, Side, Verdict
 
 _WORTH_NS = 10_000_000
+_SLOW_START = 3  # of the window has been sent by then, or less: 1 + 1/2 + 1/4 ..., and some slack
 _FIRST_SEGMENTS = 10  # the initial window of Linux (RFC 6928)
 _RECOVERIES = (Cause.RTO, Cause.TAIL_LOSS_PROBE, Cause.FAST_RETRANSMIT, Cause.HEAD_OF_LINE)
 
@@ -78,8 +80,11 @@ def loss_recovery(scene: Scene, row: Connection) -> Iterator[Finding]:
 
 
 def _behind(scene: Scene, row: Connection, path: Path, big: set[int]) -> list[_Behind]:
-    """What waited for the congestion window of a sender behind its first loss, where that let no
-    more go than about what slow start had come to by then: it goes on growing, but slowly."""
+    """What waited for the congestion window of a sender behind its first loss.
+
+    One that ends slow start (until then little more than twice the window was sent) leaves a window
+    that grows slowly from what it had come to; else it counts until it is as large again.
+    """
     verdicts = {one.segment.frame: one.segment.verdict for one in path.track.rows}
     found = []
     for direction, sender in path.senders.items():
@@ -89,25 +94,43 @@ def _behind(scene: Scene, row: Connection, path: Path, big: set[int]) -> list[_B
         )  # fmt: skip
         if first is None:
             continue
-        waits = [
-            (call, part) for call, part in parts_of(scene, row, Cause.CWND)
-            if part.start_ns >= first.time_ns and _is_of(scene, call, part, direction)
-        ]  # fmt: skip
         flights = [
             (one.packet.time_ns, sender.nxt(one.packet.time_ns) - sender.una(one.packet.time_ns))
             for one in sender.departed
         ]
+        sent = sender.nxt(first.time_ns)
         before = max((size for ns, size in flights if ns < first.time_ns), default=0)
+        initial = _FIRST_SEGMENTS * sender.mss
         most = max((size for ns, size in flights if ns >= first.time_ns), default=0)
-        waited_ns = once(waits)
-        if waited_ns < _WORTH_NS or most > 2 * max(before, _FIRST_SEGMENTS * sender.mss):
+        again_ns = None
+        if sent > _SLOW_START * max(before, initial):  # while it is repaired, SACK hides the flight
+            again_ns = next(
+                (ns for ns, size in flights
+                 if ns > first.time_ns and sender.una(ns) >= sent and size >= before), None,
+            )  # fmt: skip
+        elif most > 2 * max(before, initial):
             continue
+        until_ns = scene.end_ns if again_ns is None else again_ns
+        waits = [
+            (call, replace(part, start_ns=max(part.start_ns, first.time_ns),
+                           stop_ns=min(part.stop_ns, until_ns)))
+            for call, part in parts_of(scene, row, Cause.CWND)
+            if part.stop_ns > first.time_ns and part.start_ns < until_ns
+            and _is_of(scene, call, part, direction)
+        ]  # fmt: skip
+        waited_ns = once(waits)
+        if waited_ns < _WORTH_NS:
+            continue
+        what = (
+            f"from frame {first.frame} on no more than {counted(most, 'byte')} of the"
+            f" {direction.sender} were in flight, and" if again_ns is None else
+            f"up to {lasting(again_ns - first.time_ns)} after frame {first.frame}, when the"
+            f" {direction.sender} had {counted(before, 'byte')} in flight again,"
+        )  # fmt: skip
         guessed = all(part.certainty is not Certainty.OBSERVED for _, part in waits)
         text = (
-            f" A loss makes the congestion window smaller, too: from frame {first.frame} on no more"
-            f" than {counted(most, 'byte')} of the {direction.sender} were in flight, and what"
-            f" waited for that window waited {lasting(waited_ns)}"
-            f"{' (inferred)' if guessed else ''}."
+            f" A loss makes the congestion window smaller, too: {what} what waited for that window"
+            f" waited {lasting(waited_ns)}{' (inferred)' if guessed else ''}."
         )
         longest = max(waits, key=lambda item: item[1].length_ns)
         found.append(_Behind(text, waited_ns, first.frame, evidence([longest])[1]))

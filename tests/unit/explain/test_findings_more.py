@@ -420,30 +420,46 @@ def test_a_segment_that_came_late_is_no_loss(way: str, words: str) -> None:
     assert found.text.startswith(words)
 
 
-def behind_a_loss(*, rounds: int = 5, each: int = 7, way: str = "drop") -> Play:
-    """20 segments, the first of which is lost; then so many at once, 20 ms each."""
+def behind_a_loss(
+    *, rounds: int = 5, each: int = 7, way: str = "drop", settled: bool = False
+) -> Play:
+    """20 segments, the first of which is lost; then so many at once, 20 ms each.
+
+    `settled`: five times as many have gone before, 20 at a time, and the last time 20 go again.
+    """
     play = opened()
     play.ack("s>c", 0)
+    base = 5 * 20 * FULL if settled else 0
+    for at in range(0, base, 20 * FULL):
+        with play.call("client", "send", 20 * FULL, size=20 * FULL):
+            for start in range(at, at + 20 * FULL, FULL):
+                play.data("c>s", start, start + FULL)
+        play.did("server", "recv", 20 * FULL, size=20 * FULL)
+        play.now_ns += 20 * MS
+        play.ack("s>c", at + 20 * FULL)
     size = (20 + rounds * each) * FULL
     with play.call("client", "send", size, size=size):
         with play.call("server", "recv", 20 * FULL, size=20 * FULL, flags=MSG_WAITALL):
-            late = play.data("c>s", 0, FULL, way=way)
-            for at in range(FULL, 20 * FULL, FULL):
+            late = play.data("c>s", base, base + FULL, way=way)
+            for at in range(base + FULL, base + 20 * FULL, FULL):
                 play.data("c>s", at, at + FULL)
             for last in (2, 3, 4, 20):
-                sacked = play.sack_option("c>s", (FULL, last * FULL))
-                play.ack("s>c", 0, options=sacked)
+                sacked = play.sack_option("c>s", (base + FULL, base + last * FULL))
+                play.ack("s>c", base, options=sacked)
             play.now_ns += 20 * MS
             if way == "hold":
                 play.arrives(late)
-            play.data("c>s", 0, FULL)
-        twice = play.sack_option("c>s", (0, FULL)) if way == "hold" else None
-        play.ack("s>c", 20 * FULL, options=twice)
-        for at in range(20 * FULL, size, each * FULL):
-            for start in range(at, at + each * FULL, FULL):
+            play.data("c>s", base, base + FULL)
+        twice = play.sack_option("c>s", (base, base + FULL)) if way == "hold" else None
+        at, end = base + 20 * FULL, base + size
+        play.ack("s>c", at, options=twice)
+        while at < end:
+            stop_at = min(at + (20 if settled and at > end - 40 * FULL else each) * FULL, end)
+            for start in range(at, stop_at, FULL):
                 play.data("c>s", start, start + FULL)
-            if at + each * FULL < size:
-                ack = play.ack("s>c", at + each * FULL, way="hold")
+            at = stop_at
+            if at < end:
+                ack = play.ack("s>c", at, way="hold")
                 play.now_ns += 20 * MS
                 play.arrives(ack)
     return play
@@ -460,6 +476,16 @@ def test_what_a_loss_made_of_the_congestion_window_is_told() -> None:
     assert one.severity == "medium"
     (long,) = of(behind_a_loss(rounds=8), "loss_recovery")
     assert long.severity == "high"
+
+
+def test_a_window_that_had_settled_counts_until_it_is_as_large_again() -> None:
+    (one,) = of(behind_a_loss(rounds=15, settled=True), "loss_recovery")
+    assert " after frame " in one.text
+    assert "when the client had 29,200 bytes in flight again, what waited for that window" in (
+        one.text
+    )
+    shorter = behind_a_loss(rounds=9, settled=True)
+    assert "waited 80.1 ms" in of(shorter, "loss_recovery")[0].text
 
 
 @pytest.mark.parametrize(
