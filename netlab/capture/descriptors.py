@@ -58,6 +58,15 @@ class OpenEpoll:
     references: int = 0
     _watches: dict[int, Watch] = field(default_factory=dict)  # by descriptor
     _with_data: dict[int, set[int]] = field(default_factory=dict)  # descriptors
+    _begun: dict[int, tuple[int, Watch]] = field(default_factory=dict)  # by thread
+
+    def begin(self, tid: int, fd: int, watch: Watch) -> None:
+        """A thread is inside EPOLL_CTL_ADD or MOD: a wait may report it before that returns."""
+        self._begun[tid] = fd, watch
+
+    def end(self, tid: int) -> None:
+        """The thread's epoll_ctl has returned."""
+        self._begun.pop(tid, None)
 
     def watch(self, fd: int, watch: Watch) -> None:
         """EPOLL_CTL_ADD, or MOD."""
@@ -80,8 +89,10 @@ class OpenEpoll:
         A socket that nobody holds any more is not watched any more (man 7 epoll, Q6).
         """
         fds = self._with_data.get(data, ())
-        found = [(fd, watch) for fd in fds if (watch := self._watches[fd]).alive]
-        return found[0] if len(found) == 1 else None
+        found = {fd: watch for fd in fds if (watch := self._watches[fd]).alive}
+        if self._begun:
+            found |= {fd: watch for fd, watch in self._begun.values() if watch.data == data}
+        return next(iter(found.items())) if len(found) == 1 else None
 
     @property
     def watches_sockets(self) -> bool:

@@ -5,7 +5,8 @@ so many; if there is none, the FIN; on a listener the frame that put the connect
 into the queue, or if nobody accepts any more, the first of those that stayed there. Of datagrams:
 the one read next, or the first that nobody read. Exceptional: the frame that brought the urgent
 byte. Hang-up and error: the FIN or the RST. Writable: see `writable`. With EPOLLET only what came
-since the last report counts, see `epolls`. A Unix socket was made ready by a call (peer_call).
+since the last report counts, see `epolls`. A Unix socket was made ready by a call (peer_call), the
+one whose bytes were read next, or if nobody reads any more, the first whose bytes stayed there.
 What its own side's shutdown made ready has no frame.
 "Unread" counts the calls entered before the wait; where their order is not known and not one frame
 alone may have done it, or several may have, or one that the ring lost, there is no span.
@@ -24,6 +25,7 @@ from netlab.correlate.datagrams import Datagram
 from netlab.correlate.epolls import Epolls, Reported
 from netlab.correlate.local_join import LocalJoin
 from netlab.correlate.option_changes import option_between
+from netlab.correlate.reasons import Reason
 from netlab.correlate.sockets import Socket, Sockets
 from netlab.correlate.streams import Stream, fin_ready
 from netlab.correlate.tcp_spans import End, TcpJoin
@@ -41,7 +43,9 @@ from netlab.model.call import (
     CallRecord,
     is_inbound,
 )
-from netlab.model.tables import Packet, Role, Side, Span
+from netlab.model.tables import Direction, Packet, Role, Side, Span, Unmatched
+
+_LEFT = frozenset({Reason.CLOSED_UNREAD, Reason.STILL_QUEUED})
 
 
 class Wakeups:
@@ -63,6 +67,9 @@ class Wakeups:
         self._admissions = admissions
         self.packets, self.epolls, self.ring_lost = packets, epolls, ring_lost
         self._writable = Writable(calls, packets)
+        self._left_here: dict[tuple[int | None, str | None], Unmatched] | None = (
+            None  # by direction
+        )
         self._cursors: dict[int, tuple[list[int], list[int]]] = {}
         self._unread: dict[int, list[Datagram]] = {}  # by id of the socket
         self._edges: dict[int, tuple[list[int], list[Packet]] | None] = {}
@@ -345,11 +352,32 @@ class Wakeups:
             return self._local_connect(number, until, socket.accepted[place])
         reads = self.local.reads.get(id(socket), [])
         place = bisect_right(reads, number, key=lambda item: item[0])
-        if place >= len(reads) or self.calls[reads[place][1] - 1].entered_ns > until:
+        if place >= len(reads):
+            return self._local_left(number, until, socket)
+        if self.calls[reads[place][1] - 1].entered_ns > until:
             return []
         if reads[place][0] != self._next_read(number, socket):  # of that one it is not known
             return []
         return [Span(number, None, reads[place][1], None, None, None, Role.WAKEUP)]
+
+    def _local_left(self, number: int, until: int, socket: Socket) -> list[Span]:
+        """Of a stream: the call whose bytes were the next to be read, and were closed unread."""
+        before = [
+            n for n in socket.calls[: bisect_left(socket.calls, number)]
+            if is_inbound(self.calls[n - 1])
+        ]  # fmt: skip
+        if self._next_read(number, socket) or (before and self._overlaps(number, before[-1])):
+            return []
+        if self._left_here is None:
+            self._left_here = {}
+            for row in self.local.unmatched:  # of each direction in order of bytes
+                if row.reason in _LEFT:
+                    self._left_here.setdefault((row.connection, row.direction), row)
+        way = socket.side.inbound if socket.side is not None else Direction.C2S  # a pipe's only one
+        left = self._left_here.get((socket.connection, way)) if socket.is_stream else None
+        if left is None or left.call is None or self.calls[left.call - 1].entered_ns > until:
+            return []
+        return [Span(number, None, left.call, None, None, None, Role.WAKEUP)]
 
     def _next_read(self, number: int, socket: Socket) -> int | None:
         for place in range(bisect_right(socket.calls, number), len(socket.calls)):

@@ -20,7 +20,8 @@ Where the advice depends on the way (a pipe's room) or on what a time-out ended,
 
 `other_event` is what an event loop waits for beside its sockets; `readiness` names it only where no
 socket or pipe of the recording is among what was reported. A shutdown of its own side, made by
-another thread, is one as well (`own_end`).
+another thread, is one as well (`own_end`), and so is a call of its own program up to which it had
+nothing to report (`room_anew`).
 """
 
 from __future__ import annotations
@@ -218,7 +219,7 @@ MECHANISMS: dict[Cause, Mechanism] = {
     ),
     Cause.SIGNAL: Mechanism("until a signal interrupted it", "", "man 7 signal"),
     Cause.OTHER_EVENT: Mechanism(
-        "until a descriptor was ready that is no socket (a timer's, ...), or its own side ended it",
+        "until a descriptor was ready that is no socket (a timer's, ...), or its own program acted",
         "",
         "man 2 poll; man 2 eventfd; man 2 signalfd",
     ),

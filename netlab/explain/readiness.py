@@ -9,7 +9,6 @@ Read first: `correlate.wakeups`, man 2 poll, man 7 epoll.
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -32,6 +31,7 @@ from netlab.explain.opening import tell_handshake
 from netlab.explain.own_end import ended_here, tell_shut
 from netlab.explain.parts import Line
 from netlab.explain.path import Path
+from netlab.explain.room_anew import tell_room_anew, was_short, was_told
 from netlab.explain.scene import Scene
 from netlab.explain.sender import Sender
 from netlab.explain.sending import reset_between, tell_room
@@ -44,7 +44,6 @@ from netlab.model.call import (
     POLLOUT,
     POLLRDHUP,
     Ready,
-    is_outbound,
 )
 from netlab.model.records import dataclass
 from netlab.model.tables import Call, Direction, Packet, Role, Side
@@ -207,6 +206,13 @@ def _doubt(
 def _other_event(line: Line, scene: Scene, call: Call) -> int | None:
     """A wait that reported nothing but descriptors of which the recording has no calls."""
     ready = scene.record(call.call).ready
+    if not ready and scene.watching.of(call, line.at_ns, line.stop_ns) == []:
+        line.until(
+            line.stop_ns, Cause.OTHER_EVENT, Certainty.INFERRED, (), (),
+            "until a descriptor was ready of which the recording does not tell, and no socket of"
+            " the recording was in its set",
+        )  # fmt: skip
+        return line.stop_ns
     if not ready or any(item.inode is not None for item in ready):
         return None
     named = ", ".join(str(item.fd) for item in ready[:4])
@@ -257,7 +263,7 @@ def _writable(line: Line, scene: Scene, call: Call, *, by_reset: bool = False) -
         if by_reset and socket.is_local:
             continue
         if socket.is_local:
-            if not _was_short(scene, socket, call):
+            if not was_short(scene, socket, call):
                 return line.at_ns
             return tell_local_room(line, scene, call, socket)
         if not socket.is_stream:
@@ -271,9 +277,14 @@ def _writable(line: Line, scene: Scene, call: Call, *, by_reset: bool = False) -
             continue
         if by_reset and not _reset_while_full(line, scene, call, path, home[1]):
             continue
-        if not _was_short(scene, socket, call) and _was_writable(
+        ready_ns = None if by_reset else tell_room_anew(line, scene, call, socket, path, home[1])
+        if ready_ns is not None:
+            return ready_ns
+        if not was_short(scene, socket, call) and _was_writable(
             path.senders[home[1].outbound], line
         ):
+            if line.stop_ns - line.at_ns > _PROMPT_NS and was_told(scene, call, socket):
+                return None  # so something else ended it
             return line.at_ns
         return _tell_room(line, path, call, home[1])
     return None
@@ -316,18 +327,7 @@ def _for_room(scene: Scene, call: Call, path: Path, side: Side) -> bool:
         one is socket and item.events & POLLOUT
         for item, one in scene.sockets.reported.get(call.call, ())
     )
-    return asked and socket is not None and _was_short(scene, socket, call)
-
-
-def _was_short(scene: Scene, socket: Socket, call: Call) -> bool:
-    """Whether the last send before a wait found too little room."""
-    for number in reversed(socket.calls[: bisect_left(socket.calls, call.call)]):
-        last = scene.call(number)
-        if is_outbound(last):
-            return last.errno == "EAGAIN" or (last.result or 0) < (last.requested_bytes or 0)
-        if last.op == "connect":
-            return last.errno == "EINPROGRESS"
-    return False
+    return asked and socket is not None and was_short(scene, socket, call)
 
 
 def _woken(line: Line, scene: Scene, call: Call, packet: Packet) -> int | None:

@@ -125,6 +125,11 @@ def reset_between(path: Path, side: Side, since_ns: int, until_ns: int) -> int |
     return min((ns for ns in resets if since_ns < ns <= until_ns), default=None)
 
 
+def lacked_room(call: Call) -> bool:
+    """Whether a send that does not block found too little: it took less than it was given."""
+    return call.errno == "EAGAIN" or (call.result or 0) < (call.requested_bytes or 0)
+
+
 def cut_short(call: Call) -> bool:
     """Whether a send took less than it was given: it was not room that ended it."""
     return call.result is not None and 0 < call.result < (call.requested_bytes or 0)

@@ -32,7 +32,7 @@ from netlab.explain.opening import unanswered
 from netlab.explain.parts import Line, Part
 from netlab.explain.path import Path
 from netlab.explain.scene import Scene
-from netlab.explain.sending import cut_short, stuck_since_ns, tell_room
+from netlab.explain.sending import cut_short, lacked_room, stuck_since_ns, tell_room
 from netlab.explain.too_big import mtu_rule
 from netlab.explain.wording import lost_text, name_of
 from netlab.model.call import EPOLL_WAITING, POLLIN, WAITING, is_outbound
@@ -153,8 +153,7 @@ def _polled(scene: Scene, call: Call) -> tuple[Socket | None, bool]:
         return unknown
     if last.op == "connect" and last.errno == "EINPROGRESS":
         return unknown  # for the handshake
-    short = last.errno == "EAGAIN" or (last.result or 0) < (last.requested_bytes or 0)
-    return socket, is_outbound(last) and short
+    return socket, is_outbound(last) and lacked_room(last)
 
 
 def _among(scene: Scene, call: Call) -> list[Socket]:

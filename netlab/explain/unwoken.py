@@ -24,6 +24,7 @@ from netlab.explain.causes import Cause, Certainty
 from netlab.explain.endings import ended_ns
 from netlab.explain.parts import Line
 from netlab.explain.scene import Scene
+from netlab.explain.sending import lacked_room
 from netlab.model.call import POLLIN, POLLOUT, POLLPRI, POLLRDHUP, is_outbound
 from netlab.model.records import dataclass
 from netlab.model.tables import Call, Direction
@@ -148,7 +149,7 @@ def _wants_room(scene: Scene, socket: Socket, call: Call, line: Line) -> bool:
     for number in reversed(socket.calls[: bisect_left(socket.calls, call.call)]):
         last = scene.call(number)
         if is_outbound(last):
-            short = last.errno == "EAGAIN" or (last.result or 0) < (last.requested_bytes or 0)
+            short = lacked_room(last)
             break
     else:
         return False

@@ -29,6 +29,13 @@ class Kind(StrEnum):
 _NOUNS = {Kind.TIME: "time", Kind.SIZE: "size", Kind.COUNT: "whole number", Kind.WORD: "word"}
 
 
+def checked_value(what: str, value: Value | None) -> Value | None:
+    """What a study's function gave. Raises TypeError for what is neither a number nor a word."""
+    if value is not None and not isinstance(value, int | float | str):
+        raise TypeError(f"{what} gave a {type(value).__name__}, and wants a number or a word")
+    return value
+
+
 def value_from_text(kind: Kind, text: str) -> int:
     """What was typed. Raises UsageError for what is no such amount."""
     found = DURATION.maybe_parse(text) if kind is Kind.TIME else _whole(text, kind)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from netlab.lab.experiment import Lab
 from netlab.model.errors import CheckFailed, NetlabError
 from netlab.studies.evidence import Evidence
-from netlab.studies.quantity import Kind, Value
+from netlab.studies.quantity import Kind, Value, checked_value
 from netlab.studies.raised import is_own, reason
 from netlab.studies.stage import Stage
 from netlab.studies.study import Curves, Expect, Params, Study, Text, Window
@@ -209,11 +209,11 @@ def _checked(expect: Expect, p: Params, evidence: Evidence) -> Checked:
     ruled_out: tuple[int, ...] = ()
     function: Callable[..., Any] = expect.predicted
     try:
-        predicted = expect.predicted(p)
+        predicted = checked_value("predicted", expect.predicted(p))
         less, more = expect.room(p)
         ruled_out = expect.ruled_out(p)
         function = expect.measured
-        measured = expect.measured(evidence)
+        measured = checked_value("measured", expect.measured(evidence))
         holds = expect.holds(p, measured)
     except Exception as error:
         why = reason(error, function)

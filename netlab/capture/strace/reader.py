@@ -32,7 +32,7 @@ from netlab.model.recording import Loss
 
 _HANDLERS = {**moving.HANDLERS, **waiting.HANDLERS, **making.HANDLERS, **processes.HANDLERS}
 UNDERSTOOD = frozenset(_HANDLERS) | {"exit", "exit_group"}  # names of calls
-_AT_ENTRY = {**making.ENTERED, **processes.ENTERED}
+_AT_ENTRY = {**waiting.ENTERED, **making.ENTERED, **processes.ENTERED}
 _EXITING = frozenset({"exit", "exit_group"})
 _CALL, _ENTERED, _RESUMED, _EXITED = Says.CALL, Says.ENTERED, Says.RESUMED, Says.EXITED
 _UNREAD = "a line of its log could not be read"
@@ -309,10 +309,10 @@ class StraceReader:
             if first is not None:
                 self._look_up(call, [first])
         elif self._parse(call):
+            if line.op in SEVERAL:
+                self._look_up(call, list(descriptors_of(call)))
             if handler is not None:
                 handler(self._world, call)
-            else:
-                self._look_up(call, list(descriptors_of(call)))
 
     def _look_up(self, call: Syscall, values: list[Value]) -> None:
         """Note what the descriptors lead to when the call begins: another thread may close them."""

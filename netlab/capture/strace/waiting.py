@@ -1,7 +1,8 @@
 """poll, select, epoll and their kin -> records with what each reported.
 
 A poll names its descriptors, and those that are ready behind its result. An epoll_wait names the
-data that its descriptors were registered with: epoll_ctl tells which those were.
+data that its descriptors were registered with: epoll_ctl tells which those were. Another thread's
+wait may report a descriptor while the epoll_ctl that registers it is still inside.
 Read first: man 2 poll, man 2 select, man 2 epoll_ctl, man 2 restart_syscall.
 """
 
@@ -64,12 +65,26 @@ def epoll_create(world: World, call: Syscall) -> None:
     world.record(call, fd=call.result, args=args)
 
 
+def epoll_control_entered(world: World, call: Syscall) -> None:
+    """An epoll_ctl that was split in the log has begun."""
+    items = call.arguments.items
+    if len(items) < 4 or text_of(items[1]) == "EPOLL_CTL_DEL":
+        return
+    epoll, fd = world.opened(call, items[0]), number_from(items[2])
+    events, data = _event(items[3])
+    if isinstance(epoll, OpenEpoll) and fd is not None and data is not None:
+        target = world.opened(call, items[2])
+        epoll.begin(call.tid, fd, Watch(data, events, target if is_socket(target) else None))
+
+
 def epoll_control(world: World, call: Syscall) -> None:
     """epoll_ctl: epoll, command, descriptor, {events, data}."""
     items = call.arguments.items
     if len(items) < 3:
         return
     epoll = _epoll(world, call, items[0])
+    if epoll is not None:
+        epoll.end(call.tid)
     command, fd = text_of(items[1]), number_from(items[2])
     if fd is None:
         return
@@ -213,6 +228,7 @@ def _timeout_s(value: Value) -> str:
     return text_of(value)
 
 
+ENTERED: dict[str, Handler] = {"epoll_ctl": epoll_control_entered}
 HANDLERS: dict[str, Handler] = {
     "poll": poll, "ppoll": poll, "ppoll_time64": poll, "select": select, "_newselect": select,
     "pselect6": select, "pselect6_time64": select, "epoll_create": epoll_create,

@@ -107,6 +107,43 @@ def test_a_peer_that_was_killed_ended_the_stream_when_it_was_seen_to_be_gone() -
     assert wait.text == "before the process of client was killed (SIGKILL, exit #3)"
 
 
+def polled(play: Play, *, sends: int) -> None:
+    """A poll that reports one end, and inside it so many bytes of the other."""
+    with play.wait("server", (2, POLLIN), op="poll", args="nfds=1, timeout=100"):
+        play.now_ns += 30 * MS
+        for _ in range(sends):
+            play.did("client", "send", 1, size=1, tid=99, **A)
+
+
+@pytest.mark.parametrize("end", ["close", "nothing"])
+def test_a_poll_waited_for_what_was_never_read(end: str) -> None:
+    """As curl's own resolver wakes it: a byte through a socketpair, which is closed unread."""
+    play = pair()
+    play.did("client", "send", 2, size=2, tid=99, **A)
+    play.did("server", "recv", 2, size=2, **B)
+    polled(play, sends=2)
+    if end == "close":
+        play.did("server", "close", 0, **B)
+    tables, rows = told(play)
+    poll = number_of(tables, "poll")
+    assert causes(rows, poll) == [("peer_app", 30)]
+    wait = of(rows, poll, "peer_app")
+    assert (wait.certainty, wait.calls) == ("observed", (number_of(tables, "send", 2),))
+
+
+@pytest.mark.parametrize("when", ["read meanwhile", "sent later"])
+def test_what_was_never_read_may_not_be_what_ended_a_poll(when: str) -> None:
+    play = pair()
+    if when == "sent later":  # nobody knows what woke it
+        polled(play, sends=0)
+        play.did("client", "send", 1, size=1, tid=99, **A)
+    else:  # by another thread, that was inside before
+        with play.call("server", "recv", 1, size=1, tid=98, **B):
+            polled(play, sends=2)
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, "poll")) == [("unknown", 30)]
+
+
 @pytest.mark.parametrize("close_first", [True, False])
 def test_a_read_waits_for_the_other_end_to_shut_its_writing_side(close_first: bool) -> None:
     play = pair()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from netlab.correlate.sockets import MSG_FASTOPEN
@@ -409,6 +411,27 @@ def test_a_poll_ended_by_a_descriptor_that_is_no_socket() -> None:
     wait = number_of(tables, "epoll_wait")
     assert causes(rows, wait) == [("other_event", 50)]
     assert "descriptor 9 was ready" in of(rows, wait, "other_event").text
+
+
+@pytest.mark.parametrize(("watched", "expected"), [(False, "other_event"), (True, "unknown")])
+def test_what_a_wait_reported_is_not_known_but_its_set_is(watched: bool, expected: str) -> None:
+    """strace tells the data that was registered, and not always what that was."""
+    play = Play(wired=True)
+    play.handshake()
+    epoll: dict[str, Any] = {"inode": None, "fd": 4, "family": None, "kind": None, "peer": None,
+                             "local": None}  # fmt: skip
+    play.did("client", "epoll_create1", 4, **epoll)
+    if watched:
+        play.watch("client", INODE["client"], POLLIN)
+    with play.call("client", "epoll_wait", 1, args="timeout=-1, maxevents=64", **epoll):
+        play.now_ns += 50 * MS
+    play.watch("client", INODE["client"], POLLIN)
+    tables, rows = told(play)
+    wait = number_of(tables, "epoll_wait")
+    assert causes(rows, wait) == [(expected, 50)]
+    if not watched:
+        assert of(rows, wait, expected).certainty == "inferred"
+        assert "no socket of the recording was in its set" in of(rows, wait, expected).text
 
 
 def test_a_socket_among_them_makes_it_unknown_again() -> None:

@@ -72,6 +72,15 @@ def test_an_expectation_that_raises_was_not_seen() -> None:
     assert page.failures(outcome(good, bad)) == f"it broke: {why}"
 
 
+@pytest.mark.parametrize("part", ["predicted", "measured"])
+def test_so_is_one_that_gives_neither_a_number_nor_a_word(part: str) -> None:
+    wrong = replace(time(40 * MS, 40 * MS), **{part: lambda _: [40 * MS]})
+    (check,) = outcome(wrong).runs[0].checks
+    assert not check.holds
+    assert check.why.startswith(f"TypeError: {part} gave a list, and wants a number or a word (")
+    assert "✗ it took" in text(page.measured_lines(outcome(wrong), 60))
+
+
 @pytest.mark.parametrize("part", ["predicted", "less", "more"])
 def test_so_is_one_whose_prediction_raises(part: str) -> None:
     wrong = replace(time(40 * MS, 40 * MS), **{part: broken})

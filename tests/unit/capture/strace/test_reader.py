@@ -322,6 +322,41 @@ def test_an_epoll_reports_the_descriptor_that_has_the_data(event: str, reported:
     assert on(reader, "epoll_wait").ready == ()  # a closed socket reports nothing
 
 
+PIPE, DATA = "5<pipe:[77]>", "data={u32=7, u64=140000000000007}"
+POLL = "4<anon_inode:[eventpoll]>"
+
+
+@pytest.mark.parametrize(
+    ("begun", "result", "shown"),
+    [
+        (f"EPOLL_CTL_ADD, {PIPE}, {{events=EPOLLIN|EPOLLOUT|EPOLLET, {DATA}}}", "0", True),
+        (f"EPOLL_CTL_MOD, {PIPE}, {{events=EPOLLIN|EPOLLET, {DATA}}}", "0", True),
+        (f"EPOLL_CTL_ADD, {PIPE}, {{events=EPOLLIN, data={{u32=8, u64=8}}}}", "0", False),
+        (f"EPOLL_CTL_DEL, {PIPE}, {{events=EPOLLIN, {DATA}}}", "0", False),
+        (f"EPOLL_CTL_ADD, {PIPE}, {{events=EPOLLIN, {DATA}}}", "-1 EPERM (No)", False),
+    ],
+)
+def test_a_wait_may_report_what_another_thread_is_just_registering(
+    begun: str, result: str, shown: bool
+) -> None:
+    """As Go's programs do: one thread waits for all. What failed before was not registered."""
+    before = result != "0"
+    resumed = at(11, 5, f"<... epoll_ctl resumed>) = {result} <0.000900>")
+    reader = log(
+        EXEC,
+        at(10, 0.5, "clone(child_stack=0x1, flags=CLONE_FILES|CLONE_THREAD) = 11 <0.000010>"),
+        at(10, 2, f"epoll_create1(EPOLL_CLOEXEC) = {POLL} <0.000010>"),
+        at(10, 3, f"epoll_pwait({POLL},  <unfinished ...>"),
+        at(11, 4, f"epoll_ctl({POLL}, {begun} <unfinished ...>"),
+        *([resumed] if before else []),
+        at(10, 6, f"<... epoll_pwait resumed>[{{events=EPOLLOUT, {DATA}}}], 128, -1, NULL, 0) = 1"
+           " <0.001500>"),
+        *([] if before else [resumed]),
+    )  # fmt: skip
+    assert reader.faults == []
+    assert on(reader, "epoll_pwait").ready == ((Ready(5, None, 4),) if shown else ())
+
+
 def test_the_time_out_of_an_epoll_wait_that_never_returned_is_not_told() -> None:
     """strace prints what stands behind the events only when the call returns."""
     reader = log(
