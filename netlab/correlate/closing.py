@@ -38,6 +38,7 @@ ICMP_ERRORS = frozenset({
 # The stack sends a FIN in the same breath as it takes in the ACK that frees it; a loaded machine
 # may be interrupted between the two.
 _PROMPT_NS = 5_000_000
+_LEAST_INTERVAL_NS = 900_000_000  # TCP_KEEPINTVL is 1 s at the least (man 7 tcp), less a tick
 
 
 def link_closing(join: TcpJoin) -> list[Span]:
@@ -218,7 +219,7 @@ def _aborts(join: TcpJoin, end: End, reset: Packet) -> bool:
     options = [
         join.calls[n - 1].args for n in end.socket.calls if join.calls[n - 1].op == "setsockopt"
     ]
-    if any("KEEPALIVE" in args or "TCP_USER_TIMEOUT" in args for args in options):
+    if _may_be_timed_out(join, end, reset):
         return False
     if any("SO_LINGER" in args for args in options):
         return True
@@ -234,6 +235,27 @@ def _aborts(join: TcpJoin, end: End, reset: Packet) -> bool:
     }  # fmt: skip
     unread = join.streams[side.inbound].accepted.overlaps(read, join.streams[side.inbound].end)
     return any(frame in arrived for _, _, frame in unread)
+
+
+def _may_be_timed_out(join: TcpJoin, end: End, reset: Packet) -> bool:
+    """Whether the keep-alive timer may have sent it: no option alone does that, nor does any other
+    timer send a RST (tcp_keepalive_timer, tcp_write_err).
+
+    It gives a peer up one interval after a probe at the least, with TCP_USER_TIMEOUT too.
+    """
+    side = end.socket.side
+    if side is None:
+        return False
+    probe = next(
+        (row for row in reversed(join.track.rows)
+         if row.direction is side.outbound and row.segment.keep_alive
+         and row.packet.time_ns <= reset.time_ns - _LEAST_INTERVAL_NS), None,
+    )  # fmt: skip
+    return probe is not None and not any(
+        row.direction is side.inbound and reached(row.packet)
+        and probe.packet.time_ns < arrival_ns(row.packet) <= reset.time_ns
+        for row in join.track.rows
+    )  # fmt: skip
 
 
 def _has_data(row: Row) -> bool:

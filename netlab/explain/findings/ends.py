@@ -19,11 +19,12 @@ from netlab.explain.path import Path
 from netlab.explain.queues import held_text, queue_at
 from netlab.explain.scene import Scene
 from netlab.explain.wording import counted, name_of
-from netlab.model.call import is_outbound
+from netlab.model.call import is_closing, is_outbound
 from netlab.model.tables import Call, Connection, Direction, Packet, Role, Side, Unmatched
 
 _LINGER = re.compile(r"onoff=(-?\d+), linger=(-?\d+)")
 _TWO_INTS = struct.Struct("=ii")
+_ENDING_NS = 500_000_000  # an interpreter under strace ends
 _CRASHES = ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGTRAP", "SIGSYS")
 
 
@@ -122,6 +123,12 @@ def _defendant(
                 "Find out why it crashed." if own.args.startswith(_CRASHES) else
                 "Find out who sent that signal: a supervisor, a user, the out-of-memory killer.",
             )  # fmt: skip
+        if unread and own.op == "exit" and not own.args:
+            return (
+                f"its process ended ({name_of(own)})",
+                f" with {counted(unread, 'byte')} unread, by a signal or of its own will",
+                "Find out how it ended: killed, crashed, or done before it had read all.",
+            )  # fmt: skip
         if unread:
             return (
                 f"{name_of(own)}", f" left {counted(unread, 'byte')} unread",
@@ -139,7 +146,8 @@ def _defendant(
             f"{name_of(own)} did it", "",
             "Look whether bytes were left unread, or SO_LINGER was on.",
         )  # fmt: skip
-    if other is not None and _had_closed(scene, row, side, packet):
+    asked = other is not None and is_outbound(other) and not packet._flags & ACK
+    if other is not None and asked and _had_closed(scene, row, side, packet):
         return (
             "",
             f"{name_of(other)} sent to an end that was closed already",
@@ -301,7 +309,8 @@ def never_read(scene: Scene, row: Connection) -> Iterator[Finding]:
         if not known:
             continue
         if is_pair(scene.of_connection(row.connection)):
-            yield _never_read_of_a_pair(row, known, total, mine[0].reason)
+            if not _reader_was_ending(scene, row, side, known):
+                yield _never_read_of_a_pair(row, known, total, mine[0].reason)
             continue
         why, frames, calls = _fate(scene, row, side, mine)
         yield Finding(
@@ -366,6 +375,21 @@ def _fate(
     if early and late:
         why = f"some had come when {name_of(close)} threw them away, the others came after it"
     return why, frames, (close.call,)
+
+
+def _reader_was_ending(scene: Scene, row: Connection, side: Side, writers: Sequence[Call]) -> bool:
+    """Whether every process that read at the other end of a pair had ended by then, or did soon:
+    who tells the others so as he ends himself asks for no answer."""
+    mine = {(call.host, call.pid) for call in writers}
+    readers = {
+        (call.host, call.pid) for call in scene.of_connection(row.connection)
+        if call.side == side.outbound.receiver and not is_closing(call)
+    } - mine  # fmt: skip
+    ends = [scene.exits.get(reader) for reader in readers]
+    last_ns = max(call.entered_ns for call in writers)
+    return bool(ends) and all(
+        end is not None and end.entered_ns <= last_ns + _ENDING_NS for end in ends
+    )
 
 
 def _never_read_of_a_pair(

@@ -11,16 +11,17 @@ from netlab.correlate.segments import Row
 from netlab.explain.causes import MECHANISMS, Cause
 from netlab.explain.findings.finding import CITED, Finding, Severity
 from netlab.explain.findings.listeners import turned_away
-from netlab.explain.findings.waiting import lain, parts_of
+from netlab.explain.findings.waiting import WHO_STOPPED, lain, parts_of
 from netlab.explain.no_room import thrown_away
 from netlab.explain.opening import crossed
 from netlab.explain.path import Path
 from netlab.explain.queues import is_kept_out
 from netlab.explain.scene import Scene
 from netlab.explain.sender import Resend, Sender
+from netlab.explain.stopped import stop_between
 from netlab.explain.too_big import sent_again
-from netlab.explain.wording import counted, lasting, rule_text
-from netlab.model.tables import Connection, Direction, Packet, Side
+from netlab.explain.wording import counted, lasting, name_of, rule_text
+from netlab.model.tables import Call, Connection, Direction, Packet, Side
 
 _STORM_COUNT = 8
 _STORM_SHARE = 0.05
@@ -103,43 +104,78 @@ def window_limited(scene: Scene, row: Connection) -> Iterator[Finding]:
         if len(stops) < _STALLS or not sender.acks:
             continue
         widest = max(edge - una for edge, una, _ in stops)
-        unread_ns = _left_lying(scene, path, direction, [frame for _, _, frame in stops])
-        if unread_ns:
+        spells = _left_lying(scene, path, direction, [frame for _, _, frame in stops])
+        if spells:
+            unread_ns = sum(until_ns - since_ns for since_ns, until_ns in spells)
+            stop = _reader_stopped(scene, path, direction, spells)
+            shown = f", and {stop.args} had stopped it ({name_of(stop)})" if stop else ""
             yield Finding(
                 "window_limited", row.connection, Severity.MEDIUM,
                 f"The {direction.sender} filled the window of the {direction.receiver}"
                 f" {counted(len(stops), 'time')}, as the program of the {direction.receiver} let"
-                f" what had come lie unread, for {lasting(unread_ns)} in all.",
-                MECHANISMS[Cause.PEER_WINDOW].advice, "RFC 9293 3.8.6",
-                tuple(frame for _, _, frame in stops[:CITED]),
+                f" what had come lie unread, for {lasting(unread_ns)} in all{shown}.",
+                WHO_STOPPED if stop else MECHANISMS[Cause.PEER_WINDOW].advice, "RFC 9293 3.8.6",
+                tuple(frame for _, _, frame in stops[:CITED]), (stop.call,) if stop else (),
             )  # fmt: skip
             continue
         rate = widest * 1_000_000_000 // row.handshake_ns
+        grows = _adapts(scene, path, direction)
+        size = f"the {widest:,} bytes that its kernel had let it grow to" if grows else \
+               f"{widest:,} bytes"  # fmt: skip
         yield Finding(
             "window_limited", row.connection, Severity.MEDIUM,
             f"The {direction.sender} filled the window of the {direction.receiver}"
-            f" {counted(len(stops), 'time')}: with {widest:,} bytes and a round trip of"
+            f" {counted(len(stops), 'time')}: with {size} and a round trip of"
             f" {lasting(row.handshake_ns)} no more than {rate:,} bytes/s are possible.",
+            f"No SO_RCVBUF was seen to be set, so the kernel adapts the buffer as the"
+            f" {direction.receiver} reads, up to the third value of net.ipv4.tcp_rmem: raise that"
+            " where it is reached, and keep the connection in use." if grows else
             f"A larger SO_RCVBUF at the {direction.receiver}, before connect or listen (or none:"
             " then the kernel adapts it).",
             "RFC 7323 1.1", tuple(frame for _, _, frame in stops[:CITED]),
         )  # fmt: skip
 
 
-def _left_lying(scene: Scene, path: Path, direction: Direction, frames: list[int]) -> int:
-    """How long what had come lay unread, in ns, if it did as most of these frames came; else 0.
+def _adapts(scene: Scene, path: Path, direction: Direction) -> bool:
+    """Whether the receiver's socket (its listener's options are its own, too) is known from its
+    birth, and no SO_RCVBUF was set on it."""
+    socket = scene.ends.get((path.connection, direction.receiver))
+    first = socket.listener if socket is not None and socket.accepted_by is not None else socket
+    if first is None or not first.made:
+        return False
+    options = scene.options(path.connection, direction.receiver)
+    return not any(option.name in ("SO_RCVBUF", "SO_RCVBUFFORCE") for option in options)
+
+
+def _left_lying(
+    scene: Scene, path: Path, direction: Direction, frames: list[int]
+) -> list[tuple[int, int]]:
+    """When what had come lay unread, if it did as most of these frames came; else nothing.
 
     Then the reader is what limits, and no larger buffer helps.
     """
     if not path.exact or not scene.has_calls(path.connection, direction.receiver):
-        return 0
+        return []
     spells = lain(scene, path, direction)
     met = 0
     for frame in frames:
         at_ns = arrival_ns(scene.packets[frame])
         place = bisect_right(spells, at_ns, key=lambda spell: spell[0]) - 1
         met += place >= 0 and at_ns < spells[place][1]
-    return sum(stop - start for start, stop in spells) if 2 * met > len(frames) else 0
+    return spells if 2 * met > len(frames) else []
+
+
+def _reader_stopped(
+    scene: Scene, path: Path, direction: Direction, spells: list[tuple[int, int]]
+) -> Call | None:
+    """The stop of the reader's process that made most of the time in which it did not read."""
+    reads = scene.moves(path.connection, direction.receiver, direction).calls
+    since_ns, until_ns = max(spells, key=lambda spell: spell[1] - spell[0])
+    stop = stop_between(scene, reads[-1], since_ns, until_ns) if reads else None
+    if stop is None:
+        return None
+    stopped_ns = min(stop.returned_ns or until_ns, until_ns) - max(stop.entered_ns, since_ns)
+    return stop if 2 * stopped_ns > sum(until - since for since, until in spells) else None
 
 
 def _full(path: Path, sender: Sender, direction: Direction) -> list[tuple[int, int, int]]:

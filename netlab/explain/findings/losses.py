@@ -9,20 +9,36 @@ Read first: `vantage`; correlate's second verdicts, which say what was sent in v
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from netlab.correlate.arrivals import reached
-from netlab.explain.causes import MECHANISMS, Cause
+from netlab.explain.causes import MECHANISMS, Cause, Certainty
 from netlab.explain.findings.finding import Finding, Severity
-from netlab.explain.findings.waiting import evidence, given_up, once, parts_of
+from netlab.explain.findings.waiting import GRAVE_NS, evidence, given_up, once, parts_of
 from netlab.explain.no_room import thrown_away
+from netlab.explain.parts import Part
 from netlab.explain.path import Path
 from netlab.explain.scene import Scene
 from netlab.explain.too_big import sent_again
-from netlab.explain.wording import lasting
-from netlab.model.tables import Connection, Direction, Side, Verdict
+from netlab.explain.wording import counted, lasting
+from netlab.model.call import is_outbound
+from netlab.model.records import dataclass
+from netlab.model.tables import Call, Connection, Direction, Side, Verdict
 
-_MS = 1_000_000
+_WORTH_NS = 10_000_000
+_SLOW_START = 3  # of the window has been sent by then, or less: 1 + 1/2 + 1/4 ..., and some slack
+_FIRST_SEGMENTS = 10  # the initial window of Linux (RFC 6928)
 _RECOVERIES = (Cause.RTO, Cause.TAIL_LOSS_PROBE, Cause.FAST_RETRANSMIT, Cause.HEAD_OF_LINE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Behind:
+    """What a loss cost behind itself."""
+
+    text: str
+    waited_ns: int
+    frame: int  # with which it was sent again
+    calls: tuple[int, ...]
 
 
 def loss_recovery(scene: Scene, row: Connection) -> Iterator[Finding]:
@@ -39,6 +55,7 @@ def loss_recovery(scene: Scene, row: Connection) -> Iterator[Finding]:
     longest = max((part for _, part in found), key=lambda part: part.length_ns)
     frames, calls = evidence(found)
     what, advice = "Losses cost", MECHANISMS[Cause.RTO].advice
+    behind: list[_Behind] = []
     if _nothing_lost(path) and any(thrown_away(path, sender) for sender in path.senders.values()):
         what = "Nothing was lost, but a receiver had no room for what came: sending it again cost"
         advice = MECHANISMS[Cause.PEER_WINDOW].advice
@@ -48,12 +65,85 @@ def loss_recovery(scene: Scene, row: Connection) -> Iterator[Finding]:
     elif _in_vain(path):
         what = "No byte was lost, only ACKs were, or came late: sending again cost"
         advice = "Find out where ACKs are lost, or what holds them up."
+    else:
+        behind = _behind(scene, row, path, big)
+    grave = max([lost_ns, *(one.waited_ns for one in behind)]) > GRAVE_NS
     yield Finding(
-        "loss_recovery", row.connection, Severity.HIGH if lost_ns > 100 * _MS else Severity.MEDIUM,
+        "loss_recovery", row.connection, Severity.HIGH if grave else Severity.MEDIUM,
         f"{what} {lasting(lost_ns)} of waiting; the longest"
-        f" {longest.text or MECHANISMS[longest.cause].says}.",
-        advice, MECHANISMS[longest.cause].source, frames, calls,
+        f" {longest.text or MECHANISMS[longest.cause].says}."
+        f"{''.join(one.text for one in behind)}",
+        advice, MECHANISMS[longest.cause].source,
+        tuple(dict.fromkeys((*frames, *(one.frame for one in behind)))),
+        tuple(dict.fromkeys((*calls, *(call for one in behind for call in one.calls)))),
     )  # fmt: skip
+
+
+def _behind(scene: Scene, row: Connection, path: Path, big: set[int]) -> list[_Behind]:
+    """What waited for the congestion window of a sender behind its first loss.
+
+    One that ends slow start (until then little more than twice the window was sent) leaves a window
+    that grows slowly from what it had come to; else it counts until it is as large again.
+    """
+    verdicts = {one.segment.frame: one.segment.verdict for one in path.track.rows}
+    found = []
+    for direction, sender in path.senders.items():
+        first = next(
+            (one for one in sender.resends
+             if one.frame not in big and verdicts[one.frame] != Verdict.SPURIOUS), None,
+        )  # fmt: skip
+        if first is None:
+            continue
+        flights = [
+            (one.packet.time_ns, sender.nxt(one.packet.time_ns) - sender.una(one.packet.time_ns))
+            for one in sender.departed
+        ]
+        sent = sender.nxt(first.time_ns)
+        before = max((size for ns, size in flights if ns < first.time_ns), default=0)
+        initial = _FIRST_SEGMENTS * sender.mss
+        most = max((size for ns, size in flights if ns >= first.time_ns), default=0)
+        again_ns = None
+        if sent > _SLOW_START * max(before, initial):  # while it is repaired, SACK hides the flight
+            again_ns = next(
+                (ns for ns, size in flights
+                 if ns > first.time_ns and sender.una(ns) >= sent and size >= before), None,
+            )  # fmt: skip
+        elif most > 2 * max(before, initial):
+            continue
+        until_ns = scene.end_ns if again_ns is None else again_ns
+        waits = [
+            (call, replace(part, start_ns=max(part.start_ns, first.time_ns),
+                           stop_ns=min(part.stop_ns, until_ns)))
+            for call, part in parts_of(scene, row, Cause.CWND)
+            if part.stop_ns > first.time_ns and part.start_ns < until_ns
+            and _is_of(scene, call, part, direction)
+        ]  # fmt: skip
+        waited_ns = once(waits)
+        if waited_ns < _WORTH_NS:
+            continue
+        what = (
+            f"from frame {first.frame} on no more than {counted(most, 'byte')} of the"
+            f" {direction.sender} were in flight, and" if again_ns is None else
+            f"up to {lasting(again_ns - first.time_ns)} after frame {first.frame}, when the"
+            f" {direction.sender} had {counted(before, 'byte')} in flight again,"
+        )  # fmt: skip
+        guessed = all(part.certainty is not Certainty.OBSERVED for _, part in waits)
+        text = (
+            f" A loss makes the congestion window smaller, too: {what} what waited for that window"
+            f" waited {lasting(waited_ns)}{' (inferred)' if guessed else ''}."
+        )
+        longest = max(waits, key=lambda item: item[1].length_ns)
+        found.append(_Behind(text, waited_ns, first.frame, evidence([longest])[1]))
+    return found
+
+
+def _is_of(scene: Scene, call: Call | None, part: Part, direction: Direction) -> bool:
+    """Whether what waited for a congestion window were bytes of this direction."""
+    calls = [*map(scene.call, part.calls), *([call] if call is not None else [])]
+    writer = next((one for one in calls if is_outbound(one)), None)
+    if writer is not None:
+        return writer.side == direction.sender
+    return not part.frames or scene.packets[part.frames[0]].direction == direction
 
 
 def _too_big(path: Path) -> set[int]:

@@ -19,6 +19,7 @@ from netlab.explain.queues import is_never_taken, turned_away_text
 from netlab.explain.wording import counted
 from netlab.model.tables import Packet, Side
 
+_LEAST_INTERVAL_NS = 900_000_000  # TCP_KEEPINTVL is 1 s at the least (man 7 tcp), less a tick
 _GAVE_UP = 2  # frames sent again without an answer, after which a kernel may
 
 
@@ -56,9 +57,10 @@ def answering(path: Path, side: Side, packet: Packet) -> tuple[str, str]:
 
 
 def silent_peer(path: Path, side: Side, packet: Packet) -> tuple[str, str] | None:
-    """(why, what to change) of a RST behind keep-alive probes that had no answer."""
+    """(why, what to change) of a RST behind keep-alive probes that had no answer: one interval
+    after the last of them, not sooner."""
     probes = [row for row in _without_answer(path, side, packet) if path.is_keep_alive(row)]
-    if not probes:
+    if not probes or packet.time_ns - probes[-1].packet.time_ns < _LEAST_INTERVAL_NS:
         return None
     return (
         f"{counted(len(probes), 'keep-alive probe')} of it had no answer (frame"

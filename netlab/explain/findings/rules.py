@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from netlab.explain.findings import (
+    connects,
+    cut_short,
     edges,
     ends,
     frames,
@@ -62,7 +64,9 @@ RULES: tuple[Rule, ...] = (
     Rule("path_mtu", path_mtu.too_big, "RFC 1191; RFC 8201; RFC 2923 2.1"),
     Rule("small_writes", talk.small_writes, "RFC 9293 3.7.4"),
     Rule("coalesced", talk.coalesced, "RFC 9293 3.9.1"),
+    Rule("idle_timeout", idle.idle_timeout, "man 2 poll"),  # what follows from it stands behind it
     Rule("reset", ends.resets, "RFC 9293 3.10.7; RFC 2525 2.17"),
+    Rule("cut_short", cut_short.cut_short, "RFC 9293 3.6; man 2 exit"),
     Rule("close_wait", leaks.close_wait, "RFC 9293 3.6"),
     Rule("inherited_copy", inherited.inherited_copy, "man 2 fork; man 2 shutdown"),
     Rule("never_read", ends.never_read, "man 2 send"),
@@ -74,12 +78,12 @@ RULES: tuple[Rule, ...] = (
     Rule("handshake_lost", frames.handshake_lost, "RFC 6298 2.1"),
     Rule("keep_alive_only", frames.keep_alive_only, "RFC 9293 3.8.4"),
     Rule("keep_alive_unused", idle.keep_alive_unused, "man 7 tcp"),
-    Rule("idle_timeout", idle.idle_timeout, "man 2 poll"),
 )
 WHOLE: tuple[WholeRule, ...] = (
     WholeRule("syn_flood", listeners.syn_flood, "RFC 4987"),
     WholeRule("time_wait", ports.time_wait, "RFC 9293 3.6.1"),
     WholeRule("bind_refused", ports.bind_refused, "man 7 socket; RFC 9293 3.6.1"),
+    WholeRule("connect_failed", connects.connect_failed, "man 2 connect; man 2 poll"),
 )
 
 

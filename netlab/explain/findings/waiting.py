@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator
 
-from netlab.correlate.arrivals import arrival_ns, reached
+from netlab.correlate.arrivals import arrival_ns, may_have_reached, reached
 from netlab.explain.causes import BUSY, MECHANISMS, Cause, Certainty
 from netlab.explain.findings import listeners
 from netlab.explain.findings.finding import CITED, Finding, Severity
@@ -15,6 +15,7 @@ from netlab.explain.path import Path
 from netlab.explain.queues import listen_text, turned_away_text
 from netlab.explain.scene import Scene
 from netlab.explain.silence.silences import silences_of
+from netlab.explain.stopped import is_stop
 from netlab.explain.wording import counted, lasting, more_such
 from netlab.model.tables import Call, Connection, Direction, Side
 
@@ -22,6 +23,8 @@ _MS = 1_000_000
 _ALL = 1 << 62  # bytes
 _SLOW_ACCEPT_NS = 10 * _MS
 _STALL_NS = 10 * _MS
+WHO_STOPPED = "Find out who stopped it: a debugger, job control, a supervisor."
+GRAVE_NS = 100 * _MS  # what cost more is grave
 _NO_TROUBLE = BUSY | {Cause.PEER_APP, Cause.NETWORK}  # most parts: no rule here asks for them
 
 
@@ -117,12 +120,18 @@ def zero_window(scene: Scene, row: Connection) -> Iterator[Finding]:
     longest = max((part for _, part in found), key=lambda part: part.length_ns)
     stops = len({part.text for _, part in found})
     frames, calls = evidence(found)
+    advice = MECHANISMS[Cause.PEER_WINDOW].advice
+    if any(is_stop(scene.call(number)) for number in longest.calls):
+        advice = WHO_STOPPED
+    elif any(not may_have_reached(scene.packets[frame]) for frame in longest.frames):
+        advice = MECHANISMS[Cause.RTO].advice  # what opened it was lost
     yield Finding(
-        "zero_window", row.connection, Severity.HIGH,
+        "zero_window", row.connection,
+        Severity.HIGH if stalled_ns > GRAVE_NS else Severity.MEDIUM,
         f"The sender stood still for {lasting(stalled_ns)}"
         f" {longest.text or 'because the window was closed'}"
         f"{more_such(stops)}.",
-        MECHANISMS[Cause.PEER_WINDOW].advice, MECHANISMS[Cause.PEER_WINDOW].source, frames, calls,
+        advice, MECHANISMS[Cause.PEER_WINDOW].source, frames, calls,
     )  # fmt: skip
 
 

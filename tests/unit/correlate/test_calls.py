@@ -281,21 +281,29 @@ def test_a_fin_is_of_the_end_of_a_process_if_it_left_before_that_was_known(when:
     assert frames_of(tables, number_of(tables, "exit"), "fin") == expected
 
 
-@pytest.mark.parametrize("why", ["unread", "linger", "nothing", "keepalive"])
+@pytest.mark.parametrize("why", ["unread", "linger", "nothing", "option", "asked", "probed"])
 def test_a_reset_is_of_the_end_of_a_process_that_had_a_reason_for_one(why: str) -> None:
     play = Play()
     play.handshake()
-    options = {"linger": "SO_LINGER, {onoff=1, linger=0}", "keepalive": "SO_KEEPALIVE, 1"}
-    if why in options:
-        play.did("server", "setsockopt", 0, args=f"SOL_SOCKET, {options[why]}")
-    if why in ("unread", "keepalive"):
+    if why == "linger":
+        play.did("server", "setsockopt", 0, args="SOL_SOCKET, SO_LINGER, {onoff=1, linger=0}")
+    if why in ("option", "asked", "probed"):
+        play.did("server", "setsockopt", 0, args="SOL_SOCKET, SO_KEEPALIVE, 1")
+        play.did("server", "setsockopt", 0, args="SOL_TCP, TCP_USER_TIMEOUT, 30000")
+    if why not in ("linger", "nothing"):
         with play.call("client", "send", 10):
             play.data("c>s", 0, 10)
+        play.ack("s>c", 10)
     alive_ns = play.now_ns
+    if why in ("asked", "probed"):  # and its timer may have given the peer up, an interval later
+        play.frame("s>c", "A", 0, 11)
+        play.now_ns += 1_000_000_000
+        if why == "asked":
+            play.ack("c>s", 0, at=10)
     reset = play.rst("s>c", 0, ack=10)
     dies(play, "server", alive_ns)
     tables = closes(play)
-    expected = [reset] if why in ("unread", "linger") else []
+    expected = [] if why in ("nothing", "probed") else [reset]
     assert frames_of(tables, number_of(tables, "exit"), "rst") == expected
 
 

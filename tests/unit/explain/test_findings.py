@@ -317,3 +317,25 @@ def test_a_byte_with_which_a_process_woke_itself_may_stay_unread(reader: int) ->
         assert one.severity is Severity.LOW
         assert one.text.startswith("client send #2 succeeded, and at the other end of the")
         assert "the server" not in one.text
+
+
+@pytest.mark.parametrize(
+    ("ends", "again", "is_told"), [(True, False, False), (False, False, True), (True, True, False)]
+)
+def test_what_a_process_that_was_ending_left_in_a_pair_is_nothing(
+    ends: bool, again: bool, is_told: bool
+) -> None:
+    """As nginx's master tells one worker that the other is gone, when both are."""
+    play, unix = Play(), {"family": "AF_UNIX", "local": "unix:", "peer": "unix:"}
+    play.did("client", "socketpair", 0, new_inode=2, **unix, inode=1)
+    play.did("client", "send", 1, size=1, **unix, inode=1)
+    play.did("server", "recv", 1, size=1, **unix, inode=2)
+    if again:  # it is told before it ends, too
+        play.did("client", "send", 1, size=1, **unix, inode=1)
+    if ends:
+        play.did("server", "exit", None, inode=None, fd=None, local=None, peer=None,
+                 args="status 0", inside=True)  # fmt: skip
+    play.did("client", "send", 1, size=1, **unix, inode=1)
+    play.did("client", "close", 0, **unix, inode=2)
+    play.did("client", "close", 0, **unix, inode=1)
+    assert ("never_read" in found(play)) is is_told

@@ -11,6 +11,7 @@ from netlab.explain.findings.rules import findings_of
 from netlab.explain.waits import explained
 from netlab.model.call import MSG_WAITALL
 from tests.playbook import ADDRESS, INODE, Play
+from tests.unit.explain.test_waits_stopped import shut_window, stop
 from tests.waits_told import MS
 
 FULL = 1460
@@ -241,6 +242,84 @@ def test_of_a_full_window_only_the_time_counts_in_which_it_was_closed() -> None:
     assert one.text.startswith("The sender stood still for 40.0 ms because the window of the")
 
 
+@pytest.mark.parametrize(("stalled_ms", "severity"), [(11, "medium"), (300, "high")])
+def test_how_grave_a_closed_window_is_its_time_says(stalled_ms: int, severity: str) -> None:
+    (one,) = of(full_window(stalled_ms=stalled_ms), "zero_window")
+    assert one.severity == severity
+
+
+def test_of_a_reader_that_was_stopped_nobody_asks_to_read_sooner() -> None:
+    (one,) = of(shut_window(stopped=True), "zero_window")
+    assert "SIGSTOP had stopped it" in one.text
+    assert one.advice.startswith("Find out who stopped it")
+    (one,) = of(shut_window(stopped=False), "zero_window")
+    assert one.advice.startswith("Let the peer's program read sooner")
+
+
+def test_where_the_ack_that_opened_it_was_lost_the_loss_is_to_be_found() -> None:
+    play = opened(window=512)
+    at = 44 * FULL
+    with play.call("client", "send", 100_000, size=100_000):
+        for start in range(0, at, FULL):
+            play.data("c>s", start, start + FULL)
+        play.ack("s>c", at, window=0)
+        with play.call("server", "recv", at, size=at):
+            play.ack("s>c", at, window=512, way="drop")
+        play.now_ns += 400 * MS
+        play.frame("c>s", "A", at, 1)
+        play.ack("s>c", at, window=512)
+        play.data("c>s", at, at + FULL)
+    (one,) = of(play, "zero_window")
+    assert "that said so was dropped by the wire" in one.text
+    assert one.advice == "Find out where segments are lost."
+
+
+def filled_and_read(option: str, *, stop_ms: int = 0) -> Play:
+    """A reader that reads at once, or is stopped, and a sender that fills its window thrice."""
+    play = Play(wired=True, window=64)  # 8,192 bytes
+    play.did("server", "socket", 3, inode=INODE["listener"], fd=3, peer=None, local=None)
+    if option:
+        play.did("server", "setsockopt", 0, inode=INODE["listener"], fd=3, peer=None, args=option)
+    play.did("server", "listen", 0, inode=INODE["listener"], fd=3, peer=None)
+    with play.call("client", "connect", 0, address=ADDRESS["server"]):
+        play.syn()
+        play.now_ns += 20 * MS
+        play.synack(), play.ack("c>s", 0)
+    with play.accept():
+        pass
+    play.ack("s>c", 0)
+    at = 0
+    for _ in range(3):
+        for size in (FULL, FULL, FULL, FULL, FULL, 892):
+            play.data("c>s", at, at + size)
+            at += size
+        if stop_ms:
+            stop(play, "server", stop_ms)
+            stop_ms = 1 if stop_ms == 1 else stop_ms // 8
+        play.did("server", "recv", 8_192, size=8_192)
+        play.now_ns += 5 * MS
+        play.ack("s>c", at)
+    return play
+
+
+def test_a_buffer_that_the_kernel_adapts_is_not_to_be_set() -> None:
+    (one,) = of(filled_and_read(""), "window_limited")
+    assert "with the 8,192 bytes that its kernel had let it grow to" in one.text
+    assert one.advice.startswith("No SO_RCVBUF was seen to be set")
+    (one,) = of(filled_and_read("SOL_SOCKET, SO_RCVBUF, 4096"), "window_limited")
+    assert "with 8,192 bytes and" in one.text
+    assert one.advice.startswith("A larger SO_RCVBUF")
+
+
+def test_a_window_that_a_stopped_reader_filled_names_the_stop() -> None:
+    play = filled_and_read("", stop_ms=400)
+    (one,) = of(play, "window_limited")
+    assert "lie unread, for " in one.text
+    assert "in all, and SIGSTOP had stopped it (server stop #" in one.text
+    assert one.advice.startswith("Find out who stopped it")
+    assert len(one.calls) == 1
+
+
 def test_a_listener_that_is_closed_resets_those_in_its_queue() -> None:
     play = Play(wired=True)
     play.did("server", "listen", 0, args="16", inode=INODE["listener"], fd=3, peer=None)
@@ -339,6 +418,84 @@ def test_a_segment_that_came_late_is_no_loss(way: str, words: str) -> None:
             play.data("c>s", 0, FULL)
     (found,) = of(play, "loss_recovery")
     assert found.text.startswith(words)
+
+
+def behind_a_loss(
+    *, rounds: int = 5, each: int = 7, way: str = "drop", settled: bool = False
+) -> Play:
+    """20 segments, the first of which is lost; then so many at once, 20 ms each.
+
+    `settled`: five times as many have gone before, 20 at a time, and the last time 20 go again.
+    """
+    play = opened()
+    play.ack("s>c", 0)
+    base = 5 * 20 * FULL if settled else 0
+    for at in range(0, base, 20 * FULL):
+        with play.call("client", "send", 20 * FULL, size=20 * FULL):
+            for start in range(at, at + 20 * FULL, FULL):
+                play.data("c>s", start, start + FULL)
+        play.did("server", "recv", 20 * FULL, size=20 * FULL)
+        play.now_ns += 20 * MS
+        play.ack("s>c", at + 20 * FULL)
+    size = (20 + rounds * each) * FULL
+    with play.call("client", "send", size, size=size):
+        with play.call("server", "recv", 20 * FULL, size=20 * FULL, flags=MSG_WAITALL):
+            late = play.data("c>s", base, base + FULL, way=way)
+            for at in range(base + FULL, base + 20 * FULL, FULL):
+                play.data("c>s", at, at + FULL)
+            for last in (2, 3, 4, 20):
+                sacked = play.sack_option("c>s", (base + FULL, base + last * FULL))
+                play.ack("s>c", base, options=sacked)
+            play.now_ns += 20 * MS
+            if way == "hold":
+                play.arrives(late)
+            play.data("c>s", base, base + FULL)
+        twice = play.sack_option("c>s", (base, base + FULL)) if way == "hold" else None
+        at, end = base + 20 * FULL, base + size
+        play.ack("s>c", at, options=twice)
+        while at < end:
+            stop_at = min(at + (20 if settled and at > end - 40 * FULL else each) * FULL, end)
+            for start in range(at, stop_at, FULL):
+                play.data("c>s", start, start + FULL)
+            at = stop_at
+            if at < end:
+                ack = play.ack("s>c", at, way="hold")
+                play.now_ns += 20 * MS
+                play.arrives(ack)
+    return play
+
+
+def test_what_a_loss_made_of_the_congestion_window_is_told() -> None:
+    play = behind_a_loss()
+    (one,) = of(play, "loss_recovery")
+    again = next(p.frame for p in play.packets if p.seg_seq == play.iss + 1 and p.frame > 20)
+    assert f"too: from frame {again} on no more than" in one.text
+    assert "29,200 bytes of the client were in flight" in one.text
+    assert "waited for that window waited 80.0 ms (inferred)." in one.text
+    assert again in one.frames
+    assert one.severity == "medium"
+    (long,) = of(behind_a_loss(rounds=8), "loss_recovery")
+    assert long.severity == "high"
+
+
+def test_a_window_that_had_settled_counts_until_it_is_as_large_again() -> None:
+    (one,) = of(behind_a_loss(rounds=15, settled=True), "loss_recovery")
+    assert " after frame " in one.text
+    assert "when the client had 29,200 bytes in flight again, what waited for that window" in (
+        one.text
+    )
+    shorter = behind_a_loss(rounds=9, settled=True)
+    assert "waited 80.1 ms" in of(shorter, "loss_recovery")[0].text
+
+
+@pytest.mark.parametrize(
+    "play",
+    [behind_a_loss(rounds=1), behind_a_loss(rounds=3, each=43), behind_a_loss(way="hold")],
+    ids=["nothing waited", "it grew on", "nothing was lost"],
+)
+def test_a_loss_that_held_nothing_up_behind_itself_is_not_told_so(play: Play) -> None:
+    (one,) = of(play, "loss_recovery")
+    assert "congestion window smaller" not in one.text
 
 
 def read_across(*reads: tuple[int, int], **more: int) -> list[Finding]:

@@ -254,6 +254,72 @@ def test_a_process_that_is_killed_throws_away_what_had_come() -> None:
     assert "they had come when server exit #" in one.text
 
 
+KEEP_ALIVE = ("SOL_SOCKET, SO_KEEPALIVE, 1", "SOL_TCP, TCP_KEEPIDLE, 60")
+
+
+def killed(*options: str, args: str = "SIGKILL", probe_ms: int | None = None) -> Play:
+    """The server's process ends with 50 bytes unread; its peer waits in a recv. `probe_ms`: so long
+    before the RST it had sent a keep-alive probe that got lost."""
+    play = opened()
+    for option in options:
+        play.did("server", "setsockopt", 0, args=option)
+    with play.call("client", "send", 50, size=50):
+        play.data("c>s", 0, 50)
+    play.ack("s>c", 50)
+    if probe_ms is not None:
+        play.now_ns += 5000 * MS
+        play.frame("s>c", "A", 0, 51, way="drop")
+        play.now_ns += probe_ms * MS
+    with (
+        play.call("client", "recv", None, size=10, errno="ECONNRESET"),
+        play.call("server", "exit", None, inode=None, fd=None, local=None, peer=None,
+                  args=args, inside=True, returned_by_ns=play.now_ns + 50 * MS),
+    ):  # fmt: skip
+        play.now_ns += MS
+        play.rst("s>c", 0, 50)
+    return play
+
+
+@pytest.mark.parametrize(
+    "options", [(), KEEP_ALIVE, ("SOL_TCP, TCP_USER_TIMEOUT, 30000",),
+                (*KEEP_ALIVE, "SOL_TCP, TCP_USER_TIMEOUT, 30000")],
+)  # fmt: skip
+def test_an_option_that_is_only_set_does_not_reset_the_end_of_a_process_does(
+    options: tuple[str, ...],
+) -> None:
+    one = reset(killed(*options))
+    assert "its process was killed (SIGKILL, server exit #" in one.text
+    assert "with 50 bytes unread" in one.text
+    assert "keep-alive" not in one.text
+    assert "TCP_USER_TIMEOUT" not in one.text
+
+
+def test_nor_does_a_probe_that_left_less_than_an_interval_before() -> None:
+    one = reset(killed(*KEEP_ALIVE, probe_ms=300))
+    assert "its process was killed (SIGKILL, server exit #" in one.text
+    late = reset(killed(*KEEP_ALIVE, probe_ms=1000))
+    assert "1 keep-alive probe of it had no answer" in late.text
+
+
+def test_of_a_process_whose_end_is_not_told_nobody_is_told_to_read_on() -> None:
+    one = reset(killed(*KEEP_ALIVE, args=""))
+    assert "its process ended (server exit #" in one.text
+    assert "with 50 bytes unread, by a signal or of its own will" in one.text
+    assert one.advice.startswith("Find out how it ended")
+
+
+def test_a_recv_that_a_reset_ended_sent_nothing_to_a_closed_end() -> None:
+    play = opened()
+    with play.call("client", "recv", None, size=10, errno="ECONNRESET"):
+        play.did("server", "detach", 0)
+        play.did("server", "close", 0)
+        play.now_ns += 3000 * MS
+        play.rst("s>c", 0, 0)
+    one = reset(play)
+    assert "sent to an end" not in one.text
+    assert "which call did it, the recording does not show" in one.text
+
+
 def test_a_close_of_what_was_over_long_since_threw_nothing_away() -> None:
     play = gave_up("SOL_TCP, TCP_USER_TIMEOUT, 700")
     sends(play)

@@ -88,6 +88,74 @@ def test_a_byte_that_did_not_come_and_one_sent_again_break_no_silence(sender: st
     assert "after 5.000 s without a byte" in one.text
 
 
+def gave_up(
+    *, late: bool, framed: bool = True, answered: bool = False, reads_on: bool = False
+) -> Play:
+    """A client that asked, waited for 2 s in a poll, and closed; the server answers after that."""
+    play = Play(wired=True)
+    play.handshake(capture=framed)
+    with play.call("client", "send", 100, size=100):
+        if framed:
+            play.data("c>s", 0, 100)
+    play.did("server", "recv", 100, size=4096)
+    if answered:
+        with play.call("server", "send", 50, size=50):
+            if framed:
+                play.data("s>c", 0, 50, 100)
+        play.did("client", "recv", 50, size=50)
+    with play.wait("client", op="poll", args="nfds=1, timeout=2000"):
+        play.now_ns += 2000 * MS
+    end = ("shutdown", "SHUT_WR") if reads_on else ("close", "")
+    with play.call("client", end[0], 0, args=end[1]):
+        if framed:
+            play.fin("c>s", 100, 50 if answered else 0)
+    if late:
+        play.now_ns += 500 * MS
+        with play.call("server", "send", 50, size=50):
+            if framed:
+                play.data("s>c", 0, 50, 101)
+                if not reads_on:
+                    play.answer_rst("c>s", 101)
+    if reads_on:
+        play.did("client", "recv", 50, size=50)
+    return play
+
+
+@pytest.mark.parametrize("framed", [True, False])
+def test_who_gives_up_before_the_answer_is_the_cause_and_stands_first(framed: bool) -> None:
+    play = gave_up(late=True, framed=framed)
+    (one,) = of(play, "idle_timeout")
+    assert one.severity is Severity.HIGH
+    assert "after 2.00" in one.text
+    assert "the server had not answered its last bytes. What the server sent came too late" in (
+        one.text
+    )
+    assert one.advice.startswith("Find out what kept the server from answering")
+    assert findings_of(explained(play.tables(), play.raw))[0] == one
+    late = "(frame 6)" if framed else "(server send #8)"
+    assert f"{late}." in one.text
+
+
+@pytest.mark.parametrize("framed", [True, False])
+def test_an_answer_to_who_had_only_ended_his_own_stream_is_not_late(framed: bool) -> None:
+    (one,) = of(gave_up(late=True, framed=framed, reads_on=True), "idle_timeout")
+    assert "too late" not in one.text
+    assert one.text.startswith("The client ended its stream (")
+    assert one.severity is Severity.LOW
+
+
+@pytest.mark.parametrize("framed", [True, False])
+def test_without_a_late_answer_it_is_less_grave_and_of_an_answer_that_came_nothing(
+    framed: bool,
+) -> None:
+    (one,) = of(gave_up(late=False, framed=framed), "idle_timeout")
+    assert one.severity is Severity.MEDIUM
+    assert "too late" not in one.text
+    (one,) = of(gave_up(late=False, framed=framed, answered=True), "idle_timeout")
+    assert one.severity is Severity.LOW
+    assert one.text.endswith("as an idle time-out does.")
+
+
 @pytest.mark.parametrize(
     "play",
     [timed_out(900)[0], timed_out(3210, then_ms=200)[0]],
@@ -119,15 +187,15 @@ ON, IDLE = "SOL_SOCKET, SO_KEEPALIVE, 1", "SOL_TCP, TCP_KEEPIDLE, 30"
 
 
 def test_keep_alives_that_never_came() -> None:
-    (one,) = of(silent(7, ON, IDLE), "keep_alive_unused")
+    (one,) = of(silent(17, ON, IDLE), "keep_alive_unused")
     assert "Keep-alives of the server did nothing" in one.text
     assert "after 30 s of silence (TCP_KEEPIDLE, call #5)" in one.text
-    assert "the longest was 7.000 s (from frame 5)" in one.text
+    assert "the longest was 17.000 s (from frame 5)" in one.text
     assert one.calls == (4,)
 
 
 def test_without_an_option_the_hosts_setting_counts() -> None:
-    (one,) = of(silent(7, ON), "keep_alive_unused")
+    (one,) = of(silent(4000, ON), "keep_alive_unused")
     assert "after 7,200 s of silence (the default of" in one.text
     play = silent(7, ON)
     host = Host("localhost", "6.1.0", (("net.ipv4.tcp_keepalive_time", "11"),))
@@ -139,16 +207,30 @@ def test_without_an_option_the_hosts_setting_counts() -> None:
 @pytest.mark.parametrize(
     "play",
     [
-        silent(7),
-        silent(7, ON, "SOL_SOCKET, SO_KEEPALIVE, 0"),
-        silent(0.5, ON),
+        silent(17),
+        silent(17, ON, IDLE, "SOL_SOCKET, SO_KEEPALIVE, 0"),
+        silent(0.9, ON, "SOL_TCP, TCP_KEEPIDLE, 1"),
+        silent(4, ON, IDLE),
         silent(31, ON, IDLE),
         silent(31, ON, IDLE, probe=True),
     ],
-    ids=["off", "off again", "no silence", "long enough for a probe", "probes"],
+    ids=["off", "off again", "no silence", "far from it", "long enough for a probe", "probes"],
 )
 def test_other_keep_alives_are_not_told(play: Play) -> None:
     assert of(play, "keep_alive_unused") == []
+
+
+@pytest.mark.parametrize("how", ["a reset", "nothing", "an ACK"])
+def test_a_peer_that_was_gone_would_have_been_found_sooner(how: str) -> None:
+    play = spoken(ON, IDLE)
+    play.now_ns += 4000 * MS
+    with play.call("server", "send", 1, size=1):
+        play.data("s>c", 0, 1, 100, way="drop" if how == "nothing" else "carry")
+    if how == "a reset":
+        play.answer_rst("c>s", 100)
+    if how == "an ACK":
+        play.ack("c>s", 1, at=100)
+    assert len(of(play, "keep_alive_unused")) == (how != "an ACK")
 
 
 def short_ones(count: int, *, first: str = "c>s", lived_ms: int = 3, reset: bool = False) -> Play:

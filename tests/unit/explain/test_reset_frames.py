@@ -60,11 +60,12 @@ def test_keep_alives_without_an_answer(answered: bool) -> None:
     play.now_ns += RTT_MS * MS
     play.ack("c>s", 100)
     for _ in range(2):
-        play.now_ns += 500 * MS
+        play.now_ns += 1000 * MS
         play.frame("s>c", "A", 100, 1)
     if answered:
         play.now_ns += RTT_MS * MS
         play.ack("c>s", 100)
+    play.now_ns += 1000 * MS
     play.rst("s>c", 100)
     text = reset(play).text
     assert ("2 keep-alive probes of it had no answer" in text) is not answered
