@@ -16,6 +16,7 @@ from netlab.explain.causes import MECHANISMS, Cause
 from netlab.explain.parts import Part, Sense
 from netlab.explain.path import Path
 from netlab.explain.scene import Scene
+from netlab.explain.stopped import is_stop
 from netlab.explain.timed_out import Owed, home_of_poll, timer_is_set
 from netlab.explain.wording import lasting, name_of
 from netlab.model.call import WAITING, is_inbound, is_outbound
@@ -45,6 +46,7 @@ _LARGER_WINDOW = (
     "Give its socket a larger SO_RCVBUF, before connect or listen (or none: then the kernel adapts"
     " it)."
 )
+_WHO_STOPPED = "Find out who stopped the program that was to read, and let it go on (SIGCONT)."
 _MORE_TIME = "It was on its way: allow more time than that takes."
 _OF_ONE_OBJECT = frozenset({"pipe", "mq", "ring"})  # at which end a poll looked, is not known
 
@@ -54,6 +56,8 @@ def advice_of(scene: Scene, call: Call, part: Part) -> str:
     cause: Cause = part.cause
     if part.sense is not None:
         cause = _FULL_WITHOUT_IT.get(part.sense, cause)
+    if cause is Cause.PEER_WINDOW and any(is_stop(scene.call(number)) for number in part.calls):
+        return _WHO_STOPPED
     if cause is Cause.PEER_WINDOW and part.sense is Sense.FULL:  # whose program reads
         return _LARGER_WINDOW
     if cause is Cause.TIMER:

@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 
 from netlab.explain.stopped import stop_text
+from netlab.explain.waits import explained
 from netlab.model.call import STOP
+from netlab.show.views.why_sentences import sentence
 from tests.playbook import ADDRESS, INODE, PID, Play, number_of
 from tests.waits_told import MS, causes, of, told
 
@@ -105,6 +107,10 @@ def test_a_window_that_is_shut_names_the_stop_of_its_reader() -> None:
     number = number_of(tables, STOP)
     assert f"and SIGSTOP had stopped it (server stop #{number})" in held.text
     assert number in held.calls
+    play = shut_window(stopped=True)
+    scene = explained(play.tables(), play.raw)
+    said = sentence(scene, scene.call(number_of(scene.tables, "send")))
+    assert said.advice.startswith("Find out who stopped the program that was to read")
     tables, rows = told(shut_window(stopped=False))
     assert "stop" not in of(rows, number_of(tables, "send"), "peer_window").text
 
