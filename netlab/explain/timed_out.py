@@ -34,6 +34,7 @@ from netlab.explain.low_water import unread
 from netlab.explain.opening import unanswered
 from netlab.explain.parts import Line, Part
 from netlab.explain.path import Path
+from netlab.explain.queues import complete, tell_standing
 from netlab.explain.scene import Scene
 from netlab.explain.sending import cut_short, lacked_room, stuck_since_ns, tell_room
 from netlab.explain.too_big import mtu_rule
@@ -91,7 +92,10 @@ def _owed_on(scene: Scene, call: Call, socket: Socket, *, for_room: bool) -> Owe
     path = scene.path(home[0])
     if path is None or not (path.exact or (for_room and is_outbound(call))):
         return None
-    return (_room if for_room else _bytes)(scene, call, path, home[1])
+    if for_room:
+        return _room(scene, call, path, home[1])
+    owed = _bytes(scene, call, path, home[1])
+    return owed if owed is not None or home[1] is Side.SERVER else _accept(scene, call, path)
 
 
 def _unopened(scene: Scene, call: Call) -> Owed | None:
@@ -246,6 +250,26 @@ def _bytes(scene: Scene, call: Call, path: Path, side: Side) -> Owed | None:
     if first is not None and frames:
         text += f" ({_fate(first) or f'frame {first.frame}'})"
     return Owed(path.connection, text, frames, (writer.call,), tuple(line.parts))
+
+
+def _accept(scene: Scene, call: Call, path: Path) -> Owed | None:
+    """Somebody who takes the connection from the queue of its listener."""
+    server = scene.ends.get((path.connection, Side.SERVER))
+    if server is None or server.accepted_by is None or server.listener is None:
+        return None
+    accept = scene.call(server.accepted_by)
+    queued = complete(path, server.listener)
+    until_ns = call.returned_ns or call.entered_ns
+    if queued is None or queued[0] >= until_ns or accept.entered_ns < until_ns:
+        return None
+    line = Line(max(call.entered_ns, queued[0]), until_ns)
+    tell_standing(line, path, queued[1], accept)
+    text = f": the connection stood in the accept queue, before {name_of(accept)} was called"
+    stops = [part for part in line.parts if part.cause is Cause.SIGNAL]
+    if stops:
+        text += f", {stops[0].text}"
+    calls = tuple(dict.fromkeys((accept.call, *(n for part in stops for n in part.calls))))
+    return Owed(path.connection, text, (queued[1],), calls, tuple(line.parts))
 
 
 def _room(scene: Scene, call: Call, path: Path, side: Side) -> Owed | None:

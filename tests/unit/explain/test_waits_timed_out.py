@@ -380,3 +380,26 @@ def test_a_call_of_a_socket_that_does_not_block_has_no_timer(witness: str, optio
     tables, rows = told(play)
     cause = "timer" if option or witness == "probe" else "scheduler"
     assert [found for found, _ in causes(rows, number_of(tables, "recv"))][:1] == [cause]
+
+
+@pytest.mark.parametrize("accepts", ["late", "before", "never"])
+def test_a_read_in_vain_says_that_nobody_had_accepted(accepts: str) -> None:
+    play = Play(wired=True)
+    play.did("server", "listen", 0, args="16", inode=INODE["listener"], fd=3, peer=None)
+    with play.call("client", "connect", 0, address=ADDRESS["server"]):
+        play.syn(), play.synack(), play.ack("c>s", 0)
+    if accepts == "before":
+        with play.accept():
+            pass
+    with play.call("client", "recv", None, size=10, errno="EAGAIN"):
+        play.now_ns += 50 * MS
+    if accepts == "late":
+        with play.accept():
+            pass
+    tables, rows = told(play)
+    timer = of(rows, number_of(tables, "recv"), "timer")
+    said = TIMED
+    if accepts == "late":
+        said += ": the connection stood in the accept queue, before server accept #4 was called"
+    assert timer.text == said
+    assert timer.calls == ((4,) if accepts == "late" else ())
