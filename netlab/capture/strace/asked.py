@@ -17,6 +17,10 @@ _WHOLE = ("poll", "ppoll", "epoll_wait", "epoll_pwait", "epoll_pwait2", "sendmsg
           "sendmmsg", "recvmmsg", "readv", "writev", "preadv2", "pwritev2", "pipe", "pipe2",
           "socketpair")  # fmt: skip
 
+# It says which signal ended a process only of those that it is to tell of.
+_ENDING = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGPIPE", "SIGALRM", "SIGABRT",
+           "SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGSYS", "SIGUSR1", "SIGUSR2")  # fmt: skip
+
 
 def strace_options(*, content_bytes: int = 0, addresses: bool = True) -> list[str]:
     """The options of strace 5.5 or later; -o and the program, or -p, come behind them.
@@ -31,5 +35,5 @@ def strace_options(*, content_bytes: int = 0, addresses: bool = True) -> list[st
         "-f", "--absolute-timestamps=format:unix,precision:ns", "--syscall-times=ns",
         "-yy" if addresses else "-y", "-x", f"-s{content_bytes}",
         "-e", f"trace={traced}", "-e", f"abbrev=!{','.join(_WHOLE)}",
-        "-e", f"signal={','.join(SHOWN)}",
+        "-e", f"signal={','.join((*SHOWN, *_ENDING))}",
     ]  # fmt: skip
