@@ -13,7 +13,6 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from itertools import islice
-from weakref import WeakKeyDictionary
 
 from netlab.correlate.sockets import OBJECT_PROTOCOLS, Socket
 from netlab.explain.scene import Scene, Thread
@@ -26,8 +25,6 @@ _LOOKED_AT = 32  # sockets, in one wait, whether they were read meanwhile
 _ONE_WAY = 2  # waits in vain behind which a program wrote on: it waits for no answers
 _IN_VAIN = frozenset({"EAGAIN", "ETIMEDOUT", "EINTR"})
 _Owing = tuple[Socket, int]  # the call that asked on it last
-_Asked = dict[int, _Owing]  # by wait or read in vain
-_ASKED: WeakKeyDictionary[Scene, _Asked] = WeakKeyDictionary()
 
 
 def is_vain(call: Call) -> bool:
@@ -43,9 +40,9 @@ def unanswered_request(scene: Scene, call: Call) -> tuple[int, Side] | None:
 
     Of a wait: the only one of its thread that owes one, and only if it may have watched it.
     """
-    if scene not in _ASKED:
-        _ASKED[scene] = _Asking(scene).found
-    found = _ASKED[scene].get(call.call)
+    if scene.requests is None:
+        scene.requests = _Asking(scene).found
+    found = scene.requests.get(call.call)
     if found is None or not found[0].is_stream or found[0].is_local:
         return None
     socket, asked = found
@@ -73,7 +70,7 @@ class _Asking:
         self._read_ns: dict[int, int] = {}  # by id of the socket, when its last read ended
         self._waits: dict[int, list[int]] = defaultdict(list)  # the same, in vain since it asked
         self._went_on: dict[int, int] = defaultdict(int)  # the same, how often it asked again
-        self.found: _Asked = {}
+        self.found: dict[int, _Owing] = {}  # by wait or read in vain
         for call in scene.calls:
             self._take(call)
 

@@ -133,6 +133,7 @@ class Scene:
         self.ignored: dict[Endpoint, list[Unanswered]] = {}  # by listener's end; the same
         self.troubles: dict[int, list[tuple[Call | None, Part]]] = {}  # by connection; the same
         self.owed: dict[int, Owed] = {}  # by call that its timer ended, once told
+        self.requests: dict[int, tuple[Socket, int]] | None = None  # `asked`, once told
         self.owed_on: dict[int, list[int]] = defaultdict(list)  # by connection, those calls
 
     # --- calls
