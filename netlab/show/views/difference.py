@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from netlab.explain.callers import program_of
 from netlab.explain.causes import Cause
 from netlab.explain.findings.finding import Finding
 from netlab.model.records import dataclass
-from netlab.show.views.callers import program_of
 from netlab.show.views.why import Bar, Why
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from netlab.explain.advice import advice_of
+from netlab.explain.callers import name_apart
 from netlab.explain.causes import BUSY, MECHANISMS, Cause, Certainty
 from netlab.explain.parts import Part
 from netlab.explain.scene import Scene
@@ -18,7 +19,6 @@ from netlab.explain.wording import more_such
 from netlab.model.recording import RawRecording
 from netlab.model.records import dataclass
 from netlab.model.tables import Call, Tables
-from netlab.show.views.callers import name_apart
 from netlab.show.views.messages import moved_by
 
 _CLAUSES = 3  # of a sentence; what is left is summed up

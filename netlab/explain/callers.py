@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from weakref import WeakKeyDictionary
 
 from netlab.explain.scene import Scene
 from netlab.explain.timed_out import home_of_poll
@@ -19,7 +18,7 @@ from netlab.model.tables import Call, Tables
 
 _PROCESS = re.compile(
     r"(.+)/(?:(.+)-)?\d+"
-)  # `server/nginx-5529`; its program unknown: `server/5529`
+)  # `server/nginx-5529`; of a program unknown: `server/7`
 _NETWORK = frozenset({"tcp", "udp"})
 
 
@@ -29,9 +28,6 @@ class Callers:
 
     number: bool  # which connection it is on: one side is held by several processes
     programs: frozenset[str]  # of these sides the program, too: different ones hold them
-
-
-_CALLERS: WeakKeyDictionary[Scene, Callers] = WeakKeyDictionary()
 
 
 def program_of(actor: str) -> str:
@@ -44,9 +40,9 @@ def program_of(actor: str) -> str:
 
 def name_apart(scene: Scene, call: Call) -> str:
     """`client send #12`; in a proxy's recording `[1] client (server/nginx) send #12`."""
-    if scene not in _CALLERS:
-        _CALLERS[scene] = callers_of(scene.tables)
-    callers = _CALLERS[scene]
+    if scene.callers is None:
+        scene.callers = callers_of(scene.tables)
+    callers = scene.callers
     if not callers.number:
         return name_of(call)
     connection = call.connection

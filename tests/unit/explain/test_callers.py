@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from netlab.show.views.callers import program_of
+from netlab.explain.callers import program_of
 from netlab.show.views.why import why
 from tests.playbook import Play
 from tests.waits_told import MS
