@@ -16,9 +16,7 @@ from netlab.model.call import WAITING
 from netlab.model.records import dataclass
 from netlab.model.tables import Call, Tables
 
-_PROCESS = re.compile(
-    r"(.+)/(?:(.+)-)?\d+"
-)  # `server/nginx-5529`; of a program unknown: `server/7`
+_PROCESS = re.compile(r"(.+)/(?:(.+)-)?\d+")  # `server/nginx-5529`, or `server/5529`
 _NETWORK = frozenset({"tcp", "udp"})
 
 
