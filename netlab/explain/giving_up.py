@@ -8,6 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left
 
 from netlab.correlate.arrivals import arrival_ns, came, reached
+from netlab.correlate.socket_options import OptionSet
 from netlab.correlate.sockets import Socket
 from netlab.explain.at_once import NO_WAIT_NS, traced_ns
 from netlab.explain.causes import Cause, Certainty
@@ -16,30 +17,30 @@ from netlab.explain.path import Path
 from netlab.explain.scene import Scene
 from netlab.explain.timed_out import tell_timer, timer_is_set
 from netlab.explain.wording import counted
-from netlab.model.call import MSG_DONTWAIT, POLLERR, is_moving
+from netlab.model.call import MSG_DONTWAIT, POLLERR, POLLHUP, POLLIN, is_moving
 from netlab.model.tables import Call, Side
 
 # Where ICMP had said that there is no way, the timer ends with that (tcp_write_err in Linux).
 GAVE_UP = frozenset({"ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH"})
+_AT_ONCE_NS = 5_000_000  # from an ICMP message to the call that it fails, on a busy machine
 _NONE: tuple[str, tuple[int, ...], tuple[int, ...]] = ("", (), ())
 
 
 def gave_up(
     line: Line, call: Call, scene: Scene, said: tuple[str, tuple[int, ...], tuple[int, ...]] = _NONE
-) -> bool:
+) -> None:
     """A call that failed because its time was up, or that did not wait at all.
 
     `said`: what had not come by then, with the frames and calls that show it.
     """
     if call.errno not in ("EAGAIN", "ETIMEDOUT", "EINPROGRESS"):
-        return False
+        return
     if line.stop_ns - line.at_ns > NO_WAIT_NS + traced_ns(call) and not _may_not_wait(scene, call):
         text, frames, calls = said
         if not text:
             tell_timer(line, scene, call, Certainty.INFERRED)
         line.until(line.stop_ns, Cause.TIMER, Certainty.INFERRED, frames, calls,
                    f"until its time was up{text}")  # fmt: skip
-    return True
 
 
 def _may_not_wait(scene: Scene, call: Call) -> bool:
@@ -61,60 +62,97 @@ def _may_not_wait(scene: Scene, call: Call) -> bool:
 def tell_hopeless(line: Line, scene: Scene, call: Call, socket: Socket) -> int | None:
     """A wait that reported a stream in error, or readable, without a frame: its kernel gave up.
 
-    What its next call on it returned shows that. Where none was made (the program asked SO_ERROR),
-    it was in error, nothing that came had put it there, and the kernel had tried in vain.
+    What its next call on it returned shows that, where nothing of the peer came in between. Where
+    none was made (the program asked SO_ERROR), it was in error, and nothing that came put it there.
     """
     home = scene.home(socket)
     path = scene.path(home[0]) if home is not None else None
-    later = map(scene.call, socket.calls[bisect_left(socket.calls, call.call) :])
-    moved = next((one for one in later if one.op == "connect" or is_moving(one)), None)
-    if path is None or home is None:
+    reported = scene.sockets.reported.get(call.call, ())
+    events = next((item.events for item, one in reported if one is socket), 0)
+    if path is None or home is None or not events & (POLLIN | POLLERR | POLLHUP):
         return None
-    if moved is not None:
-        hopeless = moved.errno in GAVE_UP
-    else:
-        reported = scene.sockets.reported.get(call.call, ())
-        hopeless = any(one is socket and item.events & POLLERR for item, one in reported)
-    if not hopeless or came(path.track.halves[home[1].inbound].resets):
+    moved = _next_move(scene, call, socket)
+    hopeless = moved.errno in GAVE_UP if moved is not None else bool(events & POLLERR)
+    until_ns = moved.entered_ns if moved is not None else line.stop_ns
+    if not hopeless or _heard_ns(path, home[1], until_ns) > line.stop_ns:
         return None
-    certainty = Certainty.OBSERVED if moved is not None else Certainty.INFERRED
-    return kernel_gave_up(line, scene, path, home[1], certainty)
+    if came(path.track.halves[home[1].inbound].resets):
+        return None
+    errno = moved.errno if moved is not None else None
+    return kernel_gave_up(line, scene, path, home[1], errno)
+
+
+def _next_move(scene: Scene, call: Call, socket: Socket) -> Call | None:
+    """The first call behind a wait that moves bytes on a socket, or opens it."""
+    for place in range(bisect_left(socket.calls, call.call), len(socket.calls)):
+        one = scene.call(socket.calls[place])
+        if one.op == "connect" or is_moving(one):
+            return one
+    return None
+
+
+def _heard_ns(path: Path, side: Side, until_ns: int) -> int:
+    """When the last sign of life of the peer came to this side, by then; 0: none did."""
+    return max(
+        (arrival_ns(row.packet) for row in path.track.rows
+         if row.direction is side.inbound and reached(row.packet)
+         and arrival_ns(row.packet) <= until_ns), default=0,
+    )  # fmt: skip
 
 
 def kernel_gave_up(
-    line: Line, scene: Scene, path: Path, side: Side, certainty: Certainty = Certainty.OBSERVED
+    line: Line, scene: Scene, path: Path, side: Side, errno: str | None
 ) -> int | None:
-    """TCP_USER_TIMEOUT, keep-alive, or the retransmission timer gave the peer up."""
-    options = {o.name: o for o in scene.options(path.connection, side) if o.on}
-    heard = [
-        arrival_ns(row.packet) for row in path.track.rows
-        if row.direction is side.inbound and reached(row.packet)
-        and arrival_ns(row.packet) <= line.stop_ns
-    ]  # fmt: skip
-    since_ns = max(heard, default=line.at_ns)
+    """TCP_USER_TIMEOUT, keep-alive, or the retransmission timer gave the peer up.
+
+    `errno`: with which a call failed; None: that is not known. ETIMEDOUT comes of these timers
+    alone. What ICMP says fails calls as well, at once with IP_RECVERR (man 7 ip): so of another
+    error, or none, frames must show that the peer had been asked in vain.
+    """
+    since_ns = _heard_ns(path, side, line.stop_ns) or line.at_ns
     sender = path.senders[side.outbound]
     unacked = sender.nxt(line.stop_ns) > sender.una(line.stop_ns)
-    probes = tuple(
-        row.segment.frame for row in path.track.rows
-        if row.direction is side.outbound and path.is_keep_alive(row)
-        and row.packet.time_ns >= since_ns
-    )  # fmt: skip
+    rows = [
+        row for row in path.track.rows
+        if row.direction is side.outbound and since_ns <= row.packet.time_ns <= line.stop_ns
+    ]  # fmt: skip
+    probes = tuple(row.segment.frame for row in rows if path.is_keep_alive(row))
     resends = tuple(r.frame for r in sender.resends_between(since_ns, line.stop_ns))
-    if certainty is not Certainty.OBSERVED and not probes and not resends:
-        return None  # nothing shows that it was tried
-    if "TCP_USER_TIMEOUT" in options:
-        cause, frames = Cause.USER_TIMEOUT, probes
+    asked = (*probes, *resends, *(row.segment.frame for row in rows if row.probe))
+    if errno != "ETIMEDOUT" and (not asked or _told_by_icmp(path, side, line.stop_ns)):
+        return None
+    timer = _in_force(scene, path, side, "TCP_USER_TIMEOUT", line.stop_ns)
+    calls: tuple[int, ...] = ()
+    if timer is not None:
+        cause, frames, calls = Cause.USER_TIMEOUT, tuple(dict.fromkeys(asked)), (timer.call,)
         text = "until TCP_USER_TIMEOUT gave the silent peer up"
     elif probes and not unacked:
         cause, frames = Cause.KEEPALIVE, probes
         text = f"until {counted(len(probes), 'keep-alive probe')} had no answer"
-    elif unacked:
+    elif unacked and resends:
         cause, frames = Cause.RTO, resends
         text = f"until {counted(len(resends), 'resend')} had no answer"
     else:
         return None
-    calls = (options["TCP_USER_TIMEOUT"].call,) if cause is Cause.USER_TIMEOUT else ()
+    certainty = Certainty.INFERRED if errno is None else Certainty.OBSERVED
     line.until(since_ns, Cause.PEER_APP, Certainty.INFERRED, (), (),
                "before the last sign of life of the peer")  # fmt: skip
     line.until(line.stop_ns, cause, certainty, frames[:8], calls, text)
     return line.stop_ns
+
+
+def _in_force(scene: Scene, path: Path, side: Side, name: str, time_ns: int) -> OptionSet | None:
+    """The setsockopt that switched an option on, if none switched it off again by then."""
+    found = [o for o in scene.options(path.connection, side)
+             if o.name == name and o.entered_ns <= time_ns]  # fmt: skip
+    return found[-1] if found and found[-1].on else None
+
+
+def _told_by_icmp(path: Path, side: Side, time_ns: int) -> bool:
+    """Whether an ICMP message of what this side sent had come just before."""
+    flow = path.track.flow
+    return any(
+        flow.direction(forward) is side.outbound and reached(packet)
+        and 0 <= time_ns - arrival_ns(packet) <= _AT_ONCE_NS
+        for packet, forward in flow.errors
+    )  # fmt: skip

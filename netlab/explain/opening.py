@@ -18,7 +18,8 @@ from netlab.explain.wording import fate_text
 from netlab.model.tables import Call, Direction, Packet, Side
 
 _PROMPT_NS = 2_000_000  # the stack's own work, on a busy machine
-_REFUSING = frozenset({"port unreachable", "protocol unreachable"})  # else there is no way
+# What TCP does not take for an error (tcp_v4_err and tcp_v6_err in Linux).
+_NO_ERROR = frozenset({"redirect", "source quench", "fragmentation needed", "packet too big"})
 
 
 def tell_handshake(line: Line, path: Path, side: Side = Side.CLIENT) -> int | None:
@@ -259,14 +260,20 @@ def tell_refusal(line: Line, path: Path, syns: list[Packet], refusal: Packet) ->
 
 
 def icmp_error(path: Path, until_ns: int) -> Packet | None:
-    """The last ICMP message of the client's frames that had come by then."""
+    """The last ICMP message that had come by then and is an error of the client's frames."""
     flow = path.track.flow
     told = [
         packet for packet, forward in flow.errors
         if flow.direction(forward) is Direction.C2S and reached(packet)
-        and arrival_ns(packet) <= until_ns
+        and arrival_ns(packet) <= until_ns and says_no_way(packet)
     ]  # fmt: skip
     return max(told, key=arrival_ns, default=None)
+
+
+def says_no_way(packet: Packet) -> bool:
+    """Whether an ICMP message says that what it quotes does not get there, of whatever size."""
+    icmp = packet._icmp
+    return icmp is None or (icmp.mtu_bytes is None and icmp.name not in _NO_ERROR)
 
 
 def tell_icmp(line: Line, path: Path, syns: list[Packet], error: Packet) -> int:
@@ -275,7 +282,7 @@ def tell_icmp(line: Line, path: Path, syns: list[Packet], error: Packet) -> int:
     line.until(syns[0].time_ns, Cause.COPY, Certainty.INFERRED)
     before = tell_syns(line, path, syns, ready_ns - 1)
     name = error._icmp.name if error._icmp is not None else "ICMP"
-    cause = Cause.REFUSED if name in _REFUSING else Cause.UNREACHABLE
+    cause = Cause.REFUSED if error._port_unreachable else Cause.UNREACHABLE
     line.until(ready_ns, cause, Certainty.OBSERVED, (before.frame, error.frame), (),
                f"until the ICMP message of frame {error.frame} came ({name})")  # fmt: skip
     return ready_ns

@@ -40,7 +40,7 @@ def tell_recv(line: Line, scene: Scene, call: Call) -> int | None:
         return None
     inbound = Side(call.side).inbound
     if call.errno in GAVE_UP:
-        return kernel_gave_up(line, scene, path, Side(call.side))
+        return kernel_gave_up(line, scene, path, Side(call.side), call.errno)
     if call.errno is not None:
         return _reset(line, path, call, inbound)
     if call.start is None or call.stop is None:

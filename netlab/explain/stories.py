@@ -166,7 +166,7 @@ def _send(line: Line, scene: Scene, call: Call) -> int | None:
     if socket is not None and socket.connects[:1] == [call.call]:
         return tell_connect(line, path, call)  # it opened the connection: Fast Open (RFC 7413)
     if call.errno in GAVE_UP:
-        return kernel_gave_up(line, scene, path, Side(call.side))
+        return kernel_gave_up(line, scene, path, Side(call.side), call.errno)
     if _does_not_wait(scene, call):
         return line.at_ns
     reset_ns = _reset_inside(path, call)

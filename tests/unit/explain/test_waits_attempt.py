@@ -11,6 +11,7 @@ import pytest
 from netlab.explain.timed_out import home_of_poll
 from netlab.explain.waits import explained
 from netlab.model.call import POLLERR, POLLHUP, POLLIN, POLLOUT
+from netlab.model.recording import Loss
 from netlab.model.tables import Icmp, Packet, Side
 from tests.playbook import ADDRESS, INODE, Play, number_of
 from tests.waits_told import MS, causes, of, told
@@ -75,7 +76,8 @@ def test_a_connect_that_an_icmp_message_ended(blocks: bool, name: str, cause: st
         quoted = Packet(0, 0, None, "unknown", "lo", "", 66, 66, src="127.0.0.1", dst="127.0.0.1",
                         sport=40000, dport=80, protocol="TCP", ip_id=syn)  # fmt: skip
         play.datagram("127.0.0.1:0", "127.0.0.1:0", 0, protocol="ICMP", sport=None,
-                      _quoted=quoted, _icmp=Icmp(3, 0, name))  # fmt: skip
+                      _quoted=quoted, _icmp=Icmp(3, 0, name),
+                      _port_unreachable=name == "port unreachable")  # fmt: skip
 
     if blocks:
         errno = "ECONNREFUSED" if cause == "refused" else "EHOSTUNREACH"
@@ -91,6 +93,51 @@ def test_a_connect_that_an_icmp_message_ended(blocks: bool, name: str, cause: st
     assert causes(rows, call) == [(cause, 30)]
     assert of(rows, call, cause).certainty == "observed"
     assert of(rows, call, cause).frames[-1] == syn + 1
+
+
+@pytest.mark.parametrize("name", ["redirect", "source quench", "fragmentation needed"])
+def test_a_message_that_is_no_error_ended_no_connect(name: str) -> None:
+    play = Play(wired=True)
+    syn = begun(play, "drop")
+    with play.wait("client", (INODE["client"], FAILED), op="poll", args="nfds=1"):
+        play.now_ns += 30 * MS
+        quoted = Packet(0, 0, None, "unknown", "lo", "", 66, 66, src="127.0.0.1", dst="127.0.0.1",
+                        sport=40000, dport=80, protocol="TCP", ip_id=syn)  # fmt: skip
+        play.datagram("127.0.0.1:0", "127.0.0.1:0", 0, protocol="ICMP", sport=None,
+                      _quoted=quoted, _icmp=Icmp(5, 1, name))  # fmt: skip
+        play.now_ns += 970 * MS
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, "poll")) == [("syn_retry", 1000)]
+
+
+@pytest.mark.parametrize("spoke", ["ack", "data", "server"])
+def test_an_answer_that_was_not_captured_was_one_all_the_same(spoke: str) -> None:
+    play = Play(wired=True)
+    begun(play)
+    with play.wait("client", (INODE["client"], POLLOUT), op="poll", args="nfds=1"):
+        play.now_ns += 1000 * MS
+        if spoke == "ack":
+            play.ack("c>s", 0)
+        elif spoke == "data":
+            play.data("c>s", 0, 10)
+        else:
+            play.data("s>c", 0, 10)
+    tables, rows = told(play)
+    assert {cause for cause, _ in causes(rows, number_of(tables, "poll"))} == {"unknown"}
+
+
+@pytest.mark.parametrize("events", [POLLOUT, FAILED])
+def test_where_frames_were_lost_only_an_error_is_a_failure(events: int) -> None:
+    play = Play()
+    play.raw.losses.append(Loss("packets", "frames", 3, "ring full"))
+    begun(play)
+    with play.wait("client", (INODE["client"], events), op="poll", args="nfds=1"):
+        play.now_ns += 1000 * MS
+        play.syn()
+        play.now_ns += 2000 * MS
+    tables, rows = told(play)
+    found = {cause for cause, _ in causes(rows, number_of(tables, "poll"))}
+    assert found == ({"syn_retry"} if events == FAILED else {"unknown"})
 
 
 def test_a_wait_for_a_connect_that_was_answered_is_for_the_answer() -> None:
@@ -196,6 +243,56 @@ def waits_for_room(events: int, wait: dict[str, Any], *, acked: int, late_ms: in
         with play.call("server", "close", 0):
             play.rst("s>c", 0, 44 * full)
     return play
+
+
+def test_a_read_that_failed_long_after_a_wait_for_room_did_not_end_that() -> None:
+    """Only the read was given up, 5 s later: what came in between shows it."""
+    full = 1460
+    play = Play(wired=True)
+    play.handshake()
+    play.ack("s>c", 0)
+    with play.call("client", "send", 50 * full, size=1 << 22):
+        for at in range(0, 44 * full, full):
+            play.data("c>s", at, at + full)
+    with play.wait("client", (INODE["client"], POLLOUT), **WAITS[0]):
+        play.now_ns += 80 * MS
+        play.ack("s>c", 44 * full)
+    with play.call("client", "recv", None, size=10, errno="ETIMEDOUT"):
+        play.now_ns += 5000 * MS
+    tables, rows = told(play)
+    found = {cause for cause, _ in causes(rows, number_of(tables, "poll"))}
+    assert not found & {"rto", "user_timeout", "keepalive"}
+
+
+def test_a_user_timeout_that_was_taken_back_gave_nobody_up() -> None:
+    play = silent("SOL_TCP, TCP_USER_TIMEOUT, 2000", "ETIMEDOUT", POLLIN | POLLERR, WAITS[0])
+    place = next(at for at, one in enumerate(play.calls) if "USER_TIMEOUT" in one.args)
+    again = replace(play.calls[place], args="SOL_TCP, TCP_USER_TIMEOUT, 0",
+                    entered_ns=(play.calls[place].returned_ns or 0) + 100,
+                    returned_ns=(play.calls[place].returned_ns or 0) + 200)  # fmt: skip
+    play.calls.insert(place + 1, again)
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, "poll")) == [("keepalive", 2000)]
+
+
+@pytest.mark.parametrize("probes", [True, False])
+def test_an_error_that_icmp_told_of_was_no_timer(probes: bool) -> None:
+    """With IP_RECVERR a message fails the next call at once, though the peer is asked meanwhile."""
+    play = Play(wired=True)
+    play.handshake()
+    with play.call("client", "send", 10, size=10):
+        sent = play.data("c>s", 0, 10)
+    play.ack("s>c", 10)
+    with play.call("client", "recv", None, size=10, errno="EHOSTUNREACH"):
+        play.now_ns += 1000 * MS
+        if probes:
+            play.frame("c>s", "A", 10, 1, way="drop")
+        quoted = Packet(0, 0, None, "unknown", "lo", "", 66, 66, src="127.0.0.1", dst="127.0.0.1",
+                        sport=40000, dport=80, protocol="TCP", ip_id=sent)  # fmt: skip
+        play.datagram("127.0.0.1:0", "127.0.0.1:0", 0, protocol="ICMP", sport=None,
+                      _quoted=quoted, _icmp=Icmp(3, 1, "host unreachable"))  # fmt: skip
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, "recv", 1, "client")) == [("unknown", 1000)]
 
 
 @pytest.mark.parametrize("for_room", [True, False])
