@@ -303,13 +303,15 @@ def tell_unanswered(line: Line, path: Path, syns: list[Packet]) -> None:
             f" {answer.frame} {_lost(answer)}",
         )  # fmt: skip
         return
+    last, either = ("last ", " either") if before is not syns[0] else ("", "")
     ignored = path.exact and before._wired and reached(before)
     cause = Cause.BACKLOG_FULL if ignored else Cause.SYN_RETRY
     queue = queue_at(path, arrival_ns(before)) if ignored else None
     sure = before._wired if not ignored else queue is not None and queue[1] > queue[2]
     line.until(
         line.stop_ns, cause, Certainty.OBSERVED if sure else Certainty.INFERRED,
-        (before.frame,), (), f"because the last SYN (frame {before.frame}) had no answer either",
+        (before.frame,), (),
+        f"because the {last}SYN (frame {before.frame}) had no answer{either}",
     )  # fmt: skip
 
 

@@ -63,6 +63,16 @@ def test_a_wait_for_a_connect_that_nobody_answered(wait: dict[str, Any], events:
     assert frames == [(first, second), (second,)]
 
 
+def test_of_one_syn_nothing_is_said_of_others() -> None:
+    play = Play(wired=True)
+    syn = begun(play, "drop")
+    with play.wait("client", (INODE["client"], FAILED), op="poll", args="nfds=1"):
+        play.now_ns += 500 * MS
+    tables, rows = told(play)
+    part = of(rows, number_of(tables, "poll"), "syn_retry")
+    assert part.text == f"because the SYN (frame {syn}) had no answer"
+
+
 @pytest.mark.parametrize(
     ("name", "cause"), [("port unreachable", "refused"), ("host unreachable", "unreachable")]
 )
