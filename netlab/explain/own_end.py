@@ -41,7 +41,8 @@ def shut_reading(scene: Scene, socket: Socket, until_ns: int) -> Call | None:
 
 def over_ns(scene: Scene, shut: Call) -> int:
     """When a shutdown had been done at the latest: it returned, or its FIN left."""
-    return min([shut.returned_ns or shut.entered_ns, *scene.departures_ns(shut)])
+    returned_ns = shut.returned_ns if shut.returned_ns is not None else scene.end_ns
+    return min([returned_ns, *scene.departures_ns(shut)])
 
 
 def tell_shut(line: Line, shut: Call, certainty: Certainty = Certainty.OBSERVED) -> int:

@@ -1,8 +1,11 @@
 """select, poll and epoll_wait -> the wait of the event that ended them.
 
 The wakeup spans name the frame, or the call at the other end, that made a descriptor ready: the
-wait is told as a recv, accept or send would have waited for it. Without one, a socket reported
-writable after a short send waited for room.
+wait is told as a recv, accept or send would have waited for it. So is a shutdown of its own side
+(`own_end`). Without any of these it waited for a connect that failed (`attempt`), for what its
+error queue told (`error_queue`), for a peer that its kernel gave up (`giving_up`), or for room:
+after a short send, or once another thread had filled the socket (`room_anew`). Where it reported
+several descriptors, and of one nothing is known, that one may have ended it: nothing is observed.
 Read first: `correlate.wakeups`, man 2 poll, man 7 epoll.
 """
 
@@ -241,9 +244,9 @@ def _errored(line: Line, scene: Scene, call: Call) -> int | None:
         if socket.is_local or socket.listens:
             continue
         if socket.is_stream:
-            told = (tell_told_acked if item.events & POLLERR else None, tell_hopeless)
-            ready = (story(line, scene, call, socket) for story in told if story is not None)
-            found = next((at for at in ready if at is not None), None)
+            found = tell_told_acked(line, scene, call, socket) if item.events & POLLERR else None
+            if found is None:
+                found = tell_hopeless(line, scene, call, socket)
             if found is not None:
                 return found
             continue
@@ -253,9 +256,9 @@ def _errored(line: Line, scene: Scene, call: Call) -> int | None:
 
 
 def _writable(line: Line, scene: Scene, call: Call, *, by_reset: bool = False) -> int | None:
-    """A wait that several ACKs ended: which of them woke it no frame tells, but all freed room.
+    """A wait for room, of a stream, datagrams or a local socket, where no span says what made it.
 
-    `by_reset`: one came before it began; only a reset can have ended it then.
+    `by_reset`: an ACK that made room came before it began; only a reset can have ended it then.
     """
     for item, socket in scene.sockets.reported.get(call.call, ()):
         if not item.events & POLLOUT or socket.listens:

@@ -64,7 +64,7 @@ class Owed:
 
 
 def owed_to(scene: Scene, call: Call) -> Owed | None:
-    """What had not come to a read, or a wait for one descriptor, when its time was up."""
+    """What had not come to a read or a wait, or had no room, when its time was up."""
     if call.returned_ns is None:
         return None
     known = scene.socket_of(call)
