@@ -284,6 +284,13 @@ class Scene:
             found += options_of(numbers, self.records)
         return [*found, *options_of(socket.calls, self.records)]
 
+    def option_at(self, connection: int, side: Side, name: str, time_ns: int) -> OptionSet | None:
+        """What set an option of a side last by then; None: nothing that was recorded."""
+        return next(
+            (option for option in reversed(self.options(connection, side))
+             if option.name == name and option.entered_ns <= time_ns), None,
+        )  # fmt: skip
+
     def switch(self, connection: int, side: Side, name: str) -> Switch:
         """An option that is on or off."""
         socket = self.ends.get((connection, side))
