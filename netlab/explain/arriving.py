@@ -218,8 +218,6 @@ def tell_reset(line: Line, path: Path, direction: Direction, packet: Packet) -> 
     cause = path.scene.caller_of([packet], Role.RST, direction)
     asked = asked_by(path, direction.sender, packet) if cause is None and path.exact else None
     answered = asked.packet if asked is not None else None
-    if cause is None and answered is None:
-        answered = _answered(path, path.senders[direction], packet)
     if cause is not None:
         tell_before(until, path.scene, cause, f"called {_plain(cause)}")
         tell_process_end(until, cause, packet.time_ns, (packet.frame,))
@@ -241,13 +239,6 @@ def tell_reset(line: Line, path: Path, direction: Direction, packet: Packet) -> 
     tell_flight(until, packet, None)
     line.include(until.finish(), ready_ns)
     return ready_ns
-
-
-def _answered(path: Path, sender: Sender, reset: Packet) -> Packet | None:
-    """The frame with payload that came just before a reset, which answers it; None: none did."""
-    asked = _last_question(path, sender, reset) if path.exact else None
-    late = asked is None or reset.time_ns - arrival_ns(asked) > _PROMPT_NS
-    return None if late else asked
 
 
 def _plain(call: Call) -> str:
