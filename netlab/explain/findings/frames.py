@@ -222,8 +222,8 @@ def handshake_lost(scene: Scene, row: Connection) -> Iterator[Finding]:
     unheard = [p for p in sent(path.track.handshake_acks) if p._wired and not may_have_reached(p)]
     if unheard:
         rules = dict.fromkeys(rule_text(packet) for packet in unheard)
-        what += f"; on the wire {counted(len(unheard), 'ACK')} of the client got lost"
-        what += "".join(rules)
+        what += f"; {counted(len(unheard), 'ACK')} of the client"
+        what += f" {'was' if len(unheard) == 1 else 'were'} lost on the wire{''.join(rules)}"
     if ignored:
         what += f", {counted(len(ignored), 'SYN')} came and had no answer (a full queue does that)"
     if not answers:

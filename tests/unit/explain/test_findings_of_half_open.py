@@ -488,5 +488,5 @@ def test_a_lost_ack_of_the_handshake_is_told_and_shown() -> None:
     play.synack()
     second = play.ack("c>s", 0, way="drop")
     (one,) = of(play, "handshake_lost")
-    assert "1 SYN and 2 SYN-ACKs were sent; on the wire 2 ACKs of the client got lost" in one.text
+    assert "1 SYN and 2 SYN-ACKs were sent; 2 ACKs of the client were lost on the wire" in one.text
     assert {first, second} <= set(one.frames)
