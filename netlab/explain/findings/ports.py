@@ -18,6 +18,7 @@ from netlab.correlate.sockets import Socket
 from netlab.explain.findings.finding import CITED, Finding, Severity
 from netlab.explain.scene import Scene
 from netlab.explain.wording import lasting, name_of
+from netlab.model.records import dataclass
 from netlab.model.tables import Call, Connection, Direction, Packet, Role, Side
 
 _MANY = 23
@@ -28,7 +29,19 @@ _ADVICE = {
 }  # fmt: skip
 _TIME_WAIT_NS = 60_000_000_000
 _SHORT_NS = 1_000_000_000
-_Lingering = tuple[int, Side, Packet, str]  # connection, who closed first, its FIN, its state
+
+
+@dataclass(frozen=True, slots=True)
+class _Lingering:
+    """An end of a connection that keeps its port though nothing of it is open."""
+
+    connection: int
+    side: Side  # that closed first
+    fin: Packet
+    state: str
+
+
+_Try = tuple[Call, list[_Lingering]]  # a bind, and what kept its port from it
 
 
 def time_wait(scene: Scene) -> Iterator[Finding]:
@@ -72,7 +85,7 @@ def bind_refused(scene: Scene) -> Iterator[Finding]:
     """A bind for which the port was in use, by nothing that was open: by connections that
     this end had closed first, in FIN-WAIT-2 until the other closes, and in TIME-WAIT then."""
     kept: dict[tuple[str, int], list[tuple[Connection, Side]]] | None = None
-    tries: dict[tuple[str, str | None], list[tuple[Call, list[_Lingering]]]] = defaultdict(list)
+    tries: dict[tuple[str, int, str | None], list[_Try]] = defaultdict(list)
     for bind in scene.calls:
         if bind.op != "bind" or bind.errno != "EADDRINUSE":
             continue
@@ -90,34 +103,32 @@ def bind_refused(scene: Scene) -> Iterator[Finding]:
             and _conflict(scene, socket, row.connection, side, bind)
         ]  # fmt: skip
         if found:
-            tries[bind.host, address].append((bind, found))
-    for refused in tries.values():
-        yield _refused(scene, refused)
+            tries[bind.host, end[1], address].append((bind, found))
+    for (_, port, _), refused in tries.items():
+        yield _refused(scene, port, refused)
 
 
-def _refused(scene: Scene, tries: Sequence[tuple[Call, Sequence[_Lingering]]]) -> Finding:
+def _refused(scene: Scene, port: int, tries: Sequence[_Try]) -> Finding:
     """Of all the tries of a host to bind one address, the first, and how often it tried."""
     (bind, found), last = tries[0], tries[-1][0]
-    connection, side, fin, state = found[0]
-    end = maybe_endpoint(scene.record(bind.call).address)
-    port = end[1] if end is not None else 0
+    first = found[0]
     others = f" (and {len(found) - 1:,} more)" if len(found) > 1 else ""
     again = ""
     if len(tries) > 1:
         again = f", the first of {len(tries):,} such tries in"
         again += f" {lasting(last.entered_ns - bind.entered_ns)}"
     closers = [
-        span.call for _, closed_by, packet, _ in found
-        for span in scene.closers.get((Role.FIN, packet.frame), ())
-        if scene.call(span.call).side != closed_by.inbound.sender
+        span.call for one in found
+        for span in scene.closers.get((Role.FIN, one.fin.frame), ())
+        if scene.call(span.call).side != one.side.inbound.sender
     ]  # fmt: skip
     return Finding(
-        "bind_refused", connection, Severity.HIGH,
+        "bind_refused", first.connection, Severity.HIGH,
         f"{name_of(bind)} was refused port {port} (EADDRINUSE){again}: connection"
-        f" {connection}{others} was in {state} there, for up to 60 s, as the {side} had closed it"
-        f" first (frame {fin.frame}).",
-        _ADVICE[side],
-        "man 7 socket; RFC 9293 3.6.1", tuple(packet.frame for _, _, packet, _ in found[:CITED]),
+        f" {first.connection}{others} was in {first.state} there, for up to 60 s, as the"
+        f" {first.side} had closed it first (frame {first.fin.frame}).",
+        _ADVICE[first.side],
+        "man 7 socket; RFC 9293 3.6.1", tuple(one.fin.frame for one in found[:CITED]),
         tuple(dict.fromkeys((bind.call, last.call, *closers[: CITED - 2]))),
     )  # fmt: skip
 
@@ -206,4 +217,4 @@ def _lingers(scene: Scene, row: Connection, side: Side, bind: Call) -> _Lingerin
     since_ns = arrival_ns(others[0]) if others else own[0].time_ns
     if bind.entered_ns - since_ns >= _TIME_WAIT_NS:
         return None
-    return row.connection, side, own[0], "TIME-WAIT" if others else "FIN-WAIT-2"
+    return _Lingering(row.connection, side, own[0], "TIME-WAIT" if others else "FIN-WAIT-2")
