@@ -47,7 +47,7 @@ _LARGER_WINDOW = (
     " it)."
 )
 _WHO_STOPPED = "Find out who stopped the program that was to read, and let it go on (SIGCONT)."
-_MORE_TIME = "It was on its way: allow more time than that takes."
+_MORE_TIME = " was on its way: allow more time than that takes."
 _OF_ONE_OBJECT = frozenset({"pipe", "mq", "ring"})  # at which end a poll looked, is not known
 
 
@@ -132,7 +132,10 @@ def _of_handshake(scene: Scene, call: Call, frames: tuple[int, ...], calls: tupl
         return MECHANISMS[Cause.SYN_RETRY].advice
     until_ns = late[0].time_ns if late else call.returned_ns
     again = (p for p in sent(halves[Direction.C2S].syns) if p.time_ns > call.returned_ns)
-    return "" if any(p.time_ns < until_ns for p in again) else _MORE_TIME
+    if any(p.time_ns < until_ns for p in again):
+        return ""
+    asks = last.direction == Direction.C2S and last._wired and arrival_ns(last) > call.returned_ns
+    return f"The {'SYN' if asks else 'answer'}{_MORE_TIME}"
 
 
 def _of_owed(scene: Scene, call: Call, part: Part, owed: Owed) -> str:
@@ -143,7 +146,8 @@ def _of_owed(scene: Scene, call: Call, part: Part, owed: Owed) -> str:
     if longest.cause is Cause.TIMER:
         return _ASK_AGAIN
     if longest.cause is Cause.NETWORK:
-        return _MORE_TIME
+        answer = call.side == Side.CLIENT and is_inbound(call)
+        return f"{'The answer' if answer else 'What it waited for'}{_MORE_TIME}"
     if 2 * longest.length_ns < part.length_ns or longest.cause is Cause.UNKNOWN:
         return ""
     return advice_of(scene, call, longest)

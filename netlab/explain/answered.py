@@ -4,7 +4,7 @@ An end that no longer has a connection says so only when it is asked (RFC 9293 3
 other sends next, by what it sends again, or by a keep-alive probe. Up to that frame who waits
 believes in a peer that is gone. Where the FIN or RST that told so was lost, the wait was for the
 peer's program only until then.
-Read first: `findings.half_open`; RFC 9293 3.10.7.1.
+Read first: RFC 9293 3.10.7.1.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from netlab.explain.path import Path
 from netlab.explain.recovery import tell_recovery
 from netlab.explain.sender import Write
 from netlab.explain.wording import fate_text, name_of
-from netlab.model.tables import Call, Direction, Packet, Role, Side
+from netlab.model.tables import Packet, Role, Side
 
 _PROMPT_NS = 5_000_000  # a stack answers at once; a busy machine takes its time
 
@@ -36,16 +36,6 @@ def asked_by(path: Path, side: Side, packet: Packet) -> Row | None:
          and row.packet.seg_ack == packet.seg_seq
          and 0 <= packet.time_ns - arrival_ns(row.packet) <= _PROMPT_NS + way_ns), None,
     )  # fmt: skip
-
-
-def caller_of(path: Path, packets: list[Packet], role: Role, direction: Direction) -> Call | None:
-    """The call of the sending side that these frames came of."""
-    for packet in packets:
-        for span in path.scene.closers.get((role, packet.frame), ()):
-            call = path.scene.call(span.call)
-            if span.direction == direction and (call.side in (None, direction.sender)):
-                return call
-    return None
 
 
 def tell_question(line: Line, path: Path, asked: Row) -> None:
@@ -98,7 +88,7 @@ def _until_it_went(line: Line, path: Path, asked: Row, goodbye: Packet | None) -
             return
     else:
         role = Role.RST if goodbye._flags & RST else Role.FIN
-        call = caller_of(path, [goodbye], role, back)
+        call = scene.caller_of([goodbye], role, back)
     if call is not None:
         tell_before(line, scene, call, f"called {call.op} #{call.call}")
         if goodbye is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from netlab.correlate.arrivals import arrival_ns, came
 from netlab.correlate.streams import fin_ready
 from netlab.explain.accepting import tell_before
-from netlab.explain.answered import asked_by, caller_of, tell_question
+from netlab.explain.answered import asked_by, tell_question
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.endings import tell_process_end
 from netlab.explain.flight import LATE, Gap, on_wire, tell_flight
@@ -139,7 +139,7 @@ def tell_end(line: Line, path: Path, direction: Direction) -> int | None:
     if ready_ns <= line.at_ns:
         return ready_ns
     fins = [packet for packet in sender.stream.half.fins if not packet._made]
-    cause = caller_of(path, fins, Role.FIN, direction) or _ender(path, sender, fins)
+    cause = path.scene.caller_of(fins, Role.FIN, direction) or _ender(path, sender, fins)
     until = Line(line.at_ns, min(ready_ns, line.stop_ns))
     if cause is not None:
         tell_before(until, path.scene, cause, f"called {_plain(cause)}")
@@ -215,11 +215,9 @@ def tell_reset(line: Line, path: Path, direction: Direction, packet: Packet) -> 
     """Why the peer's reset did not come earlier."""
     ready_ns = arrival_ns(packet)
     until = Line(line.at_ns, min(ready_ns, line.stop_ns))
-    cause = caller_of(path, [packet], Role.RST, direction)
+    cause = path.scene.caller_of([packet], Role.RST, direction)
     asked = asked_by(path, direction.sender, packet) if cause is None and path.exact else None
     answered = asked.packet if asked is not None else None
-    if cause is None and answered is None:
-        answered = _answered(path, path.senders[direction], packet)
     if cause is not None:
         tell_before(until, path.scene, cause, f"called {_plain(cause)}")
         tell_process_end(until, cause, packet.time_ns, (packet.frame,))
@@ -241,13 +239,6 @@ def tell_reset(line: Line, path: Path, direction: Direction, packet: Packet) -> 
     tell_flight(until, packet, None)
     line.include(until.finish(), ready_ns)
     return ready_ns
-
-
-def _answered(path: Path, sender: Sender, reset: Packet) -> Packet | None:
-    """The frame with payload that came just before a reset, which answers it; None: none did."""
-    asked = _last_question(path, sender, reset) if path.exact else None
-    late = asked is None or reset.time_ns - arrival_ns(asked) > _PROMPT_NS
-    return None if late else asked
 
 
 def _plain(call: Call) -> str:

@@ -151,8 +151,8 @@ def _tell_probe(line: Line, holder: Holder, stop_ns: int, probe: Sequence[Row]) 
     sense = Sense.FULL if by_peer else None
     frames = tuple(dict.fromkeys((first, last)))
     text = (
-        f"because {whose} had room for less than a third of it, which the {side}'s stack does not"
-        f" use before the next ACK, until a tail loss probe sent {sent}"
+        f"because less than a third of {whose} was free, and the {side}'s stack waits for an ACK"
+        f" before it uses so little, until a tail loss probe sent {sent}"
     )
     kept = _ack_kept(holder, line.at_ns, probe[0])
     if kept is not None:

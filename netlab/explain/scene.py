@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -284,6 +284,13 @@ class Scene:
             found += options_of(numbers, self.records)
         return [*found, *options_of(socket.calls, self.records)]
 
+    def option_at(self, connection: int, side: Side, name: str, time_ns: int) -> OptionSet | None:
+        """What set an option of a side last by then; None: nothing that was recorded."""
+        return next(
+            (option for option in reversed(self.options(connection, side))
+             if option.name == name and option.entered_ns <= time_ns), None,
+        )  # fmt: skip
+
     def switch(self, connection: int, side: Side, name: str) -> Switch:
         """An option that is on or off."""
         socket = self.ends.get((connection, side))
@@ -316,6 +323,15 @@ class Scene:
             return None
         numbers = [*socket.shutdowns[:1], *([socket.last_close] if socket.last_close else [])]
         return min(map(self.call, numbers), key=lambda call: call.entered_ns, default=None)
+
+    def caller_of(self, packets: Iterable[Packet], role: Role, direction: Direction) -> Call | None:
+        """The call of the sending side that these FIN or RST frames came of."""
+        for packet in packets:
+            for span in self.closers.get((role, packet.frame), ()):
+                call = self.call(span.call)
+                if span.direction == direction and call.side in (None, direction.sender):
+                    return call
+        return None
 
     def finished_ns(self, connection: int, side: Side) -> int | None:
         """When this side ended its stream, at the latest."""

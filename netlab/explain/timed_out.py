@@ -349,11 +349,8 @@ def timer_is_set(scene: Scene, call: Call, name: str) -> bool:
     """Whether SO_RCVTIMEO or SO_SNDTIMEO was set last, to a time or to what is not shown."""
     if call.connection is None or call.side is None:
         return False
-    options = [
-        option for option in scene.options(call.connection, Side(call.side))
-        if option.name == name and option.entered_ns <= call.entered_ns
-    ]  # fmt: skip
-    return bool(options) and options[-1].on and (not options[-1].raw or any(options[-1].raw))
+    option = scene.option_at(call.connection, Side(call.side), name, call.entered_ns)
+    return option is not None and option.on and (not option.raw or any(option.raw))
 
 
 def tell_timer(line: Line, scene: Scene, call: Call, certainty: Certainty) -> None:

@@ -13,8 +13,8 @@ from netlab.correlate.socket_options import OptionSet
 from netlab.explain.causes import MECHANISMS, Cause
 from netlab.explain.endings import ended_ns
 from netlab.explain.findings.finding import CITED, Finding, Severity
-from netlab.explain.findings.half_open import Told, heard_late, no_longer_known
-from netlab.explain.findings.reset_frames import answering, ending, silent_peer
+from netlab.explain.findings.half_open import heard_late, no_longer_known
+from netlab.explain.findings.reset_frames import Told, answering, ending, silent_peer
 from netlab.explain.path import Path
 from netlab.explain.queues import held_text, queue_at
 from netlab.explain.scene import Scene
@@ -69,27 +69,26 @@ def _reset(scene: Scene, row: Connection, path: Path, side: Side, packet: Packet
             "Look for what resets connections: a firewall, a load balancer, an attack.",
             "RFC 5961 3", (packet.frame,),
         )  # fmt: skip
-    late = heard_late(scene, path, side, packet)
-    gone = None
+    told = None
     if own is None and side is Side.SERVER and not packet._flags & ACK:
-        gone = _not_let_in(scene, path, packet)
-    if own is None and gone is None:
-        gone = (_silent(scene, row, path, side, packet) if packet._flags & ACK else
+        told = _not_let_in(scene, path, packet)
+    if own is None and told is None:
+        told = (_silent(scene, row, path, side, packet) if packet._flags & ACK else
                 no_longer_known(scene, row, path, side, packet))  # fmt: skip
-    if gone is not None:
-        who, why, advice = "", gone.text, gone.advice
-    else:
-        gone = Told("")
-        who, why, advice = _defendant(scene, row, path, side, packet, own, other)
-    calls = [c.call for c in (own, other) if c is not None]
-    if own is not None and (linger := _linger(scene, row, side)) is not None:
-        calls.insert(0, linger.call)
+    if told is None:
+        told = _defendant(scene, row, path, side, packet, own, other)
+    answered = (other.call,) if other is not None else ()
+    calls, frames = (*told.calls, *answered), (packet.frame, *told.frames)
+    text, advice = told.text, told.advice
+    late = heard_late(scene, path, side, packet)
+    if late is not None:
+        text, advice = f"{text}{late.text}", f"{advice}{late.advice}"
+        calls, frames = (*calls, *late.calls), (*frames, *late.frames)
     return Finding(
         "reset", row.connection, Severity.HIGH if own is not None else Severity.MEDIUM,
-        f"The {side} reset the connection (frame {packet.frame}): {who}{why}{late.text}.",
-        f"{advice}{late.advice}", "RFC 9293 3.10.7; RFC 2525 2.17",
-        tuple(dict.fromkeys((packet.frame, *gone.frames, *late.frames))),
-        tuple(dict.fromkeys((*gone.calls, *calls, *late.calls))),
+        f"The {side} reset the connection (frame {packet.frame}): {text}.",
+        advice, "RFC 9293 3.10.7; RFC 2525 2.17",
+        tuple(dict.fromkeys(frames)), tuple(dict.fromkeys(calls)),
     )  # fmt: skip
 
 
@@ -101,66 +100,79 @@ def _defendant(
     packet: Packet,
     own: Call | None,
     other: Call | None,
-) -> tuple[str, str, str]:
-    """(who, why, what to change)."""
+) -> Told:
+    """Whose doing a RST was: a call of its sender, one of the other end, or what frames say."""
     syn = any(p.time_ns <= packet.time_ns for p in path.track.halves[side.inbound].syns)
     answered = path.track.halves[side.outbound].syns
     if side is Side.SERVER and not answered and syn:
-        return "", "nobody listens at that port", "Start the server first, or correct the port."
-    linger = _linger(scene, row, side)
+        return Told("nobody listens at that port", "Start the server first, or correct the port.")
     if own is not None:
-        closed = scene.socket_of(own)
-        if closed is not None and closed.listens:
-            return (
-                f"{name_of(own)}", " closed its listener before anybody had accepted it",
-                "Accept what stands in the queue, or stop new clients, before closing a listener.",
-            )  # fmt: skip
-        unread = _unread(path, side, packet)
-        if own.op == "exit" and own.args.startswith("SIG"):
-            left = f" with {counted(unread, 'byte')} unread" if unread else ""
-            return (
-                f"its process was killed ({own.args}, {name_of(own)})", left,
-                "Find out why it crashed." if own.args.startswith(_CRASHES) else
-                "Find out who sent that signal: a supervisor, a user, the out-of-memory killer.",
-            )  # fmt: skip
-        if unread and own.op == "exit" and not own.args:
-            return (
-                f"its process ended ({name_of(own)})",
-                f" with {counted(unread, 'byte')} unread, by a signal or of its own will",
-                "Find out how it ended: killed, crashed, or done before it had read all.",
-            )  # fmt: skip
-        if unread:
-            return (
-                f"{name_of(own)}", f" left {counted(unread, 'byte')} unread",
-                "Read to the end before close, or shut down writing first.",
-            )  # fmt: skip
-        if linger is not None:
-            return (
-                f"{name_of(own)}",
-                f" with SO_LINGER (call #{linger.call})",
-                ("Leave SO_LINGER out unless a reset is meant."),
-            )
-        if own.op == "exit":
-            return f"{name_of(own)}", " ended the process that held it", "Close before the end."
-        return (
-            f"{name_of(own)} did it", "",
-            "Look whether bytes were left unread, or SO_LINGER was on.",
-        )  # fmt: skip
+        return _own_doing(scene, row, path, side, packet, own)
     asked = other is not None and is_outbound(other) and not packet._flags & ACK
     if other is not None and asked and _had_closed(scene, row, side, packet):
-        return (
-            "",
+        return Told(
             f"{name_of(other)} sent to an end that was closed already",
-            ("Stop sending once the peer has closed; look for the end of the stream first."),
+            "Stop sending once the peer has closed; look for the end of the stream first.",
         )
     if not packet._flags & (ACK | SYN):
-        return "", *answering(path, side, packet)
+        return answering(path, side, packet)
     if not scene.has_calls(row.connection, side):
-        return "", *ending(path, side, packet)
-    return (
-        "", "which call did it, the recording does not show",
+        return ending(path, side, packet)
+    return Told(
+        "which call did it, the recording does not show",
         f"Record the calls of the {side}, too: netlab lab, netlab trace.",
-    )  # fmt: skip
+    )
+
+
+def _own_doing(
+    scene: Scene, row: Connection, path: Path, side: Side, packet: Packet, own: Call
+) -> Told:
+    """Of a RST that a call of its sender caused, or the end of its process."""
+    calls = (own.call,)
+    closed = scene.socket_of(own)
+    if closed is not None and closed.listens:
+        return Told(
+            f"{name_of(own)} closed its listener before anybody had accepted it",
+            "Accept what stands in the queue, or stop new clients, before closing a listener.",
+            calls=calls,
+        )
+    unread = _unread(path, side, packet)
+    if own.op == "exit" and own.args.startswith("SIG"):
+        left = f" with {counted(unread, 'byte')} unread" if unread else ""
+        return Told(
+            f"its process was killed ({own.args}, {name_of(own)}){left}",
+            "Find out why it crashed." if own.args.startswith(_CRASHES) else
+            "Find out who sent that signal: a supervisor, a user, the out-of-memory killer.",
+            calls=calls,
+        )  # fmt: skip
+    if unread and own.op == "exit" and not own.args:
+        return Told(
+            f"its process ended ({name_of(own)}) with {counted(unread, 'byte')} unread, by a signal"
+            " or of its own will",
+            "Find out how it ended: killed, crashed, or done before it had read all.",
+            calls=calls,
+        )
+    if unread:
+        return Told(
+            f"{name_of(own)} left {counted(unread, 'byte')} unread",
+            "Read to the end before close, or shut down writing first.",
+            calls=calls,
+        )
+    linger = _linger(scene, row, side, packet.time_ns)
+    if linger is not None:
+        return Told(
+            f"{name_of(own)} with SO_LINGER (call #{linger.call})",
+            "Leave SO_LINGER out unless a reset is meant.",
+            calls=(linger.call, own.call),
+        )
+    if own.op == "exit":
+        return Told(f"{name_of(own)} ended the process that held it", "Close before the end.",
+                    calls=calls)  # fmt: skip
+    return Told(
+        f"{name_of(own)} did it",
+        "Look whether bytes were left unread, or SO_LINGER was on.",
+        calls=calls,
+    )
 
 
 def _silent(scene: Scene, row: Connection, path: Path, side: Side, packet: Packet) -> Told | None:
@@ -169,24 +181,22 @@ def _silent(scene: Scene, row: Connection, path: Path, side: Side, packet: Packe
     said = silent_peer(path, side, packet)
     if said is None:
         return None
-    options = scene.options(row.connection, side)
-    timer = next((o for o in reversed(options) if o.name == "TCP_USER_TIMEOUT"), None)
+    timer = scene.option_at(row.connection, side, "TCP_USER_TIMEOUT", packet.time_ns)
     if timer is None or not timer.on:
-        return Told(*said)
+        return said
     return Told(
-        f"{said[0]}, and TCP_USER_TIMEOUT (call #{timer.call}) gave the peer up",
+        f"{said.text}, and TCP_USER_TIMEOUT (call #{timer.call}) gave the peer up",
         "Find out why the peer was silent, or set a longer TCP_USER_TIMEOUT.",
         calls=(timer.call,),
     )
 
 
-def _linger(scene: Scene, row: Connection, side: Side) -> OptionSet | None:
-    """The SO_LINGER that held last, where it makes a close abort: on, and for 0 s.
+def _linger(scene: Scene, row: Connection, side: Side, time_ns: int) -> OptionSet | None:
+    """The SO_LINGER in force at a time, where it makes a close abort: on, and for 0 s.
 
     With another time a close sends a FIN. A value that is not shown may be that one.
     """
-    options = scene.options(row.connection, side)
-    last = next((o for o in reversed(options) if o.name == "SO_LINGER"), None)
+    last = scene.option_at(row.connection, side, "SO_LINGER", time_ns)
     if last is None:
         return None
     shown = _LINGER.search(scene.call(last.call).args)

@@ -11,7 +11,7 @@ from netlab.correlate.segments import Row
 from netlab.explain.causes import MECHANISMS, Cause
 from netlab.explain.findings.finding import CITED, Finding, Severity
 from netlab.explain.findings.listeners import turned_away
-from netlab.explain.findings.waiting import WHO_STOPPED, lain, parts_of
+from netlab.explain.findings.waiting import WHO_STOPPED, lying, parts_of
 from netlab.explain.no_room import thrown_away
 from netlab.explain.opening import crossed
 from netlab.explain.path import Path
@@ -156,7 +156,7 @@ def _left_lying(
     """
     if not path.exact or not scene.has_calls(path.connection, direction.receiver):
         return []
-    spells = lain(scene, path, direction)
+    spells = lying(scene, path, direction)
     met = 0
     for frame in frames:
         at_ns = arrival_ns(scene.packets[frame])
@@ -222,8 +222,8 @@ def handshake_lost(scene: Scene, row: Connection) -> Iterator[Finding]:
     unheard = [p for p in sent(path.track.handshake_acks) if p._wired and not may_have_reached(p)]
     if unheard:
         rules = dict.fromkeys(rule_text(packet) for packet in unheard)
-        what += f"; on the wire {counted(len(unheard), 'ACK')} of the client got lost"
-        what += "".join(rules)
+        what += f"; {counted(len(unheard), 'ACK')} of the client"
+        what += f" {'was' if len(unheard) == 1 else 'were'} lost on the wire{''.join(rules)}"
     if ignored:
         what += f", {counted(len(ignored), 'SYN')} came and had no answer (a full queue does that)"
     if not answers:

@@ -3,7 +3,7 @@
 It comes about when the FIN or RST of the end that went is lost, or when its kernel gave up without
 a word, as Linux does once its resends or TCP_USER_TIMEOUT are over (tcp_write_err). The other end
 learns of it by the RST that answers what it sends next, a keep-alive probe too.
-Read first: RFC 9293 3.5.1 (half-open connections), 3.10.7.1.
+Read first: `answered`; RFC 9293 3.5.1 (half-open connections), 3.10.7.1.
 """
 
 from __future__ import annotations
@@ -12,31 +12,21 @@ from netlab.correlate.arrivals import arrival_ns, may_have_reached, reached
 from netlab.correlate.flows import ACK, FIN, SYN
 from netlab.correlate.segments import Row
 from netlab.explain.answered import asked_by
+from netlab.explain.findings.reset_frames import Told
 from netlab.explain.path import Path
 from netlab.explain.scene import Scene
 from netlab.explain.wording import counted, lasting, name_of, rule_text
-from netlab.model.records import dataclass
 from netlab.model.tables import Call, Connection, Packet, Role, Side
 
 _LONG_NS = 100_000_000  # what nobody would have noticed sooner is not worth an advice
 _NOTICE = "a time-out or keep-alives there find sooner that its peer is gone"
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What is said of a RST beside its own frame and calls, and what shows it."""
-
-    text: str
-    advice: str = ""
-    frames: tuple[int, ...] = ()
-    calls: tuple[int, ...] = ()
-
-
-def heard_late(scene: Scene, path: Path, side: Side, packet: Packet) -> Told:
-    """Of a RST that was lost: what its receiver believed in, and until when."""
+def heard_late(scene: Scene, path: Path, side: Side, packet: Packet) -> Told | None:
+    """Of a RST that was lost: what its receiver believed in, and until when; None: it was not."""
     other = side.inbound.sender
     if not packet._wired or may_have_reached(packet):
-        return Told("")
+        return None
     lost = f"; that RST was lost on the wire{rule_text(packet)}"
     later = next(
         (p for p in path.track.halves[side.outbound].resets
@@ -87,7 +77,7 @@ def no_longer_known(
     if fin is None:
         return None
     closer = _closer(scene, row, side, fin, asked)
-    who = f"{name_of(closer)}" if closer is not None else "its program"
+    who = name_of(closer) if closer is not None else "its program"
     frames = (fin.segment.frame, asked.segment.frame)
     calls = (*((closer.call,) if closer is not None else ()), *calls)
     if asked.segment.ack is not None and asked.segment.ack < fin.segment.seq + fin.segment.seg_len:
@@ -122,18 +112,15 @@ def _asker(scene: Scene, path: Path, side: Side, asked: Row) -> tuple[str, tuple
 
 
 def _gave_up(scene: Scene, row: Connection, side: Side, asked: Row) -> Told | None:
-    """Whether a call of this side had returned that its kernel gave the peer up."""
+    """That its kernel had given the peer up, where a call of this side had returned so by then."""
     failed = next(
         (call for call in scene.of_connection(row.connection)
          if call.side == side and call.errno == "ETIMEDOUT" and call.op != "connect"
          and call.returned_ns is not None and call.returned_ns <= arrival_ns(asked.packet)), None,
     )  # fmt: skip
-    if failed is None:
+    if failed is None or failed.returned_ns is None:
         return None
-    timer = next(
-        (o for o in reversed(scene.options(row.connection, side))
-         if o.name == "TCP_USER_TIMEOUT"), None,
-    )  # fmt: skip
+    timer = scene.option_at(row.connection, side, "TCP_USER_TIMEOUT", failed.returned_ns)
     by = "its kernel"
     calls: tuple[int, ...] = (failed.call,)
     if timer is not None and timer.on:

@@ -196,8 +196,7 @@ def keep_alive_unused(scene: Scene, row: Connection) -> Iterator[Finding]:
     if path is None or row.handshake_ns is None:
         return
     for side in Side:
-        options = scene.options(row.connection, side)
-        switch = next((o for o in reversed(options) if o.name == "SO_KEEPALIVE"), None)
+        switch = scene.option_at(row.connection, side, "SO_KEEPALIVE", scene.end_ns)
         if switch is None or not switch.value:
             continue
         rows = path.track.rows
@@ -242,8 +241,7 @@ def _longest_silence(path: Path, side: Side) -> tuple[int, int]:
 
 def _keep_idle(scene: Scene, row: Connection, side: Side) -> tuple[int, str]:
     """(seconds of silence before the first probe, who says so)."""
-    options = scene.options(row.connection, side)
-    option = next((o for o in reversed(options) if o.name == "TCP_KEEPIDLE"), None)
+    option = scene.option_at(row.connection, side, "TCP_KEEPIDLE", scene.end_ns)
     if option is not None and option.value is not None:
         return option.value, f"TCP_KEEPIDLE, call #{option.call}"
     socket = scene.ends.get((row.connection, side))

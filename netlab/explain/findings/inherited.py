@@ -47,14 +47,14 @@ def inherited_copy(scene: Scene, row: Connection) -> Iterator[Finding]:
             continue
         how = "the end of that process" if last.op == "exit" else "its close"
         made = [scene.call(number) for number in (socket.accepted_by, *socket.connects) if number]
-        held = f"held a copy of the {side}'s socket that it had inherited"
+        held = f"held a copy of the {side}'s socket that it had inherited and did not use for"
         who = "Close in a child what it does not need (or mark it close-on-exec)"
         if any(_process(call) == _process(last) for call in made):
-            held = f"kept the {side}'s socket that it had left to a child"
+            held = f"kept its copy of the {side}'s socket, which it had left to a child, unused for"
             who = "Close in the parent, after fork, what the child serves"
         yield Finding(
             "inherited_copy", row.connection, Severity.MEDIUM,
-            f"{process_text(last)} {held} and did not use for"
+            f"{process_text(last)} {held}"
             f" {lasting(late_ns)} after {name_of(closed[-1])},"
             f" until {how} ({last.op} #{last.call}): the FIN (frame {fins[0].frame}) could leave"
             " only then.",

@@ -153,14 +153,14 @@ def _reads_at_once(scene: Scene, row: Connection, found: list[Part]) -> set[int]
         if not scene.has_calls(row.connection, stream.receiver):
             continue
         if stream not in lay:
-            lay[stream] = lain(scene, path, stream)
+            lay[stream] = lying(scene, path, stream)
         place = bisect_left(lay[stream], (part.stop_ns, 0)) - 1
         if place < 0 or lay[stream][place][1] + _STALL_NS <= part.start_ns:
             innocent.add(id(part))
     return innocent
 
 
-def lain(scene: Scene, path: Path, stream: Direction) -> list[tuple[int, int]]:
+def lying(scene: Scene, path: Path, stream: Direction) -> list[tuple[int, int]]:
     """When bytes that had come lay unread for long, in order."""
     calls = scene.moves(path.connection, stream.receiver, stream).calls
     came = [(arrival_ns(one.packet), one.segment.stop, 0) for one in path.senders[stream].departed

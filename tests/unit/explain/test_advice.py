@@ -171,6 +171,18 @@ def test_a_wait_whose_time_was_not_up_is_not_advised_as_one_that_was() -> None:
     assert said.advice == MECHANISMS[Cause.PEER_APP].advice
 
 
+def test_what_a_server_waited_for_is_no_answer() -> None:
+    play = Play(wired=True)
+    play.handshake()
+    with play.call("client", "send", 5, size=5):
+        frame = play.data("c>s", 0, 5, way="hold")
+    with play.call("server", "recv", None, size=10, errno="EAGAIN"):
+        play.now_ns += 100 * MS
+    play.arrives(frame)
+    play.did("server", "recv", 5, size=10)
+    assert advice(play, "recv").startswith("What it waited for was on its way: allow more time")
+
+
 @pytest.mark.parametrize("way", ["hold", "drop"])
 def test_what_had_been_sent_is_mended_where_it_stood(way: str) -> None:
     """On its way it would have come; lost, it is for who loses segments."""
@@ -188,7 +200,7 @@ def test_what_had_been_sent_is_mended_where_it_stood(way: str) -> None:
     play.did("client", "recv", 5, size=10)
     said = advice(play, "recv")
     if way == "hold":
-        assert said == "It was on its way: allow more time than that takes."
+        assert said == "The answer was on its way: allow more time than that takes."
     else:
         assert said == "Find out where segments are lost."
 
@@ -219,7 +231,7 @@ def test_a_lost_datagram_is_sent_again_by_nobody_but_the_program(rule: str, said
 
 @pytest.mark.parametrize(
     ("way", "said"),
-    [("drop", "Find out where the handshake is lost"), ("hold", "It was on its way")],
+    [("drop", "Find out where the handshake is lost"), ("hold", "The SYN was on its way: allow")],
 )
 def test_a_connect_that_timed_out_had_lost_its_syn_or_had_too_little_time(
     way: str, said: str
@@ -255,7 +267,7 @@ def test_a_send_that_its_time_out_ended_waited_for_its_reader(timed: bool) -> No
     assert ("SO_SNDBUF where it is written" in said.advice) is timed
 
 
-@pytest.mark.parametrize(("again", "said"), [(False, "It was on its way"), (True, "")])
+@pytest.mark.parametrize(("again", "said"), [(False, "The answer was on its way"), (True, "")])
 def test_an_answer_seen_later_without_a_wire_was_on_its_way_or_answers_another_syn(
     again: bool, said: str
 ) -> None:

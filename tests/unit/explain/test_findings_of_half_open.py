@@ -186,6 +186,37 @@ def test_probes_that_a_user_timeout_ended_name_it() -> None:
     assert one.calls == (option,)
 
 
+def test_an_option_that_is_set_after_the_reset_did_not_do_it() -> None:
+    play = asked()
+    play.now_ns += 1000 * MS
+    play.frame("s>c", "A", 0, 11, way="drop")
+    play.now_ns += 1000 * MS
+    play.rst("s>c", 0, 10)
+    play.did("server", "setsockopt", 0, args="SOL_TCP, TCP_USER_TIMEOUT, 1500")
+    one = reset(play)
+    assert "1 keep-alive probe of it had no answer" in one.text
+    assert "TCP_USER_TIMEOUT" not in one.text
+    assert one.calls == ()
+
+
+def test_an_option_that_is_set_after_the_kernel_gave_up_did_not_do_it() -> None:
+    play = gave_up()
+    play.did("server", "setsockopt", 0, args="SOL_TCP, TCP_USER_TIMEOUT, 700")
+    sends(play)
+    assert "no longer had: its kernel had given the peer up (server recv #" in reset(play).text
+
+
+def test_a_linger_is_cited_only_where_it_is_named() -> None:
+    play = asked()
+    option = play.did("server", "setsockopt", 0, args="SOL_SOCKET, SO_LINGER, {onoff=1, linger=0}")
+    with play.call("server", "exit", None, inode=None, fd=None, local=None, peer=None,
+                   args="SIGKILL"):  # fmt: skip
+        play.rst("s>c", 0, 10)
+    one = reset(play)
+    assert "its process was killed (SIGKILL, server exit #" in one.text
+    assert one.calls == (option + 1,)
+
+
 def test_who_found_it_by_a_keep_alive_is_not_told_to_have_some() -> None:
     play, fin = closed(way="drop")
     play.frame("c>s", "A", 10, 1)
@@ -457,5 +488,5 @@ def test_a_lost_ack_of_the_handshake_is_told_and_shown() -> None:
     play.synack()
     second = play.ack("c>s", 0, way="drop")
     (one,) = of(play, "handshake_lost")
-    assert "1 SYN and 2 SYN-ACKs were sent; on the wire 2 ACKs of the client got lost" in one.text
+    assert "1 SYN and 2 SYN-ACKs were sent; 2 ACKs of the client were lost on the wire" in one.text
     assert {first, second} <= set(one.frames)

@@ -85,6 +85,7 @@ def test_a_parent_that_keeps_what_its_child_serves_has_inherited_nothing() -> No
         play.fin("s>c", 0)
     one = found(play)
     assert one is not None
-    assert one.text.startswith("server (pid 20) kept the server's socket that it had left to a")
+    said = "server (pid 20) kept its copy of the server's socket, which it had left to a child"
+    assert one.text.startswith(said)
     assert "inherited" not in one.text
     assert one.advice.startswith("Close in the parent")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,8 @@ from netlab.explain.waits import explained
 from netlab.model.recording import Host
 from tests.playbook import ADDRESS, INODE, Play
 from tests.waits_told import MS
+
+REUSE = "SOL_SOCKET, SO_REUSEADDR, 1"
 
 
 def of(play: Play, kind: str) -> list[Finding]:
@@ -279,10 +282,25 @@ def test_what_many_show_together_is_not_said_of_one() -> None:
     assert "time_wait" not in {one.kind for one in findings_of(scene, 0)}
 
 
-def bound_again(*, first: str = "s>c", both: bool = True, later_s: int = 1, open_: bool = False,
-                errno: str = "EADDRINUSE") -> Play:  # fmt: skip
-    """A server that closes a connection and its listener, and binds the port anew."""
+def listener_made(play: Play, *options: str) -> None:
+    """The server's listener, from its first call."""
+    play.did("server", "socket", 3, inode=INODE["listener"], fd=3, local=None, peer=None)
+    for option in options:
+        play.did("server", "setsockopt", 0, args=option, inode=INODE["listener"], fd=3, peer=None)
+
+
+def bound_again(
+    *, first: str = "s>c", both: bool = True, later_s: int = 1, open_: bool = False,
+    errno: str = "EADDRINUSE", address: str = ADDRESS["server"], kind: str = "SOCK_STREAM",
+    before: tuple[str, ...] | None = None, now: tuple[str, ...] | None = (), tries: int = 1,
+) -> Play:  # fmt: skip
+    """A server that closes a connection and its listener, and binds the port anew.
+
+    `before` and `now` are options of the two listeners; None: its first calls are not recorded.
+    """
     play = Play(wired=True)
+    if before is not None:
+        listener_made(play, *before)
     play.handshake()
     sides = {"s>c": "server", "c>s": "client"}
     order = [first, "c>s" if first == "s>c" else "s>c"]
@@ -292,8 +310,14 @@ def bound_again(*, first: str = "s>c", both: bool = True, later_s: int = 1, open
     if not open_:
         play.did("server", "close", 0, inode=INODE["listener"], fd=3, peer=None)
     play.now_ns += later_s * 1000 * MS
-    play.did("server", "bind", None, inode=900, fd=3, local=None, peer=None,
-             address=ADDRESS["server"], errno=errno)  # fmt: skip
+    own: dict[str, Any] = {"fd": 3, "local": None, "peer": None, "kind": kind}
+    if now is not None:
+        play.did("server", "socket", 3, inode=900, **own)
+        for option in now:
+            play.did("server", "setsockopt", 0, args=option, inode=900, **own)
+    for _ in range(tries):
+        play.did("server", "bind", None, inode=900, address=address, errno=errno, **own)
+        play.now_ns += 100 * MS
     return play
 
 
@@ -316,11 +340,51 @@ def test_who_closed_first_is_refused_its_port(both: bool, state: str) -> None:
         bound_again(later_s=61),
         bound_again(open_=True),
         bound_again(errno="EACCES"),
+        bound_again(kind="SOCK_DGRAM"),
+        bound_again(address="10.0.0.7:80"),
+        bound_again(address="[::1]:80"),
+        bound_again(address="[::]:80", now=("SOL_IPV6, IPV6_V6ONLY, 1",)),
+        bound_again(before=(REUSE,), now=(REUSE,)),
+        bound_again(before=None, now=(REUSE,)),
+        bound_again(before=None, now=None),
+        bound_again(before=("SOL_SOCKET, SO_REUSEPORT, 1",),
+                    now=("SOL_SOCKET, SO_REUSEPORT, 1",)),
     ],
-    ids=["the client closed first", "it is over", "the listener is open", "another error"],
-)
+    ids=["the client closed first", "it is over", "the listener is open", "another error",
+         "a datagram socket", "another address", "another family", "IPv6 alone", "both reuse it",
+         "the other may", "both may", "both share it"],
+)  # fmt: skip
 def test_other_binds_are_refused_for_other_reasons(play: Play) -> None:
     assert of(play, "bind_refused") == []
+
+
+@pytest.mark.parametrize(
+    "play",
+    [
+        bound_again(before=(), now=(REUSE,)),
+        bound_again(before=(REUSE,)),
+        bound_again(before=(REUSE,), now=(REUSE, "SOL_SOCKET, SO_REUSEADDR, 0")),
+        bound_again(address="0.0.0.0:80"),
+        bound_again(address="[::]:80"),
+        bound_again(before=(), now=None),
+    ],
+    ids=["not the other", "not this one", "off again", "every address", "both families",
+         "whatever this one has"],
+)  # fmt: skip
+def test_one_socket_without_reuse_is_refused_the_port(play: Play) -> None:
+    (one,) = of(play, "bind_refused")
+    assert "in TIME-WAIT there" in one.text
+
+
+def test_many_tries_to_bind_are_one_finding() -> None:
+    play = bound_again(tries=50)
+    (one,) = of(play, "bind_refused")
+    first = len(play.calls) - 49
+    assert (
+        f"server bind #{first} was refused port 80 (EADDRINUSE), the first of 50 such tries in 4.9"
+        in one.text
+    )
+    assert one.calls[:2] == (first, len(play.calls))
 
 
 def test_a_client_is_told_to_choose_no_port() -> None:
@@ -330,6 +394,7 @@ def test_a_client_is_told_to_choose_no_port() -> None:
         play.fin("c>s", 0, 0)
     with play.call("server", "close", 0):
         play.fin("s>c", 0, 1)
+    play.did("client", "socket", 3, inode=900, fd=3, local=None, peer=None)
     play.did("client", "bind", None, inode=900, fd=3, local=None, peer=None,
              address=ADDRESS["client"], errno="EADDRINUSE")  # fmt: skip
     (one,) = of(play, "bind_refused")

@@ -513,7 +513,7 @@ def test_a_probe_sends_what_the_stack_keeps_of_the_peers_window(late: int, out: 
     send = number_of(tables, "send")
     assert causes(rows, send) == [("peer_window", 30)]
     wait = of(rows, send, "peer_window")
-    assert "because the window of the server had room for less than a third of it" in wait.text
+    assert "because less than a third of the window of the server was free, and" in wait.text
     assert wait.certainty == "inferred"
 
 
