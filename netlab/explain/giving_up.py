@@ -8,7 +8,6 @@ from __future__ import annotations
 from bisect import bisect_left
 
 from netlab.correlate.arrivals import arrival_ns, came, reached
-from netlab.correlate.socket_options import OptionSet
 from netlab.correlate.sockets import Socket
 from netlab.explain.at_once import NO_WAIT_NS, traced_ns
 from netlab.explain.causes import Cause, Certainty
@@ -121,9 +120,9 @@ def kernel_gave_up(
     asked = (*probes, *resends, *(row.segment.frame for row in rows if row.probe))
     if errno != "ETIMEDOUT" and (not asked or _told_by_icmp(path, side, line.stop_ns)):
         return None
-    timer = _in_force(scene, path, side, "TCP_USER_TIMEOUT", line.stop_ns)
+    timer = scene.option_at(path.connection, side, "TCP_USER_TIMEOUT", line.stop_ns)
     calls: tuple[int, ...] = ()
-    if timer is not None:
+    if timer is not None and timer.on:
         cause, frames, calls = Cause.USER_TIMEOUT, tuple(dict.fromkeys(asked)), (timer.call,)
         text = "until TCP_USER_TIMEOUT gave the silent peer up"
     elif probes and not unacked:
@@ -139,13 +138,6 @@ def kernel_gave_up(
                "before the last sign of life of the peer")  # fmt: skip
     line.until(line.stop_ns, cause, certainty, frames[:8], calls, text)
     return line.stop_ns
-
-
-def _in_force(scene: Scene, path: Path, side: Side, name: str, time_ns: int) -> OptionSet | None:
-    """The setsockopt that switched an option on, if none switched it off again by then."""
-    found = [o for o in scene.options(path.connection, side)
-             if o.name == name and o.entered_ns <= time_ns]  # fmt: skip
-    return found[-1] if found and found[-1].on else None
 
 
 def _told_by_icmp(path: Path, side: Side, time_ns: int) -> bool:

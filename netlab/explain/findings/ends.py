@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import struct
 from collections.abc import Iterable, Iterator, Sequence
 
 from netlab.correlate.arrivals import arrival_ns, came, reached
@@ -15,6 +13,7 @@ from netlab.explain.endings import ended_ns
 from netlab.explain.findings.finding import CITED, Finding, Severity
 from netlab.explain.findings.half_open import heard_late, no_longer_known
 from netlab.explain.findings.reset_frames import Told, answering, ending, silent_peer
+from netlab.explain.lingering import linger_values
 from netlab.explain.path import Path
 from netlab.explain.queues import held_text, queue_at
 from netlab.explain.scene import Scene
@@ -22,8 +21,6 @@ from netlab.explain.wording import counted, name_of
 from netlab.model.call import is_closing, is_outbound
 from netlab.model.tables import Call, Connection, Direction, Packet, Role, Side, Unmatched
 
-_LINGER = re.compile(r"onoff=(-?\d+), linger=(-?\d+)")
-_TWO_INTS = struct.Struct("=ii")
 _ENDING_NS = 500_000_000  # an interpreter under strace ends
 _CRASHES = ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGTRAP", "SIGSYS")
 
@@ -199,11 +196,8 @@ def _linger(scene: Scene, row: Connection, side: Side, time_ns: int) -> OptionSe
     last = scene.option_at(row.connection, side, "SO_LINGER", time_ns)
     if last is None:
         return None
-    shown = _LINGER.search(scene.call(last.call).args)
-    values = shown.groups() if shown is not None else ()
-    if len(last.raw) == _TWO_INTS.size:
-        values = tuple(map(str, _TWO_INTS.unpack(last.raw)))
-    return last if not values or (values[0] != "0" and values[1] == "0") else None
+    values = linger_values(scene, last)
+    return last if values is None or (values[0] and not values[1]) else None
 
 
 def _had_closed(scene: Scene, row: Connection, side: Side, packet: Packet) -> bool:

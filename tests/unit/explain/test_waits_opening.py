@@ -493,8 +493,9 @@ def test_close_with_linger_whose_time_was_up_before_all_was_acknowledged() -> No
     assert "had not acknowledged all" in wait.text
 
 
-def test_close_without_linger_waits_for_nobody() -> None:
-    tables, rows = told(closing(""))
+@pytest.mark.parametrize("option", ["", "SOL_SOCKET, SO_LINGER, {onoff=0, linger=5}"])
+def test_close_without_linger_waits_for_nobody(option: str) -> None:
+    tables, rows = told(closing(option))
     assert causes(rows, number_of(tables, "close")) == [("scheduler", 60)]
 
 
