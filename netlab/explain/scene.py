@@ -115,6 +115,7 @@ class Scene:
         self._options: dict[tuple[int, Side], list[OptionSet]] = {}
         self._reads: dict[int, list[Call]] = {}  # by id of the socket
         self._errors: dict[int, list[Packet]] = {}  # the same
+        self._takers: dict[int, frozenset[int]] = {}  # by id of the listener
         self._accepted: dict[int, Socket] = {
             number: made
             for socket in self.sockets.all
@@ -162,6 +163,13 @@ class Scene:
     def accepted_by(self, call: Call) -> Socket | None:
         """The socket that an accept returned."""
         return self._accepted.get(call.call)
+
+    def takers(self, listener: Socket) -> frozenset[int]:
+        """The processes that accepted from a listener."""
+        key = id(listener)
+        if key not in self._takers:
+            self._takers[key] = frozenset(self.call(number).pid for number in listener.accepts)
+        return self._takers[key]
 
     def before(self, call: Call, since_ns: int) -> list[Call]:
         """The calls of the same thread that were inside after `since_ns`, before this one."""
