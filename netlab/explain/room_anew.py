@@ -62,7 +62,7 @@ def was_told(scene: Scene, call: Call, socket: Socket) -> bool:
     if socket not in scene.watching.edges(call, call.entered_ns + 1, POLLOUT):
         return False
     before = map(scene.call, reversed(socket.calls[: bisect_left(socket.calls, call.call)]))
-    since = next((send.call for send in before if _found_little(send)), 0)
+    since = next((send.call for send in before if is_outbound(send) and lacked_room(send)), 0)
     for number in range(call.call - 1, since, -1):
         other = scene.call(number)
         if not _on_the_same(other, call):
@@ -121,19 +121,13 @@ def _filled(scene: Scene, call: Call, socket: Socket, until_ns: int) -> Call | N
         other = scene.call(number)
         if other.entered_ns > until_ns:
             return None
-        if not _found_little(other):
+        if not (is_outbound(other) and lacked_room(other)):
             continue
         if socket not in scene.watching.edges(call, until_ns, POLLOUT):
             return None
         waited = was_short(scene, socket, call) and not was_told(scene, call, socket)
         return None if waited else other
     return None
-
-
-def _found_little(call: Call) -> bool:
-    if not is_outbound(call) or call.errno is not None:
-        return is_outbound(call) and call.errno == "EAGAIN"
-    return call.result is not None and call.result < (call.requested_bytes or 0)
 
 
 def _on_the_same(call: Call, wait: Call) -> bool:

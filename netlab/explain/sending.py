@@ -126,13 +126,21 @@ def reset_between(path: Path, side: Side, since_ns: int, until_ns: int) -> int |
 
 
 def lacked_room(call: Call) -> bool:
-    """Whether a send that does not block found too little: it took less than it was given."""
-    return call.errno == "EAGAIN" or (call.result or 0) < (call.requested_bytes or 0)
+    """Whether a send that returned found too little: it took less than it was given, or nothing."""
+    if call.errno is not None:
+        return call.errno == "EAGAIN"  # any other did not look for room, or ended the wait for it
+    taken = _taken_bytes(call)
+    return taken is not None and taken < (call.requested_bytes or 0)
 
 
 def cut_short(call: Call) -> bool:
     """Whether a send took less than it was given: it was not room that ended it."""
-    return call.result is not None and 0 < call.result < (call.requested_bytes or 0)
+    taken = _taken_bytes(call)
+    return taken is not None and 0 < taken < (call.requested_bytes or 0)
+
+
+def _taken_bytes(call: Call) -> int | None:
+    return sum(call._messages) if call._messages else call.result
 
 
 def stuck_since_ns(path: Path, call: Call) -> int:

@@ -156,6 +156,22 @@ def test_killed_in_a_wait_for_a_datagram() -> None:
     assert wait.text == "because no datagram had been sent to it by then"
 
 
+@pytest.mark.parametrize(
+    ("op", "result", "errno"), [("sendmmsg", 1, None), ("send", None, "ECONNREFUSED")]
+)
+def test_killed_in_a_wait_behind_a_send_that_had_room(
+    op: str, result: int | None, errno: str | None
+) -> None:
+    """It took all it was given, or failed otherwise: what is waited for is an answer."""
+    play = Play(wired=True)
+    more: dict[str, Any] = {"kind": "SOCK_DGRAM", "peer": ADDRESS["server"]}
+    sizes = (30,) if errno is None else ()
+    play.did("client", op, result, size=30, errno=errno, message_bytes=sizes, **more)
+    with polls(play):
+        killed(play)
+    assert reason(play)[0] == [("peer_app", 310)]
+
+
 def test_a_segment_to_the_same_port_is_no_datagram() -> None:
     play = Play(wired=True)
     play.did("client", "bind", 0, kind="SOCK_DGRAM", peer=None)
