@@ -160,6 +160,11 @@ class Scene:
                 return call.connection, Side(call.side)
         return None
 
+    def other_end(self, socket: Socket) -> Socket | None:
+        """The socket at the other end, of a Unix socket or pipe for example."""
+        home = self.home(socket)
+        return self.ends.get((home[0], home[1].inbound.sender)) if home is not None else None
+
     def accepted_by(self, call: Call) -> Socket | None:
         """The socket that an accept returned."""
         return self._accepted.get(call.call)

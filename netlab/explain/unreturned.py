@@ -29,7 +29,7 @@ from netlab.explain.local_room import tell_no_local_room
 from netlab.explain.low_water import wanted_by
 from netlab.explain.nobody_came import (
     client_ns,
-    datagrams_left_for,
+    message_times,
     no_client_came,
     no_datagram_left_for,
     tell_no_client,
@@ -166,8 +166,8 @@ def _was_written(path: Path, side: Side, byte: int, until_ns: int) -> bool:
 def _ended(path: Path, direction: Direction, until_ns: int) -> bool:
     """Whether a FIN of this direction had left by then, or a reset had come."""
     half = path.track.halves[direction]
-    came = any(reached(packet) and arrival_ns(packet) <= until_ns for packet in half.resets)
-    return came or any(packet.time_ns <= until_ns for packet in half.fins)
+    reset = any(reached(packet) and arrival_ns(packet) <= until_ns for packet in half.resets)
+    return reset or any(packet.time_ns <= until_ns for packet in half.fins)
 
 
 def _nothing_sent(line: Line, path: Path, side: Side) -> None:
@@ -354,7 +354,7 @@ def _one_message(line: Line, scene: Scene, one: Awaited) -> _Found:
     if one.goal is Goal.ROOM:
         return _Found.UNCLEAR  # whoever shares its queue, or its device's, may have filled that
     if socket.is_local:
-        return _Found.UNCLEAR if _other_end(scene, socket) is None else _Found.NOTHING
+        return _Found.UNCLEAR if scene.other_end(socket) is None else _Found.NOTHING
     if no_datagram_left_for(line, scene, socket):
         return _Found.NOTHING
     tell_under_way(line, scene, socket)
@@ -369,7 +369,7 @@ def _came_ns(line: Line, scene: Scene, one: Awaited) -> int | None:
     if one.goal is Goal.CLIENT:
         return client_ns(line, scene, one.socket)
     if one.socket.is_local or not one.socket.is_stream:
-        times = _message_times(line, scene, one.socket)
+        times = message_times(line, scene, one.socket)
         return min((ns for ns in times if line.at_ns <= ns <= line.stop_ns), default=None)
     home = scene.home(one.socket)
     path = scene.path(home[0]) if home is not None else None
@@ -396,25 +396,6 @@ def _bytes_for(line: Line, path: Path, side: Side) -> list[Packet]:
     packets = (row.packet for row in sender.departed)
     new = [one for one in packets if reached(one) and arrival_ns(one) >= line.at_ns]
     return new if frame is None else [path.scene.packets[frame], *new]
-
-
-def _message_times(line: Line, scene: Scene, socket: Socket) -> list[int]:
-    """When something was written at the other end of a local socket; when datagrams came."""
-    if not socket.is_local:
-        left = datagrams_left_for(line, scene, socket)
-        return [arrival_ns(packet) for packet in left if reached(packet)]
-    other = _other_end(scene, socket)
-    if other is None:
-        return []
-    return [
-        ended_ns(call) for call in map(scene.call, {*other.calls, *other.closes})
-        if (is_outbound(call) and call.errno is None) or call.call in other.closes
-    ]  # fmt: skip
-
-
-def _other_end(scene: Scene, socket: Socket) -> Socket | None:
-    home = scene.home(socket)
-    return scene.ends.get((home[0], home[1].inbound.sender)) if home is not None else None
 
 
 def _silent(line: Line, scene: Scene, socket: Socket) -> None:

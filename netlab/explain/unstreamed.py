@@ -138,8 +138,7 @@ def tell_hang_up(line: Line, scene: Scene, socket: Socket) -> int | None:
 
     shutdown(SHUT_WR) there ends what is read here as close does (unix_shutdown in Linux).
     """
-    home = scene.home(socket)
-    other = scene.ends.get((home[0], home[1].outbound.receiver)) if home is not None else None
+    other = scene.other_end(socket)
     if other is None:
         return None
     ends = [*other.shutdowns[:1], *([other.last_close] if other.last_close is not None else [])]

@@ -91,10 +91,10 @@ def tell_without_sockets(line: Line, scene: Scene, call: Call, *, own: bool) -> 
     elif _NOTHING.search(call.args):
         _for_a_signal(line, scene, call)
     elif scene.watching.of(call, line.at_ns, line.stop_ns) is not None:
-        had = "but those that wake it from within" if own else "of the recording"
+        had = "but those that wake it from within were" if own else "of the recording was"
         line.until(
             line.stop_ns, Cause.OTHER_EVENT, Certainty.INFERRED, (), (),
-            f"because nothing woke it: no socket {had} was in its set, so it waited for something"
+            f"because nothing woke it: no socket {had} in its set, so it waited for something"
             " else (an event counter, a pipe, a timer)",
         )  # fmt: skip
 
@@ -165,8 +165,7 @@ def _is_own(scene: Scene, socket: Socket, call: Call) -> bool:
     """Whether both ends of a pair or pipe are in the hands of the same process alone."""
     if not socket.is_local or not socket.calls:
         return False
-    home = scene.home(socket)
-    other = scene.ends.get((home[0], home[1].inbound.sender)) if home is not None else None
+    other = scene.other_end(socket)
     ends = [socket] if other is None else [socket, other]
     made = scene.call(min(one.calls[0] for one in ends if one.calls))
     heirs = {
