@@ -56,6 +56,7 @@ from netlab.model.tables import (
 
 if TYPE_CHECKING:
     from netlab.explain.callers import Callers
+    from netlab.explain.room_anew import RoomHistory
     from netlab.explain.silence.listeners import Unanswered
     from netlab.explain.timed_out import Owed
 
@@ -136,6 +137,7 @@ class Scene:
         self.troubles: dict[int, list[tuple[Call | None, Part]]] = {}  # by connection; the same
         self.owed: dict[int, Owed] = {}  # by call that its timer ended, once told
         self.callers: Callers | None = None  # once asked for
+        self.room_history: RoomHistory | None = None  # the same
         self.requests: dict[int, tuple[Socket, int]] | None = None  # `asked`, once told
         self.owed_on: dict[int, list[int]] = defaultdict(list)  # by connection, those calls
 
