@@ -116,6 +116,9 @@ class Scene:
         self._options: dict[tuple[int, Side], list[OptionSet]] = {}
         self._reads: dict[int, list[Call]] = {}  # by id of the socket
         self._errors: dict[int, list[Packet]] = {}  # the same
+        self._arrived: dict[tuple[int, Direction], list[Packet]] = {}
+        self._read_to: dict[tuple[int, Side], int] = {}
+        self._held: dict[tuple[str, int], list[tuple[int, Socket]]] | None = None
         self._takers: dict[int, frozenset[int]] = {}  # by id of the listener
         self._accepted: dict[int, Socket] = {
             number: made
@@ -234,6 +237,27 @@ class Scene:
                 if is_inbound(self.call(n)) and not self.record(n).flags & MSG_PEEK
             ]  # fmt: skip
         return self._reads[key]
+
+    def read_to(self, connection: int, side: Side) -> int:
+        """Up to which byte of its stream the calls of a side read."""
+        key = connection, side
+        if key not in self._read_to:
+            moves = self.moves(connection, side, side.inbound)
+            self._read_to[key] = max((call.stop or 0 for call in moves.calls), default=0)
+        return self._read_to[key]
+
+    def held_by(self, host: str, pid: int) -> list[tuple[int, Socket]]:
+        """The sockets that a process used, each with the first call by which it did."""
+        if self._held is None:
+            self._held = defaultdict(list)
+            for socket in self.sockets.all:
+                accepted = [socket.accepted_by] if socket.accepted_by else []
+                first: dict[int, int] = {}
+                for number in sorted((*socket.calls, *accepted)):
+                    first.setdefault(self.call(number).pid, number)
+                for user, number in first.items():
+                    self._held[socket.host, user].append((number, socket))
+        return self._held.get((host, pid), [])
 
     def errors_of(self, socket: Socket) -> list[Packet]:
         """The ICMP messages that quote what was sent on a socket of datagrams, as they came."""
@@ -354,6 +378,13 @@ class Scene:
             track = self._all_tracks().get(connection)
             self._paths[connection] = Path(self, track) if track is not None else None
         return self._paths[connection]
+
+    def arrived(self, path: Path, direction: Direction) -> list[Packet]:
+        """The frames with bytes of a direction that came, in order of arrival."""
+        key = path.connection, direction
+        if key not in self._arrived:
+            self._arrived[key] = came(row.packet for row in path.senders[direction].departed)
+        return self._arrived[key]
 
     def _all_tracks(self) -> dict[int, Track]:
         if self._tracks is None:

@@ -13,6 +13,7 @@ reference on calls still inside.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import replace
 from enum import Enum, auto
@@ -389,12 +390,13 @@ def _came_ns(line: Line, scene: Scene, one: Awaited) -> int | None:
 
 
 def _bytes_for(line: Line, path: Path, side: Side) -> list[Packet]:
-    """The frames with bytes that came since a wait began, and the one that lay there unread."""
+    """The first frame with bytes since a wait began, and the one that lay there unread."""
     sender, byte = path.senders[side.inbound], _next_byte(path, side)
     ready = sender.stream.ready.overlaps(byte, byte + 1)
     frame = ready[0][2] if ready else None
-    packets = (row.packet for row in sender.departed)
-    new = [one for one in packets if reached(one) and arrival_ns(one) >= line.at_ns]
+    arrived = path.scene.arrived(path, side.inbound)
+    place = bisect_left(arrived, line.at_ns, key=arrival_ns)
+    new = arrived[place : place + 1]
     return new if frame is None else [path.scene.packets[frame], *new]
 
 
@@ -410,5 +412,4 @@ def _silent(line: Line, scene: Scene, socket: Socket) -> None:
 
 def _next_byte(path: Path, side: Side) -> int:
     """Behind all that this side read."""
-    moves = path.scene.moves(path.connection, side, side.inbound)
-    return max((other.stop or 0 for other in moves.calls), default=0)
+    return path.scene.read_to(path.connection, side)

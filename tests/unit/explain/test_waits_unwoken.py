@@ -197,6 +197,19 @@ def test_killed_while_a_datagram_was_on_its_way(way: str, expected: Any) -> None
     assert reason(play)[0] == expected
 
 
+@pytest.mark.parametrize(("args", "cause"), [(ONE, "peer_app"), ("nfds=2, timeout=-1", "network")])
+def test_a_thread_that_polls_for_one_polls_its_own(args: str, cause: str) -> None:
+    """What is owed to a socket of another thread is nothing to it, unless it polls for more."""
+    play = opened()
+    second(play)
+    play.did("client", "recv", None, size=10, errno="EAGAIN", tid=31)
+    with play.wait("client", op="poll", args=args, inside=True, tid=31):
+        with play.call("server", "send", 10, size=10, **OTHER_SERVER):
+            play.data("s>c", 0, 10, way="hold", sport=40001)
+        ends(play)
+    assert reason(play)[0][-1][0] == cause
+
+
 # --- for clients
 
 
