@@ -6,6 +6,8 @@ Read first: `unreturned`, which tells the same of streams.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+
 from netlab.correlate.arrivals import arrival_ns, on_its_way, reached
 from netlab.correlate.sockets import Socket
 from netlab.explain.causes import Cause, Certainty
@@ -16,7 +18,7 @@ from netlab.explain.parts import Line
 from netlab.explain.scene import Scene
 from netlab.explain.wording import name_of
 from netlab.model.call import is_outbound
-from netlab.model.tables import Call, Direction, Packet
+from netlab.model.tables import Call, Packet
 
 
 def no_client_came(line: Line, scene: Scene, listener: Socket) -> bool:
@@ -27,12 +29,9 @@ def no_client_came(line: Line, scene: Scene, listener: Socket) -> bool:
 def client_ns(line: Line, scene: Scene, listener: Socket) -> int | None:
     """When the first one did."""
     port = listener.local_endpoint[1] if listener.local_endpoint is not None else None
-    paths = (
-        scene.path(row.connection) for row in scene.tables.connections if row.server_port == port
-    )
-    syns = [p for path in paths if path is not None for p in path.track.halves[Direction.C2S].syns]
-    times = [arrival_ns(packet) for packet in syns if reached(packet)]
-    return min((ns for ns in times if line.at_ns <= ns <= line.stop_ns), default=None)
+    times = scene.clients_ns(port)
+    place = bisect_left(times, line.at_ns)
+    return times[place] if place < len(times) and times[place] <= line.stop_ns else None
 
 
 def tell_no_client(line: Line, certainty: Certainty) -> None:
@@ -108,11 +107,13 @@ def no_datagram_left_for(line: Line, scene: Scene, socket: Socket) -> bool:
 def datagrams_left_for(line: Line, scene: Scene, socket: Socket) -> list[Packet]:
     """Those: whatever became of them."""
     local = socket.local_endpoint
-    return [
-        packet for packet in scene.tables.packets
-        if local is not None and packet.dport == local[1] and packet.protocol == "UDP"
-        and line.at_ns <= packet.time_ns <= line.stop_ns
-    ]  # fmt: skip
+    sent = scene.datagrams_to(local[1]) if local is not None else []
+    first = bisect_left(sent, line.at_ns, key=_left_ns)
+    return sent[first : bisect_right(sent, line.stop_ns, key=_left_ns)]
+
+
+def _left_ns(packet: Packet) -> int:
+    return packet.time_ns
 
 
 def message_times(line: Line, scene: Scene, socket: Socket) -> list[int]:

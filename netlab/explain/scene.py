@@ -10,12 +10,13 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable
 from functools import cached_property
+from itertools import accumulate
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from netlab.correlate.addresses import Endpoint
 from netlab.correlate.admissions import Admissions
-from netlab.correlate.arrivals import came, seen_at_both_ends
+from netlab.correlate.arrivals import arrival_ns, came, seen_at_both_ends
 from netlab.correlate.datagrams import Datagram, datagrams_from_flows
 from netlab.correlate.flows import Flow, flows_from_packets
 from netlab.correlate.local_queues import LocalQueues
@@ -117,6 +118,10 @@ class Scene:
         self._reads: dict[int, list[Call]] = {}  # by id of the socket
         self._errors: dict[int, list[Packet]] = {}  # the same
         self._arrived: dict[tuple[int, Direction], list[Packet]] = {}
+        self._latest: dict[tuple[int, Side, Direction], list[int]] = {}
+        self._to_port: dict[int, list[Packet]] | None = None
+        self._served: dict[int | None, list[int]] | None = None  # connections by port
+        self._clients_ns: dict[int | None, list[int]] = {}
         self._read_to: dict[tuple[int, Side], int] = {}
         self._held: dict[tuple[str, int], list[tuple[int, Socket]]] | None = None
         self._takers: dict[int, frozenset[int]] = {}  # by id of the listener
@@ -208,6 +213,17 @@ class Scene:
             calls = sorted(self._moves.get(key, []), key=lambda c: (c.start or 0, c.call))
             self._in_order[key] = Moves([call.start or 0 for call in calls], calls)
         return self._in_order[key]
+
+    def first_move(
+        self, connection: int, side: Side, direction: Direction, after_ns: int
+    ) -> Call | None:
+        """The first of those in the order of the stream that was entered after that time."""
+        key = connection, side, direction
+        calls = self.moves(connection, side, direction).calls
+        if key not in self._latest:  # of each and those before it, the latest entry
+            self._latest[key] = list(accumulate((call.entered_ns for call in calls), max))
+        place = bisect_right(self._latest[key], after_ns)
+        return calls[place] if place < len(calls) else None
 
     def writer(self, connection: int, direction: Direction, byte: int) -> Call | None:
         """The call that wrote this byte."""
@@ -422,6 +438,28 @@ class Scene:
             for one in datagrams_from_flows(flows_from_packets(self.tables.packets)):
                 self._datagrams[one.flow.connection].append(one)
         return self._datagrams.get(connection, [])
+
+    def datagrams_to(self, port: int) -> list[Packet]:
+        """The datagrams to a port of whichever host, in the order in which they left."""
+        if self._to_port is None:
+            self._to_port = defaultdict(list)
+            for packet in sorted(self.tables.packets, key=attrgetter("time_ns")):
+                if packet.protocol == "UDP" and packet.dport is not None:
+                    self._to_port[packet.dport].append(packet)
+        return self._to_port.get(port, [])
+
+    def clients_ns(self, port: int | None) -> list[int]:
+        """When the SYNs to a port came, in order."""
+        if self._served is None:
+            self._served = defaultdict(list)
+            for row in self.tables.connections:
+                self._served[row.server_port].append(row.connection)
+        if port not in self._clients_ns:
+            paths = map(self.path, self._served.get(port, ()))
+            halves = [path.track.halves[Direction.C2S] for path in paths if path is not None]
+            syns = came(packet for half in halves for packet in half.syns)
+            self._clients_ns[port] = [arrival_ns(packet) for packet in syns]
+        return self._clients_ns[port]
 
     def _track(self, flow: Flow) -> Track:
         """The frames of a connection, with the verdicts that the tables have."""

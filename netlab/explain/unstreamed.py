@@ -71,7 +71,8 @@ def tell_error_of(line: Line, scene: Scene, call: Call, socket: Socket) -> int |
     stamped = any(one.name == "SO_TIMESTAMPING" and one.on for one in options)
     sure = len(told) == 1 and not stamped
     if not sure:
-        later = map(scene.call, socket.calls[bisect_right(socket.calls, call.call) :])
+        places = range(bisect_right(socket.calls, call.call), len(socket.calls))
+        later = (scene.call(socket.calls[place]) for place in places)
         failed = next((one for one in later if one.errno is not None), None)
         ready_ns = tell_error(line, scene, failed) if failed is not None else None
         if ready_ns is not None:
