@@ -29,7 +29,7 @@ from netlab.model.call import POLLIN, POLLOUT, POLLPRI, POLLRDHUP, is_outbound
 from netlab.model.records import dataclass
 from netlab.model.tables import Call, Direction
 
-_TIMEOUT = re.compile(r"timeout=(\d+(?:\.\d+)?)")
+_TIMEOUT = re.compile(r"timeout=(\d+(?:\.\d+)?)")  # of select in s, of the others in ms
 _NOTHING = re.compile(r"\bnfds=0\b|\breaders=0, writers=0, exceptional=0\b")
 _SELECTED = re.compile(r"\breaders=(\d+), writers=(\d+), exceptional=(\d+)")
 _INCOMING = POLLIN | POLLPRI | POLLRDHUP
@@ -80,7 +80,7 @@ def awaited_by(scene: Scene, call: Call, line: Line) -> list[Awaited]:
 
 
 def looks_once(call: Call) -> bool:
-    """Whether a wait had no time to wait."""
+    """Whether a wait had no time to wait: it looked once, and waited for nothing."""
     asked = _TIMEOUT.search(call.args)
     return asked is not None and not float(asked[1])
 
