@@ -14,6 +14,8 @@ from tests.playbook import Play
         ("send", 60, None, (), False, False),
         ("send", 20, None, (), True, True),
         ("send", None, "EAGAIN", (), True, False),
+        ("send", None, "EINTR", (), True, False),
+        ("send", None, "ERESTARTSYS", (), True, False),
         ("send", None, "EMSGSIZE", (), False, False),
         ("send", None, "EPIPE", (), False, False),
         ("send", None, "ECONNREFUSED", (), False, False),
