@@ -362,11 +362,10 @@ class Wakeups:
 
     def _local_left(self, number: int, until: int, socket: Socket) -> list[Span]:
         """Of a stream: the call whose bytes were the next to be read, and were closed unread."""
-        before = [
-            n for n in socket.calls[: bisect_left(socket.calls, number)]
-            if is_inbound(self.calls[n - 1])
-        ]  # fmt: skip
-        if self._next_read(number, socket) or (before and self._overlaps(number, before[-1])):
+        if self._next_read(number, socket) is not None:
+            return []
+        last = self._last_read(number, socket)
+        if last is not None and self._overlaps(number, last):
             return []
         if self._left_here is None:
             self._left_here = {}
@@ -386,6 +385,13 @@ class Wakeups:
             taken = record.errno is None and record.result is not None
             if is_inbound(record) and taken and not record.flags & (MSG_PEEK | MSG_OOB):
                 return call
+        return None
+
+    def _last_read(self, number: int, socket: Socket) -> int | None:
+        """The last call before a wait that was to read, whether or not it took anything."""
+        for place in range(bisect_left(socket.calls, number) - 1, -1, -1):
+            if is_inbound(self.calls[socket.calls[place] - 1]):
+                return socket.calls[place]
         return None
 
     def _local_connect(self, number: int, until: int, made: Socket) -> list[Span]:

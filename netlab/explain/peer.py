@@ -164,10 +164,7 @@ def _asked_instead(scene: Scene, part: Part, call: Call, inside: Call) -> Call |
     if about == call.connection or write.connection is None or write.side is None:
         return None
     side = Side(write.side)
-    first = next(
-        (one for one in scene.moves(write.connection, side, side.inbound).calls
-         if one.entered_ns > write.entered_ns), None,
-    )  # fmt: skip
+    first = scene.first_move(write.connection, side, side.inbound, write.entered_ns)
     if first is None or first.start is None:
         return None
     writer = scene.writer(write.connection, side.inbound, first.start)

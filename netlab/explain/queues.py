@@ -102,15 +102,17 @@ def tell_standing(line: Line, path: Path, frame: int, accept: Call) -> None:
 def _while_stopped(line: Line, path: Path, frame: int, accept: Call) -> None:
     """Up to the end of the stops of the one process that accepts from this queue, if it was."""
     scene = path.scene
+    if not scene.stops:
+        return
     listener = scene.socket_of(accept)
-    takers = {scene.call(number).pid for number in listener.accepts} if listener else set()
+    takers = scene.takers(listener) if listener is not None else frozenset()
     while takers == {accept.pid} and not line.done:
         stop = stop_between(scene, accept, line.at_ns, accept.entered_ns)
         if stop is None or stop.returned_ns is None or stop.returned_ns <= line.at_ns:
             return
         line.until(stop.entered_ns, Cause.ACCEPT_QUEUE, Certainty.INFERRED, (frame,),
                    (accept.call,), f"in the accept queue, before {stop.args} stopped"
-                   " who accepts")  # fmt: skip
+                   " the process that accepts")  # fmt: skip
         tell_stopped(line, stop)
 
 

@@ -11,7 +11,6 @@ Read first: `correlate.wakeups`, man 2 poll, man 7 epoll.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -41,6 +40,7 @@ from netlab.explain.sending import reset_between, tell_room
 from netlab.explain.timed_out import tell_timer
 from netlab.explain.unframed import tell_unframed_poll
 from netlab.explain.unstreamed import tell_error_of, tell_frame, tell_hang_up
+from netlab.explain.unwoken import looks_once
 from netlab.model.call import (
     POLLERR,
     POLLHUP,
@@ -52,16 +52,14 @@ from netlab.model.records import dataclass
 from netlab.model.tables import Call, Direction, Packet, Role, Side
 
 _PROMPT_NS = 2_000_000  # a wait for what is ready is no longer, on a busy machine
-_TIMEOUT = re.compile(r"timeout=(-?\d+(?:\.\d+)?)")  # of select in s, of the others in ms
 
 
 def tell_poll(line: Line, scene: Scene, call: Call) -> int | None:
     """Until a descriptor was ready; returns when. None: what it waited for is not known."""
     if call.errno is not None:
         return line.at_ns
-    asked = _TIMEOUT.search(call.args)
-    if asked is not None and float(asked[1]) == 0:
-        return line.at_ns  # it looks once, and waits for nothing
+    if looks_once(call):
+        return line.at_ns
     if not call.result:
         tell_left_unread(line, scene, call, line.stop_ns)
         tell_timer(line, scene, call, Certainty.OBSERVED)

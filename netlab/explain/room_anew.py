@@ -11,6 +11,7 @@ or a poll had found no room (SOCK_NOSPACE).
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import defaultdict
 
 from netlab.correlate.sockets import Socket
 from netlab.explain.causes import Cause, Certainty
@@ -20,7 +21,8 @@ from netlab.explain.path import Path
 from netlab.explain.scene import Scene
 from netlab.explain.sending import lacked_room, reset_between, tell_room
 from netlab.explain.wording import name_of
-from netlab.model.call import EPOLLET, POLLOUT, is_outbound
+from netlab.model.call import EPOLL_WAITING, EPOLLET, POLLOUT, is_outbound
+from netlab.model.records import dataclass
 from netlab.model.tables import Call, Side
 
 
@@ -61,18 +63,12 @@ def was_told(scene: Scene, call: Call, socket: Socket) -> bool:
     """
     if socket not in scene.watching.edges(call, call.entered_ns + 1, POLLOUT):
         return False
-    before = map(scene.call, reversed(socket.calls[: bisect_left(socket.calls, call.call)]))
-    since = next((send.call for send in before if _found_little(send)), 0)
-    for number in range(call.call - 1, since, -1):
-        other = scene.call(number)
-        if not _on_the_same(other, call):
-            continue
-        if other.op == "epoll_ctl" and _events(scene, other, socket) is not None:
-            return False
-        reported = scene.sockets.reported.get(number, ())
-        if any(one is socket and item.events & POLLOUT for item, one in reported):
-            return True
-    return False
+    history = _history(scene)
+    short = history.sends(scene, socket).short
+    place = bisect_left(short, call.call, key=_number)
+    since = short[place - 1].call if place else 0
+    told, asked = history.told(call, socket), history.asked(call, socket)
+    return max(since, _last_before(asked, call.call)) < _last_before(told, call.call)
 
 
 def was_short(scene: Scene, socket: Socket, call: Call) -> bool:
@@ -85,19 +81,19 @@ def was_short(scene: Scene, socket: Socket, call: Call) -> bool:
 
 def _last(scene: Scene, socket: Socket, call: Call) -> Call | None:
     """The last send before a call, or the connect."""
-    before = map(scene.call, reversed(socket.calls[: bisect_left(socket.calls, call.call)]))
-    return next((one for one in before if is_outbound(one) or one.op == "connect"), None)
+    every = _history(scene).sends(scene, socket).every
+    place = bisect_left(every, call.call, key=_number)
+    return every[place - 1] if place else None
 
 
 def _asked(scene: Scene, call: Call, socket: Socket, until_ns: int) -> Call | None:
     """The first epoll_ctl inside a wait that asked for room of which it would not have told."""
-    for number in range(call.call + 1, len(scene.calls) + 1):
-        other = scene.call(number)
+    asked = _history(scene).asked(call, socket)
+    for place in range(bisect_right(asked, call.call), len(asked)):
+        other = scene.call(asked[place])
         if other.entered_ns > until_ns:
             return None
-        if other.op != "epoll_ctl" or other.errno is not None or not _on_the_same(other, call):
-            continue
-        if (_events(scene, other, socket) or 0) & POLLOUT:
+        if other.errno is None and (_events(scene, other, socket) or 0) & POLLOUT:
             return None if _would_tell(scene, call, socket) else other
     return None
 
@@ -117,31 +113,82 @@ def _would_tell(scene: Scene, call: Call, socket: Socket) -> bool:
 
 def _filled(scene: Scene, call: Call, socket: Socket, until_ns: int) -> Call | None:
     """The first send inside a wait with EPOLLET that found too little room, if none had before."""
-    for number in socket.calls[bisect_right(socket.calls, call.call) :]:
-        other = scene.call(number)
-        if other.entered_ns > until_ns:
-            return None
-        if not _found_little(other):
-            continue
-        if socket not in scene.watching.edges(call, until_ns, POLLOUT):
-            return None
-        waited = was_short(scene, socket, call) and not was_told(scene, call, socket)
-        return None if waited else other
-    return None
-
-
-def _found_little(call: Call) -> bool:
-    if not is_outbound(call) or call.errno is not None:
-        return is_outbound(call) and call.errno == "EAGAIN"
-    return call.result is not None and call.result < (call.requested_bytes or 0)
-
-
-def _on_the_same(call: Call, wait: Call) -> bool:
-    """Whether a call is about the epoll of a wait."""
-    return (call.host, call.pid, call.fd) == (wait.host, wait.pid, wait.fd)
+    short = _history(scene).sends(scene, socket).short
+    place = bisect_right(short, call.call, key=_number)
+    if place == len(short) or short[place].entered_ns > until_ns:
+        return None
+    if socket not in scene.watching.edges(call, until_ns, POLLOUT):
+        return None
+    waited = was_short(scene, socket, call) and not was_told(scene, call, socket)
+    return None if waited else short[place]
 
 
 def _events(scene: Scene, control: Call, socket: Socket) -> int | None:
     """What an epoll_ctl asked for of a socket; None: it is about another."""
     ready = scene.record(control.call).ready
     return next((item.events for item in ready if item.inode == socket.inode), None)
+
+
+# --- what is asked for again and again, in order of calls
+
+
+@dataclass(frozen=True, slots=True)
+class _Sends:
+    every: list[Call]  # those of a socket, and its connects
+    short: list[Call]  # the sends of them that found too little room
+
+
+class RoomHistory:
+    """By epoll and socket, the calls that asked and the waits that told of room; by socket, sends.
+
+    An epoll is known by its process and descriptor; what an epoll_ctl is about, by the inode.
+    """
+
+    def __init__(self, scene: Scene) -> None:
+        self._asked: dict[tuple[str, int, int | None, int | None], list[int]] = defaultdict(list)
+        self._told: dict[tuple[str, int, int | None, int], list[int]] = defaultdict(list)
+        self._sends: dict[int, _Sends] = {}
+        for call in scene.calls:
+            epoll = call.host, call.pid, call.fd
+            if call.op == "epoll_ctl":
+                for inode in {item.inode for item in scene.record(call.call).ready}:
+                    self._asked[*epoll, inode].append(call.call)
+            elif call.op in EPOLL_WAITING:
+                reported = scene.sockets.reported.get(call.call, ())
+                for told in {id(one) for item, one in reported if item.events & POLLOUT}:
+                    self._told[*epoll, told].append(call.call)
+
+    def asked(self, wait: Call, socket: Socket) -> list[int]:
+        """The epoll_ctl calls on the epoll of a wait that are about this socket."""
+        return self._asked.get((wait.host, wait.pid, wait.fd, socket.inode), [])
+
+    def told(self, wait: Call, socket: Socket) -> list[int]:
+        """The waits on the same epoll that reported this socket writable."""
+        return self._told.get((wait.host, wait.pid, wait.fd, id(socket)), [])
+
+    def sends(self, scene: Scene, socket: Socket) -> _Sends:
+        """The sends of a socket."""
+        key = id(socket)
+        if key not in self._sends:
+            every = [
+                call for call in map(scene.call, socket.calls)
+                if is_outbound(call) or call.op == "connect"
+            ]  # fmt: skip
+            short = [call for call in every if is_outbound(call) and lacked_room(call)]
+            self._sends[key] = _Sends(every, short)
+        return self._sends[key]
+
+
+def _history(scene: Scene) -> RoomHistory:
+    if scene.room_history is None:
+        scene.room_history = RoomHistory(scene)
+    return scene.room_history
+
+
+def _number(call: Call) -> int:
+    return call.call
+
+
+def _last_before(numbers: list[int], number: int) -> int:
+    place = bisect_left(numbers, number)
+    return numbers[place - 1] if place else 0

@@ -10,12 +10,13 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from functools import cached_property
+from itertools import accumulate
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from netlab.correlate.addresses import Endpoint
 from netlab.correlate.admissions import Admissions
-from netlab.correlate.arrivals import came, seen_at_both_ends
+from netlab.correlate.arrivals import arrival_ns, came, seen_at_both_ends
 from netlab.correlate.datagrams import Datagram, datagrams_from_flows
 from netlab.correlate.flows import Flow, flows_from_packets
 from netlab.correlate.local_queues import LocalQueues
@@ -56,6 +57,7 @@ from netlab.model.tables import (
 
 if TYPE_CHECKING:
     from netlab.explain.callers import Callers
+    from netlab.explain.room_anew import RoomHistory
     from netlab.explain.silence.listeners import Unanswered
     from netlab.explain.timed_out import Owed
 
@@ -115,6 +117,14 @@ class Scene:
         self._options: dict[tuple[int, Side], list[OptionSet]] = {}
         self._reads: dict[int, list[Call]] = {}  # by id of the socket
         self._errors: dict[int, list[Packet]] = {}  # the same
+        self._arrived: dict[tuple[int, Direction], list[Packet]] = {}
+        self._latest: dict[tuple[int, Side, Direction], list[int]] = {}
+        self._to_port: dict[int, list[Packet]] | None = None
+        self._served: dict[int | None, list[int]] | None = None  # connections by port
+        self._clients_ns: dict[int | None, list[int]] = {}
+        self._read_to: dict[tuple[int, Side], int] = {}
+        self._held: dict[tuple[str, int], list[tuple[int, Socket]]] | None = None
+        self._takers: dict[int, frozenset[int]] = {}  # by id of the listener
         self._accepted: dict[int, Socket] = {
             number: made
             for socket in self.sockets.all
@@ -135,6 +145,7 @@ class Scene:
         self.troubles: dict[int, list[tuple[Call | None, Part]]] = {}  # by connection; the same
         self.owed: dict[int, Owed] = {}  # by call that its timer ended, once told
         self.callers: Callers | None = None  # once asked for
+        self.room_history: RoomHistory | None = None  # the same
         self.requests: dict[int, tuple[Socket, int]] | None = None  # `asked`, once told
         self.owed_on: dict[int, list[int]] = defaultdict(list)  # by connection, those calls
 
@@ -159,9 +170,21 @@ class Scene:
                 return call.connection, Side(call.side)
         return None
 
+    def other_end(self, socket: Socket) -> Socket | None:
+        """The socket at the other end, of a Unix socket or pipe for example."""
+        home = self.home(socket)
+        return self.ends.get((home[0], home[1].inbound.sender)) if home is not None else None
+
     def accepted_by(self, call: Call) -> Socket | None:
         """The socket that an accept returned."""
         return self._accepted.get(call.call)
+
+    def takers(self, listener: Socket) -> frozenset[int]:
+        """The processes that accepted from a listener."""
+        key = id(listener)
+        if key not in self._takers:
+            self._takers[key] = frozenset(self.call(number).pid for number in listener.accepts)
+        return self._takers[key]
 
     def before(self, call: Call, since_ns: int) -> list[Call]:
         """The calls of the same thread that were inside after `since_ns`, before this one."""
@@ -191,6 +214,17 @@ class Scene:
             self._in_order[key] = Moves([call.start or 0 for call in calls], calls)
         return self._in_order[key]
 
+    def first_move(
+        self, connection: int, side: Side, direction: Direction, after_ns: int
+    ) -> Call | None:
+        """The first of those in the order of the stream that was entered after that time."""
+        key = connection, side, direction
+        calls = self.moves(connection, side, direction).calls
+        if key not in self._latest:  # of each and those before it, the latest entry
+            self._latest[key] = list(accumulate((call.entered_ns for call in calls), max))
+        place = bisect_right(self._latest[key], after_ns)
+        return calls[place] if place < len(calls) else None
+
     def writer(self, connection: int, direction: Direction, byte: int) -> Call | None:
         """The call that wrote this byte."""
         return self.moves(connection, direction.sender, direction).at(byte)
@@ -219,6 +253,27 @@ class Scene:
                 if is_inbound(self.call(n)) and not self.record(n).flags & MSG_PEEK
             ]  # fmt: skip
         return self._reads[key]
+
+    def read_to(self, connection: int, side: Side) -> int:
+        """Up to which byte of its stream the calls of a side read."""
+        key = connection, side
+        if key not in self._read_to:
+            moves = self.moves(connection, side, side.inbound)
+            self._read_to[key] = max((call.stop or 0 for call in moves.calls), default=0)
+        return self._read_to[key]
+
+    def held_by(self, host: str, pid: int) -> list[tuple[int, Socket]]:
+        """The sockets that a process used, each with the first call by which it did."""
+        if self._held is None:
+            self._held = defaultdict(list)
+            for socket in self.sockets.all:
+                accepted = [socket.accepted_by] if socket.accepted_by else []
+                first: dict[int, int] = {}
+                for number in sorted((*socket.calls, *accepted)):
+                    first.setdefault(self.call(number).pid, number)
+                for user, number in first.items():
+                    self._held[socket.host, user].append((number, socket))
+        return self._held.get((host, pid), [])
 
     def errors_of(self, socket: Socket) -> list[Packet]:
         """The ICMP messages that quote what was sent on a socket of datagrams, as they came."""
@@ -356,6 +411,13 @@ class Scene:
             self._paths[connection] = Path(self, track) if track is not None else None
         return self._paths[connection]
 
+    def arrived(self, path: Path, direction: Direction) -> list[Packet]:
+        """The frames with bytes of a direction that came, in order of arrival."""
+        key = path.connection, direction
+        if key not in self._arrived:
+            self._arrived[key] = came(row.packet for row in path.senders[direction].departed)
+        return self._arrived[key]
+
     def _all_tracks(self) -> dict[int, Track]:
         if self._tracks is None:
             flows = flows_from_packets(self.tables.packets)
@@ -392,6 +454,28 @@ class Scene:
             for one in datagrams_from_flows(flows_from_packets(self.tables.packets)):
                 self._datagrams[one.flow.connection].append(one)
         return self._datagrams.get(connection, [])
+
+    def datagrams_to(self, port: int) -> list[Packet]:
+        """The datagrams to a port of whichever host, in the order in which they left."""
+        if self._to_port is None:
+            self._to_port = defaultdict(list)
+            for packet in sorted(self.tables.packets, key=attrgetter("time_ns")):
+                if packet.protocol == "UDP" and packet.dport is not None:
+                    self._to_port[packet.dport].append(packet)
+        return self._to_port.get(port, [])
+
+    def clients_ns(self, port: int | None) -> list[int]:
+        """When the SYNs to a port came, in order."""
+        if self._served is None:
+            self._served = defaultdict(list)
+            for row in self.tables.connections:
+                self._served[row.server_port].append(row.connection)
+        if port not in self._clients_ns:
+            paths = map(self.path, self._served.get(port, ()))
+            halves = [path.track.halves[Direction.C2S] for path in paths if path is not None]
+            syns = came(packet for half in halves for packet in half.syns)
+            self._clients_ns[port] = [arrival_ns(packet) for packet in syns]
+        return self._clients_ns[port]
 
     def _track(self, flow: Flow) -> Track:
         """The frames of a connection, with the verdicts that the tables have."""

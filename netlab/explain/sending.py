@@ -22,11 +22,12 @@ from netlab.explain.scene import Scene
 from netlab.explain.sender import Sender, Write
 from netlab.explain.too_big import mtu_rule
 from netlab.explain.wording import fate_text
-from netlab.model.call import is_outbound
+from netlab.model.call import RESTARTING, is_outbound
 from netlab.model.tables import Call, Fate, Side
 
 _SMALLEST_BUFFER = 46_080  # tcp_sndbuf_expand in Linux: ten segments, twice, with overhead
 _OVERHEAD_OF_A_WRITE = 2_304
+_WITHOUT_ROOM = RESTARTING | {"EAGAIN", "EINTR"}  # a signal ends only a send that sleeps for room
 _PROMPT_NS = 2_000_000  # from an ACK to the return of who slept for it, on a busy machine
 
 
@@ -126,13 +127,24 @@ def reset_between(path: Path, side: Side, since_ns: int, until_ns: int) -> int |
 
 
 def lacked_room(call: Call) -> bool:
-    """Whether a send that does not block found too little: it took less than it was given."""
-    return call.errno == "EAGAIN" or (call.result or 0) < (call.requested_bytes or 0)
+    """Whether a send that returned found too little: it took less than it was given.
+
+    One that failed otherwise did not look for room, or has none to wait for any more.
+    """
+    if call.errno is not None:
+        return call.errno in _WITHOUT_ROOM
+    taken = _taken_bytes(call)
+    return taken is not None and taken < (call.requested_bytes or 0)
 
 
 def cut_short(call: Call) -> bool:
     """Whether a send took less than it was given: it was not room that ended it."""
-    return call.result is not None and 0 < call.result < (call.requested_bytes or 0)
+    taken = _taken_bytes(call)
+    return taken is not None and 0 < taken < (call.requested_bytes or 0)
+
+
+def _taken_bytes(call: Call) -> int | None:
+    return sum(call._messages) if call._messages else call.result
 
 
 def stuck_since_ns(path: Path, call: Call) -> int:

@@ -13,6 +13,7 @@ reference on calls still inside.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import replace
 from enum import Enum, auto
@@ -29,7 +30,7 @@ from netlab.explain.local_room import tell_no_local_room
 from netlab.explain.low_water import wanted_by
 from netlab.explain.nobody_came import (
     client_ns,
-    datagrams_left_for,
+    message_times,
     no_client_came,
     no_datagram_left_for,
     tell_no_client,
@@ -166,8 +167,8 @@ def _was_written(path: Path, side: Side, byte: int, until_ns: int) -> bool:
 def _ended(path: Path, direction: Direction, until_ns: int) -> bool:
     """Whether a FIN of this direction had left by then, or a reset had come."""
     half = path.track.halves[direction]
-    came = any(reached(packet) and arrival_ns(packet) <= until_ns for packet in half.resets)
-    return came or any(packet.time_ns <= until_ns for packet in half.fins)
+    reset = any(reached(packet) and arrival_ns(packet) <= until_ns for packet in half.resets)
+    return reset or any(packet.time_ns <= until_ns for packet in half.fins)
 
 
 def _nothing_sent(line: Line, path: Path, side: Side) -> None:
@@ -354,7 +355,7 @@ def _one_message(line: Line, scene: Scene, one: Awaited) -> _Found:
     if one.goal is Goal.ROOM:
         return _Found.UNCLEAR  # whoever shares its queue, or its device's, may have filled that
     if socket.is_local:
-        return _Found.UNCLEAR if _other_end(scene, socket) is None else _Found.NOTHING
+        return _Found.UNCLEAR if scene.other_end(socket) is None else _Found.NOTHING
     if no_datagram_left_for(line, scene, socket):
         return _Found.NOTHING
     tell_under_way(line, scene, socket)
@@ -369,7 +370,7 @@ def _came_ns(line: Line, scene: Scene, one: Awaited) -> int | None:
     if one.goal is Goal.CLIENT:
         return client_ns(line, scene, one.socket)
     if one.socket.is_local or not one.socket.is_stream:
-        times = _message_times(line, scene, one.socket)
+        times = message_times(line, scene, one.socket)
         return min((ns for ns in times if line.at_ns <= ns <= line.stop_ns), default=None)
     home = scene.home(one.socket)
     path = scene.path(home[0]) if home is not None else None
@@ -389,32 +390,14 @@ def _came_ns(line: Line, scene: Scene, one: Awaited) -> int | None:
 
 
 def _bytes_for(line: Line, path: Path, side: Side) -> list[Packet]:
-    """The frames with bytes that came since a wait began, and the one that lay there unread."""
+    """The first frame with bytes since a wait began, and the one that lay there unread."""
     sender, byte = path.senders[side.inbound], _next_byte(path, side)
     ready = sender.stream.ready.overlaps(byte, byte + 1)
     frame = ready[0][2] if ready else None
-    packets = (row.packet for row in sender.departed)
-    new = [one for one in packets if reached(one) and arrival_ns(one) >= line.at_ns]
+    arrived = path.scene.arrived(path, side.inbound)
+    place = bisect_left(arrived, line.at_ns, key=arrival_ns)
+    new = arrived[place : place + 1]
     return new if frame is None else [path.scene.packets[frame], *new]
-
-
-def _message_times(line: Line, scene: Scene, socket: Socket) -> list[int]:
-    """When something was written at the other end of a local socket; when datagrams came."""
-    if not socket.is_local:
-        left = datagrams_left_for(line, scene, socket)
-        return [arrival_ns(packet) for packet in left if reached(packet)]
-    other = _other_end(scene, socket)
-    if other is None:
-        return []
-    return [
-        ended_ns(call) for call in map(scene.call, {*other.calls, *other.closes})
-        if (is_outbound(call) and call.errno is None) or call.call in other.closes
-    ]  # fmt: skip
-
-
-def _other_end(scene: Scene, socket: Socket) -> Socket | None:
-    home = scene.home(socket)
-    return scene.ends.get((home[0], home[1].inbound.sender)) if home is not None else None
 
 
 def _silent(line: Line, scene: Scene, socket: Socket) -> None:
@@ -429,5 +412,4 @@ def _silent(line: Line, scene: Scene, socket: Socket) -> None:
 
 def _next_byte(path: Path, side: Side) -> int:
     """Behind all that this side read."""
-    moves = path.scene.moves(path.connection, side, side.inbound)
-    return max((other.stop or 0 for other in moves.calls), default=0)
+    return path.scene.read_to(path.connection, side)

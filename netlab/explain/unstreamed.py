@@ -71,7 +71,8 @@ def tell_error_of(line: Line, scene: Scene, call: Call, socket: Socket) -> int |
     stamped = any(one.name == "SO_TIMESTAMPING" and one.on for one in options)
     sure = len(told) == 1 and not stamped
     if not sure:
-        later = map(scene.call, socket.calls[bisect_right(socket.calls, call.call) :])
+        places = range(bisect_right(socket.calls, call.call), len(socket.calls))
+        later = (scene.call(socket.calls[place]) for place in places)
         failed = next((one for one in later if one.errno is not None), None)
         ready_ns = tell_error(line, scene, failed) if failed is not None else None
         if ready_ns is not None:
@@ -138,8 +139,7 @@ def tell_hang_up(line: Line, scene: Scene, socket: Socket) -> int | None:
 
     shutdown(SHUT_WR) there ends what is read here as close does (unix_shutdown in Linux).
     """
-    home = scene.home(socket)
-    other = scene.ends.get((home[0], home[1].outbound.receiver)) if home is not None else None
+    other = scene.other_end(socket)
     if other is None:
         return None
     ends = [*other.shutdowns[:1], *([other.last_close] if other.last_close is not None else [])]

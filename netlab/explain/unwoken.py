@@ -29,7 +29,7 @@ from netlab.model.call import POLLIN, POLLOUT, POLLPRI, POLLRDHUP, is_outbound
 from netlab.model.records import dataclass
 from netlab.model.tables import Call, Direction
 
-_TIMEOUT = re.compile(r"timeout=(\d+(?:\.\d+)?)")
+_TIMEOUT = re.compile(r"timeout=(\d+(?:\.\d+)?)")  # of select in s, of the others in ms
 _NOTHING = re.compile(r"\bnfds=0\b|\breaders=0, writers=0, exceptional=0\b")
 _SELECTED = re.compile(r"\breaders=(\d+), writers=(\d+), exceptional=(\d+)")
 _INCOMING = POLLIN | POLLPRI | POLLRDHUP
@@ -67,7 +67,9 @@ def awaited_by(scene: Scene, call: Call, line: Line) -> list[Awaited]:
         found[id(socket)] = socket, events | before if events and before else 0
     if known is None:
         events = _selected(call)
-        found = {id(one): (one, events) for one in _held_by(scene, call, line.stop_ns)}
+        own = _of_its_thread(scene, call, line.stop_ns)
+        held = [own] if own is not None else _held_by(scene, call, line.stop_ns)
+        found = {id(one): (one, events) for one in held}
     return [
         Awaited(
             socket, _goal(scene, call, line, socket, events), known is not None,
@@ -78,7 +80,7 @@ def awaited_by(scene: Scene, call: Call, line: Line) -> list[Awaited]:
 
 
 def looks_once(call: Call) -> bool:
-    """Whether a wait had no time to wait."""
+    """Whether a wait had no time to wait: it looked once, and waited for nothing."""
     asked = _TIMEOUT.search(call.args)
     return asked is not None and not float(asked[1])
 
@@ -91,10 +93,10 @@ def tell_without_sockets(line: Line, scene: Scene, call: Call, *, own: bool) -> 
     elif _NOTHING.search(call.args):
         _for_a_signal(line, scene, call)
     elif scene.watching.of(call, line.at_ns, line.stop_ns) is not None:
-        had = "but those that wake it from within" if own else "of the recording"
+        had = "but those that wake it from within were" if own else "of the recording was"
         line.until(
             line.stop_ns, Cause.OTHER_EVENT, Certainty.INFERRED, (), (),
-            f"because nothing woke it: no socket {had} was in its set, so it waited for something"
+            f"because nothing woke it: no socket {had} in its set, so it waited for something"
             " else (an event counter, a pipe, a timer)",
         )  # fmt: skip
 
@@ -146,8 +148,8 @@ def _goes_on(scene: Scene, socket: Socket, call: Call, line: Line) -> bool:
 
 def _wants_room(scene: Scene, socket: Socket, call: Call, line: Line) -> bool:
     """Whether the last send before the wait found too little room, and there was none since."""
-    for number in reversed(socket.calls[: bisect_left(socket.calls, call.call)]):
-        last = scene.call(number)
+    for place in range(bisect_left(socket.calls, call.call) - 1, -1, -1):
+        last = scene.call(socket.calls[place])
         if is_outbound(last):
             short = lacked_room(last)
             break
@@ -165,8 +167,7 @@ def _is_own(scene: Scene, socket: Socket, call: Call) -> bool:
     """Whether both ends of a pair or pipe are in the hands of the same process alone."""
     if not socket.is_local or not socket.calls:
         return False
-    home = scene.home(socket)
-    other = scene.ends.get((home[0], home[1].inbound.sender)) if home is not None else None
+    other = scene.other_end(socket)
     ends = [socket] if other is None else [socket, other]
     made = scene.call(min(one.calls[0] for one in ends if one.calls))
     heirs = {
@@ -198,12 +199,28 @@ def _selected(call: Call) -> int:
 
 def _held_by(scene: Scene, call: Call, until_ns: int) -> Iterator[Socket]:
     """The sockets that the process of a call used, and had not closed by then."""
-    for socket in scene.sockets.all:
-        if socket.host != call.host or _closed_by(scene, socket, call, until_ns):
-            continue
-        numbers = [*socket.calls, *([socket.accepted_by] if socket.accepted_by else [])]
-        if any(scene.call(n).pid == call.pid and n < call.call for n in numbers):
+    for first, socket in scene.held_by(call.host, call.pid):
+        if first < call.call and not _closed_by(scene, socket, call, until_ns):
             yield socket
+
+
+def _of_its_thread(scene: Scene, call: Call, until_ns: int) -> Socket | None:
+    """The one socket that the thread of a poll for one used before, and that is not closed."""
+    if call.op not in _POLLS or not _ONE.search(call.args):
+        return None
+    thread = scene.threads[call.host, call.pid, call.tid]
+    place = bisect_left(thread, call.call, key=lambda one: one.call)
+    before = map(scene.socket_of, thread[max(place - _LOOKED_AT, 0) : place])
+    used = {id(socket): socket for socket in before if socket is not None}
+    own = next(iter(used.values())) if len(used) == 1 else None
+    if own is None or own.listens or _closed_by(scene, own, call, until_ns):
+        return None
+    return own
+
+
+_POLLS = frozenset({"poll", "ppoll"})
+_ONE = re.compile(r"\bnfds=1\b")
+_LOOKED_AT = 32  # calls of the thread; as many as for a wait that its timer ended (`timed_out`)
 
 
 def _closed_by(scene: Scene, socket: Socket, call: Call, time_ns: int) -> bool:

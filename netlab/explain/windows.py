@@ -10,7 +10,6 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import islice
 
 from netlab.correlate.arrivals import arrival_ns, reached
 from netlab.correlate.segments import Row
@@ -269,7 +268,7 @@ def _reads_between(holder: Holder, since_ns: int, until_ns: int) -> Iterator[Cal
     """The reads inside which the peer's program was after `since_ns` and before `until_ns`."""
     reads = holder.path.scene.reads(holder.path.connection, holder.sender.direction.receiver)
     place = max(bisect_right(reads, since_ns, key=_entered_ns) - 1, 0)
-    for read in islice(reads, place, None):
+    for read in (reads[at] for at in range(place, len(reads))):
         if read.entered_ns >= until_ns and read.entered_ns > since_ns:
             return
         if read.returned_ns is None or read.returned_ns > since_ns:

@@ -303,6 +303,23 @@ def test_a_datagram_that_was_too_big_is_no_segment_that_was(
     assert "EMSGSIZE" in sentence.advice
 
 
+@pytest.mark.parametrize("op", ["sendto", "sendmmsg"])
+def test_a_wait_behind_what_sent_several_datagrams_was_for_their_answer(op: str) -> None:
+    """sendmmsg, with which glibc asks for names, returns how many it sent, not how many bytes."""
+    play = Play(wired=True)
+    client, server = ADDRESS["client"], ADDRESS["server"]
+    sizes = (30, 30) if op == "sendmmsg" else ()
+    with play.call("client", op, 2 if sizes else 60, size=60, message_bytes=sizes, **U):
+        for size in sizes or (60,):
+            play.datagram(client, server, size, way="drop")
+    polls(play, 250)
+    play.did("client", "recvfrom", None, size=100, errno="EAGAIN", **U)
+    tables, rows = told(play)
+    wait = of(rows, number_of(tables, "poll"), "timer")
+    assert wait.text.startswith(f"{TIMED}: ")
+    assert wait.text.endswith("dropped by the wire")
+
+
 def test_a_datagram_that_was_not_answered_was_not_lost() -> None:
     tables, rows = told(asks_again(answer=None))
     assert causes(rows, number_of(tables, "recvfrom", 2, "server")) == [("peer_app", 250)]

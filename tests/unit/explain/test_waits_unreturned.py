@@ -403,3 +403,36 @@ def test_a_process_ended_while_the_datagram_that_it_waited_for_was_on_its_way(wa
     wait = of(rows, recv, "network")
     assert (wait.text, wait.frames) == (f"on the wire (frame {frame})", (frame,))
     assert {row.certainty for row in rows if row.call == recv} == {"inferred"}
+
+
+@pytest.mark.parametrize(
+    ("written", "read", "cause", "certainty"),
+    [
+        (0, 0, "peer_app", "observed"),
+        (3, 3, "peer_app", "inferred"),
+        (3, 2, "unknown", "unknown"),
+        (3, 0, "unknown", "unknown"),
+    ],
+)
+def test_what_another_thread_read_had_been_written(
+    written: int, read: int, cause: str, certainty: str
+) -> None:
+    """That one of two readers of a pair waits on is no sign that nothing was written."""
+    pair: dict[str, Any] = {"family": "AF_UNIX", "local": "unix:", "peer": "unix:", "fd": 5}
+    near, far = {**pair, "inode": 1}, {**pair, "inode": 2}
+    play = Play()
+    play.did("client", "socketpair", 0, new_inode=2, **near)
+    with play.call("server", "recv", None, size=100, tid=21, inside=True, **far):
+        play.now_ns += 30 * MS
+        if written:
+            play.did("client", "send", written, size=written, **near)
+        if read:
+            play.did("server", "recv", read, size=read, tid=22, **far)
+    play.now_ns += 100 * MS
+    play.did("client", "getsockopt", 0, **near)
+    tables, rows = told(play)
+    recv = number_of(tables, "recv")
+    assert [name for name, _ in causes(rows, recv)] == [cause]
+    wait = of(rows, recv, cause)
+    assert wait.certainty == certainty
+    assert ("nothing had been written" in wait.text) == (written == 0)

@@ -156,6 +156,22 @@ def test_killed_in_a_wait_for_a_datagram() -> None:
     assert wait.text == "because no datagram had been sent to it by then"
 
 
+@pytest.mark.parametrize(
+    ("op", "result", "errno"), [("sendmmsg", 1, None), ("send", None, "ECONNREFUSED")]
+)
+def test_killed_in_a_wait_behind_a_send_that_had_room(
+    op: str, result: int | None, errno: str | None
+) -> None:
+    """It took all it was given, or failed otherwise: what is waited for is an answer."""
+    play = Play(wired=True)
+    more: dict[str, Any] = {"kind": "SOCK_DGRAM", "peer": ADDRESS["server"]}
+    sizes = (30,) if errno is None else ()
+    play.did("client", op, result, size=30, errno=errno, message_bytes=sizes, **more)
+    with polls(play):
+        killed(play)
+    assert reason(play)[0] == [("peer_app", 310)]
+
+
 def test_a_segment_to_the_same_port_is_no_datagram() -> None:
     play = Play(wired=True)
     play.did("client", "bind", 0, kind="SOCK_DGRAM", peer=None)
@@ -179,6 +195,19 @@ def test_killed_while_a_datagram_was_on_its_way(way: str, expected: Any) -> None
             play.datagram(ADDRESS["server"], ADDRESS["client"], 3, way=way)
         killed(play, after_ms=100)
     assert reason(play)[0] == expected
+
+
+@pytest.mark.parametrize(("args", "cause"), [(ONE, "peer_app"), ("nfds=2, timeout=-1", "network")])
+def test_a_thread_that_polls_for_one_polls_its_own(args: str, cause: str) -> None:
+    """What is owed to a socket of another thread is nothing to it, unless it polls for more."""
+    play = opened()
+    second(play)
+    play.did("client", "recv", None, size=10, errno="EAGAIN", tid=31)
+    with play.wait("client", op="poll", args=args, inside=True, tid=31):
+        with play.call("server", "send", 10, size=10, **OTHER_SERVER):
+            play.data("s>c", 0, 10, way="hold", sport=40001)
+        ends(play)
+    assert reason(play)[0][-1][0] == cause
 
 
 # --- for clients
@@ -489,7 +518,10 @@ def test_a_pair_of_its_own_is_no_peer(connected: bool, args: str, cause: str, fo
                      tid=30, local=None, peer=None)  # fmt: skip
     with polls(play, args, op="epoll_wait"):
         killed(play)
-    assert reason(play, "epoll_wait")[0] == [(cause, 310)]
+    found, wait = reason(play, "epoll_wait")
+    assert found == [(cause, 310)]
+    if cause == "other_event":
+        assert "no socket but those that wake it from within were in its set" in wait.text
 
 
 def test_a_pair_that_a_child_has_is_one() -> None:
