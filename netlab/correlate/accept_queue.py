@@ -101,13 +101,14 @@ def _unknown_to(track: Track, packet: Packet) -> bool:
 
     Once it has spoken as one, such an answer says that it is gone, not that it never was.
     """
-    spoke_ns = surely_ns(track)
+    resets = track.halves[Direction.S2C].resets
+    spoke_ns = surely_ns(track) if resets else None
     return any(
         not reset._flags & ACK
         and (spoke_ns is None or reset.time_ns < spoke_ns)
         and reset.seg_seq == packet.seg_ack
         and 0 <= reset.time_ns - arrival_ns(packet) <= _PASSED_NS
-        for reset in track.halves[Direction.S2C].resets
+        for reset in resets
     )
 
 
