@@ -43,13 +43,13 @@ from netlab.model.call import EPOLL_WAITING, POLLIN, WAITING, is_outbound
 from netlab.model.records import dataclass
 from netlab.model.tables import Call, Packet, Side
 
-_ONE = re.compile(r"\bnfds=1\b|\breaders=1, writers=0, exceptional=0\b")
+ONE = re.compile(r"\bnfds=1\b|\breaders=1, writers=0, exceptional=0\b")
 _SEVERAL = re.compile(r"\bnfds=(?!0\b|1\b)\d")
 _KEEPS_FULL = frozenset({
     Cause.PEER_WINDOW, Cause.WINDOW_PROBE, Cause.CWND, Cause.SEND_BUFFER, Cause.DELAYED_ACK,
     Cause.RTO, Cause.TAIL_LOSS_PROBE, Cause.FAST_RETRANSMIT, Cause.PATH_MTU, Cause.PACING,
 })  # fmt: skip
-_LOOKED_AT = 32  # calls of a thread, or on its socket, before and behind a wait
+LOOKED_AT = 32  # calls of a thread, or on its socket, before and behind a wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def _connecting(scene: Scene, call: Call) -> Call | None:
         return None
     thread = scene.threads[call.host, call.pid, call.tid]
     place = bisect_left(thread, call.call, key=lambda one: one.call)
-    before = _nearest(scene, thread[max(place - _LOOKED_AT, 0) : place][::-1])
+    before = _nearest(scene, thread[max(place - LOOKED_AT, 0) : place][::-1])
     begun = [n for n in before[0].connects if n < call.call] if before is not None else []
     connect = scene.call(begun[-1]) if begun else None
     return connect if connect is not None and connect.errno == "EINPROGRESS" else None
@@ -146,7 +146,7 @@ def _may_look_at_several(call: Call) -> bool:
     if call.op in EPOLL_WAITING:
         return True
     if "select" in call.op:
-        return not _ONE.search(call.args)
+        return not ONE.search(call.args)
     return bool(_SEVERAL.search(call.args))
 
 
@@ -156,12 +156,12 @@ def _polled(scene: Scene, call: Call) -> tuple[Socket | None, bool]:
     if call.op not in WAITING or call.op in EPOLL_WAITING:
         return unknown
     highest = HIGHEST.search(call.args) if "select" in call.op else None
-    if highest is None and not _ONE.search(call.args):
+    if highest is None and not ONE.search(call.args):
         return unknown
     thread = scene.threads[call.host, call.pid, call.tid]
     place = bisect_left(thread, call.call, key=lambda one: one.call)
-    before = _nearest(scene, thread[max(place - _LOOKED_AT, 0) : place][::-1])
-    behind = _nearest(scene, thread[place + 1 : place + 1 + _LOOKED_AT])
+    before = _nearest(scene, thread[max(place - LOOKED_AT, 0) : place][::-1])
+    behind = _nearest(scene, thread[place + 1 : place + 1 + LOOKED_AT])
     if before is None or behind is None or before[0] is not behind[0]:
         return unknown
     socket, fd, last = before
@@ -181,13 +181,13 @@ def _among(scene: Scene, call: Call) -> list[Socket]:
         until_ns = call.returned_ns or call.entered_ns
         watched = scene.watching.of(call, call.entered_ns, until_ns) or []
         read = [one for one, events in watched if not events or events & POLLIN]
-        return read if len(read) <= _LOOKED_AT else []
+        return read if len(read) <= LOOKED_AT else []
     if "poll" not in call.op or not _SEVERAL.search(call.args):
         return []
     thread = scene.threads[call.host, call.pid, call.tid]
     place = bisect_left(thread, call.call, key=lambda one: one.call)
-    before = thread[max(place - _LOOKED_AT, 0) : place]
-    behind = thread[place + 1 : place + 1 + _LOOKED_AT]
+    before = thread[max(place - LOOKED_AT, 0) : place]
+    behind = thread[place + 1 : place + 1 + LOOKED_AT]
     used = [{id(one): one for one in _sockets(scene, calls)} for calls in (before, behind)]
     return [socket for number, socket in used[0].items() if number in used[1]]
 
@@ -291,7 +291,7 @@ def _datagrams(
     """A datagram that this end had sent last, or one that was sent to it since."""
     until_ns = call.returned_ns or call.entered_ns
     place = bisect_left(socket.calls, call.call)
-    mine = [scene.call(number) for number in socket.calls[max(place - _LOOKED_AT, 0) : place]]
+    mine = [scene.call(number) for number in socket.calls[max(place - LOOKED_AT, 0) : place]]
     if any(one.connection not in (None, connection) for one in mine):
         return None  # it has several peers
     asked = next((one for one in reversed(mine) if is_outbound(one) and one.errno is None), None)

@@ -14,6 +14,7 @@ from netlab.explain.accepting import tell_before
 from netlab.explain.causes import Cause, Certainty
 from netlab.explain.endings import ended_ns, tell_process_end
 from netlab.explain.flight import tell_flight
+from netlab.explain.opening import says_no_way
 from netlab.explain.parts import Line
 from netlab.explain.scene import Scene
 from netlab.explain.wording import name_of
@@ -64,7 +65,7 @@ def tell_error_of(line: Line, scene: Scene, call: Call, socket: Socket) -> int |
     errors = scene.errors_of(socket)
     told = [
         packet for packet in errors[bisect_right(errors, call.entered_ns, key=arrival_ns) :]
-        if arrival_ns(packet) <= until_ns and _says_no_way(packet)
+        if arrival_ns(packet) <= until_ns and says_no_way(packet)
     ]  # fmt: skip
     home = scene.home(socket)
     options = scene.options(*home) if home is not None else []
@@ -86,11 +87,6 @@ def tell_error_of(line: Line, scene: Scene, call: Call, socket: Socket) -> int |
                (first.frame,), (),
                f"until the ICMP message of frame {first.frame} came ({name})")  # fmt: skip
     return arrival_ns(first)
-
-
-def _says_no_way(packet: Packet) -> bool:
-    """Whether an ICMP message says that datagrams do not get there, of whatever size."""
-    return packet._icmp is None or packet._icmp.mtu_bytes is None
 
 
 def tell_frame(line: Line, scene: Scene, packet: Packet) -> int:

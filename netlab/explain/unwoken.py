@@ -25,6 +25,7 @@ from netlab.explain.endings import ended_ns
 from netlab.explain.parts import Line
 from netlab.explain.scene import Scene
 from netlab.explain.sending import lacked_room
+from netlab.explain.timed_out import LOOKED_AT, ONE
 from netlab.model.call import POLLIN, POLLOUT, POLLPRI, POLLRDHUP, is_outbound
 from netlab.model.records import dataclass
 from netlab.model.tables import Call, Direction
@@ -206,11 +207,11 @@ def _held_by(scene: Scene, call: Call, until_ns: int) -> Iterator[Socket]:
 
 def _of_its_thread(scene: Scene, call: Call, until_ns: int) -> Socket | None:
     """The one socket that the thread of a poll for one used before, and that is not closed."""
-    if call.op not in _POLLS or not _ONE.search(call.args):
+    if call.op not in _POLLS or not ONE.search(call.args):
         return None
     thread = scene.threads[call.host, call.pid, call.tid]
     place = bisect_left(thread, call.call, key=lambda one: one.call)
-    before = map(scene.socket_of, thread[max(place - _LOOKED_AT, 0) : place])
+    before = map(scene.socket_of, thread[max(place - LOOKED_AT, 0) : place])
     used = {id(socket): socket for socket in before if socket is not None}
     own = next(iter(used.values())) if len(used) == 1 else None
     if own is None or own.listens or _closed_by(scene, own, call, until_ns):
@@ -219,8 +220,6 @@ def _of_its_thread(scene: Scene, call: Call, until_ns: int) -> Socket | None:
 
 
 _POLLS = frozenset({"poll", "ppoll"})
-_ONE = re.compile(r"\bnfds=1\b")
-_LOOKED_AT = 32  # calls of the thread; as many as for a wait that its timer ended (`timed_out`)
 
 
 def _closed_by(scene: Scene, socket: Socket, call: Call, time_ns: int) -> bool:
