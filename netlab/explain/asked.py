@@ -16,7 +16,14 @@ from itertools import islice
 
 from netlab.correlate.sockets import OBJECT_PROTOCOLS, Socket
 from netlab.explain.scene import Scene, Thread
-from netlab.model.call import EPOLL_WAITING, WAITING, is_closing, is_inbound, is_outbound
+from netlab.model.call import (
+    CONNECT_GOES_ON,
+    EPOLL_WAITING,
+    WAITING,
+    is_closing,
+    is_inbound,
+    is_outbound,
+)
 from netlab.model.tables import Call, Side
 
 HIGHEST = re.compile(r"\bnfds=(\d+)\b")  # of the system call select: one more than its highest
@@ -89,7 +96,7 @@ class _Asking:
         elif socket is not None and is_outbound(call):
             if (call.result or 0) > 0 and _may_be_answered(self._scene, socket):
                 self._write(owing, call, socket)
-        elif socket is not None and call.op == "connect" and call.errno == "EINPROGRESS":
+        elif socket is not None and call.op == "connect" and call.errno in CONNECT_GOES_ON:
             owing[id(socket)] = socket, call.call
         elif socket is not None and is_closing(call):
             owing.pop(id(socket), None)

@@ -11,13 +11,14 @@ Read first: `opening`; tcp_poll and tcp_v4_err in Linux.
 from __future__ import annotations
 
 from netlab.correlate.arrivals import arrival_ns, came, reached, sent
-from netlab.correlate.flows import RST, SYN
+from netlab.correlate.flows import FIN, RST, SYN
+from netlab.correlate.segments import Row
 from netlab.correlate.sockets import Socket
 from netlab.explain.opening import icmp_error, tell_icmp, tell_refusal, tell_unanswered
 from netlab.explain.parts import Line
 from netlab.explain.path import Path
 from netlab.explain.scene import Scene
-from netlab.model.call import POLLERR, POLLHUP
+from netlab.model.call import CONNECT_GOES_ON, POLLERR, POLLHUP
 from netlab.model.tables import Call, Direction
 
 
@@ -41,7 +42,7 @@ def tell_attempt(line: Line, scene: Scene, call: Call, connection: int | None = 
 def _goes_on(scene: Scene, call: Call, socket: Socket, path: Path) -> bool:
     """Whether a connect was not over when a wait began, and not answered when that ended."""
     begun = [number for number in socket.connects if number < call.call]
-    if not begun or scene.call(begun[-1]).errno != "EINPROGRESS":
+    if not begun or scene.call(begun[-1]).errno not in CONNECT_GOES_ON:
         return False
     halves = path.track.halves
     refused = any(arrival_ns(p) <= call.entered_ns for p in came(halves[Direction.S2C].resets))
@@ -58,12 +59,20 @@ def _answered(path: Path, until_ns: int) -> bool:
         packet = row.packet
         if packet._flags & RST:
             continue
-        if row.direction is Direction.S2C and reached(packet) and arrival_ns(packet) <= until_ns:
+        heard = row.direction is Direction.S2C and reached(packet)
+        if heard and arrival_ns(packet) <= until_ns and _is_of_it(row):
             return True
         said = row.direction is Direction.C2S and packet.time_ns <= until_ns
         if said and not packet._flags & SYN and not packet._made:
             return True
     return False
+
+
+def _is_of_it(row: Row) -> bool:
+    """Whether a frame of the server is of this connection: the end of an old one acknowledges
+    another number (RFC 5961 4.2)."""
+    says_more = row.packet._flags & (SYN | FIN) or row.segment.seg_len
+    return bool(says_more) or row.segment.ack == 1
 
 
 def _tell_failure(line: Line, path: Path, until_ns: int, *, sure: bool) -> int | None:

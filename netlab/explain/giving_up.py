@@ -16,8 +16,8 @@ from netlab.explain.path import Path
 from netlab.explain.scene import Scene
 from netlab.explain.timed_out import tell_timer, timer_is_set
 from netlab.explain.wording import counted
-from netlab.model.call import MSG_DONTWAIT, POLLERR, POLLHUP, POLLIN, is_moving
-from netlab.model.tables import Call, Side
+from netlab.model.call import MSG_DONTWAIT, POLLERR, POLLHUP, POLLIN, POLLOUT, is_moving
+from netlab.model.tables import Call, Side, Verdict
 
 # Where ICMP had said that there is no way, the timer ends with that (tcp_write_err in Linux).
 GAVE_UP = frozenset({"ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH"})
@@ -68,7 +68,9 @@ def tell_hopeless(line: Line, scene: Scene, call: Call, socket: Socket) -> int |
     path = scene.path(home[0]) if home is not None else None
     reported = scene.sockets.reported.get(call.call, ())
     events = next((item.events for item, one in reported if one is socket), 0)
-    if path is None or home is None or not events & (POLLIN | POLLERR | POLLHUP):
+    # A select for writing hears of an error as of room (fs/select.c: POLLOUT_SET has POLLERR).
+    told = POLLIN | POLLERR | POLLHUP | (POLLOUT if "select" in call.op else 0)
+    if path is None or home is None or not events & told:
         return None
     moved = _next_move(scene, call, socket)
     hopeless = moved.errno in GAVE_UP if moved is not None else bool(events & POLLERR)
@@ -117,8 +119,11 @@ def kernel_gave_up(
     ]  # fmt: skip
     probes = tuple(row.segment.frame for row in rows if path.is_keep_alive(row))
     resends = tuple(r.frame for r in sender.resends_between(since_ns, line.stop_ns))
-    asked = (*probes, *resends, *(row.segment.frame for row in rows if row.probe))
-    if errno != "ETIMEDOUT" and (not asked or _told_by_icmp(path, side, line.stop_ns)):
+    closed = tuple(
+        row.segment.frame for row in rows if row.segment.verdict == Verdict.ZERO_WINDOW_PROBE
+    )
+    asked = (*probes, *resends, *closed, *(row.segment.frame for row in rows if row.probe))
+    if errno != "ETIMEDOUT" and (not asked or _told_by_icmp(scene, path, side, line)):
         return None
     timer = scene.option_at(path.connection, side, "TCP_USER_TIMEOUT", line.stop_ns)
     calls: tuple[int, ...] = ()
@@ -128,23 +133,36 @@ def kernel_gave_up(
     elif probes and not unacked:
         cause, frames = Cause.KEEPALIVE, probes
         text = f"until {counted(len(probes), 'keep-alive probe')} had no answer"
+    elif closed:
+        cause, frames = Cause.RTO, closed
+        text = f"until {counted(len(closed), 'zero-window probe')} had no answer"
     elif unacked and resends:
         cause, frames = Cause.RTO, resends
         text = f"until {counted(len(resends), 'resend')} had no answer"
     else:
         return None
-    certainty = Certainty.INFERRED if errno is None else Certainty.OBSERVED
+    certainty = Certainty.OBSERVED if errno is not None and asked else Certainty.INFERRED
     line.until(since_ns, Cause.PEER_APP, Certainty.INFERRED, (), (),
                "before the last sign of life of the peer")  # fmt: skip
     line.until(line.stop_ns, cause, certainty, frames[:8], calls, text)
     return line.stop_ns
 
 
-def _told_by_icmp(path: Path, side: Side, time_ns: int) -> bool:
-    """Whether an ICMP message of what this side sent had come just before."""
+def _told_by_icmp(scene: Scene, path: Path, side: Side, line: Line) -> bool:
+    """Whether an ICMP message of what this side sent may have failed its call at once.
+
+    It does with IP_RECVERR (man 7 ip); whether that is on, only the first calls of a socket tell.
+    """
     flow = path.track.flow
-    return any(
-        flow.direction(forward) is side.outbound and reached(packet)
-        and 0 <= time_ns - arrival_ns(packet) <= _AT_ONCE_NS
-        for packet, forward in flow.errors
-    )  # fmt: skip
+    came_ns = [
+        arrival_ns(packet) for packet, forward in flow.errors
+        if flow.direction(forward) is side.outbound and reached(packet)
+        and line.at_ns <= arrival_ns(packet) <= line.stop_ns
+    ]  # fmt: skip
+    names = ("IP_RECVERR", "IPV6_RECVERR")
+    options = [scene.option_at(path.connection, side, name, line.stop_ns) for name in names]
+    if any(option is not None and option.on for option in options):
+        return bool(came_ns)
+    socket = scene.ends.get((path.connection, side))
+    known = socket is not None and socket.is_born
+    return not known and any(line.stop_ns - ns <= _AT_ONCE_NS for ns in came_ns)

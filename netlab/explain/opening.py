@@ -296,14 +296,14 @@ def tell_unanswered(line: Line, path: Path, syns: list[Packet]) -> None:
     answer = next((one for one in said_to if not may_have_reached(one)), None)
     if answer is None and _still_under_way(line, before, said_to, line.stop_ns):
         return
+    last, either = ("last ", " either") if before is not syns[0] else ("", "")
     if answer is not None:
         line.until(
             line.stop_ns, Cause.SYN_RETRY, Certainty.OBSERVED, (before.frame, answer.frame), (),
-            f"because the answer to the last SYN (frame {before.frame}) was lost as well: frame"
-            f" {answer.frame} {_lost(answer)}",
+            f"because the answer to the {last}SYN (frame {before.frame}) was lost"
+            f"{' as well' if last else ''}: frame {answer.frame} {_lost(answer)}",
         )  # fmt: skip
         return
-    last, either = ("last ", " either") if before is not syns[0] else ("", "")
     ignored = path.exact and before._wired and reached(before)
     cause = Cause.BACKLOG_FULL if ignored else Cause.SYN_RETRY
     queue = queue_at(path, arrival_ns(before)) if ignored else None

@@ -60,6 +60,8 @@ class Path:
         segment = row.segment
         if not segment.keep_alive or row.direction is None:
             return False
+        if segment.verdict == Verdict.ZERO_WINDOW_PROBE:
+            return False
         sender, now_ns = self.senders[row.direction], row.packet.time_ns
         if sender.una(now_ns) < sender.nxt(now_ns):
             return False

@@ -21,7 +21,7 @@ from netlab.explain.path import Path
 from netlab.explain.scene import Scene
 from netlab.explain.sending import lacked_room, reset_between, tell_room
 from netlab.explain.wording import name_of
-from netlab.model.call import EPOLL_WAITING, EPOLLET, POLLOUT, is_outbound
+from netlab.model.call import CONNECT_GOES_ON, EPOLL_WAITING, EPOLLET, POLLOUT, is_outbound
 from netlab.model.records import dataclass
 from netlab.model.tables import Call, Side
 
@@ -75,7 +75,7 @@ def was_short(scene: Scene, socket: Socket, call: Call) -> bool:
     """Whether the last send before a wait found too little room, or the connect was under way."""
     last = _last(scene, socket, call)
     if last is None or last.op == "connect":
-        return last is not None and last.errno == "EINPROGRESS"
+        return last is not None and last.errno in CONNECT_GOES_ON
     return lacked_room(last)
 
 

@@ -28,6 +28,7 @@ from netlab.model.tables import Call, Fate, Side
 _SMALLEST_BUFFER = 46_080  # tcp_sndbuf_expand in Linux: ten segments, twice, with overhead
 _OVERHEAD_OF_A_WRITE = 2_304
 _WITHOUT_ROOM = RESTARTING | {"EAGAIN", "EINTR"}  # a signal ends only a send that sleeps for room
+_FROM_FILES = frozenset({"sendfile", "sendfile64", "splice"})
 _PROMPT_NS = 2_000_000  # from an ACK to the return of who slept for it, on a busy machine
 
 
@@ -133,6 +134,8 @@ def lacked_room(call: Call) -> bool:
     """
     if call.errno is not None:
         return call.errno in _WITHOUT_ROOM
+    if call.op in _FROM_FILES and not call.result:
+        return False  # the end of the file
     taken = _taken_bytes(call)
     return taken is not None and taken < (call.requested_bytes or 0)
 

@@ -39,7 +39,7 @@ from netlab.explain.scene import Scene
 from netlab.explain.sending import cut_short, lacked_room, stuck_since_ns, tell_room
 from netlab.explain.too_big import mtu_rule
 from netlab.explain.wording import lost_text, name_of
-from netlab.model.call import EPOLL_WAITING, POLLIN, WAITING, is_outbound
+from netlab.model.call import CONNECT_GOES_ON, EPOLL_WAITING, POLLIN, WAITING, is_outbound
 from netlab.model.records import dataclass
 from netlab.model.tables import Call, Packet, Side
 
@@ -122,7 +122,7 @@ def _connecting(scene: Scene, call: Call) -> Call | None:
     before = _nearest(scene, thread[max(place - LOOKED_AT, 0) : place][::-1])
     begun = [n for n in before[0].connects if n < call.call] if before is not None else []
     connect = scene.call(begun[-1]) if begun else None
-    return connect if connect is not None and connect.errno == "EINPROGRESS" else None
+    return connect if connect is not None and connect.errno in CONNECT_GOES_ON else None
 
 
 def home_of_poll(scene: Scene, call: Call) -> tuple[int, Side] | None:
@@ -167,7 +167,7 @@ def _polled(scene: Scene, call: Call) -> tuple[Socket | None, bool]:
     socket, fd, last = before
     if highest is not None and fd is not None and fd + 1 != int(highest[1]):
         return unknown
-    if last.op == "connect" and last.errno == "EINPROGRESS":
+    if last.op == "connect" and last.errno in CONNECT_GOES_ON:
         return unknown  # for the handshake
     return socket, is_outbound(last) and lacked_room(last)
 

@@ -26,7 +26,7 @@ from netlab.explain.parts import Line
 from netlab.explain.scene import Scene
 from netlab.explain.sending import lacked_room
 from netlab.explain.timed_out import LOOKED_AT, ONE
-from netlab.model.call import POLLIN, POLLOUT, POLLPRI, POLLRDHUP, is_outbound
+from netlab.model.call import CONNECT_GOES_ON, POLLIN, POLLOUT, POLLPRI, POLLRDHUP, is_outbound
 from netlab.model.records import dataclass
 from netlab.model.tables import Call, Direction
 
@@ -137,7 +137,7 @@ def _goal(scene: Scene, call: Call, line: Line, socket: Socket, events: int) -> 
 def _goes_on(scene: Scene, socket: Socket, call: Call, line: Line) -> bool:
     """Whether a connect had been begun, and had no answer as the wait began."""
     begun = [number for number in socket.connects if number < call.call]
-    if not begun or scene.call(begun[-1]).errno != "EINPROGRESS":
+    if not begun or scene.call(begun[-1]).errno not in CONNECT_GOES_ON:
         return False
     home = scene.home(socket)
     path = scene.path(home[0]) if home is not None else None

@@ -73,6 +73,8 @@ _CLOSING = frozenset({"close", "close_range", "execve"})
 # The call did nothing, for a signal, and is made again or fails with EINTR: only a tracer sees it.
 RESTARTING = frozenset({"ERESTARTSYS", "ERESTARTNOINTR", "ERESTARTNOHAND",
                         "ERESTART_RESTARTBLOCK"})  # fmt: skip
+# A connect that failed so goes on all the same (man 2 connect, EINTR).
+CONNECT_GOES_ON = frozenset({"EINPROGRESS", "EINTR"}) | RESTARTING
 DUPLICATING = frozenset({"dup", "dup2", "dup3", "fcntl"})  # fcntl: of F_DUPFD
 ACCEPTING = frozenset({"accept", "accept4"})
 _MAKING_ONE = frozenset({"socket", "epoll_create", "epoll_create1", "mq_open", "msgget",

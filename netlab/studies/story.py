@@ -35,7 +35,7 @@ _WAITING = {"epoll_wait", "poll", "select"}  # how much they report at once is c
 # A number and its unit; and the lines of plots, of waits in a ladder, and of what it leaves out.
 _NUMBER = re.compile(r"[-+]?\d[\d.,]*(?: ?(?:ns|µs|ms|s|[KM]iB|min|h)\b)?")
 _DRAWN = re.compile(r"^│|···|⋮")
-_NAME = re.compile(r"(?!Ack\b)[A-Za-z_]{2,}")  # an arrow short of room has no Ack=
+_NAME = re.compile(r"\b(?!Ack\b)[A-Za-z_]{2,}")  # an arrow short of room has no Ack=
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,12 @@ def keep(outcome: Outcome, recording: Path, folder: Path) -> str:
         kept.story.write_text(told, encoding="utf-8")
         return "a new story"
     before = kept.outcome(outcome.study) if kept.recording.exists() else None
-    new = before is None or not before.holds or steps(before) != steps(outcome)
+    new = (
+        before is None
+        or not before.holds
+        or dict(before.runs[-1].p) != dict(outcome.runs[-1].p)  # a default that changed
+        or steps(before) != steps(outcome)
+    )
     if new:
         shutil.copyfile(recording, kept.recording)
         evidence = outcome.runs[-1].evidence
@@ -158,6 +163,8 @@ def same_picture(story: str, outcome: Outcome) -> bool:
     study = outcome.study
     said = [study.question, study.setup, study.prediction, study.next]
     texts = [outcome.text(text) for text in said]
+    for check in outcome.runs[-1].checks:  # words that stand in lines of their own
+        texts += [check.source, check.because]
     for run in outcome.runs:
         texts += [
             f" {shown(check.kind, check.predicted)} {room(check.kind, check.less, check.more)} "
@@ -173,7 +180,8 @@ def _words(story: str) -> Counter[str]:
 
     Not in their order: where a column is folded hangs on how wide the numbers beside it are. Of a
     ladder which names there are: whether a call has one row or two hangs on what came meanwhile,
-    and that on how many rows there was room for.
+    and that on how many rows there was room for. How many there are, and in which order, the
+    predictions say. Why the longest waited is not compared: which was the longest may be chance.
     """
     before, _, rest = story.partition("## Why the longest")
     told, happened, more = (before + rest.partition("\n## ")[2]).partition("## What happened")

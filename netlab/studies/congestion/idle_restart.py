@@ -67,7 +67,7 @@ STUDY = Study(
     "there is something to send again?",
     setup="A client with reno sends 70 segments, by which its congestion window grows to 80. It "
     "is idle for {idle}, then has 60 segments to send; net.ipv4.tcp_slow_start_after_idle is "
-    "{restart}.",
+    "{restart}. It sends no tail loss probes (net.ipv4.tcp_early_retrans 0).",
     prediction=lambda p: (
         ("10 segments, as on a new connection: what was learned of the network is old. "
          if p.restart

@@ -61,7 +61,8 @@ STUDY = Study(
     topic=Topic.CONGESTION,
     question="A connection is new, and there is much to send. How much leaves in each round trip?",
     setup="A client with reno as its congestion control has more to send than may leave at once. "
-    "The receiver's window and the wire have room; a round trip takes {rtt}.",
+    "The receiver's window and the wire have room; a round trip takes {rtt}. It sends no tail loss "
+    "probes (net.ipv4.tcp_early_retrans 0).",
     prediction="10 segments, then 20, 40, 80: nobody has said how fast the network is, so the "
     "sender begins with ten and adds one for each that is acknowledged. That doubles what is on "
     "its way in each round trip, until something is lost. A short answer never gets to know the "
@@ -73,7 +74,7 @@ STUDY = Study(
     client=client,
     wire=delay,
     sysctls=lambda p: {
-        # A probe would be a segment more in a round whose ACKs are late by two round trips.
+        # A probe would be a segment more in a round whose ACKs take two round trips.
         "client": {
             "net.ipv4.tcp_congestion_control": "reno",
             "net.ipv4.tcp_early_retrans": "0",

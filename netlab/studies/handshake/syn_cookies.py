@@ -56,7 +56,7 @@ STUDY = Study(
     setup="net.ipv4.tcp_syncookies of the server is {cookies}: its kernel answers with a cookie "
     "every SYN with 2, none with 0, and with 1, the default, those for which its queue has no "
     "place (here it has). The wire loses the client's first ACK; the client says nothing for 1.6 s "
-    "and then sends five bytes.",
+    "and then sends five bytes. It sends no tail loss probes (net.ipv4.tcp_early_retrans 0).",
     prediction=lambda p: (
         "With a cookie the number of its SYN-ACK is the memory: a hash of both ends and a secret, "
         "with the MSS (the largest segment that the client takes) in a few bits. An ACK of that "

@@ -49,7 +49,7 @@ def of_rounds(evidence: Evidence, mode: str) -> tuple[list[int], list[int]]:
 
 
 def switches(evidence: Evidence, mode: str) -> int:
-    """Of the round with the fewest: what else the machine does can only add to it."""
+    """Of the round with the fewest: what else the machine does mostly adds to it."""
     return min(of_rounds(evidence, mode)[0])
 
 
@@ -82,9 +82,9 @@ def _switches(mode: str, what: str, each: int) -> Expect:
         "man 7 sched: a thread that waits gives up its processor; man 5 proc_pid_status",
         less=each * ROUND // 4, more=each * ROUND,
         otherwise=lambda p: ROUND if each > 1 else 3 * ROUND,
-        because="fewer where a thread that was held up finds the next message there, more where "
-        "who wakes another loses the processor to it, once for each; it is the round with the "
-        "fewest, for others who want the processor add to it",
+        because="fewer, but hardly by one in four, where a thread that was held up finds the next "
+        "message there, more where who wakes another loses the processor to it, once for each; it "
+        "is the round with the fewest, for others who want the processor add to it",
     )  # fmt: skip
 
 
@@ -103,8 +103,9 @@ STUDY = Study(
     "themselves, from one listening socket or each from its own (SO_REUSEPORT), and a master with "
     "two workers. One client asks them in turn, in {rounds} rounds: 20 requests to the first, "
     "waiting for each answer, then 20 to the next. The last of each 20 asks how often the threads "
-    "of that server have left the processor, as the kernel says, and so does one before the "
-    "first. Told are the round with the fewest, and the fastest answer of all.",
+    "of that server have left the processor, as the kernel says, and so does one before each 20. "
+    "Told are the round with the fewest, and the fastest answer of all; whose fastest answer is "
+    "the slowest is asked round by round.",
     prediction="Once, where one thread does all: it waits for the message, and is woken by it. "
     "Whether it waits in recv() or in epoll_wait(), as a thread or as a process, is the same to "
     "the kernel. Three times with a master and workers: the master waits for the client, the "

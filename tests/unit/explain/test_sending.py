@@ -22,6 +22,7 @@ from tests.playbook import Play
         ("sendmmsg", 2, None, (30, 30), False, False),
         ("sendmmsg", 1, None, (30,), True, True),
         ("sendmmsg", None, None, (), False, False),  # what it moved is not known
+        ("sendfile", 0, None, (), False, False),  # the end of the file
     ],
 )
 def test_only_a_send_that_took_less_or_would_have_blocked_lacked_room(

@@ -63,6 +63,29 @@ def test_a_wait_for_a_connect_that_nobody_answered(wait: dict[str, Any], events:
     assert frames == [(first, second), (second,)]
 
 
+def test_the_end_of_an_old_connection_is_no_answer() -> None:
+    """It has another number in mind and says so: a challenge ACK (RFC 5961 4.2)."""
+    play = Play(wired=True)
+    begun(play)
+    with play.wait("client", (INODE["client"], FAILED), op="poll", args="nfds=1"):
+        play.frame("s>c", "A", 500, 77_777)
+        play.now_ns += 1000 * MS
+        play.syn(way="drop")
+        play.now_ns += 1000 * MS
+    tables, rows = told(play)
+    assert "scheduler" not in {cause for cause, _ in causes(rows, number_of(tables, "poll"))}
+
+
+def test_a_connect_that_a_signal_interrupted_goes_on() -> None:
+    play = Play(wired=True)
+    with play.call("client", "connect", None, errno="EINTR", address=ADDRESS["server"]):
+        play.syn(way="drop")
+    with play.wait("client", (INODE["client"], FAILED), op="poll", args="nfds=1"):
+        play.now_ns += 800 * MS
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, "poll")) == [("syn_retry", 800)]
+
+
 def test_of_one_syn_nothing_is_said_of_others() -> None:
     play = Play(wired=True)
     syn = begun(play, "drop")
@@ -274,6 +297,32 @@ def test_a_read_that_failed_long_after_a_wait_for_room_did_not_end_that() -> Non
     assert not found & {"rto", "user_timeout", "keepalive"}
 
 
+def test_a_select_for_writing_hears_of_an_error_as_of_room() -> None:
+    play = silent("", None, POLLOUT, SELECT)
+    play.did("client", "send", None, size=10, errno="ETIMEDOUT")
+    tables, rows = told(play)
+    assert causes(rows, number_of(tables, "select")) == [("keepalive", 2000)]
+
+
+def test_probes_of_a_closed_window_are_no_keep_alive() -> None:
+    play = Play(wired=True)
+    play.handshake()
+    play.ack("s>c", 0)
+    with play.call("client", "send", 1460, size=1460):
+        play.data("c>s", 0, 1460)
+    play.ack("s>c", 1460, window=0)
+    play.did("client", "send", 3000, size=3000)
+    with play.call("client", "recv", None, size=10, errno="ETIMEDOUT"):
+        for _ in range(3):
+            play.now_ns += 1000 * MS
+            play.frame("c>s", "A", 1460, 1, way="drop")
+        play.now_ns += 1000 * MS
+    tables, rows = told(play)
+    recv = number_of(tables, "recv", 1, "client")
+    assert causes(rows, recv) == [("rto", 4000)]
+    assert of(rows, recv, "rto").text == "until 3 zero-window probes had no answer"
+
+
 def test_a_user_timeout_that_was_taken_back_gave_nobody_up() -> None:
     play = silent("SOL_TCP, TCP_USER_TIMEOUT, 2000", "ETIMEDOUT", POLLIN | POLLERR, WAITS[0])
     place = next(at for at, one in enumerate(play.calls) if "USER_TIMEOUT" in one.args)
@@ -290,6 +339,7 @@ def test_an_error_that_icmp_told_of_was_no_timer(probes: bool) -> None:
     """With IP_RECVERR a message fails the next call at once, though the peer is asked meanwhile."""
     play = Play(wired=True)
     play.handshake()
+    play.did("client", "setsockopt", 0, args="SOL_IP, IP_RECVERR, 1")
     with play.call("client", "send", 10, size=10):
         sent = play.data("c>s", 0, 10)
     play.ack("s>c", 10)

@@ -180,5 +180,8 @@ def test_of_a_ladder_without_a_recording_the_names_are_compared() -> None:
     row = next(line for line in told.splitlines() if "poll(nfds=1)" in line)
     assert same_picture(told.replace(row, f"{row}\n{row}"), outcome)
     assert not same_picture(told.replace(row, row.replace("poll(", "pselect(")), outcome)
+    assert same_picture(told.replace(" Ack=", " "), outcome)  # an arrow that had no room for it
+    source = outcome.runs[0].checks[0].source
+    assert not same_picture(told.replace(source, "a rumour"), outcome)
     seen = outcome.runs[0].told.seen
     assert not same_picture(told.replace(seen, f"{seen} {seen}"), outcome)
