@@ -33,7 +33,6 @@ _LEAST_NS = 100_000  # a call that waited for less than this waited for nothing 
 _WORTH_NS = 1_000_000  # so long is worth one, however long a program was idle
 # How much a cause matters: an idle server waits for its clients, and nothing is wrong.
 _IDLE = frozenset({Cause.NO_CLIENT, Cause.TIMER, Cause.SIGNAL, Cause.OTHER_EVENT})
-_TURN_NS = 10_000_000  # for which others may have the processor, and nothing is wrong
 _IDLE_WEIGHT, _UNKNOWN_WEIGHT, _FLIGHT_WEIGHT = 1e-3, 1e-2, 0.5
 
 
@@ -215,8 +214,6 @@ def _weight(scene: Scene, call: Call, vain: _Vain) -> float:
             weight += part.length_ns * _IDLE_WEIGHT
         elif cause is Cause.UNKNOWN:  # they have a list of their own
             weight += part.length_ns * _UNKNOWN_WEIGHT
-        elif cause is Cause.SCHEDULER and part.length_ns < _TURN_NS:
-            weight += part.length_ns * _IDLE_WEIGHT
         elif cause is Cause.NETWORK or cause is Cause.SCHEDULER:
             weight += part.length_ns * _FLIGHT_WEIGHT
         else:
